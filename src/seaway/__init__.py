@@ -1,4 +1,4 @@
-"""Seaway: fast, modern hosting for conda packages that a team runs itself."""
+"""Seaway: a fast, modern, self-hosted server for conda packages."""
 
 from importlib.metadata import version
 

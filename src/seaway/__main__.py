@@ -1,4 +1,4 @@
-"""`python -m seaway` is the command line."""
+"""Run the command line with `python -m seaway`."""
 
 from seaway.cli.main import run
 

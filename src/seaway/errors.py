@@ -1,37 +1,37 @@
 """
-The errors that cross a boundary: a code, one plain sentence, and what to do about it.
+Errors that cross a boundary: a code, one plain sentence, and what to do about it.
 
     SeawayError
     ├── Malformed          400  the request cannot be read
-    ├── BadCredential      401  no credential where one is needed, or a bad one
-    ├── NotAllowed         403  the asker may read the channel, but not do this
-    │   └── NotConfirmed   403  the person must prove again to be there
-    ├── NotFound           404  nothing here, or nothing that this asker may know of
+    ├── BadCredential      401  a required credential is missing or invalid
+    ├── NotAllowed         403  the caller can read the channel, but not do this
+    │   └── NotConfirmed   403  the user must confirm their identity again
+    ├── NotFound           404  it does not exist, or the caller cannot see it
     ├── TooSlow            408  the body stopped coming
     ├── AlreadyThere       409  this channel, subdir and file name exists
-    ├── Conflict           409  what there is now does not allow it (never in an upload, where 409 says that the file is there)
-    ├── WrongOffset        409  a piece of an upload does not begin where the last one ended
+    ├── Conflict           409  the current state does not allow it (never in an upload, where 409 means: file exists)
+    ├── WrongOffset        409  a piece of an upload does not start where the last one ended
     ├── TooLarge           413  more bytes than the limit
     ├── UnknownCoding      415  the body has a Content-Encoding; bodies are sent without one
-    ├── Invalid            422  a field of a request is missing, unknown, or not what it must be
-    ├── Refused            422  the content breaks a rule; carries a Reason (seaway.conda.refusals)
-    ├── TooMany            429  too many of these in too short a time
-    ├── Unavailable        503  disk full, storage or database away; try again
-    │   ├── NotWritable    503  the disk, the database or the store takes no writes; reads may go on
+    ├── Invalid            422  a field of a request is missing, unknown or invalid
+    ├── Refused            422  the content violates a rule; has a Reason (seaway.conda.refusals)
+    ├── TooMany            429  too many requests in too short a time
+    ├── Unavailable        503  disk full, storage or database unreachable; try again later
+    │   ├── NotWritable    503  the disk, the database or the store does not accept writes; reads may still work
     │   │   └── NoRoom     503  the disk or the database is full
     │   ├── DamagedDatabase 503  the database file or schema is damaged; restore a backup
     │   └── DamagedRecord  503 a row of the index or of a file is damaged; repair it
     ├── NameTaken          422  the name of a user, channel or key is in use or reserved
     ├── WeakPassword       422  too short, too long or too easy to guess
-    ├── Damaged            a backup or a store that is not what it says (seaway.moving.content)
-    └── BadSetting         the operator's settings cannot work
+    ├── Damaged            a backup or a store is damaged (seaway.backup.blob_copy)
+    └── BadSetting         a setting is invalid
 
-`seaway.http.problems` alone turns them into statuses; clients show 512 characters of the sentence.
+Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.
 """
 
 
 class SeawayError(Exception):
-    """A failure that someone outside is told of: `message` says what and to which thing, `hint` what to do."""
+    """Error that is shown to a user or client: `message` says what happened to which thing, `hint` what to do."""
 
     code = "error"
 
@@ -41,46 +41,46 @@ class SeawayError(Exception):
         self.hint = hint
 
     @property
-    def sentence(self) -> str:
-        """The message and the hint as the one line that clients show."""
+    def full_message(self) -> str:
+        """Message and hint in one line, as clients show it."""
         return f"{self.message} {self.hint}".strip()
 
     def __str__(self) -> str:
-        return self.sentence
+        return self.full_message
 
 
 class Malformed(SeawayError):
-    """The request cannot be read as what it claims to be."""
+    """The request cannot be parsed."""
 
     code = "malformed"
 
 
 class Invalid(SeawayError):
-    """A field of a request is missing, unknown, or not what it must be."""
+    """A field of a request is missing, unknown or invalid."""
 
     code = "invalid"
 
 
 class BadCredential(SeawayError):
-    """A credential is needed here and none came, or the one that came is not good."""
+    """A required credential is missing or invalid."""
 
     code = "bad-credential"
 
 
 class NotAllowed(SeawayError):
-    """The asker may know of this thing, but not do that to it."""
+    """The caller can see the thing, but is not allowed to do this to it."""
 
     code = "not-allowed"
 
 
-class NotConfirmed(NotAllowed):
-    """What is asked for is so grave that a sign-in of a while ago is not enough."""
+class ConfirmationRequired(NotAllowed):
+    """A sensitive action requires a more recent sign-in or confirmation."""
 
     code = "not-confirmed"
 
 
 class NotFound(SeawayError):
-    """Nothing is here, or nothing that this asker may know of: both look the same."""
+    """The thing does not exist, or the caller cannot see it; the responses are the same."""
 
     code = "not-found"
 
@@ -91,20 +91,20 @@ class TooSlow(SeawayError):
     code = "too-slow"
 
 
-class AlreadyThere(SeawayError):
+class FileExists(SeawayError):
     """This channel, subdir and file name exists; published files do not change."""
 
     code = "already-there"
 
 
 class Conflict(SeawayError):
-    """What is asked can be understood, but what there is now does not allow it."""
+    """The request is valid, but the current state does not allow it."""
 
     code = "conflict"
 
 
 class WrongOffset(SeawayError):
-    """A piece of an upload does not begin where the last one ended."""
+    """A piece of an upload does not start where the last one ended."""
 
     code = "wrong-offset"
 
@@ -115,14 +115,14 @@ class TooLarge(SeawayError):
     code = "too-large"
 
 
-class UnknownCoding(SeawayError):
+class UnsupportedContentEncoding(SeawayError):
     """The body of a request has a Content-Encoding."""
 
     code = "unknown-coding"
 
 
-class TooMany(SeawayError):
-    """Too many requests of one kind, from one place or for one thing."""
+class TooManyRequests(SeawayError):
+    """Too many requests of one kind, from one sender or for one thing."""
 
     code = "too-many"
 
@@ -132,7 +132,7 @@ class TooMany(SeawayError):
 
 
 class Unavailable(SeawayError):
-    """The server cannot do this now (disk full, database or storage away); the same request may work later."""
+    """The server cannot do this now (disk full, database or storage unreachable); the same request may work later."""
 
     code = "unavailable"
 
@@ -142,34 +142,34 @@ class Unavailable(SeawayError):
 
 
 class NotWritable(Unavailable):
-    """The disk, the database or the store of the server takes no writes, and will not until an operator acts."""
+    """The disk, the database or the store does not accept writes until an operator acts."""
 
 
-class NoRoom(NotWritable):
+class DiskFull(NotWritable):
     """The disk or the database of the server is full."""
 
 
 class DamagedDatabase(Unavailable):
-    """The database is damaged: trying again does not help, a backup does."""
+    """The database is damaged: a backup must be restored, since trying again does not help."""
 
     code = "database-damaged"
 
     def __init__(self, cause: str) -> None:
         super().__init__(
             "The database is damaged.",
-            "The operator must stop the server and restore a backup; the manual says how (docs/operate/running.md).",
+            "The operator must stop the server and restore a backup (docs/operate/running.md).",
             cause=cause,
         )
 
 
 class DamagedRecord(Unavailable):
-    """One row is damaged: what depends on it is refused until the row is repaired, and nothing else is."""
+    """A row is damaged: requests that need it fail until it is repaired, all others work."""
 
     code = "record-damaged"
 
-    def __init__(self, what: str, *, cause: str, cure: str = "seaway reindex --from-blobs") -> None:
+    def __init__(self, what: str, *, cause: str, repair_command: str = "seaway reindex --from-blobs") -> None:
         super().__init__(
-            f"{what} is damaged in the database.", f"The operator can repair it with `{cure}`.", cause=cause
+            f"{what} is damaged in the database.", f"The operator can repair it with `{repair_command}`.", cause=cause
         )
 
 
@@ -186,6 +186,6 @@ class WeakPassword(SeawayError):
 
 
 class BadSetting(SeawayError):
-    """A setting is missing, unreadable or contradicts another; the start stops here."""
+    """A setting is missing, invalid or contradicts another, so the server does not start."""
 
     code = "bad-setting"

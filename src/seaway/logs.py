@@ -1,4 +1,4 @@
-"""Log lines: one event with fields each, as text or JSON, and never a secret."""
+"""Log lines: one event with fields each, as text or JSON, with secrets masked."""
 
 import asyncio
 import json
@@ -13,25 +13,25 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from seaway import ids
+from seaway import secret_tokens
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # every line that is written meanwhile has it
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # added to every line logged meanwhile
 
 _log = structlog.get_logger()
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Send everything that this process logs, its libraries too, through one masked writer on standard error."""
+    """Send all logs of this process, including its libraries, through one masking writer to standard error."""
     shared: list[Any] = [
         _with_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    is_colourful = log_format == "text" and sys.stderr.isatty()
+    is_colored = log_format == "text" and sys.stderr.isatty()
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=is_colourful)
+        else structlog.dev.ConsoleRenderer(colors=is_colored)
     )
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, _masked, renderer],
@@ -54,55 +54,55 @@ def set_up(log_format: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=getattr(logging, level.upper()), force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    if is_colourful or level not in ("debug", "info"):
-        REQUESTS.by_structlog()
+    if is_colored or level not in ("debug", "info"):
+        REQUEST_LOG.use_structlog()
     else:
-        REQUESTS.by(_as_json if log_format == "json" else _as_text)
+        REQUEST_LOG.by(_as_json if log_format == "json" else _as_text)
 
 
 class RequestLog:
     """
-    Writes the line of each request: the very line that `log.info("request", ...)` would write.
+    Writer of the log line of each request: the same line that `log.info("request", ...)` would write.
 
-    structlog takes longer for it than all the rest of an answer that has not changed, and this line is nearly all
-    that a server writes. So it is formatted here, in one piece; a test compares the two. Lines of requests that end in
-    one turn of the event loop are written together, at its end: whoever reads the log is woken once for them.
+    structlog takes longer for this line than the rest of a 304 response, and nearly all lines of a server are of this
+    kind. So it is formatted here directly; a test compares the two. The lines of requests that end in the same
+    iteration of the event loop are written together at its end, which wakes the reader of the log only once.
     """
 
     def __init__(self) -> None:
-        self._form: Callable[..., str] | None = None
+        self._format: Callable[..., str] | None = None
         self._write: Callable[[str], None] = print
-        self._waiting: list[str] = []
+        self._pending: list[str] = []
 
-    def by_structlog(self) -> None:
-        """Take the long way, which knows levels and colours."""
-        self._form = None
+    def use_structlog(self) -> None:
+        """Write lines through structlog, which supports levels and colors."""
+        self._format = None
 
-    def by(self, form: Callable[..., str]) -> None:
-        """Write lines of this form on standard error."""
-        self._form, self._write = form, structlog.WriteLogger(_standard_error()).msg
+    def by(self, format_line: Callable[..., str]) -> None:
+        """Write lines in this format to standard error."""
+        self._format, self._write = format_line, structlog.WriteLogger(_standard_error()).msg
 
     def write(self, method: str, path: str, status: int, ms: float, client: str, code: str = "") -> None:
-        """One request has ended; `code` is that of the refusal, if it was one. To be called on an event loop."""
-        if self._form is None:
-            refused = {"code": code} if code else {}
-            _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **refused)
+        """Log a finished request; `code` is that of its error, if any. Must be called in an event loop."""
+        if self._format is None:
+            code_field = {"code": code} if code else {}
+            _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **code_field)
             return
         at = datetime.now(UTC).isoformat()[:-6]  # without the +00:00
-        self._waiting.append(self._form(f"{at}Z", method, ids.mask(path), status, ms, client, code))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._write_waiting)
+        self._pending.append(self._format(f"{at}Z", method, secret_tokens.mask(path), status, ms, client, code))
+        if len(self._pending) == 1:
+            asyncio.get_running_loop().call_soon(self._write_pending)
 
-    def _write_waiting(self) -> None:
-        lines, self._waiting = self._waiting, []
+    def _write_pending(self) -> None:
+        lines, self._pending = self._pending, []
         self._write("\n".join(lines))
 
 
-REQUESTS = RequestLog()
+REQUEST_LOG = RequestLog()
 
 
-class _Losing:
-    """A stream that loses what cannot be written: a log on a full disk must not fail the requests that it tells of."""
+class _LossyStream:
+    """Stream that drops what cannot be written: a log on a full disk must not make requests fail."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -117,29 +117,29 @@ class _Losing:
 
 
 def _standard_error() -> TextIO:
-    return cast("TextIO", _Losing(sys.stderr))
+    return cast("TextIO", _LossyStream(sys.stderr))
 
 
 def _as_text(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:
-    refused = f" code={_word(code)}" if code else ""
+    code_field = f" code={_quoted(code)}" if code else ""
     return (
-        f"{at} [info     ] request                        client={_word(client)}{refused} method={_word(method)}"
-        f" ms={ms} path={_word(path)} request_id={REQUEST_ID.get()} status={status}"
+        f"{at} [info     ] request                        client={_quoted(client)}{code_field} method={_quoted(method)}"
+        f" ms={ms} path={_quoted(path)} request_id={REQUEST_ID.get()} status={status}"
     )
 
 
 def _as_json(at: str, method: str, path: str, status: int, ms: float, client: str, code: str) -> str:
     fields = {"method": method, "path": path, "status": status, "ms": ms, "client": client}
-    refused = {"code": code} if code else {}
-    told = {"event": "request", "request_id": REQUEST_ID.get(), "level": "info", "timestamp": at}
-    return json.dumps({**fields, **refused, **told})
+    code_field = {"code": code} if code else {}
+    common = {"event": "request", "request_id": REQUEST_ID.get(), "level": "info", "timestamp": at}
+    return json.dumps({**fields, **code_field, **common})
 
 
-_PLAIN = re.compile(r"[!#-&(-<>-~]+")  # ASCII without blanks, quotes and =
+_PLAIN = re.compile(r"[!#-&(-<>-~]+")  # ASCII without spaces, quotes and =
 
 
-def _word(value: str) -> str:
-    # structlog would let through what a terminal obeys, such as an escape in a path.
+def _quoted(value: str) -> str:
+    # structlog would not quote terminal control characters, such as an escape in a path.
     is_plain = _PLAIN.fullmatch(value) or (value.isprintable() and not set(value) & set(" =\"'"))
     return value if is_plain else repr(value)
 
@@ -154,5 +154,5 @@ def _with_request_id(_logger: object, _name: str, event: MutableMapping[str, Any
 def _masked(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = ids.mask(value)
+            event[key] = secret_tokens.mask(value)
     return event

@@ -1,7 +1,7 @@
 """
-Everything an operator can set, read once at start: `seaway.toml`, then `SEAWAY_*` variables, then options.
+Settings of an installation, read once at start: `seaway.toml`, then `SEAWAY_*` variables, then command-line options.
 
-Each field's description is its row in the manual (`docs/operate/settings.md`), which a test compares.
+The description of each field is its row in the manual (`docs/operate/settings.md`); a test compares the two.
 """
 
 import os
@@ -26,25 +26,25 @@ from seaway.urls import normal_url
 
 CONFIG_FILE = Path("seaway.toml")
 
-_OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands
+_OTHER_VARIABLES = frozenset({"SEAWAY_CONFIG", "SEAWAY_SERVER", "SEAWAY_KEY"})  # options of commands, not settings
 _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
-_TAKEN_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
+_RESERVED_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _host(value: str) -> str:
-    """Return the host in one form: an address may be in brackets, as in URLs, or shortened, as in `127.1` and `0`."""
+    """Normalize a host name or IP address, which may be in brackets as in URLs, or shortened as in `127.1` and `0`."""
     host = value.strip().lower()
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+(?:%[0-9a-z._-]+)?", host):
-        raise ValueError("it is neither an address such as 127.0.0.1 or ::1 nor the name of a host")
+        raise ValueError("it must be an IP address such as 127.0.0.1 or ::1, or a host name")
     try:
         return str(ip_address(host))
     except ValueError:
         if ":" in host:
-            raise ValueError("it is not an address such as 127.0.0.1 or ::1; set the port separately") from None
+            raise ValueError("it must be an IP address such as 127.0.0.1 or ::1, without a port") from None
     try:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
@@ -52,7 +52,7 @@ def _host(value: str) -> str:
 
 
 def _ip_of(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a host is, the IPv4 one where it is mapped into IPv6; None for a name."""
+    """Return the IP address that the host is, None for a name. An IPv4-mapped IPv6 address becomes IPv4."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -66,9 +66,9 @@ def _public_url(value: str) -> str:
     url = normal_url(value)
     parts = urlsplit(url)
     if parts.query or parts.fragment or "?" in value or "#" in value:
-        raise ValueError("it is not an address such as https://conda.example.com")
+        raise ValueError("it must be a URL such as https://conda.example.com")
     if parts.path not in ("", "/"):
-        raise ValueError("Seaway owns the root of its host, so the address has no path")
+        raise ValueError("it must not have a path, since Seaway uses the root of its host")
     return url.rstrip("/")
 
 
@@ -97,13 +97,13 @@ def _database_url(value: SecretStr) -> SecretStr:
     value = _stripped(value)
     parts = urlsplit(value.get_secret_value())
     if value.get_secret_value() and (parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/")):
-        raise ValueError("it is not an address such as postgresql://user:password@host/name")
+        raise ValueError("it must be a URL such as postgresql://user:password@host/name")
     return value
 
 
 def _internal_path(value: str) -> str:
     if not re.fullmatch(r"/(?:[A-Za-z0-9_.-]+/)+", value) or "/../" in value or "/./" in value:
-        raise ValueError("it is not a path such as /_seaway/store/, with a slash at both ends")
+        raise ValueError("it must be a path such as /_seaway/store/, with a slash at both ends")
     return value
 
 
@@ -112,7 +112,7 @@ def _provider_url(value: str) -> str:
     is_plain = not (parts.query or parts.fragment or "@" in parts.netloc) and value.isascii() and value.isprintable()
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     if not parts.hostname or not is_plain or not is_safe:
-        raise ValueError("it is not an address such as https://login.example.com")
+        raise ValueError("it must be a URL such as https://login.example.com")
     return normal_url(value)
 
 
@@ -121,7 +121,7 @@ def _github_url(value: str) -> str:
 
 
 class OpenIdProvider(BaseModel):
-    """One `[[oidc]]` of the file: a provider that people sign in with."""
+    """Identity provider for signing in: one `[[oidc]]` table of the file."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -140,14 +140,14 @@ class OpenIdProvider(BaseModel):
     @classmethod
     def _has_openid(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "openid" not in value:
-            raise ValueError("without the scope openid nobody says who somebody is")
+            raise ValueError("the scope openid is required")
         return value
 
 
 def _providers(value: list[OpenIdProvider]) -> list[OpenIdProvider]:
     names = [provider.name for provider in value]
     for name in names:
-        if name in _TAKEN_PROVIDER_NAMES or names.count(name) > 1:
+        if name in _RESERVED_PROVIDER_NAMES or names.count(name) > 1:
             raise ValueError(f"the name {name} is taken")
     return value
 
@@ -155,13 +155,13 @@ def _providers(value: list[OpenIdProvider]) -> list[OpenIdProvider]:
 def _secret_key(value: SecretStr) -> SecretStr:
     parts = [part.strip() for part in value.get_secret_value().split(",")]
     if value.get_secret_value() and any(len(part) < _SECRET_KEY_CHARS for part in parts):
-        raise ValueError(f"each key has {_SECRET_KEY_CHARS} characters or more; `openssl rand -hex 32` makes one")
+        raise ValueError(f"each key needs {_SECRET_KEY_CHARS} characters or more; `openssl rand -hex 32` creates one")
     return value
 
 
 def _secret_scanning_keys(value: str) -> str:
     if "://" in value and urlsplit(value).scheme != "https":
-        raise ValueError("it is neither an https:// address nor the path of a file")
+        raise ValueError("it must be an https:// URL or the path of a file")
     return normal_url(value) if "://" in value else value
 
 
@@ -169,142 +169,148 @@ def _mail_url(value: SecretStr) -> SecretStr:
     value = _stripped(value)
     parts = urlsplit(value.get_secret_value())
     if parts.scheme not in _MAIL_SCHEMES or (parts.scheme.startswith("smtp") and not parts.hostname):
-        raise ValueError("it is not an address such as smtp://user:password@host:587, folder: or log:")
+        raise ValueError("it must be a URL such as smtp://user:password@host:587, folder: or log:")
     return value
 
 
 def _mail_from(value: str) -> str:
     if value and not re.fullmatch(r"(?:[^<>@\r\n]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)", value):
-        raise ValueError("it is not a sender such as Seaway <seaway@example.com>")
+        raise ValueError("it must be a sender such as Seaway <seaway@example.com>")
     return value
 
 
 def _storage_url(value: str) -> str:
-    scheme, _, place = value.partition(":")
+    scheme, _, location = value.partition(":")
     if value and scheme.lower() not in _STORAGE_SCHEMES:
-        raise ValueError(
-            "it is not an address such as s3://bucket, gs://bucket, az://container, file:///folder or memory:"
-        )
-    return f"{scheme.lower()}:{place}" if value else ""
+        raise ValueError("it must be a URL such as s3://bucket, gs://bucket, az://container, file:///folder or memory:")
+    return f"{scheme.lower()}:{location}" if value else ""
 
 
 class Settings(BaseSettings):
-    """The effective settings."""
+    """Effective settings of an installation."""
 
     model_config = SettingsConfigDict(env_prefix="SEAWAY_", extra="forbid", str_strip_whitespace=True)
 
-    data: Annotated[Path, Field(description="The folder for the database, the packages and the spool.")] = Path("data")
+    data: Annotated[Path, Field(description="Folder for the database, the packages and the spool.")] = Path("data")
     database_url: Annotated[
         SecretStr,
         AfterValidator(_database_url),
         Field(
-            description="PostgreSQL, for many workers: `postgresql://user:password@host/name`; empty for SQLite in `data`."
+            description="URL of a PostgreSQL database, for many workers: `postgresql://user:password@host/name`. "
+            "Empty: SQLite in `data`."
         ),
     ] = SecretStr("")
     database_connections: Annotated[
-        int, Field(ge=4, le=500, description="The most connections of each worker to PostgreSQL.")
+        int, Field(ge=4, le=500, description="Maximum number of PostgreSQL connections of each worker.")
     ] = 15
     storage_url: Annotated[
         str,
         AfterValidator(_storage_url),
         Field(
-            description="Where packages lie: `s3://bucket`, `gs://bucket`, `az://container`, `file:///folder`, `memory:` "
-            "for trials; empty for a folder in `data`."
+            description="Where packages are stored: `s3://bucket`, `gs://bucket`, `az://container`, `file:///folder`, "
+            "or `memory:` for trials. Empty: a folder in `data`."
         ),
     ] = ""
     s3_endpoint: Annotated[
-        str, AfterValidator(_endpoint), Field(description="The address of an S3 server that is not Amazon's.")
+        str, AfterValidator(_endpoint), Field(description="URL of an S3-compatible server. Empty: Amazon S3.")
     ] = ""
-    s3_region: Annotated[str, Field(description="The region of the bucket.")] = ""
+    s3_region: Annotated[str, Field(description="Region of the bucket.")] = ""
     s3_access_key: Annotated[
-        str, Field(description="The access key; without it, `AWS_*` variables or the role of the machine are used.")
+        str, Field(description="Access key ID. Empty: the `AWS_*` variables or the role of the machine.")
     ] = ""
-    s3_secret_key: Annotated[SecretStr, Field(description="The secret of the access key.")] = SecretStr("")
+    s3_secret_key: Annotated[SecretStr, Field(description="Secret access key.")] = SecretStr("")
     downloads: Annotated[
         Literal["redirect", "direct", "x-accel"],
         Field(
-            description="How package files leave: from a bucket by `redirect` to an address signed for the one file, or "
-            "`direct` through Seaway; from a folder directly, or with `x-accel` through the nginx in front."
+            description="How package files are delivered: from a bucket by `redirect` to a presigned URL, or `direct` "
+            "through Seaway; from a folder through Seaway, or with `x-accel` by the nginx in front."
         ),
     ] = "redirect"
     x_accel_prefix: Annotated[
         str,
         AfterValidator(_internal_path),
-        Field(description="The internal location of nginx that is the folder of the store, for `downloads = x-accel`."),
+        Field(description="Internal nginx location that maps to the store folder, for `downloads = x-accel`."),
     ] = "/_seaway/store/"
     redirect_seconds: Annotated[
         int,
-        Field(ge=10, le=86_400, description="How long such an address is good; 300 at most for private channels."),
+        Field(
+            ge=10, le=86_400, description="Lifetime of a presigned URL in seconds; at most 300 for private channels."
+        ),
     ] = 300
-    workers: Annotated[int, Field(ge=1, le=256, description="Processes that serve, side by side.")] = 1
+    workers: Annotated[int, Field(ge=1, le=256, description="Number of server processes.")] = 1
     jobs: Annotated[
-        bool, Field(description="Whether `serve` does background jobs; if not, run `seaway work` somewhere.")
+        bool, Field(description="Whether `serve` runs background jobs; if not, run `seaway work` as well.")
     ] = True
     scrub_days: Annotated[
         int,
         Field(
             ge=0,
             le=3_650,
-            description="In how many days a background job reads and verifies every stored file once; 0: never.",
+            description="Days in which a background job reads and verifies every stored file once. 0: never.",
         ),
     ] = 30
     metrics_port: Annotated[
-        int | None, Field(ge=0, le=65535, description="The port for Prometheus' `/metrics`; none is opened without it.")
+        int | None, Field(ge=0, le=65535, description="Port of the Prometheus endpoint `/metrics`. Empty: no metrics.")
     ] = None
-    metrics_host: Annotated[
-        str, AfterValidator(_host), Field(description="The address on which `/metrics` listens.")
-    ] = "127.0.0.1"
+    metrics_host: Annotated[str, AfterValidator(_host), Field(description="Address that `/metrics` listens on.")] = (
+        "127.0.0.1"
+    )
     host: Annotated[
         str,
         AfterValidator(_host),
         Field(
-            description="The address to listen on; `localhost` for both loopback addresses, `0.0.0.0` for every interface."
+            description="Address to listen on: `localhost` for both loopback addresses, `0.0.0.0` for all interfaces."
         ),
     ] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8000
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on. 0: a free port.")] = 8000
     public_url: Annotated[
         str,
         AfterValidator(_public_url),
-        Field(description="The address under which users reach Seaway, such as `https://conda.example.com`."),
+        Field(description="URL where users reach Seaway, such as `https://conda.example.com`."),
     ] = ""
     insecure_http: Annotated[
-        bool, Field(description="Allow a public address with plain http, where anybody on the way can read keys.")
+        bool,
+        Field(description="Allow a public URL with plain http, which exposes API keys to anyone on the network path."),
     ] = False
     trusted_proxies: Annotated[
         str,
         AfterValidator(_proxies),
-        Field(description="Addresses or networks whose `X-Forwarded-For` and `-Proto` are believed, by commas."),
+        Field(
+            description="IP addresses or networks whose `X-Forwarded-For` and `-Proto` are trusted, separated by "
+            "commas."
+        ),
     ] = ""
     sweep_max_percent: Annotated[
         int,
         Field(
             ge=0,
             le=100,
-            description="The share of the store, in blobs or bytes, that a sweep may delete without confirmation.",
+            description="Maximum percentage of the store, in blobs or bytes, that a sweep deletes without "
+            "confirmation.",
         ),
     ] = 50
     disk_reserve: Annotated[
         int,
         Field(
             ge=0,
-            description="Bytes that the file `reserve` in `data` keeps free with SQLite, so that packages can be deleted "
-            "when the disk is full. 0: none.",
+            description="Size in bytes of the file `reserve` in `data`, with SQLite only. It is emptied when the disk "
+            "is full, so that packages can be deleted. 0: none.",
         ),
     ] = 33_554_432
-    upload_limit: Annotated[int, Field(ge=1, description="The largest package file, in bytes.")] = 1_073_741_824
+    upload_limit: Annotated[int, Field(ge=1, description="Maximum size of a package file, in bytes.")] = 1_073_741_824
     uploads_per_hour: Annotated[
         int,
         Field(
             ge=0,
-            description="How many files an hour one user, or one trusted publisher, may upload in the long run. "
-            "0: any number.",
+            description="Maximum number of files that a user or trusted publisher can upload per hour, in the long "
+            "run. 0: no limit.",
         ),
     ] = 600
     uploads_at_once: Annotated[
         int,
         Field(
             ge=1,
-            description="How many files they may upload before that counts; who waits gets `uploads_per_hour` of them back.",
+            description="Number of files that can be uploaded in a burst; refills at `uploads_per_hour`.",
         ),
     ] = 6000
     user_quota: Annotated[
@@ -312,54 +318,62 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=2**53,
-            description="How many bytes all channels that one user owns may hold together, unfinished uploads included, "
-            "unless an admin set another quota for the user. 0: any number.",
+            description="Maximum number of bytes in all channels that a user owns, including unfinished uploads, "
+            "unless an admin set another quota for the user. 0: no limit.",
         ),
     ] = 0
     searches_per_minute: Annotated[
         int,
         Field(
             ge=0,
-            description="How many searches and lists of channels and packages one address may ask for in a minute, of each "
-            "worker. 0: any number.",
+            description="Maximum number of searches and of lists of channels and packages per minute, for one IP "
+            "address and worker. 0: no limit.",
         ),
     ] = 1200
     file_lists_per_minute: Annotated[
         int,
         Field(
             ge=0,
-            description="How many lists of the files in a package one user, publisher or address may request in a minute, of "
-            "each worker; a comparison of two counts as ten. 0: any number.",
+            description="Maximum number of lists of the files in a package per minute, for one user, publisher or IP "
+            "address and worker; a comparison of two lists counts as ten. 0: no limit.",
         ),
     ] = 600
     index_max_age: Annotated[
-        int, Field(ge=0, le=86_400, description="Seconds for which readers may keep index documents without asking.")
+        int,
+        Field(ge=0, le=86_400, description="Seconds for which clients can cache index documents without revalidation."),
     ] = 0
     whole_document_limit: Annotated[
         int,
         Field(
             ge=0,
-            description="Up to this many records in a subdir, `repodata.json` is never behind; above, by one build.",
+            description="Up to this many records in a subdir, `repodata.json` is always up to date; above, it can be "
+            "one build behind.",
         ),
     ] = 100_000
     public_url_aliases: Annotated[
         str,
         AfterValidator(_public_urls),
-        Field(description="Other addresses of this server that attestations may name, separated by commas."),
+        Field(description="Other URLs of this server that attestations can name, separated by commas."),
     ] = ""
     sigstore_root: Annotated[
-        str, Field(description="A `trusted_root.json` to verify attestations by, instead of the public Sigstore's.")
+        str,
+        Field(
+            description="Path of a `trusted_root.json` for verifying attestations. Empty: that of the public Sigstore."
+        ),
     ] = ""
     sigstore_refresh: Annotated[
         bool,
-        Field(description="Whether the trusted root is fetched once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`."),
+        Field(
+            description="Whether to download the trusted root once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`."
+        ),
     ] = False
     examiners: Annotated[
         int,
         Field(
             ge=1,
             le=64,
-            description="Processes that open uploaded packages, side by side. One sender uses at most all but one of them.",
+            description="Number of processes that examine uploaded packages. One sender uses at most all but one of "
+            "them.",
         ),
     ] = 3
     archive_members: Annotated[
@@ -392,98 +406,104 @@ class Settings(BaseSettings):
     fetch_avatars: Annotated[
         bool,
         Field(
-            description="Whether a channel's logo may be given as the address of an avatar at GitHub, and is fetched."
+            description="Whether a channel's logo can be set to the URL of a GitHub avatar, which the server downloads."
         ),
     ] = True
     secret_key: Annotated[
         SecretStr,
         AfterValidator(_secret_key),
         Field(
-            description="What secrets in the database are encrypted with, 32 characters or more; several by commas, of "
-            "which the first encrypts. Empty: one is made at the first start and kept in the store."
+            description="Key that encrypts secrets in the database, 32 characters or more. Of several, separated by "
+            "commas, the first encrypts. Empty: a key is created at the first start and kept in the store."
         ),
     ] = SecretStr("")
     keys_without_end: Annotated[
-        bool, Field(description="Whether people may make API keys that never expire; else a year is the longest.")
+        bool,
+        Field(
+            description="Whether users can create API keys that never expire. If not, keys expire after at most a year."
+        ),
     ] = False
     secret_scanning_keys: Annotated[
         str,
         AfterValidator(_secret_scanning_keys),
         Field(
-            description="The public keys of who reports leaked API keys: a file, or an address such as "
-            "`https://api.github.com/meta/public_keys/secret_scanning`. Empty: no reports are taken."
+            description="Public keys that verify reports of leaked API keys: a file, or a URL such as "
+            "`https://api.github.com/meta/public_keys/secret_scanning`. Empty: reports are not accepted."
         ),
     ] = ""
     sign_up: Annotated[
-        Literal["open", "closed"], Field(description="Whether strangers can make an account for themselves.")
+        Literal["open", "closed"],
+        Field(description="Whether anyone can create an account: `open` or `closed`."),
     ] = "open"
     email_domains: Annotated[
-        str, Field(description="Domains of addresses with which people may sign up, by commas; empty for any.")
+        str, Field(description="Email domains that can sign up, separated by commas. Empty: any.")
     ] = ""
     require_verification: Annotated[
-        bool, Field(description="Whether an address must be verified before its user makes channels, keys, publishers.")
+        bool,
+        Field(
+            description="Whether users must verify their email address before they create channels, API keys or "
+            "publishers."
+        ),
     ] = True
     require_second_factor: Annotated[
         Literal["nobody", "owners", "everybody"],
         Field(
-            description="Who must have a second factor before they, their keys and their tools change anything: `owners` are "
-            "those of channels."
+            description="Who needs a second factor before they, their API keys and their command-line tools can change "
+            "anything: `nobody`, `owners` (of channels) or `everybody`."
         ),
     ] = "nobody"
     mail_url: Annotated[
         SecretStr,
         AfterValidator(_mail_url),
         Field(
-            description="Where letters go: `smtp://user:password@host:587`, `smtps://...`, `folder:` for files in `data/mail` "
-            "or `folder:///path`, `log:` for a line in the log."
+            description="Where emails are sent: `smtp://user:password@host:587`, `smtps://...`, `folder:` for files in "
+            "`data/mail` or `folder:///path`, `log:` for lines in the log."
         ),
     ] = SecretStr("folder:")
     mail_from: Annotated[
         str,
         AfterValidator(_mail_from),
         Field(
-            description="The sender of letters, such as `Seaway <seaway@example.com>`; empty for one at the public host."
+            description="Sender of emails, such as `Seaway <seaway@example.com>`. Empty: an address at the public host."
         ),
     ] = ""
     trusted_publishing: Annotated[
-        bool, Field(description="Whether tokens of workflows are exchanged at all (`docs/operate/issuers.md`).")
+        bool, Field(description="Whether workflows can publish with trusted publishing (`docs/operate/issuers.md`).")
     ] = True
     workflow_token_minutes: Annotated[
-        int, Field(ge=5, le=60, description="How long a workflow can publish with what it got for its token.")
+        int, Field(ge=5, le=60, description="Lifetime in minutes of the publishing token that a workflow gets.")
     ] = 30
     stop_seconds: Annotated[
-        int, Field(ge=1, le=3_600, description="How long a stop waits for uploads and downloads in flight.")
+        int, Field(ge=1, le=3_600, description="How many seconds a stop waits for uploads and downloads in progress.")
     ] = 30
-    github_client_id: Annotated[str, Field(description="The client id of the OAuth app at GitHub.")] = ""
-    github_client_secret: Annotated[SecretStr, Field(description="The client secret of that app.")] = SecretStr("")
+    github_client_id: Annotated[str, Field(description="Client ID of the OAuth app at GitHub.")] = ""
+    github_client_secret: Annotated[SecretStr, Field(description="Client secret of that app.")] = SecretStr("")
     github_url: Annotated[
         str,
         AfterValidator(_github_url),
-        Field(description="GitHub, or your GitHub Enterprise Server: `https://github.example.com`."),
+        Field(description="URL of GitHub, or of your GitHub Enterprise Server: `https://github.example.com`."),
     ] = "https://github.com"
     github_api_url: Annotated[
         str,
         AfterValidator(_github_url),
-        Field(description="Its API; that of an Enterprise Server is `https://github.example.com/api/v3`."),
+        Field(description="URL of its API; for an Enterprise Server `https://github.example.com/api/v3`."),
     ] = "https://api.github.com"
-    google_client_id: Annotated[str, Field(description="The client id of the OAuth client at Google.")] = ""
-    google_client_secret: Annotated[SecretStr, Field(description="The client secret of that client.")] = SecretStr("")
+    google_client_id: Annotated[str, Field(description="Client ID of the OAuth client at Google.")] = ""
+    google_client_secret: Annotated[SecretStr, Field(description="Client secret of that client.")] = SecretStr("")
     google_issuer: Annotated[
-        str, AfterValidator(_provider_url), Field(description="Google's name as OpenID provider.")
+        str, AfterValidator(_provider_url), Field(description="Issuer URL of Google as an OpenID Connect provider.")
     ] = "https://accounts.google.com"
     oidc: Annotated[
         list[OpenIdProvider],
         AfterValidator(_providers),
         Field(
-            description="Other OpenID providers, one `[[oidc]]` each in `seaway.toml`, or as a JSON list in the variable "
-            "([how](sign-in.md))."
+            description="Other OpenID Connect providers, one `[[oidc]]` table each in `seaway.toml`, or a JSON list in "
+            "the variable (see [Sign-in](sign-in.md))."
         ),
     ] = []
-    log_format: Annotated[
-        Literal["text", "json"], Field(description="How log lines are written: `text` for people, `json` for machines.")
-    ] = "text"
+    log_format: Annotated[Literal["text", "json"], Field(description="Format of log lines: `text` or `json`.")] = "text"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="The least important line that is written.")
+        Literal["debug", "info", "warning", "error"], Field(description="Lowest level that is logged.")
     ] = "info"
 
     @classmethod
@@ -495,17 +515,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only variables besides what `load` hands in: no `.env` file and no secrets folder is read unasked."""
+        """Read environment variables besides the arguments of `load`; ignore `.env` files and secrets folders."""
         return (init_settings, env_settings)
 
     @property
     def site_url(self) -> str:
-        """The address to show to users: the public one, or where this machine listens. Never taken from a request."""
-        host = "localhost" if self.is_every_address else f"[{self.host}]" if ":" in self.host else self.host
+        """URL of the site for users: the public URL, or the address listened on. Never taken from a request."""
+        host = "localhost" if self.listens_on_all_addresses else f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
-    def is_every_address(self) -> bool:
+    def listens_on_all_addresses(self) -> bool:
         """Whether the server listens on every address of this machine."""
         address = _ip_of(self.host)
         return address is not None and address.is_unspecified
@@ -517,48 +537,48 @@ class Settings(BaseSettings):
         return self.host == "localhost" if address is None else address.is_loopback
 
     @property
-    def other_urls(self) -> tuple[str, ...]:
-        """The other addresses of the site."""
+    def alias_urls(self) -> tuple[str, ...]:
+        """Other URLs of the site."""
         return tuple(self.public_url_aliases.split(",")) if self.public_url_aliases else ()
 
     @property
     def database_file(self) -> Path:
-        """The SQLite database."""
+        """File of the SQLite database."""
         return self.data / "seaway.db"
 
     @property
     def listening_file(self) -> Path:
-        """File in which a server saves the address that it listens on."""
+        """File where a server saves the address that it listens on."""
         return self.data / "listening"
 
     @property
     def locks_folder(self) -> Path:
-        """Where the processes of one machine lock what only one of them may do."""
+        """Folder of the lock files that the processes of one machine share."""
         return self.data / "locks"
 
     @property
     def reserve_file(self) -> Path:
-        """The file that keeps room for deletions."""
+        """File that reserves disk space for deletions."""
         return self.data / "reserve"
 
     @property
     def effective_storage_url(self) -> str:
-        """The storage, also where it is not set."""
+        """URL of the storage, with the default applied."""
         return self.storage_url or (self.data / "store").resolve().as_uri()
 
     @property
     def effective_mail_from(self) -> str:
-        """The sender of letters, also where it is not set."""
+        """Sender of emails, with the default applied."""
         host = urlsplit(self.site_url).hostname or "localhost"
         return self.mail_from or f"Seaway <seaway@{f'[{host}]' if ':' in host else host}>"
 
     @property
     def mail_folder(self) -> Path:
-        """Where letters lie when no other place is set."""
+        """Folder for emails when `mail_url` names no other."""
         return self.data / "mail"
 
-    def shown(self) -> dict[str, Any]:
-        """The settings as a person or a log may see them: without secrets."""
+    def without_secrets(self) -> dict[str, Any]:
+        """Return the settings without secrets, for output and logs."""
         values = self.model_dump(mode="json")
         values["database_url"] = _without_secrets(self.database_url.get_secret_value())
         values["mail_url"] = _without_secrets(self.mail_url.get_secret_value())
@@ -566,35 +586,35 @@ class Settings(BaseSettings):
 
     @property
     def spool_folder(self) -> Path:
-        """Where uploads arrive; on the file system of the store, so that they can be moved in."""
+        """Folder that receives uploads, on the file system of the store so that files can be moved there."""
         return self.data / "spool"
 
 
 def _without_secrets(url: str) -> str:
-    """Scheme, user, host and name of a database; what else stands in the address may be a password."""
+    """Return the scheme, user, host and path of a URL; the rest may contain a password."""
     if "://" not in url:
         return url
     scheme, _, rest = url.partition("://")
     address, _, options = rest.partition("?")
     if "@" in options and "@" not in address:
-        return f"{scheme}://..."  # a ? in the password, or an @ in the options: who knows
-    user_part, at, place = address.rpartition("@")  # the last one: a password may hold others, though it should not
-    return f"{scheme}://{user_part.partition(':')[0]}{at}{place}"
+        return f"{scheme}://..."  # a ? in the password, or an @ in the options: it cannot be known
+    user_part, at, host = address.rpartition("@")  # the last @, since a password may contain one
+    return f"{scheme}://{user_part.partition(':')[0]}{at}{host}"
 
 
 def load(config: Path | None = None, **overrides: Any) -> Settings:
-    """Read the settings; `BadSetting` names the one that cannot work, and the cure."""
+    """Read and validate the settings; `BadSetting` names the invalid one and how to correct it."""
     _refuse_unknown_variables()
-    values = _from_file(config)
-    given = {name: value for name, value in overrides.items() if value is not None}
+    from_file = _from_file(config)
+    from_options = {name: value for name, value in overrides.items() if value is not None}
     try:
         from_variables = Settings().model_dump(exclude_unset=True)
-        settings = Settings(**{**values, **from_variables, **given})
+        settings = Settings(**{**from_file, **from_variables, **from_options})
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _bad_setting(error) from None
     except SettingsError:
         raise BadSetting(
-            "The variable SEAWAY_OIDC is not JSON.", "Write a list such as [{...}], or use seaway.toml."
+            "The variable SEAWAY_OIDC is not valid JSON.", "Set it to a list such as [{...}], or use seaway.toml."
         ) from None
     _check_public_url(settings)
     _check_memory(settings)
@@ -612,36 +632,37 @@ def _from_file(config: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadSetting(
-            f"The configuration file {path} does not exist.", "Create it, or leave out --config."
+            f"The configuration file {path} does not exist.", "Create it, or correct --config or SEAWAY_CONFIG."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise BadSetting(f"The configuration file {path} cannot be read: {error}.", "Correct that line.") from None
+        raise BadSetting(f"The configuration file {path} cannot be read: {error}.", "Correct the file.") from None
 
 
 def _refuse_unknown_variables() -> None:
-    """A misspelt variable would be a setting that silently is not set."""
+    """Refuse unknown `SEAWAY_*` variables, since a misspelled one would be ignored silently."""
     known = {f"SEAWAY_{name}".upper() for name in Settings.model_fields} | _OTHER_VARIABLES
     for variable in sorted(os.environ):
         if variable.startswith("SEAWAY_") and variable not in known:
             raise BadSetting(
-                f"There is no setting for the variable {variable}.",
-                "Correct its name or unset it; `seaway config` lists all.",
+                f"The variable {variable} is not a setting.",
+                "Correct its name or unset it; docs/operate/settings.md lists all settings.",
             )
 
 
-def _explained(error: ValidationError) -> BadSetting:
+def _bad_setting(error: ValidationError) -> BadSetting:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]) or "settings"
     if first["type"] == "extra_forbidden":
-        known = ", ".join(Settings.model_fields)
-        return BadSetting(f"There is no setting named {name}.", f"The settings are {known}.")
+        return BadSetting(
+            f"There is no setting named {name}.", "Correct its name; docs/operate/settings.md lists all settings."
+        )
     reason = str(first["msg"]).removeprefix("Value error, ")
     is_secret = (name in Settings.model_fields and Settings.model_fields[name].annotation is SecretStr) or (
         name.startswith("oidc") and (name.endswith("secret") or not isinstance(first["input"], str))
     )
-    found = "cannot be used" if is_secret else f"is {first['input']!r}"
+    problem = "cannot be used" if is_secret else f"is {first['input']!r}"
     return BadSetting(
-        f"The setting {name} {found}: {reason}.",
+        f"The setting {name} {problem}: {reason}.",
         f"Correct {name} in seaway.toml or SEAWAY_{name.partition('.')[0].upper()} in the environment.",
     )
 
@@ -649,15 +670,15 @@ def _explained(error: ValidationError) -> BadSetting:
 def _check_memory(settings: Settings) -> None:
     if settings.storage_url.startswith("memory") and settings.workers > 1:
         raise BadSetting(
-            f"The setting storage_url is memory:, and each of {settings.workers} workers would have packages of its own.",
-            "Set workers = 1 for a trial, or another storage_url.",
+            f"The setting storage_url is memory:, which {settings.workers} workers cannot share.",
+            "Set workers = 1 for a trial, or choose another storage_url.",
         )
 
 
 def _check_downloads(settings: Settings) -> None:
     if settings.downloads == "x-accel" and not settings.effective_storage_url.startswith("file:"):
         raise BadSetting(
-            f"The setting downloads is x-accel, and nginx sends files of a folder only, not of {settings.storage_url}.",
+            f"The setting downloads is x-accel, but nginx cannot send files from {settings.storage_url}.",
             'Set downloads = "redirect" or "direct", or a storage_url such as file:///folder.',
         )
 
@@ -665,8 +686,8 @@ def _check_downloads(settings: Settings) -> None:
 def _check_provider(name: str, client_id: str, client_secret: SecretStr) -> None:
     if bool(client_id) is not bool(client_secret.get_secret_value()):
         raise BadSetting(
-            f"Of the settings {name}_client_id and {name}_client_secret one is missing.",
-            "Set both, or neither; the manual says where they come from.",
+            f"Only one of the settings {name}_client_id and {name}_client_secret is set.",
+            "Set both or neither; docs/operate/sign-in.md says where to get them.",
         )
 
 
@@ -674,6 +695,7 @@ def _check_public_url(settings: Settings) -> None:
     parts = urlsplit(settings.public_url)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not settings.insecure_http:
         raise BadSetting(
-            f"The setting public_url is {settings.public_url!r}, and over plain http anybody on the way can read keys.",
-            "Put TLS in front and use https://, or set insecure_http = true (SEAWAY_INSECURE_HTTP=true) for a closed network.",
+            f"The setting public_url is {settings.public_url!r}. Plain http exposes API keys on the network path.",
+            "Put TLS in front and use https://, or on a closed network set insecure_http = true "
+            "(SEAWAY_INSECURE_HTTP=true).",
         )

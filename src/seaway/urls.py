@@ -1,4 +1,4 @@
-"""URLs in one form, for comparison."""
+"""Normalization of URLs for comparison."""
 
 import re
 from urllib.parse import urlsplit, urlunsplit
@@ -7,15 +7,15 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def normal_url(url: str) -> str:
-    """Return the URL as clients write it: scheme and host in lower case and ASCII, no default port (RFC 3986, 6.2)."""
+    """Normalize a URL as clients do: scheme and host in lowercase and ASCII, no default port (RFC 3986, 6.2)."""
     parts = urlsplit(url.strip())
     try:
         host = (parts.hostname or "").encode("idna").decode().rstrip(".")
     except UnicodeError:
         host = ""
     if parts.scheme not in _DEFAULT_PORTS or not re.fullmatch(r"[0-9a-z._-]+|[0-9a-f:.]+", host) or "@" in parts.netloc:
-        raise ValueError("it is not an address such as https://conda.example.com")
-    place = f"[{host}]" if ":" in host else host
+        raise ValueError("it must be a URL such as https://conda.example.com")
+    netloc = f"[{host}]" if ":" in host else host
     if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]):
-        place = f"{place}:{parts.port}"
-    return urlunsplit((parts.scheme, place, *parts[2:]))
+        netloc = f"{netloc}:{parts.port}"
+    return urlunsplit((parts.scheme, netloc, *parts[2:]))

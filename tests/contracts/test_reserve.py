@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seaway.errors import NoRoom, Unavailable
-from seaway.storage.reserve import Reserve
+from seaway.errors import DiskFull, Unavailable
+from seaway.storage.disk_reserve import Reserve
 from tests.contracts.conftest import together
 
 SIZE = 1_000_000
@@ -61,25 +61,25 @@ def test_it_can_be_switched_off(path: Path) -> None:
     reserve = Reserve(path, 0)
     reserve.fill()
     assert not path.exists()
-    change = Change(NoRoom("Full."))
-    with pytest.raises(NoRoom):
-        reserve.with_room(change)
+    change = Change(DiskFull("Full."))
+    with pytest.raises(DiskFull):
+        reserve.retry_with_reserve(change)
     reserve.require_room()
     assert 1 == change.tries
 
 
 @pytest.mark.parametrize(
-    "error", [NoRoom("Full."), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "full")], ids=type
+    "error", [DiskFull("Full."), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "full")], ids=type
 )
 def test_what_failed_for_lack_of_room_is_done_once_more(path: Path, error: Exception) -> None:
     """Invariants 2 and 3: the room is given back first, and the empty file stays."""
     reserve = Reserve(path, SIZE)
     reserve.fill()
     change = Change(error)
-    assert ("done", 2, 0) == (reserve.with_room(change), change.tries, path.stat().st_size)
+    assert ("done", 2, 0) == (reserve.retry_with_reserve(change), change.tries, path.stat().st_size)
     hopeless = Change(error, times=9)
     with pytest.raises(type(error)):
-        reserve.with_room(hopeless)
+        reserve.retry_with_reserve(hopeless)
     assert 2 == hopeless.tries
     reserve.fill()
     assert SIZE == path.stat().st_size
@@ -92,7 +92,7 @@ def test_what_failed_for_another_reason_is_not(path: Path, error: Exception) -> 
     reserve.fill()
     change = Change(error)
     with pytest.raises(type(error)):
-        reserve.with_room(change)
+        reserve.retry_with_reserve(change)
     assert (1, SIZE) == (change.tries, path.stat().st_size)
 
 
@@ -100,7 +100,7 @@ def test_an_error_that_does_not_say_full_on_a_full_disk(path: Path) -> None:
     """SQLite tells of some full disks as an I/O error: what is free decides."""
     path.write_bytes(b"filled before the disk was")
     change = Change(Unavailable("disk I/O error"))
-    assert "done" == Reserve(path, MORE_THAN_THERE_IS).with_room(change)
+    assert "done" == Reserve(path, MORE_THAN_THERE_IS).retry_with_reserve(change)
     assert 0 == path.stat().st_size
 
 
@@ -111,6 +111,6 @@ def test_uploads_leave_the_room_that_was_given_back(path: Path) -> None:
     path.write_bytes(b"filled")
     reserve.require_room()
     path.write_bytes(b"")
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         reserve.require_room()
     Reserve(path, SIZE).require_room()

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from rattler_build.upload import upload_package_to_prefix
 
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels
 from tests.conftest import Site
 from tests.http.conftest import Channel, LimitedSite, make_channel
@@ -459,36 +459,38 @@ MALFORMED = {
     "raw with an empty hash": raw(400, "64 hexadecimal", X_File_Name=UNSEEN.name, X_File_SHA256=""),
     "no boundary": Attempt(400, "no boundary", multipart(file_part(UNSEEN)), {"Content-Type": "multipart/form-data"}),
     "empty boundary": Attempt(400, "no boundary", multipart(file_part(UNSEEN)), multipart_type('""')),
-    "another boundary": Attempt(400, "cannot be read", multipart(file_part(UNSEEN)), multipart_type("other")),
+    "another boundary": Attempt(400, "could not be parsed", multipart(file_part(UNSEEN)), multipart_type("other")),
     "boundary of 2,000 characters": Attempt(
-        400, "cannot be read", multipart(file_part(UNSEEN)), multipart_type("b" * 2_000)
+        400, "could not be parsed", multipart(file_part(UNSEEN)), multipart_type("b" * 2_000)
     ),
-    "no multipart body": Attempt(400, "cannot be read", UNSEEN.content),
-    "empty body": Attempt(400, "ended in the middle", b""),
+    "no multipart body": Attempt(400, "could not be parsed", UNSEEN.content),
+    "empty body": Attempt(400, "is incomplete", b""),
     "no part": parts(400, "first part"),
     "first part is another": parts(400, "first part", NOTE, file_part(UNSEEN)),
     "first part has no name": parts(400, "first part", Part([("content-type", "text/plain")], b"x")),
     "first part has no headers": parts(400, "first part", Part([], UNSEEN.content)),
     "attestation before the file": parts(400, "first part", attestation_part(), file_part(UNSEEN)),
-    "two files": parts(400, "a part named", file_part(UNSEEN), file_part(conda(index_json("unseen-two")))),
-    "another part behind the file": parts(400, "a part named", file_part(UNSEEN), NOTE),
-    "two attestations": parts(400, "more than one", file_part(UNSEEN), attestation_part(), attestation_part()),
+    "two files": parts(400, "an unexpected part named", file_part(UNSEEN), file_part(conda(index_json("unseen-two")))),
+    "another part behind the file": parts(400, "an unexpected part named", file_part(UNSEEN), NOTE),
+    "two attestations": parts(400, "after the attestation", file_part(UNSEEN), attestation_part(), attestation_part()),
     "attestation of 300 kB": parts(400, "larger than", file_part(UNSEEN), attestation_part(b"{" * 300_000)),
-    "10,000 parts": parts(400, "a part named", file_part(UNSEEN), *[NOTE] * 10_000),
+    "10,000 parts": parts(400, "an unexpected part named", file_part(UNSEEN), *[NOTE] * 10_000),
     "10,000 empty parts": parts(400, "first part", *[Part([])] * 10_000),
-    "part header of 1 MB": parts(400, "cannot be read", file_part(UNSEEN, x_note="n" * 1_000_000)),
+    "part header of 1 MB": parts(400, "could not be parsed", file_part(UNSEEN, x_note="n" * 1_000_000)),
     "10,000 part headers": parts(
-        400, "cannot be read", Part([(f"x-{number}", "n") for number in range(10_000)], UNSEEN.content)
+        400, "could not be parsed", Part([(f"x-{number}", "n") for number in range(10_000)], UNSEEN.content)
     ),
     "same part header twice": parts(
-        400, "same header twice", Part([*file_part(UNSEEN).headers, ("X-File-Name", "other")], UNSEEN.content)
+        400, "repeats a header", Part([*file_part(UNSEEN).headers, ("X-File-Name", "other")], UNSEEN.content)
     ),
-    "two names": parts(400, "one name", file_part(UNSEEN, x_file_name="other-1.0-0.conda")),
-    "no name": parts(400, "one name", file_part(UNSEEN, content_disposition='form-data; name="file"', x_file_name=None)),
+    "two names": parts(400, "missing or ambiguous", file_part(UNSEEN, x_file_name="other-1.0-0.conda")),
+    "no name": parts(
+        400, "missing or ambiguous", file_part(UNSEEN, content_disposition='form-data; name="file"', x_file_name=None)
+    ),
     "hash of 63 digits in the part": parts(400, "64 hexadecimal", file_part(UNSEEN, x_file_sha256="a" * 63)),
-    "ends without its last boundary": parts(400, "ended in the middle", file_part(UNSEEN), end=b"\r\n"),
-    "ends inside the file": Attempt(400, "ended in the middle", multipart(file_part(UNSEEN))[:-200]),
-    "ends inside the part headers": Attempt(400, "ended in the middle", multipart(file_part(UNSEEN))[:60]),
+    "ends without its last boundary": parts(400, "is incomplete", file_part(UNSEEN), end=b"\r\n"),
+    "ends inside the file": Attempt(400, "is incomplete", multipart(file_part(UNSEEN))[:-200]),
+    "ends inside the part headers": Attempt(400, "is incomplete", multipart(file_part(UNSEEN))[:60]),
     "name with a path": named("../../x-1.0-0.conda", "package name"),
     "name with a folder": named("noarch/unseen-1.0-h1_0.conda", "package name"),
     "name with a backslash": named("..\\unseen-1.0-h1_0.conda", "package name"),

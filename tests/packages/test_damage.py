@@ -13,31 +13,32 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup import locations
+from seaway.backup.backup import backup
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
-from seaway.cli.repair import Repaired, repair
 from seaway.clock import DAY_MS
 from seaway.database.tables import damaged_blobs, documents, files, kept_blobs
 from seaway.errors import NotFound, Unavailable
 from seaway.indexing.documents import REPODATA
-from seaway.moving import places
-from seaway.moving.backup import backup
-from seaway.packages import damage, removal
-from seaway.packages.damage import VERIFYING, BlobProblem, Keeper
+from seaway.maintenance.check import check
+from seaway.maintenance.repair import Repaired, repair
+from seaway.packages import damaged_blobs as damage
+from seaway.packages import removal
+from seaway.packages.damaged_blobs import VERIFY_LOCK, BlobProblem, BlobVerifier
 from seaway.packages.scrub import Slice, scrub, slice_seconds
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import StoreIdentity, Verdict
 from seaway.publishing import resumable
-from seaway.publishing.importing import import_files
-from seaway.publishing.resumable import Order
+from seaway.publishing.import_files import import_files
+from seaway.publishing.resumable import ResumableRequest
 from seaway.server import wiring
 from seaway.server.app import create_app
-from seaway.server.gauges import StateGauges
+from seaway.server.gauges import DatabaseGauges
 from seaway.server.wiring import Seaway
 from seaway.serving import resolve
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import examining_here
 from tests.support import house, pictures, state
 from tests.support.clock import TurnedClock
@@ -74,8 +75,8 @@ class Store:
     http: httpx.AsyncClient
 
     @property
-    def keeper(self) -> Keeper:
-        return Keeper(self.seaway.database, self.seaway.blobs, self.seaway.documents, self.clock)
+    def keeper(self) -> BlobVerifier:
+        return BlobVerifier(self.seaway.database, self.seaway.blobs, self.seaway.documents, self.clock)
 
     def key(self, file: PackageFile = FILE) -> str:
         return keys.blob(bytes.fromhex(file.sha256))
@@ -94,7 +95,7 @@ class Store:
 
     def noted(self) -> list[tuple[str, str]]:
         with self.seaway.database.read() as tx:
-            return [(each.where, each.problem) for each in damage.affected(tx, 100)]
+            return [(each.where, each.problem) for each in damage.affected_files(tx, 100)]
 
     def scrub_all(self) -> list[Slice | None]:
         """Let a whole period pass, slice by slice."""
@@ -127,25 +128,25 @@ async def by_force(store: Store, _: Path) -> None:
 
 
 async def after_a_delete(store: Store, _: Path) -> None:
-    removal.delete(store.seaway.house.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
     await store.upload(force=False)
 
 
 async def by_import(store: Store, folder: Path) -> None:
     path = folder / FILE.name
     path.write_bytes(FILE.content)
-    list(import_files(store.seaway.house.publishing, CHANNEL, [path], by=OPERATOR, force=True))
+    list(import_files(store.seaway.request_parts.publishing, CHANNEL, [path], by=OPERATOR, force=True))
 
 
 async def in_pieces(store: Store, _: Path) -> None:
-    publishing, by = store.seaway.house.publishing, People(store.seaway).person("owner")
-    order = Order(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
+    publishing, by = store.seaway.request_parts.publishing, People(store.seaway).person("owner")
+    order = ResumableRequest(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
     upload = await resumable.begin(publishing, order, by=by)
 
     async def content() -> AsyncIterator[bytes]:
         yield FILE.content
 
-    await resumable.go_on(publishing, upload.id, 0, content(), by=by)
+    await resumable.append(publishing, upload.id, 0, content(), by=by)
 
 
 async def to_another_channel(store: Store, _: Path) -> None:
@@ -189,7 +190,7 @@ async def test_a_scrub_takes_a_damaged_blob_out_of_use(store: Store, kind: str) 
         assert 503 == answer.status_code
         assert answer.headers["Retry-After"]
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
-    gauges = StateGauges(store.seaway.database, store.clock, whole_document_limit=10)
+    gauges = DatabaseGauges(store.seaway.database, store.clock, whole_document_limit=10)
     assert [1] == [sample.value for sample in named(gauges.collect(), "seaway_damaged_blobs").samples]
     assert [Slice(1, 0)] != store.scrub_all()  # still missed, and noted once
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
@@ -230,14 +231,14 @@ async def test_bytes_that_come_meanwhile_are_not_lost(store: Store) -> None:
     finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
     await store.upload()
-    assert not store.keeper.condemn(finding)
+    assert not store.keeper.take_out_of_use(finding)
     assert (FILE.content, [], False) == (store.stored(), store.noted(), store.quarantined())
 
 
 class Stopping:
     """A store that ends its caller at one of its calls, as a kill would."""
 
-    def __init__(self, blobs: Blobs, at: int) -> None:
+    def __init__(self, blobs: BlobStore, at: int) -> None:
         self._blobs, self._left = blobs, at
 
     def __getattr__(self, name: str) -> Any:
@@ -256,7 +257,7 @@ async def test_a_process_that_ends_on_its_way_leaves_no_damaged_bytes_to_readers
     """Wherever it ends, the next look finishes the work, and the bytes can come again before or after that."""
     for is_mended_first in (True, False):
         store.rewrite(flipped(FILE.content))
-        keeper = replace(store.keeper, blobs=cast("Blobs", Stopping(store.seaway.blobs, at)))
+        keeper = replace(store.keeper, blobs=cast("BlobStore", Stopping(store.seaway.blobs, at)))
         with pytest.raises(StoppedError):
             keeper.verify(bytes.fromhex(FILE.sha256))
         if is_mended_first:
@@ -275,8 +276,8 @@ async def test_what_no_row_names_is_not_noted(store: Store) -> None:
     store.rewrite(flipped(FILE.content))
     finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
-    removal.delete(store.seaway.house.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
-    assert not store.keeper.condemn(finding)
+    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    assert not store.keeper.take_out_of_use(finding)
     assert ([], False) == (store.noted(), store.quarantined())
 
 
@@ -284,7 +285,7 @@ async def test_a_deleted_file_clears_what_was_noted(store: Store) -> None:
     """With the last row that named it the row and the damaged bytes go."""
     store.rewrite(flipped(FILE.content))
     store.scrub_all()
-    removal.delete(store.seaway.house.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
     store.scrub_all()
     with store.seaway.database.read() as tx:
         assert 0 == damage.count(tx)
@@ -329,7 +330,7 @@ async def test_a_slice_ends_in_time_and_is_gone_on_with(store: Store) -> None:
 
 async def test_one_process_scrubs_at_a_time(store: Store) -> None:
     """Another one leaves it to the first."""
-    with store.seaway.database.alone(VERIFYING):
+    with store.seaway.database.exclusive(VERIFY_LOCK):
         assert scrub(store.keeper, DAYS) is None
 
 
@@ -362,7 +363,7 @@ async def test_a_missing_document_is_built_again(
     """The request that finds it missing builds it, whichever of them it is, and gets the same bytes."""
     if is_large:
         monkeypatch.setattr(resolve, "_SMALL_DOCUMENT_BYTES", 0)
-        monkeypatch.setattr("seaway.http.files.SMALL_BYTES", 0)
+        monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     settings = {} if limit is None else {"whole_document_limit": limit}
     built = examining_here(house.build(tmp_path, clock, downloads="direct", **settings))
     People(built).channel(CHANNEL)
@@ -428,7 +429,7 @@ async def test_a_build_does_not_rely_on_damaged_bytes(store: Store) -> None:
 async def test_a_bad_logo_is_not_shown(store: Store) -> None:
     """It is taken out of use, the channel page shows none, and the same picture uploaded again is shown at once."""
     png = pictures.png()
-    store.seaway.house.logos.keep(OPERATOR, CHANNEL, png)
+    store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
         logo = channels.get(tx, CHANNEL).logo
     assert logo is not None
@@ -441,7 +442,7 @@ async def test_a_bad_logo_is_not_shown(store: Store) -> None:
     assert str(address) not in (await store.http.get(f"/channels/{CHANNEL}")).text
     with store.seaway.database.read() as tx:
         assert channels.get(tx, CHANNEL).logo is None
-    store.seaway.house.logos.keep(OPERATOR, CHANNEL, png)
+    store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
         assert logo == channels.get(tx, CHANNEL).logo
         assert 0 == damage.count(tx)
@@ -502,13 +503,13 @@ def repaired(store: Store, source: str | None = None) -> Repaired:
     if source is None:
         return repair(store.keeper, store.seaway.spool, None)
     settings = store.seaway.settings
-    with places.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
+    with locations.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
         return repair(store.keeper, store.seaway.spool, found)
 
 
 def back_up(store: Store, target: str) -> None:
     settings = store.seaway.settings
-    place = places.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
+    place = locations.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
     backup(store.seaway.database, store.seaway.blobs, store.seaway.spool, store.clock, place)
 
 
@@ -527,17 +528,21 @@ async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: 
     store.seaway.blobs.delete(keys.blob(store.document_blobs()["repodata.json.zst"]))
     done = repaired(store)
     bad = {f"{CHANNEL}/noarch/{file.name}" for file in (FILE, LARGE, late)}
-    assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (done.mended, done.forgotten, set(done.broken))
+    assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (
+        done.repaired,
+        done.dropped_documents,
+        set(done.broken),
+    )
     done = repaired(store, place)
     assert (bad - {f"{CHANNEL}/noarch/{late.name}"}, (f"{CHANNEL}/noarch/{late.name}",)) == (
-        set(done.mended),
+        set(done.repaired),
         done.broken,
     )
     assert before == await documents_of(store)
     assert [FILE.content, LARGE.content] == [store.stored(file) for file in (FILE, LARGE)]
     assert not store.quarantined()
     await store.upload(late)
-    assert ((f"{CHANNEL}/noarch/{late.name}",), ()) == ((done := repaired(store)).mended, done.broken)
+    assert ((f"{CHANNEL}/noarch/{late.name}",), ()) == ((done := repaired(store)).repaired, done.broken)
     assert [] == list(check(store.seaway))
 
 
@@ -547,7 +552,7 @@ async def test_a_damaged_backup_mends_nothing(store: Store, tmp_path: Path) -> N
     (tmp_path / "backups" / store.key()).write_bytes(flipped(FILE.content))
     store.rewrite(flipped(FILE.content))
     done = repaired(store, (tmp_path / "backups").as_uri())
-    assert ((), (f"{CHANNEL}/noarch/{FILE.name}",)) == (done.mended, done.broken)
+    assert ((), (f"{CHANNEL}/noarch/{FILE.name}",)) == (done.repaired, done.broken)
     assert store.seaway.blobs.stat(store.key()) is None
 
 
@@ -561,22 +566,22 @@ async def test_a_missing_file_has_no_list_of_paths(store: Store) -> None:
 
 async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
     """The client is told to begin again, which it then can."""
-    publishing = replace(store.seaway.house.publishing, least_piece=400)
+    publishing = replace(store.seaway.request_parts.publishing, least_piece=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
-    order = Order(CHANNEL, file.name, len(file.content), file.sha256, force=False)
+    order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
     upload = await resumable.begin(publishing, order, by=by)
 
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
     before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
-    upload = await resumable.go_on(publishing, upload.id, 0, part(file.content[:400]), by=by)
+    upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
     (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
     store.seaway.blobs.delete(piece)
     with pytest.raises(Exception, match="lost a part of this upload"):
-        await resumable.go_on(publishing, upload.id, 400, part(file.content[400:]), by=by)
+        await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
     upload = await resumable.begin(publishing, replace(order, force=True), by=by)
-    await resumable.go_on(publishing, upload.id, 0, part(file.content), by=by)
+    await resumable.append(publishing, upload.id, 0, part(file.content), by=by)
     assert file.content == (await store.http.get(f"/{CHANNEL}/noarch/{file.name}")).content
 
 
@@ -592,7 +597,9 @@ async def test_a_noted_row_is_cleared_once(store: Store) -> None:
 class Failing:
     """A store of which reading some blobs, or all of them, or every change fails."""
 
-    def __init__(self, blobs: Blobs, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> None:
+    def __init__(
+        self, blobs: BlobStore, error: Exception, *, opens: Collection[str] = (), changes: bool = False
+    ) -> None:
         self._blobs, self._error = blobs, error
         self.opens: Collection[str] | None = opens  # None: everything
         self._changes = changes
@@ -635,7 +642,7 @@ async def several(store: Store) -> list[str]:
 def unreliable(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
     """The same store, of which some calls fail."""
     blobs = Failing(store.seaway.blobs, error, opens=opens, changes=changes)
-    return replace(store, seaway=replace(store.seaway, blobs=cast("Blobs", blobs)))
+    return replace(store, seaway=replace(store.seaway, blobs=cast("BlobStore", blobs)))
 
 
 @pytest.mark.parametrize("error", UNREADABLE, ids=str)
@@ -684,10 +691,10 @@ async def test_a_store_that_is_away_is_not_passed_over(store: Store, error: Exce
 def make_behind(store: Store) -> None:
     """Put the counter of the store ahead, as an older copy of the database finds it."""
     blobs = state.raw(store.seaway.blobs)
-    identity = records.of_store(blobs)
+    identity = identity_storage.of_store(blobs)
     assert identity is not None
-    records.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
-    assert Verdict.BEHIND is store.seaway.pairing.look()
+    identity_storage.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
+    assert Verdict.BEHIND is store.seaway.pairing.check()
 
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated"])
@@ -727,20 +734,22 @@ async def test_a_damaged_document_is_not_kept_in_memory(store: Store) -> None:
 
 async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
     """A byte that flipped in the store is not taken for a bad package: the client is told to send it again."""
-    publishing = replace(store.seaway.house.publishing, least_piece=400)
+    publishing = replace(store.seaway.request_parts.publishing, least_piece=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
-    upload = await resumable.begin(publishing, Order(CHANNEL, file.name, len(file.content), None, force=False), by=by)
+    upload = await resumable.begin(
+        publishing, ResumableRequest(CHANNEL, file.name, len(file.content), None, force=False), by=by
+    )
 
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
     before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
-    upload = await resumable.go_on(publishing, upload.id, 0, part(file.content[:400]), by=by)
+    upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
     (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
     store.seaway.blobs.delete(piece)
     state.rewrite(store.seaway.blobs, piece, flipped(file.content[:400]))
     with pytest.raises(NotFound, match="lost a part of this upload"):
-        await resumable.go_on(publishing, upload.id, 400, part(file.content[400:]), by=by)
+        await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
 
 
 async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> None:
@@ -751,7 +760,7 @@ async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> 
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))
     done = repaired(store, (tmp_path / "backups").as_uri())
-    assert ((), ()) == (done.mended, done.broken)
+    assert ((), ()) == (done.repaired, done.broken)
     assert FILE.content == store.stored()
 
 

@@ -9,15 +9,15 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.conda.limits import MIB
 from seaway.database.tables import shards
 from seaway.errors import Unavailable
+from seaway.maintenance.check import check
 from seaway.packages import removal
-from seaway.packages.sweep import LastSweep, SweepStopped, Swept, last, sweep
+from seaway.packages.sweep import LastSweep, SweepResult, SweepStopped, last, sweep
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
@@ -31,7 +31,7 @@ FILE = conda()
 WEEK_MS = 7 * DAY_MS
 
 
-def swept(seaway: Seaway) -> Swept:
+def swept(seaway: Seaway) -> SweepResult:
     return sweep(seaway.sweeping)
 
 
@@ -53,7 +53,7 @@ def there(seaway: Seaway, file: PackageFile) -> bool:
 
 
 def delete(seaway: Seaway, channel: str, file: PackageFile = FILE) -> None:
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", file.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", file.name)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_what_a_row_names_is_kept_for_ever(seaway: Seaway, http: httpx.Asy
     yanked = conda(index_json("yanked"))
     for file in (FILE, yanked):
         await publish_file(seaway, channel, file)
-    removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", yanked.name)
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", yanked.name)
     await http.get(f"/{channel}/noarch/repodata.json")
     age(seaway, 1_000 * DAY_MS)
     assert 0 == swept(seaway).blobs
@@ -214,7 +214,7 @@ async def test_a_shard_that_came_back_is_not_taken(
     await publish_file(seaway, channel, FILE)
     shard = shard_of(seaway)
     for act in (removal.yank, removal.unyank):
-        act(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     clock.move(WEEK_MS)
     swept(seaway)
     assert (shard, True) == (shard_of(seaway), await is_served(http, channel, shard))

@@ -13,8 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from seaway.database.engine import Tx
 from seaway.database.tables import released_names
-from seaway.errors import AlreadyThere, SeawayError, Unavailable
-from seaway.indexing.claims import BlobSwept
+from seaway.errors import FileExists, SeawayError, Unavailable
+from seaway.indexing.blob_references import BlobSwept
 from seaway.publishing.batches import Batches
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -45,7 +45,7 @@ def batches(seaway: Seaway) -> Batches[Work, int]:
 
 def do_all(tx: Tx, _channel: str, works: Sequence[Work]) -> list[int | SeawayError]:
     """Here each upload is some work; a refusal is decided before anything is written."""
-    return [AlreadyThere("It is there.") if work is refuse else work(tx) for work in works]
+    return [FileExists("It is there.") if work is refuse else work(tx) for work in works]
 
 
 def leave(name: str, number: int) -> Callable[[Tx], int]:
@@ -67,7 +67,7 @@ def left(seaway: Seaway) -> int:
 def together(batches: Batches[Work, int], works: list[Work], sha256: bytes = SHA256) -> Iterator[list]:  # type: ignore[type-arg]
     """Hold the turn until all wait, so that they are recorded at once; the futures of what became of them."""
     with ThreadPoolExecutor(len(works)) as threads:
-        with batches._turn:
+        with batches._recording:
             waiting = [threads.submit(batches.record, sha256, "demo", work) for work in works]
             until(lambda: len(batches._waiting) == len(works))
         yield waiting
@@ -97,7 +97,7 @@ def test_a_refusal_is_of_one(seaway: Seaway, batches: Batches[Work, int]) -> Non
     """Batches invariant 1: of three, one is refused and the others are there."""
     with together(batches, [leave("first", 1), refuse, leave("last", 3)]) as waiting:
         assert 1 == waiting[0].result()
-        with pytest.raises(AlreadyThere):
+        with pytest.raises(FileExists):
             waiting[1].result()
         assert 3 == waiting[2].result()
     assert 2 == left(seaway)
@@ -119,7 +119,7 @@ def test_what_nobody_foresaw_is_an_error_of_one(seaway: Seaway, batches: Batches
 
 def test_one_alone_that_is_refused_leaves_nothing(seaway: Seaway, batches: Batches[Work, int]) -> None:
     """Batches invariant 3: the same without company."""
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         batches.record(SHA256, "demo", refuse)
     assert 0 == left(seaway)
     assert 7 == batches.record(SHA256, "demo", leave("next", 7))
@@ -175,7 +175,7 @@ def test_only_whose_blob_is_gone_has_to_put_it_again(seaway: Seaway, batches: Ba
         return batches.record(sha256, "demo", leave(name, 1))
 
     with ThreadPoolExecutor(2) as threads:
-        with batches._turn:
+        with batches._recording:
             gone = threads.submit(record, bytes(32), "gone")
             there = threads.submit(record, SHA256, "there")
             ready.wait()

@@ -18,17 +18,17 @@ import pytest
 import structlog
 
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.streams import unbzip2
+from seaway.conda.streams import decompress_bzip2
 from seaway.database.sqlite import SqliteDatabase
-from seaway.errors import NoRoom, Unavailable
-from seaway.publishing import pictures
+from seaway.errors import DiskFull, Unavailable
+from seaway.publishing import images
 from seaway.publishing.examiners import Examiners
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.readiness import Readiness
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, state
@@ -74,7 +74,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seaway, Fa
     folder = tmp_path_factory.mktemp("house")
     settings = Settings(data=folder / "data", **state.settings(folder))
     failing = Failing(wiring.open_store(settings))
-    blobs: Blobs = failing  # type: ignore[assignment]
+    blobs: BlobStore = failing  # type: ignore[assignment]
     seaway = examining_here(wiring.build(settings, blobs=blobs))
     People(seaway).channel(CHANNEL, owner="owner")
     yield seaway, failing, People(seaway).key("owner")
@@ -168,10 +168,10 @@ async def test_a_spool_and_threads_that_fail_are_told(store: tuple[Seaway, Faili
     """A file that cannot be made, a thread that cannot be started: 503 for every kind of upload."""
     seaway, failing, key = store
     failing.error = None
-    broken = Failing(getattr(seaway.house.publishing, part))
+    broken = Failing(getattr(seaway.request_parts.publishing, part))
     broken.error = ERRORS[name]
-    publishing = replace(seaway.house.publishing, **{part: broken})
-    async with client(replace(seaway, house=replace(seaway.house, publishing=publishing)), key) as http:
+    publishing = replace(seaway.request_parts.publishing, **{part: broken})
+    async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
         for ask in (upload, upload_form, upload_pieces):
             with structlog.testing.capture_logs() as logs:
                 answer = await ask(
@@ -188,8 +188,8 @@ async def test_examiners_that_cannot_be_started_are_told(
     """The process of an examiner cannot be made: no fault of the package."""
     seaway, _, key = store
     examiners = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/nowhere/python")
-    publishing = replace(seaway.house.publishing, examiners=examiners)
-    async with client(replace(seaway, house=replace(seaway.house, publishing=publishing)), key) as http:
+    publishing = replace(seaway.request_parts.publishing, examiners=examiners)
+    async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
         with structlog.testing.capture_logs() as logs:
             answer = await upload(http, NEW)
     told_once(answer, logs)
@@ -213,15 +213,15 @@ def test_a_disk_that_fails_while_an_archive_is_read_is_no_fault_of_the_archive(t
         yield b""
 
     with pytest.raises(OSError, match="Input/output"):
-        list(unbzip2(chunks(), "the archive"))
+        list(decompress_bzip2(chunks(), "the archive"))
     with pytest.raises(FileNotFoundError):
-        pictures.draw(tmp_path / "gone")
+        images.encode_png(tmp_path / "gone")
 
 
 def test_a_database_says_what_is_wrong(tmp_path: Path) -> None:
     """Full, read-only and not to be opened are told apart."""
     database = SqliteDatabase(tmp_path / "seaway.db", tmp_path / "locks")
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         write(database, "PRAGMA max_page_count = 2")
     database.close()
     database = SqliteDatabase(tmp_path / "seaway.db", tmp_path / "locks")
@@ -286,7 +286,7 @@ async def test_the_probe_says_what_is_wrong_with_the_spool(
     failing.error = None
     spool = Failing(seaway.spool)
     readiness = Readiness(seaway.database, seaway.blobs, spool=spool)  # type: ignore[arg-type]
-    async with client(replace(seaway, house=replace(seaway.house, readiness=readiness)), key) as http:
+    async with client(replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness)), key) as http:
         assert (200, "ready") == ((answer := await http.get("/health/ready")).status_code, answer.text)
         spool.error = error
         assert (503, sentence) == ((answer := await http.get("/health/ready")).status_code, answer.text)

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import throttle, users
-from seaway.accounts.principal import Mode
-from seaway.accounts.throttle import Rate
+from seaway.callers import rate_limits
+from seaway.callers.caller import Mode
+from seaway.callers.rate_limits import Rate
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
-from seaway.trust import publishers
-from seaway.trust.publishers import Publisher
+from seaway.trusted_publishing import publishers
+from seaway.trusted_publishing.publishers import Publisher
+from seaway.users import users
 from tests.support import house, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -112,15 +113,15 @@ def test_the_owner_is_looked_up_whichever_way_a_publisher_comes(place: Place, wa
     """Its id is pinned and its spelling taken before the first token comes."""
     assert getattr(place, f"by_{way}")() in (201, 303)
     (made,) = place.found()
-    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (place.github.asked, dict(made.wanted.pins))
-    assert "Acme" == made.wanted.matched["owner"]
+    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (place.github.asked, dict(made.criteria.pins))
+    assert "Acme" == made.criteria.matched["owner"]
 
 
 @pytest.mark.parametrize("way", ["page", "api"])
 def test_a_lookup_that_fails_leaves_the_id_to_the_first_token(place: Place, way: str) -> None:
     place.github.ids.clear()
     assert getattr(place, f"by_{way}")() in (201, 303)
-    assert {} == dict(place.found()[0].wanted.pins)
+    assert {} == dict(place.found()[0].criteria.pins)
 
 
 def test_no_transaction_is_open_while_github_is_asked(place: Place) -> None:
@@ -147,12 +148,12 @@ def test_one_limit_per_user_for_page_and_api(place: Place) -> None:
     with place.seaway.database.read() as tx:
         user_id = users.get(tx, place.user).id
     for _ in range(most - 2):
-        throttle.take(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
+        rate_limits.count_attempt(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
     assert (303, 201) == (place.by_page(repository="one"), place.by_api(repository="two"))
     asked = owners_asked(place)
     assert (429, 429) == (place.by_page(repository="three"), place.by_api(repository="three"))
     assert asked == owners_asked(place)
-    assert {"one", "two"} == {one.wanted.matched["repository"] for one in place.found()}
+    assert {"one", "two"} == {one.criteria.matched["repository"] for one in place.found()}
 
 
 def test_a_stranger_makes_the_server_ask_nobody(place: Place) -> None:
@@ -191,5 +192,5 @@ def test_what_was_copied_with_white_space_or_git_is_the_name(place: Place, way: 
     assert getattr(place, f"by_{way}")(**copied) in (201, 303)
     (made,) = place.found()
     matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
-    assert (matched, {"owner_id": "1001"}) == (made.wanted.matched, made.wanted.pins)
+    assert (matched, {"owner_id": "1001"}) == (made.criteria.matched, made.criteria.pins)
     assert getattr(place, f"by_{way}")(owner="acme ", repository="TOOLS.GIT") >= 400 if way != "command" else True

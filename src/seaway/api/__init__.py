@@ -1,1 +1,1 @@
-"""What clients call: one file for each dialect. The faces do not know each other."""
+"""APIs for clients, one module per protocol; they do not import each other."""

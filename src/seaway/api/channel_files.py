@@ -1,4 +1,4 @@
-"""What solvers read: index documents, shards and package files, at `/NAME/...` and `/t/<key>/NAME/...`."""
+"""Index documents, shards and package files, at `/NAME/...` and `/t/<key>/NAME/...`."""
 
 from functools import lru_cache
 
@@ -11,57 +11,57 @@ from starlette.types import ASGIApp
 from seaway.channels.channels import is_possible_name
 from seaway.errors import NotFound, Unavailable
 from seaway.http import credentials, paths
-from seaway.http.asked import Asked, encodings
+from seaway.http.channel_request import ChannelRequest, encodings
+from seaway.http.channel_responses import EXPOSED_HEADERS, respond
 from seaway.http.cookies import Cookies
-from seaway.http.files import EXPOSED_HEADERS, respond
-from seaway.http.house import House
-from seaway.packages.damage import BlobProblem, refusal
-from seaway.serving.answer import Answer
-from seaway.serving.memory import Question
-from seaway.serving.resolve import answer, forget_document
+from seaway.http.parts import RequestParts
+from seaway.packages.damaged_blobs import BlobProblem, refusal
+from seaway.serving.channel_response import ChannelResponse
+from seaway.serving.resolve import forget_document, resolve_cached
+from seaway.serving.response_cache import CacheKey
 from seaway.storage.blobs import DamagedBlob
 
 log = structlog.get_logger()
 
 _KEY_PREFIX = "t"
 _TRIES = 3
-_KNOWN_QUESTIONS = 4_096
-_LONG = 512  # characters of a question that is not worth remembering: strangers choose them
+_CACHED_REQUESTS = 4_096
+_MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymous callers choose them
 
 
 async def read(request: Request) -> ASGIApp:
-    """GET and HEAD of anything in a channel."""
-    asked = Asked(request.scope)
-    house: House = request.app.state.house
-    # Solvers send no cookie, and pay for nothing but this look.
-    session = "" if asked.header(b"cookie") is None else Cookies.of_site(house.site_url).session_of(request)
+    """Serve GET and HEAD requests for files of a channel."""
+    asked = ChannelRequest(request.scope)
+    parts: RequestParts = request.app.state.parts
+    # Solvers send no cookie: parse cookies only if there are any.
+    session = "" if asked.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
     question = _question_of(asked, session)
     if not question.path or question.path == ("",):
-        return _front(request, question.channel)
-    lost: tuple[Answer, FileNotFoundError] | None = None
+        return _channel_root(request, question.channel)
+    lost: tuple[ChannelResponse, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
-            held = await answer(house.reading, question)
+            held = await resolve_cached(parts.reading, question)
         except FileNotFoundError:
-            continue  # a document that was replaced since it was resolved, or whose bytes are lost: look again
+            continue  # the document was replaced after it was resolved, or its blob is missing: resolve again
         try:
-            reply = await respond(asked, held, house.delivery)
-        except FileNotFoundError as error:  # overwritten or rebuilt, and swept, since it was resolved, or lost
+            reply = await respond(asked, held, parts.delivery)
+        except FileNotFoundError as error:  # overwritten or rebuilt, and swept, after it was resolved, or missing
             lost = held.answer, error
-            await to_thread.run_sync(forget_document, house.reading, held.answer)
+            await to_thread.run_sync(forget_document, parts.reading, held.answer)
             continue
         if reply.way is not None:
-            house.counts.download(reply.way, reply.length)
+            parts.counts.download(reply.way, reply.length)
             if reply.file_id is not None:
-                house.tally.downloaded(reply.file_id)
+                parts.usage_counter.count_download(reply.file_id)
         if held.key_id is not None:
-            house.tally.used(held.key_id, credentials.address_of(request))
+            parts.usage_counter.count_key_use(held.key_id, credentials.client_ip(request))
         return reply
     raise _unreadable(question, lost)
 
 
-def _unreadable(question: Question, lost: tuple[Answer, FileNotFoundError] | None) -> Unavailable:
-    """The refusal after the last try, when a package file is not there although its row names it each time."""
+def _unreadable(question: CacheKey, lost: tuple[ChannelResponse, FileNotFoundError] | None) -> Unavailable:
+    """Return the error after the last attempt; log a package file whose blob is missing or damaged."""
     if lost is None or not lost[0].is_package:
         return Unavailable("The file is being replaced.", "Try again in a moment.")
     answer, error = lost
@@ -73,7 +73,7 @@ def _unreadable(question: Question, lost: tuple[Answer, FileNotFoundError] | Non
 
 
 async def preflight(_request: Request) -> Response:
-    """What a browser asks before it reads: the same for every path, so that it tells nothing."""
+    """Respond to a CORS preflight; the response is the same for every path, so that it reveals nothing."""
     return Response(
         status_code=204,
         headers={
@@ -86,27 +86,27 @@ async def preflight(_request: Request) -> Response:
     )
 
 
-def _question_of(asked: Asked, session: str) -> Question:
-    told = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
-    is_long = len(asked.raw_path) + len(told[2]) + len(session) + sum(map(len, told[1])) > _LONG
-    return _question(*told) if is_long else _known_question(*told)
+def _question_of(asked: ChannelRequest, session: str) -> CacheKey:
+    parts = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
+    is_long = len(asked.raw_path) + len(parts[2]) + len(session) + sum(map(len, parts[1])) > _MAX_CACHED_CHARS
+    return _parse(*parts) if is_long else _parse_cached(*parts)
 
 
-def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> Question:
-    """The secrets in the path and the header, or else of the cookie; the channel, the path within it, the codings."""
+def _parse(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> CacheKey:
+    """Parse a request into its secrets, the channel, the path in the channel and the accepted encodings."""
     segments = paths.split(path)
     if segments is None:
-        raise NotFound("Nothing is here.", "Check the path.")
+        raise NotFound("This page does not exist.", "Check the URL.")
     in_path = ""
     if segments[0] == _KEY_PREFIX:
         if len(segments) < 3:
-            raise NotFound("Nothing is here.", "Check the path.")
+            raise NotFound("This page does not exist.", "Check the URL.")
         in_path, segments = segments[1], segments[2:]
     channel, *within = segments
     if not is_possible_name(channel):
-        is_lower = is_possible_name(channel.lower())
-        raise NotFound("Nothing is here.", "Channel names are in lower case." if is_lower else "Check the path.")
-    return Question(
+        hint = "Channel names are in lower case." if is_possible_name(channel.lower()) else "Check the URL."
+        raise NotFound("This page does not exist.", hint)
+    return CacheKey(
         credentials.secrets_of(authorizations, session, in_path=in_path),
         channel,
         tuple(within),
@@ -114,12 +114,12 @@ def _question(path: bytes, authorizations: tuple[str, ...], accept_encoding: str
     )
 
 
-# What a request means does not change, and solvers ask the same again and again. Refusals are not kept.
-_known_question = lru_cache(_KNOWN_QUESTIONS)(_question)
+# Parsing depends on nothing else, and solvers repeat the same requests. `lru_cache` does not keep exceptions.
+_parse_cached = lru_cache(_CACHED_REQUESTS)(_parse)
 
 
-def _front(request: Request, channel: str) -> Response:
-    """`/NAME` itself: a browser is sent to the page of the channel, whether it exists or not."""
+def _channel_root(request: Request, channel: str) -> Response:
+    """Handle `/NAME` itself: redirect browsers to the page of the channel, whether it exists or not."""
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"/channels/{channel}", status_code=303)
-    raise NotFound("Nothing is here.", "A channel is read below its address, at SUBDIR/repodata.json.")
+    raise NotFound("This page does not exist.", "The index is at CHANNEL/SUBDIR/repodata.json.")

@@ -1,31 +1,31 @@
 """
-What orchestrators ask: whether to restart this process, and whether to send it requests.
+Health checks for orchestrators: whether to restart this process, and whether to send it requests.
 
-    GET /health/live     200 as soon as requests are answered at all; nothing else is asked
-    GET /health/ready    200 when the database, the storage and the spool can be used, 503 with what is wrong
+    GET /health/live     200 whenever the process can respond; checks nothing else
+    GET /health/ready    200 if the database, the storage and the spool are usable, else 503 with the problem
 """
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.http import problems
-from seaway.http.house import House
+from seaway.http.parts import RequestParts
 from seaway.serving.readiness import NO_ANSWER
 
 
 async def live(_request: Request) -> Response:
-    """The process answers."""
+    """Return 200: the process responds."""
     return problems.text("alive", 200)
 
 
 async def ready(request: Request) -> Response:
-    """What it needs answers too; the log says what does not, and why."""
-    house: House = request.app.state.house
-    away = await house.readiness.away()
-    if not away:
+    """Return 200 if the dependencies respond, else 503; the log has the details."""
+    parts: RequestParts = request.app.state.parts
+    problem_by_part = await parts.readiness.problems()
+    if not problem_by_part:
         return problems.text("ready", 200)
-    silent = [part for part, problem in away.items() if problem == NO_ANSWER]
-    named = " and ".join(f"the {part}" for part in silent)
-    sentences = [f"{named.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
-    sentences += [f"The {part} {problem}." for part, problem in away.items() if problem != NO_ANSWER]
+    silent = [part for part, problem in problem_by_part.items() if problem == NO_ANSWER]
+    names = " and ".join(f"the {part}" for part in silent)
+    sentences = [f"{names.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
+    sentences += [f"The {part} {problem}." for part, problem in problem_by_part.items() if problem != NO_ANSWER]
     return problems.text(" ".join(sentences), 503)

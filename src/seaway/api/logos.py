@@ -1,7 +1,7 @@
 """
-The logo of a channel as it is sent: `PUT /api/v1/channels/{channel}/logo`, whose body is a picture.
+Upload of a channel's logo: `PUT /api/v1/channels/{channel}/logo`, with the image as the body.
 
-It stands beside the documented API, which takes nothing but JSON of 64 KiB; its refusals have the form of the others.
+It is not part of `api.v1`, which accepts only JSON up to 64 KiB; errors have the same JSON format.
 """
 
 from anyio import to_thread
@@ -11,19 +11,19 @@ from starlette.responses import Response
 from seaway.errors import Malformed, TooLarge
 from seaway.http import problems
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.http.identity import principal_of
-from seaway.publishing.logos import MOST_BYTES, Given
+from seaway.http.caller import caller_of
+from seaway.http.parts import RequestParts
+from seaway.publishing.logos import MOST_BYTES, NewLogo
 
 
 async def put(request: Request) -> Response:
-    """Make the body the logo of the channel; 204."""
-    request.scope[problems.FORM] = problems.json_response_for
-    house: House = request.app.state.house
-    by = await principal_of(request)
-    house.tally.used(by.key_id, by.address)
+    """Set the logo of the channel to the image in the body; 204."""
+    request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
+    parts: RequestParts = request.app.state.parts
+    by = await caller_of(request)
+    parts.usage_counter.count_key_use(by.key_id, by.address)
     content = await _picture(request)
-    await to_thread.run_sync(house.logos.put, by, request.path_params["channel"], Given(content))
+    await to_thread.run_sync(parts.logos.put, by, request.path_params["channel"], NewLogo(content))
     return Response(status_code=204)
 
 
@@ -32,7 +32,7 @@ async def _picture(request: Request) -> bytes:
     async for chunk in body_of(request):
         content += chunk
         if len(content) > MOST_BYTES:
-            raise TooLarge(f"A picture has at most {MOST_BYTES // 1024} KiB.", "Make it smaller, or a JPEG.")
+            raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
     if not content:
         raise Malformed("The body is empty.", "Send a picture: PNG, JPEG, WebP or GIF.")
     return bytes(content)

@@ -1,13 +1,13 @@
 """
-The upload dialect of prefix.dev, which pixi, rattler-build and rattler speak, and its delete and yank.
+Upload, delete and yank by the protocol of prefix.dev, used by pixi, rattler-build and rattler.
 
     POST   /api/v1/upload/{channel}[?force=true]        multipart with `file` first, or the raw bytes
     DELETE /api/v1/delete/{channel}/{subdir}/{file}
-    POST   /api/v1/yank/{channel}/{subdir}/{file}       out of what solvers choose from, still downloadable;
+    POST   /api/v1/yank/{channel}/{subdir}/{file}       hide from solvers, keep downloadable;
                                                         ?reason=TEXT, or {"reason": "TEXT"} as the body
     POST   /api/v1/unyank/{channel}/{subdir}/{file}
 
-Bodies of answers are one plain sentence: clients show the first 512 characters.
+Response bodies are one plain sentence: clients show the first 512 characters.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -19,25 +19,25 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.permissions import needs_credential
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import needs_credential
 from seaway.channels import channels
 from seaway.channels.channels import is_possible_name
 from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.http.identity import principal_of
+from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
+from seaway.http.parts import RequestParts
 from seaway.packages import removal
-from seaway.packages.removal import Removing
+from seaway.packages.removal import RemovalParts
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
-from seaway.serving.identity import Accepted
+from seaway.serving.caller_identification import Accepted
 
-# What boundaries, part headers and an attestation may add to the file's own bytes.
-_WRAPPING_BYTES = 1024 * 1024
+# Upper bound of what boundaries, part headers and an attestation add to the size of the file.
+_MULTIPART_OVERHEAD_BYTES = 1024 * 1024
 _ATTESTATION_BYTES = 256 * 1024
 _FORM = "application/x-www-form-urlencoded"
 _YANK_BYTES = 16 * 1024
@@ -45,41 +45,43 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 
 
 async def upload(request: Request) -> Response:
-    """Take one package file."""
-    house: House = request.app.state.house
-    by = await _signed_principal(request, house)
+    """Receive one package file."""
+    parts: RequestParts = request.app.state.parts
+    by = await _authenticated_caller(request, parts)
     channel = _channel_of(request)
-    limit = house.publishing.upload_limit
+    limit = parts.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        least_size = _check_length(request, limit, wrapping=_WRAPPING_BYTES)
+        least_size = _check_length(request, limit, wrapping=_MULTIPART_OVERHEAD_BYTES)
         incoming = await _MultipartIncoming.open(request)
     else:
         least_size = _check_length(request, limit, wrapping=0)
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
-    published = await publish(house.publishing, channel, incoming, by=by, force=force, least_size=least_size)
+    published = await publish(parts.publishing, channel, incoming, by=by, force=force, min_size=least_size)
     return problems.text(
-        _sentence(published), 200 if published.replaced or published.repeated else 201, _revision(published.revision)
+        _success_sentence(published),
+        200 if published.replaced or published.repeated else 201,
+        _revision_header(published.revision),
     )
 
 
 async def delete(request: Request) -> Response:
-    """Take a file away for good."""
+    """Delete a file permanently."""
     return await _change(request, removal.delete, "was deleted")
 
 
 async def yank(request: Request) -> Response:
-    """Take a file out of what solvers choose from."""
-    house: House = request.app.state.house
-    by = await _signed_principal(request, house)
+    """Yank a file."""
+    parts: RequestParts = request.app.state.parts
+    by = await _authenticated_caller(request, parts)
     # Before the body, so that callers without access learn nothing from its errors.
-    await to_thread.run_sync(_require_readable, house, by, _file_of(request)[0])
+    await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
 
 async def unyank(request: Request) -> Response:
-    """Let solvers choose a yanked file again."""
+    """Unyank a file."""
     return await _change(request, removal.unyank, "is listed again")
 
 
@@ -93,44 +95,44 @@ async def _reason_of(request: Request) -> str:
     async for chunk in body_of(request):
         content += chunk
         if len(content) > _YANK_BYTES:
-            raise Malformed("The reason is too long.", f"Use {removal.MAX_REASON} characters at most.")
+            raise Malformed("The reason is too long.", f"Use at most {removal.MAX_REASON} characters.")
     try:
         if request.headers.get("content-type", "").startswith(_FORM) and not content.lstrip().startswith(b"{"):
             in_body = dict(parse_qsl(content.decode())).get("reason", "")
         else:
             in_body = (msgspec.json.decode(content, type=_Yank).reason if content else None) or ""
     except (msgspec.MsgspecError, ValueError):
-        raise Malformed("The body of a yank is not a JSON object with a reason.", 'Send {"reason": "TEXT"}.') from None
+        raise Malformed("The body is not a JSON object with a reason.", 'Send {"reason": "TEXT"}.') from None
     return removal.checked_reason(in_body or request.query_params.get("reason", ""))
 
 
-async def _change(request: Request, act: Callable[[Removing, Principal, str, str, str], int], what: str) -> Response:
-    house: House = request.app.state.house
-    by = await _signed_principal(request, house)
+async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
+    parts: RequestParts = request.app.state.parts
+    by = await _authenticated_caller(request, parts)
     channel, subdir, file_name = _file_of(request)
-    revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
-    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision(revision))
+    revision = await to_thread.run_sync(act, parts.removing, by, channel, subdir, file_name)
+    return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision_header(revision))
 
 
 def _file_of(request: Request) -> tuple[str, str, str]:
     segments = paths.segments(request.scope)
     if segments is None or len(segments) != _PREFIX_SEGMENTS + 3:
-        raise NotFound("Nothing is here.", "The address ends in CHANNEL/SUBDIR/FILE.")
+        raise NotFound("This page does not exist.", "The URL must end in CHANNEL/SUBDIR/FILE.")
     channel, subdir, file_name = segments[_PREFIX_SEGMENTS:]
     return channel, subdir, file_name
 
 
-def _require_readable(house: House, by: Principal, channel: str) -> None:
-    with house.removing.database.read() as tx:
+def _require_readable(parts: RequestParts, by: Caller, channel: str) -> None:
+    with parts.removing.database.read() as tx:
         channels.require(tx, by, Action.READ, channel)
 
 
-async def _signed_principal(request: Request, house: House) -> Principal:
-    """Who asks; a key in the header is needed here, and one in the path is not looked at."""
-    by = await principal_of(request, Accepted.BEARER)
+async def _authenticated_caller(request: Request, parts: RequestParts) -> Caller:
+    """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
+    by = await caller_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise needs_credential()
-    house.tally.used(by.key_id, by.address)
+    parts.usage_counter.count_key_use(by.key_id, by.address)
     return by
 
 
@@ -140,16 +142,16 @@ def _channel_of(request: Request) -> str:
     if len(names) == 1 and is_possible_name(names[0].lower()) and names[0] != names[0].lower():
         raise NotFound("There is no such channel.", "Channel names are in lower case.")
     if len(names) != 1 or not is_possible_name(names[0]):
-        # pixi publish sends the last segment of the channel's address, rattler-build all of them.
+        # pixi publish sends the last segment of the channel's URL, rattler-build sends all of them.
         raise NotFound(
             "There is no such channel.",
-            "A channel's address here is the server's and one name, without a slash at the end.",
+            "The channel URL is the server URL and one name, without a trailing slash.",
         )
     return names[0]
 
 
 def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
-    """How many bytes the file has at least, unless they are too many."""
+    """Return the minimum size of the file by Content-Length; raise `TooLarge` if it exceeds the limit."""
     length = request.headers.get("content-length", "")
     if not length.isdigit():
         return 1
@@ -158,25 +160,25 @@ def _check_length(request: Request, limit: int, *, wrapping: int) -> int:
     return max(int(length) - wrapping, 1)
 
 
-def _sentence(published: Published) -> str:
-    done = "replaced" if published.replaced else "is in the channel"
+def _success_sentence(published: Published) -> str:
+    outcome = "replaced" if published.replaced else "is in the channel"
     if published.repeated:
-        done = "was uploaded before with the same contents"
-    sentence = f"{published.channel}/{published.subdir}/{published.file_name} {done}, revision {published.revision}."
+        outcome = "was uploaded before with the same contents"
+    sentence = f"{published.channel}/{published.subdir}/{published.file_name} {outcome}, revision {published.revision}."
     return " ".join([sentence, *(f"Warning: {warning}" for warning in published.warnings)])
 
 
-def _revision(revision: int) -> dict[str, str]:
+def _revision_header(revision: int) -> dict[str, str]:
     return {"Seaway-Revision": str(revision)}
 
 
 class _RawIncoming:
-    """The body is the file; its name and hash stand in headers."""
+    """Upload with the file as the body; its name and hash are in headers."""
 
     def __init__(self, request: Request) -> None:
         name = request.headers.get("x-file-name")
         if not name:
-            raise Malformed("The upload does not say the name of the file.", "Send it in the X-File-Name header.")
+            raise Malformed("The file name is missing.", "Send it in the X-File-Name header.")
         self.file_name = name
         self.announced_sha256 = request.headers.get("x-file-sha256")
         self._request = request
@@ -189,16 +191,16 @@ class _RawIncoming:
 
 
 class _MultipartIncoming:
-    """The file is the first part; an attestation may follow it."""
+    """Multipart upload: the file is the first part, optionally followed by an attestation."""
 
     def __init__(self, reader: MultipartReader, part: Part, request: Request) -> None:
-        stated = part.headers.get("x-file-name") or request.headers.get("x-file-name")
-        if not (stated or part.file_name) or (stated and part.file_name and stated != part.file_name):
+        header_name = part.headers.get("x-file-name") or request.headers.get("x-file-name")
+        if not (header_name or part.file_name) or (header_name and part.file_name and header_name != part.file_name):
             raise Malformed(
-                "The upload does not say one name for the file.",
-                "Send it as the file name of the part or in X-File-Name.",
+                "The file name is missing or ambiguous.",
+                "Send one file name, in the part or in the X-File-Name header.",
             )
-        self.file_name = stated or part.file_name or ""
+        self.file_name = header_name or part.file_name or ""
         self.announced_sha256 = part.headers.get("x-file-sha256") or request.headers.get("x-file-sha256")
         self._reader = reader
 
@@ -219,12 +221,15 @@ class _MultipartIncoming:
         if part is None:
             return None
         if part.name != "attestation":
-            raise Malformed(f"The upload has a part named {part.name[:40]!a}.", "Send one `file` and nothing else.")
+            raise Malformed(
+                f"The upload has an unexpected part named {part.name[:40]!a}.",
+                "Send one `file`, optionally followed by one `attestation`.",
+            )
         attestation = b""
         async for chunk in self._reader.content():
             attestation += chunk
             if len(attestation) > _ATTESTATION_BYTES:
                 raise Malformed(f"The attestation is larger than {_ATTESTATION_BYTES:,} bytes.", "Send one bundle.")
         if await self._reader.next_part() is not None:
-            raise Malformed("The upload has more than one file and one attestation.", "Send nothing else.")
+            raise Malformed("The upload has a part after the attestation.", "Send one file and one attestation only.")
         return attestation

@@ -1,5 +1,5 @@
 """
-Where GitHub reports secrets that it found in public (its secret scanning partner program).
+Reports of leaked secrets from GitHub (its secret scanning partner program).
 
     POST /api/github/secret-scanning    [{"token", "type", "url", "source"}], signed
                                         -> [{"token_raw", "token_type", "label": "true_positive" | "false_positive"}]
@@ -12,26 +12,31 @@ from starlette.responses import JSONResponse, Response
 from seaway.errors import NotFound, TooLarge
 from seaway.http import credentials
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.trust import leaks
+from seaway.http.parts import RequestParts
+from seaway.secret_scanning import leaked_secrets
 
 _MAX_BYTES = 1024 * 1024
 
 
 async def report(request: Request) -> Response:
-    """Revoke the keys of a report."""
-    house: House = request.app.state.house
-    if not house.leaks.public_keys.are_wanted:
-        raise NotFound("Nothing is here.", "Check the path.")
+    """Revoke the reported keys."""
+    parts: RequestParts = request.app.state.parts
+    if not parts.secret_scanning.public_keys.is_enabled:
+        raise NotFound("This page does not exist.", "Check the URL.")
     body = bytearray()
     async for chunk in body_of(request):
         body += chunk
         if len(body) > _MAX_BYTES:
-            raise TooLarge("The report is too long.", "Send several.")
+            raise TooLarge(f"The report is larger than {_MAX_BYTES:,} bytes.", "Split it.")
     identifier = request.headers.get("github-public-key-identifier", "")
     signature = request.headers.get("github-public-key-signature", "")
     labels = await to_thread.run_sync(
-        leaks.take, house.leaks, bytes(body), identifier, signature, credentials.address_of(request)
+        leaked_secrets.process_report,
+        parts.secret_scanning,
+        bytes(body),
+        identifier,
+        signature,
+        credentials.client_ip(request),
     )
     return JSONResponse(
         [

@@ -35,8 +35,8 @@ class Event(Enum):
     PASSKEY_RENAMED = "passkey.renamed"
     RECOVERY_CODES_MADE = "recovery-codes.made"
     RECOVERY_CODE_USED = "recovery-code.used"
-    SECOND_FACTOR_RESET_ASKED = "second-factor.reset-asked"
-    SECOND_FACTOR_RESET_CANCELLED = "second-factor.reset-cancelled"
+    SECOND_FACTOR_RESET_REQUESTED = "second-factor.reset-asked"
+    SECOND_FACTOR_RESET_CANCELED = "second-factor.reset-cancelled"
     SECOND_FACTOR_RESET = "second-factor.reset"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
@@ -61,7 +61,7 @@ class Event(Enum):
     INVITATION_DECLINED = "invitation.declined"
     TRANSFER_OFFERED = "transfer.offered"
     TRANSFER_DECLINED = "transfer.declined"
-    TRANSFER_CANCELLED = "transfer.cancelled"
+    TRANSFER_CANCELED = "transfer.cancelled"
     NOTICE_ADDED = "notice.added"
     NOTICE_REMOVED = "notice.removed"
     QUOTA_CHANGED = "quota.changed"
@@ -101,14 +101,14 @@ class Actor:
 
     name: str
     user_id: int | None = None
-    address: str = ""
+    ip_address: str = ""
 
 
 Detail = str | int | bool | Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class NewEntry:
     """An audit log entry to be written."""
 
     at_ms: int
@@ -126,17 +126,17 @@ def write(
     tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: Detail
 ) -> None:
     """Record a change; the entry commits or rolls back with it."""
-    write_all(tx, [Line(now_ms, actor, event, channel, target, detail)])
+    write_all(tx, [NewEntry(now_ms, actor, event, channel, target, detail)])
 
 
-def write_all(tx: Tx, lines: Sequence[Line]) -> None:
+def write_all(tx: Tx, lines: Sequence[NewEntry]) -> None:
     """Record several changes, in order."""
     rows = [
         {
             "at": line.at_ms,
             "actor": line.actor.name,
             "actor_id": line.actor.user_id,
-            "address": line.actor.address,
+            "address": line.actor.ip_address,
             "action": line.event.value,
             "channel": line.channel,
             "target": line.target,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.groups import Group
@@ -29,11 +29,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a group with its first manager. The manager is also a member."""
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
+    from seaway.users import users
 
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
     show(_described(made), as_json, f"The group {group} was created; {manager} manages it.")
@@ -42,10 +42,10 @@ def add(
 @app.command("list")
 def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every group."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.read() as tx:
+    with context.obj.open_site() as seaway, seaway.database.read() as tx:
         found = groups.all_groups(tx, OPERATOR)
     show_rows(
         [_described(group) for group in found],
@@ -57,10 +57,10 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show_group(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
     """Show the members of a group, and its roles in channels."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.read() as tx:
+    with context.obj.open_site() as seaway, seaway.database.read() as tx:
         found, users_in_it = groups.get(tx, OPERATOR, group)
         roles = groups.roles_of(tx, found.id)
     value = {
@@ -81,10 +81,10 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
 @app.command()
 def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
     """Delete a group. Its members lose the access it granted."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
     show(_described(removed), as_json, f"The group {group} was deleted.")
 
@@ -98,12 +98,12 @@ def add_member(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to a group, or change whether they manage it."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         groups.put_member(
-            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, telling=seaway.house.accounts
+            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, telling=seaway.parts.accounts
         )
     value = {"group": group, "user": user, "manager": manager}
     show(value, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")
@@ -112,10 +112,10 @@ def add_member(
 @app.command("remove-member")
 def remove_member(context: typer.Context, group: _Group, user: _User, as_json: JsonOption = False) -> None:
     """Remove a user from a group."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
     show({"group": group, "user": user, "manager": None}, as_json, f"{user} is no longer in the group {group}.")
 
@@ -129,13 +129,13 @@ def role(
     as_json: JsonOption = False,
 ) -> None:
     """Set or remove the role of a group in a channel."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
     if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
         raise typer.BadParameter("ROLE must be viewer, contributor or none")
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         if wanted == _NO_ROLE:
             members.remove_group(tx, now_ms, OPERATOR, channel, group)
@@ -151,5 +151,5 @@ def _described(group: Group) -> dict[str, Any]:
         "name": group.name,
         "description": group.description,
         "users": group.user_count,
-        "created_at": moment(group.created_at_ms),
+        "created_at": format_time(group.created_at_ms),
     }

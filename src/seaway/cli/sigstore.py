@@ -10,7 +10,7 @@ import typer
 from seaway.cli.context import JsonOption, show
 
 if TYPE_CHECKING:
-    from seaway.trust.trusted_root import Root
+    from seaway.attestations.trusted_root import Root
 
 app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_is_help=True)
 
@@ -18,8 +18,8 @@ app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_
 @app.command("show")
 def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the trusted root that attestations are verified with."""
-    with context.obj.house() as seaway:
-        root = seaway.house.publishing.attesting.roots.current()
+    with context.obj.open_site() as seaway:
+        root = seaway.parts.publishing.attesting.roots.current()
     _show_root(root, as_json)
 
 
@@ -31,12 +31,12 @@ def update(
     as_json: JsonOption = False,
 ) -> None:
     """Replace the trusted root, for every worker."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import trusted_root
+    from seaway.attestations import trusted_root
+    from seaway.callers.caller import OPERATOR
 
     if (file is None) != embedded:
         raise typer.BadParameter("give either --file or --embedded")
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
         content = None if file is None else trusted_root.read_file(file)
         with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()

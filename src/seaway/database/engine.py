@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from seaway.database.damage import is_damage
-from seaway.errors import DamagedDatabase, NoRoom, NotWritable, Unavailable
+from seaway.errors import DamagedDatabase, DiskFull, NotWritable, Unavailable
 
 BRIEF_MS = 1_000  # how long `write_briefly` waits
 
@@ -36,7 +36,7 @@ class Database(ABC):
     """A database; its connections are pooled and used from worker threads."""
 
     engine: Engine
-    marks_cost_nothing: bool  # whether `change_mark` can be called on the event loop
+    is_change_mark_cheap: bool  # whether `change_mark` can be called on the event loop
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Tx]:
@@ -68,7 +68,7 @@ class Database(ABC):
     def write_group(self, name: str) -> Iterator[Tx]:
         """Lock the group with this name, which need not exist yet, and write in it."""
         with self.write_part() as tx:
-            self.hold(tx, f"group/{name}")
+            self.lock(tx, f"group/{name}")
             yield tx
 
     @abstractmethod
@@ -76,7 +76,7 @@ class Database(ABC):
         """Like `write_part`, but raise `Unavailable` after waiting a second for other writers."""
 
     @abstractmethod
-    def hold(self, tx: Tx, thing: str) -> None:
+    def lock(self, tx: Tx, thing: str) -> None:
         """Lock the thing exclusively for this transaction, waiting for other holders; call it in `write_part`."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Database(ABC):
         """Lock blobs: shared to name them, exclusively to delete them. Call it before any `hold`: no deadlocks."""
 
     @abstractmethod
-    def alone(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+    def exclusive(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         """Lock the thing among all processes; yield False if it is locked and `wait` is false."""
 
     @abstractmethod
@@ -112,16 +112,16 @@ def try_hold(tx: Tx, thing: str) -> bool:
 
 def hold_channel(database: Database, tx: Tx, channel: str) -> None:
     """Lock the channel with this name exclusively for the transaction."""
-    database.hold(tx, f"channel/{channel}")
+    database.lock(tx, f"channel/{channel}")
 
 
 def hold_user(database: Database, tx: Tx, user_id: int) -> None:
     """Lock the user's data exclusively for the transaction."""
-    database.hold(tx, f"user/{user_id}")
+    database.lock(tx, f"user/{user_id}")
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def converting_errors() -> Iterator[None]:
     """
     Convert errors of a full, locked, unreachable or damaged database to `Unavailable`.
 
@@ -130,7 +130,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise does_not_answer(error.orig) from error
+        raise to_unavailable(error.orig) from error
     except PoolTimeout as error:
         raise Unavailable("The server is too busy to reach its database.", "Try again in a moment.") from error
     except DBAPIError as error:
@@ -144,12 +144,12 @@ def explained() -> Iterator[None]:
         raise
 
 
-def does_not_answer(error: BaseException | None) -> Unavailable:
+def to_unavailable(error: BaseException | None) -> Unavailable:
     """Return the error for a driver's error."""
     if is_damage(error):
         return DamagedDatabase(str(error))
     if _is_full(error):
-        return NoRoom("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
+        return DiskFull("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     if code in _SQLITE_MESSAGES:
         return NotWritable(_SQLITE_MESSAGES[code], _HINT, cause=str(error))

@@ -26,7 +26,7 @@ import sqlalchemy
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
-from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, explained
+from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, converting_errors
 from seaway.errors import BadSetting, Unavailable
 
 LOCK_TIMEOUT_MS = 20_000
@@ -50,7 +50,7 @@ _mark = text("SELECT pg_current_snapshot()::text")
 class PostgresDatabase(Database):
     """A database on a PostgreSQL server; `url` is `postgresql://user:password@host/name`."""
 
-    marks_cost_nothing = False
+    is_change_mark_cheap = False
 
     def __init__(self, url: str, *, connections: int, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> None:
         self.engine = create_engine(
@@ -81,7 +81,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        with explained(), self._snapshots.connect() as connection, connection.begin():
+        with converting_errors(), self._snapshots.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -96,12 +96,12 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def write_briefly(self) -> Iterator[Tx]:
-        with _collisions_as_unavailable(), explained(), self.engine.connect() as connection, connection.begin():
+        with _collisions_as_unavailable(), converting_errors(), self.engine.connect() as connection, connection.begin():
             connection.execute(_brief)
             connection.execute(_shared, {"key": _SITE})
             yield connection
 
-    def hold(self, tx: Tx, thing: str) -> None:
+    def lock(self, tx: Tx, thing: str) -> None:
         tx.execute(_alone, {"key": _key(thing)})
 
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
@@ -109,9 +109,9 @@ class PostgresDatabase(Database):
         tx.execute(_all_shared if shared else _all_alone, {"keys": keys})
 
     @contextmanager
-    def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         key = {"key": _key(f"alone/{thing}")}
-        with explained(), self._alone_slots, self._single_statements.connect() as connection:
+        with converting_errors(), self._alone_slots, self._single_statements.connect() as connection:
             if wait:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
             elif not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
@@ -128,7 +128,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def share(self, thing: str) -> Iterator[None]:
         key = {"key": _key(f"share/{thing}")}
-        with self._sharing, explained():
+        with self._sharing, converting_errors():
             if self._sharer is None:
                 self._sharer = self._single_statements.connect()
             self._on_sharer(_share, key)
@@ -162,7 +162,7 @@ class PostgresDatabase(Database):
 
     def change_mark(self) -> str:
         """Return the snapshot that a transaction would get now; it differs once a transaction commits a change."""
-        with explained(), self._single_statements.connect() as connection:
+        with converting_errors(), self._single_statements.connect() as connection:
             return str(connection.execute(_mark).scalar_one())
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _transaction(self, site_lock: sqlalchemy.TextClause) -> Iterator[Tx]:
-        with explained(), self.engine.connect() as connection, connection.begin():
+        with converting_errors(), self.engine.connect() as connection, connection.begin():
             connection.execute(site_lock, {"key": _SITE})
             yield connection
 
@@ -247,4 +247,4 @@ def _number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-_SITE = _key("house")
+_SITE = _key("site")

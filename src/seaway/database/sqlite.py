@@ -26,7 +26,7 @@ from zlib import crc32
 import sqlalchemy
 from sqlalchemy import Connection, create_engine, event
 
-from seaway.database.engine import BRIEF_MS, PRIMARY_CODE, THE_DATABASE, Database, Tx, does_not_answer, explained
+from seaway.database.engine import BRIEF_MS, PRIMARY_CODE, THE_DATABASE, Database, Tx, converting_errors, to_unavailable
 from seaway.errors import BadSetting, Unavailable
 
 BUSY_TIMEOUT_MS = 20_000  # how long to wait for a writer in another process
@@ -40,7 +40,7 @@ _HELD = "seaway_held"
 class SqliteDatabase(Database):
     """A SQLite file; `locks` is the folder of the lock files."""
 
-    marks_cost_nothing = True
+    is_change_mark_cheap = True
 
     def __init__(self, path: Path, locks: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self.engine = create_engine(
@@ -64,13 +64,13 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        with explained(), self.engine.connect() as connection, connection.begin():
+        with converting_errors(), self.engine.connect() as connection, connection.begin():
             self._require_file()
             yield connection
 
     @contextmanager
     def write_site(self) -> Iterator[Tx]:
-        with explained(), self._write_lock, self.engine.connect() as connection, self._writing(connection):
+        with converting_errors(), self._write_lock, self.engine.connect() as connection, self._writing(connection):
             yield connection
 
     @contextmanager
@@ -84,7 +84,7 @@ class SqliteDatabase(Database):
             raise Unavailable("The database is busy with another change.", "Try again in a moment.")
         try:
             with (
-                explained(),
+                converting_errors(),
                 self.engine.connect() as connection,
                 self._short_timeout(connection),
                 self._writing(connection),
@@ -111,14 +111,14 @@ class SqliteDatabase(Database):
             connection.info[_HELD] = held
             yield
 
-    def hold(self, tx: Tx, thing: str) -> None:
+    def lock(self, tx: Tx, thing: str) -> None:
         """Do nothing: SQLite has one writer."""
 
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
         """Do nothing: SQLite has one writer."""
 
     @contextmanager
-    def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         with self._lock_file(thing).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -182,7 +182,7 @@ class SqliteDatabase(Database):
                 self._watch.isolation_level = None
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
-            raise does_not_answer(error) from error
+            raise to_unavailable(error) from error
         return mark
 
     def _connect(self) -> sqlite3.Connection:

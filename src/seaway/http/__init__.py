@@ -1,1 +1,1 @@
-"""What all faces share of HTTP: credentials in, answers and problems out."""
+"""HTTP code shared by the API and the pages: credentials, forms, responses, errors."""

@@ -1,28 +1,28 @@
-"""The body of a request as it comes in, with patience that ends."""
+"""Request bodies, received with timeouts."""
 
 from collections.abc import AsyncIterator
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from seaway.errors import TooSlow, UnknownCoding
+from seaway.errors import TooSlow, UnsupportedContentEncoding
 
-# Two hundred clients that send a byte a second would hold two hundred connections for weeks.
+# Without limits, 200 clients that send one byte per second would hold 200 connections for weeks.
 _STALL_SECONDS = 30
 _GRACE_SECONDS = 60
-LEAST_BYTES_PER_SECOND = 2_048
+MIN_BYTES_PER_SECOND = 2_048
 
 
-class ClientGone(Exception):
-    """The client hung up; there is nobody to answer."""
+class ClientDisconnected(Exception):
+    """The client disconnected; no response can be sent."""
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The chunks of the body; `TooSlow` when it stops or crawls, `ClientGone` when the connection ends in it."""
+    """Yield the chunks of the body; raise `TooSlow` if it stalls or is too slow, `ClientDisconnected` on a disconnect."""
     started, size = anyio.current_time(), 0
-    # Packages are compressed already, and no client encodes a body by default; decoding would add one more bomb to limit.
+    # Packages are already compressed, and no client encodes bodies by default; decoding would invite compression bombs.
     if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
-        raise UnknownCoding("The body has a Content-Encoding, which is not accepted here.", "Send it without one.")
+        raise UnsupportedContentEncoding("Content-Encoding is not supported in requests.", "Send the body without it.")
     chunks = request.stream().__aiter__()
     while True:
         try:
@@ -31,12 +31,14 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise TooSlow(f"No byte came for {_STALL_SECONDS} seconds.", "Upload again.") from None
+            raise TooSlow(f"No data received for {_STALL_SECONDS} seconds.", "Send the request again.") from None
         except ClientDisconnect:
-            raise ClientGone from None
+            raise ClientDisconnected from None
         size += len(chunk)
         elapsed = anyio.current_time() - started
-        if elapsed > _GRACE_SECONDS and size < LEAST_BYTES_PER_SECOND * elapsed:
-            raise TooSlow(f"Fewer than {LEAST_BYTES_PER_SECOND:,} bytes a second came.", "Upload again.")
+        if elapsed > _GRACE_SECONDS and size < MIN_BYTES_PER_SECOND * elapsed:
+            raise TooSlow(
+                f"The body arrived at less than {MIN_BYTES_PER_SECOND:,} bytes per second.", "Send the request again."
+            )
         if chunk:
             yield chunk

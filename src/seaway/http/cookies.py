@@ -1,9 +1,9 @@
 """
-The cookies: who is signed in, the mark of a browser that nobody is signed in with, and a way to another site and back.
+Cookies: the session, the form mark of browsers that are not signed in, and the flow of an external login.
 
-1. All are named `__Host-`: no other host of the domain and no page without TLS can set one. Only where the site
-   itself is reached without TLS (loopback, `insecure_http`) they have plain names, since browsers would drop them.
-2. Scripts cannot read them, and other sites' forms do not bring them (`SameSite=Lax`).
+1. Cookie names begin with `__Host-`, so that no other host of the domain and no page without TLS can set one. Where the
+   site is used without TLS (loopback, `insecure_http`), the prefix is left out, since browsers would drop the cookies.
+2. Scripts cannot read the cookies (`HttpOnly`), and forms of other sites do not send them (`SameSite=Lax`).
 """
 
 import secrets
@@ -17,56 +17,56 @@ _FORM = "seaway_form"
 _FLOW = "seaway_flow"
 _FORM_CHARS = 43
 _FLOW_SECONDS = 600
-_LONGEST_SECONDS = 14 * 24 * 3600  # a session's longest life; when it ends sooner, the server knows
+_LONGEST_SECONDS = 14 * 24 * 3600  # longest lifetime of a session; the server may end it earlier
 
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """How cookies are named and marked at this site."""
+    """Names and attributes of this site's cookies."""
 
     is_secure: bool
 
     @classmethod
     def of_site(cls, site_url: str) -> "Cookies":
-        """Those of the site at this address."""
+        """Return the cookies of the given site URL."""
         return cls(is_secure=site_url.startswith("https://"))
 
     @property
     def session_name(self) -> str:
-        """The name of the cookie that signs in."""
+        """Name of the session cookie."""
         return self._named(_SESSION)
 
     def session_of(self, request: Request) -> str:
-        """The secret of the session, or nothing."""
+        """Return the session secret, or ""."""
         return request.cookies.get(self.session_name, "")
 
-    def keep_session(self, response: Response, secret: str) -> None:
-        """Sign the browser in."""
+    def set_session(self, response: Response, secret: str) -> None:
+        """Set the session cookie."""
         self._set(response, self.session_name, secret, _LONGEST_SECONDS)
 
-    def drop_session(self, response: Response) -> None:
-        """Let the browser forget who is signed in."""
+    def delete_session(self, response: Response) -> None:
+        """Delete the session cookie."""
         self._set(response, self.session_name, "", 0)
 
-    def form_of(self, request: Request) -> str:
-        """The mark of the browser, or nothing."""
+    def form_mark_of(self, request: Request) -> str:
+        """Return the form mark of the browser, or ""."""
         mark = request.cookies.get(self._named(_FORM), "")
         return mark if len(mark) == _FORM_CHARS and mark.isascii() else ""
 
     def keep_form(self, response: Response, mark: str) -> None:
-        """Mark the browser, for as long as it runs."""
+        """Set the form mark until the browser is closed."""
         self._set(response, self._named(_FORM), mark, None)
 
     def flow_of(self, request: Request) -> str:
-        """The secret of a sign-in by way of another site, or nothing."""
+        """Return the secret of an external login, or ""."""
         return request.cookies.get(self._named(_FLOW), "")
 
     def keep_flow(self, response: Response, secret: str) -> None:
-        """Let only this browser come back from there."""
+        """Bind an external login to this browser."""
         self._set(response, self._named(_FLOW), secret, _FLOW_SECONDS)
 
     def drop_flow(self, response: Response) -> None:
-        """Let the browser forget it."""
+        """Delete the cookie of an external login."""
         self._set(response, self._named(_FLOW), "", 0)
 
     def _named(self, name: str) -> str:
@@ -78,6 +78,6 @@ class Cookies:
         )
 
 
-def new_mark() -> str:
-    """A mark that nobody can guess."""
+def new_form_mark() -> str:
+    """Return a random form mark."""
     return secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""Where each client puts its key: a bearer token, basic authentication, or the path (`/t/<key>/...`)."""
+"""Credentials in a request: bearer token, basic authentication, or the path (`/t/<key>/...`)."""
 
 import base64
 import binascii
@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from seaway import ids
-from seaway.serving.identity import Secrets
+from seaway import secret_tokens
+from seaway.serving.caller_identification import Secrets
 
 
 def secrets_of(authorizations: Sequence[str], session: str, *, in_path: str = "") -> Secrets:
     """
-    Return the secrets of a request by its headers, its session cookie and its path.
+    Return the secrets of a request from its headers, session cookie and path.
 
-    A cookie never stands in for an Authorization header, and a query string is not looked at: it is logged by
-    whatever stands in between.
+    The cookie is ignored if there is an Authorization header. Query strings are never read for secrets, because proxies
+    log them.
     """
     bearer = [in_path] if in_path else []
-    return Secrets((*bearer, *_secrets_in(authorizations)), "" if authorizations else session)
+    return Secrets((*bearer, *_header_secrets(authorizations)), "" if authorizations else session)
 
 
-def _secrets_in(values: Sequence[str]) -> list[str]:
+def _header_secrets(values: Sequence[str]) -> list[str]:
     """
-    Return the secrets that the Authorization headers may hold, most likely first; empty when there is no header.
+    Return the possible secrets in the Authorization headers, most likely first; empty without a header.
 
-    conda and mamba can only say `user:password`; the key may be either.
+    conda and mamba can only send `user:password`; either may be the key.
     """
     if len(values) != 1:
         return ["" for _ in values]
@@ -35,12 +35,12 @@ def _secrets_in(values: Sequence[str]) -> list[str]:
         return [value]
     if scheme.lower() == "basic":
         user, _, password = _decoded(value).partition(":")
-        return sorted((password, user), key=ids.is_well_formed, reverse=True)
+        return sorted((password, user), key=secret_tokens.is_well_formed, reverse=True)
     return [""]
 
 
-def address_of(request: Request) -> str:
-    """The client's address, for the audit log; the server has taken forwarded headers of trusted proxies into account."""
+def client_ip(request: Request) -> str:
+    """Return the client's IP address; the server has already applied the forwarded headers of trusted proxies."""
     return request.client.host if request.client else ""
 
 

@@ -1,8 +1,8 @@
 """
-A multipart body read part by part as it comes in (RFC 7578), never collected.
+Streaming reader of multipart bodies (RFC 7578); never holds a whole part.
 
-python-multipart's push parser finds the parts; here its callbacks become a queue of events that an
-async reader takes. A framework's form() would write the file twice and at half the speed.
+The callbacks of python-multipart's push parser fill a queue of events that an async reader consumes. Starlette's
+form() would write the file twice, at half the speed.
 """
 
 from collections import deque
@@ -18,28 +18,28 @@ from seaway.errors import Malformed
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The head of a part: its form name, its file name, and its other headers in lower case."""
+    """Head of a part: field name, file name, and all headers with names in lower case."""
 
     name: str
     file_name: str | None
     headers: dict[str, str]
 
 
-class _Mark(Enum):
+class _Event(Enum):
     PART_END = "part end"
     END = "end"
 
 
 class MultipartReader:
-    """Reads the parts of one body in order; each part's content must be taken before the next part."""
+    """Reader of the parts of one body, in order; the content of a part must be read before the next part."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:
-            raise Malformed("The multipart body has no boundary.", "Send it in the Content-Type header.")
+            raise Malformed("The multipart body has no boundary.", "Add it to the Content-Type header.")
         self._body = body
-        self._events: deque[Part | bytes | _Mark] = deque()
+        self._events: deque[Part | bytes | _Event] = deque()
         self._header = [b"", b""]
         self._headers: dict[str, str] = {}
         self._ended = False
@@ -61,32 +61,32 @@ class MultipartReader:
             raise _malformed() from error
 
     async def next_part(self) -> Part | None:
-        """The head of the next part, or None behind the last one."""
+        """Return the head of the next part, or None after the last one."""
         while True:
             event = await self._next_event()
             if isinstance(event, Part):
                 return event
-            if event is _Mark.END:
+            if event is _Event.END:
                 return None
 
     async def content(self) -> AsyncIterator[bytes]:
-        """The content of the part whose head was just read."""
+        """Yield the content of the current part."""
         while True:
             event = await self._next_event()
-            if event is _Mark.PART_END:
+            if event is _Event.PART_END:
                 return
             if not isinstance(event, bytes):
                 raise _malformed()
             yield event
 
-    async def _next_event(self) -> Part | bytes | _Mark:
+    async def _next_event(self) -> Part | bytes | _Event:
         while not self._events:
             if self._ended:
-                return _Mark.END
+                return _Event.END
             chunk = await anext(self._body, b"")
             if not chunk:
-                # The closing boundary never came: what arrived is not what was sent.
-                raise Malformed("The upload ended in the middle.", "Upload the file again.")
+                # Without the closing boundary, the body is incomplete.
+                raise Malformed("The body is incomplete: its closing boundary is missing.", "Upload the file again.")
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
@@ -105,7 +105,7 @@ class MultipartReader:
     def _on_header_end(self) -> None:
         name, value = (field.decode("utf-8", "replace") for field in self._header)
         if name.lower() in self._headers:
-            raise Malformed("A part of the upload has the same header twice.", "Send each header once.")
+            raise Malformed("A part of the multipart body repeats a header.", "Send each header once.")
         self._headers[name.lower()] = value.strip()
         self._header = [b"", b""]
 
@@ -124,11 +124,11 @@ class MultipartReader:
         self._events.append(data if (start, end) == (0, len(data)) else data[start:end])
 
     def _on_part_end(self) -> None:
-        self._events.append(_Mark.PART_END)
+        self._events.append(_Event.PART_END)
 
     def _on_end(self) -> None:
         self._ended = True
 
 
 def _malformed() -> Malformed:
-    return Malformed("The multipart body cannot be read.", "Send the file as the first part, named `file`.")
+    return Malformed("The multipart body could not be parsed.", "Send the file as the first part, named `file`.")

@@ -1,18 +1,17 @@
-"""Where to go after signing in: a path of this site, whatever stands in the address."""
+"""The page to open after sign-in: always a path of this site, to prevent open redirects."""
 
 import re
 from urllib.parse import quote
 
-# One slash, then no second slash or backslash, which browsers take for another host; no control characters, which
-# they drop before they look.
+# Browsers read `//` and `/\` at the start as another host, and remove control characters before parsing.
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,1000}")
 
 
-def local(value: str) -> str:
-    """The path if it leads to a page of this site, or the front page."""
+def local_path(value: str) -> str:
+    """Return the path if it is a page of this site, else "/"."""
     return value if _LOCAL.fullmatch(value) else "/"
 
 
 def with_next(path: str, value: str) -> str:
-    """A path that remembers where to go on."""
-    return path if local(value) == "/" else f"{path}?next={quote(value, safe='/')}"
+    """Return a path with the page to open next as its `next` parameter."""
+    return path if local_path(value) == "/" else f"{path}?next={quote(value, safe='/')}"

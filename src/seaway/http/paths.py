@@ -1,9 +1,9 @@
 """
-The path of a request, split once from the bytes that the client sent.
+The path of a request, split from the bytes that the client sent.
 
-A framework decodes the whole path first and splits it afterwards, so that `%2F` becomes a separator. Here
-each segment is decoded by itself, once, and a segment that could be anything but one plain name is no path:
-`..`, empty segments, separators, NUL and other control characters, bytes that are not UTF-8. `+` is itself.
+Frameworks decode the whole path and then split it, so that `%2F` becomes a separator. Here each segment is decoded
+once, after splitting. A path is invalid if a segment is `.` or `..` or contains a separator, a control character such
+as NUL, or bytes that are not UTF-8. `+` is not decoded.
 """
 
 from urllib.parse import unquote_to_bytes
@@ -12,18 +12,18 @@ from starlette.types import Scope
 
 
 def raw(scope: Scope) -> bytes:
-    """The path as it was sent, perhaps with the query behind it."""
-    sent: bytes = scope.get("raw_path") or scope["path"].encode()
-    return sent
+    """Return the path as sent, possibly with the query string."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path
 
 
 def segments(scope: Scope) -> tuple[str, ...] | None:
-    """The segments of the path, or None for a path at which nothing can ever be."""
+    """Return the segments of the path, or None for an invalid path."""
     return split(raw(scope))
 
 
 def split(path: bytes) -> tuple[str, ...] | None:
-    """The segments of a raw path, as `segments`."""
+    """Split a raw path like `segments`."""
     parts = path.split(b"?", 1)[0].split(b"/")[1:]
     decoded = [_decode(part) for part in parts]
     return None if None in decoded else tuple(part for part in decoded if part is not None)

@@ -1,4 +1,4 @@
-"""Errors -> status and text: the only place that knows both."""
+"""Error responses: the only module that maps errors to status codes and texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from seaway import errors, ids, system_errors
+from seaway import errors, os_errors, secret_tokens
 from seaway.conda.refusals import Refused
 
 log = structlog.get_logger()
 
-FORM = "seaway.problems"  # where a scope says what makes the answer to its failure; `response_for` if it does not
+RESPONSE_BUILDER = "seaway.problems"  # scope key of the function that builds error responses; default `response_for`
 
-MAX_SENTENCE = 512  # what rattler's clients show of a body
+MAX_SENTENCE_CHARS = 512  # characters of a body that rattler's clients show
 
 _STATUS: dict[type[errors.SeawayError], int] = {
     errors.Malformed: 400,
@@ -23,27 +23,27 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.NotAllowed: 403,
     errors.NotFound: 404,
     errors.TooSlow: 408,
-    errors.AlreadyThere: 409,
+    errors.FileExists: 409,
     errors.Conflict: 409,
     errors.WrongOffset: 409,
     errors.TooLarge: 413,
-    errors.UnknownCoding: 415,
+    errors.UnsupportedContentEncoding: 415,
     errors.Invalid: 422,
     Refused: 422,
     errors.NameTaken: 422,
     errors.WeakPassword: 422,
-    errors.TooMany: 429,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 
-# A file name that nobody could serve is a bad request, not a bad package.
+# An unusable file name is a bad request, not a bad package.
 _BAD_NAME_STATUS = 400
 _RETRY_AFTER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a failed request is answered with, in whatever form the client reads."""
+    """Content of an error response, independent of its format."""
 
     status: int
     code: str
@@ -53,43 +53,45 @@ class Problem:
 
 
 def response_for(error: Exception, request: Request) -> Response:
-    """The answer to a failed request: one plain sentence, and the headers that its status calls for."""
+    """Return the plain-text error response: message and hint, with the headers that the status requires."""
     problem = problem_of(error, request)
     return text(f"{problem.message} {problem.hint}".strip(), problem.status, dict(problem.headers))
 
 
 def json_response_for(error: Exception, request: Request) -> Response:
-    """The same for programs: `{"code", "message", "hint"}`."""
+    """Return the JSON error response: `{"code", "message", "hint"}`."""
     problem = problem_of(error, request)
-    body = {"code": problem.code, "message": ids.mask(problem.message), "hint": ids.mask(problem.hint)}
+    body = {
+        "code": problem.code,
+        "message": secret_tokens.mask(problem.message),
+        "hint": secret_tokens.mask(problem.hint),
+    }
     return JSONResponse(body, problem.status, dict(problem.headers))
 
 
 def problem_of(error: Exception, request: Request) -> Problem:
-    """What is said of an error; what nobody foresaw goes to the log and not to the client."""
-    # FastAPI turns whatever fails while it reads a body into a 400, which clients do not try again.
-    error = system_errors.unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
+    """Return the problem to report for an error; details of unexpected errors go to the log only."""
+    # FastAPI turns any failure to read a body into a 400, which clients do not retry.
+    error = os_errors.as_unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
     if isinstance(error, HTTPException):
-        return _of_the_router(error, request)
+        return _routing_problem(error, request)
     if not isinstance(error, errors.SeawayError):
-        log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
-        return Problem(
-            500, "internal", "Something went wrong here, and the operator's log says what.", "Try again later."
-        )
-    note(error)
+        log.error("request.failed", method=request.method, path=secret_tokens.mask(request.url.path), exc_info=error)
+        return Problem(500, "internal", "Internal server error.", "Try again later; the server log has the details.")
+    log_cause(error)
     status = status_of(error)
     return Problem(status, error.code, error.message, error.hint, _headers(error, status))
 
 
-def note(error: errors.SeawayError) -> None:
-    """Log the cause of an error that a client is only told to wait for."""
+def log_cause(error: errors.SeawayError) -> None:
+    """Log the cause of an `Unavailable` error, which the client does not see."""
     if isinstance(error, errors.Unavailable) and error.cause:
         log.warning("request.unavailable", error=error.message, cause=error.cause)
 
 
 def retry_after(error: errors.SeawayError) -> dict[str, str]:
-    """Return the header that says when to try again, where that is worth it."""
-    if isinstance(error, errors.TooMany):
+    """Return the Retry-After header of an error, if retrying can help."""
+    if isinstance(error, errors.TooManyRequests):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status_of(error) == 503 else {}
 
@@ -97,7 +99,7 @@ def retry_after(error: errors.SeawayError) -> dict[str, str]:
 def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
     headers = retry_after(error)
     if status == 401:
-        # The same realm everywhere: a realm that named the channel would tell that it exists.
+        # The same realm everywhere: naming the channel would reveal that it exists.
         headers["WWW-Authenticate"] = 'Bearer realm="seaway"'
     if status == 415:
         headers["Accept-Encoding"] = "identity"  # RFC 9110, 15.5.16
@@ -106,24 +108,24 @@ def _headers(error: errors.SeawayError, status: int) -> dict[str, str]:
     return headers
 
 
-def _of_the_router(error: HTTPException, request: Request) -> Problem:
-    """What no route wanted, in our words."""
+def _routing_problem(error: HTTPException, request: Request) -> Problem:
+    """Return the problem for a request that no route handles."""
     if error.status_code == 405:
-        message = f"{request.method} cannot be done here."
-        return Problem(405, "method-not-allowed", message, "Check the method and the address.", error.headers or {})
-    return Problem(error.status_code, errors.NotFound.code, "Nothing is here.", "Check the path.")
+        message = f"{request.method} is not allowed for this URL."
+        return Problem(405, "method-not-allowed", message, "Check the method and the URL.", error.headers or {})
+    return Problem(error.status_code, errors.NotFound.code, "This page does not exist.", "Check the URL.")
 
 
 def status_of(error: errors.SeawayError) -> int:
-    """The status that a client gets for an error."""
+    """Return the HTTP status code of an error."""
     if isinstance(error, Refused) and error.code == "bad-file-name":
         return _BAD_NAME_STATUS
     return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
 
 
 def text(sentence: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """One plain sentence; keys are masked and what clients would cut is cut here."""
-    body = ids.mask(sentence)
-    if len(body) > MAX_SENTENCE:
-        body = body[: MAX_SENTENCE - 1] + "…"
+    """Return a plain-text response with keys masked, cut to `MAX_SENTENCE_CHARS` characters."""
+    body = secret_tokens.mask(sentence)
+    if len(body) > MAX_SENTENCE_CHARS:
+        body = body[: MAX_SENTENCE_CHARS - 1] + "…"
     return PlainTextResponse(body, status, headers)

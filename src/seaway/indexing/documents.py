@@ -32,14 +32,14 @@ from seaway.clock import SECOND_MS, Clock
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.conda.repodata import repodata_pieces, run_exports_pieces
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels, documents, fragments, shards, subdirs
 from seaway.errors import SeawayError, Unavailable
-from seaway.indexing.change import ask_for_documents, derive_name
-from seaway.indexing.claims import BlobSwept, discard, naming
-from seaway.indexing.name_index import (
-    CHECKSUMS,
+from seaway.indexing.blob_references import BlobSwept, discard, referencing
+from seaway.indexing.file_rows import Subdir, get_subdir, records_of
+from seaway.indexing.package_index import (
+    CHECKSUM_MODULUS,
     RECORDS,
     REMOVED,
     RUN_EXPORTS,
@@ -47,10 +47,10 @@ from seaway.indexing.name_index import (
     derive,
     fragment_kind,
 )
-from seaway.indexing.names import info_of
-from seaway.indexing.rows import Subdir, get_subdir, records_of
+from seaway.indexing.shard_index import info_of
+from seaway.indexing.updates import enqueue_document_build, rebuild_name
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, DamagedBlob
+from seaway.storage.blobs import BlobStore, DamagedBlob
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -93,11 +93,11 @@ class Draft:
 class Documents:
     """Builder and registry of whole documents."""
 
-    def __init__(self, database: Database, blobs: Blobs, spool: Spool, clock: Clock, *, limit: int) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, spool: Spool, clock: Clock, *, limit: int) -> None:
         self._database = database
         self._blobs = blobs
         self._spool = spool
-        self.limit = limit
+        self.whole_document_limit = limit
         self._clock = clock
         self._lock = threading.Lock()
         self._requested_ms: dict[int, int] = {}
@@ -108,14 +108,14 @@ class Documents:
         document = _find(tx, subdir.id, kind)
         if document is None or document.revision >= subdir.revision:
             return document
-        if subdir.record_count <= self.limit:
+        if subdir.record_count <= self.whole_document_limit:
             return None
         self._request_build(subdir.id)
         return document
 
     def build(self, subdir_id: int, kind: str) -> Document | None:
         """Return the current document, built if another request has not just done so; None if the subdir is gone."""
-        with self._database.alone(f"documents/{subdir_id}"):
+        with self._database.exclusive(f"documents/{subdir_id}"):
             with self._database.read() as tx:
                 subdir, document = _look_up(tx, subdir_id, kind)
             if subdir is not None and (document is None or document.revision < subdir.revision):
@@ -134,7 +134,7 @@ class Documents:
             named_in = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
         for subdir_id in named_in:
             with self._database.write_part() as tx:
-                self._database.hold(tx, f"documents/{subdir_id}")
+                self._database.lock(tx, f"documents/{subdir_id}")
                 # All kinds, since they are built together (1); skipped if they were replaced meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
                     tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
@@ -170,9 +170,9 @@ class Documents:
     def _enqueue_build(self, subdir_id: int) -> None:
         try:
             with self._database.write_part() as tx:
-                ask_for_documents(tx, self._clock.now_ms(), subdir_id)
+                enqueue_document_build(tx, self._clock.now_ms(), subdir_id)
         except SeawayError as error:
-            log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.sentence)
+            log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.full_message)
 
     def _build(self, subdir_id: int, wanted: str) -> None:
         for _ in range(_TRIES):
@@ -198,7 +198,7 @@ class Documents:
             with self._database.write_channel(channel) as tx:
                 subdir = get_subdir(tx, subdir_id)
                 if subdir is not None:
-                    derive_name(tx, subdir, name, self._clock.now_ms(), self.limit)
+                    rebuild_name(tx, subdir, name, self._clock.now_ms(), self.whole_document_limit)
 
     def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
         """Build the missing documents; return the hash of a required document if its bytes are lost."""
@@ -216,7 +216,7 @@ class Documents:
         """Return whether to build the plain documents; gzip of a large subdir uses the last complete ones."""
         if current is None:
             return True
-        is_large = subdir.record_count > self.limit
+        is_large = subdir.record_count > self.whole_document_limit
         return current.revision < subdir.revision and not (is_large and wanted == REPODATA_GZ)
 
     def _verified_drafts(self, stack: ExitStack, tx: Tx, subdir: Subdir) -> list[Draft]:
@@ -240,7 +240,7 @@ class Documents:
             (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, partial(stored.of, RUN_EXPORTS), v3)),
         ):
             plain = _write(stack.enter_context(self._spool.file()), kind, pieces)
-            packed = zstd.pack_pieces(_chunks(plain.path), plain.size)
+            packed = zstd.compress_pieces(_chunks(plain.path), plain.size)
             drafts += [plain, _write(stack.enter_context(self._spool.file()), packed_kind, packed)]
         return drafts
 
@@ -269,10 +269,10 @@ class Documents:
             for draft in drafts:
                 self._blobs.put_file(keys.blob(draft.sha256), draft.path)
             try:
-                with naming(self._database, self._blobs, [draft.sha256 for draft in drafts]) as (tx, missing):
+                with referencing(self._database, self._blobs, [draft.sha256 for draft in drafts]) as (tx, missing):
                     if missing:
                         raise BlobSwept
-                    self._database.hold(tx, f"documents/{subdir_id}")
+                    self._database.lock(tx, f"documents/{subdir_id}")
                     replaced = _name(tx, subdir_id, revision, drafts)
             except BlobSwept:
                 continue
@@ -307,7 +307,7 @@ class _Fragments:
 
     def of_kind(self, kind: str) -> Iterator[bytes]:
         rows = self.tx.execute(
-            select(fragments.c.name, raw(fragments.c.content))
+            select(fragments.c.name, as_stored(fragments.c.content))
             .where(fragments.c.subdir_id == self._subdir_id, fragments.c.kind == kind)
             .order_by(fragments.c.name)
             .execution_options(yield_per=_ROWS_AT_ONCE)
@@ -322,14 +322,14 @@ class _Fragments:
         """Return the names whose fragments do not match their checksum (6); call it after all kinds were read."""
         found = dict(self._sums)
         rows = self.tx.execute(
-            select(shards.c.name, raw(shards.c.checksum)).where(shards.c.subdir_id == self._subdir_id)
+            select(shards.c.name, as_stored(shards.c.checksum)).where(shards.c.subdir_id == self._subdir_id)
         )
         damaged = []
         for name, checksum in rows:
             total = found.pop(name, 0)
             # None: the row is older than the column. The fragments of a name that is damaged in the shard row remain
             # in `found`.
-            if isinstance(name, str) and checksum not in (None, total % CHECKSUMS):
+            if isinstance(name, str) and checksum not in (None, total % CHECKSUM_MODULUS):
                 damaged.append(name)
         return sorted([*damaged, *found])
 

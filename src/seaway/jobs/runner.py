@@ -15,13 +15,13 @@ from typing import Any
 
 import structlog
 
-from seaway import system_errors
+from seaway import os_errors
 from seaway.clock import Clock
-from seaway.counts import Counts
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
+from seaway.metric_events import EventCounter
 
 log = structlog.get_logger()
 
@@ -42,13 +42,13 @@ class Runner:
         handlers: Mapping[str, Handler],
         periods_ms: Mapping[str, int],
         *,
-        counts: Counts | None = None,
+        metrics: EventCounter | None = None,
         lease_ms: int = LEASE_MS,
         threads: int = _THREADS,
     ) -> None:
         self._database, self._clock = database, clock
         self._handlers, self._periods_ms = handlers, periods_ms
-        self._counts = counts or Counts()
+        self._counts = metrics or EventCounter()
         self._lease_ms = lease_ms
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = threading.Event()
@@ -79,10 +79,10 @@ class Runner:
             try:
                 self.run_due()
             except Unavailable as error:
-                log.warning("jobs.database_away", error=error.sentence)
+                log.warning("jobs.database_away", error=error.full_message)
             except Exception as error:  # a worker thread that ended would leave every later job waiting
                 log.error(
-                    "jobs.failed", error=str(error), exc_info=None if system_errors.is_unavailable(error) else error
+                    "jobs.failed", error=str(error), exc_info=None if os_errors.is_server_failure(error) else error
                 )
             self._stopping.wait(_POLL_SECONDS)
 
@@ -94,7 +94,7 @@ class Runner:
                 return None
         with self._database.write_part() as tx:
             if scheduled:
-                self._database.hold(tx, "schedules")
+                self._database.lock(tx, "schedules")
                 queue.enqueue_due(tx, now_ms, self._periods_ms)
             return queue.claim(tx, now_ms, f"{self._name}/{secrets.token_hex(4)}", self._lease_ms)
 
@@ -108,7 +108,7 @@ class Runner:
         except Exception as error:  # any failure of a handler is stored with the job, which is retried
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
             # A traceback is useless if the database, the store or the machine was unavailable.
-            traceback = None if system_errors.is_unavailable(error) else error
+            traceback = None if os_errors.is_server_failure(error) else error
             log.warning(
                 "job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=traceback
             )
@@ -130,4 +130,4 @@ class Runner:
                         log.warning("job.lease_lost", kind=job.kind, job=job.id)
                         return
             except Unavailable as error:
-                log.warning("job.lease_not_renewed", kind=job.kind, job=job.id, error=error.sentence)
+                log.warning("job.lease_not_renewed", kind=job.kind, job=job.id, error=error.full_message)

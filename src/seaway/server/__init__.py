@@ -1,1 +1,1 @@
-"""Settings -> running parts -> the application -> a process that serves."""
+"""Server: builds the parts from the settings, and runs the application in one or more processes."""

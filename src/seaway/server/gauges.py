@@ -1,8 +1,8 @@
 """
-What is so at the moment of a scrape: what the database says, and what the processes use.
+Gauges, collected at each scrape: the state in the database, and the resources of the processes.
 
-1. A database that is away or hangs costs a scrape its own gauges and a bounded wait, nothing else.
-2. What is dear to ask is asked at most every half minute, and so rarely that it takes a hundredth of the time.
+1. If the database is unreachable or hangs, a scrape lacks its gauges and waits a limited time; all else is unaffected.
+2. Expensive queries run at most every 30 seconds, and rarely enough to take at most 1 % of the time.
 """
 
 import platform
@@ -20,24 +20,24 @@ from prometheus_client.registry import Collector
 from seaway import __version__
 from seaway.clock import Clock
 from seaway.database.engine import Database
-from seaway.indexing.lag import Lag, lags
+from seaway.indexing.document_lag import Lag, lags
 from seaway.jobs import queue
-from seaway.packages import damage, usage
-from seaway.packages.usage import Usage
-from seaway.questions import Question
+from seaway.packages import damaged_blobs, storage_usage
+from seaway.packages.storage_usage import Usage
+from seaway.single_flight import SingleFlight
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # Prometheus itself waits for ten
-_KEPT_SECONDS = 30.0
-_SHARE = 100
+TIMEOUT_SECONDS = 3.0  # Prometheus itself waits for ten
+_USAGE_PERIOD_SECONDS = 30.0
+_PAUSE_FACTOR = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Moment:
-    """What is cheap to ask."""
+class _Snapshot:
+    """Result of the cheap queries."""
 
     jobs: Mapping[str, int]
     overdue_ms: int
@@ -46,8 +46,8 @@ class _Moment:
     now_ms: int
 
 
-class StateGauges(Collector):
-    """What the database says."""
+class DatabaseGauges(Collector):
+    """Gauges of the state in the database."""
 
     def __init__(
         self,
@@ -55,58 +55,58 @@ class StateGauges(Collector):
         clock: Clock,
         *,
         whole_document_limit: int,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._database, self._clock = database, clock
         self._limit = whole_document_limit
         self._patience_seconds = patience_seconds
-        self._moment = Question(self._ask_moment)
-        self._stored = Question(self._ask_stored)
-        self._kept: Mapping[str, Usage] = {}
-        self._ask_stored_at = 0.0
+        self._snapshot_query = SingleFlight(self._read_snapshot)
+        self._usage_query = SingleFlight(self._read_usage)
+        self._usage: Mapping[str, Usage] = {}
+        self._next_usage_at = 0.0
 
     def collect(self) -> Iterable[Metric]:
-        until = time.monotonic() + self._patience_seconds
-        moment = _in_time("state", self._moment.put(), until)
+        deadline = time.monotonic() + self._patience_seconds
+        snapshot = _result_in_time("state", self._snapshot_query.start(), deadline)
         yield _gauge(
-            "seaway_database_up", "Whether the database answered this scrape.", {(): 0 if moment is None else 1}
+            "seaway_database_up", "Whether the database responded to this scrape.", {(): 0 if snapshot is None else 1}
         )
-        if moment is None:
+        if snapshot is None:
             return
-        yield from _of_jobs(moment)
-        yield from _of_documents(moment)
+        yield from _job_gauges(snapshot)
+        yield from _document_gauges(snapshot)
         yield _gauge(
             "seaway_damaged_blobs",
-            "Stored files that were found to be damaged or missing, and are not repaired yet.",
-            {(): moment.damaged},
+            "Stored files that were found damaged or missing and are not repaired yet.",
+            {(): snapshot.damaged},
         )
-        if time.monotonic() >= self._ask_stored_at:
-            _in_time("usage", self._stored.put(), until)
-        yield from _of_store(self._kept)
+        if time.monotonic() >= self._next_usage_at:
+            _result_in_time("usage", self._usage_query.start(), deadline)
+        yield from _usage_gauges(self._usage)
 
-    def _ask_moment(self) -> _Moment:
+    def _read_snapshot(self) -> _Snapshot:
         now_ms = self._clock.now_ms()
         with self._database.read() as tx:
             small, large = lags(tx, self._limit)
-            return _Moment(
+            return _Snapshot(
                 jobs=queue.count_jobs(tx),
                 overdue_ms=queue.overdue_ms(tx, now_ms),
                 lags={"request": small, "job": large},
-                damaged=damage.count(tx),
+                damaged=damaged_blobs.count(tx),
                 now_ms=now_ms,
             )
 
-    def _ask_stored(self) -> None:
-        """It is asked while others scrape, and too long for some of them to wait: the next one gets it."""
+    def _read_usage(self) -> None:
+        """Query the stored bytes and keep the result: a scrape that cannot wait for it leaves it to the next one."""
         started = time.monotonic()
         with self._database.read() as tx:
-            self._kept = {"packages": usage.of_packages(tx), "documents": usage.of_documents(tx)}
+            self._usage = {"packages": storage_usage.of_packages(tx), "documents": storage_usage.of_documents(tx)}
         ended = time.monotonic()
-        self._ask_stored_at = ended + max(_KEPT_SECONDS, (ended - started) * _SHARE)
+        self._next_usage_at = ended + max(_USAGE_PERIOD_SECONDS, (ended - started) * _PAUSE_FACTOR)
 
 
 class ProcessGauges(Collector):
-    """What the library tells of one process, of each of several; `pids` names those that live now."""
+    """Process metrics of the Prometheus library for several processes; `pids` returns the running ones by name."""
 
     def __init__(self, pids: Callable[[], Mapping[str, int]]) -> None:
         self._pids = pids
@@ -114,86 +114,86 @@ class ProcessGauges(Collector):
     def collect(self) -> Iterable[Metric]:
         families: dict[str, Metric] = {}
         for name, pid in self._pids().items():
-            for found in _of_process(pid):
-                family = families.setdefault(found.name, Metric(found.name, found.documentation, found.type))
-                for sample in found.samples:
+            for metric in _process_metrics(pid):
+                family = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                for sample in metric.samples:
                     family.add_sample(sample.name, {"worker": name}, sample.value)
         return families.values()
 
 
 class BuildInfo(Collector):
-    """Which Seaway this is."""
+    """Version of Seaway."""
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
-            "seaway_build_info", "Always 1; the labels tell the versions.", labels=("version", "python")
+            "seaway_build_info", "Always 1; the labels are the versions.", labels=("version", "python")
         )
         family.add_metric((__version__, platform.python_version()), 1)
         return [family]
 
 
-def _of_process(pid: int) -> Iterable[Metric]:
+def _process_metrics(pid: int) -> Iterable[Metric]:
     return ProcessCollector(registry=None, pid=lambda: pid).collect()
 
 
-def _in_time(what: str, answer: Future[T], until: float) -> T | None:
+def _result_in_time(what: str, future: Future[T], deadline: float) -> T | None:
     try:
-        return answer.result(max(until - time.monotonic(), 0))
-    except Exception as error:  # noqa: BLE001  whatever it is, the other metrics are to be seen
+        return future.result(max(deadline - time.monotonic(), 0))
+    except Exception as error:  # noqa: BLE001  any failure must leave the other metrics visible
         log.warning("metrics.no_answer", what=what, error=f"{type(error).__name__}: {error}")
         return None
 
 
-def _of_jobs(moment: _Moment) -> Iterable[Metric]:
+def _job_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
     yield _gauge(
         "seaway_jobs",
-        "Background jobs: ready to run now or later, running, or dead after the last attempt.",
-        {(state,): count for state, count in moment.jobs.items()},
+        "Background jobs by state: ready to run now or later, running, or dead (the last attempt failed).",
+        {(state,): count for state, count in snapshot.jobs.items()},
         "state",
     )
     yield _gauge(
         "seaway_jobs_overdue_seconds",
-        "For how long the job that is due for the longest time has waited for a worker.",
-        {(): moment.overdue_ms / 1000},
+        "How long the longest overdue job has waited for a worker.",
+        {(): snapshot.overdue_ms / 1000},
     )
 
 
-def _of_documents(moment: _Moment) -> Iterable[Metric]:
-    """`build` says who brings them up to date: a job, or the next request that asks for them."""
+def _document_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
+    """Gauges of outdated documents; `build` says what updates them: a job, or the next request for them."""
     yield _gauge(
         "seaway_index_documents_behind",
         "Subdirs whose whole documents (repodata.json) are older than their packages.",
-        {(build,): lag.subdirs for build, lag in moment.lags.items()},
+        {(build,): lag.subdirs for build, lag in snapshot.lags.items()},
         "build",
     )
     yield _gauge(
         "seaway_index_lag_revisions",
-        "The most changes of a subdir that its whole documents do not show yet.",
-        {(build,): lag.revisions for build, lag in moment.lags.items()},
+        "Largest number of changes of a subdir that its whole documents do not show yet.",
+        {(build,): lag.revisions for build, lag in snapshot.lags.items()},
         "build",
     )
     yield _gauge(
         "seaway_index_lag_seconds",
-        "The longest time since the last change of a subdir whose whole documents do not show it yet.",
+        "Longest time since the last change of a subdir whose whole documents do not show it yet.",
         {
-            (build,): 0 if lag.since_ms is None else max(moment.now_ms - lag.since_ms, 0) / 1000
-            for build, lag in moment.lags.items()
+            (build,): 0 if lag.since_ms is None else max(snapshot.now_ms - lag.since_ms, 0) / 1000
+            for build, lag in snapshot.lags.items()
         },
         "build",
     )
 
 
-def _of_store(stored: Mapping[str, Usage]) -> Iterable[Metric]:
+def _usage_gauges(usages: Mapping[str, Usage]) -> Iterable[Metric]:
     yield _gauge(
         "seaway_stored_blobs",
-        "Different contents that rows name: package files and whole documents. Asked twice a minute at most.",
-        {(what,): found.blobs for what, found in stored.items()},
+        "Distinct blobs of package files and of whole documents. Queried at most twice a minute.",
+        {(what,): usage_of_kind.blobs for what, usage_of_kind in usages.items()},
         "what",
     )
     yield _gauge(
         "seaway_stored_bytes",
-        "Bytes of these contents, which the store has to hold.",
-        {(what,): found.size for what, found in stored.items()},
+        "Size of these blobs in the store, in bytes.",
+        {(what,): usage_of_kind.size for what, usage_of_kind in usages.items()},
         "what",
     )
 

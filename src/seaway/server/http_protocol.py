@@ -1,19 +1,19 @@
 """
-Speak HTTP/1.1 with uvicorn, with bounds on what a client may send before a route sees the request.
+HTTP/1.1 protocol of uvicorn, with limits on what a client can send before a route sees the request.
 
-1. A head (request line and headers) has at most `MAX_HEAD_BYTES` and `MAX_HEADERS`; more is 431 (RFC 6585, 5), and no
-   more of it than that and one read of the socket is held. Trailers and the frame of a chunked body are held to the
-   same bound.
-2. A head that has begun is complete within `HEAD_SECONDS`; otherwise 408. A connection on which no head begins is
-   closed after that time, or after uvicorn's keep-alive time where a request was answered on it.
-3. The rest of a body whose request is answered already is read and dropped for as long as it comes at the pace that
-   `http.bodies` asks of every body.
-4. At most `MAX_PIPELINED` requests wait on one connection while another is answered, and nothing is read until one of
-   them is answered. A client that sends more loses the connection, for which RFC 9112, 9.3.2 has it prepared.
-5. A refusal is heard: the connection stays open for reading for `LINGER_SECONDS`, since closing a socket with unread
-   bytes resets it, and a reset takes the answer away from the client.
+1. A head (request line and headers) has at most `MAX_HEAD_BYTES` and `MAX_HEADERS`; larger ones get 431 (RFC 6585, 5).
+   At most that many bytes and one read of the socket are buffered. The same limit applies to trailers and to the
+   framing of a chunked body.
+2. A head that has started must be complete within `HEAD_SECONDS`; otherwise the response is 408. A connection without
+   a head is closed after that time, or after uvicorn's keep-alive time if a request was served on it.
+3. After a response, the rest of the request's body is read and discarded as long as it arrives at the minimum rate
+   that `http.bodies` requires of every body.
+4. At most `MAX_PIPELINED` requests wait on one connection while another is handled, and nothing is read until one of
+   them is done. If a client sends more, the connection is closed, which it must expect (RFC 9112, 9.3.2).
+5. A refusal reaches the client: the connection stays open for reading for `LINGER_SECONDS`, since closing a socket
+   with unread bytes resets the connection, and a reset can discard the response.
 
-The time of a body that a route reads is bounded in `http.bodies`.
+`http.bodies` limits the time of a body that a route reads.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from seaway.http.bodies import LEAST_BYTES_PER_SECOND
+from seaway.http.bodies import MIN_BYTES_PER_SECOND
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
@@ -31,43 +31,41 @@ MAX_PIPELINED = 16
 HEAD_SECONDS = 20.0
 LINGER_SECONDS = 2.0
 _FIELD_BYTES = 4  # the colon, the space and the line end of a header
-_LEAST_BYTES = LEAST_BYTES_PER_SECOND * int(HEAD_SECONDS)
+_MIN_BYTES = MIN_BYTES_PER_SECOND * int(HEAD_SECONDS)
 
-_TOO_LARGE = (
-    f"The head of the request has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers: send a smaller one."
-)
-_TOO_SLOW = f"The head of the request did not arrive within {HEAD_SECONDS:.0f} seconds: send it again."
-_MALFORMED = "The request is not valid HTTP/1.1: check the client that sent it."
+_TOO_LARGE = f"The request head has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers. Send a smaller one."
+_TOO_SLOW = f"The request head did not arrive within {HEAD_SECONDS:.0f} seconds. Send it again."
+_MALFORMED = "The request is not valid HTTP/1.1. Check the client that sent it."
 
 
-class _OverBound(Exception):
-    """The parser has a whole head, which is too large or comes behind too many others."""
+class _OverLimit(Exception):
+    """A complete head is too large, or too many requests wait before it."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """Connection with the limits of this module."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_body = False
-        self._framing_bytes = 0  # received since the last head or byte of a body that the parser handed over
-        self._dropped_bytes = 0  # received since the last tick while nobody reads them
+        self._framing_bytes = 0  # received since the parser delivered the last head or body bytes
+        self._dropped_bytes = 0  # received since the last tick; counts while no route reads
         self._is_too_large = False
         self._is_refused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Await a first head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless the bounds are met."""
+        """Parse received bytes; refuse the request at a limit."""
         if self._is_refused:
             return
         self._framing_bytes += len(data)
@@ -75,29 +73,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._framing_bytes > MAX_HEAD_BYTES and not self._is_refused:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
-        elif (self._framing_bytes or self._in_body) and self._timer is None and self._is_awaited():
+        elif (self._framing_bytes or self._in_body) and self._timer is None and self._is_incomplete():
             self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """Hand the request to the routes."""
+        """Check the head and pass the request to the routes."""
         if len(self.headers) > MAX_HEADERS or self._head_bytes() > MAX_HEAD_BYTES:
             self._is_too_large = True
-            raise _OverBound
+            raise _OverLimit
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise _OverBound
+            raise _OverLimit
         if self._timer is not None:
             self._stop_timer()
         self._in_body, self._framing_bytes = True, 0
         super().on_headers_complete()
-        self.headers = []  # where the parser puts trailers, which are no headers of the request
+        self.headers = []  # the parser appends trailers here, which are not headers of the request
 
     def on_body(self, body: bytes) -> None:
-        """Hand over a part of a body."""
+        """Pass on a part of a body."""
         self._framing_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Await the next head."""
+        """Start the timer for the next head."""
         self._in_body, self._framing_bytes = False, 0
         super().on_message_complete()
         if self.cycle.response_complete:
@@ -105,13 +103,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_response_complete(self) -> None:
-        """Answer the next request that waits; read on when none does."""
+        """Handle the next waiting request; resume reading if there is none."""
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser refused, or what a bound made it refuse."""
+        """Send the error for a head that is over a limit (431) or malformed (400)."""
         if self._is_too_large:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE)
         else:
@@ -120,8 +118,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         return len(self.url) + sum(map(len, chain.from_iterable(self.headers))) + _FIELD_BYTES * len(self.headers)
 
-    def _is_awaited(self) -> bool:
-        """Whether the rest of a head is awaited, or that of a body which no route reads."""
+    def _is_incomplete(self) -> bool:
+        """Return whether the rest of a head, or of a body that no route reads, is expected."""
         return self.cycle.response_complete if self._in_body else self._framing_bytes > 0
 
     def _start_timer(self) -> None:
@@ -134,29 +132,29 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _tick(self) -> None:
-        """Time is up for a head, or for another part of a body that nobody reads."""
+        """Handle a timeout of a head, or of a part of a body that no route reads."""
         self._timer = None
         if self.transport.is_closing():
             return
-        if self._is_answering() or (self._in_body and self._dropped_bytes >= _LEAST_BYTES):
+        if self._is_handling_earlier() or (self._in_body and self._dropped_bytes >= _MIN_BYTES):
             self._start_timer()
         elif self._in_body or not self._framing_bytes:
             self.transport.close()
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW)
 
-    def _is_answering(self) -> bool:
-        """Whether an earlier request of the connection is being answered."""
+    def _is_handling_earlier(self) -> bool:
+        """Return whether an earlier request of the connection is being handled."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
         self._is_refused = True
         self._stop_timer()
-        if self._is_answering():
+        if self._is_handling_earlier():
             if self.cycle.response_started or self.pipeline:
-                self.transport.close()  # a second answer within the first one would be taken for a part of it
+                self.transport.close()  # the client would take a second response for a part of the first
                 return
-            self.cycle.disconnected = True  # nobody hears what the route still says
+            self.cycle.disconnected = True  # the response of the route is discarded
             self.cycle.message_event.set()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"

@@ -1,11 +1,11 @@
 """
-What stands between the listening socket and the application: uvicorn.
+HTTP server between the listening sockets and the application: uvicorn.
 
-1. A stop that is asked for at any moment is orderly, also while the application starts.
-2. After it nothing new is taken, what is in flight is finished within `stop_seconds`, and the rest is given up.
-3. An answer that breaks off after its head cuts the connection, so that nobody takes half for all.
+1. A stop can be requested at any moment and is graceful, also while the application starts.
+2. After a stop, no connections are accepted; requests in progress get `stop_seconds` to finish and are then aborted.
+3. If a response fails after its head was sent, the connection is cut, so that a partial body is not taken as complete.
 
-What a client may send it: `http_protocol.py`. Why uvicorn: `docs/decisions/http-server.md`.
+Limits on requests: `http_protocol.py`. Why uvicorn: `docs/decisions/http-server.md`.
 """
 
 import socket
@@ -20,14 +20,14 @@ from seaway.settings import Settings
 
 
 def run(app: ASGIApp, sockets: Sequence[socket.socket], settings: Settings) -> None:
-    """Serve the application on sockets that listen already, until SIGTERM or SIGINT."""
+    """Serve the application on listening sockets until SIGTERM or SIGINT."""
     trusted = settings.trusted_proxies.replace(",", " ").split()
     config = uvicorn.Config(
         ForwardedHeaders(app, trusted),
         http=BoundedHttpProtocol,
         ws="none",
         log_config=None,
-        access_log=False,  # ours masks keys in paths
+        access_log=False,  # our own log masks keys in paths
         server_header=False,
         proxy_headers=False,  # `ForwardedHeaders` reads them
         timeout_graceful_shutdown=settings.stop_seconds,

@@ -1,1 +1,1 @@
-"""The documented API, below /api/v1: JSON in and out, described by /api/v1/openapi.json, one file a noun."""
+"""The documented JSON API at /api/v1, described by /api/v1/openapi.json; one module per resource."""

@@ -1,39 +1,43 @@
-"""Whoever asks: which account it is, and what the credential gives."""
+"""The caller's account, credential, sessions and command-line tools."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import leaving, sessions, tools, users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Carrier
-from seaway.accounts.sessions import Session
-from seaway.accounts.tools import Grant
-from seaway.accounts.users import MAX_DISPLAY_NAME, User
-from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
 from seaway.api.v1.keys import ModeName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.caller import CredentialKind
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
 from seaway.errors import Malformed
+from seaway.oauth import grants
+from seaway.oauth.grants import OAuthGrant
+from seaway.sign_in import account_deletion, sessions
+from seaway.sign_in.sessions import Session
+from seaway.users import users
+from seaway.users.users import MAX_DISPLAY_NAME, User
 
 router = APIRouter(tags=["account"])
 
 
-class Credential(Shown):
-    """What the request was signed with."""
+class Credential(ResponseBody):
+    """The credential of the request."""
 
     kind: str = Field(
-        description="A browser, an API key, or a tool that you logged in.",
-        json_schema_extra={"enum": [kind.value for kind in (Carrier.PERSON, Carrier.KEY, Carrier.TOOL)]},
+        description="A browser session, an API key, or a command-line tool.",
+        json_schema_extra={
+            "enum": [kind.value for kind in (CredentialKind.PERSON, CredentialKind.KEY, CredentialKind.TOOL)]
+        },
     )
     mode: ModeName
-    key: str | None = Field(description="The name of the key.")
+    key: str | None = Field(description="The name of the key; null for other credentials.")
     expires_at: Moment | None
 
 
-class Account(Shown):
-    """An account, for whom it belongs to."""
+class Account(ResponseBody):
+    """Your account."""
 
     name: str = Field(examples=["ada"])
     display_name: str
@@ -43,75 +47,75 @@ class Account(Shown):
     credential: Credential
 
 
-class AccountChange(Given):
-    """What is to be another; what is left out stays."""
+class AccountChange(RequestBody):
+    """Fields to change; omitted fields stay unchanged."""
 
     display_name: str | None = Field(None, max_length=MAX_DISPLAY_NAME)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"display_name": "Ada Lovelace"}]})
 
 
-Confirm = Annotated[str, Query(description="Your user name again, to say that you mean it.", max_length=39)]
+Confirm = Annotated[str, Query(description="Your user name, to confirm.", max_length=39)]
 
 
 @router.get("/me", operation_id="getAccount")
-def get_account(call: Asked) -> Account:
-    """Your account, and what this credential is good for."""
+def get_account(call: ApiRequestDep) -> Account:
+    """Return your account and the credential of this request."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return _account(call, users.get(tx, call.by.name))
 
 
 @router.patch("/me", operation_id="changeAccount")
-def change_account(call: Asked, given: AccountChange) -> Account:
-    """Change how others read your name; what is left out stays. Only a person can."""
+def change_account(call: ApiRequestDep, given: AccountChange) -> Account:
+    """Change your display name; omitted fields stay unchanged. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
         return _account(call, users.get(tx, call.by.name))
 
 
 @router.delete("/me", operation_id="removeAccount", status_code=204)
-def remove_account(call: Asked, confirm: Confirm) -> None:
-    """Delete your account with its keys, sessions and tools; for a person who owns no channel, signed in just now."""
+def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
+    """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
     if confirm != call.by.name:
-        raise Malformed("That is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
+        raise Malformed("`confirm` is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:
         user = users.get(tx, call.by.name)
-    leaving.remove(call.house.accounts, call.by, user)
+    account_deletion.remove(call.parts.accounts, call.by, user)
 
 
-def _account(call: Call, user: User) -> Account:
+def _account(call: ApiRequest, user: User) -> Account:
     return Account(
         name=user.name,
         display_name=user.display_name,
         email=user.email,
         admin=user.is_admin,
-        created_at=moment(user.created_at_ms),
+        created_at=format_time(user.created_at_ms),
         credential=Credential(
-            kind=call.by.carrier.value,
+            kind=call.by.credential.value,
             mode=call.by.mode.name,
             key=call.by.key_name or None,
-            expires_at=moment(call.by.expires_at_ms),
+            expires_at=format_time(call.by.expires_at_ms),
         ),
     )
 
 
-class SessionShown(Shown):
-    """A browser in which you are signed in."""
+class SessionShown(ResponseBody):
+    """A browser session."""
 
     id: int
     started_at: Moment
     seen_at: Moment
     address: str
-    agent: str = Field(description="What the browser calls itself.")
-    current: bool = Field(description="Whether it is the one that asks.")
+    agent: str = Field(description="The User-Agent of the browser.")
+    current: bool = Field(description="Whether it is the session of this request.")
 
 
-class ToolShown(Shown):
-    """A command-line tool that you logged in."""
+class ToolShown(ResponseBody):
+    """A logged-in command-line tool."""
 
     id: int
     tool: str = Field(examples=["pixi"])
@@ -122,63 +126,63 @@ class ToolShown(Shown):
 
 
 @router.get("/me/sessions", operation_id="listSessions")
-def list_sessions(call: Asked) -> Page[SessionShown]:
-    """The browsers in which you are signed in, the one that was used last first."""
+def list_sessions(call: ApiRequestDep) -> Page[SessionShown]:
+    """List your browser sessions, most recently used first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
-    return whole([_session(call, session) for session in found])
+    return single_page([_session(call, session) for session in found])
 
 
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
-def end_session(call: Asked, session: Id) -> None:
-    """Sign a browser of yours out."""
+def end_session(call: ApiRequestDep, session: Id) -> None:
+    """Sign out one of your browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
 
 
 @router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
-def end_other_sessions(call: Asked) -> None:
-    """Sign every browser of yours out but the one that asks."""
+def end_other_sessions(call: ApiRequestDep) -> None:
+    """Sign out all your other browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
 
 
 @router.get("/me/tools", operation_id="listTools")
-def list_tools(call: Asked) -> Page[ToolShown]:
-    """The tools that you logged in (`pixi auth login --oauth`), the newest first."""
+def list_tools(call: ApiRequestDep) -> Page[ToolShown]:
+    """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_tool(grant) for grant in tools.of_user(tx, call.by.user_id or 0, call.now_ms)])
+        return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
 @router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
-def end_tool(call: Asked, tool: Id) -> None:
-    """Log a tool out."""
+def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
+    """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
-        tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
+    with call.write_user() as tx:
+        grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 
-def _session(call: Call, session: Session) -> SessionShown:
+def _session(call: ApiRequest, session: Session) -> SessionShown:
     return SessionShown(
         id=session.id,
-        started_at=moment(session.created_at_ms),
-        seen_at=moment(session.seen_at_ms),
+        started_at=format_time(session.created_at_ms),
+        seen_at=format_time(session.seen_at_ms),
         address=session.address,
         agent=session.agent,
         current=session.id == call.by.session_id,
     )
 
 
-def _tool(grant: Grant) -> ToolShown:
+def _tool(grant: OAuthGrant) -> ToolShown:
     return ToolShown(
         id=grant.id,
         tool=grant.client_id,
         mode=grant.mode.name,
-        logged_in_at=moment(grant.created_at_ms),
-        used_at=moment(grant.used_at_ms),
+        logged_in_at=format_time(grant.created_at_ms),
+        used_at=format_time(grant.used_at_ms),
         address=grant.address,
     )

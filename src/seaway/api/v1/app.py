@@ -1,9 +1,9 @@
 """
-Every route of the API, its description (OpenAPI 3.1), and the application that they make.
+The routes of the API, their OpenAPI 3.1 description, and the ASGI application.
 
-FastAPI brings the routes and the description. What is around a request (its id, its log line, the last net for
-errors) is the server's own, so FastAPI's application and its middleware are not used; nor is its page for people,
-which loads scripts from elsewhere.
+FastAPI provides routing and the description. Request ids, access logs and the handling of unexpected errors are the
+server's, so FastAPI's application and middleware are not used; nor is its documentation page, which loads scripts from
+another site.
 """
 
 from functools import cache
@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 from seaway.api.v1 import (
     account,
-    addresses,
     audit,
     channels,
     corrections,
+    email_addresses,
     file_changes,
     groups,
     identities,
@@ -33,7 +33,6 @@ from seaway.api.v1 import (
     notices,
     packages,
     passkeys,
-    people,
     provenance,
     publishers,
     quotas,
@@ -42,65 +41,67 @@ from seaway.api.v1 import (
     site,
     transfers,
     uploads,
+    user_search,
     users,
 )
-from seaway.api.v1.asking import OPEN
-from seaway.api.v1.entry import Entry
-from seaway.api.v1.shapes import Problem
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED
+from seaway.api.v1.middleware import Entry
+from seaway.api.v1.schemas import Problem
 
 PREFIX = "/api/v1"
 
 _DESCRIPTION = """\
-Everything that the pages of a Seaway can do, for programs.
+Everything that the pages of this Seaway server can do, for programs.
 
-Send an API key as `Authorization: Bearer swy-u-...`. What only a person may do (making keys, deleting a channel)
-needs a session instead: its cookie, and for all but GET the header `X-CSRF-Token`.
+Send an API key as `Authorization: Bearer swy-u-...`. Operations that require a session (such as creating a key or
+deleting a channel) do not accept keys: send the session cookie and, for all methods but GET, the header `X-CSRF-Token`.
+A recent sign-in is a session in which you signed in or confirmed your identity within the last half hour.
 
-Lists come in pages: send `next` of an answer as `after` for the items that follow. Times are ISO 8601 in UTC.
-A failed request is answered with `{"code", "message", "hint"}`. What you may not know of looks as if it were not there.
+Lists are paginated: send `next` of a response as `after` to get the next page. Times are ISO 8601 in UTC.
+Error responses are `{"code", "message", "hint"}`. Things that you cannot access look as if they did not exist.
 
-Uploading, deleting and yanking single files use separate addresses below `/api/v1`, which pixi and
-rattler-build call; they answer with one plain sentence. A picture that becomes the logo of a channel is the body of
+Uploading, deleting and yanking single files use separate routes below `/api/v1`, which pixi and rattler-build call;
+they respond with one plain sentence. To upload a logo, send the picture as the body of
 `PUT /api/v1/channels/{channel}/logo`.
 """
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The request cannot be read."},
-    401: {"model": Problem, "description": "A credential is needed, or the one that was sent is not good."},
-    403: {"model": Problem, "description": "You may know of this, but not do that."},
-    404: {"model": Problem, "description": "It is not there, or not for you."},
-    408: {"model": Problem, "description": "The body stopped coming."},
-    409: {"model": Problem, "description": "What there is now does not allow it."},
-    413: {"model": Problem, "description": "The body is larger than 64 KiB, or a quota is used up."},
-    422: {"model": Problem, "description": "A field is missing, unknown, or not what it must be; a name is taken."},
-    429: {"model": Problem, "description": "Too many requests; `Retry-After` says when to come again."},
-    503: {"model": Problem, "description": "Not now; `Retry-After` says when to come again."},
+_ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "Malformed request."},
+    401: {"model": Problem, "description": "The credential is missing or invalid."},
+    403: {"model": Problem, "description": "You do not have permission."},
+    404: {"model": Problem, "description": "Not found, or not visible to you."},
+    408: {"model": Problem, "description": "The body arrived too slowly."},
+    409: {"model": Problem, "description": "Conflict with the current state."},
+    413: {"model": Problem, "description": "The body is larger than 64 KiB, or a quota is exceeded."},
+    422: {"model": Problem, "description": "A field is missing, unknown or invalid, or a name is taken."},
+    429: {"model": Problem, "description": "Too many requests; retry after `Retry-After` seconds."},
+    503: {"model": Problem, "description": "Temporarily unavailable; retry after `Retry-After` seconds."},
 }
 
-_SCHEMES = {
+_SECURITY_SCHEMES = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key, or the token of a tool that was logged in with `pixi auth login --oauth`.",
+        "description": "An API key, or an OAuth access token of a command-line tool (`pixi auth login --oauth`).",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": "__Host-seaway_session",
-        "description": "Somebody who is signed in with a browser. All but GET also need the header `X-CSRF-Token`.",
+        "description": "The session of a browser. All methods but GET also require the header `X-CSRF-Token`.",
     },
 }
 
-_NOUNS = (
+_MODULES = (
     account,
-    addresses,
+    email_addresses,
     identities,
     second_factors,
     passkeys,
     keys,
     channels,
     members,
-    people,
+    user_search,
     groups,
     invitations,
     transfers,
@@ -119,31 +120,31 @@ _NOUNS = (
     site,
 )
 
-ROUTER = APIRouter(redirect_slashes=False, responses=_PROBLEMS)
-for noun in _NOUNS:
-    ROUTER.include_router(noun.router)
+ROUTER = APIRouter(redirect_slashes=False, responses=_ERROR_RESPONSES)
+for module in _MODULES:
+    ROUTER.include_router(module.router)
 
 
 def routes() -> list[Route]:
-    """Every route below the prefix."""
-    routers = [noun.router for noun in _NOUNS]
+    """Return every route below the prefix."""
+    routers = [module.router for module in _MODULES]
     return [route for router in (ROUTER, *routers) for route in router.routes if isinstance(route, Route)]
 
 
 @cache
 def openapi() -> dict[str, Any]:
-    """The description of the API."""
-    described = get_openapi(
+    """Return the OpenAPI description."""
+    description = get_openapi(
         title="Seaway",
         version=version("seaway"),
-        summary="Channels of conda packages.",
+        summary="Conda package hosting.",
         description=_DESCRIPTION,
         routes=ROUTER.routes,
         servers=[{"url": PREFIX}],
     )
-    described["components"]["securitySchemes"] = _SCHEMES
-    described["security"] = [{name: []} for name in _SCHEMES]
-    return described
+    description["components"]["securitySchemes"] = _SECURITY_SCHEMES
+    description["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+    return description
 
 
 @cache
@@ -151,9 +152,9 @@ def _openapi_json() -> bytes:
     return msgspec.json.encode(openapi())
 
 
-@ROUTER.get("/openapi.json", include_in_schema=False, openapi_extra=OPEN)
+@ROUTER.get("/openapi.json", include_in_schema=False, openapi_extra=ANONYMOUS_ALLOWED)
 async def get_openapi_json() -> Response:
-    """The description of the API, for programs and for people with a viewer."""
+    """Return the OpenAPI description."""
     return Response(_openapi_json(), media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
 
 

@@ -1,27 +1,27 @@
-"""What was done, by whom: the log of a channel for its owner, the whole log for site admins."""
+"""The audit log: of a channel for its owner, and of the site for admins."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, ChannelName, Limit
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
 from seaway.audit import log
 from seaway.audit.log import Entry
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 
 router = APIRouter(tags=["audit"])
 
 
-class Line(Shown):
-    """One change."""
+class Line(ResponseBody):
+    """An audit log entry."""
 
     at: Moment
     actor: str = Field(examples=["ada (key ci)"])
-    address: str = Field(description="Where the request came from.")
+    address: str = Field(description="IP address of the request.")
     action: str = Field(examples=["file.uploaded"])
     channel: str
     target: str
@@ -29,9 +29,11 @@ class Line(Shown):
 
 
 @router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
-def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
-    """What was done in a channel, newest first; for its owner."""
-    before = numbered(after)
+def list_channel_audit_log(
+    call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[Line]:
+    """List the audit log of a channel, newest first. Owner only."""
+    before = id_cursor(after)
     with call.read() as tx:
         call.require(tx, Action.MANAGE, channel)
         found = log.of_channel(tx, channel, before=before, limit=limit + 1)
@@ -39,9 +41,9 @@ def of_channel(call: Asked, channel: ChannelName, after: After = "", limit: Limi
 
 
 @router.get("/audit", operation_id="listAudit")
-def of_all(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
-    """What was done anywhere, newest first; for site admins who are signed in."""
-    before = numbered(after)
+def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+    """List the audit log of the site, newest first. Site admins only; requires a session."""
+    before = id_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = log.of_all(tx, before=before, limit=limit + 1)
@@ -50,7 +52,7 @@ def of_all(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page
 
 def _line(entry: Entry) -> Line:
     return Line(
-        at=moment(entry.at_ms),
+        at=format_time(entry.at_ms),
         actor=entry.actor,
         address=entry.address,
         action=entry.action,

@@ -1,35 +1,43 @@
-"""Channels: listed, looked at, made, changed, removed."""
+"""Channels."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
-from seaway.api.v1.quotas import Room, room_of
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
+from seaway.api.v1.api_request import (
+    ANONYMOUS_ALLOWED,
+    DEFAULT_LIMIT,
+    After,
+    ApiRequestDep,
+    ChannelName,
+    Limit,
+    SearchText,
+)
+from seaway.api.v1.quotas import StorageUse, storage_use_of
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
+from seaway.callers.rate_limits import Rate
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, logos, permissions, quotas
 from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations, Channel
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.indexing import relations
-from seaway.packages import catalogue
-from seaway.publishing.logos import Given as Logo
+from seaway.packages import catalog
+from seaway.publishing.logos import NewLogo as Logo
+from seaway.users import users
 
 router = APIRouter(tags=["channels"])
 
 Description = Annotated[str, Field(description="What the channel is for.", max_length=MAX_DESCRIPTION)]
-Confirm = Annotated[str, Query(description="The name of the channel again, to say that you mean it.", max_length=128)]
+Confirm = Annotated[str, Query(description="The name of the channel, to confirm.", max_length=128)]
 LogoAddress = Annotated[
     str,
     Field(
-        description="The address of an avatar at GitHub, such as `https://github.com/ada.png`, which is fetched once; "
-        "empty for none. A picture of your own is the body of `PUT /api/v1/channels/{channel}/logo`.",
+        description="URL of a GitHub avatar, such as `https://github.com/ada.png`, which is fetched once; empty for "
+        "none. To upload a picture, use `PUT /api/v1/channels/{channel}/logo`.",
         max_length=300,
     ),
 ]
@@ -44,21 +52,21 @@ Neighbor = Annotated[
 ]
 
 
-class ChannelShown(Shown):
+class ChannelShown(ResponseBody):
     """A channel."""
 
     name: str = Field(examples=["robots"])
     owner: str = Field(examples=["ada"])
-    public: bool = Field(description="Whether everybody may read it, or its members only.")
+    public: bool = Field(description="Whether anyone can read it; otherwise only its members can.")
     description: str
-    logo: str = Field(description="Where its picture is on this host, a PNG; empty for none.")
-    refuses_lookalikes: bool = Field(description="Whether a package whose name looks like another's is turned away.")
+    logo: str = Field(description="Path of its logo on this host, a PNG; empty for none.")
+    refuses_lookalikes: bool = Field(description="Whether new packages whose names look like another's are refused.")
     allows_overwrite: bool = Field(
-        description="Whether files may be overwritten. If not, a file name never gets different bytes, and caches keep files. "
-        "`false` cannot be undone."
+        description="Whether files can be overwritten. If not, a file name never gets different bytes, and caches "
+        "keep files. `false` cannot be undone."
     )
     allows_v3: bool = Field(
-        description="Whether packages may need repodata v3 (CEP 48), which older clients do not see."
+        description="Whether packages can require repodata v3 (CEP 48). Older clients do not see such packages."
     )
     v3_message: str = Field(description="Message about these packages for users of older clients; empty for none.")
     base: str = Field(description="The channel with priority over this one (CEP 42); empty for none.")
@@ -67,31 +75,32 @@ class ChannelShown(Shown):
     )
     only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
     attestations: Literal["off", "optional", "required"] = Field(
-        description="Whether files come with an attestation: none is taken, one that comes is verified, or each must."
+        description="Attestations of files: `off` accepts none, `optional` verifies those that are sent, `required` "
+        "refuses files without one."
     )
     packages: int
     created_at: Moment
 
 
 class ChannelDetail(ChannelShown):
-    """A channel, what is in it, and what the asker is in it."""
+    """A channel with its contents and your role."""
 
     files: int
-    role: str | None = Field(description="viewer, contributor or owner; null for who is no member.")
-    room: Room | None = Field(description="How much it holds and may hold, for its members and site admins.")
+    role: str | None = Field(description="Your role: viewer, contributor or owner; null if you are not a member.")
+    room: StorageUse | None = Field(description="Quota and storage use; null unless you are a member or a site admin.")
 
 
-class NameShown(Shown):
-    """A name for a channel."""
+class NameShown(ResponseBody):
+    """A channel name."""
 
     name: str = Field(examples=["robots"])
     free: bool
 
 
-class ChannelGiven(Given):
-    """A channel that is to be made."""
+class ChannelGiven(RequestBody):
+    """A channel to create."""
 
-    name: str = Field(description="Lower case letters, digits and `-_.` between them.", max_length=128)
+    name: str = Field(description="Lower-case letters and digits, with `-`, `_` and `.` between them.", max_length=128)
     public: bool = False
     description: Description = ""
     logo: LogoAddress = ""
@@ -99,8 +108,8 @@ class ChannelGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "robots", "public": False}]})
 
 
-class ChannelChange(Given):
-    """What is to be another; what is left out stays."""
+class ChannelChange(RequestBody):
+    """Fields to change; omitted fields stay unchanged."""
 
     public: bool | None = None
     description: Description | None = None
@@ -115,8 +124,8 @@ class ChannelChange(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
 
 
-class RelationsGiven(Given):
-    """The relations of a channel (CEP 42). Leaving out a field removes that relation."""
+class RelationsGiven(RequestBody):
+    """The relations of a channel (CEP 42). Omitting a field removes that relation."""
 
     base: Neighbor = ""
     overrides: Neighbor = ""
@@ -124,16 +133,18 @@ class RelationsGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"base": "conda-forge", "overrides": ""}]})
 
 
-class RelationsShown(Shown):
+class RelationsShown(ResponseBody):
     """The relations of a channel."""
 
     base: str = Field(examples=["conda-forge"])
     overrides: str
 
 
-@router.get("/channels", operation_id="listChannels", openapi_extra=OPEN)
-def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelShown]:
-    """The channels that you may read and that have all of the words in name or description, by name."""
+@router.get("/channels", operation_id="listChannels", openapi_extra=ANONYMOUS_ALLOWED)
+def list_channels(
+    call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[ChannelShown]:
+    """List the channels that you can read, by name; `q` searches names and descriptions."""
     call.count_list()
     with call.read() as tx:
         found = channels.visible_to(tx, call.by, q, after=after, limit=limit + 1)
@@ -141,39 +152,39 @@ def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = 
 
 
 @router.post("/channels", operation_id="addChannel", status_code=201)
-def add(call: Asked, given: ChannelGiven) -> ChannelShown:
-    """Make a channel that you own; it is private unless you say otherwise. A key needs the mode MANAGE and all channels."""
+def create_channel(call: ApiRequestDep, given: ChannelGiven) -> ChannelShown:
+    """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
-    png = call.house.logos.draw(call.by, Logo(address=given.logo)) if given.logo else b""
+    png = call.parts.logos.draw(call.by, Logo(url=given.logo)) if given.logo else b""
     with call.write_channel(given.name) as tx:
         owner = users.get(tx, call.by.name)
         channels.add(
             tx, call.now_ms, call.by, given.name, owner, description=given.description, is_public=given.public
         )  # fmt: skip
     if png:
-        call.house.logos.keep(call.by, given.name, png)
+        call.parts.logos.store(call.by, given.name, png)
     with call.read() as tx:
         return _shown(channels.get(tx, given.name))
 
 
-@router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=OPEN)
-def get(call: Asked, channel: ChannelName) -> ChannelDetail:
-    """One channel."""
+@router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=ANONYMOUS_ALLOWED)
+def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
+    """Return a channel."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found, files = channels.get(tx, channel), catalogue.count_files(tx, access.channel_id)
-        is_inside = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        room = room_of(quotas.of_channel(tx, access.channel_id)) if is_inside else None
+        found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
+        can_see_room = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
+        room = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
     role = None if access.role is None else access.role.value
     return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, room=room)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")
-def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
-    """Change a channel; what is left out stays."""
+def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelChange) -> ChannelShown:
+    """Change a channel; omitted fields stay unchanged."""
 
-    def change_rest(tx: Tx) -> None:
+    def change_fields(tx: Tx) -> None:
         channels.change(
             tx, call.now_ms, call.by, channel,
             description=given.description, is_public=given.public,
@@ -182,46 +193,46 @@ def change(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelSh
             allows_overwrite=given.allows_overwrite, allows_v3=given.allows_v3,
         )  # fmt: skip
         if given.v3_message is not None:
-            limit = call.house.reading.documents.limit
+            limit = call.parts.reading.documents.whole_document_limit
             relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
     if given.logo:
-        call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_rest)
+        call.parts.logos.put(call.by, channel, Logo(url=given.logo), also=change_fields)
     else:
         with call.write_channel(channel) as tx:
-            change_rest(tx)
+            change_fields(tx)
             if given.logo == "":
-                logos.drop(tx, call.now_ms, call.by, channel)
+                logos.remove(tx, call.now_ms, call.by, channel)
     with call.read() as tx:
         call.require(tx, Action.READ, channel)
         return _shown(channels.get(tx, channel))
 
 
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
-def set_relations(call: Asked, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
-    """Set the relations of a channel, which its index names for clients that support CEP 42."""
-    reading = call.house.reading
-    now = relations.change(
+def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
+    """Set the relations of a channel, which its index contains for clients that support CEP 42."""
+    reading = call.parts.reading
+    changed = relations.change(
         reading.database, reading.clock, call.by, channel,
-        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.limit,
+        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.whole_document_limit,
     )  # fmt: skip
-    return RelationsShown(base=now.base, overrides=now.overrides)
+    return RelationsShown(base=changed.base, overrides=changed.overrides)
 
 
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
-def remove(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
-    """Delete a channel with everything in it; only its owner can, signed in a short while ago."""
+def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) -> None:
+    """Delete a channel with everything in it. Owner only; requires a recent sign-in."""
 
-    def act() -> None:
+    def delete() -> None:
         with call.write_channel(channel) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
-    call.house.removing.reserve.with_room(act)
+    call.parts.removing.reserve.retry_with_reserve(delete)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")
-def check_name(call: Asked, channel: ChannelName) -> NameShown:
-    """Whether you could make a channel of this name; why not is not told, and how often you ask is limited."""
+def check_channel_name(call: ApiRequestDep, channel: ChannelName) -> NameShown:
+    """Return whether you can create a channel with this name, without the reason. Rate-limited."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_NAME, str(call.by.user_id))
     with call.read() as tx:
@@ -244,5 +255,5 @@ def _shown(channel: Channel) -> ChannelShown:
         only_publishers=channel.only_publishers,
         attestations=channel.attestations.value,
         packages=channel.package_count,
-        created_at=moment(channel.created_at_ms),
+        created_at=format_time(channel.created_at_ms),
     )

@@ -1,21 +1,21 @@
-"""Groups: a named set of users that can be a member of channels with a role."""
+"""Groups: named sets of users that can be members of channels."""
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked
+from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.members import GroupName, UserName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import groups
 from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
-from seaway.clock import moment
+from seaway.clock import format_time
+from seaway.users import users
 
 router = APIRouter(tags=["groups"])
 
 
-class GroupShown(Shown):
+class GroupShown(ResponseBody):
     """A group."""
 
     name: str = Field(examples=["crew"])
@@ -27,10 +27,10 @@ class GroupShown(Shown):
 class OwnGroup(GroupShown):
     """A group that you are in."""
 
-    manager: bool = Field(description="Whether you may change it.")
+    manager: bool = Field(description="Whether you can change it.")
 
 
-class GroupMemberShown(Shown):
+class GroupMemberShown(ResponseBody):
     """A user in a group."""
 
     user: str = Field(examples=["ada"])
@@ -39,30 +39,32 @@ class GroupMemberShown(Shown):
 
 
 class GroupDetail(GroupShown):
-    """A group with the users in it."""
+    """A group with its users."""
 
     members: list[GroupMemberShown]
 
 
-class GroupGiven(Given):
-    """A group that is to be made; you are its first manager."""
+class GroupGiven(RequestBody):
+    """A group to create; you become its first manager."""
 
     name: str = Field(max_length=39)
     description: str = Field("", max_length=MAX_DESCRIPTION)
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "crew", "description": "Who sails."}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "crew", "description": "Maintainers of our robots."}]}
+    )
 
 
-class GroupChange(Given):
-    """What a group is for."""
+class GroupChange(RequestBody):
+    """The description of a group."""
 
     description: str = Field(max_length=MAX_DESCRIPTION)
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Who sails."}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Maintainers of our robots."}]})
 
 
-class GroupMemberGiven(Given):
-    """What a user is to be in a group."""
+class GroupMemberGiven(RequestBody):
+    """The role of a user in a group."""
 
     manager: bool = False
 
@@ -70,17 +72,17 @@ class GroupMemberGiven(Given):
 
 
 @router.get("/groups", operation_id="listGroups")
-def list_groups(call: Asked) -> Page[OwnGroup]:
-    """The groups that you are in, by name."""
+def list_groups(call: ApiRequestDep) -> Page[OwnGroup]:
+    """List the groups that you are in, by name."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = groups.of_user(tx, call.by.user_id or 0)
-    return whole([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
+    return single_page([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
 
 
 @router.post("/groups", operation_id="addGroup", status_code=201)
-def add(call: Asked, given: GroupGiven) -> GroupShown:
-    """Make a group."""
+def create_group(call: ApiRequestDep, given: GroupGiven) -> GroupShown:
+    """Create a group."""
     require_site(call.by, SiteAction.ADD_GROUP)
     with call.write_group(given.name) as tx:
         manager = users.get(tx, call.by.name)
@@ -88,48 +90,50 @@ def add(call: Asked, given: GroupGiven) -> GroupShown:
 
 
 @router.get("/groups/{group}", operation_id="getGroup")
-def get(call: Asked, group: GroupName) -> GroupDetail:
-    """One group, for who is in it."""
+def get_group(call: ApiRequestDep, group: GroupName) -> GroupDetail:
+    """Return a group. Only for users in the group."""
     with call.read() as tx:
         found, members = groups.get(tx, call.by, group)
     return GroupDetail(**_shown(found).model_dump(), members=[_member(member) for member in members])
 
 
 @router.patch("/groups/{group}", operation_id="changeGroup")
-def change(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
-    """Say what a group is for; its managers may."""
+def change_group(call: ApiRequestDep, group: GroupName, given: GroupChange) -> GroupShown:
+    """Change the description of a group. Managers only."""
     with call.write_group(group) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
-def remove(call: Asked, group: GroupName) -> None:
-    """Delete a group; who was in it loses what it gave."""
+def delete_group(call: ApiRequestDep, group: GroupName) -> None:
+    """Delete a group; its users lose the access it granted."""
     with call.write_group(group) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
-def put_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
-    """Take a user into a group, or change whether they manage it."""
+def put_group_member(
+    call: ApiRequestDep, group: GroupName, user: UserName, given: GroupMemberGiven
+) -> GroupMemberShown:
+    """Add a user to a group, or change whether they manage it."""
     with call.write_group(group) as tx:
         return _member(
             groups.put_member(
-                tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.house.accounts
+                tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.parts.accounts
             )
         )
 
 
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
-def remove_member(call: Asked, group: GroupName, user: UserName) -> None:
-    """Take a user out of a group."""
+def remove_group_member(call: ApiRequestDep, group: GroupName, user: UserName) -> None:
+    """Remove a user from a group."""
     with call.write_group(group) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
-def leave(call: Asked, group: GroupName) -> None:
-    """Leave a group; its last manager cannot."""
+def leave_group(call: ApiRequestDep, group: GroupName) -> None:
+    """Leave a group; the last manager cannot leave."""
     with call.write_group(group) as tx:
         groups.leave(tx, call.now_ms, call.by, group)
 
@@ -139,9 +143,9 @@ def _shown(group: Group) -> GroupShown:
         name=group.name,
         description=group.description,
         users=group.user_count,
-        created_at=moment(group.created_at_ms),
+        created_at=format_time(group.created_at_ms),
     )
 
 
 def _member(member: GroupMember) -> GroupMemberShown:
-    return GroupMemberShown(user=member.user, manager=member.is_manager, added_at=moment(member.added_at_ms))
+    return GroupMemberShown(user=member.user, manager=member.is_manager, added_at=format_time(member.added_at_ms))

@@ -1,25 +1,25 @@
-"""Invitations: somebody who is known by an e-mail address is asked to become a member."""
+"""Invitations to become a member of a channel, sent to an email address."""
 
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import emails
-from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import OPEN, Asked, Call, ChannelName, Id
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequest, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.rate_limits import Rate
 from seaway.channels import invitations
 from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Action, Role
-from seaway.clock import moment
+from seaway.clock import format_time
+from seaway.users import emails
 
 router = APIRouter(tags=["invitations"])
 
 
-class InvitationShown(Shown):
-    """An invitation, without the secret of its link, which only the letter has."""
+class InvitationShown(ResponseBody):
+    """An invitation, without the secret of its link, which is only in the email."""
 
     id: int
     channel: str
@@ -30,8 +30,8 @@ class InvitationShown(Shown):
     expires_at: Moment
 
 
-class InvitationGiven(Given):
-    """Whom to ask, and to be what."""
+class InvitationGiven(RequestBody):
+    """An invitation to send."""
 
     address: str = Field(max_length=254)
     role: GivenRole = "viewer"
@@ -39,68 +39,68 @@ class InvitationGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"address": "ada@example.com", "role": "contributor"}]})
 
 
-class AnswerGiven(Given):
-    """What the person says who got the letter."""
+class AnswerGiven(RequestBody):
+    """The response to an invitation."""
 
-    secret: str = Field(description="The last part of the link in the letter.", max_length=100)
+    secret: str = Field(description="The last part of the link in the email.", max_length=100)
     answer: Literal["accept", "decline"]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "answer": "accept"}]})
 
 
 @router.get("/channels/{channel}/invitations", operation_id="listInvitations")
-def list_invitations(call: Asked, channel: ChannelName) -> Page[InvitationShown]:
-    """The invitations of a channel, newest first; those that are over are shown for a month."""
+def list_invitations(call: ApiRequestDep, channel: ChannelName) -> Page[InvitationShown]:
+    """List the invitations of a channel, newest first; closed ones are listed for a month."""
     with call.read() as tx:
-        return whole([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
+        return single_page([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
 
 
 @router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
-def invite(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
-    """Send a letter with a link, good for a week; one that was sent before is good no more."""
+def send_invitation(call: ApiRequestDep, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
+    """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
-    _count_letter(call, given.address)
+    _count_email(call, given.address)
     with call.write_channel(channel) as tx:
-        made, _ = invitations.invite(
-            tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.house.accounts
+        invitation, _ = invitations.invite(
+            tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.parts.accounts
         )
-    return _shown(made)
+    return _shown(invitation)
 
 
 @router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
-def resend(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
-    """Send another link; the one before is good no more."""
+def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> InvitationShown:
+    """Send an invitation again with a new link; the old link becomes invalid."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
-        old = next((one for one in invitations.of_channel(tx, call.by, channel) if one.id == invitation), None)
+        old = next((item for item in invitations.of_channel(tx, call.by, channel) if item.id == invitation), None)
     if old is not None:
-        _count_letter(call, old.address)
+        _count_email(call, old.address)
     with call.write_channel(channel) as tx:
-        made, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
-    return _shown(made)
+        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.parts.accounts)
+    return _shown(resent)
 
 
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
-def withdraw(call: Asked, channel: ChannelName, invitation: Id) -> None:
-    """Take an invitation back."""
+def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> None:
+    """Withdraw an invitation."""
     with call.write_channel(channel) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
-@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=OPEN)
-def answer(call: Asked, given: AnswerGiven) -> InvitationShown:
-    """Accept or decline what a letter invited you to; who is signed in accepts, and who holds the link declines."""
-    act = invitations.accept if given.answer == "accept" else invitations.decline
+@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=ANONYMOUS_ALLOWED)
+def answer_invitation(call: ApiRequestDep, given: AnswerGiven) -> InvitationShown:
+    """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
+    respond = invitations.accept if given.answer == "accept" else invitations.decline
     with call.read() as tx:
-        channel = invitations.look(tx, call.now_ms, given.secret).channel
+        channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel) as tx:
-        return _shown(act(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.parts.accounts))
 
 
-def _count_letter(call: Call, address: str) -> None:
-    call.count(Rate.LETTERS_FROM, call.by.address)
-    call.count(Rate.LETTER_TO, emails.folded(address))
+def _count_email(call: ApiRequest, address: str) -> None:
+    call.count(Rate.EMAILS_FROM_ADDRESS, call.by.address)
+    call.count(Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
 
 
 def _shown(invitation: Invitation) -> InvitationShown:
@@ -110,6 +110,6 @@ def _shown(invitation: Invitation) -> InvitationShown:
         address=invitation.address,
         role=invitation.role.value,
         invited_by=invitation.invited_by,
-        created_at=moment(invitation.created_at_ms),
-        expires_at=moment(invitation.expires_at_ms),
+        created_at=format_time(invitation.created_at_ms),
+        expires_at=format_time(invitation.expires_at_ms),
     )

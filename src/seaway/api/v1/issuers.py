@@ -1,4 +1,4 @@
-"""Who may vouch for workflows here: looked after by site admins who are signed in, changed a short while after a proof."""
+"""Token issuers of trusted publishing, for site admins."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -6,59 +6,59 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
-from seaway.trust import issuer_states, issuers
-from seaway.trust.issuer_states import IssuerState
-from seaway.trust.issuers import MAX_ISSUER, MAX_NAME
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.trusted_publishing import issuer_states, issuers
+from seaway.trusted_publishing.issuer_states import IssuerState
+from seaway.trusted_publishing.issuers import MAX_ISSUER, MAX_NAME
 
 router = APIRouter(tags=["administration"])
 
-IssuerName = Annotated[str, Path(description="The name of an issuer here.", examples=["github"], max_length=MAX_NAME)]
+IssuerName = Annotated[str, Path(description="The name of an issuer.", examples=["github"], max_length=MAX_NAME)]
 
 
-class IssuerShown(Shown):
+class IssuerShown(ResponseBody):
     """An issuer, with the state of its keys."""
 
     name: str = Field(examples=["forge"])
     kind: str = Field(examples=["gitlab"])
-    issuer: str = Field(description="What its tokens say in `iss`.", examples=["https://gitlab.example.com"])
+    issuer: str = Field(description="The `iss` claim of its tokens.", examples=["https://gitlab.example.com"])
     enabled: bool
     built_in: bool
-    static_keys: bool = Field(description="Whether keys that were given stand in for what would be fetched.")
-    keys: list[str] = Field(description="The names of its keys.")
+    static_keys: bool = Field(description="Whether keys set by an admin replace fetched ones.")
+    keys: list[str] = Field(description="The ids of its keys.")
     fetched_at: Moment | None
-    error: str = Field(description="Why the last try to fetch them failed; empty when it did not.")
-    publishers: int = Field(description="How many publishers rely on it.")
+    error: str = Field(description="Why the last fetch of its keys failed; empty if it succeeded.")
+    publishers: int = Field(description="Number of publishers that use it.")
 
 
-class IssuerGiven(Given):
-    """An issuer that is to be registered."""
+class IssuerGiven(RequestBody):
+    """An issuer to register."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
-    issuer: str = Field(description="What its tokens say in `iss`, byte for byte.", max_length=MAX_ISSUER)
+    issuer: str = Field(description="The exact `iss` claim of its tokens.", max_length=MAX_ISSUER)
     kind: Literal["github", "gitlab", "google", "buildkite", "circleci", "generic"]
-    rules: dict[str, Any] | None = Field(None, description="How tokens of a generic one are read.")
+    rules: dict[str, Any] | None = Field(None, description="How to read tokens; for kind `generic`.")
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "forge", "issuer": "https://gitlab.example.com", "kind": "gitlab"}]}
     )
 
 
-class IssuerChange(Given):
-    """What is to be another."""
+class IssuerChange(RequestBody):
+    """Fields to change."""
 
     enabled: bool
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
 
-class KeysGiven(Given):
-    """Keys to use instead of fetching any."""
+class KeysGiven(RequestBody):
+    """Keys to use instead of fetched ones."""
 
-    keys: list[dict[str, Any]] = Field(description="Those of the JSON Web Key Set of the issuer.", max_length=100)
+    keys: list[dict[str, Any]] = Field(description="Keys of the issuer's JSON Web Key Set.", max_length=100)
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"keys": [{"kty": "RSA", "kid": "1", "n": "...", "e": "AQAB"}]}]}
@@ -66,23 +66,23 @@ class KeysGiven(Given):
 
 
 @router.get("/issuers", operation_id="listIssuers")
-def list_issuers(call: Asked) -> Page[IssuerShown]:
-    """Every issuer, those that Seaway knows by itself first; for site admins who are signed in."""
+def list_issuers(call: ApiRequestDep) -> Page[IssuerShown]:
+    """List all issuers, built-in ones first. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return whole([_shown(state) for state in issuer_states.states(tx)])
+        return single_page([_shown(state) for state in issuer_states.states(tx)])
 
 
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
-def get(call: Asked, issuer: IssuerName) -> IssuerShown:
-    """One issuer; for site admins who are signed in."""
+def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
+    """Return an issuer. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     return _found(call, issuer)
 
 
 @router.post("/issuers", operation_id="addIssuer", status_code=201)
-def add(call: Asked, given: IssuerGiven) -> IssuerShown:
-    """Let an issuer vouch for workflows; for a site admin, signed in just now."""
+def register_issuer(call: ApiRequestDep, given: IssuerGiven) -> IssuerShown:
+    """Register an issuer. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
     with call.write_site() as tx:
@@ -91,8 +91,12 @@ def add(call: Asked, given: IssuerGiven) -> IssuerShown:
 
 
 @router.patch("/issuers/{issuer}", operation_id="changeIssuer")
-def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
-    """Exchange its tokens or none, which ends what was given for them; for a site admin, signed in just now."""
+def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
+    """
+    Enable or disable an issuer. Site admins only; requires a recent sign-in.
+
+    While it is disabled, publishing tokens that were exchanged for its tokens are invalid.
+    """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
@@ -100,16 +104,16 @@ def change(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
 
 
 @router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
-def remove(call: Asked, issuer: IssuerName) -> None:
-    """Forget an issuer; its publishers stay and match nothing. For a site admin, signed in just now."""
+def remove_issuer(call: ApiRequestDep, issuer: IssuerName) -> None:
+    """Remove an issuer; its publishers stay but match no token. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.remove(tx, call.now_ms, call.by, issuer)
 
 
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
-def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
-    """Use these keys instead of fetching any; for a site admin, signed in just now."""
+def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
+    """Use these keys instead of fetched ones. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_static_keys(tx, call.now_ms, call.by, issuer, json.dumps({"keys": given.keys}))
@@ -117,16 +121,20 @@ def set_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
 
 
 @router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
-def fetch_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
-    """Fetch its keys now, and from now on; `error` tells when that failed. For a site admin, signed in just now."""
+def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
+    """
+    Fetch the keys of an issuer. Site admins only; requires a recent sign-in.
+
+    Keys set by an admin are no longer used. If the fetch fails, `error` of the response says why.
+    """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
-    call.house.exchanging.key_sets.refresh(found)
+    call.parts.exchanging.key_sets.refresh(found)
     return _found(call, issuer)
 
 
-def _found(call: Call, name: str) -> IssuerShown:
+def _found(call: ApiRequest, name: str) -> IssuerShown:
     with call.read() as tx:
         return _shown(issuer_states.state(tx, name))
 
@@ -140,7 +148,7 @@ def _shown(state: IssuerState) -> IssuerShown:
         built_in=state.issuer.is_builtin,
         static_keys=state.has_static_keys,
         keys=list(state.keys),
-        fetched_at=moment(state.fetched_at_ms),
+        fetched_at=format_time(state.fetched_at_ms),
         error=state.error,
         publishers=state.publishers,
     )

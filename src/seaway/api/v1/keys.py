@@ -1,126 +1,126 @@
-"""API keys of whoever asks."""
+"""The caller's API keys."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, Call, ChannelName, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import own_keys, reaching_keys
-from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
-from seaway.channels.reaching_keys import ReachingKey
-from seaway.clock import moment
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.caller import Mode
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.keys import account_keys, channel_keys
+from seaway.keys.account_keys import DEFAULT_DAYS, LONGEST_DAYS
+from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS, Key
+from seaway.keys.channel_keys import ChannelKey
 
 router = APIRouter(tags=["keys"])
 
 ModeName = Annotated[str, Field(json_schema_extra={"enum": list(Mode.__members__)})]
 
 
-class KeyShown(Shown):
-    """A key, without its secret, which is shown once."""
+class KeyShown(ResponseBody):
+    """An API key, without its secret."""
 
     id: int
     name: str = Field(examples=["ci"])
     mode: ModeName
-    channels: list[str] | None = Field(description="The channels that it is good for; null for all of yours.")
+    channels: list[str] | None = Field(description="The channels that it grants access to; null for all of yours.")
     packages: list[str] = Field(
-        description="Only packages of these names may be written with it, `*` at the end standing for anything; empty for all."
+        description="Names of packages that it can write, with `*` at the end as a wildcard; empty for all."
     )
     created_at: Moment
     expires_at: Moment | None
     used_at: Moment | None
-    used_from: str = Field(description="The address that it was last used from.")
+    used_from: str = Field(description="The IP address that last used it.")
     revoked_at: Moment | None
 
 
 class KeyMade(KeyShown):
-    """A key that was just made."""
+    """A created API key."""
 
-    key: str = Field(description="The secret. Nobody can see it again.", examples=["swy-u-..."])
+    key: str = Field(description="The secret, shown only in this response.", examples=["swy-u-..."])
 
 
-class KeyGiven(Given):
-    """A key that is to be made."""
+class KeyGiven(RequestBody):
+    """An API key to create."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
     mode: Literal["READ", "READ_WRITE", "READ_WRITE_DELETE", "MANAGE"] = "READ_WRITE"
     channels: list[Annotated[str, Field(max_length=128)]] | None = Field(
-        None, description="Only for these channels; null for all of yours.", max_length=100
+        None, description="The channels that it grants access to; null for all of yours.", max_length=100
     )
     packages: list[Annotated[str, Field(max_length=65)]] = Field(
         [],
-        description="Only packages of these names may be written, `*` at the end standing for anything.",
+        description="Names of packages that it can write, with `*` at the end as a wildcard; empty for all.",
         max_length=MAX_PATTERNS,
     )
     days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = Field(
-        DEFAULT_DAYS, description="How long it is good; null for a key without an end, where this site allows that."
+        DEFAULT_DAYS, description="Days until it expires; null for a key that never expires, if the site allows it."
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "channels": ["robots"], "days": 90}]})
 
 
-class ReachingKeyShown(Shown):
-    """A key of yours with access to a channel."""
+class ReachingKeyShown(ResponseBody):
+    """One of your keys with access to a channel."""
 
     name: str = Field(examples=["ci"])
     mode: ModeName
-    all_channels: bool = Field(description="Whether it is for all channels of its user, or for some that were chosen.")
-    packages: list[str] = Field(description="Only packages of these names may be written with it; empty for all.")
+    all_channels: bool = Field(description="Whether it grants access to all of your channels.")
+    packages: list[str] = Field(description="Names of packages that it can write; empty for all.")
     created_at: Moment
     expires_at: Moment | None
-    used_at: Moment | None = Field(description="When it was last used, in whatever channel.")
+    used_at: Moment | None = Field(description="When it was last used, in any channel.")
 
 
 @router.get("/channels/{channel}/keys", operation_id="listChannelKeys")
-def list_of_channel(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
-    """Your valid keys with access to a channel that you belong to; nobody sees those of other members."""
+def list_channel_keys(call: ApiRequestDep, channel: ChannelName) -> Page[ReachingKeyShown]:
+    """List your valid keys with access to a channel that you belong to. Keys of other members are never shown."""
     with call.read() as tx:
-        return whole([_reaching(key) for key in reaching_keys.of_oneself(tx, call.now_ms, call.by, channel)])
+        return single_page([_channel_key(key) for key in channel_keys.of_caller(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")
-def list_keys(call: Asked) -> Page[KeyShown]:
-    """Your keys by name, revoked ones too."""
+def list_keys(call: ApiRequestDep) -> Page[KeyShown]:
+    """List your keys by name, including revoked ones."""
     with call.read() as tx:
-        return whole([_shown(key) for key in own_keys.listed(tx, call.by)])
+        return single_page([_shown(key) for key in account_keys.list_all(tx, call.by)])
 
 
 @router.post("/keys", operation_id="addKey", status_code=201)
-def add(call: Asked, given: KeyGiven) -> KeyMade:
-    """Make a key; its secret is in this answer and nowhere else. Only a person signed in a short while ago can."""
-    with call.write_own() as tx:
-        made, secret = own_keys.add(
+def create_key(call: ApiRequestDep, given: KeyGiven) -> KeyMade:
+    """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
+    with call.write_user() as tx:
+        key, secret = account_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
-            rules=call.house.key_rules,
+            rules=call.parts.key_rules,
         )  # fmt: skip
-    return KeyMade(**_shown(made).model_dump(), key=secret)
+    return KeyMade(**_shown(key).model_dump(), key=secret)
 
 
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
-def revoke(call: Asked, key: Id) -> KeyShown:
-    """End a key on its next request; it stays in the list."""
-    with call.write_own() as tx:
-        return _shown(own_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
+def revoke_key(call: ApiRequestDep, key: Id) -> KeyShown:
+    """Revoke a key, effective immediately; it stays in the list. Requires a session."""
+    with call.write_user() as tx:
+        return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
-def remove(call: Asked, key: Id) -> None:
-    """Take a key out of the list, which ends it too; its name is free again."""
-    with call.write_own() as tx:
-        own_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
+def remove_key(call: ApiRequestDep, key: Id) -> None:
+    """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
+    with call.write_user() as tx:
+        account_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 
-def _name_of(tx: Tx, call: Call, key_id: int) -> str:
-    """What a key of whoever asks is called; the number of somebody else's is that of none."""
+def _name_of(tx: Tx, call: ApiRequest, key_id: int) -> str:
+    """Return the name of the caller's key with this id; raise `NotFound` for ids of other users' keys."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    name = next((key.name for key in own_keys.listed(tx, call.by) if key.id == key_id), None)
+    name = next((key.name for key in account_keys.list_all(tx, call.by) if key.id == key_id), None)
     if name is None:
         raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")
     return name
@@ -133,21 +133,21 @@ def _shown(key: Key) -> KeyShown:
         mode=key.mode.name,
         channels=None if key.channels is None else list(key.channels),
         packages=list(key.patterns),
-        created_at=moment(key.created_at_ms),
-        expires_at=moment(key.expires_at_ms),
-        used_at=moment(key.used_at_ms),
+        created_at=format_time(key.created_at_ms),
+        expires_at=format_time(key.expires_at_ms),
+        used_at=format_time(key.used_at_ms),
         used_from=key.used_from,
-        revoked_at=moment(key.revoked_at_ms),
+        revoked_at=format_time(key.revoked_at_ms),
     )
 
 
-def _reaching(key: ReachingKey) -> ReachingKeyShown:
+def _channel_key(key: ChannelKey) -> ReachingKeyShown:
     return ReachingKeyShown(
         name=key.name,
         mode=key.mode.name,
         all_channels=key.for_all_channels,
         packages=list(key.patterns),
-        created_at=moment(key.created_at_ms),
-        expires_at=None if key.expires_at_ms is None else moment(key.expires_at_ms),
-        used_at=None if key.used_at_ms is None else moment(key.used_at_ms),
+        created_at=format_time(key.created_at_ms),
+        expires_at=None if key.expires_at_ms is None else format_time(key.expires_at_ms),
+        used_at=None if key.used_at_ms is None else format_time(key.used_at_ms),
     )

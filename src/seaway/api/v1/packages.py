@@ -1,4 +1,4 @@
-"""What a channel holds: packages, their files, how often they were fetched."""
+"""Packages of a channel, their files and download counts."""
 
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
@@ -6,36 +6,44 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, PackageName
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.api.v1.api_request import (
+    ANONYMOUS_ALLOWED,
+    DEFAULT_LIMIT,
+    After,
+    ApiRequestDep,
+    ChannelName,
+    Limit,
+    PackageName,
+)
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.conda.corrections import Correction
-from seaway.indexing.rows import State
-from seaway.packages import catalogue, files
-from seaway.packages.catalogue import PackageSummary
+from seaway.indexing.file_rows import FileState
+from seaway.packages import catalog, files
+from seaway.packages.catalog import PackageSummary
 from seaway.packages.files import FileSummary
 
 router = APIRouter(tags=["packages"])
 
-_THE_FIRST_DAY = date(1970, 1, 1)
+_DAY_ZERO = date(1970, 1, 1)
 
 Subdir = Annotated[str, Path(description="A platform.", examples=["noarch"], max_length=32)]
 FileName = Annotated[str, Path(description="The name of a file.", examples=["demo-1.0-h1_0.conda"], max_length=211)]
 OfSubdir = Annotated[str | None, Query(description="Only files of this platform.", max_length=32)]
-Days = Annotated[int, Query(description="How many days, today included.", ge=1, le=366)]
+Days = Annotated[int, Query(description="Number of days, including today.", ge=1, le=366)]
 
 
-class PackageShown(Shown):
-    """A package as lists show it."""
+class PackageShown(ResponseBody):
+    """A package in a list."""
 
     name: str = Field(examples=["numpy"])
     subdirs: list[str] = Field(examples=[["linux-64", "noarch"]])
-    files: int = Field(description="How many files solvers choose from.")
+    files: int = Field(description="Number of files that are not yanked.")
 
 
-class FileShown(Shown):
-    """A file as lists show it."""
+class FileShown(ResponseBody):
+    """A file in a list."""
 
     package: str
     subdir: str
@@ -43,18 +51,18 @@ class FileShown(Shown):
     version: str
     build: str
     state: Literal["listed", "yanked"] = Field(
-        description="Yanked files are not chosen by solvers, but can be fetched."
+        description="Yanked files are hidden from solvers, but can be downloaded."
     )
     yank_reason: str | None = Field(description="Why it was yanked; null when no reason was given.")
-    size: int = Field(description="Bytes.")
+    size: int = Field(description="Size in bytes.")
     sha256: str
     indexed_at: Moment
     uploaded_by: str
     warnings: list[str] = Field(description="The warnings of its upload.")
 
 
-class CorrectionShown(Shown):
-    """A correction: how the record of a file differs from the metadata in the package."""
+class CorrectionShown(ResponseBody):
+    """A metadata correction: how the record of a file differs from the metadata in the package."""
 
     fields: dict[str, Any] = Field(description="The corrected fields; a removed field is only in `original`.")
     original: dict[str, Any] = Field(description="The values of these fields in the package.")
@@ -64,60 +72,60 @@ class CorrectionShown(Shown):
 
 
 class FileDetail(FileShown):
-    """One file with everything that is known of it."""
+    """A file with all its details."""
 
-    record: dict[str, Any] = Field(description="What repodata says of it.")
-    about: dict[str, Any] = Field(description="What its maker says of it.")
+    record: dict[str, Any] = Field(description="Its record in repodata.")
+    about: dict[str, Any] = Field(description="The `about` metadata of the package.")
     correction: CorrectionShown | None = Field(description="The correction of the record; null when there is none.")
     downloads: int
 
 
 class PackageDetail(PackageShown):
-    """A package, as its newest version describes it."""
+    """A package, as described by its newest version."""
 
-    latest: FileShown | None = Field(description="The file of the newest version; null when all are yanked.")
+    latest: FileShown | None = Field(description="A file of the newest version; null if all files are yanked.")
     license: str
     about: dict[str, Any]
 
 
-class Day(Shown):
-    """A day on which files were fetched."""
+class Day(ResponseBody):
+    """Downloads of a day."""
 
     day: str = Field(examples=["2026-11-24"], json_schema_extra={"format": "date"})
     count: int
 
 
-class Downloads(Shown):
-    """How often files of a package were fetched."""
+class Downloads(ResponseBody):
+    """Download counts of a package."""
 
-    total: int = Field(description="In these days.")
-    days: list[Day] = Field(description="Days without a download are left out.")
+    total: int = Field(description="Downloads in these days.")
+    days: list[Day] = Field(description="Days with downloads.")
 
 
-class Dependents(Shown):
-    """What in the channel needs a package."""
+class Dependents(ResponseBody):
+    """Packages that depend on a package."""
 
     names: list[str] | None = Field(
-        description="Packages whose newest files depend on it; null where the channel has too many packages to tell.",
+        description="Packages whose newest files depend on it; null if the channel has too many packages.",
         examples=[["scipy"]],
     )
 
 
-@router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=OPEN)
+@router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=ANONYMOUS_ALLOWED)
 def list_packages(
-    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+    call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[PackageShown]:
-    """The packages of a channel, by name."""
+    """List the packages of a channel by name."""
     call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found = catalogue.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
+        found = catalog.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
     return page(found, limit, _package, lambda package: package.name)
 
 
-@router.get("/channels/{channel}/packages/{package}", operation_id="getPackage", openapi_extra=OPEN)
-def get_package(call: Asked, channel: ChannelName, package: PackageName) -> PackageDetail:
-    """One package, as its newest version describes it."""
+@router.get("/channels/{channel}/packages/{package}", operation_id="getPackage", openapi_extra=ANONYMOUS_ALLOWED)
+def get_package(call: ApiRequestDep, channel: ChannelName, package: PackageName) -> PackageDetail:
+    """Return a package, as described by its newest version."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.describe(tx, access.channel_id, package)
@@ -131,45 +139,49 @@ def get_package(call: Asked, channel: ChannelName, package: PackageName) -> Pack
     )
 
 
-@router.get("/channels/{channel}/packages/{package}/files", operation_id="listFiles", openapi_extra=OPEN)
+@router.get("/channels/{channel}/packages/{package}/files", operation_id="listFiles", openapi_extra=ANONYMOUS_ALLOWED)
 def list_files(
-    call: Asked,
+    call: ApiRequestDep,
     channel: ChannelName,
     package: PackageName,
     subdir: OfSubdir = None,
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[FileShown]:
-    """The files of a package, the last that came first."""
-    before = numbered(after)
+    """List the files of a package, newest first."""
+    before = id_cursor(after)
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.of_package(tx, access.channel_id, package, subdir=subdir, before=before, limit=limit + 1)
     return page(found, limit, _file, lambda file: file.id)
 
 
-@router.get("/channels/{channel}/packages/{package}/downloads", operation_id="getDownloads", openapi_extra=OPEN)
-def get_downloads(call: Asked, channel: ChannelName, package: PackageName, days: Days = 30) -> Downloads:
-    """How often files of a package were fetched, day by day."""
+@router.get(
+    "/channels/{channel}/packages/{package}/downloads", operation_id="getDownloads", openapi_extra=ANONYMOUS_ALLOWED
+)
+def get_downloads(call: ApiRequestDep, channel: ChannelName, package: PackageName, days: Days = 30) -> Downloads:
+    """Return the downloads of a package by day."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.downloads_by_day(tx, access.channel_id, package, call.now_ms, days=days)
-    shown = [Day(day=(_THE_FIRST_DAY + timedelta(day)).isoformat(), count=count) for day, count in found]
+    shown = [Day(day=(_DAY_ZERO + timedelta(day)).isoformat(), count=count) for day, count in found]
     return Downloads(total=sum(day.count for day in shown), days=shown)
 
 
-@router.get("/channels/{channel}/packages/{package}/dependents", operation_id="getDependents", openapi_extra=OPEN)
-def get_dependents(call: Asked, channel: ChannelName, package: PackageName) -> Dependents:
-    """What in the channel needs a package; it need not be there itself."""
+@router.get(
+    "/channels/{channel}/packages/{package}/dependents", operation_id="getDependents", openapi_extra=ANONYMOUS_ALLOWED
+)
+def get_dependents(call: ApiRequestDep, channel: ChannelName, package: PackageName) -> Dependents:
+    """List the packages of the channel that depend on a package, which need not be in the channel itself."""
     call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        return Dependents(names=call.house.overviews.dependents(tx, access.channel_id, package))
+        return Dependents(names=call.parts.overviews.dependents(tx, access.channel_id, package))
 
 
-@router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=OPEN)
-def get_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileDetail:
-    """One file: its record, what its maker says of it, how often it was fetched."""
+@router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=ANONYMOUS_ALLOWED)
+def get_file(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName) -> FileDetail:
+    """Return a file with its record, metadata and download count."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
@@ -183,7 +195,7 @@ def get_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) 
 
 
 def correction_shown(correction: Correction | None) -> CorrectionShown | None:
-    """Return a correction as the API shows it."""
+    """Return the response body for a metadata correction."""
     if correction is None:
         return None
     return CorrectionShown(
@@ -191,7 +203,7 @@ def correction_shown(correction: Correction | None) -> CorrectionShown | None:
         original=correction.original,
         reason=correction.reason,
         by=correction.by,
-        at=moment(correction.at_ms),
+        at=format_time(correction.at_ms),
     )
 
 
@@ -206,11 +218,11 @@ def _file(file: FileSummary) -> FileShown:
         file=file.file_name,
         version=file.version,
         build=file.build,
-        state="yanked" if file.state is State.YANKED else "listed",
+        state="yanked" if file.state is FileState.YANKED else "listed",
         yank_reason=file.yank_reason or None,
         size=file.size,
         sha256=file.sha256,
-        indexed_at=moment(file.indexed_at_ms),
+        indexed_at=format_time(file.indexed_at_ms),
         uploaded_by=file.uploaded_by,
         warnings=list(file.warnings),
     )

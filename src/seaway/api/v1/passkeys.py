@@ -1,4 +1,4 @@
-"""Passkeys of whoever asks; only a person changes them, and all but their names a short while after a proof."""
+"""The caller's passkeys. Changes require a session, and all but renaming require a recent sign-in."""
 
 import json
 from typing import Annotated, Any
@@ -7,20 +7,20 @@ from anyio import to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import passkeys, recovery
-from seaway.accounts.passkeys import MAX_NAME, Passkey
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.sign_in import passkeys, recovery
+from seaway.sign_in.passkeys import MAX_NAME, Passkey
 
 router = APIRouter(tags=["account"])
 
-Name = Annotated[str, Field(description="Such as the device that it lies on.", min_length=1, max_length=MAX_NAME)]
+Name = Annotated[str, Field(description="For example the device that stores it.", min_length=1, max_length=MAX_NAME)]
 
 
-class PasskeyShown(Shown):
-    """A passkey of your account."""
+class PasskeyShown(ResponseBody):
+    """One of your passkeys."""
 
     id: int
     name: str = Field(examples=["my phone"])
@@ -29,24 +29,24 @@ class PasskeyShown(Shown):
 
 
 class PasskeyMade(PasskeyShown):
-    """A passkey that was just added."""
+    """An added passkey."""
 
-    recovery_codes: list[str] = Field(description="They come with the first second factor, and nobody sees them again.")
+    recovery_codes: list[str] = Field(description="Created with the first second factor, shown only in this response.")
 
 
-class PasskeyOptions(Shown):
-    """What a browser needs to make a passkey."""
+class PasskeyOptions(ResponseBody):
+    """Options for creating a passkey in a browser."""
 
     public_key: dict[str, Any] = Field(
         description="For `PublicKeyCredential.parseCreationOptionsFromJSON`, then `navigator.credentials.create`."
     )
 
 
-class PasskeyGiven(Given):
-    """A passkey that a browser has made."""
+class PasskeyGiven(RequestBody):
+    """A passkey that a browser created."""
 
     name: Name
-    credential: dict[str, Any] = Field(description="What `toJSON()` of the credential says.")
+    credential: dict[str, Any] = Field(description="`toJSON()` of the created credential.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -65,8 +65,8 @@ class PasskeyGiven(Given):
     )
 
 
-class PasskeyChange(Given):
-    """What it is to be called."""
+class PasskeyChange(RequestBody):
+    """The new name of a passkey."""
 
     name: Name
 
@@ -74,45 +74,45 @@ class PasskeyChange(Given):
 
 
 @router.get("/me/passkeys", operation_id="listPasskeys")
-def list_passkeys(call: Asked) -> Page[PasskeyShown]:
-    """Your passkeys, the oldest first."""
+def list_passkeys(call: ApiRequestDep) -> Page[PasskeyShown]:
+    """List your passkeys, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(one) for one in passkeys.of_user(tx, call.by.user_id or 0)])
+        return single_page([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
 
 
 @router.post("/me/passkeys/options", operation_id="beginPasskey")
-def begin(call: Asked) -> PasskeyOptions:
-    """The first step: what a browser on a page of this site makes a passkey from, within five minutes."""
-    _require_person(call)
-    return PasskeyOptions(public_key=json.loads(passkeys.ask_new(call.house.accounts, call.by)))
+def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
+    """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
+    _require_session(call)
+    return PasskeyOptions(public_key=json.loads(passkeys.creation_options(call.parts.accounts, call.by)))
 
 
 @router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
-async def add(call: Asked, given: PasskeyGiven) -> PasskeyMade:
-    """The second step: keep the passkey that the browser has made. For a person, signed in just now."""
-    _require_person(call)
+async def add_passkey(call: ApiRequestDep, given: PasskeyGiven) -> PasskeyMade:
+    """Second step: add the passkey that the browser created. Requires a recent sign-in."""
+    _require_session(call)
     credential = json.dumps(given.credential)
-    made = await to_thread.run_sync(passkeys.add, call.house.accounts, call.by, credential, given.name)
-    codes = await recovery.make_first(call.house.accounts, call.by)
-    return PasskeyMade(**_shown(made).model_dump(), recovery_codes=codes)
+    passkey = await to_thread.run_sync(passkeys.add, call.parts.accounts, call.by, credential, given.name)
+    recovery_codes = await recovery.make_first(call.parts.accounts, call.by)
+    return PasskeyMade(**_shown(passkey).model_dump(), recovery_codes=recovery_codes)
 
 
 @router.patch("/me/passkeys/{passkey}", operation_id="renamePasskey")
-def rename(call: Asked, passkey: Id, given: PasskeyChange) -> PasskeyShown:
-    """Call a passkey of yours something else."""
-    _require_person(call)
-    return _shown(passkeys.rename(call.house.accounts, call.by, passkey, given.name))
+def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyChange) -> PasskeyShown:
+    """Rename a passkey. Requires a session."""
+    _require_session(call)
+    return _shown(passkeys.rename(call.parts.accounts, call.by, passkey, given.name))
 
 
 @router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)
-def remove(call: Asked, passkey: Id) -> None:
-    """Take a passkey out of your account; for a person, signed in just now."""
-    _require_person(call)
-    passkeys.remove(call.house.accounts, call.by, passkey)
+def remove_passkey(call: ApiRequestDep, passkey: Id) -> None:
+    """Remove a passkey from your account. Requires a recent sign-in."""
+    _require_session(call)
+    passkeys.remove(call.parts.accounts, call.by, passkey)
 
 
-def _require_person(call: Call) -> None:
+def _require_session(call: ApiRequest) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
 
 
@@ -120,6 +120,6 @@ def _shown(passkey: Passkey) -> PasskeyShown:
     return PasskeyShown(
         id=passkey.id,
         name=passkey.name,
-        added_at=moment(passkey.created_at_ms),
-        used_at=moment(passkey.used_at_ms),
+        added_at=format_time(passkey.created_at_ms),
+        used_at=format_time(passkey.used_at_ms),
     )

@@ -1,4 +1,4 @@
-"""Where files come from: who sent them, by which workflow, and what their attestations say; and what is in them."""
+"""Provenance of files by upload and attestation, their contents, and comparisons."""
 
 from typing import Annotated, Literal
 
@@ -6,45 +6,55 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, ChannelName, Limit, PackageName, Words
+from seaway.api.v1.api_request import (
+    ANONYMOUS_ALLOWED,
+    DEFAULT_LIMIT,
+    After,
+    ApiRequest,
+    ApiRequestDep,
+    ChannelName,
+    Limit,
+    PackageName,
+    SearchText,
+)
 from seaway.api.v1.packages import FileName, Subdir
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page, whole
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page, single_page
+from seaway.attestations.provenance import Provenance, ProvenanceState
+from seaway.attestations.sidecars import FIELD, AttestedClaims
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.http.limits import COMPARISON, caller_of
-from seaway.packages import attested, differences, files, origin, versions
-from seaway.packages.contents import Entry, Listing
-from seaway.packages.differences import Change
+from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
+from seaway.packages import attestation_claims, build_differences, files, uploaders, versions
+from seaway.packages.build_differences import Change
+from seaway.packages.file_listings import Entry, Listing
 from seaway.packages.files import File
-from seaway.packages.origin import Origin
-from seaway.trust.provenance import Provenance, State
-from seaway.trust.sidecars import FIELD, Claims
+from seaway.packages.uploaders import Origin
 
 router = APIRouter(tags=["packages"])
 
 Against = Annotated[
     str,
     Query(
-        description="Another file of the package, with its platform.", examples=["noarch/demo-1.0-h1_0.conda"],
+        description="The older file to compare with, as SUBDIR/FILE.", examples=["noarch/demo-1.0-h1_0.conda"],
         max_length=250,
     ),
 ]  # fmt: skip
 
 
-class VersionProvenance(Shown):
-    """What is known of where a version comes from. No state says that a package is good."""
+class VersionProvenance(ResponseBody):
+    """The provenance of a version. No state implies that a package is safe."""
 
     version: str
     state: Literal["none", "full", "partial", "inconsistent", "lost", "changed"]
-    repositories: list[str] = Field(description="Those that the attestations of its files name.")
+    repositories: list[str] = Field(description="Repositories in the attestations of its files.")
     warnings: list[str]
 
 
-class Attestation(Shown):
-    """What the certificate of an attestation says, which was verified when the file came."""
+class Attestation(ResponseBody):
+    """The claims in the certificate of an attestation, verified at upload."""
 
-    sha256: str = Field(description="Of the sidecar, which is read at the address of the file with `.sigs` behind it.")
+    sha256: str = Field(description="Hash of the sidecar, which is at the URL of the file plus `.sigs`.")
     issuer: str
     repository: str
     repository_id: str
@@ -56,13 +66,13 @@ class Attestation(Shown):
     issued_at: Moment
 
 
-class Sent(Shown):
-    """The upload that made a file what it is."""
+class Sent(ResponseBody):
+    """The upload of the current bytes of a file."""
 
     at: Moment
-    replaced: bool = Field(description="Whether another file had the name before.")
-    means: str = Field(description="What a user sent it with, in words; empty for a workflow.")
-    repository: str = Field(description="Of the workflow that sent it; empty, as what follows, when none did.")
+    replaced: bool = Field(description="Whether it overwrote another file.")
+    means: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
+    repository: str = Field(description="The repository of the workflow; empty for users, as are the next fields.")
     workflow: str
     commit: str
     run: str
@@ -71,15 +81,15 @@ class Sent(Shown):
     run_url: str
 
 
-class FileProvenance(Shown):
-    """Where a file comes from."""
+class FileProvenance(ResponseBody):
+    """The provenance of a file."""
 
-    sent: Sent | None = Field(description="Null for a file from before there was a record.")
+    sent: Sent | None = Field(description="Null for files older than the upload record.")
     attestation: Attestation | None
 
 
-class PathShown(Shown):
-    """A file, link or folder that a package installs."""
+class PathShown(ResponseBody):
+    """A file, link or directory that a package installs."""
 
     path: str
     type: str | None
@@ -87,135 +97,145 @@ class PathShown(Shown):
     sha256: str | None
 
 
-class ChangeShown(Shown):
-    """One thing that differs."""
+class ChangeShown(ResponseBody):
+    """A difference."""
 
     name: str
-    before: str = Field(description="Empty where it is new.")
-    after: str = Field(description="Empty where it is gone.")
+    before: str = Field(description="Empty if added.")
+    after: str = Field(description="Empty if removed.")
 
 
-class DifferenceShown(Shown):
-    """Two builds compared."""
+class DifferenceShown(ResponseBody):
+    """The differences between two builds."""
 
     depends: list[ChangeShown]
     constrains: list[ChangeShown]
     fields: list[ChangeShown]
-    paths: list[ChangeShown] = Field(description="The first thousand.")
-    path_count: int = Field(description="How many paths differ.")
-    problem: str = Field(description="Why paths were not compared; empty where they were.")
-    grown_bytes: int = Field(description="Of the package file.")
-    installed_grown_bytes: int
+    paths: list[ChangeShown] = Field(description="The first 1,000 changed paths.")
+    path_count: int = Field(description="Number of changed paths.")
+    problem: str = Field(description="Why paths were not compared; empty if they were.")
+    grown_bytes: int = Field(description="Increase of the package file size.")
+    installed_grown_bytes: int = Field(description="Increase of the installed size.")
 
 
 @router.get(
-    "/channels/{channel}/packages/{package}/provenance", operation_id="getPackageProvenance", openapi_extra=OPEN
+    "/channels/{channel}/packages/{package}/provenance",
+    operation_id="getPackageProvenance",
+    openapi_extra=ANONYMOUS_ALLOWED,
 )
-def of_package(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
-    """What the attestations of a package tell of each version, the newest first, with what to be warned of."""
+def get_package_provenance(call: ApiRequestDep, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
+    """List the provenance of each version of a package by its attestations, newest first, with warnings."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = versions.of_package(tx, access.channel_id, package)
-        told = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
+        provenance = attestation_claims.provenance_of(
+            found, attestation_claims.claims_of(tx, access.channel_id, package)
+        )
     if not found:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    return whole([_version(told[one.version]) for one in found])
+    return single_page([_version(provenance[version.version]) for version in found])
 
 
 @router.get(
-    "/channels/{channel}/files/{subdir}/{file}/provenance", operation_id="getFileProvenance", openapi_extra=OPEN
+    "/channels/{channel}/files/{subdir}/{file}/provenance",
+    operation_id="getFileProvenance",
+    openapi_extra=ANONYMOUS_ALLOWED,
 )
-def of_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
-    """Who sent a file and how, and what its attestation says."""
+def get_file_provenance(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
+    """Return who uploaded a file and how, and the claims of its attestation."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
-        sent = origin.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
-        claims = attested.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
+        sent = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
+        claims = attestation_claims.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
     return FileProvenance(
         sent=None if sent is None else _sent(sent),
         attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
     )
 
 
-@router.get("/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=OPEN)
-async def paths(
-    call: Asked,
+@router.get(
+    "/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=ANONYMOUS_ALLOWED
+)
+async def list_paths(
+    call: ApiRequestDep,
     channel: ChannelName,
     subdir: Subdir,
     file: FileName,
-    q: Words = "",
+    q: SearchText = "",
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[PathShown]:
-    """What a package installs, by path; those that have all of the words."""
+    """List what a package installs, by path."""
     call.count_file_list()
-    skip = numbered(after) or 0
+    skip = id_cursor(after) or 0
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
     listing = await _listing(call, found)
     if listing.problem:
-        raise Conflict(listing.problem, "Download it to look into it.")
-    paths = await call.house.contents.work(caller_of(call.by), listing.search, q) if q else listing.entries
+        raise Conflict(listing.problem, "Download the file to inspect it.")
+    paths = await call.parts.contents.run(rate_limit_key(call.by), listing.search, q) if q else listing.entries
     chosen = paths[skip : skip + limit + 1]
     return page(chosen, limit, _path, lambda _last: skip + limit)
 
 
-@router.get("/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=OPEN)
-async def difference(
-    call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
+@router.get(
+    "/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=ANONYMOUS_ALLOWED
+)
+async def compare_files(
+    call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
 ) -> DifferenceShown:
-    """What changed from another file of the same package to this one; it counts as ten lists of files."""
-    call.count_file_list(COMPARISON)
+    """Compare a file with another file of the same package. Counts as ten file lists in the rate limit."""
+    call.count_file_list(COMPARISON_COST)
     other_subdir, _, other_name = against.partition("/")
     if not other_name:
-        raise Malformed("`against` names a file with its platform.", "Such as noarch/demo-1.0-h1_0.conda.")
+        raise Malformed("`against` has no platform.", "Send it as SUBDIR/FILE, such as noarch/demo-1.0-h1_0.conda.")
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
     other = await to_thread.run_sync(_get, call, channel, other_subdir, other_name)
     if other.summary.package != found.summary.package:
-        raise Malformed("These are files of two packages.", "Name another file of the same package.")
+        raise Malformed("The files belong to different packages.", "Choose two files of one package.")
     listings = await _listing(call, other), await _listing(call, found)
-    told = await call.house.contents.work(
-        caller_of(call.by), differences.between, other.record, found.record, *listings
+    compared = await call.parts.contents.run(
+        rate_limit_key(call.by), build_differences.compare, other.record, found.record, *listings
     )
     return DifferenceShown(
-        depends=_changes(told.depends),
-        constrains=_changes(told.constrains),
-        fields=_changes(told.fields),
-        paths=_changes(told.paths),
-        path_count=told.path_count,
-        problem=told.problem,
-        grown_bytes=told.grown_bytes,
-        installed_grown_bytes=told.installed_grown_bytes,
+        depends=_changes(compared.depends),
+        constrains=_changes(compared.constrains),
+        fields=_changes(compared.fields),
+        paths=_changes(compared.paths),
+        path_count=compared.path_count,
+        problem=compared.problem,
+        grown_bytes=compared.size_change,
+        installed_grown_bytes=compared.installed_size_change,
     )
 
 
-def _get(call: Call, channel: str, subdir: str, file: str) -> File:
+def _get(call: ApiRequest, channel: str, subdir: str, file: str) -> File:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         return files.get(tx, access.channel_id, subdir, file)
 
 
-async def _listing(call: Call, found: File) -> Listing:
-    summary, caller = found.summary, caller_of(call.by)
+async def _listing(call: ApiRequest, found: File) -> Listing:
+    summary, caller = found.summary, rate_limit_key(call.by)
     sha256 = bytes.fromhex(summary.sha256)
-    return await call.house.contents.read(caller, sha256, summary.size, summary.file_name)
+    return await call.parts.contents.read(caller, sha256, summary.size, summary.file_name)
 
 
-def _version(told: Provenance) -> VersionProvenance:
-    state: State = told.state
+def _version(provenance: Provenance) -> VersionProvenance:
+    state: ProvenanceState = provenance.state
     return VersionProvenance(
-        version=told.version,
+        version=provenance.version,
         state=state.value,
-        repositories=list(told.repositories),
-        warnings=list(told.warnings),
+        repositories=list(provenance.repositories),
+        warnings=list(provenance.warnings),
     )
 
 
 def _sent(sent: Origin) -> Sent:
     return Sent(
-        at=moment(sent.at_ms),
+        at=format_time(sent.at_ms),
         replaced=sent.replaced,
-        means=sent.means,
+        means=sent.upload_method,
         repository=sent.repository,
         workflow=sent.workflow,
         commit=sent.commit,
@@ -226,7 +246,7 @@ def _sent(sent: Origin) -> Sent:
     )
 
 
-def _attestation(claims: Claims, sha256: str) -> Attestation:
+def _attestation(claims: AttestedClaims, sha256: str) -> Attestation:
     return Attestation(
         sha256=sha256,
         issuer=claims.issuer,
@@ -237,7 +257,7 @@ def _attestation(claims: Claims, sha256: str) -> Attestation:
         commit=claims.commit,
         ref=claims.ref,
         run=claims.run,
-        issued_at=moment(claims.issued_at_ms),
+        issued_at=format_time(claims.issued_at_ms),
     )
 
 

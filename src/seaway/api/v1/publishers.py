@@ -1,4 +1,4 @@
-"""Which workflows elsewhere are trusted to publish to a channel."""
+"""Trusted publishers of a channel: CI workflows that can publish without a stored secret."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -6,56 +6,56 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
-from seaway.trust import publishers, saving
-from seaway.trust.publishers import Draft, Publisher
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.caller import Mode
+from seaway.clock import format_time
+from seaway.trusted_publishing import publisher_changes, publishers
+from seaway.trusted_publishing.publishers import Draft, Publisher
 
 router = APIRouter(tags=["publishers"])
 
-PublisherId = Annotated[int, Path(description="The `id` that an answer gave.", ge=1, le=2**53)]
+PublisherId = Annotated[int, Path(description="The `id` from a response.", ge=1, le=2**53)]
 GivenMode = Literal["READ", "READ_WRITE", "READ_WRITE_DELETE"]
 Texts = dict[str, str]
 Conditions = dict[str, bool | str | list[str]]
 
 
-class PublisherShown(Shown):
-    """A workflow that is trusted."""
+class PublisherShown(ResponseBody):
+    """A trusted publisher."""
 
     id: int
     name: str = Field(examples=["acme/tools, release.yml"])
     kind: str = Field(description="github, gitlab, google, buildkite, circleci or generic.")
-    issuer: str = Field(description="Who signs its tokens.", examples=["https://token.actions.githubusercontent.com"])
-    fields: Texts = Field(description="What its tokens must say.")
+    issuer: str = Field(
+        description="The issuer of its tokens.", examples=["https://token.actions.githubusercontent.com"]
+    )
+    fields: Texts = Field(description="Required claims of its tokens.")
     pinned: Texts = Field(
-        description="Ids that must stay the same: looked up, or those of the first token, which are shown after an upload."
+        description="Ids that must not change: looked up, or from the first token and shown after an upload."
     )
     conditions: Conditions
     mode: str
-    packages: list[str] = Field(description="As those of keys; empty for all.")
+    packages: list[str] = Field(description="Package name patterns, as for keys; empty for all.")
     exchanges: int = Field(description="How often one token can be exchanged.")
     enabled: bool
     created_by: str | None
     created_at: Moment
-    used_at: Moment | None = Field(description="When it last uploaded.")
+    used_at: Moment | None = Field(description="The time of its last upload.")
 
 
-class PublisherGiven(Given):
-    """A workflow that is to be trusted."""
+class PublisherGiven(RequestBody):
+    """A workflow to trust."""
 
     issuer: str = Field(
-        description="The name of an issuer here: github, gitlab, google or a registered one.", max_length=40
+        description="The name of the issuer: github, gitlab, google or a registered one.", max_length=40
     )
     fields: Texts = Field(
-        description="github: owner, repository, workflow, environment. gitlab: namespace, project, workflow, environment. "
-        "google: email, sub. Others: the claims that their rules name.",
+        description="github: owner, repository, workflow, environment. gitlab: namespace, project, workflow, "
+        "environment. google: email, sub. Others: the claims in the rules of the issuer.",
         max_length=20,
     )
-    pinned: Texts | None = Field(
-        None, description="Ids that you know already: owner_id, repository_id ...", max_length=10
-    )
+    pinned: Texts | None = Field(None, description="Known ids, such as owner_id and repository_id.", max_length=10)
     conditions: Conditions = Field({}, max_length=10)
     mode: GivenMode = "READ_WRITE"
     packages: list[str] = Field([], max_length=100)
@@ -80,8 +80,8 @@ class PublisherGiven(Given):
     )
 
 
-class PublisherChange(Given):
-    """What is to be changed; what is not given stays. Another workflow than before begins without pinned ids."""
+class PublisherChange(RequestBody):
+    """Fields to change; omitted fields stay unchanged. Changing the workflow removes its pinned ids."""
 
     fields: Texts | None = Field(None, max_length=20)
     pinned: Texts | None = Field(None, max_length=10)
@@ -95,16 +95,16 @@ class PublisherChange(Given):
 
 
 @router.get("/channels/{channel}/publishers", operation_id="listPublishers")
-def list_publishers(call: Asked, channel: ChannelName) -> Page[PublisherShown]:
-    """The publishers of a channel, oldest first; for who may change them."""
+def list_publishers(call: ApiRequestDep, channel: ChannelName) -> Page[PublisherShown]:
+    """List the publishers of a channel, oldest first. Only for callers who can change them."""
     with call.read() as tx:
-        found = publishers.listed(tx, call.by, channel)
-    return whole([_shown(one) for one in found])
+        found = publishers.list_for_owner(tx, call.by, channel)
+    return single_page([_shown(publisher) for publisher in found])
 
 
 @router.post("/channels/{channel}/publishers", operation_id="addPublisher", status_code=201)
-def add(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
-    """Trust a workflow. Its owner's number is looked up at GitHub, where that answers."""
+def add_publisher(call: ApiRequestDep, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
+    """Add a trusted publisher. The id of the repository owner is looked up at GitHub, if it responds."""
     draft = Draft(
         matched=given.fields,
         gates=given.conditions,
@@ -114,24 +114,26 @@ def add(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherSh
         exchanges=given.exchanges,
         is_enabled=given.enabled,
     )
-    return _shown(saving.add(call.house.exchanging, call.by, channel, given.issuer, draft))
+    return _shown(publisher_changes.add(call.parts.exchanging, call.by, channel, given.issuer, draft))
 
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
-def change(call: Asked, channel: ChannelName, publisher: PublisherId, given: PublisherChange) -> PublisherShown:
-    """Change a publisher. The owner of another workflow than before is looked up as that of a new one."""
-    edit = partial(_edited, given)
-    return _shown(saving.change(call.house.exchanging, call.by, channel, publisher, edit))
+def change_publisher(
+    call: ApiRequestDep, channel: ChannelName, publisher: PublisherId, given: PublisherChange
+) -> PublisherShown:
+    """Change a publisher. If the workflow changes, the id of the repository owner is looked up again."""
+    apply_change = partial(_changed, given)
+    return _shown(publisher_changes.change(call.parts.exchanging, call.by, channel, publisher, apply_change))
 
 
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
-def remove(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
-    """Trust a workflow no more; its tokens end at once."""
+def remove_publisher(call: ApiRequestDep, channel: ChannelName, publisher: PublisherId) -> None:
+    """Remove a trusted publisher; its tokens become invalid at once."""
     with call.write_channel(channel) as tx:
-        publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
+        publishers.remove(tx, call.now_ms, call.by, call.parts.exchanging.notifier, channel, publisher)
 
 
-def _edited(given: PublisherChange, draft: Draft) -> Draft:
+def _changed(given: PublisherChange, draft: Draft) -> Draft:
     return Draft(
         matched={**draft.matched, **(given.fields or {})},
         gates=draft.gates if given.conditions is None else given.conditions,
@@ -149,14 +151,14 @@ def _shown(publisher: Publisher) -> PublisherShown:
         name=publisher.name,
         kind=publisher.kind,
         issuer=publisher.issuer,
-        fields=dict(publisher.wanted.matched),
+        fields=dict(publisher.criteria.matched),
         pinned=publisher.shown_pins,
-        conditions=dict(publisher.wanted.gates),
+        conditions=dict(publisher.criteria.gates),
         mode=publisher.mode.name,
         packages=list(publisher.patterns),
         exchanges=publisher.exchanges,
         enabled=publisher.is_enabled,
         created_by=publisher.created_by,
-        created_at=moment(publisher.created_at_ms),
-        used_at=moment(publisher.used_at_ms),
+        created_at=format_time(publisher.created_at_ms),
+        used_at=format_time(publisher.used_at_ms),
     )

@@ -1,4 +1,4 @@
-"""Search in all channels that the asker may read."""
+"""Search in all channels that the caller can read."""
 
 from typing import Annotated
 
@@ -6,48 +6,48 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, Limit
-from seaway.api.v1.shapes import Page, Shown
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequest, ApiRequestDep, Limit
+from seaway.api.v1.schemas import Page, ResponseBody
 from seaway.packages import search
-from seaway.packages.search import MAX_QUESTION, Hit
+from seaway.packages.search import MAX_QUERY_LENGTH, Hit
 
 router = APIRouter(tags=["search"])
 
-Question = Annotated[
+SearchText = Annotated[
     str,
     Query(
-        description="Words of names and summaries, or a match spec.",
+        description="Words in names and summaries, or a match spec.",
         examples=["numpy", "linear algebra", "numpy >=1.26"],
         min_length=1,
-        max_length=MAX_QUESTION,
+        max_length=MAX_QUERY_LENGTH,
     ),
 ]
 OfChannel = Annotated[str | None, Query(description="Only in this channel.", max_length=128)]
 
 
-class Found(Shown):
-    """A package that was found."""
+class Found(ResponseBody):
+    """A matching package."""
 
     channel: str = Field(examples=["robots"])
     package: str = Field(examples=["numpy"])
     summary: str
-    version: str = Field(description="The newest one; of those that a match spec takes, if the search is one.")
+    version: str = Field(description="The newest version that matches.")
     subdirs: list[str]
 
 
-@router.get("/search", operation_id="search", openapi_extra=OPEN)
-async def find(
-    call: Asked, q: Question, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
+@router.get("/search", operation_id="search", openapi_extra=ANONYMOUS_ALLOWED)
+async def search_packages(
+    call: ApiRequestDep, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Found]:
-    """Packages by name, by what they are for, or by a match spec; the very name comes first."""
-    return await to_thread.run_sync(_find, call, q, channel, after, limit, limiter=call.house.searching_turns)
+    """Search packages by name, summary or match spec; exact names come first."""
+    return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.parts.search_slots)
 
 
-def _find(call: Call, question: str, channel: str | None, after: str, limit: int) -> Page[Found]:
+def _search(call: ApiRequest, text: str, channel: str | None, after: str, limit: int) -> Page[Found]:
     call.count_list()
     with call.read() as tx:
-        hits, following = search.search(tx, call.by, question, channel=channel, after=after, limit=limit)
-    return Page[Found](items=[_found(hit) for hit in hits], next=following)
+        hits, next_cursor = search.search(tx, call.by, text, channel=channel, after=after, limit=limit)
+    return Page[Found](items=[_found(hit) for hit in hits], next=next_cursor)
 
 
 def _found(hit: Hit) -> Found:

@@ -1,21 +1,21 @@
-"""The accounts of the site, for its admins."""
+"""User administration, for site admins."""
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.users import User
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Limit, Words
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, Limit, SearchText
 from seaway.api.v1.members import UserName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import administration
-from seaway.clock import moment
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.sign_in import site_admin
+from seaway.users import users
+from seaway.users.users import User
 
 router = APIRouter(tags=["administration"])
 
 
-class UserShown(Shown):
+class UserShown(ResponseBody):
     """An account."""
 
     name: str = Field(examples=["ada"])
@@ -26,24 +26,28 @@ class UserShown(Shown):
     disabled_at: Moment | None
 
 
-class UserChange(Given):
-    """What is to be another; what is left out stays."""
+class UserChange(RequestBody):
+    """Fields to change; omitted fields stay unchanged."""
 
-    disabled: bool | None = Field(None, description="Whether it is shut: its sessions, keys and tools stop at once.")
+    disabled: bool | None = Field(
+        None, description="Sessions, keys and command-line tools of a disabled account stop working at once."
+    )
     admin: bool | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"disabled": True}]})
 
 
-class ResetShown(Shown):
-    """When the second factors of an account will be gone."""
+class ResetShown(ResponseBody):
+    """A pending reset of second factors."""
 
-    at: Moment
+    at: Moment = Field(description="When the second factors will be removed.")
 
 
 @router.get("/users", operation_id="listUsers")
-def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
-    """Accounts that have all of the words, by name; for site admins who are signed in."""
+def list_users(
+    call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[UserShown]:
+    """List user accounts by name. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = users.all_users(tx, q, after=after, limit=limit + 1)
@@ -51,43 +55,51 @@ def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEF
 
 
 @router.get("/users/{user}", operation_id="getUser")
-def get(call: Asked, user: UserName) -> UserShown:
-    """One account; for site admins who are signed in."""
+def get_user(call: ApiRequestDep, user: UserName) -> UserShown:
+    """Return a user account. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         return _shown(users.get(tx, user))
 
 
 @router.patch("/users/{user}", operation_id="changeUser")
-def change(call: Asked, user: UserName, given: UserChange) -> UserShown:
-    """Shut an account or open it again, make it site admin or take that back; for another admin, signed in just now."""
+def change_user(call: ApiRequestDep, user: UserName, given: UserChange) -> UserShown:
+    """
+    Disable or enable another user's account, or grant or revoke its admin rights.
+
+    Site admins only; requires a recent sign-in.
+    """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
-            administration.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
+            site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
-            administration.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
+            site_admin.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
         return _shown(users.get(tx, user))
 
 
 @router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
-def ask_reset(call: Asked, user: UserName) -> ResetShown:
+def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> ResetShown:
     """
-    Have the second factors of somebody who lost them taken away, in 72 hours; for another admin, signed in just now.
+    Schedule the removal of another user's lost second factors in 72 hours.
 
-    The user is told at once, and can stop it as long as they still sign in.
+    Site admins only; requires a recent sign-in.
+
+    The user is notified at once, and can cancel the reset if they can still sign in.
     """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        return ResetShown(at=moment(administration.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
+        return ResetShown(
+            at=format_time(site_admin.schedule_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user))
+        )
 
 
 @router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
-def stop_reset(call: Asked, user: UserName) -> None:
-    """Stop it; for a site admin, signed in just now."""
+def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
+    """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        administration.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
+        site_admin.cancel_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)
 
 
 def _shown(user: User) -> UserShown:
@@ -96,6 +108,6 @@ def _shown(user: User) -> UserShown:
         display_name=user.display_name,
         email=user.email,
         admin=user.is_admin,
-        created_at=moment(user.created_at_ms),
-        disabled_at=moment(user.disabled_at_ms),
+        created_at=format_time(user.created_at_ms),
+        disabled_at=format_time(user.disabled_at_ms),
     )
