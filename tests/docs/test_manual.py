@@ -131,6 +131,23 @@ def test_the_architecture_page_names_what_exists() -> None:
     assert missing == []
 
 
+_SOURCE_PATH = re.compile(
+    r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.py|(?:src|tests|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::\w+)?`"
+)
+
+
+def test_decisions_name_files_that_exist() -> None:
+    """Every source file, test and folder that the pages for developers name is there."""
+    missing = [
+        f"{page.name}: {path}"
+        for page in [*(DOCS / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+        for path in _SOURCE_PATH.findall(page.read_text())
+        if not any((folder / path).exists() for folder in (ROOT, ROOT / "src" / "seaway"))
+    ]
+
+    assert missing == []
+
+
 def test_every_refusal_of_a_token_is_in_the_manual() -> None:
     """Code, status and meaning in the manual are those of the code."""
     documented = [row for row in rows("use/trusted-publishing.md")[1:] if len(row) == 3]
