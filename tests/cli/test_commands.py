@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,12 @@ def test_help_lists_every_command(shell: Shell) -> None:
         assert words[0] in ran.out
         inner = shell.run(*words, "--help")
         assert (0, True) == (inner.code, "Usage: seaway " + " ".join(words) in inner.out)
+
+
+def test_the_version_is_printed(shell: Shell) -> None:
+    """--version prints the version of the installed package."""
+    ran = shell.run("--version")
+    assert (0, f"seaway {version('seaway')}\n") == (ran.code, ran.out)
 
 
 def test_help_makes_no_data(shell: Shell) -> None:

@@ -87,8 +87,8 @@ def test_every_status_of_an_error_is_in_the_manual() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    """Every relative link of README and docs names a file that exists, and a heading of that file."""
-    pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]
+    """Every relative link of the pages in docs/ and in the root names a file that exists, and a heading of that file."""
+    pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
     broken = [
         f"{page.relative_to(ROOT)}: {target}{anchor}"
         for page in pages
@@ -127,6 +127,23 @@ def test_the_architecture_page_names_what_exists() -> None:
         file = (ROOT if path.startswith("tests/") else source) / path
         if not file.exists() or (symbol and not re.search(rf"(def|class) {symbol}\b", file.read_text())):
             missing.append(f"{path}::{symbol}")
+
+    assert missing == []
+
+
+_SOURCE_PATH = re.compile(
+    r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.py|(?:src|tests|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::\w+)?`"
+)
+
+
+def test_decisions_name_files_that_exist() -> None:
+    """Every source file, test and folder that the pages for developers name is there."""
+    missing = [
+        f"{page.name}: {path}"
+        for page in [*(DOCS / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+        for path in _SOURCE_PATH.findall(page.read_text())
+        if not any((folder / path).exists() for folder in (ROOT, ROOT / "src" / "seaway"))
+    ]
 
     assert missing == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -217,7 +218,12 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
 
 def _command(settings: Settings) -> str:
     """Return the command that opens the same store from the same folder."""
-    command = "uv run --no-dev seaway" if "UV" in os.environ else "seaway"
+    if "UV_RUN_RECURSION_DEPTH" in os.environ:
+        command = "uv run --no-dev seaway"
+    elif "UV" in os.environ:  # uvx, whose environment is on the path of this process only
+        command = f"'{Path(sys.argv[0]).absolute()}'"
+    else:
+        command = "seaway"
     return command if settings.data == Path("data") else f"{command} --data '{settings.data}'"
 
 
