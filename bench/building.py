@@ -20,13 +20,13 @@ from sqlalchemy import select
 
 from bench import channels
 from bench.recipes import SUBDIR
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.conda import zstd
 from seaway.database.tables import files
 from seaway.indexing.documents import REPODATA, Document
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from seaway.serving.answer import Answer
+from seaway.serving.channel_response import ChannelResponse
 from seaway.serving.resolve import resolve
 from seaway.storage import keys
 from tests.support import house
@@ -92,7 +92,7 @@ def _read_shard_of(seaway: Seaway, channel: str, name: str) -> None:
 
 def _read(seaway: Seaway, channel: str, *path: str) -> bytes:
     found, _ = resolve(seaway.house.reading, (), channel, (SUBDIR, *path), ())
-    assert isinstance(found, Answer)
+    assert isinstance(found, ChannelResponse)
     assert found.content is not None
     return found.content
 
@@ -110,7 +110,7 @@ def _bound(seaway: Seaway, document: Document) -> float:
                 file.write(chunk)
                 yield chunk
 
-        for piece in zstd.pack_pieces(pieces(), document.size):
+        for piece in zstd.compress_pieces(pieces(), document.size):
             packed.update(piece)
             file.write(piece)
         file.flush()

@@ -1,7 +1,7 @@
 """
 Realistic channels, written directly into the database.
 
-The rows are the same as after uploads: the index of each name is made by `indexing.name_index.derive`, so
+The rows are the same as after uploads: the index of each name is made by `indexing.package_index.derive`, so
 `indexing.rebuild.differences` finds nothing. Only the blobs are missing: such a channel can be used to read its index
 and to upload to it, but not for downloads.
 """
@@ -22,15 +22,15 @@ from bench import folders, recipes
 from bench.measure import Samples
 from bench.recipes import Build, Family
 from bench.report import Report, progress
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
 from seaway.conda import filename
-from seaway.conda.record import Hashes, Section, describe, encode, section_of
+from seaway.conda.record import FileDigest, Section, build_record, encode, section_of
 from seaway.database.engine import Tx
 from seaway.database.tables import files, fragments, packages, shards, subdirs
-from seaway.indexing.name_index import NameIndex, derive
+from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
+from seaway.indexing.package_index import PackageIndex, derive
 from seaway.indexing.rebuild import differences
-from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
 from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.house import People
@@ -178,7 +178,9 @@ class _Filler:
 
     def _insert_packages(self, tx: Tx, channel_id: int, families: Sequence[Family]) -> None:
         names = [family.name for family in families]
-        rows = [{"channel_id": channel_id, "name": name, "folded_name": filename.folded(name)} for name in names]
+        rows = [
+            {"channel_id": channel_id, "name": name, "folded_name": filename.normalize_name(name)} for name in names
+        ]
         tx.execute(insert(packages), rows)
 
     def _package_ids(self, tx: Tx, channel_id: int) -> dict[str, int]:
@@ -207,16 +209,16 @@ class _Filler:
 
     def _file_row(self, subdir_id: int, package_id: int, build: Build) -> dict[str, Any]:
         dice = self._dice
-        hashes = Hashes(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
+        hashes = FileDigest(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
         section = section_of(build.index, build.extension)
         indexed_at = _NAMES_FIRST_TIME_MS + dice.randrange(10**10)
-        record = encode({**describe(build.index, {}, section, hashes), "indexed_timestamp": indexed_at})
+        record = encode({**build_record(build.index, {}, section, hashes), "indexed_timestamp": indexed_at})
         self._record_sizes.append(len(record))
         return {
             "subdir_id": subdir_id,
             "package_id": package_id,
             "file_name": build.file_name,
-            "state": State.LISTED.value,
+            "state": FileState.LISTED.value,
             "section": section.value,
             "version": build.index["version"],
             "size": hashes.size,
@@ -241,11 +243,13 @@ def _batches(families: Sequence[Family]) -> Iterator[list[Family]]:
         yield batch
 
 
-def _seen(row: Mapping[str, Any]) -> FileRecord:
-    return FileRecord(row["file_name"], State(row["state"]), Section(row["section"]), row["indexed_at"], row["record"])
+def _seen(row: Mapping[str, Any]) -> IndexedFile:
+    return IndexedFile(
+        row["file_name"], FileState(row["state"]), Section(row["section"]), row["indexed_at"], row["record"]
+    )
 
 
-def _shard_row(subdir_id: int, name: str, revision: int, index: NameIndex) -> dict[str, Any]:
+def _shard_row(subdir_id: int, name: str, revision: int, index: PackageIndex) -> dict[str, Any]:
     times = index.v3_times_ms
     return {
         "subdir_id": subdir_id,

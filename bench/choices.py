@@ -18,7 +18,7 @@ from anyio import to_thread
 from bench import recipes
 from bench.measure import Samples
 from bench.report import Report, progress
-from seaway.conda.record import Hashes, describe, encode, section_of
+from seaway.conda.record import FileDigest, build_record, encode, section_of
 from seaway.conda.repodata import join_records
 from seaway.conda.shards import to_shard_record
 from tests.support.packages import zstd as library
@@ -64,8 +64,8 @@ def _made(size: int) -> Iterator[tuple[str, bytes]]:
     dice = random.Random(size)
     for family in recipes.families(size):
         for build in recipes.builds(family):
-            hashes = Hashes(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
-            record = describe(build.index, {}, section_of(build.index, build.extension), hashes)
+            hashes = FileDigest(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
+            record = build_record(build.index, {}, section_of(build.index, build.extension), hashes)
             yield build.file_name, encode(record)
 
 

@@ -18,7 +18,7 @@ from bench.folders import scratch
 from bench.recipes import SUBDIR, Family
 from bench.report import Report, progress
 from bench.wire import Connection
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
 from tests.support.house import People
 from tests.support.packages import conda, zstd

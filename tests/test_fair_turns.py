@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from seaway.fair_turns import FairTurns, Sender, Turn
+from seaway.fair_slots import FairSlots, Sender, Slot
 
 pytestmark = pytest.mark.anyio
 
@@ -14,10 +14,10 @@ pytestmark = pytest.mark.anyio
 class Line:
     """Requests that wait for turns, in the order in which they were granted."""
 
-    def __init__(self, turns: FairTurns) -> None:
+    def __init__(self, turns: FairSlots) -> None:
         self._turns = turns
         self.granted: list[Sender] = []
-        self._held: list[Turn] = []
+        self._held: list[Slot] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def request(self, *senders: Sender) -> None:
@@ -46,7 +46,7 @@ async def settled() -> None:
 
 async def test_one_sender_leaves_a_turn_to_others() -> None:
     """Invariant 1: however many it asks for, a sender holds its share; another one has a turn at once."""
-    line = Line(FairTurns(3, share=2))
+    line = Line(FairSlots(3, share=2))
     await line.request("a", "a", "a", "a")
     assert ["a", "a"] == line.granted
     await line.request("b")
@@ -55,14 +55,14 @@ async def test_one_sender_leaves_a_turn_to_others() -> None:
 
 async def test_the_operator_has_no_share() -> None:
     """Invariant 1: a command that imports a channel uses every process."""
-    line = Line(FairTurns(3, share=2))
+    line = Line(FairSlots(3, share=2))
     await line.request(None, None, None)
     assert [None] * 3 == line.granted
 
 
 async def test_senders_take_turns() -> None:
     """Invariant 2: with a single turn, a sender of many waits for each of the others, and none for all of its many."""
-    line = Line(FairTurns(1, share=1))
+    line = Line(FairSlots(1, share=1))
     await line.request("a", "a", "a", "a", "b", "b", "c")
     for _ in range(6):
         await line.end_one()
@@ -71,7 +71,7 @@ async def test_senders_take_turns() -> None:
 
 async def test_who_holds_the_fewest_is_next() -> None:
     """Invariant 2: the turn that ends goes to the sender that has none."""
-    line = Line(FairTurns(3, share=3))
+    line = Line(FairSlots(3, share=3))
     await line.request("a", "a", "b", "b", "a", "c")
     assert ["a", "a", "b"] == line.granted
     await line.end_one()
@@ -80,7 +80,7 @@ async def test_who_holds_the_fewest_is_next() -> None:
 
 async def test_a_cancelled_request_keeps_no_turn() -> None:
     """Invariant 3: while it waits, and when it was granted in the same moment."""
-    turns = FairTurns(1, share=1)
+    turns = FairSlots(1, share=1)
     line = Line(turns)
     await line.request("a", "b", "c")
     await line.cancel(1)
@@ -94,7 +94,7 @@ async def test_a_cancelled_request_keeps_no_turn() -> None:
 
 
 def test_a_turn_ends_once() -> None:
-    turns = FairTurns(1, share=1)
+    turns = FairSlots(1, share=1)
     turn = turns.take("a")
     assert turn is not None
     assert turns.take("b") is None
@@ -106,7 +106,7 @@ def test_a_turn_ends_once() -> None:
 
 def test_threads_wait_too() -> None:
     """Of many threads of several senders no more are inside than there are turns, and all come through."""
-    turns, lock = FairTurns(3, share=2), threading.Lock()
+    turns, lock = FairSlots(3, share=2), threading.Lock()
     inside: list[str] = []
     most: dict[str, int] = {}
 

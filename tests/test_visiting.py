@@ -15,21 +15,21 @@ import pytest
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from seaway.accounts import github
-from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.principal import Mode
-from seaway.accounts.providers import Dialect, Provider
+from seaway.attestations.tuf import TufRepository
+from seaway.callers.caller import Mode
 from seaway.clock import SystemClock
 from seaway.errors import Unavailable
-from seaway.trust import fetching
-from seaway.trust.claims.gitlab import GITLAB
-from seaway.trust.claims.kinds import Wanted
-from seaway.trust.issuers import BUILT_IN, Issuer
-from seaway.trust.owners import with_owner_id
-from seaway.trust.publishers import Draft, Publisher
-from seaway.trust.repository_ids import Finding, RepositoryIds
-from seaway.trust.tuf import Repository
-from seaway.visiting import Fetcher, Reply, Visit, VisitFailed, proxy_for
+from seaway.outbound import JsonClient, OutboundRequest, OutboundRequestFailed, OutboundResponse, proxy_for
+from seaway.sign_in import github
+from seaway.sign_in.identity_providers import Protocol, Provider
+from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.trusted_publishing import key_fetching
+from seaway.trusted_publishing.github_owners import with_owner_id
+from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Criteria
+from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
+from seaway.trusted_publishing.publishers import Draft, Publisher
+from seaway.trusted_publishing.repository_ids import IdMismatch, RepositoryIds
 from tests.support import issuer as support
 from tests.support import tls
 
@@ -83,8 +83,8 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         server.shutdown()
 
 
-def visit(url: str, *, is_trusted: bool = False) -> Reply:
-    return anyio.run(Visit(url, accept="*/*", most_bytes=1000, is_trusted=is_trusted, may_be_plain=True).make)
+def visit(url: str, *, is_trusted: bool = False) -> OutboundResponse:
+    return anyio.run(OutboundRequest(url, accept="*/*", most_bytes=1000, is_trusted=is_trusted, may_be_plain=True).make)
 
 
 def test_a_name_that_only_the_proxy_knows_is_reached(proxy: Proxy) -> None:
@@ -100,19 +100,19 @@ def test_keys_of_issuers_come_by_the_proxy(proxy: Proxy) -> None:
         '{"issuer": "https://seaway.test", "jwks_uri": "https://seaway.test/keys"}'
     )
     proxy.answers["/keys"] = support.key_set("key-1")
-    assert "key-1" in fetching.fetch_keys(Issuer("forge", GITLAB, "https://seaway.test"))
+    assert "key-1" in key_fetching.fetch_keys(Issuer("forge", GITLAB, "https://seaway.test"))
     assert ["CONNECT seaway.test:443"] * 2 == proxy.asked
 
 
 def test_providers_are_asked_by_the_proxy(proxy: Proxy) -> None:
     """Signing in by another site works behind a proxy too."""
     proxy.answers["/x"] = '{"a": 1}'
-    assert {"a": 1} == Fetcher().get("https://seaway.test/x").object()
+    assert {"a": 1} == JsonClient().get("https://seaway.test/x").object()
     assert ["CONNECT seaway.test:443"] == proxy.asked
 
 
 CORP = Provider(
-    name="corp", title="Corp", dialect=Dialect.OPENID, issuer=SEAWAY_TEST, client_id="x", client_secret="y",
+    name="corp", title="Corp", dialect=Protocol.OPENID, issuer=SEAWAY_TEST, client_id="x", client_secret="y",
     api_url=f"{SEAWAY_TEST}/api",
 )  # fmt: skip
 
@@ -123,38 +123,38 @@ def sign_in_by_github(proxy: Proxy, _folder: Path) -> None:
         "/api/user": '{"id": 7, "login": "ada"}',
         "/api/user/emails": '[{"email": "ada@example.com", "verified": true, "primary": true}]',
     }
-    assert "ada@example.com" == github.outsider(Fetcher(), CORP, {"code": "c"}).address
+    assert "ada@example.com" == github.external_account(JsonClient(), CORP, {"code": "c"}).address
 
 
 def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
     names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
     told = {"issuer": SEAWAY_TEST, **{name: f"{SEAWAY_TEST}/{name}" for name in names}}
     proxy.answers["/.well-known/openid-configuration"] = json.dumps(told)
-    assert f"{SEAWAY_TEST}/jwks_uri" == OpenIdProviders(Fetcher(), SystemClock()).description(CORP).keys_url
+    assert f"{SEAWAY_TEST}/jwks_uri" == OpenIdProviders(JsonClient(), SystemClock()).description(CORP).keys_url
 
 
 def look_up_an_owner(proxy: Proxy, _folder: Path) -> None:
     proxy.answers["/users/acme"] = '{"id": 1001, "login": "acme"}'
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
-    found = with_owner_id(draft, BUILT_IN[0], lambda url: Fetcher().get(url).object(), SEAWAY_TEST)
+    found = with_owner_id(draft, BUILT_IN[0], lambda url: JsonClient().get(url).object(), SEAWAY_TEST)
     assert {"owner_id": "1001"} == found.pins
 
 
 def look_up_a_repository(proxy: Proxy, _folder: Path) -> None:
     proxy.answers["/repos/acme/tools"] = '{"id": 2003}'
     matched = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
-    wanted = Wanted(matched, {"repository_id": "2002"})
+    wanted = Criteria(matched, {"repository_id": "2002"})
     publisher = Publisher(
         id=1, channel_id=1, channel="harbour", kind="github", issuer=BUILT_IN[0].issuer, wanted=wanted,
         mode=Mode.READ, patterns=(), exchanges=1, is_enabled=True, created_by=None, is_orphaned=False,
         created_at_ms=0, used_at_ms=None, hinted_at_ms=None, unseen_pins={},
     )  # fmt: skip
-    assert {1: Finding.OTHER_IDS} == RepositoryIds(SystemClock(), SEAWAY_TEST).findings([publisher], BUILT_IN)
+    assert {1: IdMismatch.OTHER_IDS} == RepositoryIds(SystemClock(), SEAWAY_TEST).findings([publisher], BUILT_IN)
 
 
 def refresh_the_trusted_root(_proxy: Proxy, folder: Path) -> None:
     with pytest.raises(Unavailable):  # a repository on TLS would have to be signed anew for each answer
-        Repository(folder / "tuf", SEAWAY_TEST).trusted_root()
+        TufRepository(folder / "tuf", SEAWAY_TEST).trusted_root()
 
 
 def open_a_bucket(_proxy: Proxy, _folder: Path) -> None:
@@ -185,7 +185,7 @@ def test_everything_that_speaks_http_goes_by_the_proxy(
 def test_a_failure_does_not_tell_what_was_sent() -> None:
     """HTTP clients quote a header that they cannot send, and there are tokens in headers."""
     with pytest.raises(Unavailable) as refused:
-        Fetcher().get("http://127.0.0.1:9/", {"Authorization": "Bearer s3cret\n"})
+        JsonClient().get("http://127.0.0.1:9/", {"Authorization": "Bearer s3cret\n"})
     assert "s3cret" not in str(refused.value) + refused.value.cause
 
 
@@ -193,7 +193,7 @@ def test_a_failure_does_not_tell_what_was_sent() -> None:
 def test_metadata_of_clouds_is_refused_to_settings_too(address: str) -> None:
     """The description of a provider may name any address."""
     with pytest.raises(Unavailable) as refused:
-        Fetcher().get(address)
+        JsonClient().get(address)
     assert "not allowed" in refused.value.cause
 
 
@@ -204,7 +204,7 @@ def test_metadata_of_clouds_is_refused_to_settings_too(address: str) -> None:
 )  # fmt: skip
 def test_private_addresses_do_not_go_by_the_proxy(proxy: Proxy, url: str) -> None:
     """A stranger's address leads to no private network, of this machine or of the proxy's."""
-    with pytest.raises(VisitFailed):
+    with pytest.raises(OutboundRequestFailed):
         visit(url)
     assert [] == proxy.asked
 
@@ -216,7 +216,7 @@ def test_a_name_that_resolves_here_is_checked(proxy: Proxy, monkeypatch: pytest.
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda host, *rest, **more: found if host == "seaway.test" else real(host, *rest, **more)
     )
-    with pytest.raises(VisitFailed, match="not allowed"):
+    with pytest.raises(OutboundRequestFailed, match="not allowed"):
         visit("https://seaway.test/")
     assert [] == proxy.asked
     assert 200 == visit("https://seaway.test/", is_trusted=True).status
@@ -224,7 +224,7 @@ def test_a_name_that_resolves_here_is_checked(proxy: Proxy, monkeypatch: pytest.
 
 def test_metadata_of_clouds_is_refused_to_trusted_hosts_too(proxy: Proxy) -> None:
     """The addresses of the local link hold the credentials of machines."""
-    with pytest.raises(VisitFailed, match="not allowed"):
+    with pytest.raises(OutboundRequestFailed, match="not allowed"):
         visit("https://169.254.169.254/", is_trusted=True)
     assert [] == proxy.asked
 
@@ -233,7 +233,7 @@ def test_hosts_of_no_proxy_are_checked_in_full(proxy: Proxy, monkeypatch: pytest
     """What is asked directly is resolved here, and must be allowed."""
     monkeypatch.setenv("NO_PROXY", "seaway.test,10.0.0.0/8")
     for url in ("https://seaway.test/", "https://10.0.0.1/"):
-        with pytest.raises(VisitFailed):
+        with pytest.raises(OutboundRequestFailed):
             visit(url)
     assert [] == proxy.asked
 
@@ -276,5 +276,5 @@ def test_a_proxy_that_cannot_be_used_fails_with_a_sentence(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, address)
     monkeypatch.setenv("NO_PROXY", "localhost,::1/128,[::1],fd00::/8")
-    with pytest.raises(VisitFailed):
+    with pytest.raises(OutboundRequestFailed):
         visit("https://a.example/")

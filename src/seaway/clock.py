@@ -13,15 +13,15 @@ DAY_MS = 24 * HOUR_MS
 CLOCK_TOLERANCE_MS = 10 * MINUTE_MS
 
 # 2026-11-01, before the release of this version: a clock with an earlier time is wrong. Raised with each release.
-RELEASED_MS = 1_793_491_200_000
+RELEASE_DATE_MS = 1_793_491_200_000
 
 
-def is_behind(now_ms: int) -> bool:
+def is_before_release(now_ms: int) -> bool:
     """Return whether a clock with this time is certainly wrong, as it can be just after a machine has started."""
-    return now_ms < RELEASED_MS
+    return now_ms < RELEASE_DATE_MS
 
 
-def bounds_of_end(now_ms: int, lasts_ms: int) -> tuple[int, int]:
+def expiry_bounds(now_ms: int, lasts_ms: int) -> tuple[int, int]:
     """
     Return the earliest and latest expiry of a secret that is valid now and has a lifetime of at most `lasts_ms`.
 
@@ -46,10 +46,10 @@ class SystemClock:
 
 
 @overload
-def moment(milliseconds: int) -> str: ...
+def format_time(milliseconds: int) -> str: ...
 @overload
-def moment(milliseconds: int | None) -> str | None: ...
-def moment(milliseconds: int | None) -> str | None:
+def format_time(milliseconds: int | None) -> str | None: ...
+def format_time(milliseconds: int | None) -> str | None:
     """Format a time for commands and the API: ISO 8601, UTC."""
     if milliseconds is None:
         return None

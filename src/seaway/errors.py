@@ -23,7 +23,7 @@ Errors that cross a boundary: a code, one plain sentence, and what to do about i
     │   └── DamagedRecord  503 a row of the index or of a file is damaged; repair it
     ├── NameTaken          422  the name of a user, channel or key is in use or reserved
     ├── WeakPassword       422  too short, too long or too easy to guess
-    ├── Damaged            a backup or a store is damaged (seaway.moving.content)
+    ├── Damaged            a backup or a store is damaged (seaway.backup.blob_copy)
     └── BadSetting         a setting is invalid
 
 Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.
@@ -73,7 +73,7 @@ class NotAllowed(SeawayError):
     code = "not-allowed"
 
 
-class NotConfirmed(NotAllowed):
+class ConfirmationRequired(NotAllowed):
     """A sensitive action requires a more recent sign-in or confirmation."""
 
     code = "not-confirmed"
@@ -91,7 +91,7 @@ class TooSlow(SeawayError):
     code = "too-slow"
 
 
-class AlreadyThere(SeawayError):
+class FileExists(SeawayError):
     """This channel, subdir and file name exists; published files do not change."""
 
     code = "already-there"
@@ -115,13 +115,13 @@ class TooLarge(SeawayError):
     code = "too-large"
 
 
-class UnknownCoding(SeawayError):
+class UnsupportedContentEncoding(SeawayError):
     """The body of a request has a Content-Encoding."""
 
     code = "unknown-coding"
 
 
-class TooMany(SeawayError):
+class TooManyRequests(SeawayError):
     """Too many requests of one kind, from one sender or for one thing."""
 
     code = "too-many"
@@ -145,7 +145,7 @@ class NotWritable(Unavailable):
     """The disk, the database or the store does not accept writes until an operator acts."""
 
 
-class NoRoom(NotWritable):
+class DiskFull(NotWritable):
     """The disk or the database of the server is full."""
 
 

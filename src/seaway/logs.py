@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from seaway import ids
+from seaway import secret_tokens
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")  # added to every line logged meanwhile
 
@@ -55,9 +55,9 @@ def set_up(log_format: str, level: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     if is_colored or level not in ("debug", "info"):
-        REQUESTS.by_structlog()
+        REQUEST_LOG.by_structlog()
     else:
-        REQUESTS.by(_as_json if log_format == "json" else _as_text)
+        REQUEST_LOG.by(_as_json if log_format == "json" else _as_text)
 
 
 class RequestLog:
@@ -89,7 +89,7 @@ class RequestLog:
             _log.info("request", method=method, path=path, status=status, ms=ms, client=client, **code_field)
             return
         at = datetime.now(UTC).isoformat()[:-6]  # without the +00:00
-        self._pending.append(self._format(f"{at}Z", method, ids.mask(path), status, ms, client, code))
+        self._pending.append(self._format(f"{at}Z", method, secret_tokens.mask(path), status, ms, client, code))
         if len(self._pending) == 1:
             asyncio.get_running_loop().call_soon(self._write_pending)
 
@@ -98,7 +98,7 @@ class RequestLog:
         self._write("\n".join(lines))
 
 
-REQUESTS = RequestLog()
+REQUEST_LOG = RequestLog()
 
 
 class _LossyStream:
@@ -154,5 +154,5 @@ def _with_request_id(_logger: object, _name: str, event: MutableMapping[str, Any
 def _masked(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = ids.mask(value)
+            event[key] = secret_tokens.mask(value)
     return event

@@ -6,18 +6,19 @@ from typing import Any, Literal
 import pytest
 from argon2 import PasswordHasher
 
-from seaway.accounts import emails, sessions, signing_in, users
-from seaway.accounts.parts import Accounts
-from seaway.accounts.passwords import PARAMETERS
-from seaway.accounts.principal import OPERATOR, Principal
-from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.server.wiring import Seaway
+from seaway.sign_in import password_sign_in, sessions
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
+from seaway.sign_in.passwords import PARAMETERS
+from seaway.users import emails, users
 from tests.support.house import People
 
 PASSWORD = "mossy lantern over weir"
 OTHER_PASSWORD = "copper harbour seven gulls"
-HOME = Client("192.0.2.1", "Firefox 150")
-AWAY = Client("198.51.100.7", "Firefox 150")
+HOME = BrowserInfo("192.0.2.1", "Firefox 150")
+AWAY = BrowserInfo("198.51.100.7", "Firefox 150")
 
 
 class CountingHasher(PasswordHasher):
@@ -43,7 +44,7 @@ class Folk:
     seaway: Seaway
 
     @property
-    def house(self) -> Accounts:
+    def house(self) -> AccountParts:
         return self.seaway.house.accounts
 
     @property
@@ -60,11 +61,11 @@ class Folk:
             return user.id
 
     async def sign_in(
-        self, login: str, password: str = PASSWORD, client: Client = HOME
+        self, login: str, password: str = PASSWORD, client: BrowserInfo = HOME
     ) -> SignedIn | NeedsSecondFactor:
-        return await signing_in.sign_in(self.house, login, password, client)
+        return await password_sign_in.sign_in(self.house, login, password, client)
 
-    async def session(self, login: str, client: Client = HOME) -> tuple[Principal, str]:
+    async def session(self, login: str, client: BrowserInfo = HOME) -> tuple[Caller, str]:
         """Sign in where no second factor is needed; who it is, and the cookie."""
         found = await self.sign_in(login, client=client)
         assert isinstance(found, SignedIn)
@@ -72,11 +73,11 @@ class Folk:
 
     def is_good(self, secret: str) -> bool:
         with self.seaway.database.read() as tx:
-            return sessions.principal_of(tx, secret, self.now_ms) is not None
+            return sessions.caller_of(tx, secret, self.now_ms) is not None
 
-    def who(self, secret: str) -> Principal:
+    def who(self, secret: str) -> Caller:
         with self.seaway.database.read() as tx:
-            found = sessions.principal_of(tx, secret, self.now_ms)
+            found = sessions.caller_of(tx, secret, self.now_ms)
         assert found is not None
         return found
 

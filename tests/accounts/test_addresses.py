@@ -1,11 +1,12 @@
-"""The addresses of an account (accounts/addresses.py, emails.py), with the letters that really leave."""
+"""The addresses of an account (sign_in/email_addresses.py, emails.py), with the letters that really leave."""
 
 import pytest
 
-from seaway.accounts import addresses, emails, resetting, signing_up
 from seaway.clock import DAY_MS, MINUTE_MS
-from seaway.errors import Malformed, NameTaken, NotAllowed, NotConfirmed, NotFound, TooMany
+from seaway.errors import ConfirmationRequired, Malformed, NameTaken, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
+from seaway.sign_in import email_addresses, password_reset, sign_up
+from seaway.users import emails
 from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, Folk
 from tests.support.clock import TurnedClock
 from tests.support.mail import letters, letters_to, link_in, text_of
@@ -24,19 +25,19 @@ async def test_an_address_is_added_verified_and_made_primary(seaway: Seaway, fol
     """Each step is told to those who read the others; other browsers are signed out (1, 2)."""
     ada = folk.add("ada")
     by, mine = await folk.session("ada")
-    addresses.add(folk.house, by, HOME_ADDRESS)
+    email_addresses.add(folk.house, by, HOME_ADDRESS)
     assert [("ada@example.com", True, True), (HOME_ADDRESS, False, False)] == of(seaway, ada)
     with pytest.raises(NotAllowed, match="is not verified"):
-        addresses.make_primary(folk.house, by, HOME_ADDRESS)
+        email_addresses.make_primary(folk.house, by, HOME_ADDRESS)
 
     _, other = await folk.session("ada", AWAY)
-    signing_up.verify(folk.house, by, link_in(letters(seaway)[0]))
+    sign_up.verify(folk.house, by, link_in(letters(seaway)[0]))
     assert [True, False] == [folk.is_good(secret) for secret in (mine, other)]
     assert f"{HOME_ADDRESS} was added" in text_of(letters_to(seaway, "ada@example.com")[0])
 
-    addresses.make_primary(folk.house, by, HOME_ADDRESS.upper())
+    email_addresses.make_primary(folk.house, by, HOME_ADDRESS.upper())
     assert [(HOME_ADDRESS, True, True), ("ada@example.com", False, True)] == of(seaway, ada)
-    addresses.remove(folk.house, by, "ada@example.com")
+    email_addresses.remove(folk.house, by, "ada@example.com")
     assert [(HOME_ADDRESS, True, True)] == of(seaway, ada)
     assert "ada@example.com was removed" in text_of(letters_to(seaway, "ada@example.com")[-1])
 
@@ -46,7 +47,7 @@ async def test_the_primary_address_stays(folk: Folk) -> None:
     folk.add("ada", verified=False)
     by, _ = await folk.session("ada")
     with pytest.raises(NotAllowed, match="primary email address"):
-        addresses.remove(folk.house, by, "ada@example.com")
+        email_addresses.remove(folk.house, by, "ada@example.com")
 
 
 async def test_an_address_of_somebody_else_can_be_claimed_and_not_had(seaway: Seaway, folk: Folk) -> None:
@@ -54,7 +55,7 @@ async def test_an_address_of_somebody_else_can_be_claimed_and_not_had(seaway: Se
     folk.add("bob")
     ada = folk.add("ada")
     by, _ = await folk.session("ada")
-    addresses.add(folk.house, by, "Bob@example.com")
+    email_addresses.add(folk.house, by, "Bob@example.com")
     assert ("Bob@example.com", False, False) in of(seaway, ada)
     (letter,) = letters_to(seaway, "Bob@example.com")
     assert "already belongs to your account bob" in text_of(letter)
@@ -66,31 +67,31 @@ async def test_a_link_to_an_address_that_was_removed_is_dead(seaway: Seaway, fol
     """Also one that sets a password."""
     folk.add("ada")
     by, _ = await folk.session("ada")
-    addresses.add(folk.house, by, HOME_ADDRESS)
+    email_addresses.add(folk.house, by, HOME_ADDRESS)
     secret = link_in(letters(seaway)[0])
-    addresses.remove(folk.house, by, HOME_ADDRESS)
+    email_addresses.remove(folk.house, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
-        signing_up.verify(folk.house, by, secret)
-    addresses.add(folk.house, by, HOME_ADDRESS)
-    signing_up.verify(folk.house, by, link_in(letters_to(seaway, HOME_ADDRESS)[-1]))
-    resetting.ask(folk.house, HOME_ADDRESS, client=HOME.address)
+        sign_up.verify(folk.house, by, secret)
+    email_addresses.add(folk.house, by, HOME_ADDRESS)
+    sign_up.verify(folk.house, by, link_in(letters_to(seaway, HOME_ADDRESS)[-1]))
+    password_reset.request(folk.house, HOME_ADDRESS, client=HOME.address)
     secret = link_in(letters_to(seaway, HOME_ADDRESS)[-1])
-    addresses.remove(folk.house, by, HOME_ADDRESS)
+    email_addresses.remove(folk.house, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
-        await resetting.reset(folk.house, secret, OTHER_PASSWORD, client=HOME.address)
+        await password_reset.reset(folk.house, secret, OTHER_PASSWORD, client=HOME.address)
 
 
 async def test_addresses_are_added_seldom(folk: Folk, clock: TurnedClock) -> None:
     """Two a day: each sends a letter to a stranger."""
     folk.add("ada")
     by, _ = await folk.session("ada")
-    addresses.add(folk.house, by, "one@example.com")
-    addresses.add(folk.house, by, "two@example.com")
-    with pytest.raises(TooMany, match="new email addresses"):
-        addresses.add(folk.house, by, "three@example.com")
+    email_addresses.add(folk.house, by, "one@example.com")
+    email_addresses.add(folk.house, by, "two@example.com")
+    with pytest.raises(TooManyRequests, match="new email addresses"):
+        email_addresses.add(folk.house, by, "three@example.com")
     clock.move(DAY_MS)
     by, _ = await folk.session("ada")
-    addresses.add(folk.house, by, "three@example.com")
+    email_addresses.add(folk.house, by, "three@example.com")
 
 
 async def test_what_is_refused_changes_nothing(seaway: Seaway, folk: Folk, clock: TurnedClock) -> None:
@@ -98,15 +99,15 @@ async def test_what_is_refused_changes_nothing(seaway: Seaway, folk: Folk, clock
     ada = folk.add("ada")
     by, secret = await folk.session("ada")
     with pytest.raises(NameTaken, match="already in this account"):
-        addresses.add(folk.house, by, "ADA@example.com")
+        email_addresses.add(folk.house, by, "ADA@example.com")
     with pytest.raises(Malformed):
-        addresses.add(folk.house, by, "none")
-    for change in (addresses.remove, addresses.make_primary):
+        email_addresses.add(folk.house, by, "none")
+    for change in (email_addresses.remove, email_addresses.make_primary):
         with pytest.raises(NotFound):
             change(folk.house, by, "other@example.com")
     clock.move(30 * MINUTE_MS)
     by = folk.who(secret)
-    for change in (addresses.add, addresses.remove, addresses.make_primary):
-        with pytest.raises(NotConfirmed):
+    for change in (email_addresses.add, email_addresses.remove, email_addresses.make_primary):
+        with pytest.raises(ConfirmationRequired):
             change(folk.house, by, "new@example.com")
     assert [("ada@example.com", True, True)] == of(seaway, ada)

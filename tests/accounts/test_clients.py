@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.accounts import clients
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
+from seaway.oauth import clients
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import resource
 import anyio
 import pytest
 
-from seaway.accounts.signing_in import Client, SignedIn
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
+from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
 from tests.accounts.conftest import Folk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -22,9 +22,9 @@ async def test_a_flood_of_sign_ins_costs_little_memory(folk: Folk) -> None:
 
     async def one(number: int) -> None:
         try:
-            found = await folk.sign_in("ada", client=Client(f"10.{number}.0.1"))
+            found = await folk.sign_in("ada", client=BrowserInfo(f"10.{number}.0.1"))
             outcomes.append(isinstance(found, SignedIn))
-        except TooMany:
+        except TooManyRequests:
             outcomes.append(False)
 
     async def watch() -> None:

@@ -4,19 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from seaway.accounts import identities, users
-from seaway.accounts.principal import OPERATOR, Carrier, Principal
-from seaway.accounts.providers import Outsider
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind
 from seaway.database.engine import Tx
 from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.server.wiring import Seaway
+from seaway.sign_in import external_identities
+from seaway.sign_in.identity_providers import ExternalAccount
+from seaway.users import users
 from tests.support.house import People
 
-OCTOCAT = Outsider("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
+OCTOCAT = ExternalAccount("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
 
 
-def person(tx: Tx, name: str) -> Principal:
-    return Principal(name, users.get(tx, name).id, Carrier.PERSON)
+def person(tx: Tx, name: str) -> Caller:
+    return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
 @pytest.fixture
@@ -24,23 +25,23 @@ def two(people: People) -> tuple[str, str]:
     return people.user("alice"), people.user("bob")
 
 
-def link(tx: Tx, name: str, outsider: Outsider) -> None:
+def link(tx: Tx, name: str, outsider: ExternalAccount) -> None:
     by = person(tx, name)
     assert by.user_id is not None
-    identities.link(tx, 1, by, by.user_id, outsider)
+    external_identities.link(tx, 1, by, by.user_id, outsider)
 
 
 def test_an_identity_is_found_by_its_number_at_its_issuer(seaway: Seaway, two: tuple[str, str]) -> None:
     """Invariant 1 (case 25): a new name there is the same account; the same name with another number is another one."""
     with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
-        found = identities.find(tx, "https://github.com", "583231")
+        found = external_identities.find(tx, "https://github.com", "583231")
         assert found is not None
-        identities.note_use(tx, 5, found.id, replace(OCTOCAT, login="cat-of-the-sea"))
-        (mine,) = identities.of_user(tx, users.get(tx, "alice").id)
+        external_identities.note_use(tx, 5, found.id, replace(OCTOCAT, login="cat-of-the-sea"))
+        (mine,) = external_identities.of_user(tx, users.get(tx, "alice").id)
         assert ("cat-of-the-sea", 5) == (mine.login, mine.used_at_ms)
-        assert identities.find(tx, "https://github.com", "583232") is None
-        assert identities.find(tx, "https://github.example.com", "583231") is None
+        assert external_identities.find(tx, "https://github.com", "583232") is None
+        assert external_identities.find(tx, "https://github.example.com", "583231") is None
 
 
 def test_an_identity_belongs_to_one_user(seaway: Seaway, two: tuple[str, str]) -> None:
@@ -48,7 +49,7 @@ def test_an_identity_belongs_to_one_user(seaway: Seaway, two: tuple[str, str]) -
     with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         link(tx, "alice", OCTOCAT)
-        assert 1 == len(identities.of_user(tx, users.get(tx, "alice").id))
+        assert 1 == len(external_identities.of_user(tx, users.get(tx, "alice").id))
         with pytest.raises(NameTaken, match="another account"):
             link(tx, "bob", OCTOCAT)
 
@@ -60,28 +61,28 @@ def test_the_last_way_in_stays(seaway: Seaway, two: tuple[str, str]) -> None:
         alice, bob = person(tx, "alice"), person(tx, "bob")
         assert alice.user_id is not None
         assert bob.user_id is not None
-        (first,) = identities.of_user(tx, alice.user_id)
+        (first,) = external_identities.of_user(tx, alice.user_id)
         with pytest.raises(NotAllowed, match="only sign-in method"):
-            identities.unlink(tx, 2, alice, alice.user_id, first.id)
+            external_identities.unlink(tx, 2, alice, alice.user_id, first.id)
         with pytest.raises(NotFound):
-            identities.unlink(tx, 2, bob, bob.user_id, first.id)
+            external_identities.unlink(tx, 2, bob, bob.user_id, first.id)
 
         link(tx, "alice", replace(OCTOCAT, provider="google", issuer="https://accounts.google.com", subject="7"))
-        identities.unlink(tx, 3, alice, alice.user_id, first.id)
-        (second,) = identities.of_user(tx, alice.user_id)
+        external_identities.unlink(tx, 3, alice, alice.user_id, first.id)
+        (second,) = external_identities.of_user(tx, alice.user_id)
         with pytest.raises(NotAllowed):
-            identities.unlink(tx, 3, alice, alice.user_id, second.id)
+            external_identities.unlink(tx, 3, alice, alice.user_id, second.id)
 
 
 def test_a_password_is_another_way_in(seaway: Seaway) -> None:
     """So the identity may go."""
     with seaway.database.write_site() as tx:
         user = users.add(tx, 1, OPERATOR, "carol", email=None, password_hash="$argon2id$...", is_admin=False)
-        by = Principal("carol", user.id, Carrier.PERSON)
-        identities.link(tx, 1, by, user.id, OCTOCAT)
-        (mine,) = identities.of_user(tx, user.id)
-        identities.unlink(tx, 2, by, user.id, mine.id)
-        assert [] == identities.of_user(tx, user.id)
+        by = Caller("carol", user.id, CredentialKind.PERSON)
+        external_identities.link(tx, 1, by, user.id, OCTOCAT)
+        (mine,) = external_identities.of_user(tx, user.id)
+        external_identities.unlink(tx, 2, by, user.id, mine.id)
+        assert [] == external_identities.of_user(tx, user.id)
 
 
 @pytest.mark.parametrize("login", ["", "\x00\x1b[31m", "x" * 500, "\ud800"])
@@ -89,6 +90,6 @@ def test_any_name_can_be_kept(seaway: Seaway, two: tuple[str, str], login: str) 
     """What it is called there comes from there."""
     with seaway.database.write_site() as tx:
         link(tx, "alice", replace(OCTOCAT, login=login))
-        (mine,) = identities.of_user(tx, users.get(tx, "alice").id)
+        (mine,) = external_identities.of_user(tx, users.get(tx, "alice").id)
         assert mine.login.isprintable()
         assert 0 < len(mine.login) <= 200

@@ -7,17 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from seaway import ids
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway import secret_tokens
+from seaway.callers.caller import OPERATOR, Caller, Mode
 from seaway.clock import DAY_MS
 from seaway.database import tables
 from seaway.errors import NameTaken, NotFound
+from seaway.keys import api_keys
 from seaway.server.wiring import Seaway
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
-KEY = ids.new_key(ids.KeyKind.USER)
+KEY = secret_tokens.new_key(secret_tokens.KeyKind.USER)
 
 
 # The text of a key
@@ -25,27 +27,27 @@ KEY = ids.new_key(ids.KeyKind.USER)
 
 def test_a_key_can_stand_in_a_path() -> None:
     """A key is made of letters, digits and hyphens alone: conda cuts a token in a path at anything else."""
-    made = {ids.new_key(ids.KeyKind.USER) for _ in range(100)}
+    made = {secret_tokens.new_key(secret_tokens.KeyKind.USER) for _ in range(100)}
     assert all(re.fullmatch(r"swy-u-[0-9A-Za-z]{42}", key) for key in made)
     assert 100 == len(made)
 
 
 def test_a_fresh_key_is_well_formed() -> None:
     """What is given out is accepted."""
-    assert all(ids.is_well_formed(ids.new_key(ids.KeyKind.USER)) for _ in range(100))
+    assert all(secret_tokens.is_well_formed(secret_tokens.new_key(secret_tokens.KeyKind.USER)) for _ in range(100))
 
 
 @given(place=st.integers(min_value=6, max_value=len(KEY) - 1), character=st.sampled_from("0aZ9zA-_."))
 def test_a_key_with_another_character_is_garbage(place: int, character: str) -> None:
     """A mistyped key is known by its checksum."""
     changed = KEY[:place] + character + KEY[place + 1 :]
-    assert (changed == KEY) is ids.is_well_formed(changed)
+    assert (changed == KEY) is secret_tokens.is_well_formed(changed)
 
 
 @given(st.text(max_size=80))
 def test_no_other_text_is_a_key(text: str) -> None:
     """Garbage of any kind is refused, and never an error."""
-    assert not ids.is_well_formed(text)
+    assert not secret_tokens.is_well_formed(text)
 
 
 @pytest.mark.parametrize(
@@ -64,13 +66,13 @@ def test_no_other_text_is_a_key(text: str) -> None:
 )
 def test_a_key_with_something_about_it_is_none(text: str) -> None:
     """A key is the whole text and nothing else."""
-    assert not ids.is_well_formed(text)
+    assert not secret_tokens.is_well_formed(text)
 
 
 @given(before=st.text(max_size=20), after=st.text(alphabet=" /?&\"'\n:,;", max_size=20))
 def test_a_key_is_masked_wherever_it_stands(before: str, after: str) -> None:
     """In whatever text a key stands, the masked text does not hold it."""
-    assert KEY[6:] not in ids.mask(before + KEY + after)
+    assert KEY[6:] not in secret_tokens.mask(before + KEY + after)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_a_key_is_masked_wherever_it_stands(before: str, after: str) -> None:
 )  # fmt: skip
 def test_tokens_in_paths_are_masked(text: str, masked: str) -> None:
     """What stands where a token stands is masked, whosever it is, and the rest stays readable."""
-    assert masked == ids.mask(text)
+    assert masked == secret_tokens.mask(text)
 
 
 def test_a_key_is_stored_as_a_hash(seaway: Seaway, people: People) -> None:
@@ -97,16 +99,16 @@ def test_a_key_is_stored_as_a_hash(seaway: Seaway, people: People) -> None:
     secret = people.key("ada")
     with seaway.database.read() as tx:
         row = tx.execute(select(tables.keys)).mappings().one()
-    assert ids.digest(secret) == row["digest"]
+    assert secret_tokens.hash_key(secret) == row["digest"]
     assert secret[6:] not in str(dict(row))
 
 
 # Who carries it
 
 
-def carrier(seaway: Seaway, secret: str) -> Principal | None:
+def carrier(seaway: Seaway, secret: str) -> Caller | None:
     with seaway.database.read() as tx:
-        return keys.principal_of(tx, secret, seaway.clock.now_ms())
+        return api_keys.caller_of(tx, secret, seaway.clock.now_ms())
 
 
 @pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
@@ -131,7 +133,7 @@ def test_garbage_is_refused_without_a_query(seaway: Seaway) -> None:
     """A key with a wrong checksum costs no look at the database: here there is none to look at."""
     with seaway.database.read() as tx:
         pass
-    assert keys.principal_of(tx, KEY[:-1] + ("a" if KEY[-1] != "a" else "b"), 0) is None
+    assert api_keys.caller_of(tx, KEY[:-1] + ("a" if KEY[-1] != "a" else "b"), 0) is None
 
 
 def test_a_well_formed_key_that_nobody_has_is_refused(seaway: Seaway) -> None:
@@ -160,8 +162,8 @@ def test_a_revoked_key_is_good_for_nothing(seaway: Seaway, people: People) -> No
     """Revoking ends one key, keeps it in the list, and leaves the others."""
     one, two = people.key("ada"), people.key("ada")
     with seaway.database.write_site() as tx:
-        keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
-        listed = keys.all_keys(tx, users.get(tx, "ada").id)
+        api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
+        listed = api_keys.all_keys(tx, users.get(tx, "ada").id)
     assert [True, False] == [carrier(seaway, secret) is None for secret in (one, two)]
     assert [seaway.clock.now_ms(), None] == [key.revoked_at_ms for key in listed]
 
@@ -172,7 +174,7 @@ def test_revoking_again_does_not_move_the_time(seaway: Seaway, people: People, c
     first = seaway.clock.now_ms()
     for _ in range(2):
         with seaway.database.write_site() as tx:
-            key = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
+            key = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         clock.move(DAY_MS)
     assert first == key.revoked_at_ms
 
@@ -183,7 +185,7 @@ def test_the_keys_of_a_disabled_user_rest(seaway: Seaway, people: People) -> Non
     seen = []
     for disabled in (True, False):
         with seaway.database.write_site() as tx:
-            users.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, "ada", disabled=disabled)
+            user_access.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, "ada", disabled=disabled)
         seen.append(carrier(seaway, secret) is None)
     assert [True, False] == seen
 
@@ -193,7 +195,7 @@ def test_the_keys_of_a_disabled_user_rest(seaway: Seaway, people: People) -> Non
 
 def add(seaway: Seaway, user: str, name: str) -> None:
     with seaway.database.write_site() as tx:
-        keys.add(tx, 0, OPERATOR, users.get(tx, user), name, mode=Mode.READ, channel_ids=None, expires_at_ms=None)
+        api_keys.add(tx, 0, OPERATOR, users.get(tx, user), name, mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
 def test_a_key_has_a_printable_name(seaway: Seaway, people: People) -> None:
@@ -218,4 +220,4 @@ def test_an_unknown_key_is_not_found(seaway: Seaway, people: People) -> None:
     """Revoking what is not there is told."""
     people.user("ada")
     with seaway.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
-        keys.revoke(tx, 0, OPERATOR, users.get(tx, "ada"), "nothing")
+        api_keys.revoke(tx, 0, OPERATOR, users.get(tx, "ada"), "nothing")

@@ -1,14 +1,15 @@
-"""An account that begins a site, and accounts that end (accounts/first_account.py, leaving.py)."""
+"""An account that begins a site, and accounts that end (sign_in/first_account.py, leaving.py)."""
 
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import first_account, leaving, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import audit, sessions
-from seaway.errors import NameTaken, NotAllowed, NotConfirmed, NotFound, WeakPassword
+from seaway.errors import ConfirmationRequired, NameTaken, NotAllowed, NotFound, WeakPassword
 from seaway.server.wiring import Seaway
+from seaway.sign_in import account_deletion, first_account
+from seaway.users import users
 from tests.accounts.conftest import HOME, PASSWORD, Folk
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 def offered(seaway: Seaway) -> str:
-    link = first_account.offer(seaway.database, seaway.clock.now_ms(), "https://conda.example.com")
+    link = first_account.create_link(seaway.database, seaway.clock.now_ms(), "https://conda.example.com")
     assert link is not None
     assert link.startswith("https://conda.example.com/first-account/swy-ln-")
     return link.rpartition("/")[2]
@@ -39,7 +40,7 @@ async def test_the_link_makes_the_first_account(seaway: Seaway) -> None:
     assert (await Folk(seaway).session("ada@example.com"))[0].is_verified
     with pytest.raises(NotFound):
         await make(seaway, secret, "bob")
-    assert first_account.offer(seaway.database, seaway.clock.now_ms(), "https://conda.example.com") is None
+    assert first_account.create_link(seaway.database, seaway.clock.now_ms(), "https://conda.example.com") is None
 
 
 async def test_a_new_start_ends_the_old_link(seaway: Seaway, clock: TurnedClock) -> None:
@@ -55,10 +56,10 @@ async def test_a_new_start_ends_the_old_link(seaway: Seaway, clock: TurnedClock)
 async def test_an_account_by_command_ends_the_link(seaway: Seaway, people: People) -> None:
     """While nobody has an account, it is good, and not a moment longer (1)."""
     secret = offered(seaway)
-    first_account.look(seaway.house.accounts, secret)
+    first_account.require_valid(seaway.house.accounts, secret)
     people.user("founder")
     with pytest.raises(NotFound):
-        first_account.look(seaway.house.accounts, secret)
+        first_account.require_valid(seaway.house.accounts, secret)
     with pytest.raises(NotFound):
         await make(seaway, secret)
 
@@ -70,7 +71,7 @@ async def test_an_account_ends_with_all_that_it_carried(seaway: Seaway, folk: Fo
     key = people.key("ada")
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
-    leaving.remove(folk.house, by, user)
+    account_deletion.remove(folk.house, by, user)
     assert not folk.is_good(secret)
     with seaway.database.read() as tx:
         assert users.find(tx, "ada") is None
@@ -89,7 +90,7 @@ async def test_who_owns_channels_stays(seaway: Seaway, folk: Folk, people: Peopl
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
     with pytest.raises(NotAllowed, match="owns channels: more-tools, tools"):
-        leaving.remove(folk.house, by, user)
+        account_deletion.remove(folk.house, by, user)
 
 
 async def test_a_name_is_held_for_a_year(seaway: Seaway, folk: Folk, people: People, clock: TurnedClock) -> None:
@@ -97,7 +98,7 @@ async def test_a_name_is_held_for_a_year(seaway: Seaway, folk: Folk, people: Peo
     people.user("ada")
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
-    leaving.remove(folk.house, OPERATOR, user)
+    account_deletion.remove(folk.house, OPERATOR, user)
     clock.move(364 * DAY_MS)
     with pytest.raises(NameTaken, match="recently used"):
         people.user("ada")
@@ -113,8 +114,8 @@ async def test_a_sign_in_of_a_while_ago_deletes_nothing(seaway: Seaway, folk: Fo
     by = folk.who(secret)
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
-    with pytest.raises(NotConfirmed):
-        leaving.remove(folk.house, by, user)
+    with pytest.raises(ConfirmationRequired):
+        account_deletion.remove(folk.house, by, user)
 
 
 async def test_a_name_to_show_is_one_line(seaway: Seaway, folk: Folk) -> None:

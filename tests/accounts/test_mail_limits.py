@@ -1,15 +1,16 @@
-"""Emails that one person causes to another are few, and collapsed where they repeat (accounts/mail_limits.py)."""
+"""Emails that one person causes to another are few, and collapsed where they repeat (callers/email_limits.py)."""
 
 import pytest
 from structlog.testing import capture_logs
 
-from seaway.accounts import emails, security, users
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import groups, invitations, members, transfers
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, HOUR_MS
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 from seaway.server.wiring import Seaway
+from seaway.sign_in import account_security
+from seaway.users import emails, users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.support.mail import letters_to
@@ -34,12 +35,12 @@ def count(seaway: Seaway, address: str = VICTIM) -> int:
     return len(letters_to(seaway, address))
 
 
-def add(seaway: Seaway, by: Principal, channel: str, user: str = "victim") -> None:
+def add(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
     with seaway.database.write_channel(channel) as tx:
         members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, telling=seaway.house.accounts)
 
 
-def take_out(seaway: Seaway, by: Principal, channel: str, user: str = "victim") -> None:
+def take_out(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
     with seaway.database.write_channel(channel) as tx:
         members.remove(tx, seaway.clock.now_ms(), by, channel, user)
 
@@ -90,7 +91,7 @@ def test_one_sender_causes_sixty_an_hour(seaway: Seaway, people: People, clock: 
         add(seaway, people.person("eve"), "boats", name)
     assert 60 == sum(count(seaway, f"{name}@example.com") for name in names)
     with seaway.database.read() as tx:
-        assert 63 == len(members.listed(tx, OPERATOR, "boats")[0])
+        assert 63 == len(members.list_all(tx, OPERATOR, "boats")[0])
     clock.move(HOUR_MS)
     add(seaway, people.person("eve"), "boats")
     assert 1 == count(seaway)
@@ -124,7 +125,7 @@ def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, p
 
     for _ in range(10):
         invite("stranger@example.com")
-    with pytest.raises(TooMany) as refused:
+    with pytest.raises(TooManyRequests) as refused:
         invite("Stranger@Example.com")
     assert refused.value.retry_after_seconds > HOUR_MS // 1000
     assert 10 == count(seaway, "stranger@example.com")
@@ -140,7 +141,9 @@ def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people:
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
-            security.announce(seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed.")
+            account_security.notify(
+                seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed."
+            )
     for _ in range(3):
         add(seaway, OPERATOR, "boats")
         take_out(seaway, OPERATOR, "boats")

@@ -1,4 +1,4 @@
-"""Passkeys (accounts/passkeys.py), by an authenticator in software that can also be false."""
+"""Passkeys (sign_in/passkeys.py), by an authenticator in software that can also be false."""
 
 import base64
 import json
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seaway.accounts import passkeys, second_factors, users
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.signing_in import NeedsSecondFactor, SignedIn
+from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS
-from seaway.errors import BadCredential, Malformed, NameTaken, NotConfirmed, NotFound
+from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NameTaken, NotFound
 from seaway.server.wiring import Seaway
+from seaway.sign_in import passkeys, second_factors, user_access
+from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from tests.accounts.conftest import AWAY, HOME, Folk
 from tests.support.authenticator import Authenticator
 from tests.support.clock import TurnedClock
@@ -27,7 +27,7 @@ async def enrol(folk: Folk, name: str = "ada", authenticator: Authenticator | No
     folk.add(name)
     by, _ = await folk.session(name)
     made = authenticator or Authenticator()
-    passkeys.add(folk.house, by, made.make(passkeys.ask_new(folk.house, by)), "laptop")
+    passkeys.add(folk.house, by, made.make(passkeys.creation_options(folk.house, by)), "laptop")
     return made
 
 
@@ -39,7 +39,7 @@ async def flow_of(folk: Folk, name: str = "ada") -> str:
 
 
 def sign_in(folk: Folk, authenticator: Authenticator) -> SignedIn:
-    return passkeys.sign_in(folk.house, authenticator.prove(passkeys.ask_sign_in(folk.house, AWAY)), AWAY)
+    return passkeys.sign_in(folk.house, authenticator.prove(passkeys.sign_in_options(folk.house, AWAY)), AWAY)
 
 
 async def test_a_passkey_signs_in_by_itself(folk: Folk, seaway: Seaway) -> None:
@@ -48,7 +48,7 @@ async def test_a_passkey_signs_in_by_itself(folk: Folk, seaway: Seaway) -> None:
     _, other = await folk.session("ada", AWAY)
     by, mine = await folk.session("ada")
     authenticator = Authenticator()
-    made = passkeys.add(folk.house, by, authenticator.make(passkeys.ask_new(folk.house, by)), "laptop")
+    made = passkeys.add(folk.house, by, authenticator.make(passkeys.creation_options(folk.house, by)), "laptop")
     assert [True, False] == [folk.is_good(secret) for secret in (mine, other)]
     for _ in range(2):
         assert ada == folk.who(sign_in(folk, authenticator).secret).user_id
@@ -64,7 +64,7 @@ async def test_a_passkey_that_checked_nobody_does_not_sign_in(folk: Folk) -> Non
     with pytest.raises(BadCredential):
         sign_in(folk, authenticator)
     flow = await flow_of(folk)
-    proof = authenticator.prove(passkeys.ask_second(folk.house, flow, HOME))
+    proof = authenticator.prove(passkeys.second_factor_options(folk.house, flow, HOME))
     assert folk.is_good(passkeys.second_factor(folk.house, flow, proof, HOME).secret)
 
 
@@ -89,7 +89,9 @@ async def test_what_is_false_is_refused(folk: Folk, what: str) -> None:
     with pytest.raises(BadCredential, match="was not accepted"):
         sign_in(folk, authenticator)
     with pytest.raises(BadCredential, match="was not accepted"):
-        passkeys.second_factor(folk.house, flow, authenticator.prove(passkeys.ask_second(folk.house, flow, HOME)), HOME)
+        passkeys.second_factor(
+            folk.house, flow, authenticator.prove(passkeys.second_factor_options(folk.house, flow, HOME)), HOME
+        )
 
 
 @pytest.mark.parametrize("what", ["another origin", "another port", "another site"])
@@ -99,7 +101,7 @@ async def test_a_false_registration_is_refused(folk: Folk, seaway: Seaway, what:
     by, _ = await folk.session("ada")
     made = Authenticator(**FALSE[what])  # type: ignore[arg-type]
     with pytest.raises(BadCredential):
-        passkeys.add(folk.house, by, made.make(passkeys.ask_new(folk.house, by)), "laptop")
+        passkeys.add(folk.house, by, made.make(passkeys.creation_options(folk.house, by)), "laptop")
     with seaway.database.read() as tx:
         assert not second_factors.of_user(tx, ada).any
 
@@ -107,13 +109,13 @@ async def test_a_false_registration_is_refused(folk: Folk, seaway: Seaway, what:
 async def test_a_challenge_is_answered_once(folk: Folk, clock: TurnedClock) -> None:
     """Case 31: not again, not after five minutes, not one of our making that was never asked (1)."""
     authenticator = await enrol(folk)
-    options = passkeys.ask_sign_in(folk.house, AWAY)
+    options = passkeys.sign_in_options(folk.house, AWAY)
     proof = authenticator.prove(options)
     passkeys.sign_in(folk.house, proof, HOME)
     for again in (proof, authenticator.prove(options), authenticator.prove(json.dumps({"challenge": "c3d5"}))):
         with pytest.raises(BadCredential):
             passkeys.sign_in(folk.house, again, HOME)
-    late = passkeys.ask_sign_in(folk.house, AWAY)
+    late = passkeys.sign_in_options(folk.house, AWAY)
     clock.move(5 * MINUTE_MS)
     with pytest.raises(BadCredential):
         passkeys.sign_in(folk.house, authenticator.prove(late), HOME)
@@ -125,15 +127,20 @@ async def test_a_challenge_is_for_one_purpose_and_user(folk: Folk) -> None:
     theirs = await enrol(folk, "bob")
     flow = await flow_of(folk)
     with pytest.raises(BadCredential):
-        passkeys.sign_in(folk.house, mine.prove(passkeys.ask_second(folk.house, flow, HOME)), HOME)
-    with pytest.raises(BadCredential):
-        passkeys.second_factor(folk.house, flow, theirs.prove(passkeys.ask_second(folk.house, flow, HOME)), HOME)
+        passkeys.sign_in(folk.house, mine.prove(passkeys.second_factor_options(folk.house, flow, HOME)), HOME)
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            folk.house, flow, mine.prove(passkeys.ask_second(folk.house, await flow_of(folk, "bob"), HOME)), HOME
+            folk.house, flow, theirs.prove(passkeys.second_factor_options(folk.house, flow, HOME)), HOME
         )
     with pytest.raises(BadCredential):
-        passkeys.second_factor(folk.house, flow, mine.prove(passkeys.ask_sign_in(folk.house, AWAY)), HOME)
+        passkeys.second_factor(
+            folk.house,
+            flow,
+            mine.prove(passkeys.second_factor_options(folk.house, await flow_of(folk, "bob"), HOME)),
+            HOME,
+        )
+    with pytest.raises(BadCredential):
+        passkeys.second_factor(folk.house, flow, mine.prove(passkeys.sign_in_options(folk.house, AWAY)), HOME)
 
 
 async def test_a_passkey_belongs_to_one_account(folk: Folk) -> None:
@@ -142,7 +149,7 @@ async def test_a_passkey_belongs_to_one_account(folk: Folk) -> None:
     folk.add("bob")
     by, _ = await folk.session("bob")
     with pytest.raises(NameTaken, match="already registered"):
-        passkeys.add(folk.house, by, authenticator.make(passkeys.ask_new(folk.house, by)), "mine now")
+        passkeys.add(folk.house, by, authenticator.make(passkeys.creation_options(folk.house, by)), "mine now")
 
 
 async def test_a_registration_is_for_who_asked(folk: Folk) -> None:
@@ -151,14 +158,14 @@ async def test_a_registration_is_for_who_asked(folk: Folk) -> None:
     folk.add("bob")
     ada, bob = (await folk.session("ada"))[0], (await folk.session("bob"))[0]
     with pytest.raises(BadCredential):
-        passkeys.add(folk.house, bob, Authenticator().make(passkeys.ask_new(folk.house, ada)), "laptop")
+        passkeys.add(folk.house, bob, Authenticator().make(passkeys.creation_options(folk.house, ada)), "laptop")
 
 
 async def test_a_disabled_user_does_not_sign_in(folk: Folk, seaway: Seaway) -> None:
     """Case 27: by no way."""
     authenticator = await enrol(folk)
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
+        user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     with pytest.raises(BadCredential):
         sign_in(folk, authenticator)
 
@@ -185,10 +192,10 @@ async def test_a_passkey_confirms(folk: Folk, clock: TurnedClock) -> None:
     signed_in = sign_in(folk, authenticator)
     clock.move(HOUR_MS)
     by = folk.who(signed_in.secret)
-    for change in (lambda: passkeys.ask_new(folk.house, by), lambda: passkeys.remove(folk.house, by, 1)):
-        with pytest.raises(NotConfirmed):
+    for change in (lambda: passkeys.creation_options(folk.house, by), lambda: passkeys.remove(folk.house, by, 1)):
+        with pytest.raises(ConfirmationRequired):
             change()
-    proof = authenticator.prove(passkeys.ask_confirm(folk.house, by))
+    proof = authenticator.prove(passkeys.confirm_options(folk.house, by))
     fresh = passkeys.confirm(folk.house, by, signed_in.secret, proof, HOME)
     assert (False, True) == (by.is_fresh, folk.who(fresh).is_fresh)
     assert not folk.is_good(signed_in.secret)
@@ -228,7 +235,7 @@ async def test_a_damaged_answer_is_refused_plainly(folk: Folk, at: int) -> None:
     """Whatever the library says to it (5)."""
     folk.add("ada")
     by, _ = await folk.session("ada")
-    made = json.loads(Authenticator().make(passkeys.ask_new(folk.house, by)))
+    made = json.loads(Authenticator().make(passkeys.creation_options(folk.house, by)))
     text = made["response"]["attestationObject"]
     made["response"]["attestationObject"] = text[: at % len(text)] + "A" + text[at % len(text) + 1 :]
     made["response"]["attestationObject"] = made["response"]["attestationObject"][: len(text) - at % 7]

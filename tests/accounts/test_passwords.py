@@ -1,4 +1,4 @@
-"""Passwords: what is refused, how they are kept, and that only a few are hashed at once (accounts/passwords.py)."""
+"""Passwords: what is refused, how they are kept, and that only a few are hashed at once (sign_in/passwords.py)."""
 
 import unicodedata
 
@@ -6,8 +6,8 @@ import anyio
 import pytest
 from argon2 import PasswordHasher
 
-from seaway.accounts.passwords import Checked, Hasher, hash_new
-from seaway.errors import TooMany, WeakPassword
+from seaway.errors import TooManyRequests, WeakPassword
+from seaway.sign_in.passwords import Hasher, PasswordCheck, hash_new
 from tests.accounts.conftest import CountingHasher
 
 GOOD = "mossy lantern over weir"
@@ -63,7 +63,9 @@ async def test_the_right_password_is_right() -> None:
     """And any other is not."""
     hasher = Hasher()
     kept = await hasher.hash_new(GOOD)
-    assert [Checked(True), Checked(False)] == [await hasher.verify(word, kept) for word in (GOOD, GOOD + "!")]
+    assert [PasswordCheck(True), PasswordCheck(False)] == [
+        await hasher.verify(word, kept) for word in (GOOD, GOOD + "!")
+    ]
 
 
 async def test_how_a_keyboard_writes_an_umlaut_does_not_matter() -> None:
@@ -83,18 +85,18 @@ async def test_an_old_hash_is_made_again() -> None:
 @pytest.mark.parametrize("kept", [None, "", "$argon2id$nonsense", "plain"])
 async def test_no_hash_fits_no_password(kept: str | None) -> None:
     """An unknown user, one without a password, a damaged row: wrong, not an error (3)."""
-    assert Checked(False) == await Hasher().verify(GOOD, kept)
+    assert PasswordCheck(False) == await Hasher().verify(GOOD, kept)
 
 
 async def test_more_than_can_wait_are_told_to_come_back() -> None:
     """Two are hashed, some wait, the rest is refused at once (2)."""
     hasher = Hasher(threads=2, waiting=3, parameters=OLD)
-    refused: list[TooMany] = []
+    refused: list[TooManyRequests] = []
 
     async def try_it() -> None:
         try:
             await hasher.verify(GOOD, None)
-        except TooMany as error:
+        except TooManyRequests as error:
             refused.append(error)
 
     async with anyio.create_task_group() as group:

@@ -7,12 +7,12 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from seaway.accounts import github, oidc
-from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.providers import Dialect, Provider, Providers, is_safe_address, suggested_name
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.errors import NotAllowed, NotFound, Unavailable
-from seaway.visiting import Fetcher
+from seaway.outbound import JsonClient
+from seaway.sign_in import github, openid_login
+from seaway.sign_in.identity_providers import Protocol, Provider, Providers, is_safe_url, suggested_name
+from seaway.sign_in.openid_login import OpenIdProviders
 from tests.support.clock import TurnedClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, Told, running
 
@@ -20,13 +20,13 @@ ISSUER = "https://login.example.com"
 
 
 def provider(issuer: str = ISSUER, **changes: Any) -> Provider:
-    values = {"name": "corp", "title": "Corp", "dialect": Dialect.OPENID, "client_id": CLIENT_ID}
+    values = {"name": "corp", "title": "Corp", "dialect": Protocol.OPENID, "client_id": CLIENT_ID}
     return Provider(**{**values, "issuer": issuer, "client_secret": CLIENT_SECRET, **changes})
 
 
 @pytest.fixture(scope="module")
-def fetcher() -> Fetcher:
-    return Fetcher()
+def fetcher() -> JsonClient:
+    return JsonClient()
 
 
 # Fetching
@@ -48,14 +48,14 @@ def broken() -> Iterator[Broken]:
         yield made
 
 
-def test_nobody_leads_us_elsewhere(fetcher: Fetcher, broken: Broken) -> None:
+def test_nobody_leads_us_elsewhere(fetcher: JsonClient, broken: Broken) -> None:
     """A redirect is an answer like any other, and is not followed."""
     broken.told = (302, {}, {"Location": f"{broken.address}/elsewhere"})
     assert 302 == fetcher.get(f"{broken.address}/here").status
     assert "GET /elsewhere" not in broken.asked
 
 
-def test_an_endless_answer_is_cut_off(fetcher: Fetcher, broken: Broken) -> None:
+def test_an_endless_answer_is_cut_off(fetcher: JsonClient, broken: Broken) -> None:
     """More than half a megabyte is no answer."""
     broken.told = (200, b"[" + b" " * 600_000 + b"]", {})
     with pytest.raises(Unavailable):
@@ -63,13 +63,13 @@ def test_an_endless_answer_is_cut_off(fetcher: Fetcher, broken: Broken) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"\xff", b"[" * 100_000, b""])
-def test_what_is_no_json_is_nothing(fetcher: Fetcher, broken: Broken, content: bytes) -> None:
+def test_what_is_no_json_is_nothing(fetcher: JsonClient, broken: Broken, content: bytes) -> None:
     """It is no error of ours, and no object."""
     broken.told = (200, content, {})
     assert {} == fetcher.get(broken.address).object()
 
 
-def test_a_host_that_is_away_is_named_and_nothing_else(fetcher: Fetcher) -> None:
+def test_a_host_that_is_away_is_named_and_nothing_else(fetcher: JsonClient) -> None:
     """What was sent has secrets in it, so that is not in the refusal."""
     with pytest.raises(Unavailable) as refused:
         fetcher.post("http://127.0.0.1:9/token", {"client_secret": "s3cret"})
@@ -90,7 +90,9 @@ DESCRIPTION = {
 
 def test_a_description_may_name_other_hosts() -> None:
     """As Google's does; with https."""
-    found = oidc.described(provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]})
+    found = openid_login.parse_discovery(
+        provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    )
     assert ("https://tokens.example.com/t", "", False, False) == (
         found.token_url, found.userinfo_url, found.says_issuer, found.takes_basic,
     )  # fmt: skip
@@ -99,7 +101,7 @@ def test_a_description_may_name_other_hosts() -> None:
 @pytest.mark.parametrize("written", ["https://login.example.com:443", "https://Login.Example.com"])
 def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
     """Settings drop them; the tokens of the provider say what its description says."""
-    assert written == oidc.described(provider(), DESCRIPTION | {"issuer": written}).issuer
+    assert written == openid_login.parse_discovery(provider(), DESCRIPTION | {"issuer": written}).issuer
 
 
 @pytest.mark.parametrize(
@@ -124,14 +126,14 @@ def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
 def test_a_description_that_leads_astray_is_refused(changes: dict[str, Any]) -> None:
     """Another issuer, plain http, and whatever is no address."""
     with pytest.raises(Unavailable):
-        oidc.described(provider(), DESCRIPTION | changes)
+        openid_login.parse_discovery(provider(), DESCRIPTION | changes)
 
 
 def test_plain_http_is_for_the_same_loopback() -> None:
     """A trial on one machine names itself, and nothing else."""
     own = "http://127.0.0.1:9000"
-    assert is_safe_address("http://127.0.0.1:9001/x", issuer=own)
-    assert not is_safe_address("http://10.0.0.1/x", issuer=own)
+    assert is_safe_url("http://127.0.0.1:9001/x", issuer=own)
+    assert not is_safe_url("http://10.0.0.1/x", issuer=own)
 
 
 # Claims
@@ -141,10 +143,10 @@ def test_plain_http_is_for_the_same_loopback() -> None:
 def test_an_address_counts_only_if_it_was_verified_there(email_verified: object) -> None:
     """`email_verified` is true or it is not; Google's people need it to come in at all (case 26)."""
     claims = {"sub": "1", "email": "alice@example.com", "email_verified": email_verified, "preferred_username": "alice"}
-    assert oidc.outsider_of(provider(), claims).address is None
+    assert openid_login.account_from_claims(provider(), claims).address is None
     with pytest.raises(NotAllowed, match="not verified at Google"):
-        oidc.outsider_of(provider(title="Google", only_verified=True), claims)
-    good = oidc.outsider_of(provider(only_verified=True), claims | {"email_verified": True})
+        openid_login.account_from_claims(provider(title="Google", only_verified=True), claims)
+    good = openid_login.account_from_claims(provider(only_verified=True), claims | {"email_verified": True})
     assert ("1", "alice", "alice@example.com") == (good.subject, good.login, good.address)
 
 
@@ -208,7 +210,7 @@ def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:
 
 
 def test_a_new_key_works_at_once_and_costs_one_question_a_minute(
-    there: OpenIdProvider, fetcher: Fetcher, clock: TurnedClock
+    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock
 ) -> None:
     """Keys are kept for an hour; one that is not among them lets us look again, unless we just did."""
     openids = OpenIdProviders(fetcher, clock)

@@ -1,16 +1,17 @@
-"""A new password (accounts/resetting.py), with the letters that really leave."""
+"""A new password (sign_in/password_reset.py), with the letters that really leave."""
 
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from seaway.accounts import emails, resetting, sessions, users
-from seaway.accounts.passwords import PARAMETERS
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS
-from seaway.errors import BadCredential, NotConfirmed, NotFound, TooMany, WeakPassword
+from seaway.errors import BadCredential, ConfirmationRequired, NotFound, TooManyRequests, WeakPassword
 from seaway.server.wiring import Seaway
+from seaway.sign_in import password_reset, sessions, user_access
+from seaway.sign_in.passwords import PARAMETERS
+from seaway.users import emails, users
 from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Folk
 from tests.support.clock import TurnedClock
 from tests.support.mail import letters, letters_to, link_in, text_of
@@ -22,12 +23,12 @@ ADA = "ada@example.com"
 
 def asked(folk: Folk, address: str = ADA) -> str:
     """The secret of the newest letter for a new password."""
-    resetting.ask(folk.house, address, client=HOME.address)
+    password_reset.request(folk.house, address, client=HOME.address)
     return link_in(letters_to(folk.seaway, address)[-1])
 
 
 async def reset(folk: Folk, secret: str, password: str = OTHER_PASSWORD) -> None:
-    await resetting.reset(folk.house, secret, password, client=AWAY.address)
+    await password_reset.reset(folk.house, secret, password, client=AWAY.address)
 
 
 async def test_a_forgotten_password_is_replaced(seaway: Seaway, folk: Folk) -> None:
@@ -62,13 +63,13 @@ async def test_a_link_that_is_not_good_any_more(seaway: Seaway, folk: Folk, cloc
     secret = asked(folk)
     with seaway.database.write_site() as tx:
         if what == "password":
-            users.set_password(tx, 0, OPERATOR, "ada", PARAMETERS.hash(PASSWORD))
+            user_access.set_password(tx, 0, OPERATOR, "ada", PARAMETERS.hash(PASSWORD))
         elif what == "address":
             emails.add(tx, 0, ada, "new@example.com", verified=True)
             emails.make_primary(tx, ada, "new@example.com")
             emails.remove(tx, ada, ADA)
         elif what == "disabled":
-            users.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
+            user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     if what == "an hour":
         clock.move(HOUR_MS)
     if what == "other link":
@@ -92,7 +93,7 @@ async def test_an_unknown_address_gets_no_letter(seaway: Seaway, folk: Folk) -> 
     """Nor does an unverified one: its owner may be somebody else (1)."""
     folk.add("ada", verified=False)
     for address in ("nobody@example.com", ADA):
-        resetting.ask(folk.house, address, client=HOME.address)
+        password_reset.request(folk.house, address, client=HOME.address)
     assert [] == letters(seaway)
 
 
@@ -107,7 +108,7 @@ async def test_asking_for_an_unknown_address_does_the_same_work(seaway: Seaway, 
             to.append(statement)
 
         event.listen(seaway.database.engine, "before_cursor_execute", note)
-        resetting.ask(folk.house, address, client=HOME.address)
+        password_reset.request(folk.house, address, client=HOME.address)
         event.remove(seaway.database.engine, "before_cursor_execute", note)
     known, unknown = done.values()
     assert known == unknown
@@ -118,9 +119,9 @@ async def test_letters_are_few(folk: Folk, clock: TurnedClock) -> None:
     """Five a day for one address, known or not."""
     for address in (ADA, "nobody@example.com"):
         for _ in range(5):
-            resetting.ask(folk.house, address, client=HOME.address)
-        with pytest.raises(TooMany, match="password reset requests"):
-            resetting.ask(folk.house, address, client=HOME.address)
+            password_reset.request(folk.house, address, client=HOME.address)
+        with pytest.raises(TooManyRequests, match="password reset requests"):
+            password_reset.request(folk.house, address, client=HOME.address)
 
 
 async def test_a_password_is_changed_by_who_was_just_there(seaway: Seaway, folk: Folk, clock: TurnedClock) -> None:
@@ -128,12 +129,12 @@ async def test_a_password_is_changed_by_who_was_just_there(seaway: Seaway, folk:
     folk.add("ada")
     by, mine = await folk.session("ada")
     _, other = await folk.session("ada", AWAY)
-    await resetting.change(folk.house, by, OTHER_PASSWORD)
+    await password_reset.change(folk.house, by, OTHER_PASSWORD)
     assert [True, False] == [folk.is_good(secret) for secret in (mine, other)]
     assert await folk.sign_in("ada", OTHER_PASSWORD)
     clock.move(30 * MINUTE_MS)
     by = folk.who(mine)
-    with pytest.raises(NotConfirmed):
-        await resetting.change(folk.house, by, PASSWORD)
+    with pytest.raises(ConfirmationRequired):
+        await password_reset.change(folk.house, by, PASSWORD)
     with seaway.database.read() as tx:
         assert 2 == len(sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms()))

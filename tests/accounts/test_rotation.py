@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts import signing_in, totp
-from seaway.accounts.signing_in import NeedsSecondFactor
 from seaway.clock import MINUTE_MS
 from seaway.errors import Unavailable
+from seaway.sign_in import password_sign_in, totp
+from seaway.sign_in.password_sign_in import NeedsSecondFactor
 from tests.accounts.conftest import HOME, Folk
 from tests.accounts.test_second_factors import Phone
 from tests.support import house
@@ -36,4 +36,4 @@ async def test_a_new_secret_key_signs_nobody_out(tmp_path: Path, clock: TurnedCl
             found = await folk.sign_in("ada")
             assert isinstance(found, NeedsSecondFactor)
             with nullcontext() if opens else pytest.raises(Unavailable, match="secret key that is missing"):
-                assert await signing_in.second_factor(folk.house, found.flow, Phone(folk, seed).code(), HOME)
+                assert await password_sign_in.second_factor(folk.house, found.flow, Phone(folk, seed).code(), HOME)

@@ -1,4 +1,4 @@
-"""What is encrypted, and with which key (accounts/sealing.py, accounts/secret_key.py)."""
+"""What is encrypted, and with which key (encryption/cipher.py, encryption/secret_key.py)."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.accounts import secret_key
-from seaway.accounts.sealing import Sealer
+from seaway.encryption import secret_key
+from seaway.encryption.cipher import Encryption
 from seaway.errors import BadSetting, Unavailable
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -21,13 +21,13 @@ ONE, TWO = b"1" * 32, b"2" * 32
 @given(st.binary(max_size=300), st.text(max_size=20))
 def test_what_was_sealed_opens(plain: bytes, purpose: str) -> None:
     """For its purpose, whatever it is."""
-    sealer = Sealer(lambda: [ONE])
+    sealer = Encryption(lambda: [ONE])
     assert plain == sealer.open(sealer.seal(plain, purpose), purpose)
 
 
 def test_it_opens_for_no_other_purpose() -> None:
     """A value that was copied into another row is of no use there (2)."""
-    sealer = Sealer(lambda: [ONE])
+    sealer = Encryption(lambda: [ONE])
     with pytest.raises(Unavailable, match="damaged"):
         sealer.open(sealer.seal(b"seed", "totp"), "letter")
 
@@ -35,27 +35,27 @@ def test_it_opens_for_no_other_purpose() -> None:
 @given(st.integers(0, 43))
 def test_a_changed_byte_is_noticed(at: int) -> None:
     """Every byte counts."""
-    sealed = bytearray(Sealer(lambda: [ONE]).seal(b"twelve bytes", "totp"))
+    sealed = bytearray(Encryption(lambda: [ONE]).seal(b"twelve bytes", "totp"))
     sealed[at] ^= 1
     with pytest.raises(Unavailable):
-        Sealer(lambda: [ONE]).open(bytes(sealed), "totp")
+        Encryption(lambda: [ONE]).open(bytes(sealed), "totp")
 
 
 @pytest.mark.parametrize("sealed", [b"", b"x", b"x" * 16])
 def test_nonsense_opens_nothing(sealed: bytes) -> None:
     """What is too short is refused as well."""
     with pytest.raises(Unavailable):
-        Sealer(lambda: [ONE]).open(sealed, "totp")
+        Encryption(lambda: [ONE]).open(sealed, "totp")
 
 
 def test_equal_values_look_different() -> None:
     """Nobody sees in the table that two are the same."""
-    assert Sealer(lambda: [ONE]).seal(b"x", "p") != Sealer(lambda: [ONE]).seal(b"x", "p")
+    assert Encryption(lambda: [ONE]).seal(b"x", "p") != Encryption(lambda: [ONE]).seal(b"x", "p")
 
 
 def test_keys_are_rotated() -> None:
     """Case 96: the new key seals, the old one opens what it sealed; without it, it is told what is missing (3)."""
-    old, both, new = Sealer(lambda: [ONE]), Sealer(lambda: [TWO, ONE]), Sealer(lambda: [TWO])
+    old, both, new = Encryption(lambda: [ONE]), Encryption(lambda: [TWO, ONE]), Encryption(lambda: [TWO])
     assert b"x" == both.open(old.seal(b"x", "p"), "p") == new.open(both.seal(b"x", "p"), "p")
     with pytest.raises(Unavailable, match="secret key that is missing"):
         new.open(old.seal(b"x", "p"), "p")

@@ -1,19 +1,20 @@
-"""Codes of an app, recovery codes, and how they are lost (accounts/totp.py, recovery.py, second_factors.py)."""
+"""Codes of an app, recovery codes, and how they are lost (sign_in/totp.py, recovery.py, second_factors.py)."""
 
 import pyotp
 import pytest
 from sqlalchemy import select, update
 
-from seaway.accounts import recovery, resetting, second_factors, signing_in, totp, users
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.second_factors import Factors
-from seaway.accounts.signing_in import Client, NeedsSecondFactor, SignedIn
+from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.database.tables import recovery_codes
 from seaway.database.tables import totp as rows
 from seaway.database.tables import users as user_rows
-from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, TooMany
+from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
+from seaway.sign_in import password_reset, password_sign_in, recovery, second_factors, totp
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
+from seaway.sign_in.second_factors import Factors
+from seaway.users import users
 from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Folk
 from tests.support.clock import TurnedClock
 from tests.support.mail import letters, text_of
@@ -41,7 +42,7 @@ async def enrol(folk: Folk, name: str = "ada") -> tuple[Phone, list[str]]:
     return phone, codes
 
 
-async def first_step(folk: Folk, name: str = "ada", client: Client = HOME) -> str:
+async def first_step(folk: Folk, name: str = "ada", client: BrowserInfo = HOME) -> str:
     found = await folk.sign_in(name, client=client)
     assert isinstance(found, NeedsSecondFactor)
     return found.flow
@@ -51,13 +52,13 @@ async def test_a_code_used_under_a_wrong_clock_bars_no_code_of_today(folk: Folk,
     """Case: the last step that was used lies years ahead after the clock is set back; a code still works only once."""
     phone, _ = await enrol(folk)
     clock.move(20_000 * HOUR_MS)
-    await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    await password_sign_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
     clock.move(-20_000 * HOUR_MS)
-    signed_in = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    signed_in = await password_sign_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
     assert folk.is_good(signed_in.secret)
     again = await first_step(folk)
     with pytest.raises(BadCredential):
-        await signing_in.second_factor(folk.house, again, phone.code(), HOME)
+        await password_sign_in.second_factor(folk.house, again, phone.code(), HOME)
 
 
 async def test_an_app_is_asked_for_its_code(folk: Folk) -> None:
@@ -68,7 +69,7 @@ async def test_an_app_is_asked_for_its_code(folk: Folk) -> None:
     assert (True, False) == (found.has_totp, found.has_passkeys)
     assert not folk.is_good(found.flow)
     code = phone.code()
-    signed_in = await signing_in.second_factor(folk.house, found.flow, f"{code[:3]} {code[3:]}", HOME)
+    signed_in = await password_sign_in.second_factor(folk.house, found.flow, f"{code[:3]} {code[3:]}", HOME)
     assert folk.is_good(signed_in.secret)
 
 
@@ -76,10 +77,10 @@ async def test_a_code_is_good_once(folk: Folk) -> None:
     """Case 28: also for another sign-in, and also the code that enrolled the app (1)."""
     phone, _ = await enrol(folk)
     one, two = await first_step(folk), await first_step(folk)
-    await signing_in.second_factor(folk.house, one, phone.code(), HOME)
+    await password_sign_in.second_factor(folk.house, one, phone.code(), HOME)
     for code in (phone.code(), phone.code(-30_000)):
         with pytest.raises(BadCredential, match="already used"):
-            await signing_in.second_factor(folk.house, two, code, HOME)
+            await password_sign_in.second_factor(folk.house, two, code, HOME)
 
 
 @pytest.mark.parametrize(("late", "is_good"), [(-60, False), (-29, True), (0, True), (30, True), (60, False)])
@@ -90,10 +91,10 @@ async def test_clocks_differ_by_one_step(folk: Folk, clock: TurnedClock, late: i
     flow = await first_step(folk)
     code = phone.code(late * SECOND_MS)
     if is_good:
-        assert await signing_in.second_factor(folk.house, flow, code, HOME)
+        assert await password_sign_in.second_factor(folk.house, flow, code, HOME)
     else:
         with pytest.raises(BadCredential):
-            await signing_in.second_factor(folk.house, flow, code, HOME)
+            await password_sign_in.second_factor(folk.house, flow, code, HOME)
 
 
 async def test_codes_cannot_be_guessed(folk: Folk) -> None:
@@ -103,10 +104,10 @@ async def test_codes_cannot_be_guessed(folk: Folk) -> None:
     wrong = "000000" if phone.code() != "000000" else "000001"
     for _ in range(5):
         with pytest.raises(BadCredential):
-            await signing_in.second_factor(folk.house, flow, wrong, HOME)
+            await password_sign_in.second_factor(folk.house, flow, wrong, HOME)
     for client in (HOME, AWAY):
-        with pytest.raises(TooMany, match="second-factor attempts for this user"):
-            await signing_in.second_factor(folk.house, flow, phone.code(), client)
+        with pytest.raises(TooManyRequests, match="second-factor attempts for this user"):
+            await password_sign_in.second_factor(folk.house, flow, phone.code(), client)
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "٠١٢٣٤٥", "abcdef", "1", "9" * 13, "\ud800", "1" + "\0" * 12])
@@ -114,7 +115,7 @@ async def test_what_is_no_code_is_refused(folk: Folk, code: str) -> None:
     """Other digits, other lengths, half characters: one plain answer."""
     await enrol(folk)
     with pytest.raises(BadCredential, match="code is wrong"):
-        await signing_in.second_factor(folk.house, await first_step(folk), code, HOME)
+        await password_sign_in.second_factor(folk.house, await first_step(folk), code, HOME)
 
 
 async def test_a_sign_in_waits_ten_minutes(folk: Folk, clock: TurnedClock) -> None:
@@ -123,22 +124,22 @@ async def test_a_sign_in_waits_ten_minutes(folk: Folk, clock: TurnedClock) -> No
     flow = await first_step(folk)
     clock.move(10 * MINUTE_MS)
     with pytest.raises(BadCredential, match="has expired"):
-        await signing_in.second_factor(folk.house, flow, phone.code(), HOME)
+        await password_sign_in.second_factor(folk.house, flow, phone.code(), HOME)
     flow = await first_step(folk)
-    await signing_in.second_factor(folk.house, flow, phone.code(), HOME)
+    await password_sign_in.second_factor(folk.house, flow, phone.code(), HOME)
     clock.move(30 * SECOND_MS)
     with pytest.raises(BadCredential, match="has expired"):
-        await signing_in.second_factor(folk.house, flow, phone.code(), HOME)
+        await password_sign_in.second_factor(folk.house, flow, phone.code(), HOME)
 
 
 async def test_a_changed_password_ends_what_waits(folk: Folk, seaway: Seaway) -> None:
     """Who stole the old one and waits for a code has nothing (signing_in 3)."""
     phone, _ = await enrol(folk)
     flow = await first_step(folk)
-    mine = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
-    await resetting.change(folk.house, folk.who(mine.secret), OTHER_PASSWORD)
+    mine = await password_sign_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    await password_reset.change(folk.house, folk.who(mine.secret), OTHER_PASSWORD)
     with pytest.raises(BadCredential, match="has expired"):
-        await signing_in.second_factor(folk.house, flow, phone.code(30_000), HOME)
+        await password_sign_in.second_factor(folk.house, flow, phone.code(30_000), HOME)
 
 
 async def test_an_app_counts_from_its_first_code(folk: Folk, seaway: Seaway) -> None:
@@ -172,10 +173,10 @@ async def test_recovery_codes_stand_for_the_phone(folk: Folk, seaway: Seaway) ->
     _, codes = await enrol(folk)
     assert 8 == len(set(codes))
     typed = codes[4].upper().replace("-", " ")
-    assert await signing_in.second_factor(folk.house, await first_step(folk), typed, HOME)
+    assert await password_sign_in.second_factor(folk.house, await first_step(folk), typed, HOME)
     with pytest.raises(BadCredential):
-        await signing_in.second_factor(folk.house, await first_step(folk), codes[4], HOME)
-    assert await signing_in.second_factor(folk.house, await first_step(folk), codes[0], HOME)
+        await password_sign_in.second_factor(folk.house, await first_step(folk), codes[4], HOME)
+    assert await password_sign_in.second_factor(folk.house, await first_step(folk), codes[0], HOME)
     assert 2 == sum("recovery code was used" in text_of(letter) for letter in letters(seaway))
     with seaway.database.read() as tx:
         assert all(kept.startswith("$argon2id$") for kept in tx.execute(select(recovery_codes.c.hash)).scalars())
@@ -186,17 +187,17 @@ async def test_another_ones_recovery_code_is_of_no_use(folk: Folk) -> None:
     await enrol(folk)
     _, codes = await enrol(folk, "bob")
     with pytest.raises(BadCredential):
-        await signing_in.second_factor(folk.house, await first_step(folk), codes[0], HOME)
+        await password_sign_in.second_factor(folk.house, await first_step(folk), codes[0], HOME)
 
 
 async def test_new_recovery_codes_end_the_old_ones(folk: Folk) -> None:
     """And only a person with a second factor has any."""
     phone, old = await enrol(folk)
-    by = folk.who((await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)).secret)
+    by = folk.who((await password_sign_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)).secret)
     new = await recovery.renew(folk.house, by)
     with pytest.raises(BadCredential):
-        await signing_in.second_factor(folk.house, await first_step(folk), old[1], HOME)
-    assert await signing_in.second_factor(folk.house, await first_step(folk), new[1], HOME)
+        await password_sign_in.second_factor(folk.house, await first_step(folk), old[1], HOME)
+    assert await password_sign_in.second_factor(folk.house, await first_step(folk), new[1], HOME)
     folk.add("bob")
     with pytest.raises(NotAllowed, match="replace a second factor"):
         await recovery.renew(folk.house, (await folk.session("bob"))[0])
@@ -228,32 +229,32 @@ async def test_a_sign_in_of_a_while_ago_changes_nothing(folk: Folk, clock: Turne
     clock.move(30 * MINUTE_MS)
     by = folk.who(secret)
     for change in (totp.begin, totp.remove):
-        with pytest.raises(NotConfirmed):
+        with pytest.raises(ConfirmationRequired):
             change(folk.house, by)
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         await totp.confirm(folk.house, by, "000000")
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         await recovery.renew(folk.house, by)
 
 
 async def test_a_code_confirms_where_there_is_no_password(folk: Folk, seaway: Seaway, clock: TurnedClock) -> None:
     """People who sign in elsewhere prove by their second factor that they are there."""
     phone, _ = await enrol(folk)
-    signed_in = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    signed_in = await password_sign_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
     with seaway.database.write_site() as tx:
         tx.execute(update(user_rows).values(password_hash=None))
     clock.move(HOUR_MS)
     by = folk.who(signed_in.secret)
-    fresh = await signing_in.confirm(folk.house, by, signed_in.secret, phone.code(), HOME)
+    fresh = await password_sign_in.confirm(folk.house, by, signed_in.secret, phone.code(), HOME)
     assert (False, True) == (by.is_fresh, folk.who(fresh).is_fresh)
     with pytest.raises(BadCredential):
-        await signing_in.confirm(folk.house, by, fresh, phone.code(), HOME)
+        await password_sign_in.confirm(folk.house, by, fresh, phone.code(), HOME)
 
 
 async def test_the_operator_takes_it_away_at_once(folk: Folk, seaway: Seaway) -> None:
     """The password opens the account again, every browser is out, and the user is told (2)."""
     phone, _ = await enrol(folk)
-    mine = await signing_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
+    mine = await password_sign_in.second_factor(folk.house, await first_step(folk), phone.code(), HOME)
     with seaway.database.write_site() as tx:
         second_factors.reset_now(folk.house, tx, folk.now_ms, OPERATOR, users.get(tx, "ada").id)
     assert not folk.is_good(mine.secret)
@@ -268,13 +269,13 @@ async def test_an_admin_takes_it_away_after_three_days(folk: Folk, seaway: Seawa
     with seaway.database.write_site() as tx:
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
-            second_factors.ask_reset(folk.house, tx, folk.now_ms, OPERATOR, user_id)
+            second_factors.request_reset(folk.house, tx, folk.now_ms, OPERATOR, user_id)
     assert "in 72 hours, unless you cancel it" in text_of(letters(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
     with seaway.database.write_site() as tx:
         assert [True, True] == [second_factors.of_user(tx, each).any for each in (ada, bob)]
-        second_factors.stop_reset(folk.house, tx, folk.now_ms, OPERATOR, bob)
+        second_factors.cancel_reset(folk.house, tx, folk.now_ms, OPERATOR, bob)
         assert [True, False] == [second_factors.ends_at(tx, each) is not None for each in (ada, bob)]
     clock.move(HOUR_MS + MINUTE_MS)
     seaway.runner.run_due()

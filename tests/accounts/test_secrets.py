@@ -4,12 +4,12 @@ import pytest
 import structlog.testing
 from sqlalchemy import select
 
-from seaway.accounts import passkeys, resetting, signing_in, signing_up, totp, users
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.signing_in import NeedsSecondFactor
+from seaway.callers.caller import OPERATOR
 from seaway.database import tables
 from seaway.errors import BadCredential
 from seaway.server.wiring import Seaway
+from seaway.sign_in import passkeys, password_reset, password_sign_in, sign_up, totp, user_access
+from seaway.sign_in.password_sign_in import NeedsSecondFactor
 from tests.accounts.conftest import HOME, OTHER_PASSWORD, PASSWORD, Folk
 from tests.accounts.test_second_factors import Phone
 from tests.support.house import People
@@ -22,15 +22,15 @@ pytestmark = pytest.mark.anyio
 async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
     """Do with an account what people do; every secret that was made on the way."""
     secrets: list[str] = [PASSWORD, OTHER_PASSWORD, people.key("founder")]
-    await signing_up.sign_up(folk.house, "ada", "ada@example.com", PASSWORD, client=HOME.address)
-    resetting.ask(folk.house, "ada@example.com", client=HOME.address)
+    await sign_up.sign_up(folk.house, "ada", "ada@example.com", PASSWORD, client=HOME.address)
+    password_reset.request(folk.house, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[0]))
     by, session = await folk.session("ada")
-    signing_up.verify(folk.house, by, secrets[-1])
+    sign_up.verify(folk.house, by, secrets[-1])
     secrets.append(session)
-    resetting.ask(folk.house, "ada@example.com", client=HOME.address)
+    password_reset.request(folk.house, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[-1]))
-    await resetting.reset(folk.house, secrets[-1], OTHER_PASSWORD, client=HOME.address)
+    await password_reset.reset(folk.house, secrets[-1], OTHER_PASSWORD, client=HOME.address)
     with pytest.raises(BadCredential):
         await folk.sign_in("ada", PASSWORD)
     signed_in = await folk.sign_in("ada", OTHER_PASSWORD)
@@ -41,8 +41,8 @@ async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
     recovery_codes = await totp.confirm(folk.house, by, phone.code())
     found = await folk.sign_in("ada", OTHER_PASSWORD)
     assert isinstance(found, NeedsSecondFactor)
-    passkeys.ask_sign_in(folk.house, HOME)
-    fresh = await signing_in.confirm(folk.house, by, signed_in.secret, OTHER_PASSWORD, HOME)
+    passkeys.sign_in_options(folk.house, HOME)
+    fresh = await password_sign_in.confirm(folk.house, by, signed_in.secret, OTHER_PASSWORD, HOME)
     plain_codes = [code.replace("-", "") for code in recovery_codes]
     return [*secrets, signed_in.secret, seed, found.flow, fresh, *recovery_codes, *plain_codes]
 
@@ -54,7 +54,7 @@ async def test_nothing_that_is_kept_opens_anything(
     with structlog.testing.capture_logs() as lines, caplog.at_level("DEBUG"):
         secrets = await live(seaway, folk, people)
         with seaway.database.write_site() as tx:
-            users.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
+            user_access.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
         with seaway.database.read() as tx:
             assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-letter")))
         kept = dump(seaway)

@@ -1,16 +1,17 @@
-"""Browsers that are signed in (accounts/sessions.py), turned through their time."""
+"""Browsers that are signed in (sign_in/sessions.py), turned through their time."""
 
 import pytest
 from sqlalchemy import func, select
 
-from seaway import ids
-from seaway.accounts import emails, sessions, users
-from seaway.accounts.principal import OPERATOR, Carrier, Principal
+from seaway import secret_tokens
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.tables import sessions as rows
 from seaway.errors import BadCredential
 from seaway.server.wiring import Seaway
-from seaway.serving.identity import Accepted, Secrets, identify
+from seaway.serving.caller_identification import Accepted, Secrets, identify
+from seaway.sign_in import sessions, user_access
+from seaway.users import emails, users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
@@ -24,9 +25,9 @@ def start(people: People, name: str = "ada") -> str:
         )
 
 
-def who(seaway: Seaway, secret: str) -> Principal | None:
+def who(seaway: Seaway, secret: str) -> Caller | None:
     with seaway.database.read() as tx:
-        return sessions.principal_of(tx, secret, seaway.clock.now_ms())
+        return sessions.caller_of(tx, secret, seaway.clock.now_ms())
 
 
 def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
@@ -34,7 +35,7 @@ def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
     secret = start(people)
     found = who(seaway, secret)
     assert found is not None
-    assert ("ada", Carrier.PERSON, True, True) == (found.name, found.carrier, found.is_fresh, found.is_new)
+    assert ("ada", CredentialKind.PERSON, True, True) == (found.name, found.carrier, found.is_fresh, found.is_new)
     with seaway.database.read() as tx:
         parts = seaway.house.reading.identifying
         assert found == identify(tx, parts, Secrets(("", "garbage"), secret), Accepted.ANY)
@@ -45,7 +46,7 @@ def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
 def test_a_secret_from_elsewhere_opens_nothing(seaway: Seaway, people: People) -> None:
     """Case 13: a well-formed secret that the browser was given by somebody else is not adopted (1)."""
     start(people)
-    assert who(seaway, ids.new_key(ids.KeyKind.SESSION)) is None
+    assert who(seaway, secret_tokens.new_key(secret_tokens.KeyKind.SESSION)) is None
 
 
 def test_a_key_is_no_session(seaway: Seaway, people: People) -> None:
@@ -166,7 +167,7 @@ def test_only_the_hash_is_stored(seaway: Seaway, people: People) -> None:
     """What is in the table opens nothing (1)."""
     secret = start(people)
     with seaway.database.read() as tx:
-        assert ids.digest(secret) == tx.execute(select(rows.c.digest)).scalar_one()
+        assert secret_tokens.hash_key(secret) == tx.execute(select(rows.c.digest)).scalar_one()
 
 
 def test_old_sessions_are_forgotten(seaway: Seaway, people: People, clock: TurnedClock) -> None:
@@ -188,8 +189,8 @@ def test_a_disabled_user_is_signed_out(seaway: Seaway, people: People) -> None:
     """Case 27: on the next request, and not signed in again by being enabled (2)."""
     secret = start(people)
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
+        user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     assert who(seaway, secret) is None
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "ada", disabled=False)
+        user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=False)
     assert who(seaway, secret) is None

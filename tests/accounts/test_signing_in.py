@@ -1,4 +1,4 @@
-"""From a name and a password to a session (accounts/signing_in.py)."""
+"""From a name and a password to a session (sign_in/password_sign_in.py)."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select, update
 
-from seaway.accounts import sessions, signing_in, users
-from seaway.accounts.passwords import PARAMETERS, Hasher
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.signing_in import Client, SignedIn
+from seaway.callers.caller import OPERATOR
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.database.tables import users as rows
-from seaway.errors import BadCredential, TooMany, WeakPassword
+from seaway.errors import BadCredential, TooManyRequests, WeakPassword
 from seaway.server.wiring import Seaway
+from seaway.sign_in import password_sign_in, sessions, user_access
+from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
+from seaway.sign_in.passwords import PARAMETERS, Hasher
 from tests.accounts.conftest import AWAY, HOME, OTHER_PASSWORD, PASSWORD, CountingHasher, Folk
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -57,7 +57,7 @@ async def test_whatever_is_wrong_the_answer_is_one(
     folk.add("disabled")
     people.user("keyless")
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
+        user_access.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
     with pytest.raises(BadCredential) as refused:
         await folk.sign_in(login, password)
     assert "The user name or password is wrong. Try again, or reset your password." == str(refused.value)
@@ -71,7 +71,7 @@ async def test_an_unknown_name_takes_the_work_of_a_wrong_password(folk: Folk, pe
     counting = CountingHasher()
     house = replace(folk.house, hasher=Hasher(parameters=counting))
     with pytest.raises(BadCredential):
-        await signing_in.sign_in(house, login, OTHER_PASSWORD, HOME)
+        await password_sign_in.sign_in(house, login, OTHER_PASSWORD, HOME)
     assert 1 == counting.hashes
 
 
@@ -82,15 +82,15 @@ async def test_the_eleventh_wrong_password_is_refused(folk: Folk, clock: TurnedC
     for number in range(10):
         with pytest.raises(BadCredential):
             await folk.sign_in("ada" if number % 2 else "bob", OTHER_PASSWORD)
-    with pytest.raises(TooMany, match="from this IP address") as refused:
+    with pytest.raises(TooManyRequests, match="from this IP address") as refused:
         await folk.sign_in("ada")
     assert 30 == refused.value.retry_after_seconds
     assert isinstance(await folk.sign_in("ada", client=AWAY), SignedIn)
     for _ in range(5):
         with pytest.raises(BadCredential):
             await folk.sign_in("ada@example.com", OTHER_PASSWORD, AWAY)
-    with pytest.raises(TooMany, match="for this user"):
-        await folk.sign_in("ada", client=Client("203.0.113.9"))
+    with pytest.raises(TooManyRequests, match="for this user"):
+        await folk.sign_in("ada", client=BrowserInfo("203.0.113.9"))
     clock.move(5 * MINUTE_MS)
     assert isinstance(await folk.sign_in("ada"), SignedIn)
 
@@ -106,7 +106,7 @@ async def test_a_huge_password_is_not_hashed(folk: Folk) -> None:
     """Case 10: it is refused by its length, for any name."""
     full = replace(folk.house, hasher=Hasher(threads=1, waiting=-1))  # a password to hash would be told to come back
     with pytest.raises(WeakPassword, match="12 to 256 characters"):
-        await signing_in.sign_in(full, "nobody", "x" * 1_000_000, HOME)
+        await password_sign_in.sign_in(full, "nobody", "x" * 1_000_000, HOME)
 
 
 async def test_an_old_hash_is_made_again(seaway: Seaway, folk: Folk) -> None:
@@ -136,14 +136,14 @@ async def test_a_fresh_proof_renews_the_session(folk: Folk, clock: TurnedClock) 
     by, old = await folk.session("ada")
     clock.move(HOUR_MS)
     with pytest.raises(BadCredential, match="password is wrong"):
-        await signing_in.confirm(folk.house, by, old, OTHER_PASSWORD, HOME)
-    fresh = await signing_in.confirm(folk.house, by, old, PASSWORD, HOME)
+        await password_sign_in.confirm(folk.house, by, old, OTHER_PASSWORD, HOME)
+    fresh = await password_sign_in.confirm(folk.house, by, old, PASSWORD, HOME)
     assert (False, True) == (folk.is_good(old), folk.who(fresh).is_fresh)
     for _ in range(8):
         with pytest.raises(BadCredential):
-            await signing_in.confirm(folk.house, by, fresh, OTHER_PASSWORD, HOME)
-    with pytest.raises(TooMany):
-        await signing_in.confirm(folk.house, by, fresh, PASSWORD, HOME)
+            await password_sign_in.confirm(folk.house, by, fresh, OTHER_PASSWORD, HOME)
+    with pytest.raises(TooManyRequests):
+        await password_sign_in.confirm(folk.house, by, fresh, PASSWORD, HOME)
 
 
 async def test_many_sign_ins_at_once_are_refused_rather_than_piled_up(folk: Folk) -> None:
@@ -153,8 +153,8 @@ async def test_many_sign_ins_at_once_are_refused_rather_than_piled_up(folk: Folk
 
     async def one(number: int) -> None:
         try:
-            done.append(isinstance(await folk.sign_in("ada", client=Client(f"10.0.{number}.1")), SignedIn))
-        except TooMany:
+            done.append(isinstance(await folk.sign_in("ada", client=BrowserInfo(f"10.0.{number}.1")), SignedIn))
+        except TooManyRequests:
             done.append(False)
 
     async with anyio.create_task_group() as group:

@@ -1,17 +1,19 @@
-"""An account for a stranger (accounts/signing_up.py), with the letters that really leave."""
+"""An account for a stranger (sign_in/sign_up.py), with the letters that really leave."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seaway.accounts import emails, links, sessions, signing_up, users
-from seaway.accounts.links import Purpose
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import ANONYMOUS, Carrier
+from seaway.callers.caller import ANONYMOUS, CredentialKind
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import DAY_MS
-from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooMany, WeakPassword
+from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound, TooManyRequests, WeakPassword
 from seaway.server.wiring import Seaway
+from seaway.sign_in import sessions
+from seaway.sign_in import sign_up as signing_up
+from seaway.users import email_links, emails, users
+from seaway.users.email_links import Purpose
 from tests.accounts.conftest import HOME, PASSWORD, Folk
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -50,7 +52,7 @@ async def test_a_link_is_pressed_twice(seaway: Seaway, folk: Folk) -> None:
     with pytest.raises(NotFound, match="no longer valid"):
         signing_up.verify(folk.house, by, secret)
     with seaway.database.read() as tx:
-        assert links.was_used(tx, Purpose.VERIFY, secret)
+        assert email_links.was_used(tx, Purpose.VERIFY, secret)
         assert 1 == len(sessions.of_user(tx, users.get(tx, "ada").id, folk.now_ms))
 
 
@@ -61,7 +63,7 @@ async def test_a_link_works_for_the_account_that_named_the_address(seaway: Seawa
     folk.add("victim-elsewhere")
     other, _ = await folk.session("victim-elsewhere")
     attacker, _ = await folk.session("attacker")
-    for by in (ANONYMOUS, other, replace(attacker, carrier=Carrier.KEY)):
+    for by in (ANONYMOUS, other, replace(attacker, carrier=CredentialKind.KEY)):
         with pytest.raises(NotAllowed, match="an email address of the account attacker"):
             signing_up.verify(folk.house, by, secret)
     with seaway.database.read() as tx:
@@ -74,7 +76,7 @@ async def test_a_scanner_that_opens_the_link_verifies_nothing(seaway: Seaway, fo
     user = await sign_up(folk)
     secret = link_in(letters(seaway)[0])
     with seaway.database.read() as tx:
-        assert links.look(tx, folk.now_ms, Purpose.VERIFY, secret) is not None
+        assert email_links.find(tx, folk.now_ms, Purpose.VERIFY, secret) is not None
         assert [None] == [one.verified_at_ms for one in emails.of_user(tx, user.id)]
 
 
@@ -114,7 +116,7 @@ async def test_a_link_is_good_for_a_day(seaway: Seaway, folk: Folk, clock: Turne
     by, _ = await folk.session("ada")
     with pytest.raises(NotFound):
         signing_up.verify(folk.house, by, old)
-    signing_up.write_again(folk.house, by, ADA, client=HOME.address)
+    signing_up.resend_verification(folk.house, by, ADA, client=HOME.address)
     signing_up.verify(folk.house, by, link_in(letters(seaway)[1]))
 
 
@@ -123,7 +125,7 @@ async def test_a_letter_again_goes_to_ones_own_address_only(seaway: Seaway, folk
     await sign_up(folk)
     by, _ = await folk.session("ada")
     before = len(letters(seaway))
-    signing_up.write_again(folk.house, by, "victim@example.com", client=HOME.address)
+    signing_up.resend_verification(folk.house, by, "victim@example.com", client=HOME.address)
     assert before == len(letters(seaway))
 
 
@@ -156,7 +158,7 @@ async def test_letters_to_one_address_are_few(folk: Folk) -> None:
     """Nobody's mailbox is filled by strangers who type its address."""
     for name in ("one", "two", "three"):
         await sign_up(folk, name)
-    with pytest.raises(TooMany, match="emails to this address"):
+    with pytest.raises(TooManyRequests, match="emails to this address"):
         await sign_up(folk, "four")
 
 
@@ -182,4 +184,4 @@ async def test_nobody_signs_up_before_the_operator(seaway: Seaway) -> None:
     with pytest.raises(NotAllowed, match="no account yet"):
         await sign_up(Folk(seaway))
     with seaway.database.read() as tx:
-        assert not users.exist(tx)
+        assert not users.any_exist(tx)

@@ -1,4 +1,4 @@
-"""What the policy of a site makes of people (accounts/standing.py), and what they may do then."""
+"""What the policy of a site makes of people (sign_in/account_policy.py), and what they may do then."""
 
 from contextlib import closing
 from pathlib import Path
@@ -6,14 +6,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.accounts import tools, totp, users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Mode, Principal
-from seaway.accounts.standing import judged
+from seaway.callers.caller import Caller, Mode
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, permissions, transfers
 from seaway.channels.roles import Action, Role
 from seaway.errors import NotAllowed
+from seaway.oauth import grants
 from seaway.server.app import create_app
+from seaway.sign_in import totp
+from seaway.sign_in.account_policy import apply_policy
+from seaway.users import users
 from tests.accounts.conftest import Folk
 from tests.accounts.test_second_factors import Phone
 from tests.support import house
@@ -23,12 +25,12 @@ from tests.support.house import People
 pytestmark = pytest.mark.anyio
 
 
-def standing(folk: Folk, by: Principal) -> Principal:
+def standing(folk: Folk, by: Caller) -> Caller:
     with folk.seaway.database.read() as tx:
-        return judged(tx, folk.house.policy, by)
+        return apply_policy(tx, folk.house.policy, by)
 
 
-def require(folk: Folk, by: Principal, action: Action) -> None:
+def require(folk: Folk, by: Caller, action: Action) -> None:
     with folk.seaway.database.read() as tx:
         permissions.require(by, action, channels.access_of(tx, "tools", by), channel_name="tools")
 
@@ -74,7 +76,7 @@ async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedC
         with seaway.database.write_site() as tx:
             user_id = users.get(tx, "ada").id
             scope = "openid channel:read channel:upload"
-            carried["ada's tool"] = tools.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
+            carried["ada's tool"] = grants.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
         transport = httpx.ASGITransport(create_app(seaway))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
 

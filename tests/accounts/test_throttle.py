@@ -1,15 +1,15 @@
-"""How often somebody may try (accounts/throttle.py), on the real database."""
+"""How often somebody may try (callers/rate_limits.py), on the real database."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import func, select
 
-from seaway.accounts import throttle
-from seaway.accounts.throttle import Rate
+from seaway.callers import rate_limits
+from seaway.callers.rate_limits import Rate
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.tables import buckets
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 
@@ -19,8 +19,8 @@ def tries(seaway: Seaway, count: int, rate: Rate = Rate.SIGN_IN_USER, subject: s
     done = 0
     for _ in range(count):
         try:
-            throttle.take(seaway.database, seaway.clock.now_ms(), rate, subject)
-        except TooMany:
+            rate_limits.count_attempt(seaway.database, seaway.clock.now_ms(), rate, subject)
+        except TooManyRequests:
             continue
         done += 1
     return done
@@ -29,8 +29,8 @@ def tries(seaway: Seaway, count: int, rate: Rate = Rate.SIGN_IN_USER, subject: s
 def test_the_eleventh_try_is_refused(seaway: Seaway) -> None:
     """Case 8: ten in five minutes; it is told how long to wait, and others are not touched."""
     assert tries(seaway, 10) == 10
-    with pytest.raises(TooMany, match="sign-in attempts for this user") as refused:
-        throttle.take(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
+    with pytest.raises(TooManyRequests, match="sign-in attempts for this user") as refused:
+        rate_limits.count_attempt(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
     assert refused.value.retry_after_seconds == 30
     assert tries(seaway, 1, subject="bob") == 1
     assert tries(seaway, 1, rate=Rate.SIGN_IN_ADDRESS) == 1
@@ -71,7 +71,7 @@ def test_what_went_well_is_given_back(seaway: Seaway) -> None:
     """Eleven colleagues behind one address who know their passwords all get in."""
     for _ in range(30):
         assert tries(seaway, 1, Rate.SIGN_IN_ADDRESS, "10.0.0.1") == 1
-        throttle.give_back(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_ADDRESS, "10.0.0.1")
+        rate_limits.uncount(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_ADDRESS, "10.0.0.1")
     assert tries(seaway, 20, Rate.SIGN_IN_ADDRESS, "10.0.0.1") == 10
 
 
@@ -79,7 +79,7 @@ def test_giving_back_makes_no_room_below_nothing(seaway: Seaway) -> None:
     """An empty bucket stays one."""
     tries(seaway, 1)
     for _ in range(5):
-        throttle.give_back(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
+        rate_limits.uncount(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
     assert tries(seaway, 20) == 10
 
 
@@ -102,7 +102,7 @@ def test_a_clock_that_is_behind_empties_nothing(seaway: Seaway, clock: TurnedClo
 )
 def test_what_is_one_place(one: str, other: str, same: bool) -> None:
     """An IPv6 address stands for its /64 (3)."""
-    assert same == (throttle.shortened(one) == throttle.shortened(other))
+    assert same == (rate_limits.network_of(one) == rate_limits.network_of(other))
 
 
 def test_empty_buckets_are_forgotten(seaway: Seaway, clock: TurnedClock) -> None:

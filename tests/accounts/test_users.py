@@ -2,11 +2,11 @@
 
 import pytest
 
-from seaway.accounts import users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.conda.subdir import KNOWN_SUBDIRS
 from seaway.errors import NameTaken, NotFound
 from seaway.server.wiring import Seaway
+from seaway.users import users
 
 
 def add(seaway: Seaway, name: str) -> users.User:

@@ -9,15 +9,16 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import insert
 
-from seaway.accounts import emails, passwords, second_factors, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, quotas
 from seaway.channels.roles import Role
 from seaway.database.tables import jobs, totp
 from seaway.packages.sweep import sweep
-from seaway.publishing.logos import Given
+from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers
+from seaway.sign_in import passwords, second_factors, user_access
+from seaway.trusted_publishing import issuers
+from seaway.users import emails, users
 from tests.browser import real
 from tests.support import house, pictures
 from tests.support.house import People
@@ -185,8 +186,8 @@ def _furnish_site(people: People) -> None:
     with beside.database.write_site() as tx:
         users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
         tx.execute(insert(totp).values(user_id=users.get(tx, grace).id, seed=b"", confirmed_at=now_ms, last_step=0))
-        second_factors.ask_reset(beside.house.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
-        users.set_disabled(tx, now_ms, OPERATOR, grace, disabled=True)
+        second_factors.request_reset(beside.house.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
+        user_access.set_disabled(tx, now_ms, OPERATOR, grace, disabled=True)
         quotas.set_of_user(tx, now_ms, OPERATOR, grace, 20 * 10**9)
         quotas.set_of_channel(tx, now_ms, OPERATOR, "robots", 10**9)
         quotas.set_of_channel(tx, now_ms, OPERATOR, "hostile", 500)
@@ -216,7 +217,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
         people.channel(name, owner=ada, public=public)
         with beside.database.write_site() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
-    beside.house.logos.put(OPERATOR, "robots", Given(pictures.emblem()))
+    beside.house.logos.put(OPERATOR, "robots", NewLogo(pictures.emblem()))
     for user in ("hopper", "turing"):
         people.member("robots", user, Role.CONTRIBUTOR)
         people.key(user, only=["robots"])

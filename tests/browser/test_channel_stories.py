@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from seaway.accounts.principal import OPERATOR
-from seaway.trust import issuers, snippets
+from seaway.callers.caller import OPERATOR
+from seaway.trusted_publishing import issuers, workflow_snippets
 from tests.browser.person import Person, arriving
 from tests.browser.stage import Stand, new_user
 from tests.support import rattler
@@ -92,7 +92,7 @@ def test_a_workflow_that_is_trusted_on_the_page_publishes(
     page.get_by_label("Project").fill("tools")
     page.get_by_role("button", name="Add publisher").click()
     expect(page.get_by_role("row").filter(has_text="acme/team/tools")).to_contain_text("never")
-    variable = snippets.token_variable("localhost")
+    variable = workflow_snippets.token_variable("localhost")
     expect(page.locator("#snippet")).to_contain_text(variable)
     expect(page.locator("#snippet")).to_contain_text(f"--url {stand.address} --channel {channel}")
 

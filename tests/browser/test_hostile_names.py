@@ -7,14 +7,16 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 from sqlalchemy import insert
 
-from seaway.accounts import keys, sessions, users
-from seaway.accounts.identities import Outsider, link
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels, groups, invitations, members, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.tables import passkeys
+from seaway.keys import api_keys
+from seaway.sign_in import sessions
+from seaway.sign_in.external_identities import ExternalAccount, link
+from seaway.users import users
 from tests.browser.conftest import Watched
 from tests.browser.stage import HOSTILE, Stand, new_user
 from tests.support.packages import conda, index_json, paths_json
@@ -94,7 +96,7 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
             users.set_display_name(tx, now_ms, OPERATOR, name, SHORT)
         owner = users.get(tx, captain)
         channels.add(tx, now_ms, OPERATOR, CHANNEL, owner, description=MARKDOWN, is_public=True)
-        key = keys.add(
+        key = api_keys.add(
             tx, now_ms, OPERATOR, owner, SHORT, mode=Mode.MANAGE, channel_ids=None, expires_at_ms=now_ms + DAY_MS
         )[1]
         members.put(tx, now_ms, OPERATOR, CHANNEL, mate, Role.CONTRIBUTOR)
@@ -108,7 +110,7 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
             now_ms,
             OPERATOR,
             owner.id,
-            Outsider("github", "https://github.com", f"1-{captain}", SHORT, SHORT, None),
+            ExternalAccount("github", "https://github.com", f"1-{captain}", SHORT, SHORT, None),
         )
         tx.execute(
             insert(passkeys).values(
@@ -141,7 +143,7 @@ def _people(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         secrets = [
             sessions.start(tx, now_ms, users.get(tx, name).id, address=SHORT, agent=HOSTILE) for name in (captain, mate)
         ]
-        by = sessions.principal_of(tx, secrets[0], now_ms)
+        by = sessions.caller_of(tx, secrets[0], now_ms)
         assert by is not None
         transfers.offer(tx, now_ms, by, CHANNEL, mate)
     return secrets[0], secrets[1]

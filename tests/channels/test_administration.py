@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from seaway.accounts import users
-from seaway.channels import administration
 from seaway.errors import NotAllowed
 from seaway.server.wiring import Seaway
+from seaway.sign_in import site_admin
+from seaway.users import users
 from tests.support.house import People
 
 
@@ -21,9 +21,9 @@ def test_of_admins_who_end_each_other_one_remains(on_both: str, seaway: Seaway, 
         by, other = askers[number], names[1 - number]
         with seaway.database.write_site() as tx:
             if way == "demote":
-                administration.set_admin(tx, seaway.clock.now_ms(), by, other, is_admin=False)
+                site_admin.set_admin(tx, seaway.clock.now_ms(), by, other, is_admin=False)
             else:
-                administration.set_disabled(tx, seaway.clock.now_ms(), by, other, disabled=True)
+                site_admin.set_disabled(tx, seaway.clock.now_ms(), by, other, disabled=True)
 
     with ThreadPoolExecutor(2) as threads:
         outcomes = [done.exception(60) for done in [threads.submit(end, number) for number in (0, 1)]]

@@ -4,9 +4,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from seaway.accounts import keys
-from seaway.accounts.principal import ANONYMOUS, OPERATOR
-from seaway.accounts.reserved import is_reserved
+from seaway.callers.caller import ANONYMOUS, OPERATOR
 from seaway.channels import channels, members, transfers
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
@@ -14,8 +12,10 @@ from seaway.conda.subdir import KNOWN_SUBDIRS
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotAllowed, NotFound
+from seaway.keys import api_keys
 from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
+from seaway.users.reserved_names import is_reserved
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
@@ -33,7 +33,7 @@ def roles(seaway: Seaway, name: str) -> dict[str, Role]:
 
 def transfer(seaway: Seaway, name: str, user: str) -> None:
     with seaway.database.write_site() as tx:
-        transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, user)
+        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, user)
 
 
 def remove(seaway: Seaway, name: str) -> None:
@@ -295,7 +295,7 @@ def test_a_removed_channel_takes_its_memberships_and_scopes_along(seaway: Seaway
     remove(seaway, "gone")
     people.channel("gone", owner="owner")
     with seaway.database.read() as tx:
-        principal = keys.principal_of(tx, secret, seaway.clock.now_ms())
+        principal = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert {"owner": Role.OWNER} == roles(seaway, "gone")
     assert principal is not None
     assert frozenset() == principal.channel_ids

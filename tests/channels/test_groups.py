@@ -5,37 +5,37 @@ from itertools import product
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role, strongest
 from seaway.database.tables import audit
-from seaway.errors import BadCredential, Conflict, Malformed, NameTaken, NotAllowed, NotConfirmed, NotFound
+from seaway.errors import BadCredential, ConfirmationRequired, Conflict, Malformed, NameTaken, NotAllowed, NotFound
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.house import People
 
 
-def add(seaway: Seaway, by: Principal, name: str = "crew", *, manager: str | None = None) -> groups.Group:
+def add(seaway: Seaway, by: Caller, name: str = "crew", *, manager: str | None = None) -> groups.Group:
     with seaway.database.write_site() as tx:
         return groups.add(tx, seaway.clock.now_ms(), by, name, users.get(tx, manager or by.name))
 
 
-def put(seaway: Seaway, by: Principal, user: str, *, is_manager: bool = False, name: str = "crew") -> None:
+def put(seaway: Seaway, by: Caller, user: str, *, is_manager: bool = False, name: str = "crew") -> None:
     with seaway.database.write_site() as tx:
         groups.put_member(tx, seaway.clock.now_ms(), by, name, user, is_manager=is_manager)
 
 
-def take_out(seaway: Seaway, by: Principal, user: str) -> None:
+def take_out(seaway: Seaway, by: Caller, user: str) -> None:
     with seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), by, "crew", user)
 
 
-def inside(seaway: Seaway, by: Principal, name: str = "crew") -> dict[str, bool]:
+def inside(seaway: Seaway, by: Caller, name: str = "crew") -> dict[str, bool]:
     with seaway.database.read() as tx:
         return {member.user: member.is_manager for member in groups.get(tx, by, name)[1]}
 
 
-def role(seaway: Seaway, channel: str, who: Principal) -> Role | None:
+def role(seaway: Seaway, channel: str, who: Caller) -> Role | None:
     with seaway.database.read() as tx:
         access = channels.access_of(tx, channel, who)
     assert access is not None
@@ -97,7 +97,9 @@ def test_the_strongest_role_counts(
     assert expected is role(seaway, "boats", bob)
     with seaway.database.read() as tx:
         assert ([] if expected is None else ["boats"]) == [channel.name for channel in channels.visible_to(tx, bob)]
-        assert ([] if expected is None else [expected]) == [role for _, role in channels.of_user(tx, bob.user_id or 0)]
+        assert ([] if expected is None else [expected]) == [
+            role for _, role in channels.with_role_of(tx, bob.user_id or 0)
+        ]
 
 
 def test_an_owner_in_a_group_stays_owner(seaway: Seaway, people: People) -> None:
@@ -163,7 +165,7 @@ def test_a_group_is_made_with_a_good_account_and_a_wide_key(seaway: Seaway, peop
     ):
         with pytest.raises(NotAllowed):
             add(seaway, narrow)
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         add(seaway, people.person("ada", confirmed=False))
     add(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
     people.user("bob")

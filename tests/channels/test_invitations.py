@@ -5,14 +5,14 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from seaway import ids
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway import secret_tokens
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels, invitations, members
 from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.database.tables import invitations as rows
-from seaway.errors import BadCredential, Malformed, NotAllowed, NotConfirmed, NotFound, TooMany
+from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -26,18 +26,18 @@ def boats(people: People) -> str:
 
 
 def invite(
-    seaway: Seaway, by: Principal, address: str = "Kim@Example.com", role: Role = Role.CONTRIBUTOR
+    seaway: Seaway, by: Caller, address: str = "Kim@Example.com", role: Role = Role.CONTRIBUTOR
 ) -> tuple[Invitation, str]:
     with seaway.database.write_channel("boats") as tx:
         return invitations.invite(tx, seaway.clock.now_ms(), by, "boats", address, role, telling=None)
 
 
-def accept(seaway: Seaway, by: Principal, secret: str) -> None:
+def accept(seaway: Seaway, by: Caller, secret: str) -> None:
     with seaway.database.write_channel("boats") as tx:
         invitations.accept(tx, seaway.clock.now_ms(), by, secret)
 
 
-def role(seaway: Seaway, who: Principal) -> Role | None:
+def role(seaway: Seaway, who: Caller) -> Role | None:
     with seaway.database.read() as tx:
         access = channels.access_of(tx, "boats", who)
     assert access is not None
@@ -49,7 +49,7 @@ def test_whoever_holds_the_link_becomes_a_member(on_both: str, seaway: Seaway, p
     kim, eve = people.person("kim"), people.person("eve")
     made, secret = invite(seaway, people.person("ada"))
     with seaway.database.read() as tx:
-        assert made == invitations.look(tx, seaway.clock.now_ms(), secret)
+        assert made == invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
     assert ("boats", "Kim@example.com", "ada") == (made.channel, made.address, made.invited_by)
     accept(seaway, kim, secret)
     assert Role.CONTRIBUTOR is role(seaway, kim)
@@ -63,8 +63,8 @@ def test_the_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str
     _, secret = invite(seaway, people.person("ada"))
     with seaway.database.read() as tx:
         stored = tx.execute(select(rows.c.digest)).scalar_one()
-    assert ids.digest(secret) == stored
-    assert "/invitations/swy-inv-***" == ids.mask(f"/invitations/{secret}")
+    assert secret_tokens.hash_key(secret) == stored
+    assert "/invitations/swy-inv-***" == secret_tokens.mask(f"/invitations/{secret}")
 
 
 def test_accepting_needs_a_person_with_a_verified_account(seaway: Seaway, people: People, boats: str) -> None:
@@ -80,7 +80,7 @@ def test_accepting_needs_a_person_with_a_verified_account(seaway: Seaway, people
 
 def over_by_time(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
     assert isinstance(seaway.clock, TurnedClock)
-    seaway.clock.move(invitations.LASTS_MS)
+    seaway.clock.move(invitations.LIFETIME_MS)
 
 
 def over_by_decline(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
@@ -112,21 +112,21 @@ def test_an_invitation_that_is_over_opens_nothing(
     with pytest.raises(NotFound, match="no longer valid"):
         accept(seaway, people.person("kim"), secret)
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.look(tx, seaway.clock.now_ms(), secret)
+        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.look(tx, seaway.clock.now_ms(), ids.new_key(ids.KeyKind.INVITATION))
+        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION))
 
 
 def test_an_invitation_sent_again_is_good(seaway: Seaway, people: People, boats: str, clock: TurnedClock) -> None:
     """It has a week from then on, and there is one for each address."""
     ada = people.person("ada")
     made, _ = invite(seaway, ada)
-    clock.move(invitations.LASTS_MS - 1)
+    clock.move(invitations.LIFETIME_MS - 1)
     ada = people.person("ada")
     with seaway.database.write_site() as tx:
         again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", made.id, telling=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
-    clock.move(invitations.LASTS_MS - 1)
+    clock.move(invitations.LIFETIME_MS - 1)
     accept(seaway, people.person("kim"), secret)
     assert Role.CONTRIBUTOR is role(seaway, people.person("kim"))
 
@@ -150,7 +150,7 @@ def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
         other = people.person(who)
         with seaway.database.write_site() as tx, pytest.raises(error):
             invitations.withdraw(tx, 0, other, "boats", made.id)
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         invite(seaway, people.person("ada", confirmed=False))
     with pytest.raises(Malformed, match="exactly one owner"):
         invite(seaway, people.person("ada"), role=Role.OWNER)
@@ -172,9 +172,9 @@ def test_the_invitations_of_another_channel_are_out_of_reach(seaway: Seaway, peo
 def test_a_channel_has_so_many_open_invitations(seaway: Seaway, people: People, boats: str) -> None:
     """Letters to strangers are what they cost, so there is an end."""
     with seaway.database.write_site() as tx:
-        for number in range(invitations.MOST_OPEN):
+        for number in range(invitations.MAX_OPEN):
             invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, telling=None)
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManyRequests):
             invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, telling=None)
         invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, telling=None)
 
@@ -183,13 +183,13 @@ def test_old_ones_are_forgotten(seaway: Seaway, people: People, boats: str, cloc
     """The owner sees for a month that one is over; then its row goes."""
     ada = people.person("ada")
     invite(seaway, ada)
-    clock.move(invitations.LASTS_MS + 1)
+    clock.move(invitations.LIFETIME_MS + 1)
     with seaway.database.write_site() as tx:
-        assert 0 == invitations.forget_old(tx, clock.now_ms())
+        assert 0 == invitations.delete_expired(tx, clock.now_ms())
         assert 1 == len(invitations.of_channel(tx, ada, "boats"))
     clock.move(31 * 24 * 3_600_000)
     with seaway.database.write_site() as tx:
-        assert 1 == invitations.forget_old(tx, clock.now_ms())
+        assert 1 == invitations.delete_expired(tx, clock.now_ms())
 
 
 def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) -> None:
@@ -209,7 +209,7 @@ def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) ->
             .where(audit.c.channel == boats, audit.c.actor != "operator")
             .order_by(audit.c.id)
         ).all()
-        assert 3 == len(members.listed(tx, ada, "boats")[0])
+        assert 3 == len(members.list_all(tx, ada, "boats")[0])
     assert [
         ("ada", "invitation.sent"), ("ada", "invitation.withdrawn"), ("ada", "invitation.sent"),
         ("kim", "invitation.declined"), ("ada", "invitation.sent"), ("kim", "member.added"),

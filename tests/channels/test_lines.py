@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, select
 
-from seaway.accounts import keys, sessions, tools, users
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.callers.caller import OPERATOR, Caller, Mode
 from seaway.channels import groups, invitations, members, notices, quotas, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
@@ -16,27 +15,31 @@ from seaway.database.engine import Tx
 from seaway.database.tables import audit, cli_grants
 from seaway.database.tables import invitations as invited
 from seaway.database.tables import notices as told
+from seaway.keys import api_keys
+from seaway.oauth import grants
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers
+from seaway.sign_in import sessions, user_access
+from seaway.trusted_publishing import issuers
+from seaway.users import users
 from tests.support.house import People
 
 BY = OPERATOR.seen_from("192.0.2.9")
-Act = Callable[[Tx, int, Principal, Principal], Any]
+Act = Callable[[Tx, int, Caller, Caller], Any]
 
 # In this order: what each makes, the next ones need. `ada` owns the channel `boats`, `bob` is a member of it.
 STEPS: list[tuple[str, Act]] = [
     ("user.display-name-set", lambda tx, now, by, ada: users.set_display_name(tx, now, by, "bob", "Bob")),
-    ("user.password-set", lambda tx, now, by, ada: users.set_password(tx, now, by, "bob", "hash")),
-    ("user.disabled", lambda tx, now, by, ada: users.set_disabled(tx, now, by, "bob", disabled=True)),
-    ("user.enabled", lambda tx, now, by, ada: users.set_disabled(tx, now, by, "bob", disabled=False)),
+    ("user.password-set", lambda tx, now, by, ada: user_access.set_password(tx, now, by, "bob", "hash")),
+    ("user.disabled", lambda tx, now, by, ada: user_access.set_disabled(tx, now, by, "bob", disabled=True)),
+    ("user.enabled", lambda tx, now, by, ada: user_access.set_disabled(tx, now, by, "bob", disabled=False)),
     ("user.promoted", lambda tx, now, by, ada: users.set_admin(tx, now, by, "bob", is_admin=True)),
     ("user.demoted", lambda tx, now, by, ada: users.set_admin(tx, now, by, "bob", is_admin=False)),
     ("session.started", lambda tx, now, by, ada: sessions.start(tx, now, ada.user_id or 0, address=by.address, agent="")),
     ("key.added", lambda tx, now, by, ada: add_key(tx, now, by)),
-    ("key.revoked", lambda tx, now, by, ada: keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
-    ("key.removed", lambda tx, now, by, ada: keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
-    ("tool.logged-in", lambda tx, now, by, ada: tools.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
-    ("tool.revoked", lambda tx, now, by, ada: tools.revoke(tx, now, by, ada.user_id or 0, last(tx, cli_grants))),
+    ("key.revoked", lambda tx, now, by, ada: api_keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
+    ("key.removed", lambda tx, now, by, ada: api_keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
+    ("tool.logged-in", lambda tx, now, by, ada: grants.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
+    ("tool.revoked", lambda tx, now, by, ada: grants.revoke(tx, now, by, ada.user_id or 0, last(tx, cli_grants))),
     ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
     ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
     ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob")),
@@ -53,7 +56,7 @@ STEPS: list[tuple[str, Act]] = [
     ("quota.changed", lambda tx, now, by, ada: quotas.set_of_channel(tx, now, by, "boats", 1_000)),
     ("transfer.offered", lambda tx, now, by, ada: transfers.offer(tx, now, ada, "boats", "bob")),
     ("transfer.cancelled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
-    ("channel.transferred", lambda tx, now, by, ada: transfers.give(tx, now, by, "boats", "bob")),
+    ("channel.transferred", lambda tx, now, by, ada: transfers.transfer_now(tx, now, by, "boats", "bob")),
     ("issuer.added", lambda tx, now, by, ada: issuers.add(tx, now, by, "forge", kind="gitlab", issuer="https://gitlab.example.com")),
     ("issuer.removed", lambda tx, now, by, ada: issuers.remove(tx, now, by, "forge")),
 ]  # fmt: skip
@@ -64,11 +67,11 @@ def last(tx: Tx, table: Table) -> int:
     return int(tx.execute(select(func.max(table.c.id))).scalar_one())
 
 
-def add_key(tx: Tx, now_ms: int, by: Principal) -> None:
-    keys.add(tx, now_ms, by, users.get(tx, "bob"), "ci", mode=Mode.READ, channel_ids=None, expires_at_ms=None)
+def add_key(tx: Tx, now_ms: int, by: Caller) -> None:
+    api_keys.add(tx, now_ms, by, users.get(tx, "bob"), "ci", mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
-def invite(tx: Tx, now_ms: int, by: Principal) -> None:
+def invite(tx: Tx, now_ms: int, by: Caller) -> None:
     invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, telling=None)
 
 

@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
 from seaway.audit import log
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels, groups, members
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
-from seaway.errors import BadCredential, Conflict, NotAllowed, NotConfirmed, NotFound, SeawayError
+from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllowed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.house import People
 
 
@@ -24,19 +24,19 @@ def boats(seaway: Seaway, people: People) -> str:
     return "boats"
 
 
-def put(seaway: Seaway, by: Principal, user: str = "stranger", role: Role = Role.VIEWER) -> None:
+def put(seaway: Seaway, by: Caller, user: str = "stranger", role: Role = Role.VIEWER) -> None:
     with seaway.database.write_channel("boats") as tx:
         members.put(tx, seaway.clock.now_ms(), by, "boats", user, role)
 
 
-def leave(seaway: Seaway, by: Principal) -> None:
+def leave(seaway: Seaway, by: Caller) -> None:
     with seaway.database.write_channel("boats") as tx:
         members.leave(tx, seaway.clock.now_ms(), by, "boats")
 
 
 def roles(seaway: Seaway) -> dict[str, str]:
     with seaway.database.read() as tx:
-        return {member.user: member.role.value for member in members.listed(tx, OPERATOR, "boats")[0]}
+        return {member.user: member.role.value for member in members.list_all(tx, OPERATOR, "boats")[0]}
 
 
 def test_the_owner_takes_users_in_and_out(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
@@ -73,7 +73,7 @@ def test_others_change_nothing(
 
 def test_a_browser_left_open_changes_no_member(seaway: Seaway, people: People, boats: str) -> None:
     """A cookie alone may have been stolen: the owner proves to be there; a key of the right mode stands for itself."""
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         put(seaway, people.person("owner", confirmed=False))
     with pytest.raises(NotAllowed):
         put(seaway, people.by_key(people.key("owner", mode=Mode.READ_WRITE_DELETE)))
@@ -87,11 +87,11 @@ def test_the_members_are_seen_by_members(seaway: Seaway, people: People, boats: 
         channels.change(tx, 0, OPERATOR, boats, is_public=True)
     with seaway.database.read() as tx:
         for name in ("owner", "helper", "guest"):
-            assert 3 == len(members.listed(tx, people.person(name), boats)[0])
+            assert 3 == len(members.list_all(tx, people.person(name), boats)[0])
         with pytest.raises(NotAllowed):
-            members.listed(tx, people.person("stranger"), boats)
+            members.list_all(tx, people.person("stranger"), boats)
         with pytest.raises(BadCredential):
-            members.listed(tx, ANONYMOUS, boats)
+            members.list_all(tx, ANONYMOUS, boats)
 
 
 def test_members_leave_by_themselves(seaway: Seaway, people: People, boats: str) -> None:
@@ -122,24 +122,24 @@ def test_groups_are_listed_beside_users(seaway: Seaway, people: People, boats: s
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
-        listed = members.listed(tx, OPERATOR, boats)[1]
+        listed = members.list_all(tx, OPERATOR, boats)[1]
         members.remove_group(tx, 0, OPERATOR, boats, "crew")
         with pytest.raises(NotFound, match="crew is not a member"):
             members.remove_group(tx, 0, OPERATOR, boats, "crew")
-        assert [] == members.listed(tx, OPERATOR, boats)[1]
+        assert [] == members.list_all(tx, OPERATOR, boats)[1]
         with pytest.raises(NotFound, match="no group named"):
             members.put_group(tx, 0, OPERATOR, boats, "nothing", Role.VIEWER)
     assert [("crew", Role.VIEWER, 1)] == [(entry.group, entry.role, entry.user_count) for entry in listed]
 
 
-def put_group(seaway: Seaway, by: Principal) -> members.MemberGroup:
+def put_group(seaway: Seaway, by: Caller) -> members.MemberGroup:
     with seaway.database.write_channel("boats") as tx:
         return members.put_group(tx, seaway.clock.now_ms(), by, "boats", "crew", Role.VIEWER)
 
 
-def sizes(seaway: Seaway, by: Principal) -> list[int | None]:
+def sizes(seaway: Seaway, by: Caller) -> list[int | None]:
     with seaway.database.read() as tx:
-        return [entry.user_count for entry in members.listed(tx, by, "boats")[1]]
+        return [entry.user_count for entry in members.list_all(tx, by, "boats")[1]]
 
 
 def test_only_people_in_a_group_add_it(on_both: str, seaway: Seaway, people: People, boats: str) -> None:

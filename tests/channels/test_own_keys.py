@@ -5,34 +5,34 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select
 
-from seaway.accounts import emails, keys, users
-from seaway.accounts.principal import ANONYMOUS, Mode, Principal
-from seaway.channels import own_keys
-from seaway.channels.own_keys import KeyRules
+from seaway.callers.caller import ANONYMOUS, Caller, Mode
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.tables import jobs
-from seaway.errors import BadCredential, Malformed, NotAllowed, NotConfirmed, NotFound
-from seaway.mail.outbox import SEND_LETTER
+from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound
+from seaway.keys import account_keys, api_keys
+from seaway.keys.account_keys import KeyPolicy
+from seaway.mail.outbox import SEND_EMAIL
 from seaway.server.wiring import Seaway
+from seaway.users import emails, users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
-RULES = KeyRules()
+RULES = KeyPolicy()
 
 
 def add(
     seaway: Seaway,
-    by: Principal,
+    by: Caller,
     name: str = "laptop",
     *,
     channels: list[str] | None = None,
     patterns: tuple[str, ...] = (),
     days: int | None = 90,
-    rules: KeyRules = RULES,
-) -> tuple[keys.Key, str]:
+    rules: KeyPolicy = RULES,
+) -> tuple[api_keys.Key, str]:
     with seaway.database.write_site() as tx:
-        return own_keys.add(
+        return account_keys.add(
             tx, seaway.clock.now_ms(), by, name,
             mode=Mode.READ_WRITE, channel_names=channels, patterns=patterns, days=days, rules=rules,
         )  # fmt: skip
@@ -48,7 +48,7 @@ def test_a_person_makes_a_key(seaway: Seaway, people: People) -> None:
     assert ("ada", Mode.READ_WRITE, ("sail*", "mast")) == (carried.name, carried.mode, carried.patterns)
     assert seaway.clock.now_ms() + 90 * DAY_MS == made.expires_at_ms
     with seaway.database.read() as tx:
-        assert [made] == own_keys.listed(tx, ada)
+        assert [made] == account_keys.list_all(tx, ada)
 
 
 def test_no_key_makes_a_key(seaway: Seaway, people: People) -> None:
@@ -60,7 +60,7 @@ def test_no_key_makes_a_key(seaway: Seaway, people: People) -> None:
         add(seaway, ANONYMOUS)
     with pytest.raises(NotAllowed, match="not verified"):
         add(seaway, people.person("ada", verified=False))
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         add(seaway, people.person("ada", confirmed=False))
 
 
@@ -83,7 +83,7 @@ def test_a_key_ends_within_a_year(seaway: Seaway, people: People, days: int | No
     with pytest.raises(Malformed):
         add(seaway, ada, days=days)
     if days is None:
-        made, _ = add(seaway, ada, days=None, rules=KeyRules(may_last_for_ever=True))
+        made, _ = add(seaway, ada, days=None, rules=KeyPolicy(may_last_for_ever=True))
         assert made.expires_at_ms is None
 
 
@@ -101,23 +101,23 @@ def test_revoking_and_deleting_are_two_things(seaway: Seaway, people: People) ->
     left_open = people.person("ada", confirmed=False)
     with seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
-        own_keys.revoke(tx, now_ms, left_open, "one")
-        own_keys.remove(tx, now_ms, left_open, "two")
+        account_keys.revoke(tx, now_ms, left_open, "one")
+        account_keys.remove(tx, now_ms, left_open, "two")
         assert [("one", False), ("three", True)] == [
-            (key.name, key.revoked_at_ms is None) for key in own_keys.listed(tx, ada)
+            (key.name, key.revoked_at_ms is None) for key in account_keys.list_all(tx, ada)
         ]
-        assert [True, True, False] == [keys.principal_of(tx, secret, now_ms) is None for secret in secrets]
-        assert 1 == own_keys.revoke_all(tx, now_ms, left_open)
-        assert keys.principal_of(tx, secrets[2], now_ms) is None
+        assert [True, True, False] == [api_keys.caller_of(tx, secret, now_ms) is None for secret in secrets]
+        assert 1 == account_keys.revoke_all(tx, now_ms, left_open)
+        assert api_keys.caller_of(tx, secrets[2], now_ms) is None
         with pytest.raises(NotFound):
-            own_keys.remove(tx, now_ms, left_open, "two")
+            account_keys.remove(tx, now_ms, left_open, "two")
     add(seaway, ada, "two")
 
 
 def letters(seaway: Seaway) -> int:
     with seaway.database.write_site() as tx:
-        own_keys.warn_of_ends(tx, seaway.clock.now_ms(), telling=seaway.house.accounts)
-        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_LETTER)).scalar_one()
+        account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), telling=seaway.house.accounts)
+        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_EMAIL)).scalar_one()
 
 
 def test_the_end_of_a_key_is_told_three_times(seaway: Seaway, people: People, clock: TurnedClock) -> None:
@@ -128,7 +128,7 @@ def test_the_end_of_a_key_is_told_three_times(seaway: Seaway, people: People, cl
     add(seaway, ada, "long", days=30)
     add(seaway, ada, "revoked", days=30)
     with seaway.database.write_site() as tx:
-        own_keys.revoke(tx, clock.now_ms(), ada, "revoked")
+        account_keys.revoke(tx, clock.now_ms(), ada, "revoked")
     told = []
     for day in range(31):
         told.append((day, letters(seaway)))

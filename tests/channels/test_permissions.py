@@ -4,11 +4,11 @@ from itertools import pairwise, product
 
 import pytest
 
-from seaway.accounts.permissions import FOR_ADMINS, UNNARROWED, SiteAction, require_site, require_verified
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Grant, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, CredentialKind, Mode, PublisherGrant
+from seaway.callers.site_permissions import FOR_ADMINS, NEEDS_UNRESTRICTED, SiteAction, require_site, require_verified
 from seaway.channels.permissions import Access, Verdict, decide, require
 from seaway.channels.roles import Action, Role
-from seaway.errors import BadCredential, NotAllowed, NotConfirmed, NotFound, SeawayError
+from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, NotFound, SeawayError
 
 CHANNEL = 7
 # read, see members, upload, yank, delete, overwrite, manage, correct, admit, restrict, leave, transfer, remove
@@ -58,11 +58,11 @@ ROLES = {
 }
 
 
-def asker(who: str, mode: Mode, *, only: frozenset[int] | None = None) -> Principal:
-    return Principal(
+def asker(who: str, mode: Mode, *, only: frozenset[int] | None = None) -> Caller:
+    return Caller(
         name=who,
         user_id=1,
-        carrier=Carrier.KEY,
+        carrier=CredentialKind.KEY,
         is_admin=who.startswith("admin"),
         mode=mode,
         channel_ids=only,
@@ -74,7 +74,7 @@ def access(who: str, *, public: bool) -> Access:
     return Access(CHANNEL, public, ROLES[who])
 
 
-def allowed(principal: Principal, seen: Access | None, *, own_file: bool = False) -> set[Action]:
+def allowed(principal: Caller, seen: Access | None, *, own_file: bool = False) -> set[Action]:
     return {action for action in Action if decide(principal, action, seen, own_file=own_file) is Verdict.ALLOWED}
 
 
@@ -146,12 +146,12 @@ def test_the_operator_may_everything() -> None:
     [ANONYMOUS, asker("owner", Mode.MANAGE), asker("admin", Mode.MANAGE), OPERATOR],
     ids=lambda principal: principal.name,
 )
-def test_an_unknown_channel_is_hidden_from_all(principal: Principal) -> None:
+def test_an_unknown_channel_is_hidden_from_all(principal: Caller) -> None:
     """Where no channel is, nobody may anything, not even the operator."""
     assert {Verdict.HIDDEN} == {decide(principal, action, None, own_file=True) for action in Action}
 
 
-def refusal(principal: Principal, action: Action, seen: Access | None) -> SeawayError | None:
+def refusal(principal: Caller, action: Action, seen: Access | None) -> SeawayError | None:
     try:
         require(principal, action, seen, channel_name="the-channel")
     except SeawayError as error:
@@ -185,7 +185,7 @@ def test_hidden_and_unknown_channels_are_one_refusal() -> None:
     ],
 )
 def test_each_verdict_has_its_error(
-    principal: Principal, action: Action, seen: Access | None, kind: type[SeawayError]
+    principal: Caller, action: Action, seen: Access | None, kind: type[SeawayError]
 ) -> None:
     """Without a credential it is asked for; with one the answer is that there is nothing, or a no with the reason."""
     assert kind is type(refusal(principal, action, seen))
@@ -211,7 +211,7 @@ def test_a_no_tells_what_would_help(who: str, mode: Mode, action: Action, cure: 
 
 def test_a_tool_whose_login_is_too_narrow_is_told_how_to_widen_it() -> None:
     """The scope is the tool's, so the cure is another login, not another key."""
-    by = Principal("owner", 1, Carrier.TOOL, mode=Mode.READ_WRITE, tool="rattler")
+    by = Caller("owner", 1, CredentialKind.TOOL, mode=Mode.READ_WRITE, tool="rattler")
     error = refusal(by, Action.DELETE, access("owner", public=False))
 
     assert "The OAuth grant of rattler" in error.message
@@ -221,10 +221,10 @@ def test_a_tool_whose_login_is_too_narrow_is_told_how_to_widen_it() -> None:
     assert "browser" in refusal(by, Action.REMOVE, access("owner", public=False)).hint
 
 
-def workflow(*grants: Grant) -> Principal:
-    return Principal(
+def workflow(*grants: PublisherGrant) -> Caller:
+    return Caller(
         name="GitHub: acme/tools, release.yml",
-        carrier=Carrier.WORKFLOW,
+        carrier=CredentialKind.WORKFLOW,
         mode=Mode.READ,
         channel_ids=frozenset(grant.channel_id for grant in grants),
         grants=grants,
@@ -239,7 +239,7 @@ def test_the_mode_of_its_publisher_alone_decides_for_a_workflow(
     mode: Mode, expected: set[Action], own_file: bool
 ) -> None:
     """Invariant 2: in each channel that of the publisher there, and in other channels nothing."""
-    by = workflow(Grant(CHANNEL, 1, mode), Grant(CHANNEL + 1, 2, Mode.READ_WRITE_DELETE))
+    by = workflow(PublisherGrant(CHANNEL, 1, mode), PublisherGrant(CHANNEL + 1, 2, Mode.READ_WRITE_DELETE))
 
     assert expected == allowed(by, Access(CHANNEL, is_public=False, role=None), own_file=own_file)
     assert {R, U, Y, D, O} == allowed(by, Access(CHANNEL + 1, is_public=False, role=None))
@@ -248,7 +248,9 @@ def test_the_mode_of_its_publisher_alone_decides_for_a_workflow(
 
 def test_a_publisher_for_some_packages_is_good_for_those() -> None:
     """Its patterns narrow what its workflow may write, in its channel and not in another."""
-    by = workflow(Grant(CHANNEL, 1, Mode.READ_WRITE, ("tools-*",)), Grant(CHANNEL + 1, 2, Mode.READ_WRITE))
+    by = workflow(
+        PublisherGrant(CHANNEL, 1, Mode.READ_WRITE, ("tools-*",)), PublisherGrant(CHANNEL + 1, 2, Mode.READ_WRITE)
+    )
     verdicts = [
         decide(by, U, Access(channel, is_public=True, role=None), package=package)
         for channel in (CHANNEL, CHANNEL + 1)
@@ -261,10 +263,10 @@ def test_a_publisher_for_some_packages_is_good_for_those() -> None:
 def test_a_channel_can_take_uploads_from_publishers_only() -> None:
     """Then no key and no browser uploads or overwrites, whatever its role; everything else is as before."""
     closed = Access(CHANNEL, is_public=True, role=Role.OWNER, only_publishers=True)
-    owner = Principal("owner", 1, Carrier.PERSON, is_fresh=True)
+    owner = Caller("owner", 1, CredentialKind.PERSON, is_fresh=True)
 
     assert allowed(owner, closed) == set(Action) - {U, O, L}
-    assert U in allowed(workflow(Grant(CHANNEL, 1, Mode.READ_WRITE)), closed)
+    assert U in allowed(workflow(PublisherGrant(CHANNEL, 1, Mode.READ_WRITE)), closed)
     assert U in allowed(OPERATOR, closed)
     with pytest.raises(NotAllowed, match="trusted publishers only"):
         require(owner, U, closed, channel_name="chan")
@@ -275,9 +277,9 @@ def test_a_channel_can_take_uploads_from_publishers_only() -> None:
 
 def person(
     who: str = "ada", *, verified: bool = True, fresh: bool = True, new: bool = True, admin: bool = False
-) -> Principal:
-    return Principal(
-        who, 1, Carrier.PERSON, is_admin=admin, is_verified=verified, session_id=5, is_fresh=fresh, is_new=new
+) -> Caller:
+    return Caller(
+        who, 1, CredentialKind.PERSON, is_admin=admin, is_verified=verified, session_id=5, is_fresh=fresh, is_new=new
     )
 
 
@@ -297,7 +299,7 @@ def test_somebody_signed_in_may_what_their_role_gives() -> None:
 @pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
 def test_a_tool_may_what_a_key_of_the_mode_may(mode: Mode) -> None:
     """Its login is no person either: never transfer, never deletion of the channel."""
-    tool = Principal("owner", 1, Carrier.TOOL, mode=mode, tool="rattler")
+    tool = Caller("owner", 1, CredentialKind.TOOL, mode=mode, tool="rattler")
     assert WITH_A_KEY["owner", mode] == allowed(tool, access("owner", public=False))
 
 
@@ -318,7 +320,7 @@ def test_patterns_narrow_every_change_of_a_package(
     action: Action, patterns: tuple[str, ...], package: str, may: bool
 ) -> None:
     """Invariant 2: whatever the role; reading is not narrowed."""
-    by = Principal("owner", 1, Carrier.KEY, key_name="ci", patterns=patterns)
+    by = Caller("owner", 1, CredentialKind.KEY, key_name="ci", patterns=patterns)
     seen = access("owner", public=True)
     assert (Verdict.ALLOWED if may else Verdict.FORBIDDEN) is decide(by, action, seen, package=package)
     assert decide(by, R, seen, package=package) is Verdict.ALLOWED
@@ -326,7 +328,7 @@ def test_patterns_narrow_every_change_of_a_package(
 
 def test_a_workflow_is_never_more_than_its_publisher() -> None:
     """Invariant 2: even with the widest mode it sees no members and changes no settings, though somebody is owner."""
-    by = workflow(Grant(CHANNEL, 1, Mode.MANAGE))
+    by = workflow(PublisherGrant(CHANNEL, 1, Mode.MANAGE))
     assert {R, U, Y, D, O} == allowed(by, Access(CHANNEL, is_public=False, role=Role.OWNER))
     assert decide(by, U, Access(CHANNEL + 1, is_public=False, role=None)) is Verdict.HIDDEN
 
@@ -337,7 +339,7 @@ KEY_OF_ADMIN = asker("admin", Mode.MANAGE)
 NARROW = asker("ada", Mode.MANAGE, only=frozenset({CHANNEL}))
 
 
-def refused_site(principal: Principal, action: SiteAction) -> type[SeawayError] | None:
+def refused_site(principal: Caller, action: SiteAction) -> type[SeawayError] | None:
     try:
         require_site(principal, action)
     except SeawayError as error:
@@ -353,17 +355,17 @@ def refused_site(principal: Principal, action: SiteAction) -> type[SeawayError] 
         pytest.param(person(), set(SiteAction) - FOR_ADMINS, id="person"),
         pytest.param(
             person(verified=False),
-            set(SiteAction) - FOR_ADMINS - UNNARROWED,
+            set(SiteAction) - FOR_ADMINS - NEEDS_UNRESTRICTED,
             id="unverified person",
         ),
         pytest.param(KEY_OF_ADMIN, {action for action in SiteAction if not action.proof.needs_person}, id="admin's key"),
         pytest.param(asker("ada", Mode.READ_WRITE_DELETE), {SiteAction.FIND_USERS, SiteAction.READ_ACCOUNT}, id="key"),
         pytest.param(NARROW, {SiteAction.FIND_USERS, SiteAction.READ_ACCOUNT}, id="key for one channel"),
-        pytest.param(workflow(Grant(CHANNEL, 1, Mode.MANAGE)), set(), id="workflow"),
+        pytest.param(workflow(PublisherGrant(CHANNEL, 1, Mode.MANAGE)), set(), id="workflow"),
         pytest.param(ANONYMOUS, set(), id="anonymous"),
     ],
 )  # fmt: skip
-def test_what_is_in_no_channel(principal: Principal, may: set[SiteAction]) -> None:
+def test_what_is_in_no_channel(principal: Caller, may: set[SiteAction]) -> None:
     """Invariant 3: accounts and the site are for people; a credential for some channels makes no further one."""
     verdicts = {action: refused_site(principal, action) for action in SiteAction}
     assert may == {action for action, refused in verdicts.items() if refused is None}
@@ -386,7 +388,7 @@ FRESH_PERSON = {P, T, X, SiteAction.OPEN_ACCOUNT, SiteAction.REMOVE_ACCOUNT, Sit
 NEW_SESSION = {SiteAction.ADD_FIRST_FACTOR}
 
 
-def refused(principal: Principal, action: Action | SiteAction) -> type[SeawayError] | None:
+def refused(principal: Caller, action: Action | SiteAction) -> type[SeawayError] | None:
     try:
         if isinstance(action, SiteAction):
             require_site(principal, action)
@@ -402,12 +404,12 @@ def refused(principal: Principal, action: Action | SiteAction) -> type[SeawayErr
 )
 def test_what_needs_a_fresh_session(action: Action | SiteAction) -> None:
     """Invariant 3 walks both tables: an old session, a confirmed old one, a new one, and a key of the widest mode."""
-    key = Principal("ada", 1, Carrier.KEY, is_admin=True, key_name="ci")
+    key = Caller("ada", 1, CredentialKind.KEY, is_admin=True, key_name="ci")
     old, confirmed = person(admin=True, fresh=False, new=False), person(admin=True, new=False)
     needs_proof = FRESH | FRESH_PERSON
-    assert (NotConfirmed if action in needs_proof | NEW_SESSION else None) is refused(old, action)
-    assert (NotConfirmed if action in NEW_SESSION else None) is refused(confirmed, action)
-    assert (NotConfirmed if action in needs_proof else None) is refused(person(admin=True, fresh=False), action)
+    assert (ConfirmationRequired if action in needs_proof | NEW_SESSION else None) is refused(old, action)
+    assert (ConfirmationRequired if action in NEW_SESSION else None) is refused(confirmed, action)
+    assert (ConfirmationRequired if action in needs_proof else None) is refused(person(admin=True, fresh=False), action)
     assert (NotAllowed if action in PERSON | FRESH_PERSON | NEW_SESSION else None) is refused(key, action)
     assert refused(OPERATOR, action) is None
 

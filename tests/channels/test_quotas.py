@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select, update
 
-from seaway.accounts.principal import OPERATOR, Mode, Principal
+from seaway.callers.caller import OPERATOR, Caller, Mode
 from seaway.channels import channels, quotas
 from seaway.database.tables import audit, files, subdirs
 from seaway.errors import Malformed, NotAllowed, SeawayError, TooLarge
 from seaway.indexing import rebuild
-from seaway.indexing.rows import get_subdir
+from seaway.indexing.file_rows import get_subdir
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
@@ -23,15 +23,13 @@ def package(name: str, content: bytes = b"") -> PackageFile:
 
 
 @pytest.fixture
-def ada(people: People) -> Principal:
+def ada(people: People) -> Caller:
     people.channel("boats", owner="ada")
     people.channel("sails", owner="ada")
     return people.by_key(people.key("ada", mode=Mode.MANAGE))
 
 
-async def upload(
-    seaway: Seaway, by: Principal, file: PackageFile, channel: str = "boats", *, force: bool = False
-) -> None:
+async def upload(seaway: Seaway, by: Caller, file: PackageFile, channel: str = "boats", *, force: bool = False) -> None:
     await publish_file(seaway, channel, file, by=by, force=force)
 
 
@@ -55,7 +53,7 @@ def set_quota(seaway: Seaway, quota: int | None, *, user: str | None = None) -> 
 
 
 @pytest.mark.anyio
-async def test_the_count_follows_every_change(on_both: str, seaway: Seaway, ada: Principal) -> None:
+async def test_the_count_follows_every_change(on_both: str, seaway: Seaway, ada: Caller) -> None:
     """Uploading, overwriting, yanking, deleting and uploading again: the bytes are those of the files that are there."""
     file, other = package("a"), package("b")
     await upload(seaway, ada, file)
@@ -73,7 +71,7 @@ async def test_the_count_follows_every_change(on_both: str, seaway: Seaway, ada:
 
 
 @pytest.mark.anyio
-async def test_what_does_not_fit_is_refused_with_the_figures(seaway: Seaway, ada: Principal) -> None:
+async def test_what_does_not_fit_is_refused_with_the_figures(seaway: Seaway, ada: Caller) -> None:
     """To the byte: what fills the quota comes in, one byte more does not, and nothing is left of it."""
     file, other = package("a"), package("b")
     set_quota(seaway, len(file.content) + len(other.content) - 1)
@@ -90,7 +88,7 @@ async def test_what_does_not_fit_is_refused_with_the_figures(seaway: Seaway, ada
 
 
 @pytest.mark.anyio
-async def test_a_smaller_replacement_always_fits(seaway: Seaway, ada: Principal) -> None:
+async def test_a_smaller_replacement_always_fits(seaway: Seaway, ada: Caller) -> None:
     """What takes room away is let in, also where the quota was lowered below what is there."""
     large, small = package("a", bytes(range(256)) * 90), package("a")
     await upload(seaway, ada, large)
@@ -100,7 +98,7 @@ async def test_a_smaller_replacement_always_fits(seaway: Seaway, ada: Principal)
 
 
 @pytest.mark.anyio
-async def test_the_channels_of_an_owner_count_together(seaway: Seaway, people: People, ada: Principal) -> None:
+async def test_the_channels_of_an_owner_count_together(seaway: Seaway, people: People, ada: Caller) -> None:
     """The quota of a user is about all channels that they own, whoever uploads; those of others have nothing to do with it."""
     file, other = package("a"), package("b")
     set_quota(seaway, len(file.content), user="ada")
@@ -115,7 +113,7 @@ async def test_the_channels_of_an_owner_count_together(seaway: Seaway, people: P
 
 
 @pytest.mark.both_states
-def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, ada: Principal) -> None:
+def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, ada: Caller) -> None:
     """The transaction that records decides: however many come at once, the channel holds no more than it may."""
     files_at_once = [package(f"p{number}") for number in range(6)]
     room = sum(len(file.content) for file in files_at_once[:2]) + 10
@@ -135,7 +133,7 @@ def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, a
 
 
 @pytest.mark.anyio
-async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Principal) -> None:
+async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Caller) -> None:
     """`check` tells that the bytes are not those of the files, and `reindex` counts again."""
     await upload(seaway, ada, package("a"))
     right = used(seaway)
@@ -150,7 +148,7 @@ async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Princip
     assert right == used(seaway)
 
 
-def test_only_admins_set_quotas(seaway: Seaway, people: People, ada: Principal) -> None:
+def test_only_admins_set_quotas(seaway: Seaway, people: People, ada: Caller) -> None:
     """Not the owner, nor a key of an admin; and a quota is a number of bytes."""
     people.user("boss", admin=True)
     for by in (people.person("ada"), ada, people.by_key(people.key("boss", mode=Mode.MANAGE))):

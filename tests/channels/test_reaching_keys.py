@@ -2,20 +2,21 @@
 
 import pytest
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Principal
-from seaway.channels import groups, members, reaching_keys
+from seaway.callers.caller import OPERATOR, Caller
+from seaway.channels import groups, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.errors import NotFound
+from seaway.keys import api_keys, channel_keys
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.clock import TurnedClock
 from tests.support.house import People
 
 
-def of_oneself(seaway: Seaway, by: Principal, channel: str) -> list[str]:
+def of_oneself(seaway: Seaway, by: Caller, channel: str) -> list[str]:
     with seaway.database.read() as tx:
-        return [key.name for key in reaching_keys.of_oneself(tx, seaway.clock.now_ms(), by, channel)]
+        return [key.name for key in channel_keys.of_caller(tx, seaway.clock.now_ms(), by, channel)]
 
 
 def test_an_admin_sees_their_own_that_open_it(seaway: Seaway, people: People) -> None:
@@ -42,7 +43,7 @@ def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, people: Peop
     people.key("mia", days=1)
     people.key("mia")
     with seaway.database.write_site() as tx:
-        keys.revoke(tx, 1, OPERATOR, users.get(tx, "mia"), "key 4")
+        api_keys.revoke(tx, 1, OPERATOR, users.get(tx, "mia"), "key 4")
     clock.move(2 * DAY_MS)
     assert ["key 0", "key 2"] == of_oneself(seaway, people.person("mia"), "robots")
 

@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels, invitations, members, transfers
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
-from seaway.errors import BadCredential, Conflict, NotAllowed, NotConfirmed, NotFound, SeawayError
+from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllowed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -31,22 +32,22 @@ def boats(people: People) -> str:
     return "boats"
 
 
-def offer(seaway: Seaway, by: Principal, to: str = "bob") -> None:
+def offer(seaway: Seaway, by: Caller, to: str = "bob") -> None:
     with seaway.database.write_channel("boats") as tx:
         transfers.offer(tx, seaway.clock.now_ms(), by, "boats", to)
 
 
-def accept(seaway: Seaway, by: Principal) -> None:
+def accept(seaway: Seaway, by: Caller) -> None:
     with seaway.database.write_channel("boats") as tx:
         transfers.accept(tx, seaway.clock.now_ms(), by, "boats")
 
 
-def decline(seaway: Seaway, by: Principal) -> None:
+def decline(seaway: Seaway, by: Caller) -> None:
     with seaway.database.write_channel("boats") as tx:
         transfers.decline(tx, seaway.clock.now_ms(), by, "boats")
 
 
-def cancel(seaway: Seaway, by: Principal) -> None:
+def cancel(seaway: Seaway, by: Caller) -> None:
     with seaway.database.write_channel("boats") as tx:
         transfers.cancel(tx, seaway.clock.now_ms(), by, "boats")
 
@@ -67,7 +68,7 @@ def test_nothing_changes_until_the_offer_is_accepted(on_both: str, seaway: Seawa
     offer(seaway, people.person("ada"))
     assert BEFORE == roles(seaway)
     with seaway.database.read() as tx:
-        waiting = transfers.to_user(tx, seaway.clock.now_ms(), people.person("bob").user_id or 0)
+        waiting = transfers.pending_for(tx, seaway.clock.now_ms(), people.person("bob").user_id or 0)
     assert [("boats", "bob", "ada")] == [(one.channel, one.to_user, one.offered_by) for one in waiting]
     accept(seaway, people.person("bob"))
     assert AFTER == roles(seaway)
@@ -80,7 +81,7 @@ def test_nothing_changes_until_the_offer_is_accepted(on_both: str, seaway: Seawa
     [
         pytest.param(lambda seaway, people: decline(seaway, people.person("bob")), id="declined"),
         pytest.param(lambda seaway, people: cancel(seaway, people.person("ada")), id="cancelled"),
-        pytest.param(lambda seaway, people: people.seaway.clock.move(transfers.LASTS_MS), id="expired"),
+        pytest.param(lambda seaway, people: people.seaway.clock.move(transfers.LIFETIME_MS), id="expired"),
         pytest.param(lambda seaway, people: take_out(seaway, "bob"), id="no member any more"),
         pytest.param(lambda seaway, people: give(seaway, "ada"), id="the operator was faster"),
     ],
@@ -105,7 +106,7 @@ def take_out(seaway: Seaway, user: str) -> None:
 
 def give(seaway: Seaway, user: str) -> None:
     with seaway.database.write_site() as tx:
-        transfers.give(tx, 0, OPERATOR, "boats", user)
+        transfers.transfer_now(tx, 0, OPERATOR, "boats", user)
 
 
 def test_only_the_one_to_whom_it_was_offered_accepts(seaway: Seaway, people: People, boats: str) -> None:
@@ -121,7 +122,7 @@ def test_only_the_one_to_whom_it_was_offered_accepts(seaway: Seaway, people: Peo
         accept(seaway, people.by_key(people.key("bob", mode=Mode.MANAGE)))
     with pytest.raises(NotAllowed):
         accept(seaway, people.person("bob", verified=False))
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         accept(seaway, people.person("bob", confirmed=False))
     assert BEFORE == roles(seaway)
 
@@ -133,15 +134,15 @@ def test_only_the_owner_offers_and_proves_it(seaway: Seaway, people: People, boa
             offer(seaway, people.person(who), "bob")
     with pytest.raises(NotAllowed):
         offer(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
-    with pytest.raises(NotConfirmed):
+    with pytest.raises(ConfirmationRequired):
         offer(seaway, people.person("ada", confirmed=False))
     with pytest.raises(NotAllowed):
         give_as(seaway, people.person("ada"))
 
 
-def give_as(seaway: Seaway, by: Principal) -> None:
+def give_as(seaway: Seaway, by: Caller) -> None:
     with seaway.database.write_site() as tx:
-        transfers.give(tx, seaway.clock.now_ms(), by, "boats", "bob")
+        transfers.transfer_now(tx, seaway.clock.now_ms(), by, "boats", "bob")
 
 
 @pytest.mark.parametrize("to", ["stranger", "ada", "gone", "unverified", "nobody"])
@@ -150,7 +151,7 @@ def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, peopl
     people.user("stranger")
     people.member("boats", "gone", Role.VIEWER)
     with seaway.database.write_site() as tx:
-        users.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
+        user_access.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
     unverified(seaway, people, "unverified")
     with pytest.raises((Conflict, NotFound)):
         offer(seaway, people.person("ada"), to)
@@ -184,7 +185,7 @@ def test_a_new_owner_does_not_inherit_invitations(seaway: Seaway, people: People
     offer(seaway, people.person("ada"))
     accept(seaway, people.person("bob"))
     with seaway.database.read() as tx, pytest.raises(NotFound):
-        invitations.look(tx, seaway.clock.now_ms(), secret)
+        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
 
 
 def at_once(*acts: Callable[[], None]) -> list[SeawayError | None]:
@@ -264,7 +265,7 @@ def test_there_is_one_owner_whatever_happens(shared: People, steps: list[tuple[s
         "leave": lambda tx, by: members.leave(tx, seaway.clock.now_ms(), by, "boats"),
         "put": lambda tx, by, to: members.put(tx, seaway.clock.now_ms(), by, "boats", to, Role.CONTRIBUTOR),
         "remove": lambda tx, by, to: members.remove(tx, seaway.clock.now_ms(), by, "boats", to),
-        "give": lambda tx, by: transfers.give(tx, seaway.clock.now_ms(), OPERATOR, "boats", by.name),
+        "give": lambda tx, by: transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, "boats", by.name),
     }
     for act, who, *more in steps:
         by = shared.person(who)

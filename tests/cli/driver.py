@@ -13,7 +13,7 @@ import traceback
 
 PRELOADED = (
     "seaway.cli.main",
-    "seaway.cli.check",
+    "seaway.maintenance.check",
     "seaway.server.wiring",
     "seaway.logs",
     "httpx",

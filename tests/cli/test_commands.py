@@ -14,7 +14,7 @@ import pytest
 import typer
 from sqlalchemy import select
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from seaway.cli.main import app
 from seaway.database.migrate import NEWEST
 from seaway.database.tables import audit, channels, files, keys, members, users
@@ -286,7 +286,7 @@ WRONG = {
     ("channel", "add", "noarch", "--owner", "bob"): ("name-taken", "noarch"),
     ("channel", "add", "a/b", "--owner", "bob"): ("name-taken", "a/b"),
     ("channel", "add", "new-one", "--owner", UNKNOWN): ("not-found", UNKNOWN),
-    ("channel", "add", "new-one", "--owner", "bob", "--logo", "http://x/y.png"): ("invalid", "avatars only"),
+    ("channel", "add", "new-one", "--owner", "bob", "--logo", "http://x/y.png"): ("invalid", "Only GitHub avatars"),
     ("channel", "show", UNKNOWN): ("not-found", UNKNOWN),
     ("channel", "set", UNKNOWN, "--public"): ("not-found", UNKNOWN),
     ("channel", "transfer", UNKNOWN, "bob"): ("not-found", UNKNOWN),

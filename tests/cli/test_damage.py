@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from seaway.database.sqlite import SqliteDatabase
-from seaway.errors import DamagedDatabase, NoRoom
+from seaway.errors import DamagedDatabase, DiskFull
 from tests.cli.conftest import FILE, Ran, Shell
 from tests.cli.test_commands import TOLD, commands
 from tests.support import state
@@ -213,7 +213,7 @@ def test_a_new_database_on_a_full_disk_is_refused_at_once(tmp_path: Path) -> Non
     with small_disk(tmp_path / "small", "1m") as disk:
         fill(disk / "fill")
         with closing(SqliteDatabase(disk / "new.db", tmp_path / "locks")) as database:
-            with pytest.raises(NoRoom), database.read():
+            with pytest.raises(DiskFull), database.read():
                 pass
             (disk / "fill").unlink()
             with database.read() as tx:

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from seaway import settings
-from seaway.accounts import passwords, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.errors import BadSetting
-from seaway.server import listening
+from seaway.server import listen_addresses
+from seaway.sign_in import passwords, user_access
 from tests.cli.conftest import Shell
 from tests.support import house
 from tests.support.house import People
@@ -46,7 +46,7 @@ def port_of(server: Server) -> int:
 )
 def test_a_host_is_bound_in_every_family_that_it_has(host: str, addresses: set[str]) -> None:
     """`localhost` is both loopback addresses at one port; brackets, capitals and white space change nothing."""
-    sockets = listening.bind(settings.load(host=host).host, 0, "")
+    sockets = listen_addresses.bind(settings.load(host=host).host, 0, "")
     with contextlib.ExitStack() as stack:
         names = [stack.enter_context(contextlib.closing(one)).getsockname() for one in sockets]
     assert (addresses, 1) == ({name[0] for name in names}, len({name[1] for name in names}))
@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_in_one_family_is_taken() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(BadSetting, match=f"localhost port {port}"):
-            listening.bind("localhost", port, "")
+            listen_addresses.bind("localhost", port, "")
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
@@ -103,7 +103,7 @@ def test_a_damaged_note_is_none(tmp_path: Path, noted: str) -> None:
     """A note that a full disk cut does not stop a command."""
     here = settings.load(data=tmp_path)
     here.listening_file.write_text(noted)
-    assert here == listening.as_noted(here)
+    assert here == listen_addresses.with_saved_address(here)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     people = People(seaway)
     people.channel("tools", owner="ada")
     with seaway.database.write_site() as tx:
-        users.set_password(tx, seaway.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
+        user_access.set_password(tx, seaway.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
     seaway.close()
     with serving(folder, examiners=1, host="0.0.0.0") as server:
         yield server

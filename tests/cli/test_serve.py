@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.accounts import first_account
-from seaway.cli.check import check
 from seaway.errors import NotFound
+from seaway.maintenance.check import check
+from seaway.sign_in import first_account
 from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
 from tests.support import house
@@ -259,8 +259,8 @@ def test_a_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> No
     (old,), (new,) = printed
     seaway = house.build(tmp_path)
     with pytest.raises(NotFound):
-        first_account.look(seaway.house.accounts, old)
-    first_account.look(seaway.house.accounts, new)
+        first_account.require_valid(seaway.house.accounts, old)
+    first_account.require_valid(seaway.house.accounts, new)
     People(seaway).user("ada")
     seaway.close()
     with serving(tmp_path, examiners=1) as server:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from seaway.publishing.attest import Attesting
 from seaway.publishing.publish import publish
+from seaway.publishing.verify_attestation import AttestationParts
 from tests.clients.test_rattler import Reader
 from tests.conftest import Site
 from tests.support.house import FromMemory
@@ -43,7 +43,7 @@ def verifying(site: Site, tmp_path: Path) -> Verifying:
     bundle = written(attester.sigstore.bundle(statement(FILE, f"{address}/{channel}")))
     # The house beside the server does not know where the server listens.
     publishing = site.people.seaway.house.publishing
-    here = replace(publishing, attesting=Attesting(publishing.attesting.roots, (address,)))
+    here = replace(publishing, attesting=AttestationParts(publishing.attesting.roots, (address,)))
     incoming = FromMemory(FILE, attestation=bundle)
     asyncio.run(publish(here, channel, incoming, by=attester.principal(channel), force=False))
     root = attester.sigstore.trusted_root.decode()

@@ -13,22 +13,23 @@ from typing import Any
 
 import pytest
 
-from seaway.accounts import tools, users
-from seaway.accounts.tools import Issued
+from seaway.oauth import grants
+from seaway.oauth.grants import IssuedTokens
+from seaway.users import users
 from tests.clients.test_rattler import ALL, APP, HOST, Owned, Publisher, Reader, stock
 from tests.conftest import Site
 
 
-def log_in(site: Site, user: str) -> Issued:
+def log_in(site: Site, user: str) -> IssuedTokens:
     """What the tool has after its user agreed."""
     database = site.people.seaway.database
     with database.write_part() as tx:
-        tools.hold(database, tx)
+        grants.lock(database, tx)
         now_ms, user_id = site.people.seaway.clock.now_ms(), users.get(tx, user).id
-        return tools.add(tx, now_ms, user_id, "rattler", "openid channel:read channel:upload", address="")[1]
+        return grants.add(tx, now_ms, user_id, "rattler", "openid channel:read channel:upload", address="")[1]
 
 
-def stored(site: Site, issued: Issued, *, expires_in: int) -> dict[str, Any]:
+def stored(site: Site, issued: IssuedTokens, *, expires_in: int) -> dict[str, Any]:
     """The credential as `auth login --oauth` stores it."""
     address = site.server.address
     login = {
@@ -91,8 +92,8 @@ def test_an_ended_login_asks_for_another(site: Site, tmp_path: Path, private: tu
     owned, user = private
     issued, database = log_in(site, user), site.people.seaway.database
     with database.write_part() as tx:
-        tools.hold(database, tx)
-        tools.give_back(tx, site.people.seaway.clock.now_ms(), issued.refresh, "rattler", address="")
+        grants.lock(database, tx)
+        grants.revoke_token(tx, site.people.seaway.clock.now_ms(), issued.refresh, "rattler", address="")
     reader = Reader(site, tmp_path)
     told = reader.run(query(reader, owned.channel), auth=stored(site, issued, expires_in=-10))
     assert ["401" in one.get("error", "") for one in told] == [True], told

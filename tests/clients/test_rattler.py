@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rattler_build import upload as rattler_upload
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
+from seaway.keys import api_keys
+from seaway.users import users
 from tests.conftest import Site
 from tests.support import rattler
 from tests.support.packages import PackageFile, conda, index_json, paths_json, tar_bz2
@@ -401,6 +402,6 @@ def test_a_revoked_key_is_refused_although_the_index_is_cached(reader: Reader, s
 def revoke(site: Site, owned: Owned) -> None:
     with site.people.seaway.database.write_site() as tx:
         now_ms = site.people.seaway.clock.now_ms()
-        principal = keys.principal_of(tx, owned.key, now_ms)
+        principal = api_keys.caller_of(tx, owned.key, now_ms)
         assert principal is not None
-        keys.revoke(tx, now_ms, OPERATOR, users.get(tx, principal.name), principal.key_name)
+        api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, principal.name), principal.key_name)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from tests.conftest import Site
 from tests.support import rattler
 from tests.support.packages import conda, index_json

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
-from seaway.trust import issuers, snippets
+from seaway.callers.caller import OPERATOR
+from seaway.trusted_publishing import issuers, workflow_snippets
 from tests.conftest import Site
 from tests.support import rattler
 from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
@@ -52,7 +52,7 @@ def workflow(site: Site, tmp_path: Path) -> Workflow:
 
 
 def in_gitlab(text: str) -> dict[str, str]:
-    return {"GITLAB_CI": "true", snippets.token_variable(AUDIENCE): text}
+    return {"GITLAB_CI": "true", workflow_snippets.token_variable(AUDIENCE): text}
 
 
 def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:

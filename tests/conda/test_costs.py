@@ -14,7 +14,7 @@ import pytest
 
 from seaway.conda import filename
 from seaway.conda.limits import GIB, MIB, ArchiveLimits
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.errors import Unavailable
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners, LocalFile
@@ -108,7 +108,7 @@ def test_memory_does_not_grow_with_the_archive(case: str, tmp_path: Path) -> Non
         tracemalloc.stop()
 
 
-def outcome_of(file: PackageFile, folder: Path) -> Reason | None:
+def outcome_of(file: PackageFile, folder: Path) -> RefusalReason | None:
     try:
         examined(file, folder)
     except Refused as refused:
@@ -137,7 +137,7 @@ print(json.dumps([reasons, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - 
 """
     done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, check=True, text=True)
     reasons, kilobytes = json.loads(done.stdout)
-    assert [Reason.UNPACKS_TOO_LARGE.value] * 3 == reasons
+    assert [RefusalReason.UNPACKS_TOO_LARGE.value] * 3 == reasons
     assert kilobytes < 40 * 1024
 
 
@@ -153,7 +153,7 @@ def pool(limits: ArchiveLimits | None = None, processes: int = 1) -> Iterator[Ex
         yield examiners
 
 
-def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | Reason:
+def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | RefusalReason:
     """What a pool says of a file: the candidate, or the reason why not."""
     try:
         with examiners.turns.wait_in_thread("sender"):
@@ -173,7 +173,7 @@ def test_what_a_process_says_arrives_whole(tmp_path: Path) -> None:
         examiners.warm_up()
         files = [*good, bad]
         answers = list(threads.map(lambda file: through(examiners, file, tmp_path), files))
-    assert [*(examined(file, tmp_path) for file in good), Reason.NAME_MISMATCH] == answers
+    assert [*(examined(file, tmp_path) for file in good), RefusalReason.NAME_MISMATCH] == answers
 
 
 TOO_SLOW = ArchiveLimits(
@@ -188,7 +188,7 @@ def slow() -> PackageFile:
 def test_an_archive_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     """A process whose time is over is ended, the file refused, and the next file examined as if nothing had been."""
     with pool(TOO_SLOW) as examiners:
-        assert Reason.TOOK_TOO_LONG == through(examiners, slow(), tmp_path)
+        assert RefusalReason.TOOK_TOO_LONG == through(examiners, slow(), tmp_path)
         assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
 
 
@@ -212,13 +212,13 @@ def test_a_list_of_too_many_paths_is_refused(tmp_path: Path, make: Callable[...,
         file = make(info={**info_files(index_json(), paths=...), name: content})
         with pytest.raises(Refused, match=f"{name} of the package lists 400,000 files; at most 200,000") as refused:
             examined(file, tmp_path)
-        assert Reason.TOO_MANY_MEMBERS is refused.value.reason
+        assert RefusalReason.TOO_MANY_MEMBERS is refused.value.reason
 
 
 def test_an_archive_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
     """A process that runs into its bound of memory refuses the file, and the next file is examined."""
     with pool(SMALL_MEMORY) as examiners:
-        assert Reason.TOOK_TOO_MUCH_MEMORY == through(examiners, large(), tmp_path)
+        assert RefusalReason.TOOK_TOO_MUCH_MEMORY == through(examiners, large(), tmp_path)
         assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
 
 
@@ -249,17 +249,17 @@ def test_a_number_that_no_message_can_hold_is_refused(tmp_path: Path) -> None:
     """JSON has integers of any size: one of forty digits is refused, and ends no process."""
     odd = packages.conda({**index_json(), "size_of_the_sea": 10**40})
     with pool() as examiners:
-        assert isinstance(through(examiners, odd, tmp_path), Reason)
+        assert isinstance(through(examiners, odd, tmp_path), RefusalReason)
         assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("limits", "culprit", "reason"),
-    [(TOO_SLOW, slow, Reason.TOOK_TOO_LONG), (SMALL_MEMORY, large, Reason.TOOK_TOO_MUCH_MEMORY)],
+    [(TOO_SLOW, slow, RefusalReason.TOOK_TOO_LONG), (SMALL_MEMORY, large, RefusalReason.TOOK_TOO_MUCH_MEMORY)],
     ids=["slow", "large"],
 )
 def test_of_many_taken_in_at_once_one_is_refused(
-    tmp_path: Path, limits: ArchiveLimits, culprit: Callable[[], PackageFile], reason: Reason
+    tmp_path: Path, limits: ArchiveLimits, culprit: Callable[[], PackageFile], reason: RefusalReason
 ) -> None:
     """A file that costs too much, one that is no package, and one that is gone do not change what the others are."""
     folder, spool = tmp_path / "folder", tmp_path / "spool"

@@ -9,9 +9,9 @@ import rattler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.conda.filename import FileName, build_problem, folded, name_problem, parse, version_problem
-from seaway.conda.refusals import Reason, Refused
-from seaway.conda.subdir import KNOWN_SUBDIRS, NOARCH, is_known
+from seaway.conda.filename import FileName, build_problem, name_problem, normalize_name, parse, version_problem
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.conda.subdir import KNOWN_SUBDIRS, NOARCH, is_known_subdir
 from tests.support.hostile import examined
 from tests.support.packages import conda, index_json, real_packages
 
@@ -88,7 +88,7 @@ def test_what_is_no_file_name_is_refused(case: str) -> None:
     text, rule = NOT_FILE_NAMES[case]
     with pytest.raises(Refused) as refused:
         parse(text)
-    assert Reason.BAD_FILE_NAME is refused.value.reason
+    assert RefusalReason.BAD_FILE_NAME is refused.value.reason
     assert rule in refused.value.sentence.replace(f" in the file name {text!a}", "")
 
 
@@ -101,7 +101,7 @@ def test_any_text_is_a_file_name_or_refused(text: str, extension: str) -> None:
         reason = refused.reason
     else:
         return
-    assert Reason.BAD_FILE_NAME is reason
+    assert RefusalReason.BAD_FILE_NAME is reason
 
 
 def test_a_message_shows_a_hostile_name_harmlessly() -> None:
@@ -157,7 +157,7 @@ def test_the_name_of_a_real_package_is_one() -> None:
 )
 def test_names_that_look_alike(left: str, right: str, are_one: bool) -> None:
     """Two names are look-alikes when they differ only by case and by which separators they have."""
-    assert are_one == (folded(left) == folded(right))
+    assert are_one == (normalize_name(left) == normalize_name(right))
 
 
 # `PLATFORMS` of conda 26.7 and `KnownPlatform` of mamba 2.8.
@@ -189,7 +189,7 @@ def test_every_platform_of_a_client_is_known() -> None:
     """rattler knows what conda and mamba know, and more, such as freebsd-ppc64le; each is a subdir of every channel."""
     known = [str(subdir) for subdir in rattler.Subdir.all()]
     assert {"freebsd-ppc64", "freebsd-ppc64le", *PLATFORMS} <= set(known)
-    assert [] == [name for name in known if not is_known(name)]
+    assert [] == [name for name in known if not is_known_subdir(name)]
     assert known == list(KNOWN_SUBDIRS)
 
 
@@ -202,5 +202,5 @@ def test_a_package_for_any_known_platform_is_accepted(subdir: str, tmp_path: Pat
 
 def test_what_is_no_known_subdir() -> None:
     """noarch is known; names that only look like platforms are not."""
-    assert is_known(NOARCH)
-    assert [] == [name for name in ("", "NOARCH", "linux", "linux-65", "noarch\n", "unknown") if is_known(name)]
+    assert is_known_subdir(NOARCH)
+    assert [] == [name for name in ("", "NOARCH", "linux", "linux-65", "noarch\n", "unknown") if is_known_subdir(name)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
 from tests.support.hostile import CONDA, TAR_BZ2, examined
 from tests.support.packages import PackageFile, index_json, info_files
@@ -242,9 +242,9 @@ READABLE_SPECS = {
 }
 
 
-BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
+BAD_NAMES: dict[str, tuple[RefusalReason, dict[str, Any]]] = {
     **{
-        f"name: {case}": (Reason.BAD_PACKAGE_NAME, {"name": name})
+        f"name: {case}": (RefusalReason.BAD_PACKAGE_NAME, {"name": name})
         for case, name in {
             "missing": ...,
             "null": None,
@@ -271,7 +271,7 @@ BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
         }.items()
     },
     **{
-        f"version: {case}": (Reason.BAD_VERSION, {"version": version})
+        f"version: {case}": (RefusalReason.BAD_VERSION, {"version": version})
         for case, version in {
             "missing": ...,
             "number": 1.0,
@@ -294,7 +294,7 @@ BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
         }.items()
     },
     **{
-        f"build: {case}": (Reason.BAD_BUILD_STRING, {"build": build})
+        f"build: {case}": (RefusalReason.BAD_BUILD_STRING, {"build": build})
         for case, build in {
             "missing": ...,
             "number": 0,
@@ -308,7 +308,7 @@ BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
         }.items()
     },
     **{
-        f"subdir: {case}": (Reason.UNKNOWN_SUBDIR, {"subdir": subdir})
+        f"subdir: {case}": (RefusalReason.UNKNOWN_SUBDIR, {"subdir": subdir})
         for case, subdir in {
             "number": 64,
             "list": ["noarch"],
@@ -320,34 +320,34 @@ BAD_NAMES: dict[str, tuple[Reason, dict[str, Any]]] = {
             "what rattler writes for none": "unknown",
         }.items()
     },
-    "subdir: missing": (Reason.MISSING_SUBDIR, {"subdir": ...}),
-    "subdir: null": (Reason.MISSING_SUBDIR, {"subdir": None}),
-    "other name than the file": (Reason.NAME_MISMATCH, {"name": "other"}),
-    "other version than the file": (Reason.NAME_MISMATCH, {"version": "1.1"}),
-    "version that is the same number": (Reason.NAME_MISMATCH, {"version": "1.0.0"}),
-    "other build than the file": (Reason.NAME_MISMATCH, {"build": "h1_1"}),
-    "build that differs by case": (Reason.NAME_MISMATCH, {"build": "H1_0"}),
+    "subdir: missing": (RefusalReason.MISSING_SUBDIR, {"subdir": ...}),
+    "subdir: null": (RefusalReason.MISSING_SUBDIR, {"subdir": None}),
+    "other name than the file": (RefusalReason.NAME_MISMATCH, {"name": "other"}),
+    "other version than the file": (RefusalReason.NAME_MISMATCH, {"version": "1.1"}),
+    "version that is the same number": (RefusalReason.NAME_MISMATCH, {"version": "1.0.0"}),
+    "other build than the file": (RefusalReason.NAME_MISMATCH, {"build": "h1_1"}),
+    "build that differs by case": (RefusalReason.NAME_MISMATCH, {"build": "H1_0"}),
 }
 
-REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
+REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
     **{
-        f"index.json: {case}": (Reason.BAD_JSON, lambda text=text: raw(text))  # type: ignore[misc]
+        f"index.json: {case}": (RefusalReason.BAD_JSON, lambda text=text: raw(text))  # type: ignore[misc]
         for case, text in NOT_STRICT.items()
     },
     **{
-        f"index.json is {case}": (Reason.BAD_FIELD, lambda text=text: raw(text))  # type: ignore[misc]
+        f"index.json is {case}": (RefusalReason.BAD_FIELD, lambda text=text: raw(text))  # type: ignore[misc]
         for case, text in {"a list": "[]", "a text": '"demo"', "a number": "3", "null": "null"}.items()
     },
     **{
-        f"field: {case}": (Reason.BAD_FIELD, lambda fields=fields: index(**fields))  # type: ignore[misc]
+        f"field: {case}": (RefusalReason.BAD_FIELD, lambda fields=fields: index(**fields))  # type: ignore[misc]
         for case, fields in BAD_FIELDS.items()
     },
     **{
-        f"depends: {case}": (Reason.BAD_MATCH_SPEC, lambda spec=spec: index(depends=[spec]))  # type: ignore[misc]
+        f"depends: {case}": (RefusalReason.BAD_MATCH_SPEC, lambda spec=spec: index(depends=[spec]))  # type: ignore[misc]
         for case, spec in UNREADABLE_SPECS.items()
     },
     **{
-        f"{field}: {case}": (Reason.BAD_MATCH_SPEC, lambda fields=fields, spec=spec: index(**fields(spec)))  # type: ignore[misc]
+        f"{field}: {case}": (RefusalReason.BAD_MATCH_SPEC, lambda fields=fields, spec=spec: index(**fields(spec)))  # type: ignore[misc]
         for case, spec in ELSEWHERE.items()
         for field, fields in {
             "depends": lambda spec: {"depends": ["python", spec]},
@@ -357,7 +357,7 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
     },
     **{
         f"{kind} run exports: {case}": (
-            Reason.BAD_MATCH_SPEC,
+            RefusalReason.BAD_MATCH_SPEC,
             lambda kind=kind, spec=spec: packages.conda(index_json(), run_exports={kind: [spec]}),  # type: ignore[misc]
         )
         for case, spec in {**ELSEWHERE, **UNREADABLE_SPECS}.items()
@@ -365,103 +365,115 @@ REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
     },
     **{
         f"{kind} run exports: {text!r}": (
-            Reason.BAD_FIELD,
+            RefusalReason.BAD_FIELD,
             lambda kind=kind, text=text: packages.conda(index_json(), run_exports={kind: [text]}),  # type: ignore[misc]
         )
         for kind in ("weak", "strong", "noarch", "weak_constrains", "strong_constrains")
         for text in ("a\t>=1", "a\n", "a\x85")
     },
     "run exports of the old form with a tab": (
-        Reason.BAD_FIELD,
+        RefusalReason.BAD_FIELD,
         lambda: packages.conda(index_json(), run_exports=["a\t>=1"]),
     ),
-    "constrains: unreadable": (Reason.BAD_MATCH_SPEC, lambda: index(constrains=["python >=3", "python >=3,<,"])),
-    "extra_depends: unreadable": (Reason.BAD_MATCH_SPEC, lambda: index(extra_depends={"test": ["python >=3,<,"]})),
+    "constrains: unreadable": (RefusalReason.BAD_MATCH_SPEC, lambda: index(constrains=["python >=3", "python >=3,<,"])),
+    "extra_depends: unreadable": (
+        RefusalReason.BAD_MATCH_SPEC,
+        lambda: index(extra_depends={"test": ["python >=3,<,"]}),
+    ),
     **{
         case: (reason, lambda fields=fields: index(**fields))  # type: ignore[misc]
         for case, (reason, fields) in BAD_NAMES.items()
     },
     "record: many long depends": (
-        Reason.RECORD_TOO_LARGE,
+        RefusalReason.RECORD_TOO_LARGE,
         lambda: index(depends=[f"a{n} {'|'.join(['1.0'] * 200)}" for n in range(400)]),
     ),
-    "record: an unknown field of 300 kB": (Reason.RECORD_TOO_LARGE, lambda: index(readme="x" * 300_000)),
+    "record: an unknown field of 300 kB": (RefusalReason.RECORD_TOO_LARGE, lambda: index(readme="x" * 300_000)),
     "record: run exports of 300 kB": (
-        Reason.RECORD_TOO_LARGE,
+        RefusalReason.RECORD_TOO_LARGE,
         lambda: packages.conda(index_json(), run_exports={"weak": ["x" * 999] * 300}),
     ),
     "no index.json": (
-        Reason.MISSING_INDEX_JSON,
+        RefusalReason.MISSING_INDEX_JSON,
         lambda: packages.conda(info=without_index(), file_name=CONDA),
     ),
     "no index.json in a .tar.bz2": (
-        Reason.MISSING_INDEX_JSON,
+        RefusalReason.MISSING_INDEX_JSON,
         lambda: packages.tar_bz2(info=without_index(), file_name=TAR_BZ2),
     ),
-    "no paths.json": (Reason.MISSING_PATHS_JSON, lambda: packages.conda(index_json(), paths=...)),
+    "no paths.json": (RefusalReason.MISSING_PATHS_JSON, lambda: packages.conda(index_json(), paths=...)),
     "no paths.json but info/files": (
-        Reason.MISSING_PATHS_JSON,
+        RefusalReason.MISSING_PATHS_JSON,
         lambda: packages.conda(info={**info_files(index_json(), paths=...), "info/files": b""}, file_name=CONDA),
     ),
     "neither paths.json nor info/files": (
-        Reason.MISSING_PATHS_JSON,
+        RefusalReason.MISSING_PATHS_JSON,
         lambda: packages.tar_bz2(index_json(), paths=...),
     ),
     "info/files climbs": (
-        Reason.UNSAFE_PATH,
+        RefusalReason.UNSAFE_PATH,
         lambda: packages.tar_bz2(
             info={**info_files(index_json(), paths=...), "info/files": b"share/x\n../../evil\n"}, file_name=TAR_BZ2
         ),
     ),
     "info/files is absolute": (
-        Reason.UNSAFE_PATH,
+        RefusalReason.UNSAFE_PATH,
         lambda: packages.tar_bz2(
             info={**info_files(index_json(), paths=...), "info/files": b"/etc/passwd\n"}, file_name=TAR_BZ2
         ),
     ),
-    "paths.json: no JSON": (Reason.BAD_FIELD, lambda: other("paths.json", "share/x")),
-    "paths.json: not UTF-8": (Reason.BAD_FIELD, lambda: other("paths.json", b'{"paths":[{"_path":"\xff"}]}')),
-    "paths.json: deep": (Reason.BAD_FIELD, lambda: other("paths.json", '{"paths":' + "[" * 100_000)),
-    "paths.json: list": (Reason.BAD_FIELD, lambda: other("paths.json", "[]")),
-    "paths.json: no paths": (Reason.BAD_FIELD, lambda: other("paths.json", '{"paths_version": 1}')),
-    "paths.json: null": (Reason.BAD_FIELD, lambda: other("paths.json", '{"paths": null}')),
-    "paths.json: texts": (Reason.BAD_FIELD, lambda: paths("share/x")),
-    "paths.json: no _path": (Reason.BAD_FIELD, lambda: paths({"path": "share/x"})),
-    "paths.json: _path of a number": (Reason.BAD_FIELD, lambda: paths({"_path": 3})),
+    "paths.json: no JSON": (RefusalReason.BAD_FIELD, lambda: other("paths.json", "share/x")),
+    "paths.json: not UTF-8": (RefusalReason.BAD_FIELD, lambda: other("paths.json", b'{"paths":[{"_path":"\xff"}]}')),
+    "paths.json: deep": (RefusalReason.BAD_FIELD, lambda: other("paths.json", '{"paths":' + "[" * 100_000)),
+    "paths.json: list": (RefusalReason.BAD_FIELD, lambda: other("paths.json", "[]")),
+    "paths.json: no paths": (RefusalReason.BAD_FIELD, lambda: other("paths.json", '{"paths_version": 1}')),
+    "paths.json: null": (RefusalReason.BAD_FIELD, lambda: other("paths.json", '{"paths": null}')),
+    "paths.json: texts": (RefusalReason.BAD_FIELD, lambda: paths("share/x")),
+    "paths.json: no _path": (RefusalReason.BAD_FIELD, lambda: paths({"path": "share/x"})),
+    "paths.json: _path of a number": (RefusalReason.BAD_FIELD, lambda: paths({"_path": 3})),
     "paths.json: unknown kind of path": (
-        Reason.BAD_FIELD,
+        RefusalReason.BAD_FIELD,
         lambda: paths({"_path": "x", "path_type": "device", "sha256": "0" * 64, "size_in_bytes": 1}),
     ),
     "paths.json: sha256 of a number": (
-        Reason.BAD_FIELD,
+        RefusalReason.BAD_FIELD,
         lambda: paths({"_path": "x", "path_type": "hardlink", "sha256": 3, "size_in_bytes": 1}),
     ),
     "paths.json: size of a text": (
-        Reason.BAD_FIELD,
+        RefusalReason.BAD_FIELD,
         lambda: paths({"_path": "x", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": "1"}),
     ),
     **{
-        f"paths.json: {path!r}": (Reason.UNSAFE_PATH, lambda path=path: paths({"_path": path, "path_type": "hardlink"}))  # type: ignore[misc]
+        f"paths.json: {path!r}": (
+            RefusalReason.UNSAFE_PATH,
+            lambda path=path: paths({"_path": path, "path_type": "hardlink"}),
+        )  # type: ignore[misc]
         for path in ("../x", "a/../../x", "/etc/passwd", "a\\..\\x", "C:x", "./x", "", "a\nb", "a\u202eb")
     },
-    "about.json: list": (Reason.BAD_FIELD, lambda: other("about.json", "[]")),
-    "about.json: NaN": (Reason.BAD_JSON, lambda: other("about.json", '{"x": NaN}')),
-    "about.json: key twice": (Reason.BAD_JSON, lambda: other("about.json", '{"home": "a", "home": "b"}')),
-    "run_exports.json: text": (Reason.BAD_FIELD, lambda: other("run_exports.json", '"python"')),
-    "run_exports.json: half": (Reason.BAD_JSON, lambda: other("run_exports.json", '{"weak": [')),
-    "run_exports.json: weak of a text": (Reason.BAD_FIELD, lambda: other("run_exports.json", '{"weak": "python"}')),
-    "run_exports.json: strong of objects": (Reason.BAD_FIELD, lambda: other("run_exports.json", '{"strong": [{}]}')),
-    "run_exports.json: list of numbers": (Reason.BAD_FIELD, lambda: other("run_exports.json", "[3]")),
-    "link.json: list": (Reason.BAD_FIELD, lambda: other("link.json", "[]")),
-    "link.json: key twice": (Reason.BAD_JSON, lambda: other("link.json", '{"noarch": {}, "noarch": {}}')),
-    "link.json: entry points of numbers": (Reason.BAD_FIELD, lambda: entry_points(3)),
+    "about.json: list": (RefusalReason.BAD_FIELD, lambda: other("about.json", "[]")),
+    "about.json: NaN": (RefusalReason.BAD_JSON, lambda: other("about.json", '{"x": NaN}')),
+    "about.json: key twice": (RefusalReason.BAD_JSON, lambda: other("about.json", '{"home": "a", "home": "b"}')),
+    "run_exports.json: text": (RefusalReason.BAD_FIELD, lambda: other("run_exports.json", '"python"')),
+    "run_exports.json: half": (RefusalReason.BAD_JSON, lambda: other("run_exports.json", '{"weak": [')),
+    "run_exports.json: weak of a text": (
+        RefusalReason.BAD_FIELD,
+        lambda: other("run_exports.json", '{"weak": "python"}'),
+    ),
+    "run_exports.json: strong of objects": (
+        RefusalReason.BAD_FIELD,
+        lambda: other("run_exports.json", '{"strong": [{}]}'),
+    ),
+    "run_exports.json: list of numbers": (RefusalReason.BAD_FIELD, lambda: other("run_exports.json", "[3]")),
+    "link.json: list": (RefusalReason.BAD_FIELD, lambda: other("link.json", "[]")),
+    "link.json: key twice": (RefusalReason.BAD_JSON, lambda: other("link.json", '{"noarch": {}, "noarch": {}}')),
+    "link.json: entry points of numbers": (RefusalReason.BAD_FIELD, lambda: entry_points(3)),
     "link.json: entry points of a text": (
-        Reason.BAD_FIELD,
+        RefusalReason.BAD_FIELD,
         lambda: other("link.json", '{"noarch": {"type": "python", "entry_points": "demo = demo:main"}}'),
     ),
-    "link.json: entry point with an escape": (Reason.BAD_FIELD, lambda: entry_points("de\x1bmo = demo:main")),
+    "link.json: entry point with an escape": (RefusalReason.BAD_FIELD, lambda: entry_points("de\x1bmo = demo:main")),
     **{
-        f"link.json: entry point {point!r}": (Reason.UNSAFE_ENTRY_POINT, lambda point=point: entry_points(point))  # type: ignore[misc]
+        f"link.json: entry point {point!r}": (RefusalReason.UNSAFE_ENTRY_POINT, lambda point=point: entry_points(point))  # type: ignore[misc]
         for point in (
             "../../etc/cron.d/x = m:f",
             "/bin/sh = m:f",
@@ -573,7 +585,7 @@ def test_the_limit_of_nesting(depth: int, is_let_in: bool, tmp_path: Path) -> No
     else:
         with pytest.raises(Refused) as refused:
             examined(file, tmp_path)
-        assert Reason.BAD_JSON is refused.value.reason
+        assert RefusalReason.BAD_JSON is refused.value.reason
 
 
 # The first five are what rattler's reader of link.json refuses, one for each of its rules.
@@ -598,7 +610,7 @@ def test_an_entry_point_that_clients_cannot_read_is_refused(point: str, tmp_path
     """py-rattler fails to install the package; clients do not read link.json of other packages."""
     with pytest.raises(Refused) as refused:
         examined(entry_points(point), tmp_path)
-    assert Reason.BAD_ENTRY_POINT is refused.value.reason
+    assert RefusalReason.BAD_ENTRY_POINT is refused.value.reason
     assert ascii(point) in refused.value.message
     link = {"noarch": {"type": "python", "entry_points": [point]}, "package_metadata_version": 1}
     examined(packages.conda(index_json(), link=link), tmp_path)
@@ -609,7 +621,7 @@ def test_a_link_json_that_clients_cannot_read_is_refused(case: str, tmp_path: Pa
     """py-rattler fails to install a noarch python package with it."""
     with pytest.raises(Refused, match=r"of link\.json") as refused:
         examined(packages.conda(index_json(noarch="python"), link=BAD_LINKS[case]), tmp_path)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
     examined(packages.conda(index_json(), link=BAD_LINKS[case]), tmp_path)
 
 

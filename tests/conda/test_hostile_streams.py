@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seaway.conda.limits import MIB, ArchiveLimits
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.hostile import (
     CONDA,
     END_OF_TAR,
@@ -81,73 +81,85 @@ def zeros_in_bz2(size: int) -> bytes:
     return bz2.compress(members_of(info_files(index_json())) + header("zeros", size=size) + bytes(size) + END_OF_TAR)
 
 
-REFUSED: dict[str, tuple[Reason, Callable[[], PackageFile]]] = {
-    "zstd: no bytes": (Reason.BAD_COMPRESSION, lambda: pkg_part(b"")),
-    "zstd: only the magic": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[:4])),
-    "zstd: not zstd": (Reason.BAD_COMPRESSION, lambda: info_part(bz2.compress(INFO))),
-    "zstd: plain tar": (Reason.BAD_COMPRESSION, lambda: info_part(INFO)),
-    "zstd: info cut short": (Reason.BAD_COMPRESSION, lambda: info_part(INFO_ZST[: len(INFO_ZST) // 2])),
-    "zstd: pkg cut short": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[: len(PKG_ZST) // 2])),
-    "zstd: the last byte missing": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[:-1])),
-    "zstd: two frames in info": (Reason.BAD_COMPRESSION, lambda: info_part(INFO_ZST + zstd.compress(b""))),
-    "zstd: two frames in pkg": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + PKG_ZST)),
+REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
+    "zstd: no bytes": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(b"")),
+    "zstd: only the magic": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[:4])),
+    "zstd: not zstd": (RefusalReason.BAD_COMPRESSION, lambda: info_part(bz2.compress(INFO))),
+    "zstd: plain tar": (RefusalReason.BAD_COMPRESSION, lambda: info_part(INFO)),
+    "zstd: info cut short": (RefusalReason.BAD_COMPRESSION, lambda: info_part(INFO_ZST[: len(INFO_ZST) // 2])),
+    "zstd: pkg cut short": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[: len(PKG_ZST) // 2])),
+    "zstd: the last byte missing": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST[:-1])),
+    "zstd: two frames in info": (RefusalReason.BAD_COMPRESSION, lambda: info_part(INFO_ZST + zstd.compress(b""))),
+    "zstd: two frames in pkg": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + PKG_ZST)),
     "zstd: tar over two frames": (
-        Reason.BAD_COMPRESSION,
+        RefusalReason.BAD_COMPRESSION,
         lambda: pkg_part(zstd.compress(PKG[:512]) + zstd.compress(PKG[512:])),
     ),
-    "zstd: skippable frame in front": (Reason.BAD_COMPRESSION, lambda: info_part(SKIPPABLE + INFO_ZST)),
-    "zstd: skippable frame behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + SKIPPABLE)),
-    "zstd: garbage behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"garbage")),
-    "zstd: one NUL behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"\0")),
-    "zstd: a megabyte behind": (Reason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + bytes(MIB))),
-    "zstd: damaged content": (Reason.BAD_COMPRESSION, lambda: pkg_part(with_checksum(1))),
-    "zstd: reserved kind of block": (Reason.BAD_COMPRESSION, lambda: pkg_part(b"\x28\xb5\x2f\xfd\0\x68\x07\0\0")),
-    "zstd: needs a dictionary": (Reason.BAD_COMPRESSION, lambda: pkg_part(wants_a_dictionary())),
+    "zstd: skippable frame in front": (RefusalReason.BAD_COMPRESSION, lambda: info_part(SKIPPABLE + INFO_ZST)),
+    "zstd: skippable frame behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + SKIPPABLE)),
+    "zstd: garbage behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"garbage")),
+    "zstd: one NUL behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"\0")),
+    "zstd: a megabyte behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + bytes(MIB))),
+    "zstd: damaged content": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(with_checksum(1))),
+    "zstd: reserved kind of block": (
+        RefusalReason.BAD_COMPRESSION,
+        lambda: pkg_part(b"\x28\xb5\x2f\xfd\0\x68\x07\0\0"),
+    ),
+    "zstd: needs a dictionary": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(wants_a_dictionary())),
     "zstd: another content size": (
-        Reason.BAD_COMPRESSION,
+        RefusalReason.BAD_COMPRESSION,
         lambda: pkg_part(single_segment(len(PKG) + 1, zstd_frame((PKG, 1))[6:])),
     ),
     "zstd: window of 144 MiB": (
-        Reason.WINDOW_TOO_LARGE,
+        RefusalReason.WINDOW_TOO_LARGE,
         lambda: pkg_part(zstd_frame((PKG, 1), window=WINDOW_144_MIB)),
     ),
     "zstd: window of 256 MiB": (
-        Reason.WINDOW_TOO_LARGE,
+        RefusalReason.WINDOW_TOO_LARGE,
         lambda: info_part(zstd_frame((INFO, 1), window=WINDOW_256_MIB)),
     ),
-    "zstd: window of 3 TiB": (Reason.WINDOW_TOO_LARGE, lambda: pkg_part(zstd_frame((PKG, 1), window=0xFF))),
+    "zstd: window of 3 TiB": (RefusalReason.WINDOW_TOO_LARGE, lambda: pkg_part(zstd_frame((PKG, 1), window=0xFF))),
     "zstd: window of all its 200 MiB": (
-        Reason.WINDOW_TOO_LARGE,
+        RefusalReason.WINDOW_TOO_LARGE,
         lambda: pkg_part(single_segment(200 * MIB, zstd_frame((b"\0", 200 * MIB))[6:])),
     ),
     "zstd: bomb in a file of info": (
-        Reason.INFO_TOO_LARGE,
+        RefusalReason.INFO_TOO_LARGE,
         lambda: info_part(zeros_in_tar("info/zeros", 65 * MIB, members_of(info_files(index_json())))),
     ),
-    "zstd: bomb in index.json": (Reason.INFO_TOO_LARGE, lambda: info_part(zeros_in_tar("info/index.json", 5 * MIB))),
-    "zstd: bomb in about.json": (Reason.INFO_TOO_LARGE, lambda: info_part(zeros_in_tar("info/about.json", 2 * MIB))),
-    "zstd: bomb in paths.json": (Reason.INFO_TOO_LARGE, lambda: info_part(zeros_in_tar("info/paths.json", 65 * MIB))),
-    "zstd: bomb behind info": (Reason.UNPACKS_TOO_LARGE, lambda: info_part(zeros_behind_tar(INFO, 65 * MIB))),
-    "zstd: bomb in pkg": (Reason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_in_tar("zeros", 80 * MIB))),
-    "zstd: bomb behind pkg": (Reason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_behind_tar(PKG, 80 * MIB))),
-    "bzip2: not bzip2": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE)),
-    "bzip2: only the magic": (Reason.BAD_COMPRESSION, lambda: bzip2(b"BZh9")),
-    "bzip2: cut short": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[: len(WHOLE_BZ2) // 2])),
-    "bzip2: the last byte missing": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[:-1])),
-    "bzip2: two streams": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bz2.compress(b""))),
+    "zstd: bomb in index.json": (
+        RefusalReason.INFO_TOO_LARGE,
+        lambda: info_part(zeros_in_tar("info/index.json", 5 * MIB)),
+    ),
+    "zstd: bomb in about.json": (
+        RefusalReason.INFO_TOO_LARGE,
+        lambda: info_part(zeros_in_tar("info/about.json", 2 * MIB)),
+    ),
+    "zstd: bomb in paths.json": (
+        RefusalReason.INFO_TOO_LARGE,
+        lambda: info_part(zeros_in_tar("info/paths.json", 65 * MIB)),
+    ),
+    "zstd: bomb behind info": (RefusalReason.UNPACKS_TOO_LARGE, lambda: info_part(zeros_behind_tar(INFO, 65 * MIB))),
+    "zstd: bomb in pkg": (RefusalReason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_in_tar("zeros", 80 * MIB))),
+    "zstd: bomb behind pkg": (RefusalReason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_behind_tar(PKG, 80 * MIB))),
+    "bzip2: not bzip2": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE)),
+    "bzip2: only the magic": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(b"BZh9")),
+    "bzip2: cut short": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[: len(WHOLE_BZ2) // 2])),
+    "bzip2: the last byte missing": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[:-1])),
+    "bzip2: two streams": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bz2.compress(b""))),
     "bzip2: tar over two streams": (
-        Reason.BAD_COMPRESSION,
+        RefusalReason.BAD_COMPRESSION,
         lambda: bzip2(bz2.compress(WHOLE[:512]) + bz2.compress(WHOLE[512:])),
     ),
-    "bzip2: garbage behind": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"garbage")),
-    "bzip2: one NUL behind": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"\0")),
-    "bzip2: a megabyte behind": (Reason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bytes(MIB))),
+    "bzip2: garbage behind": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"garbage")),
+    "bzip2: one NUL behind": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"\0")),
+    "bzip2: a megabyte behind": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bytes(MIB))),
     "bzip2: wrong checksum": (
-        Reason.BAD_COMPRESSION,
+        RefusalReason.BAD_COMPRESSION,
         lambda: bzip2(WHOLE_BZ2[:10] + bytes([WHOLE_BZ2[10] ^ 1]) + WHOLE_BZ2[11:]),
     ),
-    "bzip2: empty stream": (Reason.BAD_TAR, lambda: bzip2(bz2.compress(b""))),
-    "bzip2: bomb": (Reason.UNPACKS_TOO_LARGE, lambda: bzip2(zeros_in_bz2(66 * MIB))),
+    "bzip2: empty stream": (RefusalReason.BAD_TAR, lambda: bzip2(bz2.compress(b""))),
+    "bzip2: bomb": (RefusalReason.UNPACKS_TOO_LARGE, lambda: bzip2(zeros_in_bz2(66 * MIB))),
 }
 
 SMALL = ArchiveLimits(unpacked_bytes_least=MIB, unpacked_bytes_per_byte=0, info_bytes=MIB)
@@ -204,7 +216,7 @@ def test_the_limit_is_of_unpacked_bytes(size: int, is_let_in: bool, tmp_path: Pa
     else:
         with pytest.raises(Refused) as refused:
             examined(file, tmp_path, SMALL)
-        assert Reason.UNPACKS_TOO_LARGE is refused.value.reason
+        assert RefusalReason.UNPACKS_TOO_LARGE is refused.value.reason
 
 
 def test_a_large_file_may_unpack_to_more(tmp_path: Path) -> None:
@@ -227,7 +239,7 @@ def test_several_bzip2_streams_are_refused_with_a_cure_that_works(cut: int, tmp_
         Refused, match=r"several bzip2 streams, as pbzip2 .*bzcat OLD\.tar\.bz2 \| bzip2 > NEW"
     ) as refused:
         examined(PackageFile(TAR_BZ2, content), tmp_path)
-    assert Reason.BAD_COMPRESSION is refused.value.reason
+    assert RefusalReason.BAD_COMPRESSION is refused.value.reason
     assert TAR_BZ2 == str(examined(PackageFile(TAR_BZ2, bz2.compress(bz2.decompress(content))), tmp_path).file_name)
 
 
@@ -239,4 +251,4 @@ def test_several_zstd_frames_are_refused_with_a_cure_that_works(before: bytes, b
     content = conda_bytes(STEM, info_tar=info, pkg_zst=before + zstd.compress(pkg) + behind)
     with pytest.raises(Refused, match=r"The pkg part .* several zstd frames, as pzstd .*zstdcat OLD") as refused:
         examined(PackageFile(CONDA, content), tmp_path)
-    assert Reason.BAD_COMPRESSION is refused.value.reason
+    assert RefusalReason.BAD_COMPRESSION is refused.value.reason

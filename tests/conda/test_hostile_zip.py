@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.hostile import (
     CONDA,
     STEM,
@@ -93,111 +93,123 @@ def behind_every_file() -> bytes:
     return zip_file(first, replace(PKG, offset=WIDE, extra=zip64(offset)))
 
 
-REFUSED: dict[str, tuple[Reason, Callable[[], bytes]]] = {
-    "no bytes": (Reason.EMPTY_FILE, lambda: b""),
-    "ten bytes": (Reason.BAD_ZIP, lambda: b"PK\3\4 and so"),
-    "a tar.bz2 under the wrong name": (Reason.BAD_ZIP, lambda: bz2.compress(Tar({"info/index.json": b"{}"}).build())),
-    "comment": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, comment=b"hello")),
-    "comment on a member": (Reason.BAD_ZIP, lambda: with_info(remark=b"hello")),
-    "bytes before, offsets as they were": (Reason.BAD_ZIP, lambda: b"#!/bin/sh\n" + HONEST),
-    "bytes before, offsets moved": (Reason.BAD_ZIP, lambda: with_meta(before=b"#!/bin/sh\n")),
-    "bytes behind": (Reason.BAD_ZIP, lambda: HONEST + b"\n"),
-    "another ZIP behind": (Reason.BAD_ZIP, lambda: HONEST + HONEST),
-    "gap between members": (Reason.BAD_ZIP, lambda: with_info(before=b"\0")),
-    "gap before the directory": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, gap=b"hidden")),
-    "overlapping members": (Reason.BAD_ZIP, overlapping),
-    "member that no directory names": (Reason.BAD_ZIP, lambda: with_info(before=META.body())),
-    "fewer members than claimed": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=4)),
-    "more members than claimed": (Reason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=2)),
-    "directory of 64 KiB": (Reason.BAD_ZIP, lambda: with_info(extra=struct.pack("<2H", 9, 65_531) + bytes(65_531))),
-    "directory in 64 bits": (Reason.BAD_ZIP, with_zip64_end),
-    "metadata.json twice": (Reason.DUPLICATE_MEMBER, lambda: zip_file(META, PKG, INFO, META)),
-    "info part twice": (Reason.DUPLICATE_MEMBER, lambda: zip_file(META, PKG, INFO, INFO)),
-    "deflated member": (Reason.ZIP_COMPRESSED, deflated),
-    "zstd by ZIP's own method": (Reason.ZIP_COMPRESSED, lambda: with_info(method=93)),
-    "encrypted member": (Reason.ZIP_COMPRESSED, lambda: with_info(flags=ENCRYPTED)),
-    "strong encryption": (Reason.BAD_ZIP, lambda: with_info(flags=0x40)),
-    "masked local header": (Reason.BAD_ZIP, lambda: with_info(flags=0x2000)),
-    "local name differs": (Reason.BAD_ZIP, lambda: with_info(local_name=f"xnfo-{STEM}.tar.zst")),
-    "local name is longer": (Reason.BAD_ZIP, lambda: with_info(local_name=f"info-{STEM}.tar.zst.exe")),
-    "local size differs": (Reason.BAD_ZIP, lambda: with_info(local_size=7)),
-    "local checksum differs": (Reason.BAD_ZIP, lambda: with_info(local_crc32=7)),
-    "local flags differ": (Reason.BAD_ZIP, lambda: with_info(local_flags=ENCRYPTED)),
-    "local method differs": (Reason.BAD_ZIP, lambda: with_info(local_method=DEFLATED)),
-    "size in the directory differs": (Reason.BAD_ZIP, lambda: with_info(size=7, packed=7)),
-    "two sizes in the directory": (Reason.BAD_ZIP, lambda: with_info(packed=7)),
-    "checksum of metadata.json": (Reason.ZIP_CHECKSUM, lambda: with_meta(crc32=7, local_crc32=7)),
-    "checksum of the info part": (Reason.ZIP_CHECKSUM, lambda: with_info(crc32=7, local_crc32=7)),
+REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
+    "no bytes": (RefusalReason.EMPTY_FILE, lambda: b""),
+    "ten bytes": (RefusalReason.BAD_ZIP, lambda: b"PK\3\4 and so"),
+    "a tar.bz2 under the wrong name": (
+        RefusalReason.BAD_ZIP,
+        lambda: bz2.compress(Tar({"info/index.json": b"{}"}).build()),
+    ),
+    "comment": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, comment=b"hello")),
+    "comment on a member": (RefusalReason.BAD_ZIP, lambda: with_info(remark=b"hello")),
+    "bytes before, offsets as they were": (RefusalReason.BAD_ZIP, lambda: b"#!/bin/sh\n" + HONEST),
+    "bytes before, offsets moved": (RefusalReason.BAD_ZIP, lambda: with_meta(before=b"#!/bin/sh\n")),
+    "bytes behind": (RefusalReason.BAD_ZIP, lambda: HONEST + b"\n"),
+    "another ZIP behind": (RefusalReason.BAD_ZIP, lambda: HONEST + HONEST),
+    "gap between members": (RefusalReason.BAD_ZIP, lambda: with_info(before=b"\0")),
+    "gap before the directory": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, gap=b"hidden")),
+    "overlapping members": (RefusalReason.BAD_ZIP, overlapping),
+    "member that no directory names": (RefusalReason.BAD_ZIP, lambda: with_info(before=META.body())),
+    "fewer members than claimed": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=4)),
+    "more members than claimed": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=2)),
+    "directory of 64 KiB": (
+        RefusalReason.BAD_ZIP,
+        lambda: with_info(extra=struct.pack("<2H", 9, 65_531) + bytes(65_531)),
+    ),
+    "directory in 64 bits": (RefusalReason.BAD_ZIP, with_zip64_end),
+    "metadata.json twice": (RefusalReason.DUPLICATE_MEMBER, lambda: zip_file(META, PKG, INFO, META)),
+    "info part twice": (RefusalReason.DUPLICATE_MEMBER, lambda: zip_file(META, PKG, INFO, INFO)),
+    "deflated member": (RefusalReason.ZIP_COMPRESSED, deflated),
+    "zstd by ZIP's own method": (RefusalReason.ZIP_COMPRESSED, lambda: with_info(method=93)),
+    "encrypted member": (RefusalReason.ZIP_COMPRESSED, lambda: with_info(flags=ENCRYPTED)),
+    "strong encryption": (RefusalReason.BAD_ZIP, lambda: with_info(flags=0x40)),
+    "masked local header": (RefusalReason.BAD_ZIP, lambda: with_info(flags=0x2000)),
+    "local name differs": (RefusalReason.BAD_ZIP, lambda: with_info(local_name=f"xnfo-{STEM}.tar.zst")),
+    "local name is longer": (RefusalReason.BAD_ZIP, lambda: with_info(local_name=f"info-{STEM}.tar.zst.exe")),
+    "local size differs": (RefusalReason.BAD_ZIP, lambda: with_info(local_size=7)),
+    "local checksum differs": (RefusalReason.BAD_ZIP, lambda: with_info(local_crc32=7)),
+    "local flags differ": (RefusalReason.BAD_ZIP, lambda: with_info(local_flags=ENCRYPTED)),
+    "local method differs": (RefusalReason.BAD_ZIP, lambda: with_info(local_method=DEFLATED)),
+    "size in the directory differs": (RefusalReason.BAD_ZIP, lambda: with_info(size=7, packed=7)),
+    "two sizes in the directory": (RefusalReason.BAD_ZIP, lambda: with_info(packed=7)),
+    "checksum of metadata.json": (RefusalReason.ZIP_CHECKSUM, lambda: with_meta(crc32=7, local_crc32=7)),
+    "checksum of the info part": (RefusalReason.ZIP_CHECKSUM, lambda: with_info(crc32=7, local_crc32=7)),
     "checksum of the pkg part": (
-        Reason.ZIP_CHECKSUM,
+        RefusalReason.ZIP_CHECKSUM,
         lambda: zip_file(META, replace(PKG, crc32=7, local_crc32=7), INFO),
     ),
-    "no metadata.json": (Reason.ZIP_MEMBERS, lambda: zip_file(PKG, INFO)),
-    "no pkg part": (Reason.ZIP_MEMBERS, lambda: zip_file(META, INFO)),
-    "no info part": (Reason.ZIP_MEMBERS, lambda: zip_file(META, PKG)),
-    "no member": (Reason.ZIP_MEMBERS, zip_file),
-    "extra member": (Reason.ZIP_MEMBERS, lambda: zip_file(META, PKG, INFO, ZipMember(name="readme.txt", data=b"hi"))),
+    "no metadata.json": (RefusalReason.ZIP_MEMBERS, lambda: zip_file(PKG, INFO)),
+    "no pkg part": (RefusalReason.ZIP_MEMBERS, lambda: zip_file(META, INFO)),
+    "no info part": (RefusalReason.ZIP_MEMBERS, lambda: zip_file(META, PKG)),
+    "no member": (RefusalReason.ZIP_MEMBERS, zip_file),
+    "extra member": (
+        RefusalReason.ZIP_MEMBERS,
+        lambda: zip_file(META, PKG, INFO, ZipMember(name="readme.txt", data=b"hi")),
+    ),
     "extra part": (
-        Reason.ZIP_MEMBERS,
+        RefusalReason.ZIP_MEMBERS,
         lambda: zip_file(META, PKG, INFO, ZipMember(name="pkg-other-1.0-0.tar.zst", data=PKG_ZST)),
     ),
-    "members in a folder": (Reason.ZIP_MEMBERS, lambda: with_meta(name=f"{STEM}/metadata.json")),
-    "member that climbs out": (Reason.ZIP_MEMBERS, lambda: with_meta(name="../metadata.json")),
-    "member name that is not ASCII": (Reason.BAD_ZIP, lambda: with_meta(name="metadata\u2024json")),
-    "member name with a NUL": (Reason.ZIP_MEMBERS, lambda: with_meta(name="metadata.json\0.exe")),
+    "members in a folder": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name=f"{STEM}/metadata.json")),
+    "member that climbs out": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name="../metadata.json")),
+    "member name that is not ASCII": (RefusalReason.BAD_ZIP, lambda: with_meta(name="metadata\u2024json")),
+    "member name with a NUL": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name="metadata.json\0.exe")),
     "member renamed by an extra field": (
-        Reason.BAD_ZIP,
+        RefusalReason.BAD_ZIP,
         lambda: with_info(extra=renamed(f"pkg-{STEM}.tar.zst", INFO.name)),
     ),
-    "folder": (Reason.ZIP_MEMBERS, lambda: with_meta(attributes=0o040755 << 16)),
-    "symlink": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o120777 << 16)),
-    "device": (Reason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o060777 << 16)),
+    "folder": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(attributes=0o040755 << 16)),
+    "symlink": (RefusalReason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o120777 << 16)),
+    "device": (RefusalReason.SPECIAL_MEMBER, lambda: with_meta(attributes=0o060777 << 16)),
     "both parts of another package": (
-        Reason.STEM_MISMATCH,
+        RefusalReason.STEM_MISMATCH,
         lambda: zip_file(
             META, replace(PKG, name="pkg-other-1.0-0.tar.zst"), replace(INFO, name="info-other-1.0-0.tar.zst")
         ),
     ),
-    "info part of another package": (Reason.STEM_MISMATCH, lambda: with_info(name="info-other-1.0-0.tar.zst")),
-    "metadata.json is no JSON": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"version 2")),
-    "metadata.json is empty": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"")),
-    "metadata.json is a list": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[2]")),
-    "metadata.json says nothing": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"{}")),
-    "metadata.json says 1": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b'{"conda_pkg_format_version": 1}')),
+    "info part of another package": (RefusalReason.STEM_MISMATCH, lambda: with_info(name="info-other-1.0-0.tar.zst")),
+    "metadata.json is no JSON": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"version 2")),
+    "metadata.json is empty": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"")),
+    "metadata.json is a list": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[2]")),
+    "metadata.json says nothing": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"{}")),
+    "metadata.json says 1": (
+        RefusalReason.BAD_FORMAT_VERSION,
+        lambda: metadata_json(b'{"conda_pkg_format_version": 1}'),
+    ),
     "metadata.json says text": (
-        Reason.BAD_FORMAT_VERSION,
+        RefusalReason.BAD_FORMAT_VERSION,
         lambda: metadata_json(b'{"conda_pkg_format_version": "2"}'),
     ),
-    "metadata.json nests deeply": (Reason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[" * 100_000)),
-    "ZIP64 field missing": (Reason.BAD_ZIP, lambda: with_info(size=WIDE)),
-    "ZIP64 field too short": (Reason.BAD_ZIP, lambda: with_info(size=WIDE, extra=zip64(len(INFO_ZST)))),
+    "metadata.json nests deeply": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[" * 100_000)),
+    "ZIP64 field missing": (RefusalReason.BAD_ZIP, lambda: with_info(size=WIDE)),
+    "ZIP64 field too short": (RefusalReason.BAD_ZIP, lambda: with_info(size=WIDE, extra=zip64(len(INFO_ZST)))),
     "two ZIP64 fields": (
-        Reason.BAD_ZIP,
+        RefusalReason.BAD_ZIP,
         lambda: with_info(size=WIDE, extra=2 * zip64(len(INFO_ZST), len(INFO_ZST))),
     ),
-    "extra field cut short": (Reason.BAD_ZIP, lambda: with_info(extra=b"\1\0\x40\0short")),
-    "ZIP64 sizes that differ": (Reason.BAD_ZIP, lambda: with_info(size=WIDE, extra=zip64(1, 2))),
+    "extra field cut short": (RefusalReason.BAD_ZIP, lambda: with_info(extra=b"\1\0\x40\0short")),
+    "ZIP64 sizes that differ": (RefusalReason.BAD_ZIP, lambda: with_info(size=WIDE, extra=zip64(1, 2))),
     "local ZIP64 size differs": (
-        Reason.BAD_ZIP,
+        RefusalReason.BAD_ZIP,
         lambda: with_info(local_size=WIDE, local_extra=zip64(7, 7)),
     ),
     "streamed, descriptor missing": (
-        Reason.BAD_ZIP,
+        RefusalReason.BAD_ZIP,
         lambda: with_info(flags=STREAMED, local_size=0, local_crc32=0),
     ),
     "streamed, descriptor of other bytes": (
-        Reason.BAD_ZIP,
+        RefusalReason.BAD_ZIP,
         lambda: with_info(flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(b"other")),
     ),
     "streamed, half a truth in front": (
-        Reason.BAD_ZIP,
+        RefusalReason.BAD_ZIP,
         lambda: with_info(flags=STREAMED, local_size=0, descriptor=descriptor(INFO_ZST)),
     ),
-    "a descriptor that no flag announces": (Reason.BAD_ZIP, lambda: with_info(descriptor=descriptor(INFO_ZST))),
-    "16 exbibytes": (Reason.BAD_ZIP, lambda: beyond_every_file((1 << 64) - 1)),
-    "8 exbibytes": (Reason.BAD_ZIP, lambda: beyond_every_file(1 << 63)),
-    "4 exbibytes": (Reason.BAD_ZIP, lambda: beyond_every_file(1 << 62)),
-    "member at 8 exbibytes": (Reason.BAD_ZIP, behind_every_file),
+    "a descriptor that no flag announces": (RefusalReason.BAD_ZIP, lambda: with_info(descriptor=descriptor(INFO_ZST))),
+    "16 exbibytes": (RefusalReason.BAD_ZIP, lambda: beyond_every_file((1 << 64) - 1)),
+    "8 exbibytes": (RefusalReason.BAD_ZIP, lambda: beyond_every_file(1 << 63)),
+    "4 exbibytes": (RefusalReason.BAD_ZIP, lambda: beyond_every_file(1 << 62)),
+    "member at 8 exbibytes": (RefusalReason.BAD_ZIP, behind_every_file),
 }
 
 ACCEPTED: dict[str, Callable[[], bytes]] = {
@@ -260,14 +272,14 @@ def test_a_zip_cut_short_is_refused(length: int, tmp_path: Path) -> None:
     """No beginning of a good .conda is a good .conda."""
     with pytest.raises(Refused) as refused:
         examined(PackageFile(CONDA, HONEST[:length]), tmp_path)
-    assert refused.value.reason in (Reason.BAD_ZIP, Reason.EMPTY_FILE)
+    assert refused.value.reason in (RefusalReason.BAD_ZIP, RefusalReason.EMPTY_FILE)
 
 
 def test_a_conda_under_the_other_name_is_refused(tmp_path: Path) -> None:
     """The extension decides how a file is read; a ZIP is no bzip2 stream."""
     with pytest.raises(Refused) as refused:
         examined(PackageFile(TAR_BZ2, HONEST), tmp_path)
-    assert Reason.BAD_COMPRESSION is refused.value.reason
+    assert RefusalReason.BAD_COMPRESSION is refused.value.reason
 
 
 class Pipe(io.RawIOBase):

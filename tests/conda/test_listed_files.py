@@ -10,7 +10,7 @@ import pytest
 import rattler
 
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.hostile import STEM, TAR_BZ2, examined, hashes_of
 from tests.support.packages import PackageFile, Tar, conda, conda_bytes, index_json, info_files, paths_json, tar_bz2
 
@@ -51,24 +51,28 @@ def header(kind: bytes, path: str, target: str = "") -> tuple[tarfile.TarInfo, b
     return info, b""
 
 
-REFUSED: dict[str, tuple[Reason, str, Callable[[], PackageFile]]] = {
-    "file": (Reason.MISSING_FILE, "'lib/y', which the archive", lambda: listed(paths_json(X), paths_json(Y))),
+REFUSED: dict[str, tuple[RefusalReason, str, Callable[[], PackageFile]]] = {
+    "file": (RefusalReason.MISSING_FILE, "'lib/y', which the archive", lambda: listed(paths_json(X), paths_json(Y))),
     "file of a .tar.bz2": (
-        Reason.MISSING_FILE,
+        RefusalReason.MISSING_FILE,
         "'lib/y', which the archive",
         lambda: listed(paths_json(X), paths_json(Y), build=tar_bz2),
     ),
-    "all files": (Reason.MISSING_FILE, "'lib/y'", lambda: conda(index_json(), files={}, paths=paths_json(Y))),
+    "all files": (RefusalReason.MISSING_FILE, "'lib/y'", lambda: conda(index_json(), files={}, paths=paths_json(Y))),
     "many files": (
-        Reason.MISSING_FILE,
+        RefusalReason.MISSING_FILE,
         "'0', '1', '2' and 3 more, which",
         lambda: listed(paths_json({str(number): b"" for number in range(6)})),
     ),
-    "another case": (Reason.MISSING_FILE, "'lib/X', which", lambda: listed(paths_json({"lib/X": b"x"}))),
-    "symbolic link": (Reason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, path_type="softlink"))),
-    "not even linked": (Reason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, no_link=True))),
+    "another case": (RefusalReason.MISSING_FILE, "'lib/X', which", lambda: listed(paths_json({"lib/X": b"x"}))),
+    "symbolic link": (
+        RefusalReason.MISSING_FILE,
+        "'lib/y', which",
+        lambda: listed(paths_json(Y, path_type="softlink")),
+    ),
+    "not even linked": (RefusalReason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, no_link=True))),
     "info/files": (
-        Reason.MISSING_FILE,
+        RefusalReason.MISSING_FILE,
         "info/files of the package lists 'lib/y', which",
         lambda: tar_bz2(
             files=X,
@@ -76,27 +80,27 @@ REFUSED: dict[str, tuple[Reason, str, Callable[[], PackageFile]]] = {
             file_name=TAR_BZ2,
         ),
     ),
-    "folder as a file": (Reason.MISSING_FILE, "'d' as a file", lambda: with_member(tarfile.DIRTYPE, "d")),
+    "folder as a file": (RefusalReason.MISSING_FILE, "'d' as a file", lambda: with_member(tarfile.DIRTYPE, "d")),
     "folder as a link": (
-        Reason.MISSING_FILE,
+        RefusalReason.MISSING_FILE,
         "'d' as a file",
         lambda: with_member(tarfile.DIRTYPE, "d", path_type="softlink"),
     ),
     "folder in info/files": (
-        Reason.MISSING_FILE,
+        RefusalReason.MISSING_FILE,
         "info/files of the package lists 'd' as a file",
         lambda: old(header(tarfile.DIRTYPE, "d"), files="lib/x\nd\n"),
     ),
     **{
         f"has_prefix: {line}": (
-            Reason.BAD_FIELD,
+            RefusalReason.BAD_FIELD,
             "info/has_prefix has the line",
             lambda line=line: old(has_prefix=f"{line}\n"),  # type: ignore[misc]
         )
         for line in ("/old foo lib/x", "text lib/x", "/old text lib/x y", '"/old text lib/x')
     },
     "twice, differently": (
-        Reason.DUPLICATE_MEMBER,
+        RefusalReason.DUPLICATE_MEMBER,
         "'lib/x' twice",
         lambda: listed(paths_json(X), paths_json(X, file_mode="text", prefix_placeholder="/a")),
     ),
@@ -237,7 +241,7 @@ def test_a_list_that_rattler_cannot_read_is_refused(case: str, tmp_path: Path) -
     file = conda(index_json(), files=X, paths=UNREADABLE[case])
     with pytest.raises(Refused) as refused:
         examined(file, tmp_path)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
     with pytest.raises(Exception, match=r"."):  # py-rattler's errors have no common class
         rattler.PathsJson.from_package_archive(tmp_path / file.name)
 
@@ -246,7 +250,7 @@ def test_a_list_for_another_conda_is_refused(tmp_path: Path) -> None:
     """conda asks for an update of itself when paths_version is not 1."""
     with pytest.raises(Refused) as refused:
         examined(conda(index_json(), files=X, paths={**paths_json(X), "paths_version": 2}), tmp_path)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
 ENTRY = '"_path": "lib/x", "path_type": "hardlink"'
@@ -269,7 +273,7 @@ def test_json_that_rattler_cannot_read_is_refused(text: str, tmp_path: Path) -> 
     )
     with pytest.raises(Refused) as refused:
         examined(file, tmp_path)
-    assert Reason.BAD_JSON is refused.value.reason
+    assert RefusalReason.BAD_JSON is refused.value.reason
     with pytest.raises(Exception, match=r"duplicate field|expected u64"):  # py-rattler's errors have no common class
         rattler.PathsJson.from_package_archive(tmp_path / file.name)
 
@@ -291,4 +295,4 @@ def test_a_dot_in_front_of_paths_is_dropped(kind: bytes, tmp_path: Path) -> None
     twice = PackageFile(TAR_BZ2, bz2.compress(Tar({**files, **X}, extra).build()))
     with pytest.raises(Refused) as refused:
         examined(twice, tmp_path)
-    assert Reason.DUPLICATE_MEMBER is refused.value.reason
+    assert RefusalReason.DUPLICATE_MEMBER is refused.value.reason

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from seaway.conda import filename, paths
 from seaway.conda.paths import is_safe
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
 from tests.support.hostile import CONDA, CONTROLS, END_OF_TAR, STEM, TAR_BZ2, examined, link, member, pax
 from tests.support.packages import PackageFile, conda_bytes, index_json, info_files
@@ -98,8 +98,8 @@ class PathField:
     """Something of a package that clients make a path of."""
 
     make: Callable[[str], PackageFile]
-    reason: Reason = Reason.UNSAFE_PATH
-    controls: Reason = Reason.UNSAFE_PATH  # the reason for a control character
+    reason: RefusalReason = RefusalReason.UNSAFE_PATH
+    controls: RefusalReason = RefusalReason.UNSAFE_PATH  # the reason for a control character
     is_line: bool = False  # a line feed ends it, and blanks around it are dropped
     drops_dot: bool = False  # `./` in front of it is dropped
 
@@ -116,17 +116,17 @@ FIELDS = {
         lambda path: with_info("has_prefix", f'"/opt/x y" binary "{path}"\r\n', old=True), is_line=True
     ),
     "python_site_packages_path": PathField(
-        lambda path: indexed(python_site_packages_path=path), controls=Reason.BAD_FIELD
+        lambda path: indexed(python_site_packages_path=path), controls=RefusalReason.BAD_FIELD
     ),
     "entry point": PathField(
         lambda path: linked(noarch={"type": "python", "entry_points": [f"{path} = m:f"]}),
-        Reason.UNSAFE_ENTRY_POINT, Reason.BAD_FIELD,
+        RefusalReason.UNSAFE_ENTRY_POINT, RefusalReason.BAD_FIELD,
     ),
     "executable of another environment": PathField(
-        lambda path: linked(preferred_env={"name": "_a_", "executable_paths": [path]}), controls=Reason.BAD_FIELD
+        lambda path: linked(preferred_env={"name": "_a_", "executable_paths": [path]}), controls=RefusalReason.BAD_FIELD
     ),
     "link of another environment": PathField(
-        lambda path: linked(preferred_env={"name": "_a_", "softlink_paths": [path]}), controls=Reason.BAD_FIELD
+        lambda path: linked(preferred_env={"name": "_a_", "softlink_paths": [path]}), controls=RefusalReason.BAD_FIELD
     ),
     "another environment": PathField(lambda path: linked(preferred_env={"name": path})),
     "menu": PathField(lambda path: menu(menu_name=path)),
@@ -135,9 +135,9 @@ FIELDS = {
     "menu item of a platform": PathField(lambda path: menu(platforms={"win": {"name": path}})),
     "bundle of a menu item": PathField(lambda path: menu(platforms={"osx": {"CFBundleName": path}})),
     "link in a bundle": PathField(lambda path: menu(platforms={"osx": {"link_in_bundle": {"/usr/bin/x": path}}})),
-    "subdir": PathField(lambda path: indexed(subdir=path), Reason.UNKNOWN_SUBDIR, Reason.UNKNOWN_SUBDIR),
-    "name": PathField(lambda path: indexed(name=path), Reason.BAD_PACKAGE_NAME, Reason.BAD_PACKAGE_NAME),
-    "version": PathField(lambda path: indexed(version=path), Reason.BAD_VERSION, Reason.BAD_VERSION),
+    "subdir": PathField(lambda path: indexed(subdir=path), RefusalReason.UNKNOWN_SUBDIR, RefusalReason.UNKNOWN_SUBDIR),
+    "name": PathField(lambda path: indexed(name=path), RefusalReason.BAD_PACKAGE_NAME, RefusalReason.BAD_PACKAGE_NAME),
+    "version": PathField(lambda path: indexed(version=path), RefusalReason.BAD_VERSION, RefusalReason.BAD_VERSION),
 }  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_a_hostile_path_is_refused_in_every_part_of_a_file_name(path: str) -> No
     for name in (f"{path}-1.0-0.conda", f"a-{path}/-0.conda", f"a-1.0-{path}/.conda", f"{path}/a-1.0-0.conda"):
         with pytest.raises(Refused) as refused:
             filename.parse(name)
-        assert Reason.BAD_FILE_NAME is refused.value.reason
+        assert RefusalReason.BAD_FILE_NAME is refused.value.reason
 
 
 @pytest.mark.parametrize("path", ["a/b", "", "..", "C:x", "a\\b"])
@@ -186,7 +186,7 @@ def test_names_of_index_json_are_names(field: str, path: str, tmp_path: Path) ->
     if path:
         with pytest.raises(Refused) as refused:
             examined(file, tmp_path)
-        assert Reason.UNSAFE_PATH is refused.value.reason
+        assert RefusalReason.UNSAFE_PATH is refused.value.reason
     else:
         assert "" == examined(file, tmp_path).record[field]
 
@@ -269,19 +269,19 @@ def test_a_placeholder_that_is_a_folder_is_refused(name: str, tmp_path: Path) ->
     """A client replaces it by an absolute path, which takes the place of the folder for shortcuts."""
     with pytest.raises(Refused) as refused:
         examined(menu(name=name), tmp_path)
-    assert Reason.UNSAFE_PATH is refused.value.reason
+    assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
 @pytest.mark.parametrize(
     ("path", "content", "reason"),
     [
-        ("Menu/demo.json", b"{", Reason.BAD_JSON),
-        ("menu/sub/demo.JSON", b'{"menu_name": "a", "menu_name": "../x"}', Reason.BAD_JSON),
-        ("Menu/demo.json", b'{"menu_name": "' + b"x" * 1024 * 1024 + b'"}', Reason.INFO_TOO_LARGE),
+        ("Menu/demo.json", b"{", RefusalReason.BAD_JSON),
+        ("menu/sub/demo.JSON", b'{"menu_name": "a", "menu_name": "../x"}', RefusalReason.BAD_JSON),
+        ("Menu/demo.json", b'{"menu_name": "' + b"x" * 1024 * 1024 + b'"}', RefusalReason.INFO_TOO_LARGE),
     ],
 )
 def test_a_menu_file_that_cannot_be_read_in_one_way_is_refused(
-    path: str, content: bytes, reason: Reason, tmp_path: Path
+    path: str, content: bytes, reason: RefusalReason, tmp_path: Path
 ) -> None:
     """Clients choose menu files by conda's pattern, without regard to case."""
     with pytest.raises(Refused) as refused:
@@ -317,7 +317,7 @@ def test_a_menu_file_is_no_link(case: str, tmp_path: Path) -> None:
     """Clients follow it to a file that was not looked at."""
     with pytest.raises(Refused) as refused:
         examined(with_members(LINKED_MENUS[case]), tmp_path)
-    assert Reason.UNSAFE_PATH is refused.value.reason
+    assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
 @pytest.mark.parametrize("placeholder", ["@@", "a", '/b", "z": "', "/b\\", "C:x", "/a\nb"])
@@ -327,7 +327,7 @@ def test_a_prefix_in_a_menu_file_is_a_path(placeholder: str, tmp_path: Path) -> 
     files = {"Menu/demo.json": b'{"menu_name": "@@a"}', "share/demo.txt": b"@@"}
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(), files=files, paths={"paths": [entry], "paths_version": 1}), tmp_path)
-    assert Reason.UNSAFE_PATH is refused.value.reason
+    assert RefusalReason.UNSAFE_PATH is refused.value.reason
     if placeholder.isprintable() and '"' not in placeholder and "\\" not in placeholder:
         with pytest.raises(Refused):
             examined(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
@@ -360,7 +360,7 @@ def test_a_path_is_stated_once(text: str, tmp_path: Path) -> None:
     info = {**info_files(index_json()), "info/paths.json": text.encode()}
     with pytest.raises(Refused) as refused:
         examined(packages.conda(info=info, file_name=CONDA), tmp_path)
-    assert Reason.BAD_JSON is refused.value.reason
+    assert RefusalReason.BAD_JSON is refused.value.reason
 
 
 @pytest.mark.parametrize("examples", [200, pytest.param(3000, marks=pytest.mark.slow)])
@@ -393,7 +393,7 @@ def test_a_name_that_file_systems_do_not_take_is_refused(name: str, tmp_path: Pa
     """Paths invariant 3: in bytes, of one component."""
     with pytest.raises(Refused, match="longer than 255 bytes") as refused:
         examined(FIELDS[name].make("share/" + "\u00fc" * 128), tmp_path)
-    assert Reason.UNSAFE_PATH is refused.value.reason
+    assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
 def test_a_command_that_file_systems_do_not_take_is_refused(tmp_path: Path) -> None:

@@ -6,19 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.hostile import CONDA, TAR_BZ2, examined, hashes_of
 from tests.support.packages import REAL, PackageFile, RealPackage, real_packages
 
 # Good packages of other projects that break a rule of ours, each with the reason.
 REFUSED_THOUGH_GOOD = {
-    "rattler/no-subdir/info-only-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json and pkg part"),
-    "rattler/no-subdir/sparse-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json"),
-    "rattler/no-subdir/symlink-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json"),
-    "rattler/no-subdir/zip64-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, "made without metadata.json"),
-    "conda/linux-64/zlib-1.2.11-h7b6447c_3.conda": (Reason.UNSAFE_PATH, "its symlinks have no target"),
-    "conda/osx-64/zlib-1.2.11-h1de35cc_3.conda": (Reason.UNSAFE_PATH, "its symlinks have no target"),
-    "conda-index/no-subdir/nano-2.4.1-0.tar.bz2": (Reason.MISSING_SUBDIR, "built before conda-build wrote `subdir`"),
+    "rattler/no-subdir/info-only-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, "made without metadata.json and pkg part"),
+    "rattler/no-subdir/sparse-test-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, "made without metadata.json"),
+    "rattler/no-subdir/symlink-test-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, "made without metadata.json"),
+    "rattler/no-subdir/zip64-test-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, "made without metadata.json"),
+    "conda/linux-64/zlib-1.2.11-h7b6447c_3.conda": (RefusalReason.UNSAFE_PATH, "its symlinks have no target"),
+    "conda/osx-64/zlib-1.2.11-h1de35cc_3.conda": (RefusalReason.UNSAFE_PATH, "its symlinks have no target"),
+    "conda-index/no-subdir/nano-2.4.1-0.tar.bz2": (
+        RefusalReason.MISSING_SUBDIR,
+        "built before conda-build wrote `subdir`",
+    ),
 }
 
 # Accepted with one warning, which contains these words.
@@ -34,24 +37,24 @@ WARNED = {
 
 # The others: why under their own name, and why if the name were a good one.
 BROKEN = {
-    "rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda": (Reason.ZIP_MEMBERS, Reason.ZIP_MEMBERS),
-    "rattler/broken/dotslash-test-1.0.0-0.conda": (Reason.ZIP_MEMBERS, Reason.ZIP_MEMBERS),
-    "conda-index/broken/a.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
-    "conda-index/broken/b.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
-    "conda-index/broken/subfolder.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
-    "conda-index/broken/subfolder2.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
-    "conda-index/broken/another_bad_package.conda": (Reason.BAD_FILE_NAME, Reason.EMPTY_FILE),
-    "conda-index/broken/bad_package.tar.bz2": (Reason.BAD_FILE_NAME, Reason.BAD_COMPRESSION),
-    "quetz/linux-64/test-package-0.1-0_copy.tar.bz2": (Reason.NAME_MISMATCH, Reason.NAME_MISMATCH),
-    "mamba/broken/repodata.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
-    "mamba/broken/1/repodata.tar.bz2": (Reason.BAD_FILE_NAME, Reason.MISSING_INDEX_JSON),
+    "rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda": (RefusalReason.ZIP_MEMBERS, RefusalReason.ZIP_MEMBERS),
+    "rattler/broken/dotslash-test-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, RefusalReason.ZIP_MEMBERS),
+    "conda-index/broken/a.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.MISSING_INDEX_JSON),
+    "conda-index/broken/b.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.MISSING_INDEX_JSON),
+    "conda-index/broken/subfolder.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.MISSING_INDEX_JSON),
+    "conda-index/broken/subfolder2.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.MISSING_INDEX_JSON),
+    "conda-index/broken/another_bad_package.conda": (RefusalReason.BAD_FILE_NAME, RefusalReason.EMPTY_FILE),
+    "conda-index/broken/bad_package.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.BAD_COMPRESSION),
+    "quetz/linux-64/test-package-0.1-0_copy.tar.bz2": (RefusalReason.NAME_MISMATCH, RefusalReason.NAME_MISMATCH),
+    "mamba/broken/repodata.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.MISSING_INDEX_JSON),
+    "mamba/broken/1/repodata.tar.bz2": (RefusalReason.BAD_FILE_NAME, RefusalReason.MISSING_INDEX_JSON),
 }
 
 FILES = {package.path.relative_to(REAL).as_posix(): package for package in real_packages()}
 GOOD = sorted(name for name, package in FILES.items() if package.is_good and name not in REFUSED_THOUGH_GOOD)
 
 
-def refusal_of(package: PackageFile, folder: Path) -> Reason:
+def refusal_of(package: PackageFile, folder: Path) -> RefusalReason:
     with pytest.raises(Refused) as refused:
         examined(package, folder)
     return refused.value.reason

@@ -11,8 +11,8 @@ import rattler
 
 from seaway.conda import match_specs, metadata
 from seaway.conda.filename import CONDA, TAR_BZ2, parse
-from seaway.conda.record import MAX_RECORD_BYTES, Section, describe, encode, key_of, section_of
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.record import MAX_RECORD_BYTES, Section, build_record, encode, key_of, section_of
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
 from tests.support.hostile import examined, hashes_of
 from tests.support.packages import index_json
@@ -59,7 +59,7 @@ def test_a_revision_that_nobody_knows_is_refused() -> None:
     """A package of a later repodata revision is turned away, not served to clients that would misread it."""
     with pytest.raises(Refused) as refused:
         section_of({"depends": [], "repodata_revision": 4}, CONDA)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
 # A spec as the package has it, and as CEP 48 wants it.
@@ -124,7 +124,7 @@ def test_a_spec_that_v3_cannot_say_is_refused(spec: str, tmp_path: Path) -> None
     index = index_json(repodata_revision=3, depends=["a", spec])
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index), tmp_path)
-    assert Reason.BAD_MATCH_SPEC is refused.value.reason
+    assert RefusalReason.BAD_MATCH_SPEC is refused.value.reason
 
 
 @pytest.mark.parametrize("spec", [spec for spec in FORBIDDEN if "://" not in spec])
@@ -143,7 +143,7 @@ def test_a_readable_spec_passes_and_an_unreadable_one_is_named() -> None:
 
 def test_a_record_says_what_identifies_the_file() -> None:
     """Size and hashes are those of the bytes, and run_exports stands in every record, empty or not."""
-    record = describe(index_json(), {}, Section.CONDA, HASHES)
+    record = build_record(index_json(), {}, Section.CONDA, HASHES)
     expected = {"md5": HASHES.md5.hex(), "sha256": HASHES.sha256.hex(), "size": HASHES.size, "run_exports": {}}
     assert index_json() | expected == record
 
@@ -158,14 +158,14 @@ def test_the_same_record_is_the_same_bytes() -> None:
 @pytest.mark.parametrize(("spare", "is_let_in"), [(0, True), (-1, False)], ids=["at the limit", "above it"])
 def test_the_limit_of_a_record(spare: int, is_let_in: bool) -> None:
     """What repodata would say of a file has a size that every reader can bear."""
-    bare = len(encode(describe(index_json(x=""), {}, Section.CONDA, HASHES)))
+    bare = len(encode(build_record(index_json(x=""), {}, Section.CONDA, HASHES)))
     index = index_json(x="x" * (MAX_RECORD_BYTES - bare - spare))
     if is_let_in:
-        assert MAX_RECORD_BYTES == len(encode(describe(index, {}, Section.CONDA, HASHES)))
+        assert MAX_RECORD_BYTES == len(encode(build_record(index, {}, Section.CONDA, HASHES)))
     else:
         with pytest.raises(Refused) as refused:
-            describe(index, {}, Section.CONDA, HASHES)
-        assert Reason.RECORD_TOO_LARGE is refused.value.reason
+            build_record(index, {}, Section.CONDA, HASHES)
+        assert RefusalReason.RECORD_TOO_LARGE is refused.value.reason
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.hostile import STEM, examined
 from tests.support.packages import PackageFile, Tar, conda, conda_bytes, index_json, info_files
 
@@ -17,7 +17,7 @@ def test_a_record_of_an_installed_package_is_refused(path: str, tmp_path: Path) 
     """Reserved places invariant 1: clients read these files to know what is installed."""
     with pytest.raises(Refused) as refused:
         examined(conda(files={path: b"{}"}), tmp_path)
-    assert Reason.RESERVED_PATH is refused.value.reason
+    assert RefusalReason.RESERVED_PATH is refused.value.reason
     assert repr(path) in refused.value.message
 
 
@@ -47,6 +47,6 @@ def test_a_folder_of_noarch_python_packages_is_a_folder(path: str, kind: bytes, 
         if noarch == "python" and kind != tarfile.DIRTYPE:
             with pytest.raises(Refused) as refused:
                 examined(file, tmp_path)
-            assert Reason.RESERVED_PATH is refused.value.reason
+            assert RefusalReason.RESERVED_PATH is refused.value.reason
         else:
             assert () == examined(file, tmp_path).warnings

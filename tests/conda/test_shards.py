@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seaway.conda.record import Section, encode
 from seaway.conda.repodata import RevisionSummary
 from seaway.conda.shards import ShardEntry, build_index, build_shard
-from seaway.conda.zstd import pack, pack_pieces
+from seaway.conda.zstd import compress_frame, compress_pieces
 from tests.conda.readers import records_in_shards, write_shards
 from tests.support.packages import index_json, zstd
 
@@ -79,7 +79,13 @@ def test_the_same_names_are_the_same_index() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [pack(b""), pack(b"x" * 3_000_000), build_shard([LEGACY], []), build_index("noarch", {}, 0, None)]
+    "content",
+    [
+        compress_frame(b""),
+        compress_frame(b"x" * 3_000_000),
+        build_shard([LEGACY], []),
+        build_index("noarch", {}, 0, None),
+    ],
 )
 def test_what_is_packed_is_one_frame_that_says_its_size(content: bytes) -> None:
     """Readers that stop behind the first frame, or that bound frames of unknown size, read the whole."""
@@ -93,7 +99,7 @@ def test_what_is_packed_is_one_frame_that_says_its_size(content: bytes) -> None:
 def test_packing_in_pieces_is_packing(pieces: list[bytes]) -> None:
     """A document that comes in pieces is one frame of known size, however it is cut."""
     plain = b"".join(pieces)
-    packed = b"".join(pack_pieces(iter(pieces), len(plain)))
+    packed = b"".join(compress_pieces(iter(pieces), len(plain)))
     assert plain == zstd.decompress(packed)
     assert len(plain) == zstd.get_frame_info(packed).decompressed_size
     assert len(packed) == zstd.get_frame_size(packed)

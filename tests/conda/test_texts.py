@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
 from tests.support.hostile import CONDA, CONTROLS, examined
 from tests.support.packages import index_json
@@ -19,8 +19,8 @@ TEXTS = [
     "track_features", "preferred_env", "python_site_packages_path", "icon", "timestamp", "namespace", "colour",
 ]  # fmt: skip
 LISTS = ["depends", "constrains", "purls", "flags", "requires", "features", "track_features", "colour"]
-REASONS = {"name": Reason.BAD_PACKAGE_NAME, "version": Reason.BAD_VERSION, "build": Reason.BAD_BUILD_STRING,
-           "subdir": Reason.UNKNOWN_SUBDIR}  # fmt: skip
+REASONS = {"name": RefusalReason.BAD_PACKAGE_NAME, "version": RefusalReason.BAD_VERSION, "build": RefusalReason.BAD_BUILD_STRING,
+           "subdir": RefusalReason.UNKNOWN_SUBDIR}  # fmt: skip
 
 bounded = settings(
     max_examples=60,
@@ -51,7 +51,7 @@ def test_a_control_character_in_a_field_is_refused(field: str, text: str, tmp_pa
     """Tabs and line feeds are control characters too; the reason is that of the field."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(**{field: text}), file_name=CONDA), tmp_path)
-    assert REASONS.get(field, Reason.BAD_FIELD) is refused.value.reason
+    assert REASONS.get(field, RefusalReason.BAD_FIELD) is refused.value.reason
 
 
 @pytest.mark.parametrize("field", LISTS)
@@ -63,7 +63,7 @@ def test_a_control_character_in_a_list_is_refused(field: str, text: str, tmp_pat
     """A spec with one is refused before rattler reads it, which takes every blank for one."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(**{field: ["a", text]})), tmp_path)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
 @bounded
@@ -72,7 +72,7 @@ def test_a_control_character_is_found_however_deep(value: Any, tmp_path: Path) -
     """Fields that Seaway does not know are served as they are, so all of their texts and keys count."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(colour=value)), tmp_path)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
 @bounded
@@ -81,7 +81,7 @@ def test_a_control_character_in_run_exports_is_refused(text: str, kind: str, tmp
     """They are copied into the depends of other packages."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(), run_exports={kind: ["a", text]}), tmp_path)
-    assert Reason.BAD_FIELD is refused.value.reason
+    assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
 @bounded

@@ -18,23 +18,23 @@ import pytest
 
 from seaway.errors import BadSetting, Unavailable
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.bucket import BucketBlobs
 from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
-from seaway.storage.opening import BucketAccess, open_blobs
+from seaway.storage.open_store import BucketAccess, open_blobs
 from tests.support import folders, s3, state
 from tests.support.proxy import Answer, FaultProxy, Flip, Pass, Refuse
 from tests.support.requests import until
 
-STORES: dict[str, Callable[[Path], Blobs]] = {
+STORES: dict[str, Callable[[Path], BlobStore]] = {
     "disk": lambda folder: state.folder_store(folder / "store"),
     "memory": lambda _: MemoryBlobs(),
     "s3": lambda _: bucket(),
 }
 
 
-def bucket() -> Blobs:
+def bucket() -> BlobStore:
     """A folder of a real bucket, reached as the settings of an operator do it."""
     server = s3.shared()
     access = BucketAccess(server.endpoint, server.region, server.access_key, server.secret_key)
@@ -47,7 +47,7 @@ def _bucket() -> str:
 
 
 @pytest.fixture(params=STORES)
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
     return STORES[request.param](tmp_path)
 
 
@@ -62,20 +62,20 @@ def key_of(content: bytes) -> str:
     return keys.blob(hashlib.sha256(content).digest())
 
 
-def put(blobs: Blobs, spool: Path, content: bytes) -> bool:
+def put(blobs: BlobStore, spool: Path, content: bytes) -> bool:
     """Put bytes by way of a file, as uploads do."""
     path = spool / os.urandom(8).hex()
     path.write_bytes(content)
     return blobs.put_file(key_of(content), path)
 
 
-def read(blobs: Blobs, key: str) -> bytes:
+def read(blobs: BlobStore, key: str) -> bytes:
     with blobs.open(key) as file:
         return file.read()
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 20_000], ids=["empty", "a byte", "5 MB"])
-def test_what_was_put_is_read(blobs: Blobs, spool: Path, content: bytes) -> None:
+def test_what_was_put_is_read(blobs: BlobStore, spool: Path, content: bytes) -> None:
     """A blob has exactly the bytes that were put, and its size."""
     assert put(blobs, spool, content)
     assert content == read(blobs, key_of(content))
@@ -84,7 +84,7 @@ def test_what_was_put_is_read(blobs: Blobs, spool: Path, content: bytes) -> None
     assert (key_of(content), len(content)) == (stat.key, stat.size)
 
 
-def test_putting_again_changes_nothing(blobs: Blobs, spool: Path) -> None:
+def test_putting_again_changes_nothing(blobs: BlobStore, spool: Path) -> None:
     """The second put of a key says that the blob was there, and leaves it as it was, with its age."""
     assert put(blobs, spool, b"content")
     before = blobs.stat(key_of(b"content"))
@@ -93,7 +93,7 @@ def test_putting_again_changes_nothing(blobs: Blobs, spool: Path) -> None:
     assert b"content" == read(blobs, key_of(b"content"))
 
 
-def test_many_are_put_as_one(blobs: Blobs, spool: Path) -> None:
+def test_many_are_put_as_one(blobs: BlobStore, spool: Path) -> None:
     """`put_files` leaves what `put_file` would for each, and says which were new; a damaged one is mended."""
     contents = [os.urandom(1 + 100 * number) for number in range(40)]
     paths = {key_of(content): spool / str(number) for number, content in enumerate(contents)}
@@ -124,7 +124,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def damage(blobs: Blobs, key: str, content: bytes) -> None:
+def damage(blobs: BlobStore, key: str, content: bytes) -> None:
     """Other bytes under this key, as a failing disk or a wrong tool leaves them."""
     if isinstance(blobs, MemoryBlobs):
         blobs.write(key, content)
@@ -134,7 +134,7 @@ def damage(blobs: Blobs, key: str, content: bytes) -> None:
 
 @pytest.mark.parametrize("size", [1_000, 9_000_000], ids=["small", "large"])
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_a_damaged_blob_is_replaced_by_the_next_put(blobs: Blobs, spool: Path, kind: str, size: int) -> None:
+def test_a_damaged_blob_is_replaced_by_the_next_put(blobs: BlobStore, spool: Path, kind: str, size: int) -> None:
     """Neither presence nor size is believed: the bytes under the key are those of its hash after every put (3)."""
     content = os.urandom(size)
     put(blobs, spool, content)
@@ -150,7 +150,7 @@ def test_a_damaged_blob_is_replaced_by_the_next_put(blobs: Blobs, spool: Path, k
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_damaged_blobs_are_replaced_among_many(blobs: Blobs, spool: Path, kind: str) -> None:
+def test_damaged_blobs_are_replaced_among_many(blobs: BlobStore, spool: Path, kind: str) -> None:
     """`put_files` replaces those that are damaged, and tells that it did."""
     contents = [os.urandom(1_000) for _ in range(6)]
     for content in contents:
@@ -164,7 +164,7 @@ def test_damaged_blobs_are_replaced_among_many(blobs: Blobs, spool: Path, kind: 
     assert contents == [read(blobs, key) for key in paths]
 
 
-def test_a_copy_outlives_its_original(blobs: Blobs, spool: Path) -> None:
+def test_a_copy_outlives_its_original(blobs: BlobStore, spool: Path) -> None:
     """`copy` keeps the bytes under another key, in place of older ones; what is not there cannot be copied."""
     put(blobs, spool, b"content")
     blobs.write("folder/name", b"older")
@@ -176,7 +176,7 @@ def test_a_copy_outlives_its_original(blobs: Blobs, spool: Path) -> None:
     assert ["folder/name"] == [stat.key for stat in blobs.list()]
 
 
-def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: Blobs) -> None:
+def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: BlobStore) -> None:
     """`write` keeps the newest content, and a reader that has opened the older one reads it to its end."""
     assert blobs.stat("folder/name") is None
     blobs.write("folder/name", b"one")
@@ -188,7 +188,7 @@ def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: Blobs) -> None:
     assert ["folder/name"] == [stat.key for stat in blobs.list()]
 
 
-def test_a_folder_of_the_store_is_listed_by_itself(blobs: Blobs) -> None:
+def test_a_folder_of_the_store_is_listed_by_itself(blobs: BlobStore) -> None:
     """Only what is below the folder, whatever other names begin alike."""
     for key in ("one/a", "one/b/c", "one-more/a", "two/a"):
         blobs.write(key, b"content")
@@ -198,7 +198,7 @@ def test_a_folder_of_the_store_is_listed_by_itself(blobs: Blobs) -> None:
     assert 4 == len(list(blobs.list()))
 
 
-def test_what_was_never_put_is_not_there(blobs: Blobs) -> None:
+def test_what_was_never_put_is_not_there(blobs: BlobStore) -> None:
     """A missing blob has no stat, cannot be opened, and is in no list."""
     assert blobs.stat(key_of(b"missing")) is None
     with pytest.raises(FileNotFoundError):
@@ -206,7 +206,7 @@ def test_what_was_never_put_is_not_there(blobs: Blobs) -> None:
     assert [] == list(blobs.list())
 
 
-def test_a_blob_can_be_read_from_anywhere(blobs: Blobs, spool: Path) -> None:
+def test_a_blob_can_be_read_from_anywhere(blobs: BlobStore, spool: Path) -> None:
     """Ranges are served by starting at their first byte; behind the last byte there is nothing."""
     content = os.urandom(3_000_000)
     put(blobs, spool, content)
@@ -216,7 +216,7 @@ def test_a_blob_can_be_read_from_anywhere(blobs: Blobs, spool: Path) -> None:
             assert content[start + 10 :] == file.read()
 
 
-def test_the_list_has_every_blob(blobs: Blobs, spool: Path) -> None:
+def test_the_list_has_every_blob(blobs: BlobStore, spool: Path) -> None:
     """A sweep sees each blob once, as its stat is."""
     contents = [str(number).encode() for number in range(50)]
     for content in contents:
@@ -225,7 +225,7 @@ def test_the_list_has_every_blob(blobs: Blobs, spool: Path) -> None:
     assert [blobs.stat(key) for key in sorted(map(key_of, contents))] == listed
 
 
-def test_a_blob_has_the_time_of_its_put(blobs: Blobs, spool: Path) -> None:
+def test_a_blob_has_the_time_of_its_put(blobs: BlobStore, spool: Path) -> None:
     """The age by which the sweep spares young blobs begins when the blob is put."""
     before = time.time() * 1000
     put(blobs, spool, b"content")
@@ -234,7 +234,7 @@ def test_a_blob_has_the_time_of_its_put(blobs: Blobs, spool: Path) -> None:
     assert before - 2_000 <= stat.modified_ms <= time.time() * 1000 + 2_000
 
 
-def test_a_deleted_blob_is_gone_and_can_come_back(blobs: Blobs, spool: Path) -> None:
+def test_a_deleted_blob_is_gone_and_can_come_back(blobs: BlobStore, spool: Path) -> None:
     """After a delete the key is as if it had never been put; deleting again, or what never was, does nothing."""
     put(blobs, spool, b"content")
     for _ in range(2):
@@ -245,7 +245,7 @@ def test_a_deleted_blob_is_gone_and_can_come_back(blobs: Blobs, spool: Path) -> 
     assert b"content" == read(blobs, key_of(b"content"))
 
 
-def test_deleting_does_not_disturb_a_reader(blobs: Blobs, spool: Path) -> None:
+def test_deleting_does_not_disturb_a_reader(blobs: BlobStore, spool: Path) -> None:
     """A download that has begun ends well, whatever the sweep does meanwhile."""
     content = bytes(range(256)) * 4_000
     put(blobs, spool, content)
@@ -255,14 +255,14 @@ def test_deleting_does_not_disturb_a_reader(blobs: Blobs, spool: Path) -> None:
         assert content == first + file.read()
 
 
-def test_a_local_path_is_the_blob(blobs: Blobs, spool: Path) -> None:
+def test_a_local_path_is_the_blob(blobs: BlobStore, spool: Path) -> None:
     """A store that has files on this machine says where; the file has the bytes of the blob."""
     put(blobs, spool, b"content")
     path = blobs.local_path(key_of(b"content"))
     assert path is None or path.read_bytes() == b"content"
 
 
-def test_nobody_reads_half_a_blob(blobs: Blobs, spool: Path) -> None:
+def test_nobody_reads_half_a_blob(blobs: BlobStore, spool: Path) -> None:
     """Whoever finds a key while it is put finds all its bytes."""
     content = os.urandom(4_000_000)
     done = threading.Event()
@@ -280,7 +280,7 @@ def test_nobody_reads_half_a_blob(blobs: Blobs, spool: Path) -> None:
         assert [content] * 3 == [reader.result() for reader in waiting]
 
 
-def test_many_may_put_the_same_blob_at_once(blobs: Blobs, spool: Path) -> None:
+def test_many_may_put_the_same_blob_at_once(blobs: BlobStore, spool: Path) -> None:
     """Equal bytes that arrive together end as one blob, and every put succeeds."""
     content = os.urandom(100_000)
     with ThreadPoolExecutor(8) as uploads:
@@ -290,7 +290,7 @@ def test_many_may_put_the_same_blob_at_once(blobs: Blobs, spool: Path) -> None:
     assert [key_of(content)] == [stat.key for stat in blobs.list()]
 
 
-def test_putting_beside_deleting_never_fails(blobs: Blobs, spool: Path) -> None:
+def test_putting_beside_deleting_never_fails(blobs: BlobStore, spool: Path) -> None:
     """A put that meets the sweep at the same key says new or there before; it does not stumble over the delete."""
     stop = threading.Event()
 
@@ -308,7 +308,7 @@ def test_putting_beside_deleting_never_fails(blobs: Blobs, spool: Path) -> None:
     assert b"content" == read(blobs, key_of(b"content"))
 
 
-def test_listing_beside_deleting_never_fails(blobs: Blobs, spool: Path) -> None:
+def test_listing_beside_deleting_never_fails(blobs: BlobStore, spool: Path) -> None:
     """A list that meets deletes names what is there, and no blob that is gone."""
     contents = [str(number).encode() for number in range(200)]
     for content in contents:
@@ -325,11 +325,11 @@ def test_listing_beside_deleting_never_fails(blobs: Blobs, spool: Path) -> None:
 
 
 @pytest.fixture
-def in_bucket() -> Blobs:
+def in_bucket() -> BlobStore:
     return bucket()
 
 
-def test_a_large_blob_is_put_in_parts(in_bucket: Blobs, spool: Path) -> None:
+def test_a_large_blob_is_put_in_parts(in_bucket: BlobStore, spool: Path) -> None:
     """More than one request holds is sent in parts, is whole afterwards, and is not sent again."""
     content = os.urandom(20_000_000)
     assert put(in_bucket, spool, content)
@@ -338,7 +338,7 @@ def test_a_large_blob_is_put_in_parts(in_bucket: Blobs, spool: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000, 9_000_000], ids=["one request", "parts"])
-def test_a_damaged_blob_is_put_again(in_bucket: Blobs, spool: Path, size: int) -> None:
+def test_a_damaged_blob_is_put_again(in_bucket: BlobStore, spool: Path, size: int) -> None:
     """A blob of another size than the bytes that belong under its key is replaced by them."""
     content = os.urandom(size)
     state.rewrite(in_bucket, key_of(content), b"half")
@@ -346,7 +346,7 @@ def test_a_damaged_blob_is_put_again(in_bucket: Blobs, spool: Path, size: int) -
     assert content == read(in_bucket, key_of(content))
 
 
-def test_a_whole_blob_of_another_tool_is_not_sent_again(in_bucket: Blobs, spool: Path) -> None:
+def test_a_whole_blob_of_another_tool_is_not_sent_again(in_bucket: BlobStore, spool: Path) -> None:
     """An ETag that was made of other parts says nothing: the bytes are read back, and found to be right."""
     assert isinstance(in_bucket, BucketBlobs)
     content = os.urandom(12_000_000)
@@ -373,7 +373,7 @@ def test_bytes_that_change_on_their_way_are_refused(spool: Path, size: int) -> N
         assert blobs.stat(key_of(content)) is None
 
 
-def test_a_signed_address_is_for_one_blob_and_a_time(in_bucket: Blobs, spool: Path) -> None:
+def test_a_signed_address_is_for_one_blob_and_a_time(in_bucket: BlobStore, spool: Path) -> None:
     """Who has it reads that blob, by ranges too, without any key; no other blob, no other method, and not later."""
     for content in (b"content", b"other"):
         put(in_bucket, spool, content)
@@ -526,7 +526,7 @@ def test_what_is_no_key_names_no_hash(key: str) -> None:
     assert keys.sha256_of(key) is None
 
 
-def test_a_folder_that_is_gone_is_not_made_again(disk: Blobs, spool: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_gone_is_not_made_again(disk: BlobStore, spool: Path, tmp_path: Path) -> None:
     """An unmounted or deleted store takes nothing, and nothing appears in its place (storage.blobs 6)."""
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     with pytest.raises(Unavailable, match="is missing"):
@@ -538,7 +538,7 @@ def test_a_folder_that_is_gone_is_not_made_again(disk: Blobs, spool: Path, tmp_p
     assert put(disk, spool, b"content")
 
 
-def test_private_files_stay_private_on_every_file_system(disk: Blobs, tmp_path: Path) -> None:
+def test_private_files_stay_private_on_every_file_system(disk: BlobStore, tmp_path: Path) -> None:
     """Fixed objects are for their owner alone; a copy from another file system is as private as the spool file was."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         path = Path(folder) / "private"

@@ -289,7 +289,7 @@ def test_what_others_do_between_look_and_write_is_told_as_such(
     database: Database, other: Database, change: Callable[[Tx, Database], None]
 ) -> None:
     """Invariant 2: what a write does not lock may change under it; then it is a 503, to try again, and no 500."""
-    with pytest.raises(Unavailable, match="at this moment"):
+    with pytest.raises(Unavailable, match="at the same time"):
         write_between(database, other, change)
 
 

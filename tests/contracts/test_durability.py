@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from seaway.errors import NoRoom
-from seaway.moving.tar import TarTarget
+from seaway.backup.tar import TarTarget
+from seaway.errors import DiskFull
 from seaway.storage import keys
 from seaway.storage.disk import DiskBlobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from tests.support import state
 from tests.support.syncs import with_failing_syncs
 
@@ -139,10 +139,10 @@ def test_the_room_of_an_emptied_reserve_is_there(tmp_path: Path) -> None:
 
     def change() -> None:
         tries.append(1)
-        raise NoRoom("Full.")
+        raise DiskFull("Full.")
 
     reserve = Reserve(path, 1_000_000)
     reserve.fill()
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         with_failing_syncs(path, lambda: reserve.with_room(change))
     assert [1] == tries

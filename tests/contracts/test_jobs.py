@@ -15,7 +15,7 @@ from seaway.database.engine import Database, Tx
 from seaway.database.tables import jobs
 from seaway.errors import Unavailable
 from seaway.jobs import queue
-from seaway.jobs.queue import DEAD, LAST_ATTEMPT, READY, RUNNING, Job
+from seaway.jobs.queue import FAILED, LAST_ATTEMPT, READY, RUNNING, Job
 from seaway.jobs.runner import Handler, Runner
 from tests.contracts.conftest import Place, failing, together
 from tests.support.clock import TurnedClock
@@ -384,7 +384,7 @@ def test_a_failed_job_goes_when_an_equal_one_waits(bench: Bench) -> None:
     last = bench.take_later()
     bench.enqueue(key="key")
     bench.fail(last)
-    assert [DEAD, READY] == bench.states()
+    assert [FAILED, READY] == bench.states()
     assert 1 == bench.retry()
     assert [READY] == bench.states()
 
@@ -606,13 +606,13 @@ def test_a_job_is_dead_after_its_last_attempt(bench: Bench, other_bench: Bench, 
         assert 2 == runner.run_due()
         clock.move(HOUR_MS)
     assert 0 == runner.run_due()
-    assert [(DEAD, LAST_ATTEMPT, "ValueError: wrong")] * 2 == [(j.state, j.attempt, j.error) for j in bench.jobs()]
+    assert [(FAILED, LAST_ATTEMPT, "ValueError: wrong")] * 2 == [(j.state, j.attempt, j.error) for j in bench.jobs()]
     with bench.database.read() as tx:
-        assert {READY: 0, RUNNING: 0, DEAD: 2} == queue.count_jobs(tx)
+        assert {READY: 0, RUNNING: 0, FAILED: 2} == queue.count_jobs(tx)
     first, second = (job.id for job in bench.jobs())
     assert 0 == other_bench.retry(first + second)
     assert 1 == other_bench.retry(second)
-    assert [first] == [job.id for job in bench.jobs(DEAD)]
+    assert [first] == [job.id for job in bench.jobs(FAILED)]
     assert 1 == runner.run_due()
     assert [1] == [job.attempt for job in bench.jobs(READY)]
     assert 1 == other_bench.retry()
@@ -630,17 +630,17 @@ def test_of_equal_dead_jobs_the_last_is_kept(bench: Bench) -> None:
     bench.use_up()
     bench.enqueue()
     bench.use_up()
-    assert [DEAD] * 3 == bench.states()
+    assert [FAILED] * 3 == bench.states()
 
 
 def test_many_dead_jobs_are_retried_together(bench: Bench) -> None:
     """Of equal ones one waits at most, and the number of statements does not grow with that of the jobs; for one neither."""
-    dead = {"kind": "kind", "args": "{}", "state": DEAD, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
+    dead = {"kind": "kind", "args": "{}", "state": FAILED, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
     keys = [None, "lost", "lost", "waits"] * 300
     with bench.database.write_part() as tx:
         tx.execute(insert(jobs), [{**dead, "dedup_key": key} for key in keys])
     bench.enqueue(key="waits")
-    one, *_ = bench.jobs(DEAD)
+    one, *_ = bench.jobs(FAILED)
     with counted(bench.database) as statements:
         assert 1 == bench.retry(one.id)
         assert len(statements) < 10
@@ -650,7 +650,7 @@ def test_many_dead_jobs_are_retried_together(bench: Bench) -> None:
     with bench.database.read() as tx:
         waiting = Counter(tx.execute(select(jobs.c.dedup_key)).scalars())
         assert {None: 300, "lost": 1, "waits": 1} == waiting
-        assert {READY: 302, RUNNING: 0, DEAD: 0} == queue.count_jobs(tx)
+        assert {READY: 302, RUNNING: 0, FAILED: 0} == queue.count_jobs(tx)
 
 
 def test_a_job_that_kills_its_workers_is_dead_in_the_end(bench: Bench, clock: TurnedClock) -> None:
@@ -661,7 +661,7 @@ def test_a_job_that_kills_its_workers_is_dead_in_the_end(bench: Bench, clock: Tu
         assert "deadly" == bench.take().kind
         clock.move(LEASE_MS)
     assert bench.claim() is None
-    (dead,) = bench.jobs(DEAD)
+    (dead,) = bench.jobs(FAILED)
     assert ("deadly", "Its worker died in every attempt.") == (dead.kind, dead.error)
     clock.move(HOUR_MS)
     assert "harmless" == bench.take().kind

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seaway.errors import NoRoom, Unavailable
-from seaway.storage.reserve import Reserve
+from seaway.errors import DiskFull, Unavailable
+from seaway.storage.disk_reserve import Reserve
 from tests.contracts.conftest import together
 
 SIZE = 1_000_000
@@ -61,15 +61,15 @@ def test_it_can_be_switched_off(path: Path) -> None:
     reserve = Reserve(path, 0)
     reserve.fill()
     assert not path.exists()
-    change = Change(NoRoom("Full."))
-    with pytest.raises(NoRoom):
+    change = Change(DiskFull("Full."))
+    with pytest.raises(DiskFull):
         reserve.with_room(change)
     reserve.require_room()
     assert 1 == change.tries
 
 
 @pytest.mark.parametrize(
-    "error", [NoRoom("Full."), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "full")], ids=type
+    "error", [DiskFull("Full."), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "full")], ids=type
 )
 def test_what_failed_for_lack_of_room_is_done_once_more(path: Path, error: Exception) -> None:
     """Invariants 2 and 3: the room is given back first, and the empty file stays."""
@@ -111,6 +111,6 @@ def test_uploads_leave_the_room_that_was_given_back(path: Path) -> None:
     path.write_bytes(b"filled")
     reserve.require_room()
     path.write_bytes(b"")
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         reserve.require_room()
     Reserve(path, SIZE).require_room()

@@ -24,24 +24,24 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from seaway import logs
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations.bundles import BundleVerifier, VerifiedBundle
+from seaway.attestations.trusted_root import TrustedRoots
+from seaway.backup.rebuild import rebuild
+from seaway.callers.caller import OPERATOR
 from seaway.database.engine import Database
-from seaway.errors import AlreadyThere
-from seaway.indexing.change import ask_for_documents
+from seaway.errors import FileExists
 from seaway.indexing.documents import REPODATA, REPODATA_GZ
-from seaway.moving.from_store import rebuild
+from seaway.indexing.updates import enqueue_document_build
 from seaway.packages import removal
 from seaway.packages.manifest_writer import write_changes
-from seaway.packages.removal import Act, Selection
+from seaway.packages.removal import FileAction, Selection
 from seaway.packages.sweep import sweep
-from seaway.publishing.attest import Attesting
 from seaway.publishing.publish import publish
+from seaway.publishing.verify_attestation import AttestationParts
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs, BlobStat
-from seaway.trust.attestations import BundleVerifier, Signed
-from seaway.trust.trusted_root import TrustedRoots
+from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import Channel, examining_here
 from tests.support import packages, pictures
 from tests.support.house import FromMemory
@@ -95,7 +95,7 @@ class Steps:
 class SteppedBlobs:
     """A store whose every call is a step, and the moment after a change another."""
 
-    def __init__(self, blobs: Blobs, step: Steps) -> None:
+    def __init__(self, blobs: BlobStore, step: Steps) -> None:
         self._blobs, self._step = blobs, step
 
     def create(self) -> None:
@@ -164,13 +164,13 @@ def prepare(seaway: Seaway) -> None:
 class _Vouching(TrustedRoots):
     """Every bundle is good: what is looked at here is what is kept of it, and the processes share no keys."""
 
-    def __init__(self, signed: Signed) -> None:
+    def __init__(self, signed: VerifiedBundle) -> None:
         self._signed = signed
 
     def verifier(self) -> BundleVerifier:
         return self
 
-    def verify(self, bundle: bytes) -> Signed:
+    def verify(self, bundle: bytes) -> VerifiedBundle:
         return self._signed
 
 
@@ -178,7 +178,7 @@ def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) ->
     """Publish a file as a workflow does that signed it."""
     seaway = channel.seaway
     payload = json.dumps(statement(file, channel=None)).encode()
-    attesting = Attesting(_Vouching(Signed(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
+    attesting = AttestationParts(_Vouching(VerifiedBundle(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
     publishing = replace(seaway.house.publishing, attesting=attesting)
     by = principal_of(seaway, channel.name)
     incoming = FromMemory(file, attestation=json.dumps({"signs": file.sha256}).encode())
@@ -188,7 +188,7 @@ def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) ->
 def _refused(channel: Channel, file: PackageFile) -> None:
     try:
         channel.put(file)
-    except AlreadyThere:
+    except FileExists:
         return
     raise AssertionError("it was not refused")
 
@@ -205,7 +205,7 @@ def _sweep(seaway: Seaway) -> None:
 def job(channel: Channel) -> None:
     seaway = channel.seaway
     with seaway.database.write_part() as tx:
-        ask_for_documents(tx, seaway.clock.now_ms(), channel.subdir(tx).id)
+        enqueue_document_build(tx, seaway.clock.now_ms(), channel.subdir(tx).id)
     seaway.runner.run_due()
 
 
@@ -229,7 +229,7 @@ def _bring(channel: Channel, files: list[PackageFile]) -> None:
 
 def _delete_both(channel: Channel) -> None:
     chosen = Selection(tuple(f"noarch/{file.name}" for file in (OLD, OTHER)))
-    removal.change(channel.seaway.house.removing, OPERATOR, channel.name, Act.DELETE, chosen)
+    removal.change(channel.seaway.house.removing, OPERATOR, channel.name, FileAction.DELETE, chosen)
 
 
 CHANGES: dict[str, Callable[[Channel], object]] = {

@@ -21,13 +21,13 @@ import anyio
 import httpx
 import pytest
 
-from seaway.cli.check import check
+from seaway.maintenance.check import check
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.blobs import BlobStore
+from seaway.storage.disk_reserve import Reserve
 from tests.crash.load import CHANNEL, Load
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, s3, state
@@ -328,7 +328,7 @@ def fill_up(database: Path, filler: Path) -> None:
 class FullBlobs:
     """A store whose disk is full at one moment of an upload."""
 
-    def __init__(self, blobs: Blobs, moment: str) -> None:
+    def __init__(self, blobs: BlobStore, moment: str) -> None:
         self._blobs = blobs
         self.moment = moment
 
@@ -345,7 +345,7 @@ def test_no_room_at_any_moment_is_told_and_leaves_nothing(on_both: str, tmp_path
     key = prepare(tmp_path, {})
     settings = Settings(data=tmp_path / "data", **state.settings(tmp_path))
     blobs = FullBlobs(wiring.open_store(settings), moment)
-    given: Blobs = blobs  # type: ignore[assignment]
+    given: BlobStore = blobs  # type: ignore[assignment]
     file = packages.conda(packages.index_json("late"))
     with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
         refused = anyio.run(_send_here, seaway, key, file)

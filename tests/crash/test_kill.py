@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.cli.check import check
+from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
 from tests.support import house, packages, state
 from tests.support.house import People

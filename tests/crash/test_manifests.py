@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from seaway.cli.check import check
+from seaway.backup.rebuild import RebuiltSite, rebuild
 from seaway.database.tables import channels, files, subdirs
-from seaway.moving.from_store import RebuiltSite, rebuild
+from seaway.maintenance.check import check
 from seaway.packages.manifest_writer import write_changes
 from seaway.server.wiring import Seaway
 from seaway.storage import keys

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from seaway.cli.check import check
-from seaway.errors import AlreadyThere, BadCredential, NotFound
+from seaway.attestations.sidecars import FIELD
+from seaway.errors import BadCredential, FileExists, NotFound
+from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
-from seaway.trust.sidecars import FIELD
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, state
@@ -128,7 +128,7 @@ def assert_sound(folder: Path, change: str, allowed: list[Any]) -> None:
         assert [] == list(check(seaway))
         assert [] == list(seaway.settings.spool_folder.iterdir())
         assert seen(seaway) in allowed
-        with suppress(AlreadyThere, NotFound):  # then it had been done before the kill
+        with suppress(FileExists, NotFound):  # then it had been done before the kill
             CHANGES[change](Channel(seaway, CHANNEL))
         assert allowed[-1] == seen(seaway)
         assert [] == list(check(seaway))

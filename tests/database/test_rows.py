@@ -10,10 +10,9 @@ import msgspec
 import pytest
 from sqlalchemy import insert, literal, select
 
-from seaway.accounts import emails, identities, keys, passkeys, sessions, tools, users
-from seaway.accounts.principal import OPERATOR, Principal
 from seaway.audit import log as audit_log
-from seaway.channels import channels, groups, invitations, members, notices, quotas, reaching_keys, transfers
+from seaway.callers.caller import OPERATOR, Caller
+from seaway.channels import channels, groups, invitations, members, notices, quotas, transfers
 from seaway.channels.channels import Attestations
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
@@ -21,11 +20,15 @@ from seaway.clock import DAY_MS
 from seaway.database import tables
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
-from seaway.indexing import documents, lag
-from seaway.indexing.rows import find_subdir, records_of
+from seaway.indexing import document_lag, documents
+from seaway.indexing.file_rows import find_subdir, records_of
 from seaway.jobs import queue
-from seaway.packages import catalogue, damage, downloads, files, overview, recent, usage, versions
+from seaway.keys import api_keys, channel_keys
+from seaway.oauth import grants
+from seaway.packages import catalog, damaged_blobs, downloads, files, overview, recent_uploads, storage_usage, versions
 from seaway.server.wiring import Seaway
+from seaway.sign_in import external_identities, passkeys, sessions
+from seaway.users import emails, users
 from seaway.web.channel import _holdings
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -38,23 +41,23 @@ class _Stored:
     ada: int  # who owns the channel
     bob: int  # a member
     channel: int
-    by_ada: Principal
-    by_bob: Principal
+    by_ada: Caller
+    by_bob: Caller
 
 
 READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "users": lambda at: users.all_users(at.tx),
     "emails": lambda at: emails.of_user(at.tx, at.ada),
-    "identities": lambda at: identities.of_user(at.tx, at.ada),
+    "identities": lambda at: external_identities.of_user(at.tx, at.ada),
     "passkeys": lambda at: passkeys.of_user(at.tx, at.ada),
     "sessions": lambda at: sessions.of_user(at.tx, at.ada, at.now_ms),
-    "tool logins": lambda at: tools.of_user(at.tx, at.ada, at.now_ms),
-    "keys": lambda at: keys.all_keys(at.tx, at.ada),
-    "keys of a channel": lambda at: reaching_keys.of_oneself(at.tx, at.now_ms, at.by_ada, "robots"),
+    "tool logins": lambda at: grants.of_user(at.tx, at.ada, at.now_ms),
+    "keys": lambda at: api_keys.all_keys(at.tx, at.ada),
+    "keys of a channel": lambda at: channel_keys.of_caller(at.tx, at.now_ms, at.by_ada, "robots"),
     "channels": lambda at: channels.visible_to(at.tx, OPERATOR),
     "public channels": lambda at: channels.public(at.tx, limit=5),
     "matching channels": lambda at: channels.matching(at.tx, OPERATOR, "rob", limit=5),
-    "channels of a user": lambda at: channels.of_user(at.tx, at.bob),
+    "channels of a user": lambda at: channels.with_role_of(at.tx, at.bob),
     "access": lambda at: [channels.access_of(at.tx, "robots", by) for by in (OPERATOR, at.by_bob)],
     "members": lambda at: members.all_members(at.tx, at.channel),
     "member groups": lambda at: members.all_groups(at.tx, OPERATOR, at.channel),
@@ -62,23 +65,27 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "groups of a user": lambda at: groups.of_user(at.tx, at.bob),
     "users of a group": lambda at: groups.get(at.tx, OPERATOR, "crew"),
     "invitations": lambda at: invitations.of_channel(at.tx, OPERATOR, "robots"),
-    "transfers": lambda at: transfers.to_user(at.tx, at.now_ms, at.bob),
+    "transfers": lambda at: transfers.pending_for(at.tx, at.now_ms, at.bob),
     "notices": lambda at: notices.current(at.tx, at.now_ms, at.channel),
-    "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_in(at.tx, at.channel, 10)],
+    "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_of_channel(at.tx, at.channel, 10)],
     "audit": lambda at: audit_log.of_all(at.tx, limit=100),
-    "packages": lambda at: catalogue.list_packages(at.tx, at.channel),
+    "packages": lambda at: catalog.list_packages(at.tx, at.channel),
     "lines": lambda at: overview.page_by_name(at.tx, at.channel, start=0, limit=5),
     "versions": lambda at: versions.of_package(at.tx, at.channel, "talos"),
     "files": lambda at: files.of_package(at.tx, at.channel, "talos", limit=5),
     "package": lambda at: [files.describe(at.tx, at.channel, "talos")],
     "file": lambda at: [files.get(at.tx, at.channel, "noarch", "talos-1.0-0.conda")],
-    "arrivals": lambda at: recent.files_of(at.tx, at.channel, "robots", 5),
+    "arrivals": lambda at: recent_uploads.files_of(at.tx, at.channel, "robots", 5),
     "downloads": lambda at: downloads.by_day(at.tx, at.channel, 0, 5),
-    "usage": lambda at: [*usage.by_channel(at.tx, limit=5), usage.of_packages(at.tx), usage.of_documents(at.tx)],
-    "damage": lambda at: damage.affected(at.tx, 5),
+    "usage": lambda at: [
+        *storage_usage.by_channel(at.tx, limit=5),
+        storage_usage.of_packages(at.tx),
+        storage_usage.of_documents(at.tx),
+    ],
+    "damage": lambda at: damaged_blobs.affected_files(at.tx, 5),
     "holdings": lambda at: _holdings(at.tx, at.channel),
     "jobs": lambda at: queue.list_jobs(at.tx),
-    "lag": lambda at: lag.lags(at.tx, 5),
+    "lag": lambda at: document_lag.lags(at.tx, 5),
     "subdir": lambda at: [find_subdir(at.tx, at.channel, "noarch")],
     "index records": lambda at: records_of(at.tx, subdir_id(at), "talos"),
     "documents": lambda at: [documents._find(at.tx, subdir_id(at), documents.REPODATA)],
@@ -98,7 +105,7 @@ async def test_rows_have_the_types_that_are_declared(seaway: Seaway, people: Peo
             found = read(at)
             assert found, name
             assert [] == [wrong for value in found for wrong in wrong_in(value, name)]
-        (channel, role), *_ = channels.of_user(tx, at.ada)
+        (channel, role), *_ = channels.with_role_of(tx, at.ada)
     assert Attestations.OPTIONAL is channel.attestations
     assert Role.OWNER is role
 
@@ -135,7 +142,7 @@ async def fill(seaway: Seaway, people: People) -> None:
         emails.add(tx, now, ada.id, "ada@example.com", verified=True)
         emails.add(tx, now, bob.id, "bob@example.com", verified=True)
         sessions.start(tx, now, ada.id, address="192.0.2.1", agent="browser")
-        tools.add(tx, now, ada.id, "rattler", "openid channel:read", address="192.0.2.1")
+        grants.add(tx, now, ada.id, "rattler", "openid channel:read", address="192.0.2.1")
         groups.add(tx, now, OPERATOR, "crew", bob)
         members.put_group(tx, now, OPERATOR, "robots", "crew", Role.CONTRIBUTOR)
         invitations.invite(tx, now, OPERATOR, "robots", "eve@example.com", Role.VIEWER, telling=None)

@@ -13,13 +13,13 @@ from typer.main import get_command
 
 from seaway import settings
 from seaway.cli.main import app
-from seaway.conda.refusals import Reason
+from seaway.conda.refusals import RefusalReason
 from seaway.http import problems
 from seaway.settings import Settings
-from seaway.storage import opening
-from seaway.trust import snippets
-from seaway.trust.claims.generic import STORED, Rules
-from seaway.trust.refusals import Code
+from seaway.storage import open_store
+from seaway.trusted_publishing import workflow_snippets
+from seaway.trusted_publishing.issuer_kinds.generic import STORED, IssuerRules
+from seaway.trusted_publishing.refusals import Code
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROOT = DOCS.parent
@@ -44,7 +44,7 @@ def test_every_setting_has_its_row() -> None:
 
 def test_settings_and_store_know_the_same_addresses() -> None:
     """The settings may not look into the store, so each has the list of schemes; they are one list."""
-    assert settings._STORAGE_SCHEMES == opening.SCHEMES
+    assert settings._STORAGE_SCHEMES == open_store.SCHEMES
 
 
 def _written(default: object) -> str:
@@ -56,7 +56,7 @@ def test_every_reason_has_its_row() -> None:
     """Code and meaning in the manual are those of the code."""
     documented = {row[0]: row[1] for row in rows("use/refusals.md")[1:]}
 
-    assert {f"`{reason.value}`": reason.meaning for reason in Reason} == documented
+    assert {f"`{reason.value}`": reason.meaning for reason in RefusalReason} == documented
 
 
 def commands() -> dict[str, Any]:
@@ -155,7 +155,7 @@ def test_every_refusal_of_a_token_is_in_the_manual() -> None:
     assert [[f"`{code.value}`", str(code.status), code.meaning] for code in Code] == documented
 
 
-@pytest.mark.parametrize("snippet", [snippets.github, snippets.gitlab, snippets.google])
+@pytest.mark.parametrize("snippet", [workflow_snippets.github, workflow_snippets.gitlab, workflow_snippets.google])
 def test_what_is_to_be_pasted_is_what_the_pages_show(snippet: Callable[[str, str, str], str]) -> None:
     """The manual shows the snippet for an example."""
     text = snippet("https://conda.example.com", "conda.example.com", "my-channel")
@@ -167,5 +167,5 @@ def test_every_rule_of_an_issuer_is_in_the_manual() -> None:
     """Whoever writes a file of rules finds each of them."""
     documented = {row[0].strip("`") for row in rows("operate/issuers.md")[1:]}
 
-    assert set(Rules.__struct_fields__) == documented
+    assert set(IssuerRules.__struct_fields__) == documented
     assert all(f"`{name}`" in (DOCS / "operate/issuers.md").read_text() for name in STORED)

@@ -6,11 +6,11 @@ import re
 import pytest
 from prometheus_client import Metric
 
-from seaway.counts import Outcome, Stage, Way
-from seaway.server.gauges import BuildInfo, ProcessGauges, StateGauges
-from seaway.server.metrics import Metrics
-from seaway.server.shared_counts import SharedCounts
+from seaway.metric_events import DeliveryMethod, UploadOutcome, UploadStage
+from seaway.server.gauges import BuildInfo, DatabaseGauges, ProcessGauges
+from seaway.server.prometheus_metrics import Metrics
 from seaway.server.wiring import Seaway
+from seaway.server.worker_metrics import WorkerMetrics
 from tests.docs.test_manual import DOCS, rows
 
 PAGE = "operate/monitoring.md"
@@ -24,19 +24,19 @@ def exposed(seaway: Seaway) -> dict[str, Row]:
     """Type, labels and meaning of everything that a scrape can show."""
     metrics = Metrics()
     metrics.request("/", "GET", 200, 0.1)
-    metrics.upload(Outcome.REFUSED, "bad-zip")
-    metrics.stage(Stage.EXAMINE, 0.1)
-    metrics.download(Way.WHOLE, 1)
+    metrics.upload(UploadOutcome.REFUSED, "bad-zip")
+    metrics.stage(UploadStage.EXAMINE, 0.1)
+    metrics.download(DeliveryMethod.WHOLE, 1)
     metrics.job("sweep", 0.1, done=True)
     metrics.unknown_claims("github", 1)
-    shared = SharedCounts()
+    shared = WorkerMetrics()
     try:
         families = [
             *metrics.registry.collect(),
             *shared.collect(),
             *ProcessGauges(lambda: {"1": os.getpid()}).collect(),
             *BuildInfo().collect(),
-            *StateGauges(seaway.database, seaway.clock, whole_document_limit=0).collect(),
+            *DatabaseGauges(seaway.database, seaway.clock, whole_document_limit=0).collect(),
         ]
     finally:
         shared.close()

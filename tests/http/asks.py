@@ -9,11 +9,13 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from seaway.accounts import keys, sessions, users
-from seaway.accounts.principal import OPERATOR, Mode
-from seaway.accounts.sessions import FRESH_MS
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import groups, members
 from seaway.channels.roles import Role
+from seaway.keys import api_keys
+from seaway.sign_in import sessions, user_access
+from seaway.sign_in.sessions import FRESH_MS
+from seaway.users import users
 from tests.conftest import Site
 from tests.http.matrix import route_of
 from tests.support.packages import PackageFile, conda, index_json, zstd
@@ -166,7 +168,7 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
         "garbled": _garbled(people.key(owner)),
     }
     with people.seaway.database.write_site() as tx:
-        users.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
+        user_access.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
     standing = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
     cookies = {who: session(site, user) for who, user in standing.items()}
     cookies["stale"] = session(site, owner, ago_ms=FRESH_MS + 1)
@@ -183,9 +185,9 @@ def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
 def _revoked(site: Site, user: str, secret: str) -> str:
     with site.people.seaway.database.write_site() as tx:
         now_ms = site.people.seaway.clock.now_ms()
-        principal = keys.principal_of(tx, secret, now_ms)
+        principal = api_keys.caller_of(tx, secret, now_ms)
         assert principal is not None
-        keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), principal.key_name)
+        api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), principal.key_name)
     return secret
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import delete, insert
 
-from seaway.accounts import emails, keys, sessions, users
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.database.tables import passkeys
+from seaway.keys import api_keys
+from seaway.sign_in import sessions
+from seaway.users import emails, users
 from tests.http.asks import FORM, Ask, Stage, builds, session, user_of
 
 
@@ -107,7 +109,7 @@ def _key_of(stage: Stage, user: str) -> int:
     """The number of a new key."""
     people = stage.site.people
     with people.seaway.database.write_site() as tx:
-        made, _ = keys.add(
+        made, _ = api_keys.add(
             tx, people.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
             mode=Mode.READ, channel_ids=None, expires_at_ms=None,
         )  # fmt: skip
@@ -138,7 +140,7 @@ def _browser_of(stage: Stage, user: str) -> int:
     """The number of a new session."""
     people, secret = stage.site.people, session(stage.site, user)
     with people.seaway.database.read() as tx:
-        found = sessions.principal_of(tx, secret, people.seaway.clock.now_ms())
+        found = sessions.caller_of(tx, secret, people.seaway.clock.now_ms())
     assert found is not None
     assert found.session_id is not None
     return found.session_id

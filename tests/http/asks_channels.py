@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Carrier, Principal
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind
 from seaway.channels import channels, invitations, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
-from seaway.publishing.logos import Given
+from seaway.keys import api_keys
+from seaway.publishing.logos import NewLogo
+from seaway.users import users
 from tests.http.asks import Ask, Stage, builds, form, user_of
 from tests.support import pictures
 from tests.support.requests import bearer
@@ -179,7 +180,7 @@ def _offered(stage: Stage) -> str:
     with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
         owner = users.get(tx, stage.users["owner"])
-        by = Principal(owner.name, owner.id, Carrier.PERSON, is_fresh=True)
+        by = Caller(owner.name, owner.id, CredentialKind.PERSON, is_fresh=True)
         transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
     return channel
 
@@ -260,7 +261,7 @@ def _putting_a_logo(stage: Stage, who: str) -> Iterable[Ask]:
 @builds("GET /channels/{channel}/logo/{name}", "HEAD /channels/{channel}/logo/{name}")
 def _logo(stage: Stage, _who: str) -> Iterable[Ask]:
     if not _logo_path(stage):
-        stage.site.people.seaway.house.logos.put(OPERATOR, stage.channel, Given(pictures.png()))
+        stage.site.people.seaway.house.logos.put(OPERATOR, stage.channel, NewLogo(pictures.png()))
     yield Ask(_logo_path(stage))
 
 
@@ -280,7 +281,7 @@ def _making_a_key_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
 def _revoking_a_key_by_page(stage: Stage, who: str) -> Iterable[Ask]:
     stage.site.people.key(user_of(stage, who))
     with stage.site.people.seaway.database.read() as tx:
-        name = keys.all_keys(tx, users.get(tx, user_of(stage, who)).id)[-1].name
+        name = api_keys.all_keys(tx, users.get(tx, user_of(stage, who)).id)[-1].name
     yield form(f"/channels/{stage.channel}/settings/keys/revoke", name=name)
 
 

@@ -22,7 +22,7 @@ INDEX_DOCUMENTS = (
 
 @builds("GET /static/{name}", "HEAD /static/{name}")
 def _asset(_stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask(assets.address("seaway.css"))
+    yield Ask(assets.asset_path("seaway.css"))
 
 
 @builds("POST /api/v1/upload/{channel:path}")

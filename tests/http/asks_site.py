@@ -6,8 +6,8 @@ from functools import cache
 
 from joserfc.jwk import RSAKey
 
-from seaway.accounts.principal import OPERATOR
-from seaway.trust import issuers
+from seaway.callers.caller import OPERATOR
+from seaway.trusted_publishing import issuers
 from tests.http.asks import Ask, Stage, builds, form
 
 

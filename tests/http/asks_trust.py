@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.trust import publishers
+from seaway.trusted_publishing import publishers
 from tests.http.asks import Ask, Stage, builds, form
 
 

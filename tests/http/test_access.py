@@ -8,11 +8,13 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels, members, transfers
 from seaway.channels.roles import Role
 from seaway.database.tables import metadata
+from seaway.keys import api_keys
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.conftest import Site
 from tests.http.conftest import Channel, make_channel
 from tests.support.packages import conda, index_json
@@ -304,7 +306,7 @@ def test_a_revoked_key_is_dead_on_the_next_request(site: Site, http: httpx.Clien
     key, other = site.people.key(owner), site.people.key(owner)
     before = read_status(http, name, key)
     with site.people.seaway.database.write_site() as tx:
-        keys.revoke(tx, site.people.seaway.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
+        api_keys.revoke(tx, site.people.seaway.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
     after = [read_status(http, name, key), upload(http, name, LISTED, key).status_code, read_status(http, name, other)]
     assert (200, [401, 401, 200]) == (before, after)
 
@@ -317,7 +319,7 @@ def test_a_disabled_user_is_out_on_the_next_request(site: Site, http: httpx.Clie
     seen = []
     for disabled in (True, False):
         with site.people.seaway.database.write_site() as tx:
-            users.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, owner, disabled=disabled)
+            user_access.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, owner, disabled=disabled)
         seen.append(read_status(http, name, key))
     assert [401, 200] == seen
 
@@ -393,7 +395,7 @@ def test_a_transfer_moves_the_rights_on_the_next_request(site: Site, http: httpx
     key_of_old, key_of_new = site.people.key(old), site.people.key(new)
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
     with site.people.seaway.database.write_site() as tx:
-        transfers.give(tx, 0, OPERATOR, name, new)
+        transfers.transfer_now(tx, 0, OPERATOR, name, new)
     assert [201, 201] == [
         upload(http, name, own, key_of_old).status_code, upload(http, name, foreign, key_of_new).status_code,
     ]  # fmt: skip

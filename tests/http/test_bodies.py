@@ -5,7 +5,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from seaway.errors import TooSlow, UnknownCoding
+from seaway.errors import TooSlow, UnsupportedContentEncoding
 from seaway.http import bodies, problems
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ async def read(request: Request) -> int:
 async def test_an_encoded_body_is_refused(encoding: bytes) -> None:
     """Its bytes are not those of the file, so that the cause is told before one of them is read."""
     assert 1 == await read(request_of(encoding=b"Identity"))
-    with pytest.raises(UnknownCoding, match="Content-Encoding"):
+    with pytest.raises(UnsupportedContentEncoding, match="Content-Encoding"):
         await read(request_of(encoding=encoding))
 
 

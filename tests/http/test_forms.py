@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from seaway.errors import Malformed, TooLarge
-from seaway.http.forms import MAX_BYTES, MOST_OF_A_FILE, Form, form_of, takes_file
+from seaway.http.page_forms import MAX_BYTES, MAX_FILE_BYTES, Form, accepts_file, form_of
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ class Sent:
         """The form, as a handler sees it that takes a file of this name."""
         found: list[Form] = []
 
-        @takes_file(name)
+        @accepts_file(name)
         async def handler(request: Request) -> Response:
             found.append(await form_of(request))
             return Response()
@@ -66,7 +66,7 @@ async def test_one_file_is_kept() -> None:
     """The first of its name, cut one byte behind the most; of others nothing."""
     others = [file_part(f"f{number}", bytes(MIB)) for number in range(3)]
     form = await Sent(*others, file_part("logo", b"l" * MIB), file_part("logo", b"second")).form_with("logo")
-    assert b"l" * (MOST_OF_A_FILE + 1) == form.file
+    assert b"l" * (MAX_FILE_BYTES + 1) == form.file
 
 
 async def test_parts_are_counted_whatever_they_are() -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from seaway.accounts import sessions, users
 from seaway.channels.roles import Role
+from seaway.sign_in import sessions
+from seaway.users import users
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import bearer, raw_headers, sentence, upload

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from seaway.accounts.throttle import Limit
+from seaway.callers.rate_limits import Limit
 from seaway.clock import MINUTE_MS, SECOND_MS
-from seaway.errors import TooMany
-from seaway.http import limits
-from seaway.http.limits import ListLimit
+from seaway.errors import TooManyRequests
+from seaway.http import request_limits
+from seaway.http.request_limits import RateLimiter
 from seaway.server.app import create_app
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -52,26 +52,26 @@ async def test_searches_and_lists_are_counted_together(http: httpx.AsyncClient, 
 
 def test_an_address_is_one_place(clock: TurnedClock) -> None:
     """An IPv6 address stands for its /64; another place is not touched."""
-    limit = ListLimit(clock, Limit(2, MINUTE_MS), "searches")
+    limit = RateLimiter(clock, Limit(2, MINUTE_MS), "searches")
     limit.take("2001:db8:1:2::1")
     limit.take("2001:db8:1:2:ffff::2")
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         limit.take("2001:db8:1:2::3")
     limit.take("2001:db8:1:3::1")
 
 
 def test_what_is_kept_is_bounded(clock: TurnedClock) -> None:
     """A stranger with a million addresses does not fill the memory, and pushes the longest unused out."""
-    limit = ListLimit(clock, Limit(1, MINUTE_MS), "searches")
-    for number in range(limits._MOST_CALLERS + 5):
+    limit = RateLimiter(clock, Limit(1, MINUTE_MS), "searches")
+    for number in range(request_limits._MOST_CALLERS + 5):
         limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert limits._MOST_CALLERS == len(limit._buckets)
+    assert request_limits._MOST_CALLERS == len(limit._buckets)
     limit.take("10.0.0.0")
 
 
 def test_the_operator_may_set_no_limit(clock: TurnedClock) -> None:
     """None is any number."""
-    limit = ListLimit(clock, None, "searches")
+    limit = RateLimiter(clock, None, "searches")
     for _ in range(1_000):
         limit.take("10.0.0.1")
 
@@ -115,9 +115,9 @@ async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: Turne
 
 @pytest.mark.anyio
 async def test_a_limit_below_a_comparison_allows_one(tmp_path: Path, clock: TurnedClock) -> None:
-    limit = ListLimit(clock, Limit(3, MINUTE_MS), "comparisons")
-    limit.take("user 1", limits.COMPARISON)
-    with pytest.raises(TooMany):
-        limit.take("user 1", limits.COMPARISON)
+    limit = RateLimiter(clock, Limit(3, MINUTE_MS), "comparisons")
+    limit.take("user 1", request_limits.COMPARISON_COST)
+    with pytest.raises(TooManyRequests):
+        limit.take("user 1", request_limits.COMPARISON_COST)
     clock.move(MINUTE_MS)
-    limit.take("user 1", limits.COMPARISON)
+    limit.take("user 1", request_limits.COMPARISON_COST)

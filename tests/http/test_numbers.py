@@ -7,16 +7,18 @@ import httpx
 import pytest
 from sqlalchemy import insert, select
 
-from seaway.accounts import identities, sessions, tools, users
-from seaway.accounts.identities import Outsider
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import invitations, notices
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database import tables
-from seaway.trust import publishers
-from seaway.trust.publishers import Draft
+from seaway.oauth import grants
+from seaway.sign_in import external_identities, sessions
+from seaway.sign_in.external_identities import ExternalAccount
+from seaway.trusted_publishing import publishers
+from seaway.trusted_publishing.publishers import Draft
+from seaway.users import users
 from tests.conftest import Site
 from tests.http.test_keys import signed_in
 
@@ -41,14 +43,16 @@ def tenant(site: Site, *, public: bool) -> Tenant:
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, name).id
         sessions.start(tx, now_ms, user_id, address="", agent="")
-        identities.link(tx, now_ms, OPERATOR, user_id, Outsider("github", "https://github.com", name, name, name, None))
+        external_identities.link(
+            tx, now_ms, OPERATOR, user_id, ExternalAccount("github", "https://github.com", name, name, name, None)
+        )
         made: dict[str, Any] = {
             "notice": notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "x", expires_at_ms=now_ms + DAY_MS).id,
             "publisher": publishers.add(tx, now_ms, OPERATOR, teller, channel, "github", Draft(FIELDS)).id,
             "invitation": invitations.invite(
                 tx, now_ms, OPERATOR, channel, f"{name}@example.com", Role.VIEWER, telling=None
             )[0].id,
-            "tool": tools.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")[0],
+            "tool": grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")[0],
             "session": _newest(tx, tables.sessions, user_id),
             "identity": _newest(tx, tables.identities, user_id),
             "passkey": tx.execute(

@@ -12,10 +12,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from seaway.accounts import tool_codes, tools, users
-from seaway.accounts.principal import Carrier, Principal
-from seaway.accounts.tool_codes import Wish
+from seaway.callers.caller import Caller, CredentialKind
 from seaway.channels.roles import Role
+from seaway.oauth import codes, grants
+from seaway.oauth.codes import AuthorizationRequest
+from seaway.users import users
 from tests.conftest import Site
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
@@ -46,19 +47,19 @@ def ask(http: httpx.Client, **form: str) -> httpx.Response:
     return answer
 
 
-def person(site: Site, name: str) -> Principal:
+def person(site: Site, name: str) -> Caller:
     site.people.user(name)
     with site.people.seaway.database.read() as tx:
-        return Principal(name, users.get(tx, name).id, Carrier.PERSON)
+        return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
 def answer_code(site: Site, user: str, user_code: str, *, approved: bool = True) -> None:
     """What the page does when somebody presses a button."""
     database, by = site.people.seaway.database, person(site, user)
     with database.write_part() as tx:
-        tools.hold(database, tx)
+        grants.lock(database, tx)
         now_ms = site.people.seaway.clock.now_ms()
-        assert tool_codes.answer_device(tx, now_ms, by, user_code, approved=approved)
+        assert codes.decide_device(tx, now_ms, by, user_code, approved=approved)
 
 
 def log_in(site: Site, http: httpx.Client, user: str, scope: str = GENERIC) -> dict[str, Any]:
@@ -176,10 +177,10 @@ def test_a_tool_is_no_more_than_its_user(http: httpx.Client, site: Site) -> None
 def code_for(site: Site, user: str, verifier: str, nonce: str = "the-nonce") -> str:
     """What the page of consent does when somebody agrees."""
     database, by = site.people.seaway.database, person(site, user)
-    wish = Wish("rattler", REDIRECT, "openid channel:read", tool_codes.challenge_of(verifier), nonce)
+    wish = AuthorizationRequest("rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce)
     with database.write_part() as tx:
-        tools.hold(database, tx)
-        return tool_codes.add_code(tx, site.people.seaway.clock.now_ms(), by, wish)
+        grants.lock(database, tx)
+        return codes.add_code(tx, site.people.seaway.clock.now_ms(), by, wish)
 
 
 def test_the_code_flow_and_its_id_token(http: httpx.Client, site: Site) -> None:

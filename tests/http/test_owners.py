@@ -7,10 +7,11 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.conftest import Site
 from tests.http.test_keys import new_file, new_key, signed_in
 from tests.support.requests import bearer, upload
@@ -46,7 +47,7 @@ def test_a_channel_has_one_owner(site: Site, http: httpx.Client, channel: str, o
     member, stranger = new_member(site, channel), site.people.user(site.new_name("stranger"))
     gone = new_member(site, channel)
     with site.people.seaway.database.write_site() as tx:
-        users.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
+        user_access.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
     refused = [
         call(site, http, owner, "POST", f"{channel}/leave"),
         call(site, http, owner, "DELETE", f"{channel}/members/{owner}"),

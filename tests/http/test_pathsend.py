@@ -10,7 +10,7 @@ import pytest
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving import resolve
-from seaway.serving.contents import SMALL_BYTES
+from seaway.serving.blob_cache import SMALL_BYTES
 from tests.indexing.channel import Channel, examining_here
 from tests.support.house import People
 from tests.support.packages import conda, index_json
@@ -106,7 +106,7 @@ async def test_a_large_document_goes_by_its_path(
 ) -> None:
     """An index document that is too large to be kept in memory goes as a package does, with its own head."""
     monkeypatch.setattr(resolve, "_SMALL_DOCUMENT_BYTES", 0)
-    monkeypatch.setattr("seaway.http.files.SMALL_BYTES", 0)
+    monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     expected = await anyio.to_thread.run_sync(lambda: channel.read("noarch", "repodata.json", encodings=(encoding,)))
     told = await messages(seaway, "/chan/noarch/repodata.json", Accept_Encoding=encoding)
     assert (200, str(len(expected))) == head(told)

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.conda.subdir import KNOWN_SUBDIRS
 from tests.conftest import Site

@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from seaway.api import channel_files
-from seaway.http.files import _make_headers
+from seaway.http.channel_responses import _make_headers
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.serving.answer import Answer, Keep
-from seaway.serving.contents import SMALL_BYTES, Contents
-from seaway.serving.identity import Secrets
-from seaway.serving.memory import Held, Memory, Question
+from seaway.serving.blob_cache import SMALL_BYTES, BlobCache
+from seaway.serving.caller_identification import Secrets
+from seaway.serving.channel_response import CachePolicy, ChannelResponse
+from seaway.serving.response_cache import CachedResponse, CacheKey, ResponseCache
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -144,7 +144,7 @@ async def test_the_first_answer_decides_nothing(seaway: Seaway, channel: Channel
 
 def test_the_oldest_contents_are_forgotten() -> None:
     """The bytes in memory are bounded, and what was asked for lately stays."""
-    contents = Contents(most_bytes=30)
+    contents = BlobCache(most_bytes=30)
     for key in ("a", "b", "c"):
         contents.keep(key, bytes(10))
     assert contents.recall("a") is not None
@@ -156,11 +156,13 @@ def test_the_oldest_contents_are_forgotten() -> None:
 
 async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
     """Strangers choose what they ask with: the text of a question counts as its answer does."""
-    memory = Memory(seaway.database)
+    memory = ResponseCache(seaway.database)
     mark = await memory.mark()
-    answer = Answer("tag", 1, "text/plain", Keep.REVALIDATE, is_public=True, content=b"x")
+    answer = ChannelResponse("tag", 1, "text/plain", CachePolicy.REVALIDATE, is_public=True, content=b"x")
     for number in range(100):
-        memory.keep(mark, Question(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), Held(answer, None))
+        memory.keep(
+            mark, CacheKey(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), CachedResponse(answer, None)
+        )
     assert memory._bytes <= 32 * 1024 * 1024
     assert len(memory._answers) < 32
     before = channel_files._parse_cached.cache_info().currsize
@@ -171,16 +173,16 @@ async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
 
 async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
     """An answer of one byte holds two kilobytes with its question and its headers, and counts as such."""
-    memory = Memory(seaway.database)
+    memory = ResponseCache(seaway.database)
     mark = await memory.mark()
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(1_000):
-        answer = Answer(f"{number:064}", 1, "text/plain", Keep.FOR_EVER, is_public=False, content=b"x")
-        held = Held(answer, None, form=_make_headers(answer, 0))
+        answer = ChannelResponse(f"{number:064}", 1, "text/plain", CachePolicy.FOR_EVER, is_public=False, content=b"x")
+        held = CachedResponse(answer, None, form=_make_headers(answer, 0))
         memory.keep(
-            mark, Question(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
+            mark, CacheKey(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
         )
     real = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

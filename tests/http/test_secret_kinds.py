@@ -5,10 +5,11 @@ import base64
 import httpx
 import pytest
 
-from seaway import ids
-from seaway.accounts import links, tools, users
-from seaway.accounts.links import Purpose
-from seaway.ids import KeyKind
+from seaway import secret_tokens
+from seaway.oauth import grants
+from seaway.secret_tokens import KeyKind
+from seaway.users import email_links, users
+from seaway.users.email_links import Purpose
 from tests.conftest import Site
 from tests.http import asks
 from tests.http.asks import Stage
@@ -28,8 +29,8 @@ def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
     people, now_ms = site.people, site.people.seaway.clock.now_ms()
     with people.seaway.database.write_site() as tx:
         owner = users.get(tx, stage.users["owner"]).id
-        _, login = tools.add(tx, now_ms, owner, "pixi", "channel:read", address="127.0.0.1")
-        link = links.make(tx, now_ms, Purpose.RESET, user_id=owner, address="owner@example.com")
+        _, login = grants.add(tx, now_ms, owner, "pixi", "channel:read", address="127.0.0.1")
+        link = email_links.make(tx, now_ms, Purpose.RESET, user_id=owner, address="owner@example.com")
     return {KeyKind.SESSION: stage.cookies["owner"], KeyKind.TOOL_REFRESH: login.refresh, KeyKind.LINK: link}
 
 
@@ -40,7 +41,7 @@ def test_what_a_route_does_not_accept_is_garbage(stage: Stage, secrets: dict[Key
     headers = [*map(bearer, secrets.values()), {"Authorization": f"Basic {basic}"}]
     cookie = {"Cookie": f"seaway_session={stage.secrets['owner']}"}
     for ask in asks.of(stage, row, "nobody"):
-        refused = send(stage, row, ask, bearer(ids.new_key(KeyKind.USER))).status_code
+        refused = send(stage, row, ask, bearer(secret_tokens.new_key(KeyKind.USER))).status_code
         assert {refused} == {send(stage, row, ask, each).status_code for each in headers}
         assert send(stage, row, ask, {}).status_code == send(stage, row, ask, cookie).status_code
 

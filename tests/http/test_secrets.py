@@ -2,7 +2,7 @@
 
 import pytest
 
-from seaway import ids
+from seaway import secret_tokens
 from tests.conftest import Site
 from tests.support.requests import bearer, exchange, until
 
@@ -19,10 +19,10 @@ PATHS = (
 )
 
 
-@pytest.mark.parametrize("kind", ids.KeyKind, ids=lambda kind: kind.name.lower())
-def test_no_secret_of_any_kind_is_logged(site: Site, kind: ids.KeyKind) -> None:
+@pytest.mark.parametrize("kind", secret_tokens.KeyKind, ids=lambda kind: kind.name.lower())
+def test_no_secret_of_any_kind_is_logged(site: Site, kind: secret_tokens.KeyKind) -> None:
     """In paths, queries and headers; a wrong one of the form may be the right one with a slip."""
-    secret = ids.new_key(kind)
+    secret = secret_tokens.new_key(kind)
     for path in PATHS:
         exchange(site.server.address, "GET", path.format(secret), bearer(secret))
         exchange(site.server.address, "POST", path.format(secret), {"Cookie": f"seaway_session={secret}"})

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.packages import removal
 from tests.conftest import Site
 from tests.http.conftest import Channel, make_channel

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from rattler_build.upload import upload_package_to_prefix
 
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels
 from tests.conftest import Site
 from tests.http.conftest import Channel, LimitedSite, make_channel

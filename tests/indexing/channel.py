@@ -13,26 +13,26 @@ import anyio
 import msgspec
 from sqlalchemy import Column, Table, event, select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes
+from seaway.conda.record import FileDigest
 from seaway.conda.refusals import Refused
 from seaway.database.engine import Tx
 from seaway.errors import SeawayError
-from seaway.indexing.rows import Subdir, find_subdir
+from seaway.indexing.file_rows import Subdir, find_subdir
 from seaway.packages import removal
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.examiners import Examiners, LocalFile
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import Published
 from seaway.server.wiring import Seaway
-from seaway.serving.answer import Answer
-from seaway.serving.identity import Secrets
-from seaway.serving.memory import Question
-from seaway.serving.resolve import answer
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.serving.caller_identification import Secrets
+from seaway.serving.channel_response import ChannelResponse
+from seaway.serving.resolve import resolve_cached
+from seaway.serving.response_cache import CacheKey
+from seaway.storage.blobs import BlobStat, BlobStore
 from tests.support import packages
 from tests.support.house import publish_file
 from tests.support.packages import PackageFile, index_json, zstd
@@ -48,7 +48,7 @@ GONE = packages.conda(index_json("gone"))
 class _Here(Examiners):
     """Examines in this process."""
 
-    def examine(self, path: Path, file_name: FileName, hashes: Hashes) -> Candidate:
+    def examine(self, path: Path, file_name: FileName, hashes: FileDigest) -> Candidate:
         return examine(path, file_name, hashes, ArchiveLimits(), refuse_escaping_links=False)
 
     def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
@@ -58,7 +58,7 @@ class _Here(Examiners):
         try:
             content = file.source.read_bytes()
             Path(file.path).write_bytes(content)
-            hashes = Hashes(hashlib.sha256(content).digest(), hashlib.md5(content).digest(), len(content))
+            hashes = FileDigest(hashlib.sha256(content).digest(), hashlib.md5(content).digest(), len(content))
             return self.examine(Path(file.path), file.file_name, hashes)
         except (Refused, OSError) as error:
             return error
@@ -108,9 +108,11 @@ class Channel:
         with self.seaway.database.read() as tx:
             return self.subdir(tx, subdir).revision
 
-    def ask(self, *path: str, encodings: tuple[str, ...] = ()) -> Answer:
+    def ask(self, *path: str, encodings: tuple[str, ...] = ()) -> ChannelResponse:
         """What a reader is answered, with the bytes read."""
-        found = anyio.run(answer, self.seaway.house.reading, Question(Secrets(), self.name, path, encodings)).answer
+        found = anyio.run(
+            resolve_cached, self.seaway.house.reading, CacheKey(Secrets(), self.name, path, encodings)
+        ).answer
         if found.content is not None:
             return found
         with self.seaway.blobs.open(found.blob_key) as file:
@@ -188,7 +190,7 @@ class Meddled:
 
     def __init__(
         self,
-        blobs: Blobs,
+        blobs: BlobStore,
         *,
         before_put: Callable[[], object] | None = None,
         after_put: Callable[[], object] | None = None,

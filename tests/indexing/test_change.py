@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from seaway.database.tables import documents, files, fragments, retired_shards, shards, subdirs
-from seaway.errors import AlreadyThere, NotFound
+from seaway.errors import FileExists, NotFound
 from tests.indexing.channel import Channel, Statements, noted
 from tests.support import packages
 from tests.support.clock import TurnedClock
@@ -71,7 +71,7 @@ def test_what_changes_nothing_raises_no_revision(channel: Channel) -> None:
     filled(channel).yank(B)
     tables = (subdirs, files, shards, fragments, retired_shards)
     before = [channel.rows(table) for table in tables]
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         channel.put(A)
     with pytest.raises(NotFound):
         channel.delete(B2)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from seaway.channels import channels
-from seaway.indexing.channeldata import ChannelDatas
+from seaway.indexing.channeldata import ChannelDataCache
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel
 from tests.support import packages
@@ -191,7 +191,7 @@ def test_documents_in_memory_are_bounded(seaway: Seaway) -> None:
     names = [People(seaway).channel(name) for name in ("one", "two")]
     with seaway.database.read() as tx:
         ids = [channels.get(tx, name).id for name in names]
-    held = ChannelDatas(most_bytes=1)
+    held = ChannelDataCache(most_bytes=1)
     for each in ids:
         held.build(seaway.database, each)
     with seaway.database.read() as tx:

@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from seaway.accounts import users
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.cli.check import Broken, check
 from seaway.database.engine import Tx
 from seaway.database.tables import documents, files, members, retired_shards, shards
+from seaway.maintenance.check import Violation, check
 from seaway.storage import keys
+from seaway.users import users
 from tests.indexing.channel import A2, OLD, A, Channel
 from tests.support import state
 from tests.support.house import People
@@ -168,7 +168,7 @@ def test_a_quick_look_finds_what_needs_no_reading(case: str, filled: Channel) ->
 def test_damage_is_told_of_once_and_in_words(filled: Channel) -> None:
     """One missing blob is one line that says which file of which channel it was."""
     DAMAGES["missing blob"][0](filled)
-    assert [Broken("S1", f"demo/noarch/{A.name}", "names a blob that does not exist")] == list(check(filled.seaway))
+    assert [Violation("S1", f"demo/noarch/{A.name}", "names a blob that does not exist")] == list(check(filled.seaway))
 
 
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:

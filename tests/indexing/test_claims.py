@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from seaway.cli.check import check
-from seaway.errors import AlreadyThere
+from seaway.errors import FileExists
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.pairing.pairing import Pairing
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, Meddled
 from tests.support import packages, state
 from tests.support.house import People
@@ -23,7 +23,7 @@ FILE = packages.conda(index_json("a"))
 SAME_NAME = packages.conda(index_json("a", license="BSD"))
 
 
-def on(channel: Channel, blobs: Blobs) -> Channel:
+def on(channel: Channel, blobs: BlobStore) -> Channel:
     """The same channel, with uploads going to another store."""
     house = channel.seaway.house
     publishing = replace(house.publishing, blobs=blobs)
@@ -142,7 +142,7 @@ def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
     """Bytes that were stored for nothing are taken back at once."""
     channel.put(FILE)
     before = sorted(stat.key for stat in channel.seaway.blobs.list())
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         channel.put(SAME_NAME)
     assert before == sorted(stat.key for stat in channel.seaway.blobs.list())
 
@@ -152,11 +152,11 @@ def test_a_refused_upload_leaves_bytes_that_were_there(channel: Channel, tmp_pat
     channel.put(FILE)
     put_nameless(channel, SAME_NAME)
     key = keys.blob(bytes.fromhex(SAME_NAME.sha256))
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         channel.put(SAME_NAME)
     assert channel.seaway.blobs.stat(key) is not None
     (refused,) = channel.bring([SAME_NAME.write_to(tmp_path)])
-    assert isinstance(refused, AlreadyThere)
+    assert isinstance(refused, FileExists)
     assert channel.seaway.blobs.stat(key) is not None
 
 
@@ -174,7 +174,7 @@ def test_a_refused_upload_does_not_take_the_bytes_of_another(channel: Channel, p
     other.put(SAME_NAME)
 
     def be_refused() -> None:
-        with pytest.raises(AlreadyThere):
+        with pytest.raises(FileExists):
             on(other, Overlapped(channel.seaway.blobs)).put(FILE)
 
     on(channel, Meddled(channel.seaway.blobs, after_put=be_refused)).put(FILE)

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Table, select, text, update
 
-from seaway.cli.check import check
-from seaway.cli.reindex import Reindexed, reindex
 from seaway.conda import zstd
 from seaway.database.tables import documents, files, fragments, packages, retired_shards, shards
 from seaway.errors import DamagedRecord, SeawayError
+from seaway.maintenance.check import check
+from seaway.maintenance.reindex import ReindexResult, reindex
 from seaway.storage import keys
 from tests.indexing.channel import A2, NEW, OLD, A, B, Channel
 from tests.support import packages as built
@@ -40,7 +40,7 @@ def is_sqlite(channel: Channel) -> bool:
     return channel.seaway.database.engine.dialect.name == "sqlite"
 
 
-def repaired(channel: Channel) -> Reindexed:
+def repaired(channel: Channel) -> ReindexResult:
     result = reindex(channel.seaway, None, from_blobs=True)
     channel.repodata()
     return result
@@ -50,7 +50,7 @@ def test_a_damaged_shard_is_not_spliced(filled: Channel) -> None:
     """Whatever a damaged shard holds, an upload to its name derives the name again, and nothing retires the damage."""
     with filled.seaway.database.write_site() as tx:
         content = tx.execute(select(shards.c.content).where(shards.c.name == "b")).scalar_one()
-        other = zstd.pack(zstd.unpack(content).replace(b"1.0", b"1.1"))
+        other = zstd.compress_frame(zstd.decompress_frame(content).replace(b"1.0", b"1.1"))
         tx.execute(update(shards).where(shards.c.name == "b").values(content=other))
     filled.put(built.conda(index_json("b", version="9.0")))
     assert [] == list(check(filled.seaway))

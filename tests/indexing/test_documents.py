@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from seaway.cli.check import check
 from seaway.clock import DAY_MS, SECOND_MS
 from seaway.database.engine import Database
 from seaway.database.tables import documents, files, jobs
 from seaway.errors import BadCredential, NotFound, NotWritable, Unavailable
-from seaway.indexing.change import BUILD_DOCUMENTS
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
+from seaway.indexing.updates import BUILD_DOCUMENTS
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.server import wiring
-from seaway.serving.answer import Keep
+from seaway.serving.channel_response import CachePolicy
 from seaway.settings import Settings
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, Meddled, Statements, examining_here, noted
 from tests.support import packages, state
 from tests.support.clock import TurnedClock
@@ -221,7 +221,7 @@ def test_an_older_build_does_not_replace_a_newer_one(channel: Channel) -> None:
     assert 2 == count_of(channel)
 
 
-def documents_on(channel: Channel, blobs: Blobs) -> Documents:
+def documents_on(channel: Channel, blobs: BlobStore) -> Documents:
     """Another worker's builder, on the same database and spool."""
     return Documents(channel.seaway.database, blobs, channel.seaway.spool, channel.seaway.clock, limit=100)
 
@@ -290,7 +290,7 @@ def test_a_lost_document_is_made_again(channel: Channel) -> None:
 class NoWrites:
     """A store that takes nothing, once it is told why."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self.error: Exception | None = None
 
@@ -308,7 +308,7 @@ def without_writes(tmp_path: Path) -> Iterator[tuple[Channel, NoWrites]]:
     folder = tmp_path / "without-writes"
     settings = Settings(data=folder / "data", **state.settings(folder))
     store = NoWrites(wiring.open_store(settings))
-    given: Blobs = store  # type: ignore[assignment]
+    given: BlobStore = store  # type: ignore[assignment]
     with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
         yield Channel(seaway, People(seaway).channel("demo")), store
         store.error = None
@@ -335,10 +335,10 @@ def test_a_document_that_cannot_be_built_is_the_last_complete_one(
     for _ in range(2):
         behind = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
         assert [(2, one.content) for one in first] == [(one.revision, one.content) for one in behind]
-        assert {Keep.NEVER} == {one.keep for one in behind}
+        assert {CachePolicy.NEVER} == {one.keep for one in behind}
     store.error = None
     newest = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
-    assert [(3, Keep.REVALIDATE)] * len(asks) == [(one.revision, one.keep) for one in newest]
+    assert [(3, CachePolicy.REVALIDATE)] * len(asks) == [(one.revision, one.keep) for one in newest]
 
 
 def test_a_form_that_cannot_be_made_is_left_out(without_writes: tuple[Channel, NoWrites]) -> None:

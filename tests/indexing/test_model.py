@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seaway.cli.check import check
-from seaway.errors import AlreadyThere, NotFound
+from seaway.errors import FileExists, NotFound
+from seaway.maintenance.check import check
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, packages
 from tests.support.clock import TurnedClock
@@ -49,7 +49,7 @@ class Model:
     def put(self, file: PackageFile, now_ms: int, *, force: bool) -> type[Exception] | None:
         known = self.files.get(file.name)
         if known is not None and known["state"] != "deleted" and not force:
-            return AlreadyThere
+            return FileExists
         self._set(file.name, {"sha256": file.sha256, "state": "listed", "time": now_ms})
         return None
 
@@ -97,7 +97,7 @@ def act(channel: Channel, model: Model, action: str, number: int) -> None:
             channel.put(file, force=action == "force")
         else:
             getattr(channel, action)(file)
-    except (AlreadyThere, NotFound) as error:
+    except (FileExists, NotFound) as error:
         happened: type[Exception] | None = type(error)
     else:
         happened = None

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from seaway.conda import zstd
 from seaway.conda.record import Section, encode
-from seaway.indexing.name_index import KINDS, REMOVED, DamagedIndex, NameIndex, Splice, derive
-from seaway.indexing.rows import FileRecord, State
+from seaway.indexing.file_rows import FileState, IndexedFile
+from seaway.indexing.package_index import KINDS, REMOVED, DamagedIndex, PackageIndex, Splice, derive
 
 TEXTS = st.text(max_size=12)
 VALUES = st.recursive(
@@ -19,7 +19,7 @@ VALUES = st.recursive(
 
 
 @st.composite
-def file_records(draw: st.DrawFn) -> FileRecord:
+def file_records(draw: st.DrawFn) -> IndexedFile:
     """A file of one name, one of a few, in any state, with anything in its record."""
     section = draw(st.sampled_from([Section.CONDA, Section.TAR_BZ2]))
     file_name = f"a-{draw(st.integers(0, 5))}.0-0{'.conda' if section is Section.CONDA else '.tar.bz2'}"
@@ -29,22 +29,24 @@ def file_records(draw: st.DrawFn) -> FileRecord:
         "sha256": draw(st.binary(min_size=32, max_size=32)).hex(),
         "run_exports": draw(st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=2)),
     }
-    return FileRecord(file_name, draw(st.sampled_from(State)), section, draw(st.integers(0, 2**40)), encode(record))
+    return IndexedFile(
+        file_name, draw(st.sampled_from(FileState)), section, draw(st.integers(0, 2**40)), encode(record)
+    )
 
 
-def rows(changes: list[FileRecord]) -> list[FileRecord]:
+def rows(changes: list[IndexedFile]) -> list[IndexedFile]:
     """What the file rows say after these changes."""
-    newest = {change.file_name: change for change in changes if change.state is not State.DELETED}
+    newest = {change.file_name: change for change in changes if change.state is not FileState.DELETED}
     last = {change.file_name: change for change in changes}
-    kept = [newest[name] for name in last if last[name].state is not State.DELETED and newest[name] is last[name]]
+    kept = [newest[name] for name in last if last[name].state is not FileState.DELETED and newest[name] is last[name]]
     return sorted(kept, key=lambda record: record.file_name)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # which measures time
 @given(st.lists(file_records(), max_size=12), st.data())
-def test_a_splice_gives_what_deriving_gives(changes: list[FileRecord], data: st.DataObject) -> None:
+def test_a_splice_gives_what_deriving_gives(changes: list[IndexedFile], data: st.DataObject) -> None:
     """Name index invariant 2: after any changes, in lots of any size, to the byte."""
-    index, done = NameIndex(None, {}, 0, ()), 0
+    index, done = PackageIndex(None, {}, 0, ()), 0
     while done < len(changes):
         size = data.draw(st.integers(1, len(changes) - done))
         splice = Splice.of(index.shard, index.fragments, index.record_count)
@@ -55,7 +57,7 @@ def test_a_splice_gives_what_deriving_gives(changes: list[FileRecord], data: st.
 
 
 @given(st.lists(file_records(), max_size=8))
-def test_it_has_the_kinds_that_are_known(changes: list[FileRecord]) -> None:
+def test_it_has_the_kinds_that_are_known(changes: list[IndexedFile]) -> None:
     """What is forgotten of a name by kind is all that there can be of it."""
     assert set(derive(rows(changes)).fragments) <= set(KINDS)
 
@@ -64,20 +66,24 @@ def test_a_name_without_files_leaves_nothing() -> None:
     """The last file deleted, the name is in no document; the last file yanked, it is in `removed`."""
     hashes = {"md5": "00" * 16, "sha256": "00" * 32, "run_exports": {}}
     files = {
-        state: FileRecord("a-1.0-0.conda", state, Section.CONDA, 1, encode({"name": "a", **hashes})) for state in State
+        state: IndexedFile("a-1.0-0.conda", state, Section.CONDA, 1, encode({"name": "a", **hashes}))
+        for state in FileState
     }
-    for last, expected in ((State.DELETED, (None, {})), (State.YANKED, ("shard", {REMOVED: b'"a-1.0-0.conda"'}))):
+    for last, expected in (
+        (FileState.DELETED, (None, {})),
+        (FileState.YANKED, ("shard", {REMOVED: b'"a-1.0-0.conda"'})),
+    ):
         splice = Splice.of_nothing()
-        splice.put(files[State.LISTED])
+        splice.put(files[FileState.LISTED])
         splice.put(files[last])
         index = splice.index()
         assert (expected[0] is None, expected[1], 0) == (index.shard is None, index.fragments, index.record_count)
         if index.shard is not None:
-            shard = msgspec.msgpack.decode(zstd.unpack(index.shard))
+            shard = msgspec.msgpack.decode(zstd.decompress_frame(index.shard))
             assert {"packages": {}, "packages.conda": {}, "removed": ["a-1.0-0.conda"]} == shard
 
 
-@pytest.mark.parametrize("shard", [b"", b"x", zstd.pack(b"x"), zstd.pack(b"\x80")])
+@pytest.mark.parametrize("shard", [b"", b"x", zstd.compress_frame(b"x"), zstd.compress_frame(b"\x80")])
 def test_a_damaged_shard_is_not_spliced(shard: bytes) -> None:
     """A stored shard that cannot be read is told, and never the beginning of a new one."""
     with pytest.raises(DamagedIndex):

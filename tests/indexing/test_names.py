@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import select
 
 from seaway.database.tables import shards
-from seaway.indexing.names import IndexDocument, NameIndexes
+from seaway.indexing.shard_index import ShardIndex, ShardIndexCache
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, noted
 from tests.support import packages
@@ -13,7 +13,7 @@ from tests.support.house import People
 from tests.support.packages import index_json
 
 
-def document(names: NameIndexes, channel: Channel) -> IndexDocument:
+def document(names: ShardIndexCache, channel: Channel) -> ShardIndex:
     with channel.seaway.database.read() as tx:
         return names.document(tx, channel.subdir(tx))
 
@@ -37,16 +37,16 @@ def test_the_index_has_the_names_of_the_rows(channel: Channel) -> None:
 
 def test_an_index_brought_up_to_date_is_one_made_anew(channel: Channel) -> None:
     """What a worker holds and what a new one reads is the same document, byte for byte."""
-    held = NameIndexes()
+    held = ShardIndexCache()
     for number in range(6):
         channel.put(packages.conda(index_json(f"n{number % 4}", version=f"{number}.0")))
-        assert document(held, channel) == document(NameIndexes(), channel)
+        assert document(held, channel) == document(ShardIndexCache(), channel)
 
 
 def test_what_did_not_change_is_not_read_again(channel: Channel) -> None:
     """Asked again at the same revision, the index is the one in memory, and costs no query of names."""
     channel.put(packages.conda(index_json("a")))
-    held = NameIndexes()
+    held = ShardIndexCache()
     first = document(held, channel)
     with noted(channel.seaway) as statements:
         assert first is document(held, channel)
@@ -57,7 +57,7 @@ def test_only_what_changed_is_read(channel: Channel) -> None:
     """After a change of one name one row is read, however many names there are."""
     for number in range(12):
         channel.put(packages.conda(index_json(f"n{number}")))
-    held = NameIndexes()
+    held = ShardIndexCache()
     document(held, channel)
     channel.put(packages.conda(index_json("n3", version="2.0")))
     with noted(channel.seaway) as statements:
@@ -74,7 +74,7 @@ def test_only_what_changed_is_read(channel: Channel) -> None:
 def test_a_reader_of_an_older_state_gets_what_others_have_seen(channel: Channel) -> None:
     """A document never goes back: who comes with an older snapshot is answered with the newer index, under its own revision."""
     channel.put(packages.conda(index_json("a")))
-    held = NameIndexes()
+    held = ShardIndexCache()
     with channel.seaway.database.read() as old:
         before = channel.subdir(old)
         channel.put(packages.conda(index_json("b")))
@@ -86,7 +86,7 @@ def test_a_reader_of_an_older_state_gets_what_others_have_seen(channel: Channel)
 def test_many_readers_get_one_document(channel: Channel) -> None:
     """Threads that ask at once, while the channel changes, get documents that are whole and of their revision."""
     channel.put(packages.conda(index_json("a")))
-    held = NameIndexes()
+    held = ShardIndexCache()
     with ThreadPoolExecutor(8) as readers:
         asked = [readers.submit(document, held, channel) for _ in range(16)]
         channel.put(packages.conda(index_json("b")))
@@ -112,13 +112,13 @@ def test_a_channel_made_again_starts_anew(channel: Channel, people: People) -> N
 def test_names_in_memory_are_bounded(seaway: Seaway) -> None:
     """Invariant 3: of several subdirs, those that were read last are held; the last one is, whatever its size."""
     channels = [Channel(seaway, People(seaway).channel(name)) for name in ("one", "two", "three")]
-    held = NameIndexes(most_names=4)
+    held = ShardIndexCache(most_names=4)
     known: list[list[int]] = []
     for channel in channels:
         for name in ("a", "b", "c") if channel.name == "three" else ("a", "b"):
             channel.put(packages.conda(index_json(name)))
-        assert document(held, channel) == document(NameIndexes(), channel)
+        assert document(held, channel) == document(ShardIndexCache(), channel)
         known.append([len(names.hashes) for names in held._subdirs.values()])
     assert [[2], [2, 2], [3]] == known
-    small = NameIndexes(most_names=1)
+    small = ShardIndexCache(most_names=1)
     assert document(small, channels[0]) is document(small, channels[0])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller
 from seaway.channels import channels
 from seaway.conda.repodata import ChannelRelations
 from seaway.database.tables import audit, jobs
@@ -22,7 +22,7 @@ from tests.support.packages import conda, index_json, zstd
 LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
 
 
-def relate(channel: Channel, by: Principal = OPERATOR, **named: str) -> ChannelRelations:
+def relate(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRelations:
     seaway = channel.seaway
     return relations.change(
         seaway.database,
@@ -50,8 +50,8 @@ def told(channel: Channel, subdir: str = "noarch") -> Any:
 def drop_as_asked(seaway: Seaway) -> list[str]:
     """Do the jobs that were asked for; the channels whose neighbors they concern."""
     with seaway.database.write_site() as tx:
-        rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.DROP_RELATIONS)).scalars().all()
-        tx.execute(jobs.delete().where(jobs.c.kind == channels.DROP_RELATIONS))
+        rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.REMOVE_RELATIONS_JOB)).scalars().all()
+        tx.execute(jobs.delete().where(jobs.c.kind == channels.REMOVE_RELATIONS_JOB))
     names = [json.loads(args)["channel"] for args in rows]
     for name in names:
         relations.drop(seaway.database, seaway.clock, name, seaway.house.reading.documents.limit)

@@ -13,10 +13,10 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import retired_shards, shards, subdirs
 from seaway.errors import NotFound, Unavailable
-from seaway.indexing.change import raise_revision
-from seaway.indexing.names import IndexDocument, NameIndexes
-from seaway.indexing.rows import Subdir
-from seaway.indexing.served import ServedIndexes
+from seaway.indexing.file_rows import Subdir
+from seaway.indexing.served_revisions import ServedRevisions
+from seaway.indexing.shard_index import ShardIndex, ShardIndexCache
+from seaway.indexing.updates import raise_revision
 from seaway.packages.sweep import forget_shards
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, examining_here, noted
@@ -161,14 +161,14 @@ def test_one_write_for_each_revision(channel: Channel, other: Channel) -> None:
         assert [number + 1] == channel.column(subdirs.c.served_revision)
 
 
-class _Interrupted(NameIndexes):
+class _Interrupted(ShardIndexCache):
     """An index in memory behind which, for the first so many reads, a change is committed before the reader goes on."""
 
     def __init__(self, channel: Channel, changes: int) -> None:
         super().__init__()
         self._channel, self._changes = channel, [100 * changes + number for number in range(changes)]
 
-    def document(self, tx: Tx, subdir: Subdir) -> IndexDocument:
+    def document(self, tx: Tx, subdir: Subdir) -> ShardIndex:
         document = super().document(tx, subdir)
         if self._changes:
             self._channel.put(build_of(self._changes.pop()))
@@ -179,7 +179,7 @@ def test_a_change_between_reading_and_noting(channel: Channel, other: Channel) -
     """Served invariants 1 and 2: the index that is returned names shards that stay, however many changes came between."""
     for changes in range(1, 5):
         channel.put(build_of(changes))
-        served = ServedIndexes(channel.seaway.database, _Interrupted(other, changes))
+        served = ServedRevisions(channel.seaway.database, _Interrupted(other, changes))
         document = served.first(subdir_id(channel))
         assert document is not None
         digest = _named_by(document)
@@ -189,7 +189,7 @@ def test_a_change_between_reading_and_noting(channel: Channel, other: Channel) -
         served.stop()
 
 
-def _named_by(document: IndexDocument) -> bytes:
+def _named_by(document: ShardIndex) -> bytes:
     (digest,) = msgspec.msgpack.decode(zstd.decompress(document.content))["shards"].values()
     assert isinstance(digest, bytes)
     return digest
@@ -230,7 +230,7 @@ class _ReadOnly:
 
 def test_readers_of_a_database_that_takes_no_writes(channel: Channel, other: Channel) -> None:
     """Served invariant 2: every index that is served meanwhile names shards that stay, after changes by others too."""
-    served = ServedIndexes(_ReadOnly(channel.seaway.database), NameIndexes())  # type: ignore[arg-type]
+    served = ServedRevisions(_ReadOnly(channel.seaway.database), ShardIndexCache())  # type: ignore[arg-type]
     seen = []
     for number in range(4):
         other.put(build_of(number))

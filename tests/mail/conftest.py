@@ -5,8 +5,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from seaway.mail.letters import Letter
-from seaway.mail.writing import written
+from seaway.mail.messages import OutgoingEmail
+from seaway.mail.mime import to_message
 from tests.support.mail import MailServer, mail_server
 
 
@@ -18,5 +18,5 @@ def server() -> Iterator[MailServer]:
 
 def message(to: str = "ada@example.com") -> EmailMessage:
     """A short letter, as it is sent."""
-    letter = Letter(to, "Grüße", "Line one\n.\nend\n", "<p>Grüße</p>")
-    return written(letter, sender="Seaway <seaway@conda.example.com>", message_id="abc", at_ms=1_800_000_000_000)
+    letter = OutgoingEmail(to, "Grüße", "Line one\n.\nend\n", "<p>Grüße</p>")
+    return to_message(letter, sender="Seaway <seaway@conda.example.com>", message_id="abc", at_ms=1_800_000_000_000)

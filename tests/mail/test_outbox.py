@@ -12,14 +12,14 @@ from sqlalchemy import select
 
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import jobs
-from seaway.mail import letters
-from seaway.mail.letters import Letter
+from seaway.mail import messages
+from seaway.mail.messages import OutgoingEmail
 from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.mail import MailServer
 
-LETTER = letters.reset("ada@example.com", site_url="https://conda.example.com", name="ada", link="https://x/swy-ln-1")
+LETTER = messages.reset("ada@example.com", site_url="https://conda.example.com", name="ada", link="https://x/swy-ln-1")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def posted(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[S
     built.close()
 
 
-def send(seaway: Seaway, letter: Letter = LETTER) -> None:
+def send(seaway: Seaway, letter: OutgoingEmail = LETTER) -> None:
     with seaway.database.write_site() as tx:
         seaway.house.accounts.outbox.send(tx, seaway.clock.now_ms(), letter, cause=None)
 
@@ -118,7 +118,7 @@ LINES = ["\r\nBcc: all@example.com", "\nSubject: other", "\x00", "\u2028x", "<sc
 @pytest.mark.parametrize("line", LINES, ids=ascii)
 def test_a_name_adds_no_header_and_no_markup(posted: Seaway, server: MailServer, line: str) -> None:
     """Names are checked where they are made; a letter does not rely on that (letters 1)."""
-    send(posted, letters.transfer_offered("ada@example.com", site_url="https://c.example", channel=line, by=line))
+    send(posted, messages.transfer_offered("ada@example.com", site_url="https://c.example", channel=line, by=line))
     posted.runner.run_due()
     (found,) = server.received
     assert ["ada@example.com"] == server.recipients
@@ -131,15 +131,15 @@ def test_a_name_adds_no_header_and_no_markup(posted: Seaway, server: MailServer,
 
 WRITTEN = [
     name
-    for name, value in vars(letters).items()
-    if getattr(value, "__module__", "") == letters.__name__ and name.islower() and not name.startswith("_")
+    for name, value in vars(messages).items()
+    if getattr(value, "__module__", "") == messages.__name__ and name.islower() and not name.startswith("_")
 ]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_letter_is_whole(name: str) -> None:
     """Both forms say the same link; no secret stands in a subject, and each says who sent it (letters 2)."""
-    function = getattr(letters, name)
+    function = getattr(messages, name)
     words = function.__annotations__
     values = {word: f"the-{word.replace('_', '-')}" for word, kind in words.items() if kind is str and word != "to"}
     values |= {"site_url": "https://conda.example.com"}

@@ -1,4 +1,4 @@
-"""Letters given to a real mail server, or put in a folder (mail/posting.py)."""
+"""Letters given to a real mail server, or put in a folder (mail/delivery.py)."""
 
 import stat
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seaway.errors import BadSetting, Unavailable
-from seaway.mail.posting import Folder, Smtp, Undeliverable, nowhere, open_post
+from seaway.mail.delivery import Folder, Smtp, Undeliverable, log_only, open_delivery
 from tests.mail.conftest import message
 from tests.support.mail import PASSWORD, USER, MailServer, mail_server, read
 from tests.support.tls import certificate, serving_context
@@ -46,7 +46,7 @@ def test_a_server_that_is_away_is_tried_again(server: MailServer) -> None:
 def test_a_password_is_taken() -> None:
     """User and password are those of the address, where odd characters are written as %40."""
     with mail_server(login=True) as server:
-        post = open_post(f"smtp://{USER}:p%40ss%3Aword%2F1@127.0.0.1:{server.port}", Path("unused"))
+        post = open_delivery(f"smtp://{USER}:p%40ss%3Aword%2F1@127.0.0.1:{server.port}", Path("unused"))
         post(message())
         assert ([USER.encode()], 1) == (server.users, len(server.received))
 
@@ -88,11 +88,11 @@ def test_a_folder_keeps_letters_for_its_owner(tmp_path: Path) -> None:
 
 def test_addresses_of_posts(tmp_path: Path) -> None:
     """What `mail_url` can say."""
-    assert nowhere is open_post("log:", tmp_path)
-    assert Folder(tmp_path) == open_post("folder:", tmp_path)
-    assert Folder(Path("/var/mail out")) == open_post("folder:///var/mail%20out", tmp_path)
-    assert Smtp("mx.example", 587) == open_post("smtp://mx.example", tmp_path)
-    assert Smtp("mx.example", 465, "u", "p", is_tls=True) == open_post("smtps://u:p@mx.example", tmp_path)
-    assert Smtp("mx.example", 25, starttls=False) == open_post("smtp://mx.example:25?starttls=no", tmp_path)
+    assert log_only is open_delivery("log:", tmp_path)
+    assert Folder(tmp_path) == open_delivery("folder:", tmp_path)
+    assert Folder(Path("/var/mail out")) == open_delivery("folder:///var/mail%20out", tmp_path)
+    assert Smtp("mx.example", 587) == open_delivery("smtp://mx.example", tmp_path)
+    assert Smtp("mx.example", 465, "u", "p", is_tls=True) == open_delivery("smtps://u:p@mx.example", tmp_path)
+    assert Smtp("mx.example", 25, starttls=False) == open_delivery("smtp://mx.example:25?starttls=no", tmp_path)
     with pytest.raises(BadSetting):
-        open_post("http://mx.example", tmp_path)
+        open_delivery("http://mx.example", tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seaway.moving.shelf import Shelf
+from seaway.backup.repository import BackupRepository
 from seaway.server.wiring import Seaway
 from tests.moving.houses import furnish, open_house, served
 from tests.support import state
@@ -85,6 +85,6 @@ def empty(new_house: Callable[..., Seaway]) -> Seaway:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def shelf(tmp_path: Path) -> BackupRepository:
     """A folder for backups."""
-    return Shelf(folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups"), "the shelf")
+    return BackupRepository(folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups"), "the shelf")

@@ -13,23 +13,22 @@ import httpx
 import msgspec
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup import tables
+from seaway.backup.backup import BackupResult, BackupTarget, backup
+from seaway.backup.blob_copy import CHUNK_BYTES
+from seaway.backup.restore import BackupSource, restore
+from seaway.backup.rows import by_key
+from seaway.callers.caller import OPERATOR
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import files, logos, metadata
-from seaway.indexing.rows import State
-from seaway.moving import tables
-from seaway.moving.backup import Backup, backup
-from seaway.moving.backup import Target as BackupTarget
-from seaway.moving.content import CHUNK_BYTES
-from seaway.moving.restore import Source, restore
-from seaway.moving.rows import by_key
-from seaway.packages import corrections
+from seaway.indexing.file_rows import FileState
+from seaway.packages import metadata_corrections
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, pictures
 from tests.support.clock import TurnedClock
@@ -71,7 +70,9 @@ def furnish(seaway: Seaway) -> str:
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
     attested = conda(index_json("attested"))
     _attest(seaway, attested)
-    corrections.correct(seaway.house.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong")
+    metadata_corrections.correct(
+        seaway.house.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong"
+    )
     seaway.house.logos.keep(OPERATOR, PRIVATE, pictures.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again
@@ -106,7 +107,7 @@ def count(database: Database) -> int:
 def named_blobs(seaway: Seaway) -> dict[bytes, int]:
     """The blobs that rows of files and logos name, with their sizes."""
     with seaway.database.read() as tx:
-        found = tx.execute(select(files).where(files.c.state != State.DELETED.value)).all()
+        found = tx.execute(select(files).where(files.c.state != FileState.DELETED.value)).all()
         return {row.sha256: row.size for row in (*found, *tx.execute(select(logos)))}
 
 
@@ -146,11 +147,11 @@ def status_without_key(seaway: Seaway) -> int:
     return anyio.run(ask)
 
 
-def back_up(seaway: Seaway, target: BackupTarget, blobs: Blobs | None = None) -> Backup:
+def back_up(seaway: Seaway, target: BackupTarget, blobs: BlobStore | None = None) -> BackupResult:
     return backup(seaway.database, blobs or seaway.blobs, seaway.spool, seaway.clock, target)
 
 
-def restore_into(seaway: Seaway, source: Source, blobs: Blobs | None = None) -> int:
+def restore_into(seaway: Seaway, source: BackupSource, blobs: BlobStore | None = None) -> int:
     return restore(seaway.database, blobs or seaway.blobs, seaway.spool, source)
 
 
@@ -170,7 +171,7 @@ def key_of(file: PackageFile) -> str:
 class Hooked:
     """A store with something that happens before each put, or that keeps other bytes than it was given."""
 
-    def __init__(self, blobs: Blobs, before_put: Callable[[int], object], *, keeps: bytes | None = None) -> None:
+    def __init__(self, blobs: BlobStore, before_put: Callable[[int], object], *, keeps: bytes | None = None) -> None:
         self._blobs, self._before, self._keeps = blobs, before_put, keeps
         self.puts = 0
 

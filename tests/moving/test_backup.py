@@ -11,27 +11,27 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from seaway.accounts import users
-from seaway.cli.check import check
+from seaway.backup import locations, tables, tar
+from seaway.backup import manifest as manifests
+from seaway.backup import rows as moving_rows
+from seaway.backup.backup import BackupTarget, Snapshot
+from seaway.backup.blob_copy import DamagedData
+from seaway.backup.manifest import BackupManifest
+from seaway.backup.repository import BackupRepository
+from seaway.backup.tar import TarTarget
 from seaway.clock import DAY_MS
 from seaway.database import migrate
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import BadSetting, SeawayError
-from seaway.moving import manifest as manifests
-from seaway.moving import places, tables, tar
-from seaway.moving import rows as moving_rows
-from seaway.moving.backup import Snapshot, Target
-from seaway.moving.content import Damaged
-from seaway.moving.manifest import Manifest
-from seaway.moving.shelf import Shelf
-from seaway.moving.tar import TarTarget
-from seaway.packages.sweep import SWEEPING
+from seaway.maintenance.check import check
+from seaway.packages.sweep import SWEEP_LOCK
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.memory import MemoryBlobs
-from seaway.storage.opening import BucketAccess
+from seaway.storage.open_store import BucketAccess
 from seaway.storage.spool import Spool
+from seaway.users import users
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
 from tests.moving.houses import (
@@ -72,8 +72,8 @@ def backed_up(source: Seaway, file: Path) -> Path:
     return file
 
 
-def restore_file(seaway: Seaway, file: Path, blobs: Blobs | None = None) -> int:
-    with tar.opened(file) as found:
+def restore_file(seaway: Seaway, file: Path, blobs: BlobStore | None = None) -> int:
+    with tar.open_backup(file) as found:
         return restore_into(seaway, found, blobs)
 
 
@@ -86,7 +86,7 @@ def test_there_and_back(
     served_there: dict[str, bytes],
     new_house: NewHouse,
     file: Path,
-    shelf: Shelf,
+    shelf: BackupRepository,
 ) -> None:
     """
     By a file from one state to the other, and by a folder back: every promise holds, readers get the same bytes, and
@@ -128,7 +128,7 @@ def test_a_copy_goes_on(source: Seaway, empty: Seaway, backed_up: Path) -> None:
     assert [] == list(check(empty))
 
 
-def test_a_backup_beside_uploads_is_of_one_moment(source: Seaway, new_house: NewHouse, shelf: Shelf) -> None:
+def test_a_backup_beside_uploads_is_of_one_moment(source: Seaway, new_house: NewHouse, shelf: BackupRepository) -> None:
     """Backup invariants 1 and 2: while files come, go and are replaced, every backup is a house in which all promises hold."""
     channel = Channel(source, PUBLIC)
     stopping = threading.Event()
@@ -166,10 +166,10 @@ def test_a_backup_beside_uploads_is_of_one_moment(source: Seaway, new_house: New
 class Looking:
     """A target beside which something is done first."""
 
-    def __init__(self, target: Target, look: Callable[[], object]) -> None:
+    def __init__(self, target: BackupTarget, look: Callable[[], object]) -> None:
         self._target, self._look = target, look
 
-    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
+    def write(self, snapshot: Snapshot, blobs: BlobStore, spool: Spool) -> int:
         self._look()
         return self._target.write(snapshot, blobs, spool)
 
@@ -181,7 +181,7 @@ def test_what_is_deleted_meanwhile_is_in_it(source: Seaway, empty: Seaway, file:
     def delete() -> None:
         Channel(source, PUBLIC).delete(LARGE, "noarch")
         Channel(source, PRIVATE).delete(LARGE, "noarch")
-        with source.database.alone(SWEEPING, wait=False) as free:
+        with source.database.alone(SWEEP_LOCK, wait=False) as free:
             swept.append(free)
 
     back_up(source, Looking(TarTarget(file), delete))
@@ -195,7 +195,9 @@ def test_what_is_deleted_meanwhile_is_in_it(source: Seaway, empty: Seaway, file:
 
 @pytest.mark.parametrize("damage", ["other bytes", "too short", "gone"])
 @pytest.mark.parametrize("to_file", [True, False], ids=["file", "folder"])
-def test_a_damaged_blob_fails_the_backup(source: Seaway, shelf: Shelf, file: Path, damage: str, to_file: bool) -> None:
+def test_a_damaged_blob_fails_the_backup(
+    source: Seaway, shelf: BackupRepository, file: Path, damage: str, to_file: bool
+) -> None:
     """Backup invariant 2: what is not what its row says is named, and there is no backup."""
     if damage == "gone":
         source.blobs.delete(key_of(LARGE))
@@ -203,7 +205,7 @@ def test_a_damaged_blob_fails_the_backup(source: Seaway, shelf: Shelf, file: Pat
         content = LARGE.content[:-1] + (b"" if damage == "too short" else bytes([LARGE.content[-1] ^ 1]))
         state.rewrite(source.blobs, key_of(LARGE), content)
 
-    with pytest.raises(Damaged, match=LARGE.sha256):
+    with pytest.raises(DamagedData, match=LARGE.sha256):
         back_up(source, TarTarget(file) if to_file else shelf)
 
     assert [] == [path.name for path in file.parent.iterdir() if path.suffix in (".tar", ".part")]
@@ -234,7 +236,7 @@ def test_a_backup_that_fails_leaves_the_older_one(source: Seaway, empty: Seaway,
     """Backup invariant 3: a file is replaced when the new one is whole, and not before."""
     before = backed_up.read_bytes()
     source.blobs.delete(key_of(LARGE))
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedData):
         back_up(source, TarTarget(backed_up))
 
     assert before == backed_up.read_bytes()
@@ -294,7 +296,9 @@ def test_a_file_that_was_cut_off_is_refused(empty: Seaway, backed_up: Path) -> N
 # A place for many
 
 
-def test_backups_share_their_blobs(source: Seaway, new_house: NewHouse, shelf: Shelf, tmp_path: Path) -> None:
+def test_backups_share_their_blobs(
+    source: Seaway, new_house: NewHouse, shelf: BackupRepository, tmp_path: Path
+) -> None:
     """The second backup sends what is new; each of them can be restored, the newest if none is named."""
     first = back_up(source, shelf)
     later(source.clock)
@@ -319,14 +323,14 @@ def test_a_damaged_blob_of_a_place_is_replaced(source: Seaway, tmp_path: Path) -
     for content, verify in ((None, False), (b"short", False), (b"x" * len(LARGE.content), False), (None, True)):
         if content is not None:
             (tmp_path / "place" / key_of(LARGE)).write_bytes(content)
-        target = places.backup_target(place, store_url, access, verify=verify)
+        target = locations.backup_target(place, store_url, access, verify=verify)
         sent.append(back_up(source, target).sent)
         later(source.clock)
     assert [1, 0, 1] == sent[1:]
     assert LARGE.content == (tmp_path / "place" / key_of(LARGE)).read_bytes()
 
 
-def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: Shelf) -> None:
+def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: BackupRepository) -> None:
     """The sentence says which backup is the newest."""
     newest = back_up(source, shelf).manifest.time
     with pytest.raises(BadSetting, match=newest):
@@ -338,12 +342,12 @@ def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: Shelf) -> No
 def test_an_interrupted_backup_is_none(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
     """Backup invariant 3: without its manifest it is not found, and the next one sends only what it did not."""
     blobs, backups = folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups")
-    shelf = Shelf(blobs, backups, "the shelf")
+    shelf = BackupRepository(blobs, backups, "the shelf")
     parts = len(tables.metadata.sorted_tables) - len(tables.LEFT_OUT) + 1
     for broken in (
-        Shelf(Hooked(blobs, stop_at(5)), backups, "the shelf"),
-        Shelf(blobs, Hooked(backups, stop_at(1)), "the shelf"),
-        Shelf(blobs, Hooked(backups, stop_at(parts + 1)), "the shelf"),
+        BackupRepository(Hooked(blobs, stop_at(5)), backups, "the shelf"),
+        BackupRepository(blobs, Hooked(backups, stop_at(1)), "the shelf"),
+        BackupRepository(blobs, Hooked(backups, stop_at(parts + 1)), "the shelf"),
     ):
         with pytest.raises(StopError):
             back_up(source, broken)
@@ -356,7 +360,9 @@ def test_an_interrupted_backup_is_none(source: Seaway, empty: Seaway, tmp_path: 
     assert [] == list(check(empty))
 
 
-def test_a_place_that_lost_something_is_refused(source: Seaway, empty: Seaway, shelf: Shelf, tmp_path: Path) -> None:
+def test_a_place_that_lost_something_is_refused(
+    source: Seaway, empty: Seaway, shelf: BackupRepository, tmp_path: Path
+) -> None:
     """A blob that is gone or damaged is named; so is a part."""
     time = back_up(source, shelf).manifest.time
     part = tmp_path / "shelf" / "backups" / time / "rows" / "files"
@@ -369,7 +375,7 @@ def test_a_place_that_lost_something_is_refused(source: Seaway, empty: Seaway, s
             path.unlink()
         else:
             path.write_bytes(damaged)
-        with pytest.raises(Damaged) as error:
+        with pytest.raises(DamagedData) as error:
             restore_into(empty, shelf.source(None))
         sentences.append(error.value.sentence)
         assert is_empty(empty)
@@ -450,11 +456,11 @@ def test_a_damaged_blob_of_the_store_is_replaced(empty: Seaway, backed_up: Path,
 class Rewritten:
     """A target that is given another manifest."""
 
-    def __init__(self, target: Target, **changes: Any) -> None:
+    def __init__(self, target: BackupTarget, **changes: Any) -> None:
         self._target, self._changes = target, changes
 
-    def write(self, snapshot: Snapshot, blobs: Blobs, spool: Spool) -> int:
-        manifest: Manifest = replace(snapshot.manifest, **self._changes)
+    def write(self, snapshot: Snapshot, blobs: BlobStore, spool: Spool) -> int:
+        manifest: BackupManifest = replace(snapshot.manifest, **self._changes)
         return self._target.write(Snapshot(manifest, snapshot.parts), blobs, spool)
 
 
@@ -474,7 +480,7 @@ def test_what_cannot_be_restored_is_refused_first(
     written = Rewritten(TarTarget(file), **changes)
     if "parts" in changes:
         back_up(source, TarTarget(file))
-        content = manifests.encode(Manifest(1, "0", migrate.NEWEST, "", {}, 0, {}))
+        content = manifests.encode(BackupManifest(1, "0", migrate.NEWEST, "", {}, 0, {}))
         file.write_bytes(tarred("manifest", content))
     else:
         back_up(source, written)
@@ -495,7 +501,7 @@ def tarred(name: str, content: bytes) -> bytes:
 def test_what_is_no_backup_is_refused(empty: Seaway, file: Path, content: bytes) -> None:
     """Any other file is refused with a sentence; so is one that is not there."""
     file.write_bytes(content)
-    with pytest.raises(Damaged, match="not a complete backup"):
+    with pytest.raises(DamagedData, match="not a complete backup"):
         restore_file(empty, file)
     file.unlink()
     with pytest.raises(BadSetting, match="There is no backup"):

@@ -8,16 +8,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from seaway.cli.check import check
+from seaway.backup import rows as moving_rows
+from seaway.backup import tables
+from seaway.backup.blob_copy import DamagedData
+from seaway.backup.move_database import move_database
 from seaway.database.engine import Database
 from seaway.database.migrate import NEWEST, current, migrate, prepare
 from seaway.database.sqlite import SqliteDatabase
 from seaway.database.tables import metadata
 from seaway.errors import BadSetting, Unavailable
-from seaway.moving import rows as moving_rows
-from seaway.moving import tables
-from seaway.moving.content import Damaged
-from seaway.moving.database import move_database
+from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
@@ -159,7 +159,7 @@ def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database,
             with target.write_site() as tx:
                 tx.execute(text(statement))
 
-    with pytest.raises(Damaged, match=statement.replace("FROM ", "").split()[1]):
+    with pytest.raises(DamagedData, match=statement.replace("FROM ", "").split()[1]):
         move_database(source.database, HookedDatabase(target, tamper))  # type: ignore[arg-type]
     with pytest.raises(BadSetting, match="unfinished move"):
         prepare(target)

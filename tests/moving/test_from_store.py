@@ -8,22 +8,22 @@ from typing import Any, BinaryIO
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup.rebuild import DAMAGED, MISSING, LostFile, RebuiltSite, rebuild
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.database.tables import attestations, files, fragments, kept_blobs, logos, packages, shards, subdirs
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import BadSetting, NameTaken, Unavailable
-from seaway.indexing.rows import State
-from seaway.moving.from_store import DAMAGED, MISSING, Lost, RebuiltSite, rebuild
+from seaway.indexing.file_rows import FileState
+from seaway.maintenance.check import check
 from seaway.packages.channel_manifests import FORMAT, NameManifest, decode_name, encode
 from seaway.packages.manifest_writer import write_changes
 from seaway.packages.sweep import release_kept, sweep
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
 from tests.moving.houses import LARGE, PRIVATE, PUBLIC, StopError, key_of, open_house, served
@@ -211,11 +211,11 @@ def test_deleted_files_stay_gone(source: Seaway, lose: Reopen) -> None:
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
-    assert State.DELETED.value == file_states(copy)[gone.name]
+    assert FileState.DELETED.value == file_states(copy)[gone.name]
     assert copy.blobs.stat(key_of(gone))
     assert gone.sha256 not in {one.sha256.hex() for one in rebuilt.unnamed}
     Channel(copy, PUBLIC).put(gone, force=True)  # the operator may; see `test_removal` for who may not
-    assert State.LISTED.value == file_states(copy)[gone.name]
+    assert FileState.LISTED.value == file_states(copy)[gone.name]
 
 
 def test_it_is_refused_where_channels_are(source: Seaway, lose: Reopen) -> None:
@@ -252,11 +252,11 @@ def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway
     rebuilt = rebuild_here(copy)
 
     reasons = dict(zip(victims, (MISSING, DAMAGED, DAMAGED), strict=True))
-    expected = {Lost(f"{PUBLIC}/noarch/{file.name}", file.sha256, reason) for file, reason in reasons.items()}
-    assert expected | {Lost(f"{PRIVATE}/noarch/{LARGE.name}", LARGE.sha256, MISSING)} == set(rebuilt.lost)
+    expected = {LostFile(f"{PUBLIC}/noarch/{file.name}", file.sha256, reason) for file, reason in reasons.items()}
+    assert expected | {LostFile(f"{PRIVATE}/noarch/{LARGE.name}", LARGE.sha256, MISSING)} == set(rebuilt.lost)
     assert [] == list(check(copy))
     for file in victims:
-        assert State.DELETED.value == file_states(copy)[file.name]
+        assert FileState.DELETED.value == file_states(copy)[file.name]
     Channel(copy, PUBLIC).put(LARGE, force=True)
     with copy.blobs.open(key_of(LARGE)) as file:
         assert LARGE.content == file.read()
@@ -272,7 +272,7 @@ def test_a_logo_without_its_blob_is_lost(source: Seaway, lose: Reopen) -> None:
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
-    assert [Lost(f"{PRIVATE} logo", sha256.hex(), MISSING)] == rebuilt.lost
+    assert [LostFile(f"{PRIVATE} logo", sha256.hex(), MISSING)] == rebuilt.lost
     assert [] == list(check(copy))
 
 
@@ -354,9 +354,9 @@ def test_what_a_stranger_wrote_does_not_stop_it(source: Seaway, lose: Reopen) ->
     follow(source)
     objects = manifests(source)
     (secret,) = (key for key in objects if key.endswith("/channel") and b"" != objects[key] and "/2/" in key)
-    twin = keys.manifest(source.pairing.store_id(), keys.ManifestPlace(77))
+    twin = keys.manifest(source.pairing.store_id(), keys.ManifestIds(77))
     source.blobs.write(twin, objects[secret])
-    strange = keys.manifest(source.pairing.store_id(), keys.ManifestPlace(1, 78, 79))
+    strange = keys.manifest(source.pairing.store_id(), keys.ManifestIds(1, 78, 79))
     source.blobs.write(strange, encode(NameManifest(FORMAT, PUBLIC, "noarch", "strange", "", 1, [])))
     copy = lose(source)
     rebuilt = rebuild_here(copy)
@@ -394,7 +394,7 @@ class Failing:
     """A store that fails to read some keys, and dies after some writes."""
 
     def __init__(
-        self, blobs: Blobs, unreadable: Collection[str] = (), error: Exception | None = None, writes: int = 0
+        self, blobs: BlobStore, unreadable: Collection[str] = (), error: Exception | None = None, writes: int = 0
     ) -> None:
         self._blobs, self._unreadable, self._error, self._writes = blobs, unreadable, error, writes
 
@@ -429,9 +429,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(source: Seaway, lose:
 
     assert [manifest] == [one.key for one in rebuilt.unreadable]
     assert "cannot be read" in rebuilt.unreadable[0].reason
-    assert [Lost(f"{PUBLIC}/noarch/{yanked.name}", yanked.sha256, DAMAGED)] == rebuilt.lost
+    assert [LostFile(f"{PUBLIC}/noarch/{yanked.name}", yanked.sha256, DAMAGED)] == rebuilt.lost
     assert "cannot be read" in {one.sha256.hex(): one.problem for one in rebuilt.unnamed}[late.sha256]
-    assert State.LISTED.value == file_states(copy)[LARGE.name]
+    assert FileState.LISTED.value == file_states(copy)[LARGE.name]
     assert [] == list(check(copy))
 
 
@@ -441,7 +441,7 @@ def test_a_store_that_reads_nothing_ends_it(source: Seaway, lose: Reopen, error:
     follow(source)
     everything = {stat.key for stat in source.blobs.list()}
     copy = lose(source)
-    identity = records.of_store(copy.blobs)
+    identity = identity_storage.of_store(copy.blobs)
     assert identity is not None
     asked: list[str] = []
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from seaway.cli.check import check
+from seaway.backup.backup import backup
+from seaway.backup.locations import other_database
+from seaway.backup.move_database import move_database
+from seaway.backup.move_storage import move_storage
+from seaway.backup.restore import restore
+from seaway.backup.tar import TarTarget, open_backup
 from seaway.errors import BadSetting
-from seaway.moving.backup import backup
-from seaway.moving.database import move_database
-from seaway.moving.places import other_database
-from seaway.moving.restore import restore
-from seaway.moving.storage import move_storage
-from seaway.moving.tar import TarTarget, opened
+from seaway.maintenance.check import check
 from seaway.packages.sweep import SweepStopped, sweep
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import Verdict
 from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
@@ -40,7 +40,7 @@ def kept(source: Seaway, tmp_path: Path) -> Path:
 
 
 def restored(seaway: Seaway, path: Path) -> Verdict:
-    with opened(path) as found:
+    with open_backup(path) as found:
         restore(seaway.database, state.raw(seaway.blobs), seaway.spool, found)
     seaway.pairing.complete()
     return seaway.pairing.look()
@@ -82,13 +82,13 @@ def test_a_store_of_another_database_is_refused(
     new_house: Callable[..., Seaway], empty: Seaway, kept: Path, tmp_path: Path
 ) -> None:
     """Its files would be swept by a database that knows nothing of them."""
-    identity = records.of_store(state.raw(empty.blobs))
+    identity = identity_storage.of_store(state.raw(empty.blobs))
     empty.pairing.adopt()
     assert identity is not None
     with empty.database.write_site() as tx:
-        records.put_in_database(tx, records.of_database(tx).raised())  # type: ignore[union-attr]
+        identity_storage.put_in_database(tx, identity_storage.of_database(tx).raised())  # type: ignore[union-attr]
     other = new_house()
-    records.put_in_store(state.raw(other.blobs), records.of_store(state.raw(empty.blobs)))  # type: ignore[arg-type]
+    identity_storage.put_in_store(state.raw(other.blobs), identity_storage.of_store(state.raw(empty.blobs)))  # type: ignore[arg-type]
     with pytest.raises(BadSetting, match="another database"):
         restored(other, kept)
 
@@ -97,7 +97,7 @@ def test_a_moved_store_carries_the_identity(source: Seaway, tmp_path: Path) -> N
     """What went on in the old store after the last run makes the new one an older copy, and the start stops."""
     target = state.folder_store(tmp_path / "target")
     move_storage(source.database, source.blobs, target, source.spool, verify=False)
-    assert records.of_store(target) == records.of_store(source.blobs)
+    assert identity_storage.of_store(target) == identity_storage.of_store(source.blobs)
     for _ in range(2):
         source.pairing.raise_counter()
     with pytest.raises(BadSetting, match="older copy"):

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from seaway.backup.locations import backup_target, other_database, other_store
+from seaway.backup.repository import BackupRepository
+from seaway.backup.tar import TarTarget
 from seaway.database.engine import Database
 from seaway.errors import BadSetting
-from seaway.moving.places import backup_target, other_database, other_store
-from seaway.moving.shelf import Shelf
-from seaway.moving.tar import TarTarget
-from seaway.storage.opening import BucketAccess
+from seaway.storage.open_store import BucketAccess
 
 ACCESS = BucketAccess("http://127.0.0.1:1", "us-east-1", "key", "secret")
 STORE = "file:///srv/seaway/store"
@@ -45,7 +45,7 @@ def test_a_place_in_or_around_the_store_is_refused(place: str, store: str) -> No
 )
 def test_a_place_beside_the_store_is_taken(place: str, store: str) -> None:
     """Names that begin alike are not the same place."""
-    assert isinstance(backup_target(place, store, ACCESS), Shelf)
+    assert isinstance(backup_target(place, store, ACCESS), BackupRepository)
 
 
 def test_a_file_in_the_store_is_refused(tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
-"""The secret key of the site goes where its house goes (moving/backup.py 3, restore.py, storage.py)."""
+"""The secret key of the site goes where its house goes (backup/backup.py 3, restore.py, storage.py)."""
 
 from pathlib import Path
 
 import pytest
 
-from seaway.moving.backup import backup
-from seaway.moving.restore import restore
-from seaway.moving.storage import move_storage
-from seaway.moving.tar import TarTarget, opened
+from seaway.backup.backup import backup
+from seaway.backup.move_storage import move_storage
+from seaway.backup.restore import restore
+from seaway.backup.tar import TarTarget, open_backup
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import house
@@ -24,7 +24,7 @@ def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes
     """The key of the backup takes the place of the one that the new house made at its start."""
     backup(seaway.database, seaway.blobs, seaway.spool, seaway.clock, TarTarget(tmp_path / "all.tar"))
     fresh = house.build(tmp_path / "new")
-    with opened(tmp_path / "all.tar") as source:
+    with open_backup(tmp_path / "all.tar") as source:
         restore(fresh.database, fresh.blobs, fresh.spool, source)
     fresh.close()
     again = house.build(tmp_path / "new")

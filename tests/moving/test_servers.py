@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from seaway.cli.check import check
-from seaway.moving.database import move_database
-from seaway.moving.places import backup_source, backup_target, other_database, other_store
-from seaway.moving.storage import move_storage
+from seaway.backup.locations import backup_source, backup_target, other_database, other_store
+from seaway.backup.move_database import move_database
+from seaway.backup.move_storage import move_storage
+from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
-from seaway.storage.opening import BucketAccess
+from seaway.storage.open_store import BucketAccess
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
 from tests.moving.houses import PUBLIC, back_up, count, named_blobs, open_house, restore_into, rows, served

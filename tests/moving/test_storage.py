@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
-from seaway.cli.check import check
+from seaway.backup.blob_copy import DamagedData
+from seaway.backup.move_storage import StorageMoveResult, move_storage
 from seaway.database.tables import documents, kept_blobs
-from seaway.moving.content import Damaged
-from seaway.moving.storage import Moved, move_storage
+from seaway.maintenance.check import check
 from seaway.packages.manifest_writer import write_changes
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.disk import DiskBlobs
 from tests.indexing.channel import Channel
 from tests.moving.conftest import Source
@@ -41,11 +41,11 @@ def target(tmp_path: Path) -> DiskBlobs:
     return folder_store(tmp_path / "target")
 
 
-def move(seaway: Seaway, target: Blobs, *, verify: bool = False) -> Moved:
+def move(seaway: Seaway, target: BlobStore, *, verify: bool = False) -> StorageMoveResult:
     return move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
 
 
-def wrong(blobs: Blobs) -> list[str]:
+def wrong(blobs: BlobStore) -> list[str]:
     """The keys of blobs that are not what they are named by."""
     found = []
     for stat in state.stored(blobs):
@@ -66,7 +66,7 @@ def test_a_house_goes_on_in_its_new_store(
 
     assert moved.blobs == moved.sent == len(state.stored(target)) > len(named_blobs(source))
     assert sum(stat.size for stat in state.stored(target)) == moved.bytes
-    assert Moved(moved.blobs, moved.bytes, 0) == again
+    assert StorageMoveResult(moved.blobs, moved.bytes, 0) == again
     assert [] == list(check(here))
     assert served_there == served(here, furnished.key)
     here.close()
@@ -125,7 +125,7 @@ def test_a_damaged_blob_of_the_new_store_is_mended(source: Seaway, target: DiskB
 
 def test_a_store_that_does_not_keep_what_it_got_is_told(source: Seaway, target: DiskBlobs) -> None:
     """Storage invariant 1: what was sent is read back."""
-    with pytest.raises(Damaged, match="did not keep"):
+    with pytest.raises(DamagedData, match="did not keep"):
         move(source, Hooked(target, lambda _: None, keeps=b"something else"))
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_blob_is_not_moved(source: Seaway, target: DiskBlobs, damage: 
         source.blobs.delete(key_of(LARGE))
     else:
         state.rewrite(source.blobs, key_of(LARGE), damage)
-    with pytest.raises(Damaged, match=LARGE.sha256):
+    with pytest.raises(DamagedData, match=LARGE.sha256):
         move(source, target)
 
     assert None is target.stat(key_of(LARGE))

@@ -4,18 +4,18 @@ import msgspec
 import pytest
 from sqlalchemy import insert, select, update
 
+from seaway.attestations.provenance import ProvenanceState
+from seaway.attestations.sidecars import AttestedClaims
 from seaway.channels import channels
 from seaway.database.tables import attestations, subdirs, uploads
-from seaway.packages import attested, origin, versions
+from seaway.packages import attestation_claims, uploaders, versions
 from seaway.server.wiring import Seaway
-from seaway.trust.provenance import State
-from seaway.trust.sidecars import Claims
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
 
 pytestmark = pytest.mark.anyio
 
-CLAIMS = Claims(
+CLAIMS = AttestedClaims(
     issuer="https://token.actions.githubusercontent.com", repository="https://github.com/acme/lib", repository_id="1",
     owner_id="2", workflow="https://github.com/acme/lib/.github/workflows/build.yml@refs/heads/main", commit="c" * 40,
     ref="refs/heads/main", run="https://github.com/acme/lib/actions/runs/3/attempts/1", issued_at_ms=1,
@@ -48,11 +48,11 @@ async def test_a_version_that_lost_its_attestation_is_warned_of(seaway: Seaway, 
     attest(seaway, second, superseded=True)
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
-        claims = attested.claims_of(tx, channel_id, "lib")
-        told = attested.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
+        claims = attestation_claims.claims_of(tx, channel_id, "lib")
+        told = attestation_claims.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
     assert list(claims.values()) == [CLAIMS]
-    assert told["1.0"].state is State.FULL
-    assert told["0.9"].state is State.LOST
+    assert told["1.0"].state is ProvenanceState.FULL
+    assert told["0.9"].state is ProvenanceState.LOST
     assert told["0.9"].warnings
 
 
@@ -64,16 +64,16 @@ async def test_the_record_of_an_upload_is_told_in_words(seaway: Seaway, people: 
     sha256 = bytes.fromhex(file.sha256)
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
-        by_key = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
-        assert origin.of_file(tx, channel_id, "noarch", file.name, bytes(32)) is None
+        by_key = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
+        assert uploaders.of_file(tx, channel_id, "noarch", file.name, bytes(32)) is None
     assert by_key is not None
     assert ("with an API key", False) == (by_key.means, by_key.by_workflow)
     told = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
     with seaway.database.write_site() as tx:
         tx.execute(update(uploads).values(key_id=None, user_id=None, **told))
-        by_workflow = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
+        by_workflow = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
         tx.execute(update(uploads).values(issuer="https://elsewhere.example"))
-        elsewhere = origin.of_file(tx, channel_id, "noarch", file.name, sha256)
+        elsewhere = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
     assert by_workflow is not None
     assert by_workflow.repository_url == "https://github.com/acme/lib"
     assert by_workflow.run_url == "https://github.com/acme/lib/actions/runs/3/attempts/2"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.packages import catalogue, removal
-from seaway.packages.catalogue import PackageSummary
+from seaway.packages import catalog, removal
+from seaway.packages.catalog import PackageSummary
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, tar_bz2
@@ -27,9 +27,9 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people
     removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "d-1.0-h1_0.conda")
     with seaway.database.read() as tx:
         channel = channels.get(tx, "chan")
-        packages = catalogue.list_packages(tx, channel.id)
-        assert 4 == catalogue.count_files(tx, channel.id)
-        assert ["b", "c"] == [package.name for package in catalogue.list_packages(tx, channel.id, after="a")]
+        packages = catalog.list_packages(tx, channel.id)
+        assert 4 == catalog.count_files(tx, channel.id)
+        assert ["b", "c"] == [package.name for package in catalog.list_packages(tx, channel.id, after="a")]
     assert packages == [
         PackageSummary("a", ("noarch",), 1),
         PackageSummary("b", ("linux-64", "noarch"), 3),
@@ -43,4 +43,4 @@ def test_an_empty_channel_has_no_packages(seaway: Seaway, people: People) -> Non
     people.channel("chan")
     with seaway.database.read() as tx:
         channel = channels.get(tx, "chan")
-        assert ([], 0) == (catalogue.list_packages(tx, channel.id), catalogue.count_files(tx, channel.id))
+        assert ([], 0) == (catalog.list_packages(tx, channel.id), catalog.count_files(tx, channel.id))

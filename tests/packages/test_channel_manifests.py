@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seaway.attestations.sidecars import AttestedClaims, digest
 from seaway.channels.channels import Attestations
 from seaway.conda import zstd
 from seaway.conda.record import Section
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import FileState
 from seaway.packages.channel_manifests import (
     FORMAT,
     AttestationEntry,
@@ -24,10 +25,9 @@ from seaway.packages.channel_manifests import (
     decode_name,
     encode,
 )
-from seaway.trust.sidecars import Claims, digest
 
 SIDECAR = b"[{}]"
-CLAIMS = Claims("i", "r", "1", "2", "w", "c", "ref", "run", 5)
+CLAIMS = AttestedClaims("i", "r", "1", "2", "w", "c", "ref", "run", 5)
 RECORD: dict[str, Any] = {
     "name": "demo",
     "version": "1.0",
@@ -43,7 +43,7 @@ RECORD: dict[str, Any] = {
 }
 FILE = FileEntry(
     file_name="demo-1.0-h1_0.conda",
-    state=State.LISTED,
+    state=FileState.LISTED,
     section=Section.CONDA,
     version="1.0",
     size=7,
@@ -140,7 +140,7 @@ def test_a_channel_that_does_not_add_up_is_refused(wrong: ChannelManifest) -> No
 
 
 def packed(**fields: object) -> bytes:
-    return zstd.pack_checked(msgspec.msgpack.encode(fields))
+    return zstd.compress_with_checksum(msgspec.msgpack.encode(fields))
 
 
 @pytest.mark.parametrize(
@@ -148,17 +148,17 @@ def packed(**fields: object) -> bytes:
     [
         b"",
         b"x",
-        zstd.pack_checked(b""),
-        zstd.pack_checked(b"\x91" * 100_000),
+        zstd.compress_with_checksum(b""),
+        zstd.compress_with_checksum(b"\x91" * 100_000),
         packed(format=FORMAT),
         packed(format="1"),
         encode(NAME) + b"x",
         encode(NAME) + encode(NAME),
         encode(NAME)[:-1],
-        zstd.pack_checked(
+        zstd.compress_with_checksum(
             msgspec.msgpack.encode({**msgspec.structs.asdict(CHANNEL), "more": 1, "attestations": "off"})
         ),
-        zstd.pack_checked(msgspec.msgpack.encode(NAME)[:-1]),
+        zstd.compress_with_checksum(msgspec.msgpack.encode(NAME)[:-1]),
     ],
 )
 def test_what_is_no_manifest_is_refused(content: bytes) -> None:
@@ -200,12 +200,12 @@ def test_bytes_that_a_stranger_packed_are_no_surprise(
     content = bytearray(msgspec.msgpack.encode(NAME))
     content[position] ^= flip
     with suppress(BadManifest):
-        decode(zstd.pack_checked(bytes(content)))
+        decode(zstd.compress_with_checksum(bytes(content)))
 
 
 def test_little_that_unpacks_to_much_is_not_unpacked() -> None:
     """A frame is read up to the limit and no further."""
-    bomb = zstd.pack_checked(bytes(10_000_000))
-    assert bytes(10_000_000) == zstd.unpack_at_most(bomb, 10_000_000)
+    bomb = zstd.compress_with_checksum(bytes(10_000_000))
+    assert bytes(10_000_000) == zstd.decompress_limited(bomb, 10_000_000)
     with pytest.raises(zstd.ZstdError):
-        zstd.unpack_at_most(bomb, 9_999_999)
+        zstd.decompress_limited(bomb, 9_999_999)

@@ -13,12 +13,12 @@ import httpx
 import pytest
 
 from seaway.channels import channels
-from seaway.packages import contents as listings
-from seaway.packages import differences, versions
-from seaway.packages.contents import Contents, Entry
+from seaway.packages import build_differences, versions
+from seaway.packages import file_listings as listings
+from seaway.packages.file_listings import Entry, ListingCache
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, info_files, paths_json, real_packages, tar_bz2
 
@@ -37,7 +37,7 @@ FILES = {"share/b.txt": b"12345", "bin/a": b"12"}
 async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings.Listing:
     people.channel("chan")
     await publish_file(seaway, "chan", file)
-    return Contents(seaway.blobs).of(bytes.fromhex(file.sha256), len(file.content), file.name)
+    return ListingCache(seaway.blobs).of(bytes.fromhex(file.sha256), len(file.content), file.name)
 
 
 @pytest.mark.both_states
@@ -67,7 +67,7 @@ async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) 
 
 async def test_a_list_of_too_many_paths_says_so() -> None:
     """However short each is, of a package that was examined within larger limits: a search would take seconds."""
-    many = [{"_path": f"{number:x}"} for number in range(listings.MOST_ENTRIES + 1)]
+    many = [{"_path": f"{number:x}"} for number in range(listings.MAX_ENTRIES + 1)]
     found, _ = listings._listing({"info/paths.json": json.dumps({"paths": many}).encode()})
     assert (found.entries, found.problem) == ((), "The file list is too long to show.")
 
@@ -88,7 +88,7 @@ class Watched(tuple[Entry, ...]):
         return super().__iter__()
 
 
-class WatchedContents(Contents):
+class WatchedContents(ListingCache):
     """The same list for every package."""
 
     def of(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
@@ -117,10 +117,10 @@ async def test_long_lists_keep_nobody_waiting(seaway: Seaway, people: People) ->
             assert threading.current_thread() not in Watched.walked, address
 
 
-class Held(Contents):
+class Held(ListingCache):
     """Work on lists, and reading of archives, takes until the gate opens."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         super().__init__(blobs)
         self.gate = threading.Event()
         self.began = threading.Event()
@@ -165,7 +165,7 @@ async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: Peopl
     sent = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
     for file in sent:
         await publish_file(seaway, "chan", file)
-    kept = Contents(seaway.blobs, most_bytes=2_500)
+    kept = ListingCache(seaway.blobs, most_bytes=2_500)
     first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in sent)
     assert kept.of(*first) is kept.of(*first)
     kept.of(*second)
@@ -194,7 +194,7 @@ async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
     after = {"name": "a", "depends": ["python >=3.10", "zlib", "new"], "size": 150, "sha256": "11", "license": "BSD"}
     old = listings.Listing((Entry("a", sha256="1", size_in_bytes=4), Entry("b", sha256="2"), Entry("c", sha256="3")))
     new = listings.Listing((Entry("a", sha256="9", size_in_bytes=9), Entry("b", sha256="2"), Entry("d")))
-    found = differences.between(before, after, old, new)
+    found = build_differences.compare(before, after, old, new)
     assert [(change.name, change.kind) for change in found.depends] == [
         ("gone", "removed"), ("new", "added"), ("python", "changed"),
     ]  # fmt: skip
@@ -208,16 +208,18 @@ async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
 async def test_what_a_comparison_costs_is_bounded() -> None:
     """The first thousand paths by name, and how many there are; lists that are too long are not compared."""
     empty: dict[str, Any] = {}
-    many = [Entry(f"{number:06}", sha256="1") for number in range(differences.MOST_COMPARED + 1)]
+    many = [Entry(f"{number:06}", sha256="1") for number in range(build_differences.MAX_COMPARED + 1)]
     old, new = listings.Listing(tuple(many[:-1])), listings.Listing(())
-    found = differences.between(empty, empty, old, new)
-    assert (differences.MOST_CHANGES, differences.MOST_COMPARED) == (len(found.paths), found.path_count)
-    assert [f"{number:06}" for number in range(differences.MOST_CHANGES)] == [change.name for change in found.paths]
+    found = build_differences.compare(empty, empty, old, new)
+    assert (build_differences.MAX_CHANGES, build_differences.MAX_COMPARED) == (len(found.paths), found.path_count)
+    assert [f"{number:06}" for number in range(build_differences.MAX_CHANGES)] == [
+        change.name for change in found.paths
+    ]
     for before, after in ((listings.Listing(tuple(many)), new), (new, listings.Listing(tuple(many)))):
-        found = differences.between(empty, empty, before, after)
+        found = build_differences.compare(empty, empty, before, after)
         assert ((), 0) == (found.paths, found.path_count)
         assert "One of the packages has more than 50,000 files, too many to compare here." == found.problem
-    unread = differences.between(empty, empty, listings.Listing(problem="It is too long."), old)
+    unread = build_differences.compare(empty, empty, listings.Listing(problem="It is too long."), old)
     assert ((), "It is too long.") == (unread.paths, unread.problem)
 
 

@@ -7,19 +7,19 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from seaway.accounts.principal import OPERATOR, Mode
 from seaway.audit import Actor
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.conda.refusals import Refused
 from seaway.database.tables import audit, files, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing import rebuild
-from seaway.indexing.rows import get_subdir
-from seaway.packages import corrections, removal
+from seaway.indexing.file_rows import get_subdir
+from seaway.maintenance.check import check
+from seaway.packages import metadata_corrections, removal
 from seaway.publishing import reexamine
-from seaway.publishing.reexamine import Rebuilding
+from seaway.publishing.reexamine import RebuildParts
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -39,13 +39,15 @@ async def channel(seaway: Seaway, people: People) -> str:
     return name
 
 
-def correct(seaway: Seaway, *, file: str = FILE.name, by: Any = OPERATOR, **changes: Any) -> corrections.Corrected:
+def correct(
+    seaway: Seaway, *, file: str = FILE.name, by: Any = OPERATOR, **changes: Any
+) -> metadata_corrections.CorrectionResult:
     reason = changes.pop("reason", "wrong pin")
-    return corrections.correct(seaway.house.removing, by, "chan", "noarch", file, changes, reason)
+    return metadata_corrections.correct(seaway.house.removing, by, "chan", "noarch", file, changes, reason)
 
 
 def restore(seaway: Seaway) -> int:
-    return corrections.restore(seaway.house.removing, OPERATOR, "chan", "noarch", FILE.name)
+    return metadata_corrections.restore(seaway.house.removing, OPERATOR, "chan", "noarch", FILE.name)
 
 
 async def record(http: httpx.AsyncClient, document: str = "repodata.json") -> dict[str, Any]:
@@ -195,7 +197,7 @@ async def test_a_refusal_waits_for_no_writer(seaway: Seaway, channel: str, peopl
         with pytest.raises(NotAllowed):
             correct(seaway, by=stranger, license="BSD")
         with pytest.raises(NotAllowed):
-            corrections.restore(seaway.house.removing, stranger, channel, "noarch", FILE.name)
+            metadata_corrections.restore(seaway.house.removing, stranger, channel, "noarch", FILE.name)
         with pytest.raises(NotFound):
             correct(seaway, file="gone-1-0.conda", license="BSD")
 
@@ -257,7 +259,7 @@ async def test_a_rebuilt_row_and_a_rebuilt_index_keep_the_correction(
         subdir_id = tx.execute(select(subdirs.c.id)).scalar_one()
         tx.execute(update(files).values(record=b"{}"))
     assert "record" in " ".join(broken.what for broken in check(seaway))
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     assert [("record",)] == [outcome.changed for outcome in reexamine.rebuild(parts, subdir_id, Actor("operator"))]
     with seaway.database.write_site() as tx:
         subdir = get_subdir(tx, subdir_id)

@@ -13,31 +13,32 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from seaway.accounts.principal import OPERATOR
+from seaway.backup import locations
+from seaway.backup.backup import backup
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
-from seaway.cli.repair import Repaired, repair
 from seaway.clock import DAY_MS
 from seaway.database.tables import damaged_blobs, documents, files, kept_blobs
 from seaway.errors import NotFound, Unavailable
 from seaway.indexing.documents import REPODATA
-from seaway.moving import places
-from seaway.moving.backup import backup
-from seaway.packages import damage, removal
-from seaway.packages.damage import VERIFYING, BlobProblem, Keeper
+from seaway.maintenance.check import check
+from seaway.maintenance.repair import Repaired, repair
+from seaway.packages import damaged_blobs as damage
+from seaway.packages import removal
+from seaway.packages.damaged_blobs import VERIFY_LOCK, BlobProblem, BlobVerifier
 from seaway.packages.scrub import Slice, scrub, slice_seconds
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import StoreIdentity, Verdict
 from seaway.publishing import resumable
-from seaway.publishing.importing import import_files
-from seaway.publishing.resumable import Order
+from seaway.publishing.import_files import import_files
+from seaway.publishing.resumable import ResumableRequest
 from seaway.server import wiring
 from seaway.server.app import create_app
-from seaway.server.gauges import StateGauges
+from seaway.server.gauges import DatabaseGauges
 from seaway.server.wiring import Seaway
 from seaway.serving import resolve
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import examining_here
 from tests.support import house, pictures, state
 from tests.support.clock import TurnedClock
@@ -74,8 +75,8 @@ class Store:
     http: httpx.AsyncClient
 
     @property
-    def keeper(self) -> Keeper:
-        return Keeper(self.seaway.database, self.seaway.blobs, self.seaway.documents, self.clock)
+    def keeper(self) -> BlobVerifier:
+        return BlobVerifier(self.seaway.database, self.seaway.blobs, self.seaway.documents, self.clock)
 
     def key(self, file: PackageFile = FILE) -> str:
         return keys.blob(bytes.fromhex(file.sha256))
@@ -94,7 +95,7 @@ class Store:
 
     def noted(self) -> list[tuple[str, str]]:
         with self.seaway.database.read() as tx:
-            return [(each.where, each.problem) for each in damage.affected(tx, 100)]
+            return [(each.where, each.problem) for each in damage.affected_files(tx, 100)]
 
     def scrub_all(self) -> list[Slice | None]:
         """Let a whole period pass, slice by slice."""
@@ -139,13 +140,13 @@ async def by_import(store: Store, folder: Path) -> None:
 
 async def in_pieces(store: Store, _: Path) -> None:
     publishing, by = store.seaway.house.publishing, People(store.seaway).person("owner")
-    order = Order(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
+    order = ResumableRequest(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
     upload = await resumable.begin(publishing, order, by=by)
 
     async def content() -> AsyncIterator[bytes]:
         yield FILE.content
 
-    await resumable.go_on(publishing, upload.id, 0, content(), by=by)
+    await resumable.append(publishing, upload.id, 0, content(), by=by)
 
 
 async def to_another_channel(store: Store, _: Path) -> None:
@@ -189,7 +190,7 @@ async def test_a_scrub_takes_a_damaged_blob_out_of_use(store: Store, kind: str) 
         assert 503 == answer.status_code
         assert answer.headers["Retry-After"]
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
-    gauges = StateGauges(store.seaway.database, store.clock, whole_document_limit=10)
+    gauges = DatabaseGauges(store.seaway.database, store.clock, whole_document_limit=10)
     assert [1] == [sample.value for sample in named(gauges.collect(), "seaway_damaged_blobs").samples]
     assert [Slice(1, 0)] != store.scrub_all()  # still missed, and noted once
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
@@ -237,7 +238,7 @@ async def test_bytes_that_come_meanwhile_are_not_lost(store: Store) -> None:
 class Stopping:
     """A store that ends its caller at one of its calls, as a kill would."""
 
-    def __init__(self, blobs: Blobs, at: int) -> None:
+    def __init__(self, blobs: BlobStore, at: int) -> None:
         self._blobs, self._left = blobs, at
 
     def __getattr__(self, name: str) -> Any:
@@ -256,7 +257,7 @@ async def test_a_process_that_ends_on_its_way_leaves_no_damaged_bytes_to_readers
     """Wherever it ends, the next look finishes the work, and the bytes can come again before or after that."""
     for is_mended_first in (True, False):
         store.rewrite(flipped(FILE.content))
-        keeper = replace(store.keeper, blobs=cast("Blobs", Stopping(store.seaway.blobs, at)))
+        keeper = replace(store.keeper, blobs=cast("BlobStore", Stopping(store.seaway.blobs, at)))
         with pytest.raises(StoppedError):
             keeper.verify(bytes.fromhex(FILE.sha256))
         if is_mended_first:
@@ -329,7 +330,7 @@ async def test_a_slice_ends_in_time_and_is_gone_on_with(store: Store) -> None:
 
 async def test_one_process_scrubs_at_a_time(store: Store) -> None:
     """Another one leaves it to the first."""
-    with store.seaway.database.alone(VERIFYING):
+    with store.seaway.database.alone(VERIFY_LOCK):
         assert scrub(store.keeper, DAYS) is None
 
 
@@ -362,7 +363,7 @@ async def test_a_missing_document_is_built_again(
     """The request that finds it missing builds it, whichever of them it is, and gets the same bytes."""
     if is_large:
         monkeypatch.setattr(resolve, "_SMALL_DOCUMENT_BYTES", 0)
-        monkeypatch.setattr("seaway.http.files.SMALL_BYTES", 0)
+        monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     settings = {} if limit is None else {"whole_document_limit": limit}
     built = examining_here(house.build(tmp_path, clock, downloads="direct", **settings))
     People(built).channel(CHANNEL)
@@ -502,13 +503,13 @@ def repaired(store: Store, source: str | None = None) -> Repaired:
     if source is None:
         return repair(store.keeper, store.seaway.spool, None)
     settings = store.seaway.settings
-    with places.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
+    with locations.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
         return repair(store.keeper, store.seaway.spool, found)
 
 
 def back_up(store: Store, target: str) -> None:
     settings = store.seaway.settings
-    place = places.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
+    place = locations.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
     backup(store.seaway.database, store.seaway.blobs, store.seaway.spool, store.clock, place)
 
 
@@ -563,20 +564,20 @@ async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
     """The client is told to begin again, which it then can."""
     publishing = replace(store.seaway.house.publishing, least_piece=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
-    order = Order(CHANNEL, file.name, len(file.content), file.sha256, force=False)
+    order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
     upload = await resumable.begin(publishing, order, by=by)
 
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
     before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
-    upload = await resumable.go_on(publishing, upload.id, 0, part(file.content[:400]), by=by)
+    upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
     (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
     store.seaway.blobs.delete(piece)
     with pytest.raises(Exception, match="lost a part of this upload"):
-        await resumable.go_on(publishing, upload.id, 400, part(file.content[400:]), by=by)
+        await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
     upload = await resumable.begin(publishing, replace(order, force=True), by=by)
-    await resumable.go_on(publishing, upload.id, 0, part(file.content), by=by)
+    await resumable.append(publishing, upload.id, 0, part(file.content), by=by)
     assert file.content == (await store.http.get(f"/{CHANNEL}/noarch/{file.name}")).content
 
 
@@ -592,7 +593,9 @@ async def test_a_noted_row_is_cleared_once(store: Store) -> None:
 class Failing:
     """A store of which reading some blobs, or all of them, or every change fails."""
 
-    def __init__(self, blobs: Blobs, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> None:
+    def __init__(
+        self, blobs: BlobStore, error: Exception, *, opens: Collection[str] = (), changes: bool = False
+    ) -> None:
         self._blobs, self._error = blobs, error
         self.opens: Collection[str] | None = opens  # None: everything
         self._changes = changes
@@ -635,7 +638,7 @@ async def several(store: Store) -> list[str]:
 def unreliable(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
     """The same store, of which some calls fail."""
     blobs = Failing(store.seaway.blobs, error, opens=opens, changes=changes)
-    return replace(store, seaway=replace(store.seaway, blobs=cast("Blobs", blobs)))
+    return replace(store, seaway=replace(store.seaway, blobs=cast("BlobStore", blobs)))
 
 
 @pytest.mark.parametrize("error", UNREADABLE, ids=str)
@@ -684,9 +687,9 @@ async def test_a_store_that_is_away_is_not_passed_over(store: Store, error: Exce
 def make_behind(store: Store) -> None:
     """Put the counter of the store ahead, as an older copy of the database finds it."""
     blobs = state.raw(store.seaway.blobs)
-    identity = records.of_store(blobs)
+    identity = identity_storage.of_store(blobs)
     assert identity is not None
-    records.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
+    identity_storage.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
     assert Verdict.BEHIND is store.seaway.pairing.look()
 
 
@@ -729,18 +732,20 @@ async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
     """A byte that flipped in the store is not taken for a bad package: the client is told to send it again."""
     publishing = replace(store.seaway.house.publishing, least_piece=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
-    upload = await resumable.begin(publishing, Order(CHANNEL, file.name, len(file.content), None, force=False), by=by)
+    upload = await resumable.begin(
+        publishing, ResumableRequest(CHANNEL, file.name, len(file.content), None, force=False), by=by
+    )
 
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
     before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
-    upload = await resumable.go_on(publishing, upload.id, 0, part(file.content[:400]), by=by)
+    upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
     (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
     store.seaway.blobs.delete(piece)
     state.rewrite(store.seaway.blobs, piece, flipped(file.content[:400]))
     with pytest.raises(NotFound, match="lost a part of this upload"):
-        await resumable.go_on(publishing, upload.id, 400, part(file.content[400:]), by=by)
+        await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
 
 
 async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from seaway.accounts.principal import ANONYMOUS
+from seaway.callers.caller import ANONYMOUS
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.packages import downloads, finding, recent, versions
-from seaway.packages.finding import Sort
+from seaway.packages import downloads, package_list, recent_uploads, versions
+from seaway.packages.package_list import PackageSort
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -29,8 +29,8 @@ async def test_nothing_of_a_private_channel_is_among_the_newest(seaway: Seaway, 
     await publish(seaway, "hidden", "secret-tool", summary="unheard of")
     with seaway.database.read() as tx:
         for by in (ANONYMOUS, people.person("stranger")):
-            assert [one.package for one in recent.packages_for(tx, by, 9)] == ["plain"]
-        found = recent.packages_for(tx, people.person("reader"), 9)
+            assert [one.package for one in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
+        found = recent_uploads.packages_for(tx, people.person("reader"), 9)
     assert {one.package for one in found} == {"plain", "secret-tool"}
 
 
@@ -49,14 +49,16 @@ async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People, 
         (build,) = versions.of_package(tx, channel_id, "b")[0].builds
         downloads.add(tx, {(build.id, 20_000): 3, (build.id, 10_000): 3})
 
-    def names(words: str = "", subdir: str = "", sort: Sort = Sort.NAME, since: int = 20_000) -> list[str]:
+    def names(
+        words: str = "", subdir: str = "", sort: PackageSort = PackageSort.NAME, since: int = 20_000
+    ) -> list[str]:
         with seaway.database.read() as tx:
-            return finding.names(tx, channel_id, words, subdir, sort, since=since)
+            return package_list.names(tx, channel_id, words, subdir, sort, since=since)
 
     assert names() == ["a", "b", "b-c"]
-    assert names(sort=Sort.UPDATED) == ["b-c", "a", "b"]
-    assert names(sort=Sort.DOWNLOADS) == ["b", "a", "b-c"]
-    assert names(sort=Sort.DOWNLOADS, since=20_001) == ["a", "b", "b-c"]
+    assert names(sort=PackageSort.UPDATED) == ["b-c", "a", "b"]
+    assert names(sort=PackageSort.DOWNLOADS) == ["b", "a", "b-c"]
+    assert names(sort=PackageSort.DOWNLOADS, since=20_001) == ["a", "b", "b-c"]
     assert names(subdir="linux-64") == ["a"]
     assert names("demo", "noarch") == []
     assert names("b_c") == names("planning motion") == ["b-c"]
@@ -70,9 +72,9 @@ async def test_the_newest_come_first_and_once(seaway: Seaway, people: People) ->
     for name, version in (("a", "1.0"), ("b", "1.0"), ("a", "2.0")):
         await publish(seaway, "chan", name, version, summary=f"{name} {version}")
     with seaway.database.read() as tx:
-        newest = recent.packages_for(tx, ANONYMOUS, 10)
+        newest = recent_uploads.packages_for(tx, ANONYMOUS, 10)
         with counted(seaway.database) as asked:
-            feed = recent.files_of(tx, channels.get(tx, "chan").id, "chan", 2)
+            feed = recent_uploads.files_of(tx, channels.get(tx, "chan").id, "chan", 2)
     assert [(one.package, one.version, one.summary) for one in newest] == [("a", "2.0", "a 2.0"), ("b", "1.0", "b 1.0")]
     assert [one.file_name for one in feed] == ["a-2.0-h1_0.conda", "b-1.0-h1_0.conda"]
     assert len(asked) == 5

@@ -11,23 +11,23 @@ import pytest
 from sqlalchemy import Column, select, text
 from structlog.testing import capture_logs
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.reindex import reindex
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, jobs, manifest_marks
 from seaway.database.tables import packages as package_rows
 from seaway.errors import Unavailable
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import FileState
 from seaway.jobs.runner import Runner
+from seaway.maintenance.reindex import reindex
 from seaway.packages import channel_manifests, removal
 from seaway.packages.channel_manifests import NameManifest, decode_channel, decode_name
-from seaway.packages.manifest_writer import WRITING, Written, forget_marks, write_changes
-from seaway.server.duties import PERIODS_MS, WRITE_MANIFESTS, Duties
+from seaway.packages.manifest_writer import MANIFEST_LOCK, WriteResult, forget_marks, write_changes
+from seaway.server.job_handlers import PERIODS_MS, WRITE_MANIFESTS, JobHandlers
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import A2, A, B, Channel, examining_here, noted
 from tests.support import packages, pictures
 from tests.support.clock import TurnedClock
@@ -50,7 +50,7 @@ def channel(seaway: Seaway, people: People) -> Channel:
 class Watched:
     """A store that keeps a list of what is written and deleted, and may stop everything before one of these."""
 
-    blobs: Blobs
+    blobs: BlobStore
     stop_at: int | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -73,7 +73,7 @@ class Watched:
         return self.blobs.list(folder)
 
 
-def run(seaway: Seaway, **more: Any) -> Written:
+def run(seaway: Seaway, **more: Any) -> WriteResult:
     return write_changes(
         seaway.database, more.pop("blobs", seaway.blobs), more.pop("store_id", seaway.pairing.store_id()), **more
     )
@@ -94,7 +94,7 @@ def names(seaway: Seaway) -> dict[tuple[str, str, str], NameManifest]:
     return {(one.channel, one.subdir, one.package): one for one in decoded}
 
 
-def states(seaway: Seaway) -> dict[str, State]:
+def states(seaway: Seaway) -> dict[str, FileState]:
     return {file.file_name: file.state for one in names(seaway).values() for file in one.files}
 
 
@@ -122,7 +122,7 @@ def test_a_run_after_no_change_asks_a_little_and_writes_nothing(seaway: Seaway, 
     with noted(seaway) as statements:
         written = run(seaway, before_writing=lambda: told.append("told"))
 
-    assert Written() == written
+    assert WriteResult() == written
     assert [] == told
     assert [] == statements.writing()
     assert 3 == sum(text.startswith("SELECT") and "manifest_marks" in text for text in statements.texts)
@@ -163,15 +163,15 @@ def test_uploads_do_nothing_for_manifests(seaway: Seaway, channel: Channel) -> N
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda channel: channel.put(A2), {A.name: State.LISTED, A2.name: State.LISTED}),
-        (lambda channel: channel.yank(A), {A.name: State.YANKED}),
-        (lambda channel: (channel.yank(A), channel.unyank(A)), {A.name: State.LISTED}),
-        (lambda channel: channel.delete(A), {A.name: State.DELETED}),
+        (lambda channel: channel.put(A2), {A.name: FileState.LISTED, A2.name: FileState.LISTED}),
+        (lambda channel: channel.yank(A), {A.name: FileState.YANKED}),
+        (lambda channel: (channel.yank(A), channel.unyank(A)), {A.name: FileState.LISTED}),
+        (lambda channel: channel.delete(A), {A.name: FileState.DELETED}),
     ],
     ids=["upload", "yank", "unyank", "delete"],
 )
 def test_each_change_of_files_is_followed(
-    seaway: Seaway, channel: Channel, change: Callable[[Channel], object], expected: dict[str, State]
+    seaway: Seaway, channel: Channel, change: Callable[[Channel], object], expected: dict[str, FileState]
 ) -> None:
     """The object of the name says what the rows say."""
     channel.put(A)
@@ -289,8 +289,8 @@ def test_a_channel_that_was_removed_before_its_mark_moved_is_not_forgotten(seawa
 def test_only_one_process_writes(seaway: Seaway, channel: Channel) -> None:
     """A run beside another one does nothing."""
     channel.put(A)
-    with seaway.database.alone(WRITING):
-        assert Written() == run(seaway)
+    with seaway.database.alone(MANIFEST_LOCK):
+        assert WriteResult() == run(seaway)
     assert 2 == run(seaway).objects
 
 
@@ -317,7 +317,7 @@ def test_another_store_gets_everything_before_the_old_objects_go(seaway: Seaway,
 
 def test_objects_that_this_database_did_not_write_are_left_alone(seaway: Seaway, channel: Channel) -> None:
     """Invariant 5: an empty database, or one of another store, deletes nothing."""
-    strange = keys.manifest(OTHER_STORE, keys.ManifestPlace(7))
+    strange = keys.manifest(OTHER_STORE, keys.ManifestIds(7))
     seaway.blobs.write(strange, b"x")
     channel.put(A)
     run(seaway)
@@ -404,13 +404,13 @@ def test_a_damaged_row_stops_only_its_own_object(
     damaged = ("demo", "noarch", "a")
     assert (2, 0) == (first.objects, again.objects)
     assert before[damaged] == names(seaway)[damaged]
-    assert {State.YANKED} == {names(seaway)[name, "noarch", "b"].files[0].state for name in ("demo", "other")}
+    assert {FileState.YANKED} == {names(seaway)[name, "noarch", "b"].files[0].state for name in ("demo", "other")}
     assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
     put(seaway, column, good)
     assert 1 == run(seaway).objects
     assert {A.name, A2.name} == {file.file_name for file in names(seaway)[damaged].files}
     assert below_its_id(seaway) == fresh(seaway)
-    assert Written() == run(seaway, store_id=OTHER_STORE)
+    assert WriteResult() == run(seaway, store_id=OTHER_STORE)
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_a_damaged_channel_stops_only_its_own_object(
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", description="boats")
     with capture_logs() as logs:
         written = [run(seaway).objects, run(seaway).objects]
-    own = keys.manifest(seaway.pairing.store_id(), keys.ManifestPlace(1))
+    own = keys.manifest(seaway.pairing.store_id(), keys.ManifestIds(1))
 
     assert [2, 0] == written
     assert before[own] == objects(seaway)[own]
@@ -570,7 +570,7 @@ def test_a_store_that_is_away_is_tried_again_a_minute_later(
     """The job does not fail, since a failed job is tried again later and later."""
     channel.put(A)
     away = replace(seaway.sweeping, blobs=AwayBlobs(seaway.blobs))
-    duties = Duties(
+    duties = JobHandlers(
         seaway.database, away, seaway.documents, clock, seaway.house.accounts,
         seaway.house.publishing.attesting.roots, None, None, seaway.pairing, None, 0,
     )  # fmt: skip  # type: ignore[arg-type]

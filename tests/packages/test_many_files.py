@@ -10,14 +10,14 @@ import httpx
 import pytest
 from sqlalchemy import func, insert, select
 
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Mode, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.database.tables import audit, files, subdirs
 from seaway.errors import BadCredential, Conflict, Malformed, NotAllowed, NotFound, SeawayError
+from seaway.maintenance.check import check
 from seaway.packages import removal
-from seaway.packages.removal import Act, Selection, select_files
+from seaway.packages.removal import FileAction, Selection, select_files
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
@@ -87,7 +87,7 @@ async def test_a_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.Async
         seaway.house.removing,
         OPERATOR,
         channel,
-        Act.YANK,
+        FileAction.YANK,
         Selection(package="demo", version="1.0"),
         reason="it crashes",
     )
@@ -108,21 +108,21 @@ async def test_what_is_so_already_is_counted_and_not_changed(seaway: Seaway, cha
     chosen = Selection(package="demo", subdir=NOARCH)
     change = partial(removal.change, seaway.house.removing, OPERATOR, channel, selection=chosen)
     removal.yank(seaway.house.removing, OPERATOR, channel, NOARCH, NEW.name, reason="a leak")
-    first = change(Act.YANK)
+    first = change(FileAction.YANK)
     assert (2, 1) == (len(first.files), first.unchanged)
     assert "a leak" == state(seaway)[f"{NOARCH}/{NEW.name}"][1]
-    again = change(Act.YANK)
+    again = change(FileAction.YANK)
     assert ((), 3, first.revisions) == (again.files, again.unchanged, again.revisions)
-    assert 3 == len(change(Act.YANK, reason="old").files)
+    assert 3 == len(change(FileAction.YANK, reason="old").files)
     assert {"old"} == {state(seaway)[f"{NOARCH}/{file.name}"][1] for file in (*OLD, NEW)}
-    assert 3 == len(change(Act.UNYANK).files)
+    assert 3 == len(change(FileAction.UNYANK).files)
     assert ["file.yanked", "file.yanked", "file.yanked", "file.unyanked"] == [line[0] for line in lines(seaway)]
     assert [] == list(check(seaway))
 
 
 async def test_a_package_is_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
     """Nothing of it is left in any document, and the channel holds its bytes no longer."""
-    removal.change(seaway.house.removing, OPERATOR, channel, Act.DELETE, Selection(package="demo"))
+    removal.change(seaway.house.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
     assert ({OTHER.name}, []) == await documents(http)
     assert (set(), []) == await documents(http, LINUX)
     assert 404 == (await http.get(f"/chan/{LINUX}/{FAR.name}")).status_code
@@ -144,31 +144,35 @@ async def test_a_contributor_deletes_own_files_and_else_none(seaway: Seaway, cha
     before = state(seaway)
     places = tuple(f"{NOARCH}/{file.name}" for file in (own[0], OLD[0], OTHER, own[1]))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.house.removing, friend, channel, Act.DELETE, Selection(places))
+        removal.change(seaway.house.removing, friend, channel, FileAction.DELETE, Selection(places))
     assert f"Affected files: {NOARCH}/{OLD[0].name}, {NOARCH}/{OTHER.name}." in refusal.value.message
     assert (before, []) == (state(seaway), lines(seaway))
-    done = removal.change(seaway.house.removing, friend, channel, Act.DELETE, Selection(package="demo", version="3.0"))
+    done = removal.change(
+        seaway.house.removing, friend, channel, FileAction.DELETE, Selection(package="demo", version="3.0")
+    )
     assert 2 == len(done.files)
-    assert 4 == len(removal.change(seaway.house.removing, friend, channel, Act.YANK, Selection(package="demo")).files)
+    assert 4 == len(
+        removal.change(seaway.house.removing, friend, channel, FileAction.YANK, Selection(package="demo")).files
+    )
 
 
-def by_key(people: People, **limits: Any) -> Principal:
+def by_key(people: People, **limits: Any) -> Caller:
     return people.by_key(people.key("owner", **limits))
 
 
 @pytest.mark.parametrize(
     ("caller", "act", "said"),
     [
-        (lambda people: by_key(people, mode=Mode.READ), Act.YANK, "is not allowed to yank"),
-        (lambda people: by_key(people, mode=Mode.READ_WRITE), Act.DELETE, "is not allowed to delete"),
-        (lambda people: replace(by_key(people), patterns=("other",)), Act.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
-        (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), Act.YANK, "is not allowed to yank"),
-        (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), Act.YANK, "is not allowed to yank"),
+        (lambda people: by_key(people, mode=Mode.READ), FileAction.YANK, "is not allowed to yank"),
+        (lambda people: by_key(people, mode=Mode.READ_WRITE), FileAction.DELETE, "is not allowed to delete"),
+        (lambda people: replace(by_key(people), patterns=("other",)), FileAction.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
+        (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), FileAction.YANK, "is not allowed to yank"),
+        (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), FileAction.YANK, "is not allowed to yank"),
     ],
     ids=["READ", "READ_WRITE", "other package", "admin", "viewer"],
 )  # fmt: skip
 async def test_what_narrows_a_caller_refuses_the_whole_act(
-    seaway: Seaway, channel: str, people: People, caller: Callable[[People], Principal], act: Act, said: str
+    seaway: Seaway, channel: str, people: People, caller: Callable[[People], Caller], act: FileAction, said: str
 ) -> None:
     before = state(seaway)
     selection = Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{OLD[0].name}"))
@@ -200,7 +204,7 @@ async def test_what_is_not_there_changes_nothing(
 ) -> None:
     before = state(seaway)
     with pytest.raises(error, match=said):
-        removal.change(seaway.house.removing, OPERATOR, channel, Act.DELETE, selection)
+        removal.change(seaway.house.removing, OPERATOR, channel, FileAction.DELETE, selection)
     assert (before, []) == (state(seaway), lines(seaway))
 
 
@@ -218,17 +222,17 @@ def test_a_selection_is_either_files_or_a_package(chosen: dict[str, Any]) -> Non
         select_files(**chosen)
 
 
-@pytest.mark.parametrize("act", Act)
+@pytest.mark.parametrize("act", FileAction)
 @pytest.mark.parametrize("public", [True, False])
 async def test_a_caller_who_may_not_act_is_refused_without_the_lock_and_the_files(
-    seaway: Seaway, people: People, act: Act, public: bool
+    seaway: Seaway, people: People, act: FileAction, public: bool
 ) -> None:
     """While the channel is locked, the refusal comes at once; neither it nor that of a preview reads a file (6)."""
     channel = people.channel("chan", public=public)
     await publish_file(seaway, channel, NEW)
     viewer = people.by_key(people.key(people.member(channel, "viewer", Role.VIEWER)))
     chosen = Selection(package="demo")
-    callers: list[tuple[Principal, type[SeawayError]]] = [
+    callers: list[tuple[Caller, type[SeawayError]]] = [
         (ANONYMOUS, BadCredential),
         (people.by_key(people.key(people.user("stranger"))), NotAllowed if public else NotFound),
         (viewer, NotAllowed),
@@ -245,7 +249,7 @@ async def test_a_caller_who_may_not_act_is_refused_without_the_lock_and_the_file
 async def test_only_the_files_that_were_confirmed_are_changed(seaway: Seaway, channel: str) -> None:
     """One that joined the selection since then refuses the act (7)."""
     chosen = Selection(package="demo", version="2.0")
-    delete = partial(removal.change, seaway.house.removing, OPERATOR, channel, Act.DELETE, chosen)
+    delete = partial(removal.change, seaway.house.removing, OPERATOR, channel, FileAction.DELETE, chosen)
     confirmed = removal.digest([f"{NOARCH}/{NEW.name}"])
     await publish_file(seaway, channel, for_linux("2.0"))
     before = state(seaway)
@@ -260,7 +264,7 @@ async def test_every_file_of_a_large_act_is_in_the_audit_log(
 ) -> None:
     """With its sha256, in several lines of one target."""
     monkeypatch.setattr(removal, "_FILES_IN_A_LINE", 3)
-    removal.change(seaway.house.removing, OPERATOR, channel, Act.YANK, Selection(package="demo"), reason="old")
+    removal.change(seaway.house.removing, OPERATOR, channel, FileAction.YANK, Selection(package="demo"), reason="old")
     hashes = {f"{NOARCH}/{file.name}": file.sha256 for file in (*OLD, NEW)} | {f"{LINUX}/{FAR.name}": FAR.sha256}
     found = lines(seaway)
     assert [("file.yanked", "demo", 4, "old")] * 2 == [
@@ -276,7 +280,7 @@ async def test_the_statements_do_not_grow_with_the_files(seaway: Seaway, people:
     channel, counts = people.channel("chan"), []
     for number in range(12):
         await publish_file(seaway, channel, build(number, "2.0" if number > 1 else "1.0"))
-    for act in (Act.YANK, Act.UNYANK, Act.DELETE):
+    for act in (FileAction.YANK, FileAction.UNYANK, FileAction.DELETE):
         for version in ("1.0", "2.0"):
             with counted(seaway.database) as seen:
                 done = removal.change(
@@ -296,7 +300,7 @@ async def test_too_many_files_are_refused(seaway: Seaway, channel: str) -> None:
         names = [f"demo-2.0-many_{number}.conda" for number in range(removal.MAX_FILES)]
         tx.execute(insert(files), [{**row, "file_name": name} for name in names])
     with pytest.raises(Conflict, match=r"More than 10,000 files .* Choose one version or one platform"):
-        removal.change(seaway.house.removing, OPERATOR, channel, Act.DELETE, Selection(package="demo"))
+        removal.change(seaway.house.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
 
 
 async def test_the_api_changes_many_files(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.packages import overview, removal, versions
-from seaway.packages.overview import Line, Overviews, name_of_spec
+from seaway.packages.overview import PackageLine, PackageOverviews, name_of_spec
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, tar_bz2
@@ -14,7 +14,7 @@ from tests.support.statements import counted
 pytestmark = pytest.mark.anyio
 
 
-def lines(seaway: Seaway, overviews: Overviews, channel: str = "chan") -> dict[str, Line] | None:
+def lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "chan") -> dict[str, PackageLine] | None:
     with seaway.database.read() as tx:
         found = overviews.of(tx, channels.get(tx, channel).id)
     return None if found is None else dict(found)
@@ -28,9 +28,9 @@ async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, o
     old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
     await publish_file(seaway, "chan", tar_bz2(old))
     removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
-    found = lines(seaway, Overviews())
+    found = lines(seaway, PackageOverviews())
     assert found is not None
-    assert found["tool"] == Line(
+    assert found["tool"] == PackageLine(
         name="tool",
         version="10.0",
         summary="Version 10.0.",
@@ -56,7 +56,7 @@ async def test_versions_are_ordered_without_case(seaway: Seaway, people: People)
 async def test_every_change_is_seen_at_once(seaway: Seaway, people: People) -> None:
     """An upload, a yank and a delete are in the next answer, and only the names that changed are asked for."""
     people.channel("chan")
-    overviews = Overviews()
+    overviews = PackageOverviews()
     assert lines(seaway, overviews) == {}
     for name in ("a", "b", "c"):
         await publish_file(seaway, "chan", conda(index_json(name)))
@@ -95,8 +95,8 @@ async def test_memory_is_bounded(seaway: Seaway, people: People) -> None:
         people.channel(channel)
         for name in ("a", "b"):
             await publish_file(seaway, channel, conda(index_json(name)))
-    assert lines(seaway, Overviews(most_packages=1), "one") is None
-    small = Overviews(most_lines=3)
+    assert lines(seaway, PackageOverviews(most_packages=1), "one") is None
+    small = PackageOverviews(most_lines=3)
     lines(seaway, small, "one")
     lines(seaway, small, "two")
     assert [len(known.lines) for known in small._channels.values()] == [2]

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from seaway.accounts import keys
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.database.tables import audit, files, fragments, shards
-from seaway.errors import AlreadyThere, Malformed, NotAllowed, NotFound
+from seaway.errors import FileExists, Malformed, NotAllowed, NotFound
+from seaway.keys import api_keys
+from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
@@ -43,9 +43,9 @@ def lines(seaway: Seaway) -> list[dict[str, Any]]:
     return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
 
-def carrier(seaway: Seaway, secret: str) -> Principal:
+def carrier(seaway: Seaway, secret: str) -> Caller:
     with seaway.database.read() as tx:
-        principal = keys.principal_of(tx, secret, seaway.clock.now_ms())
+        principal = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert principal is not None
     return principal.seen_from("192.0.2.7")
 
@@ -164,7 +164,7 @@ async def test_a_yanked_file_is_not_replaced_without_force(
     """A yank does not free the name; an overwrite lists the new file."""
     await publish_file(seaway, channel, FILE)
     removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         await publish_file(seaway, channel, changed("new"))
     await publish_file(seaway, channel, changed("new"), force=True)
     assert ([FILE.name], []) == (list((await repodata(http))["packages.conda"]), (await repodata(http))["removed"])

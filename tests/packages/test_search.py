@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from seaway.accounts import users
-from seaway.accounts.principal import ANONYMOUS, OPERATOR, Carrier, Principal
+from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, CredentialKind
 from seaway.channels.roles import Role
 from seaway.errors import Malformed
 from seaway.packages import removal
 from seaway.packages.search import Hit, search
 from seaway.server.wiring import Seaway
+from seaway.users import users
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
 
@@ -23,16 +23,16 @@ async def publish(seaway: Seaway, channel: str, name: str, version: str = "1.0",
     await publish_file(seaway, channel, conda(index_json(name, version=version), about={"summary": summary}))
 
 
-def found(seaway: Seaway, question: str, by: Principal = ANONYMOUS, **more: str) -> list[tuple[str, str]]:
+def found(seaway: Seaway, question: str, by: Caller = ANONYMOUS, **more: str) -> list[tuple[str, str]]:
     with seaway.database.read() as tx:
         hits, following = search(tx, by, question, limit=50, **more)
     assert following is None
     return [(hit.channel, hit.package) for hit in hits]
 
 
-def person(seaway: Seaway, name: str) -> Principal:
+def person(seaway: Seaway, name: str) -> Caller:
     with seaway.database.read() as tx:
-        return Principal(name=name, user_id=users.get(tx, name).id, carrier=Carrier.PERSON)
+        return Caller(name=name, user_id=users.get(tx, name).id, carrier=CredentialKind.PERSON)
 
 
 async def test_the_very_name_comes_first(seaway: Seaway, people: People) -> None:

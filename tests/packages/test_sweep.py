@@ -9,15 +9,15 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.cli.check import check
 from seaway.clock import DAY_MS
 from seaway.conda.limits import MIB
 from seaway.database.tables import shards
 from seaway.errors import Unavailable
+from seaway.maintenance.check import check
 from seaway.packages import removal
-from seaway.packages.sweep import LastSweep, SweepStopped, Swept, last, sweep
+from seaway.packages.sweep import LastSweep, SweepResult, SweepStopped, last, sweep
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
@@ -31,7 +31,7 @@ FILE = conda()
 WEEK_MS = 7 * DAY_MS
 
 
-def swept(seaway: Seaway) -> Swept:
+def swept(seaway: Seaway) -> SweepResult:
     return sweep(seaway.sweeping)
 
 

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from seaway.accounts.principal import OPERATOR
-from seaway.packages import removal, usage
-from seaway.packages.usage import ChannelUsage
+from seaway.callers.caller import OPERATOR
+from seaway.packages import removal, storage_usage
+from seaway.packages.storage_usage import ChannelUsage
 from seaway.server.wiring import Seaway
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -24,10 +24,10 @@ async def test_what_channels_hold(seaway: Seaway, people: People, http: httpx.As
     assert 200 == (await http.get("/two/noarch/repodata.json")).status_code
     held, size = len(shared.content) + len(other.content), len(shared.content)
     with seaway.database.read() as tx:
-        packages, documents = usage.of_packages(tx), usage.of_documents(tx)
-        assert (2, held, held + size) == (packages.blobs, packages.size, usage.named_by_packages(tx))
-        by_channel = usage.by_channel(tx, limit=10)
-        assert [by_channel[1]] == usage.by_channel(tx, skip=1, limit=1)
+        packages, documents = storage_usage.of_packages(tx), storage_usage.of_documents(tx)
+        assert (2, held, held + size) == (packages.blobs, packages.size, storage_usage.bytes_of_packages(tx))
+        by_channel = storage_usage.by_channel(tx, limit=10)
+        assert [by_channel[1]] == storage_usage.by_channel(tx, skip=1, limit=1)
     assert [("one", 2, held), ("two", 1, size), ("three", 0, 0)] == [
         (one.channel, one.files, one.size) for one in by_channel
     ]

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from seaway.pairing.identity import (
-    STOPS,
-    TAKES_UPLOADS,
+    ACCEPT_UPLOADS,
+    PREVENT_START,
     DatabaseIdentity,
     StoreIdentity,
     Verdict,
     compare,
+    message_of,
     new_identity,
-    sentence,
 )
 
 PAIR = DatabaseIdentity("a" * 32, counter=5, stored=5)
@@ -71,7 +71,7 @@ def test_identities_are_never_the_same() -> None:
 def test_every_verdict_that_stops_something_says_what_to_do() -> None:
     """One sentence for clients, of which they show 512 characters."""
     for verdict in Verdict:
-        if verdict in STOPS or verdict not in TAKES_UPLOADS | {Verdict.NEW} or verdict is Verdict.BEHIND:
-            message, hint = sentence(verdict)
+        if verdict in PREVENT_START or verdict not in ACCEPT_UPLOADS | {Verdict.NEW} or verdict is Verdict.BEHIND:
+            message, hint = message_of(verdict)
             assert len(f"{message} {hint}") < 512
             assert "`seaway adopt`" in hint

@@ -9,17 +9,17 @@ from typing import Any, BinaryIO
 import pytest
 from sqlalchemy import delete
 
-from seaway.accounts import secret_key
-from seaway.cli.check import check
 from seaway.database.tables import site_values
+from seaway.encryption import secret_key
 from seaway.errors import BadSetting, Unavailable
+from seaway.maintenance.check import check
 from seaway.packages.sweep import SweepStopped, last, sweep
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import Verdict
 from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, s3, state
 from tests.support.clock import TurnedClock
@@ -147,11 +147,11 @@ def test_adopt_lets_an_older_database_go_on(filled: Path, tmp_path: Path) -> Non
 
 def test_a_store_that_was_replaced_by_an_older_copy_stops_a_start(filled: Path) -> None:
     with closing(opened(filled)) as seaway:
-        identity = records.of_store(seaway.blobs)
+        identity = identity_storage.of_store(seaway.blobs)
         for _ in range(2):
             seaway.pairing.raise_counter()
         assert identity is not None
-        records.put_in_store(state.raw(seaway.blobs), identity)
+        identity_storage.put_in_store(state.raw(seaway.blobs), identity)
         seaway.pairing.look()  # a bucket is asked every few seconds
         with pytest.raises(Unavailable, match="older copy"):
             Channel(seaway, "chan").put(conda(index_json("late")))
@@ -175,11 +175,11 @@ def test_a_sweep_of_much_of_the_store_asks_first(filled: Path) -> None:
 
 def test_a_sweep_raises_the_counter_of_both_sides(filled: Path) -> None:
     with closing(opened(filled)) as seaway:
-        before = records.of_store(seaway.blobs)
+        before = identity_storage.of_store(seaway.blobs)
         sweep_all(seaway)
-        after = records.of_store(seaway.blobs)
+        after = identity_storage.of_store(seaway.blobs)
         with seaway.database.read() as tx:
-            ours = records.of_database(tx)
+            ours = identity_storage.of_database(tx)
         assert before is not None
         assert after is not None
         assert ours is not None
@@ -303,10 +303,10 @@ def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
     with closing(opened(filled)) as seaway:
         blobs = state.raw(seaway.blobs)
         with seaway.database.write_site() as tx:
-            before = records.of_database(tx)
+            before = identity_storage.of_database(tx)
             assert before is not None
-            records.put_in_database(tx, before.raised())
-        records.put_in_store(blobs, before.raised().of_store)
+            identity_storage.put_in_database(tx, before.raised())
+        identity_storage.put_in_store(blobs, before.raised().of_store)
         pairing = Pairing(seaway.database, Unwritable(blobs))  # type: ignore[arg-type]
         for _ in range(2):
             with pytest.raises(Unavailable):
@@ -318,7 +318,7 @@ def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
 class Unwritable:
     """A store that can only be read."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
     def __getattr__(self, name: str) -> Any:

@@ -7,19 +7,19 @@ import msgspec
 import pytest
 from sqlalchemy import func, select, update
 
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations import sidecars
 from seaway.audit import Event
-from seaway.channels import channels
+from seaway.callers.caller import OPERATOR
+from seaway.channels import channels, upload_log
 from seaway.channels.channels import Attestations
-from seaway.cli.check import check
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.database.tables import attestations, audit, files
-from seaway.errors import AlreadyThere
+from seaway.errors import FileExists
 from seaway.indexing import rebuild
-from seaway.indexing.rows import get_subdir
+from seaway.indexing.file_rows import get_subdir
+from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from seaway.trust import sidecars, uploads
 from tests.support.house import People, publish_file
 from tests.support.packages import conda
 from tests.support.workflows import Attester
@@ -58,7 +58,7 @@ def ask(seaway: Seaway, mode: Attestations) -> None:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", attestations=mode)
 
 
-async def refusal(seaway: Seaway, attester: Attester, attestation: bytes | None, **how: object) -> Reason:
+async def refusal(seaway: Seaway, attester: Attester, attestation: bytes | None, **how: object) -> RefusalReason:
     with pytest.raises(Refused) as refused:
         await publish_file(
             seaway, "robots", FILE, **{"by": attester.principal("robots"), "attestation": attestation} | how
@@ -80,7 +80,7 @@ async def test_a_verified_attestation_is_kept_and_told_of(seaway: Seaway, attest
     assert b"[" + bundle + b"]" == sidecar(seaway)
     assert digest == record(seaway)["attestations_sha256"]
     with seaway.database.read() as tx:
-        (row,) = uploads.rows(tx, "robots")
+        (row,) = upload_log.rows(tx, "robots")
     assert (digest, "acme/demo", 1) == (row["attestations_sha256"], row["repository"], row["publisher_id"])
     assert holds(seaway)
 
@@ -90,10 +90,10 @@ async def test_the_same_file_from_the_same_workflow_is_no_failure(seaway: Seaway
     by = attester.principal("robots")
     await publish_file(seaway, "robots", FILE, by=by)
     assert (await publish_file(seaway, "robots", FILE, by=by)).repeated
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         await publish_file(seaway, "robots", FILE, by=by, attestation=attester.bundle(FILE, "robots"))
     other = replace(by, name="GitHub: acme/other")
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         await publish_file(seaway, "robots", FILE, by=other)
 
 
@@ -108,24 +108,24 @@ async def test_without_an_attestation_a_record_says_nothing_of_one(seaway: Seawa
 
 async def test_an_attestation_of_something_else_leaves_nothing(seaway: Seaway, attester: Attester) -> None:
     """Another file, another channel, no bundle at all: refused with its reason, and nothing is kept."""
-    assert Reason.OTHER_SUBJECT is await refusal(seaway, attester, attester.bundle(OTHER_BYTES, "robots"))
-    assert Reason.OTHER_CHANNEL is await refusal(seaway, attester, attester.bundle(FILE, "other"))
-    assert Reason.BAD_BUNDLE is await refusal(seaway, attester, b"{}")
+    assert RefusalReason.OTHER_SUBJECT is await refusal(seaway, attester, attester.bundle(OTHER_BYTES, "robots"))
+    assert RefusalReason.OTHER_CHANNEL is await refusal(seaway, attester, attester.bundle(FILE, "other"))
+    assert RefusalReason.BAD_BUNDLE is await refusal(seaway, attester, b"{}")
 
 
 async def test_an_attestation_with_a_key_is_refused(seaway: Seaway, attester: Attester) -> None:
     """Whoever is no workflow cannot be compared with a certificate."""
     bundle = attester.bundle(FILE, "robots")
 
-    assert Reason.UNWANTED_ATTESTATION is await refusal(seaway, attester, bundle, by=OPERATOR)
+    assert RefusalReason.UNWANTED_ATTESTATION is await refusal(seaway, attester, bundle, by=OPERATOR)
 
 
 async def test_a_channel_may_require_attestations(seaway: Seaway, attester: Attester) -> None:
     """Workflows without one are refused after the bytes, keys before them."""
     ask(seaway, Attestations.REQUIRED)
 
-    assert Reason.MISSING_ATTESTATION is await refusal(seaway, attester, None)
-    assert Reason.MISSING_ATTESTATION is await refusal(seaway, attester, None, by=OPERATOR)
+    assert RefusalReason.MISSING_ATTESTATION is await refusal(seaway, attester, None)
+    assert RefusalReason.MISSING_ATTESTATION is await refusal(seaway, attester, None, by=OPERATOR)
     bundle = attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
     assert holds(seaway)
@@ -135,7 +135,7 @@ async def test_a_channel_may_take_none(seaway: Seaway, attester: Attester) -> No
     """An attestation that would not be served is not accepted either."""
     ask(seaway, Attestations.OFF)
 
-    assert Reason.UNWANTED_ATTESTATION is await refusal(seaway, attester, attester.bundle(FILE, "robots"))
+    assert RefusalReason.UNWANTED_ATTESTATION is await refusal(seaway, attester, attester.bundle(FILE, "robots"))
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
 
 

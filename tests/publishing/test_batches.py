@@ -13,8 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from seaway.database.engine import Tx
 from seaway.database.tables import released_names
-from seaway.errors import AlreadyThere, SeawayError, Unavailable
-from seaway.indexing.claims import BlobSwept
+from seaway.errors import FileExists, SeawayError, Unavailable
+from seaway.indexing.blob_references import BlobSwept
 from seaway.publishing.batches import Batches
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -45,7 +45,7 @@ def batches(seaway: Seaway) -> Batches[Work, int]:
 
 def do_all(tx: Tx, _channel: str, works: Sequence[Work]) -> list[int | SeawayError]:
     """Here each upload is some work; a refusal is decided before anything is written."""
-    return [AlreadyThere("It is there.") if work is refuse else work(tx) for work in works]
+    return [FileExists("It is there.") if work is refuse else work(tx) for work in works]
 
 
 def leave(name: str, number: int) -> Callable[[Tx], int]:
@@ -97,7 +97,7 @@ def test_a_refusal_is_of_one(seaway: Seaway, batches: Batches[Work, int]) -> Non
     """Batches invariant 1: of three, one is refused and the others are there."""
     with together(batches, [leave("first", 1), refuse, leave("last", 3)]) as waiting:
         assert 1 == waiting[0].result()
-        with pytest.raises(AlreadyThere):
+        with pytest.raises(FileExists):
             waiting[1].result()
         assert 3 == waiting[2].result()
     assert 2 == left(seaway)
@@ -119,7 +119,7 @@ def test_what_nobody_foresaw_is_an_error_of_one(seaway: Seaway, batches: Batches
 
 def test_one_alone_that_is_refused_leaves_nothing(seaway: Seaway, batches: Batches[Work, int]) -> None:
     """Batches invariant 3: the same without company."""
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(FileExists):
         batches.record(SHA256, "demo", refuse)
     assert 0 == left(seaway)
     assert 7 == batches.record(SHA256, "demo", leave("next", 7))

@@ -10,18 +10,18 @@ import anyio
 import httpx
 import pytest
 
-from seaway.accounts import throttle
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers import rate_limits
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels.roles import Role
 from seaway.clock import MINUTE_MS
 from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes
-from seaway.conda.refusals import Reason, Refused
-from seaway.errors import NotFound, SeawayError, TooMany, Unavailable
+from seaway.conda.record import FileDigest
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.errors import NotFound, SeawayError, TooManyRequests, Unavailable
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import RefusedTime
+from seaway.publishing.upload_rates import RefusedTime
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support import house, workflows
@@ -50,13 +50,13 @@ class Gated(Examiners):
         super().__init__(ArchiveLimits(), processes=processes, refuse_escaping_links=False)
         self._gate = gate
 
-    def examine(self, path: Path, file_name: FileName, hashes: Hashes) -> Candidate:
+    def examine(self, path: Path, file_name: FileName, hashes: FileDigest) -> Candidate:
         if not file_name.name.startswith("slow-"):
             return examine(path, file_name, hashes, ArchiveLimits(), refuse_escaping_links=False)
         self._gate.began += 1
         self._gate.opened.acquire()
         self._gate.ended += 1
-        raise Refused(Reason.BAD_FIELD, "It is bad, which took long to see.")
+        raise Refused(RefusalReason.BAD_FIELD, "It is bad, which took long to see.")
 
 
 def with_examiners(seaway: Seaway, examiners: Examiners, **parts: object) -> Seaway:
@@ -72,7 +72,7 @@ def people(seaway: Seaway) -> People:
     return people
 
 
-async def refused(seaway: Seaway, number: int, by: Principal) -> None:
+async def refused(seaway: Seaway, number: int, by: Caller) -> None:
     with pytest.raises(SeawayError):
         await publish_file(seaway, "boats", conda(index_json(f"slow-{number}")), by=by)
 
@@ -204,14 +204,14 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     for number in range(2):
         with pytest.raises(Refused):
             await publish_file(costly, "boats", conda(index_json(f"slow-{number}")), by=mallory)
-    with pytest.raises(TooMany, match="Too many refused files that take long to examine") as waits:
+    with pytest.raises(TooManyRequests, match="Too many refused files that take long to examine") as waits:
         await publish_file(costly, "boats", SMALL, by=people.by_key(people.key("mallory")))
     assert 24 * 60 <= waits.value.retry_after_seconds <= 24 * 60 + 1
     await publish_file(costly, "boats", SMALL, by=ada)
     await publish_file(costly, "boats", conda(index_json("other")), by=OPERATOR)
     clock.move(24 * MINUTE_MS + 1000)
     with costly.database.write_site() as tx:
-        throttle.forget_old(tx, clock.now_ms())
+        rate_limits.forget_old(tx, clock.now_ms())
     await publish_file(costly, "boats", conda(index_json("mine")), by=mallory)
 
 
@@ -238,7 +238,7 @@ async def test_files_that_waited_are_counted_against_those_before(seaway: Seaway
             while not ended:
                 await anyio.sleep(0.01)
         gate.opened.release(2)
-    assert TooMany in ended
+    assert TooManyRequests in ended
 
 
 async def test_time_of_files_that_come_in_is_free(costly: Seaway) -> None:
@@ -261,7 +261,7 @@ async def test_a_file_whose_name_is_taken_counts(costly: Seaway) -> None:
     for _ in range(2):
         with pytest.raises(SeawayError, match="Published files do not change"):
             await publish_file(costly, "boats", conda(index_json("small"), files={"a": b"b"}), by=ada)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         await publish_file(costly, "boats", conda(index_json("more")), by=ada)
 
 
@@ -295,13 +295,13 @@ async def test_small_times_cost_no_commit(seaway: Seaway, people: People) -> Non
         before = seaway.database.change_mark()
         with suppress(Refused), counted.counted(ada) as stopwatch:
             stopwatch.ms += ms
-            raise Refused(Reason.BAD_FIELD, "It is bad.")
+            raise Refused(RefusalReason.BAD_FIELD, "It is bad.")
         return seaway.database.change_mark() != before
 
     assert [False, False, True, False] == [refuse(400) for _ in range(4)]
 
 
-@pytest.mark.parametrize("error", [Unavailable("The disk is full."), TooMany("Wait.")], ids=type)
+@pytest.mark.parametrize("error", [Unavailable("The disk is full."), TooManyRequests("Wait.")], ids=type)
 async def test_time_of_files_that_can_be_sent_again_is_free(seaway: Seaway, people: People, error: SeawayError) -> None:
     """Nothing is wrong with them: the server was busy, or lacked something."""
     mallory = people.by_key(people.key("mallory"))

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import channels, quotas
-from seaway.cli.check import check
 from seaway.conda import filename
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.database.tables import audit, files, fragments, subdirs
-from seaway.errors import AlreadyThere, BadCredential, Malformed, NotFound, SeawayError, TooLarge
+from seaway.errors import BadCredential, FileExists, Malformed, NotFound, SeawayError, TooLarge
+from seaway.maintenance.check import check
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import LocalFile
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import Published
 from seaway.publishing.record import Submission
 from seaway.storage import keys
@@ -70,13 +70,13 @@ def test_names_that_differ_only_in_case_are_judged_one_after_the_other(
     published, refused = channel.bring(write(folder, [first, second]))
     assert isinstance(published, Published)
     assert isinstance(refused, Refused)
-    assert Reason.CASE_COLLISION is refused.reason
+    assert RefusalReason.CASE_COLLISION is refused.reason
     channel.delete(first)
     (published,) = channel.bring([*folder.glob(f"*/{second.name}")])
     assert isinstance(published, Published)
     (refused,) = channel.bring([*folder.glob(f"*/{first.name}")])
     assert isinstance(refused, Refused)
-    assert Reason.CASE_COLLISION is refused.reason
+    assert RefusalReason.CASE_COLLISION is refused.reason
 
 
 def test_a_deleted_name_that_is_never_reused_stays_taken_in_any_case(channel: Channel, folder: Path) -> None:
@@ -116,9 +116,9 @@ def test_each_file_is_judged_for_itself(channel: Channel, folder: Path) -> None:
         "good": (good, None),
         "no package": (PackageFile("broken-1.0-0.conda", b"no zip"), Refused),
         "no name of a package": (PackageFile("Not A Package.conda", b""), Refused),
-        "it is there": (there, AlreadyThere),
+        "it is there": (there, FileExists),
         "the first of two": (twice, None),
-        "the second of two": (other_bytes, AlreadyThere),
+        "the second of two": (other_bytes, FileExists),
         "a path that climbs": (packages.conda(index_json("evil", python_site_packages_path="../sp")), Refused),
         "a dependency that is a URL": (
             packages.conda(index_json("bad", depends=["https://host/x-1-0.conda"])),
@@ -150,7 +150,7 @@ def test_files_are_replaced_only_when_asked(channel: Channel, folder: Path) -> N
     old, new = (packages.conda(index_json("a", license=text)) for text in ("MIT", "BSD"))
     channel.put(old)
     paths = write(folder, [new])
-    assert isinstance(channel.bring(paths)[0], AlreadyThere)
+    assert isinstance(channel.bring(paths)[0], FileExists)
     replaced = channel.bring(paths, force=True)[0]
     assert isinstance(replaced, Published)
     assert replaced.replaced
@@ -183,7 +183,7 @@ def test_a_refused_file_in_pieces_keeps_its_room(channel: Channel) -> None:
         quotas.set_of_channel(tx, 0, OPERATOR, channel.name, len(there.content))
     submissions = [kept(channel, there, in_pieces=pieces), kept(channel, other)]
     results = channel.seaway.house.publishing.batches.record_many(channel.name, submissions)
-    assert [AlreadyThere, TooLarge] == list(map(type, results))
+    assert [FileExists, TooLarge] == list(map(type, results))
 
 
 def kept(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[bytes, Submission]:
@@ -201,7 +201,7 @@ def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> No
     """The permission is asked before a file is read, and an unknown channel is told as such."""
     paths = write(folder, FILES[:2])
     publishing = channel.seaway.house.publishing
-    nobody = Principal(name="anonymous")
+    nobody = Caller(name="anonymous")
     for name, by, refusal in (("demo", nobody, BadCredential), ("unknown", OPERATOR, NotFound)):
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
         assert [refusal, refusal] == list(map(type, results))

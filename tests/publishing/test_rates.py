@@ -9,10 +9,10 @@ import anyio
 import httpx
 import pytest
 
-from seaway.accounts.principal import OPERATOR, Principal
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels.roles import Role
 from seaway.clock import MINUTE_MS
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support import house, workflows
@@ -34,14 +34,14 @@ def files(prefix: str, count: int) -> list[PackageFile]:
     return [conda(index_json(f"{prefix}-{number}")) for number in range(count)]
 
 
-async def outcomes(seaway: Seaway, by: Principal, channel: str, sent: list[PackageFile]) -> list[str]:
+async def outcomes(seaway: Seaway, by: Caller, channel: str, sent: list[PackageFile]) -> list[str]:
     """What became of files that were sent at one moment."""
     found: list[str] = []
 
     async def send(file: PackageFile) -> None:
         try:
             await publish_file(seaway, channel, file, by=by)
-        except TooMany as refused:
+        except TooManyRequests as refused:
             found.append(f"wait {refused.retry_after_seconds} s")
         else:
             found.append("in")

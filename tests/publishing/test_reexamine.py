@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from sqlalchemy import update
 
-from seaway.accounts.principal import OPERATOR
-from seaway.cli.check import check
+from seaway.callers.caller import OPERATOR
 from seaway.database.tables import audit, files
-from seaway.publishing.reexamine import Rebuilding, rebuild
+from seaway.maintenance.check import check
+from seaway.publishing.reexamine import RebuildParts, rebuild
 from seaway.storage import keys
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, packages
@@ -45,7 +45,7 @@ def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dic
 
     assert any("would be refused today" in broken.what for broken in check(channel.seaway))
     seaway = channel.seaway
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = channel.column(files.c.subdir_id)
     (outcome,) = rebuild(parts, subdir_id, OPERATOR.actor)
     assert ((), True) == (outcome.changed, "would be refused today" in outcome.left)
@@ -58,7 +58,7 @@ def test_warnings_outlive_a_rebuild(channel: Channel) -> None:
     channel.put(packages.conda(index_json("my-pkg")))
     (warning,) = channel.put(packages.conda(index_json("my_pkg"))).warnings
     seaway = channel.seaway
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = set(channel.column(files.c.subdir_id))
     assert [] == list(rebuild(parts, subdir_id, OPERATOR.actor))
     with seaway.database.write_site() as tx:
@@ -74,7 +74,7 @@ def test_warnings_that_cannot_be_read_are_those_of_the_blob(channel: Channel, da
     seaway = channel.seaway
     with seaway.database.write_site() as tx:
         tx.execute(update(files).values(about=damaged))
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = channel.column(files.c.subdir_id)
     assert [("about",)] == [outcome.changed for outcome in rebuild(parts, subdir_id, OPERATOR.actor)]
     assert [[warning]] == [msgspec.json.decode(about)["warnings"] for about in channel.column(files.c.about)]
@@ -88,7 +88,7 @@ def test_a_row_that_changed_meanwhile_is_left(channel: Channel) -> None:
     seaway = channel.seaway
     with seaway.database.write_site() as tx:
         tx.execute(update(files).values(version="9"))
-    parts = Rebuilding(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = set(channel.column(files.c.subdir_id))
     outcomes = rebuild(parts, subdir_id, OPERATOR.actor)
     assert ("version",) == next(outcomes).changed

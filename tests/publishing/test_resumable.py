@@ -14,32 +14,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from seaway.accounts import keys
-from seaway.accounts.principal import OPERATOR, Principal
-from seaway.accounts.throttle import Limit
+from seaway.callers.caller import OPERATOR, Caller
+from seaway.callers.rate_limits import Limit
 from seaway.channels import channels, members, quotas
 from seaway.channels.roles import Role
-from seaway.cli.check import check
 from seaway.clock import HOUR_MS
 from seaway.conda.refusals import Refused
 from seaway.database.tables import resumable_pieces, resumable_uploads
 from seaway.errors import (
-    AlreadyThere,
+    FileExists,
     Malformed,
     NotAllowed,
     NotFound,
     SeawayError,
     TooLarge,
-    TooMany,
+    TooManyRequests,
     Unavailable,
     WrongOffset,
 )
+from seaway.keys import api_keys
+from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing import resumable
 from seaway.publishing.batches import Batches
-from seaway.publishing.rates import UploadRate
-from seaway.publishing.resumable import Order, Resumable
-from seaway.server.wiring import Seaway, counter
+from seaway.publishing.resumable import ResumableRequest, ResumableUpload
+from seaway.publishing.upload_rates import UploadRate
+from seaway.server.wiring import Seaway, upload_rate_counter
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, packages
@@ -62,11 +62,11 @@ class Uploads:
     """One user of a channel, who sends files in pieces."""
 
     seaway: Seaway
-    by: Principal
+    by: Caller
     clock: TurnedClock
 
-    def begin(self, file: packages.PackageFile = SMALL, **changes: Any) -> Resumable:
-        order = Order(CHANNEL, file.name, len(file.content), file.sha256, force=False)
+    def begin(self, file: packages.PackageFile = SMALL, **changes: Any) -> ResumableUpload:
+        order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
         return anyio.run(
             partial(
                 resumable.begin, self.seaway.house.publishing, replace(order, **changes), by=changes.pop("by", self.by)
@@ -74,8 +74,8 @@ class Uploads:
         )
 
     def send(
-        self, upload: Resumable, offset: int, *chunks: bytes | Exception, by: Principal | None = None
-    ) -> Resumable:
+        self, upload: ResumableUpload, offset: int, *chunks: bytes | Exception, by: Caller | None = None
+    ) -> ResumableUpload:
         async def coming() -> AsyncIterator[bytes]:
             for chunk in chunks:
                 if isinstance(chunk, Exception):
@@ -83,14 +83,14 @@ class Uploads:
                 yield chunk
 
         return anyio.run(
-            partial(resumable.go_on, self.seaway.house.publishing, upload.id, offset, coming(), by=by or self.by)
+            partial(resumable.append, self.seaway.house.publishing, upload.id, offset, coming(), by=by or self.by)
         )
 
-    def look(self, upload: Resumable, by: Principal | None = None) -> Resumable:
-        return resumable.look(self.seaway.house.publishing, upload.id, by or self.by)
+    def look(self, upload: ResumableUpload, by: Caller | None = None) -> ResumableUpload:
+        return resumable.get(self.seaway.house.publishing, upload.id, by or self.by)
 
-    def end(self, upload: Resumable) -> None:
-        resumable.end(self.seaway.house.publishing, upload.id, self.by)
+    def end(self, upload: ResumableUpload) -> None:
+        resumable.cancel(self.seaway.house.publishing, upload.id, self.by)
 
     def left(self) -> tuple[int, int]:
         """How many uploads and pieces rows tell of."""
@@ -102,7 +102,7 @@ class Uploads:
         return counts[0], counts[1]
 
     def blobs(self) -> set[str]:
-        return {stat.key for stat in self.seaway.blobs.list() if storage_keys.is_ours(stat.key)}
+        return {stat.key for stat in self.seaway.blobs.list() if storage_keys.is_swept(stat.key)}
 
 
 @pytest.fixture
@@ -119,9 +119,9 @@ def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
     return replace(seaway, house=replace(seaway.house, publishing=publishing))
 
 
-def principal(seaway: Seaway, secret: str) -> Principal:
+def principal(seaway: Seaway, secret: str) -> Caller:
     with seaway.database.read() as tx:
-        found = keys.principal_of(tx, secret, seaway.clock.now_ms())
+        found = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert found is not None
     return found
 
@@ -184,7 +184,7 @@ def test_two_that_go_on_at_once(uploads: Uploads) -> None:
 
             try:
                 outcomes.append(
-                    await resumable.go_on(uploads.seaway.house.publishing, upload.id, 0, coming(), by=uploads.by)
+                    await resumable.append(uploads.seaway.house.publishing, upload.id, 0, coming(), by=uploads.by)
                 )
             except WrongOffset as error:
                 outcomes.append(error)
@@ -194,7 +194,7 @@ def test_two_that_go_on_at_once(uploads: Uploads) -> None:
             tasks.start_soon(one, SMALL.content[:20])
 
     anyio.run(both)
-    won = [outcome for outcome in outcomes if isinstance(outcome, Resumable)]
+    won = [outcome for outcome in outcomes if isinstance(outcome, ResumableUpload)]
     assert 1 == len(won)
     assert won[0].offset == uploads.look(upload).offset
     uploads.send(upload, won[0].offset, SMALL.content[won[0].offset :])
@@ -224,7 +224,7 @@ def test_what_can_be_refused_at_once_is(uploads: Uploads) -> None:
     """No byte is taken for a file that cannot come in."""
     anyio.run(house.publish_file, uploads.seaway, CHANNEL, SMALL)
     refusals: list[tuple[type[SeawayError], dict[str, Any]]] = [
-        (AlreadyThere, {}),
+        (FileExists, {}),
         (Refused, {"file_name": "no-package.zip"}),
         (Malformed, {"length": 0}),
         (Malformed, {"sha256": "x"}),
@@ -315,7 +315,7 @@ def test_what_nobody_goes_on_with_ends(uploads: Uploads) -> None:
     uploads.send(upload, 0, SMALL.content[:10])
     sweep_now(uploads)
     assert 10 == uploads.look(upload).offset
-    uploads.clock.move(resumable.LASTS_MS)
+    uploads.clock.move(resumable.EXPIRES_AFTER_MS)
     with pytest.raises(NotFound):
         uploads.look(upload)
     with uploads.seaway.database.write_site() as tx:
@@ -344,9 +344,9 @@ def test_nobody_can_open_uploads_without_end(uploads: Uploads) -> None:
     """What is unfinished takes room of the store, so there is an end to it; finished ones do not count."""
     uploads.send(uploads.begin(), 0, SMALL.content)
     other = packages.conda(index_json("other"))
-    for _ in range(resumable.MOST_OPEN):
+    for _ in range(resumable.MAX_UNFINISHED):
         uploads.begin(other)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         uploads.begin(other)
 
 
@@ -409,7 +409,7 @@ def test_an_announced_piece_that_is_too_small_is_refused_unread(strict: Uploads)
 
     with pytest.raises(Malformed, match="too small"):
         anyio.run(
-            partial(resumable.go_on, strict.seaway.house.publishing, upload.id, 0, unread(), by=strict.by, announced=4)
+            partial(resumable.append, strict.seaway.house.publishing, upload.id, 0, unread(), by=strict.by, announced=4)
         )
 
 
@@ -460,12 +460,12 @@ def test_files_count_when_they_are_begun(strict: Uploads) -> None:
     """Invariant 6: beginning costs the rate what an upload costs, and the end of the same file costs nothing more."""
     limited(strict, 3)
     begun = [strict.begin(packages.conda(index_json(f"p{number}"))) for number in range(3)]
-    with pytest.raises(TooMany, match="too many uploads"):
+    with pytest.raises(TooManyRequests, match="too many uploads"):
         strict.begin()
     for number, upload in enumerate(begun):
         strict.send(upload, 0, packages.conda(index_json(f"p{number}")).content)
     assert 3 == len(Channel(strict.seaway, CHANNEL).repodata()["packages.conda"])
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         strict.begin()
 
 
@@ -476,7 +476,7 @@ def test_short_pieces_count_as_uploads(strict: Uploads) -> None:
     for start in (0, 10):
         with pytest.raises(ConnectionLost):
             strict.send(upload, start, content[start : start + 10], ConnectionLost())
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         strict.send(upload, 20, content[20:30], ConnectionLost())
     assert (20, 1) == (strict.look(upload).offset, len(strict.blobs()))
     strict.send(upload, 20, content[20:])
@@ -487,7 +487,7 @@ def limited(uploads: Uploads, count: int) -> None:
     """Let each sender begin so many uploads an hour."""
     rate = UploadRate(Limit(count, HOUR_MS))
     batches = uploads.seaway.house.publishing.batches
-    counting = Batches(batches._database, batches._blobs, batches._record_all, counter(uploads.clock, rate))
+    counting = Batches(batches._database, batches._blobs, batches._record_all, upload_rate_counter(uploads.clock, rate))
     uploads.seaway = taking_pieces_of(LEAST, uploads.seaway, rate=rate, batches=counting)
 
 
@@ -580,10 +580,10 @@ def test_of_two_uploads_that_fit_one_by_one_one_gets_the_room(uploads: Uploads) 
         yield SMALL.content
 
     async def overtaken() -> AsyncIterator[bytes]:
-        assert (await resumable.go_on(publishing, first.id, 0, whole(), by=uploads.by)).published
+        assert (await resumable.append(publishing, first.id, 0, whole(), by=uploads.by)).published
         yield other.content[: len(other.content) // 2]
 
     with pytest.raises(TooLarge):
-        anyio.run(partial(resumable.go_on, publishing, second.id, 0, overtaken(), by=uploads.by))
+        anyio.run(partial(resumable.append, publishing, second.id, 0, overtaken(), by=uploads.by))
     assert (2, 0) == uploads.left()
     assert_published(uploads, SMALL)

@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from seaway.accounts.principal import OPERATOR
-from seaway.errors import NoRoom
+from seaway.callers.caller import OPERATOR
+from seaway.errors import DiskFull
 from seaway.publishing import resumable
-from seaway.publishing.importing import import_files
+from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import publish
 from seaway.server.wiring import Seaway
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
 from tests.support.house import FromMemory, People
 from tests.support.packages import conda
 
@@ -46,16 +46,16 @@ def narrow(seaway: Seaway, people: People, reserve: Path) -> Seaway:
 def test_an_upload_is_refused_unread(narrow: Seaway, reserve: Path) -> None:
     """Whole, and in pieces, also where it was begun before."""
     parts, ada = narrow.house.publishing, People(narrow).by_key(People(narrow).key("ada"))
-    order = resumable.Order("boats", FILE.name, len(FILE.content), FILE.sha256, force=False)
+    order = resumable.ResumableRequest("boats", FILE.name, len(FILE.content), FILE.sha256, force=False)
     begun = anyio.run(partial(resumable.begin, parts, order, by=ada))
     reserve.write_bytes(b"")
     incoming = Unread(FILE)
     for way in (
         partial(publish, parts, "boats", incoming, by=ada, force=False),
         partial(resumable.begin, parts, order, by=ada),
-        partial(resumable.go_on, parts, begun.id, 0, incoming.chunks(), by=ada),
+        partial(resumable.append, parts, begun.id, 0, incoming.chunks(), by=ada),
     ):
-        with pytest.raises(NoRoom):
+        with pytest.raises(DiskFull):
             anyio.run(way)
 
 
@@ -64,4 +64,4 @@ def test_an_import_is_refused_unread(narrow: Seaway, reserve: Path, tmp_path: Pa
     reserve.write_bytes(b"")
     paths = [tmp_path / f"gone-{number}-0.conda" for number in range(2)]
     results = import_files(narrow.house.publishing, "boats", paths, by=OPERATOR, force=False)
-    assert [NoRoom, NoRoom] == [type(result) for _, result in results]
+    assert [DiskFull, DiskFull] == [type(result) for _, result in results]

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from starlette.routing import Match, Route
 
-from seaway.accounts.reserved import is_reserved
 from seaway.api.v1 import app as v1
 from seaway.server import app
-from seaway.server.app import OF_SITE, READ, ROUTES, create_app
+from seaway.server.app import READ_ROUTE, ROUTES, SITE_ROUTES, create_app
 from seaway.server.wiring import Seaway
+from seaway.users.reserved_names import is_reserved
 
-WORDS = app._first_segments(OF_SITE)
+WORDS = app._first_segments(SITE_ROUTES)
 ENDINGS = ("", "/", "/x", "/v1/upload/x", "//", "/live", "/seaway.css", "x", "/..", "%2f", "\u00e9")
 
 
@@ -29,7 +29,7 @@ def test_reads_go_where_the_list_sends_them(word: str, method: str) -> None:
     """What takes the short way is what only the route of reads wants; everything else asks the list."""
     for path in ["", *(f"/{word}{ending}" for ending in ENDINGS)]:
         if app._first_segment(path) not in WORDS:
-            assert first_match(path, method) is READ
+            assert first_match(path, method) is READ_ROUTE
 
 
 def test_no_word_of_the_site_is_a_channel() -> None:
@@ -39,7 +39,7 @@ def test_no_word_of_the_site_is_a_channel() -> None:
 
 def test_every_route_is_in_the_list() -> None:
     """Reads are in the list that the table of permissions is compared with, as the last but one."""
-    assert [*OF_SITE, READ] == ROUTES[:-1]
+    assert [*SITE_ROUTES, READ_ROUTE] == ROUTES[:-1]
     assert ROUTES[-1].methods == {"OPTIONS"}
 
 

@@ -13,16 +13,16 @@ import httpx
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from seaway.accounts import reserved
-from seaway.database.engine import Database, explained
+from seaway.database.engine import Database, converting_errors
 from seaway.errors import Unavailable
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.readiness import Readiness
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.memory import MemoryBlobs
+from seaway.users import reserved_names
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ class Compared(MemoryBlobs):
         self._error = error
 
     def stat(self, key: str) -> None:
-        with explained():
+        with converting_errors():
             kind = OperationalError if isinstance(self._error, sqlite3.OperationalError) else DBAPIError
             raise kind("SELECT 1", {}, self._error)
 
@@ -164,11 +164,11 @@ async def test_a_store_that_hangs_does_not_hang_the_probe(opened: Seaway) -> Non
 
 def test_the_probes_stand_in_no_channels_way() -> None:
     """Nobody can take the first part of their addresses as the name of a channel."""
-    assert reserved.is_reserved("health")
+    assert reserved_names.is_reserved("health")
 
 
 def test_the_parts_that_are_asked_are_those_of_the_house(opened: Seaway) -> None:
     """A house is wired so that its probes ask its own database and store."""
-    expected: tuple[Database, Blobs] = (opened.database, opened.blobs)
+    expected: tuple[Database, BlobStore] = (opened.database, opened.blobs)
     asked = opened.house.readiness._probes
     assert expected == (asked["database"]._ask.args[0], asked["storage"]._ask.args[0])  # type: ignore[attr-defined]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from seaway.accounts import users
 from seaway.database.tables import keys
+from seaway.users import users
 from tests.server.conftest import Watched
 from tests.support import house
 from tests.support.house import People

@@ -12,18 +12,18 @@ from prometheus_client import generate_latest
 from sqlalchemy import update
 
 from seaway.conda.refusals import Refused
-from seaway.counts import Counts, Outcome, Stage, Way
 from seaway.database.engine import Tx
 from seaway.database.tables import subdirs
 from seaway.errors import Unavailable
 from seaway.indexing.documents import REPODATA
 from seaway.jobs import queue
+from seaway.metric_events import DeliveryMethod, EventCounter, UploadOutcome, UploadStage
 from seaway.packages import removal
 from seaway.publishing.publish import publish
 from seaway.server import wiring
 from seaway.server.app import create_app
-from seaway.server.gauges import StateGauges
-from seaway.server.metrics import Metrics
+from seaway.server.gauges import DatabaseGauges
+from seaway.server.prometheus_metrics import Metrics
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.memory import MemoryBlobs
@@ -64,7 +64,7 @@ def read(metrics: Metrics) -> Scrape:
 
 def gauges(seaway: Seaway, **replaced: Any) -> Scrape:
     """What a scrape would say of the state of the house now."""
-    collected = StateGauges(
+    collected = DatabaseGauges(
         **{
             "database": seaway.database,
             "clock": seaway.clock,
@@ -99,7 +99,8 @@ async def test_uploads_are_counted_by_what_became_of_them(counted: Seaway, metri
     assert 1 == found.value("seaway_uploads_total", outcome="refused", code="bad-file-name")
     assert 3 * len(file.content) == found.value("seaway_upload_received_bytes_total")
     stages = {
-        stage.value: found.value("seaway_upload_stage_duration_seconds_count", stage=stage.value) for stage in Stage
+        stage.value: found.value("seaway_upload_stage_duration_seconds_count", stage=stage.value)
+        for stage in UploadStage
     }
     assert {"receive": 3, "examine": 3, "record": 2} == stages
 
@@ -167,7 +168,7 @@ async def test_requests_are_counted_by_the_template_of_their_route(counted: Seaw
     assert 1 == found.value("seaway_requests_total", route=template, method="other", status="405")
     assert 1 == found.value("seaway_requests_total", method="HEAD")
     assert 5 == found.value("seaway_request_duration_seconds_count", route=template, method="GET")
-    ways = {way.value: found.value("seaway_package_downloads_total", way=way.value) for way in Way}
+    ways = {way.value: found.value("seaway_package_downloads_total", way=way.value) for way in DeliveryMethod}
     assert {"whole": 2, "part": 1, "redirect": 0, "proxy": 0} == ways
     assert 2 * len(file.content) + 10 == found.value("seaway_package_download_bytes_total")
 
@@ -273,14 +274,14 @@ class Counting:
             yield tx
 
 
-def collected(state_gauges: StateGauges) -> dict[str, float]:
+def collected(state_gauges: DatabaseGauges) -> dict[str, float]:
     return {family.name: sum(sample.value for sample in family.samples) for family in state_gauges.collect()}
 
 
 def test_what_is_dear_is_not_asked_at_each_scrape(counted: Seaway, clock: TurnedClock) -> None:
     """Of three scrapes, the first alone adds up the store."""
     database: Any = Counting(counted)
-    state_gauges = StateGauges(database, clock, whole_document_limit=_LIMIT)
+    state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT)
     seen = [collected(state_gauges) for _ in range(3)]
     assert 4 == database.asked
     assert {"seaway_stored_bytes", "seaway_jobs"} <= set.intersection(*map(set, seen))
@@ -290,7 +291,7 @@ def test_what_is_dear_is_not_asked_at_each_scrape(counted: Seaway, clock: Turned
 def test_a_database_that_is_away_is_said(counted: Seaway, clock: TurnedClock, error: Exception) -> None:
     """The scrape says that it is away, nothing of what it would say, and all of it when it is back."""
     database: Any = Counting(counted)
-    state_gauges = StateGauges(database, clock, whole_document_limit=_LIMIT)
+    state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT)
     database.error = error
     away = collected(state_gauges)
     database.error = None
@@ -304,7 +305,7 @@ def test_a_database_that_hangs_does_not_hang_the_scrape(counted: Seaway, clock: 
     """The wait is bounded, and scrapes that come meanwhile do not ask again."""
     database: Any = Counting(counted)
     database.let.clear()
-    state_gauges = StateGauges(database, clock, whole_document_limit=_LIMIT, patience_seconds=0.1)
+    state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT, patience_seconds=0.1)
     seen = [collected(state_gauges) for _ in range(3)]
     asked = database.asked
     database.let.set()
@@ -314,11 +315,11 @@ def test_a_database_that_hangs_does_not_hang_the_scrape(counted: Seaway, clock: 
 
 def test_whoever_keeps_nothing_takes_everything() -> None:
     """Parts count in the same way whether anybody looks or not."""
-    for counts in (Counts(), Metrics()):
+    for counts in (EventCounter(), Metrics()):
         counts.request("/", "GET", 200, 0.1)
-        counts.upload(Outcome.FAILED, "unavailable")
+        counts.upload(UploadOutcome.FAILED, "unavailable")
         counts.received(1)
-        counts.download(Way.REDIRECT, 0)
+        counts.download(DeliveryMethod.REDIRECT, 0)
         counts.job("sweep", 0.1, done=True)
-        with counts.timed(Stage.EXAMINE):
+        with counts.timed(UploadStage.EXAMINE):
             pass

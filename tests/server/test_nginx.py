@@ -14,7 +14,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from seaway import ids
+from seaway import secret_tokens
 from seaway.server.app import ROUTES
 from seaway.storage import keys
 from tests.clients.test_rattler import APP, LIB_2
@@ -228,7 +228,10 @@ def test_seaway_is_told_who_asks(stand: Stand) -> None:
 
 def addresses_with_secrets() -> dict[str, tuple[str, list[str]]]:
     """Every address of ours that holds a secret, with those secrets: keys, links, codes of sign-ins, where to go on."""
-    link, code, state = (ids.new_key(kind) for kind in (ids.KeyKind.LINK, ids.KeyKind.FLOW, ids.KeyKind.USER))
+    link, code, state = (
+        secret_tokens.new_key(kind)
+        for kind in (secret_tokens.KeyKind.LINK, secret_tokens.KeyKind.FLOW, secret_tokens.KeyKind.USER)
+    )
     plain = "Sf3aVbL9kQz7-plain-code"
     found = {
         route.path: (route.path.format(secret=link), [link])

@@ -25,7 +25,7 @@ except BaseException:
 
 
 def ended(script: str) -> tuple[int, str]:
-    start = "import signal\nfrom seaway.server.stops import Stop\nstop = Stop()\nsignal.signal(signal.SIGTERM, stop)\n"
+    start = "import signal\nfrom seaway.server.stop_signal import Stop\nstop = Stop()\nsignal.signal(signal.SIGTERM, stop)\n"
     run = subprocess.run(
         [sys.executable, "-c", f"{start}{script}\nprint('went on', stop.is_asked)"],
         stdout=subprocess.PIPE,

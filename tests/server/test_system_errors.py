@@ -18,17 +18,17 @@ import pytest
 import structlog
 
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.streams import unbzip2
+from seaway.conda.streams import decompress_bzip2
 from seaway.database.sqlite import SqliteDatabase
-from seaway.errors import NoRoom, Unavailable
-from seaway.publishing import pictures
+from seaway.errors import DiskFull, Unavailable
+from seaway.publishing import images
 from seaway.publishing.examiners import Examiners
 from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.readiness import Readiness
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 from tests.indexing.channel import examining_here
 from tests.support import house, packages, state
@@ -74,7 +74,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seaway, Fa
     folder = tmp_path_factory.mktemp("house")
     settings = Settings(data=folder / "data", **state.settings(folder))
     failing = Failing(wiring.open_store(settings))
-    blobs: Blobs = failing  # type: ignore[assignment]
+    blobs: BlobStore = failing  # type: ignore[assignment]
     seaway = examining_here(wiring.build(settings, blobs=blobs))
     People(seaway).channel(CHANNEL, owner="owner")
     yield seaway, failing, People(seaway).key("owner")
@@ -213,15 +213,15 @@ def test_a_disk_that_fails_while_an_archive_is_read_is_no_fault_of_the_archive(t
         yield b""
 
     with pytest.raises(OSError, match="Input/output"):
-        list(unbzip2(chunks(), "the archive"))
+        list(decompress_bzip2(chunks(), "the archive"))
     with pytest.raises(FileNotFoundError):
-        pictures.draw(tmp_path / "gone")
+        images.encode_png(tmp_path / "gone")
 
 
 def test_a_database_says_what_is_wrong(tmp_path: Path) -> None:
     """Full, read-only and not to be opened are told apart."""
     database = SqliteDatabase(tmp_path / "seaway.db", tmp_path / "locks")
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         write(database, "PRAGMA max_page_count = 2")
     database.close()
     database = SqliteDatabase(tmp_path / "seaway.db", tmp_path / "locks")

@@ -7,17 +7,21 @@ Nothing stored tells the two apart, so no stored time is rewritten but those of 
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import keys, links, second_factors, sessions, sign_ins, throttle, tools, users
-from seaway.accounts.links import Purpose
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.throttle import Rate
+from seaway.callers import rate_limits
+from seaway.callers.caller import OPERATOR
+from seaway.callers.rate_limits import Rate
 from seaway.channels import channels, invitations
 from seaway.channels.roles import Role
-from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, RELEASED_MS, SystemClock
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, RELEASE_DATE_MS, SystemClock
 from seaway.database import tables
-from seaway.errors import TooMany, Unavailable
+from seaway.errors import TooManyRequests, Unavailable
 from seaway.jobs import queue
+from seaway.keys import api_keys
+from seaway.oauth import grants
 from seaway.server.wiring import Seaway
+from seaway.sign_in import pending_sign_ins, second_factors, sessions
+from seaway.users import email_links, users
+from seaway.users.email_links import Purpose
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -31,9 +35,9 @@ def run_what_is_due(seaway: Seaway) -> None:
 
 def fill(seaway: Seaway, now_ms: int, rate: Rate) -> None:
     for _ in range(rate.limits[0].count):
-        throttle.take(seaway.database, now_ms, rate, "ada")
-    with pytest.raises(TooMany):
-        throttle.take(seaway.database, now_ms, rate, "ada")
+        rate_limits.count_attempt(seaway.database, now_ms, rate, "ada")
+    with pytest.raises(TooManyRequests):
+        rate_limits.count_attempt(seaway.database, now_ms, rate, "ada")
 
 
 @pytest.mark.parametrize("rate", [Rate.SIGN_IN_USER, Rate.SECOND_FACTOR_USER])
@@ -42,13 +46,13 @@ def test_a_full_bucket_does_not_outlive_a_wrong_clock(seaway: Seaway, clock: Tur
     clock.move(YEARS_MS)
     fill(seaway, clock.now_ms(), rate)
     clock.move(-YEARS_MS)
-    throttle.take(seaway.database, clock.now_ms(), rate, "ada")
+    rate_limits.count_attempt(seaway.database, clock.now_ms(), rate, "ada")
 
 
 def test_a_clock_that_differs_by_a_minute_empties_no_bucket(seaway: Seaway, clock: TurnedClock) -> None:
     fill(seaway, clock.now_ms() + MINUTE_MS, Rate.SIGN_IN_USER)
-    with pytest.raises(TooMany):
-        throttle.take(seaway.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
+    with pytest.raises(TooManyRequests):
+        rate_limits.count_attempt(seaway.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
 
 
 def test_sessions_and_logins_of_a_wrong_clock_have_ended(seaway: Seaway, people: People, clock: TurnedClock) -> None:
@@ -57,17 +61,17 @@ def test_sessions_and_logins_of_a_wrong_clock_have_ended(seaway: Seaway, people:
     with seaway.database.write_site() as tx:
         user_id = tx.execute(select(tables.users.c.id).where(tables.users.c.name == "ada")).scalar_one()
         secret = sessions.start(tx, clock.now_ms(), user_id, address="", agent="")
-        _, login = tools.add(tx, clock.now_ms(), user_id, "rattler", "openid channel:read", address="")
+        _, login = grants.add(tx, clock.now_ms(), user_id, "rattler", "openid channel:read", address="")
     clock.move(-YEARS_MS)
     with seaway.database.read() as tx:
-        assert sessions.principal_of(tx, secret, clock.now_ms()) is None
+        assert sessions.caller_of(tx, secret, clock.now_ms()) is None
         assert sessions.of_user(tx, user_id, clock.now_ms()) == []
-        assert tools.principal_of(tx, login.access, clock.now_ms()) is None
-        assert tools.of_user(tx, user_id, clock.now_ms()) == []
+        assert grants.caller_of(tx, login.access, clock.now_ms()) is None
+        assert grants.of_user(tx, user_id, clock.now_ms()) == []
     run_what_is_due(seaway)
     with seaway.database.write_site() as tx:
         again = sessions.start(tx, clock.now_ms(), user_id, address="", agent="")
-        assert sessions.principal_of(tx, again, clock.now_ms()) is not None
+        assert sessions.caller_of(tx, again, clock.now_ms()) is not None
 
 
 def test_secrets_of_a_clock_that_was_ahead_are_refused(seaway: Seaway, people: People, clock: TurnedClock) -> None:
@@ -75,14 +79,14 @@ def test_secrets_of_a_clock_that_was_ahead_are_refused(seaway: Seaway, people: P
     people.user("ada")
     clock.move(YEARS_MS)
     with seaway.database.write_site() as tx:
-        link = links.make(tx, clock.now_ms(), Purpose.RESET, user_id=None, address="ada@example.com")
-        flow = sign_ins.put(tx, clock.now_ms(), "test", {})
-        assert links.look(tx, clock.now_ms(), Purpose.RESET, link) is not None
-        assert sign_ins.look(tx, clock.now_ms(), "test", flow) is not None
+        link = email_links.make(tx, clock.now_ms(), Purpose.RESET, user_id=None, address="ada@example.com")
+        flow = pending_sign_ins.add(tx, clock.now_ms(), "test", {})
+        assert email_links.find(tx, clock.now_ms(), Purpose.RESET, link) is not None
+        assert pending_sign_ins.find(tx, clock.now_ms(), "test", flow) is not None
     clock.move(-YEARS_MS)
     with seaway.database.read() as tx:
-        assert links.look(tx, clock.now_ms(), Purpose.RESET, link) is None
-        assert sign_ins.look(tx, clock.now_ms(), "test", flow) is None
+        assert email_links.find(tx, clock.now_ms(), Purpose.RESET, link) is None
+        assert pending_sign_ins.find(tx, clock.now_ms(), "test", flow) is None
 
 
 @pytest.mark.anyio
@@ -106,8 +110,8 @@ def test_the_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, peop
     people.key("ada", days=30)
     with seaway.database.write_site() as tx:
         key_id = tx.execute(select(tables.keys.c.id)).scalar_one()
-        keys.note_uses(tx, {key_id: (clock.now_ms() + YEARS_MS, "")}, since_ms=HOUR_MS)
-        keys.note_uses(tx, {key_id: (clock.now_ms(), "")}, since_ms=HOUR_MS)
+        api_keys.note_uses(tx, {key_id: (clock.now_ms() + YEARS_MS, "")}, since_ms=HOUR_MS)
+        api_keys.note_uses(tx, {key_id: (clock.now_ms(), "")}, since_ms=HOUR_MS)
         assert tx.execute(select(tables.keys.c.used_at)).scalar() == clock.now_ms()
 
 
@@ -135,13 +139,13 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
     with seaway.database.write_site() as tx:
         now_ms, ada = clock.now_ms(), users.get(tx, "ada")
         session = sessions.start(tx, now_ms, ada.id, address="", agent="")
-        _, login = tools.add(tx, now_ms, ada.id, "rattler", "openid channel:read", address="")
-        link = links.make(tx, now_ms, Purpose.RESET, user_id=ada.id, address="ada@example.com")
-        flow = sign_ins.put(tx, now_ms, "test", {})
-        second_factors.ask_reset(accounts, tx, now_ms, OPERATOR, users.get(tx, "bob").id)
+        _, login = grants.add(tx, now_ms, ada.id, "rattler", "openid channel:read", address="")
+        link = email_links.make(tx, now_ms, Purpose.RESET, user_id=ada.id, address="ada@example.com")
+        flow = pending_sign_ins.add(tx, now_ms, "test", {})
+        second_factors.request_reset(accounts, tx, now_ms, OPERATOR, users.get(tx, "bob").id)
         channels.add(tx, now_ms, OPERATOR, "two", ada, description="", is_public=True)
         channels.remove(tx, now_ms, OPERATOR, "two")
-        throttle.add(tx, now_ms, Rate.SIGN_IN_USER, 1, "ada")
+        rate_limits.add(tx, now_ms, Rate.SIGN_IN_USER, 1, "ada")
         invitations.invite(tx, now_ms, OPERATOR, "one", "carol@example.com", Role.CONTRIBUTOR, telling=None)
     run_what_is_due(seaway)
     before = _contents(seaway)
@@ -153,10 +157,10 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
     run_what_is_due(seaway)
     assert _contents(seaway) == before
     with seaway.database.read() as tx:
-        assert sessions.principal_of(tx, session, now_ms) is not None
-        assert tools.principal_of(tx, login.access, now_ms) is not None
-        assert links.look(tx, now_ms, Purpose.RESET, link) is not None
-        assert sign_ins.look(tx, now_ms, "test", flow) is not None
+        assert sessions.caller_of(tx, session, now_ms) is not None
+        assert grants.caller_of(tx, login.access, now_ms) is not None
+        assert email_links.find(tx, now_ms, Purpose.RESET, link) is not None
+        assert pending_sign_ins.find(tx, now_ms, "test", flow) is not None
 
 
 def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
@@ -165,11 +169,11 @@ def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
     """The 72 hours before second factors are removed would be over as soon as the clock is right."""
     people.user("bob")
     with seaway.database.write_site() as tx, pytest.raises(Unavailable):
-        second_factors.ask_reset(seaway.house.accounts, tx, RELEASED_MS - 1, OPERATOR, users.get(tx, "bob").id)
+        second_factors.request_reset(seaway.house.accounts, tx, RELEASE_DATE_MS - 1, OPERATOR, users.get(tx, "bob").id)
 
 
 def test_the_release_lies_in_the_past() -> None:
-    assert SystemClock().now_ms() > RELEASED_MS
+    assert SystemClock().now_ms() > RELEASE_DATE_MS
 
 
 def test_jobs_of_one_wrong_machine_are_due_when_it_is_corrected(seaway: Seaway, clock: TurnedClock) -> None:

@@ -6,17 +6,18 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import files
 from seaway.errors import Unavailable
+from seaway.keys import api_keys
 from seaway.packages import downloads
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.serving.tally import Tally
+from seaway.serving.usage_counter import UsageCounter
+from seaway.users import users
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -76,7 +77,7 @@ async def test_counts_are_by_file_and_day(
 ) -> None:
     """Each day has a row that grows with every batch; sums are asked by file, package, channel and days."""
     today = downloads.day_of(clock.now_ms())
-    tally = Tally(seaway.database, clock)
+    tally = UsageCounter(seaway.database, clock)
     with seaway.database.read() as tx:
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
@@ -111,7 +112,7 @@ async def test_a_database_that_is_away_loses_no_count(http: httpx.AsyncClient, s
     with seaway.database.read() as tx:
         file_id = tx.execute(select(files.c.id)).scalar_one()
     away = Away(seaway)
-    tally = Tally(away, seaway.clock)  # type: ignore[arg-type]
+    tally = UsageCounter(away, seaway.clock)  # type: ignore[arg-type]
     tally.downloaded(file_id)
     tally.write()
     away.is_away = False
@@ -132,10 +133,10 @@ class Away:
         return self._database.write_part()
 
 
-def key_of(seaway: Seaway) -> keys.Key:
+def key_of(seaway: Seaway) -> api_keys.Key:
     seaway.house.tally.write()
     with seaway.database.read() as tx:
-        return keys.all_keys(tx, users.get(tx, "ada").id)[0]
+        return api_keys.all_keys(tx, users.get(tx, "ada").id)[0]
 
 
 @pytest.mark.anyio

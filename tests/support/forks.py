@@ -27,9 +27,9 @@ _PRELOADED = (
     "seaway.server.app",
     "seaway.server.http_protocol",
     "seaway.server.http_server",
-    "seaway.server.listening",
-    "seaway.server.scraping",
-    "seaway.server.shared_counts",
+    "seaway.server.listen_addresses",
+    "seaway.server.metrics_server",
+    "seaway.server.worker_metrics",
 )
 
 

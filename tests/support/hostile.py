@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seaway.conda import filename
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes
+from seaway.conda.record import FileDigest
 from seaway.publishing.examine import Candidate, examine
 from tests.support.packages import PackageFile
 
@@ -27,9 +27,11 @@ _UNIX = 3 << 8
 _RLE_BLOCK_BYTES = 128 * 1024
 
 
-def hashes_of(content: bytes) -> Hashes:
+def hashes_of(content: bytes) -> FileDigest:
     """What identifies these bytes."""
-    return Hashes(hashlib.sha256(content).digest(), hashlib.md5(content, usedforsecurity=False).digest(), len(content))
+    return FileDigest(
+        hashlib.sha256(content).digest(), hashlib.md5(content, usedforsecurity=False).digest(), len(content)
+    )
 
 
 def examined(

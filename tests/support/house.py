@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR, Carrier, Mode, Principal
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode
 from seaway.channels import channels, members
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS, Clock
+from seaway.keys import api_keys
 from seaway.publishing.publish import Published, publish
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
+from seaway.users import users
 from tests.support import state, statements_once
 from tests.support.packages import PackageFile
 
@@ -62,8 +63,8 @@ class People:
         """A fresh secret of a user."""
         self.user(user)
         with self.seaway.database.write_site() as tx:
-            count = len(keys.all_keys(tx, users.get(tx, user).id))
-            _, secret = keys.add(
+            count = len(api_keys.all_keys(tx, users.get(tx, user).id))
+            _, secret = api_keys.add(
                 tx,
                 self._now(),
                 OPERATOR,
@@ -75,25 +76,25 @@ class People:
             )
         return secret
 
-    def person(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Principal:
+    def person(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
         """A user who is signed in, and has proved just now to be there unless said otherwise."""
         self.user(name)
         with self.seaway.database.read() as tx:
             user = users.get(tx, name)
-        return Principal(
+        return Caller(
             name=name,
             user_id=user.id,
-            carrier=Carrier.PERSON,
+            carrier=CredentialKind.PERSON,
             is_admin=user.is_admin,
             is_verified=verified,
             is_fresh=confirmed,
             is_new=confirmed,
         )
 
-    def by_key(self, secret: str) -> Principal:
+    def by_key(self, secret: str) -> Caller:
         """Who carries this key."""
         with self.seaway.database.read() as tx:
-            principal = keys.principal_of(tx, secret, self._now())
+            principal = api_keys.caller_of(tx, secret, self._now())
         assert principal is not None
         return principal
 
@@ -124,7 +125,7 @@ async def publish_file(
     channel: str,
     file: PackageFile,
     *,
-    by: Principal = OPERATOR,
+    by: Caller = OPERATOR,
     force: bool = False,
     attestation: bytes | None = None,
 ) -> Published:

@@ -21,7 +21,7 @@ from seaway.pairing.paired_blobs import PairedBlobs
 from seaway.server import wiring
 from seaway.settings import Settings
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.bucket import BucketBlobs
 from seaway.storage.disk import DiskBlobs
 from tests.support import postgres, s3
@@ -94,7 +94,7 @@ def copy_rows(folder: Path, target: Path) -> dict[str, Any]:
     return {"storage_url": (folder / "data" / "store").as_uri()}
 
 
-def raw(blobs: Blobs) -> Blobs:
+def raw(blobs: BlobStore) -> BlobStore:
     """The store itself, whatever the pairing says."""
     return blobs.inner if isinstance(blobs, PairedBlobs) else blobs
 
@@ -116,7 +116,7 @@ def folder_store(folder: Path) -> DiskBlobs:
     return blobs
 
 
-def rewrite(blobs: Blobs, key: str, content: bytes) -> None:
+def rewrite(blobs: BlobStore, key: str, content: bytes) -> None:
     """Damage a blob: other bytes under its key."""
     blobs = raw(blobs)
     path = blobs.local_path(key)
@@ -208,7 +208,7 @@ def _template() -> str:
     return url
 
 
-def stored(blobs: Blobs) -> list[BlobStat]:
+def stored(blobs: BlobStore) -> list[BlobStat]:
     """The blobs in the store, and whatever else is there that no background job writes at any start."""
     fixed = (keys.SECRET_KEY, keys.IDENTITY)
     return [stat for stat in blobs.list() if stat.key not in fixed and not stat.key.startswith(f"{keys.MANIFESTS}/")]

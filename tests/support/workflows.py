@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from seaway.accounts.principal import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
+from seaway.attestations import trusted_root
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode, PublisherGrant, Workflow
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
-from seaway.trust import trusted_root
 from tests.support.packages import PackageFile
 from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, statement, written
 
@@ -44,19 +44,19 @@ class Attester:
         """What the workflow of `principal` sends with a file."""
         return written(self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes)))
 
-    def principal(self, channel: str) -> Principal:
+    def principal(self, channel: str) -> Caller:
         """The workflow as a minted token of a publisher of the channel makes it."""
         return principal_of(self.seaway, channel)
 
 
-def principal_of(seaway: Seaway, channel: str) -> Principal:
+def principal_of(seaway: Seaway, channel: str) -> Caller:
     """A workflow that may do in a channel all that a workflow may."""
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, channel).id
-    return Principal(
+    return Caller(
         "GitHub: acme/demo",
-        carrier=Carrier.WORKFLOW,
+        carrier=CredentialKind.WORKFLOW,
         workflow=GITHUB,
-        grants=(Grant(channel_id, 1, Mode.READ_WRITE_DELETE),),
+        grants=(PublisherGrant(channel_id, 1, Mode.READ_WRITE_DELETE),),
         channel_ids=frozenset({channel_id}),
     )

@@ -13,11 +13,11 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers, publishers
-from seaway.trust.publishers import Draft, Publisher
+from seaway.trusted_publishing import issuers, publishers
+from seaway.trusted_publishing.publishers import Draft, Publisher
 from tests.support import house, issuer
 from tests.support.clock import TurnedClock
 from tests.support.house import People

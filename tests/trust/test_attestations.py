@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from seaway.accounts.principal import Workflow
-from seaway.conda.refusals import Reason, Refused
-from seaway.trust import attestations
-from seaway.trust.attestations import Verified
-from seaway.trust.sigstore_verifier import SigstoreVerifier, claims_of
+from seaway.attestations import bundles
+from seaway.attestations.bundles import VerifiedAttestation
+from seaway.attestations.sigstore_verifier import SigstoreVerifier, claims_of
+from seaway.callers.caller import Workflow
+from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.packages import conda, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, statement, written
 
@@ -53,18 +53,18 @@ GITLAB = Workflow(
 )
 
 
-def verify(bundle: bytes, workflow: Workflow = GITHUB) -> Verified:
-    return attestations.verify(
+def verify(bundle: bytes, workflow: Workflow = GITHUB) -> VerifiedAttestation:
+    return bundles.verify(
         bundle,
         file_name=FILE.name,
         sha256=bytes.fromhex(FILE.sha256),
         target_channels=[CHANNEL],
-        run=attestations.run_of(workflow),
+        run=bundles.run_of(workflow),
         verifier=VERIFIER,
     )
 
 
-def reason(bundle: bytes, workflow: Workflow = GITHUB) -> Reason:
+def reason(bundle: bytes, workflow: Workflow = GITHUB) -> RefusalReason:
     with pytest.raises(Refused) as refused:
         verify(bundle, workflow)
     assert len(refused.value.sentence) <= 512
@@ -113,39 +113,42 @@ def test_a_reusable_workflow_signs_for_the_one_that_calls_it() -> None:
     reusing = Workflow(**{name: getattr(GITHUB, name) for name in GITHUB.__slots__} | {"job_workflow_ref": job})
 
     assert GITHUB_CLAIMS[18] == verify(bundle, reusing).workflow
-    assert Reason.OTHER_IDENTITY is reason(bundle)
+    assert RefusalReason.OTHER_IDENTITY is reason(bundle)
 
 
 # What is refused: the statement
 
 SHA = {"sha256": FILE.sha256}
 STATEMENTS = {
-    "wrong hash": ({"subject": [{"name": FILE.name, "digest": {"sha256": OTHER.sha256}}]}, Reason.OTHER_SUBJECT),
+    "wrong hash": ({"subject": [{"name": FILE.name, "digest": {"sha256": OTHER.sha256}}]}, RefusalReason.OTHER_SUBJECT),
     "hash in upper case": (
         {"subject": [{"name": FILE.name, "digest": {"sha256": FILE.sha256.upper()}}]},
-        Reason.OTHER_SUBJECT,
+        RefusalReason.OTHER_SUBJECT,
     ),
     "another digest beside it": (
         {"subject": [{"name": FILE.name, "digest": SHA | {"md5": "0" * 32}}]},
-        Reason.BAD_STATEMENT,
+        RefusalReason.BAD_STATEMENT,
     ),
-    "no digest": ({"subject": [{"name": FILE.name}]}, Reason.BAD_STATEMENT),
-    "wrong name": ({"subject": [{"name": OTHER.name, "digest": SHA}]}, Reason.OTHER_SUBJECT),
-    "a path as name": ({"subject": [{"name": f"noarch/{FILE.name}", "digest": SHA}]}, Reason.OTHER_SUBJECT),
-    "no subject": ({"subject": []}, Reason.BAD_STATEMENT),
-    "two subjects": ({"subject": [{"name": FILE.name, "digest": SHA}] * 2}, Reason.BAD_STATEMENT),
-    "another predicate": ({"predicateType": "https://slsa.dev/provenance/v1"}, Reason.BAD_STATEMENT),
-    "another statement": ({"_type": "https://in-toto.io/Statement/v0.1"}, Reason.BAD_STATEMENT),
-    "another channel": ({"predicate": {"targetChannel": "https://conda.example.com/other"}}, Reason.OTHER_CHANNEL),
-    "another host": ({"predicate": {"targetChannel": "https://prefix.dev/robots"}}, Reason.OTHER_CHANNEL),
-    "a slash at the end": ({"predicate": {"targetChannel": CHANNEL + "/"}}, Reason.OTHER_CHANNEL),
-    "a predicate that is no object": ({"predicate": [CHANNEL]}, Reason.BAD_STATEMENT),
-    "a channel that is no text": ({"predicate": {"targetChannel": None}}, Reason.BAD_STATEMENT),
+    "no digest": ({"subject": [{"name": FILE.name}]}, RefusalReason.BAD_STATEMENT),
+    "wrong name": ({"subject": [{"name": OTHER.name, "digest": SHA}]}, RefusalReason.OTHER_SUBJECT),
+    "a path as name": ({"subject": [{"name": f"noarch/{FILE.name}", "digest": SHA}]}, RefusalReason.OTHER_SUBJECT),
+    "no subject": ({"subject": []}, RefusalReason.BAD_STATEMENT),
+    "two subjects": ({"subject": [{"name": FILE.name, "digest": SHA}] * 2}, RefusalReason.BAD_STATEMENT),
+    "another predicate": ({"predicateType": "https://slsa.dev/provenance/v1"}, RefusalReason.BAD_STATEMENT),
+    "another statement": ({"_type": "https://in-toto.io/Statement/v0.1"}, RefusalReason.BAD_STATEMENT),
+    "another channel": (
+        {"predicate": {"targetChannel": "https://conda.example.com/other"}},
+        RefusalReason.OTHER_CHANNEL,
+    ),
+    "another host": ({"predicate": {"targetChannel": "https://prefix.dev/robots"}}, RefusalReason.OTHER_CHANNEL),
+    "a slash at the end": ({"predicate": {"targetChannel": CHANNEL + "/"}}, RefusalReason.OTHER_CHANNEL),
+    "a predicate that is no object": ({"predicate": [CHANNEL]}, RefusalReason.BAD_STATEMENT),
+    "a channel that is no text": ({"predicate": {"targetChannel": None}}, RefusalReason.BAD_STATEMENT),
 }
 
 
 @pytest.mark.parametrize(("changes", "expected"), STATEMENTS.values(), ids=STATEMENTS)
-def test_a_statement_about_something_else_is_refused(changes: dict[str, Any], expected: Reason) -> None:
+def test_a_statement_about_something_else_is_refused(changes: dict[str, Any], expected: RefusalReason) -> None:
     """Invariants 2 and 3, for statements that are well signed by the right workflow."""
     assert expected is reason(written(OURS.bundle(statement(FILE, **changes))))
 
@@ -155,8 +158,8 @@ def test_other_payloads_are_refused() -> None:
     typed = OURS.bundle(statement(FILE), payload_type="application/json")
     twice = json.dumps(statement(FILE)).replace('"_type"', '"subject": [], "_type"').encode()
 
-    assert Reason.BAD_STATEMENT is reason(written(typed))
-    assert Reason.BAD_STATEMENT is reason(written(OURS.bundle(twice)))
+    assert RefusalReason.BAD_STATEMENT is reason(written(typed))
+    assert RefusalReason.BAD_STATEMENT is reason(written(OURS.bundle(twice)))
 
 
 # What is refused: the identity
@@ -185,7 +188,7 @@ def test_a_certificate_of_another_run_is_refused(number: int, value: str) -> Non
     """Invariant 4: one thing that differs from the minted token is enough."""
     bundle = OURS.bundle(statement(FILE), {**GITHUB_CLAIMS, number: value})
 
-    assert Reason.OTHER_IDENTITY is reason(written(bundle))
+    assert RefusalReason.OTHER_IDENTITY is reason(written(bundle))
 
 
 @pytest.mark.parametrize("number", [8, 9, 12, 13, 14, 15, 17, 20, 21])
@@ -193,13 +196,15 @@ def test_a_certificate_that_lacks_a_compared_extension_is_refused(number: int) -
     """Fulcio has written all of them since 2023; what a certificate does not state is not assumed."""
     claims = {one: value for one, value in GITHUB_CLAIMS.items() if one != number}
 
-    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)))
+    assert RefusalReason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)))
 
 
 @pytest.mark.parametrize("changes", [{20: "schedule"}, {21: GITLAB_CLAIMS[21] + "7"}, {14: "refs/tags/main"}])
 def test_a_certificate_of_another_job_of_gitlab_is_refused(changes: dict[int, str]) -> None:
     """Invariant 4: on GitLab a job is the run."""
-    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB)
+    assert RefusalReason.OTHER_IDENTITY is reason(
+        written(OURS.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB
+    )
 
 
 def test_a_merge_request_of_gitlab_is_compared_by_its_workflow() -> None:
@@ -210,7 +215,7 @@ def test_a_merge_request_of_gitlab_is_compared_by_its_workflow() -> None:
     run = replace(GITLAB, ref=path, workflow_ref=workflow.removeprefix("https://"), event_name="merge_request_event")
 
     assert "refs/heads/fix" == verify(written(OURS.bundle(statement(FILE), claims)), run).ref
-    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), GITLAB)
+    assert RefusalReason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), GITLAB)
 
 
 @pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "Workflow_Run"])
@@ -220,13 +225,15 @@ def test_a_run_that_strangers_can_start_is_refused(event: str) -> None:
 
     with pytest.raises(Refused, match="which anyone can trigger") as refused:
         verify(bundle, replace(GITHUB, event_name=event))
-    assert Reason.OTHER_IDENTITY is refused.value.reason
+    assert RefusalReason.OTHER_IDENTITY is refused.value.reason
 
 
 @pytest.mark.parametrize("missing", ["run_id", "run_attempt", "event_name", "ref"])
 def test_a_token_that_does_not_name_its_run_cannot_be_compared(missing: str) -> None:
     """These claims are optional in an exchange, and needed for an attestation."""
-    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE))), replace(GITHUB, **{missing: ""}))
+    assert RefusalReason.OTHER_IDENTITY is reason(
+        written(OURS.bundle(statement(FILE))), replace(GITHUB, **{missing: ""})
+    )
 
 
 REAL = Path(__file__).parents[1] / "data" / "attestations"
@@ -247,7 +254,7 @@ def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -
     """Certificates of Fulcio from 2024 and 2026, compared with the tokens that their runs would have had."""
     stated = stated_in(bundle)
     workflow = stated[18].removeprefix("https://github.com/")
-    run = attestations.run_of(
+    run = bundles.run_of(
         Workflow(
             issuer=GITHUB.issuer,
             kind="github",
@@ -264,9 +271,9 @@ def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -
         )
     )
     assert set(range(8, 23)) == set(stated)
-    attestations.check_identity(stated, run)
+    bundles.check_identity(stated, run)
     with pytest.raises(Refused, match="its run is"):
-        attestations.check_identity(stated, replace(run, invocation=run.invocation[:-1] + "2"))
+        bundles.check_identity(stated, replace(run, invocation=run.invocation[:-1] + "2"))
 
 
 def test_a_token_without_ids_cannot_be_compared() -> None:
@@ -274,14 +281,14 @@ def test_a_token_without_ids_cannot_be_compared() -> None:
     bare = Workflow(issuer=GITHUB.issuer, kind="github", repository=GITHUB.repository, workflow_ref=GITHUB.workflow_ref)
     claims = {**GITHUB_CLAIMS, 13: "", 15: "", 17: ""}
 
-    assert Reason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), bare)
+    assert RefusalReason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), bare)
 
 
 def test_an_issuer_without_certificates_is_told_so() -> None:
     """Google's workload identities have no repository that a certificate could name."""
     with pytest.raises(Refused, match="are not supported") as refused:
-        attestations.run_of(Workflow(issuer="https://accounts.google.com", kind="google", account="a@b.c"))
-    assert Reason.OTHER_IDENTITY is refused.value.reason
+        bundles.run_of(Workflow(issuer="https://accounts.google.com", kind="google", account="a@b.c"))
+    assert RefusalReason.OTHER_IDENTITY is refused.value.reason
 
 
 # What is refused: the bundle
@@ -332,54 +339,57 @@ def as_message(bundle: dict[str, Any]) -> None:
     }
 
 
-BUNDLES: dict[str, tuple[bytes, set[Reason]]] = {
-    "swapped payload": (broken(swap_payload), {Reason.UNVERIFIED_BUNDLE}),
-    "no log entry": (broken(lambda b: b["verificationMaterial"].update(tlogEntries=[])), {Reason.BAD_BUNDLE}),
+BUNDLES: dict[str, tuple[bytes, set[RefusalReason]]] = {
+    "swapped payload": (broken(swap_payload), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "no log entry": (broken(lambda b: b["verificationMaterial"].update(tlogEntries=[])), {RefusalReason.BAD_BUNDLE}),
     "two log entries": (
         broken(lambda b: b["verificationMaterial"].update(tlogEntries=[entry(b)] * 2)),
-        {Reason.BAD_BUNDLE},
+        {RefusalReason.BAD_BUNDLE},
     ),
-    "another file's log entry": (broken(take_other_entry), {Reason.UNVERIFIED_BUNDLE}),
+    "another file's log entry": (broken(take_other_entry), {RefusalReason.UNVERIFIED_BUNDLE}),
     "no signature": (
         broken(lambda b: b["dsseEnvelope"].update(signatures=[])),
-        {Reason.BAD_BUNDLE, Reason.UNVERIFIED_BUNDLE},
+        {RefusalReason.BAD_BUNDLE, RefusalReason.UNVERIFIED_BUNDLE},
     ),
     "two signatures": (
         broken(lambda b: b["dsseEnvelope"].update(signatures=b["dsseEnvelope"]["signatures"] * 2)),
-        {Reason.BAD_BUNDLE, Reason.UNVERIFIED_BUNDLE},
+        {RefusalReason.BAD_BUNDLE, RefusalReason.UNVERIFIED_BUNDLE},
     ),
-    "no inclusion promise": (broken(lambda b: entry(b).pop("inclusionPromise")), {Reason.BAD_BUNDLE}),
-    "no inclusion proof": (broken(lambda b: entry(b).pop("inclusionProof")), {Reason.BAD_BUNDLE}),
-    "altered checkpoint": (broken(alter_checkpoint), {Reason.UNVERIFIED_BUNDLE}),
-    "altered time": (broken(alter_promise), {Reason.UNVERIFIED_BUNDLE}),
-    "no certificate": (broken(lambda b: b["verificationMaterial"].pop("certificate")), {Reason.BAD_BUNDLE}),
+    "no inclusion promise": (broken(lambda b: entry(b).pop("inclusionPromise")), {RefusalReason.BAD_BUNDLE}),
+    "no inclusion proof": (broken(lambda b: entry(b).pop("inclusionProof")), {RefusalReason.BAD_BUNDLE}),
+    "altered checkpoint": (broken(alter_checkpoint), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "altered time": (broken(alter_promise), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "no certificate": (broken(lambda b: b["verificationMaterial"].pop("certificate")), {RefusalReason.BAD_BUNDLE}),
     "signed after expiry": (
         written(OURS.bundle(statement(FILE), minutes_later=30)),
-        {Reason.UNVERIFIED_BUNDLE},
+        {RefusalReason.UNVERIFIED_BUNDLE},
     ),
-    "foreign authority": (broken(foreign_certificate), {Reason.UNKNOWN_SIGSTORE}),
+    "foreign authority": (broken(foreign_certificate), {RefusalReason.UNKNOWN_SIGSTORE}),
     "foreign log": (
         broken(lambda b: entry(b).update(logId=entry(THEIRS.bundle(statement(FILE)))["logId"])),
-        {Reason.UNKNOWN_SIGSTORE},
+        {RefusalReason.UNKNOWN_SIGSTORE},
     ),
-    "another instance": (written(THEIRS.bundle(statement(FILE))), {Reason.UNKNOWN_SIGSTORE}),
-    "unknown version": (broken(lambda b: b.update(mediaType="application/vnd.x")), {Reason.BAD_BUNDLE}),
-    "message signature": (broken(as_message), {Reason.UNVERIFIED_BUNDLE}),
-    "not JSON": (b"-----BEGIN", {Reason.BAD_BUNDLE}),
-    "empty": (b"", {Reason.BAD_BUNDLE}),
-    "an array of bundles": (b"[" + written(GOOD) + b"]", {Reason.BAD_BUNDLE}),
-    "two bundles": (written(GOOD) * 2, {Reason.BAD_BUNDLE}),
-    "a key twice": (written(GOOD)[:-1] + b', "mediaType": "x"}', {Reason.BAD_BUNDLE}),
-    "not UTF-8": (written(GOOD).decode().encode("utf-16"), {Reason.BAD_BUNDLE}),
-    "deep": (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, {Reason.BAD_BUNDLE}),
-    "300 kB": (written(GOOD | {"padding": "x" * 300_000}), {Reason.BAD_BUNDLE}),
-    "no bundle": (b"{}", {Reason.BAD_BUNDLE}),
-    "wrong types": (written({"mediaType": 1, "verificationMaterial": [], "dsseEnvelope": 0}), {Reason.BAD_BUNDLE}),
+    "another instance": (written(THEIRS.bundle(statement(FILE))), {RefusalReason.UNKNOWN_SIGSTORE}),
+    "unknown version": (broken(lambda b: b.update(mediaType="application/vnd.x")), {RefusalReason.BAD_BUNDLE}),
+    "message signature": (broken(as_message), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "not JSON": (b"-----BEGIN", {RefusalReason.BAD_BUNDLE}),
+    "empty": (b"", {RefusalReason.BAD_BUNDLE}),
+    "an array of bundles": (b"[" + written(GOOD) + b"]", {RefusalReason.BAD_BUNDLE}),
+    "two bundles": (written(GOOD) * 2, {RefusalReason.BAD_BUNDLE}),
+    "a key twice": (written(GOOD)[:-1] + b', "mediaType": "x"}', {RefusalReason.BAD_BUNDLE}),
+    "not UTF-8": (written(GOOD).decode().encode("utf-16"), {RefusalReason.BAD_BUNDLE}),
+    "deep": (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, {RefusalReason.BAD_BUNDLE}),
+    "300 kB": (written(GOOD | {"padding": "x" * 300_000}), {RefusalReason.BAD_BUNDLE}),
+    "no bundle": (b"{}", {RefusalReason.BAD_BUNDLE}),
+    "wrong types": (
+        written({"mediaType": 1, "verificationMaterial": [], "dsseEnvelope": 0}),
+        {RefusalReason.BAD_BUNDLE},
+    ),
 }
 
 
 @pytest.mark.parametrize(("bundle", "expected"), BUNDLES.values(), ids=BUNDLES)
-def test_a_bundle_that_proves_nothing_is_refused(bundle: bytes, expected: set[Reason]) -> None:
+def test_a_bundle_that_proves_nothing_is_refused(bundle: bytes, expected: set[RefusalReason]) -> None:
     """Invariant 1, one broken thing at a time."""
     assert reason(bundle) in expected
 
@@ -393,4 +403,4 @@ def test_a_forger_with_our_names_is_refused() -> None:
         der = der.replace(next(iter(theirs)), next(iter(ours)))
     bundle["verificationMaterial"]["certificate"]["rawBytes"] = b64encode(der).decode()
 
-    assert Reason.UNVERIFIED_BUNDLE is reason(written(bundle))
+    assert RefusalReason.UNVERIFIED_BUNDLE is reason(written(bundle))

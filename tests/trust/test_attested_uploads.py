@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations import trusted_root
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.channels.channels import Attestations
-from seaway.trust import trusted_root
 from tests.support import issuer
 from tests.support.packages import PackageFile, conda
 from tests.support.requests import attestation_part, bearer, file_part, multipart, multipart_type, sentence

@@ -13,17 +13,18 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from seaway.accounts import emails, users
-from seaway.accounts.principal import OPERATOR, Mode
 from seaway.audit import log
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels, transfers
 from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from seaway.counts import Counts
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publisher_rows
-from seaway.trust import exchange, issuers, tokens
-from seaway.trust import publishers as trusted
-from seaway.trust.refusals import TokenRefused
+from seaway.metric_events import EventCounter
+from seaway.sign_in import user_access
+from seaway.trusted_publishing import exchange, issuers, tokens
+from seaway.trusted_publishing import publishers as trusted
+from seaway.trusted_publishing.refusals import TokenRefused
+from seaway.users import emails, users
 from tests.support import house, issuer
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
@@ -314,8 +315,8 @@ def test_a_token_of_a_clock_that_was_ahead_is_not_good(here: Trusting) -> None:
     """It would live for as long as the clock was wrong; machines may differ by minutes."""
     secret, now_ms = here.minted(github(here)), here.clock.now_ms()
     with here.seaway.database.read() as tx:
-        assert tokens.principal_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS) is not None
-        assert tokens.principal_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS - 1) is None
+        assert tokens.caller_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS) is not None
+        assert tokens.caller_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS - 1) is None
 
 
 def test_it_is_looked_at_when_a_request_begins(here: Trusting) -> None:
@@ -351,7 +352,7 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
         tx.execute(update(publisher_rows).values(created_by=users.get(tx, "maker").id))
     secret = here.minted(github(here))
     with here.seaway.database.write_site() as tx:  # in the same millisecond
-        users.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
+        user_access.set_disabled(tx, here.clock.now_ms(), OPERATOR, "maker", disabled=True)
     assert 401 == here.read("harbour", secret)
     here.clock.move(1)
     assert 200 == here.read("harbour", here.minted(github(here)))
@@ -368,7 +369,7 @@ ENDS = {
         tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.wanted.matched, is_enabled=False)
     ),
     "its issuer is switched off": lambda tx, here, one: issuers.set_enabled(tx, 1, OPERATOR, "github", enabled=False),
-    "its channel gets another owner": lambda tx, here, one: transfers.give(tx, 1, OPERATOR, "harbour", "heir"),
+    "its channel gets another owner": lambda tx, here, one: transfers.transfer_now(tx, 1, OPERATOR, "harbour", "heir"),
     "its channel is deleted": lambda tx, here, one: channels.remove(tx, 1, OPERATOR, "harbour"),
 }
 
@@ -530,7 +531,7 @@ def test_of_a_hundred_exchanges_at_once_one_wins(tmp_path: Path) -> None:
     assert {"reused-token", "too-many"} >= {one.json()["code"] for one in answers if one.status_code != 200}
 
 
-class Counted(Counts):
+class Counted(EventCounter):
     """What was counted of unknown claims."""
 
     def __init__(self) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.trust import jwt, token_json
-from seaway.trust.refusals import TokenRefused
+from seaway.trusted_publishing import jwt, token_json
+from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support.issuer import b64
 
 HEADER = b64(b'{"alg":"RS256","kid":"k"}')

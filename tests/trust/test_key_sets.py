@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from seaway.trust import fetching, issuers
-from seaway.trust.issuers import BUILT_IN, Issuer
-from seaway.trust.key_set import BadKeySet, FetchFailed, read_keys
-from seaway.trust.key_sets import KeySets
-from seaway.trust.refusals import TokenRefused
+from seaway.trusted_publishing import issuers, key_fetching
+from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
+from seaway.trusted_publishing.jwks import BadKeySet, FetchFailed, read_keys
+from seaway.trusted_publishing.refusals import TokenRefused
+from seaway.trusted_publishing.stored_keys import KeySets
 from tests.support import issuer as support
 from tests.support.issuer import Answer, LocalIssuer, json_answer, jwk, local_issuer
 from tests.trust.conftest import GITLAB, Trusting
@@ -235,7 +235,7 @@ def test_many_at_once_fetch_once(here: Trusting, forge: LocalIssuer) -> None:
     """At a cold start all wait for the one who fetches; two workers are two `KeySets` on one database."""
     with here.seaway.database.read() as tx:
         found = issuers.get(tx, "forge")
-    workers = [KeySets(here.seaway.database, here.clock, fetching.fetch_keys) for _ in range(2)]
+    workers = [KeySets(here.seaway.database, here.clock, key_fetching.fetch_keys) for _ in range(2)]
     start = threading.Barrier(16)
 
     def ask(number: int) -> object:
@@ -282,7 +282,7 @@ def test_what_seaway_knows_by_itself_is_not_in_a_private_network(address: str) -
     built_in = Issuer("github", BUILT_IN[0].kind, address, is_builtin=True)
 
     with pytest.raises(FetchFailed, match=r"not https|not allowed"):
-        fetching.fetch_keys(built_in)
+        key_fetching.fetch_keys(built_in)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_what_seaway_knows_by_itself_is_not_in_a_private_network(address: str) -
 def test_the_local_link_is_asked_for_nobody(address: str) -> None:
     """Not even if an admin registered it: clouds keep the credentials of machines there."""
     with pytest.raises(FetchFailed, match="not allowed"):
-        fetching.fetch_keys(Issuer("x", BUILT_IN[1].kind, address))
+        key_fetching.fetch_keys(Issuer("x", BUILT_IN[1].kind, address))
 
 
 LEFT_OUT: dict[str, dict[str, Any]] = {

@@ -13,18 +13,19 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func, select
 
-from seaway import ids
-from seaway.accounts import emails, tools, users
-from seaway.accounts.principal import OPERATOR
+from seaway import secret_tokens
+from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import audit, jobs
 from seaway.errors import Unavailable
-from seaway.mail.outbox import SEND_LETTER
+from seaway.mail.outbox import SEND_EMAIL
+from seaway.oauth import grants
+from seaway.secret_scanning.leaked_secrets import MAX_SECRETS, PublicKeys, ReportedSecret, revoke
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from seaway.trust import publishers, tokens
-from seaway.trust.leaks import MOST, Found, PublicKeys, revoke
-from seaway.trust.publishers import Draft
+from seaway.trusted_publishing import publishers, tokens
+from seaway.trusted_publishing.publishers import Draft
+from seaway.users import emails, users
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -93,7 +94,7 @@ async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.Asyn
     with scanned.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     assert 200 == await status(http, secret)
-    body = body_of(secret, ids.new_key(ids.KeyKind.USER), "something else")
+    body = body_of(secret, secret_tokens.new_key(secret_tokens.KeyKind.USER), "something else")
     for _ in range(2):
         answer = await report(http, body)
         assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
@@ -105,7 +106,7 @@ async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.Asyn
 
 def letters_waiting(seaway: Seaway) -> int:
     with seaway.database.read() as tx:
-        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_LETTER)).scalar_one()
+        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_EMAIL)).scalar_one()
 
 
 def lines_of(seaway: Seaway, action: str) -> list[tuple[str, str, str]]:
@@ -124,15 +125,22 @@ async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, s
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         now_ms = scanned.clock.now_ms()
-        _, login = tools.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
-        _, other = tools.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
+        _, login = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
+        _, other = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
     assert [200, 200] == [await status(http, login.access), await status(http, other.access)]
     found = login.access if which == "access" else login.refresh
-    answer = await report(http, body_of(found, ids.new_key(ids.KeyKind.TOOL), ids.new_key(ids.KeyKind.TOOL_REFRESH)))
+    answer = await report(
+        http,
+        body_of(
+            found,
+            secret_tokens.new_key(secret_tokens.KeyKind.TOOL),
+            secret_tokens.new_key(secret_tokens.KeyKind.TOOL_REFRESH),
+        ),
+    )
     assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
     assert [401, 200] == [await status(http, login.access), await status(http, other.access)]
     with scanned.database.write_site() as tx:
-        assert isinstance(tools.refresh(tx, scanned.clock.now_ms(), login.refresh, "rattler"), tools.Refusal)
+        assert isinstance(grants.refresh(tx, scanned.clock.now_ms(), login.refresh, "rattler"), grants.OAuthError)
     assert [("secret scanning", "", "rattler")] == lines_of(scanned, "tool.revoked")
     assert 1 == letters_waiting(scanned)
 
@@ -143,10 +151,10 @@ def test_all_of_a_report_is_looked_up_before_any_ends(seaway: Seaway, people: Pe
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
-        _, login = tools.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
+        _, login = grants.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
     secrets = [login.refresh, login.access, people.key("ada")] * 2
     with seaway.database.write_site() as tx:
-        found = [Found(secret, "stdin") for secret in secrets]
+        found = [ReportedSecret(secret, "stdin") for secret in secrets]
         labels = revoke(tx, 0, OPERATOR, found, telling=seaway.house.accounts)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
     assert [1, 1] == [len(lines_of(seaway, action)) for action in ("tool.revoked", "key.revoked")]
@@ -176,7 +184,7 @@ async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned
     before = letters_waiting(scanned)
     assert [200, 200] == [await status(http, secret), await status(http, other)]
     for _ in range(2):
-        answer = await report(http, body_of(secret, ids.new_key(ids.KeyKind.WORKFLOW)))
+        answer = await report(http, body_of(secret, secret_tokens.new_key(secret_tokens.KeyKind.WORKFLOW)))
         assert ["true_positive", "false_positive"] == [one["label"] for one in answer.json()]
     assert [401, 200] == [await status(http, secret), await status(http, other)]
     assert [("secret scanning", "boats", "acme/demo, release.yml")] == lines_of(scanned, "token.revoked")
@@ -192,7 +200,7 @@ def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people:
         publisher = publishers.add(tx, 0, OPERATOR, teller, "boats", "github", Draft(matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
         publishers.remove(tx, 0, OPERATOR, teller, "boats", publisher.id)
-        labels = revoke(tx, 0, OPERATOR, [Found(secret, "stdin")], telling=seaway.house.accounts)
+        labels = revoke(tx, 0, OPERATOR, [ReportedSecret(secret, "stdin")], telling=seaway.house.accounts)
     assert [True] == [label.is_ours for label in labels]
     assert [("operator", "", "acme/demo on GitHub")] == lines_of(seaway, "token.revoked")
 
@@ -230,9 +238,9 @@ async def test_a_signed_report_that_is_none_is_refused(http: httpx.AsyncClient, 
 @pytest.mark.anyio
 async def test_a_report_has_an_end(http: httpx.AsyncClient) -> None:
     """Of so many secrets all are answered; one more is refused, and more than a megabyte is not read."""
-    most = await report(http, body_of(*["x"] * MOST))
-    assert (200, MOST) == (most.status_code, len(most.json()))
-    assert 400 == (await report(http, body_of(*["x"] * (MOST + 1)))).status_code
+    most = await report(http, body_of(*["x"] * MAX_SECRETS))
+    assert (200, MAX_SECRETS) == (most.status_code, len(most.json()))
+    assert 400 == (await report(http, body_of(*["x"] * (MAX_SECRETS + 1)))).status_code
     assert 413 == (await report(http, b" " * (1024 * 1024 + 1))).status_code
 
 
@@ -272,5 +280,11 @@ def test_the_operator_ends_leaked_keys(seaway: Seaway, people: People) -> None:
     """`key revoke --stdin`: the same, without a signature."""
     secret = people.key("ada")
     with seaway.database.write_site() as tx:
-        labels = revoke(tx, 0, OPERATOR, [Found(secret, "stdin"), Found("x", "stdin")], telling=seaway.house.accounts)
+        labels = revoke(
+            tx,
+            0,
+            OPERATOR,
+            [ReportedSecret(secret, "stdin"), ReportedSecret("x", "stdin")],
+            telling=seaway.house.accounts,
+        )
     assert [True, False] == [label.is_ours for label in labels]

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR, Workflow
+from seaway.callers.caller import OPERATOR, Workflow
 from seaway.errors import Unavailable
-from seaway.trust import issuers
-from seaway.trust.claims import circleci, generic
-from seaway.trust.claims.known import kind_of
-from seaway.trust.issuers import BUILT_IN
-from seaway.trust.owners import with_owner_id
-from seaway.trust.publishers import Draft
-from seaway.trust.refusals import TokenRefused
+from seaway.trusted_publishing import issuers
+from seaway.trusted_publishing.github_owners import with_owner_id
+from seaway.trusted_publishing.issuer_kinds import circleci, generic
+from seaway.trusted_publishing.issuer_kinds.registry import kind_of
+from seaway.trusted_publishing.issuers import BUILT_IN
+from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer
 from tests.trust.conftest import GITHUB, Trusting
 

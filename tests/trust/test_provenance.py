@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.trust.provenance import State, Version, provenance
-from seaway.trust.sidecars import Claims
+from seaway.attestations.provenance import ProvenanceState, Version, provenance
+from seaway.attestations.sidecars import AttestedClaims
 
-DEMO = Claims(
+DEMO = AttestedClaims(
     issuer="https://token.actions.githubusercontent.com",
     repository="https://github.com/acme/demo",
     repository_id="1001",
@@ -35,27 +35,43 @@ FORK = msgspec.structs.replace(
 LATER = msgspec.structs.replace(DEMO, workflow=DEMO.workflow.replace("v1", "v2"), ref="refs/tags/v2", commit="decaf")
 OTHER_WORKFLOW = msgspec.structs.replace(DEMO, workflow=DEMO.workflow.replace("release", "nightly"))
 
-CASES: dict[str, tuple[list[list[Claims | None]], list[State], int]] = {
-    "never attested": ([[None], [None, None]], [State.NONE, State.NONE], 0),
-    "all by one workflow": ([[DEMO, DEMO], [LATER]], [State.FULL, State.FULL], 0),
-    "some files": ([[DEMO, None]], [State.PARTIAL], 1),
-    "lost": ([[DEMO], [None]], [State.FULL, State.LOST], 1),
-    "lost for longer": ([[DEMO], [None], [None]], [State.FULL, State.LOST, State.LOST], 1),
-    "lost, then changed": ([[DEMO], [None], [FORK]], [State.FULL, State.LOST, State.CHANGED], 1),
-    "found": ([[None], [DEMO]], [State.NONE, State.FULL], 0),
-    "changed": ([[DEMO], [FORK]], [State.FULL, State.CHANGED], 1),
-    "changed and partial": ([[DEMO], [FORK, None]], [State.FULL, State.CHANGED], 2),
-    "renamed": ([[DEMO], [RENAMED]], [State.FULL, State.FULL], 0),
-    "a namesake of another owner": ([[DEMO], [NAMESAKE]], [State.FULL, State.CHANGED], 1),
-    "two repositories": ([[DEMO, FORK]], [State.INCONSISTENT], 1),
-    "two workflows of one repository": ([[DEMO, OTHER_WORKFLOW]], [State.INCONSISTENT], 1),
-    "another workflow of the same repository": ([[DEMO], [OTHER_WORKFLOW]], [State.FULL, State.FULL], 0),
-    "a version without files is passed over": ([[DEMO], [], [None]], [State.FULL, State.LOST, State.LOST], 1),
+CASES: dict[str, tuple[list[list[AttestedClaims | None]], list[ProvenanceState], int]] = {
+    "never attested": ([[None], [None, None]], [ProvenanceState.NONE, ProvenanceState.NONE], 0),
+    "all by one workflow": ([[DEMO, DEMO], [LATER]], [ProvenanceState.FULL, ProvenanceState.FULL], 0),
+    "some files": ([[DEMO, None]], [ProvenanceState.PARTIAL], 1),
+    "lost": ([[DEMO], [None]], [ProvenanceState.FULL, ProvenanceState.LOST], 1),
+    "lost for longer": (
+        [[DEMO], [None], [None]],
+        [ProvenanceState.FULL, ProvenanceState.LOST, ProvenanceState.LOST],
+        1,
+    ),
+    "lost, then changed": (
+        [[DEMO], [None], [FORK]],
+        [ProvenanceState.FULL, ProvenanceState.LOST, ProvenanceState.CHANGED],
+        1,
+    ),
+    "found": ([[None], [DEMO]], [ProvenanceState.NONE, ProvenanceState.FULL], 0),
+    "changed": ([[DEMO], [FORK]], [ProvenanceState.FULL, ProvenanceState.CHANGED], 1),
+    "changed and partial": ([[DEMO], [FORK, None]], [ProvenanceState.FULL, ProvenanceState.CHANGED], 2),
+    "renamed": ([[DEMO], [RENAMED]], [ProvenanceState.FULL, ProvenanceState.FULL], 0),
+    "a namesake of another owner": ([[DEMO], [NAMESAKE]], [ProvenanceState.FULL, ProvenanceState.CHANGED], 1),
+    "two repositories": ([[DEMO, FORK]], [ProvenanceState.INCONSISTENT], 1),
+    "two workflows of one repository": ([[DEMO, OTHER_WORKFLOW]], [ProvenanceState.INCONSISTENT], 1),
+    "another workflow of the same repository": (
+        [[DEMO], [OTHER_WORKFLOW]],
+        [ProvenanceState.FULL, ProvenanceState.FULL],
+        0,
+    ),
+    "a version without files is passed over": (
+        [[DEMO], [], [None]],
+        [ProvenanceState.FULL, ProvenanceState.LOST, ProvenanceState.LOST],
+        1,
+    ),
 }
 
 
 @pytest.mark.parametrize(("files", "states", "warnings"), CASES.values(), ids=CASES)
-def test_states(files: list[list[Claims | None]], states: list[State], warnings: int) -> None:
+def test_states(files: list[list[AttestedClaims | None]], states: list[ProvenanceState], warnings: int) -> None:
     """Each version by its files and by the last attested one before; the warnings are counted for the last."""
     told = provenance([Version(f"{number}.0", one) for number, one in enumerate(files, start=1)])
 
@@ -73,12 +89,12 @@ def test_a_warning_names_both_sides() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from([None, DEMO, LATER, FORK, NAMESAKE]), max_size=3), max_size=5))
-def test_nothing_is_told_that_no_certificate_said(files: list[list[Claims | None]]) -> None:
+def test_nothing_is_told_that_no_certificate_said(files: list[list[AttestedClaims | None]]) -> None:
     """Invariants 1 and 2: repositories come from claims, and only what is attested is full, partial or changed."""
     versions = [Version(str(number), one) for number, one in enumerate(files)]
     for version, told in zip(versions, provenance(versions), strict=True):
         known = {claims.repository for claims in version.files if claims is not None}
         assert set(told.repositories) == known
-        assert bool(known) == (told.state not in (State.NONE, State.LOST))
-        assert told.state is not State.FULL or None not in version.files
-        assert told.state in (State.FULL, State.NONE) or told.warnings
+        assert bool(known) == (told.state not in (ProvenanceState.NONE, ProvenanceState.LOST))
+        assert told.state is not ProvenanceState.FULL or None not in version.files
+        assert told.state in (ProvenanceState.FULL, ProvenanceState.NONE) or told.warnings

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from seaway.accounts.principal import Mode
-from seaway.trust.claims.github import GITHUB as GITHUB_KIND
-from seaway.trust.claims.gitlab import GITLAB as GITLAB_KIND
-from seaway.trust.claims.google import GOOGLE as GOOGLE_KIND
-from seaway.trust.claims.kinds import Form, Kind
-from seaway.trust.refusals import Code
+from seaway.callers.caller import Mode
+from seaway.trusted_publishing.issuer_kinds.github import GITHUB as GITHUB_KIND
+from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB as GITLAB_KIND
+from seaway.trusted_publishing.issuer_kinds.google import GOOGLE as GOOGLE_KIND
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import ClaimFormat, IssuerKind
+from seaway.trusted_publishing.refusals import Code
 from tests.support import issuer
 from tests.support.clock import TurnedClock
 from tests.support.issuer import b64, github, gitlab, google, jwk, signed, token
@@ -333,10 +333,10 @@ TIMES = [
 ]
 
 
-def broken_claims(about: str, honest: Callable[..., dict[str, Any]], kind: Kind) -> Iterator[Vector]:
+def broken_claims(about: str, honest: Callable[..., dict[str, Any]], kind: IssuerKind) -> Iterator[Vector]:
     """Each required claim absent, null, of another type, empty, too long, and with control characters."""
     for name, form in kind.required.items():
-        if form is Form.TRUE:
+        if form is ClaimFormat.TRUE:
             continue
         told = honest(NOW)[name]
         broken = {
@@ -346,7 +346,7 @@ def broken_claims(about: str, honest: Callable[..., dict[str, Any]], kind: Kind)
             "true": (C, True),
             "a list": (C, [told]),
             "an object": (C, {"value": told}),
-            "empty": (X if form is Form.TOKEN_ID else C, ""),
+            "empty": (X if form is ClaimFormat.TOKEN_ID else C, ""),
             "too long": (C, told + "1" * 1024),
             "with a line break": (C, told + "\n"),
             "with a tab before": (C, "\t" + told),

@@ -13,15 +13,15 @@ from sigstore.verify import Verifier
 from sigstore.verify.policy import Identity
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.attestations import trusted_root
+from seaway.attestations.bundles import UnknownParty
+from seaway.attestations.sigstore_verifier import SigstoreVerifier
+from seaway.attestations.trusted_root import RootSource, TrustedRoots
 from seaway.audit import Event
+from seaway.callers.caller import OPERATOR
 from seaway.database.tables import audit
 from seaway.errors import BadSetting
 from seaway.server.wiring import Seaway
-from seaway.trust import trusted_root
-from seaway.trust.attestations import UnknownParty
-from seaway.trust.sigstore_verifier import SigstoreVerifier
-from seaway.trust.trusted_root import Origin, TrustedRoots
 from tests.support.packages import conda
 from tests.support.sigstore import MiniSigstore, statement, written
 
@@ -79,7 +79,7 @@ def test_what_is_kept_counts_until_it_is_forgotten(seaway: Seaway) -> None:
     with seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, ours.trusted_root)
 
-    assert Origin.DATABASE is roots.current().origin
+    assert RootSource.DATABASE is roots.current().origin
     assert roots.verifier().verify(bundle).payload
     assert roots.verifier() is roots.verifier()
     with seaway.database.write_site() as tx:
@@ -97,7 +97,7 @@ def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Pat
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, theirs.trusted_root)
     roots = TrustedRoots(seaway.database, file)
 
-    assert Origin.SETTING is roots.current().origin
+    assert RootSource.SETTING is roots.current().origin
     assert roots.verifier().verify(written(ours.bundle(statement(conda())))).payload
     file.unlink()
     with pytest.raises(BadSetting, match="cannot be read"):
@@ -118,4 +118,4 @@ def test_what_is_no_root_is_not_kept(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
     with pytest.raises(BadSetting, match="not a trusted root"), seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
-    assert Origin.PROGRAM is TrustedRoots(seaway.database, None).current().origin
+    assert RootSource.PROGRAM is TrustedRoots(seaway.database, None).current().origin

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import CryptoSigner
 
+from seaway.attestations.trusted_root import RootSource, TrustedRoots
+from seaway.attestations.tuf import TufRepository as Repository
 from seaway.errors import BadSetting, Unavailable
-from seaway.packages.damage import Keeper
-from seaway.server.duties import REFRESH_ROOT, Duties, periods_ms
+from seaway.packages.damaged_blobs import BlobVerifier
+from seaway.server.job_handlers import REFRESH_ROOT, JobHandlers, periods_ms
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from seaway.trust.trusted_root import Origin, TrustedRoots
-from seaway.trust.tuf import Repository
 from tests.support import tuf
 from tests.support.sigstore import MiniSigstore
 from tests.support.tuf import TufRepository
@@ -34,10 +34,10 @@ class Refreshing:
 
     def refresh(self) -> None:
         parts = self.seaway
-        Duties(
+        JobHandlers(
             parts.database, parts.sweeping, parts.documents, parts.clock, parts.house.accounts, self.roots,
             self.repository, parts.house.publishing.reserve, parts.pairing,
-            Keeper(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
+            BlobVerifier(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
         ).handlers()[REFRESH_ROOT]({})  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_a_newer_root_is_kept(refreshing: Refreshing) -> None:
         root = MiniSigstore().trusted_root
         refreshing.made.publish(root, version)
         refreshing.refresh()
-        assert (Origin.DATABASE, root) == (refreshing.roots.current().origin, refreshing.roots.current().content)
+        assert (RootSource.DATABASE, root) == (refreshing.roots.current().origin, refreshing.roots.current().content)
 
 
 def test_what_cannot_be_believed_is_not_kept(refreshing: Refreshing) -> None:
@@ -84,7 +84,7 @@ def test_no_answer_changes_nothing(refreshing: Refreshing, tmp_path: Path) -> No
     nowhere = Repository(tmp_path / "other", "http://127.0.0.1:1", refreshing.made.bootstrap)
     with pytest.raises(Unavailable):
         nowhere.trusted_root()
-    assert Origin.PROGRAM is refreshing.roots.current().origin
+    assert RootSource.PROGRAM is refreshing.roots.current().origin
 
 
 def test_it_is_done_only_where_the_settings_say_so() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from seaway.accounts.principal import OPERATOR, Carrier, Grant, Mode, Principal, Workflow
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode, PublisherGrant, Workflow
 from seaway.channels import channels
+from seaway.channels import upload_log as record
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.tables import upload_chains, uploads, users
 from seaway.server.wiring import Seaway
-from seaway.serving.identity import Accepted, Secrets, identify
-from seaway.trust import uploads as record
+from seaway.serving.caller_identification import Accepted, Secrets, identify
 from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
 
@@ -32,7 +32,7 @@ def broken(seaway: Seaway) -> list[str]:
         return [where for where, _ in record.broken(tx)]
 
 
-def principal(seaway: Seaway, key: str) -> Principal:
+def principal(seaway: Seaway, key: str) -> Caller:
     with seaway.database.read() as tx:
         return identify(tx, seaway.house.reading.identifying, Secrets((key,)), Accepted.ANY).seen_from("192.0.2.7")
 
@@ -69,10 +69,10 @@ async def test_a_workflow_is_recorded_with_its_run(seaway: Seaway, people: Peopl
         run_attempt="2",
         workflow_ref="acme/demo/.github/workflows/release.yml@refs/heads/main",
     )
-    grants = (Grant(channel_id + 1, 8, Mode.READ), Grant(channel_id, 9, Mode.READ_WRITE))
-    by = Principal(
+    grants = (PublisherGrant(channel_id + 1, 8, Mode.READ), PublisherGrant(channel_id, 9, Mode.READ_WRITE))
+    by = Caller(
         "GitHub: acme/demo",
-        carrier=Carrier.WORKFLOW,
+        carrier=CredentialKind.WORKFLOW,
         workflow=workflow,
         grants=grants,
         channel_ids=frozenset({channel_id}),

@@ -6,9 +6,10 @@ from itertools import count
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from seaway.accounts import passwords, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.server.wiring import Seaway
+from seaway.sign_in import passwords
+from seaway.users import users
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import throttle, users
-from seaway.accounts.principal import Mode
-from seaway.accounts.throttle import Rate
+from seaway.callers import rate_limits
+from seaway.callers.caller import Mode
+from seaway.callers.rate_limits import Rate
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
-from seaway.trust import publishers
-from seaway.trust.publishers import Publisher
+from seaway.trusted_publishing import publishers
+from seaway.trusted_publishing.publishers import Publisher
+from seaway.users import users
 from tests.support import house, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -147,7 +148,7 @@ def test_one_limit_per_user_for_page_and_api(place: Place) -> None:
     with place.seaway.database.read() as tx:
         user_id = users.get(tx, place.user).id
     for _ in range(most - 2):
-        throttle.take(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
+        rate_limits.count_attempt(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
     assert (303, 201) == (place.by_page(repository="one"), place.by_api(repository="two"))
     asked = owners_asked(place)
     assert (429, 429) == (place.by_page(repository="three"), place.by_api(repository="three"))

@@ -13,17 +13,18 @@ from anyio.from_thread import BlockingPortal
 from joserfc.jwk import RSAKey
 from sqlalchemy import delete, func, insert, select
 
-from seaway.accounts import second_factors, users
-from seaway.accounts.principal import OPERATOR
 from seaway.audit import log
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, quotas
 from seaway.clock import HOUR_MS
 from seaway.database.tables import damaged_blobs, jobs
 from seaway.errors import Malformed
 from seaway.packages.sweep import sweep
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers
-from seaway.web.admin.sizes import quota_of, written
+from seaway.sign_in import second_factors
+from seaway.trusted_publishing import issuers
+from seaway.users import users
+from seaway.web.admin.byte_sizes import format_quota, parse_quota
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -162,7 +163,7 @@ def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
 )
 def test_sizes_are_read(text: str, size: int | None) -> None:
     """With a unit or without, and written back to the byte."""
-    assert (size, size) == (quota_of(text), quota_of(written(size)))
+    assert (size, size) == (parse_quota(text), parse_quota(format_quota(size)))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_sizes_are_read(text: str, size: int | None) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     """With a sentence that shows one."""
     with pytest.raises(Malformed, match="such as 20 GB"):
-        quota_of(text)
+        parse_quota(text)
 
 
 def test_a_change_needs_a_proof(admin: Admin, turned: TurnedClock, shared: Seaway, dead_jobs: list[int]) -> None:

@@ -10,9 +10,10 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import sign_ins, signing_in, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.server.wiring import Seaway
+from seaway.sign_in import password_sign_in, pending_sign_ins
+from seaway.users import users
 from tests.http import matrix
 from tests.support import house, state
 from tests.support.clock import TurnedClock
@@ -55,7 +56,7 @@ def new_flow(visitor: Visitor) -> str:
     now_ms, name = seaway.clock.now_ms(), f"user-{next(_numbers)}"
     with seaway.database.write_part() as tx:
         user = users.add(tx, now_ms, OPERATOR, name, email=None, password_hash=None, is_admin=False)
-        flow = sign_ins.put(tx, now_ms, signing_in.SECOND_FACTOR, {}, user_id=user.id)
+        flow = pending_sign_ins.add(tx, now_ms, password_sign_in.SECOND_FACTOR, {}, user_id=user.id)
     visitor.cookies.set("flow", flow)
     return flow
 

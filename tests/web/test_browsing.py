@@ -10,16 +10,16 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from seaway.accounts import sessions
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import corrections, downloads, overview, versions
-from seaway.web import chart, installing, words
+from seaway.packages import downloads, metadata_corrections, overview, versions
+from seaway.sign_in import sessions
+from seaway.web import download_chart, formats, install_lines
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, paths_json
 from tests.support.requests import upload
@@ -98,8 +98,8 @@ def test_a_channel_shows_its_packages_and_how_to_use_it(site: Site, http: httpx.
     assert "<strong>letters</strong>" in page
     assert "It moves &lt;b&gt;." in page
     for line in [
-        *installing.of_channel(site.server.address, channel),
-        *installing.to_publish(site.server.address, channel),
+        *install_lines.of_channel(site.server.address, channel),
+        *install_lines.to_publish(site.server.address, channel),
     ]:
         assert line.text in unescape(page)
 
@@ -441,7 +441,7 @@ def test_a_correction_form_changes_only_what_was_changed_in_it(site: Site, http:
         }
         assert 400 == browser.post(here, data=fields).status_code  # nothing is changed
         changes = {"depends": ["a <2"], "constrains": ["c"], "license": "ISC"}
-        corrections.correct(removing, OPERATOR, channel, "noarch", file.name, changes, "meanwhile")
+        metadata_corrections.correct(removing, OPERATOR, channel, "noarch", file.name, changes, "meanwhile")
         assert 303 == browser.post(here, data={**fields, "track_features": ""}).status_code
     found = http.get(data).json()
     assert changes == found["correction"]["fields"]
@@ -532,7 +532,7 @@ def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) ->
 
 def test_a_chart_draws_every_day() -> None:
     """One bar a day, as high as its number; the day without has none."""
-    drawn = chart.draw([(10, 4), (12, 8)], today=12, days=3)
+    drawn = download_chart.draw([(10, 4), (12, 8)], today=12, days=3)
     assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
         ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
     ]  # fmt: skip
@@ -544,5 +544,5 @@ def test_a_chart_draws_every_day() -> None:
 )
 def test_sizes_are_short(count: int, said: str) -> None:
     """Two or three digits and a unit."""
-    assert words.size(count) == said
-    assert words.grown(count) == (f"+{said}" if count else "unchanged")
+    assert formats.size(count) == said
+    assert formats.size_difference(count) == (f"+{said}" if count else "unchanged")

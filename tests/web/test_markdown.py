@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seaway.web.markdown import MOST_BYTES, first_sentence, outside_link, render, unmasked
+from seaway.web.markdown import MAX_BYTES, external_link, first_sentence, render, unmasked
 
 TAGS = {
     "p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "a",
@@ -76,11 +76,11 @@ def test_honest_text_is_shown_as_it_was_meant() -> None:
 def test_a_long_text_costs_little_and_is_cut() -> None:
     """The worst that is known makes neither deep nor large HTML, whose cleaning would take seconds; the rest is cut."""
     for unit in ("[", "*a_", "> ", ">", "- ", "1. ", "> - ", "> \n", "![](", "`", "<a ", "|a", "- \n "):
-        shown = str(render(unit * MOST_BYTES))
+        shown = str(render(unit * MAX_BYTES))
         assert depth_of(shown) < 50, unit
-        assert len(shown) < 25 * MOST_BYTES, unit
+        assert len(shown) < 25 * MAX_BYTES, unit
         assert_harmless(shown)
-    assert "tail" not in render("x" * MOST_BYTES + "tail")
+    assert "tail" not in render("x" * MAX_BYTES + "tail")
 
 
 def depth_of(html: str) -> int:
@@ -128,7 +128,7 @@ def test_masks_written_as_entities_are_taken_off() -> None:
 )
 def test_only_plain_addresses_are_links(text: str, is_link: bool) -> None:
     """http and https with a host; everything else is shown as text."""
-    assert outside_link(text) == (text if is_link else "")
+    assert external_link(text) == (text if is_link else "")
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_the_first_sentence_is_text(text: str, sentence: str) -> None:
 def test_a_sentence_without_end_is_cut_at_a_word() -> None:
     """However long it is, at most 142 characters of it stand there; costs do not grow with the rest."""
     assert first_sentence("many words " * 400) == "many words " * 12 + "many …"
-    assert len(first_sentence("x" * MOST_BYTES)) <= 142
+    assert len(first_sentence("x" * MAX_BYTES)) <= 142

@@ -17,12 +17,13 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from joserfc.jwk import OctKey, RSAKey
 
-from seaway import ids
-from seaway.accounts import emails, outside, passwords, users
-from seaway.accounts.principal import OPERATOR
+from seaway import secret_tokens
+from seaway.callers.caller import OPERATOR
 from seaway.clock import MINUTE_MS
 from seaway.server.wiring import Seaway
 from seaway.settings import OpenIdProvider as OidcSetting
+from seaway.sign_in import external_login, passwords, user_access
+from seaway.users import emails, users
 from tests.support import house, mail
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -367,13 +368,13 @@ def test_who_begins_and_never_comes_back_is_counted(world: World) -> None:
 
 def test_a_way_back_that_nobody_began_writes_nothing(world: World) -> None:
     """A cookie of one's own making, with the state that fits it: while somebody else writes, it does not wait."""
-    browser, secret = world.browser(), ids.new_key(ids.KeyKind.FLOW)
+    browser, secret = world.browser(), secret_tokens.new_key(secret_tokens.KeyKind.FLOW)
     browser.cookies.set("__Host-seaway_flow", secret, domain="conda.example.com", path="/")
     with world.seaway.database.write_site():
         assert (
             400
             == browser.get(
-                f"/signin/corp/callback?{urlencode({'state': outside.state_of(secret), 'code': 'x'})}"
+                f"/signin/corp/callback?{urlencode({'state': external_login.state_of(secret), 'code': 'x'})}"
             ).status_code
         )
 
@@ -391,7 +392,7 @@ def test_a_disabled_user_does_not_come_in(world: World) -> None:
     person = octocat()
     user = settle(world, world.browser(), "github", person)
     with world.seaway.database.write_site() as tx:
-        users.set_disabled(tx, world.clock.now_ms(), OPERATOR, user, disabled=True)
+        user_access.set_disabled(tx, world.clock.now_ms(), OPERATOR, user, disabled=True)
     browser = world.browser()
     assert 401 == arrive(world, browser, "github", person).status_code
     assert browser.session is None

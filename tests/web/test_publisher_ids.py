@@ -11,12 +11,12 @@ import pytest
 from anyio.from_thread import BlockingPortal
 from sqlalchemy import select
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import audit
 from seaway.server.wiring import Seaway
-from seaway.trust import issuers, publishers
-from seaway.trust.publishers import Draft
+from seaway.trusted_publishing import issuers, publishers
+from seaway.trusted_publishing.publishers import Draft
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People

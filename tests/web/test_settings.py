@@ -10,15 +10,16 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, invitations, members, notices, transfers
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
 from seaway.errors import NotFound
-from seaway.publishing.logos import Given
+from seaway.keys import api_keys
+from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
-from seaway.storage.reserve import Reserve
+from seaway.storage.disk_reserve import Reserve
+from seaway.users import users
 from tests.support import pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -172,7 +173,7 @@ def test_the_logo_of_a_public_channel_is_kept_for_good(
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", {}, 422, "SVG is not accepted"),
         (bytes(600 * 1024), {}, 413, "512 KiB"),
         (b"", {}, 400, "No logo is selected"),
-        (b"", {"logo_address": "https://evil.example/x.png"}, 422, "GitHub&#39;s avatars only"),
+        (b"", {"logo_address": "https://evil.example/x.png"}, 422, "Only GitHub avatars"),
     ],
 )
 def test_a_picture_that_is_not_taken(
@@ -312,7 +313,7 @@ def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channe
     assert "key 0" in shown
     assert 303 == guest.send(page + "/revoke", name="key 0").status_code
     with shared.database.read() as tx:
-        assert keys.principal_of(tx, theirs, shared.clock.now_ms()) is None
+        assert api_keys.caller_of(tx, theirs, shared.clock.now_ms()) is None
 
 
 def channel_id(seaway: Seaway, channel: str) -> int:
@@ -373,7 +374,7 @@ def test_an_offer(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
         assert ada == channels.get(tx, channel).owner
     assert 303 == owner.on(page, "/cancel").status_code
     with shared.database.read() as tx:
-        assert [] == transfers.to_user(tx, shared.clock.now_ms(), users.get(tx, user).id)
+        assert [] == transfers.pending_for(tx, shared.clock.now_ms(), users.get(tx, user).id)
 
 
 def test_deleting_needs_the_name_typed(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -468,7 +469,7 @@ def test_an_invitation_shows_the_logo_to_who_may_see_it(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
     """That of a public channel; of a private one its initials, since who is invited is no member yet."""
-    shared.house.logos.put(OPERATOR, channel, Given(pictures.png()))
+    shared.house.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
     with shared.database.write_site() as tx:

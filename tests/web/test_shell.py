@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.http import next_page
 from seaway.http.cookies import Cookies
@@ -50,10 +50,10 @@ def test_every_asset_is_small_and_kept_for_good(site: Site) -> None:
     assert {"uplot.js", "inter.woff2", "theme.js"} < loaded("package.html")
     with site.client() as client:
         for name in assets.sizes():
-            answer = client.get(assets.address(name), headers={"Accept-Encoding": "gzip"})
+            answer = client.get(assets.asset_path(name), headers={"Accept-Encoding": "gzip"})
             assert 200 == answer.status_code
             assert "immutable" in answer.headers["cache-control"]
-            plain = client.get(assets.address(name), headers={"Accept-Encoding": "identity"})
+            plain = client.get(assets.asset_path(name), headers={"Accept-Encoding": "identity"})
             assert plain.content == answer.content
             assert "content-encoding" not in plain.headers
 
@@ -97,12 +97,12 @@ def test_what_is_typed_stays_text(site: Site) -> None:
 )
 def test_next_leads_nowhere_else(value: str) -> None:
     """Case 21: what is no path of this site becomes the front page."""
-    assert "/" == next_page.local(value)
+    assert "/" == next_page.local_path(value)
 
 
 def test_next_keeps_paths_of_ours() -> None:
     """A path with a query is one of ours."""
-    assert "/device?user_code=AB-CD" == next_page.local("/device?user_code=AB-CD")
+    assert "/device?user_code=AB-CD" == next_page.local_path("/device?user_code=AB-CD")
     assert "/signin?next=/account/keys" == next_page.with_next("/signin", "/account/keys")
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import first_account, sessions
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.server.wiring import Seaway
+from seaway.sign_in import first_account, sessions
 from tests.support import house, mail
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -222,7 +222,7 @@ def test_a_fresh_proof_makes_a_new_secret(visitor: Visitor, ada: str, turned: Tu
     assert "/account/keys" == answer.headers["location"]
     assert old != visitor.session
     with visitor.seaway.database.read() as tx:
-        assert sessions.principal_of(tx, old or "", turned.now_ms()) is None
+        assert sessions.caller_of(tx, old or "", turned.now_ms()) is None
     visitor.get("/account/keys")
     made = visitor.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
     assert 200 == made.status_code
@@ -361,7 +361,7 @@ def test_the_first_account(
 ) -> None:
     """By the link that `serve` prints: once, and the account looks after the site."""
     empty = house.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)
-    link = first_account.offer(empty.database, turned.now_ms(), SITE)
+    link = first_account.create_link(empty.database, turned.now_ms(), SITE)
     assert link is not None
     path = link.removeprefix(SITE)
     visitor = Visitor(empty, portal, "203.0.113.10")

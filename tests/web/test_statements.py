@@ -6,15 +6,17 @@ from collections.abc import Iterator
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts import clients, emails, sessions, tools, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import groups, invitations, members, notices, transfers
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
+from seaway.oauth import clients, grants
 from seaway.server.wiring import Seaway
-from seaway.web.routes import OF_PAGES
+from seaway.sign_in import sessions
+from seaway.users import emails, users
+from seaway.web.routes import PAGE_ROUTES
 from tests.support import house
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -67,7 +69,7 @@ def crowd(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, end: int
         owner = people.person(f"u-{number}")
         with seaway.database.write_site() as tx:
             _more(tx, seaway.clock.now_ms(), ada, number)
-            tools.add(
+            grants.add(
                 tx, seaway.clock.now_ms(), users.get(tx, ada).id, "rattler", clients.SCOPES[-1], address="127.0.0.1"
             )
             transfers.offer(tx, seaway.clock.now_ms(), owner, f"other-{number}", ada)
@@ -116,7 +118,7 @@ def test_a_page_asks_as_often_for_many_as_for_few(crowded: Seaway, portal: Block
 
 def test_no_page_is_left_out() -> None:
     """Whoever adds a page adds it above, or says why not."""
-    forms = [route.path for route in OF_PAGES if "GET" in (route.methods or ())]
+    forms = [route.path for route in PAGE_ROUTES if "GET" in (route.methods or ())]
     shown = [page.partition("?")[0] for page in PAGES]
 
     def is_asked(form: str) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from seaway.channels import channels
 from seaway.packages import versions
-from seaway.web.tidy import tidied
+from seaway.web.path_redirects import normalized_path
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
 from tests.support.requests import bearer, raw_headers, upload
@@ -56,7 +56,7 @@ def test_nothing_leads_to_another_host(site: Site, path: str) -> None:
 def test_a_tidy_path_stays() -> None:
     """So nothing is led in a circle."""
     for path in ("/", "/channels", "/channels/a/packages/B", "//"):
-        assert path == tidied(path)
+        assert path == normalized_path(path)
 
 
 def test_capitals_in_a_channel_are_told(site: Site) -> None:

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
-from seaway.accounts import tool_codes
 from seaway.clock import MINUTE_MS
+from seaway.oauth import codes
 from tests.support.clock import TurnedClock
 from tests.web.visitor import PASSWORD, Visitor
 
@@ -19,7 +19,7 @@ REDIRECT = "http://127.0.0.1:40123"
 VERIFIER = secrets.token_urlsafe(48)
 ASKED = {
     "response_type": "code", "client_id": "rattler", "redirect_uri": REDIRECT, "scope": "openid profile offline_access",
-    "state": "the state & more", "nonce": "n", "code_challenge": tool_codes.challenge_of(VERIFIER),
+    "state": "the state & more", "nonce": "n", "code_challenge": codes.challenge_of(VERIFIER),
     "code_challenge_method": "S256",
 }  # fmt: skip
 

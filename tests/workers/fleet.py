@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from seaway.cli.check import Broken, check
+from seaway.maintenance.check import Violation, check
 from tests.support import house, postgres, state
 from tests.support.house import People
 from tests.support.packages import zstd
@@ -61,7 +61,7 @@ class Fleet:
             wanted = len(self.servers) if number is None else number
             yield [stack.enter_context(self.servers[each % len(self.servers)].client(key)) for each in range(wanted)]
 
-    def broken(self) -> list[Broken]:
+    def broken(self) -> list[Violation]:
         """What a check of the whole state finds."""
         return list(check(self.people.seaway))
 

@@ -15,7 +15,7 @@ from seaway.server import wiring
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, examining_here
 from tests.support import house, state
 from tests.support.house import People
@@ -92,7 +92,7 @@ def test_readers_on_all_servers_wait_for_one_build(fleet: Fleet) -> None:
 class Overtaken:
     """A store in which something else happens, once, before a blob is opened."""
 
-    def __init__(self, blobs: Blobs, before_open: Callable[[], object]) -> None:
+    def __init__(self, blobs: BlobStore, before_open: Callable[[], object]) -> None:
         self._blobs = blobs
         self._before: Callable[[], object] | None = before_open
 
@@ -117,7 +117,7 @@ def test_a_document_that_another_server_replaces_is_found_again(on_both: str, tm
             channel.repodata()
 
         settings = Settings(data=tmp_path / "data", **state.settings(tmp_path))
-        overtaken: Blobs = Overtaken(wiring.open_store(settings), replace_document)  # type: ignore[assignment]
+        overtaken: BlobStore = Overtaken(wiring.open_store(settings), replace_document)  # type: ignore[assignment]
         with closing(wiring.build(settings, blobs=overtaken)) as here:
             answer = anyio.run(get, here, f"/chan/{REPODATA}")
     assert (200, "2") == (answer.status_code, answer.headers.get("seaway-revision"))

@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text
 
-from seaway.accounts import identities, keys, outside, security, tools
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.providers import Outsider
-from seaway.accounts.signing_in import Client, NeedsSecondFactor
+from seaway.callers.caller import OPERATOR
 from seaway.database.tables import totp
+from seaway.keys import api_keys
+from seaway.oauth import grants
+from seaway.secret_scanning import leaked_secrets
+from seaway.secret_scanning.leaked_secrets import SCANNER, ReportedSecret
 from seaway.server.wiring import Seaway
-from seaway.trust import exchange, issuers, leaks, publishers
-from seaway.trust.leaks import SCANNER, Found
-from seaway.trust.publishers import Draft
-from seaway.trust.refusals import TokenRefused
+from seaway.sign_in import account_security, external_identities, external_login
+from seaway.sign_in.identity_providers import ExternalAccount
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor
+from seaway.trusted_publishing import exchange, issuers, publishers
+from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import house, issuer, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -61,21 +64,23 @@ def test_a_sign_in_by_a_provider_sees_a_second_factor_that_comes_meanwhile(
     """Else its session would outlive the end of all others that comes with the factor."""
     ada = People(shared).person("ada")
     assert ada.user_id is not None
-    known = Outsider("github", "https://github.com", "42", "ada", "Ada", None)
+    known = ExternalAccount("github", "https://github.com", "42", "ada", "Ada", None)
     now_ms = shared.clock.now_ms()
     with shared.database.write_user(ada.user_id) as tx:
-        identities.link(tx, now_ms, ada, ada.user_id, known)
+        external_identities.link(tx, now_ms, ada, ada.user_id, known)
 
     def sign_in() -> object:
         with shared.database.write_part() as tx:
-            outside._hold(shared.house.outside, tx, known)
-            found = outside._entered(shared.house.outside, tx, known, "/", Client("2001:db8::1", "Firefox"))
-        assert isinstance(found, outside.Known)
+            external_login._hold(shared.house.outside, tx, known)
+            found = external_login._entered(shared.house.outside, tx, known, "/", BrowserInfo("2001:db8::1", "Firefox"))
+        assert isinstance(found, external_login.LinkedUser)
         return found.found
 
     with shared.database.write_user(ada.user_id) as tx:
         tx.execute(insert(totp).values(user_id=ada.user_id, seed=b"x", confirmed_at=now_ms, last_step=0))
-        security.changed(shared.house.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None)
+        account_security.end_sessions_and_notify(
+            shared.house.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None
+        )
         signing_in = begun(shared, beside, sign_in)
     assert isinstance(signing_in.result(), NeedsSecondFactor)
 
@@ -105,16 +110,16 @@ def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, 
     ada, secret = people.person("ada"), people.key("ada")
     assert ada.user_id is not None
     with shared.database.write_part() as tx:
-        login, issued = tools.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
-    report = [Found(token=secret, type="key"), Found(token=issued.refresh, type="login")]
+        login, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
+    report = [ReportedSecret(token=secret, type="key"), ReportedSecret(token=issued.refresh, type="login")]
 
     def revoke() -> object:
         with shared.database.write_part() as tx:
-            return leaks.revoke(tx, now_ms, SCANNER, report, telling=shared.house.accounts)
+            return leaked_secrets.revoke(tx, now_ms, SCANNER, report, telling=shared.house.accounts)
 
     with shared.database.write_user(ada.user_id) as tx:
-        tools.revoke(tx, now_ms, ada, ada.user_id, login)
+        grants.revoke(tx, now_ms, ada, ada.user_id, login)
         revoking = begun(shared, beside, revoke)
     assert [True, True] == [label.is_ours for label in revoking.result()]
     with shared.database.read() as tx:
-        assert keys.principal_of(tx, secret, now_ms) is None
+        assert api_keys.caller_of(tx, secret, now_ms) is None

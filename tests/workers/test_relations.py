@@ -4,7 +4,7 @@ import json
 
 import msgspec
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from tests.support.packages import conda, index_json, zstd
 from tests.support.requests import upload
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet

@@ -11,11 +11,13 @@ from itertools import cycle, product
 import httpx
 import pytest
 
-from seaway.accounts import keys, users
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, members
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
+from seaway.keys import api_keys
+from seaway.sign_in import user_access
+from seaway.users import users
 from tests.support.packages import conda, index_json
 from tests.support.requests import basic, bearer, until, upload
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, shard_path
@@ -51,11 +53,11 @@ class Act:
 
 
 def revoke_key(tx: Tx, now_ms: int, member: Member) -> None:
-    keys.revoke(tx, now_ms, OPERATOR, users.get(tx, member.name), "key 0")
+    api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, member.name), "key 0")
 
 
 def disable_user(tx: Tx, now_ms: int, member: Member) -> None:
-    users.set_disabled(tx, now_ms, OPERATOR, member.name, disabled=True)
+    user_access.set_disabled(tx, now_ms, OPERATOR, member.name, disabled=True)
 
 
 def remove_member(tx: Tx, now_ms: int, member: Member) -> None:

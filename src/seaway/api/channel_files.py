@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 from seaway.channels.channels import is_possible_name
 from seaway.errors import NotFound, Unavailable
 from seaway.http import credentials, paths
-from seaway.http.asked import Asked, encodings
+from seaway.http.channel_request import ChannelRequest, encodings
+from seaway.http.channel_responses import EXPOSED_HEADERS, respond
 from seaway.http.cookies import Cookies
-from seaway.http.files import EXPOSED_HEADERS, respond
-from seaway.http.house import House
-from seaway.packages.damage import BlobProblem, refusal
-from seaway.serving.answer import Answer
-from seaway.serving.memory import Question
-from seaway.serving.resolve import answer, forget_document
+from seaway.http.parts import RequestParts
+from seaway.packages.damaged_blobs import BlobProblem, refusal
+from seaway.serving.channel_response import ChannelResponse
+from seaway.serving.resolve import forget_document, resolve_cached
+from seaway.serving.response_cache import CacheKey
 from seaway.storage.blobs import DamagedBlob
 
 log = structlog.get_logger()
@@ -31,17 +31,17 @@ _MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymou
 
 async def read(request: Request) -> ASGIApp:
     """Serve GET and HEAD requests for files of a channel."""
-    asked = Asked(request.scope)
-    house: House = request.app.state.house
+    asked = ChannelRequest(request.scope)
+    house: RequestParts = request.app.state.house
     # Solvers send no cookie: parse cookies only if there are any.
     session = "" if asked.header(b"cookie") is None else Cookies.of_site(house.site_url).session_of(request)
     question = _question_of(asked, session)
     if not question.path or question.path == ("",):
         return _channel_root(request, question.channel)
-    lost: tuple[Answer, FileNotFoundError] | None = None
+    lost: tuple[ChannelResponse, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
-            held = await answer(house.reading, question)
+            held = await resolve_cached(house.reading, question)
         except FileNotFoundError:
             continue  # the document was replaced after it was resolved, or its blob is missing: resolve again
         try:
@@ -55,12 +55,12 @@ async def read(request: Request) -> ASGIApp:
             if reply.file_id is not None:
                 house.tally.downloaded(reply.file_id)
         if held.key_id is not None:
-            house.tally.used(held.key_id, credentials.address_of(request))
+            house.tally.used(held.key_id, credentials.client_ip(request))
         return reply
     raise _unreadable(question, lost)
 
 
-def _unreadable(question: Question, lost: tuple[Answer, FileNotFoundError] | None) -> Unavailable:
+def _unreadable(question: CacheKey, lost: tuple[ChannelResponse, FileNotFoundError] | None) -> Unavailable:
     """Return the error after the last attempt; log a package file whose blob is missing or damaged."""
     if lost is None or not lost[0].is_package:
         return Unavailable("The file is being replaced.", "Try again in a moment.")
@@ -86,13 +86,13 @@ async def preflight(_request: Request) -> Response:
     )
 
 
-def _question_of(asked: Asked, session: str) -> Question:
+def _question_of(asked: ChannelRequest, session: str) -> CacheKey:
     parts = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
     is_long = len(asked.raw_path) + len(parts[2]) + len(session) + sum(map(len, parts[1])) > _MAX_CACHED_CHARS
     return _parse(*parts) if is_long else _parse_cached(*parts)
 
 
-def _parse(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> Question:
+def _parse(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, session: str) -> CacheKey:
     """Parse a request into its secrets, the channel, the path in the channel and the accepted encodings."""
     segments = paths.split(path)
     if segments is None:
@@ -106,7 +106,7 @@ def _parse(path: bytes, authorizations: tuple[str, ...], accept_encoding: str, s
     if not is_possible_name(channel):
         hint = "Channel names are in lower case." if is_possible_name(channel.lower()) else "Check the URL."
         raise NotFound("This page does not exist.", hint)
-    return Question(
+    return CacheKey(
         credentials.secrets_of(authorizations, session, in_path=in_path),
         channel,
         tuple(within),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.http import problems
-from seaway.http.house import House
+from seaway.http.parts import RequestParts
 from seaway.serving.readiness import NO_ANSWER
 
 
@@ -20,7 +20,7 @@ async def live(_request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Return 200 if the dependencies respond, else 503; the log has the details."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     problem_by_part = await house.readiness.away()
     if not problem_by_part:
         return problems.text("ready", 200)

@@ -11,19 +11,19 @@ from starlette.responses import Response
 from seaway.errors import Malformed, TooLarge
 from seaway.http import problems
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.http.identity import principal_of
-from seaway.publishing.logos import MOST_BYTES, Given
+from seaway.http.caller import caller_of
+from seaway.http.parts import RequestParts
+from seaway.publishing.logos import MOST_BYTES, NewLogo
 
 
 async def put(request: Request) -> Response:
     """Set the logo of the channel to the image in the body; 204."""
-    request.scope[problems.FORM] = problems.json_response_for
-    house: House = request.app.state.house
-    by = await principal_of(request)
+    request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
+    house: RequestParts = request.app.state.house
+    by = await caller_of(request)
     house.tally.used(by.key_id, by.address)
     content = await _picture(request)
-    await to_thread.run_sync(house.logos.put, by, request.path_params["channel"], Given(content))
+    await to_thread.run_sync(house.logos.put, by, request.path_params["channel"], NewLogo(content))
     return Response(status_code=204)
 
 

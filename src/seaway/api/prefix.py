@@ -19,22 +19,22 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.permissions import needs_credential
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import needs_credential
 from seaway.channels import channels
 from seaway.channels.channels import is_possible_name
 from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.http.identity import principal_of
+from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
+from seaway.http.parts import RequestParts
 from seaway.packages import removal
-from seaway.packages.removal import Removing
+from seaway.packages.removal import RemovalParts
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
-from seaway.serving.identity import Accepted
+from seaway.serving.caller_identification import Accepted
 
 # Upper bound of what boundaries, part headers and an attestation add to the size of the file.
 _MULTIPART_OVERHEAD_BYTES = 1024 * 1024
@@ -46,7 +46,7 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 
 async def upload(request: Request) -> Response:
     """Receive one package file."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await _authenticated_caller(request, house)
     channel = _channel_of(request)
     limit = house.publishing.upload_limit
@@ -73,7 +73,7 @@ async def delete(request: Request) -> Response:
 
 async def yank(request: Request) -> Response:
     """Yank a file."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     by = await _authenticated_caller(request, house)
     # Before the body, so that callers without access learn nothing from its errors.
     await to_thread.run_sync(_require_readable, house, by, _file_of(request)[0])
@@ -106,8 +106,8 @@ async def _reason_of(request: Request) -> str:
     return removal.checked_reason(in_body or request.query_params.get("reason", ""))
 
 
-async def _change(request: Request, act: Callable[[Removing, Principal, str, str, str], int], what: str) -> Response:
-    house: House = request.app.state.house
+async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
+    house: RequestParts = request.app.state.house
     by = await _authenticated_caller(request, house)
     channel, subdir, file_name = _file_of(request)
     revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
@@ -122,14 +122,14 @@ def _file_of(request: Request) -> tuple[str, str, str]:
     return channel, subdir, file_name
 
 
-def _require_readable(house: House, by: Principal, channel: str) -> None:
+def _require_readable(house: RequestParts, by: Caller, channel: str) -> None:
     with house.removing.database.read() as tx:
         channels.require(tx, by, Action.READ, channel)
 
 
-async def _authenticated_caller(request: Request, house: House) -> Principal:
+async def _authenticated_caller(request: Request, house: RequestParts) -> Caller:
     """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
-    by = await principal_of(request, Accepted.BEARER)
+    by = await caller_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise needs_credential()
     house.tally.used(by.key_id, by.address)

@@ -12,15 +12,15 @@ from starlette.responses import JSONResponse, Response
 from seaway.errors import NotFound, TooLarge
 from seaway.http import credentials
 from seaway.http.bodies import body_of
-from seaway.http.house import House
-from seaway.trust import leaks
+from seaway.http.parts import RequestParts
+from seaway.secret_scanning import leaked_secrets
 
 _MAX_BYTES = 1024 * 1024
 
 
 async def report(request: Request) -> Response:
     """Revoke the reported keys."""
-    house: House = request.app.state.house
+    house: RequestParts = request.app.state.house
     if not house.leaks.public_keys.are_wanted:
         raise NotFound("This page does not exist.", "Check the URL.")
     body = bytearray()
@@ -31,7 +31,7 @@ async def report(request: Request) -> Response:
     identifier = request.headers.get("github-public-key-identifier", "")
     signature = request.headers.get("github-public-key-signature", "")
     labels = await to_thread.run_sync(
-        leaks.take, house.leaks, bytes(body), identifier, signature, credentials.address_of(request)
+        leaked_secrets.process_report, house.leaks, bytes(body), identifier, signature, credentials.client_ip(request)
     )
     return JSONResponse(
         [

@@ -108,7 +108,7 @@ Detail = str | int | bool | Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class NewEntry:
     """An audit log entry to be written."""
 
     at_ms: int
@@ -126,10 +126,10 @@ def write(
     tx: Tx, now_ms: int, actor: Actor, event: Event, *, channel: str = "", target: str = "", **detail: Detail
 ) -> None:
     """Record a change; the entry commits or rolls back with it."""
-    write_all(tx, [Line(now_ms, actor, event, channel, target, detail)])
+    write_all(tx, [NewEntry(now_ms, actor, event, channel, target, detail)])
 
 
-def write_all(tx: Tx, lines: Sequence[Line]) -> None:
+def write_all(tx: Tx, lines: Sequence[NewEntry]) -> None:
     """Record several changes, in order."""
     rows = [
         {

@@ -23,11 +23,9 @@ from sqlalchemy import (
 )
 
 from seaway import audit
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Carrier, Principal
-from seaway.accounts.reserved import is_reserved
-from seaway.accounts.users import User
 from seaway.audit import Event
+from seaway.callers.caller import Caller, CredentialKind
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
@@ -48,15 +46,17 @@ from seaway.database.tables import (
 )
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound
 from seaway.jobs import queue
-from seaway.words import wanted
+from seaway.search_terms import search_terms
+from seaway.users.reserved_names import is_reserved
+from seaway.users.users import User
 
 MAX_DESCRIPTION = 4_000
 MAX_V3_MESSAGE = 8_192  # bytes (CEP 48)
-NAME_HELD_FOR_OTHERS_MS = 365 * DAY_MS
+NAME_RESERVED_MS = 365 * DAY_MS
 
 _RESTRICTING = frozenset({"is_public", "only_publishers", "attestations"})
 
-DROP_RELATIONS = "drop-relations"  # the kind of job
+REMOVE_RELATIONS_JOB = "drop-relations"  # the kind of job
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
 
@@ -101,7 +101,7 @@ def is_possible_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and ".." not in name and not is_reserved(name)
 
 
-def add(tx: Tx, now_ms: int, by: Principal, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
+def add(tx: Tx, now_ms: int, by: Caller, name: str, owner: User, *, description: str, is_public: bool) -> Channel:
     """Create a channel owned by `owner`: the caller, or any user if the caller is an admin or the operator."""
     require_site(by, SiteAction.ADD_CHANNEL)
     if by.user_id != owner.id:
@@ -155,7 +155,7 @@ _ACCESS_OF_ANONYMOUS = select(channels.c.id, channels.c.is_public, channels.c.on
 )
 
 
-def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
+def access_of(tx: Tx, name: str, principal: Caller) -> Access | None:
     """Return what decides about the caller's permissions in a channel, in one query; None for an unknown name."""
     if principal.user_id is None:
         found = tx.execute(_ACCESS_OF_ANONYMOUS, {"channel": name}).one_or_none()
@@ -166,7 +166,7 @@ def access_of(tx: Tx, name: str, principal: Principal) -> Access | None:
     return Access(row.id, row.is_public, strongest(row.role, row.role_of_groups), row.only_publishers)
 
 
-def require(tx: Tx, by: Principal, action: Action, name: str) -> Access:
+def require(tx: Tx, by: Caller, action: Action, name: str) -> Access:
     """Return the caller's access to a channel; raise the refusal if it does not allow the action."""
     access = access_of(tx, name, by)
     if access is None and by.is_operator:
@@ -183,19 +183,19 @@ def get(tx: Tx, name: str) -> Channel:
 
 
 def visible_to(
-    tx: Tx, principal: Principal, words: str = "", *, after: str = "", limit: int | None = None
+    tx: Tx, principal: Caller, words: str = "", *, after: str = "", limit: int | None = None
 ) -> list[Channel]:
     """Return channels that the caller can read, with all of the words in name or description, by name, after `after`."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
-def visible_ids(principal: Principal) -> Select[Any]:
+def visible_ids(principal: Caller) -> Select[Any]:
     """Select the ids of the channels that the caller can read, for queries over many channels."""
     return select(channels.c.id).where(_readable_by(principal))
 
 
-def names_visible_to(tx: Tx, principal: Principal) -> dict[int, str]:
+def readable_names(tx: Tx, principal: Caller) -> dict[int, str]:
     """Return the names of the channels that the caller can read, by id; searches and feeds are limited to them."""
     query = select(channels.c.id, channels.c.name).where(_readable_by(principal))
     return {row.id: row.name for row in tx.execute(query)}
@@ -207,15 +207,15 @@ def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Chan
     return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
 
 
-def matching(tx: Tx, principal: Principal, words: str, *, limit: int) -> list[Channel]:
+def matching(tx: Tx, principal: Caller, words: str, *, limit: int) -> list[Channel]:
     """Return channels that the caller can read, with all of the words in their name, shortest name first."""
     query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
-    for word in wanted(words):
+    for word in search_terms(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
     return [from_row(Channel, row) for row in tx.execute(query.limit(limit))]
 
 
-def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
+def with_role_of(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
     """Return the channels in which a user has a role, directly or through a group, with the strongest role; by name."""
     direct = (
         select(members.c.role)
@@ -236,7 +236,7 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
 def change(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     name: str,
     *,
     description: str | None = None,
@@ -280,7 +280,7 @@ def change(
     return get(tx, name)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None = None) -> Channel:
+def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = None) -> Channel:
     """
     Delete a channel with everything in it; the next sweep deletes its bytes, and its name is reserved for a year.
 
@@ -305,7 +305,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str, *, typed: str | None =
     return channel
 
 
-def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
+def is_free(tx: Tx, now_ms: int, by: Caller, name: str) -> bool:
     """
     Return whether the caller could create a channel of this name now, without a reason.
 
@@ -320,11 +320,11 @@ def is_free(tx: Tx, now_ms: int, by: Principal, name: str) -> bool:
     )
 
 
-def _readable_by(principal: Principal) -> ColumnElement[bool]:
+def _readable_by(principal: Caller) -> ColumnElement[bool]:
     """Return the condition under which `permissions.decide` allows READ, for a query over `channels`."""
     if principal.is_operator:
         return true()
-    by_role = principal.carrier is Carrier.WORKFLOW or principal.is_admin
+    by_role = principal.carrier is CredentialKind.WORKFLOW or principal.is_admin
     mine: ColumnElement[bool] = true() if by_role else channels.c.id.in_(_where_member(principal.user_id or 0))
     if principal.channel_ids is not None:
         mine = and_(mine, channels.c.id.in_(principal.channel_ids))
@@ -353,7 +353,7 @@ def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) 
     return (
         released is not None
         and (released.owner_id is None or released.owner_id != user_id)
-        and now_ms < released.released_at + NAME_HELD_FOR_OTHERS_MS
+        and now_ms < released.released_at + NAME_RESERVED_MS
     )
 
 
@@ -375,7 +375,7 @@ def _enqueue_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
     """Enqueue a job that removes the relations to a channel that others can no longer read (`indexing.relations`)."""
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
-        queue.enqueue(tx, now_ms, DROP_RELATIONS, {"channel": name}, dedup_key=f"{DROP_RELATIONS}/{name}")
+        queue.enqueue(tx, now_ms, REMOVE_RELATIONS_JOB, {"channel": name}, dedup_key=f"{REMOVE_RELATIONS_JOB}/{name}")
 
 
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
@@ -396,7 +396,7 @@ def _check_description(description: str) -> None:
 
 def _with_words(query: Select[Any], words: str) -> Select[Any]:
     """Limit a query to channels with all of the words in name or description."""
-    for word in wanted(words):
+    for word in search_terms(words):
         here = func.lower(channels.c.name + " " + channels.c.description)
         query = query.where(here.contains(word, autoescape=True))
     return query

@@ -15,20 +15,20 @@ from typing import Any
 from sqlalchemy import Select, delete, func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Principal
-from seaway.accounts.users import User
 from seaway.audit import Event
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
+from seaway.channels.notify import NotifyParts, caused_by, notify_user
 from seaway.channels.roles import Role
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import channel_groups, channels, group_members, groups
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import users
+from seaway.users.users import User
 
 MAX_DESCRIPTION = 400
 
@@ -53,7 +53,7 @@ class GroupMember:
     added_at_ms: int
 
 
-def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, description: str = "") -> Group:
+def add(tx: Tx, now_ms: int, by: Caller, name: str, manager: User, *, description: str = "") -> Group:
     """Create a group managed by `manager`: the caller, or any user if the caller is an admin or the operator."""
     require_site(by, SiteAction.ADD_GROUP)
     if by.user_id != manager.id:
@@ -75,13 +75,13 @@ def add(tx: Tx, now_ms: int, by: Principal, name: str, manager: User, *, descrip
     return _get(tx, name)
 
 
-def get(tx: Tx, by: Principal, name: str) -> tuple[Group, list[GroupMember]]:
+def get(tx: Tx, by: Caller, name: str) -> tuple[Group, list[GroupMember]]:
     """Return a group and its members, if the caller is allowed to see them."""
     group = _permitted(tx, by, name, change=False)
     return group, _members_of(tx, group.id)
 
 
-def all_groups(tx: Tx, by: Principal) -> list[Group]:
+def all_groups(tx: Tx, by: Caller) -> list[Group]:
     """Return every group by name; for site admins."""
     require_site(by, SiteAction.ADMINISTER)
     return [from_row(Group, row) for row in tx.execute(_listing().order_by(groups.c.name))]
@@ -110,7 +110,7 @@ def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
     return [(channel, Role(role)) for channel, role in rows]
 
 
-def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) -> Group:
+def describe(tx: Tx, now_ms: int, by: Caller, name: str, description: str) -> Group:
     """Change the description of a group. Its name cannot change: channels and users know the group by it."""
     group = _permitted(tx, by, name, change=True)
     _check_description(description)
@@ -119,7 +119,7 @@ def describe(tx: Tx, now_ms: int, by: Principal, name: str, description: str) ->
     return _get(tx, name)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
+def remove(tx: Tx, now_ms: int, by: Caller, name: str) -> Group:
     """Delete a group; its members lose the access it granted."""
     group = _permitted(tx, by, name, change=True)
     tx.execute(delete(groups).where(groups.c.id == group.id))
@@ -130,12 +130,12 @@ def remove(tx: Tx, now_ms: int, by: Principal, name: str) -> Group:
 def put_member(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     name: str,
     user: str,
     *,
     is_manager: bool = False,
-    telling: Telling | None = None,
+    telling: NotifyParts | None = None,
 ) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
     group = _permitted(tx, by, name, change=True)
@@ -156,12 +156,12 @@ def put_member(
     event = Event.GROUP_MEMBER_ADDED if was_manager is None else Event.GROUP_MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
     if was_manager is None:
-        tell(
+        notify_user(
             tx,
             now_ms,
             telling,
             user_id,
-            letters.group_joined,
+            messages.group_joined,
             cause=caused_by(by, "group_joined", name),
             group=name,
             by=by.name,
@@ -169,19 +169,19 @@ def put_member(
     return next(member for member in _members_of(tx, group.id) if member.user == user)
 
 
-def remove_member(tx: Tx, now_ms: int, by: Principal, name: str, user: str) -> None:
+def remove_member(tx: Tx, now_ms: int, by: Caller, name: str, user: str) -> None:
     """Remove a user from a group."""
     group = _permitted(tx, by, name, change=True)
     _delete_member(tx, now_ms, by, group, user, users.get(tx, user).id)
 
 
-def leave(tx: Tx, now_ms: int, by: Principal, name: str) -> None:
+def leave(tx: Tx, now_ms: int, by: Caller, name: str) -> None:
     """Remove the caller from a group."""
     require_site(by, SiteAction.LEAVE_GROUP)
     _delete_member(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
 
 
-def _delete_member(tx: Tx, now_ms: int, by: Principal, group: Group, user: str, user_id: int) -> None:
+def _delete_member(tx: Tx, now_ms: int, by: Caller, group: Group, user: str, user_id: int) -> None:
     is_manager = _is_manager(tx, group.id, user_id)
     if is_manager is None:
         raise NotFound(f"{user} is not in the group {group.name}.", "Check the list of its members.")
@@ -205,7 +205,7 @@ def _keep_a_manager(tx: Tx, group: Group, user: str) -> None:
         )
 
 
-def _permitted(tx: Tx, by: Principal, name: str, *, change: bool) -> Group:
+def _permitted(tx: Tx, by: Caller, name: str, *, change: bool) -> Group:
     if by.is_anonymous:
         permissions.require_group(by, name=name, is_member=False, is_manager=False, change=change)
     group = _get(tx, name)

@@ -12,25 +12,25 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select
 
-from seaway import audit, ids
-from seaway.accounts import emails
-from seaway.accounts.permissions import SiteAction, require_site, require_verified
-from seaway.accounts.principal import Principal
+from seaway import audit, secret_tokens
 from seaway.audit import Event
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels, members
+from seaway.channels.notify import NotifyParts, caused_by, notify_user
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import invitations, users
-from seaway.errors import Malformed, NotFound, TooMany
-from seaway.mail import letters
+from seaway.errors import Malformed, NotFound, TooManyRequests
+from seaway.mail import messages
+from seaway.users import emails
 
-LASTS_MS = 7 * DAY_MS
-MOST_OPEN = 100  # per channel: each one sends an unsolicited email
+LIFETIME_MS = 7 * DAY_MS
+MAX_OPEN = 100  # per channel: each one sends an unsolicited email
 _KEPT_MS = 30 * DAY_MS  # for how long the owner sees an expired invitation
 
 
@@ -48,7 +48,7 @@ class Invitation:
 
 
 def invite(
-    tx: Tx, now_ms: int, by: Principal, channel: str, address: str, role: Role, *, telling: Telling | None
+    tx: Tx, now_ms: int, by: Caller, channel: str, address: str, role: Role, *, telling: NotifyParts | None
 ) -> tuple[Invitation, str]:
     """
     Invite an email address to become a member; this replaces an earlier invitation of the same address.
@@ -58,11 +58,11 @@ def invite(
     access = channels.require(tx, by, Action.ADMIT, channel)
     if role is Role.OWNER:
         raise Malformed(f"{channel} has exactly one owner.", "Choose the role viewer or contributor.")
-    folded = emails.folded(address)
+    folded = emails.case_folded(address)
     of_address = (invitations.c.channel_id == access.channel_id, invitations.c.folded == folded)
     tx.execute(delete(invitations).where(*of_address))
     _refuse_too_many(tx, now_ms, access.channel_id, channel)
-    invitation, secret = _make(tx, now_ms, by, access.channel_id, emails.checked(address), folded, role)
+    invitation, secret = _make(tx, now_ms, by, access.channel_id, emails.normalize(address), folded, role)
     _send(tx, now_ms, by, invitation, secret, telling)
     audit.write(
         tx, now_ms, by.actor, Event.INVITATION_SENT, channel=channel, target=invitation.address, role=role.value
@@ -71,14 +71,14 @@ def invite(
 
 
 def resend(
-    tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int, *, telling: Telling | None
+    tx: Tx, now_ms: int, by: Caller, channel: str, invitation_id: int, *, telling: NotifyParts | None
 ) -> tuple[Invitation, str]:
     """Send a new link, which is valid for a week; the previous link stops working."""
     old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
     return invite(tx, now_ms, by, channel, old.address, old.role, telling=telling)
 
 
-def withdraw(tx: Tx, now_ms: int, by: Principal, channel: str, invitation_id: int) -> None:
+def withdraw(tx: Tx, now_ms: int, by: Caller, channel: str, invitation_id: int) -> None:
     """Withdraw an invitation."""
     old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
     tx.execute(delete(invitations).where(invitations.c.id == invitation_id))
@@ -90,7 +90,7 @@ def withdraw_all(tx: Tx, channel_id: int) -> None:
     tx.execute(delete(invitations).where(invitations.c.channel_id == channel_id))
 
 
-def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
+def of_channel(tx: Tx, by: Caller, channel: str) -> list[Invitation]:
     """Return the invitations of a channel, newest first, including those that expired within the last 30 days."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     rows = tx.execute(
@@ -99,17 +99,17 @@ def of_channel(tx: Tx, by: Principal, channel: str) -> list[Invitation]:
     return [from_row(Invitation, row) for row in rows]
 
 
-def look(tx: Tx, now_ms: int, secret: str) -> Invitation:
+def get_by_secret(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Return the invitation of a link; `NotFound` if it is no longer valid."""
     row = tx.execute(
-        _INVITATION.where(invitations.c.digest == ids.digest(secret), invitations.c.expires_at > now_ms)
+        _INVITATION.where(invitations.c.digest == secret_tokens.hash_key(secret), invitations.c.expires_at > now_ms)
     ).one_or_none()
     if row is None:
         raise _no_longer_valid()
     return from_row(Invitation, row)
 
 
-def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
+def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, telling: NotifyParts | None = None) -> Invitation:
     """Make the caller a member; in a transaction of the channel that `look` returns, or of the site."""
     require_site(by, SiteAction.JOIN)
     require_verified(by)
@@ -119,7 +119,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling 
     assert by.user_id is not None
     known = members.role_of(tx, access.channel_id, by.user_id)
     role = strongest(invitation.role.value, None if known is None else known.value) or invitation.role
-    members.put_row(tx, now_ms, access.channel_id, by.user_id, role)
+    members.store_role(tx, now_ms, access.channel_id, by.user_id, role)
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(
         tx,
@@ -135,7 +135,7 @@ def accept(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling 
     return invitation
 
 
-def decline(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling | None = None) -> Invitation:
+def decline(tx: Tx, now_ms: int, by: Caller, secret: str, *, telling: NotifyParts | None = None) -> Invitation:
     """Decline an invitation; anyone who has the link can, with or without an account."""
     invitation = _take(tx, now_ms, secret)
     audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
@@ -144,7 +144,7 @@ def decline(tx: Tx, now_ms: int, by: Principal, secret: str, *, telling: Telling
     return invitation
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete invitations that expired more than 30 days ago; return the count."""
     return tx.execute(delete(invitations).where(invitations.c.expires_at < now_ms - _KEPT_MS)).rowcount
 
@@ -173,8 +173,8 @@ def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None
     count = tx.execute(
         select(func.count()).where(invitations.c.channel_id == channel_id, invitations.c.expires_at > now_ms)
     ).scalar_one()
-    if count >= MOST_OPEN:
-        raise TooMany(
+    if count >= MAX_OPEN:
+        raise TooManyRequests(
             f"{channel} has {count} open invitations, and no more are allowed.",
             "Withdraw some of them.",
             retry_after_seconds=DAY_MS // 1000,
@@ -182,9 +182,9 @@ def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None
 
 
 def _make(
-    tx: Tx, now_ms: int, by: Principal, channel_id: int, address: str, folded: str, role: Role
+    tx: Tx, now_ms: int, by: Caller, channel_id: int, address: str, folded: str, role: Role
 ) -> tuple[Invitation, str]:
-    secret = ids.new_key(ids.KeyKind.INVITATION)
+    secret = secret_tokens.new_key(secret_tokens.KeyKind.INVITATION)
     invitation_id = tx.execute(
         insert(invitations)
         .values(
@@ -192,10 +192,10 @@ def _make(
             address=address,
             folded=folded,
             role=role.value,
-            digest=ids.digest(secret),
+            digest=secret_tokens.hash_key(secret),
             invited_by=by.user_id,
             created_at=now_ms,
-            expires_at=now_ms + LASTS_MS,
+            expires_at=now_ms + LIFETIME_MS,
         )
         .returning(invitations.c.id)
     ).scalar_one()
@@ -204,16 +204,16 @@ def _make(
 
 def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Delete the invitation and return it; of two requests at the same moment, the second is refused."""
-    invitation = look(tx, now_ms, secret)
-    if not tx.execute(delete(invitations).where(invitations.c.digest == ids.digest(secret))).rowcount:
+    invitation = get_by_secret(tx, now_ms, secret)
+    if not tx.execute(delete(invitations).where(invitations.c.digest == secret_tokens.hash_key(secret))).rowcount:
         raise _no_longer_valid()
     return invitation
 
 
-def _send(tx: Tx, now_ms: int, by: Principal, invitation: Invitation, secret: str, telling: Telling | None) -> None:
+def _send(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, secret: str, telling: NotifyParts | None) -> None:
     if telling is None:
         return
-    letter = letters.invitation(
+    letter = messages.invitation(
         invitation.address,
         site_url=telling.site_url,
         channel=invitation.channel,
@@ -228,18 +228,18 @@ def _send(tx: Tx, now_ms: int, by: Principal, invitation: Invitation, secret: st
 def _tell_owner(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     channel_id: int,
     invitation: Invitation,
-    telling: Telling | None,
+    telling: NotifyParts | None,
     *,
     answer: str,
 ) -> None:
     owner = members.owner_of(tx, channel_id)
     # The id makes the answers to two invitations two subjects, so the limit per subject does not drop one of them.
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
-    tell(
-        tx, now_ms, telling, owner.user_id, letters.invitation_answered,
+    notify_user(
+        tx, now_ms, telling, owner.user_id, messages.invitation_decided,
         cause=cause, channel=invitation.channel, answer=answer,
     )  # fmt: skip
 

@@ -3,15 +3,15 @@
 from sqlalchemy import delete, insert, select
 
 from seaway import audit
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.database.tables import damaged_blobs, logos
 
 
-def put(tx: Tx, now_ms: int, by: Principal, channel: str, sha256: bytes, size: int) -> None:
+def put(tx: Tx, now_ms: int, by: Caller, channel: str, sha256: bytes, size: int) -> None:
     """Set the logo of a channel; its blob must be stored and protected from the sweep, which deletes the old one."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id))
@@ -20,14 +20,14 @@ def put(tx: Tx, now_ms: int, by: Principal, channel: str, sha256: bytes, size: i
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256=sha256.hex())
 
 
-def drop(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
+def remove(tx: Tx, now_ms: int, by: Caller, channel: str) -> None:
     """Remove the logo of a channel, if it has one."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if tx.execute(delete(logos).where(logos.c.channel_id == access.channel_id)).rowcount:
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="logo", sha256="")
 
 
-def is_of(tx: Tx, channel_id: int, sha256: bytes) -> bool:
+def is_logo_of(tx: Tx, channel_id: int, sha256: bytes) -> bool:
     """Return whether this is the logo of the channel."""
     named = select(logos.c.channel_id).where(logos.c.channel_id == channel_id, logos.c.sha256 == sha256)
     return tx.execute(named).scalar() is not None

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, case, delete, exists, func, insert, select, update
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
+from seaway.channels.notify import NotifyParts, caused_by, notify_user
 from seaway.channels.roles import Action, Role
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import (
@@ -30,7 +29,8 @@ from seaway.database.tables import (
 )
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import users
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def all_members(tx: Tx, channel_id: int) -> list[Member]:
     return [from_row(Member, row) for row in rows]
 
 
-def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
+def all_groups(tx: Tx, by: Caller, channel_id: int) -> list[MemberGroup]:
     """Return every group that is a member, by name; its size only for callers who are allowed to see its members."""
     size = select(func.count()).where(group_members.c.group_id == groups.c.id).scalar_subquery()
     count = size if by.is_operator or by.is_admin else case((_is_in(by.user_id), size))
@@ -83,7 +83,7 @@ def all_groups(tx: Tx, by: Principal, channel_id: int) -> list[MemberGroup]:
     return [from_row(MemberGroup, row) for row in rows]
 
 
-def listed(tx: Tx, by: Principal, channel: str) -> tuple[list[Member], list[MemberGroup]]:
+def list_all(tx: Tx, by: Caller, channel: str) -> tuple[list[Member], list[MemberGroup]]:
     """Return the users and groups of a channel, if the caller is allowed to see them."""
     access = channels.require(tx, by, Action.SEE_MEMBERS, channel)
     return all_members(tx, access.channel_id), all_groups(tx, by, access.channel_id)
@@ -95,7 +95,7 @@ def owner_of(tx: Tx, channel_id: int) -> Member:
 
 
 def put(
-    tx: Tx, now_ms: int, by: Principal, channel: str, user: str, role: Role, *, telling: Telling | None = None
+    tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *, telling: NotifyParts | None = None
 ) -> Member:
     """Make a user a member at once and notify them, or change their role; ownership changes only by transfer."""
     access = channels.require(tx, by, Action.ADMIT, channel)
@@ -103,26 +103,26 @@ def put(
     known = role_of(tx, access.channel_id, user_id)
     if Role.OWNER in (role, known):
         raise Conflict(f"{channel} has exactly one owner.", "Transfer the channel to change its owner.")
-    put_row(tx, now_ms, access.channel_id, user_id, role)
+    store_role(tx, now_ms, access.channel_id, user_id, role)
     event = Event.MEMBER_ADDED if known is None else Event.MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, channel=channel, target=user, role=role.value)
     if known is None:
         cause = caused_by(by, "member_added", channel)
-        tell(
-            tx, now_ms, telling, user_id, letters.member_added,
+        notify_user(
+            tx, now_ms, telling, user_id, messages.member_added,
             cause=cause, channel=channel, role=role.value, by=by.name,
         )  # fmt: skip
     return Member(user, role, now_ms, user_id)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, channel: str, user: str) -> None:
+def remove(tx: Tx, now_ms: int, by: Caller, channel: str, user: str) -> None:
     """Remove a user from a channel."""
     access = channels.require(tx, by, Action.ADMIT, channel)
     _delete_member(tx, access.channel_id, channel, user, users.get(tx, user).id)
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=user)
 
 
-def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
+def leave(tx: Tx, now_ms: int, by: Caller, channel: str) -> None:
     """Remove the caller from a channel."""
     access = channels.require(tx, by, Action.READ, channel)
     if access.role is Role.OWNER:
@@ -132,7 +132,7 @@ def leave(tx: Tx, now_ms: int, by: Principal, channel: str) -> None:
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
 
 
-def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role: Role) -> MemberGroup:
+def put_group(tx: Tx, now_ms: int, by: Caller, channel: str, group: str, role: Role) -> MemberGroup:
     """
     Make a group a member, so that every user in it has the role, or change its role.
 
@@ -158,7 +158,7 @@ def put_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str, role
     return next(entry for entry in all_groups(tx, by, access.channel_id) if entry.group == group)
 
 
-def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -> None:
+def remove_group(tx: Tx, now_ms: int, by: Caller, channel: str, group: str) -> None:
     """Remove a group from a channel; its users keep their direct role and their roles through other groups."""
     access = channels.require(tx, by, Action.ADMIT, channel)
     removed = tx.execute(delete(channel_groups).where(*_of_group(access.channel_id, _group_id(tx, group))))
@@ -167,7 +167,7 @@ def remove_group(tx: Tx, now_ms: int, by: Principal, channel: str, group: str) -
     audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=group, group=True)
 
 
-def put_row(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> None:
+def store_role(tx: Tx, now_ms: int, channel_id: int, user_id: int, role: Role) -> None:
     """Store the role of a user, without a permission check: the calling function has made it."""
     if role_of(tx, channel_id, user_id) is None:
         tx.execute(insert(members).values(channel_id=channel_id, user_id=user_id, role=role.value, added_at=now_ms))
@@ -193,7 +193,7 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
         .where(members.c.channel_id == channel_id, members.c.role == Role.OWNER.value)
         .values(role=Role.CONTRIBUTOR.value)
     )
-    put_row(tx, now_ms, channel_id, new_owner_id, Role.OWNER)
+    store_role(tx, now_ms, channel_id, new_owner_id, Role.OWNER)
 
 
 def _delete_member(tx: Tx, channel_id: int, channel: str, user: str, user_id: int) -> None:

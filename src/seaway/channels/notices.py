@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import delete, func, insert, select
 
 from seaway import audit
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
@@ -19,8 +19,8 @@ from seaway.database.tables import notices
 from seaway.errors import Conflict, Malformed, NotFound
 
 MAX_MESSAGE = 1_000
-MOST = 20  # per channel: clients refuse more than 1 MiB, and users stop reading long before
-LONGEST_DAYS = 366
+MAX_NOTICES = 20  # per channel: clients refuse more than 1 MiB, and users stop reading long before
+MAX_DAYS = 366
 
 
 class Level(Enum):
@@ -42,15 +42,15 @@ class Notice:
     expires_at_ms: int
 
 
-def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message: str, *, expires_at_ms: int) -> Notice:
+def add(tx: Tx, now_ms: int, by: Caller, channel: str, level: Level, message: str, *, expires_at_ms: int) -> Notice:
     """Show a notice to users of the channel until it expires."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if not 1 <= len(message.strip()) <= MAX_MESSAGE or not message.replace("\n", "").isprintable():
         raise Malformed(f"A notice needs 1 to {MAX_MESSAGE:,} printable characters.", "Change its text.")
-    if not now_ms < expires_at_ms <= now_ms + LONGEST_DAYS * DAY_MS:
+    if not now_ms < expires_at_ms <= now_ms + MAX_DAYS * DAY_MS:
         raise Malformed("A notice must expire in the future, within a year.", "Choose another time.")
     count = tx.execute(select(func.count()).where(notices.c.channel_id == access.channel_id)).scalar_one()
-    if count >= MOST:
+    if count >= MAX_NOTICES:
         raise Conflict(f"{channel} already has {count} notices.", "Withdraw some of them.")
     notice_id = tx.execute(
         insert(notices)
@@ -67,7 +67,7 @@ def add(tx: Tx, now_ms: int, by: Principal, channel: str, level: Level, message:
     return Notice(notice_id, level, message.strip(), now_ms, expires_at_ms)
 
 
-def remove(tx: Tx, now_ms: int, by: Principal, channel: str, notice_id: int) -> None:
+def remove(tx: Tx, now_ms: int, by: Caller, channel: str, notice_id: int) -> None:
     """Withdraw a notice."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     which = (notices.c.channel_id == access.channel_id, notices.c.id == notice_id)
@@ -76,7 +76,7 @@ def remove(tx: Tx, now_ms: int, by: Principal, channel: str, notice_id: int) -> 
     audit.write(tx, now_ms, by.actor, Event.NOTICE_REMOVED, channel=channel, target=str(notice_id))
 
 
-def listed(tx: Tx, now_ms: int, by: Principal, channel: str) -> list[Notice]:
+def list_current(tx: Tx, now_ms: int, by: Caller, channel: str) -> list[Notice]:
     """Return the notices that users of the channel see, newest first."""
     return current(tx, now_ms, channels.require(tx, by, Action.READ, channel).channel_id)
 
@@ -94,7 +94,7 @@ def current(tx: Tx, now_ms: int, channel_id: int) -> list[Notice]:
     return [from_row(Notice, row) for row in rows]
 
 
-def document(found: list[Notice]) -> bytes:
+def notices_json(found: list[Notice]) -> bytes:
     """Return `notices.json`. It has only `expires_at` of CEP 6: rattler refuses a notice with a second name for it."""
     return msgspec.json.encode(
         {
@@ -112,7 +112,7 @@ def document(found: list[Notice]) -> bytes:
     )
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired notices; return the count."""
     return tx.execute(delete(notices).where(notices.c.expires_at <= now_ms)).rowcount
 

@@ -1,20 +1,26 @@
 """
-Permission checks for channels; `accounts.permissions` has those for accounts and the site.
+Permission checks for channels; `callers.site_permissions` has those for accounts and the site.
 
 1. Callers who are not allowed to read a channel learn nothing of it: unknown and hidden channels get the same refusal.
 2. A key never grants more than its user's role grants at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
 3. Actions that require a signed-in user are refused to keys of any mode; actions that require a fresh sign-in are
-   refused to an older session (`accounts.permissions.Proof`).
+   refused to an older session (`callers.site_permissions.Proof`).
 4. The verdict is a function of values, which are read from the database at each request.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.accounts.permissions import SiteAction, needs_credential, require_fresh, require_second_factor, require_site
-from seaway.accounts.principal import Carrier, Mode, Principal
-from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, TO_OWN_FILES, Action, Role
+from seaway.callers.caller import Caller, CredentialKind, Mode
+from seaway.callers.site_permissions import (
+    SiteAction,
+    needs_credential,
+    require_fresh,
+    require_second_factor,
+    require_site,
+)
+from seaway.channels.roles import BY_ADMIN, BY_ROLE, BY_WORKFLOW, ON_OWN_FILES, Action, Role
 from seaway.errors import NotAllowed, NotFound
 
 
@@ -38,7 +44,7 @@ class Access:
 
 
 def decide(
-    principal: Principal,
+    principal: Caller,
     action: Action,
     access: Access | None,
     *,
@@ -69,7 +75,7 @@ def decide(
 
 
 def require(
-    principal: Principal,
+    principal: Caller,
     action: Action,
     access: Access | None,
     *,
@@ -99,7 +105,7 @@ def require(
     raise NotAllowed(_refusal(within, action, access, channel_name), _hint(within, action, access))
 
 
-def require_group(principal: Principal, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
+def require_group(principal: Caller, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
     """Return if the caller is allowed to see a group, or with `change` to change it; otherwise raise the refusal."""
     if change:
         require_site(principal, SiteAction.CHANGE_GROUP)
@@ -114,11 +120,11 @@ def require_group(principal: Principal, *, name: str, is_member: bool, is_manage
     raise NotAllowed(f"{principal.name} is not allowed to change the group {name!r}.", "Ask one of its managers.")
 
 
-def _in_scope(principal: Principal, access: Access) -> bool:
+def _in_scope(principal: Caller, access: Access) -> bool:
     return principal.channel_ids is None or access.channel_id in principal.channel_ids
 
 
-def _is_too_weak(principal: Principal, action: Action, package: str | None) -> bool:
+def _is_too_weak(principal: Caller, action: Action, package: str | None) -> bool:
     """Return whether the credential itself is too weak, regardless of its user's permissions."""
     return (
         principal.mode < action.least_mode
@@ -128,26 +134,26 @@ def _is_too_weak(principal: Principal, action: Action, package: str | None) -> b
     )
 
 
-def _needs_publisher(principal: Principal, action: Action, access: Access) -> bool:
+def _needs_publisher(principal: Caller, action: Action, access: Access) -> bool:
     """Return whether the channel accepts this action from trusted publishers only."""
     is_upload = action in (Action.UPLOAD, Action.OVERWRITE)
-    return access.only_publishers and is_upload and principal.carrier is not Carrier.WORKFLOW
+    return access.only_publishers and is_upload and principal.carrier is not CredentialKind.WORKFLOW
 
 
-def _granted(principal: Principal, access: Access, *, own_file: bool) -> frozenset[Action]:
-    if principal.carrier is Carrier.WORKFLOW:
+def _granted(principal: Caller, access: Access, *, own_file: bool) -> frozenset[Action]:
+    if principal.carrier is CredentialKind.WORKFLOW:
         return BY_WORKFLOW
     granted: frozenset[Action] = frozenset()
     if access.role is not None:
         granted |= BY_ROLE[access.role]
         if own_file:
-            granted |= TO_OWN_FILES.get(access.role, frozenset())
+            granted |= ON_OWN_FILES.get(access.role, frozenset())
     if principal.is_admin:
         granted |= BY_ADMIN
     return granted
 
 
-def _refusal(principal: Principal, action: Action, access: Access, channel_name: str) -> str:
+def _refusal(principal: Caller, action: Action, access: Access, channel_name: str) -> str:
     if principal.key_name and not _in_scope(principal, access):
         return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.key_name and action.proof.needs_person:
@@ -157,7 +163,7 @@ def _refusal(principal: Principal, action: Action, access: Access, channel_name:
     if principal.key_name and principal.mode < action.least_mode:
         return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
     if principal.patterns and (
-        principal.carrier is Carrier.WORKFLOW or action in _granted(principal, access, own_file=True)
+        principal.carrier is CredentialKind.WORKFLOW or action in _granted(principal, access, own_file=True)
     ):
         return (
             f"{principal.actor.name} is not allowed to {action.said} the channel {channel_name!r} for a package of "
@@ -170,12 +176,12 @@ def _refusal(principal: Principal, action: Action, access: Access, channel_name:
 _SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.READ_WRITE_DELETE: "channel:delete"}
 
 
-def cure(principal: Principal, action: Action, access: Access) -> str:
+def hint(principal: Caller, action: Action, access: Access) -> str:
     """Return the hint on how to get this permission with this credential, for refusals with their own message."""
     return _hint(principal.within(access.channel_id), action, access)
 
 
-def _hint_for_credential(principal: Principal, action: Action) -> str:
+def _hint_for_credential(principal: Caller, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
     if principal.tool and action.least_mode in _SCOPES:
@@ -185,11 +191,11 @@ def _hint_for_credential(principal: Principal, action: Action) -> str:
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
 
 
-def _hint(principal: Principal, action: Action, access: Access) -> str:
+def _hint(principal: Caller, action: Action, access: Access) -> str:
     narrow = not _in_scope(principal, access) or principal.mode < action.least_mode
     if (principal.key_name or principal.tool) and (action.proof.needs_person or narrow):
         return _hint_for_credential(principal, action)
-    if principal.carrier is Carrier.WORKFLOW:
+    if principal.carrier is CredentialKind.WORKFLOW:
         return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
     if principal.patterns:
         return f"It is limited to {', '.join(principal.patterns)}."

@@ -28,10 +28,9 @@ from sqlalchemy import (
 )
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels as all_channels
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
@@ -39,12 +38,13 @@ from seaway.database.rows import AnyRow
 from seaway.database.tables import channels, members, resumable_pieces, resumable_uploads, subdirs
 from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, TooLarge
+from seaway.users import users
 
 MAX_QUOTA = 2**53  # JSON numbers are exact up to here; no store is larger
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class StorageRoom:
     """Quota and usage of a channel, and of all channels of its owner together; a quota of None is unlimited."""
 
     quota: int | None = None
@@ -64,7 +64,7 @@ class Room:
                     "Delete files that are no longer needed, or ask a site admin for a larger quota.",
                 )
 
-    def after(self, size: int) -> "Room":
+    def after(self, size: int) -> "StorageRoom":
         """Return the room after `size` bytes are added, or removed if it is negative."""
         return replace(self, used=self.used + size, owner_used=self.owner_used + size)
 
@@ -150,14 +150,14 @@ ROOM: tuple[Column[int] | Label[int] | ColumnElement[int], ...] = (
 _ROOM_OF_CHANNEL = select(*ROOM).where(channels.c.id == bindparam("channel_id"))
 
 
-def room_of(row: AnyRow) -> Room:
+def room_from_row(row: AnyRow) -> StorageRoom:
     """Return the room from a row with the columns of `ROOM`."""
-    return Room(row.quota_bytes, int(row.used), row.owner_quota, int(row.owner_used))
+    return StorageRoom(row.quota_bytes, int(row.used), row.owner_quota, int(row.owner_used))
 
 
-def room_in(tx: Tx, channel_id: int, user_quota: int | None) -> Room:
+def room_of_channel(tx: Tx, channel_id: int, user_quota: int | None) -> StorageRoom:
     """Return the quota and usage of a channel and of its owner."""
-    return room_of(tx.execute(_ROOM_OF_CHANNEL, {"channel_id": channel_id, "user_quota": user_quota}).one())
+    return room_from_row(tx.execute(_ROOM_OF_CHANNEL, {"channel_id": channel_id, "user_quota": user_quota}).one())
 
 
 def of_channel(tx: Tx, channel_id: int) -> Usage:
@@ -191,7 +191,7 @@ def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[
     }
 
 
-def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int | None) -> None:
+def set_of_channel(tx: Tx, now_ms: int, by: Caller, channel: str, quota: int | None) -> None:
     """Set the quota of a channel; None for no limit."""
     require_site(by, SiteAction.CHANGE_SITE)
     _check(quota)
@@ -200,7 +200,7 @@ def set_of_channel(tx: Tx, now_ms: int, by: Principal, channel: str, quota: int 
     audit.write(tx, now_ms, by.actor, Event.QUOTA_CHANGED, channel=channel, quota=_audit_value(quota))
 
 
-def set_of_user(tx: Tx, now_ms: int, by: Principal, user: str, quota: int | None) -> None:
+def set_of_user(tx: Tx, now_ms: int, by: Caller, user: str, quota: int | None) -> None:
     """Set the quota of all channels of a user together; None for the default of the site."""
     require_site(by, SiteAction.CHANGE_SITE)
     _check(quota)

@@ -9,14 +9,14 @@ Permissions of each role in a channel.
     site admin      yes                               yes                       yes
     workflow        read                according to the mode of its publisher
 
-`Action` lists what each action requires of the credential: the least mode of a key, and the `Proof`.
+`Action` lists what each action requires of the credential: the least mode of a key, and the `RequiredCredential`.
 """
 
 from enum import Enum
 from typing import Self
 
-from seaway.accounts.permissions import Proof
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
+from seaway.callers.site_permissions import RequiredCredential
 
 
 class Role(Enum):
@@ -40,7 +40,7 @@ class Action(Enum):
 
     said: str
     least_mode: Mode
-    proof: Proof
+    proof: RequiredCredential
 
     READ = "read", "read", Mode.READ
     SEE_MEMBERS = "see-members", "see the members of", Mode.READ
@@ -50,13 +50,15 @@ class Action(Enum):
     OVERWRITE = "overwrite", "overwrite files of", Mode.READ_WRITE_DELETE
     MANAGE = "manage", "see and change the settings of", Mode.MANAGE  # ordinary settings, and the audit log
     CORRECT = "correct", "correct the metadata of files of", Mode.MANAGE
-    ADMIT = "admit", "change members and publishers of", Mode.MANAGE, Proof.FRESH
-    RESTRICT = "restrict", "change who can read or upload to", Mode.MANAGE, Proof.FRESH_PERSON
+    ADMIT = "admit", "change members and publishers of", Mode.MANAGE, RequiredCredential.FRESH
+    RESTRICT = "restrict", "change who can read or upload to", Mode.MANAGE, RequiredCredential.FRESH_PERSON
     LEAVE = "leave", "leave", Mode.MANAGE
-    TRANSFER = "transfer", "transfer", Mode.MANAGE, Proof.FRESH_PERSON
-    REMOVE = "remove", "delete", Mode.MANAGE, Proof.FRESH_PERSON
+    TRANSFER = "transfer", "transfer", Mode.MANAGE, RequiredCredential.FRESH_PERSON
+    REMOVE = "remove", "delete", Mode.MANAGE, RequiredCredential.FRESH_PERSON
 
-    def __new__(cls, value: str, said: str, least_mode: Mode, proof: Proof = Proof.ANY) -> Self:
+    def __new__(
+        cls, value: str, said: str, least_mode: Mode, proof: RequiredCredential = RequiredCredential.ANY
+    ) -> Self:
         member = object.__new__(cls)
         member._value_ = value
         member.said = said
@@ -77,4 +79,4 @@ BY_ADMIN = frozenset(Action) - {Action.UPLOAD, Action.YANK, Action.LEAVE}
 BY_WORKFLOW = frozenset({Action.READ, Action.UPLOAD, Action.YANK, Action.DELETE, Action.OVERWRITE})
 
 # Additional actions on files that the caller uploaded.
-TO_OWN_FILES = {Role.CONTRIBUTOR: frozenset({Action.DELETE, Action.OVERWRITE})}
+ON_OWN_FILES = {Role.CONTRIBUTOR: frozenset({Action.DELETE, Action.OVERWRITE})}

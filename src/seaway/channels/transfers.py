@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from sqlalchemy import delete, exists, insert, select
 
 from seaway import audit
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_factor_to_own, require_site, require_verified
-from seaway.accounts.principal import Principal
 from seaway.audit import Event
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction, require_factor_to_own, require_site, require_verified
 from seaway.channels import channels, invitations, members
+from seaway.channels.notify import NotifyParts, caused_by, notify_user
 from seaway.channels.roles import Action, Role
-from seaway.channels.telling import Telling, caused_by, tell
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
@@ -28,9 +27,10 @@ from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import emails, transfers
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.mail import letters
+from seaway.mail import messages
+from seaway.users import users
 
-LASTS_MS = 7 * DAY_MS
+LIFETIME_MS = 7 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Transfer:
 
 
 def offer(
-    tx: Tx, now_ms: int, by: Principal, channel: str, to_user: str, *, telling: Telling | None = None
+    tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, telling: NotifyParts | None = None
 ) -> Transfer:
     """Offer a channel to one of its members."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
@@ -63,23 +63,23 @@ def offer(
         raise Conflict(f"{channel} already has a pending transfer.", "Cancel it first.")
     if by.user_id is None:
         raise Malformed("The operator cannot offer a channel.", "Transfer it at once with `seaway channel transfer`.")
-    forget(tx, access.channel_id)  # an expired offer
+    delete_offer(tx, access.channel_id)  # an expired offer
     tx.execute(
         insert(transfers).values(
             channel_id=access.channel_id,
             to_user_id=to.id,
             offered_by=by.user_id,
             offered_at=now_ms,
-            expires_at=now_ms + LASTS_MS,
+            expires_at=now_ms + LIFETIME_MS,
         )
     )
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_OFFERED, channel=channel, target=to_user)
-    tell(
+    notify_user(
         tx,
         now_ms,
         telling,
         to.id,
-        letters.transfer_offered,
+        messages.transfer_offered,
         cause=caused_by(by, "transfer_offered", channel),
         channel=channel,
         by=by.name,
@@ -89,7 +89,7 @@ def offer(
     return made
 
 
-def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
+def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyParts | None = None) -> Transfer:
     """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
     require_site(by, SiteAction.TAKE_CHANNEL)
     require_verified(by)
@@ -101,12 +101,12 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
     audit.write(
         tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=channel, target=by.name, offered_by=transfer.offered_by
     )
-    tell(
+    notify_user(
         tx,
         now_ms,
         telling,
         transfer.offered_by_id,
-        letters.transfer_answered,
+        messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
         answer=f"{by.name} accepted",
@@ -114,17 +114,17 @@ def accept(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling
     return transfer
 
 
-def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Telling | None = None) -> Transfer:
+def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyParts | None = None) -> Transfer:
     """Decline a channel that was offered to the caller."""
     require_site(by, SiteAction.JOIN)
     transfer = _take(tx, now_ms, by, channel)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
-    tell(
+    notify_user(
         tx,
         now_ms,
         telling,
         transfer.offered_by_id,
-        letters.transfer_answered,
+        messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
         answer=f"{by.name} declined",
@@ -132,17 +132,17 @@ def decline(tx: Tx, now_ms: int, by: Principal, channel: str, *, telling: Tellin
     return transfer
 
 
-def cancel(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
+def cancel(tx: Tx, now_ms: int, by: Caller, channel: str) -> Transfer:
     """Cancel the pending offer of a channel."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
     transfer = of_channel(tx, now_ms, access.channel_id)
-    if transfer is None or not forget(tx, access.channel_id):
+    if transfer is None or not delete_offer(tx, access.channel_id):
         raise _no_transfer()
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_CANCELLED, channel=channel, target=transfer.to_user)
     return transfer
 
 
-def give(tx: Tx, now_ms: int, by: Principal, channel: str, new_owner: str) -> None:
+def transfer_now(tx: Tx, now_ms: int, by: Caller, channel: str, new_owner: str) -> None:
     """Transfer a channel to a user at once; for the operator and admins, since its owner may have left permanently."""
     require_site(by, SiteAction.CHANGE_SITE)
     access = channels.require(tx, by, Action.TRANSFER, channel)
@@ -159,7 +159,7 @@ def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:
     return None if row is None else from_row(Transfer, row)
 
 
-def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
+def pending_for(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
     """Return the pending offers to a user, by channel."""
     rows = tx.execute(
         _TRANSFER.where(transfers.c.to_user_id == user_id, transfers.c.expires_at > now_ms).order_by(
@@ -169,12 +169,12 @@ def to_user(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
     return [from_row(Transfer, row) for row in rows]
 
 
-def forget(tx: Tx, channel_id: int) -> bool:
+def delete_offer(tx: Tx, channel_id: int) -> bool:
     """Delete the offer of a channel; return whether there was one."""
     return bool(tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id)).rowcount)
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired offers; return the count."""
     return tx.execute(delete(transfers).where(transfers.c.expires_at <= now_ms)).rowcount
 
@@ -192,9 +192,9 @@ _TRANSFER = (
 )  # fmt: skip
 
 
-def _take(tx: Tx, now_ms: int, by: Principal, channel: str) -> Transfer:
+def _take(tx: Tx, now_ms: int, by: Caller, channel: str) -> Transfer:
     """Delete an offer to the caller and return it; of two requests at the same moment, the second is refused."""
-    offered = [transfer for transfer in to_user(tx, now_ms, by.user_id or 0) if transfer.channel == channel]
+    offered = [transfer for transfer in pending_for(tx, now_ms, by.user_id or 0) if transfer.channel == channel]
     if not offered:
         raise _no_transfer()
     answered = delete(transfers).where(

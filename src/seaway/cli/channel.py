@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, bytes_of, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.channels import Channel
-    from seaway.publishing.logos import Given
+    from seaway.publishing.logos import NewLogo
 
 app = typer.Typer(help="Create and manage channels.", no_args_is_help=True)
 
@@ -34,9 +34,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a channel. It is private unless --public is given."""
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
+    from seaway.users import users
 
     with context.obj.house() as seaway:
         logos = seaway.house.logos
@@ -57,7 +57,7 @@ def add(
 @app.command("list")
 def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every channel."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
@@ -73,14 +73,14 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
 def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Show a channel with its members and size."""
     from seaway.channels import channels, members, quotas
-    from seaway.packages import catalogue
+    from seaway.packages import catalog
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
             **_described(channel),
-            "files": catalogue.count_files(tx, channel.id),
+            "files": catalog.count_files(tx, channel.id),
             "size": usage.used,
             "quota": usage.quota,
             "members": [
@@ -138,7 +138,7 @@ def set_channel(
     as_json: JsonOption = False,
 ) -> None:
     """Change a channel. Options that are not given stay unchanged."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, logos, quotas
     from seaway.channels.channels import Attestations
     from seaway.indexing import relations
@@ -162,7 +162,7 @@ def set_channel(
             if quota is not None:
                 quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, quota_bytes)
             if no_logo:
-                logos.drop(tx, seaway.clock.now_ms(), OPERATOR, name)
+                logos.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
             changed = channels.change(
                 tx, seaway.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
@@ -189,11 +189,11 @@ def transfer(
     as_json: JsonOption = False,
 ) -> None:
     """Transfer a channel to another user at once. The previous owner becomes a contributor."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
-        transfers.give(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
+        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
 
@@ -206,7 +206,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Delete a channel with all its packages. This cannot be undone."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
     if not yes and typer.prompt(f"Type the name of the channel to delete {name} and all its packages") != name:
@@ -237,16 +237,16 @@ def _described(channel: Channel) -> dict[str, Any]:
         "only_publishers": channel.only_publishers,
         "attestations": channel.attestations.value,
         "packages": channel.package_count,
-        "created_at": moment(channel.created_at_ms),
+        "created_at": format_time(channel.created_at_ms),
     }
 
 
-def _logo_source(logo: str) -> Given:
+def _logo_source(logo: str) -> NewLogo:
     """Return the logo that --logo names."""
-    from seaway.publishing.logos import MOST_BYTES, Given
+    from seaway.publishing.logos import MOST_BYTES, NewLogo
 
     if "://" in logo:
-        return Given(address=logo)
+        return NewLogo(address=logo)
     try:
         with Path(logo).open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -254,7 +254,7 @@ def _logo_source(logo: str) -> Given:
         raise typer.BadParameter(f"{logo} cannot be read: {error.strerror}") from None
     if not content:
         raise typer.BadParameter(f"{logo} is empty")
-    return Given(content)
+    return NewLogo(content)
 
 
 def _plain_text(entry: Any) -> str:

@@ -42,10 +42,10 @@ class Context:
         look like an empty site.
         """
         from seaway import logs
-        from seaway.server import listening, wiring
+        from seaway.server import listen_addresses, wiring
 
         logs.set_up("text", "warning")
-        settings = listening.as_noted(self.settings())
+        settings = listen_addresses.with_saved_address(self.settings())
         if not makes_data:
             require_data(settings, needs_database=not makes_database)
         seaway = wiring.build(settings, paired=paired)

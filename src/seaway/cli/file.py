@@ -9,7 +9,7 @@ import typer
 from seaway.cli.context import JsonOption, show
 
 if TYPE_CHECKING:
-    from seaway.packages.removal import Act, Selection
+    from seaway.packages.removal import FileAction, Selection
 
 app = typer.Typer(help="Yank, unyank, delete and correct files.", no_args_is_help=True)
 
@@ -35,9 +35,9 @@ def yank(
     as_json: JsonOption = False,
 ) -> None:
     """Hide files from solvers. They stay downloadable."""
-    from seaway.packages.removal import Act
+    from seaway.packages.removal import FileAction
 
-    _change(context, channel, Act.YANK, _selected(files, package, version, subdir), as_json, reason)
+    _change(context, channel, FileAction.YANK, _selected(files, package, version, subdir), as_json, reason)
 
 
 @app.command()
@@ -51,9 +51,9 @@ def unyank(
     as_json: JsonOption = False,
 ) -> None:
     """Let solvers choose yanked files again."""
-    from seaway.packages.removal import Act
+    from seaway.packages.removal import FileAction
 
-    _change(context, channel, Act.UNYANK, _selected(files, package, version, subdir), as_json)
+    _change(context, channel, FileAction.UNYANK, _selected(files, package, version, subdir), as_json)
 
 
 @app.command()
@@ -68,12 +68,12 @@ def delete(
     as_json: JsonOption = False,
 ) -> None:
     """Delete files. This cannot be undone."""
-    from seaway.packages.removal import Act
+    from seaway.packages.removal import FileAction
 
     selection = _selected(files, package, version, subdir)
     if not yes and typer.prompt(f"Type the name of the channel to delete {selection} from {channel}") != channel:
         raise typer.BadParameter("the name does not match; nothing was deleted")
-    _change(context, channel, Act.DELETE, selection, as_json)
+    _change(context, channel, FileAction.DELETE, selection, as_json)
 
 
 @app.command()
@@ -94,15 +94,17 @@ def correct(
     as_json: JsonOption = False,
 ) -> None:
     """Correct the metadata of a file in repodata. Fields that are not given stay unchanged."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.packages import corrections
+    from seaway.callers.caller import OPERATOR
+    from seaway.packages import metadata_corrections
 
     given = {"depends": depends, "constrains": constrains, "license": license_, "track_features": track_features}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
     changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
     subdir, _, file_name = file.partition("/")
     with context.obj.house() as seaway:
-        done = corrections.correct(seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason)
+        done = metadata_corrections.correct(
+            seaway.house.removing, OPERATOR, channel, subdir, file_name, changes, reason
+        )
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
     lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
     show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(lines))
@@ -111,12 +113,12 @@ def correct(
 @app.command()
 def restore(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
     """Restore the original metadata of a corrected file."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.packages import corrections
+    from seaway.callers.caller import OPERATOR
+    from seaway.packages import metadata_corrections
 
     subdir, _, file_name = file.partition("/")
     with context.obj.house() as seaway:
-        revision = corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
+        revision = metadata_corrections.restore(seaway.house.removing, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
     show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
 
@@ -128,16 +130,16 @@ def _selected(files: list[str] | None, package: str | None, version: str | None,
 
 
 def _change(
-    context: typer.Context, channel: str, act: Act, selection: Selection, as_json: bool, reason: str = ""
+    context: typer.Context, channel: str, act: FileAction, selection: Selection, as_json: bool, reason: str = ""
 ) -> None:
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.packages import removal
 
     with context.obj.house() as seaway:
         done = removal.change(seaway.house.removing, OPERATOR, channel, act, selection, reason=reason)
     state = act.state.value
     value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
-    if act is removal.Act.YANK:
+    if act is removal.FileAction.YANK:
         value["reason"] = reason or None
     count = f"{len(done.files):,} file{'' if len(done.files) == 1 else 's'}"
     show({**value, "revisions": done.revisions}, as_json, f"{channel}: {selection}: {count} {state}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.groups import Group
@@ -29,9 +29,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a group with its first manager. The manager is also a member."""
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
+    from seaway.users import users
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
@@ -42,7 +42,7 @@ def add(
 @app.command("list")
 def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every group."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
@@ -57,7 +57,7 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show_group(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
     """Show the members of a group, and its roles in channels."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
@@ -81,7 +81,7 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
 @app.command()
 def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
     """Delete a group. Its members lose the access it granted."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
@@ -98,7 +98,7 @@ def add_member(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to a group, or change whether they manage it."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
@@ -112,7 +112,7 @@ def add_member(
 @app.command("remove-member")
 def remove_member(context: typer.Context, group: _Group, user: _User, as_json: JsonOption = False) -> None:
     """Remove a user from a group."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
@@ -129,7 +129,7 @@ def role(
     as_json: JsonOption = False,
 ) -> None:
     """Set or remove the role of a group in a channel."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
@@ -151,5 +151,5 @@ def _described(group: Group) -> dict[str, Any]:
         "name": group.name,
         "description": group.description,
         "users": group.user_count,
-        "created_at": moment(group.created_at_ms),
+        "created_at": format_time(group.created_at_ms),
     }

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.server.wiring import Seaway
-    from seaway.trust.issuer_states import IssuerState
+    from seaway.trusted_publishing.issuer_states import IssuerState
 
 app = typer.Typer(help="Register and manage issuers of workflow tokens.", no_args_is_help=True)
 
@@ -33,8 +33,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Register an issuer."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import issuers
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import issuers
 
     with context.obj.house() as seaway:
         with seaway.database.write_site() as tx:
@@ -49,7 +49,7 @@ def add(
 @app.command("list")
 def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every issuer, with the state of its keys."""
-    from seaway.trust import issuer_states
+    from seaway.trusted_publishing import issuer_states
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         rows = [_row(state) for state in issuer_states.states(tx)]
@@ -59,8 +59,8 @@ def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command()
 def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Remove an issuer. Its publishers stay, but match nothing."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import issuers
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import issuers
 
     with context.obj.house() as seaway:
         value = _described(seaway, name)
@@ -93,8 +93,8 @@ def keys(
     as_json: JsonOption = False,
 ) -> None:
     """Show the keys of an issuer. The options set them from a file, or fetch them now."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import issuers
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import issuers
 
     if file is not None and fetch:
         raise typer.BadParameter("--file and --fetch cannot be combined")
@@ -114,8 +114,8 @@ def keys(
 
 
 def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) -> None:
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import issuers
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import issuers
 
     with context.obj.house() as seaway:
         with seaway.database.write_site() as tx:
@@ -134,7 +134,7 @@ def _text(path: Path) -> str:
 
 
 def _described(seaway: Seaway, name: str) -> dict[str, Any]:
-    from seaway.trust import issuer_states
+    from seaway.trusted_publishing import issuer_states
 
     with seaway.database.read() as tx:
         return _row(issuer_states.state(tx, name))
@@ -150,7 +150,7 @@ def _row(state: IssuerState) -> dict[str, Any]:
         "built_in": issuer.is_builtin,
         "static_keys": state.has_static_keys,
         "keys": list(state.keys),
-        "fetched_at": moment(state.fetched_at_ms),
+        "fetched_at": format_time(state.fetched_at_ms),
         "error": state.error,
         "publishers": state.publishers,
     }

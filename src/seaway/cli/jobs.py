@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -24,7 +24,7 @@ def list_jobs(
     from seaway.errors import Malformed
     from seaway.jobs import queue
 
-    if state not in (None, queue.READY, queue.RUNNING, queue.DEAD):
+    if state not in (None, queue.READY, queue.RUNNING, queue.FAILED):
         raise Malformed(f"There is no job state {state!r}.", "Use ready, running or dead.")
     with context.obj.house() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
@@ -34,7 +34,7 @@ def list_jobs(
             "kind": job.kind,
             "state": job.state,
             "attempt": job.attempt,
-            "run_at": moment(job.run_at_ms),
+            "run_at": format_time(job.run_at_ms),
             "worker": job.owner,
             "error": job.error,
         }
@@ -52,9 +52,9 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Retry failed jobs."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.channels import administration
+    from seaway.callers.caller import OPERATOR
+    from seaway.sign_in import site_admin
 
     with context.obj.house() as seaway, seaway.database.write_part() as tx:
-        count = administration.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
+        count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
-    from seaway.accounts.keys import Key
+    from seaway.keys.api_keys import Key
 
 app = typer.Typer(help="Create and revoke API keys.", no_args_is_help=True)
 
@@ -36,16 +36,17 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a key and print its secret. It cannot be shown again."""
-    from seaway.accounts import keys, users
-    from seaway.accounts.principal import OPERATOR, Mode
+    from seaway.callers.caller import OPERATOR, Mode
     from seaway.channels import channels
     from seaway.clock import DAY_MS
+    from seaway.keys import api_keys
+    from seaway.users import users
 
     if mode not in Mode.__members__:
         raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
-        made, secret = keys.add(
+        made, secret = api_keys.add(
             tx, now_ms, OPERATOR, users.get(tx, user), name,
             mode=Mode[mode],
             channel_ids=None if not channel else [channels.get(tx, entry).id for entry in channel],
@@ -58,10 +59,11 @@ def add(
 @app.command("list")
 def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) -> None:
     """List the keys of a user, without their secrets."""
-    from seaway.accounts import keys, users
+    from seaway.keys import api_keys
+    from seaway.users import users
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
-        found = keys.all_keys(tx, users.get(tx, user).id)
+        found = api_keys.all_keys(tx, users.get(tx, user).id)
     rows = [_described(user, key) for key in found]
     show_rows(rows, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
 
@@ -78,8 +80,9 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Revoke a key. Its next request is refused."""
-    from seaway.accounts import keys, users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
+    from seaway.keys import api_keys
+    from seaway.users import users
 
     if leaked:
         _revoke_leaked(context, as_json)
@@ -87,18 +90,18 @@ def revoke(
     if user is None or name is None:
         raise typer.BadParameter("give USER and KEY, or --stdin")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
-        revoked = keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
+        revoked = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
     show(_described(user, revoked), as_json, f"The key {name} of {user} was revoked.")
 
 
 def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     """Revoke secrets from standard input: every user of the machine could see arguments in the process list."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import leaks
+    from seaway.callers.caller import OPERATOR
+    from seaway.secret_scanning import leaked_secrets
 
-    found = [leaks.Found(line.strip(), "stdin") for line in sys.stdin if line.strip()]
+    found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
-        labels = leaks.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
+        labels = leaked_secrets.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, telling=seaway.house.accounts)
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
     show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and are revoked.")
@@ -111,8 +114,8 @@ def _described(user: str, key: Key) -> dict[str, Any]:
         "mode": key.mode.name,
         "channels": None if key.channels is None else list(key.channels),
         "packages": list(key.patterns),
-        "created_at": moment(key.created_at_ms),
-        "expires_at": moment(key.expires_at_ms),
-        "revoked_at": moment(key.revoked_at_ms),
-        "used_at": moment(key.used_at_ms),
+        "created_at": format_time(key.created_at_ms),
+        "expires_at": format_time(key.expires_at_ms),
+        "revoked_at": format_time(key.revoked_at_ms),
+        "used_at": format_time(key.used_at_ms),
     }

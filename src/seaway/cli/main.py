@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from seaway.cli import (
+    backup,
     channel,
     file,
     group,
@@ -19,18 +20,17 @@ from seaway.cli import (
     key,
     maintenance,
     member,
-    moving,
     notice,
     publisher,
     rebuild,
     sigstore,
-    uploading,
-    uploads,
+    upload,
+    upload_log,
     user,
 )
 from seaway.cli.context import Context
 from seaway.cli.serve import serve, work
-from seaway.errors import Malformed, NoRoom, SeawayError, Unavailable
+from seaway.errors import DiskFull, Malformed, SeawayError, Unavailable
 
 _MAKE_ROOM = "Free some space and try again."
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,8 +53,8 @@ app.add_typer(notice.app, name="notice")
 app.add_typer(key.app, name="key")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(publisher.app, name="publisher")
-app.command("upload")(uploading.upload)
-app.add_typer(uploads.app, name="uploads")
+app.command("upload")(upload.upload)
+app.add_typer(upload_log.app, name="uploads")
 app.add_typer(sigstore.app, name="sigstore")
 app.add_typer(jobs.app, name="jobs")
 app.command("work")(work)
@@ -63,11 +63,11 @@ app.command("reindex")(maintenance.reindex)
 app.command("check")(maintenance.check)
 app.command("sweep")(maintenance.sweep)
 app.command("adopt")(maintenance.adopt)
-app.command("backup")(moving.backup)
-app.command("restore")(moving.restore)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("rebuild")(rebuild.rebuild)
-app.command("move-storage")(moving.move_storage)
-app.command("move-database")(moving.move_database)
+app.command("move-storage")(backup.move_storage)
+app.command("move-database")(backup.move_database)
 app.command("config")(maintenance.config)
 
 
@@ -124,16 +124,16 @@ def _database_error(error: Exception) -> SeawayError | None:
     from sqlalchemy.exc import DBAPIError, OperationalError
 
     from seaway.database.damage import is_damage
-    from seaway.database.engine import does_not_answer
+    from seaway.database.engine import to_unavailable
 
     cause = error.orig if isinstance(error, DBAPIError) else error
     is_known = isinstance(error, OperationalError) or isinstance(cause, sqlite3.OperationalError) or is_damage(cause)
-    return does_not_answer(cause) if is_known else None
+    return to_unavailable(cause) if is_known else None
 
 
 def _exit(error: SeawayError) -> SystemExit:
     """Print the error as a sentence, or as JSON with --json."""
-    hint = _MAKE_ROOM if isinstance(error, NoRoom) else error.hint  # the operator runs commands, and can free space
+    hint = _MAKE_ROOM if isinstance(error, DiskFull) else error.hint  # the operator runs commands, and can free space
     if "--json" in sys.argv:
         value = {"error": {"code": error.code, "message": error.message, "hint": hint}}
         print(json.dumps(value), file=sys.stderr)

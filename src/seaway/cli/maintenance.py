@@ -12,7 +12,7 @@ from seaway.cli.context import JsonOption, show, show_rows
 from seaway.errors import BadSetting
 
 if TYPE_CHECKING:
-    from seaway.cli.repair import Repaired
+    from seaway.maintenance.repair import Repaired
     from seaway.server.wiring import Seaway
 
 
@@ -25,7 +25,7 @@ def reindex(
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild the index from the file rows. The exit code is 1 if any part could not be rebuilt."""
-    from seaway.cli import reindex as reindexing
+    from seaway.maintenance import reindex as reindexing
 
     with context.obj.house() as seaway:
         result = reindexing.reindex(seaway, channel, from_blobs=from_blobs)
@@ -47,7 +47,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Verify the consistency of the database and the store. The exit code is 1 if there are problems."""
-    from seaway.cli import check as checking
+    from seaway.maintenance import check as checking
 
     with context.obj.house() as seaway:
         repaired = _repaired(seaway, repair, backup)
@@ -64,22 +64,22 @@ def check(
 
 def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | None:
     """Repair what is damaged if `repair` is set; return what was done."""
-    from seaway.cli import repair as repairing
-    from seaway.moving import places
-    from seaway.packages.damage import Keeper
+    from seaway.backup import locations
+    from seaway.maintenance import repair as repairing
+    from seaway.packages.damaged_blobs import BlobVerifier
     from seaway.server import wiring
 
     if not repair:
         if backup is not None:
             raise BadSetting("--backup needs --repair.", "Add --repair.")
         return None
-    keeper = Keeper(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
+    keeper = BlobVerifier(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
     with ExitStack() as stack:
         source = None
         if backup is not None:
             access = wiring.bucket_access(seaway.settings)
             store_url = seaway.settings.effective_storage_url
-            source = stack.enter_context(places.backup_source(backup, None, store_url, access))
+            source = stack.enter_context(locations.backup_source(backup, None, store_url, access))
         return repairing.repair(keeper, seaway.spool, source)
 
 
@@ -108,11 +108,11 @@ def sweep(
 def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
     """Pair this database with this store as they are now. Earlier pairings of either are replaced."""
     from seaway import audit
-    from seaway.accounts import secret_key
-    from seaway.accounts.principal import OPERATOR
     from seaway.audit import Event
-    from seaway.packages import usage
-    from seaway.pairing.records import UnreadableIdentity
+    from seaway.callers.caller import OPERATOR
+    from seaway.encryption import secret_key
+    from seaway.packages import storage_usage
+    from seaway.pairing.identity_storage import UnreadableIdentity
     from seaway.storage import keys
 
     with context.obj.house(paired=False, makes_database=True) as seaway:
@@ -124,7 +124,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
         with seaway.database.write_site() as tx:
             secret_key.forget_lost(tx, seaway.blobs)
             audit.write(tx, seaway.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before)
-            named = usage.of_packages(tx).blobs + usage.of_documents(tx).blobs
+            named = storage_usage.of_packages(tx).blobs + storage_usage.of_documents(tx).blobs
         stored = sum(1 for _ in seaway.blobs.list(keys.BLOBS))
     sentence = (
         f"The database and the store are now paired. The store has {stored:,} blobs, and the database names {named:,}; "

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seaway.cli.context import JsonOption, show
-from seaway.clock import moment
+from seaway.clock import format_time
 
 app = typer.Typer(help="Add users to channels and remove them.", no_args_is_help=True)
 
@@ -24,7 +24,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to a channel at once, or change their role."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import members
     from seaway.channels.roles import Role
 
@@ -32,14 +32,14 @@ def add(
         raise typer.BadParameter("--role must be viewer or contributor")
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
-    value = {"channel": channel, "user": user, "role": member.role.value, "added_at": moment(member.added_at_ms)}
+    value = {"channel": channel, "user": user, "role": member.role.value, "added_at": format_time(member.added_at_ms)}
     show(value, as_json, f"{user} is a {role} of {channel}.")
 
 
 @app.command()
 def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
     """Remove a user from a channel. Files they uploaded stay."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import members
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:

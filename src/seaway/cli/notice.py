@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
     from seaway.channels.notices import Notice
@@ -27,7 +27,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Post a notice for users of a channel. Conda and pixi show it."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
     from seaway.channels.notices import Level
     from seaway.clock import DAY_MS
@@ -43,11 +43,11 @@ def add(
 @app.command("list")
 def list_notices(context: typer.Context, channel: _Channel, as_json: JsonOption = False) -> None:
     """List the current notices of a channel."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
-        found = notices.listed(tx, seaway.clock.now_ms(), OPERATOR, channel)
+        found = notices.list_current(tx, seaway.clock.now_ms(), OPERATOR, channel)
     rows = [_described(channel, notice) for notice in found]
     show_rows(rows, as_json, nothing=f"{channel} has no notices. Post one: seaway notice add {channel} MESSAGE")
 
@@ -60,7 +60,7 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Withdraw a notice."""
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
@@ -74,6 +74,6 @@ def _described(channel: str, notice: Notice) -> dict[str, Any]:
         "channel": channel,
         "level": notice.level.value,
         "message": notice.message,
-        "created_at": moment(notice.created_at_ms),
-        "expires_at": moment(notice.expires_at_ms),
+        "created_at": format_time(notice.created_at_ms),
+        "expires_at": format_time(notice.expires_at_ms),
     }

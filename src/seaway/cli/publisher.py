@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
 
 if TYPE_CHECKING:
-    from seaway.trust.claims.kinds import GateValue
-    from seaway.trust.publishers import Draft, Publisher
+    from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue
+    from seaway.trusted_publishing.publishers import Draft, Publisher
 
 app = typer.Typer(help="Trust workflows to publish to channels.", no_args_is_help=True)
 
@@ -73,9 +73,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Trust a workflow to publish to a channel."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import saving
-    from seaway.trust.publishers import Draft
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import publisher_changes
+    from seaway.trusted_publishing.publishers import Draft
 
     given = {
         "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
@@ -86,7 +86,7 @@ def add(
         _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
     )  # fmt: skip
     with context.obj.house() as seaway:
-        made = saving.add(seaway.house.exchanging, OPERATOR, channel, issuer, draft)
+        made = publisher_changes.add(seaway.house.exchanging, OPERATOR, channel, issuer, draft)
     show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
 
 
@@ -94,7 +94,7 @@ def add(
 def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOption = False) -> None:
     """List the publishers of a channel."""
     from seaway.channels import channels
-    from seaway.trust import publishers
+    from seaway.trusted_publishing import publishers
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
@@ -130,8 +130,8 @@ def set_publisher(
     as_json: JsonOption = False,
 ) -> None:
     """Change a publisher. Options that are not given stay unchanged. A different workflow starts without pinned ids."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import saving
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import publisher_changes
 
     given = {
         "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
@@ -139,7 +139,7 @@ def set_publisher(
     }  # fmt: skip
     gates = _gates(ref, hosted_runner, reusable_workflow, protected_ref)
     with context.obj.house() as seaway:
-        changed = saving.change(
+        changed = publisher_changes.change(
             seaway.house.exchanging, OPERATOR, channel, publisher,
             lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
         )  # fmt: skip
@@ -150,8 +150,8 @@ def set_publisher(
 @app.command()
 def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: JsonOption = False) -> None:
     """Remove a publisher. Its tokens stop working at once."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import publishers
+    from seaway.callers.caller import OPERATOR
+    from seaway.trusted_publishing import publishers
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         removed = publishers.remove(
@@ -170,7 +170,7 @@ def _changed(
     exchanges: int | None,
     enabled: bool | None,
 ) -> Draft:
-    from seaway.accounts.principal import Mode
+    from seaway.callers.caller import Mode
 
     if mode is not None and mode not in Mode.__members__:
         raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
@@ -220,8 +220,8 @@ def _described(publisher: Publisher) -> dict[str, Any]:
         "exchanges": publisher.exchanges,
         "enabled": publisher.is_enabled,
         "created_by": publisher.created_by,
-        "created_at": moment(publisher.created_at_ms),
-        "used_at": moment(publisher.used_at_ms),
+        "created_at": format_time(publisher.created_at_ms),
+        "used_at": format_time(publisher.used_at_ms),
     }
 
 

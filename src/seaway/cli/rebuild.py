@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seaway.cli.backup import disk_errors
 from seaway.cli.context import JsonOption, show
-from seaway.cli.moving import told
 
 if TYPE_CHECKING:
-    from seaway.moving.from_store import RebuiltSite
+    from seaway.backup.rebuild import RebuiltSite
 
 _NOT_RESTORED = (
     "Not restored, because the store does not hold it: accounts other than the site admin, keys, members, groups, "
@@ -31,11 +31,11 @@ def rebuild(
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild a lost database from the store."""
-    from seaway.moving import from_store as rebuilding
+    from seaway.backup import rebuild as rebuilding
 
     if not from_store:
         raise typer.BadParameter("add --from-store")
-    with told(), context.obj.house(paired=False, makes_database=True) as seaway:
+    with disk_errors(), context.obj.house(paired=False, makes_database=True) as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
             seaway.blobs,

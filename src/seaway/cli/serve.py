@@ -16,10 +16,10 @@ import typer
 from seaway.cli.context import require_data
 
 if TYPE_CHECKING:
-    from seaway.server.metrics import Metrics
-    from seaway.server.stops import Stop
+    from seaway.server.prometheus_metrics import Metrics
+    from seaway.server.stop_signal import StopSignal
     from seaway.server.wiring import Seaway
-    from seaway.server.workers import Watch
+    from seaway.server.workers import WorkerObserver
     from seaway.settings import Settings
 
 
@@ -43,27 +43,27 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Number of server processes.")] = None,
 ) -> None:
     """Start the server. The first start creates everything it needs in the data folder."""
-    from seaway.server.stops import Stop
+    from seaway.server.stop_signal import StopSignal
 
-    stop = Stop()
+    stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
     settings = context.obj.settings(host=host, port=port, workers=workers, **({} if data is None else {"data": data}))
 
     from seaway import logs
-    from seaway.server import allocator, listening, wiring
+    from seaway.server import allocator, listen_addresses, wiring
 
     allocator.limit_heaps()
     logs.set_up(settings.log_format, settings.log_level)
     metrics = _metrics(settings) if settings.workers == 1 else None
     # Bound before anything is created, since the URL of the site may depend on which port was free. Clients cannot
     # connect before `listening.listen`.
-    sockets = listening.bind(settings.host, settings.port, _LISTEN_HINT)
+    sockets = listen_addresses.bind(settings.host, settings.port, _LISTEN_HINT)
     settings = settings.model_copy(update={"port": sockets[0].getsockname()[1]})
     seaway = wiring.build(settings, counts=metrics)
     try:
         _claim_store(seaway)
-        listening.listen(sockets, _LISTEN_HINT)
-        listening.note(settings)
+        listen_addresses.listen(sockets, _LISTEN_HINT)
+        listen_addresses.save_address(settings)
         scrapes = _listen_for_scrapes(settings)
         _welcome(seaway, scrapes)
         if settings.workers == 1:
@@ -85,9 +85,9 @@ def work(context: typer.Context) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     from seaway import logs
-    from seaway.server import allocator, listening, wiring
+    from seaway.server import allocator, listen_addresses, wiring
 
-    settings = listening.as_noted(context.obj.settings())
+    settings = listen_addresses.with_saved_address(context.obj.settings())
     if not settings.database_url.get_secret_value():  # with PostgreSQL, `work` may be the only process on its machine
         require_data(settings)
 
@@ -111,7 +111,7 @@ def _claim_store(seaway: Seaway) -> None:
         seaway.pairing.raise_counter()
 
 
-def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop: Stop) -> None:
+def _serve_in_worker(settings: Settings, sockets: Sequence[socket.socket], stop: StopSignal) -> None:
     from seaway import logs
     from seaway.server import allocator, wiring
 
@@ -132,7 +132,7 @@ def _metrics(settings: Settings) -> Metrics | None:
         # Inherited from another program, it would send our counts to the folder of that program.
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         os.environ.pop("prometheus_multiproc_dir", None)
-    from seaway.server.metrics import Metrics
+    from seaway.server.prometheus_metrics import Metrics
 
     return Metrics()
 
@@ -143,42 +143,42 @@ def _process_metrics(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[
     if metrics is None or not scrapes:
         yield
         return
-    from seaway.server import scraping
+    from seaway.server import metrics_server
 
-    with scraping.of_this_process(scrapes, metrics, seaway.database, seaway.clock, seaway.settings):
+    with metrics_server.serve_process_metrics(scrapes, metrics, seaway.database, seaway.clock, seaway.settings):
         yield
 
 
 @contextmanager
-def _worker_metrics(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[Watch]:
+def _worker_metrics(settings: Settings, scrapes: Sequence[socket.socket]) -> Iterator[WorkerObserver]:
     """Expose the metrics of the workers, if they are on; set up before the first worker starts."""
-    from seaway.server.workers import Watch
+    from seaway.server.workers import WorkerObserver
 
     if not scrapes:
-        yield Watch()
+        yield WorkerObserver()
         return
     from seaway.clock import SystemClock
-    from seaway.server import scraping, wiring
-    from seaway.server.shared_counts import SharedCounts
+    from seaway.server import metrics_server, wiring
+    from seaway.server.worker_metrics import WorkerMetrics
 
     with ExitStack() as stack:
-        shared = stack.enter_context(closing(SharedCounts()))
+        shared = stack.enter_context(closing(WorkerMetrics()))
         database = stack.enter_context(closing(wiring.open_database(settings)))
-        stack.enter_context(scraping.of_workers(scrapes, shared, database, SystemClock(), settings))
+        stack.enter_context(metrics_server.serve_worker_metrics(scrapes, shared, database, SystemClock(), settings))
         yield shared
 
 
 def _listen_for_scrapes(settings: Settings) -> list[socket.socket]:
     if settings.metrics_port is None:
         return []
-    from seaway.server import listening
+    from seaway.server import listen_addresses
 
-    sockets = listening.bind(settings.metrics_host, settings.metrics_port, _METRICS_HINT)
-    listening.listen(sockets, _METRICS_HINT)
+    sockets = listen_addresses.bind(settings.metrics_host, settings.metrics_port, _METRICS_HINT)
+    listen_addresses.listen(sockets, _METRICS_HINT)
     return sockets
 
 
-def _run(seaway: Seaway, sockets: Sequence[socket.socket], stop: Stop) -> None:
+def _run(seaway: Seaway, sockets: Sequence[socket.socket], stop: StopSignal) -> None:
     from seaway.server import http_server
     from seaway.server.app import create_app
 
@@ -189,7 +189,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     import structlog
 
     from seaway import __version__
-    from seaway.accounts import first_account
+    from seaway.sign_in import first_account
 
     settings = seaway.settings
     other_addresses = " and the other addresses of this machine" if settings.is_every_address else ""
@@ -202,7 +202,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
         print(f"Prometheus metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
-    link = first_account.offer(seaway.database, seaway.clock.now_ms(), settings.site_url)
+    link = first_account.create_link(seaway.database, seaway.clock.now_ms(), settings.site_url)
     if link is not None:
         command = _command(settings)
         print(f"Create the first account in a browser with this single-use link:\n  {link}")

@@ -10,7 +10,7 @@ import typer
 from seaway.cli.context import JsonOption, show
 
 if TYPE_CHECKING:
-    from seaway.trust.trusted_root import Root
+    from seaway.attestations.trusted_root import Root
 
 app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_is_help=True)
 
@@ -31,8 +31,8 @@ def update(
     as_json: JsonOption = False,
 ) -> None:
     """Replace the trusted root, for every worker."""
-    from seaway.accounts.principal import OPERATOR
-    from seaway.trust import trusted_root
+    from seaway.attestations import trusted_root
+    from seaway.callers.caller import OPERATOR
 
     if (file is None) != embedded:
         raise typer.BadParameter("give either --file or --embedded")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import Context, JsonOption, bytes_of, show, show_rows
-from seaway.clock import moment
+from seaway.clock import format_time
+from seaway.sign_in import user_access
 
 if TYPE_CHECKING:
-    from seaway.accounts.users import User
+    from seaway.users.users import User
 
 app = typer.Typer(help="Create and manage accounts.", no_args_is_help=True)
 
@@ -31,8 +32,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create an account. A terminal prompts for a password; elsewhere, without --password-stdin, it has none yet."""
-    from seaway.accounts import passwords, users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
+    from seaway.sign_in import passwords
+    from seaway.users import users
 
     obj: Context = context.obj
     password = _password(password_stdin, required=False)
@@ -53,9 +55,9 @@ def quota(
     as_json: JsonOption = False,
 ) -> None:
     """Set the storage quota of all channels of a user together. Without a number, show it."""
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
     from seaway.channels import quotas
+    from seaway.users import users
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         if limit is not None:
@@ -72,7 +74,7 @@ def quota(
 @app.command("list")
 def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every account."""
-    from seaway.accounts import users
+    from seaway.users import users
 
     with context.obj.house() as seaway, seaway.database.read() as tx:
         found = users.all_users(tx)
@@ -88,8 +90,9 @@ def password(
     context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
 ) -> None:
     """Set a new password, and sign out every browser."""
-    from seaway.accounts import passwords, security, users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
+    from seaway.sign_in import account_security, passwords
+    from seaway.users import users
 
     new = _password(password_stdin, required=True)
     assert new is not None
@@ -99,9 +102,9 @@ def password(
         password_hash = passwords.hash_new(new, about=[name, user.email or ""])
         with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
-            users.set_password(tx, now_ms, OPERATOR, name, password_hash)
+            user_access.set_password(tx, now_ms, OPERATOR, name, password_hash)
             what = "The operator of the site has set a new password."
-            security.changed(seaway.house.accounts, tx, now_ms, user.id, what, keep=None)
+            account_security.end_sessions_and_notify(seaway.house.accounts, tx, now_ms, user.id, what, keep=None)
     show(_described(user), as_json, f"{name} has a new password.")
 
 
@@ -120,8 +123,9 @@ def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
 @app.command("reset-2fa")
 def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Remove all second factors of a user who lost them. It signs out every browser."""
-    from seaway.accounts import second_factors, users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
+    from seaway.sign_in import second_factors
+    from seaway.users import users
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
@@ -137,15 +141,16 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Delete an account that owns no channel. Its name is reserved for a year."""
-    from seaway.accounts import leaving, users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
+    from seaway.sign_in import account_deletion
+    from seaway.users import users
 
     if not yes:
         typer.confirm(f"Delete the account {name} and its keys?", abort=True)
     with context.obj.house() as seaway:
         with seaway.database.read() as tx:
             user = users.get(tx, name)
-        leaving.remove(seaway.house.accounts, OPERATOR, user)
+        account_deletion.remove(seaway.house.accounts, OPERATOR, user)
     show(_described(user), as_json, f"{name} was deleted.")
 
 
@@ -157,8 +162,8 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Grant site admin rights."""
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
+    from seaway.users import users
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
         user = users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, name, is_admin=not revert)
@@ -166,11 +171,10 @@ def promote(
 
 
 def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bool) -> None:
-    from seaway.accounts import users
-    from seaway.accounts.principal import OPERATOR
+    from seaway.callers.caller import OPERATOR
 
     with context.obj.house() as seaway, seaway.database.write_site() as tx:
-        user = users.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
+        user = user_access.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
     show(_described(user), as_json, f"{name} is {'disabled' if disabled else 'enabled'}.")
 
 
@@ -197,6 +201,6 @@ def _described(user: User) -> dict[str, Any]:
         "name": user.name,
         "email": user.email,
         "admin": user.is_admin,
-        "created_at": moment(user.created_at_ms),
-        "disabled_at": moment(user.disabled_at_ms),
+        "created_at": format_time(user.created_at_ms),
+        "disabled_at": format_time(user.disabled_at_ms),
     }

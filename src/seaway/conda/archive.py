@@ -18,12 +18,12 @@ import msgspec
 
 from seaway.conda import menus
 from seaway.conda.filename import CONDA, FileName
-from seaway.conda.limits import ArchiveLimits, cure
-from seaway.conda.listed_files import Stored
-from seaway.conda.refusals import Reason, Refused
-from seaway.conda.streams import unbzip2, unzstd
-from seaway.conda.tar_walk import Content, Kind, Member, Source, leaves_its_folder, walk
-from seaway.conda.zip_frame import REPACK, Span, read_spans, stream_span
+from seaway.conda.limits import ArchiveLimits, limit_hint
+from seaway.conda.listed_files import UnpackedMember
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.conda.streams import decompress_bzip2, decompress_zstd
+from seaway.conda.tar_reader import BoundedReader, Content, Member, MemberType, leaves_its_folder, walk
+from seaway.conda.zip_reader import REPACK, Span, read_spans, stream_span
 
 INDEX_JSON = "info/index.json"
 ABOUT_JSON = "info/about.json"
@@ -44,22 +44,24 @@ _FORMAT_VERSION = 2
 
 
 @dataclass(slots=True)
-class Contents:
+class ArchiveContents:
     """Contents of an archive: the kept files of info/ by name, all members, accepted oddities, and traits (CEP 38)."""
 
     info: dict[str, bytes] = field(default_factory=dict)
-    members: dict[str, Stored] = field(default_factory=dict)
+    members: dict[str, UnpackedMember] = field(default_factory=dict)
     escaping_links: list[str] = field(default_factory=list)
     has_dots: bool = False  # member paths start with `./`
     traits: set[str] = field(default_factory=set)
 
 
-def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Contents:
+def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> ArchiveContents:
     """Read a package file; raise `Refused` with the first reason found."""
     size = path.stat().st_size
     if size == 0:
         raise Refused(
-            Reason.EMPTY_FILE, f"{file_name} is empty.", "Check that the build succeeded, then upload the file again."
+            RefusalReason.EMPTY_FILE,
+            f"{file_name} is empty.",
+            "Check that the build succeeded, then upload the file again.",
         )
     walker = _Walker(limits)
     with path.open("rb") as file:
@@ -71,7 +73,7 @@ def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Cont
     return walker.contents
 
 
-def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLimits, *, until: str) -> Contents:
+def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLimits, *, until: str) -> ArchiveContents:
     """
     Read info/ of a package that passed the examination, up to the file `until`.
 
@@ -80,13 +82,13 @@ def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLim
     walker = _Walker(limits)
     if file_name.extension == CONDA:
         span = read_spans(file, size).get(f"info-{file_name.stem}.tar.zst")
-        pieces = iter(()) if span is None else unzstd(stream_span(file, span), "The info part of the package")
-        source = Source(
+        pieces = iter(()) if span is None else decompress_zstd(stream_span(file, span), "The info part of the package")
+        source = BoundedReader(
             pieces, limit=limits.info_bytes, what="The info part of the package", setting="archive_info_bytes"
         )
     else:
-        source = Source(
-            unbzip2(_chunks(file), "The .tar.bz2"),
+        source = BoundedReader(
+            decompress_bzip2(_chunks(file), "The .tar.bz2"),
             limit=limits.unpacked_bytes(size),
             what="The package",
             setting=limits.unpacked_setting(size),
@@ -99,16 +101,16 @@ def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker
     info, pkg, metadata = _expected_members(file_name, read_spans(file, size))
     _check_metadata(b"".join(stream_span(file, metadata)) if metadata.size <= _METADATA_BYTES else b"")
     limits = walker.limits
-    info_source = Source(
-        unzstd(stream_span(file, info), "The info part of the package"),
+    info_source = BoundedReader(
+        decompress_zstd(stream_span(file, info), "The info part of the package"),
         limit=limits.info_bytes,
         what="The info part of the package",
         setting="archive_info_bytes",
     )
     walker.walk_part(info_source, limits.info_members, inside_info=True)
     walker.require_index_json()
-    pkg_source = Source(
-        unzstd(stream_span(file, pkg), "The pkg part of the package"),
+    pkg_source = BoundedReader(
+        decompress_zstd(stream_span(file, pkg), "The pkg part of the package"),
         limit=limits.unpacked_bytes(size),
         what="The package",
         setting=limits.unpacked_setting(size),
@@ -124,12 +126,12 @@ def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span
     kinds = sorted(name.split("-")[0] for name in spans if name == _METADATA_JSON or name.endswith(".tar.zst"))
     if kinds == ["info", _METADATA_JSON, "pkg"] and len(spans) == len(expected):
         raise Refused(
-            Reason.STEM_MISMATCH,
+            RefusalReason.STEM_MISMATCH,
             f"{file_name} contains parts that are named for another package: {', '.join(sorted(spans))[:200]}.",
             "Upload the file under the name that the build tool gave it.",
         )
     raise Refused(
-        Reason.ZIP_MEMBERS,
+        RefusalReason.ZIP_MEMBERS,
         f"{file_name} does not contain exactly {expected[0]}, {expected[1]} and {_METADATA_JSON}.",
         REPACK,
     )
@@ -142,7 +144,7 @@ def _check_metadata(data: bytes) -> None:
         metadata = None
     if not isinstance(metadata, dict) or metadata.get("conda_pkg_format_version") != _FORMAT_VERSION:
         raise Refused(
-            Reason.BAD_FORMAT_VERSION,
+            RefusalReason.BAD_FORMAT_VERSION,
             f"metadata.json in the package does not have conda_pkg_format_version {_FORMAT_VERSION}.",
             "Build the package again with a current tool.",
         )
@@ -150,8 +152,8 @@ def _check_metadata(data: bytes) -> None:
 
 def _read_tar_bz2(file: BinaryIO, size: int, walker: "_Walker") -> None:
     limits = walker.limits
-    source = Source(
-        unbzip2(_chunks(file), "The .tar.bz2"),
+    source = BoundedReader(
+        decompress_bzip2(_chunks(file), "The .tar.bz2"),
         limit=limits.unpacked_bytes(size),
         what="The package",
         setting=limits.unpacked_setting(size),
@@ -170,7 +172,7 @@ class _Walker:
 
     def __init__(self, limits: ArchiveLimits) -> None:
         self.limits = limits
-        self.contents = Contents()
+        self.contents = ArchiveContents()
         self._links: set[str] = set()
         self._files: set[str] = set()
         self._folders: set[str] = set()
@@ -189,7 +191,7 @@ class _Walker:
             NO_SOFTLINK: limits.paths_json_bytes,
         }
 
-    def walk_part(self, source: Source, max_members: int, *, inside_info: bool | None) -> None:
+    def walk_part(self, source: BoundedReader, max_members: int, *, inside_info: bool | None) -> None:
         """Walk one tar; `inside_info` is whether its members belong under info/ (None: it contains both kinds)."""
         setting = "archive_info_members" if inside_info else "archive_members"
         members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes, setting=setting)
@@ -198,19 +200,19 @@ class _Walker:
             in_info = member.path == "info" or member.path.startswith("info/")
             if inside_info is not None and (not in_info if inside_info else self._is_metadata(member)):
                 raise Refused(
-                    Reason.MISPLACED_MEMBER,
+                    RefusalReason.MISPLACED_MEMBER,
                     f"{member.path[:120]!a} is in the {'info' if inside_info else 'pkg'} part of the package.",
                     "Build the package with conda-build, rattler-build or conda-package-handling.",
                 )
             self._add_member(member)
             if in_info:
                 self._read_info_member(member, content)
-                self.contents.members[member.path] = Stored(member.kind, member.size)
+                self.contents.members[member.path] = UnpackedMember(member.kind, member.size)
                 continue
             menu = self._read_menu(member, content)
             self.contents.members[member.path] = self._stored(member, content, menu, inside_info=inside_info)
             self.contents.traits.update(traits_of(member.path))
-            if member.kind is Kind.SYMLINK and leaves_its_folder(member.path, member.target):
+            if member.kind is MemberType.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
 
     def _is_metadata(self, member: Member) -> bool:
@@ -222,23 +224,27 @@ class _Walker:
         path = member.path.casefold()
         return path in self._metadata_limits or path == "info"
 
-    def _stored(self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None) -> Stored:
-        if member.kind is Kind.HARDLINK:
+    def _stored(
+        self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None
+    ) -> UnpackedMember:
+        if member.kind is MemberType.HARDLINK:
             return self._resolve_hard_link(member, inside_info=inside_info)
-        if member.kind is not Kind.FILE:
-            return Stored(member.kind, target=member.target)
+        if member.kind is not MemberType.FILE:
+            return UnpackedMember(member.kind, target=member.target)
         if member.size > self._hashable_bytes:
-            return Stored(member.kind, member.size)
+            return UnpackedMember(member.kind, member.size)
         self._hashable_bytes -= member.size
-        return Stored(member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest())
+        return UnpackedMember(
+            member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest()
+        )
 
-    def _resolve_hard_link(self, member: Member, *, inside_info: bool | None) -> Stored:
+    def _resolve_hard_link(self, member: Member, *, inside_info: bool | None) -> UnpackedMember:
         """Return what a hard link unpacks to. Clients unpack each part in order, so the target must come first."""
         target = self.contents.members.get(member.target)
         in_other_part = inside_info is False and member.target.startswith("info/")
-        if target is None or target.kind is Kind.FOLDER or in_other_part:
+        if target is None or target.kind is MemberType.FOLDER or in_other_part:
             raise Refused(
-                Reason.BROKEN_LINK,
+                RefusalReason.BROKEN_LINK,
                 f"{member.path[:120]!a} in the package is a hard link to {member.target[:120]!a}, but no earlier file in the archive has that name.",
                 "Store a copy of the file or a symbolic link instead, then build the package again.",
             )
@@ -247,19 +253,19 @@ class _Walker:
     def _read_menu(self, member: Member, content: Content) -> bytes | None:
         """Check a menu file and return its content; None for other members."""
         is_menu = menus.is_menu(member.path)
-        if (member.kind is Kind.SYMLINK and menus.holds_menus(member.path)) or (
-            member.kind is Kind.HARDLINK and is_menu
+        if (member.kind is MemberType.SYMLINK and menus.holds_menus(member.path)) or (
+            member.kind is MemberType.HARDLINK and is_menu
         ):
             raise Refused(
-                Reason.UNSAFE_PATH,
+                RefusalReason.UNSAFE_PATH,
                 f"{member.path[:120]!a} in the package is a link, and clients would read a menu file through it.",
                 "Replace the link with a file, then build the package again.",
             )
-        if member.kind is not Kind.FILE or not is_menu:
+        if member.kind is not MemberType.FILE or not is_menu:
             return None
         if member.size > self.limits.other_json_bytes:
             raise Refused(
-                Reason.INFO_TOO_LARGE,
+                RefusalReason.INFO_TOO_LARGE,
                 f"The menu file {member.path[:120]!a} is larger than {self.limits.other_json_bytes:,} bytes, the limit.",
                 "Make it shorter, then build the package again.",
             )
@@ -267,7 +273,7 @@ class _Walker:
         menus.check(member.path, data)
         return data
 
-    def walk_info(self, source: Source, until: str) -> None:
+    def walk_info(self, source: BoundedReader, until: str) -> None:
         """Keep the metadata files of info/; stop after the file `until`."""
         for member, content in walk(source, max_members=self.limits.members, max_path_bytes=self.limits.path_bytes):
             if member.path.startswith("info/"):
@@ -279,19 +285,19 @@ class _Walker:
         """Refuse an archive without info/index.json."""
         if INDEX_JSON not in self.contents.info:
             raise Refused(
-                Reason.MISSING_INDEX_JSON,
+                RefusalReason.MISSING_INDEX_JSON,
                 "The package has no info/index.json, so its name and version are unknown.",
                 "Build the package with conda-build or rattler-build.",
             )
 
     def _add_member(self, member: Member) -> None:
         if member.path in self.contents.members:
-            raise Refused(Reason.DUPLICATE_MEMBER, f"The package contains {member.path[:120]!a} twice.")
-        if member.kind is Kind.SYMLINK:
+            raise Refused(RefusalReason.DUPLICATE_MEMBER, f"The package contains {member.path[:120]!a} twice.")
+        if member.kind is MemberType.SYMLINK:
             self._links.add(member.path.casefold())
-        elif member.kind is not Kind.FOLDER:
+        elif member.kind is not MemberType.FOLDER:
             self._files.add(member.path)
-        for path in (member.path, member.target if member.kind is Kind.HARDLINK else ""):
+        for path in (member.path, member.target if member.kind is MemberType.HARDLINK else ""):
             self._add_parent_folders(path)
 
     def _add_parent_folders(self, path: str) -> None:
@@ -312,7 +318,7 @@ class _Walker:
         behind |= {folder for folder in self._folders if folder.casefold() in self._links}
         if behind:
             raise Refused(
-                Reason.UNSAFE_PATH,
+                RefusalReason.UNSAFE_PATH,
                 f"The package contains files below {min(behind)[:120]!a}, which is a link or a file.",
             )
 
@@ -321,26 +327,26 @@ class _Walker:
         self._info_bytes += member.size
         if self._info_members > self.limits.info_members:
             raise Refused(
-                Reason.TOO_MANY_MEMBERS,
+                RefusalReason.TOO_MANY_MEMBERS,
                 f"The info folder of the package contains more than {self.limits.info_members:,} members, the limit.",
-                cure("archive_info_members"),
+                limit_hint("archive_info_members"),
             )
-        if member.kind in (Kind.SYMLINK, Kind.HARDLINK):
-            raise Refused(Reason.LINK_IN_INFO, f"{member.path[:120]!a} in the package is a link.")
+        if member.kind in (MemberType.SYMLINK, MemberType.HARDLINK):
+            raise Refused(RefusalReason.LINK_IN_INFO, f"{member.path[:120]!a} in the package is a link.")
         if self._info_bytes > self.limits.info_bytes:
             raise Refused(
-                Reason.INFO_TOO_LARGE,
+                RefusalReason.INFO_TOO_LARGE,
                 f"The info folder of the package, up to {member.path[:120]!a}, is larger than {self.limits.info_bytes:,} bytes, the limit.",
-                cure("archive_info_bytes"),
+                limit_hint("archive_info_bytes"),
             )
         limit = self._metadata_limits.get(member.path, self.limits.info_bytes)
         if member.size > limit:
             raise Refused(
-                Reason.INFO_TOO_LARGE,
+                RefusalReason.INFO_TOO_LARGE,
                 f"{member.path[:120]!a} in the package is larger than {limit:,} bytes, the limit for it.",
                 "Make it shorter, then build the package again.",
             )
-        if member.path in self._metadata_limits and member.kind is Kind.FILE:
+        if member.path in self._metadata_limits and member.kind is MemberType.FILE:
             self.contents.info[member.path] = content.read()
 
 

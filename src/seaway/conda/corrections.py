@@ -16,7 +16,7 @@ import msgspec
 
 from seaway.conda import match_specs, metadata
 from seaway.conda.record import MAX_RECORD_BYTES, Section, encode
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 FIELDS = ("depends", "constrains", "license", "track_features")
 _SPECS = ("depends", "constrains")
@@ -75,10 +75,10 @@ def differing_fields(original: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
     return _subset(wanted, names), _subset(original, names)
 
 
-def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
+def validate(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
     """Return new values in record form; raise `Refused` if an upload or a record of this section cannot have them."""
     try:
-        values = metadata.checked_fields(changes)
+        values = metadata.validate_fields(changes)
         for name in _SPECS:
             match_specs.check(values.get(name, ()), name)
     except Refused as error:
@@ -87,22 +87,22 @@ def checked(changes: Mapping[str, Any], section: Section) -> dict[str, Any]:
     for name in _SPECS:
         specs = values.get(name, [])
         if section.is_v3:
-            values |= {name: [match_specs.in_v3_form(spec, name) for spec in specs]} if name in values else {}
-        elif modern := next((spec for spec in specs if match_specs.need_v3([spec])), None):
+            values |= {name: [match_specs.to_v3_form(spec, name) for spec in specs]} if name in values else {}
+        elif modern := next((spec for spec in specs if match_specs.any_needs_v3([spec])), None):
             raise Refused(
-                Reason.BAD_MATCH_SPEC,
+                RefusalReason.BAD_MATCH_SPEC,
                 f"{modern[:120]!a} in {name} needs repodata v3, but this file is listed in legacy repodata.",
                 "Write it without conditions, extras and flags, or publish a new build.",
             )
     return values
 
 
-def check_record(record: dict[str, Any]) -> None:
+def check_corrected_record(record: dict[str, Any]) -> None:
     """Refuse a corrected record that clients could not read or that is too large."""
     match_specs.check_readable(record)
     if len(encode(record)) > MAX_RECORD_BYTES:
         raise Refused(
-            Reason.RECORD_TOO_LARGE,
+            RefusalReason.RECORD_TOO_LARGE,
             f"The corrected metadata is larger than {MAX_RECORD_BYTES // 1024} KiB.",
             "Shorten depends and constrains.",
         )

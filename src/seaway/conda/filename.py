@@ -8,7 +8,7 @@ import functools
 import re
 from dataclasses import dataclass
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 CONDA = ".conda"
 TAR_BZ2 = ".tar.bz2"
@@ -94,7 +94,7 @@ def build_problem(text: str) -> str:
 
 
 @functools.lru_cache(4096)
-def folded(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a package name in a form that is equal for look-alikes, such as `My.Pkg` and `my_pkg`."""
     return re.sub(r"[._-]+", "-", name.casefold()).strip("-")
 
@@ -112,7 +112,7 @@ def _character_problem(text: str, forbidden: re.Pattern[str], allowed: str) -> s
 
 def _bad(sentence: str) -> Refused:
     return Refused(
-        Reason.BAD_FILE_NAME,
+        RefusalReason.BAD_FILE_NAME,
         sentence,
         "If the file was renamed, use the name that the build tool gave it; otherwise correct the recipe and build again.",
     )

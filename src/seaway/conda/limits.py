@@ -7,7 +7,7 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
-def cure(setting: str) -> str:
+def limit_hint(setting: str) -> str:
     """Return the hint of a refusal whose limit is a setting."""
     return f"Split the package, or ask the operator of the server to raise {setting}."
 

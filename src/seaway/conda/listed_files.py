@@ -13,18 +13,18 @@ from enum import Enum
 from typing import NamedTuple, NoReturn
 
 from seaway.conda.metadata import PathEntry, PrefixLine
-from seaway.conda.paths import named
-from seaway.conda.refusals import Reason, Refused
-from seaway.conda.tar_walk import Kind
+from seaway.conda.paths import format_paths
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.conda.tar_reader import MemberType
 
 _SHORT_PLACEHOLDER_BYTES = 80  # shorter than the paths of many environments; build tools pad it to 255
 _MOST_LINKS = 40  # Linux follows at most this many links in one path
 
 
-class Stored(NamedTuple):
+class UnpackedMember(NamedTuple):
     """Result of unpacking a member. Members of info/ and links have no digest; only symbolic links have a target."""
 
-    kind: Kind
+    kind: MemberType
     size: int = 0
     sha256: bytes | None = None
     target: str = ""
@@ -63,7 +63,7 @@ class _Mismatch(Enum):
     )
 
 
-def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be_stripped: bool) -> list[str]:
+def check(entries: Sequence[PathEntry], members: Mapping[str, UnpackedMember], *, may_be_stripped: bool) -> list[str]:
     """
     Return a warning for each kind of mismatch; raise `Refused` if no client could install the package as listed.
 
@@ -89,26 +89,26 @@ def check(entries: Sequence[PathEntry], members: Mapping[str, Stored], *, may_be
     return _warnings(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
 
 
-def check_names(paths: Iterable[str], members: Mapping[str, Stored]) -> list[str]:
+def check_names(paths: Iterable[str], members: Mapping[str, UnpackedMember]) -> list[str]:
     """Check info/files, which contains only names; otherwise like `check`."""
     missing = []
     for path in paths:
         stored = members.get(path)
         if stored is None:
             missing.append(path)
-        elif stored.kind is Kind.FOLDER:
+        elif stored.kind is MemberType.FOLDER:
             _refuse_folder(path, "info/files")
     return _check_missing(missing, members, "info/files", may_be_stripped=True)
 
 
-def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, Stored]) -> list[str]:
+def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, UnpackedMember]) -> list[str]:
     """Check info/has_prefix; otherwise like `check`."""
     found: dict[_Mismatch, list[str]] = defaultdict(list)
     for line in lines:
         stored = members.get(line.path)
         if not line.is_readable:
             found[_Mismatch.PREFIX_LINE].append(line.text)
-        if stored is not None and stored.kind is Kind.SYMLINK:
+        if stored is not None and stored.kind is MemberType.SYMLINK:
             found[_Mismatch.PREFIX_IN_LINK].append(line.path)
         if _is_short(line.mode, line.placeholder):
             found[_Mismatch.SHORT_PLACEHOLDER].append(line.path)
@@ -116,7 +116,7 @@ def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, Stored]) -
 
 
 def _warnings(found: Mapping[_Mismatch, Sequence[str]], where: str) -> list[str]:
-    return [mismatch.value.format(where=where, paths=named(paths)) for mismatch, paths in found.items()]
+    return [mismatch.value.format(where=where, paths=format_paths(paths)) for mismatch, paths in found.items()]
 
 
 def _is_short(mode: str | None, placeholder: str | None) -> bool:
@@ -124,12 +124,14 @@ def _is_short(mode: str | None, placeholder: str | None) -> bool:
     return mode == "binary" and 0 < len((placeholder or "").encode()) < _SHORT_PLACEHOLDER_BYTES
 
 
-def _mismatch(entry: PathEntry, stored: Stored | None, members: Mapping[str, Stored]) -> _Mismatch | None:
+def _mismatch(
+    entry: PathEntry, stored: UnpackedMember | None, members: Mapping[str, UnpackedMember]
+) -> _Mismatch | None:
     if stored is None or entry.path_type == "directory":
         return _Mismatch.FOLDER
-    if stored.kind is Kind.FOLDER:
+    if stored.kind is MemberType.FOLDER:
         _refuse_folder(entry.path, "info/paths.json")
-    if stored.kind is Kind.SYMLINK:
+    if stored.kind is MemberType.SYMLINK:
         return _link_mismatch(entry, members)
     if entry.path_type == "softlink":
         return _Mismatch.NOT_A_LINK
@@ -140,7 +142,7 @@ def _mismatch(entry: PathEntry, stored: Stored | None, members: Mapping[str, Sto
     return None
 
 
-def _link_mismatch(entry: PathEntry, members: Mapping[str, Stored]) -> _Mismatch | None:
+def _link_mismatch(entry: PathEntry, members: Mapping[str, UnpackedMember]) -> _Mismatch | None:
     if entry.prefix_placeholder:
         return _Mismatch.PREFIX_IN_LINK
     is_wrong = entry.path_type == "hardlink" and not _leads_to_file(entry.path, members)
@@ -150,13 +152,13 @@ def _link_mismatch(entry: PathEntry, members: Mapping[str, Stored]) -> _Mismatch
 def _check_repeated(earlier: PathEntry, entry: PathEntry) -> None:
     if earlier != entry:
         raise Refused(
-            Reason.DUPLICATE_MEMBER,
+            RefusalReason.DUPLICATE_MEMBER,
             f"info/paths.json of the package lists {entry.path[:120]!a} twice, with different properties.",
             "Remove one of the entries; clients differ in which one they use.",
         )
 
 
-def _leads_to_file(path: str, members: Mapping[str, Stored]) -> bool:
+def _leads_to_file(path: str, members: Mapping[str, UnpackedMember]) -> bool:
     """Return whether a symbolic link resolves to a file of the package, by the rules of a kernel."""
     passed: list[str] = []
     left = path.split("/")[::-1]
@@ -172,35 +174,35 @@ def _leads_to_file(path: str, members: Mapping[str, Stored]) -> bool:
             continue
         passed.append(part)
         stored = members.get("/".join(passed))
-        if stored is not None and stored.kind is Kind.SYMLINK:
+        if stored is not None and stored.kind is MemberType.SYMLINK:
             links += 1
             if links > _MOST_LINKS or stored.target.startswith("/"):
                 return False
             passed.pop()
             left += stored.target.split("/")[::-1]
     stored = members.get("/".join(passed))
-    return stored is not None and stored.kind is Kind.FILE
+    return stored is not None and stored.kind is MemberType.FILE
 
 
 def _refuse_folder(path: str, where: str) -> NoReturn:
     raise Refused(
-        Reason.MISSING_FILE,
+        RefusalReason.MISSING_FILE,
         f"{where} of the package lists {path[:120]!a} as a file, but the archive contains a folder there.",
         "List the files in the folder instead.",
     )
 
 
 def _check_missing(
-    missing: Sequence[str], members: Mapping[str, Stored], where: str, *, may_be_stripped: bool
+    missing: Sequence[str], members: Mapping[str, UnpackedMember], where: str, *, may_be_stripped: bool
 ) -> list[str]:
     if not missing:
         return []
     if may_be_stripped and all(path == "info" or path.startswith("info/") for path in members):
         return [
-            f"The archive contains only info/, so the files that {where} lists, such as {named(missing)}, are missing."
+            f"The archive contains only info/, so the files that {where} lists, such as {format_paths(missing)}, are missing."
         ]
     raise Refused(
-        Reason.MISSING_FILE,
-        f"{where} of the package lists {named(missing)}, which the archive does not contain.",
+        RefusalReason.MISSING_FILE,
+        f"{where} of the package lists {format_paths(missing)}, which the archive does not contain.",
         f"Add the file to the archive, or remove it from {where}, then build the package again.",
     )

@@ -24,7 +24,7 @@ from rattler.exceptions import (
 )
 
 from seaway.conda import paths, portable_specs
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 _V3_KEYS = {"version", "build", "build_number", "when", "extras", "flags"}
 _QUOTED_OR_NESTED = re.compile(r"\"[^\"]*\"|'[^']*'|\[[^\]]*\]")
@@ -38,7 +38,7 @@ def check(specs: Iterable[str], what: str) -> None:
     for spec in specs:
         if problem := _problem(spec):
             raise Refused(
-                Reason.BAD_MATCH_SPEC,
+                RefusalReason.BAD_MATCH_SPEC,
                 f"{spec[:120]!a} in {what} {problem}.",
                 "Correct it in the recipe, then build the package again.",
             )
@@ -49,12 +49,12 @@ def is_portable(spec: str) -> bool:
     return portable_specs.is_portable(spec) or _needs_v3(spec)
 
 
-def need_v3(specs: Iterable[str]) -> bool:
+def any_needs_v3(specs: Iterable[str]) -> bool:
     """Return whether any of these readable entries cannot be expressed in legacy repodata."""
     return any(_needs_v3(spec) for spec in specs)
 
 
-def in_v3_form(spec: str, what: str) -> str:
+def to_v3_form(spec: str, what: str) -> str:
     """Return the entry in the form of a v3 record (CEP 48): a bare name, or name[key=value,...] with allowed keys."""
     parsed = _parsed(spec)
     try:
@@ -67,7 +67,7 @@ def in_v3_form(spec: str, what: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SpecQuery:
     """A match spec used as a search query."""
 
     name: str
@@ -82,13 +82,13 @@ class Wanted:
         return self.spec.matches(record)
 
 
-def wanted(text: str) -> Wanted | None:
+def parse_query(text: str) -> SpecQuery | None:
     """Parse a search query as a match spec of one package; None if it is not one."""
     try:
         spec = rattler.MatchSpec(text)
     except _UNREADABLE:
         return None
-    return None if spec.name is None else Wanted(spec.name.normalized, spec)
+    return None if spec.name is None else SpecQuery(spec.name.normalized, spec)
 
 
 def _keys(canonical: str) -> set[str]:
@@ -100,7 +100,7 @@ def _keys(canonical: str) -> set[str]:
 
 def _not_for_v3(spec: str, what: str) -> Refused:
     return Refused(
-        Reason.BAD_MATCH_SPEC,
+        RefusalReason.BAD_MATCH_SPEC,
         f"{spec[:120]!a} in {what} cannot be expressed in a record of repodata v3.",
         "Use only a name, version, build, build_number, when, extras and flags.",
     )
@@ -116,7 +116,7 @@ def check_readable(index: dict[str, Any]) -> None:
         rattler.IndexJson.from_str(msgspec.json.encode(index).decode())
     except IoError as error:
         raise Refused(
-            Reason.BAD_FIELD,
+            RefusalReason.BAD_FIELD,
             f"index.json of the package cannot be read by clients: {str(error)[:160]!a}.",
             "Build the package again with a current tool.",
         ) from None

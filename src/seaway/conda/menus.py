@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from seaway.conda import paths, strict_json
-from seaway.conda.refusals import Reason, Refused
+from seaway import strict_json
+from seaway.conda import paths
+from seaway.conda.refusals import RefusalReason, Refused
 
 _FILE = re.compile(r"menu/.*\.json", re.IGNORECASE)  # conda's pattern
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}|\$\{(\w+)\}")
@@ -36,12 +37,12 @@ def check(path: str, data: bytes) -> None:
     try:
         menu = strict_json.decode(data)
     except strict_json.NotStrict as error:
-        raise Refused(Reason.BAD_JSON, f"{path[:120]!a} in the package is not strict JSON: {error}.") from None
+        raise Refused(RefusalReason.BAD_JSON, f"{path[:120]!a} in the package is not strict JSON: {error}.") from None
     for name in _names(menu):
         used = {plain or old for plain, old in _PLACEHOLDER.findall(name)}
         if not used <= _NOT_PATHS or not paths.is_safe(_PLACEHOLDER.sub("x", name)):
             raise Refused(
-                Reason.UNSAFE_PATH,
+                RefusalReason.UNSAFE_PATH,
                 f"{path[:120]!a} in the package names the shortcut {name[:120]!a}, which would be written outside the folder for shortcuts.",
                 "Use relative names without .., backslashes or placeholders for folders.",
             )
@@ -55,7 +56,7 @@ def check_placeholder(path: str, placeholder: str) -> None:
     """
     if is_menu(path) and _PREFIX.fullmatch(placeholder) is None:
         raise Refused(
-            Reason.UNSAFE_PATH,
+            RefusalReason.UNSAFE_PATH,
             f"The prefix placeholder {placeholder[:120]!a} of {path[:120]!a} is not the path of an environment.",
             "Build the package again with a current tool.",
         )

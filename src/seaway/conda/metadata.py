@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import msgspec
 
-from seaway.conda import filename, menus, paths, strict_json
-from seaway.conda.limits import cure
-from seaway.conda.refusals import Reason, Refused
-from seaway.conda.subdir import is_known
+from seaway import strict_json
+from seaway.conda import filename, menus, paths
+from seaway.conda.limits import limit_hint
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.conda.subdir import is_known_subdir
 
 MAX_SPECS = 2_000
 MAX_TEXT = 1_000
@@ -37,9 +38,9 @@ _ABOUT_TEXTS = (
     "description",
 )
 _IDENTITY = (
-    ("name", "package name", Reason.BAD_PACKAGE_NAME, filename.name_problem),
-    ("version", "version", Reason.BAD_VERSION, filename.version_problem),
-    ("build", "build string", Reason.BAD_BUILD_STRING, filename.build_problem),
+    ("name", "package name", RefusalReason.BAD_PACKAGE_NAME, filename.name_problem),
+    ("version", "version", RefusalReason.BAD_VERSION, filename.version_problem),
+    ("build", "build string", RefusalReason.BAD_BUILD_STRING, filename.build_problem),
 )
 # As rattler reads them. Both names are written into the source code of a script.
 _DOTTED_NAME = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*"
@@ -110,7 +111,7 @@ def _first_string(value: object) -> str:
     return next((item for item in values if isinstance(item, str) and item), "")
 
 
-def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+def validate_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return values of `depends`, `constrains`, `license` or `track_features` that pass the checks of index.json."""
     values = dict(fields)
     for key in _SPEC_FIELDS:
@@ -156,7 +157,7 @@ def read_paths_json(data: bytes, max_entries: int) -> list[PathEntry]:
         entries = msgspec.json.decode(data, type=_Paths).paths
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(
-            Reason.BAD_FIELD,
+            RefusalReason.BAD_FIELD,
             f"info/paths.json of the package is not a valid list of paths: {str(error)[:120]}.",
         ) from None
     _check_count(len(entries), max_entries, "info/paths.json")
@@ -207,9 +208,9 @@ def read_has_prefix(data: bytes, max_entries: int, *, is_used: bool) -> list[Pre
 def _check_count(count: int, max_entries: int, what: str) -> None:
     if count > max_entries:
         raise Refused(
-            Reason.TOO_MANY_MEMBERS,
+            RefusalReason.TOO_MANY_MEMBERS,
             f"{what} of the package lists {count:,} files; at most {max_entries:,} are allowed.",
-            cure("archive_members"),
+            limit_hint("archive_members"),
         )
 
 
@@ -233,14 +234,14 @@ def check_link_json(data: bytes, *, is_noarch_python: bool) -> None:
         command = point.split("=", 1)[0].strip()
         if "=" not in point or ":" in command or command.startswith(".") or not paths.is_safe_name(command):
             raise Refused(
-                Reason.UNSAFE_ENTRY_POINT,
+                RefusalReason.UNSAFE_ENTRY_POINT,
                 f"The entry point {point[:120]!a} would be written outside the bin folder.",
                 "Write it as command = module:function.",
             )
         paths.check_lengths(command, "The command of an entry point is")
         if is_noarch_python and not _ENTRY_POINT.fullmatch(point):
             raise Refused(
-                Reason.BAD_ENTRY_POINT,
+                RefusalReason.BAD_ENTRY_POINT,
                 f"The entry point {point[:120]!a} is not of the form command = module:function, so clients fail to install the package.",
                 "Use dotted names of ASCII letters, digits and underscores for module and function, without [extras].",
             )
@@ -314,7 +315,7 @@ def _check_paths(index: dict[str, Any]) -> None:
 def _check_name(name: str, what: str) -> None:
     if not paths.is_safe_name(name):
         raise Refused(
-            Reason.UNSAFE_PATH,
+            RefusalReason.UNSAFE_PATH,
             f"{what} is {name[:120]!a}, which is not a valid file name.",
             "Use a name without slashes, then build the package again.",
         )
@@ -337,12 +338,14 @@ def _check_identity(index: dict[str, Any]) -> None:
     subdir = index.get("subdir")
     if subdir is None:
         raise Refused(
-            Reason.MISSING_SUBDIR,
+            RefusalReason.MISSING_SUBDIR,
             "index.json of the package has no subdir.",
             "Build the package again with a current tool, which writes it.",
         )
-    if not isinstance(subdir, str) or not is_known(subdir):
-        raise Refused(Reason.UNKNOWN_SUBDIR, f"{_shown(subdir)} is not a known platform, such as noarch or linux-64.")
+    if not isinstance(subdir, str) or not is_known_subdir(subdir):
+        raise Refused(
+            RefusalReason.UNKNOWN_SUBDIR, f"{_shown(subdir)} is not a known platform, such as noarch or linux-64."
+        )
 
 
 def _check_features(index: dict[str, Any]) -> None:
@@ -400,7 +403,7 @@ def _check_no_controls(value: object, what: str) -> None:
     if isinstance(value, str):
         if has_controls(value):
             raise Refused(
-                Reason.BAD_FIELD,
+                RefusalReason.BAD_FIELD,
                 f"{what} contains a control character, such as a tab or a line feed.",
                 "Remove it from the recipe, then build the package again.",
             )
@@ -441,7 +444,7 @@ def _strict_json(data: bytes, what: str) -> Any:
 
 
 def _not_strict(what: str, error: strict_json.NotStrict) -> Refused:
-    return Refused(Reason.BAD_JSON, f"info/{what} of the package is not strict JSON: {error}.")
+    return Refused(RefusalReason.BAD_JSON, f"info/{what} of the package is not strict JSON: {error}.")
 
 
 def _shown(value: object) -> str:
@@ -449,4 +452,4 @@ def _shown(value: object) -> str:
 
 
 def _refuse_field(what: str) -> NoReturn:
-    raise Refused(Reason.BAD_FIELD, f"{what}.", "Build the package again with a current tool.")
+    raise Refused(RefusalReason.BAD_FIELD, f"{what}.", "Build the package again with a current tool.")

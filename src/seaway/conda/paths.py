@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 MAX_BYTES = 4096
 MAX_COMPONENT_BYTES = 255
@@ -57,16 +57,16 @@ def portability_warnings(paths: Iterable[str]) -> list[str]:
     warnings = []
     if unusable:
         warnings.append(
-            f"The package is noarch, but Windows cannot store {named(unusable)}, so it cannot be installed there."
+            f"The package is noarch, but Windows cannot store {format_paths(unusable)}, so it cannot be installed there."
         )
     if alike:
         warnings.append(
-            f"The package is noarch, but Windows and macOS treat {named(alike)} as the same file and keep only one of them."
+            f"The package is noarch, but Windows and macOS treat {format_paths(alike)} as the same file and keep only one of them."
         )
     return warnings
 
 
-def named(paths: Sequence[str]) -> str:
+def format_paths(paths: Sequence[str]) -> str:
     """Return the first of the paths as text, with the number of the others."""
     shown = ", ".join(ascii(path[:120]) for path in paths[:_MAX_SHOWN])
     more = len(paths) - _MAX_SHOWN
@@ -82,7 +82,7 @@ def check(path: str, what: str = "The package contains the path", *, max_bytes: 
     """Refuse a path that could leave its folder or that some system cannot write; `what` starts the message."""
     if not is_safe(path, max_bytes):
         raise Refused(
-            Reason.UNSAFE_PATH,
+            RefusalReason.UNSAFE_PATH,
             f"{what} {path[:120]!a}, which cannot be written safely on every system.",
             "Use relative paths without .., drive letters, backslashes or control characters, then build the package again.",
         )
@@ -96,7 +96,7 @@ def check_lengths(path: str, what: str) -> None:
     for part in path.split("/"):
         if len(part.encode()) > MAX_COMPONENT_BYTES:
             raise Refused(
-                Reason.UNSAFE_PATH,
+                RefusalReason.UNSAFE_PATH,
                 f"{what} {path[:120]!a}, in which the name {part[:40]!a}... is longer than {MAX_COMPONENT_BYTES} bytes, the limit of file systems.",
                 "Shorten the name, then build the package again.",
             )

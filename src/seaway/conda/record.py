@@ -9,7 +9,7 @@ import msgspec
 
 from seaway.conda import match_specs
 from seaway.conda.filename import CONDA, FileName
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 MAX_RECORD_BYTES = 256 * 1024
 
@@ -44,7 +44,7 @@ class Section(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hashes:
+class FileDigest:
     """Hashes and size of a file."""
 
     sha256: bytes
@@ -57,13 +57,13 @@ def section_of(index: dict[str, Any], extension: str) -> Section:
     revision = index.get("repodata_revision")
     if revision not in (None, 0, 3):
         raise Refused(
-            Reason.BAD_FIELD,
+            RefusalReason.BAD_FIELD,
             f"repodata_revision {ascii(revision)[:20]} in index.json is not supported.",
             "Use 3, or remove the field.",
         )
-    needs_v3 = bool(index.get("extra_depends") or index.get("flags")) or match_specs.need_v3(_specs(index))
+    needs_v3 = bool(index.get("extra_depends") or index.get("flags")) or match_specs.any_needs_v3(_specs(index))
     if revision == 0 and needs_v3:
-        raise Refused(Reason.BAD_FIELD, "index.json has repodata_revision 0 but uses features of repodata v3.")
+        raise Refused(RefusalReason.BAD_FIELD, "index.json has repodata_revision 0 but uses features of repodata v3.")
     if revision == 3 or needs_v3:
         return Section.V3_CONDA if extension == CONDA else Section.V3_TAR_BZ2
     return Section.CONDA if extension == CONDA else Section.TAR_BZ2
@@ -73,7 +73,7 @@ def v3_needs(record: dict[str, Any]) -> str:
     """Return, as readable text, the parts of a v3 record that legacy repodata cannot express."""
     groups = [f"the extra {group!r}" for group in record.get("extra_depends") or ()]
     flags = [f"the flag {flag!r}" for flag in record.get("flags") or ()]
-    specs = [f"the dependency {spec[:120]!r}" for spec in _specs(record) if match_specs.need_v3([spec])]
+    specs = [f"the dependency {spec[:120]!r}" for spec in _specs(record) if match_specs.any_needs_v3([spec])]
     return ", ".join([*groups, *flags, *specs][:_MAX_NEEDS_SHOWN]) or "repodata_revision 3 in index.json"
 
 
@@ -98,8 +98,8 @@ def timestamp_ms(timestamp: int) -> int:
     return timestamp * 1000 if timestamp <= _LAST_SECOND else timestamp
 
 
-def describe(
-    index: dict[str, Any], run_exports: dict[str, list[str]], section: Section, hashes: Hashes
+def build_record(
+    index: dict[str, Any], run_exports: dict[str, list[str]], section: Section, hashes: FileDigest
 ) -> dict[str, Any]:
     """
     Return the record of a file without `indexed_timestamp`, which is set when the file is published.
@@ -111,10 +111,10 @@ def describe(
     if section.is_v3:
         for key in ("depends", "constrains"):
             if key in record:
-                record[key] = [match_specs.in_v3_form(spec, key) for spec in record[key]]
+                record[key] = [match_specs.to_v3_form(spec, key) for spec in record[key]]
         if "extra_depends" in record:
             record["extra_depends"] = {
-                group: [match_specs.in_v3_form(spec, f"extra_depends.{group}") for spec in specs]
+                group: [match_specs.to_v3_form(spec, f"extra_depends.{group}") for spec in specs]
                 for group, specs in record["extra_depends"].items()
             }
     record["md5"] = hashes.md5.hex()
@@ -123,7 +123,7 @@ def describe(
     record["run_exports"] = run_exports
     if len(encode(record)) > MAX_RECORD_BYTES:
         raise Refused(
-            Reason.RECORD_TOO_LARGE,
+            RefusalReason.RECORD_TOO_LARGE,
             f"The metadata of the package is larger than {MAX_RECORD_BYTES // 1024} KiB, which every client of the channel "
             "would have to download.",
             "Shorten depends and the other lists of index.json.",

@@ -1,7 +1,7 @@
 """
 Reasons for refusing a package file.
 
-The value of a `Reason` is its code in logs, metrics and the JSON output of commands. `Reason.meaning` is its row in the
+The value of a `RefusalReason` is its code in logs, metrics and the JSON output of commands. `RefusalReason.meaning` is its row in the
 manual (`docs/use/refusals.md`); a test compares them.
 """
 
@@ -11,7 +11,7 @@ from typing import Self
 from seaway.errors import SeawayError
 
 
-class Reason(Enum):
+class RefusalReason(Enum):
     """Reason for refusing a file; the value is a stable code."""
 
     meaning: str
@@ -155,7 +155,7 @@ class Reason(Enum):
 class Refused(SeawayError):
     """The content of an upload breaks the rule given by `reason`."""
 
-    def __init__(self, reason: Reason, message: str, hint: str = "") -> None:
+    def __init__(self, reason: RefusalReason, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.reason = reason
 

@@ -45,7 +45,7 @@ def build_shard(entries: Sequence[ShardEntry], removed: Sequence[str]) -> bytes:
     }
     if maps[Section.V3_CONDA] or maps[Section.V3_TAR_BZ2]:
         shard["v3"] = {"conda": maps[Section.V3_CONDA], "tar.bz2": maps[Section.V3_TAR_BZ2]}
-    return zstd.pack(_encoder.encode(shard))
+    return zstd.compress_frame(_encoder.encode(shard))
 
 
 class _PlainShard(msgspec.Struct, rename={"conda": "packages.conda"}):
@@ -61,14 +61,14 @@ _plain_decoder = msgspec.msgpack.Decoder(_PlainShard)
 
 def unpack_shard(shard: bytes) -> tuple[dict[Section, dict[str, msgspec.Raw]], list[str]]:
     """Return the records of a shard without v3 records by section and key, in shard form, and the removed files."""
-    plain = _plain_decoder.decode(zstd.unpack(shard))
+    plain = _plain_decoder.decode(zstd.decompress_frame(shard))
     return {Section.TAR_BZ2: plain.packages, Section.CONDA: plain.conda}, plain.removed
 
 
 def pack_shard(maps: Mapping[Section, dict[str, msgspec.Raw]], removed: Sequence[str]) -> bytes:
     """Return the shard of records in shard form; the bytes are the same as from `build_shard`."""
     plain = _PlainShard(maps[Section.TAR_BZ2], maps[Section.CONDA], sorted(removed))
-    return zstd.pack(_encoder.encode(plain))
+    return zstd.compress_frame(_encoder.encode(plain))
 
 
 def to_shard_record(record: bytes) -> bytes:
@@ -100,7 +100,7 @@ def build_index(
         },
         "shards": hashes,
     }
-    return zstd.pack(_encoder.encode(index))
+    return zstd.compress_frame(_encoder.encode(index))
 
 
 def _with_binary_hashes(record: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import bz2
 import sys
 from collections.abc import Iterator
 
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.refusals import RefusalReason, Refused
 
 if sys.version_info >= (3, 14):
     from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
@@ -28,7 +28,7 @@ _SINGLE_SEGMENT = 0x20
 _LEAST_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one block header
 
 
-def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+def decompress_zstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
     """Yield the content of a single zstd frame in pieces of at most 1 MiB."""
     decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: MAX_WINDOW_LOG})
     first = next(chunks, b"")
@@ -39,7 +39,7 @@ def unzstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
         raise _damaged(what) from error
 
 
-def unbzip2(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+def decompress_bzip2(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
     """Yield the content of a single bzip2 stream in pieces of at most 1 MiB."""
     try:
         yield from _pieces(bz2.BZ2Decompressor(), chunks, what)
@@ -64,7 +64,7 @@ def _pieces(
             raise _trailing_data(what, decompressor.unused_data + next(chunks, b""))
     if not decompressor.eof:
         raise Refused(
-            Reason.BAD_COMPRESSION,
+            RefusalReason.BAD_COMPRESSION,
             f"{what} is cut short.",
             "Check the original file and upload it again, or build the package again.",
         )
@@ -78,7 +78,7 @@ def _check_window(head: bytes, what: str) -> None:
         raise _damaged(what)
     if _window_bytes(head) > 1 << MAX_WINDOW_LOG:
         raise Refused(
-            Reason.WINDOW_TOO_LARGE,
+            RefusalReason.WINDOW_TOO_LARGE,
             f"{what} needs a window of more than {1 << (MAX_WINDOW_LOG - 20)} MiB to unpack.",
             "Compress it with zstd without --long, or with --long=27 at most; clients refuse larger windows too.",
         )
@@ -102,7 +102,7 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _damaged(what: str) -> Refused:
     return Refused(
-        Reason.BAD_COMPRESSION,
+        RefusalReason.BAD_COMPRESSION,
         f"{what} is damaged.",
         "Check the original file and upload it again, or build the package again.",
     )
@@ -116,16 +116,18 @@ def _trailing_data(what: str, rest: bytes) -> Refused:
     """Return the refusal for a second stream or frame, or for other bytes after the end."""
     if rest.startswith(b"BZh"):
         return Refused(
-            Reason.BAD_COMPRESSION,
+            RefusalReason.BAD_COMPRESSION,
             f"{what} consists of several bzip2 streams, as pbzip2 writes them, and clients built on rattler read only the first.",
             "Compress it again as one stream: bzcat OLD.tar.bz2 | bzip2 > NEW.tar.bz2",
         )
     if rest.startswith(_ZSTD_MAGIC) or _is_skippable(rest):
         return Refused(
-            Reason.BAD_COMPRESSION,
+            RefusalReason.BAD_COMPRESSION,
             f"{what} consists of several zstd frames, as pzstd writes them, and some releases of conda read only the first.",
             "Compress it again as one frame: zstdcat OLD.tar.zst | zstd -19 > NEW.tar.zst",
         )
     return Refused(
-        Reason.BAD_COMPRESSION, f"{what} is followed by other bytes.", "Upload the file as the build tool wrote it."
+        RefusalReason.BAD_COMPRESSION,
+        f"{what} is followed by other bytes.",
+        "Upload the file as the build tool wrote it.",
     )

@@ -9,6 +9,6 @@ KNOWN_SUBDIRS = tuple(str(subdir) for subdir in rattler.Subdir.all())
 _KNOWN = frozenset(KNOWN_SUBDIRS)
 
 
-def is_known(subdir: str) -> bool:
+def is_known_subdir(subdir: str) -> bool:
     """Return whether clients know this subdir; index documents of a known subdir always exist."""
     return subdir in _KNOWN

@@ -15,6 +15,6 @@ def parse(text: str) -> rattler.Version | None:
 
 
 @functools.lru_cache(8_192)
-def of_published(text: str) -> rattler.Version:
+def parse_published(text: str) -> rattler.Version:
     """Return the parsed version of a published file, which was checked at upload."""
     return rattler.Version(text)

@@ -22,30 +22,38 @@ else:
         decompress,
     )
 
-__all__ = ["LEVEL", "ZstdError", "pack", "pack_checked", "pack_pieces", "unpack", "unpack_at_most"]
+__all__ = [
+    "LEVEL",
+    "ZstdError",
+    "compress_frame",
+    "compress_pieces",
+    "compress_with_checksum",
+    "decompress_frame",
+    "decompress_limited",
+]
 
 # Faster than levels 2 to 12, with smaller results, on real records: docs/decisions/zstd-level.md.
 LEVEL = 1
 
 
-def pack(content: bytes) -> bytes:
+def compress_frame(content: bytes) -> bytes:
     """Compress to one frame that states its size: conda limits the size of other frames."""
     return compress(content, LEVEL)
 
 
-def unpack(content: bytes) -> bytes:
-    """Decompress a frame made by this server; untrusted frames can be of any size and need `unpack_at_most`."""
+def decompress_frame(content: bytes) -> bytes:
+    """Decompress a frame made by this server; untrusted frames can be of any size and need `decompress_limited`."""
     return decompress(content)
 
 
-def pack_checked(content: bytes) -> bytes:
+def compress_with_checksum(content: bytes) -> bytes:
     """Compress to one frame with a checksum of its content, so that decompression detects damage."""
     return compress(
         content, options={CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
     )
 
 
-def unpack_at_most(content: bytes, limit: int) -> bytes:
+def decompress_limited(content: bytes, limit: int) -> bytes:
     """Decompress an untrusted frame; raise `ZstdError` if it is damaged, truncated or larger than the limit."""
     decompressor = ZstdDecompressor()
     found = decompressor.decompress(content, limit + 1)
@@ -54,7 +62,7 @@ def unpack_at_most(content: bytes, limit: int) -> bytes:
     return found
 
 
-def pack_pieces(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+def compress_pieces(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Compress `size` bytes that come in pieces to one frame; py-rattler reads only the first frame of a document."""
     compressor = ZstdCompressor(options={CompressionParameter.compression_level: LEVEL})
     compressor.set_pledged_input_size(size)

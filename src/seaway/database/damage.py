@@ -45,7 +45,7 @@ def tolerating_damage(tx: Connection) -> Iterator[None]:
         connection.text_factory = before
 
 
-def raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def as_stored(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Select the value as the driver returns it, since the conversion fails for a value of another type."""
     return type_coerce(column, NullType())
 

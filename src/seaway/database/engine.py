@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from seaway.database.damage import is_damage
-from seaway.errors import DamagedDatabase, NoRoom, NotWritable, Unavailable
+from seaway.errors import DamagedDatabase, DiskFull, NotWritable, Unavailable
 
 BRIEF_MS = 1_000  # how long `write_briefly` waits
 
@@ -121,7 +121,7 @@ def hold_user(database: Database, tx: Tx, user_id: int) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def converting_errors() -> Iterator[None]:
     """
     Convert errors of a full, locked, unreachable or damaged database to `Unavailable`.
 
@@ -130,7 +130,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise does_not_answer(error.orig) from error
+        raise to_unavailable(error.orig) from error
     except PoolTimeout as error:
         raise Unavailable("The server is too busy to reach its database.", "Try again in a moment.") from error
     except DBAPIError as error:
@@ -144,12 +144,12 @@ def explained() -> Iterator[None]:
         raise
 
 
-def does_not_answer(error: BaseException | None) -> Unavailable:
+def to_unavailable(error: BaseException | None) -> Unavailable:
     """Return the error for a driver's error."""
     if is_damage(error):
         return DamagedDatabase(str(error))
     if _is_full(error):
-        return NoRoom("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
+        return DiskFull("The disk is full: the database has no room for this now.", _HINT, cause=str(error))
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     if code in _SQLITE_MESSAGES:
         return NotWritable(_SQLITE_MESSAGES[code], _HINT, cause=str(error))

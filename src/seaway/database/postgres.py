@@ -26,7 +26,7 @@ import sqlalchemy
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.exc import IntegrityError
 
-from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, explained
+from seaway.database.engine import BRIEF_MS, THE_DATABASE, Database, Tx, converting_errors
 from seaway.errors import BadSetting, Unavailable
 
 LOCK_TIMEOUT_MS = 20_000
@@ -81,7 +81,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        with explained(), self._snapshots.connect() as connection, connection.begin():
+        with converting_errors(), self._snapshots.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -96,7 +96,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def write_briefly(self) -> Iterator[Tx]:
-        with _collisions_as_unavailable(), explained(), self.engine.connect() as connection, connection.begin():
+        with _collisions_as_unavailable(), converting_errors(), self.engine.connect() as connection, connection.begin():
             connection.execute(_brief)
             connection.execute(_shared, {"key": _SITE})
             yield connection
@@ -111,7 +111,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         key = {"key": _key(f"alone/{thing}")}
-        with explained(), self._alone_slots, self._single_statements.connect() as connection:
+        with converting_errors(), self._alone_slots, self._single_statements.connect() as connection:
             if wait:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
             elif not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
@@ -128,7 +128,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def share(self, thing: str) -> Iterator[None]:
         key = {"key": _key(f"share/{thing}")}
-        with self._sharing, explained():
+        with self._sharing, converting_errors():
             if self._sharer is None:
                 self._sharer = self._single_statements.connect()
             self._on_sharer(_share, key)
@@ -162,7 +162,7 @@ class PostgresDatabase(Database):
 
     def change_mark(self) -> str:
         """Return the snapshot that a transaction would get now; it differs once a transaction commits a change."""
-        with explained(), self._single_statements.connect() as connection:
+        with converting_errors(), self._single_statements.connect() as connection:
             return str(connection.execute(_mark).scalar_one())
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _transaction(self, site_lock: sqlalchemy.TextClause) -> Iterator[Tx]:
-        with explained(), self.engine.connect() as connection, connection.begin():
+        with converting_errors(), self.engine.connect() as connection, connection.begin():
             connection.execute(site_lock, {"key": _SITE})
             yield connection
 

@@ -26,7 +26,7 @@ from zlib import crc32
 import sqlalchemy
 from sqlalchemy import Connection, create_engine, event
 
-from seaway.database.engine import BRIEF_MS, PRIMARY_CODE, THE_DATABASE, Database, Tx, does_not_answer, explained
+from seaway.database.engine import BRIEF_MS, PRIMARY_CODE, THE_DATABASE, Database, Tx, converting_errors, to_unavailable
 from seaway.errors import BadSetting, Unavailable
 
 BUSY_TIMEOUT_MS = 20_000  # how long to wait for a writer in another process
@@ -64,13 +64,13 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        with explained(), self.engine.connect() as connection, connection.begin():
+        with converting_errors(), self.engine.connect() as connection, connection.begin():
             self._require_file()
             yield connection
 
     @contextmanager
     def write_site(self) -> Iterator[Tx]:
-        with explained(), self._write_lock, self.engine.connect() as connection, self._writing(connection):
+        with converting_errors(), self._write_lock, self.engine.connect() as connection, self._writing(connection):
             yield connection
 
     @contextmanager
@@ -84,7 +84,7 @@ class SqliteDatabase(Database):
             raise Unavailable("The database is busy with another change.", "Try again in a moment.")
         try:
             with (
-                explained(),
+                converting_errors(),
                 self.engine.connect() as connection,
                 self._short_timeout(connection),
                 self._writing(connection),
@@ -182,7 +182,7 @@ class SqliteDatabase(Database):
                 self._watch.isolation_level = None
             mark: int = self._watch.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
-            raise does_not_answer(error) from error
+            raise to_unavailable(error) from error
         return mark
 
     def _connect(self) -> sqlite3.Connection:

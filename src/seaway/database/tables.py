@@ -19,7 +19,7 @@ that readers get. Queries are in the packages that use them, not here.
     manifest_marks  kept_blobs  damaged_blobs
 
 No usable secret is stored: credentials are stored as hashes, and secrets that the server must read (TOTP seeds, the
-signing key of ID tokens) are encrypted with a key that is not in the database (`accounts.sealing`).
+signing key of ID tokens) are encrypted with a key that is not in the database (`encryption.cipher`).
 """
 
 from sqlalchemy import (
@@ -540,7 +540,7 @@ documents = Table(
     Index("ix_documents_sha256", "sha256"),
 )
 
-# Blobs that a row names and that are missing or have another hash (`packages.damage`). A blob may have been stored
+# Blobs that a row names and that are missing or have another hash (`packages.damaged_blobs`). A blob may have been stored
 # again since, so the store is checked before a download is refused.
 damaged_blobs = Table(
     "damaged_blobs",
@@ -751,7 +751,7 @@ token_publishers = Table(
 )
 
 # The upload log: every file that was ever accepted. Rows are never deleted and have no foreign keys, so they outlive
-# their channel. Each row's hash covers the hash of the row before it (`trust.uploads`).
+# their channel. Each row's hash covers the hash of the row before it (`channels.upload_log`).
 uploads = Table(
     "uploads",
     metadata,

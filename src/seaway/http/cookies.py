@@ -78,6 +78,6 @@ class Cookies:
         )
 
 
-def new_mark() -> str:
+def new_form_mark() -> str:
     """Return a random form mark."""
     return secrets.token_urlsafe(32)

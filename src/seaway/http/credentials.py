@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from seaway import ids
-from seaway.serving.identity import Secrets
+from seaway import secret_tokens
+from seaway.serving.caller_identification import Secrets
 
 
 def secrets_of(authorizations: Sequence[str], session: str, *, in_path: str = "") -> Secrets:
@@ -35,11 +35,11 @@ def _header_secrets(values: Sequence[str]) -> list[str]:
         return [value]
     if scheme.lower() == "basic":
         user, _, password = _decoded(value).partition(":")
-        return sorted((password, user), key=ids.is_well_formed, reverse=True)
+        return sorted((password, user), key=secret_tokens.is_well_formed, reverse=True)
     return [""]
 
 
-def address_of(request: Request) -> str:
+def client_ip(request: Request) -> str:
     """Return the client's IP address; the server has already applied the forwarded headers of trusted proxies."""
     return request.client.host if request.client else ""
 

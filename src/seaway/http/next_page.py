@@ -7,11 +7,11 @@ from urllib.parse import quote
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,1000}")
 
 
-def local(value: str) -> str:
+def local_path(value: str) -> str:
     """Return the path if it is a page of this site, else "/"."""
     return value if _LOCAL.fullmatch(value) else "/"
 
 
 def with_next(path: str, value: str) -> str:
     """Return a path with the page to open next as its `next` parameter."""
-    return path if local(value) == "/" else f"{path}?next={quote(value, safe='/')}"
+    return path if local_path(value) == "/" else f"{path}?next={quote(value, safe='/')}"

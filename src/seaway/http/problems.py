@@ -8,14 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from seaway import errors, ids, system_errors
+from seaway import errors, os_errors, secret_tokens
 from seaway.conda.refusals import Refused
 
 log = structlog.get_logger()
 
-FORM = "seaway.problems"  # scope key of the function that builds error responses; default `response_for`
+RESPONSE_BUILDER = "seaway.problems"  # scope key of the function that builds error responses; default `response_for`
 
-MAX_SENTENCE = 512  # characters of a body that rattler's clients show
+MAX_SENTENCE_CHARS = 512  # characters of a body that rattler's clients show
 
 _STATUS: dict[type[errors.SeawayError], int] = {
     errors.Malformed: 400,
@@ -23,16 +23,16 @@ _STATUS: dict[type[errors.SeawayError], int] = {
     errors.NotAllowed: 403,
     errors.NotFound: 404,
     errors.TooSlow: 408,
-    errors.AlreadyThere: 409,
+    errors.FileExists: 409,
     errors.Conflict: 409,
     errors.WrongOffset: 409,
     errors.TooLarge: 413,
-    errors.UnknownCoding: 415,
+    errors.UnsupportedContentEncoding: 415,
     errors.Invalid: 422,
     Refused: 422,
     errors.NameTaken: 422,
     errors.WeakPassword: 422,
-    errors.TooMany: 429,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 
@@ -61,25 +61,29 @@ def response_for(error: Exception, request: Request) -> Response:
 def json_response_for(error: Exception, request: Request) -> Response:
     """Return the JSON error response: `{"code", "message", "hint"}`."""
     problem = problem_of(error, request)
-    body = {"code": problem.code, "message": ids.mask(problem.message), "hint": ids.mask(problem.hint)}
+    body = {
+        "code": problem.code,
+        "message": secret_tokens.mask(problem.message),
+        "hint": secret_tokens.mask(problem.hint),
+    }
     return JSONResponse(body, problem.status, dict(problem.headers))
 
 
 def problem_of(error: Exception, request: Request) -> Problem:
     """Return the problem to report for an error; details of unexpected errors go to the log only."""
     # FastAPI turns any failure to read a body into a 400, which clients do not retry.
-    error = system_errors.unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
+    error = os_errors.as_unavailable(error.__cause__ if isinstance(error, HTTPException) else error) or error
     if isinstance(error, HTTPException):
         return _routing_problem(error, request)
     if not isinstance(error, errors.SeawayError):
-        log.error("request.failed", method=request.method, path=ids.mask(request.url.path), exc_info=error)
+        log.error("request.failed", method=request.method, path=secret_tokens.mask(request.url.path), exc_info=error)
         return Problem(500, "internal", "Internal server error.", "Try again later; the server log has the details.")
-    note(error)
+    log_cause(error)
     status = status_of(error)
     return Problem(status, error.code, error.message, error.hint, _headers(error, status))
 
 
-def note(error: errors.SeawayError) -> None:
+def log_cause(error: errors.SeawayError) -> None:
     """Log the cause of an `Unavailable` error, which the client does not see."""
     if isinstance(error, errors.Unavailable) and error.cause:
         log.warning("request.unavailable", error=error.message, cause=error.cause)
@@ -87,7 +91,7 @@ def note(error: errors.SeawayError) -> None:
 
 def retry_after(error: errors.SeawayError) -> dict[str, str]:
     """Return the Retry-After header of an error, if retrying can help."""
-    if isinstance(error, errors.TooMany):
+    if isinstance(error, errors.TooManyRequests):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status_of(error) == 503 else {}
 
@@ -120,8 +124,8 @@ def status_of(error: errors.SeawayError) -> int:
 
 
 def text(sentence: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return a plain-text response with keys masked, cut to `MAX_SENTENCE` characters."""
-    body = ids.mask(sentence)
-    if len(body) > MAX_SENTENCE:
-        body = body[: MAX_SENTENCE - 1] + "…"
+    """Return a plain-text response with keys masked, cut to `MAX_SENTENCE_CHARS` characters."""
+    body = secret_tokens.mask(sentence)
+    if len(body) > MAX_SENTENCE_CHARS:
+        body = body[: MAX_SENTENCE_CHARS - 1] + "…"
     return PlainTextResponse(body, status, headers)

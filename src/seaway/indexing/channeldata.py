@@ -16,7 +16,7 @@ from seaway.conda.record import timestamp_ms as timestamp_ms_of
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages, subdirs
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import FileState
 
 _BYTES_IN_MEMORY = 32 * 1024 * 1024
 _ROWS_AT_ONCE = 500
@@ -33,7 +33,7 @@ class ChannelData:
     revision: int
 
 
-class ChannelDatas:
+class ChannelDataCache:
     """Cache of channeldata.json documents in this process."""
 
     def __init__(self, most_bytes: int = _BYTES_IN_MEMORY) -> None:
@@ -114,7 +114,7 @@ def _rows(tx: Tx, channel_id: int) -> Iterator[AnyRow]:
             select(packages.c.name, subdirs.c.name.label("subdir"), files.c.record, files.c.about)
             .join(packages, packages.c.id == files.c.package_id)
             .join(subdirs, subdirs.c.id == files.c.subdir_id)
-            .where(packages.c.channel_id == channel_id, files.c.state == State.LISTED.value)
+            .where(packages.c.channel_id == channel_id, files.c.state == FileState.LISTED.value)
             .order_by(packages.c.name, subdirs.c.name, files.c.file_name)
             .execution_options(yield_per=_ROWS_AT_ONCE)
         )

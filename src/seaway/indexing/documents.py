@@ -32,14 +32,14 @@ from seaway.clock import SECOND_MS, Clock
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.conda.repodata import repodata_pieces, run_exports_pieces
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels, documents, fragments, shards, subdirs
 from seaway.errors import SeawayError, Unavailable
-from seaway.indexing.change import ask_for_documents, derive_name
-from seaway.indexing.claims import BlobSwept, discard, naming
-from seaway.indexing.name_index import (
-    CHECKSUMS,
+from seaway.indexing.blob_references import BlobSwept, discard, referencing
+from seaway.indexing.file_rows import Subdir, get_subdir, records_of
+from seaway.indexing.package_index import (
+    CHECKSUM_MODULUS,
     RECORDS,
     REMOVED,
     RUN_EXPORTS,
@@ -47,10 +47,10 @@ from seaway.indexing.name_index import (
     derive,
     fragment_kind,
 )
-from seaway.indexing.names import info_of
-from seaway.indexing.rows import Subdir, get_subdir, records_of
+from seaway.indexing.shard_index import info_of
+from seaway.indexing.updates import enqueue_document_build, rebuild_name
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, DamagedBlob
+from seaway.storage.blobs import BlobStore, DamagedBlob
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ class Draft:
 class Documents:
     """Builder and registry of whole documents."""
 
-    def __init__(self, database: Database, blobs: Blobs, spool: Spool, clock: Clock, *, limit: int) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, spool: Spool, clock: Clock, *, limit: int) -> None:
         self._database = database
         self._blobs = blobs
         self._spool = spool
@@ -170,7 +170,7 @@ class Documents:
     def _enqueue_build(self, subdir_id: int) -> None:
         try:
             with self._database.write_part() as tx:
-                ask_for_documents(tx, self._clock.now_ms(), subdir_id)
+                enqueue_document_build(tx, self._clock.now_ms(), subdir_id)
         except SeawayError as error:
             log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.sentence)
 
@@ -198,7 +198,7 @@ class Documents:
             with self._database.write_channel(channel) as tx:
                 subdir = get_subdir(tx, subdir_id)
                 if subdir is not None:
-                    derive_name(tx, subdir, name, self._clock.now_ms(), self.limit)
+                    rebuild_name(tx, subdir, name, self._clock.now_ms(), self.limit)
 
     def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
         """Build the missing documents; return the hash of a required document if its bytes are lost."""
@@ -240,7 +240,7 @@ class Documents:
             (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, partial(stored.of, RUN_EXPORTS), v3)),
         ):
             plain = _write(stack.enter_context(self._spool.file()), kind, pieces)
-            packed = zstd.pack_pieces(_chunks(plain.path), plain.size)
+            packed = zstd.compress_pieces(_chunks(plain.path), plain.size)
             drafts += [plain, _write(stack.enter_context(self._spool.file()), packed_kind, packed)]
         return drafts
 
@@ -269,7 +269,7 @@ class Documents:
             for draft in drafts:
                 self._blobs.put_file(keys.blob(draft.sha256), draft.path)
             try:
-                with naming(self._database, self._blobs, [draft.sha256 for draft in drafts]) as (tx, missing):
+                with referencing(self._database, self._blobs, [draft.sha256 for draft in drafts]) as (tx, missing):
                     if missing:
                         raise BlobSwept
                     self._database.hold(tx, f"documents/{subdir_id}")
@@ -307,7 +307,7 @@ class _Fragments:
 
     def of_kind(self, kind: str) -> Iterator[bytes]:
         rows = self.tx.execute(
-            select(fragments.c.name, raw(fragments.c.content))
+            select(fragments.c.name, as_stored(fragments.c.content))
             .where(fragments.c.subdir_id == self._subdir_id, fragments.c.kind == kind)
             .order_by(fragments.c.name)
             .execution_options(yield_per=_ROWS_AT_ONCE)
@@ -322,14 +322,14 @@ class _Fragments:
         """Return the names whose fragments do not match their checksum (6); call it after all kinds were read."""
         found = dict(self._sums)
         rows = self.tx.execute(
-            select(shards.c.name, raw(shards.c.checksum)).where(shards.c.subdir_id == self._subdir_id)
+            select(shards.c.name, as_stored(shards.c.checksum)).where(shards.c.subdir_id == self._subdir_id)
         )
         damaged = []
         for name, checksum in rows:
             total = found.pop(name, 0)
             # None: the row is older than the column. The fragments of a name that is damaged in the shard row remain
             # in `found`.
-            if isinstance(name, str) and checksum not in (None, total % CHECKSUMS):
+            if isinstance(name, str) and checksum not in (None, total % CHECKSUM_MODULUS):
                 damaged.append(name)
         return sorted([*damaged, *found])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import LargeBinary, ScalarSelect, cast, delete, exists, func, select, update
 
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Tx
 from seaway.database.tables import (
     documents,
@@ -17,9 +17,9 @@ from seaway.database.tables import (
     subdirs,
 )
 from seaway.errors import DamagedRecord
-from seaway.indexing.change import derive_name
-from seaway.indexing.name_index import UNREADABLE, NameIndex, derive, is_whole
-from seaway.indexing.rows import State, Subdir, get_subdir, records_of
+from seaway.indexing.file_rows import FileState, Subdir, get_subdir, records_of
+from seaway.indexing.package_index import UNREADABLE, PackageIndex, derive, matches_sha256
+from seaway.indexing.updates import rebuild_name
 
 _ROWS_AT_ONCE = 500
 
@@ -34,7 +34,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuildResult:
     """Result of a rebuild: the number of repaired names, and the differences that could not be repaired."""
 
     changed: int
@@ -61,13 +61,13 @@ def differences(tx: Tx, subdir: Subdir) -> Iterator[Difference]:
     if total != subdir.record_count:
         yield Difference("", f"the subdir counts {subdir.record_count} records but has {total}")
     counted, size = tx.execute(
-        select(raw(subdirs.c.size), raw(_size_of_files(subdir.id))).where(subdirs.c.id == subdir.id)
+        select(as_stored(subdirs.c.size), as_stored(_size_of_files(subdir.id))).where(subdirs.c.id == subdir.id)
     ).one()
     if counted != size:
         yield Difference("", f"the subdir counts {counted} bytes but its files have {size}")
 
 
-def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> Rebuilt:
+def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> RebuildResult:
     """
     Rebuild every name that differs, and delete the whole documents and the damaged retired shards.
 
@@ -82,7 +82,7 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> R
         current = get_subdir(tx, subdir.id)
         assert current is not None
         tx.execute(delete(fragments).where(fragments.c.subdir_id == subdir.id, fragments.c.name == name))
-        derive_name(tx, current, name, now_ms, whole_document_limit)
+        rebuild_name(tx, current, name, now_ms, whole_document_limit)
     tx.execute(
         update(subdirs)
         .where(subdirs.c.id == subdir.id)
@@ -90,7 +90,7 @@ def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> R
     )
     tx.execute(delete(documents).where(documents.c.subdir_id == subdir.id))
     _delete_damaged_retired(tx, subdir.id)
-    return Rebuilt(len(wrong), damaged)
+    return RebuildResult(len(wrong), damaged)
 
 
 def forget_orphans(tx: Tx) -> None:
@@ -105,13 +105,15 @@ def _delete_damaged_retired(tx: Tx, subdir_id: int) -> None:
     of_subdir = retired_shards.c.subdir_id == subdir_id
     rows = tx.execute(
         select(
-            raw(key).label("key"), raw(retired_shards.c.sha256).label("sha256"),
-            raw(retired_shards.c.content).label("content"), raw(retired_shards.c.retired_at).label("retired_at"),
+            as_stored(key).label("key"), as_stored(retired_shards.c.sha256).label("sha256"),
+            as_stored(retired_shards.c.content).label("content"), as_stored(retired_shards.c.retired_at).label("retired_at"),
         )
         .where(of_subdir)
         .execution_options(yield_per=_ROWS_AT_ONCE)
     )  # fmt: skip
-    damaged = [row.key for row in rows if not is_whole(row.sha256, row.content) or not isinstance(row.retired_at, int)]
+    damaged = [
+        row.key for row in rows if not matches_sha256(row.sha256, row.content) or not isinstance(row.retired_at, int)
+    ]
     for sha256 in damaged:
         tx.execute(delete(retired_shards).where(of_subdir, key == sha256))
 
@@ -136,7 +138,7 @@ def _listed_files(subdir_id: int) -> ScalarSelect[int]:
     return (
         select(func.count())
         .select_from(files)
-        .where(files.c.subdir_id == subdir_id, files.c.state == State.LISTED.value)
+        .where(files.c.subdir_id == subdir_id, files.c.state == FileState.LISTED.value)
         .scalar_subquery()
     )
 
@@ -144,7 +146,7 @@ def _listed_files(subdir_id: int) -> ScalarSelect[int]:
 def _size_of_files(subdir_id: int) -> ScalarSelect[int]:
     return (
         select(func.coalesce(func.sum(files.c.size), 0))
-        .where(files.c.subdir_id == subdir_id, files.c.state != State.DELETED.value)
+        .where(files.c.subdir_id == subdir_id, files.c.state != FileState.DELETED.value)
         .scalar_subquery()
     )
 
@@ -159,12 +161,12 @@ def _names(tx: Tx, subdir_id: int) -> list[str | bytes]:
         return sorted(set(tx.execute(with_files.union(with_shard, with_fragment)).scalars()), key=repr)
 
 
-def _compare(tx: Tx, subdir: Subdir, name: str, expected: NameIndex) -> Iterator[str]:
+def _compare(tx: Tx, subdir: Subdir, name: str, expected: PackageIndex) -> Iterator[str]:
     row = tx.execute(
         select(
             shards.c.revision,
-            raw(shards.c.sha256).label("sha256"),
-            raw(shards.c.content).label("content"),
+            as_stored(shards.c.sha256).label("sha256"),
+            as_stored(shards.c.content).label("content"),
             shards.c.record_count,
             shards.c.v3_count,
             shards.c.v3_newest,
@@ -184,7 +186,7 @@ def _compare(tx: Tx, subdir: Subdir, name: str, expected: NameIndex) -> Iterator
     if counted != (expected.record_count, len(times), max(times, default=0), min(times, default=0)):
         yield "has wrong record counts"
     rows = tx.execute(
-        select(fragments.c.kind, raw(fragments.c.content)).where(
+        select(fragments.c.kind, as_stored(fragments.c.content)).where(
             fragments.c.subdir_id == subdir.id, fragments.c.name == name
         )
     )

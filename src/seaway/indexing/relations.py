@@ -18,8 +18,8 @@ from graphlib import CycleError, TopologicalSorter
 from sqlalchemy import or_, select, update
 
 from seaway import audit
-from seaway.accounts.principal import OPERATOR, Principal
 from seaway.audit import Event
+from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import channels, permissions
 from seaway.channels.channels import MAX_V3_MESSAGE, is_possible_name
 from seaway.channels.permissions import Access, Verdict
@@ -30,14 +30,14 @@ from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import Malformed
-from seaway.indexing.change import raise_revisions
-from seaway.indexing.names import relations_of
+from seaway.indexing.shard_index import relations_of
+from seaway.indexing.updates import raise_revisions
 
 
 def change(
     database: Database,
     clock: Clock,
-    by: Principal,
+    by: Caller,
     channel: str,
     *,
     whole_document_limit: int,
@@ -90,9 +90,7 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
             _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, remaining, whole_document_limit)
 
 
-def set_v3_message(
-    tx: Tx, now_ms: int, by: Principal, channel: str, message: str, *, whole_document_limit: int
-) -> None:
+def set_v3_message(tx: Tx, now_ms: int, by: Caller, channel: str, message: str, *, whole_document_limit: int) -> None:
     """Set the message for users whose client does not see v3 records; an empty message removes it."""
     access = channels.require(tx, by, Action.MANAGE, channel)
     if len(message.encode()) > MAX_V3_MESSAGE:
@@ -161,7 +159,7 @@ def _declared(tx: Tx) -> dict[str, ChannelRelations]:
     return {name: ChannelRelations(base, overrides) for name, base, overrides in tx.execute(query)}
 
 
-def _require_allowed(tx: Tx, by: Principal, channel: str, access: Access, neighbor: str) -> None:
+def _require_allowed(tx: Tx, by: Caller, channel: str, access: Access, neighbor: str) -> None:
     there = channels.access_of(tx, neighbor, by)
     if there is None or permissions.decide(by, Action.READ, there) is not Verdict.ALLOWED:
         raise Malformed(f"There is no channel {neighbor!r} that you can read.", "Check the name.")
@@ -175,7 +173,7 @@ def _require_allowed(tx: Tx, by: Principal, channel: str, access: Access, neighb
 def _write(
     tx: Tx,
     now_ms: int,
-    by: Principal,
+    by: Caller,
     channel: str,
     channel_id: int,
     old: ChannelRelations,

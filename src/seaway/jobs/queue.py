@@ -29,10 +29,10 @@ from seaway.database.tables import jobs, schedules
 
 log = structlog.get_logger()
 
-State = Literal["ready", "running", "dead"]
+JobState = Literal["ready", "running", "dead"]
 READY: Final = "ready"
 RUNNING: Final = "running"
-DEAD: Final = "dead"
+FAILED: Final = "dead"
 
 LAST_ATTEMPT = 10
 _FIRST_PAUSE_MS = 1_000
@@ -50,7 +50,7 @@ class Job:
     id: int
     kind: str
     args: dict[str, Any]
-    state: State
+    state: JobState
     attempt: int
     run_at_ms: int
     owner: str | None
@@ -138,7 +138,7 @@ def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
     }
     if job.attempt >= LAST_ATTEMPT:
         _delete_failed_duplicates(tx, job)
-        tx.execute(update(jobs).where(_has_lease(job)).values(state=DEAD, **values))
+        tx.execute(update(jobs).where(_has_lease(job)).values(state=FAILED, **values))
     else:
         _set_waiting(tx, _has_lease(job), values)
 
@@ -156,7 +156,7 @@ def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | 
 
 def count_jobs(tx: Tx) -> dict[str, int]:
     """Return the number of jobs in each state."""
-    counts = {READY: 0, RUNNING: 0, DEAD: 0}
+    counts = {READY: 0, RUNNING: 0, FAILED: 0}
     counts.update(
         (state, count) for state, count in tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
     )
@@ -183,7 +183,7 @@ def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
     known = _next_times(tx)
     if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
         log.warning("schedules.ahead", hint="The clock was set back. Schedules with times from before that run now.")
-        correct_times(tx, now_ms)
+        reset_future_times(tx, now_ms)
     for kind, period_ms in periods_ms.items():
         if not _is_time(known.get(kind, 0), now_ms, period_ms):
             continue
@@ -207,7 +207,7 @@ def _is_ahead(next_ms: int, now_ms: int, period_ms: int) -> bool:
     return next_ms > now_ms + period_ms + CLOCK_TOLERANCE_MS
 
 
-def correct_times(tx: Tx, now_ms: int) -> None:
+def reset_future_times(tx: Tx, now_ms: int) -> None:
     """
     Replace times in jobs that were written while a clock was ahead (invariant 7).
 
@@ -243,14 +243,14 @@ def _fail_lost(tx: Tx, now_ms: int) -> None:
     tx.execute(
         update(jobs)
         .where(jobs.c.state == RUNNING, jobs.c.lease_until <= now_ms, jobs.c.attempt >= LAST_ATTEMPT)
-        .values(state=DEAD, owner=None, lease_until=None, error="Its worker died in every attempt.")
+        .values(state=FAILED, owner=None, lease_until=None, error="Its worker died in every attempt.")
     )
 
 
 def _delete_failed_duplicates(tx: Tx, job: Job) -> None:
     """Delete failed jobs equal to this one, so that a job that is enqueued often and always fails leaves one row."""
     same = select(jobs.c.dedup_key).where(_has_lease(job)).scalar_subquery()
-    tx.execute(delete(jobs).where(jobs.c.state == DEAD, jobs.c.dedup_key == same))
+    tx.execute(delete(jobs).where(jobs.c.state == FAILED, jobs.c.dedup_key == same))
 
 
 def _has_lease(job: Job) -> ColumnElement[bool]:
@@ -259,7 +259,7 @@ def _has_lease(job: Job) -> ColumnElement[bool]:
 
 def _failed_jobs(tx: Tx, job_id: int | None) -> dict[int, str | None]:
     """Return some failed jobs, or the one with this id, with their dedup keys; lock them until the transaction ends."""
-    query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == DEAD).order_by(jobs.c.id)
+    query = select(jobs.c.id, jobs.c.dedup_key).where(jobs.c.state == FAILED).order_by(jobs.c.id)
     if job_id is not None:
         query = query.where(jobs.c.id == job_id)
     return {row.id: row.dedup_key for row in tx.execute(query.limit(_RETRIED_TOGETHER).with_for_update())}

@@ -15,13 +15,13 @@ from typing import Any
 
 import structlog
 
-from seaway import system_errors
+from seaway import os_errors
 from seaway.clock import Clock
-from seaway.counts import Counts
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
+from seaway.metric_events import EventCounter
 
 log = structlog.get_logger()
 
@@ -42,13 +42,13 @@ class Runner:
         handlers: Mapping[str, Handler],
         periods_ms: Mapping[str, int],
         *,
-        counts: Counts | None = None,
+        counts: EventCounter | None = None,
         lease_ms: int = LEASE_MS,
         threads: int = _THREADS,
     ) -> None:
         self._database, self._clock = database, clock
         self._handlers, self._periods_ms = handlers, periods_ms
-        self._counts = counts or Counts()
+        self._counts = counts or EventCounter()
         self._lease_ms = lease_ms
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = threading.Event()
@@ -82,7 +82,7 @@ class Runner:
                 log.warning("jobs.database_away", error=error.sentence)
             except Exception as error:  # a worker thread that ended would leave every later job waiting
                 log.error(
-                    "jobs.failed", error=str(error), exc_info=None if system_errors.is_unavailable(error) else error
+                    "jobs.failed", error=str(error), exc_info=None if os_errors.is_server_failure(error) else error
                 )
             self._stopping.wait(_POLL_SECONDS)
 
@@ -108,7 +108,7 @@ class Runner:
         except Exception as error:  # any failure of a handler is stored with the job, which is retried
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
             # A traceback is useless if the database, the store or the machine was unavailable.
-            traceback = None if system_errors.is_unavailable(error) else error
+            traceback = None if os_errors.is_server_failure(error) else error
             log.warning(
                 "job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=traceback
             )

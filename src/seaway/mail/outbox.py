@@ -6,7 +6,7 @@ Queue of outgoing emails.
 3. It is sent at least once. A second copy, after a crash at the wrong moment, has the same Message-ID, so that mail
    programs show it once.
 4. A permanent refusal by the mail server drops the email and is logged; if the server is unavailable, the job retries.
-5. Every email that one user causes to another passes the limits (`accounts.mail_limits`). A dropped email is logged,
+5. Every email that one user causes to another passes the limits (`callers.email_limits`). A dropped email is logged,
    and the action that caused it succeeds, unless the email is its purpose.
 """
 
@@ -20,20 +20,20 @@ import msgspec
 import structlog
 
 from seaway.database.engine import Tx
-from seaway.errors import TooMany
+from seaway.errors import TooManyRequests
 from seaway.jobs import queue
-from seaway.mail.letters import Letter
-from seaway.mail.posting import Post, Undeliverable
-from seaway.mail.writing import written
+from seaway.mail.delivery import Delivery, Undeliverable
+from seaway.mail.messages import OutgoingEmail
+from seaway.mail.mime import to_message
 
 log = structlog.get_logger()
 
-SEND_LETTER = "send-letter"
+SEND_EMAIL = "send-letter"
 _PURPOSE = "letter"
 
 
-class Seals(Protocol):
-    """Encrypts queued emails (`accounts.sealing`)."""
+class Encryption(Protocol):
+    """Encrypts queued emails (`encryption.cipher`)."""
 
     def seal(self, plain: bytes, purpose: str) -> bytes: ...
 
@@ -50,19 +50,19 @@ class Cause:
     is_required: bool = False  # whether the action is pointless without the email
 
 
-Limits = Callable[[Tx, int, str, Cause], TooMany | None]
+Limits = Callable[[Tx, int, str, Cause], TooManyRequests | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
     """Queues emails in a transaction, and sends them from a job."""
 
-    seals: Seals
-    post: Post
+    seals: Encryption
+    post: Delivery
     sender: str
     limits: Limits
 
-    def send(self, tx: Tx, now_ms: int, email: Letter, *, cause: Cause | None) -> None:
+    def send(self, tx: Tx, now_ms: int, email: OutgoingEmail, *, cause: Cause | None) -> None:
         """
         Queue the email in this transaction.
 
@@ -77,14 +77,14 @@ class Outbox:
             return
         encrypted = self.seals.seal(msgspec.json.encode(email), _PURPOSE)
         args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(encrypted).decode()}
-        queue.enqueue(tx, now_ms, SEND_LETTER, args)
+        queue.enqueue(tx, now_ms, SEND_EMAIL, args)
 
     def deliver(self, args: dict[str, Any]) -> None:
         """Send a queued email (job handler)."""
         encrypted = base64.b64decode(args["letter"])
-        email = msgspec.json.decode(self.seals.open(encrypted, _PURPOSE), type=Letter)
+        email = msgspec.json.decode(self.seals.open(encrypted, _PURPOSE), type=OutgoingEmail)
         try:
-            self.post(written(email, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
+            self.post(to_message(email, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
         except Undeliverable as error:
             log.warning("mail.refused", to=email.to, subject=email.subject, reason=str(error))
         else:

@@ -18,15 +18,15 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from seaway.attestations import sidecars
 from seaway.channels.channels import MAX_DESCRIPTION, Attestations, is_possible_name
 from seaway.conda import corrections, filename, zstd
 from seaway.conda.record import Section
 from seaway.conda.refusals import Refused
 from seaway.conda.shards import to_shard_record
-from seaway.conda.subdir import is_known
-from seaway.indexing.rows import State
+from seaway.conda.subdir import is_known_subdir
+from seaway.indexing.file_rows import FileState
 from seaway.packages.files import WARNINGS
-from seaway.trust import sidecars
 
 FORMAT = 1
 # Ten thousand attested files of one name take 160 MB. A larger object than this is neither written nor read.
@@ -57,7 +57,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """A file, with the values of its row; the uploader is a name, because accounts are not in manifests."""
 
     file_name: str
-    state: State
+    state: FileState
     section: Section
     version: str
     size: _Number
@@ -73,7 +73,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def is_there(self) -> bool:
         """Whether the file can be downloaded; its blob must exist then."""
-        return self.state is not State.DELETED
+        return self.state is not FileState.DELETED
 
 
 class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,14 +134,14 @@ _name_decoder = msgspec.msgpack.Decoder(NameManifest)
 _channel_decoder = msgspec.msgpack.Decoder(ChannelManifest)
 _record_decoder = msgspec.json.Decoder(_Record)
 _about_decoder = msgspec.json.Decoder(dict[str, Any])
-_claims_decoder = msgspec.json.Decoder(sidecars.Claims)
+_claims_decoder = msgspec.json.Decoder(sidecars.AttestedClaims)
 
 _Manifest = TypeVar("_Manifest", NameManifest, ChannelManifest)
 
 
 def encode(manifest: NameManifest | ChannelManifest) -> bytes:
     """Return the bytes of an object."""
-    return zstd.pack_checked(_encoder.encode(manifest))
+    return zstd.compress_with_checksum(_encoder.encode(manifest))
 
 
 def decode_channel(content: bytes) -> ChannelManifest:
@@ -155,7 +155,7 @@ def decode_name(content: bytes) -> NameManifest:
     """Return the package name that these bytes describe; raise `BadManifest` if they are not a name manifest."""
     manifest = _decode(content, _name_decoder)
     _require(is_possible_name(manifest.channel), "its channel name is invalid")
-    _require(is_known(manifest.subdir), "its subdir is unknown")
+    _require(is_known_subdir(manifest.subdir), "its subdir is unknown")
     _require(not filename.name_problem(manifest.package), "its package name is invalid")
     names = [file.file_name for file in manifest.files]
     _require(len(set(names)) == len(names), "two of its files have the same name")
@@ -166,7 +166,7 @@ def decode_name(content: bytes) -> NameManifest:
 
 def _decode(content: bytes, decoder: "msgspec.msgpack.Decoder[_Manifest]") -> _Manifest:
     try:
-        unpacked = zstd.unpack_at_most(content, MAX_BYTES)
+        unpacked = zstd.decompress_limited(content, MAX_BYTES)
         number = _head_decoder.decode(unpacked).format
         if number != FORMAT:
             raise BadManifest(f"it has format {number}, but this version of Seaway reads format {FORMAT}")

@@ -15,7 +15,7 @@ from seaway.conda.corrections import Correction
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import FileState
 
 WARNINGS = "warnings"  # the field of `about` that holds the warnings of the upload
 
@@ -37,7 +37,7 @@ class FileSummary:
     package: str
     subdir: str
     file_name: str
-    state: State
+    state: FileState
     size: int
     sha256: str
     indexed_at_ms: int
@@ -140,11 +140,11 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
             files.c.file_name,
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*_of_package(channel_id, package), files.c.state != State.DELETED.value)
+        .where(*_of_package(channel_id, package), files.c.state != FileState.DELETED.value)
     ).all()
     if not rows:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    listed = [row for row in rows if row.state == State.LISTED.value]
+    listed = [row for row in rows if row.state == FileState.LISTED.value]
     last = max(listed or rows, key=lambda row: (version.parse(row.version), row.indexed_at, row.id))
     preferred = (last.subdir, filename.as_conda(last.file_name))  # the .conda file, if the build has two formats
     newest = next((row for row in listed or rows if (row.subdir, row.file_name) == preferred), last)
@@ -196,7 +196,7 @@ def _summaries(channel_id: int) -> Select[Any]:
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(packages, packages.c.id == files.c.package_id)
         .outerjoin(users, users.c.id == files.c.uploaded_by)
-        .where(subdirs.c.channel_id == channel_id, files.c.state != State.DELETED.value)
+        .where(subdirs.c.channel_id == channel_id, files.c.state != FileState.DELETED.value)
     )  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def _summary(row: Row[Any]) -> FileSummary:
     # The name of an API key is shown only to its owner.
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
-        row.id, row.package, row.subdir, row.file_name, State(row.state), row.size, row.sha256.hex(), row.indexed_at,
+        row.id, row.package, row.subdir, row.file_name, FileState(row.state), row.size, row.sha256.hex(), row.indexed_at,
         uploaded_by, _warnings_decoder.decode(row.about).warnings, row.yank_reason,
     )  # fmt: skip
 

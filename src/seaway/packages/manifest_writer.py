@@ -43,7 +43,7 @@ from sqlalchemy import (
 
 from seaway.channels.roles import Role
 from seaway.database import site_values
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import (
     attestations,
@@ -70,12 +70,12 @@ from seaway.packages.channel_manifests import (
     encode,
 )
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
-from seaway.storage.keys import ManifestPlace
+from seaway.storage.blobs import BlobStore
+from seaway.storage.keys import ManifestIds
 
 log = structlog.get_logger()
 
-WRITING = "manifests"  # lock: one process at a time
+MANIFEST_LOCK = "manifests"  # lock: one process at a time
 _NAMES_AT_ONCE = 16  # read in one transaction and held in memory together
 _OBJECTS_AT_ONCE = 8  # a bucket responds after milliseconds, and to many requests at once
 _NEVER = -1
@@ -83,7 +83,7 @@ _SKIPPED = "manifests-left"  # the site value that lists the skipped objects (6)
 
 
 @dataclass(slots=True)
-class Written:
+class WriteResult:
     """Counts of one run."""
 
     objects: int = 0
@@ -95,7 +95,7 @@ class Written:
 class _Object:
     """An object to write, or the reason why it is skipped."""
 
-    place: ManifestPlace
+    place: ManifestIds
     label: str
     content: bytes = b""
     reason: str = ""
@@ -127,7 +127,7 @@ class _SubdirPlace:
 class _Changes:
     """Differences between the store and the database."""
 
-    skipped: frozenset[ManifestPlace] = frozenset()  # skipped by earlier runs
+    skipped: frozenset[ManifestIds] = frozenset()  # skipped by earlier runs
     channels: list[_Object] = field(default_factory=list)
     subdirs: list[_ChangedSubdir] = field(default_factory=list)
     unmarked: list[tuple[int, int]] = field(default_factory=list)  # (channel, subdir) pairs without a mark
@@ -140,15 +140,15 @@ class _Changes:
 
 
 def write_changes(
-    database: Database, blobs: Blobs, store_id: str, before_writing: Callable[[], object] = lambda: None
-) -> Written:
+    database: Database, blobs: BlobStore, store_id: str, before_writing: Callable[[], object] = lambda: None
+) -> WriteResult:
     """
     Update the manifests of this store, unless another process is updating them.
 
     `before_writing` is called once, before the first object is written or deleted, if any is.
     """
-    written = Written()
-    with database.alone(WRITING, wait=False) as is_acquired:
+    written = WriteResult()
+    with database.alone(MANIFEST_LOCK, wait=False) as is_acquired:
         if not is_acquired:
             return written
         with database.read() as tx:
@@ -166,20 +166,20 @@ def forget_marks(database: Database) -> None:
 
     Marks are kept, so that the objects of channels that are deleted meanwhile are found (2).
     """
-    with database.alone(WRITING), database.write_part() as tx:
+    with database.alone(MANIFEST_LOCK), database.write_part() as tx:
         tx.execute(update(manifest_marks).values(revision=_NEVER, digest=None))
 
 
 @dataclass(slots=True)
 class _Run:
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     store_id: str
     threads: ThreadPoolExecutor
-    written: Written
+    written: WriteResult
     before_writing: Callable[[], object]
     changes: _Changes
-    skipped: frozenset[ManifestPlace] = field(init=False)
+    skipped: frozenset[ManifestIds] = field(init=False)
     is_announced: bool = False
 
     def run(self) -> None:
@@ -238,7 +238,7 @@ class _Run:
                 return _name_objects(tx, place, package_ids)
         except DamagedDatabase as error:
             if len(package_ids) == 1:
-                place_of_package = ManifestPlace(place.channel_id, place.subdir_id, *package_ids)
+                place_of_package = ManifestIds(place.channel_id, place.subdir_id, *package_ids)
                 return [_Object(place_of_package, f"package {package_ids[0]} of {place}", reason=error.cause)]
         return [item for id_ in package_ids for item in self._read(place, [id_])]
 
@@ -269,7 +269,7 @@ class _Run:
         self.blobs.write(keys.manifest(self.store_id, item.place), item.content)
         return len(item.content)
 
-    def _copy_older(self, place: ManifestPlace) -> None:
+    def _copy_older(self, place: ManifestIds) -> None:
         """Copy a skipped object from below earlier ids of the store, which are about to be deleted (5)."""
         for store_id in self.changes.old_stores:
             self._announce()
@@ -308,7 +308,7 @@ def _find_changes(tx: Tx, store_id: str) -> _Changes:
             if row.known is None:
                 changes.unmarked.append((row.id, 0))
             if row.digest != _digest(content):
-                changes.channels.append(_checked_object(ManifestPlace(row.id), row.name, content, decode_channel))
+                changes.channels.append(_checked_object(ManifestIds(row.id), row.name, content, decode_channel))
     for row in tx.execute(_changed_subdirs(store_id, {place.subdir_id for place in skipped})):
         if row.is_unmarked:
             changes.unmarked.append((row.channel_id, row.id))
@@ -324,15 +324,15 @@ def _find_changes(tx: Tx, store_id: str) -> _Changes:
     return changes
 
 
-def _skipped_earlier(tx: Tx) -> frozenset[ManifestPlace]:
+def _skipped_earlier(tx: Tx) -> frozenset[ManifestIds]:
     try:
         value = site_values.get(tx, _SKIPPED)
-        return frozenset() if value is None else msgspec.json.decode(value, type=frozenset[ManifestPlace])
+        return frozenset() if value is None else msgspec.json.decode(value, type=frozenset[ManifestIds])
     except (msgspec.MsgspecError, TypeError):  # damaged too: skipped objects wait for the next change of their names
         return frozenset()
 
 
-def _checked_object(place: ManifestPlace, label: str, content: bytes, decode: Callable[[bytes], object]) -> _Object:
+def _checked_object(place: ManifestIds, label: str, content: bytes, decode: Callable[[bytes], object]) -> _Object:
     """Return the object, with a reason if the reader rejects it: values of damaged rows are unchecked (6)."""
     try:
         decode(content)
@@ -393,10 +393,10 @@ def _channels_with_marks(store_id: str) -> Select[Any]:
         select(
             channels,
             func.coalesce(owner, "").label("owner"),
-            raw(logos.c.sha256).label("logo"),
+            as_stored(logos.c.sha256).label("logo"),
             logos.c.size.label("logo_size"),
             manifest_marks.c.revision.label("known"),
-            raw(manifest_marks.c.digest).label("digest"),
+            as_stored(manifest_marks.c.digest).label("digest"),
         )
         .outerjoin(logos, logos.c.channel_id == channels.c.id)
         .outerjoin(manifest_marks, _mark_of(store_id, channels.c.id, 0))
@@ -470,7 +470,7 @@ def _name_objects(tx: Tx, place: _SubdirPlace, package_ids: Sequence[int]) -> li
         entries = _file_entries(tx, place.subdir_id, package_ids)
     return [
         _checked_object(
-            ManifestPlace(place.channel_id, place.subdir_id, row.id),
+            ManifestIds(place.channel_id, place.subdir_id, row.id),
             f"{place}/{row.name}",
             encode(_name_manifest(place, row, entries.get(row.id, []))),
             decode_name,
@@ -498,19 +498,19 @@ _FILES = select(
     files.c.section,
     files.c.version,
     files.c.size,
-    raw(files.c.sha256).label("sha256"),
+    as_stored(files.c.sha256).label("sha256"),
     files.c.indexed_at,
     files.c.uploaded_as,
     files.c.yank_reason,
-    raw(files.c.record).label("record"),
-    raw(files.c.about).label("about"),
-    raw(files.c.correction).label("correction"),
+    as_stored(files.c.record).label("record"),
+    as_stored(files.c.about).label("about"),
+    as_stored(files.c.correction).label("correction"),
 )
 _ATTESTATIONS = (
     select(
         attestations.c.file_name,
-        raw(attestations.c.content).label("content"),
-        raw(attestations.c.file_sha256).label("file_sha256"),
+        as_stored(attestations.c.content).label("content"),
+        as_stored(attestations.c.file_sha256).label("file_sha256"),
         attestations.c.claims,
         attestations.c.accepted_at,
         attestations.c.superseded_at,

@@ -25,15 +25,15 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import and_, func, or_, select
 
-from seaway.conda.version import of_published
+from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, shards, subdirs
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import FileState
 
-MOST_PACKAGES = 50_000  # a channel with more is listed by name only
+MAX_PACKAGES = 50_000  # a channel with more is listed by name only
 _MOST_LINES = 60_000  # of 1.7 kB each, measured
 _ROWS_AT_ONCE = 5_000
-_LISTED = State.LISTED.value
+_LISTED = FileState.LISTED.value
 _NAME_OF_SPEC = re.compile(r"(?:.*::)?\s*([A-Za-z0-9._-]+)")
 
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PackageLine:
     """A package, as shown in lists: by its newest version that is not yanked, or its newest if all are."""
 
     name: str
@@ -69,19 +69,19 @@ class _Channel:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     revisions: dict[int, int] = field(default_factory=dict)
-    lines: dict[str, Line] = field(default_factory=dict)
+    lines: dict[str, PackageLine] = field(default_factory=dict)
 
 
-class Overviews:
+class PackageOverviews:
     """Cache of the lines that this process has read."""
 
-    def __init__(self, most_lines: int = _MOST_LINES, most_packages: int = MOST_PACKAGES) -> None:
+    def __init__(self, most_lines: int = _MOST_LINES, most_packages: int = MAX_PACKAGES) -> None:
         self._lock = threading.Lock()
         self._channels: OrderedDict[int, _Channel] = OrderedDict()
         self._most_lines = most_lines
         self._most_packages = most_packages
 
-    def of(self, tx: Tx, channel_id: int) -> Mapping[str, Line] | None:
+    def of(self, tx: Tx, channel_id: int) -> Mapping[str, PackageLine] | None:
         """Return the packages of a channel by name; None if it has too many to cache."""
         channel = self._channel(channel_id)
         channel_subdirs = _subdirs(tx, channel_id)
@@ -123,7 +123,7 @@ class Overviews:
                 line_count -= len(self._channels.popitem(last=False)[1].lines)
 
 
-def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[Line]:
+def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[PackageLine]:
     """Return a page of the packages of a channel by name, without the cache; only these packages are read."""
     names = (
         select(shards.c.name)
@@ -137,14 +137,16 @@ def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[Lin
     return lines_of(tx, channel_id, tx.execute(names).scalars().all())
 
 
-def lines_of(tx: Tx, channel_id: int, names: Sequence[str]) -> list[Line]:
+def lines_of(tx: Tx, channel_id: int, names: Sequence[str]) -> list[PackageLine]:
     """Return these packages of a channel in this order, without the cache; only these packages are read."""
     lines = read_lines(tx, _subdirs(tx, channel_id), _ids_of(tx, channel_id, names)).values()
     by_name = {line.name: line for line in lines}
     return [by_name[name] for name in names if name in by_name]
 
 
-def read_lines(tx: Tx, channel_subdirs: Sequence[_Subdir], package_ids: Collection[int] | None) -> dict[int, Line]:
+def read_lines(
+    tx: Tx, channel_subdirs: Sequence[_Subdir], package_ids: Collection[int] | None
+) -> dict[int, PackageLine]:
     """Return the lines of these packages, or of all that have files in these subdirs, by package id."""
     builds: dict[int, _Builds] = {}
     for row in _rows(tx, [subdir.id for subdir in channel_subdirs], package_ids):
@@ -224,12 +226,12 @@ class _Newest:
     best: int
     by_subdir: dict[int, int]
 
-    def line(self, subdir_names: Mapping[int, str], texts: Mapping[int, tuple[_Record, bytes]]) -> Line:
+    def line(self, subdir_names: Mapping[int, str], texts: Mapping[int, tuple[_Record, bytes]]) -> PackageLine:
         record, about = texts[self.best]
         needs = {
             intern(name_of_spec(spec)) for file_id in self.by_subdir.values() for spec in texts[file_id][0].depends
         }
-        return Line(
+        return PackageLine(
             name=self.builds.name,
             version=self.version,
             summary=_abouts.decode(about).summary,
@@ -243,7 +245,7 @@ class _Newest:
 
 def _age(build: tuple[str, _Arrival]) -> tuple[Any, _Arrival]:
     version, arrival = build
-    return of_published(version), arrival
+    return parse_published(version), arrival
 
 
 def _subdirs(tx: Tx, channel_id: int) -> list[_Subdir]:
@@ -258,7 +260,7 @@ def _rows(tx: Tx, subdir_ids: Sequence[int], package_ids: Collection[int] | None
             files.c.state,
         )
         .join(packages, packages.c.id == files.c.package_id)
-        .where(files.c.subdir_id.in_(subdir_ids), files.c.state != State.DELETED.value)
+        .where(files.c.subdir_id.in_(subdir_ids), files.c.state != FileState.DELETED.value)
     )  # fmt: skip
     if package_ids is None:
         yield from tx.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))

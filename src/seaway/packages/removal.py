@@ -6,7 +6,7 @@ Yank, unyank and delete files: named files, the files of a version, or the files
    it is unyanked, replaced or deleted, and permanently in the audit log.
 2. A deleted file is in no document; its name can be used again only with the right to overwrite. The sweep deletes its
    bytes; a download that has started finishes.
-3. Both work on a full disk, as long as the reserve lasts (`storage.reserve`).
+3. Both work on a full disk, as long as the reserve lasts (`storage.disk_reserve`).
 4. All chosen files change in one transaction, or none does: if the caller is not allowed to change one of them, or one
    does not exist, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log
    names every file with its sha256, `_FILES_IN_A_LINE` files in each line.
@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, select, update
 
 from seaway import audit
-from seaway.accounts.principal import Principal
-from seaway.audit import Detail, Event, Line
+from seaway.attestations import sidecars
+from seaway.audit import Detail, Event, NewEntry
+from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
@@ -38,10 +39,9 @@ from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
-from seaway.indexing.change import touch_names
-from seaway.indexing.rows import FileRecord, State, find_subdir
-from seaway.storage.reserve import Reserve
-from seaway.trust import sidecars
+from seaway.indexing.file_rows import FileState, IndexedFile, find_subdir
+from seaway.indexing.updates import update_names
+from seaway.storage.disk_reserve import Reserve
 
 MAX_FILES = 10_000
 MAX_NAMED = 200  # files named in one request of the API or a page: as many as its body can hold
@@ -52,7 +52,7 @@ _FILES_IN_A_LINE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Removing:
+class RemovalParts:
     """The parts that removal needs."""
 
     database: Database
@@ -61,18 +61,18 @@ class Removing:
     reserve: Reserve
 
 
-class Act(Enum):
+class FileAction(Enum):
     """An operation on files: the permission that it needs, the state that it sets, and its audit event."""
 
     action: Action
-    state: State
+    state: FileState
     event: Event
 
-    YANK = "yank", Action.YANK, State.YANKED, Event.FILE_YANKED
-    UNYANK = "unyank", Action.YANK, State.LISTED, Event.FILE_UNYANKED
-    DELETE = "delete", Action.DELETE, State.DELETED, Event.FILE_DELETED
+    YANK = "yank", Action.YANK, FileState.YANKED, Event.FILE_YANKED
+    UNYANK = "unyank", Action.YANK, FileState.LISTED, Event.FILE_UNYANKED
+    DELETE = "delete", Action.DELETE, FileState.DELETED, Event.FILE_DELETED
 
-    def __new__(cls, value: str, action: Action, state: State, event: Event) -> "Act":
+    def __new__(cls, value: str, action: Action, state: FileState, event: Event) -> "FileAction":
         member = object.__new__(cls)
         member._value_ = value
         member.action, member.state, member.event = action, state, event
@@ -99,7 +99,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class RemovalResult:
     """Result of an act: the changed files, how many already had the state, and the revision of each subdir."""
 
     files: tuple[str, ...]
@@ -113,7 +113,7 @@ class ChosenFile:
 
     place: str  # SUBDIR/FILE
     size: int
-    state: State
+    state: FileState
 
 
 def digest(places: Iterable[str]) -> str:
@@ -173,15 +173,15 @@ def checked_reason(reason: str) -> str:
 
 
 def change(
-    parts: Removing,
-    by: Principal,
+    parts: RemovalParts,
+    by: Caller,
     channel: str,
-    act: Act,
+    act: FileAction,
     selection: Selection,
     *,
     reason: str = "",
     expected: str | None = None,
-) -> Changed:
+) -> RemovalResult:
     """
     Yank, unyank or delete the chosen files, all or none.
 
@@ -189,32 +189,32 @@ def change(
     `expected` is the digest of the confirmed files; raise `Conflict` if the selection has changed since.
     """
     reason = checked_reason(reason)
-    if reason and act is not Act.YANK:
+    if reason and act is not FileAction.YANK:
         raise Malformed("A reason can be given for a yank only.", "Leave it out.")
     with parts.database.read() as tx:
         _access(tx, by, channel, act)
     return parts.reserve.with_room(partial(_change, parts, by, channel, act, selection, reason, expected))
 
 
-def preview(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> list[ChosenFile]:
+def preview(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection) -> list[ChosenFile]:
     """Return the files that an act would change; raise the refusals that the act would raise."""
     _, rows = _choose(tx, by, channel, act, selection)
-    return [ChosenFile(row.place, row.size, State(row.state)) for row in rows]
+    return [ChosenFile(row.place, row.size, FileState(row.state)) for row in rows]
 
 
-def delete(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def delete(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Delete one file; return the revision of its subdir."""
-    return change(parts, by, channel, Act.DELETE, _single_file(subdir, file_name)).revisions[subdir]
+    return change(parts, by, channel, FileAction.DELETE, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def yank(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
+def yank(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
     """Yank one file; return the revision of its subdir."""
-    return change(parts, by, channel, Act.YANK, _single_file(subdir, file_name), reason=reason).revisions[subdir]
+    return change(parts, by, channel, FileAction.YANK, _single_file(subdir, file_name), reason=reason).revisions[subdir]
 
 
-def unyank(parts: Removing, by: Principal, channel: str, subdir: str, file_name: str) -> int:
+def unyank(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Unyank one file; return the revision of its subdir."""
-    return change(parts, by, channel, Act.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
+    return change(parts, by, channel, FileAction.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
 
 
 def _single_file(subdir: str, file_name: str) -> Selection:
@@ -222,14 +222,14 @@ def _single_file(subdir: str, file_name: str) -> Selection:
 
 
 def _change(
-    parts: Removing,
-    by: Principal,
+    parts: RemovalParts,
+    by: Caller,
     channel: str,
-    act: Act,
+    act: FileAction,
     selection: Selection,
     reason: str,
     expected: str | None,
-) -> Changed:
+) -> RemovalResult:
     with parts.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
         if expected is not None and expected != digest(row.place for row in rows):
@@ -248,10 +248,11 @@ def _change(
             details = _audit_details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
             reason_detail = {"reason": reason} if reason else {}
             lines = [
-                Line(now_ms, by.actor, act.event, channel, target, {**detail, **reason_detail}) for detail in details
+                NewEntry(now_ms, by.actor, act.event, channel, target, {**detail, **reason_detail})
+                for detail in details
             ]
             audit.write_all(tx, lines)
-        return Changed(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
+        return RemovalResult(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
 
 
 def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
@@ -262,13 +263,15 @@ def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]
         yield {"files": len(changed), **of_many, "sha256": {row.place: row.sha256.hex() for row in part}}
 
 
-def _access(tx: Tx, by: Principal, channel: str, act: Act) -> Access:
+def _access(tx: Tx, by: Caller, channel: str, act: FileAction) -> Access:
     """Return the access to the channel if the caller can do this, at least to files that they uploaded."""
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
     return permissions.require(by, act.action, access, channel_name=channel, own_file=True)
 
 
-def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection) -> tuple[Access, Sequence[_FileRow]]:
+def _choose(
+    tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection
+) -> tuple[Access, Sequence[_FileRow]]:
     """Return the rows of the chosen files, by subdir and name, if the caller can do this to all of them."""
     access = _access(tx, by, channel, act)
     rows = _find(tx, access.channel_id, selection)
@@ -300,7 +303,7 @@ def _choose(tx: Tx, by: Principal, channel: str, act: Act, selection: Selection)
 
 
 def _raise_refusal(
-    by: Principal, act: Act, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
+    by: Caller, act: FileAction, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
 ) -> None:
     """Raise the refusal for the first of these files, with the names of all if several files were chosen."""
     row = refused[0]
@@ -327,7 +330,7 @@ def _not_of_package(package: str, places: Sequence[str]) -> NotFound:
     return NotFound(f"The package {package} has no file {_named(places)}.", "Nothing was changed. Select its files.")
 
 
-def _is_own(by: Principal, row: _FileRow) -> bool:
+def _is_own(by: Caller, row: _FileRow) -> bool:
     return by.user_id is not None and row.uploaded_by == by.user_id
 
 
@@ -361,28 +364,28 @@ def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
             yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(batch))
 
 
-def _write_states(tx: Tx, ids: Sequence[int], state: State, reason: str) -> None:
+def _write_states(tx: Tx, ids: Sequence[int], state: FileState, reason: str) -> None:
     for batch in _batches(ids):
         tx.execute(update(files).where(files.c.id.in_(batch)).values(state=state.value, yank_reason=reason))
 
 
 def _update_index(
-    parts: Removing, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: State, now_ms: int
+    parts: RemovalParts, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: FileState, now_ms: int
 ) -> int:
     """Update the index of a subdir for these files of it; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
     assert subdir is not None  # it has files
     if not rows:
         return subdir.revision
-    if state is State.DELETED:
+    if state is FileState.DELETED:
         for batch in _batches([row.file_name for row in rows]):
             sidecars.forget(tx, subdir.id, batch)
-    changes: dict[str, list[FileRecord]] = {}
+    changes: dict[str, list[IndexedFile]] = {}
     for row in rows:
-        file_record = FileRecord(row.file_name, state, Section(row.section), row.indexed_at, row.record)
+        file_record = IndexedFile(row.file_name, state, Section(row.section), row.indexed_at, row.record)
         changes.setdefault(row.package, []).append(file_record)
-    grown = -sum(row.size for row in rows) if state is State.DELETED else 0
-    return touch_names(tx, subdir, changes, now_ms, parts.whole_document_limit, grown=grown, steps=1)
+    grown = -sum(row.size for row in rows) if state is FileState.DELETED else 0
+    return update_names(tx, subdir, changes, now_ms, parts.whole_document_limit, grown=grown, steps=1)
 
 
 _T = TypeVar("_T")
@@ -409,5 +412,5 @@ _ROWS: Select[Any] = (
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .join(packages, packages.c.id == files.c.package_id)
-    .where(files.c.state != State.DELETED.value)
+    .where(files.c.state != FileState.DELETED.value)
 )

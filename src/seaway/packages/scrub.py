@@ -20,8 +20,8 @@ import structlog
 from seaway.clock import DAY_MS
 from seaway.database import site_values
 from seaway.database.engine import Database
-from seaway.indexing.claims import named_after
-from seaway.packages.damage import VERIFYING, Keeper
+from seaway.indexing.blob_references import named_after
+from seaway.packages.damaged_blobs import VERIFY_LOCK, BlobVerifier
 
 log = structlog.get_logger()
 
@@ -54,10 +54,10 @@ class Slice:
 
 
 def scrub(
-    keeper: Keeper, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
+    keeper: BlobVerifier, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
 ) -> Slice | None:
     """Verify the blobs that are due, for at most `seconds` (5); return None if another process is doing so."""
-    with keeper.database.alone(VERIFYING, wait=False) as is_acquired:
+    with keeper.database.alone(VERIFY_LOCK, wait=False) as is_acquired:
         if not is_acquired:
             return None
         keeper.recheck()
@@ -65,7 +65,9 @@ def scrub(
 
 
 class _Scrub:
-    def __init__(self, keeper: Keeper, period_ms: int, seconds: float | None, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self, keeper: BlobVerifier, period_ms: int, seconds: float | None, pause: Callable[[float], None]
+    ) -> None:
         self._keeper, self._period_ms, self._pause = keeper, period_ms, pause
         self._now_ms = keeper.clock.now_ms()
         self._progress = self._begin(_load(keeper.database))

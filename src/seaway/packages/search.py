@@ -14,17 +14,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select, tuple_
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels as channel_access
 from seaway.conda import filename, match_specs, version
-from seaway.conda.match_specs import Wanted
+from seaway.conda.match_specs import SpecQuery
 from seaway.database.engine import Tx
 from seaway.database.tables import channels, files, packages, shards, subdirs
 from seaway.errors import Malformed
-from seaway.indexing.rows import State
-from seaway.words import MOST_WORDS
+from seaway.indexing.file_rows import FileState
+from seaway.search_terms import MAX_TERMS
 
-MAX_QUESTION = 200
+MAX_QUERY_LENGTH = 200
 # Only match specs contain these: a comparison, or a version after a name.
 _SPEC = re.compile(r"[<>=!~\[\]*|]|\s\d")
 
@@ -41,7 +41,7 @@ class Hit:
 
 
 def search(
-    tx: Tx, by: Principal, query_text: str, *, channel: str | None = None, after: str = "", limit: int
+    tx: Tx, by: Caller, query_text: str, *, channel: str | None = None, after: str = "", limit: int
 ) -> tuple[list[Hit], str | None]:
     """
     Return a page of packages, best first: exact name, prefix of the name, part of the name, summary.
@@ -49,7 +49,7 @@ def search(
     The second value is `after` for the next page, or None after the last page. A package without a file that a match
     spec accepts is left out, so such a page can be shorter than its limit.
     """
-    wanted = match_specs.wanted(query_text) if _SPEC.search(query_text) else None
+    wanted = match_specs.parse_query(query_text) if _SPEC.search(query_text) else None
     matches, rank = _of_spec(wanted) if wanted is not None else _of_words(query_text)
     rows = tx.execute(_page(by, matches, rank, channel, after).limit(limit + 1)).all()
     shown = rows[:limit]
@@ -61,34 +61,34 @@ def search(
 _Conditions = tuple[ColumnElement[bool], ColumnElement[int]]
 
 
-def _of_spec(wanted: Wanted) -> _Conditions:
+def _of_spec(wanted: SpecQuery) -> _Conditions:
     return packages.c.name == wanted.name, case((packages.c.name == wanted.name, 0), else_=1)
 
 
 def _of_words(query_text: str) -> _Conditions:
     """Return the condition that a package contains every word, and its rank (lower is better)."""
     words = query_text.split()
-    if not words or len(words) > MOST_WORDS:
-        raise Malformed(f"A search must have 1 to {MOST_WORDS} words.", "Change the search terms.")
-    folded = filename.folded("-".join(words))
+    if not words or len(words) > MAX_TERMS:
+        raise Malformed(f"A search must have 1 to {MAX_TERMS} words.", "Change the search terms.")
+    folded = filename.normalize_name("-".join(words))
     rank = case(
         (packages.c.folded_name == folded, 0),
         (packages.c.folded_name.startswith(folded, autoescape=True), 1),
         (packages.c.folded_name.contains(folded, autoescape=True), 2),
         else_=3,
     )
-    return and_(*(holds(word) for word in words)), rank
+    return and_(*(contains_word(word) for word in words)), rank
 
 
-def holds(word: str) -> ColumnElement[bool]:
+def contains_word(word: str) -> ColumnElement[bool]:
     """Return the condition that the name, in any spelling, or the summary of a package contains the word."""
     in_summary = func.lower(packages.c.summary).contains(word.lower(), autoescape=True)
-    folded = filename.folded(word)
+    folded = filename.normalize_name(word)
     return or_(packages.c.folded_name.contains(folded, autoescape=True), in_summary) if folded else in_summary
 
 
 def _page(
-    by: Principal, matches: ColumnElement[bool], rank: ColumnElement[int], channel: str | None, after: str
+    by: Caller, matches: ColumnElement[bool], rank: ColumnElement[int], channel: str | None, after: str
 ) -> Select[Any]:
     is_listed = exists().where(
         subdirs.c.channel_id == packages.c.channel_id,
@@ -116,13 +116,13 @@ def _listed(tx: Tx, rows: Sequence[Any]) -> dict[int, list[Any]]:
             select(files.c.package_id, files.c.file_name, subdirs.c.name.label("subdir"))
             .join(subdirs, subdirs.c.id == files.c.subdir_id)
             .join(packages, (packages.c.id == files.c.package_id) & (packages.c.channel_id == subdirs.c.channel_id))
-            .where(packages.c.id.in_([row.id for row in rows]), files.c.state == State.LISTED.value)
+            .where(packages.c.id.in_([row.id for row in rows]), files.c.state == FileState.LISTED.value)
         ):
             found.setdefault(row.package_id, []).append(row)
     return found
 
 
-def _hit(row: Row[Any], listed: Sequence[Any], wanted: Wanted | None) -> Hit | None:
+def _hit(row: Row[Any], listed: Sequence[Any], wanted: SpecQuery | None) -> Hit | None:
     files_there = [(filename.parse(file.file_name), file.subdir) for file in listed]
     if wanted is not None:
         files_there = [(name, subdir) for name, subdir in files_there if wanted.takes(name.version, name.build, subdir)]

@@ -2,7 +2,7 @@
 Delete unused data: blobs that no row names, replaced shards, and orphaned spool files.
 
 1. A blob that a row names is never deleted. The rows are queried while the blob is locked exclusively, so that no
-   upload can name it before it is deleted (`indexing.claims`).
+   upload can name it before it is deleted (`indexing.blob_references`).
 2. A blob younger than a day is never deleted: an upload may have stored it and be about to name it. An upload that
    relies on an older blob checks that it exists while holding its lock, and stores it again if the sweep was first.
 3. Objects in the store that are not our blobs belong to someone else, and stay.
@@ -26,17 +26,17 @@ from seaway.database import site_values
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import kept_blobs, retired_shards
 from seaway.errors import SeawayError
-from seaway.indexing.claims import named, taking
+from seaway.indexing.blob_references import deleting, named
 from seaway.pairing.pairing import Pairing
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.spool import Spool
 
 BLOB_GRACE_MS = DAY_MS
 SHARD_GRACE_MS = 7 * DAY_MS
 _BLOBS_AT_ONCE = 100
 _LAST_SWEEP_KEY = "last-sweep"
-SWEEPING = "sweep"  # lock: one process at a time, and not while a backup copies blobs that rows named a moment ago
+SWEEP_LOCK = "sweep"  # lock: one process at a time, and not while a backup copies blobs that rows named a moment ago
 
 
 class SweepStopped(SeawayError):
@@ -46,7 +46,7 @@ class SweepStopped(SeawayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """Result of one sweep."""
 
     blobs: int
@@ -62,7 +62,7 @@ class LastSweep:
     """Time and result of the last sweep, and the reason if it was stopped."""
 
     at_ms: int
-    swept: Swept
+    swept: SweepResult
     stopped: str = ""
 
 
@@ -77,18 +77,20 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweeping:
+class SweepParts:
     """The parts that a sweep needs; `max_percent` is the share of the store that it can delete without confirmation."""
 
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     spool: Spool
     clock: Clock
     pairing: Pairing
     max_percent: int
 
 
-def sweep(parts: Sweeping, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, unlimited: bool = False) -> Swept:
+def sweep(
+    parts: SweepParts, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, unlimited: bool = False
+) -> SweepResult:
     """
     Sweep once; reads and uploads continue meanwhile.
 
@@ -97,7 +99,7 @@ def sweep(parts: Sweeping, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, 
     """
     database, now_ms = parts.database, parts.clock.now_ms()
     refusal = parts.pairing.prepare_sweep()
-    with database.alone(SWEEPING, wait=wait) as is_acquired:
+    with database.alone(SWEEP_LOCK, wait=wait) as is_acquired:
         found, deleted = _Found(), []
         if is_acquired and refusal is None:
             found = _list_unnamed(parts, now_ms - grace_ms)
@@ -106,7 +108,7 @@ def sweep(parts: Sweeping, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, 
             deleted = _delete_all(parts, found.old)
         shards, spool_files = forget_shards(database, now_ms), parts.spool.clear_orphans()
         waiting = found.waiting
-        swept = Swept(len(deleted), _bytes_of(deleted), shards, spool_files, len(waiting), _bytes_of(waiting))
+        swept = SweepResult(len(deleted), _bytes_of(deleted), shards, spool_files, len(waiting), _bytes_of(waiting))
         stopped = None if refusal is None else SweepStopped(*refusal)
         if is_acquired:
             _store(database, LastSweep(now_ms, swept, "" if stopped is None else stopped.sentence))
@@ -115,10 +117,10 @@ def sweep(parts: Sweeping, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, 
     return swept
 
 
-def _list_unnamed(parts: Sweeping, old_ms: int) -> _Found:
+def _list_unnamed(parts: SweepParts, old_ms: int) -> _Found:
     """List the store and find the blobs that no row names now."""
     found = _Found()
-    ours = (stat for stat in parts.blobs.list() if keys.is_ours(stat.key))
+    ours = (stat for stat in parts.blobs.list() if keys.is_swept(stat.key))
     while batch := list(islice(ours, _BLOBS_AT_ONCE)):
         found.blobs += len(batch)
         found.bytes += _bytes_of(batch)
@@ -141,7 +143,7 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
     )
 
 
-def _delete_all(parts: Sweeping, stats: Sequence[BlobStat]) -> list[BlobStat]:
+def _delete_all(parts: SweepParts, stats: Sequence[BlobStat]) -> list[BlobStat]:
     deleted: list[BlobStat] = []
     for start in range(0, len(stats), _BLOBS_AT_ONCE):
         if not parts.pairing.may_delete():
@@ -190,9 +192,9 @@ def _bytes_of(stats: Iterable[BlobStat]) -> int:
     return sum(stat.size for stat in stats)
 
 
-def _delete_batch(database: Database, blobs: Blobs, batch: Sequence[BlobStat]) -> Iterable[BlobStat]:
+def _delete_batch(database: Database, blobs: BlobStore, batch: Sequence[BlobStat]) -> Iterable[BlobStat]:
     digests = {stat.key: keys.sha256_of(stat.key) for stat in batch}
-    with taking(database, [digest for digest in digests.values() if digest is not None]) as unnamed:
+    with deleting(database, [digest for digest in digests.values() if digest is not None]) as unnamed:
         for stat in batch:
             digest = digests[stat.key]
             if digest is not None and digest not in unnamed:

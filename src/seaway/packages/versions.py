@@ -7,10 +7,10 @@ from itertools import groupby
 from sqlalchemy import func, select
 
 from seaway.conda import filename
-from seaway.conda.version import of_published
+from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, shards, subdirs
-from seaway.indexing.rows import State
+from seaway.indexing.file_rows import FileState
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Build:
     id: int
     subdir: str
     file_name: str
-    state: State
+    state: FileState
     size: int
     indexed_at_ms: int
     downloads: int
@@ -38,7 +38,7 @@ class Build:
     @property
     def is_yanked(self) -> bool:
         """Whether solvers ignore the build."""
-        return self.state is State.YANKED
+        return self.state is FileState.YANKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
         .where(
             subdirs.c.channel_id == channel_id,
             files.c.package_id == package_id.scalar_subquery(),
-            files.c.state != State.DELETED.value,
+            files.c.state != FileState.DELETED.value,
         )
     )  # fmt: skip
     return _grouped(
         [
-            Build(row.id, row.subdir, row.file_name, State(row.state), row.size, row.indexed_at, int(row.downloads))
+            Build(row.id, row.subdir, row.file_name, FileState(row.state), row.size, row.indexed_at, int(row.downloads))
             for row in rows
         ]
     )
@@ -118,4 +118,4 @@ def _grouped(builds: list[Build]) -> list[Version]:
         for text, builds_of_version in groupby(builds, key=lambda build: build.version)
     ]
     # Versions that are equal for clients (1.0 and 1.0.0) are sorted by their text.
-    return sorted(found, key=lambda version: (of_published(version.version), version.version), reverse=True)
+    return sorted(found, key=lambda version: (parse_published(version.version), version.version), reverse=True)

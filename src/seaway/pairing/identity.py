@@ -56,8 +56,8 @@ class Verdict(Enum):
 
 
 # The server does not start with these: an operator must decide first.
-STOPS = frozenset({Verdict.UNKNOWN_STORE, Verdict.UNPAIRED, Verdict.OTHER_STORE, Verdict.OLDER_STORE})
-TAKES_UPLOADS = frozenset({Verdict.MATCHES, Verdict.BEHIND})
+PREVENT_START = frozenset({Verdict.UNKNOWN_STORE, Verdict.UNPAIRED, Verdict.OTHER_STORE, Verdict.OLDER_STORE})
+ACCEPT_UPLOADS = frozenset({Verdict.MATCHES, Verdict.BEHIND})
 
 
 def new_identity() -> DatabaseIdentity:
@@ -123,6 +123,6 @@ _SENTENCES = {
 }
 
 
-def sentence(verdict: Verdict) -> tuple[str, str]:
+def message_of(verdict: Verdict) -> tuple[str, str]:
     """Return what happened and what to do about it, for every verdict except `MATCHES` and `NEW`."""
     return _SENTENCES[verdict]

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seaway.pairing.pairing import Pairing
-from seaway.storage.blobs import Blobs, BlobStat
+from seaway.storage.blobs import BlobStat, BlobStore
 
 
 class PairedBlobs:
     """
-    `Blobs` that checks the pairing.
+    `BlobStore` that checks the pairing.
 
     A blob reported as missing is missing from the right store: a store that is unavailable, empty or not the database's
     raises `Unavailable` instead. If deletions are not allowed, `delete` does nothing.
     """
 
-    def __init__(self, blobs: Blobs, pairing: Pairing) -> None:
+    def __init__(self, blobs: BlobStore, pairing: Pairing) -> None:
         self.inner = blobs
         self._pairing = pairing
 

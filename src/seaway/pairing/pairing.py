@@ -17,19 +17,19 @@ import structlog
 
 from seaway.database.engine import Database
 from seaway.errors import BadSetting, Unavailable
-from seaway.pairing import records
+from seaway.pairing import identity_storage
 from seaway.pairing.identity import (
-    STOPS,
-    TAKES_UPLOADS,
+    ACCEPT_UPLOADS,
+    PREVENT_START,
     DatabaseIdentity,
     StoreIdentity,
     Verdict,
     compare,
+    message_of,
     new_identity,
-    sentence,
 )
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class NotPaired(Unavailable):
 class Pairing:
     """The pairing of one database and one store, as one process sees it."""
 
-    def __init__(self, database: Database, blobs: Blobs, *, seconds: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, *, seconds: Callable[[], float] = time.monotonic) -> None:
         self._database, self._blobs, self._seconds = database, blobs, seconds
         self._lock = threading.Lock()
         self._database_identity: DatabaseIdentity | None = None
@@ -67,10 +67,10 @@ class Pairing:
             return
         if verdict is Verdict.NEW:
             self._pair()
-        elif verdict in STOPS:
-            raise BadSetting(*sentence(verdict))
+        elif verdict in PREVENT_START:
+            raise BadSetting(*message_of(verdict))
         elif verdict is not Verdict.MATCHES:
-            log.warning("store.pairing", verdict=verdict.value, message=sentence(verdict)[0])
+            log.warning("store.pairing", verdict=verdict.value, message=message_of(verdict)[0])
 
     def look(self) -> Verdict:
         """Read and compare both sides now; `Unavailable` if one of them does not respond."""
@@ -85,11 +85,11 @@ class Pairing:
         return verdict
 
     def _compare(self) -> tuple[Verdict, DatabaseIdentity | None, StoreIdentity | None]:
-        store_identity = records.of_store(self._blobs)
+        store_identity = identity_storage.of_store(self._blobs)
         with self._database.read() as tx:
-            database_identity = records.of_database(tx)
-            names_blobs = (database_identity is None or store_identity is None) and records.names_blobs(tx)
-        has_blobs = database_identity is None and store_identity is None and records.has_blobs(self._blobs)
+            database_identity = identity_storage.of_database(tx)
+            names_blobs = (database_identity is None or store_identity is None) and identity_storage.names_blobs(tx)
+        has_blobs = database_identity is None and store_identity is None and identity_storage.has_blobs(self._blobs)
         verdict = compare(
             database_identity, store_identity, database_names_blobs=names_blobs, store_has_blobs=has_blobs
         )
@@ -110,7 +110,7 @@ class Pairing:
     def require_store(self) -> None:
         """Raise `NotPaired` with the reason unless the store is the database's (2)."""
         verdict = self.verdict()
-        if verdict not in TAKES_UPLOADS:
+        if verdict not in ACCEPT_UPLOADS:
             raise NotPaired(verdict)
 
     def may_delete(self) -> bool:
@@ -177,14 +177,14 @@ class Pairing:
     def _set_identity(self, identity: DatabaseIdentity) -> None:
         """Write database, store, database: they still match if the process is killed between any two writes."""
         self._save(identity)
-        records.put_in_store(self._blobs, identity.of_store)
+        identity_storage.put_in_store(self._blobs, identity.of_store)
         self._save(identity.confirmed())
         self.look()
 
     def _save(self, identity: DatabaseIdentity) -> None:
         with self._database.write_part() as tx:
             self._database.hold(tx, _LOCK)
-            records.put_in_database(tx, identity)
+            identity_storage.put_in_database(tx, identity)
 
     def _current_mark(self) -> object:
         """Return a value that changes when the store's folder or its identity file is replaced; None for a bucket."""
@@ -200,5 +200,5 @@ class Pairing:
 
 def _message_for(verdict: Verdict) -> tuple[str, str]:
     if verdict is Verdict.NEW:  # emptied on both sides while the server ran
-        return sentence(Verdict.ABSENT)
-    return sentence(verdict)
+        return message_of(Verdict.ABSENT)
+    return message_of(verdict)

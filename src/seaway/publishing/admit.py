@@ -8,12 +8,12 @@ where its decision is final.
 from dataclasses import dataclass
 
 from seaway.channels.channels import Attestations
-from seaway.channels.quotas import Room
+from seaway.channels.quotas import StorageRoom
 from seaway.conda.filename import FileName
 from seaway.conda.record import timestamp_ms
-from seaway.conda.refusals import Reason, Refused
-from seaway.errors import AlreadyThere, NotAllowed
-from seaway.indexing.rows import State
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.errors import FileExists, NotAllowed
+from seaway.indexing.file_rows import FileState
 from seaway.publishing.examine import Candidate
 
 _CLOCK_SKEW_MS = 5 * 60 * 1000
@@ -24,7 +24,7 @@ class ExistingFile:
     """The current or deleted file with this name in this channel and subdir."""
 
     id: int
-    state: State
+    state: FileState
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
@@ -34,7 +34,7 @@ class ExistingFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AdmissionFacts:
     """The facts for the decision besides the package itself."""
 
     where: str
@@ -45,7 +45,7 @@ class Facts:
     attestations: Attestations
     by_workflow: bool
     is_attested: bool | None  # None if not known yet
-    room: Room
+    room: StorageRoom
     allows_overwrite: bool
     allows_v3: bool
     grows_by: int = 0  # bytes that the upload adds to the channel
@@ -53,39 +53,39 @@ class Facts:
     v3_needs: str = ""  # the features of the package that need repodata v3; empty if not known yet
 
 
-def is_repeated(sha256: bytes | None, facts: Facts) -> bool:
+def is_repeated(sha256: bytes | None, facts: AdmissionFacts) -> bool:
     """Return whether the same uploader sends the same file again: the first response may have been lost."""
     existing = facts.existing
     return (
         existing is not None
         and existing.is_own
-        and existing.state is not State.DELETED
+        and existing.state is not FileState.DELETED
         and existing.sha256 == sha256
         and not (facts.force and facts.allows_overwrite and existing.may_overwrite)
     )
 
 
-def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
+def admit(file_name: FileName, sha256: bytes | None, facts: AdmissionFacts) -> None:
     """Return if the file is accepted, or raise the refusal; `sha256` is None if it is not known yet."""
     if facts.existing is not None:
         _admit_again(file_name, sha256, facts.existing, facts)
     if facts.other_case is not None:
         raise Refused(
-            Reason.CASE_COLLISION,
+            RefusalReason.CASE_COLLISION,
             f"{file_name} differs only in case from {facts.where.partition('/')[0]}/{facts.other_case}; "
             "package caches on Windows and macOS cannot hold both.",
             "Raise the build number or change the version, then build the package again.",
         )
     if facts.v3_needs and not facts.allows_v3:
         raise Refused(
-            Reason.V3_RECORD,
+            RefusalReason.V3_RECORD,
             f"{file_name} needs repodata v3 for {facts.v3_needs}, which the channel does not allow: "
             "older clients would not see the package.",
             "Remove it from the recipe and build again, or ask the channel owner to allow repodata v3 packages.",
         )
     if facts.lookalikes and facts.refuses_lookalikes:
         raise Refused(
-            Reason.LOOKALIKE_NAME,
+            RefusalReason.LOOKALIKE_NAME,
             f"{file_name.name} looks like {facts.lookalikes[0]}, and the channel refuses names that look alike.",
             "Choose a name that differs in more than - _ . and case, or ask the channel owner to allow it.",
         )
@@ -94,7 +94,7 @@ def admit(file_name: FileName, sha256: bytes | None, facts: Facts) -> None:
         facts.room.require(facts.grows_by, facts.where.partition("/")[0])
 
 
-def warnings(candidate: Candidate, facts: Facts, now_ms: int) -> tuple[str, ...]:
+def warnings(candidate: Candidate, facts: AdmissionFacts, now_ms: int) -> tuple[str, ...]:
     """Return the warnings about the package, its look-alike names in the channel, and its timestamp."""
     name = candidate.file_name.name
     lookalike_warning = (
@@ -111,25 +111,25 @@ def _time_warning(timestamp: int, now_ms: int) -> str:
     return "The timestamp of the package is in the future: check the clock of the build machine."
 
 
-def _admit_attested(file_name: FileName, facts: Facts) -> None:
+def _admit_attested(file_name: FileName, facts: AdmissionFacts) -> None:
     """Apply the channel's attestation setting; uploads with an API key have none, known before the bytes arrive."""
     if facts.attestations is Attestations.OFF and facts.is_attested:
         raise Refused(
-            Reason.UNWANTED_ATTESTATION,
+            RefusalReason.UNWANTED_ATTESTATION,
             f"{file_name} was sent with an attestation, and the channel does not accept attestations.",
             "Upload without --attestation and --generate-attestation, or ask the channel owner to allow attestations.",
         )
     if facts.attestations is Attestations.REQUIRED and (facts.is_attested is False or not facts.by_workflow):
         raise Refused(
-            Reason.MISSING_ATTESTATION,
+            RefusalReason.MISSING_ATTESTATION,
             f"The channel accepts only files with an attestation, and {file_name} was sent without one.",
             "Upload it with --generate-attestation from a workflow that is a trusted publisher.",
         )
 
 
-def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: Facts) -> None:
+def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFile, facts: AdmissionFacts) -> None:
     """Decide about a name that is taken: published files do not change, except by a permitted overwrite."""
-    if existing.state is State.DELETED:
+    if existing.state is FileState.DELETED:
         if not facts.allows_overwrite and sha256 not in (None, existing.sha256):
             raise NotAllowed(
                 f"{facts.where}/{file_name} was deleted, and the channel never reuses a file name for other contents.",
@@ -148,7 +148,7 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
             differs = (
                 " with the same contents" if same else f" with other contents (sha256 {existing.sha256.hex()[:12]})"
             )
-        raise AlreadyThere(
+        raise FileExists(
             f"{facts.where}/{file_name} was uploaded on {existing.uploaded_on}{differs}.",
             "Published files do not change: raise the build number and upload again.",
         )

@@ -3,7 +3,7 @@ Fetch a GitHub avatar for a logo, once, when a user enters its URL.
 
 1. Only GitHub's two URLs for avatars are fetched, and the whole URL must match: no port, no user name before the host,
    no way to name another host. Redirect targets are checked in the same way, three at most.
-2. Requests go through `seaway.visiting`, so never to this machine or to a private network.
+2. Requests go through `seaway.outbound`, so never to this machine or to a private network.
 3. Everything together is limited to 5 seconds and 512 KiB. Only the status of a response is reported.
 """
 
@@ -15,8 +15,8 @@ from urllib.parse import urljoin
 import anyio
 
 from seaway.errors import Invalid, Unavailable
+from seaway.outbound import OutboundRequest, OutboundRequestFailed
 from seaway.publishing.logos import MOST_BYTES
-from seaway.visiting import Visit, VisitFailed
 
 _SECONDS = 5.0
 _MOST_VISITS = 4
@@ -44,13 +44,13 @@ class Avatars:
                 return await self._follow(address)
         except TimeoutError:
             raise Unavailable(f"GitHub did not respond within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
-        except VisitFailed as error:
+        except OutboundRequestFailed as error:
             raise Unavailable("The avatar could not be fetched.", _OTHERWISE, cause=str(error)) from None
 
     async def _follow(self, address: str) -> bytes:
         for _ in range(_MOST_VISITS):
             self._require_known(address)
-            visit = Visit(
+            visit = OutboundRequest(
                 address,
                 accept="image/png, image/jpeg, image/webp, image/gif",
                 most_bytes=MOST_BYTES,

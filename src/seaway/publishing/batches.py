@@ -19,8 +19,8 @@ from typing import Generic, TypeVar
 
 from seaway.database.engine import Database, Tx, hold_channel
 from seaway.errors import DamagedRecord, SeawayError, Unavailable
-from seaway.indexing.claims import BlobSwept, naming
-from seaway.storage.blobs import Blobs
+from seaway.indexing.blob_references import BlobSwept, referencing
+from seaway.storage.blobs import BlobStore
 
 _MOST_AT_ONCE = 32
 
@@ -49,7 +49,7 @@ class Batches(Generic[Upload, Result]):
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        blobs: BlobStore,
         record_all: Callable[[Tx, str, Sequence[Upload]], Sequence[Result | SeawayError]],
         count: Callable[[Tx, Sequence[Upload]], Sequence[SeawayError | None]],
     ) -> None:
@@ -92,7 +92,7 @@ class Batches(Generic[Upload, Result]):
         return [outcome for entry in batch for outcome in self._outcomes([entry])]
 
     def _record_together(self, batch: Sequence[_Entry[Upload, Result]]) -> list[Result | BaseException]:
-        with naming(self._database, self._blobs, {entry.sha256 for entry in batch}) as (tx, missing):
+        with referencing(self._database, self._blobs, {entry.sha256 for entry in batch}) as (tx, missing):
             outcomes: dict[int, Result | BaseException] = {
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }

@@ -17,14 +17,14 @@ from seaway.conda import (
     paths,
     portable_specs,
     record,
-    reserved_places,
+    reserved_paths,
     version,
 )
 from seaway.conda.filename import CONDA, FileName
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes, Section
-from seaway.conda.refusals import Reason, Refused
-from seaway.conda.tar_walk import Kind
+from seaway.conda.record import FileDigest, Section
+from seaway.conda.refusals import RefusalReason, Refused
+from seaway.conda.tar_reader import MemberType
 
 _MOST_WARNED = 3
 _DOTS = (
@@ -42,12 +42,12 @@ class Candidate:
     section: Section
     record: dict[str, Any]
     about: dict[str, Any]
-    hashes: Hashes
+    hashes: FileDigest
     warnings: tuple[str, ...]
 
 
 def examine(
-    path: Path, file_name: FileName, hashes: Hashes, limits: ArchiveLimits, *, refuse_escaping_links: bool
+    path: Path, file_name: FileName, hashes: FileDigest, limits: ArchiveLimits, *, refuse_escaping_links: bool
 ) -> Candidate:
     """Read the archive within limits and check its metadata; raise `Refused` with the first problem."""
     contents = archive.read_archive(path, file_name, limits)
@@ -58,11 +58,11 @@ def examine(
     match_specs.check_readable(index)
     traits, warnings = _check_paths(contents, file_name, limits.members)
     is_noarch_python = index.get("noarch") == "python"
-    warnings += reserved_places.check(contents.members, is_noarch_python=is_noarch_python)
+    warnings += reserved_paths.check(contents.members, is_noarch_python=is_noarch_python)
     if archive.LINK_JSON in contents.info:
         metadata.check_link_json(contents.info[archive.LINK_JSON], is_noarch_python=is_noarch_python)
     if "noarch" in index:
-        contained = [path for path, stored in contents.members.items() if stored.kind is not Kind.FOLDER]
+        contained = [path for path, stored in contents.members.items() if stored.kind is not MemberType.FOLDER]
         warnings += paths.portability_warnings(contained)
     about = metadata.read_about(contents.info.get(archive.ABOUT_JSON, b"{}"))
     section = record.section_of(index, file_name.extension)
@@ -70,7 +70,7 @@ def examine(
         file_name=file_name,
         subdir=index["subdir"],
         section=section,
-        record=record.describe(index, run_exports, section, hashes),
+        record=record.build_record(index, run_exports, section, hashes),
         about={**about, "traits": sorted(contents.traits | traits)},
         hashes=hashes,
         warnings=(
@@ -87,19 +87,19 @@ def _check_names(index: dict[str, Any], file_name: FileName) -> None:
     stated = f"{index['name']}-{index['version']}-{index['build']}"
     if version.parse(index["version"]) is None:
         raise Refused(
-            Reason.BAD_VERSION,
+            RefusalReason.BAD_VERSION,
             f"{index['version']!a} is not a version that clients can compare.",
             "Correct it in the recipe and build again.",
         )
     if stated != file_name.stem:
         raise Refused(
-            Reason.NAME_MISMATCH,
+            RefusalReason.NAME_MISMATCH,
             f"{file_name} contains the package {stated!r}, but its file name says {file_name.stem!r}.",
             "Upload the file under the name that the build tool gave it.",
         )
 
 
-def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> tuple[frozenset[str], list[str]]:
+def _check_paths(contents: archive.ArchiveContents, file_name: FileName, most: int) -> tuple[frozenset[str], list[str]]:
     """Check the list of files; return the traits of the package and the warnings."""
     info = contents.info
     listed = {
@@ -116,7 +116,7 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
         return metadata.prefix_traits(entries), warnings
     if file_name.extension == CONDA or archive.FILES not in info:
         raise Refused(
-            Reason.MISSING_PATHS_JSON,
+            RefusalReason.MISSING_PATHS_JSON,
             f"{file_name} does not list its files: it has no info/paths.json.",
             "Build it again with a current version of the build tool.",
         )
@@ -124,17 +124,19 @@ def _check_paths(contents: archive.Contents, file_name: FileName, most: int) -> 
     return frozenset(), warnings + listed_files.check_prefixes(prefixes, contents.members)
 
 
-def _link_warnings(contents: archive.Contents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
+def _link_warnings(contents: archive.ArchiveContents, *, refuse_escaping_links: bool) -> tuple[str, ...]:
     links = contents.escaping_links
     if not links:
         return ()
     shown = ", ".join(ascii(link) for link in links[:_MOST_WARNED])[:300]
     if refuse_escaping_links:
-        raise Refused(Reason.ESCAPING_LINK, f"Links of the package point outside of its installation folder: {shown}.")
+        raise Refused(
+            RefusalReason.ESCAPING_LINK, f"Links of the package point outside of its installation folder: {shown}."
+        )
     return (f"{len(links)} links of the package point outside of its installation folder: {shown}.",)
 
 
-def _dot_warnings(contents: archive.Contents) -> tuple[str, ...]:
+def _dot_warnings(contents: archive.ArchiveContents) -> tuple[str, ...]:
     if not contents.has_dots:
         return ()
     return (_DOTS,)

@@ -23,30 +23,30 @@ import msgspec
 
 from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.record import FileDigest
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.errors import Invalid
 from seaway.publishing.examine import Candidate, examine
 
 _COPY_BYTES = 1024 * 1024
 
 
-class Order(msgspec.Struct, array_like=True, tag=0):
+class PackageOrder(msgspec.Struct, array_like=True, tag=0):
     """A file to examine: at `path` with these hashes, or to copy there from `source` and hash on the way."""
 
     path: str
     file_name: FileName
-    hashes: Hashes | None
+    hashes: FileDigest | None
     source: str
 
 
-class Drawing(msgspec.Struct, array_like=True, tag=1):
+class PictureOrder(msgspec.Struct, array_like=True, tag=1):
     """A picture at `path` to re-encode."""
 
     path: str
 
 
-class Terms(msgspec.Struct, array_like=True):
+class ExaminerSettings(msgspec.Struct, array_like=True):
     """The parameters for all orders to a process; sent as the first message."""
 
     limits: ArchiveLimits
@@ -59,10 +59,10 @@ class Opened(msgspec.Struct, array_like=True, tag=0):
     candidate: Candidate
 
 
-class Rejected(msgspec.Struct, array_like=True, tag=1):
+class PackageRefused(msgspec.Struct, array_like=True, tag=1):
     """The fields of a `Refused`."""
 
-    reason: Reason
+    reason: RefusalReason
     message: str
     hint: str
 
@@ -84,44 +84,44 @@ class OutOfMemory(msgspec.Struct, array_like=True, tag=4):
     """The memory limit was reached."""
 
 
-class Drawn(msgspec.Struct, array_like=True, tag=5):
+class PictureEncoded(msgspec.Struct, array_like=True, tag=5):
     """The picture re-encoded as a PNG."""
 
     png: bytes
 
 
-class NotDrawn(msgspec.Struct, array_like=True, tag=6):
+class PictureRefused(msgspec.Struct, array_like=True, tag=6):
     """The fields of an `Invalid`."""
 
     message: str
     hint: str
 
 
-Answer = Opened | Rejected | DiskFailed | ReaderFailed | OutOfMemory | Drawn | NotDrawn
+ExaminerResult = Opened | PackageRefused | DiskFailed | ReaderFailed | OutOfMemory | PictureEncoded | PictureRefused
 
 
 def answer_orders(connection: Connection) -> None:
     """Answer every message of orders until the socket is closed."""
-    terms = msgspec.msgpack.decode(connection.recv_bytes(), type=Terms)
+    terms = msgspec.msgpack.decode(connection.recv_bytes(), type=ExaminerSettings)
     _bound_memory(terms.limits.memory_bytes)
     gc.freeze()  # a garbage collection that scans the modules takes 5% of the time for a small package
     connection.send_bytes(b"")  # ready
-    decoder, encoder = msgspec.msgpack.Decoder(list[Order | Drawing]), msgspec.msgpack.Encoder()
+    decoder, encoder = msgspec.msgpack.Decoder(list[PackageOrder | PictureOrder]), msgspec.msgpack.Encoder()
     while True:
         orders = decoder.decode(connection.recv_bytes())
         connection.send_bytes(encoder.encode([msgspec.Raw(_answer(order, terms, encoder)) for order in orders]))
 
 
-def _answer(order: Order | Drawing, terms: Terms, encoder: msgspec.msgpack.Encoder) -> bytes:
-    answer: Answer
+def _answer(order: PackageOrder | PictureOrder, terms: ExaminerSettings, encoder: msgspec.msgpack.Encoder) -> bytes:
+    answer: ExaminerResult
     try:
-        if isinstance(order, Drawing):
-            return encoder.encode(Drawn(_draw(order)))
+        if isinstance(order, PictureOrder):
+            return encoder.encode(PictureEncoded(_draw(order)))
         return encoder.encode(Opened(_examined(order, terms)))
     except Refused as error:
-        answer = Rejected(error.reason, error.message, error.hint)
+        answer = PackageRefused(error.reason, error.message, error.hint)
     except Invalid as error:
-        answer = NotDrawn(error.message, error.hint)
+        answer = PictureRefused(error.message, error.hint)
     except OSError as error:
         answer = DiskFailed(error.errno or 0, error.strerror or str(error))
     except MemoryError:
@@ -131,27 +131,27 @@ def _answer(order: Order | Drawing, terms: Terms, encoder: msgspec.msgpack.Encod
     return encoder.encode(answer)
 
 
-def _examined(order: Order, terms: Terms) -> Candidate:
+def _examined(order: PackageOrder, terms: ExaminerSettings) -> Candidate:
     hashes = order.hashes or _copy(order.source, order.path)
     refuse = terms.refuse_escaping_links
     return examine(Path(order.path), order.file_name, hashes, terms.limits, refuse_escaping_links=refuse)
 
 
-def _draw(order: Drawing) -> bytes:
+def _draw(order: PictureOrder) -> bytes:
     # Imported at the first picture: most examiners never get one, and the import would delay every start.
-    from seaway.publishing import pictures
+    from seaway.publishing import images
 
-    return pictures.draw(Path(order.path))
+    return images.encode_png(Path(order.path))
 
 
-def _copy(source: str, target: str) -> Hashes:
+def _copy(source: str, target: str) -> FileDigest:
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with open(source, "rb", buffering=0) as original, open(target, "wb", buffering=0) as copy:  # noqa: PTH123  faster
         while chunk := original.read(_COPY_BYTES):
             sha256.update(chunk)
             md5.update(chunk)
             size += copy.write(chunk)
-    return Hashes(sha256.digest(), md5.digest(), size)
+    return FileDigest(sha256.digest(), md5.digest(), size)
 
 
 def _bound_memory(limit: int) -> None:

@@ -22,23 +22,23 @@ import structlog
 
 from seaway.conda.filename import FileName
 from seaway.conda.limits import ArchiveLimits
-from seaway.conda.record import Hashes
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.record import FileDigest
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.errors import Invalid, Unavailable
-from seaway.fair_turns import FairTurns
+from seaway.fair_slots import FairSlots
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiner import (
-    Answer,
     DiskFailed,
-    Drawing,
-    Drawn,
-    NotDrawn,
+    ExaminerResult,
+    ExaminerSettings,
     Opened,
-    Order,
     OutOfMemory,
+    PackageOrder,
+    PackageRefused,
+    PictureEncoded,
+    PictureOrder,
+    PictureRefused,
     ReaderFailed,
-    Rejected,
-    Terms,
 )
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
 _SECONDS_TO_DRAW = 3.0  # the slowest normal picture takes 0.4 s; a JPEG with a thousand scans would take minutes
 
-_answers = msgspec.msgpack.Decoder(list[Answer])
+_answers = msgspec.msgpack.Decoder(list[ExaminerResult])
 
 
 class Died(Exception):
@@ -77,10 +77,10 @@ class Examiners:
     def __init__(
         self, limits: ArchiveLimits, *, processes: int, refuse_escaping_links: bool, interpreter: str = sys.executable
     ) -> None:
-        self._terms = Terms(limits, refuse_escaping_links)
+        self._terms = ExaminerSettings(limits, refuse_escaping_links)
         self._interpreter = interpreter
         self._processes = processes
-        self.turns = FairTurns(processes, share=max(processes - 1, 1))
+        self.turns = FairSlots(processes, share=max(processes - 1, 1))
         self._lock = threading.Lock()
         self._idle: list[_Examiner] = []
 
@@ -96,9 +96,9 @@ class Examiners:
             for examiner in self._idle:
                 examiner.wait_until_ready()
 
-    def examine(self, path: Path, file_name: FileName, hashes: Hashes) -> Candidate:
+    def examine(self, path: Path, file_name: FileName, hashes: FileDigest) -> Candidate:
         """Return the candidate; raise `Refused` for the archive's content or if examining it exceeds a limit."""
-        outcome = self._examine_one(Order(str(path), file_name, hashes, ""), hashes.size)
+        outcome = self._examine_one(PackageOrder(str(path), file_name, hashes, ""), hashes.size)
         if isinstance(outcome, Refused | OSError):
             raise outcome
         return outcome
@@ -112,14 +112,14 @@ class Examiners:
         """Return the picture re-encoded as a PNG; raise `Invalid` if it is refused, unreadable or exceeds a limit."""
         try:
             with self._examiner() as examiner:
-                answer = examiner.ask([Drawing(str(path))], _SECONDS_TO_DRAW)[0]
+                answer = examiner.ask([PictureOrder(str(path))], _SECONDS_TO_DRAW)[0]
         except (Died, TimeoutError) as error:
             log.warning("picture.not-drawn", error=str(error) or "it took too long")
             raise _not_drawn() from None
         match answer:
-            case Drawn(png):
+            case PictureEncoded(png):
                 return png
-            case NotDrawn(message, hint):
+            case PictureRefused(message, hint):
                 raise Invalid(message, hint)
             case DiskFailed(number, text):
                 raise OSError(number, text, str(path))
@@ -135,7 +135,7 @@ class Examiners:
             examiner.end()
 
     def _examine_many(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
-        orders = [Order(file.path, file.file_name, None, str(file.source)) for file in files]
+        orders = [PackageOrder(file.path, file.file_name, None, str(file.source)) for file in files]
         sizes = [file.size for file in files]
         try:
             with self._examiner() as examiner:
@@ -148,7 +148,7 @@ class Examiners:
             for order, size, answer in zip(orders, sizes, answers, strict=True)
         ]
 
-    def _examine_one(self, order: Order, size: int) -> Candidate | Refused | OSError:
+    def _examine_one(self, order: PackageOrder, size: int) -> Candidate | Refused | OSError:
         seconds = self._seconds(size)
         for attempt in range(_ATTEMPTS):
             try:
@@ -156,7 +156,7 @@ class Examiners:
                     answer = examiner.ask([order], seconds)[0]
             except TimeoutError:
                 return Refused(
-                    Reason.TOOK_TOO_LONG,
+                    RefusalReason.TOOK_TOO_LONG,
                     f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the limit for its size.",
                     "Build it with fewer or smaller files.",
                 )
@@ -166,7 +166,7 @@ class Examiners:
             if not isinstance(answer, OutOfMemory):
                 return _outcome(order, answer)
         return Refused(
-            Reason.TOOK_TOO_MUCH_MEMORY,
+            RefusalReason.TOOK_TOO_MUCH_MEMORY,
             f"Reading {order.file_name} took more than {self._terms.limits.memory_bytes:,} bytes of memory, the limit.",
             "Build it with fewer or smaller files.",
         )
@@ -193,7 +193,7 @@ class Examiners:
 class _Examiner:
     """A process of the pool; used by one thread at a time."""
 
-    def __init__(self, terms: Terms, interpreter: str) -> None:
+    def __init__(self, terms: ExaminerSettings, interpreter: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs, _closed_on_failure(ours):
             self._process = subprocess.Popen(  # noqa: S603  a module of Seaway, in this interpreter
@@ -218,7 +218,7 @@ class _Examiner:
             ) from error
         self._is_ready = True
 
-    def ask(self, orders: Sequence[Order | Drawing], seconds: float) -> list[Answer]:
+    def ask(self, orders: Sequence[PackageOrder | PictureOrder], seconds: float) -> list[ExaminerResult]:
         """Return the answers; raise `TimeoutError` if they take longer, `Died` if the process has ended."""
         self._send(msgspec.msgpack.encode(orders))
         try:
@@ -271,18 +271,18 @@ def _not_drawn() -> Invalid:
     return Invalid("The picture cannot be read within the limits of time and memory.", "Use another picture.")
 
 
-def _outcome(order: Order, answer: Answer) -> Candidate | Refused | OSError:
+def _outcome(order: PackageOrder, answer: ExaminerResult) -> Candidate | Refused | OSError:
     match answer:
         case Opened(candidate):
             return candidate
-        case Rejected(reason, message, hint):
+        case PackageRefused(reason, message, hint):
             return Refused(reason, message, hint)
         case DiskFailed(number, text):
             return OSError(number, text, order.source or order.path)
         case ReaderFailed(traceback):
             log.error("examiner.failed", file=str(order.file_name), path=order.source, traceback=traceback)
     return Refused(
-        Reason.READER_FAILED,
+        RefusalReason.READER_FAILED,
         f"{order.file_name} cannot be read: the package reader of the server failed.",
         "Ask the operator of the server, whose log has the details.",
     )

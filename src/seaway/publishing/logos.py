@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seaway.accounts.principal import Principal
-from seaway.accounts.throttle import Rate, take
+from seaway.callers.caller import Caller
+from seaway.callers.rate_limits import Rate, count_attempt
 from seaway.channels import channels, logos
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx, hold_channel
-from seaway.errors import Invalid, TooLarge, TooMany
-from seaway.fair_turns import FairTurns
-from seaway.indexing.claims import naming
+from seaway.errors import Invalid, TooLarge, TooManyRequests
+from seaway.fair_slots import FairSlots
+from seaway.indexing.blob_references import referencing
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import sender_of
+from seaway.publishing.upload_rates import sender_of
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
 MOST_BYTES = 512 * 1024
@@ -34,7 +34,7 @@ _PUTS = 3  # fails only if a sweep deletes the blob each time
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class NewLogo:
     """A logo from a request: the bytes of a picture, or its URL."""
 
     content: bytes = b""
@@ -56,24 +56,24 @@ class Logos:
     """The parts that logos work with; every method blocks and is called in a thread."""
 
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     spool: Spool
     clock: Clock
     examiners: Examiners
     fetches: bool  # whether the operator allows fetching from GitHub
     fetch: Callable[[str], bytes] = _fetch
-    turns: FairTurns = field(default_factory=lambda: FairTurns(_AT_ONCE, share=1))
+    turns: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
 
-    def put(self, by: Principal, channel: str, given: Given, beside: Callable[[Tx], object] | None = None) -> None:
+    def put(self, by: Caller, channel: str, given: NewLogo, beside: Callable[[Tx], object] | None = None) -> None:
         """Set the logo of the channel; `beside` makes further changes in the same transaction."""
         with self.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
         self.keep(by, channel, self.draw(by, given), beside)
 
-    def draw(self, by: Principal, given: Given) -> bytes:
+    def draw(self, by: Caller, given: NewLogo) -> bytes:
         """Return the picture re-encoded as a PNG."""
         if by.user_id is not None:
-            take(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
+            count_attempt(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
         with self._slot(by):
             content = given.content or self._fetched(given.address)
             if len(content) > MOST_BYTES:
@@ -81,13 +81,13 @@ class Logos:
             with self._spooled(content) as path, self.examiners.turns.wait_in_thread(sender_of(by)):
                 return self.examiners.draw(path)
 
-    def keep(self, by: Principal, channel: str, png: bytes, beside: Callable[[Tx], object] | None = None) -> None:
+    def keep(self, by: Caller, channel: str, png: bytes, beside: Callable[[Tx], object] | None = None) -> None:
         """Store a re-encoded picture as the logo of the channel."""
         sha256 = hashlib.sha256(png).digest()
         with self._spooled(png) as path:
             for _ in range(_PUTS):
                 self.blobs.put_file(keys.blob(sha256), path)
-                with naming(self.database, self.blobs, [sha256]) as (tx, missing):
+                with referencing(self.database, self.blobs, [sha256]) as (tx, missing):
                     if missing:  # a sweep deleted a blob that existed before
                         continue
                     hold_channel(self.database, tx, channel)
@@ -95,7 +95,7 @@ class Logos:
                     if beside is not None:
                         beside(tx)
                     return
-        raise TooMany("The picture could not be stored because of a running sweep.", "Try again in a moment.")
+        raise TooManyRequests("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 
     def _fetched(self, address: str) -> bytes:
         if not self.fetches:
@@ -103,10 +103,10 @@ class Logos:
         return self.fetch(address)
 
     @contextmanager
-    def _slot(self, by: Principal) -> Iterator[None]:
+    def _slot(self, by: Caller) -> Iterator[None]:
         turn = self.turns.take(sender_of(by))
         if turn is None:
-            raise TooMany("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)
+            raise TooManyRequests("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)
         with turn:
             yield
 

@@ -23,29 +23,29 @@ from typing import ParamSpec, Protocol, TypeVar
 import structlog
 from anyio import CapacityLimiter, to_thread
 
-from seaway import system_errors
-from seaway.accounts.principal import Principal
+from seaway import os_errors
+from seaway.callers.caller import Caller
 from seaway.channels import permissions
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.filename import FileName
-from seaway.counts import Counts, Outcome, Stage
 from seaway.database.engine import Database
 from seaway.errors import Malformed, SeawayError, Unavailable
-from seaway.fair_turns import FairTurns, Turn
-from seaway.indexing.claims import BlobSwept, discard
+from seaway.fair_slots import FairSlots, Slot
+from seaway.indexing.blob_references import BlobSwept, discard
+from seaway.metric_events import EventCounter, UploadOutcome, UploadStage
 from seaway.publishing import admit
-from seaway.publishing.attest import Attesting, require_workflow, verified
 from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.rates import RefusedTime, UploadRate, sender_of
-from seaway.publishing.receive import Arrived, receive
+from seaway.publishing.receive import PendingFile, receive
 from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
+from seaway.publishing.upload_rates import RefusedTime, UploadRate, sender_of
+from seaway.publishing.verify_attestation import AttestationParts, require_workflow, verify
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.blobs import BlobStore
+from seaway.storage.disk_reserve import Reserve
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
@@ -72,11 +72,11 @@ class Incoming(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Publishing:
+class PublishingParts:
     """The parts that publishing works with."""
 
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     spool: Spool
     examiners: Examiners
     clock: Clock
@@ -87,24 +87,24 @@ class Publishing:
     refused_time: RefusedTime
     # Finishing an upload waits for the store and for the write lock. With separate threads, a hundred waiting uploads
     # do not take the threads that readers need; and no sender gets all of these.
-    turns: FairTurns
+    turns: FairSlots
     threads: CapacityLimiter
     batches: Batches[Submission, Recorded]
     disk: Executor  # writes and syncs incoming bytes, separate from the threads that wait for it
-    counts: Counts
-    attesting: Attesting
+    counts: EventCounter
+    attesting: AttestationParts
     reserve: Reserve
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class UploadRequest:
     """The parameters of an upload."""
 
     channel: str
     file_name: FileName
     announced_sha256: str | None
     attestation: bytes | None
-    by: Principal
+    by: Caller
     force: bool
     in_pieces: int
 
@@ -124,11 +124,11 @@ class Published:
 
 
 async def publish(
-    parts: Publishing,
+    parts: PublishingParts,
     channel: str,
     incoming: Incoming,
     *,
-    by: Principal,
+    by: Caller,
     force: bool,
     least_size: int = 1,
     in_pieces: int = 0,
@@ -144,39 +144,39 @@ async def publish(
             parts, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
         )
     except BaseException as error:  # includes cancellation: a lost connection is counted too
-        tell_failure(parts.counts, channel, incoming.file_name, error)
+        count_failure(parts.counts, channel, incoming.file_name, error)
         raise
-    tell_success(parts.counts, published)
+    count_success(parts.counts, published)
     return published
 
 
-def tell_success(counts: Counts, published: Published) -> None:
+def count_success(counts: EventCounter, published: Published) -> None:
     """Count a successful upload."""
-    outcome = Outcome.REPLACED if published.replaced else Outcome.PUBLISHED
-    counts.upload(Outcome.REPEATED if published.repeated else outcome)
+    outcome = UploadOutcome.REPLACED if published.replaced else UploadOutcome.PUBLISHED
+    counts.upload(UploadOutcome.REPEATED if published.repeated else outcome)
 
 
-def tell_failure(counts: Counts, channel: str, file_name: str, error: BaseException) -> None:
+def count_failure(counts: EventCounter, channel: str, file_name: str, error: BaseException) -> None:
     """Count and log a failed or refused upload."""
     if isinstance(error, OSError):
-        counts.upload(Outcome.FAILED, "disk")
-    elif isinstance(error, Exception) and system_errors.is_unavailable(error):
-        counts.upload(Outcome.FAILED, Unavailable.code)
+        counts.upload(UploadOutcome.FAILED, "disk")
+    elif isinstance(error, Exception) and os_errors.is_server_failure(error):
+        counts.upload(UploadOutcome.FAILED, Unavailable.code)
     elif isinstance(error, SeawayError):
-        counts.upload(Outcome.REFUSED, error.code)
+        counts.upload(UploadOutcome.REFUSED, error.code)
         log.info(
             "upload.refused", channel=channel, file=file_name[:_LONGEST_LOGGED], code=error.code, reason=error.message
         )
     else:
-        counts.upload(Outcome.BROKEN_OFF)
+        counts.upload(UploadOutcome.BROKEN_OFF)
 
 
 async def _publish(
-    parts: Publishing,
+    parts: PublishingParts,
     channel: str,
     incoming: Incoming,
     *,
-    by: Principal,
+    by: Caller,
     force: bool,
     least_size: int,
     in_pieces: int,
@@ -185,22 +185,24 @@ async def _publish(
         refuse_early, parts, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
     )
     with parts.spool.file() as spool_file:
-        with parts.counts.timed(Stage.RECEIVE):
+        with parts.counts.timed(UploadStage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=parts.upload_limit, disk=parts.disk)
             attestation = await incoming.finish()
         require_workflow(attestation, by)
-        order = Order(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
+        order = UploadRequest(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
         with await parts.examiners.turns.wait(sender_of(by)) as examining:
-            return await in_turn(parts, by, _examine_and_record, parts, order, arrived, examining)
+            return await run_in_slot(parts, by, _examine_and_record, parts, order, arrived, examining)
 
 
-async def in_turn(parts: Publishing, by: Principal, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_slot(parts: PublishingParts, by: Caller, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
     with await parts.turns.wait(sender_of(by)):
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=parts.threads)
 
 
-def _examine_and_record(parts: Publishing, order: Order, arrived: Arrived, examining: Turn) -> Published:
+def _examine_and_record(
+    parts: PublishingParts, order: UploadRequest, arrived: PendingFile, examining: Slot
+) -> Published:
     """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
     if examining.waited:  # other files of this sender may have been refused meanwhile
         with parts.database.read() as tx:
@@ -210,23 +212,23 @@ def _examine_and_record(parts: Publishing, order: Order, arrived: Arrived, exami
     # Prepares storing the file (the sync) during the examination, since both take equally long.
     prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
     with parts.refused_time.counted(order.by) as stopwatch:
-        with parts.counts.timed(Stage.EXAMINE):
+        with parts.counts.timed(UploadStage.EXAMINE):
             with examining, stopwatch:
                 candidate = parts.examiners.examine(received.path, order.file_name, received.hashes)
-            attested = verified(parts.attesting, order.channel, candidate, order.attestation, order.by)
-        with parts.counts.timed(Stage.RECORD):
+            attested = verify(parts.attesting, order.channel, candidate, order.attestation, order.by)
+        with parts.counts.timed(UploadStage.RECORD):
             prepared.result()  # raises a disk error, which is reported only once
             submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
             recorded = store_and_record(parts, order.channel, received.path, submission)
-    return published(order.channel, candidate, recorded)
+    return result_of(order.channel, candidate, recorded)
 
 
 def refuse_early(
-    parts: Publishing,
+    parts: PublishingParts,
     channel: str,
     raw_name: str,
     announced_sha256: str | None,
-    by: Principal,
+    by: Caller,
     force: bool,
     least_size: int,
     in_pieces: int,
@@ -271,7 +273,7 @@ def _parse_sha256(announced: str | None) -> bytes | None:
     return sha256
 
 
-def store_and_record(parts: Publishing, channel: str, path: Path, submission: Submission) -> Recorded:
+def store_and_record(parts: PublishingParts, channel: str, path: Path, submission: Submission) -> Recorded:
     """
     Store the file and record it.
 
@@ -290,7 +292,7 @@ def store_and_record(parts: Publishing, channel: str, path: Path, submission: Su
             raise
 
 
-def published(channel: str, candidate: Candidate, recorded: Recorded) -> Published:
+def result_of(channel: str, candidate: Candidate, recorded: Recorded) -> Published:
     """Return the result of a recorded upload."""
     return Published(
         channel=channel,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from seaway.conda.record import Hashes
-from seaway.conda.refusals import Reason, Refused
+from seaway.conda.record import FileDigest
+from seaway.conda.refusals import RefusalReason, Refused
 from seaway.errors import TooLarge
 
 # Off the event loop, so that a slow disk delays one upload and no other requests. A batch costs two thread switches.
@@ -26,10 +26,10 @@ class Received:
     """A completely received file in the spool."""
 
     path: Path
-    hashes: Hashes
+    hashes: FileDigest
 
 
-class Arrived:
+class PendingFile:
     """A file whose last byte has arrived; `finish`, called in a worker thread, writes and hashes the rest."""
 
     def __init__(self, sink: "_Sink", rest: list[bytes], size: int) -> None:
@@ -40,14 +40,14 @@ class Arrived:
         hashes = self._sink.finish(b"".join(self._rest), self._size)
         if announced_sha256 is not None and announced_sha256.lower() != hashes.sha256.hex():
             raise Refused(
-                Reason.HASH_MISMATCH,
+                RefusalReason.HASH_MISMATCH,
                 f"The received bytes have the sha256 {hashes.sha256.hex()}; {announced_sha256[:64]!a} was announced.",
                 "Upload the file again; if the error repeats, check the announced sha256.",
             )
         return Received(self._sink.path, hashes)
 
 
-async def receive(chunks: AsyncIterator[bytes], file: BinaryIO, *, limit: int, disk: Executor) -> Arrived:
+async def receive(chunks: AsyncIterator[bytes], file: BinaryIO, *, limit: int, disk: Executor) -> PendingFile:
     """Write the chunks to `file` in threads of `disk`; raise `TooLarge` at the first byte over `limit`."""
     sink = _Sink(file, disk)
     batch: list[bytes] = []
@@ -65,7 +65,7 @@ async def receive(chunks: AsyncIterator[bytes], file: BinaryIO, *, limit: int, d
     except BaseException:
         sink.settle()  # the file is about to be closed and removed: no thread may still write to it
         raise
-    return Arrived(sink, batch, size)
+    return PendingFile(sink, batch, size)
 
 
 def too_large(limit: int) -> TooLarge:
@@ -93,14 +93,14 @@ class _Sink:
         # Appended separately, so that `settle` waits for the first one if this fails.
         self._running.append(self._disk.submit(self._md5.update, content))
 
-    def finish(self, content: bytes, size: int) -> Hashes:
+    def finish(self, content: bytes, size: int) -> FileDigest:
         """Wait for the running batch and write the last one; call it in a worker thread."""
         for work in self._running:
             work.result()
         self._write(content)
         self._md5.update(content)
         self._file.flush()
-        return Hashes(self._sha256.digest(), self._md5.digest(), size)
+        return FileDigest(self._sha256.digest(), self._md5.digest(), size)
 
     def settle(self) -> None:
         """Wait until all writes have ended, successfully or not."""

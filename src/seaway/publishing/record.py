@@ -19,13 +19,17 @@ import msgspec
 from sqlalchemy import bindparam, func, insert, select, update
 
 from seaway import audit
-from seaway.accounts.principal import Principal
-from seaway.audit import Event, Line
-from seaway.channels import channels, permissions, quotas
+from seaway.attestations import sidecars
+from seaway.attestations.bundles import VerifiedAttestation
+from seaway.attestations.sidecars import Sidecar
+from seaway.audit import Event, NewEntry
+from seaway.callers.caller import Caller
+from seaway.channels import channels, permissions, quotas, upload_log
 from seaway.channels.channels import Attestations
 from seaway.channels.permissions import Access, Verdict
-from seaway.channels.quotas import Room
+from seaway.channels.quotas import StorageRoom
 from seaway.channels.roles import Action
+from seaway.channels.upload_log import Chain, RecordedUpload
 from seaway.conda import filename
 from seaway.conda.filename import FileName
 from seaway.conda.record import encode, v3_needs
@@ -34,17 +38,14 @@ from seaway.database.rows import AnyRow
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, packages, subdirs, upload_chains
 from seaway.errors import SeawayError
-from seaway.indexing.change import touch_names
-from seaway.indexing.rows import FileRecord, State, Subdir, find_subdir
+from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
+from seaway.indexing.updates import update_names
 from seaway.packages.files import WARNINGS
 from seaway.publishing import admit
-from seaway.publishing.admit import ExistingFile, Facts
+from seaway.publishing.admit import AdmissionFacts, ExistingFile
 from seaway.publishing.examine import Candidate
-from seaway.trust import publisher_uploads, sidecars, uploads
-from seaway.trust.attestations import Verified
-from seaway.trust.news import Teller
-from seaway.trust.sidecars import Sidecar
-from seaway.trust.uploads import Chain, Upload
+from seaway.trusted_publishing import publisher_uploads
+from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 
 _MAX_SUMMARY = 500
 
@@ -54,9 +55,9 @@ class Submission:
     """A candidate, and the caller who uploads it."""
 
     candidate: Candidate
-    by: Principal
+    by: Caller
     force: bool
-    attested: Verified | None = None
+    attested: VerifiedAttestation | None = None
     in_pieces: int = 0  # its bytes that are already stored and counted in the quota, as pieces of a resumable upload
 
     @property
@@ -88,7 +89,7 @@ class _Admitted:
 
     number: int
     submission: Submission
-    facts: Facts
+    facts: AdmissionFacts
     record: bytes
     warnings: tuple[str, ...]
 
@@ -103,7 +104,7 @@ class _Known:
     packages: dict[str, dict[str, int]]  # package ids by folded name and name
     summaries: dict[str, str]  # by name
     chain: Chain
-    room: Room
+    room: StorageRoom
     allows_overwrite: bool
     allows_v3: bool
 
@@ -149,14 +150,14 @@ def early_facts(
     channel: str,
     access: Access,
     file_name: FileName,
-    by: Principal,
+    by: Caller,
     *,
     force: bool,
     sha256: bytes | None,
     size: int,
     in_pieces: int,
     user_quota: int | None,
-) -> Facts:
+) -> AdmissionFacts:
     """
     Return the facts that are known before the bytes arrive, when the subdir is unknown.
 
@@ -180,7 +181,7 @@ def record(
     submissions: Sequence[Submission],
     *,
     whole_document_limit: int,
-    teller: Teller,
+    teller: PublisherNotifier,
     user_quota: int | None,
 ) -> list[Recorded | SeawayError]:
     """Record the submissions that are admitted; return the result or refusal of each, in order."""
@@ -192,13 +193,13 @@ def record(
     return [outcomes[number] for number in range(len(submissions))]
 
 
-def require_upload(tx: Tx, channel: str, by: Principal, *, package: str | None = None) -> Access:
+def require_upload(tx: Tx, channel: str, by: Caller, *, package: str | None = None) -> Access:
     """Return the access of a caller who can upload to the channel (a package of this name, if given), or refuse."""
     access = channels.access_of(tx, channel, by)
     return permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
 
-def require_package(by: Principal, access: Access, channel: str, package: str) -> None:
+def require_package(by: Caller, access: Access, channel: str, package: str) -> None:
     """Refuse a credential that is restricted to other package names."""
     permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
 
@@ -217,12 +218,12 @@ def _split_conflicts(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], lis
         place, name = submission.place, submission.candidate.file_name.name
         is_conflict = (
             place in places
-            or names.get(filename.folded(name), name) != name
+            or names.get(filename.normalize_name(name), name) != name
             or spellings.get(place[1].lower(), place[1]) != place[1]
         )
         if not is_conflict:
             places.add(place)
-            names[filename.folded(name)] = name
+            names[filename.normalize_name(name)] = name
             spellings[place[1].lower()] = place[1]
         (later if is_conflict else batch).append((number, submission))
     return batch, later
@@ -234,7 +235,7 @@ def _record_batch(
     channel: str,
     submissions: Sequence[_Numbered],
     whole_document_limit: int,
-    teller: Teller,
+    teller: PublisherNotifier,
     user_quota: int | None,
 ) -> dict[int, Recorded | SeawayError]:
     """Record submissions without conflicting names."""
@@ -252,8 +253,8 @@ def _record_batch(
     admitted, refusals = _decide(now_ms, channel, known, accesses, allowed)
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
-    uploads.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
-    publisher_uploads.note(tx, now_ms, teller, channel_id, [entry.submission.by for entry in admitted])
+    upload_log.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
+    publisher_uploads.record_use(tx, now_ms, teller, channel_id, [entry.submission.by for entry in admitted])
     recorded = {entry.number: _recorded(entry, revisions[entry.number]) for entry in admitted}
     return {**outcomes, **refusals, **recorded}
 
@@ -263,7 +264,7 @@ def _repeated(
     channel: str,
     channel_id: int,
     known: _Known,
-    accesses: Mapping[Principal, Access],
+    accesses: Mapping[Caller, Access],
     submissions: Sequence[_Numbered],
 ) -> dict[int, Recorded]:
     """Return the outcomes of repeated uploads (invariant 4)."""
@@ -278,7 +279,7 @@ def _repeated(
             continue
         # Not repeated if only the new upload has an attestation, which would be lost: this is a conflict.
         if submission.attested is None or sidecars.current(tx, channel_id, *submission.place) is not None:
-            is_yanked = row.state == State.YANKED.value
+            is_yanked = row.state == FileState.YANKED.value
             warnings = ("The file is yanked; unyank it to list it again.",) if is_yanked else ()
             found[number] = Recorded(row.revision, replaced=False, warnings=warnings, repeated=True)
     return found
@@ -286,9 +287,9 @@ def _repeated(
 
 def _accesses(
     tx: Tx, channel: str, submissions: Sequence[_Numbered]
-) -> tuple[dict[Principal, Access], dict[int, Recorded | SeawayError]]:
+) -> tuple[dict[Caller, Access], dict[int, Recorded | SeawayError]]:
     """Return the access of each caller, and the refusals; the access of a caller is queried once."""
-    accesses: dict[Principal, Access] = {}
+    accesses: dict[Caller, Access] = {}
     refusals: dict[int, Recorded | SeawayError] = {}
     for number, submission in submissions:
         try:
@@ -302,7 +303,7 @@ def _accesses(
 
 
 def _decide(
-    now_ms: int, channel: str, known: _Known, accesses: Mapping[Principal, Access], submissions: Sequence[_Numbered]
+    now_ms: int, channel: str, known: _Known, accesses: Mapping[Caller, Access], submissions: Sequence[_Numbered]
 ) -> tuple[list[_Admitted], dict[int, SeawayError]]:
     """Return the admitted submissions and the refusals of the others."""
     taken = {(row.subdir, row.file_name): row for row in known.taken}
@@ -313,7 +314,7 @@ def _decide(
         candidate, row = submission.candidate, taken.get(submission.place)
         room = room.after(-submission.in_pieces)  # its pieces are deleted once it is recorded
         facts = _facts_of(known, channel, row, accesses[submission.by], submission)
-        is_free = row is None or row.state == State.DELETED.value
+        is_free = row is None or row.state == FileState.DELETED.value
         other_case = _in_other_case(known, submission.place[1]) if is_free else None
         grows_by = candidate.hashes.size - _visible_size(row)
         needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
@@ -339,7 +340,7 @@ def _in_other_case(known: _Known, file_name: str) -> str | None:
     A deleted file counts only in a channel that never overwrites files.
     """
     for row in known.taken:
-        is_deleted = row.state == State.DELETED.value
+        is_deleted = row.state == FileState.DELETED.value
         if row.file_name == file_name or row.file_name.lower() != file_name.lower():
             continue
         if not is_deleted or not known.allows_overwrite:
@@ -356,7 +357,7 @@ def _recorded(entry: _Admitted, revision: int) -> Recorded:
     existing = entry.facts.existing
     return Recorded(
         revision,
-        replaced=existing is not None and existing.state is not State.DELETED,
+        replaced=existing is not None and existing.state is not FileState.DELETED,
         warnings=entry.warnings,
     )
 
@@ -366,7 +367,7 @@ def _look_up(
 ) -> _Known:
     lower_names = list({name.lower() for name in file_names})
     taken = tx.execute(_TAKEN, {"channel_id": channel_id, "lower_names": lower_names}).all() if file_names else []
-    folded_names = list({filename.folded(name) for name in names})
+    folded_names = list({filename.normalize_name(name) for name in names})
     parameters = {"channel_id": channel_id, "folded_names": folded_names, "user_quota": user_quota}
     alike = tx.execute(_ALIKE, parameters).all()
     by_folded: dict[str, dict[str, int]] = {}
@@ -377,7 +378,7 @@ def _look_up(
     chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
     summaries = {row.name: row.summary for row in alike if row.id is not None}
     attestations = Attestations(first.attestations)
-    room = quotas.room_of(first)
+    room = quotas.room_from_row(first)
     return _Known(
         taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite,
         first.allows_v3,
@@ -389,13 +390,13 @@ def _facts(
     where: str,
     existing: ExistingFile | None,
     file_name: FileName,
-    by: Principal,
+    by: Caller,
     *,
     force: bool,
     is_attested: bool | None,
-) -> Facts:
-    alike = known.packages.get(filename.folded(file_name.name), {})
-    return Facts(
+) -> AdmissionFacts:
+    alike = known.packages.get(filename.normalize_name(file_name.name), {})
+    return AdmissionFacts(
         where=where,
         existing=existing,
         lookalikes=tuple(sorted(name for name in alike if name != file_name.name)),
@@ -410,7 +411,9 @@ def _facts(
     )
 
 
-def _facts_of(known: _Known, channel: str, row: AnyRow | None, access: Access, submission: Submission) -> Facts:
+def _facts_of(
+    known: _Known, channel: str, row: AnyRow | None, access: Access, submission: Submission
+) -> AdmissionFacts:
     return _facts(
         known,
         f"{channel}/{submission.candidate.subdir}",
@@ -424,10 +427,10 @@ def _facts_of(known: _Known, channel: str, row: AnyRow | None, access: Access, s
 
 def _visible_size(row: AnyRow | None) -> int:
     """Return the bytes that are freed in the channel when this file is replaced."""
-    return 0 if row is None or row.state == State.DELETED.value else row.size
+    return 0 if row is None or row.state == FileState.DELETED.value else row.size
 
 
-def _existing(row: AnyRow, access: Access, by: Principal) -> ExistingFile:
+def _existing(row: AnyRow, access: Access, by: Caller) -> ExistingFile:
     own = by.user_id is not None and row.uploaded_by == by.user_id
     name = filename.parse(row.file_name).name
     verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own, package=name)
@@ -435,11 +438,11 @@ def _existing(row: AnyRow, access: Access, by: Principal) -> ExistingFile:
     by_workflow = by.workflow is not None and row.uploaded_by is None and row.uploaded_as == by.actor.name
     return ExistingFile(
         row.id,
-        State(row.state),
+        FileState(row.state),
         row.sha256,
         f"{uploaded:%Y-%m-%d}",
         may_overwrite=verdict is Verdict.ALLOWED,
-        cure="" if verdict is Verdict.ALLOWED else permissions.cure(by, Action.OVERWRITE, access),
+        cure="" if verdict is Verdict.ALLOWED else permissions.hint(by, Action.OVERWRITE, access),
         is_own=own or by_workflow,
         is_corrected=row.is_corrected,
     )
@@ -464,7 +467,7 @@ def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -
     ids = {name: package_id for alike in known.packages.values() for name, package_id in alike.items()}
     new = [name for name in names if name not in ids]
     if new:
-        rows = [{"channel_id": channel_id, "name": name, "folded_name": filename.folded(name)} for name in new]
+        rows = [{"channel_id": channel_id, "name": name, "folded_name": filename.normalize_name(name)} for name in new]
         tx.execute(_ADD_PACKAGES, rows)
         ids.update((row.name, row.id) for row in tx.execute(_PACKAGES, {"channel_id": channel_id, "names": new}))
     return ids
@@ -511,7 +514,7 @@ def _write_files(
             "subdir_id": subdir_id,
             "package_id": package_ids[candidate.file_name.name],
             "file_name": str(candidate.file_name),
-            "state": State.LISTED.value,
+            "state": FileState.LISTED.value,
             "yank_reason": "",
             "section": candidate.section.value,
             "version": candidate.file_name.version,
@@ -545,19 +548,19 @@ def _write_index(
     tx: Tx, now_ms: int, subdir: Subdir, admitted: Sequence[_Admitted], whole_document_limit: int
 ) -> dict[int, int]:
     """Update the index, with one revision for each file, as if they were uploaded one after the other."""
-    changes: dict[str, list[FileRecord]] = {}
+    changes: dict[str, list[IndexedFile]] = {}
     for entry in admitted:
         candidate = entry.submission.candidate
-        file_record = FileRecord(str(candidate.file_name), State.LISTED, candidate.section, now_ms, entry.record)
+        file_record = IndexedFile(str(candidate.file_name), FileState.LISTED, candidate.section, now_ms, entry.record)
         changes.setdefault(candidate.file_name.name, []).append(file_record)
     grown = sum(entry.facts.grows_by for entry in admitted)
-    touch_names(tx, subdir, changes, now_ms, whole_document_limit, grown=grown)
+    update_names(tx, subdir, changes, now_ms, whole_document_limit, grown=grown)
     return {entry.number: subdir.revision + offset for offset, entry in enumerate(admitted, start=1)}
 
 
-def _audit_line(now_ms: int, channel: str, entry: _Admitted) -> Line:
+def _audit_line(now_ms: int, channel: str, entry: _Admitted) -> NewEntry:
     candidate, old = entry.submission.candidate, entry.facts.existing
-    return Line(
+    return NewEntry(
         now_ms,
         entry.submission.by.actor,
         Event.FILE_UPLOADED if old is None else Event.FILE_OVERWRITTEN,
@@ -572,7 +575,7 @@ def _audit_line(now_ms: int, channel: str, entry: _Admitted) -> Line:
     )
 
 
-def _run_details(by: Principal) -> dict[str, str]:
+def _run_details(by: Caller) -> dict[str, str]:
     """Return the audit details of the workflow run that sent an upload; empty for other callers."""
     if by.workflow is None:
         return {}
@@ -580,9 +583,9 @@ def _run_details(by: Principal) -> dict[str, str]:
     return {name: value for name in names if (value := getattr(by.workflow, name))}
 
 
-def _upload(now_ms: int, channel: str, entry: _Admitted) -> Upload:
+def _upload(now_ms: int, channel: str, entry: _Admitted) -> RecordedUpload:
     candidate, old, sidecar = entry.submission.candidate, entry.facts.existing, entry.submission.sidecar
-    return Upload(
+    return RecordedUpload(
         at_ms=now_ms,
         channel=channel,
         subdir=candidate.subdir,

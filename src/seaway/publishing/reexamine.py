@@ -19,27 +19,27 @@ from typing import Any, BinaryIO
 import msgspec
 from sqlalchemy import Row, delete, exists, insert, select, update
 
-from seaway import audit, system_errors
+from seaway import audit, os_errors
+from seaway.attestations import sidecars
 from seaway.audit import Actor, Event
 from seaway.clock import Clock
 from seaway.conda import corrections, filename
 from seaway.conda.corrections import Correction
 from seaway.conda.limits import GIB, ArchiveLimits
-from seaway.conda.record import Hashes, encode
+from seaway.conda.record import FileDigest, encode
 from seaway.conda.refusals import Refused
-from seaway.database.damage import raw, tolerating_damage
+from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import attestations, channels, files, packages, subdirs
-from seaway.errors import NoRoom, SeawayError
-from seaway.indexing.change import raise_revision
-from seaway.indexing.rows import State
+from seaway.errors import DiskFull, SeawayError
+from seaway.indexing.file_rows import FileState
+from seaway.indexing.updates import raise_revision
 from seaway.packages.files import WARNINGS
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.record import stored_about
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
-from seaway.trust import sidecars
 
 # The largest values that the settings allow, so that files accepted under other limits stay valid.
 _LIMITS = ArchiveLimits(
@@ -62,7 +62,7 @@ _ROW = (
         packages.c.name.label("package"),
         packages.c.channel_id.label("channel_of_package"),
         *(
-            raw(column).label(column.name)
+            as_stored(column).label(column.name)
             for column in (
                 files.c.file_name,
                 files.c.section,
@@ -79,7 +79,7 @@ _ROW = (
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .join(channels, channels.c.id == subdirs.c.channel_id)
     .outerjoin(packages, packages.c.id == files.c.package_id)
-    .where(files.c.state != State.DELETED.value)
+    .where(files.c.state != FileState.DELETED.value)
 )
 
 FileRow = Row[Any]
@@ -90,11 +90,11 @@ class CannotRebuild(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilding:
+class RebuildParts:
     """The parts that rebuilding works with."""
 
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     spool: Spool
     clock: Clock
 
@@ -114,7 +114,7 @@ def rows_of_subdir(tx: Tx, subdir_id: int) -> list[FileRow]:
         return list(tx.execute(_ROW.where(files.c.subdir_id == subdir_id).order_by(files.c.file_name)).all())
 
 
-def differing(blobs: Blobs, spool: Spool, row: FileRow, attested: str | None) -> dict[str, Any]:
+def differing(blobs: BlobStore, spool: Spool, row: FileRow, attested: str | None) -> dict[str, Any]:
     """
     Return the columns of a row that differ from its blob, with the right values; `attested` is the hash of its sidecar.
 
@@ -153,7 +153,7 @@ def stored_field(record: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
+def rebuild(parts: RebuildParts, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
     """Rebuild the rows of a subdir that differ from their blobs; yield the outcome for each of them."""
     with parts.database.read() as tx:
         rows = rows_of_subdir(tx, subdir_id)
@@ -169,7 +169,7 @@ def rebuild(parts: Rebuilding, subdir_id: int, actor: Actor) -> Iterator[RowOutc
             yield RowOutcome(where, (), str(error))
 
 
-def mend_packages(tx: Tx) -> None:
+def repair_packages(tx: Tx) -> None:
     """Correct derived columns of package rows; delete package rows without files whose name or channel is unusable."""
     with tolerating_damage(tx):
         rows = tx.execute(select(packages)).all()
@@ -180,7 +180,7 @@ def mend_packages(tx: Tx) -> None:
             tx.execute(delete(packages).where(which, ~exists().where(files.c.package_id == row.id)))
             continue
         right = {
-            "folded_name": filename.folded(row.name),
+            "folded_name": filename.normalize_name(row.name),
             "summary": row.summary if isinstance(row.summary, str) else "",
         }
         if right != {"folded_name": row.folded_name, "summary": row.summary}:
@@ -234,7 +234,7 @@ def _equal(name: str, stored: object, expected: object) -> bool:
     return type(stored) is type(expected) and stored == expected
 
 
-def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
+def _examined(blobs: BlobStore, spool: Spool, row: FileRow) -> Candidate:
     if not isinstance(row.sha256, bytes) or len(row.sha256) != hashlib.sha256().digest_size:
         raise CannotRebuild("does not name a blob")
     try:
@@ -252,7 +252,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
     except Refused as error:
         raise CannotRebuild(f"would be refused today: {error.sentence}") from None
     except (OSError, SeawayError) as error:
-        if isinstance(system_errors.unavailable(error) or error, NoRoom):
+        if isinstance(os_errors.as_unavailable(error) or error, DiskFull):
             raise  # the spool's disk is full, which says nothing about the blob
         raise CannotRebuild(f"names a blob that cannot be read: {error}") from None
     if candidate.subdir != row.subdir:
@@ -260,7 +260,7 @@ def _examined(blobs: Blobs, spool: Spool, row: FileRow) -> Candidate:
     return candidate
 
 
-def _copy(blob: BinaryIO, copy: BinaryIO) -> Hashes:
+def _copy(blob: BinaryIO, copy: BinaryIO) -> FileDigest:
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     while chunk := blob.read(_CHUNK_BYTES):
         copy.write(chunk)
@@ -268,10 +268,10 @@ def _copy(blob: BinaryIO, copy: BinaryIO) -> Hashes:
         md5.update(chunk)
         size += len(chunk)
     copy.flush()
-    return Hashes(sha256.digest(), md5.digest(), size)
+    return FileDigest(sha256.digest(), md5.digest(), size)
 
 
-def _change(parts: Rebuilding, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
+def _change(parts: RebuildParts, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
     now_ms = parts.clock.now_ms()
     with parts.database.write_channel(row.channel) as tx:
         with tolerating_damage(tx):
@@ -299,6 +299,6 @@ def _package_id(tx: Tx, channel_id: int, name: str) -> int:
     which = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == name)
     found: int | None = tx.execute(which).scalar()
     if found is None:
-        tx.execute(insert(packages).values(channel_id=channel_id, name=name, folded_name=filename.folded(name)))
+        tx.execute(insert(packages).values(channel_id=channel_id, name=name, folded_name=filename.normalize_name(name)))
         found = tx.execute(which).scalar_one()
     return found

@@ -24,30 +24,30 @@ import msgspec
 from anyio import to_thread
 from sqlalchemy import delete, func, insert, select, update
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels as all_channels
 from seaway.channels import quotas
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.database.engine import Tx, hold_channel
 from seaway.database.tables import channels, files, resumable_pieces, resumable_uploads, subdirs
-from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooMany, Unavailable, WrongOffset
-from seaway.indexing.claims import discard, naming
-from seaway.indexing.rows import State
-from seaway.publishing.publish import Published, Publishing, in_turn, publish, refuse_early
+from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooManyRequests, Unavailable, WrongOffset
+from seaway.indexing.blob_references import discard, referencing
+from seaway.indexing.file_rows import FileState
+from seaway.publishing.publish import Published, PublishingParts, publish, refuse_early, run_in_slot
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
 from seaway.storage import keys
 from seaway.storage.blobs import DamagedBlob
 
-LASTS_MS = DAY_MS
-REMEMBERED_MS = HOUR_MS
-MOST_OPEN = 200  # per user: unfinished uploads take space in the store for a day
+EXPIRES_AFTER_MS = DAY_MS
+RESULT_KEPT_MS = HOUR_MS
+MAX_UNFINISHED = 200  # per user: unfinished uploads take space in the store for a day
 _PIECE_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ResumableRequest:
     """The announced file: channel, file name, length, and the hash if the client knows it."""
 
     channel: str
@@ -58,17 +58,17 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumable:
+class ResumableUpload:
     """An unfinished upload, or a finished one with its result in `published`."""
 
     id: str
-    order: Order
+    order: ResumableRequest
     offset: int
     expires_at_ms: int
     published: Published | None
 
 
-async def begin(parts: Publishing, order: Order, *, by: Principal) -> Resumable:
+async def begin(parts: PublishingParts, order: ResumableRequest, *, by: Caller) -> ResumableUpload:
     """Begin an upload, or refuse it early; `by` is a user."""
     if order.length < 1:
         raise Malformed("The upload announces an empty file.", "Send the length of the file.")
@@ -80,15 +80,15 @@ async def begin(parts: Publishing, order: Order, *, by: Principal) -> Resumable:
     return await to_thread.run_sync(_begin, parts, order, by)
 
 
-async def go_on(
-    parts: Publishing,
+async def append(
+    parts: PublishingParts,
     upload_id: str,
     offset: int,
     chunks: AsyncIterator[bytes],
     *,
-    by: Principal,
+    by: Caller,
     announced: int | None = None,
-) -> Resumable:
+) -> ResumableUpload:
     """
     Receive bytes from `offset` on; with the last byte the file is published. Bytes before a lost connection are kept.
 
@@ -106,13 +106,13 @@ async def go_on(
     return upload
 
 
-def look(parts: Publishing, upload_id: str, by: Principal) -> Resumable:
+def get(parts: PublishingParts, upload_id: str, by: Caller) -> ResumableUpload:
     """Return the upload; raise `NotFound` unless the caller began it and can still upload to the channel."""
     with parts.database.read() as tx:
         return _find(tx, upload_id, by, parts.clock.now_ms())
 
 
-def _find_at_offset(parts: Publishing, upload_id: str, offset: int, by: Principal) -> Resumable:
+def _find_at_offset(parts: PublishingParts, upload_id: str, offset: int, by: Caller) -> ResumableUpload:
     """Return the upload if more bytes are expected at this offset."""
     with parts.database.read() as tx:
         upload = _find(tx, upload_id, by, parts.clock.now_ms())
@@ -124,7 +124,7 @@ def _find_at_offset(parts: Publishing, upload_id: str, offset: int, by: Principa
     return upload
 
 
-def _require_enough(parts: Publishing, upload: Resumable, size: int) -> None:
+def _require_enough(parts: PublishingParts, upload: ResumableUpload, size: int) -> None:
     if 0 < size < parts.least_piece and upload.offset + size < upload.order.length:
         raise Malformed(
             f"A piece of {size:,} bytes is too small.",
@@ -132,7 +132,7 @@ def _require_enough(parts: Publishing, upload: Resumable, size: int) -> None:
         )
 
 
-def _require_room(tx: Tx, parts: Publishing, order: Order, size: int) -> None:
+def _require_room(tx: Tx, parts: PublishingParts, order: ResumableRequest, size: int) -> None:
     """Refuse `size` more bytes if a quota is exceeded; the bytes of a file to be replaced are subtracted."""
     if not size:
         return
@@ -140,11 +140,11 @@ def _require_room(tx: Tx, parts: Publishing, order: Order, size: int) -> None:
     if order.force:
         size_query = select(func.coalesce(func.max(files.c.size), 0)).join(subdirs, subdirs.c.id == files.c.subdir_id)
         file_rows = subdirs.c.channel_id == channel_id, files.c.file_name == order.file_name
-        replaced = tx.execute(size_query.where(*file_rows, files.c.state != State.DELETED.value)).scalar_one()
-    quotas.room_in(tx, channel_id, parts.user_quota).require(size, order.channel, replaced=replaced)
+        replaced = tx.execute(size_query.where(*file_rows, files.c.state != FileState.DELETED.value)).scalar_one()
+    quotas.room_of_channel(tx, channel_id, parts.user_quota).require(size, order.channel, replaced=replaced)
 
 
-def end(parts: Publishing, upload_id: str, by: Principal) -> None:
+def cancel(parts: PublishingParts, upload_id: str, by: Caller) -> None:
     """Cancel an upload."""
     with parts.database.read() as tx:
         upload = _find(tx, upload_id, by, parts.clock.now_ms())
@@ -163,17 +163,22 @@ _UPLOAD = select(
 ).join(channels, channels.c.id == resumable_uploads.c.channel_id)  # fmt: skip
 
 
-def _begin(parts: Publishing, order: Order, by: Principal) -> Resumable:
+def _begin(parts: PublishingParts, order: ResumableRequest, by: Caller) -> ResumableUpload:
     now_ms = parts.clock.now_ms()
     with parts.database.write_part() as tx:
         parts.database.hold(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
         unfinished = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
-        if tx.execute(select(func.count()).select_from(resumable_uploads).where(*unfinished)).scalar_one() >= MOST_OPEN:
-            raise TooMany(f"{by.name} has {MOST_OPEN} unfinished uploads.", "Finish or cancel some, or wait a day.")
+        if (
+            tx.execute(select(func.count()).select_from(resumable_uploads).where(*unfinished)).scalar_one()
+            >= MAX_UNFINISHED
+        ):
+            raise TooManyRequests(
+                f"{by.name} has {MAX_UNFINISHED} unfinished uploads.", "Finish or cancel some, or wait a day."
+            )
         _require_room(tx, parts, order, order.length)
         _count(tx, parts, now_ms, by)
-        upload = Resumable(secrets.token_hex(16), order, 0, now_ms + LASTS_MS, None)
+        upload = ResumableUpload(secrets.token_hex(16), order, 0, now_ms + EXPIRES_AFTER_MS, None)
         tx.execute(
             insert(resumable_uploads).values(
                 id=upload.id,
@@ -190,7 +195,7 @@ def _begin(parts: Publishing, order: Order, by: Principal) -> Resumable:
     return upload
 
 
-def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
+def _find(tx: Tx, upload_id: str, by: Caller, now_ms: int) -> ResumableUpload:
     row = tx.execute(
         _UPLOAD.where(
             resumable_uploads.c.id == upload_id,
@@ -205,8 +210,8 @@ def _find(tx: Tx, upload_id: str, by: Principal, now_ms: int) -> Resumable:
     except NotFound:  # an unreadable channel must not be distinguishable from a missing upload
         raise _missing() from None
     published = None if row.published is None else msgspec.json.decode(row.published, type=Published)
-    order = Order(row.name, row.file_name, row.length, row.sha256, row.force)
-    return Resumable(row.id, order, row.offset, row.expires_at, published)
+    order = ResumableRequest(row.name, row.file_name, row.length, row.sha256, row.force)
+    return ResumableUpload(row.id, order, row.offset, row.expires_at, published)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,23 +223,23 @@ class _Tail:
     sha256: bytes  # of the whole piece
 
 
-async def _take_piece(parts: Publishing, upload: Resumable, body: "_Body", by: Principal) -> Resumable:
-    tail = await in_turn(parts, by, _tail_of, parts, upload)
+async def _take_piece(parts: PublishingParts, upload: ResumableUpload, body: "_Body", by: Caller) -> ResumableUpload:
+    tail = await run_in_slot(parts, by, _tail_of, parts, upload)
     with parts.spool.file() as spool_file:
         arrived = await receive(body.piece(tail.content), spool_file, limit=_PIECE_BYTES, disk=parts.disk)
         if body.ended and body.broken is None:
             _require_enough(parts, upload, body.received)
-        received = await in_turn(parts, by, arrived.finish, None)
+        received = await run_in_slot(parts, by, arrived.finish, None)
         offset = tail.start + received.hashes.size
         if offset == upload.offset:
             return upload
-        await in_turn(parts, by, _store_piece, parts, upload, tail, received, by)
+        await run_in_slot(parts, by, _store_piece, parts, upload, tail, received, by)
     if offset < upload.order.length:
         return replace(upload, offset=offset)
     return await _finish(parts, upload, by)
 
 
-def _tail_of(parts: Publishing, upload: Resumable) -> _Tail:
+def _tail_of(parts: PublishingParts, upload: ResumableUpload) -> _Tail:
     with parts.database.read() as tx:
         row = tx.execute(
             select(resumable_pieces.c.start, resumable_pieces.c.sha256)
@@ -251,13 +256,13 @@ def _tail_of(parts: Publishing, upload: Resumable) -> _Tail:
     return _Tail(row.start, content[: upload.offset - row.start], row.sha256)
 
 
-def _store_piece(parts: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
+def _store_piece(parts: PublishingParts, upload: ResumableUpload, tail: _Tail, received: Received, by: Caller) -> None:
     """Store and record the piece; raise the offset with it, unless it is the last one (invariant 3)."""
     sha256 = received.hashes.sha256
     while True:
         is_new = parts.blobs.put_file(keys.blob(sha256), received.path)
         try:
-            with naming(parts.database, parts.blobs, [sha256]) as (tx, missing):
+            with referencing(parts.database, parts.blobs, [sha256]) as (tx, missing):
                 if missing:
                     continue
                 parts.database.hold(tx, f"upload/{upload.id}")
@@ -271,7 +276,9 @@ def _store_piece(parts: Publishing, upload: Resumable, tail: _Tail, received: Re
         discard(parts.database, parts.blobs, [tail.sha256])
 
 
-def _record_piece(tx: Tx, parts: Publishing, upload: Resumable, tail: _Tail, received: Received, by: Principal) -> None:
+def _record_piece(
+    tx: Tx, parts: PublishingParts, upload: ResumableUpload, tail: _Tail, received: Received, by: Caller
+) -> None:
     current = _find(tx, upload.id, by, parts.clock.now_ms())
     if current.offset != upload.offset or current.published is not None:
         raise _wrong_offset(current)
@@ -288,7 +295,7 @@ def _record_piece(tx: Tx, parts: Publishing, upload: Resumable, tail: _Tail, rec
         _set(tx, upload, offset=offset)
 
 
-def _count(tx: Tx, parts: Publishing, now_ms: int, by: Principal) -> None:
+def _count(tx: Tx, parts: PublishingParts, now_ms: int, by: Caller) -> None:
     """Count an upload in the rate limit of its sender, or refuse it."""
     refusal = parts.rate.count(tx, now_ms, [by])[0]
     if refusal is not None:
@@ -296,7 +303,7 @@ def _count(tx: Tx, parts: Publishing, now_ms: int, by: Principal) -> None:
 
 
 @contextmanager
-def _deleted_if_lost(parts: Publishing, upload: Resumable) -> Iterator[None]:
+def _deleted_if_lost(parts: PublishingParts, upload: ResumableUpload) -> Iterator[None]:
     """Delete the upload if the store has lost a piece of it."""
     try:
         yield
@@ -305,13 +312,13 @@ def _deleted_if_lost(parts: Publishing, upload: Resumable) -> Iterator[None]:
         raise NotFound("The server lost a part of this upload.", "Start it again.") from None
 
 
-async def _finish(parts: Publishing, upload: Resumable, by: Principal) -> Resumable:
+async def _finish(parts: PublishingParts, upload: ResumableUpload, by: Caller) -> ResumableUpload:
     order = upload.order
     try:
         published = await publish(
             parts, order.channel, _Assembled(parts, upload), by=by, force=order.force, in_pieces=order.length
         )
-    except (Unavailable, TooMany):
+    except (Unavailable, TooManyRequests):
         raise  # the last piece can be sent again
     except FileNotFoundError:
         await to_thread.run_sync(_delete, parts, upload)
@@ -322,8 +329,8 @@ async def _finish(parts: Publishing, upload: Resumable, by: Principal) -> Resuma
     return await to_thread.run_sync(_store_result, parts, upload, published)
 
 
-def _store_result(parts: Publishing, upload: Resumable, published: Published) -> Resumable:
-    expires_at = parts.clock.now_ms() + REMEMBERED_MS
+def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Published) -> ResumableUpload:
+    expires_at = parts.clock.now_ms() + RESULT_KEPT_MS
     with parts.database.write_part() as tx:
         parts.database.hold(tx, f"upload/{upload.id}")
         result = msgspec.json.encode(published).decode()
@@ -332,14 +339,14 @@ def _store_result(parts: Publishing, upload: Resumable, published: Published) ->
     return replace(upload, offset=upload.order.length, expires_at_ms=expires_at, published=published)
 
 
-def _delete(parts: Publishing, upload: Resumable) -> None:
+def _delete(parts: PublishingParts, upload: ResumableUpload) -> None:
     _drop_pieces(parts, upload)
     with parts.database.write_part() as tx:
         parts.database.hold(tx, f"upload/{upload.id}")
         tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
 
 
-def _drop_pieces(parts: Publishing, upload: Resumable) -> None:
+def _drop_pieces(parts: PublishingParts, upload: ResumableUpload) -> None:
     of_upload = resumable_pieces.c.upload_id == upload.id
     with parts.database.write_part() as tx:
         parts.database.hold(tx, f"upload/{upload.id}")
@@ -348,7 +355,7 @@ def _drop_pieces(parts: Publishing, upload: Resumable) -> None:
     discard(parts.database, parts.blobs, digests)
 
 
-def _set(tx: Tx, upload: Resumable, **values: object) -> None:
+def _set(tx: Tx, upload: ResumableUpload, **values: object) -> None:
     tx.execute(update(resumable_uploads).where(resumable_uploads.c.id == upload.id).values(**values))
 
 
@@ -356,7 +363,7 @@ def _missing() -> NotFound:
     return NotFound("There is no such upload, or it has expired after a day.", "Start it again.")
 
 
-def _wrong_offset(upload: Resumable) -> WrongOffset:
+def _wrong_offset(upload: ResumableUpload) -> WrongOffset:
     return WrongOffset(
         f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Query the offset and continue there."
     )
@@ -384,7 +391,7 @@ class _Body:
     async def _next(self) -> bytes:
         try:
             chunk = await anext(self._chunks, b"")
-        except Exception as error:  # noqa: BLE001  `go_on` raises it after keeping the bytes before it
+        except Exception as error:  # noqa: BLE001  `continue_sign_in` raises it after keeping the bytes before it
             self.broken, chunk = error, b""
         self.ended = not chunk
         self.received += len(chunk)
@@ -397,7 +404,7 @@ class _Body:
 class _Assembled:
     """The pieces of an upload as one incoming file for `publish`."""
 
-    def __init__(self, parts: Publishing, upload: Resumable) -> None:
+    def __init__(self, parts: PublishingParts, upload: ResumableUpload) -> None:
         self._parts, self._upload = parts, upload
         self.file_name = upload.order.file_name
         self.announced_sha256 = upload.order.sha256

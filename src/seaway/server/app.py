@@ -10,33 +10,42 @@ from starlette.requests import Request
 from starlette.routing import Match, Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seaway.accounts import openid as paths
-from seaway.api import channel_files, health, logos, oidc, openid, prefix, secret_scanning, uploads
-from seaway.api.misplaced import Misplaced
+from seaway.api import (
+    channel_files,
+    health,
+    logos,
+    oauth_provider,
+    prefix,
+    resumable_uploads,
+    secret_scanning,
+    token_exchange,
+)
+from seaway.api.misplaced_uploads import MisplacedUploads
 from seaway.api.v1 import app as v1
-from seaway.server.requests import Application
+from seaway.oauth import provider as paths
+from seaway.server.request_middleware import Application
 from seaway.server.wiring import Seaway
-from seaway.web.routes import OF_PAGES
-from seaway.web.tidy import Tidy
+from seaway.web.path_redirects import PathRedirectRoute
+from seaway.web.routes import PAGE_ROUTES
 
-OF_PREFIX = [
+PREFIX_ROUTES = [
     # Called by pixi, rattler-build, rattler
     Route("/api/v1/upload/{channel:path}", prefix.upload, methods=["POST"]),
     Route("/api/v1/delete/{path:path}", prefix.delete, methods=["DELETE"]),
     Route("/api/v1/yank/{path:path}", prefix.yank, methods=["POST"]),
     Route("/api/v1/unyank/{path:path}", prefix.unyank, methods=["POST"]),
 ]
-OF_UPLOADS = [
+TUS_ROUTES = [
     # Called by the pages and by tus clients, for uploads that resume after a lost connection
-    Route("/api/v1/uploads", uploads.options, methods=["OPTIONS"]),
-    Route("/api/v1/uploads/{channel}", uploads.begin, methods=["POST"]),
-    Route("/api/v1/uploads/{id}", uploads.look, methods=["HEAD"]),
-    Route("/api/v1/uploads/{id}", uploads.go_on, methods=["PATCH"]),
-    Route("/api/v1/uploads/{id}", uploads.end, methods=["DELETE"]),
+    Route("/api/v1/uploads", resumable_uploads.options, methods=["OPTIONS"]),
+    Route("/api/v1/uploads/{channel}", resumable_uploads.begin, methods=["POST"]),
+    Route("/api/v1/uploads/{id}", resumable_uploads.get_offset, methods=["HEAD"]),
+    Route("/api/v1/uploads/{id}", resumable_uploads.append, methods=["PATCH"]),
+    Route("/api/v1/uploads/{id}", resumable_uploads.cancel, methods=["DELETE"]),
 ]
 
 
-OF_LOGOS = [
+LOGO_ROUTES = [
     # Called by programs; outside the documented API because the body is an image, not JSON
     Route("/api/v1/channels/{channel}/logo", logos.put, methods=["PUT"]),
 ]
@@ -51,40 +60,42 @@ class _Documented(Mount):
         self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        is_beside = any(route.matches(scope)[0] is not Match.NONE for route in (*OF_PREFIX, *OF_UPLOADS, *OF_LOGOS))
+        is_beside = any(
+            route.matches(scope)[0] is not Match.NONE for route in (*PREFIX_ROUTES, *TUS_ROUTES, *LOGO_ROUTES)
+        )
         return (Match.NONE, {}) if is_beside else super().matches(scope)
 
 
-OF_SITE: list[Route | Mount] = [
-    *OF_PREFIX,
-    *OF_UPLOADS,
-    *OF_LOGOS,
+SITE_ROUTES: list[Route | Mount] = [
+    *PREFIX_ROUTES,
+    *TUS_ROUTES,
+    *LOGO_ROUTES,
     # Called by programs: the documented API
     _Documented(v1.PREFIX, v1.APP),
     # Called by pixi, rattler-build, rattler in workflows
-    Route("/api/oidc/mint_token", oidc.mint_token, methods=["POST"]),
-    Route("/api/oidc/token", oidc.revoke_token, methods=["DELETE"]),
+    Route("/api/oidc/mint_token", token_exchange.mint_token, methods=["POST"]),
+    Route("/api/oidc/token", token_exchange.revoke_token, methods=["DELETE"]),
     # Called by GitHub when it finds a published API key
     Route("/api/github/secret-scanning", secret_scanning.report, methods=["POST"]),
     # Called by command-line tools for OAuth: `pixi auth login --oauth`
-    Route("/.well-known/openid-configuration", openid.discovery, methods=["GET"]),
-    Route(paths.JWKS, openid.jwks, methods=["GET"]),
-    Route(paths.DEVICE, openid.device, methods=["POST"]),
-    Route(paths.TOKEN, openid.token, methods=["POST"]),
-    Route(paths.REVOKE, openid.revoke, methods=["POST"]),
-    Route(paths.USERINFO, openid.userinfo, methods=["GET"]),
-    Route("/api/graphql", openid.graphql, methods=["POST"]),
+    Route("/.well-known/openid-configuration", oauth_provider.discovery, methods=["GET"]),
+    Route(paths.JWKS, oauth_provider.jwks, methods=["GET"]),
+    Route(paths.DEVICE, oauth_provider.device, methods=["POST"]),
+    Route(paths.TOKEN, oauth_provider.token, methods=["POST"]),
+    Route(paths.REVOKE, oauth_provider.revoke, methods=["POST"]),
+    Route(paths.USERINFO, oauth_provider.userinfo, methods=["GET"]),
+    Route("/api/graphql", oauth_provider.graphql, methods=["POST"]),
     # Called by orchestrators
     Route("/health/live", health.live, methods=["GET"]),
     Route("/health/ready", health.ready, methods=["GET"]),
     # Called by browsers
-    *OF_PAGES,
+    *PAGE_ROUTES,
 ]
 # Called by solvers: everything else
-READ = Route("/{path:path}", channel_files.read, methods=["GET"])
+READ_ROUTE = Route("/{path:path}", channel_files.read, methods=["GET"])
 ROUTES: list[Route | Mount] = [
-    *OF_SITE,
-    READ,
+    *SITE_ROUTES,
+    READ_ROUTE,
     Route("/{path:path}", channel_files.preflight, methods=["OPTIONS"]),
 ]
 
@@ -104,21 +115,21 @@ def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Appl
         await to_thread.run_sync(seaway.runner.stop)
         await to_thread.run_sync(seaway.house.tally.stop)
 
-    router = Router([Misplaced(), Tidy(), *ROUTES], redirect_slashes=False, lifespan=lifespan)
+    router = Router([MisplacedUploads(), PathRedirectRoute(), *ROUTES], redirect_slashes=False, lifespan=lifespan)
     return Application(_ReadShortcut(router), seaway.house)
 
 
 class _ReadShortcut:
     """
-    Router that sends reads of channels to `READ` without matching the other routes.
+    Router that sends reads of channels to `READ_ROUTE` without matching the other routes.
 
     Nearly every request is a read of a channel, and matching a dozen routes takes as long as responding to it. Every
-    route of the site starts with a fixed segment, so a path with another first segment can only match `READ`.
+    route of the site starts with a fixed segment, so a path with another first segment can only match `READ_ROUTE`.
     """
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._fixed_segments = _first_segments(OF_SITE)
+        self._fixed_segments = _first_segments(SITE_ROUTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
@@ -133,7 +144,7 @@ class _ReadShortcut:
                     405, headers={"Allow": ", ".join(_methods_at({**scope, "root_path": root}))}
                 ) from None
             return
-        scope["route"] = READ
+        scope["route"] = READ_ROUTE
         response = await channel_files.read(Request(scope, receive, send))
         await response(scope, receive, send)
 
@@ -145,7 +156,7 @@ def _methods_at(scope: Scope) -> list[str]:
 
 
 def _routes_at(scope: Scope) -> Iterator[Route]:
-    for route in OF_SITE:
+    for route in SITE_ROUTES:
         match, child_scope = route.matches(scope)
         if match is Match.NONE:
             continue

@@ -20,17 +20,17 @@ from prometheus_client.registry import Collector
 from seaway import __version__
 from seaway.clock import Clock
 from seaway.database.engine import Database
-from seaway.indexing.lag import Lag, lags
+from seaway.indexing.document_lag import Lag, lags
 from seaway.jobs import queue
-from seaway.packages import damage, usage
-from seaway.packages.usage import Usage
-from seaway.questions import Question
+from seaway.packages import damaged_blobs, storage_usage
+from seaway.packages.storage_usage import Usage
+from seaway.single_flight import SingleFlight
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # Prometheus itself waits for ten
+TIMEOUT_SECONDS = 3.0  # Prometheus itself waits for ten
 _USAGE_PERIOD_SECONDS = 30.0
 _PAUSE_FACTOR = 100
 
@@ -46,7 +46,7 @@ class _Snapshot:
     now_ms: int
 
 
-class StateGauges(Collector):
+class DatabaseGauges(Collector):
     """Gauges of the state in the database."""
 
     def __init__(
@@ -55,13 +55,13 @@ class StateGauges(Collector):
         clock: Clock,
         *,
         whole_document_limit: int,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._database, self._clock = database, clock
         self._limit = whole_document_limit
         self._patience_seconds = patience_seconds
-        self._snapshot_query = Question(self._read_snapshot)
-        self._usage_query = Question(self._read_usage)
+        self._snapshot_query = SingleFlight(self._read_snapshot)
+        self._usage_query = SingleFlight(self._read_usage)
         self._usage: Mapping[str, Usage] = {}
         self._next_usage_at = 0.0
 
@@ -92,7 +92,7 @@ class StateGauges(Collector):
                 jobs=queue.count_jobs(tx),
                 overdue_ms=queue.overdue_ms(tx, now_ms),
                 lags={"request": small, "job": large},
-                damaged=damage.count(tx),
+                damaged=damaged_blobs.count(tx),
                 now_ms=now_ms,
             )
 
@@ -100,7 +100,7 @@ class StateGauges(Collector):
         """Query the stored bytes and keep the result: a scrape that cannot wait for it leaves it to the next one."""
         started = time.monotonic()
         with self._database.read() as tx:
-            self._usage = {"packages": usage.of_packages(tx), "documents": usage.of_documents(tx)}
+            self._usage = {"packages": storage_usage.of_packages(tx), "documents": storage_usage.of_documents(tx)}
         ended = time.monotonic()
         self._next_usage_at = ended + max(_USAGE_PERIOD_SECONDS, (ended - started) * _PAUSE_FACTOR)
 

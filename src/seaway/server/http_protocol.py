@@ -23,7 +23,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from seaway.http.bodies import LEAST_BYTES_PER_SECOND
+from seaway.http.bodies import MIN_BYTES_PER_SECOND
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 128
@@ -31,7 +31,7 @@ MAX_PIPELINED = 16
 HEAD_SECONDS = 20.0
 LINGER_SECONDS = 2.0
 _FIELD_BYTES = 4  # the colon, the space and the line end of a header
-_MIN_BYTES = LEAST_BYTES_PER_SECOND * int(HEAD_SECONDS)
+_MIN_BYTES = MIN_BYTES_PER_SECOND * int(HEAD_SECONDS)
 
 _TOO_LARGE = f"The request head has more than {MAX_HEAD_BYTES:,} bytes or {MAX_HEADERS} headers. Send a smaller one."
 _TOO_SLOW = f"The request head did not arrive within {HEAD_SECONDS:.0f} seconds. Send it again."

@@ -8,72 +8,73 @@ from pathlib import Path
 
 from anyio import CapacityLimiter
 
-from seaway.accounts import mail_limits, secret_key
-from seaway.accounts.oidc import OpenIdProviders
-from seaway.accounts.openid import OpenId
-from seaway.accounts.outside import Outside
-from seaway.accounts.parts import Accounts
-from seaway.accounts.passwords import Hasher
-from seaway.accounts.policy import Policy, SecondFactorFor
-from seaway.accounts.providers import GITHUB, GOOGLE, Dialect, Provider, Providers
-from seaway.accounts.sealing import Sealer
-from seaway.accounts.signing import SigningKey
-from seaway.accounts.throttle import Limit
-from seaway.channels.own_keys import KeyRules
+from seaway.attestations.trusted_root import TrustedRoots
+from seaway.attestations.tuf import TufRepository
+from seaway.callers import email_limits
+from seaway.callers.rate_limits import Limit
 from seaway.clock import HOUR_MS, MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
-from seaway.counts import Counts
 from seaway.database.engine import Database, Tx
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
-from seaway.errors import BadSetting, SeawayError, TooMany
-from seaway.fair_turns import FairTurns
-from seaway.http.files import Delivery
-from seaway.http.house import House
-from seaway.http.limits import ListLimit
-from seaway.indexing.channeldata import ChannelDatas
+from seaway.encryption import secret_key
+from seaway.encryption.cipher import Encryption
+from seaway.errors import BadSetting, SeawayError, TooManyRequests
+from seaway.fair_slots import FairSlots
+from seaway.http.channel_responses import FileDelivery
+from seaway.http.parts import RequestParts
+from seaway.http.request_limits import RateLimiter
+from seaway.indexing.channeldata import ChannelDataCache
 from seaway.indexing.documents import Documents
-from seaway.indexing.names import NameIndexes
-from seaway.indexing.served import ServedIndexes
+from seaway.indexing.served_revisions import ServedRevisions
+from seaway.indexing.shard_index import ShardIndexCache
 from seaway.jobs.runner import Runner
+from seaway.keys.account_keys import KeyPolicy
+from seaway.mail.delivery import open_delivery
 from seaway.mail.outbox import Outbox
-from seaway.mail.posting import open_post
-from seaway.packages.contents import Contents
-from seaway.packages.damage import Keeper
-from seaway.packages.overview import Overviews
-from seaway.packages.removal import Removing
-from seaway.packages.sweep import Sweeping
+from seaway.metric_events import EventCounter
+from seaway.oauth.id_token_key import SigningKey
+from seaway.oauth.provider import OAuthProvider
+from seaway.outbound import JsonClient
+from seaway.packages.damaged_blobs import BlobVerifier
+from seaway.packages.file_listings import ListingCache
+from seaway.packages.overview import PackageOverviews
+from seaway.packages.removal import RemovalParts
+from seaway.packages.sweep import SweepParts
 from seaway.pairing.paired_blobs import PairedBlobs
 from seaway.pairing.pairing import Pairing
-from seaway.publishing.attest import Attesting
 from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import Logos
-from seaway.publishing.publish import Publishing
-from seaway.publishing.rates import RefusedTime, UploadRate
+from seaway.publishing.publish import PublishingParts
 from seaway.publishing.record import Recorded, Submission, record
-from seaway.server.duties import Duties, periods_ms
-from seaway.serving.identity import Identifying
-from seaway.serving.memory import Memory
+from seaway.publishing.upload_rates import RefusedTime, UploadRate
+from seaway.publishing.verify_attestation import AttestationParts
+from seaway.secret_scanning.leaked_secrets import PublicKeys, SecretScanning
+from seaway.server.job_handlers import JobHandlers, periods_ms
+from seaway.serving.caller_identification import CallerParts
 from seaway.serving.readiness import Readiness
-from seaway.serving.resolve import Reading
-from seaway.serving.tally import Tally
+from seaway.serving.resolve import ReadingParts
+from seaway.serving.response_cache import ResponseCache
+from seaway.serving.usage_counter import UsageCounter
 from seaway.settings import Settings
+from seaway.sign_in.external_login import ExternalLogin
+from seaway.sign_in.identity_providers import GITHUB, GOOGLE, Protocol, Provider, Providers
+from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.passwords import Hasher
+from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
-from seaway.storage.opening import BucketAccess, open_blobs
-from seaway.storage.reserve import Reserve
+from seaway.storage.blobs import BlobStore
+from seaway.storage.disk_reserve import Reserve
+from seaway.storage.open_store import BucketAccess, open_blobs
 from seaway.storage.spool import Spool
-from seaway.trust.exchange import Exchanging, audience_of
-from seaway.trust.issuers import Issuer
-from seaway.trust.key_sets import KeySets
-from seaway.trust.leaks import Leaks, PublicKeys
-from seaway.trust.news import Teller
-from seaway.trust.owners import with_owner_id
-from seaway.trust.repository_ids import RepositoryIds
-from seaway.trust.trusted_root import TrustedRoots
-from seaway.trust.tuf import Repository
-from seaway.visiting import Fetcher
+from seaway.trusted_publishing.exchange import TokenExchange, audience_of
+from seaway.trusted_publishing.github_owners import with_owner_id
+from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.publisher_emails import PublisherNotifier
+from seaway.trusted_publishing.repository_ids import RepositoryIds
+from seaway.trusted_publishing.stored_keys import KeySets
 
 # More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
 # in parallel, and share a commit.
@@ -92,15 +93,15 @@ class Seaway:
 
     settings: Settings
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     pairing: Pairing
-    sweeping: Sweeping
+    sweeping: SweepParts
     spool: Spool
     documents: Documents
     examiners: Examiners
     clock: Clock
     runner: Runner
-    house: House
+    house: RequestParts
 
     def close(self) -> None:
         """Stop and close all parts; everything that was confirmed to a client is already stored."""
@@ -120,8 +121,8 @@ def build(
     clock: Clock | None = None,
     *,
     database: Database | None = None,
-    blobs: Blobs | None = None,
-    counts: Counts | None = None,
+    blobs: BlobStore | None = None,
+    counts: EventCounter | None = None,
     paired: bool = True,
 ) -> Seaway:
     """
@@ -131,7 +132,7 @@ def build(
     pair them.
     """
     clock = clock or SystemClock()
-    counts = counts or Counts()
+    counts = counts or EventCounter()
     make_data_folder(settings)
     blobs = blobs or open_store(settings)
     database = database or open_database(settings)
@@ -152,8 +153,8 @@ def build(
     accounts = _wire_accounts(settings, database, blobs, clock)
     if paired:  # otherwise a new key could be written to the mount point of an unmounted store
         accounts.sealer.read_ahead()
-    publishing = _wire_publishing(state, Teller(accounts.outbox, accounts.site_url))
-    sweeping = Sweeping(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
+    publishing = _wire_publishing(state, PublisherNotifier(accounts.outbox, accounts.site_url))
+    sweeping = SweepParts(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
     return Seaway(
         settings=settings,
         database=database,
@@ -175,18 +176,18 @@ class _BaseParts:
 
     settings: Settings
     database: Database
-    blobs: Blobs
+    blobs: BlobStore
     pairing: Pairing
     reserve: Reserve
     spool: Spool
     clock: Clock
-    counts: Counts
+    counts: EventCounter
 
 
-def _wire_publishing(state: _BaseParts, teller: Teller) -> Publishing:
+def _wire_publishing(state: _BaseParts, teller: PublisherNotifier) -> PublishingParts:
     settings, database, clock = state.settings, state.database, state.clock
     rate = UploadRate(_upload_limit(settings))
-    return Publishing(
+    return PublishingParts(
         database=database,
         blobs=state.blobs,
         spool=state.spool,
@@ -201,9 +202,9 @@ def _wire_publishing(state: _BaseParts, teller: Teller) -> Publishing:
         least_piece=_LEAST_PIECE_BYTES,
         rate=rate,
         refused_time=RefusedTime(database, clock),
-        turns=FairTurns(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
+        turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
         threads=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, state.blobs, _recorder(clock, settings, teller), counter(clock, rate)),
+        batches=Batches(database, state.blobs, _recorder(clock, settings, teller), upload_rate_counter(clock, rate)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
         attesting=_wire_attestation(settings, database),
@@ -211,30 +212,32 @@ def _wire_publishing(state: _BaseParts, teller: Teller) -> Publishing:
     )
 
 
-def _wire_request_parts(state: _BaseParts, documents: Documents, accounts: Accounts, publishing: Publishing) -> House:
+def _wire_request_parts(
+    state: _BaseParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
+) -> RequestParts:
     settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
     external_login = _wire_external_login(settings, accounts)
-    return House(
+    return RequestParts(
         accounts=accounts,
-        openid=OpenId(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
+        openid=OAuthProvider(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
         outside=external_login,
         publishing=publishing,
-        reading=_wire_reading(database, documents, Identifying(clock, accounts.policy), blobs),
-        removing=Removing(database, clock, settings.whole_document_limit, state.reserve),
-        overviews=Overviews(),
-        contents=Contents(blobs),
+        reading=_wire_reading(database, documents, CallerParts(clock, accounts.policy), blobs),
+        removing=RemovalParts(database, clock, settings.whole_document_limit, state.reserve),
+        overviews=PackageOverviews(),
+        contents=ListingCache(blobs),
         logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), fetches=settings.fetch_avatars),
         leaks=_wire_secret_scanning(settings, accounts, external_login),
-        key_rules=KeyRules(settings.keys_without_end),
+        key_rules=KeyPolicy(settings.keys_without_end),
         exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
-        tally=Tally(database, clock),
-        list_limit=ListLimit(
+        tally=UsageCounter(database, clock),
+        list_limit=RateLimiter(
             clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
         ),
-        file_list_limit=ListLimit(
+        file_list_limit=RateLimiter(
             clock, _limit(settings.file_lists_per_minute, MINUTE_MS), "lists and comparisons of files in packages"
         ),
         searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
@@ -244,44 +247,44 @@ def _wire_request_parts(state: _BaseParts, documents: Documents, accounts: Accou
 
 
 def _wire_runner(
-    state: _BaseParts, sweeping: Sweeping, documents: Documents, accounts: Accounts, publishing: Publishing
+    state: _BaseParts, sweeping: SweepParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
 ) -> Runner:
     settings, database, clock = state.settings, state.database, state.clock
-    duties = Duties(
+    duties = JobHandlers(
         database,
         sweeping,
         documents,
         clock,
         accounts,
         publishing.attesting.roots,
-        Repository(settings.data / "tuf"),
+        TufRepository(settings.data / "tuf"),
         state.reserve,
         state.pairing,
-        Keeper(database, state.blobs, documents, clock),
+        BlobVerifier(database, state.blobs, documents, clock),
         settings.scrub_days,
     )
     periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
     return Runner(database, clock, duties.handlers(), periods, counts=state.counts)
 
 
-def _wire_accounts(settings: Settings, database: Database, blobs: Blobs, clock: Clock) -> Accounts:
+def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clock: Clock) -> AccountParts:
     configured_keys = secret_key.of_setting(settings.secret_key.get_secret_value())
-    sealer = Sealer(lambda: configured_keys or [secret_key.of_store(database, blobs)])
-    post = open_post(settings.mail_url.get_secret_value(), settings.mail_folder)
-    return Accounts(
+    sealer = Encryption(lambda: configured_keys or [secret_key.of_store(database, blobs)])
+    post = open_delivery(settings.mail_url.get_secret_value(), settings.mail_folder)
+    return AccountParts(
         database=database,
         clock=clock,
         hasher=Hasher(),
         sealer=sealer,
-        outbox=Outbox(sealer, post, settings.effective_mail_from, mail_limits.refusal),
+        outbox=Outbox(sealer, post, settings.effective_mail_from, email_limits.refusal),
         policy=_policy(settings),
         site_url=settings.site_url,
     )
 
 
-def _wire_external_login(settings: Settings, accounts: Accounts) -> Outside:
-    fetcher = Fetcher()
-    return Outside(
+def _wire_external_login(settings: Settings, accounts: AccountParts) -> ExternalLogin:
+    fetcher = JsonClient()
+    return ExternalLogin(
         accounts=accounts,
         providers=Providers(list(_providers(settings))),
         fetcher=fetcher,
@@ -294,7 +297,7 @@ def _providers(settings: Settings) -> Iterator[Provider]:
         yield Provider(
             name=GITHUB,
             title="GitHub",
-            dialect=Dialect.GITHUB,
+            dialect=Protocol.GITHUB,
             issuer=settings.github_url,
             api_url=settings.github_api_url,
             client_id=settings.github_client_id,
@@ -304,7 +307,7 @@ def _providers(settings: Settings) -> Iterator[Provider]:
         yield Provider(
             name=GOOGLE,
             title="Google",
-            dialect=Dialect.OPENID,
+            dialect=Protocol.OPENID,
             issuer=settings.google_issuer,
             client_id=settings.google_client_id,
             client_secret=settings.google_client_secret.get_secret_value(),
@@ -314,7 +317,7 @@ def _providers(settings: Settings) -> Iterator[Provider]:
         yield Provider(
             name=other.name,
             title=other.title,
-            dialect=Dialect.OPENID,
+            dialect=Protocol.OPENID,
             issuer=other.issuer,
             client_id=other.client_id,
             client_secret=other.client_secret.get_secret_value(),
@@ -323,9 +326,9 @@ def _providers(settings: Settings) -> Iterator[Provider]:
         )
 
 
-def _policy(settings: Settings) -> Policy:
+def _policy(settings: Settings) -> AccountPolicy:
     domains = settings.email_domains.replace(",", " ").split()
-    return Policy(
+    return AccountPolicy(
         sign_up_open=settings.sign_up == "open",
         email_domains=frozenset(domain.lstrip("@").casefold() for domain in domains),
         require_verification=settings.require_verification,
@@ -361,7 +364,7 @@ def _upload_limit(settings: Settings) -> Limit | None:
 
 
 def _recorder(
-    clock: Clock, settings: Settings, teller: Teller
+    clock: Clock, settings: Settings, teller: PublisherNotifier
 ) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
     def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
         return record(
@@ -377,9 +380,11 @@ def _recorder(
     return record_all
 
 
-def counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission]], list[TooMany | None]]:
-    def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooMany | None]:
-        refusals: list[TooMany | None] = [None] * len(submissions)
+def upload_rate_counter(
+    clock: Clock, rate: UploadRate
+) -> Callable[[Tx, Sequence[Submission]], list[TooManyRequests | None]]:
+    def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooManyRequests | None]:
+        refusals: list[TooManyRequests | None] = [None] * len(submissions)
         new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
         results = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
         for number, refusal in zip(new, results, strict=True):
@@ -389,31 +394,33 @@ def counter(clock: Clock, rate: UploadRate) -> Callable[[Tx, Sequence[Submission
     return count
 
 
-def _wire_attestation(settings: Settings, database: Database) -> Attesting:
+def _wire_attestation(settings: Settings, database: Database) -> AttestationParts:
     file = Path(settings.sigstore_root) if settings.sigstore_root else None
-    return Attesting(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
+    return AttestationParts(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
 
 
-def _wire_reading(database: Database, documents: Documents, identifying: Identifying, blobs: Blobs) -> Reading:
-    return Reading(
+def _wire_reading(database: Database, documents: Documents, identifying: CallerParts, blobs: BlobStore) -> ReadingParts:
+    return ReadingParts(
         database=database,
         identifying=identifying,
         documents=documents,
-        served=ServedIndexes(database, NameIndexes()),
-        channel_datas=ChannelDatas(),
+        served=ServedRevisions(database, ShardIndexCache()),
+        channel_datas=ChannelDataCache(),
         clock=identifying.clock,
         blobs=blobs,
         building_turns=CapacityLimiter(_BUILDS_AT_ONCE),
-        memory=Memory(database),
+        memory=ResponseCache(database),
     )
 
 
-def _wire_token_exchange(settings: Settings, accounts: Accounts, fetcher: Fetcher, counts: Counts) -> Exchanging:
-    return Exchanging(
+def _wire_token_exchange(
+    settings: Settings, accounts: AccountParts, fetcher: JsonClient, counts: EventCounter
+) -> TokenExchange:
+    return TokenExchange(
         database=accounts.database,
         clock=accounts.clock,
         key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
-        teller=Teller(accounts.outbox, accounts.site_url),
+        teller=PublisherNotifier(accounts.outbox, accounts.site_url),
         look_up_owner=partial(
             with_owner_id, ask=lambda url: fetcher.get(url).object(), api_url=settings.github_api_url
         ),
@@ -428,22 +435,22 @@ def _wire_token_exchange(settings: Settings, accounts: Accounts, fetcher: Fetche
 
 def _fetch_keys(issuer: Issuer) -> str:
     # Imported at the first fetch, since an HTTP client takes 100 ms to load.
-    from seaway.trust.fetching import fetch_keys
+    from seaway.trusted_publishing.key_fetching import fetch_keys
 
     return fetch_keys(issuer)
 
 
-def _wire_secret_scanning(settings: Settings, accounts: Accounts, external_login: Outside) -> Leaks:
+def _wire_secret_scanning(settings: Settings, accounts: AccountParts, external_login: ExternalLogin) -> SecretScanning:
     def fetch(url: str) -> object:
         return external_login.fetcher.get(url).value
 
     keys_of_reports = PublicKeys(settings.secret_scanning_keys, fetch, accounts.clock)
-    return Leaks(accounts.database, accounts.clock, keys_of_reports, accounts)
+    return SecretScanning(accounts.database, accounts.clock, keys_of_reports, accounts)
 
 
-def _wire_delivery(settings: Settings, blobs: Blobs) -> Delivery:
+def _wire_delivery(settings: Settings, blobs: BlobStore) -> FileDelivery:
     is_folder = blobs.local_path(keys.blob(bytes(32))) is not None
-    return Delivery(
+    return FileDelivery(
         blobs,
         index_max_age=settings.index_max_age,
         redirect_seconds=settings.redirect_seconds if settings.downloads == "redirect" and not is_folder else None,
@@ -462,7 +469,7 @@ def open_database(settings: Settings) -> Database:
     return PostgresDatabase(url, connections=settings.database_connections)
 
 
-def open_store(settings: Settings) -> Blobs:
+def open_store(settings: Settings) -> BlobStore:
     """Open the store that the settings name."""
     return open_blobs(settings.effective_storage_url, bucket_access(settings))
 

@@ -23,8 +23,8 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from seaway.errors import SeawayError
-from seaway.server import listening
-from seaway.server.stops import Stop
+from seaway.server import listen_addresses
+from seaway.server.stop_signal import StopSignal
 from seaway.settings import Settings
 
 log = structlog.get_logger()
@@ -35,10 +35,10 @@ _KILL_AFTER_SECONDS = 15
 
 _PAUSE_STEP_SECONDS = 0.1
 
-Serve = Callable[[Settings, Sequence[socket.socket], Stop], None]
+Serve = Callable[[Settings, Sequence[socket.socket], StopSignal], None]
 
 
-class Watch:
+class WorkerObserver:
     """Observer of worker processes, for subclasses to override. Workers are numbered from 1."""
 
     def started(self, number: int, pid: int) -> None:
@@ -55,7 +55,9 @@ class _Worker:
     started: float
 
 
-def run(settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watch: Watch, stop: Stop) -> None:
+def run(
+    settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watch: WorkerObserver, stop: StopSignal
+) -> None:
     """Keep `settings.workers` processes serving until SIGTERM or SIGINT, including a signal received earlier."""
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, stop)
@@ -64,7 +66,12 @@ def run(settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watc
 
 class _Parent:
     def __init__(
-        self, settings: Settings, sockets: Sequence[socket.socket], serve: Serve, watch: Watch, stop: Stop
+        self,
+        settings: Settings,
+        sockets: Sequence[socket.socket],
+        serve: Serve,
+        watch: WorkerObserver,
+        stop: StopSignal,
     ) -> None:
         self._settings, self._sockets, self._serve, self._watch = settings, sockets, serve, watch
         self._stop = stop
@@ -105,7 +112,7 @@ class _Parent:
             time.sleep(_PAUSE_STEP_SECONDS)
 
     def _stop_all(self) -> None:
-        listening.close(self._sockets)  # otherwise connections would queue although no worker accepts them
+        listen_addresses.close(self._sockets)  # otherwise connections would queue although no worker accepts them
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._settings.stop_seconds + _KILL_AFTER_SECONDS
@@ -132,7 +139,7 @@ def _start_without_sigint(process: BaseProcess) -> None:
 
 def _work(settings: Settings, sockets: Sequence[socket.socket], serve: Serve) -> None:
     """Run a worker process."""
-    stop = Stop()
+    stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

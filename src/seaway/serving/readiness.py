@@ -10,19 +10,19 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from seaway import system_errors
+from seaway import os_errors
 from seaway.database.engine import Database
 from seaway.database.tables import channels
 from seaway.errors import DamagedDatabase
 from seaway.pairing.pairing import NotPaired
-from seaway.questions import Question
+from seaway.single_flight import SingleFlight
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs
+from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
 
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 NO_ANSWER = "does not answer"
 DAMAGED = "is damaged: the operator must restore a backup"
 _ABSENT_BLOB = keys.blob(bytes(32))  # no content has this hash
@@ -34,18 +34,18 @@ class Readiness:
     def __init__(
         self,
         database: Database,
-        blobs: Blobs,
+        blobs: BlobStore,
         *,
         spool: Spool | None = None,
-        patience_seconds: float = PATIENCE_SECONDS,
+        patience_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._patience_seconds = patience_seconds
         self._probes = {
-            "database": Question(partial(_probe_database, database)),
-            "storage": Question(partial(_probe_storage, blobs)),
+            "database": SingleFlight(partial(_probe_database, database)),
+            "storage": SingleFlight(partial(_probe_storage, blobs)),
         }
         if spool is not None:
-            self._probes["spool folder"] = Question(partial(_probe_spool, spool))
+            self._probes["spool folder"] = SingleFlight(partial(_probe_spool, spool))
 
     async def away(self) -> dict[str, str]:
         """Return the unusable parts, each with its problem; the texts are public and contain nothing confidential."""
@@ -65,7 +65,7 @@ class Readiness:
             if isinstance(error, DamagedDatabase):
                 return "database", DAMAGED
             failing = "database" if isinstance(error.__cause__, SQLAlchemyError) else part
-            return failing, system_errors.condition_of(error) or NO_ANSWER
+            return failing, os_errors.condition_of(error) or NO_ANSWER
         return None
 
 
@@ -74,7 +74,7 @@ def _probe_database(database: Database) -> None:
         tx.execute(select(channels.c.id).limit(1)).first()
 
 
-def _probe_storage(blobs: Blobs) -> None:
+def _probe_storage(blobs: BlobStore) -> None:
     blobs.stat(_ABSENT_BLOB)
     path = blobs.local_path(_ABSENT_BLOB)
     # `stat` raises no error if the whole folder is missing.

@@ -1,5 +1,5 @@
 """
-Find the content at a path of a channel: (credentials, channel, path) -> `Answer`, or a refusal that reveals nothing.
+Find the content at a path of a channel: (credentials, channel, path) -> `ChannelResponse`, or a refusal that reveals nothing.
 
 1. Whether the caller can read the channel is decided first, from the current rows (P6). A refusal depends only on the
    path, so that a private channel is not distinguishable from an unknown one: anonymous callers get 401; credentials
@@ -13,10 +13,10 @@ Find the content at a path of a channel: (credentials, channel, path) -> `Answer
    that clients retry and users do not miss what they have just uploaded.
 5. A shard is served only if its bytes match the sha256 in its path; documents are verified before they are cached.
    This takes 3 µs for a name with five builds and 1.1 ms for one with 5,000 builds, once for each response that
-   `serving.memory` caches.
+   `serving.response_cache` caches.
 6. A download of a package file that is known to be damaged or missing is refused with the file's name, even where the
    bytes would come from another server, until the store has the file again.
-7. A shard index is sent (or confirmed with a 304) only after its revision was recorded as served (`indexing.served`).
+7. A shard index is sent (or confirmed with a 304) only after its revision was recorded as served (`indexing.served_revisions`).
 """
 
 import hashlib
@@ -29,8 +29,9 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import bindparam, select
 
-from seaway import system_errors
-from seaway.accounts.principal import Principal
+from seaway import os_errors
+from seaway.attestations import sidecars
+from seaway.callers.caller import Caller
 from seaway.channels import channels, notices, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
@@ -38,27 +39,26 @@ from seaway.clock import Clock
 from seaway.conda import zstd
 from seaway.conda.repodata import ChannelRelations, repodata_pieces, run_exports_pieces
 from seaway.conda.shards import build_index
-from seaway.conda.subdir import is_known
-from seaway.database.damage import raw
+from seaway.conda.subdir import is_known_subdir
+from seaway.database.damage import as_stored
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import damaged_blobs, files, retired_shards, shards, subdirs
 from seaway.errors import DamagedRecord, NotAllowed, NotFound, NotWritable
 from seaway.indexing import documents as kinds
-from seaway.indexing.change import derive_name
-from seaway.indexing.channeldata import ChannelData, ChannelDatas
+from seaway.indexing.channeldata import ChannelData, ChannelDataCache
 from seaway.indexing.documents import Document, Documents
-from seaway.indexing.name_index import derive, is_whole
-from seaway.indexing.names import relations_of
-from seaway.indexing.rows import State, find_subdir, records_of
-from seaway.indexing.served import ServedIndexes
-from seaway.packages import damage
-from seaway.serving.answer import Answer, Keep
-from seaway.serving.identity import Accepted, Identifying, Secrets, identify
-from seaway.serving.memory import Held, Memory, Question
+from seaway.indexing.file_rows import FileState, find_subdir, records_of
+from seaway.indexing.package_index import derive, matches_sha256
+from seaway.indexing.served_revisions import ServedRevisions
+from seaway.indexing.shard_index import relations_of
+from seaway.indexing.updates import rebuild_name
+from seaway.packages import damaged_blobs as damaged
+from seaway.serving.caller_identification import Accepted, CallerParts, Secrets, identify
+from seaway.serving.channel_response import CachePolicy, ChannelResponse
+from seaway.serving.response_cache import CachedResponse, CacheKey, ResponseCache
 from seaway.storage import keys
-from seaway.storage.blobs import Blobs, read_whole
-from seaway.trust import sidecars
+from seaway.storage.blobs import BlobStore, read_whole
 
 log = structlog.get_logger()
 
@@ -91,18 +91,18 @@ _ENCODED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadingParts:
     """The parts that serving reads works with."""
 
     database: Database
     documents: Documents
-    identifying: Identifying
-    served: ServedIndexes
-    channel_datas: ChannelDatas
+    identifying: CallerParts
+    served: ServedRevisions
+    channel_datas: ChannelDataCache
     clock: Clock
-    blobs: Blobs
+    blobs: BlobStore
     building_turns: CapacityLimiter
-    memory: Memory
+    memory: ResponseCache
 
 
 class _Address:
@@ -128,16 +128,16 @@ class _Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Unbuilt:
+class Deferred:
     """A response that needs more than a read transaction, such as an outdated document; `build` returns it."""
 
-    build: Callable[[], Answer]
+    build: Callable[[], ChannelResponse]
     takes_long: bool = True
 
 
 def resolve(
-    parts: Reading, secrets: Secrets, channel: str, path: tuple[str, ...], encodings: Sequence[str]
-) -> tuple[Answer | Unbuilt, Principal]:
+    parts: ReadingParts, secrets: Secrets, channel: str, path: tuple[str, ...], encodings: Sequence[str]
+) -> tuple[ChannelResponse | Deferred, Caller]:
     """
     Return the content at `path` of `channel`, and the caller.
 
@@ -149,7 +149,7 @@ def resolve(
         return _find(parts, tx, access, channel, path, encodings), by
 
 
-def _require_read(tx: Tx, by: Principal, channel: str, path: tuple[str, ...]) -> Access:
+def _require_read(tx: Tx, by: Caller, channel: str, path: tuple[str, ...]) -> Access:
     try:
         return permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
     except NotFound as error:
@@ -161,20 +161,20 @@ def _require_read(tx: Tx, by: Principal, channel: str, path: tuple[str, ...]) ->
 def _is_of_index(path: tuple[str, ...]) -> bool:
     match path:
         case (subdir, name):
-            return is_known(subdir) and (name == SHARD_INDEX or name in _WHOLE_DOCUMENTS)
+            return is_known_subdir(subdir) and (name == SHARD_INDEX or name in _WHOLE_DOCUMENTS)
         case (subdir, folder, name):
-            return is_known(subdir) and folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX)
+            return is_known_subdir(subdir) and folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX)
         case _:
             return False
 
 
 def _find(
-    parts: Reading, tx: Tx, access: Access, channel: str, path: tuple[str, ...], encodings: Sequence[str]
-) -> Answer | Unbuilt:
+    parts: ReadingParts, tx: Tx, access: Access, channel: str, path: tuple[str, ...], encodings: Sequence[str]
+) -> ChannelResponse | Deferred:
     match path:
         case (name,):
             return _of_channel(parts, tx, access, channel, name)
-        case (subdir, _, *_) if not is_known(subdir):
+        case (subdir, _, *_) if not is_known_subdir(subdir):
             raise _not_found()
         case (subdir, name) if name == SHARD_INDEX:
             return _shard_index(parts, tx, access, channel, subdir)
@@ -190,7 +190,7 @@ def _find(
             raise _not_found()
 
 
-async def answer(parts: Reading, question: Question) -> Held:
+async def resolve_cached(parts: ReadingParts, question: CacheKey) -> CachedResponse:
     """
     Return the cached response, or call `resolve` in a thread.
 
@@ -201,20 +201,20 @@ async def answer(parts: Reading, question: Question) -> Held:
     if held is not None:
         return held
     found, by = await to_thread.run_sync(resolve, parts, *question)
-    if isinstance(found, Unbuilt):
+    if isinstance(found, Deferred):
         # Requests wait for a build slot here and not in a thread, so that other reads are not blocked.
         found = await to_thread.run_sync(found.build, limiter=parts.building_turns if found.takes_long else None)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
         found = await to_thread.run_sync(_with_content, parts, found)
     if found.is_outdated:
-        return Held(found, None, by.key_id)
+        return CachedResponse(found, None, by.key_id)
     ends = [moment for moment in (by.expires_at_ms, found.good_until_ms) if moment is not None]
-    held = Held(found, min(ends, default=None), by.key_id)
+    held = CachedResponse(found, min(ends, default=None), by.key_id)
     parts.memory.keep(mark, question, held)
     return held
 
 
-def _with_content(parts: Reading, found: Answer) -> Answer:
+def _with_content(parts: ReadingParts, found: ChannelResponse) -> ChannelResponse:
     try:
         content = read_whole(parts.blobs, found.blob_key)
     except FileNotFoundError:
@@ -223,42 +223,42 @@ def _with_content(parts: Reading, found: Answer) -> Answer:
     return replace(found, content=content)
 
 
-def forget_document(parts: Reading, answer: Answer) -> None:
+def forget_document(parts: ReadingParts, answer: ChannelResponse) -> None:
     """Drop a document whose bytes are lost or damaged, so that it is rebuilt; unless it was already replaced."""
     sha256 = keys.sha256_of(answer.blob_key)
     if sha256 is not None and not answer.is_package:
         parts.documents.forget(sha256)
 
 
-def _of_channel(parts: Reading, tx: Tx, access: Access, channel: str, name: str) -> Answer | Unbuilt:
+def _of_channel(parts: ReadingParts, tx: Tx, access: Access, channel: str, name: str) -> ChannelResponse | Deferred:
     if name == NOTICES:
         return _notices(parts, tx, access, channel)
     if name == CHANNELDATA:
         data = parts.channel_datas.current(tx, access.channel_id)
         return (
-            Unbuilt(partial(_build_channeldata, parts, access, channel))
+            Deferred(partial(_build_channeldata, parts, access, channel))
             if data is None
             else _channeldata(access, channel, data)
         )
     raise _not_found()
 
 
-def _notices(parts: Reading, tx: Tx, access: Access, channel: str) -> Answer:
+def _notices(parts: ReadingParts, tx: Tx, access: Access, channel: str) -> ChannelResponse:
     found = notices.current(tx, parts.clock.now_ms(), access.channel_id)
-    content = notices.document(found)
+    content = notices.notices_json(found)
     response = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
     return replace(response, good_until_ms=min((notice.expires_at_ms for notice in found), default=None))
 
 
-def _build_channeldata(parts: Reading, access: Access, channel: str) -> Answer:
+def _build_channeldata(parts: ReadingParts, access: Access, channel: str) -> ChannelResponse:
     return _channeldata(access, channel, parts.channel_datas.build(parts.database, access.channel_id))
 
 
-def _channeldata(access: Access, channel: str, data: ChannelData) -> Answer:
+def _channeldata(access: Access, channel: str, data: ChannelData) -> ChannelResponse:
     return _document(access, f"{channel}/{CHANNELDATA}", data.content, _JSON, revision=data.revision)
 
 
-def _shard_index(parts: Reading, tx: Tx, access: Access, channel: str, subdir: str) -> Answer | Unbuilt:
+def _shard_index(parts: ReadingParts, tx: Tx, access: Access, channel: str, subdir: str) -> ChannelResponse | Deferred:
     found = find_subdir(tx, access.channel_id, subdir)
     if found is None:
         created_at = tx.execute(
@@ -268,24 +268,24 @@ def _shard_index(parts: Reading, tx: Tx, access: Access, channel: str, subdir: s
         return _index(access, channel, subdir, build_index(subdir, {}, created_at, None, relations), 0)
     document = parts.served.noted(tx, found)
     if document is None:
-        return Unbuilt(partial(_first_index, parts, access, channel, subdir, found.id), takes_long=False)
+        return Deferred(partial(_first_index, parts, access, channel, subdir, found.id), takes_long=False)
     return _index(access, channel, subdir, document.content, document.revision)
 
 
-def _first_index(parts: Reading, access: Access, channel: str, subdir: str, subdir_id: int) -> Answer:
+def _first_index(parts: ReadingParts, access: Access, channel: str, subdir: str, subdir_id: int) -> ChannelResponse:
     document = parts.served.first(subdir_id)
     if document is None:
         raise _not_found()  # the channel was deleted meanwhile
     return _index(access, channel, subdir, document.content, document.revision)
 
 
-def _index(access: Access, channel: str, subdir: str, content: bytes, revision: int) -> Answer:
+def _index(access: Access, channel: str, subdir: str, content: bytes, revision: int) -> ChannelResponse:
     return _document(access, f"{channel}/{subdir}/{SHARD_INDEX}", content, _ZSTD, revision=revision)
 
 
 _OF_SUBDIR = (subdirs.c.channel_id == bindparam("channel_id"), subdirs.c.name == bindparam("subdir"))
 _SHARD_CONTENT = [
-    select(raw(table.c.content))
+    select(as_stored(table.c.content))
     .join(subdirs, subdirs.c.id == table.c.subdir_id)
     .where(*_OF_SUBDIR, table.c.sha256 == bindparam("sha256"))
     .limit(1)
@@ -305,35 +305,37 @@ _PACKAGE = (
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .join(channel_rows, channel_rows.c.id == subdirs.c.channel_id)
     .outerjoin(damaged_blobs, damaged_blobs.c.sha256 == files.c.sha256)
-    .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != State.DELETED.value)
+    .where(*_OF_SUBDIR, files.c.file_name == bindparam("name_of_file"), files.c.state != FileState.DELETED.value)
 )  # fmt: skip
 
 
-def _shard(parts: Reading, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> Answer | Unbuilt:
+def _shard(
+    parts: ReadingParts, tx: Tx, access: Access, channel: str, subdir: str, digest: str
+) -> ChannelResponse | Deferred:
     sha256 = _digest(digest)
     where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": sha256}
     for statement in _SHARD_CONTENT:
         content = tx.execute(statement, where).scalar()
         if content is None:
             continue
-        if not is_whole(sha256, content):
-            return Unbuilt(partial(_rebuild_shard, parts, access, channel, subdir, digest))
+        if not matches_sha256(sha256, content):
+            return Deferred(partial(_rebuild_shard, parts, access, channel, subdir, digest))
         return _shard_of(access, digest, content)
     raise _not_found()
 
 
-def _shard_of(access: Access, digest: str, content: bytes) -> Answer:
-    return Answer(
+def _shard_of(access: Access, digest: str, content: bytes) -> ChannelResponse:
+    return ChannelResponse(
         etag=digest,
         size=len(content),
         media_type=_BYTES,
-        keep=Keep.FOR_EVER,
+        keep=CachePolicy.FOR_EVER,
         is_public=access.is_public,
         content=content,
     )
 
 
-def _rebuild_shard(parts: Reading, access: Access, channel: str, subdir: str, digest: str) -> Answer:
+def _rebuild_shard(parts: ReadingParts, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse:
     """
     Rebuild a damaged shard (invariant 5) and return it, if its file rows still give these bytes.
 
@@ -349,8 +351,8 @@ def _rebuild_shard(parts: Reading, access: Access, channel: str, subdir: str, di
     with parts.database.write_channel(channel) as tx:
         current = find_subdir(tx, access.channel_id, subdir)
         if current is not None and _name_of_shard(tx, access, subdir, digest) == name:
-            derive_name(tx, current, name, parts.clock.now_ms(), parts.documents.limit)
-    if content is None or not is_whole(bytes.fromhex(digest), content):
+            rebuild_name(tx, current, name, parts.clock.now_ms(), parts.documents.limit)
+    if content is None or not matches_sha256(bytes.fromhex(digest), content):
         raise _damaged_shard(digest, channel)
     return _shard_of(access, digest, content)
 
@@ -366,18 +368,18 @@ def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
     return DamagedRecord(f"The shard {digest}", cause="its sha256 does not match", cure=f"seaway reindex {channel}")
 
 
-def _package(parts: Reading, tx: Tx, access: Access, subdir: str, file_name: str) -> Answer:
+def _package(parts: ReadingParts, tx: Tx, access: Access, subdir: str, file_name: str) -> ChannelResponse:
     where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
         raise _not_found()
-    if row.problem is not None and damage.is_refused(parts.blobs, row.sha256, row.problem, row.found_at):
-        raise damage.refusal(file_name, row.problem)
-    return Answer(
+    if row.problem is not None and damaged.is_refused(parts.blobs, row.sha256, row.problem, row.found_at):
+        raise damaged.refusal(file_name, row.problem)
+    return ChannelResponse(
         etag=row.sha256.hex(),
         size=row.size,
         media_type=_BYTES,
-        keep=Keep.NEVER if row.allows_overwrite else Keep.FOR_EVER,
+        keep=CachePolicy.NEVER if row.allows_overwrite else CachePolicy.FOR_EVER,
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,
@@ -385,7 +387,7 @@ def _package(parts: Reading, tx: Tx, access: Access, subdir: str, file_name: str
     )
 
 
-def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, matched: re.Match[str]) -> Answer:
+def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, matched: re.Match[str]) -> ChannelResponse:
     """Return the attestations of a file: the current ones, or those with a hash, even if they were superseded."""
     name, file_name, digest = matched[0], matched[1], matched[2]
     if digest is None:
@@ -394,17 +396,17 @@ def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, matched: re.Matc
         content = sidecars.by_hash(tx, access.channel_id, subdir, file_name, bytes.fromhex(digest))
     if content is None:
         raise _not_found()
-    return Answer(
+    return ChannelResponse(
         etag=_etag(f"{channel}/{subdir}/{name}", hashlib.sha256(content).digest()),
         size=len(content),
         media_type=_JSON,
-        keep=Keep.NEVER if digest is None else Keep.FOR_EVER,
+        keep=CachePolicy.NEVER if digest is None else CachePolicy.FOR_EVER,
         is_public=access.is_public,
         content=content,
     )
 
 
-def _whole_document(parts: Reading, tx: Tx, address: _Address) -> Answer | Unbuilt:
+def _whole_document(parts: ReadingParts, tx: Tx, address: _Address) -> ChannelResponse | Deferred:
     found = find_subdir(tx, address.access.channel_id, address.subdir)
     if found is None:
         return _document(
@@ -417,17 +419,17 @@ def _whole_document(parts: Reading, tx: Tx, address: _Address) -> Answer | Unbui
         )
     document = parts.documents.current(tx, found, address.kind)
     if document is None:
-        return Unbuilt(partial(_build_document, parts, found.id, address))
+        return Deferred(partial(_build_document, parts, found.id, address))
     return _built(address, document)
 
 
-def _build_document(parts: Reading, subdir_id: int, address: _Address) -> Answer:
+def _build_document(parts: ReadingParts, subdir_id: int, address: _Address) -> ChannelResponse:
     try:
         document = parts.documents.build(subdir_id, address.kind)
     except FileNotFoundError:
         raise  # swept during the build; the caller tries again
     except Exception as error:
-        known = system_errors.unavailable(error) or error
+        known = os_errors.as_unavailable(error) or error
         if not isinstance(known, NotWritable):
             raise
         outdated = _last_complete(parts, subdir_id, address)
@@ -440,21 +442,21 @@ def _build_document(parts: Reading, subdir_id: int, address: _Address) -> Answer
     return _built(address, document)
 
 
-def _last_complete(parts: Reading, subdir_id: int, address: _Address) -> Answer | None:
+def _last_complete(parts: ReadingParts, subdir_id: int, address: _Address) -> ChannelResponse | None:
     """Return the newest stored document, unencoded if that form was never built; None if there is none."""
     document = parts.documents.last(subdir_id, address.kind)
     if document is None and address.kind != address.name:
         address = address.without_encoding()
         document = parts.documents.last(subdir_id, address.kind)
-    return None if document is None else replace(_built(address, document), keep=Keep.NEVER, is_outdated=True)
+    return None if document is None else replace(_built(address, document), keep=CachePolicy.NEVER, is_outdated=True)
 
 
-def _built(address: _Address, document: Document) -> Answer:
-    return Answer(
+def _built(address: _Address, document: Document) -> ChannelResponse:
+    return ChannelResponse(
         etag=_etag(address.text + address.encoding, document.sha256),
         size=document.size,
         media_type=_WHOLE_DOCUMENTS[address.name],
-        keep=Keep.REVALIDATE,
+        keep=CachePolicy.REVALIDATE,
         is_public=address.access.is_public,
         blob_key=keys.blob(document.sha256),
         content_encoding=address.encoding,
@@ -471,7 +473,7 @@ def _empty_document(subdir: str, name: str, relations: ChannelRelations) -> byte
         else run_exports_pieces(subdir, lambda _: (), None)
     )
     content = b"".join(pieces)
-    return zstd.pack(content) if name.endswith(".zst") else content
+    return zstd.compress_frame(content) if name.endswith(".zst") else content
 
 
 def _document(
@@ -482,12 +484,12 @@ def _document(
     *,
     revision: int | None,
     varies_by_encoding: bool = False,
-) -> Answer:
-    return Answer(
+) -> ChannelResponse:
+    return ChannelResponse(
         etag=_etag(address, hashlib.sha256(content).digest()),
         size=len(content),
         media_type=media_type,
-        keep=Keep.REVALIDATE,
+        keep=CachePolicy.REVALIDATE,
         is_public=access.is_public,
         content=content,
         varies_by_encoding=varies_by_encoding,

@@ -38,7 +38,7 @@ class DamagedBlob(FileNotFoundError):
     """The bytes of a blob do not have the hash in its key; the blob counts as missing."""
 
 
-class Blobs(Protocol):
+class BlobStore(Protocol):
     """A blob store; every method blocks and must be called off the event loop."""
 
     def create(self) -> None:
@@ -58,7 +58,7 @@ class Blobs(Protocol):
         Store the content of the file at `path` as the blob `key`; the caller keeps the file itself.
 
         Return False if the undamaged blob already existed. In both cases it can be deleted before a row names it, so
-        code that adds such a row must confirm the blob and put it again if it is missing (`indexing.claims`).
+        code that adds such a row must confirm the blob and put it again if it is missing (`indexing.blob_references`).
         """
         ...
 
@@ -95,7 +95,7 @@ class Blobs(Protocol):
         ...
 
 
-def read_whole(blobs: Blobs, key: str) -> bytes:
+def read_whole(blobs: BlobStore, key: str) -> bytes:
     """Read a small blob; `DamagedBlob` if its bytes do not have the sha256 in its key."""
     with blobs.open(key) as file:
         content = file.read()

@@ -200,7 +200,7 @@ def _hash(path: Path, name: str) -> bytes:
 
 @contextmanager
 def _converted_errors(key: str = "") -> Iterator[None]:
-    """Convert the client library's errors to the errors of `Blobs`."""
+    """Convert the client library's errors to the errors of `BlobStore`."""
     try:
         yield
     except (NotFoundError, FileNotFoundError):

@@ -170,7 +170,7 @@ def _link_over(path: Path, target: Path, sha256: bytes | None) -> None:
 
 
 def _temporary_path(target: Path) -> Path:
-    """Return a temporary name next to the target, which the sweep recognizes (`keys.is_ours`)."""
+    """Return a temporary name next to the target, which the sweep recognizes (`keys.is_swept`)."""
     return target.with_name(f"{keys.UNFINISHED}{target.name}-{secrets.token_hex(4)}")
 
 

@@ -2,9 +2,9 @@
 The layout of the store. Only this module builds keys, and only from a hash, a time, an id or a fixed name.
 
     blobs/ab/abcdef...      content named by its sha256: package files, whole index documents
-    quarantine/abcdef...    a damaged blob that was taken out of use, kept for inspection (`packages.damage`)
+    quarantine/abcdef...    a damaged blob that was taken out of use, kept for inspection (`packages.damaged_blobs`)
     identity                the identity shared with the database (`pairing`)
-    secret-key              the key that encrypts the secrets in the database (`accounts.secret_key`)
+    secret-key              the key that encrypts the secrets in the database (`encryption.secret_key`)
     manifests/<store id>/<channel id>/channel                   data for rebuilding the database: a channel, and the
     manifests/<store id>/<channel id>/<subdir id>/<package id>  files of one package (`packages.channel_manifests`)
 
@@ -47,7 +47,7 @@ def quarantine(sha256: bytes) -> str:
     return f"{QUARANTINE}/{sha256.hex()}"
 
 
-def is_ours(key: str) -> bool:
+def is_swept(key: str) -> bool:
     """Return whether the sweep handles this key: a blob, or a partial file left by a killed process."""
     return key.startswith(f"{BLOBS}/") or is_unfinished(key)
 
@@ -63,7 +63,7 @@ def sha256_of(key: str) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class ManifestPlace:
+class ManifestIds:
     """The ids in the key of a manifest object; 0 for subdir and package means the manifest of the channel itself."""
 
     channel_id: int
@@ -81,16 +81,16 @@ def channel_manifests(store_id: str, channel_id: int) -> str:
     return f"{MANIFESTS}/{store_id}/{channel_id}"
 
 
-def manifest(store_id: str, place: ManifestPlace) -> str:
+def manifest(store_id: str, place: ManifestIds) -> str:
     """Return the key of a manifest object."""
     rest = f"{place.subdir_id}/{place.package_id}" if place.subdir_id else _CHANNEL
     return f"{channel_manifests(store_id, place.channel_id)}/{rest}"
 
 
-def manifest_place(key: str) -> ManifestPlace | None:
+def manifest_place(key: str) -> ManifestIds | None:
     """Return the ids in the key of a manifest object, or None for any other key."""
     found = _MANIFEST_KEY.fullmatch(key)
-    return None if found is None else ManifestPlace(*(int(part or 0) for part in found.groups()))
+    return None if found is None else ManifestIds(*(int(part or 0) for part in found.groups()))
 
 
 def store_id_of(key: str) -> str | None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.errors import NotFound
-from seaway.http.asked import encodings
+from seaway.http.channel_request import encodings
 
 _DIST = Path(__file__).parent / "static" / "dist"
 _TYPES = {
@@ -41,7 +41,7 @@ _NAMES: dict[str, str] = json.loads((_DIST / "manifest.json").read_text())
 _ASSETS = {hashed: _load(_DIST / hashed) for hashed in _NAMES.values()}
 
 
-def address(name: str) -> str:
+def asset_path(name: str) -> str:
     """Return the path of the current version of an asset."""
     return f"/static/{_NAMES[name]}"
 

@@ -22,4 +22,4 @@ async def no_touch_icon(_request: Request) -> Response:
 
 async def icon(_request: Request) -> Response:
     """Redirect to the icon that pages use."""
-    return RedirectResponse(assets.address("mark.svg"), 302, headers=_KEPT)
+    return RedirectResponse(assets.asset_path("mark.svg"), 302, headers=_KEPT)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import notices, permissions
 from seaway.channels.channels import Channel
 from seaway.channels.notices import Notice
@@ -16,14 +16,14 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import subdirs
-from seaway.http.site_address import site_url_of
-from seaway.packages import finding, overview, recent
-from seaway.packages.finding import Sort
-from seaway.packages.overview import Line
-from seaway.web import feed, installing
-from seaway.web.looking import Pages, count_list, house_of, look, pages_of, readable, words_of
+from seaway.http.site_url import site_url_of
+from seaway.packages import overview, package_list, recent_uploads
+from seaway.packages.overview import PackageLine
+from seaway.packages.package_list import PackageSort
+from seaway.web import feed, install_lines
+from seaway.web.channel_pages import ListPage, limit_list, pages_of, parts_of, read_for_caller, readable, search_text_of
 from seaway.web.markdown import render
-from seaway.web.shell import page
+from seaway.web.rendering import page
 
 _PER_PAGE = 50
 _FEED_LENGTH = 50
@@ -31,7 +31,7 @@ _RECENT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class SubdirUsage:
     """Number and total size of a channel's files in one subdir."""
 
     subdir: str
@@ -44,10 +44,10 @@ class Holding:
 class _Found:
     channel: Channel
     role: Role | None
-    holdings: list[Holding]
+    holdings: list[SubdirUsage]
     notices: list[Notice]
-    lines: list[Line]
-    pages: Pages
+    lines: list[PackageLine]
+    pages: ListPage
     downloads: dict[str, int]
     may_manage: bool
     may_upload: bool
@@ -55,24 +55,24 @@ class _Found:
 
 async def channel(request: Request) -> Response:
     """Show a channel; a channel that the caller cannot read looks like an unknown one."""
-    parts = house_of(request)
-    words, subdir, sort = words_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
-    is_search = bool(words or subdir) or sort is not Sort.NAME  # scans every package of the channel
+    parts = parts_of(request)
+    words, subdir, sort = search_text_of(request), request.query_params.get("subdir", "")[:32], _sort(request)
+    is_search = bool(words or subdir) or sort is not PackageSort.NAME  # scans every package of the channel
     if is_search:
-        count_list(request)
+        limit_list(request)
     now_ms = parts.reading.clock.now_ms()
     since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
-    def find(tx: Tx, by: Principal) -> _Found:
+    def find(tx: Tx, by: Caller) -> _Found:
         shown, access = readable(tx, by, request.path_params["channel"])
         if is_search:
-            chosen = finding.names(tx, shown.id, words, subdir, sort, since=since)
+            chosen = package_list.names(tx, shown.id, words, subdir, sort, since=since)
             pages = pages_of(request, len(chosen), _PER_PAGE)
             lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
         else:
             pages = pages_of(request, shown.package_count, _PER_PAGE)
             lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_PER_PAGE)
-        downloads = finding.downloads_since(tx, shown.id, since, [line.name for line in lines])
+        downloads = package_list.downloads_since(tx, shown.id, since, [line.name for line in lines])
         shown_notices = notices.current(tx, now_ms, shown.id)
         return _Found(
             channel=shown,
@@ -86,7 +86,7 @@ async def channel(request: Request) -> Response:
             may_upload=_shows_link(by, Action.UPLOAD, access),
         )
 
-    found = await look(request, find, limiter=parts.searching_turns if is_search else None)
+    found = await read_for_caller(request, find, limiter=parts.searching_turns if is_search else None)
     site = site_url_of(request)
     return page(
         request,
@@ -98,8 +98,8 @@ async def channel(request: Request) -> Response:
         subdir=subdir,
         sort=sort.value,
         is_filtered=bool(words or subdir),
-        install=installing.of_channel(site, found.channel.name),
-        publish=installing.to_publish(site, found.channel.name),
+        install=install_lines.of_channel(site, found.channel.name),
+        publish=install_lines.to_publish(site, found.channel.name),
         size=sum(holding.size for holding in found.holdings),
         files=sum(holding.files for holding in found.holdings),
         changed_at_ms=max((holding.changed_at_ms for holding in found.holdings), default=None),
@@ -109,28 +109,28 @@ async def channel(request: Request) -> Response:
 async def atom(request: Request) -> Response:
     """Return the latest files as an Atom feed; for a private channel, only to callers who can read it."""
 
-    def find(tx: Tx, by: Principal) -> tuple[Channel, list[recent.Arrival]]:
+    def find(tx: Tx, by: Caller) -> tuple[Channel, list[recent_uploads.RecentFile]]:
         shown, _ = readable(tx, by, request.path_params["channel"])
-        return shown, recent.files_of(tx, shown.id, shown.name, _FEED_LENGTH)
+        return shown, recent_uploads.files_of(tx, shown.id, shown.name, _FEED_LENGTH)
 
-    shown, arrivals = await look(request, find)
+    shown, arrivals = await read_for_caller(request, find)
     return Response(feed.write(site_url_of(request), shown, arrivals), media_type=feed.MEDIA_TYPE)
 
 
-def _sort(request: Request) -> Sort:
+def _sort(request: Request) -> PackageSort:
     value = request.query_params.get("sort", "")
-    return next((sort for sort in Sort if sort.value == value), Sort.NAME)
+    return next((sort for sort in PackageSort if sort.value == value), PackageSort.NAME)
 
 
-def _shows_link(by: Principal, action: Action, access: Access) -> bool:
+def _shows_link(by: Caller, action: Action, access: Access) -> bool:
     """Return whether to show a link to this action. The action checks the permission itself."""
     return by.is_person and permissions.decide(by, action, access) is Verdict.ALLOWED
 
 
-def _holdings(tx: Tx, channel_id: int) -> list[Holding]:
+def _holdings(tx: Tx, channel_id: int) -> list[SubdirUsage]:
     query = select(
         subdirs.c.name.label("subdir"), subdirs.c.record_count.label("files"), subdirs.c.size,
         subdirs.c.changed_at.label("changed_at_ms"),
     )  # fmt: skip
     found = tx.execute(query.where(subdirs.c.channel_id == channel_id).order_by(subdirs.c.name))
-    return [from_row(Holding, row) for row in found]
+    return [from_row(SubdirUsage, row) for row in found]

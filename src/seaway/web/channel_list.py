@@ -3,30 +3,30 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.channels.channels import Channel
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.web.looking import count_list, look, words_of
-from seaway.web.shell import page
-from seaway.words import wanted
+from seaway.search_terms import search_terms
+from seaway.web.channel_pages import limit_list, read_for_caller, search_text_of
+from seaway.web.rendering import page
 
 _PER_PAGE = 24
 
 
 async def listing(request: Request) -> Response:
     """Show the channels in which the caller has a role, then one page of the public channels that follow `after`."""
-    words = words_of(request)
+    words = search_text_of(request)
     after = request.query_params.get("after", "")[:128]
-    count_list(request)
+    limit_list(request)
 
-    def find(tx: Tx, by: Principal) -> tuple[list[tuple[Channel, Role]], list[Channel]]:
-        mine = [] if by.user_id is None or after else channels.of_user(tx, by.user_id)
+    def find(tx: Tx, by: Caller) -> tuple[list[tuple[Channel, Role]], list[Channel]]:
+        mine = [] if by.user_id is None or after else channels.with_role_of(tx, by.user_id)
         return mine, channels.public(tx, words, after=after, limit=_PER_PAGE + 1)
 
-    mine, public = await look(request, find)
-    terms = wanted(words)
+    mine, public = await read_for_caller(request, find)
+    terms = search_terms(words)
     shown = [(channel, role) for channel, role in mine if _matches(channel, terms)]
     more = public[_PER_PAGE - 1].name if len(public) > _PER_PAGE else ""
     return page(

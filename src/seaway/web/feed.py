@@ -5,21 +5,21 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from seaway.channels.channels import Channel
-from seaway.clock import moment
-from seaway.packages.recent import Arrival
+from seaway.clock import format_time
+from seaway.packages.recent_uploads import RecentFile
 from seaway.web.markdown import unmasked
 
 MEDIA_TYPE = "application/atom+xml"
 _ATOM = "http://www.w3.org/2005/Atom"
 
 
-def write(site: str, channel: Channel, arrivals: Sequence[Arrival]) -> bytes:
+def write(site: str, channel: Channel, arrivals: Sequence[RecentFile]) -> bytes:
     """Return the document, newest entry first."""
     feed = ElementTree.Element("feed", xmlns=_ATOM)
     page = f"{site}/channels/{channel.name}"
     _add(feed, "id", page)
     _add(feed, "title", f"{channel.name}: new packages")
-    _add(feed, "updated", moment(arrivals[0].indexed_at_ms if arrivals else channel.created_at_ms))
+    _add(feed, "updated", format_time(arrivals[0].indexed_at_ms if arrivals else channel.created_at_ms))
     ElementTree.SubElement(feed, "link", rel="self", href=f"{page}/feed.atom")
     ElementTree.SubElement(feed, "link", rel="alternate", href=page)
     for arrival in arrivals:
@@ -27,13 +27,13 @@ def write(site: str, channel: Channel, arrivals: Sequence[Arrival]) -> bytes:
     return bytes(ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True))
 
 
-def _entry(page: str, arrival: Arrival) -> ElementTree.Element:
+def _entry(page: str, arrival: RecentFile) -> ElementTree.Element:
     entry = ElementTree.Element("entry")
     address = f"{page}/packages/{quote(arrival.package)}/files/{arrival.subdir}/{quote(arrival.file_name)}"
     # A file that replaces another one has other bytes, so it gets an entry of its own.
     _add(entry, "id", f"{address}#{arrival.sha256}")
     _add(entry, "title", f"{arrival.package} {arrival.version} {arrival.build} for {arrival.subdir}")
-    _add(entry, "updated", moment(arrival.indexed_at_ms))
+    _add(entry, "updated", format_time(arrival.indexed_at_ms))
     author = ElementTree.SubElement(entry, "author")
     _add(author, "name", arrival.channel)
     ElementTree.SubElement(entry, "link", rel="alternate", href=address)

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.attestations.sidecars import AttestedClaims
+from seaway.callers.caller import Caller
 from seaway.channels import permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
@@ -18,22 +19,21 @@ from seaway.conda.record import timestamp_ms
 from seaway.database.engine import Tx
 from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
-from seaway.http.identity import principal_of
-from seaway.http.limits import COMPARISON, caller_of
-from seaway.http.site_address import site_url_of
-from seaway.indexing.rows import State
-from seaway.packages import attested, corrections, differences, files, origin, versions
-from seaway.packages.contents import Listing
+from seaway.http.caller import caller_of as principal_of
+from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
+from seaway.http.site_url import site_url_of
+from seaway.indexing.file_rows import FileState
+from seaway.packages import attestation_claims, build_differences, files, metadata_corrections, uploaders, versions
+from seaway.packages.file_listings import Listing
 from seaway.packages.files import File
-from seaway.packages.origin import Origin
+from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Version
-from seaway.trust.sidecars import Claims
 from seaway.web import file_changes
+from seaway.web.channel_pages import pages_of, parts_of, read_for_caller, readable, search_text_of
 from seaway.web.file_changes import Button
-from seaway.web.looking import house_of, look, pages_of, readable, words_of
 from seaway.web.markdown import render
-from seaway.web.package import Need, links_of, needs_of, run_exports_of
-from seaway.web.shell import moment, page
+from seaway.web.package import Dependency, dependencies_of, links_of, run_exports_of
+from seaway.web.rendering import moment, page
 
 _PATHS = 200
 _CHANGES = 500
@@ -52,8 +52,8 @@ class _Found:
     file: File
     others: list[Version]
     origin: Origin | None
-    claims: Claims | None
-    needs: list[Need]
+    claims: AttestedClaims | None
+    needs: list[Dependency]
     against: File | None
     buttons: dict[str, Button]
     may_correct: bool
@@ -61,11 +61,11 @@ class _Found:
 
 async def file(request: Request) -> Response:
     """Show one file of a package."""
-    parts, caller = house_of(request), caller_of(await principal_of(request))
-    against, words = request.query_params.get("against", ""), words_of(request)
-    parts.file_list_limit.take(caller, COMPARISON if against else 1)
+    parts, caller = parts_of(request), rate_limit_key(await principal_of(request))
+    against, words = request.query_params.get("against", ""), search_text_of(request)
+    parts.file_list_limit.take(caller, COMPARISON_COST if against else 1)
 
-    def find(tx: Tx, by: Principal) -> _Found:
+    def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
         found = file_of_path(tx, channel.id, request)
         digest = bytes.fromhex(found.summary.sha256)
@@ -73,15 +73,15 @@ async def file(request: Request) -> Response:
             channel=channel,
             file=found,
             others=versions.of_package(tx, channel.id, found.summary.package),
-            origin=origin.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
-            claims=attested.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
-            needs=needs_of(tx, channel.id, found.record.get("depends", ())),
+            origin=uploaders.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
+            claims=attestation_claims.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
+            needs=dependencies_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
             buttons=_buttons(tx, by, access, found),
             may_correct=by.is_person and permissions.decide(by, Action.CORRECT, access) is Verdict.ALLOWED,
         )
 
-    found = await look(request, find)
+    found = await read_for_caller(request, find)
     listing = await _listing_of(request, found.file)
     paths = await parts.contents.work(caller, listing.search, words) if words else listing.entries
     pages = pages_of(request, len(paths), _PATHS)
@@ -90,7 +90,7 @@ async def file(request: Request) -> Response:
     if found.against is not None:
         before = await _listing_of(request, found.against)
         records = found.against.record, found.file.record
-        difference = await parts.contents.work(caller, differences.between, *records, before, listing)
+        difference = await parts.contents.work(caller, build_differences.compare, *records, before, listing)
     return page(
         request,
         "file.html",
@@ -100,7 +100,9 @@ async def file(request: Request) -> Response:
         found=found,
         record=_fields(found.file.record, _SHOWN_ELSEWHERE),
         corrected=_corrected_fields(found.file.correction),
-        correction_warnings=corrections.warnings_of(found.file.correction.fields) if found.file.correction else (),
+        correction_warnings=metadata_corrections.warnings_of(found.file.correction.fields)
+        if found.file.correction
+        else (),
         about=_fields(found.file.about, _ABOUT_SHOWN_ELSEWHERE),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
@@ -116,9 +118,9 @@ async def file(request: Request) -> Response:
 
 
 async def _listing_of(request: Request, found: File) -> Listing:
-    summary, caller = found.summary, caller_of(await principal_of(request))
+    summary, caller = found.summary, rate_limit_key(await principal_of(request))
     sha256 = bytes.fromhex(summary.sha256)
-    return await house_of(request).contents.read(caller, sha256, summary.size, summary.file_name)
+    return await parts_of(request).contents.read(caller, sha256, summary.size, summary.file_name)
 
 
 def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
@@ -139,13 +141,13 @@ def _other(tx: Tx, channel_id: int, found: File, against: str) -> File | None:
     return other if other.summary.package == found.summary.package else None
 
 
-def _buttons(tx: Tx, by: Principal, access: Access, found: File) -> dict[str, Button]:
-    is_yanked = found.summary.state is State.YANKED
+def _buttons(tx: Tx, by: Caller, access: Access, found: File) -> dict[str, Button]:
+    is_yanked = found.summary.state is FileState.YANKED
     own = _is_own(tx, by, found)
     return file_changes.allowed(by, access, found.summary.package, own_file=own, yanked=is_yanked, listed=not is_yanked)
 
 
-def _is_own(tx: Tx, by: Principal, found: File) -> bool:
+def _is_own(tx: Tx, by: Caller, found: File) -> bool:
     if by.user_id is None:
         return False
     uploader = tx.execute(select(file_rows.c.uploaded_by).where(file_rows.c.id == found.summary.id)).scalar()

@@ -7,7 +7,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access, Verdict
@@ -15,13 +15,13 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import Conflict, Malformed, NotFound, SeawayError
 from seaway.http import problems
-from seaway.http.forms import Form, form_of
-from seaway.http.identity import principal_of
+from seaway.http.caller import caller_of
+from seaway.http.page_forms import Form, form_of
 from seaway.packages import removal, versions
-from seaway.packages.removal import Act, ChosenFile, Selection
-from seaway.web import done
-from seaway.web.looking import house_of, look
-from seaway.web.shell import page, see
+from seaway.packages.removal import ChosenFile, FileAction, Selection
+from seaway.web import confirmation_message
+from seaway.web.channel_pages import parts_of, read_for_caller
+from seaway.web.rendering import page, redirect
 
 _LISTED = 200
 
@@ -30,25 +30,25 @@ _LISTED = 200
 class Button:
     """Button of an action, and the warning shown before it is confirmed."""
 
-    act: Act
+    act: FileAction
     title: str
     warning: str
 
     @property
     def is_danger(self) -> bool:
         """Whether the action cannot be undone."""
-        return self.act is Act.DELETE
+        return self.act is FileAction.DELETE
 
 
 BUTTONS = {
-    Act.YANK: Button(
-        Act.YANK,
+    FileAction.YANK: Button(
+        FileAction.YANK,
         "Yank",
         "Solvers no longer choose yanked files. They stay downloadable, so lock files that name them still work.",
     ),
-    Act.UNYANK: Button(Act.UNYANK, "Unyank", "Solvers can choose unyanked files again."),
-    Act.DELETE: Button(
-        Act.DELETE,
+    FileAction.UNYANK: Button(FileAction.UNYANK, "Unyank", "Solvers can choose unyanked files again."),
+    FileAction.DELETE: Button(
+        FileAction.DELETE,
         "Delete",
         "This cannot be undone. Deleted files cannot be downloaded, and lock files that name them break.",
     ),
@@ -71,8 +71,8 @@ class _Confirming:
 
 async def change(request: Request) -> Response:
     """Show the confirmation page, or make the confirmed change and redirect."""
-    by, names = await principal_of(request), request.path_params
-    act = next((act for act in Act if act.value == names["act"]), None)
+    by, names = await caller_of(request), request.path_params
+    act = next((act for act in FileAction if act.value == names["act"]), None)
     if act is None:
         raise NotFound("This page does not exist.", "Check the URL.")
     form = await form_of(request)
@@ -83,7 +83,7 @@ async def change(request: Request) -> Response:
         reason = removal.checked_reason(form.text("reason"))
     except Malformed as error:
         return await _confirm(request, act, selection, form, error)
-    parts = house_of(request)
+    parts = parts_of(request)
     # Selected files are named in the form. A version or package may have other files by now, so `expected` is compared.
     expected = None if selection.files else form.text("expected")
     try:
@@ -94,16 +94,18 @@ async def change(request: Request) -> Response:
         )
     except Conflict as error:
         return await _confirm(request, act, selection, form, error)
-    return see(done.marked(await _next_page(request, act, selection), act.value, len(changed.files)))
+    return redirect(
+        confirmation_message.with_message(await _next_page(request, act, selection), act.value, len(changed.files))
+    )
 
 
 def allowed(
-    by: Principal, access: Access, package: str, *, own_file: bool, yanked: bool, listed: bool
+    by: Caller, access: Access, package: str, *, own_file: bool, yanked: bool, listed: bool
 ) -> dict[str, Button]:
     """Return the buttons that this caller can use, given whether there are yanked and listed files."""
     if not by.is_person:
         return {}
-    applicable = {Act.YANK: listed, Act.UNYANK: yanked, Act.DELETE: True}
+    applicable = {FileAction.YANK: listed, FileAction.UNYANK: yanked, FileAction.DELETE: True}
     return {
         act.value: BUTTONS[act]
         for act, applies in applicable.items()
@@ -130,15 +132,15 @@ def _selection_of(form: Form, package: str) -> Selection:
 
 
 async def _confirm(
-    request: Request, act: Act, selection: Selection, form: Form, problem: SeawayError | None = None
+    request: Request, act: FileAction, selection: Selection, form: Form, problem: SeawayError | None = None
 ) -> Response:
     name = request.path_params["channel"]
 
-    def find(tx: Tx, by: Principal) -> _Confirming:
+    def find(tx: Tx, by: Caller) -> _Confirming:
         channels.require(tx, by, Action.READ, name)
         return _Confirming(channels.get(tx, name), removal.preview(tx, by, name, act, selection))
 
-    found = await look(request, find)
+    found = await read_for_caller(request, find)
     return page(
         request,
         "files_act.html",
@@ -165,14 +167,14 @@ def _page_of(request: Request, selection: Selection) -> str:
     return f"{package}/files/{selection.files[0]}" if len(selection.files) == 1 else package
 
 
-async def _next_page(request: Request, act: Act, selection: Selection) -> str:
+async def _next_page(request: Request, act: FileAction, selection: Selection) -> str:
     """Return the path of the file or package page, or of the channel page if the package is gone."""
-    if act is not Act.DELETE:
+    if act is not FileAction.DELETE:
         return _page_of(request, selection)
     names = request.path_params
 
-    def is_left(tx: Tx, _by: Principal) -> bool:
+    def is_left(tx: Tx, _by: Caller) -> bool:
         return bool(versions.of_package(tx, channels.get(tx, names["channel"]).id, names["package"]))
 
     above = f"/channels/{names['channel']}"
-    return f"{above}/packages/{names['package']}" if await look(request, is_left) else above
+    return f"{above}/packages/{names['package']}" if await read_for_caller(request, is_left) else above

@@ -10,50 +10,50 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels, invitations
 from seaway.channels.invitations import Invitation
-from seaway.http.identity import check_own_form, principal_of
+from seaway.http.caller import caller_of, check_anonymous_form
 from seaway.http.next_page import with_next
-from seaway.web.asking import accounts_of, for_person
-from seaway.web.shell import page, see
+from seaway.sign_in.parts import AccountParts
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import accounts_of, for_user
 
 
 async def show(request: Request) -> Response:
     """Show the invitation, with buttons to accept and to decline it."""
-    await principal_of(request)
+    await caller_of(request)
     secret = request.path_params["secret"]
     found, logo_path = await to_thread.run_sync(_look, accounts_of(request), secret)
     sign_in = with_next("/signin", f"/invitations/{secret}")
     return page(request, "invitation.html", invitation=found, logo_path=logo_path, secret=secret, sign_in=sign_in)
 
 
-@for_person
-async def accept(request: Request, by: Principal) -> Response:
+@for_user
+async def accept(request: Request, by: Caller) -> Response:
     """Accept the invitation: the user becomes a member."""
     found = await to_thread.run_sync(_respond, accounts_of(request), by, request, invitations.accept)
-    return see(f"/channels/{found.channel}")
+    return redirect(f"/channels/{found.channel}")
 
 
 async def decline(request: Request) -> Response:
     """Decline the invitation."""
-    by = await principal_of(request)
+    by = await caller_of(request)
     if by.is_anonymous:
-        await check_own_form(request)
+        await check_anonymous_form(request)
     await to_thread.run_sync(_respond, accounts_of(request), by, request, invitations.decline)
-    return see("/")
+    return redirect("/")
 
 
-def _look(accounts: Accounts, secret: str) -> tuple[Invitation, str]:
+def _look(accounts: AccountParts, secret: str) -> tuple[Invitation, str]:
     with accounts.database.read() as tx:
-        found = invitations.look(tx, accounts.clock.now_ms(), secret)
+        found = invitations.get_by_secret(tx, accounts.clock.now_ms(), secret)
         channel = channels.get(tx, found.channel)
     # The logo of a private channel is only for members, and the invited user is not one yet.
     return found, channel.logo_path if channel.is_public else ""
 
 
-def _respond(accounts: Accounts, by: Principal, request: Request, act: Callable[..., Invitation]) -> Invitation:
+def _respond(accounts: AccountParts, by: Caller, request: Request, act: Callable[..., Invitation]) -> Invitation:
     secret = request.path_params["secret"]
     channel = _look(accounts, secret)[0].channel
     with accounts.database.write_channel(channel) as tx:

@@ -18,7 +18,7 @@ import comrak
 import nh3
 from markupsafe import Markup
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 
 _TAGS = {
     "p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "a",
@@ -41,7 +41,7 @@ _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s(?![a-z])")
 
 def render(text: str) -> Markup:
     """Return the HTML of a description."""
-    cut = unmasked(text.encode()[:MOST_BYTES].decode(errors="ignore"))
+    cut = unmasked(text.encode()[:MAX_BYTES].decode(errors="ignore"))
     cut = _TOO_DEEP.sub(r"\1", cut)
     # Again, because comrak has decoded entities such as `&#x202E;`; before nh3, so that it cleans the final text.
     rendered = unmasked(comrak.render_markdown(cut, extension_options=_extensions(), render_options=_rendering()))
@@ -82,7 +82,7 @@ def unmasked(text: str) -> str:
     return _DECEPTIVE.sub("", text)
 
 
-def outside_link(text: str) -> str:
+def external_link(text: str) -> str:
     """Return a URL that a page may link to (http or https, a host, plain ASCII, no user name), or an empty string."""
     try:
         parts = urlsplit(text)

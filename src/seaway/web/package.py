@@ -7,25 +7,25 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.attestations.provenance import Provenance
+from seaway.callers.caller import Caller
 from seaway.channels.channels import Channel
 from seaway.channels.permissions import Access
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import problems
-from seaway.http.site_address import site_url_of
-from seaway.packages import attested, files, origin, versions
+from seaway.http.site_url import site_url_of
+from seaway.packages import attestation_claims, files, uploaders, versions
 from seaway.packages.files import File
-from seaway.packages.origin import Origin
 from seaway.packages.overview import name_of_spec
+from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Build, Version
-from seaway.trust.provenance import Provenance
-from seaway.web import chart, file_changes, installing
+from seaway.web import download_chart, file_changes, install_lines
+from seaway.web.channel_pages import parts_of, read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
-from seaway.web.looking import house_of, look, readable
-from seaway.web.markdown import outside_link, render
-from seaway.web.shell import page
+from seaway.web.markdown import external_link, render
+from seaway.web.rendering import page
 
 _VERSIONS = 15
 _DEPENDENTS = 200
@@ -39,7 +39,7 @@ _LINKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Dependency:
     """A dependency, and whether its package is in the channel."""
 
     spec: str
@@ -55,7 +55,7 @@ class _Found:
     build: Build
     file: File
     origin: Origin | None
-    needs: list[Need]
+    needs: list[Dependency]
     dependents: list[str] | None
     counted: str  # the version whose downloads are shown; empty for all versions
     counts: list[tuple[int, int]]
@@ -77,11 +77,11 @@ async def package(request: Request) -> Response:
 
 
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
-    parts = house_of(request)
+    parts = parts_of(request)
     name, requested = request.path_params["package"], request.query_params.get("version", "")
     now_ms, days = parts.reading.clock.now_ms(), _days(request)
 
-    def find(tx: Tx, by: Principal) -> _Found:
+    def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
         found = versions.of_package(tx, channel.id, name)
         chosen = _chosen(found, requested)
@@ -94,16 +94,16 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             chosen=chosen,
             build=build,
             file=file,
-            origin=origin.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
-            needs=needs_of(tx, channel.id, file.record.get("depends", ())),
+            origin=uploaders.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
+            needs=dependencies_of(tx, channel.id, file.record.get("depends", ())),
             dependents=parts.overviews.dependents(tx, channel.id, name),
             counted=counted,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
             buttons=_buttons(by, access, name, found),
-            provenance=attested.provenance_of(found, attested.claims_of(tx, channel.id, name)),
+            provenance=attestation_claims.provenance_of(found, attestation_claims.claims_of(tx, channel.id, name)),
         )
 
-    seen = await look(request, find)
+    seen = await read_for_caller(request, find)
     shows_all = request.query_params.get("versions") == "all"
     return page(
         request,
@@ -114,7 +114,9 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         seen=seen,
         name=name,
         channel=seen.channel,
-        install=installing.of_package(site_url_of(request), seen.channel.name, name, requested and seen.chosen.version),
+        install=install_lines.of_package(
+            site_url_of(request), seen.channel.name, name, requested and seen.chosen.version
+        ),
         summary=seen.file.about.get("summary", ""),
         description=render(seen.file.about.get("description", "")),
         links=links_of(seen.file.about),
@@ -123,24 +125,24 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         shown=seen.found if shows_all else _shown_versions(seen.found, seen.chosen),
         dependents=None if seen.dependents is None else seen.dependents[:_DEPENDENTS],
         asked=requested,
-        ranges=chart.RANGES,
-        chart=chart.draw(seen.counts, now_ms // DAY_MS, days),
+        ranges=download_chart.RANGES,
+        chart=download_chart.draw(seen.counts, now_ms // DAY_MS, days),
         total=sum(build.downloads for version in seen.found for build in version.builds),
     )
 
 
-def needs_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Need]:
+def dependencies_of(tx: Tx, channel_id: int, specs: Sequence[str]) -> list[Dependency]:
     """Return the dependencies, marking those whose package is in the channel, with one query for all of them."""
     names = {spec: name_of_spec(spec) for spec in specs}
     here = versions.names_among(tx, channel_id, set(names.values())) if names else set()
-    return [Need(spec, name, name in here) for spec, name in names.items()]
+    return [Dependency(spec, name, name in here) for spec, name in names.items()]
 
 
 def links_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (label, URL) for each URL in about.json that a page may link to, without duplicates."""
     found: dict[str, str] = {}
     for key, label in _LINKS:
-        address = outside_link(about.get(key, ""))
+        address = external_link(about.get(key, ""))
         if address:
             found.setdefault(address, label)
     return [(label, address) for address, label in found.items()]
@@ -161,7 +163,7 @@ def _chosen(found: Sequence[Version], requested: str) -> Version:
 def _days(request: Request) -> int:
     """Return the number of days in the chart."""
     value = request.query_params.get("days", "")
-    return next((days for days in chart.RANGES if str(days) == value), chart.RANGES[0])
+    return next((days for days in download_chart.RANGES if str(days) == value), download_chart.RANGES[0])
 
 
 def _counted_version(found: Sequence[Version], request: Request) -> str:
@@ -176,7 +178,7 @@ def _shown_versions(found: list[Version], chosen: Version) -> list[Version]:
     return shown if chosen in shown else [*shown, chosen]
 
 
-def _buttons(by: Principal, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
+def _buttons(by: Caller, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
     """Return the buttons for this caller; a Contributor can delete files that they uploaded."""
     states = {build.is_yanked for version in found for build in version.builds}
     return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from seaway.errors import SeawayError
-from seaway.http import identity, problems
-from seaway.web.shell import page
+from seaway.http import caller, problems
+from seaway.web.rendering import page
 
 _TITLES = {
     400: "Bad request",
@@ -51,7 +51,7 @@ class ProblemPage:
     async def _page(self) -> Response:
         if self._plain.status_code < _FIRST_SERVER_ERROR:
             with suppress(SeawayError):  # it is the error being reported, or less important
-                await identity.principal_of(self._request)
+                await caller.caller_of(self._request)
         sentence = bytes(self._plain.body).decode()
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:
             sentence = _SIGN_IN

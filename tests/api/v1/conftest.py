@@ -9,8 +9,9 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from seaway.accounts import emails, sessions, users
 from seaway.server.wiring import Seaway
+from seaway.sign_in import sessions
+from seaway.users import emails, users
 from tests.conftest import Site
 from tests.support import house
 from tests.support.clock import TurnedClock

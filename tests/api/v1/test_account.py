@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pyotp
 
-from seaway.accounts import emails, identities, users
-from seaway.accounts.principal import OPERATOR
-from seaway.accounts.providers import Outsider
 from seaway.audit import log
+from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.server.wiring import Seaway
+from seaway.sign_in import external_identities
+from seaway.sign_in.identity_providers import ExternalAccount
+from seaway.users import emails, users
 from tests.api.v1.conftest import Person
 from tests.support.authenticator import Authenticator
 from tests.support.mail import letters_to, text_of
@@ -155,9 +156,9 @@ def test_another_address_becomes_the_primary_one(inside: Seaway, person: Person)
 
 def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> None:
     """It signs nobody in any more, and both that and its user's letter are there; the last way in stays."""
-    outsider = Outsider("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
+    outsider = ExternalAccount("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
     with inside.database.write_site() as tx:
-        identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, outsider)
+        external_identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, outsider)
     number = person.api("GET", "me/identities").json()["items"][0]["id"]
     last = person.api("DELETE", f"me/identities/{number}")
     assert (403, True) == (last.status_code, "only sign-in method" in last.json()["message"])
@@ -165,7 +166,7 @@ def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> Non
     assert 204 == person.api("DELETE", f"me/identities/{number}").status_code
     assert [] == person.api("GET", "me/identities").json()["items"]
     with inside.database.read() as tx:
-        assert identities.find(tx, outsider.issuer, outsider.subject) is None
+        assert external_identities.find(tx, outsider.issuer, outsider.subject) is None
     assert "identity.unlinked" in done_by(person)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from anyio.from_thread import BlockingPortal
 
-from seaway.accounts.principal import OPERATOR
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import Person

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from seaway.accounts.principal import Mode
+from seaway.callers.caller import Mode
 from tests.conftest import Site
 from tests.support.requests import bearer
 

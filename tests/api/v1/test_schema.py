@@ -21,11 +21,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from seaway.accounts import sessions, users
-from seaway.accounts.principal import OPERATOR, Mode
 from seaway.api.v1.app import PREFIX, openapi
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import groups
 from seaway.channels.roles import Role
+from seaway.sign_in import sessions
+from seaway.users import users
 from tests.conftest import Site
 from tests.support import house
 from tests.support.house import People

@@ -3,9 +3,10 @@
 import httpx
 import pytest
 
-from seaway.accounts import emails, sessions, users
-from seaway.accounts.principal import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels
+from seaway.sign_in import sessions
+from seaway.users import emails, users
 from tests.conftest import Site
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload

@@ -5,34 +5,38 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import leaving, sessions, tools, users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Carrier
-from seaway.accounts.sessions import Session
-from seaway.accounts.tools import Grant
-from seaway.accounts.users import MAX_DISPLAY_NAME, User
-from seaway.api.v1.asking import Asked, Call, Id
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
 from seaway.api.v1.keys import ModeName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.caller import CredentialKind
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
 from seaway.errors import Malformed
+from seaway.oauth import grants
+from seaway.oauth.grants import OAuthGrant
+from seaway.sign_in import account_deletion, sessions
+from seaway.sign_in.sessions import Session
+from seaway.users import users
+from seaway.users.users import MAX_DISPLAY_NAME, User
 
 router = APIRouter(tags=["account"])
 
 
-class Credential(Shown):
+class Credential(ResponseBody):
     """The credential of the request."""
 
     kind: str = Field(
         description="A browser session, an API key, or a command-line tool.",
-        json_schema_extra={"enum": [kind.value for kind in (Carrier.PERSON, Carrier.KEY, Carrier.TOOL)]},
+        json_schema_extra={
+            "enum": [kind.value for kind in (CredentialKind.PERSON, CredentialKind.KEY, CredentialKind.TOOL)]
+        },
     )
     mode: ModeName
     key: str | None = Field(description="The name of the key; null for other credentials.")
     expires_at: Moment | None
 
 
-class Account(Shown):
+class Account(ResponseBody):
     """Your account."""
 
     name: str = Field(examples=["ada"])
@@ -43,7 +47,7 @@ class Account(Shown):
     credential: Credential
 
 
-class AccountChange(Given):
+class AccountChange(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     display_name: str | None = Field(None, max_length=MAX_DISPLAY_NAME)
@@ -55,7 +59,7 @@ Confirm = Annotated[str, Query(description="Your user name, to confirm.", max_le
 
 
 @router.get("/me", operation_id="getAccount")
-def get_account(call: Asked) -> Account:
+def get_account(call: ApiRequestDep) -> Account:
     """Return your account and the credential of this request."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -63,7 +67,7 @@ def get_account(call: Asked) -> Account:
 
 
 @router.patch("/me", operation_id="changeAccount")
-def change_account(call: Asked, given: AccountChange) -> Account:
+def change_account(call: ApiRequestDep, given: AccountChange) -> Account:
     """Change your display name; omitted fields stay unchanged. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
@@ -73,33 +77,33 @@ def change_account(call: Asked, given: AccountChange) -> Account:
 
 
 @router.delete("/me", operation_id="removeAccount", status_code=204)
-def delete_account(call: Asked, confirm: Confirm) -> None:
+def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
     if confirm != call.by.name:
         raise Malformed("`confirm` is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:
         user = users.get(tx, call.by.name)
-    leaving.remove(call.house.accounts, call.by, user)
+    account_deletion.remove(call.house.accounts, call.by, user)
 
 
-def _account(call: Call, user: User) -> Account:
+def _account(call: ApiRequest, user: User) -> Account:
     return Account(
         name=user.name,
         display_name=user.display_name,
         email=user.email,
         admin=user.is_admin,
-        created_at=moment(user.created_at_ms),
+        created_at=format_time(user.created_at_ms),
         credential=Credential(
             kind=call.by.carrier.value,
             mode=call.by.mode.name,
             key=call.by.key_name or None,
-            expires_at=moment(call.by.expires_at_ms),
+            expires_at=format_time(call.by.expires_at_ms),
         ),
     )
 
 
-class SessionShown(Shown):
+class SessionShown(ResponseBody):
     """A browser session."""
 
     id: int
@@ -110,7 +114,7 @@ class SessionShown(Shown):
     current: bool = Field(description="Whether it is the session of this request.")
 
 
-class ToolShown(Shown):
+class ToolShown(ResponseBody):
     """A logged-in command-line tool."""
 
     id: int
@@ -122,16 +126,16 @@ class ToolShown(Shown):
 
 
 @router.get("/me/sessions", operation_id="listSessions")
-def list_sessions(call: Asked) -> Page[SessionShown]:
+def list_sessions(call: ApiRequestDep) -> Page[SessionShown]:
     """List your browser sessions, most recently used first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
-    return whole([_session(call, session) for session in found])
+    return single_page([_session(call, session) for session in found])
 
 
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
-def end_session(call: Asked, session: Id) -> None:
+def end_session(call: ApiRequestDep, session: Id) -> None:
     """Sign out one of your browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
@@ -139,7 +143,7 @@ def end_session(call: Asked, session: Id) -> None:
 
 
 @router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
-def end_other_sessions(call: Asked) -> None:
+def end_other_sessions(call: ApiRequestDep) -> None:
     """Sign out all your other browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
@@ -147,38 +151,38 @@ def end_other_sessions(call: Asked) -> None:
 
 
 @router.get("/me/tools", operation_id="listTools")
-def list_tools(call: Asked) -> Page[ToolShown]:
+def list_tools(call: ApiRequestDep) -> Page[ToolShown]:
     """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_tool(grant) for grant in tools.of_user(tx, call.by.user_id or 0, call.now_ms)])
+        return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
 @router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
-def log_out_tool(call: Asked, tool: Id) -> None:
+def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_own() as tx:
-        tools.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
+        grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 
-def _session(call: Call, session: Session) -> SessionShown:
+def _session(call: ApiRequest, session: Session) -> SessionShown:
     return SessionShown(
         id=session.id,
-        started_at=moment(session.created_at_ms),
-        seen_at=moment(session.seen_at_ms),
+        started_at=format_time(session.created_at_ms),
+        seen_at=format_time(session.seen_at_ms),
         address=session.address,
         agent=session.agent,
         current=session.id == call.by.session_id,
     )
 
 
-def _tool(grant: Grant) -> ToolShown:
+def _tool(grant: OAuthGrant) -> ToolShown:
     return ToolShown(
         id=grant.id,
         tool=grant.client_id,
         mode=grant.mode.name,
-        logged_in_at=moment(grant.created_at_ms),
-        used_at=moment(grant.used_at_ms),
+        logged_in_at=format_time(grant.created_at_ms),
+        used_at=format_time(grant.used_at_ms),
         address=grant.address,
     )

@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 from seaway.api.v1 import (
     account,
-    addresses,
     audit,
     channels,
     corrections,
+    email_addresses,
     file_changes,
     groups,
     identities,
@@ -33,7 +33,6 @@ from seaway.api.v1 import (
     notices,
     packages,
     passkeys,
-    people,
     provenance,
     publishers,
     quotas,
@@ -42,11 +41,12 @@ from seaway.api.v1 import (
     site,
     transfers,
     uploads,
+    user_search,
     users,
 )
-from seaway.api.v1.asking import OPEN
-from seaway.api.v1.entry import Entry
-from seaway.api.v1.shapes import Problem
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED
+from seaway.api.v1.middleware import Entry
+from seaway.api.v1.schemas import Problem
 
 PREFIX = "/api/v1"
 
@@ -94,14 +94,14 @@ _SECURITY_SCHEMES = {
 
 _MODULES = (
     account,
-    addresses,
+    email_addresses,
     identities,
     second_factors,
     passkeys,
     keys,
     channels,
     members,
-    people,
+    user_search,
     groups,
     invitations,
     transfers,
@@ -152,7 +152,7 @@ def _openapi_json() -> bytes:
     return msgspec.json.encode(openapi())
 
 
-@ROUTER.get("/openapi.json", include_in_schema=False, openapi_extra=OPEN)
+@ROUTER.get("/openapi.json", include_in_schema=False, openapi_extra=ANONYMOUS_ALLOWED)
 async def get_openapi_json() -> Response:
     """Return the OpenAPI description."""
     return Response(_openapi_json(), media_type="application/json", headers={"Cache-Control": "public, max-age=300"})

@@ -5,18 +5,18 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, ChannelName, Limit
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
 from seaway.audit import log
 from seaway.audit.log import Entry
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 
 router = APIRouter(tags=["audit"])
 
 
-class Line(Shown):
+class Line(ResponseBody):
     """An audit log entry."""
 
     at: Moment
@@ -30,10 +30,10 @@ class Line(Shown):
 
 @router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
 def list_channel_audit_log(
-    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+    call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Line]:
     """List the audit log of a channel, newest first. Owner only."""
-    before = numbered(after)
+    before = id_cursor(after)
     with call.read() as tx:
         call.require(tx, Action.MANAGE, channel)
         found = log.of_channel(tx, channel, before=before, limit=limit + 1)
@@ -41,9 +41,9 @@ def list_channel_audit_log(
 
 
 @router.get("/audit", operation_id="listAudit")
-def list_audit_log(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
     """List the audit log of the site, newest first. Site admins only; requires a session."""
-    before = numbered(after)
+    before = id_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = log.of_all(tx, before=before, limit=limit + 1)
@@ -52,7 +52,7 @@ def list_audit_log(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT)
 
 def _line(entry: Entry) -> Line:
     return Line(
-        at=moment(entry.at_ms),
+        at=format_time(entry.at_ms),
         actor=entry.actor,
         address=entry.address,
         action=entry.action,

@@ -5,21 +5,29 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, Words
-from seaway.api.v1.quotas import Room, room_of
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
+from seaway.api.v1.api_request import (
+    ANONYMOUS_ALLOWED,
+    DEFAULT_LIMIT,
+    After,
+    ApiRequestDep,
+    ChannelName,
+    Limit,
+    SearchText,
+)
+from seaway.api.v1.quotas import StorageUse, storage_use_of
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
+from seaway.callers.rate_limits import Rate
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, logos, permissions, quotas
 from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations, Channel
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.indexing import relations
-from seaway.packages import catalogue
-from seaway.publishing.logos import Given as Logo
+from seaway.packages import catalog
+from seaway.publishing.logos import NewLogo as Logo
+from seaway.users import users
 
 router = APIRouter(tags=["channels"])
 
@@ -44,7 +52,7 @@ Neighbor = Annotated[
 ]
 
 
-class ChannelShown(Shown):
+class ChannelShown(ResponseBody):
     """A channel."""
 
     name: str = Field(examples=["robots"])
@@ -79,17 +87,17 @@ class ChannelDetail(ChannelShown):
 
     files: int
     role: str | None = Field(description="Your role: viewer, contributor or owner; null if you are not a member.")
-    room: Room | None = Field(description="Quota and storage use; null unless you are a member or a site admin.")
+    room: StorageUse | None = Field(description="Quota and storage use; null unless you are a member or a site admin.")
 
 
-class NameShown(Shown):
+class NameShown(ResponseBody):
     """A channel name."""
 
     name: str = Field(examples=["robots"])
     free: bool
 
 
-class ChannelGiven(Given):
+class ChannelGiven(RequestBody):
     """A channel to create."""
 
     name: str = Field(description="Lower-case letters and digits, with `-`, `_` and `.` between them.", max_length=128)
@@ -100,7 +108,7 @@ class ChannelGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "robots", "public": False}]})
 
 
-class ChannelChange(Given):
+class ChannelChange(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     public: bool | None = None
@@ -116,7 +124,7 @@ class ChannelChange(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
 
 
-class RelationsGiven(Given):
+class RelationsGiven(RequestBody):
     """The relations of a channel (CEP 42). Omitting a field removes that relation."""
 
     base: Neighbor = ""
@@ -125,15 +133,17 @@ class RelationsGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"base": "conda-forge", "overrides": ""}]})
 
 
-class RelationsShown(Shown):
+class RelationsShown(ResponseBody):
     """The relations of a channel."""
 
     base: str = Field(examples=["conda-forge"])
     overrides: str
 
 
-@router.get("/channels", operation_id="listChannels", openapi_extra=OPEN)
-def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelShown]:
+@router.get("/channels", operation_id="listChannels", openapi_extra=ANONYMOUS_ALLOWED)
+def list_channels(
+    call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[ChannelShown]:
     """List the channels that you can read, by name; `q` searches names and descriptions."""
     call.count_list()
     with call.read() as tx:
@@ -142,7 +152,7 @@ def list_channels(call: Asked, q: Words = "", after: After = "", limit: Limit = 
 
 
 @router.post("/channels", operation_id="addChannel", status_code=201)
-def create_channel(call: Asked, given: ChannelGiven) -> ChannelShown:
+def create_channel(call: ApiRequestDep, given: ChannelGiven) -> ChannelShown:
     """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
@@ -158,20 +168,20 @@ def create_channel(call: Asked, given: ChannelGiven) -> ChannelShown:
         return _shown(channels.get(tx, given.name))
 
 
-@router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=OPEN)
-def get_channel(call: Asked, channel: ChannelName) -> ChannelDetail:
+@router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=ANONYMOUS_ALLOWED)
+def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
     """Return a channel."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found, files = channels.get(tx, channel), catalogue.count_files(tx, access.channel_id)
+        found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
         can_see_room = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        room = room_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
+        room = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
     role = None if access.role is None else access.role.value
     return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, room=room)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")
-def change_channel(call: Asked, channel: ChannelName, given: ChannelChange) -> ChannelShown:
+def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelChange) -> ChannelShown:
     """Change a channel; omitted fields stay unchanged."""
 
     def change_fields(tx: Tx) -> None:
@@ -192,14 +202,14 @@ def change_channel(call: Asked, channel: ChannelName, given: ChannelChange) -> C
         with call.write_channel(channel) as tx:
             change_fields(tx)
             if given.logo == "":
-                logos.drop(tx, call.now_ms, call.by, channel)
+                logos.remove(tx, call.now_ms, call.by, channel)
     with call.read() as tx:
         call.require(tx, Action.READ, channel)
         return _shown(channels.get(tx, channel))
 
 
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
-def set_relations(call: Asked, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
+def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
     """Set the relations of a channel, which its index contains for clients that support CEP 42."""
     reading = call.house.reading
     changed = relations.change(
@@ -210,7 +220,7 @@ def set_relations(call: Asked, channel: ChannelName, given: RelationsGiven) -> R
 
 
 @router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
-def delete_channel(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
+def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it. Owner only; requires a recent sign-in."""
 
     def delete() -> None:
@@ -221,7 +231,7 @@ def delete_channel(call: Asked, channel: ChannelName, confirm: Confirm) -> None:
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")
-def check_channel_name(call: Asked, channel: ChannelName) -> NameShown:
+def check_channel_name(call: ApiRequestDep, channel: ChannelName) -> NameShown:
     """Return whether you can create a channel with this name, without the reason. Rate-limited."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_NAME, str(call.by.user_id))
@@ -245,5 +255,5 @@ def _shown(channel: Channel) -> ChannelShown:
         only_publishers=channel.only_publishers,
         attestations=channel.attestations.value,
         packages=channel.package_count,
-        created_at=moment(channel.created_at_ms),
+        created_at=format_time(channel.created_at_ms),
     )

@@ -5,17 +5,17 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.packages import CorrectionShown, FileName, Subdir, correction_shown
-from seaway.api.v1.shapes import Given, Shown
+from seaway.api.v1.schemas import RequestBody, ResponseBody
 from seaway.channels.roles import Action
-from seaway.packages import corrections, files
+from seaway.packages import files, metadata_corrections
 from seaway.packages.removal import MAX_REASON
 
 router = APIRouter(tags=["packages"])
 
 
-class CorrectionGiven(Given):
+class CorrectionGiven(RequestBody):
     """The fields to change; omitted fields stay unchanged. An empty value removes a field."""
 
     depends: list[str] | None = Field(default=None, examples=[["numpy <2"]])
@@ -25,7 +25,7 @@ class CorrectionGiven(Given):
     reason: str = Field(description="Shown on the page of the file.", max_length=MAX_REASON, examples=["wrong pin"])
 
 
-class CorrectionMade(Shown):
+class CorrectionMade(ResponseBody):
     """The correction, and the revision that contains it."""
 
     correction: CorrectionShown | None = Field(description="Null when every field has its original value again.")
@@ -35,11 +35,11 @@ class CorrectionMade(Shown):
 
 @router.patch("/channels/{channel}/files/{subdir}/{file}/correction", operation_id="correctFile")
 def correct_file(
-    call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, given: CorrectionGiven
+    call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName, given: CorrectionGiven
 ) -> CorrectionMade:
     """Correct the metadata of a published file in repodata; the file itself does not change."""
     changes: dict[str, Any] = given.model_dump(exclude={"reason"}, exclude_none=True)
-    done = corrections.correct(call.house.removing, call.by, channel, subdir, file, changes, given.reason)
+    done = metadata_corrections.correct(call.house.removing, call.by, channel, subdir, file, changes, given.reason)
     with call.read() as tx:
         found = files.get(tx, call.require(tx, Action.READ, channel).channel_id, subdir, file)
     return CorrectionMade(
@@ -53,6 +53,6 @@ def correct_file(
     status_code=204,
     response_class=Response,
 )
-def remove_correction(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> None:
+def remove_correction(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName) -> None:
     """Restore the original metadata of a file."""
-    corrections.restore(call.house.removing, call.by, channel, subdir, file)
+    metadata_corrections.restore(call.house.removing, call.by, channel, subdir, file)

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.api.v1.asking import Asked, Call, ChannelName
-from seaway.api.v1.shapes import Given, Shown
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName
+from seaway.api.v1.schemas import RequestBody, ResponseBody
 from seaway.packages import removal
-from seaway.packages.removal import Act
+from seaway.packages.removal import FileAction
 
 router = APIRouter(tags=["packages"])
 
 _Path = Annotated[str, Field(max_length=250)]
 
 
-class FilesGiven(Given):
+class FilesGiven(RequestBody):
     """The chosen files: either `files`, or `package`, optionally narrowed by `version` and `subdir`."""
 
     files: list[_Path] = Field(
@@ -37,7 +37,7 @@ class FilesToYank(FilesGiven):
     )
 
 
-class FilesChanged(Shown):
+class FilesChanged(ResponseBody):
     """The result for all chosen files."""
 
     files: list[str] = Field(description="The files that changed.", examples=[["noarch/demo-1.0-h1_0.conda"]])
@@ -48,24 +48,24 @@ class FilesChanged(Shown):
 
 
 @router.post("/channels/{channel}/files/yank", operation_id="yankFiles")
-def yank_files(call: Asked, channel: ChannelName, given: FilesToYank) -> FilesChanged:
+def yank_files(call: ApiRequestDep, channel: ChannelName, given: FilesToYank) -> FilesChanged:
     """Yank files: all of them, or none if one is missing or you cannot yank it."""
-    return _change(call, channel, Act.YANK, given, given.reason)
+    return _change(call, channel, FileAction.YANK, given, given.reason)
 
 
 @router.post("/channels/{channel}/files/unyank", operation_id="unyankFiles")
-def unyank_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesChanged:
+def unyank_files(call: ApiRequestDep, channel: ChannelName, given: FilesGiven) -> FilesChanged:
     """Unyank files: all of them, or none."""
-    return _change(call, channel, Act.UNYANK, given)
+    return _change(call, channel, FileAction.UNYANK, given)
 
 
 @router.post("/channels/{channel}/files/delete", operation_id="deleteFiles")
-def delete_files(call: Asked, channel: ChannelName, given: FilesGiven) -> FilesChanged:
+def delete_files(call: ApiRequestDep, channel: ChannelName, given: FilesGiven) -> FilesChanged:
     """Permanently delete files: all of them, or none if one is missing or you cannot delete it."""
-    return _change(call, channel, Act.DELETE, given)
+    return _change(call, channel, FileAction.DELETE, given)
 
 
-def _change(call: Call, channel: str, act: Act, given: FilesGiven, reason: str = "") -> FilesChanged:
+def _change(call: ApiRequest, channel: str, act: FileAction, given: FilesGiven, reason: str = "") -> FilesChanged:
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )

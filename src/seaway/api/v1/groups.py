@@ -3,19 +3,19 @@
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked
+from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.members import GroupName, UserName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import groups
 from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
-from seaway.clock import moment
+from seaway.clock import format_time
+from seaway.users import users
 
 router = APIRouter(tags=["groups"])
 
 
-class GroupShown(Shown):
+class GroupShown(ResponseBody):
     """A group."""
 
     name: str = Field(examples=["crew"])
@@ -30,7 +30,7 @@ class OwnGroup(GroupShown):
     manager: bool = Field(description="Whether you can change it.")
 
 
-class GroupMemberShown(Shown):
+class GroupMemberShown(ResponseBody):
     """A user in a group."""
 
     user: str = Field(examples=["ada"])
@@ -44,7 +44,7 @@ class GroupDetail(GroupShown):
     members: list[GroupMemberShown]
 
 
-class GroupGiven(Given):
+class GroupGiven(RequestBody):
     """A group to create; you become its first manager."""
 
     name: str = Field(max_length=39)
@@ -55,7 +55,7 @@ class GroupGiven(Given):
     )
 
 
-class GroupChange(Given):
+class GroupChange(RequestBody):
     """The description of a group."""
 
     description: str = Field(max_length=MAX_DESCRIPTION)
@@ -63,7 +63,7 @@ class GroupChange(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Maintainers of our robots."}]})
 
 
-class GroupMemberGiven(Given):
+class GroupMemberGiven(RequestBody):
     """The role of a user in a group."""
 
     manager: bool = False
@@ -72,16 +72,16 @@ class GroupMemberGiven(Given):
 
 
 @router.get("/groups", operation_id="listGroups")
-def list_groups(call: Asked) -> Page[OwnGroup]:
+def list_groups(call: ApiRequestDep) -> Page[OwnGroup]:
     """List the groups that you are in, by name."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = groups.of_user(tx, call.by.user_id or 0)
-    return whole([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
+    return single_page([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
 
 
 @router.post("/groups", operation_id="addGroup", status_code=201)
-def create_group(call: Asked, given: GroupGiven) -> GroupShown:
+def create_group(call: ApiRequestDep, given: GroupGiven) -> GroupShown:
     """Create a group."""
     require_site(call.by, SiteAction.ADD_GROUP)
     with call.write_group(given.name) as tx:
@@ -90,7 +90,7 @@ def create_group(call: Asked, given: GroupGiven) -> GroupShown:
 
 
 @router.get("/groups/{group}", operation_id="getGroup")
-def get_group(call: Asked, group: GroupName) -> GroupDetail:
+def get_group(call: ApiRequestDep, group: GroupName) -> GroupDetail:
     """Return a group. Only for users in the group."""
     with call.read() as tx:
         found, members = groups.get(tx, call.by, group)
@@ -98,21 +98,23 @@ def get_group(call: Asked, group: GroupName) -> GroupDetail:
 
 
 @router.patch("/groups/{group}", operation_id="changeGroup")
-def change_group(call: Asked, group: GroupName, given: GroupChange) -> GroupShown:
+def change_group(call: ApiRequestDep, group: GroupName, given: GroupChange) -> GroupShown:
     """Change the description of a group. Managers only."""
     with call.write_group(group) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
-def delete_group(call: Asked, group: GroupName) -> None:
+def delete_group(call: ApiRequestDep, group: GroupName) -> None:
     """Delete a group; its users lose the access it granted."""
     with call.write_group(group) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
-def put_group_member(call: Asked, group: GroupName, user: UserName, given: GroupMemberGiven) -> GroupMemberShown:
+def put_group_member(
+    call: ApiRequestDep, group: GroupName, user: UserName, given: GroupMemberGiven
+) -> GroupMemberShown:
     """Add a user to a group, or change whether they manage it."""
     with call.write_group(group) as tx:
         return _member(
@@ -123,14 +125,14 @@ def put_group_member(call: Asked, group: GroupName, user: UserName, given: Group
 
 
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
-def remove_group_member(call: Asked, group: GroupName, user: UserName) -> None:
+def remove_group_member(call: ApiRequestDep, group: GroupName, user: UserName) -> None:
     """Remove a user from a group."""
     with call.write_group(group) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
-def leave_group(call: Asked, group: GroupName) -> None:
+def leave_group(call: ApiRequestDep, group: GroupName) -> None:
     """Leave a group; the last manager cannot leave."""
     with call.write_group(group) as tx:
         groups.leave(tx, call.now_ms, call.by, group)
@@ -141,9 +143,9 @@ def _shown(group: Group) -> GroupShown:
         name=group.name,
         description=group.description,
         users=group.user_count,
-        created_at=moment(group.created_at_ms),
+        created_at=format_time(group.created_at_ms),
     )
 
 
 def _member(member: GroupMember) -> GroupMemberShown:
-    return GroupMemberShown(user=member.user, manager=member.is_manager, added_at=moment(member.added_at_ms))
+    return GroupMemberShown(user=member.user, manager=member.is_manager, added_at=format_time(member.added_at_ms))

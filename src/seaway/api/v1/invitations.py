@@ -5,20 +5,20 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import emails
-from seaway.accounts.throttle import Rate
-from seaway.api.v1.asking import OPEN, Asked, Call, ChannelName, Id
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequest, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.rate_limits import Rate
 from seaway.channels import invitations
 from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Action, Role
-from seaway.clock import moment
+from seaway.clock import format_time
+from seaway.users import emails
 
 router = APIRouter(tags=["invitations"])
 
 
-class InvitationShown(Shown):
+class InvitationShown(ResponseBody):
     """An invitation, without the secret of its link, which is only in the email."""
 
     id: int
@@ -30,7 +30,7 @@ class InvitationShown(Shown):
     expires_at: Moment
 
 
-class InvitationGiven(Given):
+class InvitationGiven(RequestBody):
     """An invitation to send."""
 
     address: str = Field(max_length=254)
@@ -39,7 +39,7 @@ class InvitationGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"address": "ada@example.com", "role": "contributor"}]})
 
 
-class AnswerGiven(Given):
+class AnswerGiven(RequestBody):
     """The response to an invitation."""
 
     secret: str = Field(description="The last part of the link in the email.", max_length=100)
@@ -49,14 +49,14 @@ class AnswerGiven(Given):
 
 
 @router.get("/channels/{channel}/invitations", operation_id="listInvitations")
-def list_invitations(call: Asked, channel: ChannelName) -> Page[InvitationShown]:
+def list_invitations(call: ApiRequestDep, channel: ChannelName) -> Page[InvitationShown]:
     """List the invitations of a channel, newest first; closed ones are listed for a month."""
     with call.read() as tx:
-        return whole([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
+        return single_page([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
 
 
 @router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
-def send_invitation(call: Asked, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
+def send_invitation(call: ApiRequestDep, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
     """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
@@ -69,7 +69,7 @@ def send_invitation(call: Asked, channel: ChannelName, given: InvitationGiven) -
 
 
 @router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
-def resend_invitation(call: Asked, channel: ChannelName, invitation: Id) -> InvitationShown:
+def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> InvitationShown:
     """Send an invitation again with a new link; the old link becomes invalid."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
@@ -82,25 +82,25 @@ def resend_invitation(call: Asked, channel: ChannelName, invitation: Id) -> Invi
 
 
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
-def withdraw_invitation(call: Asked, channel: ChannelName, invitation: Id) -> None:
+def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> None:
     """Withdraw an invitation."""
     with call.write_channel(channel) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
-@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=OPEN)
-def answer_invitation(call: Asked, given: AnswerGiven) -> InvitationShown:
+@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=ANONYMOUS_ALLOWED)
+def answer_invitation(call: ApiRequestDep, given: AnswerGiven) -> InvitationShown:
     """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
     respond = invitations.accept if given.answer == "accept" else invitations.decline
     with call.read() as tx:
-        channel = invitations.look(tx, call.now_ms, given.secret).channel
+        channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel) as tx:
         return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
 
 
-def _count_email(call: Call, address: str) -> None:
+def _count_email(call: ApiRequest, address: str) -> None:
     call.count(Rate.LETTERS_FROM, call.by.address)
-    call.count(Rate.LETTER_TO, emails.folded(address))
+    call.count(Rate.LETTER_TO, emails.case_folded(address))
 
 
 def _shown(invitation: Invitation) -> InvitationShown:
@@ -110,6 +110,6 @@ def _shown(invitation: Invitation) -> InvitationShown:
         address=invitation.address,
         role=invitation.role.value,
         invited_by=invitation.invited_by,
-        created_at=moment(invitation.created_at_ms),
-        expires_at=moment(invitation.expires_at_ms),
+        created_at=format_time(invitation.created_at_ms),
+        expires_at=format_time(invitation.expires_at_ms),
     )

@@ -6,20 +6,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
-from seaway.trust import issuer_states, issuers
-from seaway.trust.issuer_states import IssuerState
-from seaway.trust.issuers import MAX_ISSUER, MAX_NAME
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.trusted_publishing import issuer_states, issuers
+from seaway.trusted_publishing.issuer_states import IssuerState
+from seaway.trusted_publishing.issuers import MAX_ISSUER, MAX_NAME
 
 router = APIRouter(tags=["administration"])
 
 IssuerName = Annotated[str, Path(description="The name of an issuer.", examples=["github"], max_length=MAX_NAME)]
 
 
-class IssuerShown(Shown):
+class IssuerShown(ResponseBody):
     """An issuer, with the state of its keys."""
 
     name: str = Field(examples=["forge"])
@@ -34,7 +34,7 @@ class IssuerShown(Shown):
     publishers: int = Field(description="Number of publishers that use it.")
 
 
-class IssuerGiven(Given):
+class IssuerGiven(RequestBody):
     """An issuer to register."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
@@ -47,7 +47,7 @@ class IssuerGiven(Given):
     )
 
 
-class IssuerChange(Given):
+class IssuerChange(RequestBody):
     """Fields to change."""
 
     enabled: bool
@@ -55,7 +55,7 @@ class IssuerChange(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
 
-class KeysGiven(Given):
+class KeysGiven(RequestBody):
     """Keys to use instead of fetched ones."""
 
     keys: list[dict[str, Any]] = Field(description="Keys of the issuer's JSON Web Key Set.", max_length=100)
@@ -66,22 +66,22 @@ class KeysGiven(Given):
 
 
 @router.get("/issuers", operation_id="listIssuers")
-def list_issuers(call: Asked) -> Page[IssuerShown]:
+def list_issuers(call: ApiRequestDep) -> Page[IssuerShown]:
     """List all issuers, built-in ones first. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return whole([_shown(state) for state in issuer_states.states(tx)])
+        return single_page([_shown(state) for state in issuer_states.states(tx)])
 
 
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
-def get_issuer(call: Asked, issuer: IssuerName) -> IssuerShown:
+def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
     """Return an issuer. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     return _found(call, issuer)
 
 
 @router.post("/issuers", operation_id="addIssuer", status_code=201)
-def register_issuer(call: Asked, given: IssuerGiven) -> IssuerShown:
+def register_issuer(call: ApiRequestDep, given: IssuerGiven) -> IssuerShown:
     """Register an issuer. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
@@ -91,7 +91,7 @@ def register_issuer(call: Asked, given: IssuerGiven) -> IssuerShown:
 
 
 @router.patch("/issuers/{issuer}", operation_id="changeIssuer")
-def change_issuer(call: Asked, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
+def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
     """
     Enable or disable an issuer. Site admins only; requires a recent sign-in.
 
@@ -104,7 +104,7 @@ def change_issuer(call: Asked, issuer: IssuerName, given: IssuerChange) -> Issue
 
 
 @router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
-def remove_issuer(call: Asked, issuer: IssuerName) -> None:
+def remove_issuer(call: ApiRequestDep, issuer: IssuerName) -> None:
     """Remove an issuer; its publishers stay but match no token. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
@@ -112,7 +112,7 @@ def remove_issuer(call: Asked, issuer: IssuerName) -> None:
 
 
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
-def set_issuer_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
+def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
     """Use these keys instead of fetched ones. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
@@ -121,7 +121,7 @@ def set_issuer_keys(call: Asked, issuer: IssuerName, given: KeysGiven) -> Issuer
 
 
 @router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
-def fetch_issuer_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
+def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
     """
     Fetch the keys of an issuer. Site admins only; requires a recent sign-in.
 
@@ -134,7 +134,7 @@ def fetch_issuer_keys(call: Asked, issuer: IssuerName) -> IssuerShown:
     return _found(call, issuer)
 
 
-def _found(call: Call, name: str) -> IssuerShown:
+def _found(call: ApiRequest, name: str) -> IssuerShown:
     with call.read() as tx:
         return _shown(issuer_states.state(tx, name))
 
@@ -148,7 +148,7 @@ def _shown(state: IssuerState) -> IssuerShown:
         built_in=state.issuer.is_builtin,
         static_keys=state.has_static_keys,
         keys=list(state.keys),
-        fetched_at=moment(state.fetched_at_ms),
+        fetched_at=format_time(state.fetched_at_ms),
         error=state.error,
         publishers=state.publishers,
     )

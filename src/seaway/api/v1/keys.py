@@ -5,24 +5,24 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.keys import MAX_NAME, MAX_PATTERNS, Key
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, Call, ChannelName, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.channels import own_keys, reaching_keys
-from seaway.channels.own_keys import DEFAULT_DAYS, LONGEST_DAYS
-from seaway.channels.reaching_keys import ReachingKey
-from seaway.clock import moment
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.caller import Mode
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.keys import account_keys, channel_keys
+from seaway.keys.account_keys import DEFAULT_DAYS, LONGEST_DAYS
+from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS, Key
+from seaway.keys.channel_keys import ChannelKey
 
 router = APIRouter(tags=["keys"])
 
 ModeName = Annotated[str, Field(json_schema_extra={"enum": list(Mode.__members__)})]
 
 
-class KeyShown(Shown):
+class KeyShown(ResponseBody):
     """An API key, without its secret."""
 
     id: int
@@ -45,7 +45,7 @@ class KeyMade(KeyShown):
     key: str = Field(description="The secret, shown only in this response.", examples=["swy-u-..."])
 
 
-class KeyGiven(Given):
+class KeyGiven(RequestBody):
     """An API key to create."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
@@ -65,7 +65,7 @@ class KeyGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "channels": ["robots"], "days": 90}]})
 
 
-class ReachingKeyShown(Shown):
+class ReachingKeyShown(ResponseBody):
     """One of your keys with access to a channel."""
 
     name: str = Field(examples=["ci"])
@@ -78,24 +78,24 @@ class ReachingKeyShown(Shown):
 
 
 @router.get("/channels/{channel}/keys", operation_id="listChannelKeys")
-def list_channel_keys(call: Asked, channel: ChannelName) -> Page[ReachingKeyShown]:
+def list_channel_keys(call: ApiRequestDep, channel: ChannelName) -> Page[ReachingKeyShown]:
     """List your valid keys with access to a channel that you belong to. Keys of other members are never shown."""
     with call.read() as tx:
-        return whole([_channel_key(key) for key in reaching_keys.of_oneself(tx, call.now_ms, call.by, channel)])
+        return single_page([_channel_key(key) for key in channel_keys.of_caller(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")
-def list_keys(call: Asked) -> Page[KeyShown]:
+def list_keys(call: ApiRequestDep) -> Page[KeyShown]:
     """List your keys by name, including revoked ones."""
     with call.read() as tx:
-        return whole([_shown(key) for key in own_keys.listed(tx, call.by)])
+        return single_page([_shown(key) for key in account_keys.list_all(tx, call.by)])
 
 
 @router.post("/keys", operation_id="addKey", status_code=201)
-def create_key(call: Asked, given: KeyGiven) -> KeyMade:
+def create_key(call: ApiRequestDep, given: KeyGiven) -> KeyMade:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
     with call.write_own() as tx:
-        key, secret = own_keys.add(
+        key, secret = account_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
             rules=call.house.key_rules,
@@ -104,23 +104,23 @@ def create_key(call: Asked, given: KeyGiven) -> KeyMade:
 
 
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
-def revoke_key(call: Asked, key: Id) -> KeyShown:
+def revoke_key(call: ApiRequestDep, key: Id) -> KeyShown:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
     with call.write_own() as tx:
-        return _shown(own_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
+        return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
-def remove_key(call: Asked, key: Id) -> None:
+def remove_key(call: ApiRequestDep, key: Id) -> None:
     """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
     with call.write_own() as tx:
-        own_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
+        account_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 
-def _name_of(tx: Tx, call: Call, key_id: int) -> str:
+def _name_of(tx: Tx, call: ApiRequest, key_id: int) -> str:
     """Return the name of the caller's key with this id; raise `NotFound` for ids of other users' keys."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    name = next((key.name for key in own_keys.listed(tx, call.by) if key.id == key_id), None)
+    name = next((key.name for key in account_keys.list_all(tx, call.by) if key.id == key_id), None)
     if name is None:
         raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")
     return name
@@ -133,21 +133,21 @@ def _shown(key: Key) -> KeyShown:
         mode=key.mode.name,
         channels=None if key.channels is None else list(key.channels),
         packages=list(key.patterns),
-        created_at=moment(key.created_at_ms),
-        expires_at=moment(key.expires_at_ms),
-        used_at=moment(key.used_at_ms),
+        created_at=format_time(key.created_at_ms),
+        expires_at=format_time(key.expires_at_ms),
+        used_at=format_time(key.used_at_ms),
         used_from=key.used_from,
-        revoked_at=moment(key.revoked_at_ms),
+        revoked_at=format_time(key.revoked_at_ms),
     )
 
 
-def _channel_key(key: ReachingKey) -> ReachingKeyShown:
+def _channel_key(key: ChannelKey) -> ReachingKeyShown:
     return ReachingKeyShown(
         name=key.name,
         mode=key.mode.name,
         all_channels=key.for_all_channels,
         packages=list(key.patterns),
-        created_at=moment(key.created_at_ms),
-        expires_at=None if key.expires_at_ms is None else moment(key.expires_at_ms),
-        used_at=None if key.used_at_ms is None else moment(key.used_at_ms),
+        created_at=format_time(key.created_at_ms),
+        expires_at=None if key.expires_at_ms is None else format_time(key.expires_at_ms),
+        used_at=None if key.used_at_ms is None else format_time(key.used_at_ms),
     )

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Shown
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
+from seaway.api.v1.schemas import Moment, RequestBody, ResponseBody
 from seaway.channels import members
 from seaway.channels.members import Member, MemberGroup
 from seaway.channels.roles import Role
-from seaway.clock import moment
+from seaway.clock import format_time
 
 router = APIRouter(tags=["members"])
 
@@ -20,7 +20,7 @@ RoleName = Annotated[str, Field(json_schema_extra={"enum": [role.value for role 
 GivenRole = Literal["viewer", "contributor"]
 
 
-class MemberShown(Shown):
+class MemberShown(ResponseBody):
     """A user who is a member of a channel."""
 
     user: str = Field(examples=["ada"])
@@ -28,7 +28,7 @@ class MemberShown(Shown):
     added_at: Moment
 
 
-class MemberGroupShown(Shown):
+class MemberGroupShown(ResponseBody):
     """A group that is a member of a channel; all its users have the role."""
 
     group: str = Field(examples=["crew"])
@@ -37,14 +37,14 @@ class MemberGroupShown(Shown):
     added_at: Moment
 
 
-class Members(Shown):
+class Members(ResponseBody):
     """The members of a channel; of several roles of a user, the strongest counts."""
 
     users: list[MemberShown]
     groups: list[MemberGroupShown]
 
 
-class RoleGiven(Given):
+class RoleGiven(RequestBody):
     """The role of a member. A channel has one owner, who can be changed only by a transfer."""
 
     role: GivenRole
@@ -53,15 +53,15 @@ class RoleGiven(Given):
 
 
 @router.get("/channels/{channel}/members", operation_id="listMembers")
-def list_members(call: Asked, channel: ChannelName) -> Members:
+def list_members(call: ApiRequestDep, channel: ChannelName) -> Members:
     """List the members of a channel. Members only."""
     with call.read() as tx:
-        users, groups = members.listed(tx, call.by, channel)
+        users, groups = members.list_all(tx, call.by, channel)
     return Members(users=[_user(user) for user in users], groups=[_group(group) for group in groups])
 
 
 @router.put("/channels/{channel}/members/{user}", operation_id="putMember")
-def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
+def put_member(call: ApiRequestDep, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
     """Add a user as a member, effective immediately and with a notification email, or change their role."""
     with call.write_channel(channel) as tx:
         member = members.put(
@@ -71,38 +71,38 @@ def put_member(call: Asked, channel: ChannelName, user: UserName, given: RoleGiv
 
 
 @router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)
-def remove_member(call: Asked, channel: ChannelName, user: UserName) -> None:
+def remove_member(call: ApiRequestDep, channel: ChannelName, user: UserName) -> None:
     """Remove a member; files they uploaded stay."""
     with call.write_channel(channel) as tx:
         members.remove(tx, call.now_ms, call.by, channel, user)
 
 
 @router.put("/channels/{channel}/groups/{group}", operation_id="putMemberGroup")
-def put_member_group(call: Asked, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
+def put_member_group(call: ApiRequestDep, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
     """Add a group as a member, or change its role."""
     with call.write_channel(channel) as tx:
         return _group(members.put_group(tx, call.now_ms, call.by, channel, group, Role(given.role)))
 
 
 @router.delete("/channels/{channel}/groups/{group}", operation_id="removeMemberGroup", status_code=204)
-def remove_member_group(call: Asked, channel: ChannelName, group: GroupName) -> None:
+def remove_member_group(call: ApiRequestDep, channel: ChannelName, group: GroupName) -> None:
     """Remove a group from a channel."""
     with call.write_channel(channel) as tx:
         members.remove_group(tx, call.now_ms, call.by, channel, group)
 
 
 @router.post("/channels/{channel}/leave", operation_id="leaveChannel", status_code=204)
-def leave_channel(call: Asked, channel: ChannelName) -> None:
+def leave_channel(call: ApiRequestDep, channel: ChannelName) -> None:
     """Leave a channel; an owner must transfer it first."""
     with call.write_channel(channel) as tx:
         members.leave(tx, call.now_ms, call.by, channel)
 
 
 def _user(member: Member) -> MemberShown:
-    return MemberShown(user=member.user, role=member.role.value, added_at=moment(member.added_at_ms))
+    return MemberShown(user=member.user, role=member.role.value, added_at=format_time(member.added_at_ms))
 
 
 def _group(group: MemberGroup) -> MemberGroupShown:
     return MemberGroupShown(
-        group=group.group, role=group.role.value, users=group.user_count, added_at=moment(group.added_at_ms)
+        group=group.group, role=group.role.value, users=group.user_count, added_at=format_time(group.added_at_ms)
     )

@@ -5,18 +5,18 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.asking import OPEN, Asked, ChannelName, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.channels import notices
-from seaway.channels.notices import LONGEST_DAYS, MAX_MESSAGE, Level, Notice
-from seaway.clock import DAY_MS, moment
+from seaway.channels.notices import MAX_DAYS, MAX_MESSAGE, Level, Notice
+from seaway.clock import DAY_MS, format_time
 
 router = APIRouter(tags=["notices"])
 
 LevelName = Annotated[str, Field(json_schema_extra={"enum": [level.value for level in Level]})]
 
 
-class NoticeShown(Shown):
+class NoticeShown(ResponseBody):
     """A notice."""
 
     id: int
@@ -26,25 +26,25 @@ class NoticeShown(Shown):
     expires_at: Moment
 
 
-class NoticeGiven(Given):
+class NoticeGiven(RequestBody):
     """A notice to post."""
 
     level: Literal["info", "warning", "critical"] = "info"
     message: str = Field(min_length=1, max_length=MAX_MESSAGE)
-    days: int = Field(30, description="Number of days until it expires.", ge=1, le=LONGEST_DAYS)
+    days: int = Field(30, description="Number of days until it expires.", ge=1, le=MAX_DAYS)
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"message": "Moved to robots-2.", "days": 30}]})
 
 
-@router.get("/channels/{channel}/notices", operation_id="listNotices", openapi_extra=OPEN)
-def list_notices(call: Asked, channel: ChannelName) -> Page[NoticeShown]:
+@router.get("/channels/{channel}/notices", operation_id="listNotices", openapi_extra=ANONYMOUS_ALLOWED)
+def list_notices(call: ApiRequestDep, channel: ChannelName) -> Page[NoticeShown]:
     """List the current notices of a channel, newest first."""
     with call.read() as tx:
-        return whole([_shown(notice) for notice in notices.listed(tx, call.now_ms, call.by, channel)])
+        return single_page([_shown(notice) for notice in notices.list_current(tx, call.now_ms, call.by, channel)])
 
 
 @router.post("/channels/{channel}/notices", operation_id="addNotice", status_code=201)
-def post_notice(call: Asked, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
+def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
     """Post a notice."""
     now_ms = call.now_ms
     with call.write_channel(channel) as tx:
@@ -57,7 +57,7 @@ def post_notice(call: Asked, channel: ChannelName, given: NoticeGiven) -> Notice
 
 
 @router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
-def withdraw_notice(call: Asked, channel: ChannelName, notice: Id) -> None:
+def withdraw_notice(call: ApiRequestDep, channel: ChannelName, notice: Id) -> None:
     """Withdraw a notice."""
     with call.write_channel(channel) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)
@@ -68,6 +68,6 @@ def _shown(notice: Notice) -> NoticeShown:
         id=notice.id,
         level=notice.level.value,
         message=notice.message,
-        created_at=moment(notice.created_at_ms),
-        expires_at=moment(notice.expires_at_ms),
+        created_at=format_time(notice.created_at_ms),
+        expires_at=format_time(notice.expires_at_ms),
     )

@@ -6,14 +6,22 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, ChannelName, Limit, PackageName
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
+from seaway.api.v1.api_request import (
+    ANONYMOUS_ALLOWED,
+    DEFAULT_LIMIT,
+    After,
+    ApiRequestDep,
+    ChannelName,
+    Limit,
+    PackageName,
+)
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.conda.corrections import Correction
-from seaway.indexing.rows import State
-from seaway.packages import catalogue, files
-from seaway.packages.catalogue import PackageSummary
+from seaway.indexing.file_rows import FileState
+from seaway.packages import catalog, files
+from seaway.packages.catalog import PackageSummary
 from seaway.packages.files import FileSummary
 
 router = APIRouter(tags=["packages"])
@@ -26,7 +34,7 @@ OfSubdir = Annotated[str | None, Query(description="Only files of this platform.
 Days = Annotated[int, Query(description="Number of days, including today.", ge=1, le=366)]
 
 
-class PackageShown(Shown):
+class PackageShown(ResponseBody):
     """A package in a list."""
 
     name: str = Field(examples=["numpy"])
@@ -34,7 +42,7 @@ class PackageShown(Shown):
     files: int = Field(description="Number of files that are not yanked.")
 
 
-class FileShown(Shown):
+class FileShown(ResponseBody):
     """A file in a list."""
 
     package: str
@@ -53,7 +61,7 @@ class FileShown(Shown):
     warnings: list[str] = Field(description="The warnings of its upload.")
 
 
-class CorrectionShown(Shown):
+class CorrectionShown(ResponseBody):
     """A metadata correction: how the record of a file differs from the metadata in the package."""
 
     fields: dict[str, Any] = Field(description="The corrected fields; a removed field is only in `original`.")
@@ -80,21 +88,21 @@ class PackageDetail(PackageShown):
     about: dict[str, Any]
 
 
-class Day(Shown):
+class Day(ResponseBody):
     """Downloads of a day."""
 
     day: str = Field(examples=["2026-11-24"], json_schema_extra={"format": "date"})
     count: int
 
 
-class Downloads(Shown):
+class Downloads(ResponseBody):
     """Download counts of a package."""
 
     total: int = Field(description="Downloads in these days.")
     days: list[Day] = Field(description="Days with downloads.")
 
 
-class Dependents(Shown):
+class Dependents(ResponseBody):
     """Packages that depend on a package."""
 
     names: list[str] | None = Field(
@@ -103,20 +111,20 @@ class Dependents(Shown):
     )
 
 
-@router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=OPEN)
+@router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=ANONYMOUS_ALLOWED)
 def list_packages(
-    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+    call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[PackageShown]:
     """List the packages of a channel by name."""
     call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found = catalogue.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
+        found = catalog.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
     return page(found, limit, _package, lambda package: package.name)
 
 
-@router.get("/channels/{channel}/packages/{package}", operation_id="getPackage", openapi_extra=OPEN)
-def get_package(call: Asked, channel: ChannelName, package: PackageName) -> PackageDetail:
+@router.get("/channels/{channel}/packages/{package}", operation_id="getPackage", openapi_extra=ANONYMOUS_ALLOWED)
+def get_package(call: ApiRequestDep, channel: ChannelName, package: PackageName) -> PackageDetail:
     """Return a package, as described by its newest version."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
@@ -131,9 +139,9 @@ def get_package(call: Asked, channel: ChannelName, package: PackageName) -> Pack
     )
 
 
-@router.get("/channels/{channel}/packages/{package}/files", operation_id="listFiles", openapi_extra=OPEN)
+@router.get("/channels/{channel}/packages/{package}/files", operation_id="listFiles", openapi_extra=ANONYMOUS_ALLOWED)
 def list_files(
-    call: Asked,
+    call: ApiRequestDep,
     channel: ChannelName,
     package: PackageName,
     subdir: OfSubdir = None,
@@ -141,15 +149,17 @@ def list_files(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[FileShown]:
     """List the files of a package, newest first."""
-    before = numbered(after)
+    before = id_cursor(after)
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.of_package(tx, access.channel_id, package, subdir=subdir, before=before, limit=limit + 1)
     return page(found, limit, _file, lambda file: file.id)
 
 
-@router.get("/channels/{channel}/packages/{package}/downloads", operation_id="getDownloads", openapi_extra=OPEN)
-def get_downloads(call: Asked, channel: ChannelName, package: PackageName, days: Days = 30) -> Downloads:
+@router.get(
+    "/channels/{channel}/packages/{package}/downloads", operation_id="getDownloads", openapi_extra=ANONYMOUS_ALLOWED
+)
+def get_downloads(call: ApiRequestDep, channel: ChannelName, package: PackageName, days: Days = 30) -> Downloads:
     """Return the downloads of a package by day."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
@@ -158,8 +168,10 @@ def get_downloads(call: Asked, channel: ChannelName, package: PackageName, days:
     return Downloads(total=sum(day.count for day in shown), days=shown)
 
 
-@router.get("/channels/{channel}/packages/{package}/dependents", operation_id="getDependents", openapi_extra=OPEN)
-def get_dependents(call: Asked, channel: ChannelName, package: PackageName) -> Dependents:
+@router.get(
+    "/channels/{channel}/packages/{package}/dependents", operation_id="getDependents", openapi_extra=ANONYMOUS_ALLOWED
+)
+def get_dependents(call: ApiRequestDep, channel: ChannelName, package: PackageName) -> Dependents:
     """List the packages of the channel that depend on a package, which need not be in the channel itself."""
     call.count_list()
     with call.read() as tx:
@@ -167,8 +179,8 @@ def get_dependents(call: Asked, channel: ChannelName, package: PackageName) -> D
         return Dependents(names=call.house.overviews.dependents(tx, access.channel_id, package))
 
 
-@router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=OPEN)
-def get_file(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileDetail:
+@router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=ANONYMOUS_ALLOWED)
+def get_file(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName) -> FileDetail:
     """Return a file with its record, metadata and download count."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
@@ -191,7 +203,7 @@ def correction_shown(correction: Correction | None) -> CorrectionShown | None:
         original=correction.original,
         reason=correction.reason,
         by=correction.by,
-        at=moment(correction.at_ms),
+        at=format_time(correction.at_ms),
     )
 
 
@@ -206,11 +218,11 @@ def _file(file: FileSummary) -> FileShown:
         file=file.file_name,
         version=file.version,
         build=file.build,
-        state="yanked" if file.state is State.YANKED else "listed",
+        state="yanked" if file.state is FileState.YANKED else "listed",
         yank_reason=file.yank_reason or None,
         size=file.size,
         sha256=file.sha256,
-        indexed_at=moment(file.indexed_at_ms),
+        indexed_at=format_time(file.indexed_at_ms),
         uploaded_by=file.uploaded_by,
         warnings=list(file.warnings),
     )

@@ -7,19 +7,19 @@ from anyio import to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import passkeys, recovery
-from seaway.accounts.passkeys import MAX_NAME, Passkey
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call, Id
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.sign_in import passkeys, recovery
+from seaway.sign_in.passkeys import MAX_NAME, Passkey
 
 router = APIRouter(tags=["account"])
 
 Name = Annotated[str, Field(description="For example the device that stores it.", min_length=1, max_length=MAX_NAME)]
 
 
-class PasskeyShown(Shown):
+class PasskeyShown(ResponseBody):
     """One of your passkeys."""
 
     id: int
@@ -34,7 +34,7 @@ class PasskeyMade(PasskeyShown):
     recovery_codes: list[str] = Field(description="Created with the first second factor, shown only in this response.")
 
 
-class PasskeyOptions(Shown):
+class PasskeyOptions(ResponseBody):
     """Options for creating a passkey in a browser."""
 
     public_key: dict[str, Any] = Field(
@@ -42,7 +42,7 @@ class PasskeyOptions(Shown):
     )
 
 
-class PasskeyGiven(Given):
+class PasskeyGiven(RequestBody):
     """A passkey that a browser created."""
 
     name: Name
@@ -65,7 +65,7 @@ class PasskeyGiven(Given):
     )
 
 
-class PasskeyChange(Given):
+class PasskeyChange(RequestBody):
     """The new name of a passkey."""
 
     name: Name
@@ -74,22 +74,22 @@ class PasskeyChange(Given):
 
 
 @router.get("/me/passkeys", operation_id="listPasskeys")
-def list_passkeys(call: Asked) -> Page[PasskeyShown]:
+def list_passkeys(call: ApiRequestDep) -> Page[PasskeyShown]:
     """List your passkeys, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
+        return single_page([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
 
 
 @router.post("/me/passkeys/options", operation_id="beginPasskey")
-def get_passkey_options(call: Asked) -> PasskeyOptions:
+def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
     """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
     _require_session(call)
-    return PasskeyOptions(public_key=json.loads(passkeys.ask_new(call.house.accounts, call.by)))
+    return PasskeyOptions(public_key=json.loads(passkeys.creation_options(call.house.accounts, call.by)))
 
 
 @router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
-async def add_passkey(call: Asked, given: PasskeyGiven) -> PasskeyMade:
+async def add_passkey(call: ApiRequestDep, given: PasskeyGiven) -> PasskeyMade:
     """Second step: add the passkey that the browser created. Requires a recent sign-in."""
     _require_session(call)
     credential = json.dumps(given.credential)
@@ -99,20 +99,20 @@ async def add_passkey(call: Asked, given: PasskeyGiven) -> PasskeyMade:
 
 
 @router.patch("/me/passkeys/{passkey}", operation_id="renamePasskey")
-def rename_passkey(call: Asked, passkey: Id, given: PasskeyChange) -> PasskeyShown:
+def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyChange) -> PasskeyShown:
     """Rename a passkey. Requires a session."""
     _require_session(call)
     return _shown(passkeys.rename(call.house.accounts, call.by, passkey, given.name))
 
 
 @router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)
-def remove_passkey(call: Asked, passkey: Id) -> None:
+def remove_passkey(call: ApiRequestDep, passkey: Id) -> None:
     """Remove a passkey from your account. Requires a recent sign-in."""
     _require_session(call)
     passkeys.remove(call.house.accounts, call.by, passkey)
 
 
-def _require_session(call: Call) -> None:
+def _require_session(call: ApiRequest) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
 
 
@@ -120,6 +120,6 @@ def _shown(passkey: Passkey) -> PasskeyShown:
     return PasskeyShown(
         id=passkey.id,
         name=passkey.name,
-        added_at=moment(passkey.created_at_ms),
-        used_at=moment(passkey.used_at_ms),
+        added_at=format_time(passkey.created_at_ms),
+        used_at=format_time(passkey.used_at_ms),
     )

@@ -6,20 +6,30 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, ChannelName, Limit, PackageName, Words
+from seaway.api.v1.api_request import (
+    ANONYMOUS_ALLOWED,
+    DEFAULT_LIMIT,
+    After,
+    ApiRequest,
+    ApiRequestDep,
+    ChannelName,
+    Limit,
+    PackageName,
+    SearchText,
+)
 from seaway.api.v1.packages import FileName, Subdir
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page, whole
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page, single_page
+from seaway.attestations.provenance import Provenance, ProvenanceState
+from seaway.attestations.sidecars import FIELD, AttestedClaims
 from seaway.channels.roles import Action
-from seaway.clock import moment
+from seaway.clock import format_time
 from seaway.errors import Conflict, Malformed, NotFound
-from seaway.http.limits import COMPARISON, caller_of
-from seaway.packages import attested, differences, files, origin, versions
-from seaway.packages.contents import Entry, Listing
-from seaway.packages.differences import Change
+from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
+from seaway.packages import attestation_claims, build_differences, files, uploaders, versions
+from seaway.packages.build_differences import Change
+from seaway.packages.file_listings import Entry, Listing
 from seaway.packages.files import File
-from seaway.packages.origin import Origin
-from seaway.trust.provenance import Provenance, State
-from seaway.trust.sidecars import FIELD, Claims
+from seaway.packages.uploaders import Origin
 
 router = APIRouter(tags=["packages"])
 
@@ -32,7 +42,7 @@ Against = Annotated[
 ]  # fmt: skip
 
 
-class VersionProvenance(Shown):
+class VersionProvenance(ResponseBody):
     """The provenance of a version. No state implies that a package is safe."""
 
     version: str
@@ -41,7 +51,7 @@ class VersionProvenance(Shown):
     warnings: list[str]
 
 
-class Attestation(Shown):
+class Attestation(ResponseBody):
     """The claims in the certificate of an attestation, verified at upload."""
 
     sha256: str = Field(description="Hash of the sidecar, which is at the URL of the file plus `.sigs`.")
@@ -56,7 +66,7 @@ class Attestation(Shown):
     issued_at: Moment
 
 
-class Sent(Shown):
+class Sent(ResponseBody):
     """The upload of the current bytes of a file."""
 
     at: Moment
@@ -71,14 +81,14 @@ class Sent(Shown):
     run_url: str
 
 
-class FileProvenance(Shown):
+class FileProvenance(ResponseBody):
     """The provenance of a file."""
 
     sent: Sent | None = Field(description="Null for files older than the upload record.")
     attestation: Attestation | None
 
 
-class PathShown(Shown):
+class PathShown(ResponseBody):
     """A file, link or directory that a package installs."""
 
     path: str
@@ -87,7 +97,7 @@ class PathShown(Shown):
     sha256: str | None
 
 
-class ChangeShown(Shown):
+class ChangeShown(ResponseBody):
     """A difference."""
 
     name: str
@@ -95,7 +105,7 @@ class ChangeShown(Shown):
     after: str = Field(description="Empty if removed.")
 
 
-class DifferenceShown(Shown):
+class DifferenceShown(ResponseBody):
     """The differences between two builds."""
 
     depends: list[ChangeShown]
@@ -109,63 +119,73 @@ class DifferenceShown(Shown):
 
 
 @router.get(
-    "/channels/{channel}/packages/{package}/provenance", operation_id="getPackageProvenance", openapi_extra=OPEN
+    "/channels/{channel}/packages/{package}/provenance",
+    operation_id="getPackageProvenance",
+    openapi_extra=ANONYMOUS_ALLOWED,
 )
-def get_package_provenance(call: Asked, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
+def get_package_provenance(call: ApiRequestDep, channel: ChannelName, package: PackageName) -> Page[VersionProvenance]:
     """List the provenance of each version of a package by its attestations, newest first, with warnings."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = versions.of_package(tx, access.channel_id, package)
-        provenance = attested.provenance_of(found, attested.claims_of(tx, access.channel_id, package))
+        provenance = attestation_claims.provenance_of(
+            found, attestation_claims.claims_of(tx, access.channel_id, package)
+        )
     if not found:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    return whole([_version(provenance[version.version]) for version in found])
+    return single_page([_version(provenance[version.version]) for version in found])
 
 
 @router.get(
-    "/channels/{channel}/files/{subdir}/{file}/provenance", operation_id="getFileProvenance", openapi_extra=OPEN
+    "/channels/{channel}/files/{subdir}/{file}/provenance",
+    operation_id="getFileProvenance",
+    openapi_extra=ANONYMOUS_ALLOWED,
 )
-def get_file_provenance(call: Asked, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
+def get_file_provenance(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName) -> FileProvenance:
     """Return who uploaded a file and how, and the claims of its attestation."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
-        sent = origin.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
-        claims = attested.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
+        sent = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
+        claims = attestation_claims.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
     return FileProvenance(
         sent=None if sent is None else _sent(sent),
         attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
     )
 
 
-@router.get("/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=OPEN)
+@router.get(
+    "/channels/{channel}/files/{subdir}/{file}/paths", operation_id="listPaths", openapi_extra=ANONYMOUS_ALLOWED
+)
 async def list_paths(
-    call: Asked,
+    call: ApiRequestDep,
     channel: ChannelName,
     subdir: Subdir,
     file: FileName,
-    q: Words = "",
+    q: SearchText = "",
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[PathShown]:
     """List what a package installs, by path."""
     call.count_file_list()
-    skip = numbered(after) or 0
+    skip = id_cursor(after) or 0
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
     listing = await _listing(call, found)
     if listing.problem:
         raise Conflict(listing.problem, "Download the file to inspect it.")
-    paths = await call.house.contents.work(caller_of(call.by), listing.search, q) if q else listing.entries
+    paths = await call.house.contents.work(rate_limit_key(call.by), listing.search, q) if q else listing.entries
     chosen = paths[skip : skip + limit + 1]
     return page(chosen, limit, _path, lambda _last: skip + limit)
 
 
-@router.get("/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=OPEN)
+@router.get(
+    "/channels/{channel}/files/{subdir}/{file}/difference", operation_id="compareFiles", openapi_extra=ANONYMOUS_ALLOWED
+)
 async def compare_files(
-    call: Asked, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
+    call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
 ) -> DifferenceShown:
     """Compare a file with another file of the same package. Counts as ten file lists in the rate limit."""
-    call.count_file_list(COMPARISON)
+    call.count_file_list(COMPARISON_COST)
     other_subdir, _, other_name = against.partition("/")
     if not other_name:
         raise Malformed("`against` has no platform.", "Send it as SUBDIR/FILE, such as noarch/demo-1.0-h1_0.conda.")
@@ -175,7 +195,7 @@ async def compare_files(
         raise Malformed("The files belong to different packages.", "Choose two files of one package.")
     listings = await _listing(call, other), await _listing(call, found)
     compared = await call.house.contents.work(
-        caller_of(call.by), differences.between, other.record, found.record, *listings
+        rate_limit_key(call.by), build_differences.compare, other.record, found.record, *listings
     )
     return DifferenceShown(
         depends=_changes(compared.depends),
@@ -189,20 +209,20 @@ async def compare_files(
     )
 
 
-def _get(call: Call, channel: str, subdir: str, file: str) -> File:
+def _get(call: ApiRequest, channel: str, subdir: str, file: str) -> File:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         return files.get(tx, access.channel_id, subdir, file)
 
 
-async def _listing(call: Call, found: File) -> Listing:
-    summary, caller = found.summary, caller_of(call.by)
+async def _listing(call: ApiRequest, found: File) -> Listing:
+    summary, caller = found.summary, rate_limit_key(call.by)
     sha256 = bytes.fromhex(summary.sha256)
     return await call.house.contents.read(caller, sha256, summary.size, summary.file_name)
 
 
 def _version(provenance: Provenance) -> VersionProvenance:
-    state: State = provenance.state
+    state: ProvenanceState = provenance.state
     return VersionProvenance(
         version=provenance.version,
         state=state.value,
@@ -213,7 +233,7 @@ def _version(provenance: Provenance) -> VersionProvenance:
 
 def _sent(sent: Origin) -> Sent:
     return Sent(
-        at=moment(sent.at_ms),
+        at=format_time(sent.at_ms),
         replaced=sent.replaced,
         means=sent.means,
         repository=sent.repository,
@@ -226,7 +246,7 @@ def _sent(sent: Origin) -> Sent:
     )
 
 
-def _attestation(claims: Claims, sha256: str) -> Attestation:
+def _attestation(claims: AttestedClaims, sha256: str) -> Attestation:
     return Attestation(
         sha256=sha256,
         issuer=claims.issuer,
@@ -237,7 +257,7 @@ def _attestation(claims: Claims, sha256: str) -> Attestation:
         commit=claims.commit,
         ref=claims.ref,
         run=claims.run,
-        issued_at=moment(claims.issued_at_ms),
+        issued_at=format_time(claims.issued_at_ms),
     )
 
 

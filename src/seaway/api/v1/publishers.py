@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.principal import Mode
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
-from seaway.clock import moment
-from seaway.trust import publishers, saving
-from seaway.trust.publishers import Draft, Publisher
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.caller import Mode
+from seaway.clock import format_time
+from seaway.trusted_publishing import publisher_changes, publishers
+from seaway.trusted_publishing.publishers import Draft, Publisher
 
 router = APIRouter(tags=["publishers"])
 
@@ -21,7 +21,7 @@ Texts = dict[str, str]
 Conditions = dict[str, bool | str | list[str]]
 
 
-class PublisherShown(Shown):
+class PublisherShown(ResponseBody):
     """A trusted publisher."""
 
     id: int
@@ -44,7 +44,7 @@ class PublisherShown(Shown):
     used_at: Moment | None = Field(description="The time of its last upload.")
 
 
-class PublisherGiven(Given):
+class PublisherGiven(RequestBody):
     """A workflow to trust."""
 
     issuer: str = Field(
@@ -80,7 +80,7 @@ class PublisherGiven(Given):
     )
 
 
-class PublisherChange(Given):
+class PublisherChange(RequestBody):
     """Fields to change; omitted fields stay unchanged. Changing the workflow removes its pinned ids."""
 
     fields: Texts | None = Field(None, max_length=20)
@@ -95,15 +95,15 @@ class PublisherChange(Given):
 
 
 @router.get("/channels/{channel}/publishers", operation_id="listPublishers")
-def list_publishers(call: Asked, channel: ChannelName) -> Page[PublisherShown]:
+def list_publishers(call: ApiRequestDep, channel: ChannelName) -> Page[PublisherShown]:
     """List the publishers of a channel, oldest first. Only for callers who can change them."""
     with call.read() as tx:
-        found = publishers.listed(tx, call.by, channel)
-    return whole([_shown(publisher) for publisher in found])
+        found = publishers.list_for_owner(tx, call.by, channel)
+    return single_page([_shown(publisher) for publisher in found])
 
 
 @router.post("/channels/{channel}/publishers", operation_id="addPublisher", status_code=201)
-def add_publisher(call: Asked, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
+def add_publisher(call: ApiRequestDep, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
     """Add a trusted publisher. The id of the repository owner is looked up at GitHub, if it responds."""
     draft = Draft(
         matched=given.fields,
@@ -114,20 +114,20 @@ def add_publisher(call: Asked, channel: ChannelName, given: PublisherGiven) -> P
         exchanges=given.exchanges,
         is_enabled=given.enabled,
     )
-    return _shown(saving.add(call.house.exchanging, call.by, channel, given.issuer, draft))
+    return _shown(publisher_changes.add(call.house.exchanging, call.by, channel, given.issuer, draft))
 
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
 def change_publisher(
-    call: Asked, channel: ChannelName, publisher: PublisherId, given: PublisherChange
+    call: ApiRequestDep, channel: ChannelName, publisher: PublisherId, given: PublisherChange
 ) -> PublisherShown:
     """Change a publisher. If the workflow changes, the id of the repository owner is looked up again."""
     apply_change = partial(_changed, given)
-    return _shown(saving.change(call.house.exchanging, call.by, channel, publisher, apply_change))
+    return _shown(publisher_changes.change(call.house.exchanging, call.by, channel, publisher, apply_change))
 
 
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
-def remove_publisher(call: Asked, channel: ChannelName, publisher: PublisherId) -> None:
+def remove_publisher(call: ApiRequestDep, channel: ChannelName, publisher: PublisherId) -> None:
     """Remove a trusted publisher; its tokens become invalid at once."""
     with call.write_channel(channel) as tx:
         publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
@@ -159,6 +159,6 @@ def _shown(publisher: Publisher) -> PublisherShown:
         exchanges=publisher.exchanges,
         enabled=publisher.is_enabled,
         created_by=publisher.created_by,
-        created_at=moment(publisher.created_at_ms),
-        used_at=moment(publisher.used_at_ms),
+        created_at=format_time(publisher.created_at_ms),
+        used_at=format_time(publisher.used_at_ms),
     )

@@ -5,25 +5,25 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, ChannelName
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.members import UserName
-from seaway.api.v1.shapes import Given, Shown
+from seaway.api.v1.schemas import RequestBody, ResponseBody
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, quotas
 from seaway.channels.quotas import MAX_QUOTA, Usage
+from seaway.users import users
 
 router = APIRouter(tags=["administration"])
 
 
-class Room(Shown):
+class StorageUse(ResponseBody):
     """Quota and storage use."""
 
     quota: int | None = Field(description="Quota in bytes; null for unlimited.")
     used: int = Field(description="Used bytes.")
 
 
-class QuotaGiven(Given):
+class QuotaGiven(RequestBody):
     """A quota to set."""
 
     quota: Annotated[int, Field(ge=0, le=MAX_QUOTA)] | None = Field(
@@ -35,31 +35,31 @@ class QuotaGiven(Given):
 
 
 @router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
-def change_channel_quota(call: Asked, channel: ChannelName, given: QuotaGiven) -> Room:
+def change_channel_quota(call: ApiRequestDep, channel: ChannelName, given: QuotaGiven) -> StorageUse:
     """Set the quota of a channel. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_channel(channel) as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
-        return room_of(quotas.of_channel(tx, channels.get(tx, channel).id))
+        return storage_use_of(quotas.of_channel(tx, channels.get(tx, channel).id))
 
 
 @router.get("/users/{user}/quota", operation_id="getUserQuota")
-def get_user_quota(call: Asked, user: UserName) -> Room:
+def get_user_quota(call: ApiRequestDep, user: UserName) -> StorageUse:
     """Return the quota and total storage use of a user's channels. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
+        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
 
 
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
-def change_user_quota(call: Asked, user: UserName, given: QuotaGiven) -> Room:
+def change_user_quota(call: ApiRequestDep, user: UserName, given: QuotaGiven) -> StorageUse:
     """Set the total quota of a user's channels. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
-        return room_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
+        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
 
 
-def room_of(usage: Usage) -> Room:
+def storage_use_of(usage: Usage) -> StorageUse:
     """Return the response body for a quota."""
-    return Room(quota=usage.quota, used=usage.used)
+    return StorageUse(quota=usage.quota, used=usage.used)

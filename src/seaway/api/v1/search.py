@@ -6,10 +6,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.asking import DEFAULT_LIMIT, OPEN, After, Asked, Call, Limit
-from seaway.api.v1.shapes import Page, Shown
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequest, ApiRequestDep, Limit
+from seaway.api.v1.schemas import Page, ResponseBody
 from seaway.packages import search
-from seaway.packages.search import MAX_QUESTION, Hit
+from seaway.packages.search import MAX_QUERY_LENGTH, Hit
 
 router = APIRouter(tags=["search"])
 
@@ -19,13 +19,13 @@ SearchText = Annotated[
         description="Words in names and summaries, or a match spec.",
         examples=["numpy", "linear algebra", "numpy >=1.26"],
         min_length=1,
-        max_length=MAX_QUESTION,
+        max_length=MAX_QUERY_LENGTH,
     ),
 ]
 OfChannel = Annotated[str | None, Query(description="Only in this channel.", max_length=128)]
 
 
-class Found(Shown):
+class Found(ResponseBody):
     """A matching package."""
 
     channel: str = Field(examples=["robots"])
@@ -35,15 +35,15 @@ class Found(Shown):
     subdirs: list[str]
 
 
-@router.get("/search", operation_id="search", openapi_extra=OPEN)
+@router.get("/search", operation_id="search", openapi_extra=ANONYMOUS_ALLOWED)
 async def search_packages(
-    call: Asked, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
+    call: ApiRequestDep, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Found]:
     """Search packages by name, summary or match spec; exact names come first."""
     return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.house.searching_turns)
 
 
-def _search(call: Call, text: str, channel: str | None, after: str, limit: int) -> Page[Found]:
+def _search(call: ApiRequest, text: str, channel: str | None, after: str, limit: int) -> Page[Found]:
     call.count_list()
     with call.read() as tx:
         hits, next_cursor = search.search(tx, call.by, text, channel=channel, after=after, limit=limit)

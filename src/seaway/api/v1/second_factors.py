@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import recovery, resetting, second_factors, totp
-from seaway.accounts.passwords import MAX_CHARS, MIN_CHARS
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, Call
-from seaway.api.v1.shapes import Given, Moment, Shown
-from seaway.clock import moment
+from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.schemas import Moment, RequestBody, ResponseBody
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.sign_in import password_reset, recovery, second_factors, totp
+from seaway.sign_in.passwords import MAX_CHARS, MIN_CHARS
 
 router = APIRouter(tags=["account"])
 
 
-class PasswordGiven(Given):
+class PasswordGiven(RequestBody):
     """A new password."""
 
     password: Annotated[str, Field(min_length=MIN_CHARS, max_length=MAX_CHARS)]
@@ -23,7 +23,7 @@ class PasswordGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "tangerine ladder 7 fathoms"}]})
 
 
-class SecondFactors(Shown):
+class SecondFactors(ResponseBody):
     """Your second factors."""
 
     codes: bool = Field(description="Whether an authenticator app is set up.")
@@ -34,14 +34,14 @@ class SecondFactors(Shown):
     )
 
 
-class Seed(Shown):
+class Seed(ResponseBody):
     """The secret of an authenticator app, shown only in this response."""
 
     seed: str = Field(examples=["JBSWY3DPEHPK3PXP"])
     uri: str = Field(description="The same as a URI, for a QR code.", examples=["otpauth://totp/..."])
 
 
-class Code(Given):
+class Code(RequestBody):
     """The current code of the authenticator app."""
 
     code: Annotated[str, Field(min_length=6, max_length=20)]
@@ -49,7 +49,7 @@ class Code(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"code": "123456"}]})
 
 
-class RecoveryCodes(Shown):
+class RecoveryCodes(ResponseBody):
     """Single-use codes that replace a lost second factor, shown only in this response."""
 
     recovery_codes: list[str] = Field(
@@ -58,14 +58,14 @@ class RecoveryCodes(Shown):
 
 
 @router.put("/me/password", operation_id="setPassword", status_code=204)
-async def set_password(call: Asked, given: PasswordGiven) -> None:
+async def set_password(call: ApiRequestDep, given: PasswordGiven) -> None:
     """Set a new password and sign out all other browsers. Requires a recent sign-in."""
     _require_session(call)
-    await resetting.change(call.house.accounts, call.by, given.password)
+    await password_reset.change(call.house.accounts, call.by, given.password)
 
 
 @router.get("/me/second-factors", operation_id="getSecondFactors")
-def get_second_factors(call: Asked) -> SecondFactors:
+def get_second_factors(call: ApiRequestDep) -> SecondFactors:
     """Return your second factors."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -75,12 +75,12 @@ def get_second_factors(call: Asked) -> SecondFactors:
         codes=found.has_totp,
         passkeys=found.passkeys,
         recovery_codes=found.recovery_codes,
-        ends_at=moment(ends_at_ms),
+        ends_at=format_time(ends_at_ms),
     )
 
 
 @router.post("/me/totp", operation_id="beginCodes")
-def set_up_authenticator_app(call: Asked) -> Seed:
+def set_up_authenticator_app(call: ApiRequestDep) -> Seed:
     """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
     _require_session(call)
     made = totp.begin(call.house.accounts, call.by)
@@ -88,7 +88,7 @@ def set_up_authenticator_app(call: Asked) -> Seed:
 
 
 @router.post("/me/totp/confirm", operation_id="confirmCodes")
-async def confirm_authenticator_app(call: Asked, given: Code) -> RecoveryCodes:
+async def confirm_authenticator_app(call: ApiRequestDep, given: Code) -> RecoveryCodes:
     """
     Confirm the authenticator app with a code; sign-ins require a code from now on.
 
@@ -99,26 +99,26 @@ async def confirm_authenticator_app(call: Asked, given: Code) -> RecoveryCodes:
 
 
 @router.delete("/me/totp", operation_id="removeCodes", status_code=204)
-def remove_authenticator_app(call: Asked) -> None:
+def remove_authenticator_app(call: ApiRequestDep) -> None:
     """Remove the authenticator app. Requires a recent sign-in."""
     _require_session(call)
     totp.remove(call.house.accounts, call.by)
 
 
 @router.post("/me/recovery-codes", operation_id="renewRecoveryCodes")
-async def renew_recovery_codes(call: Asked) -> RecoveryCodes:
+async def renew_recovery_codes(call: ApiRequestDep) -> RecoveryCodes:
     """Replace your recovery codes; the old ones become invalid. Requires a recent sign-in."""
     _require_session(call)
     return RecoveryCodes(recovery_codes=await recovery.renew(call.house.accounts, call.by))
 
 
 @router.delete("/me/second-factor-reset", operation_id="keepSecondFactors", status_code=204)
-def cancel_second_factor_reset(call: Asked) -> None:
+def cancel_second_factor_reset(call: ApiRequestDep) -> None:
     """Cancel a pending reset of your second factors. Requires a session."""
     _require_session(call)
     with call.write_own() as tx:
-        second_factors.stop_reset(call.house.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
+        second_factors.cancel_reset(call.house.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
-def _require_session(call: Call) -> None:
+def _require_session(call: ApiRequest) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)

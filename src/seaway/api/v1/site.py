@@ -5,22 +5,22 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Id, Limit
-from seaway.api.v1.shapes import Moment, Page, Shown, numbered, page
-from seaway.channels import administration
-from seaway.clock import moment
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, Id, Limit
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
 from seaway.jobs import queue
 from seaway.jobs.queue import Job
-from seaway.packages import sweep, usage
-from seaway.packages.usage import ChannelUsage, Usage
+from seaway.packages import storage_usage, sweep
+from seaway.packages.storage_usage import ChannelUsage, Usage
+from seaway.sign_in import site_admin
 
 router = APIRouter(tags=["administration"])
 
 OfState = Annotated[Literal["ready", "running", "dead"] | None, Query(description="Only jobs in this state.")]
 
 
-class JobShown(Shown):
+class JobShown(ResponseBody):
     """A background job; finished jobs are not kept."""
 
     id: int
@@ -33,20 +33,20 @@ class JobShown(Shown):
     error: str = Field(description="Error of the last attempt; empty if none failed.")
 
 
-class Retried(Shown):
+class Retried(ResponseBody):
     """The result of a retry."""
 
     retried: int = Field(description="Number of jobs that will be retried.")
 
 
-class Held(Shown):
+class Held(ResponseBody):
     """Number and total size of blobs; equal contents count once."""
 
     blobs: int
     bytes: int
 
 
-class SweepShown(Shown):
+class SweepShown(ResponseBody):
     """The result of a sweep of unreferenced blobs."""
 
     at: Moment
@@ -55,7 +55,7 @@ class SweepShown(Shown):
     stopped: str = Field(description="Why no blob was deleted, if an operator must act first; otherwise empty.")
 
 
-class Storage(Shown):
+class Storage(ResponseBody):
     """Storage use of the site."""
 
     packages: Held = Field(description="Package files.")
@@ -66,7 +66,7 @@ class Storage(Shown):
     sweep: SweepShown | None = Field(description="The last sweep; null before the first one.")
 
 
-class ChannelHeld(Shown):
+class ChannelHeld(ResponseBody):
     """Storage use of a channel; contents shared with other channels count in each."""
 
     channel: str
@@ -77,9 +77,11 @@ class ChannelHeld(Shown):
 
 
 @router.get("/jobs", operation_id="listJobs")
-def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[JobShown]:
+def list_jobs(
+    call: ApiRequestDep, state: OfState = None, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[JobShown]:
     """List waiting, running and failed jobs, oldest first. Site admins only; requires a session."""
-    start = numbered(after)
+    start = id_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = queue.list_jobs(tx, state, after=start or 0, limit=limit + 1)
@@ -87,28 +89,28 @@ def list_jobs(call: Asked, state: OfState = None, after: After = "", limit: Limi
 
 
 @router.post("/jobs/retry", operation_id="retryJobs")
-def retry_jobs(call: Asked) -> Retried:
+def retry_jobs(call: ApiRequestDep) -> Retried:
     """Retry all failed jobs. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
-        return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by))
+        return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
 
 
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
-def retry_job(call: Asked, job: Id) -> Retried:
+def retry_job(call: ApiRequestDep, job: Id) -> Retried:
     """Retry a failed job. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_part() as tx:
-        return Retried(retried=administration.retry_jobs(tx, call.now_ms, call.by, job))
+        return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, job))
 
 
 @router.get("/storage", operation_id="getStorage")
-def get_storage(call: Asked) -> Storage:
+def get_storage(call: ApiRequestDep) -> Storage:
     """Return the storage use of the site and the result of the last sweep. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        packages, documents, last = usage.of_packages(tx), usage.of_documents(tx), sweep.last(tx)
-        named_bytes = usage.named_by_packages(tx)
+        packages, documents, last = storage_usage.of_packages(tx), storage_usage.of_documents(tx), sweep.last(tx)
+        named_bytes = storage_usage.bytes_of_packages(tx)
     spool_blobs, spool_bytes = call.house.publishing.spool.usage()
     return Storage(
         packages=_held(packages),
@@ -119,7 +121,7 @@ def get_storage(call: Asked) -> Storage:
         sweep=None
         if last is None
         else SweepShown(
-            at=moment(last.at_ms),
+            at=format_time(last.at_ms),
             taken=Held(blobs=last.swept.blobs, bytes=last.swept.bytes),
             waiting=Held(blobs=last.swept.waiting_blobs, bytes=last.swept.waiting_bytes),
             stopped=last.stopped,
@@ -128,12 +130,12 @@ def get_storage(call: Asked) -> Storage:
 
 
 @router.get("/storage/channels", operation_id="listStorageOfChannels")
-def list_storage_by_channel(call: Asked, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelHeld]:
+def list_storage_by_channel(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelHeld]:
     """List the storage use of channels, largest first. Site admins only; requires a session."""
-    skip = numbered(after) or 0
+    skip = id_cursor(after) or 0
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = usage.by_channel(tx, skip=skip, limit=limit + 1)
+        found = storage_usage.by_channel(tx, skip=skip, limit=limit + 1)
     return page(found, limit, _channel, lambda _last: skip + limit)
 
 
@@ -147,8 +149,8 @@ def _job(job: Job) -> JobShown:
         kind=job.kind,
         state=job.state,
         attempt=job.attempt,
-        asked_at=moment(job.created_at_ms),
-        run_at=moment(job.run_at_ms),
+        asked_at=format_time(job.created_at_ms),
+        run_at=format_time(job.run_at_ms),
         worker=job.owner,
         error=job.error,
     )

@@ -5,18 +5,18 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import Asked, ChannelName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, whole
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import transfers
 from seaway.channels.roles import Action
 from seaway.channels.transfers import Transfer
-from seaway.clock import moment
+from seaway.clock import format_time
 
 router = APIRouter(tags=["transfers"])
 
 
-class TransferShown(Shown):
+class TransferShown(ResponseBody):
     """A pending transfer."""
 
     channel: str
@@ -26,7 +26,7 @@ class TransferShown(Shown):
     expires_at: Moment
 
 
-class TransferGiven(Given):
+class TransferGiven(RequestBody):
     """The member to offer the channel to."""
 
     to_user: str = Field(max_length=39)
@@ -34,7 +34,7 @@ class TransferGiven(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"to_user": "ada"}]})
 
 
-class AnswerGiven(Given):
+class AnswerGiven(RequestBody):
     """The response to a transfer."""
 
     answer: Literal["accept", "decline"]
@@ -43,38 +43,40 @@ class AnswerGiven(Given):
 
 
 @router.get("/transfers", operation_id="listTransfers")
-def list_transfers(call: Asked) -> Page[TransferShown]:
+def list_transfers(call: ApiRequestDep) -> Page[TransferShown]:
     """List the channels that were offered to you."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return whole([_shown(transfer) for transfer in transfers.to_user(tx, call.now_ms, call.by.user_id or 0)])
+        return single_page(
+            [_shown(transfer) for transfer in transfers.pending_for(tx, call.now_ms, call.by.user_id or 0)]
+        )
 
 
 @router.get("/channels/{channel}/transfer", operation_id="getTransfer")
-def get_transfer(call: Asked, channel: ChannelName) -> Page[TransferShown]:
+def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[TransferShown]:
     """Return the pending transfer of a channel, if any. Owner only."""
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
         found = transfers.of_channel(tx, call.now_ms, access.channel_id)
-    return whole([] if found is None else [_shown(found)])
+    return single_page([] if found is None else [_shown(found)])
 
 
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
-def offer_transfer(call: Asked, channel: ChannelName, given: TransferGiven) -> TransferShown:
+def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferGiven) -> TransferShown:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel) as tx:
         return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
-def cancel_transfer(call: Asked, channel: ChannelName) -> None:
+def cancel_transfer(call: ApiRequestDep, channel: ChannelName) -> None:
     """Cancel a pending transfer."""
     with call.write_channel(channel) as tx:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
 @router.post("/channels/{channel}/transfer/answer", operation_id="answerTransfer")
-def answer_transfer(call: Asked, channel: ChannelName, given: AnswerGiven) -> TransferShown:
+def answer_transfer(call: ApiRequestDep, channel: ChannelName, given: AnswerGiven) -> TransferShown:
     """Accept or decline a channel that was offered to you."""
     respond = transfers.accept if given.answer == "accept" else transfers.decline
     with call.write_channel(channel) as tx:
@@ -86,6 +88,6 @@ def _shown(transfer: Transfer) -> TransferShown:
         channel=transfer.channel,
         to_user=transfer.to_user,
         offered_by=transfer.offered_by,
-        offered_at=moment(transfer.offered_at_ms),
-        expires_at=moment(transfer.expires_at_ms),
+        offered_at=format_time(transfer.offered_at_ms),
+        expires_at=format_time(transfer.expires_at_ms),
     )

@@ -5,19 +5,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, ChannelName, Limit
-from seaway.api.v1.shapes import Page, Shown, numbered, page
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, ChannelName, Limit
+from seaway.api.v1.schemas import Page, ResponseBody, id_cursor, page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.channels import upload_log
 from seaway.channels.roles import Action
 from seaway.errors import Invalid
-from seaway.trust import uploads
 
 router = APIRouter(tags=["audit"])
 
 OfName = Annotated[str, Query(description="The name of a channel, or of one that was deleted.", max_length=128)]
 
 
-class UploadShown(Shown):
+class UploadShown(ResponseBody):
     """An upload, with the fields of `seaway uploads export --json`, from which `hash` is computed."""
 
     channel_id: int = Field(description="Never reused, even for a new channel of the same name.")
@@ -46,23 +46,25 @@ class UploadShown(Shown):
 
 @router.get("/channels/{channel}/upload-record", operation_id="listChannelUploads")
 def list_channel_uploads(
-    call: Asked, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
+    call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[UploadShown]:
     """List all uploads to a channel, oldest first, without those to a deleted channel of the same name. Owner only."""
-    start = numbered(after) or 0
+    start = id_cursor(after) or 0
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
-        found = uploads.of_channel(tx, access.channel_id, after=start, limit=limit + 1)
+        found = upload_log.of_channel(tx, access.channel_id, after=start, limit=limit + 1)
     return page(found, limit, _shown, lambda row: row["number"])
 
 
 @router.get("/upload-record", operation_id="listUploads")
-def list_uploads(call: Asked, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UploadShown]:
+def list_uploads(
+    call: ApiRequestDep, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[UploadShown]:
     """List all uploads to all channels that ever had this name, oldest first. Site admins only; requires a session."""
     start = _parse_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        found = uploads.of_name(tx, channel, after=start, limit=limit + 1)
+        found = upload_log.of_name(tx, channel, after=start, limit=limit + 1)
     return page(found, limit, _shown, lambda row: f"{row['channel_id']}.{row['number']}")
 
 
@@ -72,7 +74,7 @@ def _parse_cursor(after: str) -> tuple[int, int]:
     channel_id, dot, number = after.partition(".")
     if not dot or not channel_id or not number:
         raise Invalid("`after` is not a valid cursor.", "Send `next` of the previous response unchanged, or omit it.")
-    return numbered(channel_id) or 0, numbered(number) or 0
+    return id_cursor(channel_id) or 0, id_cursor(number) or 0
 
 
 def _shown(row: dict[str, Any]) -> UploadShown:

@@ -3,19 +3,19 @@
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.accounts import users
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.users import User
-from seaway.api.v1.asking import DEFAULT_LIMIT, After, Asked, Limit, Words
+from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, Limit, SearchText
 from seaway.api.v1.members import UserName
-from seaway.api.v1.shapes import Given, Moment, Page, Shown, page
-from seaway.channels import administration
-from seaway.clock import moment
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import format_time
+from seaway.sign_in import site_admin
+from seaway.users import users
+from seaway.users.users import User
 
 router = APIRouter(tags=["administration"])
 
 
-class UserShown(Shown):
+class UserShown(ResponseBody):
     """An account."""
 
     name: str = Field(examples=["ada"])
@@ -26,7 +26,7 @@ class UserShown(Shown):
     disabled_at: Moment | None
 
 
-class UserChange(Given):
+class UserChange(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     disabled: bool | None = Field(
@@ -37,14 +37,16 @@ class UserChange(Given):
     model_config = ConfigDict(json_schema_extra={"examples": [{"disabled": True}]})
 
 
-class ResetShown(Shown):
+class ResetShown(ResponseBody):
     """A pending reset of second factors."""
 
     at: Moment = Field(description="When the second factors will be removed.")
 
 
 @router.get("/users", operation_id="listUsers")
-def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[UserShown]:
+def list_users(
+    call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[UserShown]:
     """List user accounts by name. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -53,7 +55,7 @@ def list_users(call: Asked, q: Words = "", after: After = "", limit: Limit = DEF
 
 
 @router.get("/users/{user}", operation_id="getUser")
-def get_user(call: Asked, user: UserName) -> UserShown:
+def get_user(call: ApiRequestDep, user: UserName) -> UserShown:
     """Return a user account. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -61,7 +63,7 @@ def get_user(call: Asked, user: UserName) -> UserShown:
 
 
 @router.patch("/users/{user}", operation_id="changeUser")
-def change_user(call: Asked, user: UserName, given: UserChange) -> UserShown:
+def change_user(call: ApiRequestDep, user: UserName, given: UserChange) -> UserShown:
     """
     Disable or enable another user's account, or grant or revoke its admin rights.
 
@@ -70,14 +72,14 @@ def change_user(call: Asked, user: UserName, given: UserChange) -> UserShown:
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
-            administration.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
+            site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
-            administration.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
+            site_admin.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
         return _shown(users.get(tx, user))
 
 
 @router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
-def request_second_factor_reset(call: Asked, user: UserName) -> ResetShown:
+def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> ResetShown:
     """
     Schedule the removal of another user's lost second factors in 72 hours.
 
@@ -87,15 +89,17 @@ def request_second_factor_reset(call: Asked, user: UserName) -> ResetShown:
     """
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        return ResetShown(at=moment(administration.ask_reset(call.house.accounts, tx, call.now_ms, call.by, user)))
+        return ResetShown(
+            at=format_time(site_admin.schedule_factor_reset(call.house.accounts, tx, call.now_ms, call.by, user))
+        )
 
 
 @router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
-def cancel_second_factor_reset(call: Asked, user: UserName) -> None:
+def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        administration.stop_reset(call.house.accounts, tx, call.now_ms, call.by, user)
+        site_admin.cancel_factor_reset(call.house.accounts, tx, call.now_ms, call.by, user)
 
 
 def _shown(user: User) -> UserShown:
@@ -104,6 +108,6 @@ def _shown(user: User) -> UserShown:
         display_name=user.display_name,
         email=user.email,
         admin=user.is_admin,
-        created_at=moment(user.created_at_ms),
-        disabled_at=moment(user.disabled_at_ms),
+        created_at=format_time(user.created_at_ms),
+        disabled_at=format_time(user.disabled_at_ms),
     )

@@ -12,20 +12,21 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.keys import Key
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Mode, Principal
-from seaway.channels import channels, own_keys
-from seaway.channels.own_keys import KeyRules
+from seaway.callers.caller import Caller, Mode
+from seaway.channels import channels
 from seaway.database.engine import Tx
-from seaway.errors import Malformed, NotConfirmed, SeawayError
-from seaway.http.forms import Form, form_of
-from seaway.http.house import House
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.errors import ConfirmationRequired, Malformed, SeawayError
+from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import RequestParts
+from seaway.keys import account_keys
+from seaway.keys.account_keys import KeyPolicy
+from seaway.keys.api_keys import Key
+from seaway.sign_in.parts import AccountParts
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import accounts_of, for_user, show_refusal
 
 DAYS = (7, 30, 90, 180, 365)
-USUAL_DAYS = 90
+DEFAULT_DAYS = 90
 MODES = (
     (Mode.READ, "Read", "Install from private channels."),
     (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Recommended for CI."),
@@ -35,7 +36,7 @@ MODES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class KeyForm:
     """Values of the form for a new key."""
 
     name: str = ""
@@ -43,48 +44,48 @@ class Typed:
     only: bool = False
     channels: tuple[str, ...] = ()
     patterns: str = ""
-    days: str = str(USUAL_DAYS)
+    days: str = str(DEFAULT_DAYS)
 
 
-@for_person
-async def show(request: Request, by: Principal) -> Response:
+@for_user
+async def show(request: Request, by: Caller) -> Response:
     """Show the user's keys, and a form to create one."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/keys.html", problem=None, typed=Typed(), made=None, secret="", **values)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), made=None, secret="", **values)
 
 
-@for_person
-async def add(request: Request, by: Principal) -> Response:
+@for_user
+async def add(request: Request, by: Caller) -> Response:
     """Create a key, and show its secret."""
-    accounts, typed = accounts_of(request), typed_in(await form_of(request))
+    accounts, typed = accounts_of(request), key_form_of(await form_of(request))
     try:
         key, secret = await to_thread.run_sync(_add, accounts, _rules_of(request), by, typed)
-    except NotConfirmed:
+    except ConfirmationRequired:
         raise
     except SeawayError as error:
         values = await to_thread.run_sync(_look, accounts, by)
-        return refused(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
+        return show_refusal(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
     values = await to_thread.run_sync(_look, accounts, by)
-    return page(request, "account/keys.html", problem=None, typed=Typed(), made=key, secret=secret, **values)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), made=key, secret=secret, **values)
 
 
-@for_person
-async def revoke(request: Request, by: Principal) -> Response:
+@for_user
+async def revoke(request: Request, by: Caller) -> Response:
     """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
     await to_thread.run_sync(_revoke, accounts_of(request), by, (await form_of(request)).exact("name"))
-    return see("/account/keys")
+    return redirect("/account/keys")
 
 
-@for_person
-async def delete(request: Request, by: Principal) -> Response:
+@for_user
+async def delete(request: Request, by: Caller) -> Response:
     """Delete an expired or revoked key from the list."""
     await to_thread.run_sync(_delete, accounts_of(request), by, (await form_of(request)).exact("name"))
-    return see("/account/keys")
+    return redirect("/account/keys")
 
 
-def typed_in(form: Form, *, only: str | None = None) -> Typed:
+def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
     """Return the values of the form; on a channel's page, `only` is the one channel that the key is for."""
-    return Typed(
+    return KeyForm(
         name=form.text("name")[:200],
         mode=form.text("mode"),
         only=only is not None or form.text("for") == "only",
@@ -94,18 +95,18 @@ def typed_in(form: Form, *, only: str | None = None) -> Typed:
     )
 
 
-def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: AccountParts, by: Caller) -> dict[str, Any]:
     assert by.user_id is not None
     with accounts.database.read() as tx:
-        mine = [channel.name for channel, _ in channels.of_user(tx, by.user_id)]
-        all_keys = own_keys.listed(tx, by)
+        mine = [channel.name for channel, _ in channels.with_role_of(tx, by.user_id)]
+        all_keys = account_keys.list_all(tx, by)
     now_ms = accounts.clock.now_ms()
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
     return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
 
 
-def _rules_of(request: Request) -> KeyRules:
-    parts: House = request.app.state.house
+def _rules_of(request: Request) -> KeyPolicy:
+    parts: RequestParts = request.app.state.house
     return parts.key_rules
 
 
@@ -113,12 +114,12 @@ def _has_ended(key: Key, now_ms: int) -> bool:
     return key.revoked_at_ms is not None or (key.expires_at_ms is not None and key.expires_at_ms <= now_ms)
 
 
-def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> tuple[Key, str]:
+def create_key(tx: Tx, now_ms: int, by: Caller, typed: KeyForm, rules: KeyPolicy) -> tuple[Key, str]:
     """Create the key that the form describes; return it with its secret."""
     mode, days = _mode(typed.mode), _days(typed.days)
     if typed.only and not typed.channels:
         raise Malformed("No channels are selected.", "Select channels, or create a key for all your channels.")
-    return own_keys.add(
+    return account_keys.add(
         tx,
         now_ms,
         by,
@@ -131,10 +132,10 @@ def made(tx: Tx, now_ms: int, by: Principal, typed: Typed, rules: KeyRules) -> t
     )
 
 
-def _add(accounts: Accounts, rules: KeyRules, by: Principal, typed: Typed) -> tuple[Key, str]:
+def _add(accounts: AccountParts, rules: KeyPolicy, by: Caller, typed: KeyForm) -> tuple[Key, str]:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
-        return made(tx, accounts.clock.now_ms(), by, typed, rules)
+        return create_key(tx, accounts.clock.now_ms(), by, typed, rules)
 
 
 def _mode(text: str) -> Mode:
@@ -149,13 +150,13 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _revoke(accounts: Accounts, by: Principal, name: str) -> None:
+def _revoke(accounts: AccountParts, by: Caller, name: str) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
-        own_keys.revoke(tx, accounts.clock.now_ms(), by, name)
+        account_keys.revoke(tx, accounts.clock.now_ms(), by, name)
 
 
-def _delete(accounts: Accounts, by: Principal, name: str) -> None:
+def _delete(accounts: AccountParts, by: Caller, name: str) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
-        own_keys.remove(tx, accounts.clock.now_ms(), by, name)
+        account_keys.remove(tx, accounts.clock.now_ms(), by, name)

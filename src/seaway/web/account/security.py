@@ -9,116 +9,116 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import passkeys, recovery, resetting, second_factors, totp
-from seaway.accounts.parts import Accounts
-from seaway.accounts.permissions import SiteAction, require_site
-from seaway.accounts.principal import Principal
-from seaway.errors import NotConfirmed, SeawayError
-from seaway.http.forms import form_of
-from seaway.web.asking import accounts_of, for_person, refused
-from seaway.web.shell import page, see
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.errors import ConfirmationRequired, SeawayError
+from seaway.http.page_forms import form_of
+from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp
+from seaway.sign_in.parts import AccountParts
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import accounts_of, for_user, show_refusal
 
 _PAGE = "/account/security"
 
 
-@for_person
-async def show(request: Request, by: Principal) -> Response:
+@for_user
+async def show(request: Request, by: Caller) -> Response:
     """Show the sign-in methods of the account."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/security.html", problem=None, failed="", **values)
 
 
-@for_person
-async def set_password(request: Request, by: Principal) -> Response:
+@for_user
+async def set_password(request: Request, by: Caller) -> Response:
     """Change the password, and sign out every other browser."""
     password = (await form_of(request)).exact("password")
     try:
-        await resetting.change(accounts_of(request), by, password)
-    except NotConfirmed:
+        await password_reset.change(accounts_of(request), by, password)
+    except ConfirmationRequired:
         raise
     except SeawayError as error:
         return await _show_error(request, by, error, "password")
-    return see(_PAGE)
+    return redirect(_PAGE)
 
 
-@for_person
-async def begin_totp(request: Request, by: Principal) -> Response:
+@for_user
+async def begin_totp(request: Request, by: Caller) -> Response:
     """Create a TOTP seed, and show it as a QR code and as text."""
     made = await to_thread.run_sync(totp.begin, accounts_of(request), by)
     return page(request, "account/totp.html", problem=None, seed=_grouped(made.seed), code=_picture(made.uri))
 
 
-@for_person
-async def confirm_totp(request: Request, by: Principal) -> Response:
+@for_user
+async def confirm_totp(request: Request, by: Caller) -> Response:
     """Check the first TOTP code; from then on signing in requires one."""
     code = (await form_of(request)).text("code")
     try:
         codes = await totp.confirm(accounts_of(request), by, code)
-    except NotConfirmed:
+    except ConfirmationRequired:
         raise
     except SeawayError as error:
-        return refused(request, "account/totp.html", error, seed="", code="")
-    return page(request, "account/recovery.html", codes=codes) if codes else see(_PAGE)
+        return show_refusal(request, "account/totp.html", error, seed="", code="")
+    return page(request, "account/recovery.html", codes=codes) if codes else redirect(_PAGE)
 
 
-@for_person
-async def remove_totp(request: Request, by: Principal) -> Response:
+@for_user
+async def remove_totp(request: Request, by: Caller) -> Response:
     """Remove TOTP from the account."""
     await to_thread.run_sync(totp.remove, accounts_of(request), by)
-    return see(_PAGE)
+    return redirect(_PAGE)
 
 
-@for_person
-async def renew_recovery(request: Request, by: Principal) -> Response:
+@for_user
+async def renew_recovery(request: Request, by: Caller) -> Response:
     """Create new recovery codes; the old ones stop working."""
     accounts = accounts_of(request)
     require_site(by, SiteAction.OPEN_ACCOUNT)
     return page(request, "account/recovery.html", codes=await recovery.renew(accounts, by))
 
 
-@for_person
-async def passkey_question(request: Request, by: Principal) -> Response:
+@for_user
+async def passkey_options(request: Request, by: Caller) -> Response:
     """Return the WebAuthn options for creating a passkey."""
-    options = await to_thread.run_sync(passkeys.ask_new, accounts_of(request), by)
+    options = await to_thread.run_sync(passkeys.creation_options, accounts_of(request), by)
     return Response(options, media_type="application/json")
 
 
-@for_person
-async def add_passkey(request: Request, by: Principal) -> Response:
+@for_user
+async def add_passkey(request: Request, by: Caller) -> Response:
     """Add the passkey that the browser created; with the first one, show recovery codes."""
     accounts, form = accounts_of(request), await form_of(request)
     work = partial(passkeys.add, accounts, by, form.exact("credential"), form.text("passkey_name"))
     try:
         await to_thread.run_sync(work)
-    except NotConfirmed:
+    except ConfirmationRequired:
         raise
     except SeawayError as error:
         return await _show_error(request, by, error, "passkey")
     codes = await recovery.make_first(accounts, by)
-    return page(request, "account/recovery.html", codes=codes) if codes else see(_PAGE)
+    return page(request, "account/recovery.html", codes=codes) if codes else redirect(_PAGE)
 
 
-@for_person
-async def remove_passkey(request: Request, by: Principal) -> Response:
+@for_user
+async def remove_passkey(request: Request, by: Caller) -> Response:
     """Remove a passkey from the account."""
     number = (await form_of(request)).number("passkey")
     await to_thread.run_sync(passkeys.remove, accounts_of(request), by, number)
-    return see(_PAGE)
+    return redirect(_PAGE)
 
 
-@for_person
-async def keep_factors(request: Request, by: Principal) -> Response:
+@for_user
+async def cancel_factor_reset(request: Request, by: Caller) -> Response:
     """Cancel a pending second-factor reset."""
     await to_thread.run_sync(_stop_reset, accounts_of(request), by)
-    return see(_PAGE)
+    return redirect(_PAGE)
 
 
-async def _show_error(request: Request, by: Principal, error: SeawayError, form: str) -> Response:
+async def _show_error(request: Request, by: Caller, error: SeawayError, form: str) -> Response:
     values = await to_thread.run_sync(_look, accounts_of(request), by)
-    return refused(request, "account/security.html", error, failed=form, **values)
+    return show_refusal(request, "account/security.html", error, failed=form, **values)
 
 
-def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
+def _look(accounts: AccountParts, by: Caller) -> dict[str, Any]:
     assert by.user_id is not None
     with accounts.database.read() as tx:
         return {
@@ -128,10 +128,10 @@ def _look(accounts: Accounts, by: Principal) -> dict[str, Any]:
         }
 
 
-def _stop_reset(accounts: Accounts, by: Principal) -> None:
+def _stop_reset(accounts: AccountParts, by: Caller) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
-        second_factors.stop_reset(accounts, tx, accounts.clock.now_ms(), by, by.user_id)
+        second_factors.cancel_reset(accounts, tx, accounts.clock.now_ms(), by, by.user_id)
 
 
 def _picture(uri: str) -> Markup:

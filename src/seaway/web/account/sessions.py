@@ -4,13 +4,13 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts import sessions
-from seaway.accounts.parts import Accounts
-from seaway.accounts.principal import Principal
-from seaway.accounts.sessions import Session
-from seaway.http.forms import form_of
-from seaway.web.asking import accounts_of, for_person
-from seaway.web.shell import page, see
+from seaway.callers.caller import Caller
+from seaway.http.page_forms import form_of
+from seaway.sign_in import sessions
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.sessions import Session
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import accounts_of, for_user
 
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -30,25 +30,25 @@ _SYSTEMS = (
 )
 
 
-@for_person
-async def show(request: Request, by: Principal) -> Response:
+@for_user
+async def show(request: Request, by: Caller) -> Response:
     """Show the user's sessions, most recently used first."""
     found = await to_thread.run_sync(_look, accounts_of(request), by)
     return page(request, "account/sessions.html", sessions=found, browser_of=browser_of)
 
 
-@for_person
-async def end(request: Request, by: Principal) -> Response:
+@for_user
+async def end(request: Request, by: Caller) -> Response:
     """End one of the user's sessions."""
     await to_thread.run_sync(_end, accounts_of(request), by, (await form_of(request)).number("session"))
-    return see("/account/sessions")
+    return redirect("/account/sessions")
 
 
-@for_person
-async def end_others(request: Request, by: Principal) -> Response:
+@for_user
+async def end_others(request: Request, by: Caller) -> Response:
     """End all other sessions of the user."""
     await to_thread.run_sync(_end_others, accounts_of(request), by)
-    return see("/account/sessions")
+    return redirect("/account/sessions")
 
 
 def browser_of(agent: str) -> str:
@@ -58,19 +58,19 @@ def browser_of(agent: str) -> str:
     return f"{name or 'A browser'} on {system}" if system else name or agent[:60] or "Unknown"
 
 
-def _look(accounts: Accounts, by: Principal) -> list[Session]:
+def _look(accounts: AccountParts, by: Caller) -> list[Session]:
     assert by.user_id is not None
     with accounts.database.read() as tx:
         return sessions.of_user(tx, by.user_id, accounts.clock.now_ms())
 
 
-def _end(accounts: Accounts, by: Principal, session_id: int) -> None:
+def _end(accounts: AccountParts, by: Caller, session_id: int) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
         sessions.end_own(tx, accounts.clock.now_ms(), by, session_id)
 
 
-def _end_others(accounts: Accounts, by: Principal) -> None:
+def _end_others(accounts: AccountParts, by: Caller) -> None:
     assert by.user_id is not None
     with accounts.database.write_user(by.user_id) as tx:
         sessions.end_others_of(tx, accounts.clock.now_ms(), by)

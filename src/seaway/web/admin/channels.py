@@ -7,51 +7,52 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels, quotas
 from seaway.database.engine import Tx
-from seaway.http.forms import form_of
-from seaway.packages import catalogue
-from seaway.web.admin.frame import ON_A_PAGE, after_of, do, for_admin, must_be_fresh, show
-from seaway.web.admin.sizes import quota_of, written
-from seaway.web.looking import house_of, words_of
+from seaway.http.page_forms import form_of
+from seaway.packages import catalog
+from seaway.web.admin.admin_pages import PER_PAGE, after_of, for_admin, require_recent_confirmation, show
+from seaway.web.admin.admin_pages import change as do
+from seaway.web.admin.byte_sizes import format_quota, parse_quota
+from seaway.web.channel_pages import parts_of, search_text_of
 
 
 @for_admin
-async def listing(request: Request, by: Principal) -> Response:
+async def listing(request: Request, by: Caller) -> Response:
     """Show all channels by name."""
-    words, after = words_of(request), after_of(request)
+    words, after = search_text_of(request), after_of(request)
 
     def look(tx: Tx) -> Mapping[str, Any]:
-        found = channels.visible_to(tx, by, words, after=after, limit=ON_A_PAGE + 1)
-        shown = found[:ON_A_PAGE]
+        found = channels.visible_to(tx, by, words, after=after, limit=PER_PAGE + 1)
+        shown = found[:PER_PAGE]
         return {
             "channels": shown,
             "room": quotas.of_channels(tx, [channel.id for channel in shown]),
             "words": words,
             "after": after,
-            "more": shown[-1].name if len(found) > ON_A_PAGE else "",
+            "more": shown[-1].name if len(found) > PER_PAGE else "",
         }
 
     return await show(request, "channels", look)
 
 
 @for_admin
-async def look(request: Request, _by: Principal) -> Response:
+async def look(request: Request, _by: Caller) -> Response:
     """Show one channel."""
     return await show(request, "channel", partial(_look, request.path_params["channel"]))
 
 
 @for_admin
-async def limit(request: Request, by: Principal) -> Response:
+async def limit(request: Request, by: Caller) -> Response:
     """Set the quota of a channel."""
     name, text = request.path_params["channel"], (await form_of(request)).text("quota")
-    must_be_fresh(by)
+    require_recent_confirmation(by)
 
     def change(tx: Tx, now_ms: int) -> None:
-        quotas.set_of_channel(tx, now_ms, by, name, quota_of(text))
+        quotas.set_of_channel(tx, now_ms, by, name, parse_quota(text))
 
-    within = house_of(request).reading.database.write_channel(name)
+    within = parts_of(request).reading.database.write_channel(name)
     return await do(request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", within=within)
 
 
@@ -61,6 +62,6 @@ def _look(name: str, tx: Tx) -> Mapping[str, Any]:
     return {
         "channel": channel,
         "room": room,
-        "quota": written(room.quota),
-        "files": catalogue.count_files(tx, channel.id),
+        "quota": format_quota(room.quota),
+        "files": catalog.count_files(tx, channel.id),
     }

@@ -8,30 +8,30 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
-from seaway.http.forms import Form, form_of
-from seaway.trust import issuer_states, issuers
-from seaway.trust.claims import known
-from seaway.web.admin.frame import do, for_admin, must_be_fresh, show
-from seaway.web.looking import house_of
+from seaway.http.page_forms import Form, form_of
+from seaway.trusted_publishing import issuer_states, issuers
+from seaway.trusted_publishing.issuer_kinds import registry
+from seaway.web.admin.admin_pages import change, for_admin, require_recent_confirmation, show
+from seaway.web.channel_pages import parts_of
 
 _LIST = "/admin/issuers"
-Act = Callable[[Principal, str, Form, Tx, int], object]
+Act = Callable[[Caller, str, Form, Tx, int], object]
 
 
 @for_admin
-async def listing(request: Request, _by: Principal) -> Response:
+async def listing(request: Request, _by: Caller) -> Response:
     """Show all issuers, and a form to register one."""
     return await show(request, "issuers", partial(_look_at_all, Form([])))
 
 
 @for_admin
-async def add(request: Request, by: Principal) -> Response:
+async def add(request: Request, by: Caller) -> Response:
     """Register an issuer."""
     form = await form_of(request)
-    must_be_fresh(by)
+    require_recent_confirmation(by)
 
     def register(tx: Tx, now_ms: int) -> None:
         issuers.add(
@@ -39,26 +39,26 @@ async def add(request: Request, by: Principal) -> Response:
             kind=form.text("kind"), issuer=form.text("address"), rules=form.text("rules"),
         )  # fmt: skip
 
-    return await do(request, "issuers", partial(_look_at_all, form), register, then=f"{_LIST}/{form.text('name')}")
+    return await change(request, "issuers", partial(_look_at_all, form), register, then=f"{_LIST}/{form.text('name')}")
 
 
 @for_admin
-async def look(request: Request, _by: Principal) -> Response:
+async def look(request: Request, _by: Caller) -> Response:
     """Show one issuer and its keys."""
     return await show(request, "issuer", partial(_look, request.path_params["issuer"], ""))
 
 
 @for_admin
-async def act(request: Request, by: Principal) -> Response:
+async def act(request: Request, by: Caller) -> Response:
     """Enable, disable or remove an issuer, or set or fetch its keys."""
     name, act_name = request.path_params["issuer"], request.path_params["act"]
     chosen = _ACTS.get(act_name)
     if chosen is None:
         raise NotFound("This page does not exist.", "Check the URL.")
-    must_be_fresh(by)
+    require_recent_confirmation(by)
     form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
-    response = await do(
+    response = await change(
         request, "issuer", partial(_look, name, form.exact("keys")), partial(chosen, by, name, form), then=then
     )
     if act_name == "fetch":
@@ -67,7 +67,7 @@ async def act(request: Request, by: Principal) -> Response:
 
 
 def _look_at_all(typed: Form, tx: Tx) -> Mapping[str, Any]:
-    return {"issuers": issuer_states.states(tx), "kinds": [(kind, kind) for kind in known.NAMES], "typed": typed}
+    return {"issuers": issuer_states.states(tx), "kinds": [(kind, kind) for kind in registry.NAMES], "typed": typed}
 
 
 def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
@@ -75,29 +75,29 @@ def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
 
 
 def _fetch(request: Request, name: str) -> None:
-    parts = house_of(request)
+    parts = parts_of(request)
     with parts.reading.database.read() as tx:
         issuer = issuers.get(tx, name)
     parts.exchanging.key_sets.refresh(issuer)
 
 
-def _enable(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _enable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     issuers.set_enabled(tx, now_ms, by, name, enabled=True)
 
 
-def _disable(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _disable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     issuers.set_enabled(tx, now_ms, by, name, enabled=False)
 
 
-def _remove(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _remove(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     issuers.remove(tx, now_ms, by, name)
 
 
-def _give_keys(by: Principal, name: str, form: Form, tx: Tx, now_ms: int) -> None:
+def _give_keys(by: Caller, name: str, form: Form, tx: Tx, now_ms: int) -> None:
     issuers.set_static_keys(tx, now_ms, by, name, form.text("keys"))
 
 
-def _fetch_again(by: Principal, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+def _fetch_again(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
     issuers.set_static_keys(tx, now_ms, by, name, None)
 
 

@@ -7,23 +7,24 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
-from seaway.channels import administration
+from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
-from seaway.http.forms import form_of
+from seaway.http.page_forms import form_of
 from seaway.jobs import queue
-from seaway.web.admin.frame import ON_A_PAGE, do, for_admin, must_be_fresh, show
-from seaway.web.looking import house_of
+from seaway.sign_in import site_admin
+from seaway.web.admin.admin_pages import PER_PAGE, for_admin, require_recent_confirmation, show
+from seaway.web.admin.admin_pages import change as do
+from seaway.web.channel_pages import parts_of
 
 _STATES = (
-    (queue.DEAD, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
+    (queue.FAILED, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
     (queue.RUNNING, "Running", "Jobs that a worker is running now."),
     (queue.READY, "Waiting", "Jobs that are due now, or later after a failed attempt."),
 )
 
 
 @for_admin
-async def look(request: Request, _by: Principal) -> Response:
+async def look(request: Request, _by: Caller) -> Response:
     """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
     state_name, after = request.query_params.get("state", ""), request.query_params.get("after", "")
     after_id = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
@@ -31,27 +32,27 @@ async def look(request: Request, _by: Principal) -> Response:
 
 
 @for_admin
-async def retry(request: Request, by: Principal) -> Response:
+async def retry(request: Request, by: Caller) -> Response:
     """Retry one failed job, or all of them."""
     form = await form_of(request)
-    must_be_fresh(by)
+    require_recent_confirmation(by)
     job_id = form.number("job") if form.is_set("job") else None
 
     def change(tx: Tx, now_ms: int) -> None:
-        administration.retry_jobs(tx, now_ms, by, job_id)
+        site_admin.retry_jobs(tx, now_ms, by, job_id)
 
-    within = house_of(request).reading.database.write_part()
-    return await do(request, "jobs", partial(_look, queue.DEAD, 0), change, then="/admin/jobs", within=within)
+    within = parts_of(request).reading.database.write_part()
+    return await do(request, "jobs", partial(_look, queue.FAILED, 0), change, then="/admin/jobs", within=within)
 
 
 def _look(state_name: str, after: int, tx: Tx) -> Mapping[str, Any]:
     state = next((state for state in _STATES if state[0] == state_name), _STATES[0])
-    found = queue.list_jobs(tx, state[0], after=after, limit=ON_A_PAGE + 1)
+    found = queue.list_jobs(tx, state[0], after=after, limit=PER_PAGE + 1)
     return {
         "states": _STATES,
         "state": state,
         "counts": queue.count_jobs(tx),
-        "jobs": found[:ON_A_PAGE],
+        "jobs": found[:PER_PAGE],
         "after": after,
-        "more": found[ON_A_PAGE - 1].id if len(found) > ON_A_PAGE else None,
+        "more": found[PER_PAGE - 1].id if len(found) > PER_PAGE else None,
     }

@@ -6,40 +6,40 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
-from seaway.packages import damage, sweep, usage
-from seaway.web.admin.frame import ON_A_PAGE, for_admin, show
-from seaway.web.looking import house_of
+from seaway.packages import damaged_blobs, storage_usage, sweep
+from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
+from seaway.web.channel_pages import parts_of
 
 _DAMAGED_SHOWN = 50
 
 
 @for_admin
-async def look(request: Request, _by: Principal) -> Response:
+async def look(request: Request, _by: Caller) -> Response:
     """Show the usage figures, and the channels by size."""
     text = request.query_params.get("page", "1")
     number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
-    skip = (max(number, 1) - 1) * ON_A_PAGE
-    spool = house_of(request).publishing.spool
+    skip = (max(number, 1) - 1) * PER_PAGE
+    spool = parts_of(request).publishing.spool
 
     def find(tx: Tx) -> Mapping[str, Any]:
-        packages, named = usage.of_packages(tx), usage.named_by_packages(tx)
-        found = usage.by_channel(tx, skip=skip, limit=ON_A_PAGE + 1)
+        packages, named = storage_usage.of_packages(tx), storage_usage.bytes_of_packages(tx)
+        found = storage_usage.by_channel(tx, skip=skip, limit=PER_PAGE + 1)
         files, size = spool.usage()
-        damaged = damage.affected(tx, _DAMAGED_SHOWN + 1)
+        damaged = damaged_blobs.affected_files(tx, _DAMAGED_SHOWN + 1)
         return {
             "packages": packages,
-            "documents": usage.of_documents(tx),
+            "documents": storage_usage.of_documents(tx),
             "saved": named - packages.size,
             "last": sweep.last(tx),
             "damaged": damaged[:_DAMAGED_SHOWN],
             "more_damaged": len(damaged) > _DAMAGED_SHOWN,
             "spool_files": files,
             "spool_size": size,
-            "channels": found[:ON_A_PAGE],
+            "channels": found[:PER_PAGE],
             "number": max(number, 1),
-            "more": len(found) > ON_A_PAGE,
+            "more": len(found) > PER_PAGE,
         }
 
     return await show(request, "storage", find)

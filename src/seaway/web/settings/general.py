@@ -7,23 +7,24 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import channels, logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of, takes_file
-from seaway.http.house import House
+from seaway.http.page_forms import Form, accepts_file, form_of
+from seaway.http.parts import RequestParts
 from seaway.indexing import relations
-from seaway.publishing.logos import Given
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, do_apart, show
+from seaway.publishing.logos import NewLogo
+from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
+from seaway.web.settings.settings_pages import change as do
+from seaway.web.user_pages import for_user
 
 DAYS = (1, 7, 30, 90, 365)
 
 
-def _look(scene: Scene) -> Mapping[str, Any]:
+def _look(scene: SettingsContext) -> Mapping[str, Any]:
     return {
         "usage": quotas.of_channel(scene.tx, scene.channel_id),
         "notices": notices.current(scene.tx, scene.now_ms, scene.channel_id),
@@ -40,14 +41,14 @@ def _look(scene: Scene) -> Mapping[str, Any]:
 SECTION = Section("", Action.MANAGE, _look)
 
 
-@for_person
-async def look(request: Request, by: Principal) -> Response:
+@for_user
+async def look(request: Request, by: Caller) -> Response:
     """Show the page."""
     return await show(request, by, SECTION)
 
 
-@for_person
-async def change(request: Request, by: Principal) -> Response:
+@for_user
+async def change(request: Request, by: Caller) -> Response:
     """Save the settings of the form."""
     form = await form_of(request)
     typed = {
@@ -59,46 +60,46 @@ async def change(request: Request, by: Principal) -> Response:
     return await do(request, by, SECTION, act, typed=typed)
 
 
-@for_person
-async def change_relations(request: Request, by: Principal) -> Response:
+@for_user
+async def change_relations(request: Request, by: Caller) -> Response:
     """Set the relations of the channel (CEP 42)."""
     form = await form_of(request)
     base, overrides = form.text("base")[:160], form.text("overrides")[:160]
     act = partial(_relate, request.path_params["channel"], base, overrides)
-    return await do_apart(request, by, SECTION, act, related={"base": base, "overrides": overrides})
+    return await change_without_transaction(request, by, SECTION, act, related={"base": base, "overrides": overrides})
 
 
-@takes_file("logo")
-@for_person
-async def change_logo(request: Request, by: Principal) -> Response:
+@accepts_file("logo")
+@for_user
+async def change_logo(request: Request, by: Caller) -> Response:
     """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
         return await do(request, by, SECTION, _drop_logo)
     put = partial(_put_logo, given_logo(form), request.path_params["channel"])
-    return await do_apart(request, by, SECTION, put, logo_address=form.text("logo_address")[:300])
+    return await change_without_transaction(request, by, SECTION, put, logo_address=form.text("logo_address")[:300])
 
 
-def given_logo(form: Form) -> Given:
+def given_logo(form: Form) -> NewLogo:
     """Return the logo in a form: an uploaded file, or a URL."""
-    return Given(form.file, "" if form.file else form.text("logo_address")[:300])
+    return NewLogo(form.file, "" if form.file else form.text("logo_address")[:300])
 
 
-@for_person
-async def add_notice(request: Request, by: Principal) -> Response:
+@for_user
+async def add_notice(request: Request, by: Caller) -> Response:
     """Post a notice to all users of the channel."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_add_notice, form), message=form.text("message"))
 
 
-@for_person
-async def remove_notice(request: Request, by: Principal) -> Response:
+@for_user
+async def remove_notice(request: Request, by: Caller) -> Response:
     """Remove a notice."""
     form = await form_of(request)
     return await do(request, by, SECTION, partial(_remove_notice, form))
 
 
-def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None:
+def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:
     visibility = form.text("visibility")
     if visibility not in ("public", "private"):
         raise Malformed("No visibility is selected.", "Select public or private.")
@@ -119,7 +120,7 @@ def _change(form: Form, description: str, v3_message: str, scene: Scene) -> None
     )  # fmt: skip
 
 
-def _relate(channel: str, base: str, overrides: str, parts: House, by: Principal) -> None:
+def _relate(channel: str, base: str, overrides: str, parts: RequestParts, by: Caller) -> None:
     reading = parts.reading
     relations.change(
         reading.database, reading.clock, by, channel,
@@ -127,17 +128,17 @@ def _relate(channel: str, base: str, overrides: str, parts: House, by: Principal
     )  # fmt: skip
 
 
-def _put_logo(given: Given, channel: str, parts: House, by: Principal) -> None:
+def _put_logo(given: NewLogo, channel: str, parts: RequestParts, by: Caller) -> None:
     if not given:
         raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
     parts.logos.put(by, channel, given)
 
 
-def _drop_logo(scene: Scene) -> None:
-    logos.drop(scene.tx, scene.now_ms, scene.by, scene.channel)
+def _drop_logo(scene: SettingsContext) -> None:
+    logos.remove(scene.tx, scene.now_ms, scene.by, scene.channel)
 
 
-def _add_notice(form: Form, scene: Scene) -> None:
+def _add_notice(form: Form, scene: SettingsContext) -> None:
     days, level = form.text("days"), form.text("level")
     if days not in map(str, DAYS) or level not in {item.value for item in Level}:
         raise Malformed("The notice has no level or no expiration.", "Select both.")
@@ -146,6 +147,6 @@ def _add_notice(form: Form, scene: Scene) -> None:
     notices.add(scene.tx, scene.now_ms, scene.by, scene.channel, Level(level), message, expires_at_ms=expires_at_ms)
 
 
-def _remove_notice(form: Form, scene: Scene) -> None:
+def _remove_notice(form: Form, scene: SettingsContext) -> None:
     number = form.text("notice")
     notices.remove(scene.tx, scene.now_ms, scene.by, scene.channel, int(number) if number.isdecimal() else 0)

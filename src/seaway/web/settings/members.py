@@ -7,13 +7,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels import invitations, members
 from seaway.channels.roles import Action, Role
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, show
+from seaway.http.page_forms import Form, form_of
+from seaway.web.settings.settings_pages import Section, SettingsContext, show
+from seaway.web.settings.settings_pages import change as do
+from seaway.web.user_pages import for_user
 
 ROLES = (
     (Role.VIEWER.value, "Viewer: can install"),
@@ -22,8 +23,8 @@ ROLES = (
 _USUAL = Role.CONTRIBUTOR.value
 
 
-def _look(scene: Scene) -> Mapping[str, Any]:
-    people, groups = members.listed(scene.tx, scene.by, scene.channel)
+def _look(scene: SettingsContext) -> Mapping[str, Any]:
+    people, groups = members.list_all(scene.tx, scene.by, scene.channel)
     return {
         "people": people,
         "groups": groups,
@@ -36,45 +37,45 @@ def _look(scene: Scene) -> Mapping[str, Any]:
 SECTION = Section("members", Action.MANAGE, _look)
 
 
-@for_person
-async def look(request: Request, by: Principal) -> Response:
+@for_user
+async def look(request: Request, by: Caller) -> Response:
     """Show the page."""
     return await show(request, by, SECTION)
 
 
-@for_person
-async def add(request: Request, by: Principal) -> Response:
+@for_user
+async def add(request: Request, by: Caller) -> Response:
     """Add a user or a group at once, or send an invitation to an email address."""
     form = await form_of(request)
     typed = {"who": form.text("who")[:254], "role": form.text("role")}
     return await do(request, by, SECTION, partial(_add, form), typed=typed)
 
 
-@for_person
-async def change(request: Request, by: Principal) -> Response:
+@for_user
+async def change(request: Request, by: Caller) -> Response:
     """Change the role of a user or a group."""
     return await do(request, by, SECTION, partial(_put, await form_of(request)))
 
 
-@for_person
-async def remove(request: Request, by: Principal) -> Response:
+@for_user
+async def remove(request: Request, by: Caller) -> Response:
     """Remove a user or a group."""
     return await do(request, by, SECTION, partial(_remove, await form_of(request)))
 
 
-@for_person
-async def withdraw(request: Request, by: Principal) -> Response:
+@for_user
+async def withdraw(request: Request, by: Caller) -> Response:
     """Withdraw an invitation."""
     return await do(request, by, SECTION, partial(_withdraw, await form_of(request)))
 
 
-@for_person
-async def resend(request: Request, by: Principal) -> Response:
+@for_user
+async def resend(request: Request, by: Caller) -> Response:
     """Send an invitation again, with a new link."""
     return await do(request, by, SECTION, partial(_resend, await form_of(request)))
 
 
-def _add(form: Form, scene: Scene) -> None:
+def _add(form: Form, scene: SettingsContext) -> None:
     if "@" in form.text("who"):
         invitations.invite(
             scene.tx, scene.now_ms, scene.by, scene.channel, form.text("who"), _role(form), telling=scene.house.accounts
@@ -83,7 +84,7 @@ def _add(form: Form, scene: Scene) -> None:
         _put(form, scene)
 
 
-def _put(form: Form, scene: Scene) -> None:
+def _put(form: Form, scene: SettingsContext) -> None:
     tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
     if form.is_set("group"):
         members.put_group(tx, now_ms, by, channel, form.text("group"), _role(form))
@@ -91,7 +92,7 @@ def _put(form: Form, scene: Scene) -> None:
         members.put(tx, now_ms, by, channel, form.text("who"), _role(form), telling=scene.house.accounts)
 
 
-def _remove(form: Form, scene: Scene) -> None:
+def _remove(form: Form, scene: SettingsContext) -> None:
     tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
     if form.is_set("group"):
         members.remove_group(tx, now_ms, by, channel, form.text("group"))
@@ -99,11 +100,11 @@ def _remove(form: Form, scene: Scene) -> None:
         members.remove(tx, now_ms, by, channel, form.text("who"))
 
 
-def _withdraw(form: Form, scene: Scene) -> None:
+def _withdraw(form: Form, scene: SettingsContext) -> None:
     invitations.withdraw(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form))
 
 
-def _resend(form: Form, scene: Scene) -> None:
+def _resend(form: Form, scene: SettingsContext) -> None:
     invitations.resend(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), telling=scene.house.accounts)
 
 

@@ -8,19 +8,19 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Mode, Principal
+from seaway.callers.caller import Caller, Mode
 from seaway.channels import channels
 from seaway.channels.channels import Attestations
 from seaway.channels.roles import Action
 from seaway.errors import Malformed
-from seaway.http.forms import Form, form_of
-from seaway.http.house import House
-from seaway.trust import issuers, publishers, saving, snippets
-from seaway.trust.claims.kinds import GateValue, Kind
-from seaway.trust.exchange import Exchanging
-from seaway.trust.publishers import Draft
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, do, do_apart, show
+from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import RequestParts
+from seaway.trusted_publishing import issuers, publisher_changes, publishers, workflow_snippets
+from seaway.trusted_publishing.exchange import TokenExchange
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
+from seaway.trusted_publishing.publishers import Draft
+from seaway.web.settings.settings_pages import Section, SettingsContext, change, change_without_transaction, show
+from seaway.web.user_pages import for_user
 
 MODES = (
     (Mode.READ_WRITE.name, "Publish", "Upload and yank. Recommended."),
@@ -28,13 +28,13 @@ MODES = (
     (Mode.READ_WRITE_DELETE.name, "Publish and delete", "Also overwrite and delete files."),
 )
 _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
-    "github": snippets.github,
-    "gitlab": snippets.gitlab,
-    "google": snippets.google,
+    "github": workflow_snippets.github,
+    "gitlab": workflow_snippets.gitlab,
+    "google": workflow_snippets.google,
 }
 
 
-def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
+def _look(chosen: str, scene: SettingsContext) -> Mapping[str, Any]:
     usable = [issuer for issuer in issuers.all_issuers(scene.tx) if issuer.is_enabled]
     issuer = next((candidate for candidate in usable if candidate.name == chosen), usable[0] if usable else None)
     return {
@@ -49,7 +49,7 @@ def _look(chosen: str, scene: Scene) -> Mapping[str, Any]:
     }
 
 
-def _snippet(scene: Scene, kind: str) -> str:
+def _snippet(scene: SettingsContext, kind: str) -> str:
     write = _SNIPPETS.get(kind)
     exchanging = scene.house.exchanging
     return "" if write is None else write(scene.site, exchanging.audience, scene.channel)
@@ -59,8 +59,8 @@ def _section(chosen: str) -> Section:
     return Section("publishers", Action.MANAGE, partial(_look, chosen))
 
 
-@for_person
-async def look(request: Request, by: Principal) -> Response:
+@for_user
+async def look(request: Request, by: Caller) -> Response:
     """Show the page, with the form for one issuer."""
     findings = await to_thread.run_sync(
         _findings, request.app.state.house.exchanging, by, request.path_params["channel"]
@@ -68,37 +68,39 @@ async def look(request: Request, by: Principal) -> Response:
     return await show(request, by, _section(request.query_params.get("issuer", "")), findings=findings)
 
 
-def _findings(parts: Exchanging, by: Principal, channel: str) -> Mapping[int, str]:
+def _findings(parts: TokenExchange, by: Caller, channel: str) -> Mapping[int, str]:
     with parts.database.read() as tx:
-        listed, known = publishers.listed(tx, by, channel), issuers.all_issuers(tx)
+        listed, known = publishers.list_for_owner(tx, by, channel), issuers.all_issuers(tx)
     found = parts.repository_ids.findings(listed, known)
     return {number: finding.value for number, finding in found.items()}
 
 
-@for_person
-async def add(request: Request, by: Principal) -> Response:
+@for_user
+async def add(request: Request, by: Caller) -> Response:
     """Add a trusted publisher."""
     form = await form_of(request)
     name = form.text("issuer")
     channel = request.path_params["channel"]
     act = partial(_add, channel, name, form)
     section = _section(name)
-    return await do_apart(request, by, section, act, then=f"{section.address(channel)}?issuer={name}", typed=form)
+    return await change_without_transaction(
+        request, by, section, act, then=f"{section.address(channel)}?issuer={name}", typed=form
+    )
 
 
-@for_person
-async def remove(request: Request, by: Principal) -> Response:
+@for_user
+async def remove(request: Request, by: Caller) -> Response:
     """Remove a trusted publisher."""
-    return await do(request, by, _section(""), partial(_remove, await form_of(request)))
+    return await change(request, by, _section(""), partial(_remove, await form_of(request)))
 
 
-@for_person
-async def change_rules(request: Request, by: Principal) -> Response:
+@for_user
+async def change_rules(request: Request, by: Caller) -> Response:
     """Set which uploads the channel accepts."""
-    return await do(request, by, _section(""), partial(_change_rules, await form_of(request)))
+    return await change(request, by, _section(""), partial(_change_rules, await form_of(request)))
 
 
-def _draft(kind: Kind, form: Form) -> Draft:
+def _draft(kind: IssuerKind, form: Form) -> Draft:
     if form.text("mode") not in {name for name, _, _ in MODES}:
         raise Malformed("No permission is selected.", "Select what the publisher can do.")
     return Draft(
@@ -121,13 +123,13 @@ def _split(text: str) -> Sequence[str]:
     return text.replace(",", " ").split()
 
 
-def _add(channel: str, issuer: str, form: Form, parts: House, by: Principal) -> None:
+def _add(channel: str, issuer: str, form: Form, parts: RequestParts, by: Caller) -> None:
     with parts.exchanging.database.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    saving.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
+    publisher_changes.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
 
 
-def _remove(form: Form, scene: Scene) -> None:
+def _remove(form: Form, scene: SettingsContext) -> None:
     number = form.text("publisher")
     publishers.remove(
         scene.tx,
@@ -139,7 +141,7 @@ def _remove(form: Form, scene: Scene) -> None:
     )
 
 
-def _change_rules(form: Form, scene: Scene) -> None:
+def _change_rules(form: Form, scene: SettingsContext) -> None:
     if form.text("attestations") not in {policy.value for policy in Attestations}:
         raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
     channels.change(

@@ -1,4 +1,4 @@
-"""Upload page: files are sent in parts and resume after a lost connection (`api.uploads`)."""
+"""Upload page: files are sent in parts and resume after a lost connection (`api.resumable_uploads`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,24 +6,24 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.accounts.principal import Principal
+from seaway.callers.caller import Caller
 from seaway.channels.roles import Action
-from seaway.packages import recent
-from seaway.web.asking import for_person
-from seaway.web.settings.frame import Scene, Section, show
+from seaway.packages import recent_uploads
+from seaway.web.settings.settings_pages import Section, SettingsContext, show
+from seaway.web.user_pages import for_user
 
 _RECENT = 20
 
 
-def _look(scene: Scene) -> Mapping[str, Any]:
-    recent_files = recent.files_of(scene.tx, scene.channel_id, scene.channel, _RECENT)
+def _look(scene: SettingsContext) -> Mapping[str, Any]:
+    recent_files = recent_uploads.files_of(scene.tx, scene.channel_id, scene.channel, _RECENT)
     return {"limit": scene.house.publishing.upload_limit, "recent": recent_files}
 
 
 SECTION = Section("upload", Action.UPLOAD, _look)
 
 
-@for_person
-async def look(request: Request, by: Principal) -> Response:
+@for_user
+async def look(request: Request, by: Caller) -> Response:
     """Show the page."""
     return await show(request, by, SECTION)

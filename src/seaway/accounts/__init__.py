@@ -1,1 +1,0 @@
-"""User accounts, their credentials, and the caller of a request."""

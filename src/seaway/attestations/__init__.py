@@ -1,0 +1,1 @@
+"""Attestations of package files: Sigstore verification, sidecars (CEP 50), provenance."""

@@ -1,0 +1,1 @@
+"""Backup and restore, and copies of all data to another store or database."""

@@ -1,0 +1,1 @@
+"""Callers: who makes a request, what they can do on the site, and how often."""

@@ -1,0 +1,1 @@
+"""Encryption of stored values with the secret key of the site."""

@@ -1,0 +1,302 @@
+"""HTTP responses of index documents and files: conditions, ranges, caching, encodings (RFC 9110, 9111)."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from anyio import to_thread
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from seaway.http.channel_request import ChannelRequest
+from seaway.metric_events import DeliveryMethod
+from seaway.serving.blob_cache import SMALL_BYTES, BlobCache
+from seaway.serving.channel_response import CachePolicy, ChannelResponse
+from seaway.serving.response_cache import CachedResponse
+from seaway.storage.blobs import BlobStore, DamagedBlob, read_whole
+
+_CHUNK_BYTES = 1024 * 1024
+_PATHSEND = "http.response.pathsend"
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_YEAR_SECONDS = 31_536_000
+_PRIVATE_URL_SECONDS = 300
+
+EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
+# Request header by which a reverse proxy announces X-Accel-Redirect support (docs/operate/nginx.md). Requests without
+# it, such as those that bypass the proxy, get the bytes from this server.
+ACCEL_HEADER = b"seaway-x-accel"
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+_RANGES = (b"accept-ranges", b"bytes")
+_NO_BODY = (b"content-length", b"0")
+
+
+@dataclass(frozen=True, slots=True)
+class FileDelivery:
+    """How response bodies are delivered: from which store, how long cached, and by redirect or reverse proxy."""
+
+    blobs: BlobStore
+    index_max_age: int
+    redirect_seconds: int | None  # lifetime of presigned URLs; None: no redirects
+    x_accel_prefix: str | None = None  # internal nginx path of the store; None: no X-Accel-Redirect
+    contents: BlobCache = field(default_factory=BlobCache)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Range of a blob to send, with status and headers."""
+
+    status: int
+    headers: RawHeaders
+    way: DeliveryMethod | None
+    start: int
+    end: int
+
+
+class RawResponse:
+    """ASGI response with raw headers."""
+
+    def __init__(self, status: int, headers: RawHeaders, body: bytes = b"", way: DeliveryMethod | None = None) -> None:
+        self.status, self.headers, self.body = status, headers, body
+        self.way = way  # how a package file is delivered; None if the response contains none
+        self.file_id: int | None = None  # set if this response counts as a download of the package file
+        self.length = len(body)  # bytes sent by this server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class _PathReply(RawResponse):
+    """Whole file sent by the ASGI server (extension `http.response.pathsend`)."""
+
+    def __init__(self, part: _Part, path: Path) -> None:
+        super().__init__(part.status, part.headers, way=part.way)
+        self._path, self.length = path, part.end - part.start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": _PATHSEND, "path": str(self._path)})
+
+
+class _StreamReply(RawResponse):
+    """Large blob, or a range of one, read and sent in chunks."""
+
+    def __init__(self, part: _Part, file: BinaryIO) -> None:
+        super().__init__(part.status, part.headers, way=part.way)
+        self._file, self.length = file, part.end - part.start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = StreamingResponse(_stream(self._file, self.length), self.status)
+        response.raw_headers = list(self.headers)
+        await response(scope, receive, send)
+
+
+@dataclass(slots=True)
+class _Headers:
+    """Response headers of an answer, built once and cached with it."""
+
+    etag: str
+    headers: RawHeaders
+    media_type: tuple[bytes, bytes]
+    whole: RawHeaders
+    is_there: bool = False  # the blob was found in the store; needed where the proxy reads it
+
+
+async def respond(asked: ChannelRequest, held: CachedResponse, delivery: FileDelivery) -> RawResponse:
+    """
+    Return the response. Raise FileNotFoundError if the blob was swept after the answer was found: resolve it again.
+
+    `DamagedBlob`, a subclass, is raised for damage that is cheap to detect: a wrong size, or a wrong hash of a small
+    file that would be cached in memory, where it would outlive its repair.
+    """
+    answer, cached = held.answer, _headers_for(held, delivery)
+    if _etag_matches(asked.header(b"if-none-match"), cached.etag):
+        return RawResponse(304, cached.headers)
+    wanted = _wanted_range(asked, answer, cached.etag)
+    if wanted == _UNSATISFIABLE:
+        return RawResponse(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
+    if wanted is None:
+        status, headers, start, end = 200, cached.whole, 0, answer.size
+    else:
+        start, end = wanted
+        status, headers = 206, _of_part(cached, answer, start, end)
+    if asked.method == "HEAD":
+        return RawResponse(status, headers)
+    way = (DeliveryMethod.WHOLE if wanted is None else DeliveryMethod.PART) if answer.is_package else None
+    if answer.content is not None:
+        return RawResponse(status, headers, answer.content[start:end], way)
+    elsewhere = await _delivered_elsewhere(asked, answer, cached, delivery)
+    reply = elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
+    if start == 0:  # later ranges belong to a download that was already counted
+        reply.file_id = answer.file_id
+    return reply
+
+
+async def _from_store(
+    asked: ChannelRequest, answer: ChannelResponse, delivery: FileDelivery, part: _Part
+) -> RawResponse:
+    if answer.size <= SMALL_BYTES:
+        content = await _small_content(answer, delivery)
+        return RawResponse(part.status, part.headers, content[part.start : part.end], part.way)
+    blobs, length = delivery.blobs, part.end - part.start
+    path = blobs.local_path(answer.blob_key) if _PATHSEND in asked.scope.get("extensions", {}) else None
+    if path is not None and length == answer.size:
+        await to_thread.run_sync(_require_blob, blobs, answer)
+        return _PathReply(part, path)
+    return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
+
+
+async def _delivered_elsewhere(
+    asked: ChannelRequest, answer: ChannelResponse, cached: _Headers, delivery: FileDelivery
+) -> RawResponse | None:
+    """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
+    if answer.is_package and delivery.redirect_seconds is not None:
+        url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs, delivery.redirect_seconds)
+        return None if url is None else _redirect(answer, url)
+    if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(ACCEL_HEADER) is None:
+        return None
+    if not cached.is_there:
+        # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
+        await to_thread.run_sync(_require_blob, delivery.blobs, answer)
+        cached.is_there = True
+    accel_redirect = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
+    # The proxy handles ranges and sets Accept-Ranges.
+    return RawResponse(
+        200,
+        (*cached.headers, cached.media_type, accel_redirect, _NO_BODY),
+        way=DeliveryMethod.PROXY if answer.is_package else None,
+    )
+
+
+def _require_blob(blobs: BlobStore, answer: ChannelResponse) -> None:
+    found = blobs.stat(answer.blob_key)
+    if found is None:
+        raise FileNotFoundError(answer.blob_key)
+    if found.size != answer.size:
+        raise DamagedBlob(answer.blob_key)
+
+
+def _signed_url(asked: ChannelRequest, answer: ChannelResponse, blobs: BlobStore, seconds: int) -> str | None:
+    """
+    Return a presigned URL of the blob; short-lived for private channels, since it works without a key.
+
+    Return None for requests to `/t/<key>/...`: rattler sends that URL to the bucket as `Referer`, and buckets log it.
+    """
+    if str(asked.scope["path"]).startswith("/t/"):
+        return None
+    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_URL_SECONDS))
+
+
+def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
+    """Return a redirect. Clients do not send credentials to the other host, and repeat the Range header there."""
+    headers = {"Location": url, "ETag": f'"{answer.etag}"', "Content-Length": "0"}
+    if answer.is_public:
+        headers["Access-Control-Allow-Origin"] = "*"
+    return RawResponse(302, _raw(headers), way=DeliveryMethod.REDIRECT)
+
+
+async def _small_content(answer: ChannelResponse, delivery: FileDelivery) -> bytes:
+    content = delivery.contents.recall(answer.blob_key)
+    if content is None:
+        content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
+        delivery.contents.keep(answer.blob_key, content)
+    return content
+
+
+async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    with file:
+        while size > 0:
+            chunk = await to_thread.run_sync(file.read, min(_CHUNK_BYTES, size))
+            if not chunk:
+                raise OSError("a blob is shorter than its row says")
+            size -= len(chunk)
+            yield chunk
+
+
+def _headers_for(held: CachedResponse, delivery: FileDelivery) -> _Headers:
+    if not isinstance(held.form, _Headers):
+        held.form = _make_headers(held.answer, delivery.index_max_age)
+    return held.form
+
+
+def _make_headers(answer: ChannelResponse, index_max_age: int) -> _Headers:
+    headers = _raw(_headers(answer, index_max_age))
+    media_type = (b"content-type", answer.media_type.encode())
+    whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % answer.size))
+    return _Headers(f'"{answer.etag}"', headers, media_type, whole)
+
+
+def _raw(headers: dict[str, str]) -> RawHeaders:
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
+
+
+def _headers(answer: ChannelResponse, index_max_age: int) -> dict[str, str]:
+    headers = {
+        "ETag": f'"{answer.etag}"',
+        "Cache-Control": _cache_control(answer, index_max_age),
+    }
+    if answer.is_public:
+        headers["Access-Control-Allow-Origin"] = "*"
+        headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+    if answer.varies_by_encoding:  # `server.request_middleware` adds Vary by credentials to every private response
+        headers["Vary"] = "Accept-Encoding"
+    if answer.content_encoding:
+        headers["Content-Encoding"] = answer.content_encoding
+    if answer.revision is not None:
+        headers["Seaway-Revision"] = str(answer.revision)
+    if answer.is_package:
+        # An uploaded file may be HTML or a script: browsers must not display or run it on this origin.
+        headers["Content-Disposition"] = "attachment"
+        headers["Content-Security-Policy"] = "sandbox"
+    return headers
+
+
+def _of_part(cached: _Headers, answer: ChannelResponse, start: int, end: int) -> RawHeaders:
+    content_range = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
+    return (*cached.headers, cached.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), content_range)
+
+
+def _cache_control(answer: ChannelResponse, index_max_age: int) -> str:
+    scope = "public" if answer.is_public else "private"
+    match answer.keep:
+        case CachePolicy.FOR_EVER:
+            return f"{scope}, max-age={_YEAR_SECONDS}, immutable"
+        case CachePolicy.NEVER:
+            return f"{scope}, max-age=0, must-revalidate"
+        case CachePolicy.REVALIDATE:
+            return f"{scope}, max-age={index_max_age}, must-revalidate"
+
+
+def _etag_matches(condition: str | None, etag: str) -> bool:
+    """Compare If-None-Match weakly; If-Modified-Since is ignored, since no Last-Modified is sent."""
+    if condition is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
+    return "*" in tags or etag in tags
+
+
+_UNSATISFIABLE = (-1, -1)
+
+
+def _wanted_range(asked: ChannelRequest, answer: ChannelResponse, etag: str) -> tuple[int, int] | None:
+    """Return the requested range as (start, end); None for the whole file, including unsupported range requests."""
+    header = asked.header(b"range")
+    if header is None or answer.content_encoding or asked.method != "GET":  # RFC 9110, 14.2
+        return None
+    condition = asked.header(b"if-range")
+    if condition is not None and condition.strip() != etag:
+        return None
+    match = _RANGE.fullmatch(header.strip().lower().replace(" ", ""))
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        start, end = max(answer.size - int(match[2]), 0), answer.size
+    else:
+        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else answer.size, answer.size)
+        if match[2] and int(match[2]) < int(match[1]):
+            return None  # a malformed range is ignored (RFC 9110, 14.2)
+    return (start, end) if start < end else _UNSATISFIABLE

@@ -1,0 +1,163 @@
+"""
+Forms sent by pages, parsed once and within limits: fields, and one small file if the handler is marked `accepts_file`.
+
+1. A file that is too large is read to its end and truncated, so that the form can report it. Larger bodies are refused.
+2. A multipart body is read only if the handler expects a file: anyone can send one to the sign-in form.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.errors import Malformed, SeawayError, TooLarge
+from seaway.http.bodies import body_of
+from seaway.http.multipart import MultipartReader
+
+MAX_BYTES = 64 * 1024
+MAX_FILE_BYTES = 512 * 1024
+_MAX_BODY_BYTES = 16 * 1024 * 1024
+_MAX_FIELDS = 2_000
+_TYPE = "application/x-www-form-urlencoded"
+_TYPE_WITH_FILES = "multipart/form-data"
+_PARSED_KEY = "seaway.form"
+_FILE_KEY = "seaway.form.file"
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Form:
+    """Fields of a form; of a repeated field the last value counts, except in `all`."""
+
+    def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"") -> None:
+        self._pairs, self._last = pairs, dict(pairs)
+        self.file = file  # truncated to `MAX_FILE_BYTES` + 1 bytes; empty if no file was chosen
+
+    def text(self, name: str) -> str:
+        """Return a field without surrounding spaces, or "" if missing."""
+        return self._last.get(name, "").strip()
+
+    def exact(self, name: str) -> str:
+        """Return a field as typed, or "" if missing: spaces may be part of a password."""
+        return self._last.get(name, "")
+
+    def is_set(self, name: str) -> bool:
+        """Return whether the field was sent, as a checked checkbox is."""
+        return name in self._last
+
+    def number(self, name: str) -> int:
+        """Return a field that contains an id, or 0, which is no valid id."""
+        text = self.text(name)
+        return int(text) if text.isdecimal() and text.isascii() and len(text) < 19 else 0
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a field."""
+        return [value for key, value in self._pairs if key == name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._last)
+
+
+def accepts_file(name: str) -> Callable[[_Handler], _Handler]:
+    """Accept a file in this form field; outermost decorator, because checking the CSRF token reads the form."""
+
+    def decorate(handler: _Handler) -> _Handler:
+        @wraps(handler)
+        async def handle(request: Request) -> Response:
+            request.scope[_FILE_KEY] = name
+            return await handler(request)
+
+        return handle
+
+    return decorate
+
+
+async def form_of(request: Request) -> Form:
+    """Return the form, empty if the body is not a form; raise `Malformed` or `TooLarge` if it cannot be read."""
+    parsed: Form | SeawayError | None = request.scope.get(_PARSED_KEY)
+    if parsed is None:
+        parsed = request.scope[_PARSED_KEY] = await _form_or_error(request)
+    if isinstance(parsed, SeawayError):
+        raise parsed
+    return parsed
+
+
+async def _form_or_error(request: Request) -> Form | SeawayError:
+    # The error page reads the form again, to identify the caller, but the body can be received only once.
+    try:
+        return await _read(request)
+    except SeawayError as error:
+        return error
+
+
+async def _read(request: Request) -> Form:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == _TYPE_WITH_FILES and _FILE_KEY in request.scope:
+        return await _read_parts(request, request.scope[_FILE_KEY])
+    if media_type != _TYPE:
+        return Form([])
+    body = bytearray()
+    async for chunk in body_of(request):
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise _too_large()
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise Malformed("The form could not be parsed.", "Submit it from the page again.") from None
+    _check(pairs)
+    return Form(pairs)
+
+
+async def _read_parts(request: Request, file_name: str) -> Form:
+    pairs: list[tuple[str, str]] = []
+    file: bytes | None = None
+    reader = MultipartReader(request.headers["content-type"], _bounded(body_of(request)))
+    remaining = MAX_BYTES
+    for _ in range(_MAX_FIELDS):
+        part = await reader.next_part()
+        if part is None:
+            _check(pairs)
+            return Form(pairs, file or b"")
+        if part.file_name is not None:
+            is_expected = part.name == file_name and file is None
+            content = await _start_of(reader, MAX_FILE_BYTES + 1 if is_expected else 0)
+            file = content if is_expected else file
+            continue
+        content = await _start_of(reader, remaining + 1)
+        remaining -= len(content)
+        if remaining < 0:
+            raise _too_large()
+        try:
+            pairs.append((part.name, content.decode()))
+        except UnicodeDecodeError:
+            raise Malformed("The form could not be parsed.", "Submit it from the page again.") from None
+    raise _too_large()
+
+
+async def _start_of(reader: MultipartReader, max_bytes: int) -> bytes:
+    """Read a part to its end and return its first bytes."""
+    content = bytearray()
+    async for chunk in reader.content():
+        content += chunk[: max_bytes - len(content)]
+    return bytes(content)
+
+
+async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > _MAX_BODY_BYTES:
+            raise TooLarge("The file is too large for this form.", "Choose a smaller file.")
+        yield chunk
+
+
+def _check(pairs: list[tuple[str, str]]) -> None:
+    if any("\0" in text for pair in pairs for text in pair):
+        raise Malformed("A field of the form contains a NUL character.", "Remove it.")
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The form has more than {MAX_BYTES:,} bytes of text.", "Shorten the text, or select fewer items.")

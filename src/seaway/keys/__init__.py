@@ -1,0 +1,1 @@
+"""API keys: created, listed, revoked, and checked when a request carries one."""

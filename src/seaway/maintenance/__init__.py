@@ -1,0 +1,1 @@
+"""Consistency checks, repairs and rebuilds of a store, for the command line."""

@@ -1,0 +1,110 @@
+"""
+Rebuild the index, and with `from_blobs` first the file rows.
+
+What cannot be rebuilt is reported; everything else is rebuilt.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+
+from seaway.callers.caller import OPERATOR
+from seaway.channels import channels
+from seaway.database.damage import tolerating_damage
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import subdirs
+from seaway.errors import DamagedDatabase
+from seaway.indexing import rebuild
+from seaway.indexing.file_rows import get_subdir
+from seaway.publishing import reexamine
+from seaway.publishing.reexamine import RebuildParts
+from seaway.server.wiring import Seaway
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row or subdir that could not be rebuilt, and why."""
+
+    where: str
+    what: str
+
+
+@dataclass(slots=True)
+class ReindexResult:
+    """Result of a run."""
+
+    subdirs: int
+    names_changed: int = 0
+    files_rebuilt: int = 0
+    failed: list[Failure] = field(default_factory=list)
+
+    def value(self, *, from_blobs: bool) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        value: dict[str, Any] = {"subdirs": self.subdirs, "names_changed": self.names_changed}
+        if from_blobs:
+            value["files_rebuilt"] = self.files_rebuilt
+        return {**value, "failed": [asdict(failure) for failure in self.failed]}
+
+    def lines(self, *, from_blobs: bool) -> Iterator[str]:
+        """Yield the result in sentences."""
+        yield from (f"{failure.where} {failure.what}" for failure in self.failed)
+        if from_blobs:
+            yield f"{self.files_rebuilt} file rows were rebuilt from their package files."
+        yield f"{self.subdirs} subdirs were reindexed; {self.names_changed} names differed from their file rows."
+        if self.failed:
+            yield f"{len(self.failed)} could not be rebuilt and are listed above."
+
+
+def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> ReindexResult:
+    """Rebuild one channel or all of them."""
+    with seaway.database.read() as tx, tolerating_damage(tx):
+        channel_id = None if channel is None else channels.get(tx, channel).id
+        pairs = rebuild.all_subdirs(tx, channel_id)
+        places = {
+            row.id: f"{row.channel}/{row.name}"
+            for row in tx.execute(
+                select(subdirs.c.id, subdirs.c.name, channel_rows.c.name.label("channel")).join(
+                    channel_rows, channel_rows.c.id == subdirs.c.channel_id
+                )
+            )
+        }
+    result = ReindexResult(len(pairs))
+    if from_blobs:
+        for _, subdir_id in pairs:
+            _rebuild_files(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
+        with seaway.database.write_site() as tx:
+            reexamine.repair_packages(tx)
+    if channel is None:
+        with seaway.database.write_site() as tx:
+            rebuild.forget_orphans(tx)
+    for _, subdir_id in pairs:
+        _rebuild_index(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
+    return result
+
+
+def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
+    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+    try:
+        for outcome in reexamine.rebuild(parts, subdir_id, OPERATOR.actor):
+            result.files_rebuilt += bool(outcome.changed)
+            if outcome.left:
+                result.failed.append(Failure(outcome.where, outcome.left))
+    except DamagedDatabase as error:
+        result.failed.append(Failure(where, f"has rows that cannot be read: {error.cause}"))
+
+
+def _rebuild_index(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
+    try:
+        with seaway.database.write_site() as tx, tolerating_damage(tx):
+            subdir = get_subdir(tx, subdir_id)
+            if subdir is None:
+                return
+            now_ms, limit = seaway.clock.now_ms(), seaway.settings.whole_document_limit
+            rebuilt = rebuild.rebuild(tx, subdir, now_ms, limit)
+    except DamagedDatabase as error:
+        result.failed.append(Failure(where, f"cannot be indexed: {error.cause}"))
+        return
+    result.names_changed += rebuilt.changed
+    result.failed += [Failure(f"{where} {damaged.name}", damaged.what) for damaged in rebuilt.damaged]

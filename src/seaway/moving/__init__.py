@@ -1,1 +1,0 @@
-"""Backup, restore, rebuild from a store, and moves to another store or database."""

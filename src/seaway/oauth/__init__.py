@@ -1,0 +1,1 @@
+"""The OAuth provider that command-line tools of users sign in with."""

@@ -1,0 +1,126 @@
+"""
+The latest files and packages.
+
+The index of changes (`ix_shards_changes`) finds the packages, so the cost depends on the number of results, not on the
+number of files in a channel.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import select, union_all
+
+from seaway.callers.caller import Caller
+from seaway.channels import channels
+from seaway.conda import filename
+from seaway.database.engine import Tx
+from seaway.database.tables import files, packages, shards, subdirs
+from seaway.indexing.file_rows import FileState
+
+_MAX_SUBDIRS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RecentFile:
+    """A recently published file."""
+
+    channel: str
+    package: str
+    subdir: str
+    file_name: str
+    size: int
+    sha256: str
+    indexed_at_ms: int
+    summary: str
+    warnings: tuple[str, ...]  # of its upload
+
+    @property
+    def version(self) -> str:
+        """Version from the file name."""
+        return filename.parse(self.file_name).version
+
+    @property
+    def build(self) -> str:
+        """Build string from the file name."""
+        return filename.parse(self.file_name).build
+
+
+def packages_for(tx: Tx, principal: Caller, limit: int) -> list[RecentFile]:
+    """Return the latest file of each of the latest packages in all channels that the caller can read."""
+    arrivals = _arrivals(tx, channels.readable_names(tx, principal), limit)
+    newest: dict[tuple[str, str], RecentFile] = {}
+    for arrival in arrivals:
+        newest.setdefault((arrival.channel, arrival.package), arrival)
+    return list(newest.values())[:limit]
+
+
+def files_of(tx: Tx, channel_id: int, channel: str, limit: int) -> list[RecentFile]:
+    """Return the latest files of a channel, newest first."""
+    return _arrivals(tx, {channel_id: channel}, limit)[:limit]
+
+
+def _arrivals(tx: Tx, names: Mapping[int, str], limit: int) -> list[RecentFile]:
+    changed = _changed_subdirs(tx, names)
+    pairs = _changed_names(tx, changed, limit)
+    query = (
+        select(
+            packages.c.name, files.c.subdir_id, files.c.file_name, files.c.size, files.c.sha256, files.c.indexed_at,
+            files.c.id,
+        )
+        .join(packages, packages.c.id == files.c.package_id)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .where(
+            files.c.subdir_id.in_({subdir_id for subdir_id, _ in pairs}),
+            packages.c.channel_id == subdirs.c.channel_id,
+            packages.c.channel_id.in_({changed[subdir_id][0] for subdir_id, _ in pairs}),
+            packages.c.name.in_({name for _, name in pairs}),
+            files.c.state == FileState.LISTED.value,
+        )
+        .order_by(files.c.indexed_at.desc(), files.c.id.desc())
+        .limit(4 * limit)
+    )  # fmt: skip
+    rows = tx.execute(query).all()
+    abouts = _abouts_of(tx, [row.id for row in rows])
+    return [
+        RecentFile(
+            names[changed[row.subdir_id][0]], row.name, changed[row.subdir_id][1], row.file_name, row.size,
+            row.sha256.hex(), row.indexed_at, abouts[row.id].summary, abouts[row.id].warnings,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _changed_subdirs(tx: Tx, names: Mapping[int, str]) -> dict[int, tuple[int, str]]:
+    query = select(subdirs.c.id, subdirs.c.channel_id, subdirs.c.name).order_by(subdirs.c.changed_at.desc())
+    found = tx.execute(query.where(subdirs.c.channel_id.in_(list(names))).limit(_MAX_SUBDIRS))
+    return {row.id: (row.channel_id, row.name) for row in found}
+
+
+def _changed_names(tx: Tx, subdir_ids: Collection[int], limit: int) -> set[tuple[int, str]]:
+    if not subdir_ids:
+        return set()
+    parts = [
+        select(
+            select(shards.c.subdir_id, shards.c.name)
+            .where(shards.c.subdir_id == subdir_id, shards.c.sha256.is_not(None))
+            .order_by(shards.c.revision.desc())
+            .limit(limit)
+            .subquery()
+        )
+        for subdir_id in subdir_ids
+    ]
+    return {(row.subdir_id, row.name) for row in tx.execute(union_all(*parts))}
+
+
+class _About(msgspec.Struct):
+    summary: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+_abouts = msgspec.json.Decoder(_About)
+
+
+def _abouts_of(tx: Tx, ids: Collection[int]) -> dict[int, _About]:
+    rows = tx.execute(select(files.c.id, files.c.about).where(files.c.id.in_(ids)))
+    return {row.id: _abouts.decode(row.about) for row in rows}

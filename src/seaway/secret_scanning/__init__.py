@@ -1,0 +1,1 @@
+"""Secret scanning: revoke leaked secrets that GitHub reports."""

@@ -1,0 +1,88 @@
+"""
+In-memory cache of responses, valid until any commit to the database.
+
+1. A response is reused only if no connection of any process has committed anything since before it was computed:
+   a revoked key, a lost role or a new file is seen by the next request (P6, S2).
+2. It is reused only for the same credentials, path and encodings, and not after the credential has expired.
+3. Entries can be dropped at any time: the cache is bounded by the number of responses and by their bytes.
+
+Checking for a commit takes microseconds on SQLite (`PRAGMA data_version`) and one round trip on PostgreSQL; querying
+every row again costs many times as much.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from anyio import to_thread
+
+from seaway.database.engine import Database
+from seaway.serving.caller_identification import Secrets
+from seaway.serving.channel_response import ChannelResponse
+
+_MOST_ANSWERS = 8_192
+_MOST_BYTES = 32 * 1024 * 1024
+_ENTRY_BYTES = 2_000  # measured with tracemalloc: request, response and form without their texts and content
+
+
+class CacheKey(NamedTuple):
+    """The cache key: credentials, path and the content codings that the client accepts, best first."""
+
+    secrets: Secrets
+    channel: str
+    path: tuple[str, ...]
+    encodings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class CachedResponse:
+    """A cached response, valid until its content changes by itself or the caller's credential expires."""
+
+    answer: ChannelResponse
+    good_until_ms: int | None
+    key_id: int | None = None  # the caller's key
+    form: object = None  # the rendered response, private to the route that made it
+
+
+class ResponseCache:
+    """The response cache of a process; used from the event loop only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._mark: object = None
+        self._bytes = 0
+        self._answers: OrderedDict[CacheKey, CachedResponse] = OrderedDict()
+
+    async def mark(self) -> object:
+        """Return the state of the database, taken before a response is computed and passed to `keep` with it."""
+        if self._database.marks_cost_nothing:
+            mark = self._database.change_mark()
+        else:
+            mark = await to_thread.run_sync(self._database.change_mark)
+        if mark != self._mark:
+            self._answers.clear()
+            self._bytes, self._mark = 0, mark
+        return mark
+
+    def recall(self, question: CacheKey, now_ms: int) -> CachedResponse | None:
+        """Return the valid cached response, or None; call `mark` first."""
+        held = self._answers.get(question)
+        if held is None or (held.good_until_ms is not None and held.good_until_ms <= now_ms):
+            return None
+        self._answers.move_to_end(question)
+        return held
+
+    def keep(self, mark: object, question: CacheKey, held: CachedResponse) -> None:
+        """Cache a response that was computed after `mark` was taken."""
+        if mark != self._mark or question in self._answers:
+            return
+        self._answers[question] = held
+        self._bytes += _weight(question, held)
+        while len(self._answers) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
+            self._bytes -= _weight(*self._answers.popitem(last=False))
+
+
+def _weight(question: CacheKey, held: CachedResponse) -> int:
+    """Return the bytes of an entry, including its key, whose length the client chooses."""
+    texts = (*question.secrets.bearer, question.secrets.session, question.channel, *question.path, *question.encodings)
+    return _ENTRY_BYTES + len(held.answer.content or b"") + sum(map(len, texts))

@@ -1,0 +1,97 @@
+"""
+Usage counters: downloads of files, and when keys were last used.
+
+1. Counting is an addition in memory. It never waits for the database, and never fails or slows down a download.
+2. A thread writes the counts every few seconds, and again at a graceful stop. A process that is killed loses the last
+   seconds: counts are only displayed, and nothing depends on them.
+3. The use of a key is written at most every ten minutes. Each commit invalidates the response cache of every worker
+   (`serving.response_cache`), so there is no commit without news.
+"""
+
+import threading
+
+import structlog
+
+from seaway.clock import MINUTE_MS, Clock
+from seaway.database.engine import Database
+from seaway.errors import SeawayError
+from seaway.keys import api_keys
+from seaway.packages import downloads
+
+log = structlog.get_logger()
+
+_PERIOD_SECONDS = 5.0
+USE_WRITTEN_EVERY_MS = 10 * MINUTE_MS
+_MOST = 100_000  # files with unwritten counts while the database is unavailable; further files are not counted
+
+
+class UsageCounter:
+    """The usage counters of a process; used from any thread."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+        self._lock = threading.Lock()
+        self._downloads: dict[tuple[int, int], int] = {}
+        self._used: dict[int, tuple[int, str]] = {}
+        self._use_written_at: dict[int, int] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def downloaded(self, file_id: int) -> None:
+        """Count a download of the file."""
+        entry = (file_id, downloads.day_of(self._clock.now_ms()))
+        with self._lock:
+            if entry in self._downloads or len(self._downloads) < _MOST:
+                self._downloads[entry] = self._downloads.get(entry, 0) + 1
+
+    def used(self, key_id: int | None, address: str) -> None:
+        """Note that the key was used from this IP address; ignore None."""
+        if key_id is None:
+            return
+        now_ms = self._clock.now_ms()
+        since_ms = now_ms - self._use_written_at.get(key_id, -USE_WRITTEN_EVERY_MS)
+        if not 0 <= since_ms < USE_WRITTEN_EVERY_MS:  # negative if the clock was set back
+            with self._lock:
+                self._used[key_id] = (now_ms, address)
+
+    def start(self) -> None:
+        """Start the thread that writes the counts."""
+        self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and write the remaining counts."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            self.write()
+
+    def write(self) -> None:
+        """Write the counts to the database; if it is unavailable, keep them for the next time."""
+        with self._lock:
+            downloaded, self._downloads = self._downloads, {}
+            used, self._used = self._used, {}
+        if not downloaded and not used:
+            return
+        try:
+            with self._database.write_part() as tx:
+                downloads.add(tx, downloaded)
+                api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
+        except SeawayError as error:
+            log.warning("tally.waits", reason=error.message)
+            self._put_back(downloaded)
+        else:
+            self._use_written_at.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
+
+    def _put_back(self, downloaded: dict[tuple[int, int], int]) -> None:
+        with self._lock:
+            for entry, count in downloaded.items():
+                self._downloads[entry] = self._downloads.get(entry, 0) + count
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_PERIOD_SECONDS):
+            try:
+                self.write()
+            except Exception:
+                log.exception("tally.failed")  # a bug in counting must not end the thread

@@ -1,0 +1,63 @@
+"""
+The first account of a new site, created in a browser with the link that `serve` prints.
+
+1. The link is valid once, for a week, while no account exists; each start creates a new link and revokes the old one.
+2. Only the person who started the site sees the link, so the account is a site admin and its email address counts as
+   verified: email may not be configured yet.
+"""
+
+from functools import partial
+
+from anyio import to_thread
+
+from seaway.callers.caller import OPERATOR
+from seaway.database.engine import Database
+from seaway.errors import NotFound
+from seaway.sign_in.parts import AccountParts
+from seaway.users import email_links, emails, users
+from seaway.users.email_links import Purpose
+from seaway.users.users import User
+
+_LOCK = "first-account"
+
+
+def create_link(database: Database, now_ms: int, site_url: str) -> str | None:
+    """Return a new link, or None if any account exists."""
+    with database.write_part() as tx:
+        database.hold(tx, _LOCK)
+        if users.any_exist(tx):
+            return None
+        email_links.delete_pending(tx, Purpose.FIRST_ACCOUNT, None)
+        secret = email_links.make(tx, now_ms, Purpose.FIRST_ACCOUNT, user_id=None, address="")
+    return email_links.url(site_url, Purpose.FIRST_ACCOUNT, secret)
+
+
+def require_valid(accounts: AccountParts, secret: str) -> None:
+    """Return if the link is valid; raise `NotFound` otherwise."""
+    with accounts.database.read() as tx:
+        if users.any_exist(tx) or email_links.find(tx, accounts.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
+            raise _invalid_link()
+
+
+async def make(accounts: AccountParts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
+    """Create the first account as a site admin."""
+    await to_thread.run_sync(partial(require_valid, accounts, secret))
+    normalized = emails.normalize(address)
+    password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
+    return await to_thread.run_sync(partial(_make, accounts, secret, name, normalized, password_hash, client))
+
+
+def _make(accounts: AccountParts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
+    now_ms = accounts.clock.now_ms()
+    with accounts.database.write_part() as tx:
+        accounts.database.hold(tx, _LOCK)
+        if users.any_exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
+            raise _invalid_link()
+        by = OPERATOR.seen_from(client)
+        return users.add(tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=True)
+
+
+def _invalid_link() -> NotFound:
+    return NotFound(
+        "This link is no longer valid.", "Until the first account exists, `seaway serve` prints a new one at its start."
+    )

@@ -1,0 +1,23 @@
+"""Dependencies of the account functions, built in `server.wiring` and passed to the API, pages and CLI."""
+
+from dataclasses import dataclass
+
+from seaway.clock import Clock
+from seaway.database.engine import Database
+from seaway.encryption.cipher import Encryption
+from seaway.mail.outbox import Outbox
+from seaway.sign_in.passwords import Hasher
+from seaway.sign_in.policy_settings import AccountPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class AccountParts:
+    """Dependencies of sign-up, sign-in and account management."""
+
+    database: Database
+    clock: Clock
+    hasher: Hasher
+    sealer: Encryption
+    outbox: Outbox
+    policy: AccountPolicy
+    site_url: str

@@ -1,1 +1,0 @@
-"""Trust in CI workflows: issuers, trusted publishers, token exchange and attestations."""

@@ -1,0 +1,37 @@
+"""
+Look up the numeric id of a GitHub owner when a publisher is saved, so that it is pinned before the first token arrives.
+
+If GitHub does not respond, for example on a closed network, the first token pins the id.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from seaway.errors import Unavailable
+from seaway.trusted_publishing.issuer_kinds.github import GITHUB, ISSUER
+from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.publishers import Draft
+
+log = structlog.get_logger()
+
+# Requests a JSON object from a URL; returns None if there is none. Raises `Unavailable`.
+FetchJson = Callable[[str], Mapping[str, object] | None]
+
+
+def with_owner_id(draft: Draft, issuer: Issuer, ask: FetchJson, api_url: str) -> Draft:
+    """Add the owner's id and spelling from GitHub to the draft, if available; call this outside a transaction."""
+    owner = draft.matched.get("owner", "")
+    if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
+        return draft
+    GITHUB.fields[0].check(owner)  # it becomes part of the requested URL
+    try:
+        found = ask(f"{api_url.rstrip('/')}/users/{owner}") or {}
+    except Unavailable as error:
+        log.info("publisher.owner-not-looked-up", owner=owner, reason=error.message)
+        return draft
+    number, login = found.get("id"), found.get("login")
+    if type(number) is not int or not isinstance(login, str) or login.lower() != owner.lower():
+        return draft
+    return replace(draft, matched={**draft.matched, "owner": login}, pins={"owner_id": str(number)})

@@ -1,0 +1,187 @@
+"""
+GitHub Actions on github.com, with the issuer of an enterprise, and on GitHub Enterprise Server.
+
+`sub` is ignored: organizations can change its content, and GitHub changed it for new repositories.
+"""
+
+import re
+
+from seaway.clock import HOUR_MS
+from seaway.errors import Malformed
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    ClaimFormat,
+    Claims,
+    Criteria,
+    Field,
+    Gate,
+    IssuerKind,
+    checked_environment,
+    checked_ref,
+    disagreeing,
+    matches_pins,
+    matches_ref,
+    missing,
+    same_name,
+    without_git,
+)
+from seaway.trusted_publishing.refusals import Code, TokenRefused
+
+ISSUER = "https://token.actions.githubusercontent.com"
+
+_FOLDER = "/.github/workflows/"
+# Users without access to the repository can trigger these events, and the run has access to its secrets.
+DENIED_EVENTS = frozenset({"pull_request_target", "workflow_run"})
+
+
+def _checked_owner(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,99}", value):
+        raise Malformed(
+            f"{value[:60]!a} is not a valid owner on GitHub.", "Enter the name of a user or an organization."
+        )
+    return value
+
+
+def _checked_repository(value: str) -> str:
+    value = without_git(value)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) or value in (".", ".."):
+        raise Malformed(
+            f"{value[:60]!a} is not a valid repository name on GitHub.", "Enter the name without the owner."
+        )
+    return value
+
+
+def _checked_workflow(value: str) -> str:
+    if not re.fullmatch(r"[^/\x00-\x1f\x7f@]{1,250}\.ya?ml", value):
+        raise Malformed(
+            f"{value[:60]!a} is not a valid workflow file.",
+            "Enter its name in .github/workflows, such as release.yml.",
+        )
+    return value
+
+
+def _checked_reusable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+/\.github/workflows/[^/\s@]+\.ya?ml@\S+", value):
+        raise Malformed(
+            f"{value[:60]!a} is not a reusable workflow.", "Enter owner/repository/.github/workflows/file.yml@ref."
+        )
+    return value
+
+
+def _refuse(claims: Claims) -> None:
+    if not (claims.get("ref") or claims.get("sha")):
+        raise missing("ref")
+    if not same_name(claims["repository_owner"], claims["repository"].partition("/")[0]):
+        raise disagreeing("repository_owner", "repository")
+    if claims["event_name"].lower() in DENIED_EVENTS:
+        raise TokenRefused(
+            Code.EVENT_NOT_ALLOWED,
+            f"The workflow was started by {claims['event_name']!a}, which users without access can trigger. "
+            "Publish from a push, a tag, a release or a manual run.",
+        )
+
+
+def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
+    matched = wanted.matched
+    return (
+        same_name(claims["repository"], f"{matched['owner']}/{matched['repository']}")
+        and matches_pins(claims, wanted, PINS)
+        and _is_workflow(claims, matched["workflow"])
+        and _is_environment(claims, matched["environment"])
+        and matches_ref(claims.get("ref", ""), wanted.gates.get("allowed_refs"))
+        and (not wanted.gates.get("require_hosted_runner") or claims.get("runner_environment") == "github-hosted")
+    )
+
+
+def _is_workflow(claims: Claims, file: str) -> bool:
+    """Return whether the calling workflow is this file of the repository, at the token's ref or commit."""
+    start = claims["repository"] + _FOLDER
+    reference = claims["workflow_ref"]
+    versions = [claims[name] for name in ("ref", "sha") if claims.get(name)]
+    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
+        f"{file}@{version}" for version in versions
+    }
+
+
+def _is_environment(claims: Claims, wanted: str) -> bool:
+    return not wanted or claims.get("environment", "").casefold() == wanted.casefold()
+
+
+def _is_allowed_here(claims: Claims, wanted: Criteria) -> bool:
+    """Return whether the job's workflow file is in the same repository or is the one that the publisher allows."""
+    reference, start = claims["job_workflow_ref"], claims["repository"] + _FOLDER
+    return same_name(reference[: len(start)], start) or reference == wanted.gates.get("allowed_reusable_workflow")
+
+
+PINS = {"owner_id": "repository_owner_id", "repository_id": "repository_id"}
+
+GITHUB = IssuerKind(
+    name="github",
+    label="GitHub",
+    required={
+        "jti": ClaimFormat.TOKEN_ID,
+        "repository": ClaimFormat.REPOSITORY,
+        "repository_owner": ClaimFormat.TEXT,
+        "repository_owner_id": ClaimFormat.ID,
+        "repository_id": ClaimFormat.ID,
+        "workflow_ref": ClaimFormat.TEXT,
+        "job_workflow_ref": ClaimFormat.TEXT,
+        "event_name": ClaimFormat.TEXT,
+    },
+    optional={
+        "ref": ClaimFormat.TEXT,
+        "sha": ClaimFormat.TEXT,
+        "environment": ClaimFormat.TEXT,
+        "run_id": ClaimFormat.TEXT,
+        "run_attempt": ClaimFormat.TEXT,
+    },
+    fields=(
+        Field("owner", "User or organization", _checked_owner),
+        Field("repository", "Repository", _checked_repository),
+        Field("workflow", "Workflow file", _checked_workflow),
+        Field("environment", "Environment", lambda value: checked_environment(value).lower(), is_required=False),
+    ),
+    pins=PINS,
+    gates=(
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("require_hosted_runner", "Only GitHub-hosted runners", is_switch=True),
+        Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _checked_reusable),
+    ),
+    stored={
+        "job_workflow_ref": "job_workflow_ref",
+        "owner_id": "repository_owner_id",
+        "repository": "repository",
+        "repository_id": "repository_id",
+        "ref": "ref",
+        "sha": "sha",
+        "run_id": "run_id",
+        "run_attempt": "run_attempt",
+        "workflow_ref": "workflow_ref",
+        "environment": "environment",
+        "event_name": "event_name",
+    },
+    ignored=(
+        "actor",
+        "actor_id",
+        "base_ref",
+        "check_run_id",
+        "enterprise",
+        "enterprise_id",
+        "environment_node_id",
+        "head_ref",
+        "job_workflow_sha",
+        "ref_protected",
+        "ref_type",
+        "repo_property_*",
+        "repository_visibility",
+        "run_number",
+        "runner_environment",
+        "workflow",
+        "workflow_sha",
+    ),
+    subject=lambda claims: claims["repository"],
+    subject_wanted=lambda matched: f"{matched['owner']}/{matched['repository']}",
+    longest_ms=HOUR_MS,
+    refuse=_refuse,
+    fits=_fits,
+    is_allowed_here=_is_allowed_here,
+)

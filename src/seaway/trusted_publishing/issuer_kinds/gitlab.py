@@ -1,0 +1,153 @@
+"""GitLab CI/CD on gitlab.com and on instances that an admin registered."""
+
+import re
+
+from seaway.clock import DAY_MS
+from seaway.errors import Malformed
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    ClaimFormat,
+    Claims,
+    Criteria,
+    Field,
+    Gate,
+    IssuerKind,
+    checked_environment,
+    checked_ref,
+    disagreeing,
+    matches_pins,
+    matches_ref,
+    same_name,
+    without_git,
+)
+
+ISSUER = "https://gitlab.com"
+
+_PATH_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9]|[-_.](?![-_.]))*"
+
+
+def _checked_path(value: str, pattern: str, what: str) -> str:
+    is_path = re.fullmatch(pattern, value) and len(value) <= 500 and not value.endswith((".git", ".atom", ".", "-"))
+    if not is_path:
+        raise Malformed(f"{value[:60]!a} is not a valid {what} on GitLab.", "Enter it as in the URL of the project.")
+    return value
+
+
+def _checked_namespace(value: str) -> str:
+    return _checked_path(value, rf"{_PATH_PART}(?:/{_PATH_PART})*", "namespace")
+
+
+def _checked_project(value: str) -> str:
+    return _checked_path(without_git(value), _PATH_PART, "project")
+
+
+def _checked_file(value: str) -> str:
+    if not re.fullmatch(r"[^/\s@][^\s@]{0,250}\.ya?ml", value) or "//" in value:
+        raise Malformed(f"{value[:60]!a} is not a valid pipeline file.", "Enter its path, such as .gitlab-ci.yml.")
+    return value
+
+
+def _refuse(claims: Claims) -> None:
+    # Only the first two parts are fixed: a project can configure the rest.
+    if not same_name(":".join(claims["sub"].split(":")[:2]), f"project_path:{claims['project_path']}"):
+        raise disagreeing("sub", "project_path")
+
+
+def _fits(claims: Claims, issuer: str, wanted: Criteria) -> bool:
+    matched = wanted.matched
+    project_path = f"{matched['namespace']}/{matched['project']}"
+    return (
+        same_name(claims["project_path"], project_path)
+        and matches_pins(claims, wanted, PINS)
+        and _is_file(claims, issuer, matched["workflow"])
+        and (not matched["environment"] or claims.get("environment") == matched["environment"])
+        and matches_ref(claims["ref_path"], wanted.gates.get("allowed_refs"))
+        # GitLab writes the string "true", not the boolean.
+        and (not wanted.gates.get("require_protected_ref") or claims.get("ref_protected") == "true")
+    )
+
+
+def _is_file(claims: Claims, issuer: str, file: str) -> bool:
+    """Return whether the pipeline is this file of the project, at the token's ref or commit."""
+    host = issuer.partition("://")[2]
+    start = f"{host}/{claims['project_path']}//"
+    reference = claims["ci_config_ref_uri"]
+    versions = (claims["ref_path"], claims["sha"])
+    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
+        f"{file}@{version}" for version in versions
+    }
+
+
+PINS = {"namespace_id": "namespace_id", "project_id": "project_id"}
+
+GITLAB = IssuerKind(
+    name="gitlab",
+    label="GitLab",
+    required={
+        "jti": ClaimFormat.TOKEN_ID,
+        "sub": ClaimFormat.TEXT,
+        "project_path": ClaimFormat.PROJECT,
+        "project_id": ClaimFormat.ID,
+        "namespace_id": ClaimFormat.ID,
+        "ci_config_ref_uri": ClaimFormat.TEXT,  # null if the pipeline file is on another server
+        "ref_path": ClaimFormat.TEXT,
+        "sha": ClaimFormat.TEXT,
+    },
+    optional={
+        "environment": ClaimFormat.TEXT,
+        "pipeline_id": ClaimFormat.TEXT,
+        "job_id": ClaimFormat.TEXT,
+        "pipeline_source": ClaimFormat.TEXT,
+    },
+    fields=(
+        Field("namespace", "Namespace", _checked_namespace),
+        Field("project", "Project", _checked_project),
+        Field("workflow", "Pipeline file", _checked_file, is_required=False, default=".gitlab-ci.yml"),
+        Field("environment", "Environment", checked_environment, is_required=False),
+    ),
+    pins=PINS,
+    gates=(
+        Gate("allowed_refs", "Allowed branches and tags", checked_ref, is_list=True),
+        Gate("require_protected_ref", "Only protected branches and tags", is_switch=True),
+    ),
+    stored={
+        "owner_id": "namespace_id",
+        "repository": "project_path",
+        "repository_id": "project_id",
+        "ref": "ref_path",
+        "sha": "sha",
+        "run_id": "pipeline_id",
+        "run_attempt": "job_id",
+        "workflow_ref": "ci_config_ref_uri",
+        "environment": "environment",
+        "event_name": "pipeline_source",
+    },
+    ignored=(
+        "ci_config_sha",
+        "deployment_tier",
+        "environment_action",
+        "environment_protected",
+        "groups_direct",
+        "job_project_id",
+        "job_project_path",
+        "job_namespace_id",
+        "job_namespace_path",
+        "namespace_path",
+        "project_visibility",
+        "ref",
+        "ref_protected",
+        "ref_type",
+        "runner_environment",
+        "runner_id",
+        "user_access_level",
+        "user_email",
+        "user_id",
+        "user_identities",
+        "user_login",
+    ),
+    most_exchanges=10,  # a job has one token for its whole run
+    subject=lambda claims: claims["project_path"],
+    subject_wanted=lambda matched: f"{matched['namespace']}/{matched['project']}",
+    longest_ms=DAY_MS,
+    refuse=_refuse,
+    fits=_fits,
+)

@@ -1,0 +1,391 @@
+"""
+Publishers: the external workflows that are trusted to publish to a channel.
+
+1. A publisher belongs to one issuer: a token of another issuer never matches it, whatever its claims are.
+2. Names are pinned to ids when a token first matches them. Changing what is matched removes the pins.
+3. Only the channel owner, freshly signed in and with a verified email address, or a key with the mode MANAGE can change
+   publishers; a workflow never can.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, delete, func, insert, select, update
+
+from seaway import audit
+from seaway.audit import Event
+from seaway.callers.caller import Caller, Mode
+from seaway.callers.site_permissions import require_verified
+from seaway.channels import channels, permissions
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.database.tables import channels as channel_rows
+from seaway.database.tables import publishers as rows
+from seaway.database.tables import token_publishers, users
+from seaway.errors import Conflict, Malformed, NameTaken, NotFound
+from seaway.keys.api_keys import check_patterns
+from seaway.trusted_publishing import issuers
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import Criteria, GateValue, IssuerKind
+from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
+
+MAX_IN_CHANNEL = 50
+_UNSEEN = "unseen"  # in the JSON of pins; no kind of issuer has an id of this name
+MODES = (Mode.READ, Mode.READ_WRITE, Mode.READ_WRITE_DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A publisher as lists and pages show it."""
+
+    id: int
+    channel_id: int
+    channel: str
+    kind: str
+    issuer: str
+    wanted: Criteria
+    mode: Mode
+    patterns: tuple[str, ...]
+    exchanges: int
+    is_enabled: bool
+    created_by: str | None
+    is_orphaned: bool  # the user who added it is disabled, so the owner should check whether it is still needed
+    created_at_ms: int
+    used_at_ms: int | None  # when it last uploaded
+    hinted_at_ms: int | None
+    unseen_pins: Mapping[str, str]  # ids from an exchanged token that has not uploaded yet
+
+    @property
+    def shown_pins(self) -> dict[str, str]:
+        """Return the pinned ids that the channel owner is allowed to see."""
+        return {name: value for name, value in self.wanted.pins.items() if name not in self.unseen_pins}
+
+    @property
+    def name(self) -> str:
+        """Return the display name: the repository and the workflow file, or the account."""
+        matched = self.wanted.matched
+        if self.kind == "google":
+            return matched["email"]
+        owner = matched.get("owner") or matched.get("namespace")
+        if owner:
+            repository = f"{owner}/{matched.get('repository') or matched.get('project')}"
+            return f"{repository}, {matched['workflow']}"
+        return "/".join(value for value in matched.values() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The requested configuration of a publisher; `pins` are ids that are already known."""
+
+    matched: Mapping[str, str]
+    gates: Mapping[str, GateValue] | None = None
+    pins: Mapping[str, str] | None = None
+    mode: Mode = Mode.READ_WRITE
+    patterns: Sequence[str] = ()
+    exchanges: int | None = None
+    is_enabled: bool = True
+
+    def __post_init__(self) -> None:
+        """Strip white space that was copied with the values; no name, id or ref begins or ends with it."""
+        object.__setattr__(self, "matched", {name: value.strip() for name, value in self.matched.items()})
+        object.__setattr__(self, "gates", {name: _stripped(value) for name, value in (self.gates or {}).items()})
+        if self.pins is not None:
+            object.__setattr__(self, "pins", {name: value.strip() for name, value in self.pins.items()})
+        object.__setattr__(self, "patterns", tuple(pattern.strip() for pattern in self.patterns))
+
+
+def _stripped(value: GateValue) -> GateValue:
+    if isinstance(value, list):
+        return [item.strip() for item in value]
+    return value.strip() if isinstance(value, str) else value
+
+
+def add(
+    tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: str, issuer_name: str, draft: Draft
+) -> Publisher:
+    """Add a publisher to a channel, at most 50 in each."""
+    channel_id = require_can_change(tx, by, channel)
+    issuer = issuers.get(tx, issuer_name)
+    values = _values(issuer, draft)
+    count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
+    if count >= MAX_IN_CHANNEL:
+        raise Conflict(f"{channel} already has {MAX_IN_CHANNEL} publishers.", "Remove one that is no longer used.")
+    _require_new(tx, channel_id, values["identity"])
+    pins = _checked_pins(issuer.kind, draft.pins or {})
+    publisher_id = tx.execute(
+        insert(rows)
+        .values(channel_id=channel_id, created_by=by.user_id, created_at=now_ms, pins=_json(pins), **values)
+        .returning(rows.c.id)
+    ).scalar_one()
+    publisher = get(tx, channel, publisher_id)
+    _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
+    teller.tell(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
+    return publisher
+
+
+def change(tx: Tx, now_ms: int, by: Caller, channel: str, publisher_id: int, draft: Draft) -> Publisher:
+    """Update a publisher from the draft; if the draft names another workflow, the pins are removed."""
+    channel_id = require_can_change(tx, by, channel)
+    before = get(tx, channel, publisher_id)
+    issuer = issuer_of(tx, before)
+    values = _values(issuer, draft)
+    is_another = values["identity"] != _identity(issuer.issuer, before.wanted.matched)
+    if is_another:
+        _require_new(tx, channel_id, values["identity"])
+        values |= {"hinted_at": None, "used_at": None}
+    if draft.pins is not None or is_another:
+        values |= {"pins": _json(_checked_pins(issuer.kind, draft.pins or {}))}
+    tx.execute(update(rows).where(rows.c.id == publisher_id).values(values))
+    changed = get(tx, channel, publisher_id)
+    _audit(tx, now_ms, by, Event.PUBLISHER_CHANGED, changed)
+    return changed
+
+
+def is_another(issuer: Issuer, publisher: Publisher, draft: Draft) -> bool:
+    """Return whether the draft names another workflow than the publisher."""
+    wanted = _checked_fields(issuer.kind, draft.matched)
+    return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.wanted.matched)
+
+
+def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
+    """Return the issuer of a publisher; `NotFound` if it is no longer registered."""
+    found = issuers.find(tx, publisher.issuer)
+    if found is None:
+        raise NotFound(
+            f"The issuer {publisher.issuer} is no longer registered.", "Ask the site admin, or remove the publisher."
+        )
+    return found
+
+
+def draft_of(publisher: Publisher) -> Draft:
+    """Return the publisher's configuration as a draft, for callers that change single fields."""
+    return Draft(
+        matched=publisher.wanted.matched,
+        gates=publisher.wanted.gates,
+        mode=publisher.mode,
+        patterns=publisher.patterns,
+        exchanges=publisher.exchanges,
+        is_enabled=publisher.is_enabled,
+    )
+
+
+def remove(tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: str, publisher_id: int) -> Publisher:
+    """Remove a publisher; its tokens are invalid from the next request on."""
+    require_can_change(tx, by, channel)
+    publisher = get(tx, channel, publisher_id)
+    tx.execute(delete(rows).where(rows.c.id == publisher_id))
+    _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
+    teller.tell(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
+    return publisher
+
+
+def list_for_owner(tx: Tx, by: Caller, channel: str) -> list[Publisher]:
+    """Return every publisher of a channel, oldest first; requires permission to manage the channel."""
+    return in_channel(tx, channels.require(tx, by, Action.MANAGE, channel).channel_id)
+
+
+def in_channel(tx: Tx, channel_id: int) -> list[Publisher]:
+    """Return every publisher of a channel, oldest first."""
+    return [_publisher(row) for row in tx.execute(_listing().where(rows.c.channel_id == channel_id))]
+
+
+def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
+    """Return one publisher of a channel."""
+    row = tx.execute(_listing().where(channel_rows.c.name == channel, rows.c.id == publisher_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"{channel} has no publisher {publisher_id}.", f"`seaway publisher list {channel}` lists them.")
+    return _publisher(row)
+
+
+def enabled_for(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publisher]:
+    """
+    Return the enabled publishers for this issuer and repository or account (`subject`), oldest first.
+
+    With `hold`, the rows are locked until the transaction ends.
+    """
+    has_subject = rows.c.subject == _subject(issuer, subject)
+    query = _listing().where(has_subject, rows.c.issuer == issuer, rows.c.is_enabled)
+    return [_publisher(row) for row in tx.execute(_locked(query) if hold else query)]
+
+
+def by_token(tx: Tx, token_id: int) -> list[Publisher]:
+    """Return the remaining publishers of a publish token, oldest first."""
+    query = _listing().join(token_publishers, token_publishers.c.publisher_id == rows.c.id)
+    return [_publisher(row) for row in tx.execute(query.where(token_publishers.c.token_id == token_id))]
+
+
+def lock_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
+    """Return the publishers with these ids, oldest first, locked until the transaction ends."""
+    if not numbers:
+        return []
+    return [_publisher(row) for row in tx.execute(_locked(_listing().where(rows.c.id.in_(numbers))))]
+
+
+def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
+    """Pin the ids in the first token, which later tokens must have; they are not shown before an upload."""
+    kept = {**publisher.shown_pins, _UNSEEN: {**publisher.unseen_pins, **pins}}
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(kept)))
+
+
+def show_pins(tx: Tx, publisher: Publisher) -> None:
+    """Make all pinned ids visible to the channel owner."""
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(publisher.wanted.pins)))
+
+
+def set_times(tx: Tx, publisher: Publisher, **moments: int) -> None:
+    """Store when the publisher was used or its owner was notified; keys are column names, values milliseconds."""
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(moments))
+
+
+def require_can_change(tx: Tx, by: Caller, channel: str) -> int:
+    """Return the channel's id if the caller is allowed to change its publishers now; raise the refusal otherwise."""
+    access = channels.access_of(tx, channel, by)
+    allowed = permissions.require(by, Action.ADMIT, access, channel_name=channel)
+    require_verified(by)
+    return allowed.channel_id
+
+
+def _values(issuer: Issuer, draft: Draft) -> dict[str, Any]:
+    kind = issuer.kind
+    matched = _checked_fields(kind, draft.matched)
+    check_patterns(draft.patterns)
+    if draft.mode not in MODES:
+        raise Malformed(
+            f"A publisher cannot have the mode {draft.mode.name}.",
+            f"The modes are {', '.join(mode.name for mode in MODES)}.",
+        )
+    return {
+        "kind": kind.name,
+        "issuer": issuer.issuer,
+        "matched": _json(matched),
+        "identity": _identity(issuer.issuer, matched),
+        "subject": _subject(issuer.issuer, kind.subject_wanted(matched)),
+        "gates": _json(_checked_gates(kind, draft.gates or {})),
+        "mode": draft.mode.name,
+        "patterns": _json(list(draft.patterns)),
+        "exchanges": _checked_exchanges(kind, draft.exchanges),
+        "is_enabled": draft.is_enabled,
+    }
+
+
+def _checked_fields(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:
+    known = {field.name for field in kind.fields}
+    _require_known(kind, "field", set(given) - known, known)
+    checked = {}
+    for field in kind.fields:
+        value = given.get(field.name, "") or field.default
+        if not value and field.is_required:
+            raise Malformed(
+                f"{field.label} ({field.name}) is missing.", f"It is required for a publisher on {kind.label}."
+            )
+        checked[field.name] = field.check(value) if value else ""
+    return checked
+
+
+def _checked_gates(kind: IssuerKind, given: Mapping[str, GateValue]) -> dict[str, GateValue]:
+    known = {gate.name: gate for gate in kind.gates}
+    _require_known(kind, "condition", set(given) - set(known), set(known))
+    checked: dict[str, GateValue] = {}
+    for name, value in given.items():
+        gate = known[name]
+        if gate.is_list and isinstance(value, list) and len(value) <= 20:
+            checked[name] = [gate.check(text) for text in value]
+        elif gate.is_switch and isinstance(value, bool):
+            checked[name] = value
+        elif isinstance(value, str) and not (gate.is_list or gate.is_switch):
+            checked[name] = gate.check(value) if value else ""
+        else:
+            raise Malformed(f"{gate.label} ({name}) has an invalid value.", "Enter at most 20 texts, or yes or no.")
+    return {name: value for name, value in checked.items() if value}
+
+
+def _checked_pins(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:
+    _require_known(kind, "id", set(given) - set(kind.pins), set(kind.pins))
+    for name, value in given.items():
+        if not kind.required[kind.pins[name]].fits(value):
+            raise Malformed(f"{value[:40]!a} is not a valid {name}.", "Enter the numeric id.")
+    return dict(given)
+
+
+def _checked_exchanges(kind: IssuerKind, given: int | None) -> int:
+    wanted = kind.exchanges if given is None else given
+    if not 1 <= wanted <= kind.most_exchanges:
+        raise Malformed(
+            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Enter 1 to {kind.most_exchanges}."
+        )
+    return wanted
+
+
+def _require_known(kind: IssuerKind, what: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        raise Malformed(
+            f"A publisher on {kind.label} has no {what} {min(unknown)[:60]!a}.",
+            f"Use one of {', '.join(sorted(known))}." if known else "",
+        )
+
+
+def _require_new(tx: Tx, channel_id: int, identity: bytes) -> None:
+    query = select(rows.c.id).where(rows.c.channel_id == channel_id, rows.c.identity == identity)
+    if tx.execute(query).scalar() is not None:
+        raise NameTaken("The channel already trusts this workflow.", "Change that publisher, or remove it first.")
+
+
+def _identity(issuer: str, matched: Mapping[str, str]) -> bytes:
+    """Return the hash that identifies a workflow; case is ignored, as GitHub and GitLab do."""
+    text = _json([issuer, {name: value.casefold() for name, value in matched.items()}])
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _subject(issuer: str, subject: str) -> bytes:
+    return hashlib.sha256(_json([issuer, subject.casefold()]).encode()).digest()
+
+
+def _audit(tx: Tx, now_ms: int, by: Caller, event: Event, publisher: Publisher) -> None:
+    audit.write(
+        tx, now_ms, by.actor, event, channel=publisher.channel, target=publisher.name,
+        publisher=publisher.id, issuer=publisher.issuer, mode=publisher.mode.name, enabled=publisher.is_enabled,
+        matched=_json(publisher.wanted.matched),
+    )  # fmt: skip
+
+
+def _listing() -> Select[Any]:
+    return (
+        select(rows, channel_rows.c.name.label("channel"), users.c.name.label("creator"), users.c.disabled_at)
+        .join(channel_rows, channel_rows.c.id == rows.c.channel_id)
+        .outerjoin(users, users.c.id == rows.c.created_by)
+        .order_by(rows.c.id)
+    )
+
+
+def _locked(query: Select[Any]) -> Select[Any]:
+    return query.with_for_update(key_share=True, of=rows)
+
+
+def _publisher(row: Row[Any]) -> Publisher:
+    matched, pins, gates = (msgspec.json.decode(text) for text in (row.matched, row.pins, row.gates))
+    unseen = pins.pop(_UNSEEN, {})
+    return Publisher(
+        id=row.id,
+        channel_id=row.channel_id,
+        channel=row.channel,
+        kind=row.kind,
+        issuer=row.issuer,
+        wanted=Criteria(matched, {**pins, **unseen}, gates),
+        mode=Mode[row.mode],
+        patterns=tuple(msgspec.json.decode(row.patterns)),
+        exchanges=row.exchanges,
+        is_enabled=row.is_enabled,
+        created_by=row.creator,
+        is_orphaned=row.disabled_at is not None,
+        created_at_ms=row.created_at,
+        used_at_ms=row.used_at,
+        hinted_at_ms=row.hinted_at,
+        unseen_pins=unseen,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()

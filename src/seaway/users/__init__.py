@@ -1,0 +1,1 @@
+"""Users: accounts, email addresses, and the names that users can have."""

@@ -1,0 +1,172 @@
+"""User accounts."""
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select, update
+
+from seaway import audit
+from seaway.audit import Event
+from seaway.callers.caller import Caller
+from seaway.clock import DAY_MS
+from seaway.database.engine import Tx
+from seaway.database.rows import from_row
+from seaway.database.tables import emails as addresses
+from seaway.database.tables import released_user_names, users
+from seaway.errors import NameTaken, NotAllowed, NotFound
+from seaway.search_terms import search_terms
+from seaway.users import emails
+from seaway.users.reserved_names import is_reserved
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,37}[a-z0-9])?")
+
+MAX_DISPLAY_NAME = 100
+NAME_HELD_MS = 365 * DAY_MS
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user account."""
+
+    id: int
+    name: str
+    display_name: str
+    email: str | None
+    is_admin: bool
+    created_at_ms: int
+    disabled_at_ms: int | None
+
+
+_USER = select(
+    users.c.id, users.c.name, users.c.display_name, addresses.c.address.label("email"), users.c.is_admin,
+    users.c.created_at.label("created_at_ms"), users.c.disabled_at.label("disabled_at_ms"),
+).outerjoin(addresses, (addresses.c.user_id == users.c.id) & addresses.c.is_primary)  # fmt: skip
+
+
+def add(
+    tx: Tx,
+    now_ms: int,
+    by: Caller,
+    name: str,
+    *,
+    email: str | None,
+    password_hash: str | None,
+    is_admin: bool,
+    is_verified: bool = True,
+) -> User:
+    """
+    Create an account; the first one, which only the operator can create, becomes a site admin.
+
+    An account without a password uses keys or an external login. `is_verified` marks the email address as verified.
+    """
+    if not is_possible_name(name):
+        raise _invalid_name(name)
+    if find(tx, name) is not None:
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
+    if _is_name_held(tx, now_ms, name):
+        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
+    is_first = not any_exist(tx)
+    if is_first and not by.is_operator:  # else the first visitor of a new site would become its admin
+        raise NotAllowed(
+            "This site has no account yet.", "The operator creates the first one with the link that `serve` prints."
+        )
+    user_id = tx.execute(
+        insert(users)
+        .values(
+            name=name, display_name="", password_hash=password_hash, is_admin=is_admin or is_first, created_at=now_ms
+        )
+        .returning(users.c.id)
+    ).scalar_one()
+    if email is not None:
+        emails.add(tx, now_ms, user_id, email, verified=is_verified)
+    user = get(tx, name)
+    audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
+    return user
+
+
+def add_admin(tx: Tx, now_ms: int, by: Caller, name: str) -> User:
+    """Create a site admin without password or email address, for the operator; reserved names are allowed."""
+    if _NAME.fullmatch(name) is None:
+        raise _invalid_name(name)
+    if find(tx, name) is not None:
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
+    tx.execute(insert(users).values(name=name, display_name="", is_admin=True, created_at=now_ms))
+    audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=True)
+    return get(tx, name)
+
+
+def first_admin(tx: Tx) -> User | None:
+    """Return the oldest site admin that is not disabled, or None."""
+    row = tx.execute(_USER.where(users.c.is_admin, users.c.disabled_at.is_(None)).order_by(users.c.id).limit(1)).first()
+    return None if row is None else from_row(User, row)
+
+
+def is_possible_name(name: str) -> bool:
+    """Return whether this is a valid name for a user or a group."""
+    return _NAME.fullmatch(name) is not None and not is_reserved(name)
+
+
+def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: str) -> User:
+    """Set the display name of a user: any text of one line."""
+    normalized = " ".join(display_name.split())
+    if len(normalized) > MAX_DISPLAY_NAME or not normalized.isprintable():
+        raise NameTaken("This is not a valid display name.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
+    tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=normalized))
+    audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
+    return get(tx, name)
+
+
+def find(tx: Tx, name: str) -> User | None:
+    """Return the user with this name, or None."""
+    row = tx.execute(_USER.where(users.c.name == name)).one_or_none()
+    return None if row is None else from_row(User, row)
+
+
+def get(tx: Tx, name: str) -> User:
+    """Return the user with this name; raise `NotFound` with a hint for the operator."""
+    user = find(tx, name)
+    if user is None:
+        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows all users.")
+    return user
+
+
+def all_users(tx: Tx, words: str = "", *, after: str = "", limit: int | None = None) -> list[User]:
+    """Return users with all words in their names or primary email address, sorted by name, from after `after` on."""
+    query = _USER.where(users.c.name > after).order_by(users.c.name).limit(limit)
+    for word in search_terms(words):
+        searched = func.lower(users.c.name + " " + users.c.display_name + " " + func.coalesce(addresses.c.address, ""))
+        query = query.where(searched.contains(word, autoescape=True))
+    return [from_row(User, row) for row in tx.execute(query)]
+
+
+def by_id(tx: Tx, user_id: int) -> User:
+    """Return the user with this id, which must exist."""
+    return from_row(User, tx.execute(_USER.where(users.c.id == user_id)).one())
+
+
+def set_admin(tx: Tx, now_ms: int, by: Caller, name: str, *, is_admin: bool) -> User:
+    """Grant or revoke a user's site admin role."""
+    user = get(tx, name)
+    tx.execute(update(users).where(users.c.id == user.id).values(is_admin=is_admin))
+    audit.write(tx, now_ms, by.actor, Event.USER_PROMOTED if is_admin else Event.USER_DEMOTED, target=name)
+    return get(tx, name)
+
+
+def _invalid_name(name: str) -> NameTaken:
+    return NameTaken(
+        f"{name[:60]!a} is not a valid user name.",
+        "Use at most 39 lowercase letters, digits and inner hyphens, and no reserved word.",
+    )
+
+
+def _is_name_held(tx: Tx, now_ms: int, name: str) -> bool:
+    since = released_user_names.c.released_at > now_ms - NAME_HELD_MS
+    return (
+        tx.execute(select(released_user_names.c.name).where(released_user_names.c.name == name, since)).first()
+        is not None
+    )
+
+
+def any_exist(tx: Tx) -> bool:
+    """Return whether any account exists."""
+    return tx.execute(select(users.c.id).limit(1)).scalar() is not None

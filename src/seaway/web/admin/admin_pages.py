@@ -1,0 +1,94 @@
+"""
+Shared code of the pages for site admins.
+
+1. Only signed-in site admins get these pages; all other callers get the same response as for an unknown path.
+2. A change requires a recent confirmation and is made in one transaction. A refusal is shown on the page.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.database.engine import Tx
+from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
+from seaway.http.caller import caller_of
+from seaway.http.parts import RequestParts
+from seaway.web.channel_pages import parts_of
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import Handler, UserHandler, for_user, show_refusal
+
+Look = Callable[[Tx], Mapping[str, Any]]
+PER_PAGE = 50
+
+
+def for_admin(handler: UserHandler) -> Handler:
+    """Require a signed-in site admin."""
+    signed_in_handler = for_user(handler)
+
+    @wraps(handler)
+    async def wrapped(request: Request) -> Response:
+        by = await caller_of(request)
+        if not (by.is_person and by.is_admin):
+            raise NotFound("This page does not exist.", "Check the URL.")
+        require_site(by, SiteAction.ADMINISTER)
+        return await signed_in_handler(request)
+
+    return wrapped
+
+
+async def show(request: Request, template: str, look: Look) -> Response:
+    """Show the page."""
+    found = await to_thread.run_sync(_read, parts_of(request), look)
+    return page(request, f"admin/{template}.html", problem=None, **found)
+
+
+async def change(
+    request: Request,
+    template: str,
+    look: Look,
+    act: Callable[[Tx, int], object],
+    *,
+    then: str,
+    within: AbstractContextManager[Tx] | None = None,
+) -> Response:
+    """
+    Make the change and redirect to `then`; if it is refused, show the page again with the reason.
+
+    `within` is the transaction; None means one that locks the site.
+    """
+    parts = parts_of(request)
+    try:
+        await to_thread.run_sync(_write, parts, act, within or parts.reading.database.write_site())
+    except (ConfirmationRequired, BadCredential, NotFound):
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(_read, parts, look)
+        return show_refusal(request, f"admin/{template}.html", error, **found)
+    return redirect(then)
+
+
+def after_of(request: Request, most: int = 128) -> str:
+    """Return the name after which this page of a list starts."""
+    return request.query_params.get("after", "")[:most]
+
+
+def require_recent_confirmation(by: Caller) -> None:
+    """Require a recent confirmation before the form is examined."""
+    require_site(by, SiteAction.CHANGE_SITE)
+
+
+def _read(parts: RequestParts, look: Look) -> Mapping[str, Any]:
+    with parts.reading.database.read() as tx:
+        return look(tx)
+
+
+def _write(parts: RequestParts, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
+    with within as tx:
+        act(tx, parts.reading.clock.now_ms())

@@ -1,0 +1,26 @@
+"""Audit log of the site."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.audit import log
+from seaway.callers.caller import Caller
+from seaway.database.engine import Tx
+from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
+
+
+@for_admin
+async def look(request: Request, _by: Caller) -> Response:
+    """Show a page of the log, newest first."""
+    text = request.query_params.get("before", "")
+    before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+    def find(tx: Tx) -> Mapping[str, Any]:
+        lines = log.of_all(tx, before=before, limit=PER_PAGE + 1)
+        older = lines[PER_PAGE - 1].id if len(lines) > PER_PAGE else None
+        return {"lines": lines[:PER_PAGE], "older": older, "before": before}
+
+    return await show(request, "log", find)

@@ -1,0 +1,120 @@
+"""User accounts: list, disable, make admin, reset second factors, set quotas."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.channels import channels, quotas
+from seaway.channels.roles import Role
+from seaway.database.engine import Tx
+from seaway.errors import NotFound
+from seaway.http.page_forms import Form, form_of
+from seaway.sign_in import second_factors, site_admin
+from seaway.sign_in.parts import AccountParts
+from seaway.users import emails, users
+from seaway.web.admin.admin_pages import PER_PAGE, after_of, for_admin, require_recent_confirmation, show
+from seaway.web.admin.admin_pages import change as do
+from seaway.web.admin.byte_sizes import format_quota, parse_quota
+from seaway.web.channel_pages import parts_of, search_text_of
+from seaway.web.user_pages import accounts_of
+
+Act = Callable[[AccountParts, Caller, str, Form, Tx, int], object]
+
+
+@for_admin
+async def listing(request: Request, _by: Caller) -> Response:
+    """Show all users by name."""
+    words, after, user_quota = search_text_of(request), after_of(request), _user_quota(request)
+
+    def look(tx: Tx) -> Mapping[str, Any]:
+        found = users.all_users(tx, words, after=after, limit=PER_PAGE + 1)
+        shown = found[:PER_PAGE]
+        return {
+            "people": shown,
+            "room": quotas.of_users(tx, [user.id for user in shown], user_quota),
+            "words": words,
+            "after": after,
+            "more": shown[-1].name if len(found) > PER_PAGE else "",
+        }
+
+    return await show(request, "users", look)
+
+
+@for_admin
+async def look(request: Request, _by: Caller) -> Response:
+    """Show one account."""
+    return await show(request, "user", partial(_look, request.path_params["user"], _user_quota(request)))
+
+
+@for_admin
+async def act(request: Request, by: Caller) -> Response:
+    """Make one change to an account."""
+    name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
+    if chosen is None:
+        raise NotFound("This page does not exist.", "Check the URL.")
+    require_recent_confirmation(by)
+    change = partial(chosen, accounts_of(request), by, name, await form_of(request))
+    return await do(request, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}")
+
+
+def _user_quota(request: Request) -> int | None:
+    return parts_of(request).publishing.user_quota
+
+
+def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
+    user = users.get(tx, name)
+    room = quotas.of_user(tx, user.id, user_quota)
+    mine = channels.with_role_of(tx, user.id)
+    return {
+        "user": user,
+        "emails": emails.of_user(tx, user.id),
+        "factors": second_factors.of_user(tx, user.id),
+        "ends_at_ms": second_factors.ends_at(tx, user.id),
+        "room": room,
+        "quota": "" if room.is_default else format_quota(room.quota),
+        "owned": [channel for channel, role in mine if role is Role.OWNER],
+        "joined": [(channel, role) for channel, role in mine if role is not Role.OWNER],
+    }
+
+
+def _disable(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    site_admin.set_disabled(tx, now_ms, by, name, disabled=True)
+
+
+def _enable(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    site_admin.set_disabled(tx, now_ms, by, name, disabled=False)
+
+
+def _promote(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    site_admin.set_admin(tx, now_ms, by, name, is_admin=True)
+
+
+def _demote(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    site_admin.set_admin(tx, now_ms, by, name, is_admin=False)
+
+
+def _ask_reset(accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    site_admin.schedule_factor_reset(accounts, tx, now_ms, by, name)
+
+
+def _stop_reset(accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
+    site_admin.cancel_factor_reset(accounts, tx, now_ms, by, name)
+
+
+def _limit(_accounts: AccountParts, by: Caller, name: str, form: Form, tx: Tx, now_ms: int) -> None:
+    quotas.set_of_user(tx, now_ms, by, name, parse_quota(form.text("quota")))
+
+
+_ACTS: Mapping[str, Act] = {
+    "disable": _disable,
+    "enable": _enable,
+    "promote": _promote,
+    "demote": _demote,
+    "reset": _ask_reset,
+    "keep": _stop_reset,
+    "quota": _limit,
+}

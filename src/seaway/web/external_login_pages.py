@@ -1,0 +1,176 @@
+"""
+Pages for signing in with an identity provider, and for linking one to an account.
+
+1. Signing in starts with GET, because the CSP of our pages lets no form end at another site. Another site can therefore
+   start a sign-in in a user's browser; its only effect is that the user is signed in as themselves.
+2. Linking starts with a form in the account settings, sent by a user who has recently confirmed their identity.
+"""
+
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from seaway.callers.caller import Caller
+from seaway.errors import NotFound, SeawayError
+from seaway.http.caller import caller_of, check_anonymous_form, cookies_of
+from seaway.http.next_page import local_path, with_next
+from seaway.http.page_forms import form_of
+from seaway.http.parts import RequestParts
+from seaway.sign_in import external_identities, external_login
+from seaway.sign_in.external_identities import Identity
+from seaway.sign_in.external_login import ExternalLogin, Linked, PendingSignUp
+from seaway.sign_in.identity_providers import suggested_name
+from seaway.sign_in.password_sign_in import SignedIn
+from seaway.web.rendering import page, redirect
+from seaway.web.sign_in_pages import continue_sign_in
+from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
+
+_IDENTITIES = "/account/identities"
+_SECURITY = "/account/security"  # a first factor is set up there, which requires only a new sign-in
+
+
+async def begin(request: Request) -> Response:
+    """Redirect to an identity provider, to sign in or to confirm the user's identity."""
+    by = await caller_of(request)
+    name, go_to = request.path_params["provider"], local_path(request.query_params.get("next", ""))
+    begun = await to_thread.run_sync(
+        partial(external_login.begin, external_login_of(request), name, by, next_path=go_to)
+    )
+    response = RedirectResponse(begun.url, 303)
+    cookies_of(request).keep_flow(response, begun.secret)
+    return response
+
+
+@for_user
+async def link(request: Request, by: Caller) -> Response:
+    """Start linking a provider. The CSP lets no form end at another site, so the response has a link to it."""
+    name = (await form_of(request)).text("provider")
+    start = partial(external_login.begin, external_login_of(request), name, by, next_path=_IDENTITIES, link=True)
+    begun = await to_thread.run_sync(start)
+    response = page(request, "outside_go.html", url=begun.url)
+    cookies_of(request).keep_flow(response, begun.secret)
+    return response
+
+
+async def callback(request: Request) -> Response:
+    """Handle the redirect back from an identity provider."""
+    by = await caller_of(request)
+    finish = partial(
+        external_login.finish,
+        external_login_of(request),
+        request.path_params["provider"],
+        dict(request.query_params),
+        cookies_of(request).flow_of(request),
+        by,
+        client_of(request),
+    )
+    found = await to_thread.run_sync(finish)
+    if isinstance(found, PendingSignUp):
+        response: Response = redirect("/signup/outside")
+        cookies_of(request).keep_flow(response, found.secret)
+        return response
+    if isinstance(found, Linked):
+        response = redirect(local_path(found.next_path))
+    elif by.is_person and isinstance(found.found, SignedIn) and not found.is_fresh and found.next_path != _SECURITY:
+        response = await continue_sign_in(request, found.found, with_next("/confirm", found.next_path))
+    else:
+        response = await continue_sign_in(request, found.found, local_path(found.next_path))
+    cookies_of(request).drop_flow(response)
+    return response
+
+
+async def show_user_name_form(request: Request) -> Response:
+    """Show the form for the user name of a new account."""
+    await caller_of(request)
+    found = await to_thread.run_sync(
+        external_login.pending_sign_up, external_login_of(request), cookies_of(request).flow_of(request)
+    )
+    if found.is_address_taken:
+        taken = external_login.address_taken(_title(request, found))
+        return show_refusal(request, "outside_name.html", taken, for_anyone=True, **_form_values(request, found))
+    return page(request, "outside_name.html", for_anyone=True, problem=None, **_form_values(request, found))
+
+
+async def create_account(request: Request) -> Response:
+    """Create the account."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    secret = cookies_of(request).flow_of(request)
+    found = await to_thread.run_sync(external_login.pending_sign_up, external_login_of(request), secret)
+    name, address = form.text("name").lower(), form.text("address")
+    make = partial(external_login.make_account, external_login_of(request), secret, name, address, client_of(request))
+    try:
+        entered, go_to = await to_thread.run_sync(make)
+    except SeawayError as error:
+        values = _form_values(request, found) | {"name": name[:60], "address": address[:254]}
+        return show_refusal(request, "outside_name.html", error, for_anyone=True, **values)
+    response = await continue_sign_in(request, entered, local_path(go_to))
+    cookies_of(request).drop_flow(response)
+    return response
+
+
+@for_user
+async def show_identities(request: Request, by: Caller) -> Response:
+    """Show the identity providers linked to the account."""
+    return await _identities_page(request, by, None)
+
+
+@for_user
+async def unlink(request: Request, by: Caller) -> Response:
+    """Unlink an identity provider."""
+    number = (await form_of(request)).text("id")
+    try:
+        if not number.isdecimal() or len(number) > 18:
+            raise NotFound("This account is not linked.", "It may have been unlinked already.")
+        await to_thread.run_sync(external_login.unlink, external_login_of(request), by, int(number))
+    except SeawayError as error:
+        if error.code == "not-confirmed":
+            raise
+        return await _identities_page(request, by, error)
+    return redirect(_IDENTITIES)
+
+
+def external_login_of(request: Request) -> ExternalLogin:
+    """Return the parts that external logins use."""
+    parts: RequestParts = request.app.state.house
+    return parts.outside
+
+
+async def _identities_page(request: Request, by: Caller, problem: SeawayError | None) -> Response:
+    linked = await to_thread.run_sync(_linked, request, by)
+    parts = external_login_of(request)
+    values: dict[str, Any] = {
+        "linked": linked,
+        "providers": list(parts.providers),
+        "title_of": parts.providers.title_of,
+    }
+    if problem is not None:
+        return show_refusal(request, "account/identities.html", problem, **values)
+    return page(request, "account/identities.html", problem=None, **values)
+
+
+def _linked(request: Request, by: Caller) -> list[Identity]:
+    assert by.user_id is not None
+    with accounts_of(request).database.read() as tx:
+        return external_identities.of_user(tx, by.user_id)
+
+
+def _title(request: Request, found: PendingSignUp) -> str:
+    return external_login_of(request).providers.title_of(found.outsider.provider)
+
+
+def _form_values(request: Request, found: PendingSignUp) -> dict[str, Any]:
+    policy = accounts_of(request).policy
+    return {
+        "title": _title(request, found),
+        "login": found.outsider.login,
+        "vouched": found.outsider.address,
+        "name": suggested_name(found.outsider.login),
+        "address": "",
+        "is_open": policy.sign_up_open,
+        "is_taken": found.is_address_taken,
+        "domains": sorted(policy.email_domains),
+    }

@@ -1,0 +1,40 @@
+"""Formats of sizes and URLs, and initials and colors of names."""
+
+import re
+import zlib
+
+from markupsafe import Markup, escape
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size(count: int) -> str:
+    """Format a number of bytes in the unit that leaves up to three digits before the decimal point."""
+    value = float(abs(count))
+    unit = 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value /= 1000
+        unit += 1
+    digits = f"{value:.0f}" if unit == 0 or value >= 99.95 else f"{value:.1f}"
+    return f"{'−' if count < 0 else ''}{digits} {_UNITS[unit]}"
+
+
+def breakable_url(text: str) -> Markup:
+    """Return a URL without `https://`, with possible line breaks after its slashes."""
+    return Markup("/<wbr>").join(escape(part) for part in text.removeprefix("https://").split("/"))
+
+
+def size_difference(count: int) -> str:
+    """Format a difference in bytes with its sign."""
+    return "unchanged" if count == 0 else f"+{size(count)}" if count > 0 else size(count)
+
+
+def initials(name: str) -> str:
+    """Return two letters for a name: the initials of its first two words, or the start of its only word."""
+    found: list[str] = re.findall(r"[^\W_]+", name) or [name]
+    return found[0][:1] + found[1][:1] if len(found) > 1 else found[0][:2]
+
+
+def color_index(name: str) -> int:
+    """Return which of eight colors represents a name; it is always the same one."""
+    return zlib.crc32(name.encode()) % 8

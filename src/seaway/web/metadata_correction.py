@@ -1,0 +1,127 @@
+"""Form to correct the published metadata of a file, and to restore the original."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.channels import channels
+from seaway.channels.channels import Channel
+from seaway.channels.roles import Action
+from seaway.conda.corrections import FIELDS
+from seaway.database.engine import Tx
+from seaway.errors import BadCredential, NotFound, SeawayError
+from seaway.http.page_forms import Form, form_of
+from seaway.packages import metadata_corrections
+from seaway.packages.files import File
+from seaway.web import confirmation_message
+from seaway.web.channel_pages import parts_of, read_for_caller
+from seaway.web.file import file_of_path
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import for_user, show_refusal
+
+_LISTS = ("depends", "constrains")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    channel: Channel
+    file: File
+
+
+@for_user
+async def show(request: Request, _by: Caller) -> Response:
+    """Show the form with the current values."""
+    found = await _find(request)
+    present = _present(found.file.record)
+    shown = {name: _fingerprint(name, present[name]) for name in FIELDS}
+    return page(request, "correction.html", problem=None, **_values(found, present, shown))
+
+
+@for_user
+async def change(request: Request, by: Caller) -> Response:
+    """Apply the changes of the form; if they are refused, show the form again as it was sent."""
+    form, found = await form_of(request), await _find(request)
+    typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
+    shown = {name: form.exact(f"shown_{name}") for name in FIELDS}
+    changes = _changes(form, shown)
+    names = request.path_params
+    try:
+        await to_thread.run_sync(
+            lambda: metadata_corrections.correct(
+                parts_of(request).removing,
+                by,
+                names["channel"],
+                names["subdir"],
+                names["file"],
+                changes,
+                typed["reason"],
+            )
+        )
+    except (BadCredential, NotFound):
+        raise
+    except SeawayError as error:
+        return show_refusal(request, "correction.html", error, **_values(found, typed, shown))
+    return redirect(confirmation_message.with_message(_file_page(request), "correct", 1))
+
+
+@for_user
+async def remove(request: Request, by: Caller) -> Response:
+    """Restore the original metadata."""
+    names, parts = request.path_params, parts_of(request).removing
+    await form_of(request)
+    await _find(request)
+    await to_thread.run_sync(metadata_corrections.restore, parts, by, names["channel"], names["subdir"], names["file"])
+    return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
+
+
+async def _find(request: Request) -> _Found:
+    names = request.path_params
+
+    def find(tx: Tx, by: Caller) -> _Found:
+        access = channels.require(tx, by, Action.CORRECT, names["channel"])
+        return _Found(channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request))
+
+    return await read_for_caller(request, find)
+
+
+def _values(found: _Found, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:
+    return {"channel": found.channel, "summary": found.file.summary, "typed": typed, "shown": shown}
+
+
+def _present(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values of a record for the fields of the form: lists with one entry per line."""
+    texts = {name: "\n".join(record.get(name) or []) for name in _LISTS}
+    return {**texts, **{name: record.get(name) or "" for name in FIELDS if name not in _LISTS}, "reason": ""}
+
+
+def _changes(form: Form, shown: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return the fields that differ from what the form showed.
+
+    The current record is not used: another user may have corrected it since, and an untouched field is not a change.
+    """
+    typed = {name: form.exact(name) for name in FIELDS if form.is_set(name)}
+    return {name: _value(name, text) for name, text in typed.items() if _fingerprint(name, text) != shown[name]}
+
+
+def _value(name: str, text: str) -> list[str] | str:
+    """Parse the text of a field, without insignificant whitespace."""
+    if name in _LISTS:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(text.split())
+
+
+def _fingerprint(name: str, text: str) -> str:
+    """Return a hash of a field's value. Sending the value itself twice could make the form too large."""
+    return hashlib.sha256(msgspec.json.encode(_value(name, text))).hexdigest()
+
+
+def _file_page(request: Request) -> str:
+    return request.url.path.partition("/correction")[0]

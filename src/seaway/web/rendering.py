@@ -1,0 +1,134 @@
+"""
+Rendering of pages: template, signed-in user and security headers.
+
+1. Pages can run and load only our own files: the CSP names no other source and no inline script or style, and
+   templates escape everything.
+2. Pages depend on the caller, so shared caches do not store them.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.http import caller
+from seaway.http.parts import RequestParts
+from seaway.http.site_url import site_url_of
+from seaway.web import assets, confirmation_message, formats
+from seaway.web.markdown import first_sentence, unmasked
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    for_anyone: bool = False,
+    policy: str = POLICY,
+    headers: dict[str, str] | None = None,
+    **values: object,
+) -> Response:
+    """
+    Render a page. Await `identity.principal_of` first: it finds the signed-in user.
+
+    Forms contain the CSRF token of the session; `for_anyone` is for forms that work before sign-in.
+    """
+    principal = caller.identified_caller(request)
+    viewer = principal if principal.is_person else None
+    is_anonymous_form = for_anyone or viewer is None
+
+    def csrf_token() -> str:
+        return caller.anonymous_csrf_token_for(request) if is_anonymous_form else caller.csrf_token_for(request)
+
+    content = _templates.get_template(template).render(
+        viewer=viewer,
+        path=request.url.path,
+        site=site_url_of(request),
+        now_ms=_parts(request).reading.clock.now_ms(),
+        csrf_token=csrf_token,
+        done="" if viewer is None else confirmation_message.message_of(request),
+        **values,
+    )
+    response = HTMLResponse(content, status, headers=_headers(policy) | (headers or {}))
+    mark = caller.new_mark_of(request)
+    if mark is not None:
+        caller.cookies_of(request).keep_form(response, mark)
+    return response
+
+
+def redirect(path: str) -> Response:
+    """Redirect with GET after an action (303)."""
+    return RedirectResponse(path, 303)
+
+
+def _headers(policy: str) -> dict[str, str]:
+    return {
+        "Content-Security-Policy": policy,
+        "Vary": "Authorization, Cookie, Accept",
+        "X-Frame-Options": "DENY",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }
+
+
+def _parts(request: Request) -> RequestParts:
+    parts: RequestParts = request.app.state.house
+    return parts
+
+
+def day(at_ms: int) -> str:
+    """Format a date, for example 5 May 2026."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def moment(at_ms: int) -> str:
+    """Format a date and time for a `time` element."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """Format the time since or until a moment, in one unit."""
+    distance = abs(now_ms - at_ms)
+    if distance < MINUTE_MS:
+        return "just now" if at_ms <= now_ms else "in a moment"
+    size, unit = next((size, unit) for least, size, unit in _UNITS if distance >= least)
+    text = f"{distance // size} {unit}{'s' if distance // size > 1 else ''}"
+    return f"{text} ago" if at_ms <= now_ms else f"in {text}"
+
+
+# Shortest distance, length and name of each unit: "in 90 days" is more exact than "in 2 months".
+_UNITS = (
+    (DAY_MS * 730, DAY_MS * 365, "year"),
+    (DAY_MS * 120, DAY_MS * 30, "month"),
+    (DAY_MS, DAY_MS, "day"),
+    (HOUR_MS, HOUR_MS, "hour"),
+    (MINUTE_MS, MINUTE_MS, "minute"),
+)
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {
+    "day": day,
+    "moment": moment,
+    "plain": unmasked,
+    "first_sentence": first_sentence,
+    "bytes": formats.size,
+    "grown": formats.size_difference,
+    "address": formats.breakable_url,
+    "initials": formats.initials,
+    "tint": formats.color_index,
+}
+_templates.globals |= {"asset": assets.asset_path, "ago": ago}

@@ -1,0 +1,29 @@
+"""Audit log of a channel."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.audit import log
+from seaway.callers.caller import Caller
+from seaway.channels.roles import Action
+from seaway.web.settings.settings_pages import Section, SettingsContext, show
+from seaway.web.user_pages import for_user
+
+_LINES = 100
+
+
+def _look(before: int | None, scene: SettingsContext) -> Mapping[str, Any]:
+    lines = log.of_channel(scene.tx, scene.channel, before=before, limit=_LINES + 1)
+    return {"lines": lines[:_LINES], "older": lines[_LINES - 1].id if len(lines) > _LINES else None, "before": before}
+
+
+@for_user
+async def look(request: Request, by: Caller) -> Response:
+    """Show a page of the log, newest first."""
+    text = request.query_params.get("before", "")
+    before = int(text) if text.isdecimal() and len(text) < 16 else None
+    return await show(request, by, Section("log", Action.MANAGE, partial(_look, before)))

@@ -1,0 +1,138 @@
+"""
+Shared code of the channel settings: permission checks, the channel, and forms shown again with an error.
+
+1. Callers get a page if `channels.permissions` allows them its action; others get the same refusal as everywhere.
+2. A form is processed in one transaction of the channel. A refused form changes nothing, and shows the reason.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.channels import channels, permissions
+from seaway.channels.permissions import Verdict
+from seaway.channels.roles import Action
+from seaway.database.engine import Tx
+from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
+from seaway.http.parts import RequestParts
+from seaway.http.site_url import site_url_of
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import show_refusal
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsContext:
+    """Context in which a settings page reads or changes its channel."""
+
+    tx: Tx
+    now_ms: int
+    by: Caller
+    channel: str
+    channel_id: int
+    house: RequestParts
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One settings page: the end of its path, the action it requires, and the values it shows."""
+
+    name: str
+    action: Action
+    look: Callable[[SettingsContext], Mapping[str, Any]]
+
+    @property
+    def template(self) -> str:
+        """Template, named like the page."""
+        return f"settings/{self.name or 'general'}.html"
+
+    def address(self, channel: str) -> str:
+        """Return the path of this page for a channel."""
+        return f"/channels/{channel}/settings/{self.name}".rstrip("/")
+
+
+async def show(request: Request, by: Caller, section: Section, **values: Any) -> Response:
+    """Show the page."""
+    found = await to_thread.run_sync(_look, request, by, section)
+    return page(request, section.template, problem=None, **(found | values))
+
+
+async def change(
+    request: Request,
+    by: Caller,
+    section: Section,
+    act: Callable[[SettingsContext], object],
+    *,
+    then: str | None = None,
+    makes_room: bool = False,
+    **typed: Any,
+) -> Response:
+    """
+    Make the change and redirect; if it is refused, show the form again with the `typed` values.
+
+    With `makes_room`, the change also works on a full disk.
+    """
+    acting = partial(_act, request, by, section, act)
+    if makes_room:
+        parts: RequestParts = request.app.state.house
+        acting = partial(parts.removing.reserve.with_room, acting)
+    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+
+
+async def change_without_transaction(
+    request: Request,
+    by: Caller,
+    section: Section,
+    act: Callable[[RequestParts, Caller], object],
+    *,
+    then: str | None = None,
+    **typed: Any,
+) -> Response:
+    """Like `do`, for an act that takes too long for one transaction and checks the permission itself."""
+    acting = partial(act, request.app.state.house, by)
+    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+
+
+async def _apply(
+    request: Request, by: Caller, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
+) -> Response:
+    try:
+        await to_thread.run_sync(act)
+    except (ConfirmationRequired, BadCredential, NotFound):
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(_look, request, by, section)
+        return show_refusal(request, section.template, error, **(found | typed))
+    return redirect(then)
+
+
+def _look(request: Request, by: Caller, section: Section) -> dict[str, Any]:
+    parts: RequestParts = request.app.state.house
+    name = request.path_params["channel"]
+    with parts.accounts.database.read() as tx:
+        access = channels.require(tx, by, section.action, name)
+        scene = SettingsContext(
+            tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request)
+        )
+        shown = {
+            "channel": channels.get(tx, name),
+            "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
+            "uploads": permissions.decide(by, Action.UPLOAD, access) is Verdict.ALLOWED,
+        }
+        return shown | dict(section.look(scene))
+
+
+def _act(request: Request, by: Caller, section: Section, act: Callable[[SettingsContext], object]) -> None:
+    parts: RequestParts = request.app.state.house
+    name = request.path_params["channel"]
+    with parts.accounts.database.write_channel(name) as tx:
+        access = channels.require(tx, by, section.action, name)
+        act(
+            SettingsContext(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request))
+        )

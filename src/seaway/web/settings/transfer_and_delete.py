@@ -1,0 +1,66 @@
+"""Transfer and deletion of a channel, which cannot be undone."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.channels import channels, members, transfers
+from seaway.channels.roles import Action, Role
+from seaway.http.page_forms import Form, form_of
+from seaway.web.settings.settings_pages import Section, SettingsContext, change, show
+from seaway.web.user_pages import for_user
+
+
+def _look(scene: SettingsContext) -> Mapping[str, Any]:
+    people = members.all_members(scene.tx, scene.channel_id)
+    return {
+        "offer": transfers.of_channel(scene.tx, scene.now_ms, scene.channel_id),
+        "others": [(member.user, member.user) for member in people if member.role is not Role.OWNER],
+        "typed": {"to": "", "name": ""},
+    }
+
+
+SECTION = Section("danger", Action.MANAGE, _look)
+
+
+@for_user
+async def look(request: Request, by: Caller) -> Response:
+    """Show the page."""
+    return await show(request, by, SECTION)
+
+
+@for_user
+async def offer(request: Request, by: Caller) -> Response:
+    """Offer the ownership of the channel to a user."""
+    form = await form_of(request)
+    return await change(request, by, SECTION, partial(_offer, form), typed={"to": form.text("to")[:60], "name": ""})
+
+
+@for_user
+async def cancel(request: Request, by: Caller) -> Response:
+    """Withdraw the offer."""
+    return await change(request, by, SECTION, _cancel)
+
+
+@for_user
+async def remove(request: Request, by: Caller) -> Response:
+    """Delete the channel if its name was typed to confirm."""
+    form = await form_of(request)
+    typed = {"to": "", "name": form.text("name")[:128]}
+    return await change(request, by, SECTION, partial(_remove, form), then="/channels", makes_room=True, typed=typed)
+
+
+def _offer(form: Form, scene: SettingsContext) -> None:
+    transfers.offer(scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), telling=scene.house.accounts)
+
+
+def _cancel(scene: SettingsContext) -> None:
+    transfers.cancel(scene.tx, scene.now_ms, scene.by, scene.channel)
+
+
+def _remove(form: Form, scene: SettingsContext) -> None:
+    channels.remove(scene.tx, scene.now_ms, scene.by, scene.channel, typed=form.text("name"))

@@ -1,0 +1,219 @@
+"""
+Pages for signing in, signing out and confirming the user's identity.
+
+1. Each sign-in and each confirmation gives the session a new secret and invalidates the previous one (`sessions`).
+2. An unknown name and a wrong password give the same error.
+"""
+
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.errors import SeawayError
+from seaway.http.caller import caller_of, check_anonymous_form, cookies_of, signed_in_user
+from seaway.http.next_page import local_path, with_next
+from seaway.http.page_forms import form_of
+from seaway.http.parts import RequestParts
+from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
+from seaway.sign_in.identity_providers import Protocol
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
+from seaway.web.rendering import page, redirect
+from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
+
+
+async def show(request: Request) -> Response:
+    """Show the sign-in form."""
+    by = await caller_of(request)
+    go_to = local_path(request.query_params.get("next", ""))
+    if by.is_person:
+        return redirect(go_to)
+    return page(
+        request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_sign_in_methods(request)
+    )
+
+
+async def sign_in(request: Request) -> Response:
+    """Sign in with a user name or email address and a password."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    login, go_to = form.text("login"), local_path(form.text("next"))
+    try:
+        found = await password_sign_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
+    except SeawayError as error:
+        return show_refusal(
+            request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_sign_in_methods(request)
+        )
+    return await continue_sign_in(request, found, go_to)
+
+
+async def second_factor(request: Request) -> Response:
+    """Complete a sign-in with a second-factor code."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    flow, go_to = form.text("flow"), local_path(form.text("next"))
+    try:
+        found = await password_sign_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
+    except SeawayError as error:
+        factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": form.is_set("has_passkeys")}
+        return show_refusal(request, "second_factor.html", error, for_anyone=True, flow=flow, go_to=go_to, **factors)
+    return await continue_sign_in(request, found, go_to)
+
+
+async def passkey_options(request: Request) -> Response:
+    """Return the WebAuthn options for signing in with a passkey only."""
+    await check_anonymous_form(request)
+    return _json(await to_thread.run_sync(passkeys.sign_in_options, accounts_of(request), client_of(request)))
+
+
+async def passkey(request: Request) -> Response:
+    """Sign in with a passkey only."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    go_to = local_path(form.text("next"))
+    work = partial(passkeys.sign_in, accounts_of(request), form.exact("credential"), client_of(request))
+    try:
+        found = await to_thread.run_sync(work)
+    except SeawayError as error:
+        return show_refusal(
+            request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_sign_in_methods(request)
+        )
+    return await continue_sign_in(request, found, go_to)
+
+
+async def second_passkey_options(request: Request) -> Response:
+    """Return the WebAuthn options for a sign-in that waits for a second factor."""
+    await check_anonymous_form(request)
+    flow = (await form_of(request)).text("flow")
+    return _json(
+        await to_thread.run_sync(passkeys.second_factor_options, accounts_of(request), flow, client_of(request))
+    )
+
+
+async def second_passkey(request: Request) -> Response:
+    """Complete a sign-in with a passkey as the second factor."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    flow, go_to = form.text("flow"), local_path(form.text("next"))
+    work = partial(passkeys.second_factor, accounts_of(request), flow, form.exact("credential"), client_of(request))
+    try:
+        found = await to_thread.run_sync(work)
+    except SeawayError as error:
+        factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
+        return show_refusal(request, "second_factor.html", error, for_anyone=True, flow=flow, go_to=go_to, **factors)
+    return await continue_sign_in(request, found, go_to)
+
+
+async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor, go_to: str) -> Response:
+    """Continue after the first factor, whatever it was: redirect to `go_to`, or ask for the second factor."""
+    if isinstance(found, NeedsSecondFactor):
+        return page(
+            request,
+            "second_factor.html",
+            for_anyone=True,
+            problem=None,
+            flow=found.flow,
+            go_to=go_to,
+            has_totp=found.has_totp,
+            has_passkeys=found.has_passkeys,
+        )
+    before = await signed_in_user(request)
+    if before is not None:
+        await to_thread.run_sync(_end, accounts_of(request), before)
+    response = redirect(go_to if go_to != "/" else "/account")
+    cookies_of(request).keep_session(response, found.secret)
+    return response
+
+
+@for_user
+async def sign_out(request: Request, by: Caller) -> Response:
+    """End this session, which also invalidates copies of its cookie. `next` leads to signing in to another account."""
+    go_to = local_path((await form_of(request)).text("next"))
+    await to_thread.run_sync(_end, accounts_of(request), by)
+    response = redirect("/" if go_to == "/" else with_next("/signin", go_to))
+    cookies_of(request).drop_session(response)
+    return response
+
+
+@for_user
+async def show_confirm(request: Request, by: Caller) -> Response:
+    """Ask the user to confirm with the password, a passkey or an identity provider."""
+    go_to = local_path(request.query_params.get("next", ""))
+    return page(request, "confirm.html", problem=None, go_to=go_to, **await _confirmation_methods(request, by))
+
+
+@for_user
+async def confirm(request: Request, by: Caller) -> Response:
+    """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
+    form = await form_of(request)
+    go_to = local_path(form.text("next"))
+    cookies = cookies_of(request)
+    prove = partial(password_sign_in.confirm, accounts_of(request), by, cookies.session_of(request))
+    try:
+        secret = await prove(form.exact("proof"), client_of(request))
+    except SeawayError as error:
+        return show_refusal(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
+    response = redirect(go_to)
+    cookies.keep_session(response, secret)
+    return response
+
+
+@for_user
+async def confirm_passkey_options(request: Request, by: Caller) -> Response:
+    """Return the WebAuthn options for confirming with a passkey."""
+    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request), by))
+
+
+@for_user
+async def confirm_passkey(request: Request, by: Caller) -> Response:
+    """Confirm with a passkey; the session gets a new secret."""
+    form, cookies = await form_of(request), cookies_of(request)
+    go_to = local_path(form.text("next"))
+    accounts, secret = accounts_of(request), cookies.session_of(request)
+    work = partial(passkeys.confirm, accounts, by, secret, form.exact("credential"), client_of(request))
+    try:
+        fresh = await to_thread.run_sync(work)
+    except SeawayError as error:
+        return show_refusal(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
+    response = redirect(go_to)
+    cookies.keep_session(response, fresh)
+    return response
+
+
+def _json(text: str) -> Response:
+    return Response(text, media_type="application/json")
+
+
+def _sign_in_methods(request: Request) -> dict[str, Any]:
+    parts: RequestParts = request.app.state.house
+    return {"sign_up_open": parts.accounts.policy.sign_up_open, "providers": list(parts.outside.providers)}
+
+
+async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
+    """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
+    parts: RequestParts = request.app.state.house
+    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.accounts, by)
+    providers = [provider for provider in parts.outside.providers if provider.name in names]
+    return {
+        "has_proof": has_proof,
+        "has_passkeys": has_passkeys,
+        "provers": [provider for provider in providers if provider.dialect is Protocol.OPENID],
+        "providers": providers,
+    }
+
+
+def _proofs(accounts: AccountParts, by: Caller) -> tuple[bool, bool, set[str]]:
+    assert by.user_id is not None
+    with accounts.database.read() as tx:
+        names = {identity.provider for identity in external_identities.of_user(tx, by.user_id)}
+        return second_factors.can_confirm(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
+
+
+def _end(accounts: AccountParts, by: Caller) -> None:
+    assert by.session_id is not None
+    with accounts.database.write_part() as tx:
+        sessions.end(tx, by.session_id)

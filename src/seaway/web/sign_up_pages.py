@@ -1,0 +1,132 @@
+"""Pages to create an account, and the pages that its emails link to."""
+
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
+from seaway.http.caller import caller_of, check_anonymous_form
+from seaway.http.page_forms import form_of
+from seaway.sign_in import first_account, password_sign_in
+from seaway.sign_in import sign_up as signing_up
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
+from seaway.users import email_links, users
+from seaway.users.email_links import Link, Purpose
+from seaway.web.rendering import page, redirect
+from seaway.web.sign_in_pages import continue_sign_in
+from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
+
+
+async def show(request: Request) -> Response:
+    """Show the sign-up form."""
+    if (await caller_of(request)).is_person:
+        return redirect("/account")
+    return _form(request, None, {"name": "", "address": ""})
+
+
+async def sign_up(request: Request) -> Response:
+    """Create an account; the response is the same for a new and a known email address (`signing_up`)."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    name, address = form.text("name").lower(), form.text("address")
+    client = client_of(request)
+    try:
+        user = await signing_up.sign_up(
+            accounts_of(request), name, address, form.exact("password"), client=client.address
+        )
+    except SeawayError as error:
+        return _form(request, error, {"name": name[:60], "address": address[:254]})
+    # The link of the email needs a session of this account, which this browser has from now on.
+    found = await to_thread.run_sync(_begin_session, accounts_of(request), user.id, client)
+    return await continue_sign_in(request, found, "/signup/sent")
+
+
+async def sent(request: Request) -> Response:
+    """Show that the verification email is on its way."""
+    await caller_of(request)
+    return page(request, "sent.html", what="verify")
+
+
+async def show_verify(request: Request) -> Response:
+    """
+    Show the page of a verification link: a button, since mail scanners open every link, for the user of its account.
+
+    Other callers see which account the email address would belong to. During sign-in the secret is in `next`: logs mask
+    it there (`ids.mask`), and it is useless without that account.
+    """
+    by = await caller_of(request)
+    secret = request.path_params["secret"]
+    link, was_used, account = await to_thread.run_sync(_look, accounts_of(request), secret)
+    is_own = link is not None and by.is_person and by.user_id == link.user_id
+    values: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
+    return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
+
+
+@for_user
+async def verify(request: Request, by: Caller) -> Response:
+    """Verify the email address."""
+    try:
+        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
+    except NotFound:
+        return await show_verify(request)
+    return page(request, "verified.html", account=user.name)
+
+
+async def show_first(request: Request) -> Response:
+    """Show the form of the link that `serve` prints while there are no accounts."""
+    await caller_of(request)
+    await to_thread.run_sync(first_account.require_valid, accounts_of(request), request.path_params["secret"])
+    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
+
+
+async def make_first(request: Request) -> Response:
+    """Create the first account, a site admin's."""
+    await check_anonymous_form(request)
+    form = await form_of(request)
+    name, address = form.text("name").lower(), form.text("address")
+    secret, client = request.path_params["secret"], client_of(request).address
+    try:
+        await first_account.make(accounts_of(request), secret, name, address, form.exact("password"), client=client)
+    except NotFound:
+        raise
+    except SeawayError as error:
+        values = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.sentence}}
+        return show_refusal(request, "first_account.html", error, for_anyone=True, **values)
+    return redirect("/signin")
+
+
+def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
+    policy = accounts_of(request).policy
+    shown: dict[str, Any] = values | {
+        "faults": {} if problem is None else {_field_of(problem): problem.sentence},
+        "is_open": policy.sign_up_open,
+        "domains": sorted(policy.email_domains),
+    }
+    if problem is None:
+        return page(request, "signup.html", for_anyone=True, problem=None, **shown)
+    return show_refusal(request, "signup.html", problem, for_anyone=True, **shown)
+
+
+def _field_of(problem: SeawayError) -> str:
+    if isinstance(problem, NameTaken):
+        return "name"
+    if isinstance(problem, WeakPassword):
+        return "password"
+    return "address" if problem.code == "malformed" else ""
+
+
+def _look(accounts: AccountParts, secret: str) -> tuple[Link | None, bool, str]:
+    """Return the link, whether it was used, and the name of its account."""
+    with accounts.database.read() as tx:
+        link = email_links.find(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
+        name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
+        return link, email_links.was_used(tx, Purpose.VERIFY, secret), name
+
+
+def _begin_session(accounts: AccountParts, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
+    with accounts.database.write_user(user_id) as tx:
+        return password_sign_in.proceed(tx, accounts.clock.now_ms(), user_id, client)

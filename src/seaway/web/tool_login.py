@@ -1,0 +1,200 @@
+"""
+Pages on which users authorize a command-line tool: by a device code, or by an authorization request of a browser.
+
+1. Users approve only after seeing which tool requests access, from where and for what, and after a recent confirmation.
+2. Lookups of device codes are rate-limited, because the codes are short (RFC 8628, 5.1).
+3. A request with an unknown client, or with a redirect URI that is not on the user's machine, is refused here and never
+   redirected there (RFC 6749, 4.1.2.1).
+4. The form of an authorization request can end only at its redirect URI (`form-action`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from seaway.callers import rate_limits
+from seaway.callers.caller import Caller
+from seaway.callers.rate_limits import Rate
+from seaway.callers.site_permissions import SiteAction, require_site, require_verified
+from seaway.errors import Malformed, NotFound, SeawayError
+from seaway.http.page_forms import form_of
+from seaway.oauth import clients, codes, grants
+from seaway.oauth.clients import CLIENTS
+from seaway.oauth.codes import AuthorizationRequest, DeviceAuthorization
+from seaway.sign_in.parts import AccountParts
+from seaway.web.rendering import POLICY, page
+from seaway.web.user_pages import accounts_of, for_user, show_refusal
+
+_MAX_FIELD = 500
+_SCOPE_TEXTS: Mapping[str, str] = {
+    "openid": "see your user name",
+    "profile": "see your user name",
+    "channel:read": "read channels that you can read",
+    "channel:upload": "upload to channels that you can upload to",
+    "channel:delete": "delete and overwrite files that you can delete",
+    "offline_access": "stay logged in until you log it out or it is unused for 90 days",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Error that is returned to the tool through the browser (RFC 6749, 4.1.2.1)."""
+
+    error: str
+    description: str
+
+
+@for_user
+async def show_device(request: Request, by: Caller) -> Response:
+    """Ask for the code that the tool shows; a code in the URL is filled in, and the user still has to compare it."""
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    return page(request, "device.html", problem=None, user_code=request.query_params.get("user_code", "")[:20])
+
+
+@for_user
+async def find_device(request: Request, by: Caller) -> Response:
+    """Show the tool that waits with this code, and ask the user to approve it."""
+    user_code = (await form_of(request)).text("user_code")[:20]
+    try:
+        device = await to_thread.run_sync(partial(_find, accounts_of(request), by, user_code))
+    except SeawayError as error:
+        if error.code == "not-confirmed":
+            raise
+        return show_refusal(request, "device.html", error, user_code=user_code)
+    values: dict[str, Any] = {
+        "tool": CLIENTS[device.client_id].title,
+        "may": _describe(device.scope),
+        "address": device.address,
+    }
+    return page(request, "device_allow.html", user_code=codes.normalize_user_code(user_code), **values)
+
+
+@for_user
+async def answer_device(request: Request, by: Caller) -> Response:
+    """Record whether the user approved the tool."""
+    form = await form_of(request)
+    is_yes = form.text("answer") == "allow"
+    try:
+        await to_thread.run_sync(
+            partial(_record_decision, accounts_of(request), by, form.text("user_code"), approved=is_yes)
+        )
+    except NotFound as error:
+        return show_refusal(request, "device.html", error, user_code="")
+    return page(request, "device_done.html", is_yes=is_yes)
+
+
+@for_user
+async def show_authorize(request: Request, by: Caller) -> Response:
+    """Ask the user to approve the tool."""
+    wish = _parse_request(request)
+    if isinstance(wish, Refusal):
+        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_verified(by)
+    policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
+    values: dict[str, Any] = {
+        "tool": CLIENTS[wish.client_id].title,
+        "may": _describe(wish.scope),
+        "place": urlsplit(wish.redirect_uri).netloc,
+    }
+    return page(request, "authorize.html", policy=policy, query=request.url.query, **values)
+
+
+@for_user
+async def authorize(request: Request, by: Caller) -> Response:
+    """Return the user's decision to the tool."""
+    wish = _parse_request(request)
+    if isinstance(wish, Refusal):
+        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
+    if (await form_of(request)).text("answer") != "allow":
+        return _redirect_back(request, {"error": "access_denied", "error_description": "The user refused the login."})
+    return _redirect_back(
+        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), by, wish))}
+    )
+
+
+def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthorization:
+    now_ms = accounts.clock.now_ms()
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_verified(by)
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.database.read() as tx:
+        device = codes.find_device(tx, now_ms, user_code)
+    if device is None:
+        raise _no_device()
+    return device
+
+
+def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, approved: bool) -> None:
+    now_ms = accounts.clock.now_ms()
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_verified(by)
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.database.write_part() as tx:
+        grants.lock(accounts.database, tx)
+        if not codes.decide_device(tx, now_ms, by, user_code, approved=approved):
+            raise _no_device()
+
+
+def _approve(accounts: AccountParts, by: Caller, wish: AuthorizationRequest) -> str:
+    now_ms = accounts.clock.now_ms()
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_verified(by)
+    with accounts.database.write_part() as tx:
+        grants.lock(accounts.database, tx)
+        return codes.add_code(tx, now_ms, by, wish)
+
+
+def _no_device() -> NotFound:
+    return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
+
+
+def _parse_request(request: Request) -> AuthorizationRequest | Refusal:
+    """Parse an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` if redirecting back is unsafe."""
+    params = dict(request.query_params)
+    if len(params) != len(request.query_params.multi_items()) or any(
+        len(value) > _MAX_FIELD for value in params.values()
+    ):
+        raise Malformed("A parameter of this login request is repeated or too long.", "Start the login again.")
+    if params.get("client_id") not in CLIENTS or not clients.is_loopback(params.get("redirect_uri", "")):
+        raise Malformed(
+            "The client_id is unknown, or the redirect_uri is not a loopback address.",
+            f"Known clients: {', '.join(CLIENTS)}.",
+        )
+    scope = clients.granted(params.get("scope", ""))
+    if params.get("response_type") != "code":
+        return Refusal("unsupported_response_type", "The response_type must be code.")
+    if params.get("code_challenge_method") != "S256" or not clients.is_challenge(params.get("code_challenge", "")):
+        return Refusal("invalid_request", "A code_challenge with the method S256 is required.")
+    if scope is None:
+        return Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
+    if params.get("prompt") == "none":
+        return Refusal("consent_required", "The user must approve every login.")
+    return AuthorizationRequest(
+        params["client_id"], params["redirect_uri"], scope, params["code_challenge"], params.get("nonce", "")
+    )
+
+
+def _redirect_back(request: Request, values: dict[str, str]) -> Response:
+    """Redirect the browser to the tool's redirect URI, which `_parse_request` has validated."""
+    state = request.query_params.get("state")
+    address = request.query_params["redirect_uri"]
+    query = urlencode(values | ({} if state is None else {"state": state}))
+    return RedirectResponse(f"{address}?{query}", 303, headers={"Referrer-Policy": "no-referrer"})
+
+
+def _origin(redirect_uri: str) -> str:
+    """Return the redirect URI as a CSP source; CSP can name IPv6 hosts only by their scheme (CSP 3, 2.3.1)."""
+    parts = urlsplit(redirect_uri)
+    return "http:" if "[" in parts.netloc else f"http://{parts.netloc}"
+
+
+def _describe(scope: str) -> list[str]:
+    """Return the descriptions of the scopes, without duplicates."""
+    return list(dict.fromkeys(_SCOPE_TEXTS[word] for word in scope.split()))

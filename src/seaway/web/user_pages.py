@@ -1,0 +1,82 @@
+"""Shared code of the pages for signed-in users: the sign-in check, forms with an error, the client's data."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from seaway.callers.caller import Caller
+from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, SeawayError
+from seaway.http import credentials, problems
+from seaway.http.caller import caller_of
+from seaway.http.next_page import local_path, with_next
+from seaway.http.parts import RequestParts
+from seaway.http.site_url import site_url_of
+from seaway.sign_in.parts import AccountParts
+from seaway.sign_in.password_sign_in import BrowserInfo
+from seaway.web.problem_pages import wants_page
+from seaway.web.rendering import page, redirect
+
+Handler = Callable[[Request], Awaitable[Response]]
+UserHandler = Callable[[Request, Caller], Awaitable[Response]]
+
+
+def for_user(handler: UserHandler) -> Handler:
+    """Require a signed-in user; redirect browsers to /signin, or to /confirm if a recent confirmation is required."""
+
+    @wraps(handler)
+    async def wrapped(request: Request) -> Response:
+        by = await caller_of(request)
+        if not by.is_person:
+            return _not_signed_in(request, by)
+        try:
+            return await handler(request, by)
+        except ConfirmationRequired:
+            if not wants_page(request):
+                raise
+            return redirect(with_next("/confirm", _page_of(request)))
+
+    return wrapped
+
+
+def show_refusal(
+    request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
+) -> Response:
+    """Show the form again with the error; the status and Retry-After follow from the error."""
+    problems.log_cause(error)
+    status, headers = problems.status_of(error), problems.retry_after(error)
+    return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)
+
+
+def accounts_of(request: Request) -> AccountParts:
+    """Return the parts that the accounts package uses."""
+    parts: RequestParts = request.app.state.house
+    return parts.accounts
+
+
+def client_of(request: Request) -> BrowserInfo:
+    """Return the IP address and user agent of the client."""
+    return BrowserInfo(credentials.client_ip(request), request.headers.get("user-agent", ""))
+
+
+def _not_signed_in(request: Request, by: Caller) -> Response:
+    if not by.is_anonymous:
+        raise NotAllowed("This requires a user who is signed in.", "Sign in with a browser and try again.")
+    if request.method == "GET" and wants_page(request):
+        return redirect(with_next("/signin", _here(request)))
+    raise BadCredential("You are not signed in, or your session has ended.", "Sign in and try again.")
+
+
+def _page_of(request: Request) -> str:
+    """Return the page that contains the submitted form, by its Referer header; without one, the section's page."""
+    if request.method == "GET":
+        return _here(request)
+    origin, _, path = request.headers.get("referer", "").partition(site_url_of(request) + "/")
+    return local_path(f"/{path}") if path and not origin else "/".join(request.url.path.split("/")[:3])
+
+
+def _here(request: Request) -> str:
+    """Return the path with its query, which holds the authorization request of a command-line tool."""
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
