@@ -81,7 +81,7 @@ def _change(seaway: Seaway, channel: str, subdir_id: int, number: int) -> str:
         name: str = tx.execute(
             select(files.c.file_name).where(files.c.subdir_id == subdir_id).order_by(files.c.id).offset(number).limit(1)
         ).scalar_one()
-    removal.yank(seaway.house.removing, OPERATOR, channel, SUBDIR, name)
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, SUBDIR, name)
     return name.rsplit("-", 2)[0]
 
 
@@ -91,7 +91,7 @@ def _read_shard_of(seaway: Seaway, channel: str, name: str) -> None:
 
 
 def _read(seaway: Seaway, channel: str, *path: str) -> bytes:
-    found, _ = resolve(seaway.house.reading, (), channel, (SUBDIR, *path), ())
+    found, _ = resolve(seaway.request_parts.reading, (), channel, (SUBDIR, *path), ())
     assert isinstance(found, ChannelResponse)
     assert found.content is not None
     return found.content

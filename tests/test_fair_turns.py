@@ -26,7 +26,7 @@ class Line:
             await settled()
 
     async def _wait(self, sender: Sender) -> None:
-        self._held.append(await self._turns.wait(sender))
+        self._held.append(await self._turns.acquire(sender))
         self.granted.append(sender)
 
     async def end_one(self) -> None:
@@ -90,18 +90,18 @@ async def test_a_cancelled_request_keeps_no_turn() -> None:
     line._held.pop(0).release()
     line._tasks[-1].cancel()
     await settled()
-    assert turns.take("e") is not None
+    assert turns.try_acquire("e") is not None
 
 
 def test_a_turn_ends_once() -> None:
     turns = FairSlots(1, share=1)
-    turn = turns.take("a")
+    turn = turns.try_acquire("a")
     assert turn is not None
-    assert turns.take("b") is None
+    assert turns.try_acquire("b") is None
     turn.release()
     turn.release()
-    assert turns.take("b") is not None
-    assert turns.take("c") is None
+    assert turns.try_acquire("b") is not None
+    assert turns.try_acquire("c") is None
 
 
 def test_threads_wait_too() -> None:
@@ -111,7 +111,7 @@ def test_threads_wait_too() -> None:
     most: dict[str, int] = {}
 
     def work(sender: str) -> None:
-        with turns.wait_in_thread(sender):
+        with turns.acquire_in_thread(sender):
             with lock:
                 inside.append(sender)
                 assert len(inside) <= 3

@@ -28,7 +28,7 @@ def test_a_provider_of_the_file(tmp_path: Path) -> None:
     loaded = load(tmp_path, GOOD)
     (corp,) = loaded.oidc
     assert (("RS256", "ES256"), ("openid", "profile", "email")) == (corp.algorithms, corp.scopes)
-    assert "s3cret" not in str(loaded.shown())
+    assert "s3cret" not in str(loaded.without_secrets())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_is_no_public_address_is_named(url: str) -> None:
 def test_every_way_to_write_every_address(host: str) -> None:
     """Each of them is open to other machines, and shown as localhost."""
     read = settings.load(host=host)
-    assert (True, False, "http://localhost:8000") == (read.is_every_address, read.is_loopback, read.site_url)
+    assert (True, False, "http://localhost:8000") == (read.listens_on_all_addresses, read.is_loopback, read.site_url)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_every_way_to_write_every_address(host: str) -> None:
 )
 def test_every_way_to_write_a_loopback_address(host: str) -> None:
     read = settings.load(host=host)
-    assert (False, True) == (read.is_every_address, read.is_loopback)
+    assert (False, True) == (read.listens_on_all_addresses, read.is_loopback)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0:80", "127.0.0.1:8000", "[::1]:80", ":80"])

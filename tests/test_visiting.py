@@ -21,7 +21,7 @@ from seaway.clock import SystemClock
 from seaway.errors import Unavailable
 from seaway.outbound import JsonClient, OutboundRequest, OutboundRequestFailed, OutboundResponse, proxy_for
 from seaway.sign_in import github
-from seaway.sign_in.identity_providers import Protocol, Provider
+from seaway.sign_in.identity_providers import LoginProtocol, Provider
 from seaway.sign_in.openid_login import OpenIdProviders
 from seaway.trusted_publishing import key_fetching
 from seaway.trusted_publishing.github_owners import with_owner_id
@@ -84,7 +84,7 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def visit(url: str, *, is_trusted: bool = False) -> OutboundResponse:
-    return anyio.run(OutboundRequest(url, accept="*/*", most_bytes=1000, is_trusted=is_trusted, may_be_plain=True).make)
+    return anyio.run(OutboundRequest(url, accept="*/*", most_bytes=1000, is_trusted=is_trusted, may_be_plain=True).send)
 
 
 def test_a_name_that_only_the_proxy_knows_is_reached(proxy: Proxy) -> None:
@@ -107,12 +107,12 @@ def test_keys_of_issuers_come_by_the_proxy(proxy: Proxy) -> None:
 def test_providers_are_asked_by_the_proxy(proxy: Proxy) -> None:
     """Signing in by another site works behind a proxy too."""
     proxy.answers["/x"] = '{"a": 1}'
-    assert {"a": 1} == JsonClient().get("https://seaway.test/x").object()
+    assert {"a": 1} == JsonClient().get("https://seaway.test/x").json_object()
     assert ["CONNECT seaway.test:443"] == proxy.asked
 
 
 CORP = Provider(
-    name="corp", title="Corp", dialect=Protocol.OPENID, issuer=SEAWAY_TEST, client_id="x", client_secret="y",
+    name="corp", title="Corp", dialect=LoginProtocol.OPENID, issuer=SEAWAY_TEST, client_id="x", client_secret="y",
     api_url=f"{SEAWAY_TEST}/api",
 )  # fmt: skip
 
@@ -130,13 +130,13 @@ def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
     names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
     told = {"issuer": SEAWAY_TEST, **{name: f"{SEAWAY_TEST}/{name}" for name in names}}
     proxy.answers["/.well-known/openid-configuration"] = json.dumps(told)
-    assert f"{SEAWAY_TEST}/jwks_uri" == OpenIdProviders(JsonClient(), SystemClock()).description(CORP).keys_url
+    assert f"{SEAWAY_TEST}/jwks_uri" == OpenIdProviders(JsonClient(), SystemClock()).discovery(CORP).keys_url
 
 
 def look_up_an_owner(proxy: Proxy, _folder: Path) -> None:
     proxy.answers["/users/acme"] = '{"id": 1001, "login": "acme"}'
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
-    found = with_owner_id(draft, BUILT_IN[0], lambda url: JsonClient().get(url).object(), SEAWAY_TEST)
+    found = with_owner_id(draft, BUILT_IN[0], lambda url: JsonClient().get(url).json_object(), SEAWAY_TEST)
     assert {"owner_id": "1001"} == found.pins
 
 
@@ -145,9 +145,9 @@ def look_up_a_repository(proxy: Proxy, _folder: Path) -> None:
     matched = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
     wanted = Criteria(matched, {"repository_id": "2002"})
     publisher = Publisher(
-        id=1, channel_id=1, channel="harbour", kind="github", issuer=BUILT_IN[0].issuer, wanted=wanted,
+        id=1, channel_id=1, channel="harbour", kind="github", issuer=BUILT_IN[0].issuer, criteria=wanted,
         mode=Mode.READ, patterns=(), exchanges=1, is_enabled=True, created_by=None, is_orphaned=False,
-        created_at_ms=0, used_at_ms=None, hinted_at_ms=None, unseen_pins={},
+        created_at_ms=0, used_at_ms=None, environment_hint_at_ms=None, unseen_pins={},
     )  # fmt: skip
     assert {1: IdMismatch.OTHER_IDS} == RepositoryIds(SystemClock(), SEAWAY_TEST).findings([publisher], BUILT_IN)
 

@@ -21,13 +21,13 @@ def is_before_release(now_ms: int) -> bool:
     return now_ms < RELEASE_DATE_MS
 
 
-def expiry_bounds(now_ms: int, lasts_ms: int) -> tuple[int, int]:
+def expiry_bounds(now_ms: int, max_lifetime_ms: int) -> tuple[int, int]:
     """
     Return the earliest and latest expiry of a secret that is valid now and has a lifetime of at most `lasts_ms`.
 
     If the stored expiry is later, another clock was ahead or ours is behind: the secret is refused but kept.
     """
-    return now_ms + 1, now_ms + lasts_ms + CLOCK_TOLERANCE_MS
+    return now_ms + 1, now_ms + max_lifetime_ms + CLOCK_TOLERANCE_MS
 
 
 class Clock(Protocol):

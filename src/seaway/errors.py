@@ -41,12 +41,12 @@ class SeawayError(Exception):
         self.hint = hint
 
     @property
-    def sentence(self) -> str:
+    def full_message(self) -> str:
         """Message and hint in one line, as clients show it."""
         return f"{self.message} {self.hint}".strip()
 
     def __str__(self) -> str:
-        return self.sentence
+        return self.full_message
 
 
 class Malformed(SeawayError):
@@ -167,9 +167,9 @@ class DamagedRecord(Unavailable):
 
     code = "record-damaged"
 
-    def __init__(self, what: str, *, cause: str, cure: str = "seaway reindex --from-blobs") -> None:
+    def __init__(self, what: str, *, cause: str, repair_command: str = "seaway reindex --from-blobs") -> None:
         super().__init__(
-            f"{what} is damaged in the database.", f"The operator can repair it with `{cure}`.", cause=cause
+            f"{what} is damaged in the database.", f"The operator can repair it with `{repair_command}`.", cause=cause
         )
 
 

@@ -32,7 +32,7 @@ class Slot:
 
     def __init__(self, release: Callable[[], None], *, waited: bool) -> None:
         self._release: Callable[[], None] | None = release
-        self.waited = waited
+        self.has_waited = waited
 
     def release(self) -> None:
         """Release the slot for the next sender."""
@@ -52,13 +52,13 @@ class Slot:
 class FairSlots:
     """Slots of one resource in this process; can be used by threads and event loops."""
 
-    def __init__(self, turns: int, share: int) -> None:
-        self._free, self._share = turns, share
+    def __init__(self, slots: int, share: int) -> None:
+        self._free, self._share = slots, share
         self._lock = threading.Lock()
         self._held: Counter[Sender] = Counter()
         self._waiting: dict[Sender, deque[_Waiter]] = {}  # ordered by when each was last served, most recent last
 
-    async def wait(self, sender: Sender) -> Slot:
+    async def acquire(self, sender: Sender) -> Slot:
         """Wait for a slot without blocking a thread."""
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[None] = loop.create_future()
@@ -76,7 +76,7 @@ class FairSlots:
             raise
         return self._turn(sender, waited=True)
 
-    def wait_in_thread(self, sender: Sender) -> Slot:
+    def acquire_in_thread(self, sender: Sender) -> Slot:
         """Block the calling thread until it gets a slot."""
         granted = threading.Event()
         waiter = _Waiter(sender, granted.set)
@@ -89,7 +89,7 @@ class FairSlots:
             raise
         return self._turn(sender, waited=True)
 
-    def take(self, sender: Sender) -> Slot | None:
+    def try_acquire(self, sender: Sender) -> Slot | None:
         """Return a slot, or None if none is available now."""
         waiter = _Waiter(sender, lambda: None)
         if self._enter(waiter):

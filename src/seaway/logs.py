@@ -55,7 +55,7 @@ def set_up(log_format: str, level: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     if is_colored or level not in ("debug", "info"):
-        REQUEST_LOG.by_structlog()
+        REQUEST_LOG.use_structlog()
     else:
         REQUEST_LOG.by(_as_json if log_format == "json" else _as_text)
 
@@ -74,7 +74,7 @@ class RequestLog:
         self._write: Callable[[str], None] = print
         self._pending: list[str] = []
 
-    def by_structlog(self) -> None:
+    def use_structlog(self) -> None:
         """Write lines through structlog, which supports levels and colors."""
         self._format = None
 

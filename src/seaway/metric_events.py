@@ -19,7 +19,7 @@ class UploadOutcome(Enum):
     REPEATED = "repeated"  # the same bytes from the same uploader again
     REFUSED = "refused"  # because of the file or the caller
     FAILED = "failed"  # because of the server
-    BROKEN_OFF = "broken-off"  # the client disconnected, or an unexpected error: the status of the request is 500 then
+    ABORTED = "broken-off"  # the client disconnected, or an unexpected error: the status of the request is 500 then
 
 
 class UploadStage(Enum):

@@ -60,16 +60,16 @@ class OutboundResponse:
     location: str  # target of a redirect; empty for other responses
 
     @property
-    def value(self) -> Any:
+    def json(self) -> Any:
         """Content as JSON; None if it is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
             return None
 
-    def object(self) -> Mapping[str, Any]:
+    def json_object(self) -> Mapping[str, Any]:
         """Return the content as a JSON object; empty if it is something else."""
-        value = self.value
+        value = self.json
         return value if isinstance(value, dict) else {}
 
 
@@ -86,7 +86,7 @@ class OutboundRequest:
     headers: Mapping[str, str] = field(default_factory=dict)  # besides those of every request
     form: Mapping[str, str] | None = None  # sent with POST; None means GET
 
-    async def make(self) -> OutboundResponse:
+    async def send(self) -> OutboundResponse:
         """Send the request once."""
         try:
             return await self._send()
@@ -202,7 +202,7 @@ class JsonClient:
 
 async def _send_within(request: OutboundRequest, seconds: float) -> OutboundResponse:
     with anyio.fail_after(seconds):
-        return await request.make()
+        return await request.send()
 
 
 def proxy_for(url: str) -> str | None:

@@ -26,13 +26,13 @@ class KeyKind(Enum):
 
     USER = "u"  # an API key
     SESSION = "s"  # session cookie of a browser
-    FLOW = "f"  # sign-in in progress
+    SIGN_IN_FLOW = "f"  # sign-in in progress
     LINK = "ln"  # link in an email
     WORKFLOW = "tp"  # issued in exchange for a workflow's token
-    TOOL = "oa"  # OAuth access token of a command-line tool
-    TOOL_REFRESH = "or"
-    TOOL_DEVICE = "od"  # device code of a tool that waits for the user's approval
-    TOOL_CODE = "oc"
+    OAUTH_ACCESS = "oa"  # OAuth access token of a command-line tool
+    OAUTH_REFRESH = "or"
+    OAUTH_DEVICE = "od"  # device code of a tool that waits for the user's approval
+    OAUTH_CODE = "oc"
     INVITATION = "inv"
 
 

@@ -521,11 +521,11 @@ class Settings(BaseSettings):
     @property
     def site_url(self) -> str:
         """URL of the site for users: the public URL, or the address listened on. Never taken from a request."""
-        host = "localhost" if self.is_every_address else f"[{self.host}]" if ":" in self.host else self.host
+        host = "localhost" if self.listens_on_all_addresses else f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
-    def is_every_address(self) -> bool:
+    def listens_on_all_addresses(self) -> bool:
         """Whether the server listens on every address of this machine."""
         address = _ip_of(self.host)
         return address is not None and address.is_unspecified
@@ -537,7 +537,7 @@ class Settings(BaseSettings):
         return self.host == "localhost" if address is None else address.is_loopback
 
     @property
-    def other_urls(self) -> tuple[str, ...]:
+    def alias_urls(self) -> tuple[str, ...]:
         """Other URLs of the site."""
         return tuple(self.public_url_aliases.split(",")) if self.public_url_aliases else ()
 
@@ -577,7 +577,7 @@ class Settings(BaseSettings):
         """Folder for emails when `mail_url` names no other."""
         return self.data / "mail"
 
-    def shown(self) -> dict[str, Any]:
+    def without_secrets(self) -> dict[str, Any]:
         """Return the settings without secrets, for output and logs."""
         values = self.model_dump(mode="json")
         values["database_url"] = _without_secrets(self.database_url.get_secret_value())

@@ -21,7 +21,7 @@ class SingleFlight(Generic[T]):
         self._lock = threading.Lock()
         self._future: Future[T] | None = None
 
-    def put(self) -> Future[T]:
+    def start(self) -> Future[T]:
         """Return a future of the result or exception of `ask`; the caller sets the timeout."""
         with self._lock:
             if self._future is None or self._future.done():

@@ -45,7 +45,7 @@ class Folk:
 
     @property
     def house(self) -> AccountParts:
-        return self.seaway.house.accounts
+        return self.seaway.request_parts.accounts
 
     @property
     def now_ms(self) -> int:

@@ -14,12 +14,12 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from seaway.errors import NotAllowed
 from seaway.sign_in import id_tokens
 from seaway.sign_in.id_tokens import UnknownKey, keys_of, verified
-from seaway.sign_in.identity_providers import Protocol, Provider
+from seaway.sign_in.identity_providers import LoginProtocol, Provider
 
 NOW = 1_800_000_000
 NOW_MS = NOW * 1000
 ISSUER = "https://login.example.com"
-PROVIDER = Provider("corp", "Corp", Protocol.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-")
+PROVIDER = Provider("corp", "Corp", LoginProtocol.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-")
 KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
 EC = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
 OTHER = RSAKey.generate_key(2048, {"kid": KEY.kid})

@@ -27,7 +27,7 @@ def offered(seaway: Seaway) -> str:
 
 async def make(seaway: Seaway, secret: str, name: str = "ada", password: str = PASSWORD) -> users.User:
     return await first_account.make(
-        seaway.house.accounts, secret, name, f"{name}@example.com", password, client=HOME.address
+        seaway.request_parts.accounts, secret, name, f"{name}@example.com", password, client=HOME.address
     )
 
 
@@ -56,10 +56,10 @@ async def test_a_new_start_ends_the_old_link(seaway: Seaway, clock: TurnedClock)
 async def test_an_account_by_command_ends_the_link(seaway: Seaway, people: People) -> None:
     """While nobody has an account, it is good, and not a moment longer (1)."""
     secret = offered(seaway)
-    first_account.require_valid(seaway.house.accounts, secret)
+    first_account.require_valid(seaway.request_parts.accounts, secret)
     people.user("founder")
     with pytest.raises(NotFound):
-        first_account.require_valid(seaway.house.accounts, secret)
+        first_account.require_valid(seaway.request_parts.accounts, secret)
     with pytest.raises(NotFound):
         await make(seaway, secret)
 

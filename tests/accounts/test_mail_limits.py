@@ -37,7 +37,7 @@ def count(seaway: Seaway, address: str = VICTIM) -> int:
 
 def add(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
     with seaway.database.write_channel(channel) as tx:
-        members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, telling=seaway.house.accounts)
+        members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, telling=seaway.request_parts.accounts)
 
 
 def take_out(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
@@ -103,7 +103,7 @@ def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> No
     people.member("boats", "victim", Role.VIEWER)
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "eve"))
-    eve, telling = people.person("eve"), seaway.house.accounts
+    eve, telling = people.person("eve"), seaway.request_parts.accounts
     for _ in range(5):
         with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
@@ -117,7 +117,7 @@ def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> No
 def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, people: People) -> None:
     """Its purpose is the email: nothing is left of one that cannot be sent, and sending again counts too."""
     people.channel("boats", owner="eve")
-    eve, telling = people.person("eve"), seaway.house.accounts
+    eve, telling = people.person("eve"), seaway.request_parts.accounts
 
     def invite(address: str) -> None:
         with seaway.database.write_channel("boats") as tx:
@@ -142,7 +142,7 @@ def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
             account_security.notify(
-                seaway.house.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed."
+                seaway.request_parts.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed."
             )
     for _ in range(3):
         add(seaway, OPERATOR, "boats")

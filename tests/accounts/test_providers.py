@@ -11,7 +11,7 @@ from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.errors import NotAllowed, NotFound, Unavailable
 from seaway.outbound import JsonClient
 from seaway.sign_in import github, openid_login
-from seaway.sign_in.identity_providers import Protocol, Provider, Providers, is_safe_url, suggested_name
+from seaway.sign_in.identity_providers import LoginProtocol, Provider, Providers, is_safe_url, suggested_name
 from seaway.sign_in.openid_login import OpenIdProviders
 from tests.support.clock import TurnedClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, Told, running
@@ -20,7 +20,7 @@ ISSUER = "https://login.example.com"
 
 
 def provider(issuer: str = ISSUER, **changes: Any) -> Provider:
-    values = {"name": "corp", "title": "Corp", "dialect": Protocol.OPENID, "client_id": CLIENT_ID}
+    values = {"name": "corp", "title": "Corp", "dialect": LoginProtocol.OPENID, "client_id": CLIENT_ID}
     return Provider(**{**values, "issuer": issuer, "client_secret": CLIENT_SECRET, **changes})
 
 
@@ -66,7 +66,7 @@ def test_an_endless_answer_is_cut_off(fetcher: JsonClient, broken: Broken) -> No
 def test_what_is_no_json_is_nothing(fetcher: JsonClient, broken: Broken, content: bytes) -> None:
     """It is no error of ours, and no object."""
     broken.told = (200, content, {})
-    assert {} == fetcher.get(broken.address).object()
+    assert {} == fetcher.get(broken.address).json_object()
 
 
 def test_a_host_that_is_away_is_named_and_nothing_else(fetcher: JsonClient) -> None:
@@ -94,7 +94,7 @@ def test_a_description_may_name_other_hosts() -> None:
         provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     )
     assert ("https://tokens.example.com/t", "", False, False) == (
-        found.token_url, found.userinfo_url, found.says_issuer, found.takes_basic,
+        found.token_url, found.userinfo_url, found.sends_iss, found.supports_basic,
     )  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def signed_in(openids: OpenIdProviders, there: OpenIdProvider, clock: TurnedCloc
     claims = {"iss": there.address, "aud": CLIENT_ID, "sub": "1", "nonce": "n", "iat": now, "exp": now + 60}
     text = oidc_token(there.key, claims)
     known = provider(there.address)
-    openids._verified(known, openids.description(known), text, "n")
+    openids._verified(known, openids.discovery(known), text, "n")
 
 
 def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:

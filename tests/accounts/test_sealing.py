@@ -22,43 +22,43 @@ ONE, TWO = b"1" * 32, b"2" * 32
 def test_what_was_sealed_opens(plain: bytes, purpose: str) -> None:
     """For its purpose, whatever it is."""
     sealer = Encryption(lambda: [ONE])
-    assert plain == sealer.open(sealer.seal(plain, purpose), purpose)
+    assert plain == sealer.decrypt(sealer.encrypt(plain, purpose), purpose)
 
 
 def test_it_opens_for_no_other_purpose() -> None:
     """A value that was copied into another row is of no use there (2)."""
     sealer = Encryption(lambda: [ONE])
     with pytest.raises(Unavailable, match="damaged"):
-        sealer.open(sealer.seal(b"seed", "totp"), "letter")
+        sealer.decrypt(sealer.encrypt(b"seed", "totp"), "letter")
 
 
 @given(st.integers(0, 43))
 def test_a_changed_byte_is_noticed(at: int) -> None:
     """Every byte counts."""
-    sealed = bytearray(Encryption(lambda: [ONE]).seal(b"twelve bytes", "totp"))
+    sealed = bytearray(Encryption(lambda: [ONE]).encrypt(b"twelve bytes", "totp"))
     sealed[at] ^= 1
     with pytest.raises(Unavailable):
-        Encryption(lambda: [ONE]).open(bytes(sealed), "totp")
+        Encryption(lambda: [ONE]).decrypt(bytes(sealed), "totp")
 
 
 @pytest.mark.parametrize("sealed", [b"", b"x", b"x" * 16])
 def test_nonsense_opens_nothing(sealed: bytes) -> None:
     """What is too short is refused as well."""
     with pytest.raises(Unavailable):
-        Encryption(lambda: [ONE]).open(sealed, "totp")
+        Encryption(lambda: [ONE]).decrypt(sealed, "totp")
 
 
 def test_equal_values_look_different() -> None:
     """Nobody sees in the table that two are the same."""
-    assert Encryption(lambda: [ONE]).seal(b"x", "p") != Encryption(lambda: [ONE]).seal(b"x", "p")
+    assert Encryption(lambda: [ONE]).encrypt(b"x", "p") != Encryption(lambda: [ONE]).encrypt(b"x", "p")
 
 
 def test_keys_are_rotated() -> None:
     """Case 96: the new key seals, the old one opens what it sealed; without it, it is told what is missing (3)."""
     old, both, new = Encryption(lambda: [ONE]), Encryption(lambda: [TWO, ONE]), Encryption(lambda: [TWO])
-    assert b"x" == both.open(old.seal(b"x", "p"), "p") == new.open(both.seal(b"x", "p"), "p")
+    assert b"x" == both.decrypt(old.encrypt(b"x", "p"), "p") == new.decrypt(both.encrypt(b"x", "p"), "p")
     with pytest.raises(Unavailable, match="secret key that is missing"):
-        new.open(old.seal(b"x", "p"), "p")
+        new.decrypt(old.encrypt(b"x", "p"), "p")
 
 
 def test_the_setting_lists_keys() -> None:
@@ -72,8 +72,8 @@ def test_houses_that_share_a_store_share_the_key(tmp_path: Path) -> None:
     state.settings(tmp_path)  # once, before they start side by side
     with ThreadPoolExecutor() as pool:
         houses = list(pool.map(lambda _: house.build(tmp_path), range(4)))
-    sealed = houses[0].house.accounts.sealer.seal(b"x", "p")
-    assert [b"x"] * 4 == [each.house.accounts.sealer.open(sealed, "p") for each in houses]
+    sealed = houses[0].request_parts.accounts.encryption.encrypt(b"x", "p")
+    assert [b"x"] * 4 == [each.request_parts.accounts.encryption.decrypt(sealed, "p") for each in houses]
     for each in houses:
         each.close()
 

@@ -35,9 +35,9 @@ def test_a_session_speaks_for_a_person(seaway: Seaway, people: People) -> None:
     secret = start(people)
     found = who(seaway, secret)
     assert found is not None
-    assert ("ada", CredentialKind.PERSON, True, True) == (found.name, found.carrier, found.is_fresh, found.is_new)
+    assert ("ada", CredentialKind.PERSON, True, True) == (found.name, found.credential, found.is_fresh, found.is_new)
     with seaway.database.read() as tx:
-        parts = seaway.house.reading.identifying
+        parts = seaway.request_parts.reading.identifying
         assert found == identify(tx, parts, Secrets(("", "garbage"), secret), Accepted.ANY)
         assert identify(tx, parts, Secrets((secret,)), Accepted.ANY).is_anonymous
         assert identify(tx, parts, Secrets(session=secret), Accepted.BEARER).is_anonymous

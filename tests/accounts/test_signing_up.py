@@ -63,7 +63,7 @@ async def test_a_link_works_for_the_account_that_named_the_address(seaway: Seawa
     folk.add("victim-elsewhere")
     other, _ = await folk.session("victim-elsewhere")
     attacker, _ = await folk.session("attacker")
-    for by in (ANONYMOUS, other, replace(attacker, carrier=CredentialKind.KEY)):
+    for by in (ANONYMOUS, other, replace(attacker, credential=CredentialKind.KEY)):
         with pytest.raises(NotAllowed, match="an email address of the account attacker"):
             signing_up.verify(folk.house, by, secret)
     with seaway.database.read() as tx:

@@ -104,7 +104,7 @@ def test_an_access_token_speaks_for_its_user_within_its_scope(desk: Desk) -> Non
     issued = desk.log_in()
     by = desk.who(issued.access)
     assert by is not None
-    assert ("alice", CredentialKind.TOOL, Mode.READ_WRITE, None) == (by.name, by.carrier, by.mode, by.channel_ids)
+    assert ("alice", CredentialKind.TOOL, Mode.READ_WRITE, None) == (by.name, by.credential, by.mode, by.channel_ids)
     assert by.expires_at_ms == desk.clock.now_ms() + HOUR_MS
     assert "alice (tool rattler)" == by.actor.name
     desk.clock.move(HOUR_MS)
@@ -225,7 +225,7 @@ def test_a_tool_that_gives_a_token_back_is_logged_out(desk: Desk, kind: str) -> 
     """RFC 7009: both tokens are over; what is unknown, or of another client, changes nothing."""
     issued = desk.log_in()
     desk.do(grants.revoke_token, getattr(issued, kind), "other", address="")
-    desk.do(grants.revoke_token, secret_tokens.new_key(secret_tokens.KeyKind.TOOL), CLIENT, address="")
+    desk.do(grants.revoke_token, secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS), CLIENT, address="")
     assert desk.who(issued.access) is not None
     desk.do(grants.revoke_token, getattr(issued, kind), CLIENT, address="")
     assert desk.who(issued.access) is None
@@ -325,7 +325,7 @@ def test_a_code_in_other_hands_is_good_for_nothing(desk: Desk, wrong: str) -> No
         "short verifier": lambda: desk.exchange(code, "x"),
         "redirect": lambda: desk.exchange(code, verifier, redirect="http://127.0.0.1:40001"),
         "client": lambda: desk.exchange(code, verifier, client="other"),
-        "unknown": lambda: desk.exchange(secret_tokens.new_key(secret_tokens.KeyKind.TOOL_CODE), verifier),
+        "unknown": lambda: desk.exchange(secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_CODE), verifier),
         "late": lambda: desk.clock.move(MINUTE_MS) or desk.exchange(code, verifier),
     }
     told = tries[wrong]()

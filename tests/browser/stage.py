@@ -186,7 +186,7 @@ def _furnish_site(people: People) -> None:
     with beside.database.write_site() as tx:
         users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
         tx.execute(insert(totp).values(user_id=users.get(tx, grace).id, seed=b"", confirmed_at=now_ms, last_step=0))
-        second_factors.request_reset(beside.house.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
+        second_factors.request_reset(beside.request_parts.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
         user_access.set_disabled(tx, now_ms, OPERATOR, grace, disabled=True)
         quotas.set_of_user(tx, now_ms, OPERATOR, grace, 20 * 10**9)
         quotas.set_of_channel(tx, now_ms, OPERATOR, "robots", 10**9)
@@ -217,7 +217,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
         people.channel(name, owner=ada, public=public)
         with beside.database.write_site() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
-    beside.house.logos.put(OPERATOR, "robots", NewLogo(pictures.emblem()))
+    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(pictures.emblem()))
     for user in ("hopper", "turing"):
         people.member("robots", user, Role.CONTRIBUTOR)
         people.key(user, only=["robots"])

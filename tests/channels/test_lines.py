@@ -23,7 +23,7 @@ from seaway.trusted_publishing import issuers
 from seaway.users import users
 from tests.support.house import People
 
-BY = OPERATOR.seen_from("192.0.2.9")
+BY = OPERATOR.with_address("192.0.2.9")
 Act = Callable[[Tx, int, Caller, Caller], Any]
 
 # In this order: what each makes, the next ones need. `ada` owns the channel `boats`, `bob` is a member of it.
@@ -84,7 +84,7 @@ def test_each_step_leaves_one_line(seaway: Seaway, people: People) -> None:
     """Who, from where, what, to what; in the transaction of the change, so that an undone one leaves none."""
     people.channel("boats", owner="ada")
     people.member("boats", "bob", Role.CONTRIBUTOR)
-    ada = people.person("ada").seen_from(BY.address)
+    ada = people.person("ada").with_address(BY.address)
     assert len(STEPS) > 30
     for event, act in STEPS:
         before = lines(seaway)

@@ -184,9 +184,9 @@ def test_the_log_of_a_channel_says_nothing_of_people_in_groups(seaway: Seaway, p
 
 def test_leaving_does_not_tell_the_owner_from_where(seaway: Seaway, people: People, boats: str) -> None:
     """Anyone can be added without being asked: who gets out shows their network address to site admins only."""
-    leave(seaway, people.person("guest").seen_from("203.0.113.9"))
-    leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)).seen_from("203.0.113.9"))
-    put(seaway, people.person("owner").seen_from("198.51.100.1"))
+    leave(seaway, people.person("guest").with_address("203.0.113.9"))
+    leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
+    put(seaway, people.person("owner").with_address("198.51.100.1"))
     with seaway.database.read() as tx:
         seen = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
         kept = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}

@@ -83,7 +83,7 @@ def test_a_key_ends_within_a_year(seaway: Seaway, people: People, days: int | No
     with pytest.raises(Malformed):
         add(seaway, ada, days=days)
     if days is None:
-        made, _ = add(seaway, ada, days=None, rules=KeyPolicy(may_last_for_ever=True))
+        made, _ = add(seaway, ada, days=None, rules=KeyPolicy(allow_unlimited=True))
         assert made.expires_at_ms is None
 
 
@@ -116,7 +116,7 @@ def test_revoking_and_deleting_are_two_things(seaway: Seaway, people: People) ->
 
 def letters(seaway: Seaway) -> int:
     with seaway.database.write_site() as tx:
-        account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), telling=seaway.house.accounts)
+        account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), telling=seaway.request_parts.accounts)
         return tx.execute(select(func.count()).where(jobs.c.kind == SEND_EMAIL)).scalar_one()
 
 

@@ -62,7 +62,7 @@ def asker(who: str, mode: Mode, *, only: frozenset[int] | None = None) -> Caller
     return Caller(
         name=who,
         user_id=1,
-        carrier=CredentialKind.KEY,
+        credential=CredentialKind.KEY,
         is_admin=who.startswith("admin"),
         mode=mode,
         channel_ids=only,
@@ -224,7 +224,7 @@ def test_a_tool_whose_login_is_too_narrow_is_told_how_to_widen_it() -> None:
 def workflow(*grants: PublisherGrant) -> Caller:
     return Caller(
         name="GitHub: acme/tools, release.yml",
-        carrier=CredentialKind.WORKFLOW,
+        credential=CredentialKind.WORKFLOW,
         mode=Mode.READ,
         channel_ids=frozenset(grant.channel_id for grant in grants),
         grants=grants,

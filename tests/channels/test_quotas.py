@@ -62,9 +62,9 @@ async def test_the_count_follows_every_change(on_both: str, seaway: Seaway, ada:
     larger = package("a", b"more" * 500)
     await upload(seaway, ada, larger, force=True)
     assert len(larger.content) + len(other.content) == used(seaway)
-    removal.yank(seaway.house.removing, ada, "boats", "noarch", file.name)
+    removal.yank(seaway.request_parts.removing, ada, "boats", "noarch", file.name)
     assert len(larger.content) + len(other.content) == used(seaway)
-    removal.delete(seaway.house.removing, ada, "boats", "noarch", file.name)
+    removal.delete(seaway.request_parts.removing, ada, "boats", "noarch", file.name)
     assert len(other.content) == used(seaway)
     await upload(seaway, ada, file, force=True)
     assert len(file.content) + len(other.content) == used(seaway)
@@ -142,7 +142,7 @@ async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Caller)
         subdir = get_subdir(tx, tx.execute(select(subdirs.c.id)).scalar_one())
         assert subdir is not None
         assert ["the subdir counts 7 bytes"] == [
-            one.what.partition(" and")[0] for one in rebuild.differences(tx, subdir)
+            one.description.partition(" and")[0] for one in rebuild.differences(tx, subdir)
         ]
         rebuild.rebuild(tx, subdir, 0, 100)
     assert right == used(seaway)

@@ -20,7 +20,7 @@ from tests.support import state
 from tests.support.mounts import small_disk
 from tests.support.server import variables
 
-DAMAGED = DamagedDatabase("").sentence
+DAMAGED = DamagedDatabase("").full_message
 
 
 def database_of(folder: Path) -> Path:

@@ -42,7 +42,7 @@ def verifying(site: Site, tmp_path: Path) -> Verifying:
     channel = site.new_channel()
     bundle = written(attester.sigstore.bundle(statement(FILE, f"{address}/{channel}")))
     # The house beside the server does not know where the server listens.
-    publishing = site.people.seaway.house.publishing
+    publishing = site.people.seaway.request_parts.publishing
     here = replace(publishing, attesting=AttestationParts(publishing.attesting.roots, (address,)))
     incoming = FromMemory(FILE, attestation=bundle)
     asyncio.run(publish(here, channel, incoming, by=attester.principal(channel), force=False))

@@ -156,7 +156,7 @@ def pool(limits: ArchiveLimits | None = None, processes: int = 1) -> Iterator[Ex
 def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | RefusalReason:
     """What a pool says of a file: the candidate, or the reason why not."""
     try:
-        with examiners.turns.wait_in_thread("sender"):
+        with examiners.slots.acquire_in_thread("sender"):
             return examiners.examine(file.write_to(folder), filename.parse(file.name), hashes_of(file.content))
     except Refused as refused:
         return refused.reason
@@ -274,7 +274,7 @@ def test_of_many_taken_in_at_once_one_is_refused(
     ]
     gone = LocalFile(folder / "gone-1-0.conda", str(spool / "gone-1-0.conda"), filename.parse("gone-1-0.conda"), 0)
     with pool(limits) as examiners:
-        outcomes = examiners.take_in([*local, gone])
+        outcomes = examiners.copy_and_examine([*local, gone])
     says = [one.reason if isinstance(one, Refused) else one for one in outcomes]
     assert [examined(file, tmp_path) for file in good] == [says[0], says[2], *says[4:6]]
     assert (True, reason) == (isinstance(outcomes[1], Refused), says[3])

@@ -89,7 +89,7 @@ def test_what_is_no_file_name_is_refused(case: str) -> None:
     with pytest.raises(Refused) as refused:
         parse(text)
     assert RefusalReason.BAD_FILE_NAME is refused.value.reason
-    assert rule in refused.value.sentence.replace(f" in the file name {text!a}", "")
+    assert rule in refused.value.full_message.replace(f" in the file name {text!a}", "")
 
 
 @given(st.text(st.sampled_from("aA0-_.+!\n/\\ é"), max_size=30), st.sampled_from(["", ".conda", ".tar.bz2"]))
@@ -108,8 +108,8 @@ def test_a_message_shows_a_hostile_name_harmlessly() -> None:
     """A refused name is shown short, on one line, without control characters."""
     with pytest.raises(Refused) as refused:
         parse("\x1b[2J\u202e\n" * 100)
-    assert refused.value.sentence.isprintable()
-    assert len(refused.value.sentence) < 512
+    assert refused.value.full_message.isprintable()
+    assert len(refused.value.full_message) < 512
 
 
 def allowed_name(text: str) -> bool:

@@ -144,5 +144,5 @@ def test_the_room_of_an_emptied_reserve_is_there(tmp_path: Path) -> None:
     reserve = Reserve(path, 1_000_000)
     reserve.fill()
     with pytest.raises(DiskFull):
-        with_failing_syncs(path, lambda: reserve.with_room(change))
+        with_failing_syncs(path, lambda: reserve.retry_with_reserve(change))
     assert [1] == tries

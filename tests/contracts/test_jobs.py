@@ -683,7 +683,7 @@ def test_the_error_of_a_failed_attempt_is_kept(bench: Bench, said: str, kept: st
     bench.enqueue()
     assert 1 == bench.runner({"kind": fail_with(ValueError(said))}).run_due()
     (job,) = bench.jobs()
-    assert (READY, 1, None, kept) == (job.state, job.attempt, job.owner, job.error)
+    assert (READY, 1, None, kept) == (job.state, job.attempt, job.lease_owner, job.error)
 
 
 def test_a_job_of_an_unknown_kind_fails_in_order(bench: Bench, clock: TurnedClock) -> None:

@@ -63,7 +63,7 @@ def test_it_can_be_switched_off(path: Path) -> None:
     assert not path.exists()
     change = Change(DiskFull("Full."))
     with pytest.raises(DiskFull):
-        reserve.with_room(change)
+        reserve.retry_with_reserve(change)
     reserve.require_room()
     assert 1 == change.tries
 
@@ -76,10 +76,10 @@ def test_what_failed_for_lack_of_room_is_done_once_more(path: Path, error: Excep
     reserve = Reserve(path, SIZE)
     reserve.fill()
     change = Change(error)
-    assert ("done", 2, 0) == (reserve.with_room(change), change.tries, path.stat().st_size)
+    assert ("done", 2, 0) == (reserve.retry_with_reserve(change), change.tries, path.stat().st_size)
     hopeless = Change(error, times=9)
     with pytest.raises(type(error)):
-        reserve.with_room(hopeless)
+        reserve.retry_with_reserve(hopeless)
     assert 2 == hopeless.tries
     reserve.fill()
     assert SIZE == path.stat().st_size
@@ -92,7 +92,7 @@ def test_what_failed_for_another_reason_is_not(path: Path, error: Exception) -> 
     reserve.fill()
     change = Change(error)
     with pytest.raises(type(error)):
-        reserve.with_room(change)
+        reserve.retry_with_reserve(change)
     assert (1, SIZE) == (change.tries, path.stat().st_size)
 
 
@@ -100,7 +100,7 @@ def test_an_error_that_does_not_say_full_on_a_full_disk(path: Path) -> None:
     """SQLite tells of some full disks as an I/O error: what is free decides."""
     path.write_bytes(b"filled before the disk was")
     change = Change(Unavailable("disk I/O error"))
-    assert "done" == Reserve(path, MORE_THAN_THERE_IS).with_room(change)
+    assert "done" == Reserve(path, MORE_THAN_THERE_IS).retry_with_reserve(change)
     assert 0 == path.stat().st_size
 
 

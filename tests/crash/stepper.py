@@ -158,7 +158,7 @@ def prepare(seaway: Seaway) -> None:
     channel.shard_index()
     channel.delete(GONE)  # its blob is without a name, its shard is retired since the index named it
     put_attested(channel, OTHER)
-    seaway.house.logos.keep(OPERATOR, CHANNEL, pictures.png())
+    seaway.request_parts.logos.store(OPERATOR, CHANNEL, pictures.png())
 
 
 class _Vouching(TrustedRoots):
@@ -179,7 +179,7 @@ def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) ->
     seaway = channel.seaway
     payload = json.dumps(statement(file, channel=None)).encode()
     attesting = AttestationParts(_Vouching(VerifiedBundle(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
-    publishing = replace(seaway.house.publishing, attesting=attesting)
+    publishing = replace(seaway.request_parts.publishing, attesting=attesting)
     by = principal_of(seaway, channel.name)
     incoming = FromMemory(file, attestation=json.dumps({"signs": file.sha256}).encode())
     anyio.run(partial(publish, publishing, channel.name, incoming, by=by, force=force))
@@ -229,7 +229,7 @@ def _bring(channel: Channel, files: list[PackageFile]) -> None:
 
 def _delete_both(channel: Channel) -> None:
     chosen = Selection(tuple(f"noarch/{file.name}" for file in (OLD, OTHER)))
-    removal.change(channel.seaway.house.removing, OPERATOR, channel.name, FileAction.DELETE, chosen)
+    removal.change(channel.seaway.request_parts.removing, OPERATOR, channel.name, FileAction.DELETE, chosen)
 
 
 CHANGES: dict[str, Callable[[Channel], object]] = {
@@ -249,7 +249,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "delete of two files": _delete_both,
     "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
     "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
-    "logo": lambda channel: channel.seaway.house.logos.keep(OPERATOR, CHANNEL, pictures.png(colour=(1, 2, 3))),
+    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, pictures.png(colour=(1, 2, 3))),
     "sweep": lambda channel: _sweep(channel.seaway),
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),
@@ -267,7 +267,7 @@ def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | Non
     database = wiring.open_database(made)
     _watch(database, steps)
     blobs, paired = SteppedBlobs(wiring.open_store(made), steps), name not in ON_A_LOST_DATABASE
-    seaway = wiring.build(made, database=database, blobs=blobs, paired=paired)
+    seaway = wiring.build(made, database=database, blobs=blobs, checks_pairing=paired)
     sys.addaudithook(steps.of_audit)
     steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(examining_here(seaway), CHANNEL)))
     return steps.names

@@ -261,7 +261,7 @@ def _putting_a_logo(stage: Stage, who: str) -> Iterable[Ask]:
 @builds("GET /channels/{channel}/logo/{name}", "HEAD /channels/{channel}/logo/{name}")
 def _logo(stage: Stage, _who: str) -> Iterable[Ask]:
     if not _logo_path(stage):
-        stage.site.people.seaway.house.logos.put(OPERATOR, stage.channel, NewLogo(pictures.png()))
+        stage.site.people.seaway.request_parts.logos.put(OPERATOR, stage.channel, NewLogo(pictures.png()))
     yield Ask(_logo_path(stage))
 
 

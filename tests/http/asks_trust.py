@@ -27,8 +27,8 @@ def _new_publisher(stage: Stage) -> int:
     seaway = stage.site.people.seaway
     with seaway.database.write_site() as tx:
         for known in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
-            publishers.remove(tx, 1, OPERATOR, seaway.house.exchanging.teller, stage.channel, known.id)
-        now_ms, teller = seaway.clock.now_ms(), seaway.house.exchanging.teller
+            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, known.id)
+        now_ms, teller = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
         draft = publishers.Draft(matched=_new_project(stage))
         return publishers.add(tx, now_ms, OPERATOR, teller, stage.channel, "gitlab", draft).id
 

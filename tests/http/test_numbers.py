@@ -39,7 +39,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
     name = site.people.user(site.new_name("tenant"))
     channel = site.new_channel(owner=name, public=public)
     seaway = site.people.seaway
-    now_ms, teller = seaway.clock.now_ms(), seaway.house.exchanging.teller
+    now_ms, teller = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, name).id
         sessions.start(tx, now_ms, user_id, address="", agent="")

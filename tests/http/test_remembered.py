@@ -160,7 +160,7 @@ async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
     mark = await memory.mark()
     answer = ChannelResponse("tag", 1, "text/plain", CachePolicy.REVALIDATE, is_public=True, content=b"x")
     for number in range(100):
-        memory.keep(
+        memory.put(
             mark, CacheKey(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), CachedResponse(answer, None)
         )
     assert memory._bytes <= 32 * 1024 * 1024
@@ -179,9 +179,9 @@ async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(1_000):
-        answer = ChannelResponse(f"{number:064}", 1, "text/plain", CachePolicy.FOR_EVER, is_public=False, content=b"x")
-        held = CachedResponse(answer, None, form=_make_headers(answer, 0))
-        memory.keep(
+        answer = ChannelResponse(f"{number:064}", 1, "text/plain", CachePolicy.IMMUTABLE, is_public=False, content=b"x")
+        held = CachedResponse(answer, None, rendered=_make_headers(answer, 0))
+        memory.put(
             mark, CacheKey(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
         )
     real = tracemalloc.get_traced_memory()[0] - before

@@ -31,7 +31,7 @@ def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
         owner = users.get(tx, stage.users["owner"]).id
         _, login = grants.add(tx, now_ms, owner, "pixi", "channel:read", address="127.0.0.1")
         link = email_links.make(tx, now_ms, Purpose.RESET, user_id=owner, address="owner@example.com")
-    return {KeyKind.SESSION: stage.cookies["owner"], KeyKind.TOOL_REFRESH: login.refresh, KeyKind.LINK: link}
+    return {KeyKind.SESSION: stage.cookies["owner"], KeyKind.OAUTH_REFRESH: login.refresh, KeyKind.LINK: link}
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -108,7 +108,7 @@ def test_a_sidecar_that_was_replaced_stays_under_its_hash(http: httpx.Client, pu
 
 def test_a_yanked_file_keeps_its_sidecar_and_a_deleted_one_does_not(http: httpx.Client, public: Attested) -> None:
     """Yanked files are downloaded by lock files, which may verify them."""
-    removing = public.site.people.seaway.house.removing
+    removing = public.site.people.seaway.request_parts.removing
     removal.yank(removing, OPERATOR, public.channel.name, "noarch", FILE.name)
     assert 200 == http.get(public.path(".sigs")).status_code
     removal.delete(removing, OPERATOR, public.channel.name, "noarch", FILE.name)

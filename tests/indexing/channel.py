@@ -67,8 +67,8 @@ class _Here(Examiners):
 def examining_here(seaway: Seaway) -> Seaway:
     """The same house, with examiners that need no processes."""
     examiners = _Here(ArchiveLimits(), processes=1, refuse_escaping_links=False)
-    publishing = replace(seaway.house.publishing, examiners=examiners)
-    return replace(seaway, house=replace(seaway.house, publishing=publishing))
+    publishing = replace(seaway.request_parts.publishing, examiners=examiners)
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ class Channel:
 
     def bring(self, paths: Sequence[Path], *, force: bool = False) -> list[Published | SeawayError]:
         """Import files of this machine; what became of each."""
-        publishing = self.seaway.house.publishing
+        publishing = self.seaway.request_parts.publishing
         return [result for _, result in import_files(publishing, self.name, paths, by=OPERATOR, force=force)]
 
     def yank(self, file: PackageFile, subdir: str = "noarch") -> int:
-        return removal.yank(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
+        return removal.yank(self.seaway.request_parts.removing, OPERATOR, self.name, subdir, file.name)
 
     def unyank(self, file: PackageFile, subdir: str = "noarch") -> int:
-        return removal.unyank(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
+        return removal.unyank(self.seaway.request_parts.removing, OPERATOR, self.name, subdir, file.name)
 
     def delete(self, file: PackageFile, subdir: str = "noarch") -> int:
-        return removal.delete(self.seaway.house.removing, OPERATOR, self.name, subdir, file.name)
+        return removal.delete(self.seaway.request_parts.removing, OPERATOR, self.name, subdir, file.name)
 
     def remove(self) -> None:
         with self.seaway.database.write_site() as tx:
@@ -111,7 +111,7 @@ class Channel:
     def ask(self, *path: str, encodings: tuple[str, ...] = ()) -> ChannelResponse:
         """What a reader is answered, with the bytes read."""
         found = anyio.run(
-            resolve_cached, self.seaway.house.reading, CacheKey(Secrets(), self.name, path, encodings)
+            resolve_cached, self.seaway.request_parts.reading, CacheKey(Secrets(), self.name, path, encodings)
         ).answer
         if found.content is not None:
             return found

@@ -191,7 +191,7 @@ def test_documents_in_memory_are_bounded(seaway: Seaway) -> None:
     names = [People(seaway).channel(name) for name in ("one", "two")]
     with seaway.database.read() as tx:
         ids = [channels.get(tx, name).id for name in names]
-    held = ChannelDataCache(most_bytes=1)
+    held = ChannelDataCache(max_bytes=1)
     for each in ids:
         held.build(seaway.database, each)
     with seaway.database.read() as tx:

@@ -25,7 +25,7 @@ SAME_NAME = packages.conda(index_json("a", license="BSD"))
 
 def on(channel: Channel, blobs: BlobStore) -> Channel:
     """The same channel, with uploads going to another store."""
-    house = channel.seaway.house
+    house = channel.seaway.request_parts
     publishing = replace(house.publishing, blobs=blobs)
     return Channel(replace(channel.seaway, house=replace(house, publishing=publishing)), channel.name)
 
@@ -93,7 +93,7 @@ class Interrupted(Pairing):
 
     def may_delete(self) -> bool:
         self._act()
-        return self._pairing.may_delete()
+        return self._pairing.can_delete()
 
 
 def sweep_with(channel: Channel, after_list: Callable[[], object]) -> int:

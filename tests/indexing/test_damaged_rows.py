@@ -118,8 +118,8 @@ def test_a_damaged_record_blocks_nothing_but_what_needs_it(filled: Channel) -> N
     damage(filled, shards, "content", GARBAGE, "name = 'a'")
     with pytest.raises(DamagedRecord) as told:
         filled.put(built.conda(index_json("a", version="4.0")))
-    assert A2.name in told.value.sentence
-    assert "seaway reindex --from-blobs" in told.value.sentence
+    assert A2.name in told.value.full_message
+    assert "seaway reindex --from-blobs" in told.value.full_message
     with pytest.raises(DamagedRecord):
         filled.yank(A)
     filled.put(built.conda(index_json("b", version="4.0")))

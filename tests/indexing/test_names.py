@@ -112,7 +112,7 @@ def test_a_channel_made_again_starts_anew(channel: Channel, people: People) -> N
 def test_names_in_memory_are_bounded(seaway: Seaway) -> None:
     """Invariant 3: of several subdirs, those that were read last are held; the last one is, whatever its size."""
     channels = [Channel(seaway, People(seaway).channel(name)) for name in ("one", "two", "three")]
-    held = ShardIndexCache(most_names=4)
+    held = ShardIndexCache(max_names=4)
     known: list[list[int]] = []
     for channel in channels:
         for name in ("a", "b", "c") if channel.name == "three" else ("a", "b"):
@@ -120,5 +120,5 @@ def test_names_in_memory_are_bounded(seaway: Seaway) -> None:
         assert document(held, channel) == document(ShardIndexCache(), channel)
         known.append([len(names.hashes) for names in held._subdirs.values()])
     assert [[2], [2, 2], [3]] == known
-    small = ShardIndexCache(most_names=1)
+    small = ShardIndexCache(max_names=1)
     assert document(small, channels[0]) is document(small, channels[0])

@@ -30,7 +30,7 @@ def relate(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRela
         by,
         channel.name,
         **named,
-        whole_document_limit=seaway.house.reading.documents.limit,
+        whole_document_limit=seaway.request_parts.reading.documents.whole_document_limit,
     )
 
 
@@ -54,7 +54,7 @@ def drop_as_asked(seaway: Seaway) -> list[str]:
         tx.execute(jobs.delete().where(jobs.c.kind == channels.REMOVE_RELATIONS_JOB))
     names = [json.loads(args)["channel"] for args in rows]
     for name in names:
-        relations.drop(seaway.database, seaway.clock, name, seaway.house.reading.documents.limit)
+        relations.drop(seaway.database, seaway.clock, name, seaway.request_parts.reading.documents.whole_document_limit)
     return names
 
 

@@ -207,7 +207,7 @@ def test_a_note_that_cannot_be_written_drops_nothing(channel: Channel, other: Ch
     for number in range(2, 5):
         other.put(build_of(number))
     assert is_readable(channel, digest)
-    channel.seaway.house.reading.served.settle()
+    channel.seaway.request_parts.reading.served.flush_notes()
     assert [channel.revision()] == channel.column(subdirs.c.served_revision)
     kept = len(channel.rows(retired_shards))
     for number in range(5, 9):

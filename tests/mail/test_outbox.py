@@ -33,7 +33,7 @@ def posted(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[S
 
 def send(seaway: Seaway, letter: OutgoingEmail = LETTER) -> None:
     with seaway.database.write_site() as tx:
-        seaway.house.accounts.outbox.send(tx, seaway.clock.now_ms(), letter, cause=None)
+        seaway.request_parts.accounts.outbox.send(tx, seaway.clock.now_ms(), letter, cause=None)
 
 
 def waiting(seaway: Seaway) -> list[str]:
@@ -67,7 +67,7 @@ def test_a_letter_has_its_headers_and_both_forms(posted: Seaway, server: MailSer
 def test_a_letter_of_what_was_not_done_is_not_sent(posted: Seaway, server: MailServer) -> None:
     """It belongs to the transaction (1)."""
     with suppress(RuntimeError), posted.database.write_site() as tx:
-        posted.house.accounts.outbox.send(tx, 0, LETTER, cause=None)
+        posted.request_parts.accounts.outbox.send(tx, 0, LETTER, cause=None)
         raise RuntimeError
     assert [] == waiting(posted)
     posted.runner.run_due()
@@ -107,7 +107,7 @@ def test_the_same_letter_again_is_the_same_message(posted: Seaway, server: MailS
     with posted.database.read() as tx:
         args = json.loads(tx.execute(select(jobs.c.args)).scalar_one())
     for _ in range(2):
-        posted.house.accounts.outbox.deliver(args)
+        posted.request_parts.accounts.outbox.deliver(args)
     one, two = server.received
     assert (one["Message-ID"], one["Date"]) == (two["Message-ID"], two["Date"])
 

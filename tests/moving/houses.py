@@ -71,9 +71,9 @@ def furnish(seaway: Seaway) -> str:
     attested = conda(index_json("attested"))
     _attest(seaway, attested)
     metadata_corrections.correct(
-        seaway.house.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong"
+        seaway.request_parts.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong"
     )
-    seaway.house.logos.keep(OPERATOR, PRIVATE, pictures.png())
+    seaway.request_parts.logos.store(OPERATOR, PRIVATE, pictures.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again
     return people.key("friend", only=[PRIVATE])

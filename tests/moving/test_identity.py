@@ -42,8 +42,8 @@ def kept(source: Seaway, tmp_path: Path) -> Path:
 def restored(seaway: Seaway, path: Path) -> Verdict:
     with open_backup(path) as found:
         restore(seaway.database, state.raw(seaway.blobs), seaway.spool, found)
-    seaway.pairing.complete()
-    return seaway.pairing.look()
+    seaway.pairing.write_to_store()
+    return seaway.pairing.check()
 
 
 def test_a_new_store_gets_an_identity_of_its_own(source: Seaway, empty: Seaway, kept: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_moved_database_leaves_the_old_one_behind(source: Seaway, tmp_path: Pa
     with closing(target):
         move_database(source.database, target)
         assert Verdict.MATCHES is Pairing(target, state.raw(source.blobs)).raise_counter()  # as its first start does
-    assert Verdict.BEHIND is source.pairing.look()
+    assert Verdict.BEHIND is source.pairing.check()
     with pytest.raises(SweepStopped, match="older than its store"):
         sweep(source.sweeping, grace_ms=EVERYTHING_IS_OLD)
 
@@ -129,4 +129,4 @@ def test_a_moved_database_is_behind_one_that_went_on(source: Seaway, tmp_path: P
     with closing(target):
         move_database(source.database, target)
         assert Verdict.MATCHES is source.pairing.raise_counter()  # as its next manifests do
-        assert Verdict.BEHIND is Pairing(target, state.raw(source.blobs)).look()
+        assert Verdict.BEHIND is Pairing(target, state.raw(source.blobs)).check()

@@ -17,7 +17,7 @@ from tests.support.state import folder_store
 @pytest.fixture
 def sealed(seaway: Seaway) -> bytes:
     house.People(seaway).user("ada")
-    return seaway.house.accounts.sealer.seal(b"seed", "totp")
+    return seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
 
 
 def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes, tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes
         restore(fresh.database, fresh.blobs, fresh.spool, source)
     fresh.close()
     again = house.build(tmp_path / "new")
-    assert b"seed" == again.house.accounts.sealer.open(sealed, "totp")
+    assert b"seed" == again.request_parts.accounts.encryption.decrypt(sealed, "totp")
     again.close()
 
 

@@ -173,7 +173,7 @@ def test_nothing_is_swept_meanwhile(source: Seaway, target: DiskBlobs) -> None:
     free = []
 
     def look(_: int) -> None:
-        with source.database.alone("sweep", wait=False) as alone:
+        with source.database.exclusive("sweep", wait=False) as alone:
             free.append(alone)
 
     move(source, Hooked(target, look))

@@ -67,7 +67,7 @@ async def test_the_record_of_an_upload_is_told_in_words(seaway: Seaway, people: 
         by_key = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
         assert uploaders.of_file(tx, channel_id, "noarch", file.name, bytes(32)) is None
     assert by_key is not None
-    assert ("with an API key", False) == (by_key.means, by_key.by_workflow)
+    assert ("with an API key", False) == (by_key.upload_method, by_key.by_workflow)
     told = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
     with seaway.database.write_site() as tx:
         tx.execute(update(uploads).values(key_id=None, user_id=None, **told))

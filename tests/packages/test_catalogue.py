@@ -22,9 +22,9 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people
     ]  # fmt: skip
     for file in sent:
         await publish_file(seaway, "chan", file)
-    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
-    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "c-1.0-h1_0.conda")
-    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "d-1.0-h1_0.conda")
+    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
+    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "c-1.0-h1_0.conda")
+    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "d-1.0-h1_0.conda")
     with seaway.database.read() as tx:
         channel = channels.get(tx, "chan")
         packages = catalog.list_packages(tx, channel.id)

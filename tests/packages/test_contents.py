@@ -37,7 +37,7 @@ FILES = {"share/b.txt": b"12345", "bin/a": b"12"}
 async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings.Listing:
     people.channel("chan")
     await publish_file(seaway, "chan", file)
-    return ListingCache(seaway.blobs).of(bytes.fromhex(file.sha256), len(file.content), file.name)
+    return ListingCache(seaway.blobs).read_blocking(bytes.fromhex(file.sha256), len(file.content), file.name)
 
 
 @pytest.mark.both_states
@@ -101,7 +101,7 @@ async def test_long_lists_keep_nobody_waiting(seaway: Seaway, people: People) ->
     first, second = (conda(index_json("demo", build_number=number, build=f"h1_{number}")) for number in (1, 2))
     for file in (first, second):
         await publish_file(seaway, "chan", file)
-    watched = replace(seaway, house=replace(seaway.house, contents=WatchedContents(seaway.blobs)))
+    watched = replace(seaway, request_parts=replace(seaway.request_parts, contents=WatchedContents(seaway.blobs)))
     api, against = f"/api/v1/channels/chan/files/noarch/{second.name}", f"against=noarch/{first.name}"
     asked = [
         f"{api}/paths?q=a",
@@ -128,7 +128,7 @@ class Held(ListingCache):
     def of(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
         if file_name.startswith("slow-"):
             self.hold()
-        return super().of(sha256, size, file_name)
+        return super().read_blocking(sha256, size, file_name)
 
     def hold(self) -> None:
         self.began.set()
@@ -148,12 +148,12 @@ async def test_a_caller_of_many_holds_nobody_up(seaway: Seaway, people: People) 
     first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in (slow, small))
     async with anyio.create_task_group() as group:
         for _ in range(20):
-            group.start_soon(held.work, "a", held.hold)
+            group.start_soon(held.run, "a", held.hold)
             group.start_soon(held.read, "a", *first)
         await anyio.to_thread.run_sync(held.began.wait, 60)
         with anyio.fail_after(60):
             assert 2 == len((await held.read("b", *second)).entries)
-            assert 1 == len(await held.work("b", (await held.read("b", *second)).search, "bin"))
+            assert 1 == len(await held.run("b", (await held.read("b", *second)).search, "bin"))
             assert 2 == len((await held.read("a", *second)).entries)
         assert not held.gate.is_set()
         held.gate.set()
@@ -165,10 +165,10 @@ async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: Peopl
     sent = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
     for file in sent:
         await publish_file(seaway, "chan", file)
-    kept = ListingCache(seaway.blobs, most_bytes=2_500)
+    kept = ListingCache(seaway.blobs, max_bytes=2_500)
     first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in sent)
-    assert kept.of(*first) is kept.of(*first)
-    kept.of(*second)
+    assert kept.read_blocking(*first) is kept.read_blocking(*first)
+    kept.read_blocking(*second)
     assert list(kept._listings) == [second[0]]
 
 
@@ -202,7 +202,7 @@ async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
         ("a", "changed"), ("c", "removed"), ("d", "added"),
     ]  # fmt: skip
     assert [(change.name, change.before, change.after) for change in found.fields] == [("license", "MIT", "BSD")]
-    assert (found.grown_bytes, found.installed_grown_bytes) == (50, 5)
+    assert (found.size_change, found.installed_size_change) == (50, 5)
 
 
 async def test_what_a_comparison_costs_is_bounded() -> None:

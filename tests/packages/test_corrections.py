@@ -43,11 +43,11 @@ def correct(
     seaway: Seaway, *, file: str = FILE.name, by: Any = OPERATOR, **changes: Any
 ) -> metadata_corrections.CorrectionResult:
     reason = changes.pop("reason", "wrong pin")
-    return metadata_corrections.correct(seaway.house.removing, by, "chan", "noarch", file, changes, reason)
+    return metadata_corrections.correct(seaway.request_parts.removing, by, "chan", "noarch", file, changes, reason)
 
 
 def restore(seaway: Seaway) -> int:
-    return metadata_corrections.restore(seaway.house.removing, OPERATOR, "chan", "noarch", FILE.name)
+    return metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, "chan", "noarch", FILE.name)
 
 
 async def record(http: httpx.AsyncClient, document: str = "repodata.json") -> dict[str, Any]:
@@ -197,7 +197,7 @@ async def test_a_refusal_waits_for_no_writer(seaway: Seaway, channel: str, peopl
         with pytest.raises(NotAllowed):
             correct(seaway, by=stranger, license="BSD")
         with pytest.raises(NotAllowed):
-            metadata_corrections.restore(seaway.house.removing, stranger, channel, "noarch", FILE.name)
+            metadata_corrections.restore(seaway.request_parts.removing, stranger, channel, "noarch", FILE.name)
         with pytest.raises(NotFound):
             correct(seaway, file="gone-1-0.conda", license="BSD")
 
@@ -242,10 +242,10 @@ async def test_an_overwrite_drops_the_correction(seaway: Seaway, http: httpx.Asy
 
 
 async def test_a_yanked_file_stays_yanked(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     correct(seaway, license="BSD")
     assert [FILE.name] == (await http.get("/chan/noarch/repodata.json")).json()["removed"]
-    removal.unyank(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.unyank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     assert "BSD" == (await record(http))["license"]
 
 

@@ -128,18 +128,18 @@ async def by_force(store: Store, _: Path) -> None:
 
 
 async def after_a_delete(store: Store, _: Path) -> None:
-    removal.delete(store.seaway.house.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
     await store.upload(force=False)
 
 
 async def by_import(store: Store, folder: Path) -> None:
     path = folder / FILE.name
     path.write_bytes(FILE.content)
-    list(import_files(store.seaway.house.publishing, CHANNEL, [path], by=OPERATOR, force=True))
+    list(import_files(store.seaway.request_parts.publishing, CHANNEL, [path], by=OPERATOR, force=True))
 
 
 async def in_pieces(store: Store, _: Path) -> None:
-    publishing, by = store.seaway.house.publishing, People(store.seaway).person("owner")
+    publishing, by = store.seaway.request_parts.publishing, People(store.seaway).person("owner")
     order = ResumableRequest(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
     upload = await resumable.begin(publishing, order, by=by)
 
@@ -231,7 +231,7 @@ async def test_bytes_that_come_meanwhile_are_not_lost(store: Store) -> None:
     finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
     await store.upload()
-    assert not store.keeper.condemn(finding)
+    assert not store.keeper.take_out_of_use(finding)
     assert (FILE.content, [], False) == (store.stored(), store.noted(), store.quarantined())
 
 
@@ -276,8 +276,8 @@ async def test_what_no_row_names_is_not_noted(store: Store) -> None:
     store.rewrite(flipped(FILE.content))
     finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
-    removal.delete(store.seaway.house.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
-    assert not store.keeper.condemn(finding)
+    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    assert not store.keeper.take_out_of_use(finding)
     assert ([], False) == (store.noted(), store.quarantined())
 
 
@@ -285,7 +285,7 @@ async def test_a_deleted_file_clears_what_was_noted(store: Store) -> None:
     """With the last row that named it the row and the damaged bytes go."""
     store.rewrite(flipped(FILE.content))
     store.scrub_all()
-    removal.delete(store.seaway.house.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
     store.scrub_all()
     with store.seaway.database.read() as tx:
         assert 0 == damage.count(tx)
@@ -330,7 +330,7 @@ async def test_a_slice_ends_in_time_and_is_gone_on_with(store: Store) -> None:
 
 async def test_one_process_scrubs_at_a_time(store: Store) -> None:
     """Another one leaves it to the first."""
-    with store.seaway.database.alone(VERIFY_LOCK):
+    with store.seaway.database.exclusive(VERIFY_LOCK):
         assert scrub(store.keeper, DAYS) is None
 
 
@@ -429,7 +429,7 @@ async def test_a_build_does_not_rely_on_damaged_bytes(store: Store) -> None:
 async def test_a_bad_logo_is_not_shown(store: Store) -> None:
     """It is taken out of use, the channel page shows none, and the same picture uploaded again is shown at once."""
     png = pictures.png()
-    store.seaway.house.logos.keep(OPERATOR, CHANNEL, png)
+    store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
         logo = channels.get(tx, CHANNEL).logo
     assert logo is not None
@@ -442,7 +442,7 @@ async def test_a_bad_logo_is_not_shown(store: Store) -> None:
     assert str(address) not in (await store.http.get(f"/channels/{CHANNEL}")).text
     with store.seaway.database.read() as tx:
         assert channels.get(tx, CHANNEL).logo is None
-    store.seaway.house.logos.keep(OPERATOR, CHANNEL, png)
+    store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
         assert logo == channels.get(tx, CHANNEL).logo
         assert 0 == damage.count(tx)
@@ -528,17 +528,21 @@ async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: 
     store.seaway.blobs.delete(keys.blob(store.document_blobs()["repodata.json.zst"]))
     done = repaired(store)
     bad = {f"{CHANNEL}/noarch/{file.name}" for file in (FILE, LARGE, late)}
-    assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (done.mended, done.forgotten, set(done.broken))
+    assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (
+        done.repaired,
+        done.dropped_documents,
+        set(done.broken),
+    )
     done = repaired(store, place)
     assert (bad - {f"{CHANNEL}/noarch/{late.name}"}, (f"{CHANNEL}/noarch/{late.name}",)) == (
-        set(done.mended),
+        set(done.repaired),
         done.broken,
     )
     assert before == await documents_of(store)
     assert [FILE.content, LARGE.content] == [store.stored(file) for file in (FILE, LARGE)]
     assert not store.quarantined()
     await store.upload(late)
-    assert ((f"{CHANNEL}/noarch/{late.name}",), ()) == ((done := repaired(store)).mended, done.broken)
+    assert ((f"{CHANNEL}/noarch/{late.name}",), ()) == ((done := repaired(store)).repaired, done.broken)
     assert [] == list(check(store.seaway))
 
 
@@ -548,7 +552,7 @@ async def test_a_damaged_backup_mends_nothing(store: Store, tmp_path: Path) -> N
     (tmp_path / "backups" / store.key()).write_bytes(flipped(FILE.content))
     store.rewrite(flipped(FILE.content))
     done = repaired(store, (tmp_path / "backups").as_uri())
-    assert ((), (f"{CHANNEL}/noarch/{FILE.name}",)) == (done.mended, done.broken)
+    assert ((), (f"{CHANNEL}/noarch/{FILE.name}",)) == (done.repaired, done.broken)
     assert store.seaway.blobs.stat(store.key()) is None
 
 
@@ -562,7 +566,7 @@ async def test_a_missing_file_has_no_list_of_paths(store: Store) -> None:
 
 async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
     """The client is told to begin again, which it then can."""
-    publishing = replace(store.seaway.house.publishing, least_piece=400)
+    publishing = replace(store.seaway.request_parts.publishing, least_piece=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
     order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
     upload = await resumable.begin(publishing, order, by=by)
@@ -690,7 +694,7 @@ def make_behind(store: Store) -> None:
     identity = identity_storage.of_store(blobs)
     assert identity is not None
     identity_storage.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
-    assert Verdict.BEHIND is store.seaway.pairing.look()
+    assert Verdict.BEHIND is store.seaway.pairing.check()
 
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated"])
@@ -730,7 +734,7 @@ async def test_a_damaged_document_is_not_kept_in_memory(store: Store) -> None:
 
 async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
     """A byte that flipped in the store is not taken for a bad package: the client is told to send it again."""
-    publishing = replace(store.seaway.house.publishing, least_piece=400)
+    publishing = replace(store.seaway.request_parts.publishing, least_piece=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
     upload = await resumable.begin(
         publishing, ResumableRequest(CHANNEL, file.name, len(file.content), None, force=False), by=by
@@ -756,7 +760,7 @@ async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> 
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))
     done = repaired(store, (tmp_path / "backups").as_uri())
-    assert ((), ()) == (done.mended, done.broken)
+    assert ((), ()) == (done.repaired, done.broken)
     assert FILE.content == store.stored()
 
 

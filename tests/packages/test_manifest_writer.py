@@ -187,7 +187,7 @@ def test_the_reason_of_a_yank_is_followed(seaway: Seaway, channel: Channel) -> N
     """Also one that changes while the file stays yanked."""
     channel.put(A)
     for reason in ("a leak", "wrong license"):
-        removal.yank(seaway.house.removing, OPERATOR, channel.name, "noarch", A.name, reason=reason)
+        removal.yank(seaway.request_parts.removing, OPERATOR, channel.name, "noarch", A.name, reason=reason)
         run(seaway)
         assert [reason] == [file.yank_reason for file in names(seaway)["demo", "noarch", "a"].files]
 
@@ -213,7 +213,7 @@ def test_settings_of_a_channel_are_followed(seaway: Seaway, channel: Channel) ->
     with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats", only_publishers=True)
     described = run(seaway)
-    seaway.house.logos.keep(OPERATOR, "demo", pictures.png())
+    seaway.request_parts.logos.store(OPERATOR, "demo", pictures.png())
     with_logo = run(seaway)
     (key,) = (key for key in objects(seaway) if key.endswith("/channel"))
     found = decode_channel(objects(seaway)[key])
@@ -289,7 +289,7 @@ def test_a_channel_that_was_removed_before_its_mark_moved_is_not_forgotten(seawa
 def test_only_one_process_writes(seaway: Seaway, channel: Channel) -> None:
     """A run beside another one does nothing."""
     channel.put(A)
-    with seaway.database.alone(MANIFEST_LOCK):
+    with seaway.database.exclusive(MANIFEST_LOCK):
         assert WriteResult() == run(seaway)
     assert 2 == run(seaway).objects
 
@@ -571,8 +571,8 @@ def test_a_store_that_is_away_is_tried_again_a_minute_later(
     channel.put(A)
     away = replace(seaway.sweeping, blobs=AwayBlobs(seaway.blobs))
     duties = JobHandlers(
-        seaway.database, away, seaway.documents, clock, seaway.house.accounts,
-        seaway.house.publishing.attesting.roots, None, None, seaway.pairing, None, 0,
+        seaway.database, away, seaway.documents, clock, seaway.request_parts.accounts,
+        seaway.request_parts.publishing.attesting.roots, None, None, seaway.pairing, None, 0,
     )  # fmt: skip  # type: ignore[arg-type]
     duties.handlers()[WRITE_MANIFESTS]({})
     Runner(seaway.database, clock, replace(duties, sweeping=seaway.sweeping).handlers(), {WRITE_MANIFESTS: 1}).run_due()

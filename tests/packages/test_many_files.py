@@ -84,7 +84,7 @@ async def test_a_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.Async
     """One revision of each platform that has it, an audit line with each sha256, and the reason with each file."""
     before = revisions(seaway)
     done = removal.change(
-        seaway.house.removing,
+        seaway.request_parts.removing,
         OPERATOR,
         channel,
         FileAction.YANK,
@@ -106,8 +106,8 @@ async def test_a_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.Async
 async def test_what_is_so_already_is_counted_and_not_changed(seaway: Seaway, channel: str) -> None:
     """A reason of its own stays with a file that is yanked again without one, and is replaced by another."""
     chosen = Selection(package="demo", subdir=NOARCH)
-    change = partial(removal.change, seaway.house.removing, OPERATOR, channel, selection=chosen)
-    removal.yank(seaway.house.removing, OPERATOR, channel, NOARCH, NEW.name, reason="a leak")
+    change = partial(removal.change, seaway.request_parts.removing, OPERATOR, channel, selection=chosen)
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, NOARCH, NEW.name, reason="a leak")
     first = change(FileAction.YANK)
     assert (2, 1) == (len(first.files), first.unchanged)
     assert "a leak" == state(seaway)[f"{NOARCH}/{NEW.name}"][1]
@@ -122,7 +122,7 @@ async def test_what_is_so_already_is_counted_and_not_changed(seaway: Seaway, cha
 
 async def test_a_package_is_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
     """Nothing of it is left in any document, and the channel holds its bytes no longer."""
-    removal.change(seaway.house.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
+    removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
     assert ({OTHER.name}, []) == await documents(http)
     assert (set(), []) == await documents(http, LINUX)
     assert 404 == (await http.get(f"/chan/{LINUX}/{FAR.name}")).status_code
@@ -144,15 +144,15 @@ async def test_a_contributor_deletes_own_files_and_else_none(seaway: Seaway, cha
     before = state(seaway)
     places = tuple(f"{NOARCH}/{file.name}" for file in (own[0], OLD[0], OTHER, own[1]))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.house.removing, friend, channel, FileAction.DELETE, Selection(places))
+        removal.change(seaway.request_parts.removing, friend, channel, FileAction.DELETE, Selection(places))
     assert f"Affected files: {NOARCH}/{OLD[0].name}, {NOARCH}/{OTHER.name}." in refusal.value.message
     assert (before, []) == (state(seaway), lines(seaway))
     done = removal.change(
-        seaway.house.removing, friend, channel, FileAction.DELETE, Selection(package="demo", version="3.0")
+        seaway.request_parts.removing, friend, channel, FileAction.DELETE, Selection(package="demo", version="3.0")
     )
     assert 2 == len(done.files)
     assert 4 == len(
-        removal.change(seaway.house.removing, friend, channel, FileAction.YANK, Selection(package="demo")).files
+        removal.change(seaway.request_parts.removing, friend, channel, FileAction.YANK, Selection(package="demo")).files
     )
 
 
@@ -177,7 +177,7 @@ async def test_what_narrows_a_caller_refuses_the_whole_act(
     before = state(seaway)
     selection = Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{OLD[0].name}"))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.house.removing, caller(people), channel, act, selection)
+        removal.change(seaway.request_parts.removing, caller(people), channel, act, selection)
     assert said in refusal.value.message
     assert before == state(seaway)
 
@@ -204,7 +204,7 @@ async def test_what_is_not_there_changes_nothing(
 ) -> None:
     before = state(seaway)
     with pytest.raises(error, match=said):
-        removal.change(seaway.house.removing, OPERATOR, channel, FileAction.DELETE, selection)
+        removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, selection)
     assert (before, []) == (state(seaway), lines(seaway))
 
 
@@ -240,7 +240,7 @@ async def test_a_caller_who_may_not_act_is_refused_without_the_lock_and_the_file
     with seaway.database.write_channel(channel), counted(seaway.database) as seen:
         for caller, refusal in callers:
             with pytest.raises(refusal):
-                removal.change(seaway.house.removing, caller, channel, act, chosen)
+                removal.change(seaway.request_parts.removing, caller, channel, act, chosen)
             with pytest.raises(refusal), seaway.database.read() as tx:
                 removal.preview(tx, caller, channel, act, chosen)
     assert [] == [statement for statement in seen if "FROM files" in statement]
@@ -249,7 +249,7 @@ async def test_a_caller_who_may_not_act_is_refused_without_the_lock_and_the_file
 async def test_only_the_files_that_were_confirmed_are_changed(seaway: Seaway, channel: str) -> None:
     """One that joined the selection since then refuses the act (7)."""
     chosen = Selection(package="demo", version="2.0")
-    delete = partial(removal.change, seaway.house.removing, OPERATOR, channel, FileAction.DELETE, chosen)
+    delete = partial(removal.change, seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, chosen)
     confirmed = removal.digest([f"{NOARCH}/{NEW.name}"])
     await publish_file(seaway, channel, for_linux("2.0"))
     before = state(seaway)
@@ -264,7 +264,9 @@ async def test_every_file_of_a_large_act_is_in_the_audit_log(
 ) -> None:
     """With its sha256, in several lines of one target."""
     monkeypatch.setattr(removal, "_FILES_IN_A_LINE", 3)
-    removal.change(seaway.house.removing, OPERATOR, channel, FileAction.YANK, Selection(package="demo"), reason="old")
+    removal.change(
+        seaway.request_parts.removing, OPERATOR, channel, FileAction.YANK, Selection(package="demo"), reason="old"
+    )
     hashes = {f"{NOARCH}/{file.name}": file.sha256 for file in (*OLD, NEW)} | {f"{LINUX}/{FAR.name}": FAR.sha256}
     found = lines(seaway)
     assert [("file.yanked", "demo", 4, "old")] * 2 == [
@@ -284,7 +286,7 @@ async def test_the_statements_do_not_grow_with_the_files(seaway: Seaway, people:
         for version in ("1.0", "2.0"):
             with counted(seaway.database) as seen:
                 done = removal.change(
-                    seaway.house.removing, OPERATOR, channel, act, Selection(package="demo", version=version)
+                    seaway.request_parts.removing, OPERATOR, channel, act, Selection(package="demo", version=version)
                 )
             counts.append((len(done.files), len(seen)))
     assert [2, 10] * 3 == [count for count, _ in counts]
@@ -300,7 +302,7 @@ async def test_too_many_files_are_refused(seaway: Seaway, channel: str) -> None:
         names = [f"demo-2.0-many_{number}.conda" for number in range(removal.MAX_FILES)]
         tx.execute(insert(files), [{**row, "file_name": name} for name in names])
     with pytest.raises(Conflict, match=r"More than 10,000 files .* Choose one version or one platform"):
-        removal.change(seaway.house.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
+        removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
 
 
 async def test_the_api_changes_many_files(

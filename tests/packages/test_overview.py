@@ -27,7 +27,7 @@ async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, o
         await publish_file(seaway, "chan", conda(index_json("tool", version), about={"summary": f"Version {version}."}))
     old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
     await publish_file(seaway, "chan", tar_bz2(old))
-    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
+    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
     found = lines(seaway, PackageOverviews())
     assert found is not None
     assert found["tool"] == PackageLine(
@@ -38,7 +38,7 @@ async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, o
         subdirs=("linux-64", "noarch"),
         files=3,
         uploaded_at_ms=seaway.clock.now_ms(),
-        needs=frozenset({"python", "zlib"}),
+        dependencies=frozenset({"python", "zlib"}),
     )
 
 
@@ -65,9 +65,9 @@ async def test_every_change_is_seen_at_once(seaway: Seaway, people: People) -> N
     with counted(seaway.database) as asked:
         assert (lines(seaway, overviews) or {})["a"].version == "2.0"
     assert len(asked) == 6  # the channel, its subdirs, what changed, the ids of that, its rows, their texts
-    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
+    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
     assert (lines(seaway, overviews) or {})["a"].version == "1.0"
-    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
+    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
     assert set(lines(seaway, overviews) or ()) == {"a", "c"}
     with counted(seaway.database) as asked:
         lines(seaway, overviews)
@@ -95,8 +95,8 @@ async def test_memory_is_bounded(seaway: Seaway, people: People) -> None:
         people.channel(channel)
         for name in ("a", "b"):
             await publish_file(seaway, channel, conda(index_json(name)))
-    assert lines(seaway, PackageOverviews(most_packages=1), "one") is None
-    small = PackageOverviews(most_lines=3)
+    assert lines(seaway, PackageOverviews(max_packages=1), "one") is None
+    small = PackageOverviews(max_lines=3)
     lines(seaway, small, "one")
     lines(seaway, small, "two")
     assert [len(known.lines) for known in small._channels.values()] == [2]

@@ -47,7 +47,7 @@ def carrier(seaway: Seaway, secret: str) -> Caller:
     with seaway.database.read() as tx:
         principal = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert principal is not None
-    return principal.seen_from("192.0.2.7")
+    return principal.with_address("192.0.2.7")
 
 
 def changed(text: str) -> PackageFile:
@@ -67,7 +67,7 @@ async def test_a_yanked_file_keeps_the_time_of_its_first_indexing(
     before = await record(http)
     for act in (removal.yank, removal.unyank):
         clock.move(DAY_MS)
-        act(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     assert before == await record(http)
 
 
@@ -123,7 +123,7 @@ async def test_new_bytes_under_an_old_name_are_a_new_file(
     await publish_file(seaway, channel, changed("overwritten"), force=True)
     second = (await record(http))["indexed_timestamp"]
     clock.move(DAY_MS)
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     await publish_file(seaway, channel, changed("again"))
     assert [DAY_MS, DAY_MS] == [second - first, (await record(http))["indexed_timestamp"] - second]
 
@@ -132,7 +132,7 @@ async def test_a_deleted_file_leaves_no_trace(seaway: Seaway, http: httpx.AsyncC
     """Nothing that documents are made of holds a deleted file, and the other names are untouched."""
     await publish_file(seaway, channel, FILE)
     await publish_file(seaway, channel, OTHER)
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     with seaway.database.read() as tx:
         names = set(tx.execute(select(fragments.c.name)).scalars())
         listed = set(tx.execute(select(shards.c.name).where(shards.c.sha256.is_not(None))).scalars())
@@ -145,7 +145,7 @@ async def test_a_yanked_file_can_be_deleted(seaway: Seaway, http: httpx.AsyncCli
     """After a yank and a delete the name is not in `removed` either."""
     await publish_file(seaway, channel, FILE)
     for act in (removal.yank, removal.delete):
-        act(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     assert ({}, []) == ((await repodata(http))["packages.conda"], (await repodata(http))["removed"])
 
 
@@ -153,9 +153,9 @@ async def test_a_yanked_file_can_be_deleted(seaway: Seaway, http: httpx.AsyncCli
 async def test_a_deleted_file_is_not_found(seaway: Seaway, channel: str, act: Any) -> None:
     """What was deleted cannot be changed any more."""
     await publish_file(seaway, channel, FILE)
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     with pytest.raises(NotFound, match="no such file"):
-        act(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
 
 
 async def test_a_yanked_file_is_not_replaced_without_force(
@@ -163,7 +163,7 @@ async def test_a_yanked_file_is_not_replaced_without_force(
 ) -> None:
     """A yank does not free the name; an overwrite lists the new file."""
     await publish_file(seaway, channel, FILE)
-    removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     with pytest.raises(FileExists):
         await publish_file(seaway, channel, changed("new"))
     await publish_file(seaway, channel, changed("new"), force=True)
@@ -177,7 +177,7 @@ async def test_every_change_leaves_a_line(seaway: Seaway, channel: str, people: 
     await publish_file(seaway, channel, FILE, by=by)
     await publish_file(seaway, channel, new, by=by, force=True)
     for act in (removal.yank, removal.yank, removal.unyank, removal.delete):
-        act(seaway.house.removing, by, channel, "noarch", FILE.name)
+        act(seaway.request_parts.removing, by, channel, "noarch", FILE.name)
     told = lines(seaway)
     assert [
         "uploaded",
@@ -202,7 +202,7 @@ async def test_what_is_refused_leaves_no_line_and_no_revision(
     before = lines(seaway)
     for act in (removal.yank, removal.delete):
         with pytest.raises(NotAllowed):
-            act(seaway.house.removing, viewer, channel, "noarch", FILE.name)
+            act(seaway.request_parts.removing, viewer, channel, "noarch", FILE.name)
     with pytest.raises(NotAllowed):
         await publish_file(seaway, channel, OTHER, by=viewer)
     with seaway.database.read() as tx:
@@ -218,7 +218,7 @@ async def test_a_file_of_someone_who_left_is_nobodys_own(seaway: Seaway, channel
     await publish_file(seaway, channel, FILE, by=by)
     people.member(channel, friend, Role.VIEWER)
     with pytest.raises(NotAllowed):
-        removal.delete(seaway.house.removing, by, channel, "noarch", FILE.name)
+        removal.delete(seaway.request_parts.removing, by, channel, "noarch", FILE.name)
 
 
 async def test_an_admin_deletes_and_neither_uploads_nor_yanks(seaway: Seaway, channel: str, people: People) -> None:
@@ -228,8 +228,8 @@ async def test_an_admin_deletes_and_neither_uploads_nor_yanks(seaway: Seaway, ch
     with pytest.raises(NotAllowed):
         await publish_file(seaway, channel, OTHER, by=admin)
     with pytest.raises(NotAllowed):
-        removal.yank(seaway.house.removing, admin, channel, "noarch", FILE.name)
-    removal.delete(seaway.house.removing, admin, channel, "noarch", FILE.name)
+        removal.yank(seaway.request_parts.removing, admin, channel, "noarch", FILE.name)
+    removal.delete(seaway.request_parts.removing, admin, channel, "noarch", FILE.name)
     assert ("file.deleted", "moderator (key key 0)") == (lines(seaway)[-1]["action"], lines(seaway)[-1]["actor"])
 
 
@@ -237,12 +237,12 @@ async def test_every_promise_holds_after_all_of_it(seaway: Seaway, http: httpx.A
     """After uploads, yanks, deletions and overwrites in any order the store proves consistent."""
     for number in range(4):
         await publish_file(seaway, channel, conda(index_json("many", version=f"{number}.0")))
-    removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", "many-0.0-h1_0.conda")
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", "many-1.0-h1_0.conda")
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", "many-0.0-h1_0.conda")
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", "many-1.0-h1_0.conda")
     await repodata(http)
     await publish_file(seaway, channel, FILE)
     await publish_file(seaway, channel, changed("new"), force=True)
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     assert [] == list(check(seaway))
 
 

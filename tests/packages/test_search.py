@@ -32,7 +32,7 @@ def found(seaway: Seaway, question: str, by: Caller = ANONYMOUS, **more: str) ->
 
 def person(seaway: Seaway, name: str) -> Caller:
     with seaway.database.read() as tx:
-        return Caller(name=name, user_id=users.get(tx, name).id, carrier=CredentialKind.PERSON)
+        return Caller(name=name, user_id=users.get(tx, name).id, credential=CredentialKind.PERSON)
 
 
 async def test_the_very_name_comes_first(seaway: Seaway, people: People) -> None:
@@ -80,8 +80,8 @@ async def test_what_is_gone_is_not_found(seaway: Seaway, people: People) -> None
     people.channel("chan")
     await publish(seaway, "chan", "gone")
     await publish(seaway, "chan", "yanked")
-    removal.delete(seaway.house.removing, OPERATOR, "chan", "noarch", "gone-1.0-h1_0.conda")
-    removal.yank(seaway.house.removing, OPERATOR, "chan", "noarch", "yanked-1.0-h1_0.conda")
+    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "gone-1.0-h1_0.conda")
+    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "yanked-1.0-h1_0.conda")
     assert [] == found(seaway, "gone") + found(seaway, "yanked")
 
 

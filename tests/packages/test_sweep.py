@@ -53,7 +53,7 @@ def there(seaway: Seaway, file: PackageFile) -> bool:
 
 
 def delete(seaway: Seaway, channel: str, file: PackageFile = FILE) -> None:
-    removal.delete(seaway.house.removing, OPERATOR, channel, "noarch", file.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", file.name)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_what_a_row_names_is_kept_for_ever(seaway: Seaway, http: httpx.Asy
     yanked = conda(index_json("yanked"))
     for file in (FILE, yanked):
         await publish_file(seaway, channel, file)
-    removal.yank(seaway.house.removing, OPERATOR, channel, "noarch", yanked.name)
+    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", yanked.name)
     await http.get(f"/{channel}/noarch/repodata.json")
     age(seaway, 1_000 * DAY_MS)
     assert 0 == swept(seaway).blobs
@@ -214,7 +214,7 @@ async def test_a_shard_that_came_back_is_not_taken(
     await publish_file(seaway, channel, FILE)
     shard = shard_of(seaway)
     for act in (removal.yank, removal.unyank):
-        act(seaway.house.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     clock.move(WEEK_MS)
     swept(seaway)
     assert (shard, True) == (shard_of(seaway), await is_served(http, channel, shard))

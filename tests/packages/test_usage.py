@@ -20,7 +20,7 @@ async def test_what_channels_hold(seaway: Seaway, people: People, http: httpx.As
         people.channel(channel)
         for file in files:
             await publish_file(seaway, channel, file)
-    removal.delete(seaway.house.removing, OPERATOR, "one", "noarch", gone.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, "one", "noarch", gone.name)
     assert 200 == (await http.get("/two/noarch/repodata.json")).status_code
     held, size = len(shared.content) + len(other.content), len(shared.content)
     with seaway.database.read() as tx:

@@ -108,7 +108,7 @@ def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, 
         newer.pairing.raise_counter()  # as every start of a server does
         Channel(newer, "chan").put(late)
     with closing(opened(older, **settings)) as seaway:
-        assert Verdict.BEHIND is seaway.pairing.look()
+        assert Verdict.BEHIND is seaway.pairing.check()
         before = blobs_of(seaway)
         with pytest.raises(SweepStopped, match=r"older than its store.*seaway adopt"):
             sweep_all(seaway)
@@ -138,7 +138,7 @@ def test_adopt_lets_an_older_database_go_on(filled: Path, tmp_path: Path) -> Non
     with closing(opened(older, paired=False, **settings)) as seaway:
         seaway.pairing.adopt()
     with closing(opened(older, **settings)) as seaway:
-        assert Verdict.MATCHES is seaway.pairing.look()
+        assert Verdict.MATCHES is seaway.pairing.check()
         sweep_all(seaway)
         assert [] == list(check(seaway))
     with pytest.raises(BadSetting, match="another database"):
@@ -152,7 +152,7 @@ def test_a_store_that_was_replaced_by_an_older_copy_stops_a_start(filled: Path) 
             seaway.pairing.raise_counter()
         assert identity is not None
         identity_storage.put_in_store(state.raw(seaway.blobs), identity)
-        seaway.pairing.look()  # a bucket is asked every few seconds
+        seaway.pairing.check()  # a bucket is asked every few seconds
         with pytest.raises(Unavailable, match="older copy"):
             Channel(seaway, "chan").put(conda(index_json("late")))
     with pytest.raises(BadSetting, match="older copy"):
@@ -234,7 +234,7 @@ def test_a_start_without_the_store_makes_none(tmp_path: Path) -> None:
     store.rename(tmp_path / "elsewhere")
     with closing(opened(tmp_path)) as seaway:
         with pytest.raises(Unavailable, match="is missing"):
-            seaway.house.accounts.sealer.seal(b"x", "y")
+            seaway.request_parts.accounts.encryption.encrypt(b"x", "y")
         with pytest.raises(Unavailable, match="is missing"):
             Channel(seaway, "chan").put(FILES[1])
         assert not store.exists()
@@ -246,15 +246,15 @@ def test_a_start_without_the_store_makes_none(tmp_path: Path) -> None:
 def test_a_lost_secret_key_is_not_replaced_silently(filled: Path) -> None:
     """accounts.secret_key 4: what was encrypted with it would be lost without a word."""
     with closing(opened(filled)) as seaway:
-        sealed = seaway.house.accounts.sealer.seal(b"seed", "totp")
+        sealed = seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
         with state.raw(seaway.blobs).open(keys.SECRET_KEY) as file:
             secret = file.read()
         state.raw(seaway.blobs).delete(keys.SECRET_KEY)
     with closing(opened(filled)) as seaway:
         with pytest.raises(Unavailable, match="secret key of the site is missing"):
-            seaway.house.accounts.sealer.open(sealed, "totp")
+            seaway.request_parts.accounts.encryption.decrypt(sealed, "totp")
         state.raw(seaway.blobs).write(keys.SECRET_KEY, secret)
-        assert b"seed" == seaway.house.accounts.sealer.open(sealed, "totp")
+        assert b"seed" == seaway.request_parts.accounts.encryption.decrypt(sealed, "totp")
 
 
 def test_a_key_that_was_only_carried_here_is_not_replaced_either(filled: Path) -> None:
@@ -268,10 +268,10 @@ def test_a_key_that_was_only_carried_here_is_not_replaced_either(filled: Path) -
         state.raw(seaway.blobs).delete(keys.SECRET_KEY)
     with closing(opened(filled)) as seaway:
         with pytest.raises(Unavailable, match="secret key of the site is missing"):
-            seaway.house.accounts.sealer.seal(b"seed", "totp")
+            seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
         with seaway.database.write_site() as tx:
             secret_key.forget_lost(tx, seaway.blobs)
-        assert seaway.house.accounts.sealer.seal(b"seed", "totp")
+        assert seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
 
 
 class RaisedMeanwhile:
@@ -295,7 +295,7 @@ class RaisedMeanwhile:
 def test_a_look_beside_a_raise_sees_a_pair(filled: Path, times: int) -> None:
     """The two sides are read one after the other; what changes between is read again."""
     with closing(opened(filled)) as seaway:
-        assert Verdict.MATCHES is Pairing(seaway.database, RaisedMeanwhile(seaway, times)).look()  # type: ignore[arg-type]
+        assert Verdict.MATCHES is Pairing(seaway.database, RaisedMeanwhile(seaway, times)).check()  # type: ignore[arg-type]
 
 
 def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
@@ -311,7 +311,7 @@ def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
         for _ in range(2):
             with pytest.raises(Unavailable):
                 pairing.raise_counter()
-            assert Verdict.MATCHES is seaway.pairing.look()
+            assert Verdict.MATCHES is seaway.pairing.check()
         assert Verdict.MATCHES is seaway.pairing.raise_counter()
 
 
@@ -347,5 +347,5 @@ def test_a_first_start_before_the_bucket_answers_is_paired_later(tmp_path: Path)
                 channel.put(FILES[0])
             proxy.mode = Pass()
             channel.put(FILES[0])
-            assert Verdict.MATCHES is seaway.pairing.look()
+            assert Verdict.MATCHES is seaway.pairing.check()
             assert [] == list(check(seaway))

@@ -24,7 +24,7 @@ def test_the_limits_of_archives_are_settings(setting: str, tmp_path: Path) -> No
     file = conda(files=files)
     for settings, status in (({setting: limit}, 422), ({}, 201)):
         with closing(house.build(tmp_path / str(status), **settings)) as seaway:
-            examiners = seaway.house.publishing.examiners
+            examiners = seaway.request_parts.publishing.examiners
             path = file.write_to(tmp_path)
             if status == 201:
                 assert examiners.examine(path, parse(file.name), hashes_of(file.content)).warnings == ()

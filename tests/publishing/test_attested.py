@@ -170,9 +170,9 @@ async def test_a_deleted_file_leaves_no_attestations(seaway: Seaway, attester: A
     by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
     digest = sidecars.digest(b"[" + bundle + b"]")
-    removal.yank(seaway.house.removing, OPERATOR, "robots", "noarch", FILE.name)
+    removal.yank(seaway.request_parts.removing, OPERATOR, "robots", "noarch", FILE.name)
     assert sidecar(seaway) is not None
-    removal.delete(seaway.house.removing, OPERATOR, "robots", "noarch", FILE.name)
+    removal.delete(seaway.request_parts.removing, OPERATOR, "robots", "noarch", FILE.name)
     assert (None, None) == (sidecar(seaway), sidecar(seaway, digest))
     await publish_file(seaway, "robots", FILE, by=OPERATOR, force=True)
 

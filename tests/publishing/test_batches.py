@@ -67,7 +67,7 @@ def left(seaway: Seaway) -> int:
 def together(batches: Batches[Work, int], works: list[Work], sha256: bytes = SHA256) -> Iterator[list]:  # type: ignore[type-arg]
     """Hold the turn until all wait, so that they are recorded at once; the futures of what became of them."""
     with ThreadPoolExecutor(len(works)) as threads:
-        with batches._turn:
+        with batches._recording:
             waiting = [threads.submit(batches.record, sha256, "demo", work) for work in works]
             until(lambda: len(batches._waiting) == len(works))
         yield waiting
@@ -175,7 +175,7 @@ def test_only_whose_blob_is_gone_has_to_put_it_again(seaway: Seaway, batches: Ba
         return batches.record(sha256, "demo", leave(name, 1))
 
     with ThreadPoolExecutor(2) as threads:
-        with batches._turn:
+        with batches._recording:
             gone = threads.submit(record, bytes(32), "gone")
             there = threads.submit(record, SHA256, "there")
             ready.wait()

@@ -60,8 +60,8 @@ class Gated(Examiners):
 
 
 def with_examiners(seaway: Seaway, examiners: Examiners, **parts: object) -> Seaway:
-    publishing = replace(seaway.house.publishing, examiners=examiners, **parts)  # type: ignore[arg-type]
-    return replace(seaway, house=replace(seaway.house, publishing=publishing))
+    publishing = replace(seaway.request_parts.publishing, examiners=examiners, **parts)  # type: ignore[arg-type]
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def until_waiting(gate: Gate, number: int) -> None:
 async def until_queued(seaway: Seaway, senders: int) -> None:
     """Wait until uploads of so many senders wait for an examiner."""
     with anyio.fail_after(30):
-        while len(seaway.house.publishing.examiners.turns._waiting) < senders:
+        while len(seaway.request_parts.publishing.examiners.slots._waiting) < senders:
             await anyio.sleep(0.01)
 
 
@@ -232,7 +232,7 @@ async def test_files_that_waited_are_counted_against_those_before(seaway: Seaway
         for number in range(3):
             group.start_soon(send, number)
         with anyio.fail_after(30):
-            while [2] != [len(waiting) for waiting in slow.house.publishing.examiners.turns._waiting.values()]:
+            while [2] != [len(waiting) for waiting in slow.request_parts.publishing.examiners.slots._waiting.values()]:
                 await anyio.sleep(0.01)
             gate.opened.release(1)
             while not ended:

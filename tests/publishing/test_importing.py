@@ -182,16 +182,16 @@ def test_a_refused_file_in_pieces_keeps_its_room(channel: Channel) -> None:
     with channel.seaway.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, channel.name, len(there.content))
     submissions = [kept(channel, there, in_pieces=pieces), kept(channel, other)]
-    results = channel.seaway.house.publishing.batches.record_many(channel.name, submissions)
+    results = channel.seaway.request_parts.publishing.batches.record_many(channel.name, submissions)
     assert [FileExists, TooLarge] == list(map(type, results))
 
 
 def kept(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[bytes, Submission]:
     """A file in the store that was examined, on its way to be recorded."""
-    parts = channel.seaway.house.publishing
+    parts = channel.seaway.request_parts.publishing
     with parts.spool.folder() as folder:
         local = LocalFile(file.write_to(Path(folder)), f"{folder}/copy", filename.parse(file.name), len(file.content))
-        (candidate,) = parts.examiners.take_in([local])
+        (candidate,) = parts.examiners.copy_and_examine([local])
         assert isinstance(candidate, Candidate)
         parts.blobs.put_file(keys.blob(candidate.hashes.sha256), Path(local.path))
     return candidate.hashes.sha256, Submission(candidate, OPERATOR, force=False, in_pieces=in_pieces)
@@ -200,7 +200,7 @@ def kept(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[by
 def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> None:
     """The permission is asked before a file is read, and an unknown channel is told as such."""
     paths = write(folder, FILES[:2])
-    publishing = channel.seaway.house.publishing
+    publishing = channel.seaway.request_parts.publishing
     nobody = Caller(name="anonymous")
     for name, by, refusal in (("demo", nobody, BadCredential), ("unknown", OPERATOR, NotFound)):
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
@@ -213,14 +213,14 @@ def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> No
     """The limit of uploads holds here too, to the byte."""
     paths, size = write(folder, FILES[:1]), len(FILES[0].content)
     for limit, kind in ((size - 1, TooLarge), (size, Published)):
-        publishing = replace(channel.seaway.house.publishing, upload_limit=limit)
+        publishing = replace(channel.seaway.request_parts.publishing, upload_limit=limit)
         (_, result), *_ = import_files(publishing, "demo", paths, by=OPERATOR, force=False)
         assert isinstance(result, kind)
 
 
 def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:
     """S1: the sweep takes one of the blobs between the put and the commit; its file comes in all the same."""
-    house_parts, store = channel.seaway.house.publishing, channel.seaway.blobs
+    house_parts, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
     meddled = Meddled(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
     given = house_parts.batches
     batches = type(given)(channel.seaway.database, meddled, given._record_all, given._count)
@@ -234,7 +234,9 @@ def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Chann
 
 def test_who_stops_listening_leaves_no_spool_file(channel: Channel, folder: Path) -> None:
     """Broken off after the first file, what was in the spool is gone, and the store is whole."""
-    outcomes = import_files(channel.seaway.house.publishing, "demo", write(folder, FILES), by=OPERATOR, force=False)
+    outcomes = import_files(
+        channel.seaway.request_parts.publishing, "demo", write(folder, FILES), by=OPERATOR, force=False
+    )
     next(outcomes)
     outcomes.close()
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())

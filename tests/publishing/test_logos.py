@@ -50,7 +50,7 @@ def draw(examiners: Examiners, tmp_path: Path) -> Callable[[bytes], bytes]:
     def drawn(content: bytes) -> bytes:
         path = tmp_path / "picture"
         path.write_bytes(content)
-        return examiners.draw(path)
+        return examiners.encode_picture(path)
 
     return drawn
 
@@ -147,7 +147,7 @@ def test_hostile_pictures_are_refused(draw: Draw, kind: str) -> None:
 def test_large_files_are_refused_before_they_are_opened(seaway: Seaway) -> None:
     """512 KiB is the most."""
     with pytest.raises(TooLarge, match="512 KiB"):
-        seaway.house.logos.draw(OPERATOR, NewLogo(pictures.png() + bytes(512 * 1024)))
+        seaway.request_parts.logos.draw(OPERATOR, NewLogo(pictures.png() + bytes(512 * 1024)))
 
 
 # Keeping
@@ -163,7 +163,7 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     people.channel("robots")
     people.channel("others")
     for channel in ("robots", "others"):
-        seaway.house.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
+        seaway.request_parts.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
     first = logo_of(seaway, "robots")
     assert first is not None
     assert first == logo_of(seaway, "others")
@@ -174,7 +174,7 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
         return seaway.blobs.stat(keys.blob(first)) is not None
 
     assert is_there_after_a_sweep()
-    seaway.house.logos.put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
+    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
     assert is_there_after_a_sweep()
     assert [] == list(check(seaway))
     with seaway.database.write_site() as tx:
@@ -191,7 +191,9 @@ async def test_a_dear_picture_keeps_no_package_waiting(seaway: Seaway, people: P
     """A JPEG that repeats its last scan thousands of times is given up, and packages come in meanwhile."""
     people.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
-        drawing = threads.submit(seaway.house.logos.draw, OPERATOR, NewLogo(pictures.many_scans(MOST_BYTES - 1)))
+        drawing = threads.submit(
+            seaway.request_parts.logos.draw, OPERATOR, NewLogo(pictures.many_scans(MOST_BYTES - 1))
+        )
         await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=people.by_key(people.key("ada")))
         assert not drawing.done()
         with pytest.raises(Invalid):
@@ -201,7 +203,7 @@ async def test_a_dear_picture_keeps_no_package_waiting(seaway: Seaway, people: P
 def test_a_logo_that_is_gone_is_a_broken_promise(seaway: Seaway, people: People) -> None:
     """`check` says so."""
     people.channel("holed")
-    seaway.house.logos.put(OPERATOR, "holed", NewLogo(pictures.png(colour=(9, 9, 9))))
+    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(pictures.png(colour=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
     assert digest is not None
     seaway.blobs.delete(keys.blob(digest))
@@ -214,14 +216,14 @@ def test_who_may_not_manage_makes_us_do_nothing(seaway: Seaway, people: People) 
     channel = people.channel("closed", public=False)
     people.member(channel, "carl", Role.CONTRIBUTOR)
     asked: list[str] = []
-    watched = replace(seaway.house.logos, fetch=lambda address: asked.append(address) or b"")  # type: ignore[func-returns-value]
+    watched = replace(seaway.request_parts.logos, fetch=lambda address: asked.append(address) or b"")  # type: ignore[func-returns-value]
     with pytest.raises(NotAllowed):
-        watched.put(people.person("carl"), channel, NewLogo(address="https://github.com/ada.png"))
+        watched.put(people.person("carl"), channel, NewLogo(url="https://github.com/ada.png"))
     said = []
     for name in (channel, "no-such-channel"):
         with pytest.raises(NotFound) as refusal:
-            watched.put(people.person("stranger"), name, NewLogo(address="https://github.com/ada.png"))
-        said.append(refusal.value.sentence)
+            watched.put(people.person("stranger"), name, NewLogo(url="https://github.com/ada.png"))
+        said.append(refusal.value.full_message)
     assert said[0] == said[1]
     assert [] == asked
 
@@ -231,9 +233,9 @@ def test_logos_are_limited_for_each_user(seaway: Seaway, people: People) -> None
     owner = people.person(people.user("eager"))
     for _ in range(30):
         with pytest.raises(Invalid):
-            seaway.house.logos.draw(owner, NewLogo(b"x"))
+            seaway.request_parts.logos.draw(owner, NewLogo(b"x"))
     with pytest.raises(TooManyRequests, match="new logos"):
-        seaway.house.logos.draw(owner, NewLogo(b"x"))
+        seaway.request_parts.logos.draw(owner, NewLogo(b"x"))
 
 
 # Avatars
@@ -344,7 +346,7 @@ def test_hosts_that_misbehave(host: Host, answer: Callable[[BaseHTTPRequestHandl
     with pytest.raises(error) as refusal:
         host.avatars().fetch(f"{host.address}/a")
     assert isinstance(refusal.value, SeawayError)
-    assert "words" not in refusal.value.sentence
+    assert "words" not in refusal.value.full_message
 
 
 @pytest.mark.slow
@@ -403,6 +405,6 @@ def test_a_known_name_that_leads_into_our_network_is_not_visited() -> None:
 
 def test_an_operator_can_switch_fetching_off(seaway: Seaway) -> None:
     """Then a picture has to be sent."""
-    closed = replace(seaway.house.logos, fetches=False)
+    closed = replace(seaway.request_parts.logos, fetches=False)
     with pytest.raises(Invalid, match="does not fetch pictures"):
-        closed.draw(OPERATOR, NewLogo(address="https://github.com/ada.png"))
+        closed.draw(OPERATOR, NewLogo(url="https://github.com/ada.png"))

@@ -48,7 +48,7 @@ def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dic
     parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = channel.column(files.c.subdir_id)
     (outcome,) = rebuild(parts, subdir_id, OPERATOR.actor)
-    assert ((), True) == (outcome.changed, "would be refused today" in outcome.left)
+    assert ((), True) == (outcome.changed, "would be refused today" in outcome.reason)
     assert before == channel.column(files.c.record)
     assert "file.rebuilt" not in channel.column(audit.c.action)
 
@@ -94,5 +94,5 @@ def test_a_row_that_changed_meanwhile_is_left(channel: Channel) -> None:
     assert ("version",) == next(outcomes).changed
     channel.put(new, force=True)
     (left,) = outcomes
-    assert ((), True) == (left.changed, "changed meanwhile" in left.left)
+    assert ((), True) == (left.changed, "changed meanwhile" in left.reason)
     assert [] == list(check(seaway))

@@ -69,7 +69,10 @@ class Uploads:
         order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
         return anyio.run(
             partial(
-                resumable.begin, self.seaway.house.publishing, replace(order, **changes), by=changes.pop("by", self.by)
+                resumable.begin,
+                self.seaway.request_parts.publishing,
+                replace(order, **changes),
+                by=changes.pop("by", self.by),
             )
         )
 
@@ -83,14 +86,16 @@ class Uploads:
                 yield chunk
 
         return anyio.run(
-            partial(resumable.append, self.seaway.house.publishing, upload.id, offset, coming(), by=by or self.by)
+            partial(
+                resumable.append, self.seaway.request_parts.publishing, upload.id, offset, coming(), by=by or self.by
+            )
         )
 
     def look(self, upload: ResumableUpload, by: Caller | None = None) -> ResumableUpload:
-        return resumable.get(self.seaway.house.publishing, upload.id, by or self.by)
+        return resumable.get(self.seaway.request_parts.publishing, upload.id, by or self.by)
 
     def end(self, upload: ResumableUpload) -> None:
-        resumable.cancel(self.seaway.house.publishing, upload.id, self.by)
+        resumable.cancel(self.seaway.request_parts.publishing, upload.id, self.by)
 
     def left(self) -> tuple[int, int]:
         """How many uploads and pieces rows tell of."""
@@ -115,8 +120,8 @@ def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Upload
 
 def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
     """The same house, with another least size of pieces."""
-    publishing = replace(seaway.house.publishing, least_piece=least, **changes)
-    return replace(seaway, house=replace(seaway.house, publishing=publishing))
+    publishing = replace(seaway.request_parts.publishing, least_piece=least, **changes)
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 def principal(seaway: Seaway, secret: str) -> Caller:
@@ -184,7 +189,9 @@ def test_two_that_go_on_at_once(uploads: Uploads) -> None:
 
             try:
                 outcomes.append(
-                    await resumable.append(uploads.seaway.house.publishing, upload.id, 0, coming(), by=uploads.by)
+                    await resumable.append(
+                        uploads.seaway.request_parts.publishing, upload.id, 0, coming(), by=uploads.by
+                    )
                 )
             except WrongOffset as error:
                 outcomes.append(error)
@@ -283,8 +290,8 @@ def test_a_store_that_is_away_at_the_end_costs_nothing(uploads: Uploads) -> None
     """Invariant 3: the offset does not reach the length, so the client sends the last piece again."""
     upload = uploads.begin()
     working = uploads.seaway
-    publishing = replace(working.house.publishing, batches=Away())
-    uploads.seaway = replace(working, house=replace(working.house, publishing=publishing))
+    publishing = replace(working.request_parts.publishing, batches=Away())
+    uploads.seaway = replace(working, request_parts=replace(working.request_parts, publishing=publishing))
     with pytest.raises(Unavailable):
         uploads.send(upload, 0, SMALL.content)
     assert uploads.look(upload).offset < len(SMALL.content)
@@ -409,7 +416,15 @@ def test_an_announced_piece_that_is_too_small_is_refused_unread(strict: Uploads)
 
     with pytest.raises(Malformed, match="too small"):
         anyio.run(
-            partial(resumable.append, strict.seaway.house.publishing, upload.id, 0, unread(), by=strict.by, announced=4)
+            partial(
+                resumable.append,
+                strict.seaway.request_parts.publishing,
+                upload.id,
+                0,
+                unread(),
+                by=strict.by,
+                announced=4,
+            )
         )
 
 
@@ -486,7 +501,7 @@ def test_short_pieces_count_as_uploads(strict: Uploads) -> None:
 def limited(uploads: Uploads, count: int) -> None:
     """Let each sender begin so many uploads an hour."""
     rate = UploadRate(Limit(count, HOUR_MS))
-    batches = uploads.seaway.house.publishing.batches
+    batches = uploads.seaway.request_parts.publishing.batches
     counting = Batches(batches._database, batches._blobs, batches._record_all, upload_rate_counter(uploads.clock, rate))
     uploads.seaway = taking_pieces_of(LEAST, uploads.seaway, rate=rate, batches=counting)
 
@@ -574,7 +589,7 @@ def test_of_two_uploads_that_fit_one_by_one_one_gets_the_room(uploads: Uploads) 
     with uploads.seaway.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, len(SMALL.content) + len(other.content) // 4)
     first, second = uploads.begin(), uploads.begin(other)
-    publishing = uploads.seaway.house.publishing
+    publishing = uploads.seaway.request_parts.publishing
 
     async def whole() -> AsyncIterator[bytes]:
         yield SMALL.content

@@ -39,13 +39,13 @@ def reserve(tmp_path: Path) -> Path:
 def narrow(seaway: Seaway, people: People, reserve: Path) -> Seaway:
     """A house that takes no upload as long as its reserve is an empty file."""
     people.channel("boats", owner="ada")
-    publishing = replace(seaway.house.publishing, reserve=Reserve(reserve, MORE_THAN_THERE_IS))
-    return replace(seaway, house=replace(seaway.house, publishing=publishing))
+    publishing = replace(seaway.request_parts.publishing, reserve=Reserve(reserve, MORE_THAN_THERE_IS))
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 def test_an_upload_is_refused_unread(narrow: Seaway, reserve: Path) -> None:
     """Whole, and in pieces, also where it was begun before."""
-    parts, ada = narrow.house.publishing, People(narrow).by_key(People(narrow).key("ada"))
+    parts, ada = narrow.request_parts.publishing, People(narrow).by_key(People(narrow).key("ada"))
     order = resumable.ResumableRequest("boats", FILE.name, len(FILE.content), FILE.sha256, force=False)
     begun = anyio.run(partial(resumable.begin, parts, order, by=ada))
     reserve.write_bytes(b"")
@@ -63,5 +63,5 @@ def test_an_import_is_refused_unread(narrow: Seaway, reserve: Path, tmp_path: Pa
     """Each file is told so, though none of them is there."""
     reserve.write_bytes(b"")
     paths = [tmp_path / f"gone-{number}-0.conda" for number in range(2)]
-    results = import_files(narrow.house.publishing, "boats", paths, by=OPERATOR, force=False)
+    results = import_files(narrow.request_parts.publishing, "boats", paths, by=OPERATOR, force=False)
     assert [DiskFull, DiskFull] == [type(result) for _, result in results]

@@ -77,7 +77,7 @@ async def client(seaway: Seaway, *, database: object = None, blobs: object = Non
     asked_database: Any = database or seaway.database
     asked_blobs: Any = blobs or seaway.blobs
     readiness = Readiness(asked_database, asked_blobs, patience_seconds=_PATIENCE_SECONDS)
-    probed = replace(seaway, house=replace(seaway.house, readiness=readiness))
+    probed = replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness))
     transport = httpx.ASGITransport(app=create_app(probed))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as http:
         yield http
@@ -170,5 +170,5 @@ def test_the_probes_stand_in_no_channels_way() -> None:
 def test_the_parts_that_are_asked_are_those_of_the_house(opened: Seaway) -> None:
     """A house is wired so that its probes ask its own database and store."""
     expected: tuple[Database, BlobStore] = (opened.database, opened.blobs)
-    asked = opened.house.readiness._probes
+    asked = opened.request_parts.readiness._probes
     assert expected == (asked["database"]._ask.args[0], asked["storage"]._ask.args[0])  # type: ignore[attr-defined]

@@ -141,7 +141,7 @@ async def test_our_failures_are_no_refusals(
 
 
 async def publish_incoming(seaway: Seaway, channel: str, incoming: Any) -> None:
-    await publish(seaway.house.publishing, channel, incoming, by=OPERATOR, force=False)
+    await publish(seaway.request_parts.publishing, channel, incoming, by=OPERATOR, force=False)
 
 
 async def test_requests_are_counted_by_the_template_of_their_route(counted: Seaway, metrics: Metrics) -> None:
@@ -224,7 +224,7 @@ async def test_the_lag_of_whole_documents(counted: Seaway, clock: TurnedClock) -
     counted.documents.build(subdir_id, REPODATA)
     built = lag(gauges(counted))
     for act in (removal.yank, removal.unyank):
-        act(counted.house.removing, OPERATOR, channel, published.subdir, file.name)
+        act(counted.request_parts.removing, OPERATOR, channel, published.subdir, file.name)
     clock.move(5_000)
     small = lag(gauges(counted))
     with counted.database.write_site() as tx:
@@ -246,7 +246,7 @@ async def test_the_store_is_measured_by_the_rows_that_name_it(counted: Seaway) -
     for file in PACKAGES[:2]:
         published = await publish_file(counted, one, file)
     await publish_file(counted, other, PACKAGES[0])
-    removal.delete(counted.house.removing, OPERATOR, one, published.subdir, PACKAGES[1].name)
+    removal.delete(counted.request_parts.removing, OPERATOR, one, published.subdir, PACKAGES[1].name)
     found = gauges(counted)
     assert (1, len(PACKAGES[0].content)) == tuple(
         found.value(name, what="packages") for name in ("seaway_stored_blobs", "seaway_stored_bytes")
@@ -309,7 +309,7 @@ def test_a_database_that_hangs_does_not_hang_the_scrape(counted: Seaway, clock: 
     seen = [collected(state_gauges) for _ in range(3)]
     asked = database.asked
     database.let.set()
-    state_gauges._snapshot_query.put().result(10)  # nobody shall use the house after its end
+    state_gauges._snapshot_query.start().result(10)  # nobody shall use the house after its end
     assert ([{"seaway_database_up": 0}] * 3, 1) == (seen, asked)
 
 

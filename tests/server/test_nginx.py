@@ -230,7 +230,7 @@ def addresses_with_secrets() -> dict[str, tuple[str, list[str]]]:
     """Every address of ours that holds a secret, with those secrets: keys, links, codes of sign-ins, where to go on."""
     link, code, state = (
         secret_tokens.new_key(kind)
-        for kind in (secret_tokens.KeyKind.LINK, secret_tokens.KeyKind.FLOW, secret_tokens.KeyKind.USER)
+        for kind in (secret_tokens.KeyKind.LINK, secret_tokens.KeyKind.SIGN_IN_FLOW, secret_tokens.KeyKind.USER)
     )
     plain = "Sf3aVbL9kQz7-plain-code"
     found = {

@@ -135,7 +135,7 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
     people.user("bob")
     people.key("ada", days=30)
     await publish_file(seaway, "one", conda())
-    accounts = seaway.house.accounts
+    accounts = seaway.request_parts.accounts
     with seaway.database.write_site() as tx:
         now_ms, ada = clock.now_ms(), users.get(tx, "ada")
         session = sessions.start(tx, now_ms, ada.id, address="", agent="")
@@ -169,7 +169,9 @@ def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
     """The 72 hours before second factors are removed would be over as soon as the clock is right."""
     people.user("bob")
     with seaway.database.write_site() as tx, pytest.raises(Unavailable):
-        second_factors.request_reset(seaway.house.accounts, tx, RELEASE_DATE_MS - 1, OPERATOR, users.get(tx, "bob").id)
+        second_factors.request_reset(
+            seaway.request_parts.accounts, tx, RELEASE_DATE_MS - 1, OPERATOR, users.get(tx, "bob").id
+        )
 
 
 def test_the_release_lies_in_the_past() -> None:

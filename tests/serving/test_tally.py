@@ -36,7 +36,7 @@ async def http(seaway: Seaway, people: People) -> AsyncIterator[httpx.AsyncClien
 
 
 def counted(seaway: Seaway) -> int:
-    seaway.house.tally.write()
+    seaway.request_parts.usage_counter.write()
     with seaway.database.read() as tx:
         return downloads.of_channel(tx, channels.get(tx, "boats").id)
 
@@ -82,10 +82,10 @@ async def test_counts_are_by_file_and_day(
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
         for _ in range(count):
-            tally.downloaded(file_id)
+            tally.count_download(file_id)
         tally.write()
     clock.move(DAY_MS)
-    tally.downloaded(file_id)
+    tally.count_download(file_id)
     tally.write()
     with seaway.database.read() as tx:
         days = downloads.by_day(tx, channel_id, today, today + 1)
@@ -100,7 +100,7 @@ async def test_counts_are_by_file_and_day(
 @pytest.mark.anyio
 async def test_a_file_that_is_gone_does_not_hold_up_the_others(http: httpx.AsyncClient, seaway: Seaway) -> None:
     """A channel that was deleted meanwhile takes its counts along, and the rest of the batch is written."""
-    seaway.house.tally.downloaded(987_654)
+    seaway.request_parts.usage_counter.count_download(987_654)
     await http.get(PATH)
     assert 1 == counted(seaway)
 
@@ -113,7 +113,7 @@ async def test_a_database_that_is_away_loses_no_count(http: httpx.AsyncClient, s
         file_id = tx.execute(select(files.c.id)).scalar_one()
     away = Away(seaway)
     tally = UsageCounter(away, seaway.clock)  # type: ignore[arg-type]
-    tally.downloaded(file_id)
+    tally.count_download(file_id)
     tally.write()
     away.is_away = False
     tally.write()
@@ -134,7 +134,7 @@ class Away:
 
 
 def key_of(seaway: Seaway) -> api_keys.Key:
-    seaway.house.tally.write()
+    seaway.request_parts.usage_counter.write()
     with seaway.database.read() as tx:
         return api_keys.all_keys(tx, users.get(tx, "ada").id)[0]
 
@@ -161,9 +161,9 @@ async def test_the_use_of_a_key_is_noted_now_and_then(
 @pytest.mark.anyio
 async def test_a_graceful_stop_writes_what_is_left(http: httpx.AsyncClient, seaway: Seaway) -> None:
     """Nothing that was counted is lost when a server is stopped."""
-    seaway.house.tally.start()
+    seaway.request_parts.usage_counter.start()
     await http.get(PATH)
-    seaway.house.tally.stop()
+    seaway.request_parts.usage_counter.stop()
     with seaway.database.read() as tx:
         assert 1 == downloads.of_channel(tx, channels.get(tx, "boats").id)
 

@@ -26,7 +26,7 @@ def build(folder: Path, clock: Clock | None = None, *, paired: bool = True, **se
         **({"sweep_max_percent": 100, "github_api_url": "http://127.0.0.1:9"} | state.settings(folder) | settings),
     )
     (state.begin_paired if paired else state.begin)(chosen)
-    built = wiring.build(chosen, clock, paired=paired)
+    built = wiring.build(chosen, clock, checks_pairing=paired)
     statements_once.share(built.database)
     return built
 
@@ -84,7 +84,7 @@ class People:
         return Caller(
             name=name,
             user_id=user.id,
-            carrier=CredentialKind.PERSON,
+            credential=CredentialKind.PERSON,
             is_admin=user.is_admin,
             is_verified=verified,
             is_fresh=confirmed,
@@ -131,4 +131,4 @@ async def publish_file(
 ) -> Published:
     """Publish one file through the one door."""
     incoming = FromMemory(file, attestation=attestation)
-    return await publish(seaway.house.publishing, channel, incoming, by=by, force=force)
+    return await publish(seaway.request_parts.publishing, channel, incoming, by=by, force=force)

@@ -55,7 +55,7 @@ def principal_of(seaway: Seaway, channel: str) -> Caller:
         channel_id = channels.get(tx, channel).id
     return Caller(
         "GitHub: acme/demo",
-        carrier=CredentialKind.WORKFLOW,
+        credential=CredentialKind.WORKFLOW,
         workflow=GITHUB,
         grants=(PublisherGrant(channel_id, 1, Mode.READ_WRITE_DELETE),),
         channel_ids=frozenset({channel_id}),

@@ -44,7 +44,7 @@ class Trust:
                 tx,
                 self.seaway.clock.now_ms(),
                 OPERATOR,
-                self.seaway.house.exchanging.teller,
+                self.seaway.request_parts.exchanging.notifier,
                 channel,
                 issuer_name,
                 Draft(matched=matched, **draft),

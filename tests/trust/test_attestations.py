@@ -67,7 +67,7 @@ def verify(bundle: bytes, workflow: Workflow = GITHUB) -> VerifiedAttestation:
 def reason(bundle: bytes, workflow: Workflow = GITHUB) -> RefusalReason:
     with pytest.raises(Refused) as refused:
         verify(bundle, workflow)
-    assert len(refused.value.sentence) <= 512
+    assert len(refused.value.full_message) <= 512
     return refused.value.reason
 
 

@@ -84,7 +84,7 @@ def test_gitlabs_token_can_be_for_several_commands(here: Trusting) -> None:
     text = issuer.token(issuer.gitlab(here.now_s))
     with here.seaway.database.write_site() as tx:
         known = next(one for one in trusted.in_channel(tx, channels.get(tx, "harbour").id) if one.kind == "gitlab")
-        draft = trusted.Draft(matched=known.wanted.matched, exchanges=3)
+        draft = trusted.Draft(matched=known.criteria.matched, exchanges=3)
         trusted.change(tx, here.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
 
     assert [200, 200, 200, 422] == [here.mint(text).status_code for _ in range(4)]
@@ -195,7 +195,7 @@ def test_nothing_of_a_run_is_in_a_channel_before_it_uploads_there(here: Trusting
     assert 204 == here.ask("DELETE", "/api/oidc/token", headers=bearer).status_code
     seen_log, seen = in_channel(here)
     assert before[0] == seen_log
-    assert (None, {}, None) == (seen.used_at_ms, seen.shown_pins, seen.hinted_at_ms)
+    assert (None, {}, None) == (seen.used_at_ms, seen.shown_pins, seen.environment_hint_at_ms)
     assert 0 == letters(here)
     with here.seaway.database.read() as tx:
         minted = [line for line in log.of_all(tx, limit=100) if line.action == "oidc.minted"]
@@ -215,12 +215,12 @@ def test_a_publisher_that_is_made_another_begins_as_new(here: Trusting) -> None:
     upload(here, here.minted(github(here)))
     _, known = in_channel(here)
     with here.seaway.database.write_site() as tx:
-        draft = replace(trusted.draft_of(known), matched={**known.wanted.matched, "repository": "other"})
+        draft = replace(trusted.draft_of(known), matched={**known.criteria.matched, "repository": "other"})
         trusted.change(tx, here.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
     here.minted(github(here, **other("acme/other")))
     _, moved = in_channel(here)
     assert (None, {}) == (moved.used_at_ms, moved.shown_pins)
-    assert {"owner_id": "1001", "repository_id": "2002"} == moved.wanted.pins
+    assert {"owner_id": "1001", "repository_id": "2002"} == moved.criteria.pins
 
 
 def other(repository: str) -> dict[str, str]:
@@ -238,14 +238,14 @@ def test_another_workflow_begins_without_pins(here: Trusting) -> None:
     here.minted(github(here))
     with here.seaway.database.write_site() as tx:
         known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
-        assert {"owner_id": "1001", "repository_id": "2002"} == known.wanted.pins
+        assert {"owner_id": "1001", "repository_id": "2002"} == known.criteria.pins
         draft = trusted.draft_of(known)
         narrowed = trusted.change(tx, 1, OPERATOR, "harbour", known.id, trusted.Draft(draft.matched, mode=Mode.READ))
-        assert known.wanted.pins == narrowed.wanted.pins
+        assert known.criteria.pins == narrowed.criteria.pins
         moved = trusted.change(
             tx, 1, OPERATOR, "harbour", known.id, trusted.Draft({**draft.matched, "repository": "other"})
         )
-    assert {} == moved.wanted.pins
+    assert {} == moved.criteria.pins
 
 
 def test_an_environment_that_nobody_asks_for_is_told_once(here: Trusting) -> None:
@@ -278,7 +278,7 @@ def test_the_mode_of_the_publisher_is_what_its_token_may(here: Trusting) -> None
 
     with here.seaway.database.write_site() as tx:
         known = trusted.in_channel(tx, channels.get(tx, "harbour").id)[0]
-        draft = trusted.Draft(known.wanted.matched, mode=Mode.READ_WRITE_DELETE)
+        draft = trusted.Draft(known.criteria.matched, mode=Mode.READ_WRITE_DELETE)
         trusted.change(tx, 1, OPERATOR, "harbour", known.id, draft)
     assert 200 == upload(here, secret, other, force=True).status_code
     assert 200 == here.ask("DELETE", f"/api/v1/delete/{path}", headers=bearer).status_code
@@ -363,7 +363,7 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
 
 ENDS = {
     "its publisher is removed": lambda tx, here, one: trusted.remove(
-        tx, here.clock.now_ms(), OPERATOR, here.seaway.house.exchanging.teller, "harbour", one.id
+        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.teller, "harbour", one.id
     ),
     "its publisher is switched off": lambda tx, here, one: trusted.change(
         tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.wanted.matched, is_enabled=False)
@@ -498,7 +498,7 @@ def test_of_many_exchanges_at_once_one_wins(tmp_path: Path, clock: TurnedClock) 
 
     def answer(number: int) -> str:
         try:
-            exchange.exchange(houses[number % 2].house.exchanging, text, address="192.0.2.1")
+            exchange.exchange(houses[number % 2].request_parts.exchanging, text, address="192.0.2.1")
         except TokenRefused as refused:
             return refused.code
         return "won"
@@ -544,7 +544,7 @@ class Counted(EventCounter):
 def test_claims_that_nobody_has_heard_of_are_counted(here: Trusting) -> None:
     """They change nothing, so that publishing goes on when an issuer adds some; what is known is not counted."""
     counted = Counted()
-    exchanging = replace(here.seaway.house.exchanging, counts=counted)
+    exchanging = replace(here.seaway.request_parts.exchanging, counts=counted)
     honest = [issuer.github(here.now_s), issuer.gitlab(here.now_s), issuer.google(here.now_s)]
     for claims in (*honest, issuer.github(here.now_s, repo_property_team="a", brand_new="x", newer=1)):
         assert exchange.exchange(exchanging, issuer.token(claims), address="192.0.2.1")

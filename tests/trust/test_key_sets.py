@@ -173,7 +173,7 @@ def test_a_new_key_is_found_and_a_withdrawn_one_ends(here: Trusting, forge: Loca
 def test_a_thousand_unknown_keys_are_looked_for_once_a_minute(here: Trusting, forge: LocalIssuer) -> None:
     """Case 58."""
     assert "ok" == code(here, token(here, forge))
-    key_sets = here.seaway.house.exchanging.key_sets
+    key_sets = here.seaway.request_parts.exchanging.key_sets
     with here.seaway.database.read() as tx:
         found = issuers.get(tx, "forge")
 
@@ -221,7 +221,7 @@ def test_fresh_keys_come_behind_the_requests(here: Trusting, forge: LocalIssuer)
 def held(here: Trusting) -> Any:
     with here.seaway.database.read() as tx:
         found = issuers.get(tx, "forge")
-    return here.seaway.house.exchanging.key_sets.held(found)
+    return here.seaway.request_parts.exchanging.key_sets.stored(found)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -258,7 +258,7 @@ def test_an_operator_can_fetch_now(here: Trusting, forge: LocalIssuer) -> None:
     with here.seaway.database.read() as tx:
         found = issuers.get(tx, "forge")
 
-    assert ["key-2"] == list(here.seaway.house.exchanging.key_sets.refresh(found).keys)
+    assert ["key-2"] == list(here.seaway.request_parts.exchanging.key_sets.refresh(found).keys)
     assert "invalid-token" == code(here, token(here, forge))
 
 

@@ -133,8 +133,8 @@ async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, s
         http,
         body_of(
             found,
-            secret_tokens.new_key(secret_tokens.KeyKind.TOOL),
-            secret_tokens.new_key(secret_tokens.KeyKind.TOOL_REFRESH),
+            secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS),
+            secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_REFRESH),
         ),
     )
     assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
@@ -155,7 +155,7 @@ def test_all_of_a_report_is_looked_up_before_any_ends(seaway: Seaway, people: Pe
     secrets = [login.refresh, login.access, people.key("ada")] * 2
     with seaway.database.write_site() as tx:
         found = [ReportedSecret(secret, "stdin") for secret in secrets]
-        labels = revoke(tx, 0, OPERATOR, found, telling=seaway.house.accounts)
+        labels = revoke(tx, 0, OPERATOR, found, notifications=seaway.request_parts.accounts)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
     assert [1, 1] == [len(lines_of(seaway, action)) for action in ("tool.revoked", "key.revoked")]
     assert 2 == letters_waiting(seaway)
@@ -170,7 +170,7 @@ async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with scanned.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
-        now_ms, teller = scanned.clock.now_ms(), scanned.house.exchanging.teller
+        now_ms, teller = scanned.clock.now_ms(), scanned.request_parts.exchanging.notifier
         both = [
             publishers.add(tx, now_ms, OPERATOR, teller, channel, "github", Draft(matched))
             for channel in ("boats", "others")
@@ -196,11 +196,11 @@ def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people:
     people.channel("boats", owner="ada")
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway.database.write_site() as tx:
-        teller = seaway.house.exchanging.teller
+        teller = seaway.request_parts.exchanging.notifier
         publisher = publishers.add(tx, 0, OPERATOR, teller, "boats", "github", Draft(matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
         publishers.remove(tx, 0, OPERATOR, teller, "boats", publisher.id)
-        labels = revoke(tx, 0, OPERATOR, [ReportedSecret(secret, "stdin")], telling=seaway.house.accounts)
+        labels = revoke(tx, 0, OPERATOR, [ReportedSecret(secret, "stdin")], notifications=seaway.request_parts.accounts)
     assert [True] == [label.is_ours for label in labels]
     assert [("operator", "", "acme/demo on GitHub")] == lines_of(seaway, "token.revoked")
 
@@ -285,6 +285,6 @@ def test_the_operator_ends_leaked_keys(seaway: Seaway, people: People) -> None:
             0,
             OPERATOR,
             [ReportedSecret(secret, "stdin"), ReportedSecret("x", "stdin")],
-            telling=seaway.house.accounts,
+            notifications=seaway.request_parts.accounts,
         )
     assert [True, False] == [label.is_ours for label in labels]

@@ -30,13 +30,13 @@ class Refreshing:
 
     @property
     def roots(self) -> TrustedRoots:
-        return self.seaway.house.publishing.attesting.roots
+        return self.seaway.request_parts.publishing.attesting.roots
 
     def refresh(self) -> None:
         parts = self.seaway
         JobHandlers(
-            parts.database, parts.sweeping, parts.documents, parts.clock, parts.house.accounts, self.roots,
-            self.repository, parts.house.publishing.reserve, parts.pairing,
+            parts.database, parts.sweeping, parts.documents, parts.clock, parts.request_parts.accounts, self.roots,
+            self.repository, parts.request_parts.publishing.reserve, parts.pairing,
             BlobVerifier(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
         ).handlers()[REFRESH_ROOT]({})  # fmt: skip
 

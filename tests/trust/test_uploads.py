@@ -34,7 +34,9 @@ def broken(seaway: Seaway) -> list[str]:
 
 def principal(seaway: Seaway, key: str) -> Caller:
     with seaway.database.read() as tx:
-        return identify(tx, seaway.house.reading.identifying, Secrets((key,)), Accepted.ANY).seen_from("192.0.2.7")
+        return identify(tx, seaway.request_parts.reading.identifying, Secrets((key,)), Accepted.ANY).with_address(
+            "192.0.2.7"
+        )
 
 
 async def test_every_file_that_came_in_has_its_row(seaway: Seaway, people: People) -> None:
@@ -72,7 +74,7 @@ async def test_a_workflow_is_recorded_with_its_run(seaway: Seaway, people: Peopl
     grants = (PublisherGrant(channel_id + 1, 8, Mode.READ), PublisherGrant(channel_id, 9, Mode.READ_WRITE))
     by = Caller(
         "GitHub: acme/demo",
-        carrier=CredentialKind.WORKFLOW,
+        credential=CredentialKind.WORKFLOW,
         workflow=workflow,
         grants=grants,
         channel_ids=frozenset({channel_id}),

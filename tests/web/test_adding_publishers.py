@@ -113,15 +113,15 @@ def test_the_owner_is_looked_up_whichever_way_a_publisher_comes(place: Place, wa
     """Its id is pinned and its spelling taken before the first token comes."""
     assert getattr(place, f"by_{way}")() in (201, 303)
     (made,) = place.found()
-    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (place.github.asked, dict(made.wanted.pins))
-    assert "Acme" == made.wanted.matched["owner"]
+    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (place.github.asked, dict(made.criteria.pins))
+    assert "Acme" == made.criteria.matched["owner"]
 
 
 @pytest.mark.parametrize("way", ["page", "api"])
 def test_a_lookup_that_fails_leaves_the_id_to_the_first_token(place: Place, way: str) -> None:
     place.github.ids.clear()
     assert getattr(place, f"by_{way}")() in (201, 303)
-    assert {} == dict(place.found()[0].wanted.pins)
+    assert {} == dict(place.found()[0].criteria.pins)
 
 
 def test_no_transaction_is_open_while_github_is_asked(place: Place) -> None:
@@ -153,7 +153,7 @@ def test_one_limit_per_user_for_page_and_api(place: Place) -> None:
     asked = owners_asked(place)
     assert (429, 429) == (place.by_page(repository="three"), place.by_api(repository="three"))
     assert asked == owners_asked(place)
-    assert {"one", "two"} == {one.wanted.matched["repository"] for one in place.found()}
+    assert {"one", "two"} == {one.criteria.matched["repository"] for one in place.found()}
 
 
 def test_a_stranger_makes_the_server_ask_nobody(place: Place) -> None:
@@ -192,5 +192,5 @@ def test_what_was_copied_with_white_space_or_git_is_the_name(place: Place, way: 
     assert getattr(place, f"by_{way}")(**copied) in (201, 303)
     (made,) = place.found()
     matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
-    assert (matched, {"owner_id": "1001"}) == (made.wanted.matched, made.wanted.pins)
+    assert (matched, {"owner_id": "1001"}) == (made.criteria.matched, made.criteria.pins)
     assert getattr(place, f"by_{way}")(owner="acme ", repository="TOOLS.GIT") >= 400 if way != "command" else True

@@ -427,7 +427,7 @@ def test_a_correction_form_changes_only_what_was_changed_in_it(site: Site, http:
     publish(site, http, channel, file)
     here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}/correction"
     data = f"/api/v1/channels/{channel}/files/noarch/{file.name}"
-    removing = site.people.seaway.house.removing
+    removing = site.people.seaway.request_parts.removing
     with signed_in(site, owner_of(site, channel)) as browser:
         form = shown(browser, here)
         fields = {
@@ -536,7 +536,7 @@ def test_a_chart_draws_every_day() -> None:
     assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
         ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
     ]  # fmt: skip
-    assert (drawn.days, drawn.most, drawn.total) == (3, 8, 12)
+    assert (drawn.days, drawn.highest, drawn.total) == (3, 8, 12)
 
 
 @pytest.mark.parametrize(

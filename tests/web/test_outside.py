@@ -368,7 +368,7 @@ def test_who_begins_and_never_comes_back_is_counted(world: World) -> None:
 
 def test_a_way_back_that_nobody_began_writes_nothing(world: World) -> None:
     """A cookie of one's own making, with the state that fits it: while somebody else writes, it does not wait."""
-    browser, secret = world.browser(), secret_tokens.new_key(secret_tokens.KeyKind.FLOW)
+    browser, secret = world.browser(), secret_tokens.new_key(secret_tokens.KeyKind.SIGN_IN_FLOW)
     browser.cookies.set("__Host-seaway_flow", secret, domain="conda.example.com", path="/")
     with world.seaway.database.write_site():
         assert (

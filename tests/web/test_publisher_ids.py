@@ -54,7 +54,7 @@ class Place:
 
     def trust(self, issuer: str, matched: Mapping[str, str], pins: Mapping[str, str]) -> publishers.Publisher:
         with self.seaway.database.write_site() as tx:
-            teller = self.seaway.house.exchanging.teller
+            teller = self.seaway.request_parts.exchanging.notifier
             draft = Draft(matched=matched, pins=pins)
             return publishers.add(tx, self.clock.now_ms(), OPERATOR, teller, "harbour", issuer, draft)
 
@@ -79,7 +79,7 @@ def place(tmp_path: Path, portal: BlockingPortal) -> Iterator[Place]:
         People(built).channel("harbour", owner=user)
         with built.database.write_site() as tx:
             issuers.add(tx, clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=api.address)
-        built.house.exchanging.repository_ids.page_seconds = 60.0  # a busy machine may take its time
+        built.request_parts.exchanging.repository_ids.page_seconds = 60.0  # a busy machine may take its time
         browser = Visitor(built, portal, "2001:db8:1d5::1")
         browser.sign_in(user)
         yield Place(built, clock, api, browser)
@@ -165,7 +165,7 @@ def test_a_silent_provider_does_not_hold_the_page(place: Place) -> None:
             issuers.add(tx, place.clock.now_ms(), OPERATOR, "silent", kind="gitlab", issuer=address)
         for number in range(5):
             place.trust("silent", GITLAB[1] | {"project": f"tools{number}"}, {"project_id": "1"})
-        place.seaway.house.exchanging.repository_ids.page_seconds = 0.5
+        place.seaway.request_parts.exchanging.repository_ids.page_seconds = 0.5
         assert "tools4" in place.page()
         assert 0 < connections_to(silent)
         place.page()

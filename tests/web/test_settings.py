@@ -404,8 +404,8 @@ def test_a_channel_can_be_deleted_on_a_full_disk(
 ) -> None:
     """Deletion makes room, so it may use the room that is kept for it (storage.reserve 2)."""
     reserve = Noted()
-    removing = replace(shared.house.removing, reserve=reserve)
-    full = replace(shared, house=replace(shared.house, removing=removing))
+    removing = replace(shared.request_parts.removing, reserve=reserve)
+    full = replace(shared, request_parts=replace(shared.request_parts, removing=removing))
     owner = Owner(full, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
     owner.sign_in(ada)
     if way == "page":
@@ -469,7 +469,7 @@ def test_an_invitation_shows_the_logo_to_who_may_see_it(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
     """That of a public channel; of a private one its initials, since who is invited is no member yet."""
-    shared.house.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
+    shared.request_parts.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
     with shared.database.write_site() as tx:

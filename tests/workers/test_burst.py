@@ -115,7 +115,7 @@ def test_what_is_done_alone_leaves_connections_for_itself() -> None:
     with closing(PostgresDatabase(url, connections=4)) as database:
 
         def work(number: int) -> None:
-            with database.alone(f"thing {number}"), database.read() as tx:
+            with database.exclusive(f"thing {number}"), database.read() as tx:
                 tx.execute(text("SELECT 1"))
 
         for _ in range(20):

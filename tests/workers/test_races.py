@@ -71,15 +71,17 @@ def test_a_sign_in_by_a_provider_sees_a_second_factor_that_comes_meanwhile(
 
     def sign_in() -> object:
         with shared.database.write_part() as tx:
-            external_login._hold(shared.house.outside, tx, known)
-            found = external_login._entered(shared.house.outside, tx, known, "/", BrowserInfo("2001:db8::1", "Firefox"))
+            external_login._lock(shared.request_parts.external_login, tx, known)
+            found = external_login._result_for(
+                shared.request_parts.external_login, tx, known, "/", BrowserInfo("2001:db8::1", "Firefox")
+            )
         assert isinstance(found, external_login.LinkedUser)
         return found.found
 
     with shared.database.write_user(ada.user_id) as tx:
         tx.execute(insert(totp).values(user_id=ada.user_id, seed=b"x", confirmed_at=now_ms, last_step=0))
         account_security.end_sessions_and_notify(
-            shared.house.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None
+            shared.request_parts.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None
         )
         signing_in = begun(shared, beside, sign_in)
     assert isinstance(signing_in.result(), NeedsSecondFactor)
@@ -87,12 +89,12 @@ def test_a_sign_in_by_a_provider_sees_a_second_factor_that_comes_meanwhile(
 
 def test_an_exchange_sees_ids_that_the_owner_pins_meanwhile(shared: Seaway, beside: ThreadPoolExecutor) -> None:
     """Another repository of that name gets no token, and the ids stay those of the owner."""
-    people, parts, now_ms = People(shared), shared.house.exchanging, shared.clock.now_ms()
+    people, parts, now_ms = People(shared), shared.request_parts.exchanging, shared.clock.now_ms()
     people.channel("harbour", owner="ada")
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
     with shared.database.write_site() as tx:
         issuers.set_static_keys(tx, now_ms, OPERATOR, "github", issuer.key_set("key-1"))
-        made = publishers.add(tx, now_ms, OPERATOR, parts.teller, "harbour", "github", draft)
+        made = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", draft)
     token = issuer.token(issuer.github(now_ms // 1000))
     pins = {"owner_id": "1", "repository_id": "1"}
     with shared.database.write_channel("harbour") as tx:
@@ -101,7 +103,7 @@ def test_an_exchange_sees_ids_that_the_owner_pins_meanwhile(shared: Seaway, besi
     with pytest.raises(TokenRefused):
         exchanging.result()
     with shared.database.read() as tx:
-        assert pins == dict(publishers.get(tx, "harbour", made.id).wanted.pins)
+        assert pins == dict(publishers.get(tx, "harbour", made.id).criteria.pins)
 
 
 def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, beside: ThreadPoolExecutor) -> None:
@@ -115,7 +117,7 @@ def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, 
 
     def revoke() -> object:
         with shared.database.write_part() as tx:
-            return leaked_secrets.revoke(tx, now_ms, SCANNER, report, telling=shared.house.accounts)
+            return leaked_secrets.revoke(tx, now_ms, SCANNER, report, notifications=shared.request_parts.accounts)
 
     with shared.database.write_user(ada.user_id) as tx:
         grants.revoke(tx, now_ms, ada, ada.user_id, login)

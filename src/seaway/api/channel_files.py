@@ -32,30 +32,30 @@ _MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymou
 async def read(request: Request) -> ASGIApp:
     """Serve GET and HEAD requests for files of a channel."""
     asked = ChannelRequest(request.scope)
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     # Solvers send no cookie: parse cookies only if there are any.
-    session = "" if asked.header(b"cookie") is None else Cookies.of_site(house.site_url).session_of(request)
+    session = "" if asked.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
     question = _question_of(asked, session)
     if not question.path or question.path == ("",):
         return _channel_root(request, question.channel)
     lost: tuple[ChannelResponse, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
-            held = await resolve_cached(house.reading, question)
+            held = await resolve_cached(parts.reading, question)
         except FileNotFoundError:
             continue  # the document was replaced after it was resolved, or its blob is missing: resolve again
         try:
-            reply = await respond(asked, held, house.delivery)
+            reply = await respond(asked, held, parts.delivery)
         except FileNotFoundError as error:  # overwritten or rebuilt, and swept, after it was resolved, or missing
             lost = held.answer, error
-            await to_thread.run_sync(forget_document, house.reading, held.answer)
+            await to_thread.run_sync(forget_document, parts.reading, held.answer)
             continue
         if reply.way is not None:
-            house.counts.download(reply.way, reply.length)
+            parts.counts.download(reply.way, reply.length)
             if reply.file_id is not None:
-                house.tally.downloaded(reply.file_id)
+                parts.usage_counter.count_download(reply.file_id)
         if held.key_id is not None:
-            house.tally.used(held.key_id, credentials.client_ip(request))
+            parts.usage_counter.count_key_use(held.key_id, credentials.client_ip(request))
         return reply
     raise _unreadable(question, lost)
 

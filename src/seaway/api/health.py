@@ -20,8 +20,8 @@ async def live(_request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Return 200 if the dependencies respond, else 503; the log has the details."""
-    house: RequestParts = request.app.state.house
-    problem_by_part = await house.readiness.away()
+    parts: RequestParts = request.app.state.parts
+    problem_by_part = await parts.readiness.problems()
     if not problem_by_part:
         return problems.text("ready", 200)
     silent = [part for part, problem in problem_by_part.items() if problem == NO_ANSWER]

@@ -19,11 +19,11 @@ from seaway.publishing.logos import MOST_BYTES, NewLogo
 async def put(request: Request) -> Response:
     """Set the logo of the channel to the image in the body; 204."""
     request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     by = await caller_of(request)
-    house.tally.used(by.key_id, by.address)
+    parts.usage_counter.count_key_use(by.key_id, by.address)
     content = await _picture(request)
-    await to_thread.run_sync(house.logos.put, by, request.path_params["channel"], NewLogo(content))
+    await to_thread.run_sync(parts.logos.put, by, request.path_params["channel"], NewLogo(content))
     return Response(status_code=204)
 
 

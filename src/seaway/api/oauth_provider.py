@@ -46,9 +46,9 @@ _Json = dict[str, Any]
 
 async def discovery(request: Request) -> Response:
     """Return the provider metadata; never redirect: clients use the first response."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     # A cache whose key omits Host would serve a response built from an attacker's Host header to other clients.
-    headers = _ANY_ORIGIN if house.is_at_request_host else _CACHED_BRIEFLY
+    headers = _ANY_ORIGIN if parts.uses_request_host else _CACHED_BRIEFLY
     return JSONResponse(provider.metadata(_openid(request).issuer), headers=headers)
 
 
@@ -74,7 +74,7 @@ async def revoke(request: Request) -> Response:
 
 async def userinfo(request: Request) -> Response:
     """Return claims about the user of an access token."""
-    by = await _caller(request, Accepted.TOOL)
+    by = await _caller(request, Accepted.OAUTH)
     if by.user_id is None:
         headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
         return JSONResponse({"error": "invalid_token"}, 401, _NO_CACHE_HTTP_1_0 | headers)
@@ -109,13 +109,13 @@ async def _respond(request: Request, act: Callable[..., _Json | OAuthError | Non
     except TooManyRequests as error:
         # Tells a polling client to poll less often (RFC 8628, 3.5).
         return _error_response(
-            OAuthError("slow_down", error.sentence), 429, {"Retry-After": str(error.retry_after_seconds)}
+            OAuthError("slow_down", error.full_message), 429, {"Retry-After": str(error.retry_after_seconds)}
         )
     except SeawayError as error:
         problems.log_cause(error)
         status = problems.status_of(error)
         code = "invalid_request" if status < 500 else "temporarily_unavailable"
-        return _error_response(OAuthError(code, error.sentence), status, problems.retry_after(error))
+        return _error_response(OAuthError(code, error.full_message), status, problems.retry_after(error))
     if isinstance(result, OAuthError):
         return _error_response(result, 401 if result.code == "invalid_client" else 400)
     return JSONResponse(result or {}, headers=_NO_CACHE_HTTP_1_0)
@@ -123,13 +123,13 @@ async def _respond(request: Request, act: Callable[..., _Json | OAuthError | Non
 
 def _error_response(refusal: OAuthError, status: int, headers: dict[str, str] | None = None) -> Response:
     """Return an error response (RFC 6749, 5.2)."""
-    body = {"error": refusal.code, "error_description": refusal.sentence.replace('"', "'").replace("\\", "/")}
+    body = {"error": refusal.code, "error_description": refusal.description.replace('"', "'").replace("\\", "/")}
     return JSONResponse(body, status, _NO_CACHE_HTTP_1_0 | (headers or {}))
 
 
 def _openid(request: Request) -> OAuthProvider:
-    house: RequestParts = request.app.state.house
-    return replace(house.openid, issuer=site_url_of(request)) if house.is_at_request_host else house.openid
+    parts: RequestParts = request.app.state.parts
+    return replace(parts.openid, issuer=site_url_of(request)) if parts.uses_request_host else parts.openid
 
 
 async def _caller(request: Request, accepted: Accepted) -> Caller:

@@ -46,10 +46,10 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 
 async def upload(request: Request) -> Response:
     """Receive one package file."""
-    house: RequestParts = request.app.state.house
-    by = await _authenticated_caller(request, house)
+    parts: RequestParts = request.app.state.parts
+    by = await _authenticated_caller(request, parts)
     channel = _channel_of(request)
-    limit = house.publishing.upload_limit
+    limit = parts.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         least_size = _check_length(request, limit, wrapping=_MULTIPART_OVERHEAD_BYTES)
@@ -58,7 +58,7 @@ async def upload(request: Request) -> Response:
         least_size = _check_length(request, limit, wrapping=0)
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
-    published = await publish(house.publishing, channel, incoming, by=by, force=force, least_size=least_size)
+    published = await publish(parts.publishing, channel, incoming, by=by, force=force, min_size=least_size)
     return problems.text(
         _success_sentence(published),
         200 if published.replaced or published.repeated else 201,
@@ -73,10 +73,10 @@ async def delete(request: Request) -> Response:
 
 async def yank(request: Request) -> Response:
     """Yank a file."""
-    house: RequestParts = request.app.state.house
-    by = await _authenticated_caller(request, house)
+    parts: RequestParts = request.app.state.parts
+    by = await _authenticated_caller(request, parts)
     # Before the body, so that callers without access learn nothing from its errors.
-    await to_thread.run_sync(_require_readable, house, by, _file_of(request)[0])
+    await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
 
@@ -107,10 +107,10 @@ async def _reason_of(request: Request) -> str:
 
 
 async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
-    house: RequestParts = request.app.state.house
-    by = await _authenticated_caller(request, house)
+    parts: RequestParts = request.app.state.parts
+    by = await _authenticated_caller(request, parts)
     channel, subdir, file_name = _file_of(request)
-    revision = await to_thread.run_sync(act, house.removing, by, channel, subdir, file_name)
+    revision = await to_thread.run_sync(act, parts.removing, by, channel, subdir, file_name)
     return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision_header(revision))
 
 
@@ -122,17 +122,17 @@ def _file_of(request: Request) -> tuple[str, str, str]:
     return channel, subdir, file_name
 
 
-def _require_readable(house: RequestParts, by: Caller, channel: str) -> None:
-    with house.removing.database.read() as tx:
+def _require_readable(parts: RequestParts, by: Caller, channel: str) -> None:
+    with parts.removing.database.read() as tx:
         channels.require(tx, by, Action.READ, channel)
 
 
-async def _authenticated_caller(request: Request, house: RequestParts) -> Caller:
+async def _authenticated_caller(request: Request, parts: RequestParts) -> Caller:
     """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
     by = await caller_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise needs_credential()
-    house.tally.used(by.key_id, by.address)
+    parts.usage_counter.count_key_use(by.key_id, by.address)
     return by
 
 

@@ -40,11 +40,11 @@ _VERSION_HEADER = {"Tus-Resumable": VERSION}
 
 async def options(request: Request) -> Response:
     """Return the supported protocol version and extensions; independent of the channel."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     headers = {
         "Tus-Version": VERSION,
         "Tus-Extension": _EXTENSIONS,
-        "Tus-Max-Size": str(house.publishing.upload_limit),
+        "Tus-Max-Size": str(parts.publishing.upload_limit),
     }
     return _response(204, headers)
 
@@ -74,19 +74,19 @@ def _error_response(error: Exception, request: Request) -> Response:
 @_checks_version
 async def begin(request: Request) -> Response:
     """Begin the upload of one file."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     by = await _user(request)
     order = _parse_order(request)
-    upload = await resumable.begin(house.publishing, order, by=by)
+    upload = await resumable.begin(parts.publishing, order, by=by)
     return _response(201, {"Location": f"/api/v1/uploads/{upload.id}", **_upload_headers(upload)})
 
 
 @_checks_version
 async def get_offset(request: Request) -> Response:
     """Return the offset of an upload."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     by = await _user(request)
-    upload = await to_thread.run_sync(resumable.get, house.publishing, request.path_params["id"], by)
+    upload = await to_thread.run_sync(resumable.get, parts.publishing, request.path_params["id"], by)
     return _response(200, {"Upload-Length": str(upload.order.length), **_upload_headers(upload)})
 
 
@@ -95,12 +95,12 @@ async def append(request: Request) -> Response:
     """Append bytes to an upload."""
     if request.headers.get("content-type") != _BODY_TYPE:
         return problems.text(f"The Content-Type must be {_BODY_TYPE}.", 415, _VERSION_HEADER)
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     by = await _user(request)
     offset = _number(request, "upload-offset")
     announced = _number(request, "content-length") if "content-length" in request.headers else None
     upload = await resumable.append(
-        house.publishing, request.path_params["id"], offset, body_of(request), by=by, announced=announced
+        parts.publishing, request.path_params["id"], offset, body_of(request), by=by, announced=announced
     )
     return _response(204, _upload_headers(upload))
 
@@ -108,9 +108,9 @@ async def append(request: Request) -> Response:
 @_checks_version
 async def cancel(request: Request) -> Response:
     """Cancel an upload."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     by = await _user(request)
-    await to_thread.run_sync(resumable.cancel, house.publishing, request.path_params["id"], by)
+    await to_thread.run_sync(resumable.cancel, parts.publishing, request.path_params["id"], by)
     return _response(204, {})
 
 
@@ -120,8 +120,8 @@ async def _user(request: Request) -> Caller:
         raise needs_credential()
     if by.user_id is None:
         raise NotAllowed(f"{by.name} cannot use resumable uploads.", "Upload the file in one request.")
-    house: RequestParts = request.app.state.house
-    house.tally.used(by.key_id, by.address)
+    parts: RequestParts = request.app.state.parts
+    parts.usage_counter.count_key_use(by.key_id, by.address)
     return by
 
 

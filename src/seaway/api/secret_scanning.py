@@ -20,8 +20,8 @@ _MAX_BYTES = 1024 * 1024
 
 async def report(request: Request) -> Response:
     """Revoke the reported keys."""
-    house: RequestParts = request.app.state.house
-    if not house.leaks.public_keys.are_wanted:
+    parts: RequestParts = request.app.state.parts
+    if not parts.secret_scanning.public_keys.is_enabled:
         raise NotFound("This page does not exist.", "Check the URL.")
     body = bytearray()
     async for chunk in body_of(request):
@@ -31,7 +31,12 @@ async def report(request: Request) -> Response:
     identifier = request.headers.get("github-public-key-identifier", "")
     signature = request.headers.get("github-public-key-signature", "")
     labels = await to_thread.run_sync(
-        leaked_secrets.process_report, house.leaks, bytes(body), identifier, signature, credentials.client_ip(request)
+        leaked_secrets.process_report,
+        parts.secret_scanning,
+        bytes(body),
+        identifier,
+        signature,
+        credentials.client_ip(request),
     )
     return JSONResponse(
         [

@@ -32,11 +32,11 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 async def mint_token(request: Request) -> Response:
     """Exchange a workflow's OIDC token for a publishing token."""
     request.scope[problems.RESPONSE_BUILDER] = _error_response
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     token = _token_in(await _body(request))
     address = credentials.client_ip(request)
     secret = await to_thread.run_sync(
-        lambda: exchange(house.exchanging, token, address=address), limiter=house.exchanging.turns
+        lambda: exchange(parts.exchanging, token, address=address), limiter=parts.exchanging.slots
     )
     return PlainTextResponse(secret)
 
@@ -44,16 +44,16 @@ async def mint_token(request: Request) -> Response:
 async def revoke_token(request: Request) -> Response:
     """Revoke the token that authenticates the request."""
     request.scope[problems.RESPONSE_BUILDER] = _error_response
-    house: RequestParts = request.app.state.house
-    await to_thread.run_sync(_revoke, house, await caller_of(request, Accepted.WORKFLOW))
+    parts: RequestParts = request.app.state.parts
+    await to_thread.run_sync(_revoke, parts, await caller_of(request, Accepted.WORKFLOW))
     return Response(status_code=204)
 
 
-def _revoke(house: RequestParts, by: Caller) -> None:
+def _revoke(parts: RequestParts, by: Caller) -> None:
     if by.token_id is None:
         raise BadCredential("The token to revoke is missing.", "Send it as a bearer token.")
-    with house.exchanging.database.write_part() as tx:
-        tokens.revoke(tx, house.exchanging.clock.now_ms(), by, by.token_id)
+    with parts.exchanging.database.write_part() as tx:
+        tokens.revoke(tx, parts.exchanging.clock.now_ms(), by, by.token_id)
 
 
 async def _body(request: Request) -> bytes:

@@ -35,8 +35,8 @@ class Event(Enum):
     PASSKEY_RENAMED = "passkey.renamed"
     RECOVERY_CODES_MADE = "recovery-codes.made"
     RECOVERY_CODE_USED = "recovery-code.used"
-    SECOND_FACTOR_RESET_ASKED = "second-factor.reset-asked"
-    SECOND_FACTOR_RESET_CANCELLED = "second-factor.reset-cancelled"
+    SECOND_FACTOR_RESET_REQUESTED = "second-factor.reset-asked"
+    SECOND_FACTOR_RESET_CANCELED = "second-factor.reset-cancelled"
     SECOND_FACTOR_RESET = "second-factor.reset"
     KEY_ADDED = "key.added"
     KEY_REVOKED = "key.revoked"
@@ -61,7 +61,7 @@ class Event(Enum):
     INVITATION_DECLINED = "invitation.declined"
     TRANSFER_OFFERED = "transfer.offered"
     TRANSFER_DECLINED = "transfer.declined"
-    TRANSFER_CANCELLED = "transfer.cancelled"
+    TRANSFER_CANCELED = "transfer.cancelled"
     NOTICE_ADDED = "notice.added"
     NOTICE_REMOVED = "notice.removed"
     QUOTA_CHANGED = "quota.changed"
@@ -101,7 +101,7 @@ class Actor:
 
     name: str
     user_id: int | None = None
-    address: str = ""
+    ip_address: str = ""
 
 
 Detail = str | int | bool | Mapping[str, str]
@@ -136,7 +136,7 @@ def write_all(tx: Tx, lines: Sequence[NewEntry]) -> None:
             "at": line.at_ms,
             "actor": line.actor.name,
             "actor_id": line.actor.user_id,
-            "address": line.actor.address,
+            "address": line.actor.ip_address,
             "action": line.event.value,
             "channel": line.channel,
             "target": line.target,

@@ -64,7 +64,7 @@ class BackupResult:
 
 def backup(database: Database, blobs: BlobStore, spool: Spool, clock: Clock, target: BackupTarget) -> BackupResult:
     """Back up the database and the blobs to the target."""
-    with database.alone(SWEEP_LOCK), ExitStack() as stack:
+    with database.exclusive(SWEEP_LOCK), ExitStack() as stack:
         with database.read() as tx:
             snapshot = _take_snapshot(tx, clock.now_ms(), secret_key.for_backup(blobs), spool, stack)
         sent = target.write(snapshot, blobs, spool)

@@ -49,7 +49,7 @@ _UNKNOWN_STATE = -1
 _marks = Table(
     "unfinished_move",
     MetaData(),
-    Column("house", LargeBinary(32), nullable=False),
+    Column("parts", LargeBinary(32), nullable=False),
     Column("state", BigInteger, nullable=False),
 )
 
@@ -58,7 +58,7 @@ _marks = Table(
 class _Mark:
     """The site that a target is being filled from, and the state of that site."""
 
-    house: bytes
+    parts: bytes
     state: int
 
 
@@ -93,7 +93,7 @@ def _begin(target: Database, mark: _Mark) -> None:
         existing_mark = _find_mark(tx)
         if existing_mark is None:
             tables.require_empty(tx)
-        elif existing_mark.house != mark.house:
+        elif existing_mark.parts != mark.parts:
             raise BadSetting("The database contains an unfinished move from another site.", "Use an empty database.")
         if existing_mark == mark:
             for name in _UNAUDITED_TABLES:
@@ -102,7 +102,7 @@ def _begin(target: Database, mark: _Mark) -> None:
         tables.create_tables(tx, NEWEST)
         _marks.drop(tx, checkfirst=True)
         _marks.create(tx)
-        tx.execute(insert(_marks).values(house=mark.house, state=mark.state))
+        tx.execute(insert(_marks).values(parts=mark.parts, state=mark.state))
         _set_revision(tx, UNFINISHED)
 
 

@@ -70,7 +70,7 @@ def move_storage(
     move = _Move(database, source, target, spool)
     identity = identity_storage.of_store(source)
     _require_usable(target, identity)
-    with database.alone(SWEEP_LOCK):
+    with database.exclusive(SWEEP_LOCK):
         first = _copy_pass(move, verify=verify)
         second = _copy_pass(move, verify=False)  # the first pass has just sent or verified these blobs
         secret = secret_key.for_backup(source)

@@ -161,7 +161,7 @@ def rebuild(
 ) -> RebuiltSite:
     """Insert rows for all manifests of this store; channels go to the first site admin, or a new one named `admin`."""
     # A sweep now would delete blobs that the rows are about to name.
-    with database.alone(SWEEP_LOCK), spool.file() as objects:
+    with database.exclusive(SWEEP_LOCK), spool.file() as objects:
         with database.read() as tx:
             _require_no_channels(tx)
         listed = list(blobs.list(keys.MANIFESTS))

@@ -82,7 +82,7 @@ class RepositorySource:
                 paths[name] = stack.enter_context(manifests.fetched_part(file, part, self._location, spool))
         return paths
 
-    def bring_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
+    def copy_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
         return sum(map_concurrently(partial(self._offer, keep), contents))
 
     def _open_part(self, name: str) -> BinaryIO:

@@ -79,7 +79,7 @@ class TarSource:
             for name, part in self.manifest.parts.items()
         }
 
-    def bring_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
+    def copy_blobs(self, contents: Iterable[BlobEntry], keep: CopyBlob) -> int:
         return sum(keep(blob, partial(_unchanged, self._next(blob.key)), self._location) for blob in contents)
 
     def _next(self, name: str) -> BinaryIO:

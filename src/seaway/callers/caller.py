@@ -75,7 +75,7 @@ class Caller:
 
     name: str
     user_id: int | None = None
-    carrier: CredentialKind = CredentialKind.NOTHING
+    credential: CredentialKind = CredentialKind.NOTHING
     is_admin: bool = False
     is_verified: bool = True
     lacks_second_factor: bool = False  # the site requires one of this user
@@ -99,17 +99,17 @@ class Caller:
     @property
     def is_anonymous(self) -> bool:
         """Return whether the request has no valid credential."""
-        return self.carrier is CredentialKind.NOTHING
+        return self.credential is CredentialKind.NOTHING
 
     @property
     def is_operator(self) -> bool:
         """Return whether the caller is a command run on the server."""
-        return self.carrier is CredentialKind.OPERATOR
+        return self.credential is CredentialKind.OPERATOR
 
     @property
     def is_person(self) -> bool:
         """Return whether the caller is a person (session or command line) rather than a stored secret."""
-        return self.carrier in (CredentialKind.PERSON, CredentialKind.OPERATOR)
+        return self.credential in (CredentialKind.PERSON, CredentialKind.OPERATOR)
 
     def may_write(self, package: str) -> bool:
         """Return whether the credential's patterns include this package name."""
@@ -121,14 +121,14 @@ class Caller:
         by = f" (key {self.key_name})" if self.key_name else f" (tool {self.tool})" if self.tool else ""
         return Actor(self.name + by, self.user_id, self.address)
 
-    def within(self, channel_id: int) -> "Caller":
+    def in_channel(self, channel_id: int) -> "Caller":
         """Return the caller with the mode and patterns of its publisher in this channel."""
         grant = next((grant for grant in self.grants if grant.channel_id == channel_id), None)
         if grant is None:
             return self
         return replace(self, mode=grant.mode, patterns=grant.patterns, publisher_id=grant.publisher_id)
 
-    def seen_from(self, address: str) -> "Caller":
+    def with_address(self, address: str) -> "Caller":
         """Return the caller with the IP address of its request."""
         return replace(self, address=address)
 
@@ -137,7 +137,7 @@ ANONYMOUS = Caller(name="anonymous", mode=Mode.READ)
 
 # Commands on the server need no permission: running them already requires full access to the data. The audit log names
 # them as "operator".
-OPERATOR = Caller(name="operator", carrier=CredentialKind.OPERATOR)
+OPERATOR = Caller(name="operator", credential=CredentialKind.OPERATOR)
 
 
 def _matches(pattern: str, package: str) -> bool:

@@ -39,7 +39,7 @@ class Limit:
 class Rate(Enum):
     """A rate-limited kind of attempt and its limits; `said` completes "Too many ..."."""
 
-    said: str
+    attempts: str
     limits: tuple[Limit, ...]
 
     SIGN_IN_USER = "sign-in attempts for this user", Limit(10, 5 * MINUTE_MS)
@@ -58,8 +58,8 @@ class Rate(Enum):
     )
     CONFIRM_USER = "attempts to confirm this session", Limit(10, 5 * MINUTE_MS)
     SIGN_UP_ADDRESS = "new accounts from this IP address", Limit(20, HOUR_MS)
-    LETTER_TO = "emails to this address", Limit(3, 6 * HOUR_MS)
-    LETTERS_FROM = "email requests from this IP address", Limit(30, HOUR_MS)
+    EMAILS_TO_ADDRESS = "emails to this address", Limit(3, 6 * HOUR_MS)
+    EMAILS_FROM_ADDRESS = "email requests from this IP address", Limit(30, HOUR_MS)
     MAIL_FROM = "emails to other users from your account", Limit(60, HOUR_MS)
     MAIL_TO = "emails to this recipient", Limit(30, DAY_MS)
     MAIL_BETWEEN = "emails from you to this recipient", Limit(10, DAY_MS)
@@ -71,7 +71,7 @@ class Rate(Enum):
     TOOL_TOKENS = "token requests from this IP address", Limit(600, 5 * MINUTE_MS)  # one login polls 120 times
     TOOL_CODE = "device codes", Limit(10, 5 * MINUTE_MS)
     PASSKEY_BEGIN = "passkey requests from this IP address", Limit(60, 5 * MINUTE_MS)
-    OUTSIDE = "external logins from this IP address", Limit(60, 5 * MINUTE_MS)
+    EXTERNAL_LOGIN = "external logins from this IP address", Limit(60, 5 * MINUTE_MS)
     CHANNEL_ADD = "new channels", Limit(20, HOUR_MS)
     CHANNEL_NAME = "channel name checks", Limit(100, HOUR_MS)
     LOGO = "new logos", Limit(30, HOUR_MS)
@@ -87,7 +87,7 @@ class Rate(Enum):
     def __new__(cls, said: str, *limits: Limit) -> "Rate":
         member = object.__new__(cls)
         member._value_ = said
-        member.said = said
+        member.attempts = said
         member.limits = limits
         return member
 
@@ -223,7 +223,7 @@ def _now(now_ms: int, limit: Limit) -> dict[str, float]:
 def _refusal(tx: Tx, now_ms: int, rate: Rate, digest: bytes, limit: Limit) -> TooManyRequests:
     level = _level(tx, now_ms, digest, limit)
     wait = max(math.ceil((level + 1.0 - limit.count) * limit.per_ms / limit.count / 1000), 1)
-    return TooManyRequests(f"Too many {rate.said}.", _HINT, retry_after_seconds=wait)
+    return TooManyRequests(f"Too many {rate.attempts}.", _HINT, retry_after_seconds=wait)
 
 
 def _level(tx: Tx, now_ms: int, digest: bytes, limit: Limit) -> float:

@@ -31,7 +31,7 @@ class RequiredCredential(Enum):
 
     def is_too_old(self, principal: Caller) -> bool:
         """Return whether a signed-in user has to sign in again, or confirm the session, first."""
-        if principal.carrier is not CredentialKind.PERSON:
+        if principal.credential is not CredentialKind.PERSON:
             return False
         if self is RequiredCredential.NEW_SESSION:
             return not principal.is_new
@@ -41,7 +41,7 @@ class RequiredCredential(Enum):
 class SiteAction(Enum):
     """An action outside channels; `said` completes "is not allowed to ..."."""
 
-    said: str
+    phrase: str
     proof: RequiredCredential
 
     ADD_CHANNEL = "add-channel", "create a channel", RequiredCredential.ANY
@@ -65,7 +65,7 @@ class SiteAction(Enum):
     def __new__(cls, value: str, said: str, proof: RequiredCredential) -> Self:
         member = object.__new__(cls)
         member._value_ = value
-        member.said = said
+        member.phrase = said
         member.proof = proof
         return member
 
@@ -85,12 +85,12 @@ def require_site(principal: Caller, action: SiteAction) -> None:
     if principal.user_id is None:
         if principal.is_anonymous:
             raise needs_credential()
-        raise NotAllowed(f"{principal.name} is not allowed to {action.said}.", "Sign in as a user.")
+        raise NotAllowed(f"{principal.name} is not allowed to {action.phrase}.", "Sign in as a user.")
     if action.proof.needs_person and not principal.is_person:
-        raise NotAllowed(f"An API key is not allowed to {action.said}.", "Sign in with a browser and do it there.")
+        raise NotAllowed(f"An API key is not allowed to {action.phrase}.", "Sign in with a browser and do it there.")
     if action in FOR_ADMINS:
         if not principal.is_admin:
-            raise NotAllowed(f"{principal.name} is not allowed to {action.said}.", "Ask a site admin.")
+            raise NotAllowed(f"{principal.name} is not allowed to {action.phrase}.", "Ask a site admin.")
         require_second_factor(principal)
     if action in NEEDS_UNRESTRICTED:
         require_verified(principal)
@@ -141,8 +141,8 @@ def needs_credential() -> BadCredential:
 def _require_unnarrowed(principal: Caller, action: SiteAction) -> None:
     if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
         raise NotAllowed(
-            f"{principal.actor.name} is not allowed to {action.said}.",
+            f"{principal.actor.name} is not allowed to {action.phrase}.",
             "Use a key with access mode MANAGE for all channels, or do it in a browser."
-            if principal.carrier is CredentialKind.KEY
+            if principal.credential is CredentialKind.KEY
             else "Sign in with a browser and do it there.",
         )

@@ -324,7 +324,7 @@ def _readable_by(principal: Caller) -> ColumnElement[bool]:
     """Return the condition under which `permissions.decide` allows READ, for a query over `channels`."""
     if principal.is_operator:
         return true()
-    by_role = principal.carrier is CredentialKind.WORKFLOW or principal.is_admin
+    by_role = principal.credential is CredentialKind.WORKFLOW or principal.is_admin
     mine: ColumnElement[bool] = true() if by_role else channels.c.id.in_(_where_member(principal.user_id or 0))
     if principal.channel_ids is not None:
         mine = and_(mine, channels.c.id.in_(principal.channel_ids))

@@ -46,14 +46,14 @@ def caused_by(principal: Caller, kind: str, about: str, *, is_required: bool = F
 def notify_user(
     tx: Tx,
     now_ms: int,
-    telling: NotifyParts | None,
+    notifier: NotifyParts | None,
     user_id: int | None,
-    letter: Callable[..., OutgoingEmail],
+    make_email: Callable[..., OutgoingEmail],
     *,
     cause: Cause | None,
     **values: str,
 ) -> None:
     """Queue an email to a user, if email is set up and they have an address; `letter` builds it from `values`."""
-    to = None if telling is None else verified_email_of(tx, user_id)
-    if telling is not None and to is not None:
-        telling.outbox.send(tx, now_ms, letter(to, site_url=telling.site_url, **values), cause=cause)
+    to = None if notifier is None else verified_email_of(tx, user_id)
+    if notifier is not None and to is not None:
+        notifier.outbox.send(tx, now_ms, make_email(to, site_url=notifier.site_url, **values), cause=cause)

@@ -44,7 +44,7 @@ class Access:
 
 
 def decide(
-    principal: Caller,
+    caller: Caller,
     action: Action,
     access: Access | None,
     *,
@@ -59,23 +59,19 @@ def decide(
     """
     if access is None:
         return Verdict.HIDDEN
-    if principal.is_operator:
+    if caller.is_operator:
         return Verdict.ALLOWED
-    principal = principal.within(access.channel_id)
-    granted = _granted(principal, access, own_file=own_file) if _in_scope(principal, access) else frozenset()
-    if (
-        action in granted
-        and not _is_too_weak(principal, action, package)
-        and not _needs_publisher(principal, action, access)
-    ):
-        return Verdict.STALE if action.proof.is_too_old(principal) else Verdict.ALLOWED
+    caller = caller.in_channel(access.channel_id)
+    granted = _granted(caller, access, own_file=own_file) if _in_scope(caller, access) else frozenset()
+    if action in granted and not _is_too_weak(caller, action, package) and not _needs_publisher(caller, action, access):
+        return Verdict.STALE if action.proof.is_too_old(caller) else Verdict.ALLOWED
     if access.is_public:
         return Verdict.ALLOWED if action is Action.READ else Verdict.FORBIDDEN
     return Verdict.FORBIDDEN if Action.READ in granted else Verdict.HIDDEN
 
 
 def require(
-    principal: Caller,
+    caller: Caller,
     action: Action,
     access: Access | None,
     *,
@@ -84,121 +80,121 @@ def require(
     package: str | None = None,
 ) -> Access:
     """Return the access if the action is allowed; otherwise raise a refusal that reveals nothing."""
-    verdict = decide(principal, action, access, own_file=own_file, package=package)
+    verdict = decide(caller, action, access, own_file=own_file, package=package)
     if verdict is Verdict.ALLOWED and access is not None:
         return access
     if verdict is Verdict.STALE:
-        require_fresh(principal, action.proof)
-    if principal.is_anonymous and (action is not Action.READ or verdict is Verdict.HIDDEN):
+        require_fresh(caller, action.proof)
+    if caller.is_anonymous and (action is not Action.READ or verdict is Verdict.HIDDEN):
         raise needs_credential()
     if verdict is Verdict.HIDDEN or access is None:
         raise NotFound(
             "There is no such channel, or you do not have access to it.", "Check its name and your membership."
         )
-    require_second_factor(principal)
-    if _needs_publisher(principal, action, access):
+    require_second_factor(caller)
+    if _needs_publisher(caller, action, access):
         raise NotAllowed(
             f"The channel {channel_name!r} accepts uploads from trusted publishers only.",
             "Publish from a workflow that its owner has added as a publisher, without an API key.",
         )
-    within = principal.within(access.channel_id)
+    within = caller.in_channel(access.channel_id)
     raise NotAllowed(_refusal(within, action, access, channel_name), _hint(within, action, access))
 
 
-def require_group(principal: Caller, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
+def require_group(caller: Caller, *, name: str, is_member: bool, is_manager: bool, change: bool) -> None:
     """Return if the caller is allowed to see a group, or with `change` to change it; otherwise raise the refusal."""
     if change:
-        require_site(principal, SiteAction.CHANGE_GROUP)
-    elif principal.is_anonymous:
+        require_site(caller, SiteAction.CHANGE_GROUP)
+    elif caller.is_anonymous:
         raise needs_credential()
-    if principal.is_operator or principal.is_admin or (is_manager if change else is_member):
+    if caller.is_operator or caller.is_admin or (is_manager if change else is_member):
         return
     if not is_member:
         raise NotAllowed(
-            f"{principal.name} is not in the group {name!r}.", "Only its members and site admins can see or use it."
+            f"{caller.name} is not in the group {name!r}.", "Only its members and site admins can see or use it."
         )
-    raise NotAllowed(f"{principal.name} is not allowed to change the group {name!r}.", "Ask one of its managers.")
+    raise NotAllowed(f"{caller.name} is not allowed to change the group {name!r}.", "Ask one of its managers.")
 
 
-def _in_scope(principal: Caller, access: Access) -> bool:
-    return principal.channel_ids is None or access.channel_id in principal.channel_ids
+def _in_scope(caller: Caller, access: Access) -> bool:
+    return caller.channel_ids is None or access.channel_id in caller.channel_ids
 
 
-def _is_too_weak(principal: Caller, action: Action, package: str | None) -> bool:
+def _is_too_weak(caller: Caller, action: Action, package: str | None) -> bool:
     """Return whether the credential itself is too weak, regardless of its user's permissions."""
     return (
-        principal.mode < action.least_mode
-        or (action.proof.needs_person and not principal.is_person)
-        or (principal.lacks_second_factor and action is not Action.READ)
-        or (package is not None and action is not Action.READ and not principal.may_write(package))
+        caller.mode < action.least_mode
+        or (action.proof.needs_person and not caller.is_person)
+        or (caller.lacks_second_factor and action is not Action.READ)
+        or (package is not None and action is not Action.READ and not caller.may_write(package))
     )
 
 
-def _needs_publisher(principal: Caller, action: Action, access: Access) -> bool:
+def _needs_publisher(caller: Caller, action: Action, access: Access) -> bool:
     """Return whether the channel accepts this action from trusted publishers only."""
     is_upload = action in (Action.UPLOAD, Action.OVERWRITE)
-    return access.only_publishers and is_upload and principal.carrier is not CredentialKind.WORKFLOW
+    return access.only_publishers and is_upload and caller.credential is not CredentialKind.WORKFLOW
 
 
-def _granted(principal: Caller, access: Access, *, own_file: bool) -> frozenset[Action]:
-    if principal.carrier is CredentialKind.WORKFLOW:
+def _granted(caller: Caller, access: Access, *, own_file: bool) -> frozenset[Action]:
+    if caller.credential is CredentialKind.WORKFLOW:
         return BY_WORKFLOW
     granted: frozenset[Action] = frozenset()
     if access.role is not None:
         granted |= BY_ROLE[access.role]
         if own_file:
             granted |= ON_OWN_FILES.get(access.role, frozenset())
-    if principal.is_admin:
+    if caller.is_admin:
         granted |= BY_ADMIN
     return granted
 
 
-def _refusal(principal: Caller, action: Action, access: Access, channel_name: str) -> str:
-    if principal.key_name and not _in_scope(principal, access):
-        return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
-    if principal.key_name and action.proof.needs_person:
-        return f"API keys are not allowed to {action.said} the channel {channel_name!r}."
-    if principal.tool and principal.mode < action.least_mode:
-        return f"The OAuth grant of {principal.tool} is not allowed to {action.said} the channel {channel_name!r}."
-    if principal.key_name and principal.mode < action.least_mode:
-        return f"The API key {principal.key_name!r} is not allowed to {action.said} the channel {channel_name!r}."
-    if principal.patterns and (
-        principal.carrier is CredentialKind.WORKFLOW or action in _granted(principal, access, own_file=True)
+def _refusal(caller: Caller, action: Action, access: Access, channel_name: str) -> str:
+    if caller.key_name and not _in_scope(caller, access):
+        return f"The API key {caller.key_name!r} is not allowed to {action.phrase} the channel {channel_name!r}."
+    if caller.key_name and action.proof.needs_person:
+        return f"API keys are not allowed to {action.phrase} the channel {channel_name!r}."
+    if caller.tool and caller.mode < action.least_mode:
+        return f"The OAuth grant of {caller.tool} is not allowed to {action.phrase} the channel {channel_name!r}."
+    if caller.key_name and caller.mode < action.least_mode:
+        return f"The API key {caller.key_name!r} is not allowed to {action.phrase} the channel {channel_name!r}."
+    if caller.patterns and (
+        caller.credential is CredentialKind.WORKFLOW or action in _granted(caller, access, own_file=True)
     ):
         return (
-            f"{principal.actor.name} is not allowed to {action.said} the channel {channel_name!r} for a package of "
+            f"{caller.actor.name} is not allowed to {action.phrase} the channel {channel_name!r} for a package of "
             "this name."
         )
-    return f"{principal.name} is not allowed to {action.said} the channel {channel_name!r}."
+    return f"{caller.name} is not allowed to {action.phrase} the channel {channel_name!r}."
 
 
 # OAuth scope of each mode; no scope grants MANAGE.
 _SCOPES = {Mode.READ: "channel:read", Mode.READ_WRITE: "channel:upload", Mode.READ_WRITE_DELETE: "channel:delete"}
 
 
-def hint(principal: Caller, action: Action, access: Access) -> str:
+def hint(caller: Caller, action: Action, access: Access) -> str:
     """Return the hint on how to get this permission with this credential, for refusals with their own message."""
-    return _hint(principal.within(access.channel_id), action, access)
+    return _hint(caller.in_channel(access.channel_id), action, access)
 
 
-def _hint_for_credential(principal: Caller, action: Action) -> str:
+def _hint_for_credential(caller: Caller, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
-    if principal.tool and action.least_mode in _SCOPES:
+    if caller.tool and action.least_mode in _SCOPES:
         return f"Log in again with --oauth-scope {_SCOPES[action.least_mode]}."
-    if principal.tool:
+    if caller.tool:
         return "Sign in with a browser and do it there."
     return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
 
 
-def _hint(principal: Caller, action: Action, access: Access) -> str:
-    narrow = not _in_scope(principal, access) or principal.mode < action.least_mode
-    if (principal.key_name or principal.tool) and (action.proof.needs_person or narrow):
-        return _hint_for_credential(principal, action)
-    if principal.carrier is CredentialKind.WORKFLOW:
+def _hint(caller: Caller, action: Action, access: Access) -> str:
+    narrow = not _in_scope(caller, access) or caller.mode < action.least_mode
+    if (caller.key_name or caller.tool) and (action.proof.needs_person or narrow):
+        return _hint_for_credential(caller, action)
+    if caller.credential is CredentialKind.WORKFLOW:
         return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
-    if principal.patterns:
-        return f"It is limited to {', '.join(principal.patterns)}."
+    if caller.patterns:
+        return f"It is limited to {', '.join(caller.patterns)}."
     if action in (Action.DELETE, Action.OVERWRITE) and access.role is Role.CONTRIBUTOR:
         return "Contributors can do this only to files that they uploaded; ask the owner of the channel."
     needed = "Contributor" if action in BY_ROLE[Role.CONTRIBUTOR] else "Owner"

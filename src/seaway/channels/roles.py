@@ -38,7 +38,7 @@ def strongest(*roles: str | None) -> Role | None:
 class Action(Enum):
     """An action in a channel; `said` completes "is not allowed to ..."."""
 
-    said: str
+    phrase: str
     least_mode: Mode
     proof: RequiredCredential
 
@@ -61,7 +61,7 @@ class Action(Enum):
     ) -> Self:
         member = object.__new__(cls)
         member._value_ = value
-        member.said = said
+        member.phrase = said
         member.least_mode = least_mode
         member.proof = proof
         return member

@@ -138,7 +138,7 @@ def cancel(tx: Tx, now_ms: int, by: Caller, channel: str) -> Transfer:
     transfer = of_channel(tx, now_ms, access.channel_id)
     if transfer is None or not delete_offer(tx, access.channel_id):
         raise _no_transfer()
-    audit.write(tx, now_ms, by.actor, Event.TRANSFER_CANCELLED, channel=channel, target=transfer.to_user)
+    audit.write(tx, now_ms, by.actor, Event.TRANSFER_CANCELED, channel=channel, target=transfer.to_user)
     return transfer
 
 

@@ -168,7 +168,7 @@ def _is_linked(row: Mapping[Any, Any], previous: bytes) -> bool:
 
 
 def _row(channel_id: int, number: int, upload: RecordedUpload) -> dict[str, Any]:
-    by = upload.by.within(channel_id)
+    by = upload.by.in_channel(channel_id)
     workflow = by.workflow or Workflow(issuer="", kind="")
     return {
         "channel_id": channel_id,

@@ -63,7 +63,7 @@ def restore(
     from seaway.pairing.identity import Verdict
     from seaway.server import wiring
 
-    with disk_errors(), context.obj.house(paired=False, makes_data=True) as seaway:
+    with disk_errors(), context.obj.open_site(paired=False, makes_data=True) as seaway:
         settings = seaway.settings
         with locations.backup_source(
             source, at, settings.effective_storage_url, wiring.bucket_access(settings)
@@ -97,7 +97,7 @@ def move_storage(
     from seaway.backup import move_storage as moving
     from seaway.server import wiring
 
-    with disk_errors(), context.obj.house() as seaway:
+    with disk_errors(), context.obj.open_site() as seaway:
         target = locations.other_store(
             url, seaway.settings.effective_storage_url, wiring.bucket_access(seaway.settings)
         )
@@ -119,7 +119,7 @@ def move_database(
     from seaway.backup import locations
     from seaway.backup import move_database as moving
 
-    with disk_errors(), context.obj.house() as seaway:
+    with disk_errors(), context.obj.open_site() as seaway:
         target = locations.other_database(url)
         try:
             counts = moving.move_database(seaway.database, target)

@@ -38,8 +38,8 @@ def add(
     from seaway.channels import channels
     from seaway.users import users
 
-    with context.obj.house() as seaway:
-        logos = seaway.house.logos
+    with context.obj.open_site() as seaway:
+        logos = seaway.parts.logos
         png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
         with seaway.database.write_site() as tx:
             channels.add(
@@ -60,7 +60,7 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
-    with context.obj.house() as seaway, seaway.database.read() as tx:
+    with context.obj.open_site() as seaway, seaway.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     show_rows(
         [_described(channel) for channel in found],
@@ -75,7 +75,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
     from seaway.channels import channels, members, quotas
     from seaway.packages import catalog
 
-    with context.obj.house() as seaway, seaway.database.read() as tx:
+    with context.obj.open_site() as seaway, seaway.database.read() as tx:
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
@@ -149,10 +149,10 @@ def set_channel(
     if logo and no_logo:
         raise typer.BadParameter("--logo and --no-logo cannot be combined")
     quota_bytes = None if quota is None else bytes_of(quota)  # checked before anything is changed
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
         if logo:
-            seaway.house.logos.put(OPERATOR, name, _logo_source(logo))
-        limit = seaway.house.reading.documents.limit
+            seaway.parts.logos.put(OPERATOR, name, _logo_source(logo))
+        limit = seaway.parts.reading.documents.limit
         if base is not None or overrides is not None:
             relations.change(
                 seaway.database, seaway.clock, OPERATOR, name,
@@ -192,7 +192,7 @@ def transfer(
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
@@ -211,13 +211,13 @@ def remove(
 
     if not yes and typer.prompt(f"Type the name of the channel to delete {name} and all its packages") != name:
         raise typer.BadParameter("the name does not match; nothing was deleted")
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
 
         def act() -> Channel:
             with seaway.database.write_site() as tx:
                 return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
-        removed = seaway.house.removing.reserve.with_room(act)
+        removed = seaway.parts.removing.reserve.with_room(act)
     show(_described(removed), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 
@@ -246,7 +246,7 @@ def _logo_source(logo: str) -> NewLogo:
     from seaway.publishing.logos import MOST_BYTES, NewLogo
 
     if "://" in logo:
-        return NewLogo(address=logo)
+        return NewLogo(url=logo)
     try:
         with Path(logo).open("rb") as file:
             content = file.read(MOST_BYTES + 1)

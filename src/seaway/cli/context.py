@@ -33,7 +33,9 @@ class Context:
         return settings.load(self.config, **{"data": self.data, **overrides})
 
     @contextmanager
-    def house(self, *, paired: bool = True, makes_data: bool = False, makes_database: bool = False) -> Iterator[Seaway]:
+    def open_site(
+        self, *, paired: bool = True, makes_data: bool = False, makes_database: bool = False
+    ) -> Iterator[Seaway]:
         """
         Open the local store for one command; servers can be running on it at the same time.
 
@@ -48,7 +50,7 @@ class Context:
         settings = listen_addresses.with_saved_address(self.settings())
         if not makes_data:
             require_data(settings, needs_database=not makes_database)
-        seaway = wiring.build(settings, paired=paired)
+        seaway = wiring.build(settings, checks_pairing=paired)
         try:
             yield seaway
         finally:

@@ -26,7 +26,7 @@ def list_jobs(
 
     if state not in (None, queue.READY, queue.RUNNING, queue.FAILED):
         raise Malformed(f"There is no job state {state!r}.", "Use ready, running or dead.")
-    with context.obj.house() as seaway, seaway.database.read() as tx:
+    with context.obj.open_site() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
     rows = [
         {
@@ -35,7 +35,7 @@ def list_jobs(
             "state": job.state,
             "attempt": job.attempt,
             "run_at": format_time(job.run_at_ms),
-            "worker": job.owner,
+            "worker": job.lease_owner,
             "error": job.error,
         }
         for job in jobs
@@ -55,6 +55,6 @@ def retry(
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import site_admin
 
-    with context.obj.house() as seaway, seaway.database.write_part() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_part() as tx:
         count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

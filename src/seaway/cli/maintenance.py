@@ -27,7 +27,7 @@ def reindex(
     """Rebuild the index from the file rows. The exit code is 1 if any part could not be rebuilt."""
     from seaway.maintenance import reindex as reindexing
 
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
         result = reindexing.reindex(seaway, channel, from_blobs=from_blobs)
     show(result.value(from_blobs=from_blobs), as_json, "\n".join(result.lines(from_blobs=from_blobs)))
     if result.failed:
@@ -49,7 +49,7 @@ def check(
     """Verify the consistency of the database and the store. The exit code is 1 if there are problems."""
     from seaway.maintenance import check as checking
 
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
         repaired = _repaired(seaway, repair, backup)
         broken = list(checking.check(seaway, quick=quick))
     value: dict[str, object] = {"ok": not broken, "broken": [asdict(entry) for entry in broken]}
@@ -94,7 +94,7 @@ def sweep(
     """Delete data that is no longer used. New blobs are kept for a day, and replaced shards for a week."""
     from seaway.packages import sweep as sweeping
 
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
         if kept:
             sweeping.release_kept(seaway.database)
         swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
@@ -115,7 +115,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.pairing.identity_storage import UnreadableIdentity
     from seaway.storage import keys
 
-    with context.obj.house(paired=False, makes_database=True) as seaway:
+    with context.obj.open_site(paired=False, makes_database=True) as seaway:
         try:
             before = seaway.pairing.look().value
         except UnreadableIdentity:

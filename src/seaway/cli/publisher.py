@@ -85,8 +85,8 @@ def add(
         Draft(matched={}), given, pin, mode, package,
         _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
     )  # fmt: skip
-    with context.obj.house() as seaway:
-        made = publisher_changes.add(seaway.house.exchanging, OPERATOR, channel, issuer, draft)
+    with context.obj.open_site() as seaway:
+        made = publisher_changes.add(seaway.parts.exchanging, OPERATOR, channel, issuer, draft)
     show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
 
 
@@ -96,7 +96,7 @@ def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOpti
     from seaway.channels import channels
     from seaway.trusted_publishing import publishers
 
-    with context.obj.house() as seaway, seaway.database.read() as tx:
+    with context.obj.open_site() as seaway, seaway.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
     rows = [_described(entry) for entry in found] if as_json else [_short(entry) for entry in found]
     show_rows(
@@ -138,9 +138,9 @@ def set_publisher(
         "environment": environment, "email": email, "sub": sub, **_pairs(claim),
     }  # fmt: skip
     gates = _gates(ref, hosted_runner, reusable_workflow, protected_ref)
-    with context.obj.house() as seaway:
+    with context.obj.open_site() as seaway:
         changed = publisher_changes.change(
-            seaway.house.exchanging, OPERATOR, channel, publisher,
+            seaway.parts.exchanging, OPERATOR, channel, publisher,
             lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
         )  # fmt: skip
     state = "" if changed.is_enabled else ", and is disabled"
@@ -153,9 +153,9 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import publishers
 
-    with context.obj.house() as seaway, seaway.database.write_site() as tx:
+    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         removed = publishers.remove(
-            tx, seaway.clock.now_ms(), OPERATOR, seaway.house.exchanging.teller, channel, publisher
+            tx, seaway.clock.now_ms(), OPERATOR, seaway.parts.exchanging.teller, channel, publisher
         )
     show(_described(removed), as_json, f"{removed.name} is no longer trusted by {channel}.")
 
@@ -212,9 +212,9 @@ def _described(publisher: Publisher) -> dict[str, Any]:
         "name": publisher.name,
         "kind": publisher.kind,
         "issuer": publisher.issuer,
-        "fields": dict(publisher.wanted.matched),
-        "pinned": dict(publisher.wanted.pins),
-        "conditions": dict(publisher.wanted.gates),
+        "fields": dict(publisher.criteria.matched),
+        "pinned": dict(publisher.criteria.pins),
+        "conditions": dict(publisher.criteria.gates),
         "mode": publisher.mode.name,
         "packages": list(publisher.patterns),
         "exchanges": publisher.exchanges,

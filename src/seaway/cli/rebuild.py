@@ -35,7 +35,7 @@ def rebuild(
 
     if not from_store:
         raise typer.BadParameter("add --from-store")
-    with disk_errors(), context.obj.house(paired=False, makes_database=True) as seaway:
+    with disk_errors(), context.obj.open_site(paired=False, makes_database=True) as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
             seaway.blobs,

@@ -74,7 +74,7 @@ def serve(
         seaway.close()
     from seaway.server import workers as processes
 
-    stop.begun()
+    stop.only_record()
     with _worker_metrics(settings, scrapes) as watch:
         processes.run(settings, sockets, _serve_in_worker, watch, stop)
 
@@ -182,7 +182,7 @@ def _run(seaway: Seaway, sockets: Sequence[socket.socket], stop: StopSignal) -> 
     from seaway.server import http_server
     from seaway.server.app import create_app
 
-    http_server.run(create_app(seaway, begun=stop.begun), sockets, seaway.settings)
+    http_server.run(create_app(seaway, on_started=stop.only_record), sockets, seaway.settings)
 
 
 def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
@@ -192,7 +192,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     from seaway.sign_in import first_account
 
     settings = seaway.settings
-    other_addresses = " and the other addresses of this machine" if settings.is_every_address else ""
+    other_addresses = " and the other addresses of this machine" if settings.listens_on_all_addresses else ""
     print(f"Seaway {__version__} listens on {settings.model_copy(update={'public_url': ''}).site_url}{other_addresses}")
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")
@@ -221,6 +221,6 @@ def _command(settings: Settings) -> str:
 
 def _locations(settings: Settings) -> str:
     """Return where the state is stored, without secrets."""
-    shown = settings.shown()
+    shown = settings.without_secrets()
     locations = [str(settings.data.resolve()), shown["database_url"], shown["storage_url"]]
     return ", ".join(place for place in locations if place)

@@ -59,7 +59,7 @@ def upload(
         if server:
             outcomes = _upload_remote(server, key, channel, files, force, progress)
         else:
-            with context.obj.house() as seaway:
+            with context.obj.open_site() as seaway:
                 outcomes = _upload_local(seaway, channel, files, force, progress)
     failed = [
         outcome
@@ -113,7 +113,7 @@ def _upload_local(
     from seaway.publishing.import_files import import_files
 
     outcomes = []
-    for path, result in import_files(seaway.house.publishing, channel, files, by=OPERATOR, force=force):
+    for path, result in import_files(seaway.request_parts.publishing, channel, files, by=OPERATOR, force=force):
         if isinstance(result, SeawayError):
             outcomes.append(_failure(path.name, result))
         else:
@@ -127,7 +127,7 @@ def _upload_local(
 def _failure(file: str, error: SeawayError) -> Outcome:
     from seaway.errors import FileExists
 
-    return Outcome(file, "exists" if isinstance(error, FileExists) else "refused", error.sentence)
+    return Outcome(file, "exists" if isinstance(error, FileExists) else "refused", error.full_message)
 
 
 def _upload_remote(

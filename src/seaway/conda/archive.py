@@ -50,7 +50,7 @@ class ArchiveContents:
     info: dict[str, bytes] = field(default_factory=dict)
     members: dict[str, UnpackedMember] = field(default_factory=dict)
     escaping_links: list[str] = field(default_factory=list)
-    has_dots: bool = False  # member paths start with `./`
+    has_leading_dot_paths: bool = False  # member paths start with `./`
     traits: set[str] = field(default_factory=set)
 
 
@@ -196,7 +196,7 @@ class _Walker:
         setting = "archive_info_members" if inside_info else "archive_members"
         members = walk(source, max_members=max_members, max_path_bytes=self.limits.path_bytes, setting=setting)
         for member, content in members:
-            self.contents.has_dots |= member.has_dot
+            self.contents.has_leading_dot_paths |= member.has_leading_dot
             in_info = member.path == "info" or member.path.startswith("info/")
             if inside_info is not None and (not in_info if inside_info else self._is_metadata(member)):
                 raise Refused(

@@ -73,7 +73,7 @@ class SpecQuery:
     name: str
     spec: rattler.MatchSpec
 
-    def takes(self, version: str, build: str, subdir: str) -> bool:
+    def matches(self, version: str, build: str, subdir: str) -> bool:
         """Return whether a file of the package can match, judged by its file name and subdir only."""
         record = rattler.PackageRecord(
             name=self.name, version=version, build=rattler.BuildString(build), build_number=0, subdir=subdir,

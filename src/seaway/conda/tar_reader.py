@@ -73,7 +73,7 @@ class Member:
     kind: MemberType
     size: int
     target: str = ""
-    has_dot: bool = False  # its path in the archive starts with `./`
+    has_leading_dot: bool = False  # its path in the archive starts with `./`
 
 
 class BoundedReader:

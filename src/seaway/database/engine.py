@@ -36,7 +36,7 @@ class Database(ABC):
     """A database; its connections are pooled and used from worker threads."""
 
     engine: Engine
-    marks_cost_nothing: bool  # whether `change_mark` can be called on the event loop
+    is_change_mark_cheap: bool  # whether `change_mark` can be called on the event loop
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Tx]:
@@ -68,7 +68,7 @@ class Database(ABC):
     def write_group(self, name: str) -> Iterator[Tx]:
         """Lock the group with this name, which need not exist yet, and write in it."""
         with self.write_part() as tx:
-            self.hold(tx, f"group/{name}")
+            self.lock(tx, f"group/{name}")
             yield tx
 
     @abstractmethod
@@ -76,7 +76,7 @@ class Database(ABC):
         """Like `write_part`, but raise `Unavailable` after waiting a second for other writers."""
 
     @abstractmethod
-    def hold(self, tx: Tx, thing: str) -> None:
+    def lock(self, tx: Tx, thing: str) -> None:
         """Lock the thing exclusively for this transaction, waiting for other holders; call it in `write_part`."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Database(ABC):
         """Lock blobs: shared to name them, exclusively to delete them. Call it before any `hold`: no deadlocks."""
 
     @abstractmethod
-    def alone(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
+    def exclusive(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         """Lock the thing among all processes; yield False if it is locked and `wait` is false."""
 
     @abstractmethod
@@ -112,12 +112,12 @@ def try_hold(tx: Tx, thing: str) -> bool:
 
 def hold_channel(database: Database, tx: Tx, channel: str) -> None:
     """Lock the channel with this name exclusively for the transaction."""
-    database.hold(tx, f"channel/{channel}")
+    database.lock(tx, f"channel/{channel}")
 
 
 def hold_user(database: Database, tx: Tx, user_id: int) -> None:
     """Lock the user's data exclusively for the transaction."""
-    database.hold(tx, f"user/{user_id}")
+    database.lock(tx, f"user/{user_id}")
 
 
 @contextmanager

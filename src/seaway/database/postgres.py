@@ -50,7 +50,7 @@ _mark = text("SELECT pg_current_snapshot()::text")
 class PostgresDatabase(Database):
     """A database on a PostgreSQL server; `url` is `postgresql://user:password@host/name`."""
 
-    marks_cost_nothing = False
+    is_change_mark_cheap = False
 
     def __init__(self, url: str, *, connections: int, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> None:
         self.engine = create_engine(
@@ -101,7 +101,7 @@ class PostgresDatabase(Database):
             connection.execute(_shared, {"key": _SITE})
             yield connection
 
-    def hold(self, tx: Tx, thing: str) -> None:
+    def lock(self, tx: Tx, thing: str) -> None:
         tx.execute(_alone, {"key": _key(thing)})
 
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
@@ -109,7 +109,7 @@ class PostgresDatabase(Database):
         tx.execute(_all_shared if shared else _all_alone, {"keys": keys})
 
     @contextmanager
-    def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         key = {"key": _key(f"alone/{thing}")}
         with converting_errors(), self._alone_slots, self._single_statements.connect() as connection:
             if wait:
@@ -247,4 +247,4 @@ def _number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-_SITE = _key("house")
+_SITE = _key("site")

@@ -40,7 +40,7 @@ _HELD = "seaway_held"
 class SqliteDatabase(Database):
     """A SQLite file; `locks` is the folder of the lock files."""
 
-    marks_cost_nothing = True
+    is_change_mark_cheap = True
 
     def __init__(self, path: Path, locks: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
         self.engine = create_engine(
@@ -111,14 +111,14 @@ class SqliteDatabase(Database):
             connection.info[_HELD] = held
             yield
 
-    def hold(self, tx: Tx, thing: str) -> None:
+    def lock(self, tx: Tx, thing: str) -> None:
         """Do nothing: SQLite has one writer."""
 
     def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
         """Do nothing: SQLite has one writer."""
 
     @contextmanager
-    def alone(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
         with self._lock_file(thing).open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -42,14 +42,14 @@ class Encryption:
         with suppress(Unavailable, OSError):
             self._keys()
 
-    def seal(self, plain: bytes, purpose: str) -> bytes:
+    def encrypt(self, plain: bytes, purpose: str) -> bytes:
         """Encrypt for one purpose."""
         nonce = os.urandom(_NONCE_BYTES)
         key_id, secret = next(iter(self._keys().items()))
         cipher = _cipher(secret, purpose)
         return key_id + nonce + cipher.encrypt(nonce, plain, None)
 
-    def open(self, encrypted: bytes, purpose: str) -> bytes:
+    def decrypt(self, encrypted: bytes, purpose: str) -> bytes:
         """Decrypt a value for its purpose; raise `Unavailable` if its key is missing or the value is damaged."""
         key_id, nonce = encrypted[:_KEY_ID_BYTES], encrypted[_KEY_ID_BYTES : _KEY_ID_BYTES + _NONCE_BYTES]
         secret = self._keys().get(key_id)

@@ -31,7 +31,7 @@ def of_store(database: Database, blobs: BlobStore) -> bytes:
     """Return the key in the store; create it if there is none."""
     found = _read(blobs)
     if found is None:
-        with database.alone("secret-key"):
+        with database.exclusive("secret-key"):
             found = _read(blobs) or _make(database, blobs)
     _record(database)
     return found
@@ -87,7 +87,7 @@ def _record(database: Database) -> None:
     with suppress(Unavailable):  # read-only database: encrypted values can still be read
         if not _is_recorded(database):
             with database.write_part() as tx:
-                database.hold(tx, _CREATED)
+                database.lock(tx, _CREATED)
                 site_values.put(tx, _CREATED, b"")
 
 

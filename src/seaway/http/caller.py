@@ -41,7 +41,7 @@ async def caller_of(request: Request, accepted: Accepted = Accepted.ANY) -> Call
     known: Caller | None = request.scope.get(_CALLER_KEY)
     if known is None:
         known = await _identify_caller(request, accepted)
-        known = request.scope[_CALLER_KEY] = known.seen_from(credentials.client_ip(request))
+        known = request.scope[_CALLER_KEY] = known.with_address(credentials.client_ip(request))
     return known
 
 
@@ -54,7 +54,7 @@ def identified_caller(request: Request) -> Caller:
 async def check_anonymous_form(request: Request) -> None:
     """Raise `NotAllowed` unless a page of this site, shown in this browser, sent the form; ignores the session."""
     _require_same_origin(request)
-    mark = cookies_of(request).form_of(request)
+    mark = cookies_of(request).form_mark_of(request)
     if not mark or not await _has_token(request, sessions.csrf_token(mark)):
         raise _outdated_page()
 
@@ -73,7 +73,7 @@ def csrf_token_for(request: Request) -> str:
 
 def anonymous_csrf_token_for(request: Request) -> str:
     """Return the CSRF token for forms of callers who are not signed in; `new_mark_of` returns its cookie."""
-    mark = cookies_of(request).form_of(request) or request.scope.setdefault(_MARK_KEY, new_form_mark())
+    mark = cookies_of(request).form_mark_of(request) or request.scope.setdefault(_MARK_KEY, new_form_mark())
     return sessions.csrf_token(mark)
 
 
@@ -85,8 +85,8 @@ def new_mark_of(request: Request) -> str | None:
 
 def cookies_of(request: Request) -> Cookies:
     """Return the names and attributes of this site's cookies."""
-    house: RequestParts = request.app.state.house
-    return Cookies.of_site(house.site_url)
+    parts: RequestParts = request.app.state.parts
+    return Cookies.of_site(parts.site_url)
 
 
 async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
@@ -108,8 +108,8 @@ async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
 
 
 def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Caller:
-    house: RequestParts = request.app.state.house
-    reading = house.reading
+    parts: RequestParts = request.app.state.parts
+    reading = parts.reading
     with reading.database.read() as tx:
         found = identify(tx, reading.identifying, secrets, accepted)
     if found.session_id is not None:

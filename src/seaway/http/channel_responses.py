@@ -42,7 +42,7 @@ class FileDelivery:
     index_max_age: int
     redirect_seconds: int | None  # lifetime of presigned URLs; None: no redirects
     x_accel_prefix: str | None = None  # internal nginx path of the store; None: no X-Accel-Redirect
-    contents: BlobCache = field(default_factory=BlobCache)
+    small_blobs: BlobCache = field(default_factory=BlobCache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +200,10 @@ def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
 
 
 async def _small_content(answer: ChannelResponse, delivery: FileDelivery) -> bytes:
-    content = delivery.contents.recall(answer.blob_key)
+    content = delivery.small_blobs.recall(answer.blob_key)
     if content is None:
         content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
-        delivery.contents.keep(answer.blob_key, content)
+        delivery.small_blobs.keep(answer.blob_key, content)
     return content
 
 
@@ -218,9 +218,9 @@ async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
 
 
 def _headers_for(held: CachedResponse, delivery: FileDelivery) -> _Headers:
-    if not isinstance(held.form, _Headers):
-        held.form = _make_headers(held.answer, delivery.index_max_age)
-    return held.form
+    if not isinstance(held.rendered, _Headers):
+        held.rendered = _make_headers(held.answer, delivery.index_max_age)
+    return held.rendered
 
 
 def _make_headers(answer: ChannelResponse, index_max_age: int) -> _Headers:
@@ -263,7 +263,7 @@ def _of_part(cached: _Headers, answer: ChannelResponse, start: int, end: int) ->
 def _cache_control(answer: ChannelResponse, index_max_age: int) -> str:
     scope = "public" if answer.is_public else "private"
     match answer.keep:
-        case CachePolicy.FOR_EVER:
+        case CachePolicy.IMMUTABLE:
             return f"{scope}, max-age={_YEAR_SECONDS}, immutable"
         case CachePolicy.NEVER:
             return f"{scope}, max-age=0, must-revalidate"

@@ -40,15 +40,15 @@ class Cookies:
         """Return the session secret, or ""."""
         return request.cookies.get(self.session_name, "")
 
-    def keep_session(self, response: Response, secret: str) -> None:
+    def set_session(self, response: Response, secret: str) -> None:
         """Set the session cookie."""
         self._set(response, self.session_name, secret, _LONGEST_SECONDS)
 
-    def drop_session(self, response: Response) -> None:
+    def delete_session(self, response: Response) -> None:
         """Delete the session cookie."""
         self._set(response, self.session_name, "", 0)
 
-    def form_of(self, request: Request) -> str:
+    def form_mark_of(self, request: Request) -> str:
         """Return the form mark of the browser, or ""."""
         mark = request.cookies.get(self._named(_FORM), "")
         return mark if len(mark) == _FORM_CHARS and mark.isascii() else ""

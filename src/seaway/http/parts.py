@@ -29,7 +29,7 @@ class RequestParts:
 
     accounts: AccountParts
     openid: OAuthProvider
-    outside: ExternalLogin
+    external_login: ExternalLogin
     publishing: PublishingParts
     reading: ReadingParts
     removing: RemovalParts
@@ -37,14 +37,14 @@ class RequestParts:
     contents: ListingCache
     exchanging: TokenExchange
     logos: Logos
-    leaks: SecretScanning
+    secret_scanning: SecretScanning
     delivery: FileDelivery
     readiness: Readiness
     key_rules: KeyPolicy
     counts: EventCounter
-    tally: UsageCounter
-    searching_turns: CapacityLimiter  # a search scans every package: a burst must leave threads for reads
-    list_limit: RateLimiter
+    usage_counter: UsageCounter
+    search_slots: CapacityLimiter  # a search scans every package: a burst must leave threads for reads
+    list_rate_limit: RateLimiter
     file_list_limit: RateLimiter
     site_url: str
-    is_at_request_host: bool  # whether the site URL is taken from the request's Host header
+    uses_request_host: bool  # whether the site URL is taken from the request's Host header

@@ -30,8 +30,8 @@ def rate_limit_key(by: Caller) -> str:
 class RateLimiter:
     """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "Too many ..."."""
 
-    def __init__(self, clock: Clock, limit: Limit | None, said: str) -> None:
-        self._clock, self._limit, self._requests = clock, limit, said
+    def __init__(self, clock: Clock, limit: Limit | None, requests: str) -> None:
+        self._clock, self._limit, self._requests = clock, limit, requests
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, int]] = {}  # (level, time of the level), least recently used first
 

@@ -17,8 +17,8 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,4
 
 def site_url_of(request: Request) -> str:
     """Return the site URL without a trailing slash."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     host = request.headers.get("host", "")
-    if not house.is_at_request_host or not _HOST.fullmatch(host):
-        return house.site_url
+    if not parts.uses_request_host or not _HOST.fullmatch(host):
+        return parts.site_url
     return f"{request.scope['scheme']}://{host.lower()}"

@@ -36,9 +36,9 @@ class ChannelData:
 class ChannelDataCache:
     """Cache of channeldata.json documents in this process."""
 
-    def __init__(self, most_bytes: int = _BYTES_IN_MEMORY) -> None:
+    def __init__(self, max_bytes: int = _BYTES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
         self._building = threading.Lock()
         self._channels: OrderedDict[int, ChannelData] = OrderedDict()
 

@@ -97,7 +97,7 @@ class Documents:
         self._database = database
         self._blobs = blobs
         self._spool = spool
-        self.limit = limit
+        self.whole_document_limit = limit
         self._clock = clock
         self._lock = threading.Lock()
         self._requested_ms: dict[int, int] = {}
@@ -108,14 +108,14 @@ class Documents:
         document = _find(tx, subdir.id, kind)
         if document is None or document.revision >= subdir.revision:
             return document
-        if subdir.record_count <= self.limit:
+        if subdir.record_count <= self.whole_document_limit:
             return None
         self._request_build(subdir.id)
         return document
 
     def build(self, subdir_id: int, kind: str) -> Document | None:
         """Return the current document, built if another request has not just done so; None if the subdir is gone."""
-        with self._database.alone(f"documents/{subdir_id}"):
+        with self._database.exclusive(f"documents/{subdir_id}"):
             with self._database.read() as tx:
                 subdir, document = _look_up(tx, subdir_id, kind)
             if subdir is not None and (document is None or document.revision < subdir.revision):
@@ -134,7 +134,7 @@ class Documents:
             named_in = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
         for subdir_id in named_in:
             with self._database.write_part() as tx:
-                self._database.hold(tx, f"documents/{subdir_id}")
+                self._database.lock(tx, f"documents/{subdir_id}")
                 # All kinds, since they are built together (1); skipped if they were replaced meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
                     tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
@@ -172,7 +172,7 @@ class Documents:
             with self._database.write_part() as tx:
                 enqueue_document_build(tx, self._clock.now_ms(), subdir_id)
         except SeawayError as error:
-            log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.sentence)
+            log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.full_message)
 
     def _build(self, subdir_id: int, wanted: str) -> None:
         for _ in range(_TRIES):
@@ -198,7 +198,7 @@ class Documents:
             with self._database.write_channel(channel) as tx:
                 subdir = get_subdir(tx, subdir_id)
                 if subdir is not None:
-                    rebuild_name(tx, subdir, name, self._clock.now_ms(), self.limit)
+                    rebuild_name(tx, subdir, name, self._clock.now_ms(), self.whole_document_limit)
 
     def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
         """Build the missing documents; return the hash of a required document if its bytes are lost."""
@@ -216,7 +216,7 @@ class Documents:
         """Return whether to build the plain documents; gzip of a large subdir uses the last complete ones."""
         if current is None:
             return True
-        is_large = subdir.record_count > self.limit
+        is_large = subdir.record_count > self.whole_document_limit
         return current.revision < subdir.revision and not (is_large and wanted == REPODATA_GZ)
 
     def _verified_drafts(self, stack: ExitStack, tx: Tx, subdir: Subdir) -> list[Draft]:
@@ -272,7 +272,7 @@ class Documents:
                 with referencing(self._database, self._blobs, [draft.sha256 for draft in drafts]) as (tx, missing):
                     if missing:
                         raise BlobSwept
-                    self._database.hold(tx, f"documents/{subdir_id}")
+                    self._database.lock(tx, f"documents/{subdir_id}")
                     replaced = _name(tx, subdir_id, revision, drafts)
             except BlobSwept:
                 continue

@@ -29,7 +29,7 @@ class Difference:
     """Difference between the index and the file rows."""
 
     name: str
-    what: str
+    description: str
     has_damaged_record: bool = False  # the index cannot be derived before the record is repaired
 
 

@@ -54,7 +54,7 @@ def change(
     with database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
     with database.write_part() as tx:
-        database.hold(tx, "channel-relations")
+        database.lock(tx, "channel-relations")
         for name in sorted({channel, *filter(None, requested.values())}):
             hold_channel(database, tx, name)
         access = channels.require(tx, by, Action.MANAGE, channel)

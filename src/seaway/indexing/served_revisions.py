@@ -59,7 +59,7 @@ class ServedRevisions:
         self._timer: threading.Timer | None = None
         self._is_stopped = False
 
-    def noted(self, tx: Tx, subdir: Subdir) -> ShardIndex | None:
+    def recorded(self, tx: Tx, subdir: Subdir) -> ShardIndex | None:
         """Return the index that `tx` sees, or None if it is not recorded as served; then call `first`."""
         document = self._names.document(tx, subdir)
         return document if document.revision == subdir.revision <= subdir.served_revision else None
@@ -77,7 +77,7 @@ class ServedRevisions:
                 log.warning("served.not_noted", subdir_id=subdir_id, reason=error.message, cause=error.cause)
             return self._shared(subdir_id)
 
-    def settle(self) -> None:
+    def flush_notes(self) -> None:
         """Write the notes that failed earlier, and release the locks on the shards."""
         for subdir_id in list(self._unnoted):
             with self._subdir_lock(subdir_id):
@@ -95,7 +95,7 @@ class ServedRevisions:
             self._is_stopped = True
             if self._timer is not None:
                 self._timer.cancel()
-        self.settle()
+        self.flush_notes()
         for share in self._unnoted.values():
             share.close()
         self._unnoted.clear()
@@ -108,7 +108,7 @@ class ServedRevisions:
             subdir = get_subdir(tx, subdir_id)
             if subdir is None:
                 return None, False
-            noted = self.noted(tx, subdir)
+            noted = self.recorded(tx, subdir)
             return (self._names.document(tx, subdir), False) if noted is None else (noted, True)
 
     def _shared(self, subdir_id: int) -> ShardIndex | None:
@@ -149,7 +149,7 @@ class ServedRevisions:
         with self._lock:
             self._timer = None
         try:
-            self.settle()
+            self.flush_notes()
         except Exception:
             log.exception("served.settling_failed")  # an exception in a timer thread would be lost
             self._settle_later()

@@ -46,9 +46,9 @@ class _Names:
 class ShardIndexCache:
     """Cache of the shard indexes in this process."""
 
-    def __init__(self, most_names: int = _NAMES_IN_MEMORY) -> None:
+    def __init__(self, max_names: int = _NAMES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
-        self._most_names = most_names
+        self._most_names = max_names
         self._subdirs: OrderedDict[int, _Names] = OrderedDict()
 
     def document(self, tx: Tx, subdir: Subdir) -> ShardIndex:

@@ -53,7 +53,7 @@ class Job:
     state: JobState
     attempt: int
     run_at_ms: int
-    owner: str | None
+    lease_owner: str | None
     error: str
     created_at_ms: int
 
@@ -254,7 +254,7 @@ def _delete_failed_duplicates(tx: Tx, job: Job) -> None:
 
 
 def _has_lease(job: Job) -> ColumnElement[bool]:
-    return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.owner)
+    return and_(jobs.c.id == job.id, jobs.c.state == RUNNING, jobs.c.owner == job.lease_owner)
 
 
 def _failed_jobs(tx: Tx, job_id: int | None) -> dict[int, str | None]:
@@ -310,7 +310,7 @@ def _job(row: AnyRow) -> Job:
         state=row.state,
         attempt=row.attempt,
         run_at_ms=row.run_at,
-        owner=row.owner,
+        lease_owner=row.owner,
         error=row.error,
         created_at_ms=row.created_at,
     )

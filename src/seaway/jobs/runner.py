@@ -42,13 +42,13 @@ class Runner:
         handlers: Mapping[str, Handler],
         periods_ms: Mapping[str, int],
         *,
-        counts: EventCounter | None = None,
+        metrics: EventCounter | None = None,
         lease_ms: int = LEASE_MS,
         threads: int = _THREADS,
     ) -> None:
         self._database, self._clock = database, clock
         self._handlers, self._periods_ms = handlers, periods_ms
-        self._counts = counts or EventCounter()
+        self._counts = metrics or EventCounter()
         self._lease_ms = lease_ms
         self._name = f"{socket.gethostname()}/{os.getpid()}"
         self._stopping = threading.Event()
@@ -79,7 +79,7 @@ class Runner:
             try:
                 self.run_due()
             except Unavailable as error:
-                log.warning("jobs.database_away", error=error.sentence)
+                log.warning("jobs.database_away", error=error.full_message)
             except Exception as error:  # a worker thread that ended would leave every later job waiting
                 log.error(
                     "jobs.failed", error=str(error), exc_info=None if os_errors.is_server_failure(error) else error
@@ -94,7 +94,7 @@ class Runner:
                 return None
         with self._database.write_part() as tx:
             if scheduled:
-                self._database.hold(tx, "schedules")
+                self._database.lock(tx, "schedules")
                 queue.enqueue_due(tx, now_ms, self._periods_ms)
             return queue.claim(tx, now_ms, f"{self._name}/{secrets.token_hex(4)}", self._lease_ms)
 
@@ -130,4 +130,4 @@ class Runner:
                         log.warning("job.lease_lost", kind=job.kind, job=job.id)
                         return
             except Unavailable as error:
-                log.warning("job.lease_not_renewed", kind=job.kind, job=job.id, error=error.sentence)
+                log.warning("job.lease_not_renewed", kind=job.kind, job=job.id, error=error.full_message)

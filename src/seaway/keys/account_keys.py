@@ -36,7 +36,7 @@ _WARNED_DAYS = (14, 3, 1)
 class KeyPolicy:
     """Rules of the site for API keys."""
 
-    may_last_for_ever: bool = False
+    allow_unlimited: bool = False
 
 
 def add(
@@ -118,7 +118,7 @@ def _readable(tx: Tx, by: Caller, channel: str) -> int:
 
 
 def _check_days(days: int | None, rules: KeyPolicy) -> None:
-    if days is None and not rules.may_last_for_ever:
+    if days is None and not rules.allow_unlimited:
         raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {LONGEST_DAYS} days.")
     if days is not None and not 1 <= days <= LONGEST_DAYS:
         raise Malformed(f"A key can be valid for 1 to {LONGEST_DAYS} days.", "Create another one when it expires.")

@@ -211,7 +211,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     return Caller(
         name=row.user_name,
         user_id=row.user_id,
-        carrier=CredentialKind.KEY,
+        credential=CredentialKind.KEY,
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         channel_ids=channel_ids,

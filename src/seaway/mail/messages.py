@@ -120,13 +120,13 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
     )
 
 
-def invitation_decided(to: str, *, site_url: str, channel: str, answer: str) -> OutgoingEmail:
+def invitation_decided(to: str, *, site_url: str, channel: str, decision: str) -> OutgoingEmail:
     """Notify the owner of a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
     return _email(
         to,
         f"Response to your invitation to {channel}",
         site_url,
-        [f"{answer} the invitation to the channel {channel}."],
+        [f"{decision} the invitation to the channel {channel}."],
         link=("View members", f"{site_url}/channels/{channel}"),
     )
 

@@ -35,9 +35,9 @@ _PURPOSE = "letter"
 class Encryption(Protocol):
     """Encrypts queued emails (`encryption.cipher`)."""
 
-    def seal(self, plain: bytes, purpose: str) -> bytes: ...
+    def encrypt(self, plain: bytes, purpose: str) -> bytes: ...
 
-    def open(self, encrypted: bytes, purpose: str) -> bytes: ...
+    def decrypt(self, encrypted: bytes, purpose: str) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ Limits = Callable[[Tx, int, str, Cause], TooManyRequests | None]
 class Outbox:
     """Queues emails in a transaction, and sends them from a job."""
 
-    seals: Encryption
-    post: Delivery
+    encryption: Encryption
+    deliver_message: Delivery
     sender: str
     limits: Limits
 
@@ -75,16 +75,16 @@ class Outbox:
                 raise refusal
             log.info("mail.dropped", to=email.to, subject=email.subject, reason=refusal.message)
             return
-        encrypted = self.seals.seal(msgspec.json.encode(email), _PURPOSE)
+        encrypted = self.encryption.encrypt(msgspec.json.encode(email), _PURPOSE)
         args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(encrypted).decode()}
         queue.enqueue(tx, now_ms, SEND_EMAIL, args)
 
     def deliver(self, args: dict[str, Any]) -> None:
         """Send a queued email (job handler)."""
         encrypted = base64.b64decode(args["letter"])
-        email = msgspec.json.decode(self.seals.open(encrypted, _PURPOSE), type=OutgoingEmail)
+        email = msgspec.json.decode(self.encryption.decrypt(encrypted, _PURPOSE), type=OutgoingEmail)
         try:
-            self.post(to_message(email, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
+            self.deliver_message(to_message(email, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
         except Undeliverable as error:
             log.warning("mail.refused", to=email.to, subject=email.subject, reason=str(error))
         else:

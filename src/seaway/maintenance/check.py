@@ -161,7 +161,7 @@ def _uploads(tx: Tx) -> Iterator[Violation]:
 
 def _index(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Violation]:
     for difference in rebuild.differences(tx, subdir):
-        yield Violation("S3", f"{where} {difference.name}".strip(), difference.what)
+        yield Violation("S3", f"{where} {difference.name}".strip(), difference.description)
 
 
 def _attestations(_seaway: Seaway, tx: Tx, subdir: Subdir, where: str, _quick: bool) -> Iterator[Violation]:

@@ -89,8 +89,8 @@ def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: ReindexRe
     try:
         for outcome in reexamine.rebuild(parts, subdir_id, OPERATOR.actor):
             result.files_rebuilt += bool(outcome.changed)
-            if outcome.left:
-                result.failed.append(Failure(outcome.where, outcome.left))
+            if outcome.reason:
+                result.failed.append(Failure(outcome.where, outcome.reason))
     except DamagedDatabase as error:
         result.failed.append(Failure(where, f"has rows that cannot be read: {error.cause}"))
 
@@ -107,4 +107,4 @@ def _rebuild_index(seaway: Seaway, subdir_id: int, where: str, result: ReindexRe
         result.failed.append(Failure(where, f"cannot be indexed: {error.cause}"))
         return
     result.names_changed += rebuilt.changed
-    result.failed += [Failure(f"{where} {damaged.name}", damaged.what) for damaged in rebuilt.damaged]
+    result.failed += [Failure(f"{where} {damaged.name}", damaged.description) for damaged in rebuilt.damaged]

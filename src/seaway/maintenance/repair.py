@@ -44,8 +44,8 @@ class Repaired:
     """Result of a repair: files that were repaired, documents to build again, and files still bad or unreadable."""
 
     verified: int
-    mended: tuple[str, ...]
-    forgotten: tuple[str, ...]
+    repaired: tuple[str, ...]
+    dropped_documents: tuple[str, ...]
     broken: tuple[str, ...]
     unread: tuple[str, ...] = ()
 
@@ -53,8 +53,8 @@ class Repaired:
     def lines(self) -> list[str]:
         """Return one sentence for each name."""
         return [
-            *(f"{name} was repaired." for name in self.mended),
-            *(f"{name} will be built again at the next request." for name in self.forgotten),
+            *(f"{name} was repaired." for name in self.repaired),
+            *(f"{name} will be built again at the next request." for name in self.dropped_documents),
             *(f"{name} is still damaged or missing." for name in self.broken),
             *(f"{name} cannot be read." for name in self.unread),
         ]
@@ -62,7 +62,7 @@ class Repaired:
 
 def repair(keeper: BlobVerifier, spool: Spool, source: BackupSource | None) -> Repaired:
     """Verify every blob, take bad ones out of use, and restore good copies from a backup if there is one."""
-    with keeper.database.alone(VERIFY_LOCK):
+    with keeper.database.exclusive(VERIFY_LOCK):
         before = _affected(keeper)
         unread: set[bytes] = set()
         recovered = set(keeper.recheck())
@@ -91,7 +91,7 @@ def _verify_all(keeper: BlobVerifier, unread: set[bytes]) -> tuple[int, set[str]
         with keeper.database.read() as tx:
             batch = named_after(tx, reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
-            with keeper.passing_over(sha256, unread):
+            with keeper.skipping_unreadable(sha256, unread):
                 forgotten.update(_forgotten(keeper, sha256))
         if not batch:
             return verified - len(unread), forgotten
@@ -106,7 +106,7 @@ def _forgotten(keeper: BlobVerifier, sha256: bytes) -> list[str]:
         return []
     with keeper.database.read() as tx:
         names = _documents_of(tx, sha256)
-    return names if keeper.condemn(finding) else []
+    return names if keeper.take_out_of_use(finding) else []
 
 
 def _names_of(keeper: BlobVerifier, unread: set[bytes]) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def _documents_of(tx: Tx, sha256: bytes) -> list[str]:
 def _bring_back(blobs: BlobStore, spool: Spool, source: BackupSource, wanted: Collection[bytes]) -> None:
     with ExitStack() as stack:
         parts = source.fetch_parts(spool, stack)
-        source.bring_blobs(read_contents(parts[CONTENTS]), partial(_keep, blobs, spool, wanted))
+        source.copy_blobs(read_contents(parts[CONTENTS]), partial(_keep, blobs, spool, wanted))
 
 
 def _keep(

@@ -72,7 +72,7 @@ class AuthorizationRequest:
 
 def add_device(tx: Tx, now_ms: int, client_id: str, scope: str, *, address: str) -> tuple[str, str]:
     """Start a device authorization; return the device code and the user code (RFC 8628, 3.2)."""
-    secret = secret_tokens.new_key(secret_tokens.KeyKind.TOOL_DEVICE)
+    secret = secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_DEVICE)
     user_code = "".join(secrets.choice(_USER_CODE_ALPHABET) for _ in range(_USER_CODE_CHARS))
     tx.execute(
         insert(cli_devices).values(
@@ -140,7 +140,7 @@ def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address
 
 def add_code(tx: Tx, now_ms: int, by: Caller, wish: AuthorizationRequest) -> str:
     """Create an authorization code after the user's approval, for the redirect to the tool."""
-    secret = secret_tokens.new_key(secret_tokens.KeyKind.TOOL_CODE)
+    secret = secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_CODE)
     tx.execute(
         insert(cli_codes).values(
             digest=secret_tokens.hash_key(secret),

@@ -30,7 +30,7 @@ IDLE_MS = 90 * DAY_MS
 GRACE_MS = MINUTE_MS
 
 _ACCESS, _REFRESH = "access", "refresh"
-_PREFIX = f"swy-{secret_tokens.KeyKind.TOOL.value}-"
+_PREFIX = f"swy-{secret_tokens.KeyKind.OAUTH_ACCESS.value}-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class OAuthError:
     """An OAuth error: a code from RFC 6749 (5.2) or RFC 8628 (3.5), and a sentence for the user."""
 
     code: str
-    sentence: str
+    description: str
 
 
 def lock(database: Database, tx: Tx) -> None:
     """Lock OAuth grants for this transaction."""
-    database.hold(tx, "tools")
+    database.lock(tx, "tools")
 
 
 def add(
@@ -140,7 +140,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     return Caller(
         name=row.user_name,
         user_id=row.user_id,
-        carrier=CredentialKind.TOOL,
+        credential=CredentialKind.TOOL,
         is_admin=row.is_admin,
         mode=Mode[row.mode],
         tool=row.client_id,
@@ -267,8 +267,8 @@ _REPLACE = (
 
 def _new_tokens(tx: Tx, now_ms: int, grant_id: int) -> tuple[str, str]:
     access, refresh_token = (
-        secret_tokens.new_key(secret_tokens.KeyKind.TOOL),
-        secret_tokens.new_key(secret_tokens.KeyKind.TOOL_REFRESH),
+        secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS),
+        secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_REFRESH),
     )
     rows = [
         {"digest": secret_tokens.hash_key(secret), "grant_id": grant_id, "kind": kind, "expires_at": now_ms + lasts_ms}

@@ -43,13 +43,13 @@ class SigningKey:
         if self._key is None:
             with self._database.read() as tx:
                 stored = site_values.get(tx, _NAME)
-            self._key = RSAKey.import_key(self._sealer.open(stored or self._create(), _NAME))
+            self._key = RSAKey.import_key(self._sealer.decrypt(stored or self._create(), _NAME))
         return self._key
 
     def _create(self) -> bytes:
-        encrypted = self._sealer.seal(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
+        encrypted = self._sealer.encrypt(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
         with self._database.write_part() as tx:
-            self._database.hold(tx, _NAME)
+            self._database.lock(tx, _NAME)
             stored = site_values.get(tx, _NAME)
             if stored is None:
                 site_values.put(tx, _NAME, encrypted)

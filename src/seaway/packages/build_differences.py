@@ -27,7 +27,7 @@ class Change:
     name: str
     before: str
     after: str
-    grown_bytes: int = 0  # for paths
+    size_change: int = 0  # for paths
 
     @property
     def kind(self) -> str:
@@ -45,8 +45,8 @@ class Difference:
     paths: tuple[Change, ...]  # the first `MAX_CHANGES`
     path_count: int  # number of all paths that differ
     problem: str  # why paths were not compared
-    grown_bytes: int  # of the package file
-    installed_grown_bytes: int
+    size_change: int  # of the package file
+    installed_size_change: int
 
 
 def compare(
@@ -66,8 +66,8 @@ def compare(
         ),
         path_count=len(changed),
         problem=problem,
-        grown_bytes=after.get("size", 0) - before.get("size", 0),
-        installed_grown_bytes=listing_after.size - listing_before.size,
+        size_change=after.get("size", 0) - before.get("size", 0),
+        installed_size_change=listing_after.size - listing_before.size,
     )
 
 

@@ -87,9 +87,9 @@ class BlobVerifier:
     def verify(self, sha256: bytes) -> Finding | None:
         """Read a blob and take it out of use if it is bad; return the finding; None if it is intact or changed."""
         finding = examine(self.blobs, sha256)
-        return finding if finding is not None and self.condemn(finding) else None
+        return finding if finding is not None and self.take_out_of_use(finding) else None
 
-    def condemn(self, finding: Finding) -> bool:
+    def take_out_of_use(self, finding: Finding) -> bool:
         """Take a bad blob out of use; return False if it was stored again meanwhile or no row names it."""
         sha256, key, problem = finding.sha256, keys.blob(finding.sha256), finding.problem
         forgotten = self.documents.forget(sha256)
@@ -119,7 +119,7 @@ class BlobVerifier:
         with self.database.read() as tx:
             rows = known_bad_blobs(tx)
         for sha256 in rows:
-            with self.passing_over(sha256, unread):
+            with self.skipping_unreadable(sha256, unread):
                 if self._is_healed(sha256):
                     log.info("blob.healed", sha256=sha256.hex())
                     healed.append(sha256)
@@ -127,7 +127,7 @@ class BlobVerifier:
         return healed
 
     @contextmanager
-    def passing_over(self, sha256: bytes, unread: set[bytes]) -> Iterator[None]:
+    def skipping_unreadable(self, sha256: bytes, unread: set[bytes]) -> Iterator[None]:
         """Add a blob that the store cannot read now to `unread`; raise errors that affect other blobs too (6)."""
         try:
             yield

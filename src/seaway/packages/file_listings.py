@@ -81,18 +81,18 @@ _TOO_LONG_LISTING = Listing(problem="The file list is too long to show.")
 class ListingCache:
     """Cache of the listings that this process has read."""
 
-    def __init__(self, blobs: BlobStore, most_bytes: int = _MAX_CACHE_BYTES) -> None:
+    def __init__(self, blobs: BlobStore, max_bytes: int = _MAX_CACHE_BYTES) -> None:
         self._read_slots, self._work_slots = FairSlots(_CONCURRENCY, share=1), FairSlots(_CONCURRENCY, share=1)
         self._reading_threads, self._working_threads = CapacityLimiter(_CONCURRENCY), CapacityLimiter(_CONCURRENCY)
         self._blobs = blobs
         self._lock = threading.Lock()
-        self._max_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._listings: OrderedDict[bytes, tuple[Listing, int]] = OrderedDict()
 
-    async def work(self, caller: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self, caller: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work on listings in a thread once the caller has a slot; return its result."""
-        with await self._work_slots.wait(caller):
+        with await self._work_slots.acquire(caller):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._working_threads)
 
     async def read(self, caller: str, sha256: bytes, size: int, file_name: str) -> Listing:
@@ -100,8 +100,8 @@ class ListingCache:
         cached = self._cached(sha256)
         if cached is not None:
             return cached
-        with await self._read_slots.wait(caller):
-            return await to_thread.run_sync(self.of, sha256, size, file_name, limiter=self._reading_threads)
+        with await self._read_slots.acquire(caller):
+            return await to_thread.run_sync(self.read_blocking, sha256, size, file_name, limiter=self._reading_threads)
 
     def _cached(self, sha256: bytes) -> Listing | None:
         with self._lock:
@@ -110,7 +110,7 @@ class ListingCache:
             self._listings.move_to_end(sha256)
             return self._listings[sha256][0]
 
-    def of(self, sha256: bytes, size: int, file_name: str) -> Listing:
+    def read_blocking(self, sha256: bytes, size: int, file_name: str) -> Listing:
         """Return what the package file with these bytes installs; block while its archive is read."""
         cached = self._cached(sha256)
         if cached is not None:

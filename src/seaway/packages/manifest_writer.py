@@ -148,7 +148,7 @@ def write_changes(
     `before_writing` is called once, before the first object is written or deleted, if any is.
     """
     written = WriteResult()
-    with database.alone(MANIFEST_LOCK, wait=False) as is_acquired:
+    with database.exclusive(MANIFEST_LOCK, wait=False) as is_acquired:
         if not is_acquired:
             return written
         with database.read() as tx:
@@ -166,7 +166,7 @@ def forget_marks(database: Database) -> None:
 
     Marks are kept, so that the objects of channels that are deleted meanwhile are found (2).
     """
-    with database.alone(MANIFEST_LOCK), database.write_part() as tx:
+    with database.exclusive(MANIFEST_LOCK), database.write_part() as tx:
         tx.execute(update(manifest_marks).values(revision=_NEVER, digest=None))
 
 

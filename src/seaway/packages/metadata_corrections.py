@@ -68,13 +68,13 @@ def correct(
             f"Fields that can be corrected: {', '.join(FIELDS)}.",
         )
     _require(parts, by, channel, subdir, file_name)
-    return parts.reserve.with_room(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
+    return parts.reserve.retry_with_reserve(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
 
 
 def restore(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Restore the original record; return the revision that shows it."""
     _require(parts, by, channel, subdir, file_name)
-    return parts.reserve.with_room(partial(_restore, parts, by, channel, subdir, file_name))
+    return parts.reserve.retry_with_reserve(partial(_restore, parts, by, channel, subdir, file_name))
 
 
 def warnings_of(fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class PackageLine:
     subdirs: tuple[str, ...]
     files: int  # listed files
     uploaded_at_ms: int  # time of the latest upload
-    needs: frozenset[str]  # names of the dependencies of the newest files of its subdirs
+    dependencies: frozenset[str]  # names of the dependencies of the newest files of its subdirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class _Channel:
 class PackageOverviews:
     """Cache of the lines that this process has read."""
 
-    def __init__(self, most_lines: int = _MOST_LINES, most_packages: int = MAX_PACKAGES) -> None:
+    def __init__(self, max_lines: int = _MOST_LINES, max_packages: int = MAX_PACKAGES) -> None:
         self._lock = threading.Lock()
         self._channels: OrderedDict[int, _Channel] = OrderedDict()
-        self._most_lines = most_lines
-        self._most_packages = most_packages
+        self._most_lines = max_lines
+        self._most_packages = max_packages
 
     def of(self, tx: Tx, channel_id: int) -> Mapping[str, PackageLine] | None:
         """Return the packages of a channel by name; None if it has too many to cache."""
@@ -94,7 +94,7 @@ class PackageOverviews:
     def dependents(self, tx: Tx, channel_id: int, package: str) -> list[str] | None:
         """Return the packages whose newest files depend on this one; None if the channel has too many packages."""
         lines = self.of(tx, channel_id)
-        return None if lines is None else sorted(line.name for line in lines.values() if package in line.needs)
+        return None if lines is None else sorted(line.name for line in lines.values() if package in line.dependencies)
 
     def _update(self, tx: Tx, channel_id: int, channel: _Channel, channel_subdirs: Sequence[_Subdir]) -> bool:
         outdated = [subdir for subdir in channel_subdirs if channel.revisions.get(subdir.id, -1) < subdir.revision]
@@ -239,7 +239,7 @@ class _Newest:
             subdirs=tuple(sorted(subdir_names[subdir_id] for subdir_id in self.by_subdir)),
             files=self.builds.files,
             uploaded_at_ms=self.builds.uploaded_at_ms,
-            needs=frozenset(needs),
+            dependencies=frozenset(needs),
         )
 
 

@@ -111,7 +111,7 @@ class RemovalResult:
 class ChosenFile:
     """A file that an act would change, or that already has the wanted state."""
 
-    place: str  # SUBDIR/FILE
+    path: str  # SUBDIR/FILE
     size: int
     state: FileState
 
@@ -139,7 +139,7 @@ class _FileRow:
     package: str
 
     @property
-    def place(self) -> str:
+    def path(self) -> str:
         return f"{self.subdir}/{self.file_name}"
 
 
@@ -193,13 +193,13 @@ def change(
         raise Malformed("A reason can be given for a yank only.", "Leave it out.")
     with parts.database.read() as tx:
         _access(tx, by, channel, act)
-    return parts.reserve.with_room(partial(_change, parts, by, channel, act, selection, reason, expected))
+    return parts.reserve.retry_with_reserve(partial(_change, parts, by, channel, act, selection, reason, expected))
 
 
 def preview(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection) -> list[ChosenFile]:
     """Return the files that an act would change; raise the refusals that the act would raise."""
     _, rows = _choose(tx, by, channel, act, selection)
-    return [ChosenFile(row.place, row.size, FileState(row.state)) for row in rows]
+    return [ChosenFile(row.path, row.size, FileState(row.state)) for row in rows]
 
 
 def delete(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
@@ -232,7 +232,7 @@ def _change(
 ) -> RemovalResult:
     with parts.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
-        if expected is not None and expected != digest(row.place for row in rows):
+        if expected is not None and expected != digest(row.path for row in rows):
             raise Conflict(
                 "The selected files have changed. Nothing was changed.", "Review the list and confirm again."
             )
@@ -244,7 +244,7 @@ def _change(
             of_subdir = [row for row in changed if row.subdir == subdir]
             revisions[subdir] = _update_index(parts, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
         if changed:
-            target = rows[0].place if len(rows) == 1 else str(selection)
+            target = rows[0].path if len(rows) == 1 else str(selection)
             details = _audit_details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
             reason_detail = {"reason": reason} if reason else {}
             lines = [
@@ -252,7 +252,7 @@ def _change(
                 for detail in details
             ]
             audit.write_all(tx, lines)
-        return RemovalResult(tuple(row.place for row in changed), len(rows) - len(changed), revisions)
+        return RemovalResult(tuple(row.path for row in changed), len(rows) - len(changed), revisions)
 
 
 def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
@@ -260,7 +260,7 @@ def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]
     parts = [changed[start : start + _FILES_IN_A_LINE] for start in range(0, len(changed), _FILES_IN_A_LINE)]
     for number, part in enumerate(parts, start=1):
         of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
-        yield {"files": len(changed), **of_many, "sha256": {row.place: row.sha256.hex() for row in part}}
+        yield {"files": len(changed), **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}
 
 
 def _access(tx: Tx, by: Caller, channel: str, act: FileAction) -> Access:
@@ -286,7 +286,7 @@ def _choose(
     ]
     if refused:
         _raise_refusal(by, act, access, channel, refused, is_one=len(rows) == 1)
-    found = {row.place for row in rows}
+    found = {row.path for row in rows}
     missing = [place for place in selection.files if place not in found]
     if missing and selection.package:
         raise _not_of_package(selection.package, missing)
@@ -314,7 +314,7 @@ def _raise_refusal(
     except NotAllowed as error:
         if is_one:
             raise
-        names = _named([row.place for row in refused])
+        names = _named([row.path for row in refused])
         raise NotAllowed(f"{error.message} Affected files: {names}.", error.hint) from None
 
 

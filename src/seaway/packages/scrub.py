@@ -57,7 +57,7 @@ def scrub(
     keeper: BlobVerifier, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
 ) -> Slice | None:
     """Verify the blobs that are due, for at most `seconds` (5); return None if another process is doing so."""
-    with keeper.database.alone(VERIFY_LOCK, wait=False) as is_acquired:
+    with keeper.database.exclusive(VERIFY_LOCK, wait=False) as is_acquired:
         if not is_acquired:
             return None
         keeper.recheck()
@@ -128,7 +128,7 @@ class _Scrub:
 
     def _read(self, sha256: bytes) -> None:
         started = time.monotonic()
-        with self._keeper.passing_over(sha256, self._unread):
+        with self._keeper.skipping_unreadable(sha256, self._unread):
             finding = self._keeper.verify(sha256)
             self._progress.verified += 1
             self._progress.bad += finding is not None

@@ -41,7 +41,7 @@ class Hit:
 
 
 def search(
-    tx: Tx, by: Caller, query_text: str, *, channel: str | None = None, after: str = "", limit: int
+    tx: Tx, by: Caller, query: str, *, channel: str | None = None, after: str = "", limit: int
 ) -> tuple[list[Hit], str | None]:
     """
     Return a page of packages, best first: exact name, prefix of the name, part of the name, summary.
@@ -49,8 +49,8 @@ def search(
     The second value is `after` for the next page, or None after the last page. A package without a file that a match
     spec accepts is left out, so such a page can be shorter than its limit.
     """
-    wanted = match_specs.parse_query(query_text) if _SPEC.search(query_text) else None
-    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(query_text)
+    wanted = match_specs.parse_query(query) if _SPEC.search(query) else None
+    matches, rank = _of_spec(wanted) if wanted is not None else _of_words(query)
     rows = tx.execute(_page(by, matches, rank, channel, after).limit(limit + 1)).all()
     shown = rows[:limit]
     listed = _listed(tx, shown)
@@ -65,9 +65,9 @@ def _of_spec(wanted: SpecQuery) -> _Conditions:
     return packages.c.name == wanted.name, case((packages.c.name == wanted.name, 0), else_=1)
 
 
-def _of_words(query_text: str) -> _Conditions:
+def _of_words(query: str) -> _Conditions:
     """Return the condition that a package contains every word, and its rank (lower is better)."""
-    words = query_text.split()
+    words = query.split()
     if not words or len(words) > MAX_TERMS:
         raise Malformed(f"A search must have 1 to {MAX_TERMS} words.", "Change the search terms.")
     folded = filename.normalize_name("-".join(words))
@@ -125,7 +125,9 @@ def _listed(tx: Tx, rows: Sequence[Any]) -> dict[int, list[Any]]:
 def _hit(row: Row[Any], listed: Sequence[Any], wanted: SpecQuery | None) -> Hit | None:
     files_there = [(filename.parse(file.file_name), file.subdir) for file in listed]
     if wanted is not None:
-        files_there = [(name, subdir) for name, subdir in files_there if wanted.takes(name.version, name.build, subdir)]
+        files_there = [
+            (name, subdir) for name, subdir in files_there if wanted.matches(name.version, name.build, subdir)
+        ]
     if not files_there:
         return None
     return Hit(

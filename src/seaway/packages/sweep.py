@@ -99,7 +99,7 @@ def sweep(
     """
     database, now_ms = parts.database, parts.clock.now_ms()
     refusal = parts.pairing.prepare_sweep()
-    with database.alone(SWEEP_LOCK, wait=wait) as is_acquired:
+    with database.exclusive(SWEEP_LOCK, wait=wait) as is_acquired:
         found, deleted = _Found(), []
         if is_acquired and refusal is None:
             found = _list_unnamed(parts, now_ms - grace_ms)
@@ -111,7 +111,7 @@ def sweep(
         swept = SweepResult(len(deleted), _bytes_of(deleted), shards, spool_files, len(waiting), _bytes_of(waiting))
         stopped = None if refusal is None else SweepStopped(*refusal)
         if is_acquired:
-            _store(database, LastSweep(now_ms, swept, "" if stopped is None else stopped.sentence))
+            _store(database, LastSweep(now_ms, swept, "" if stopped is None else stopped.full_message))
     if stopped is not None:
         raise stopped
     return swept
@@ -146,7 +146,7 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
 def _delete_all(parts: SweepParts, stats: Sequence[BlobStat]) -> list[BlobStat]:
     deleted: list[BlobStat] = []
     for start in range(0, len(stats), _BLOBS_AT_ONCE):
-        if not parts.pairing.may_delete():
+        if not parts.pairing.can_delete():
             break
         deleted += _delete_batch(parts.database, parts.blobs, stats[start : start + _BLOBS_AT_ONCE])
     return deleted

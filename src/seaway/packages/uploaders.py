@@ -19,7 +19,7 @@ class Origin:
 
     at_ms: int
     replaced: bool  # another file had the name before
-    means: str  # how a user uploaded it, as a phrase
+    upload_method: str  # how a user uploaded it, as a phrase
     repository: str
     workflow: str
     commit: str
@@ -69,7 +69,7 @@ def _origin(row: Mapping[Any, Any]) -> Origin:
     return Origin(
         at_ms=row["at"],
         replaced=row["replaced_sha256"] is not None,
-        means=_means(row),
+        upload_method=_means(row),
         repository=row["repository"],
         workflow=row["workflow"],
         commit=row["commit"],

@@ -67,7 +67,7 @@ class PairedBlobs:
         return self.inner.signed_url(key, seconds)
 
     def delete(self, key: str) -> None:
-        if self._pairing.may_delete():
+        if self._pairing.can_delete():
             self.inner.delete(key)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:

@@ -60,7 +60,7 @@ class Pairing:
     def begin(self) -> None:
         """Pair a new database with a new store; `BadSetting` if the two do not belong together (1, 4)."""
         try:
-            verdict = self.look()
+            verdict = self.check()
         except (Unavailable, OSError) as error:
             log.warning("store.away", error=str(error), cause=getattr(error, "cause", ""))
             self._is_start_pending = True
@@ -72,7 +72,7 @@ class Pairing:
         elif verdict is not Verdict.MATCHES:
             log.warning("store.pairing", verdict=verdict.value, message=message_of(verdict)[0])
 
-    def look(self) -> Verdict:
+    def check(self) -> Verdict:
         """Read and compare both sides now; `Unavailable` if one of them does not respond."""
         mark, before = self._current_mark(), None
         # Another process may raise the counter between the two reads, so read again until the result is stable.
@@ -102,10 +102,10 @@ class Pairing:
         if self._is_start_pending:
             return self._finish_start()
         if known is None:
-            return self.look()
+            return self.check()
         if self._is_folder:
-            return known if self._current_mark() == mark else self.look()
-        return known if self._seconds() - checked_at < _BUCKET_SECONDS else self.look()
+            return known if self._current_mark() == mark else self.check()
+        return known if self._seconds() - checked_at < _BUCKET_SECONDS else self.check()
 
     def require_store(self) -> None:
         """Raise `NotPaired` with the reason unless the store is the database's (2)."""
@@ -113,7 +113,7 @@ class Pairing:
         if verdict not in ACCEPT_UPLOADS:
             raise NotPaired(verdict)
 
-    def may_delete(self) -> bool:
+    def can_delete(self) -> bool:
         """Return whether blobs can be deleted from the store (3)."""
         try:
             return self.verdict() is Verdict.MATCHES
@@ -133,21 +133,21 @@ class Pairing:
 
     def raise_counter(self) -> Verdict:
         """Raise the counter of both sides if they match; from then on, older copies of the database are `BEHIND`."""
-        with self._database.alone(_LOCK):
-            verdict = self.look()
+        with self._database.exclusive(_LOCK):
+            verdict = self.check()
             if verdict is Verdict.MATCHES and self._database_identity is not None:
                 self._set_identity(self._database_identity.raised())
             return verdict
 
     def adopt(self) -> None:
         """Replace the identities of both sides with a new one (1)."""
-        with self._database.alone(_LOCK):
+        with self._database.exclusive(_LOCK):
             self._blobs.create()
             self._set_identity(new_identity())
 
-    def complete(self) -> None:
+    def write_to_store(self) -> None:
         """Write the database's identity to the store, after a transaction (such as a restore) has changed it."""
-        if self.look() is Verdict.NEW:
+        if self.check() is Verdict.NEW:
             self._pair()
 
     def store_id(self) -> str:
@@ -163,14 +163,14 @@ class Pairing:
 
     def _finish_start(self) -> Verdict:
         """Do what `begin` could not, once the store responds; nothing is put into the store of another database (2)."""
-        if self.look() is Verdict.NEW:
+        if self.check() is Verdict.NEW:
             self._pair()
         self._is_start_pending = False
-        return self.look()
+        return self.check()
 
     def _pair(self) -> None:
-        with self._database.alone(_LOCK):
-            if self.look() is Verdict.NEW:  # otherwise another process was first
+        with self._database.exclusive(_LOCK):
+            if self.check() is Verdict.NEW:  # otherwise another process was first
                 self._blobs.create()
                 self._set_identity(self._database_identity or new_identity())
 
@@ -179,11 +179,11 @@ class Pairing:
         self._save(identity)
         identity_storage.put_in_store(self._blobs, identity.of_store)
         self._save(identity.confirmed())
-        self.look()
+        self.check()
 
     def _save(self, identity: DatabaseIdentity) -> None:
         with self._database.write_part() as tx:
-            self._database.hold(tx, _LOCK)
+            self._database.lock(tx, _LOCK)
             identity_storage.put_in_database(tx, identity)
 
     def _current_mark(self) -> object:

@@ -28,7 +28,7 @@ class ExistingFile:
     sha256: bytes
     uploaded_on: str
     may_overwrite: bool
-    cure: str  # what the caller must do to be allowed to overwrite it; empty if allowed
+    hint: str  # what the caller must do to be allowed to overwrite it; empty if allowed
     is_own: bool  # the same user or workflow uploaded it
     is_corrected: bool = False
 
@@ -160,5 +160,5 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
     if not existing.may_overwrite:
         raise NotAllowed(
             f"{facts.where}/{file_name} exists, and this credential cannot overwrite it.",
-            existing.cure,
+            existing.hint,
         )

@@ -31,7 +31,7 @@ _OTHERWISE = "Upload the picture instead."
 class Avatars:
     """Fetches avatars from known URLs."""
 
-    places: Sequence[re.Pattern[str]] = _GITHUB
+    url_patterns: Sequence[re.Pattern[str]] = _GITHUB
     is_trusted: bool = False  # whether the URLs may lead to this machine
 
     def fetch(self, address: str) -> bytes:
@@ -58,7 +58,7 @@ class Avatars:
                 may_be_plain=self.is_trusted,
                 seconds=_SECONDS,
             )
-            reply = await visit.make()
+            reply = await visit.send()
             if reply.status == 200:
                 return reply.content
             if not reply.location:
@@ -67,7 +67,7 @@ class Avatars:
         raise Invalid("The URL of the avatar has too many redirects.", _OTHERWISE)
 
     def _require_known(self, address: str) -> None:
-        if not any(place.fullmatch(address) for place in self.places):
+        if not any(place.fullmatch(address) for place in self.url_patterns):
             raise Invalid(
                 "Only GitHub avatars can be fetched as logos.",
                 "Use https://github.com/NAME.png or a URL at avatars.githubusercontent.com, or upload the picture.",

@@ -56,14 +56,14 @@ class Batches(Generic[Upload, Result]):
         self._database, self._blobs, self._record_all, self._count = database, blobs, record_all, count
         self._lock = threading.Lock()
         self._waiting: list[_Entry[Upload, Result]] = []
-        self._turn = threading.Lock()
+        self._recording = threading.Lock()
 
     def record(self, sha256: bytes, channel: str, upload: Upload) -> Result:
         """Record the upload in the channel and commit it; raise `BlobSwept` if its blob is gone."""
         entry: _Entry[Upload, Result] = _Entry(sha256, channel, upload)
         with self._lock:
             self._waiting.append(entry)
-        with self._turn:
+        with self._recording:
             while not entry.outcome.done():
                 self._record_waiting()
         return entry.outcome.result()

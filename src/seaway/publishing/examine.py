@@ -137,7 +137,7 @@ def _link_warnings(contents: archive.ArchiveContents, *, refuse_escaping_links: 
 
 
 def _dot_warnings(contents: archive.ArchiveContents) -> tuple[str, ...]:
-    if not contents.has_dots:
+    if not contents.has_leading_dot_paths:
         return ()
     return (_DOTS,)
 

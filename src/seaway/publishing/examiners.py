@@ -80,7 +80,7 @@ class Examiners:
         self._terms = ExaminerSettings(limits, refuse_escaping_links)
         self._interpreter = interpreter
         self._processes = processes
-        self.turns = FairSlots(processes, share=max(processes - 1, 1))
+        self.slots = FairSlots(processes, share=max(processes - 1, 1))
         self._lock = threading.Lock()
         self._idle: list[_Examiner] = []
 
@@ -103,12 +103,12 @@ class Examiners:
             raise outcome
         return outcome
 
-    def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
+    def copy_and_examine(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
         """Copy and examine files in batches, since a message costs as much as a small file; return ordered outcomes."""
         parts = (files[start : start + _IN_A_MESSAGE] for start in range(0, len(files), _IN_A_MESSAGE))
         return [outcome for part in parts for outcome in self._examine_many(part)]
 
-    def draw(self, path: Path) -> bytes:
+    def encode_picture(self, path: Path) -> bytes:
         """Return the picture re-encoded as a PNG; raise `Invalid` if it is refused, unreadable or exceeds a limit."""
         try:
             with self._examiner() as examiner:

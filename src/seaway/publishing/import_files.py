@@ -93,8 +93,8 @@ def _prepare(parts: PublishingParts, lot: _Lot, by: Caller) -> _Lot:
     with ExitStack() as undo:
         undo.push(lot.spooled.__exit__)
         files = _spooled(parts, lot)
-        with parts.examiners.turns.wait_in_thread(sender_of(by)):
-            outcomes = parts.examiners.take_in([file for _, file in files]) if files else []
+        with parts.examiners.slots.acquire_in_thread(sender_of(by)):
+            outcomes = parts.examiners.copy_and_examine([file for _, file in files]) if files else []
         for (number, file), outcome in zip(files, outcomes, strict=True):
             if isinstance(outcome, Candidate):
                 lot.found.append((number, Path(file.path), outcome))

@@ -38,10 +38,10 @@ class NewLogo:
     """A logo from a request: the bytes of a picture, or its URL."""
 
     content: bytes = b""
-    address: str = ""
+    url: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.content or self.address)
+        return bool(self.content or self.url)
 
 
 def _fetch(address: str) -> bytes:
@@ -60,28 +60,28 @@ class Logos:
     spool: Spool
     clock: Clock
     examiners: Examiners
-    fetches: bool  # whether the operator allows fetching from GitHub
+    can_fetch: bool  # whether the operator allows fetching from GitHub
     fetch: Callable[[str], bytes] = _fetch
     turns: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
 
-    def put(self, by: Caller, channel: str, given: NewLogo, beside: Callable[[Tx], object] | None = None) -> None:
+    def put(self, by: Caller, channel: str, given: NewLogo, also: Callable[[Tx], object] | None = None) -> None:
         """Set the logo of the channel; `beside` makes further changes in the same transaction."""
         with self.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
-        self.keep(by, channel, self.draw(by, given), beside)
+        self.store(by, channel, self.draw(by, given), also)
 
     def draw(self, by: Caller, given: NewLogo) -> bytes:
         """Return the picture re-encoded as a PNG."""
         if by.user_id is not None:
             count_attempt(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
         with self._slot(by):
-            content = given.content or self._fetched(given.address)
+            content = given.content or self._fetched(given.url)
             if len(content) > MOST_BYTES:
                 raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
-            with self._spooled(content) as path, self.examiners.turns.wait_in_thread(sender_of(by)):
-                return self.examiners.draw(path)
+            with self._spooled(content) as path, self.examiners.slots.acquire_in_thread(sender_of(by)):
+                return self.examiners.encode_picture(path)
 
-    def keep(self, by: Caller, channel: str, png: bytes, beside: Callable[[Tx], object] | None = None) -> None:
+    def store(self, by: Caller, channel: str, png: bytes, also: Callable[[Tx], object] | None = None) -> None:
         """Store a re-encoded picture as the logo of the channel."""
         sha256 = hashlib.sha256(png).digest()
         with self._spooled(png) as path:
@@ -92,19 +92,19 @@ class Logos:
                         continue
                     hold_channel(self.database, tx, channel)
                     logos.put(tx, self.clock.now_ms(), by, channel, sha256, len(png))
-                    if beside is not None:
-                        beside(tx)
+                    if also is not None:
+                        also(tx)
                     return
         raise TooManyRequests("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 
     def _fetched(self, address: str) -> bytes:
-        if not self.fetches:
+        if not self.can_fetch:
             raise Invalid("This server does not fetch pictures.", "Upload the picture instead.")
         return self.fetch(address)
 
     @contextmanager
     def _slot(self, by: Caller) -> Iterator[None]:
-        turn = self.turns.take(sender_of(by))
+        turn = self.turns.try_acquire(sender_of(by))
         if turn is None:
             raise TooManyRequests("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)
         with turn:

@@ -82,7 +82,7 @@ class PublishingParts:
     clock: Clock
     upload_limit: int
     user_quota: int | None  # default for users, in bytes; admins can set another one
-    least_piece: int  # smallest piece of a resumable upload, in bytes
+    min_piece_bytes: int  # smallest piece of a resumable upload, in bytes
     rate: UploadRate
     refused_time: RefusedTime
     # Finishing an upload waits for the store and for the write lock. With separate threads, a hundred waiting uploads
@@ -130,7 +130,7 @@ async def publish(
     *,
     by: Caller,
     force: bool,
-    least_size: int = 1,
+    min_size: int = 1,
     in_pieces: int = 0,
 ) -> Published:
     """
@@ -140,9 +140,7 @@ async def publish(
     the size of a file that is stored in pieces: the quota and the rate limit have already counted them.
     """
     try:
-        published = await _publish(
-            parts, channel, incoming, by=by, force=force, least_size=least_size, in_pieces=in_pieces
-        )
+        published = await _publish(parts, channel, incoming, by=by, force=force, min_size=min_size, in_pieces=in_pieces)
     except BaseException as error:  # includes cancellation: a lost connection is counted too
         count_failure(parts.counts, channel, incoming.file_name, error)
         raise
@@ -168,7 +166,7 @@ def count_failure(counts: EventCounter, channel: str, file_name: str, error: Bas
             "upload.refused", channel=channel, file=file_name[:_LONGEST_LOGGED], code=error.code, reason=error.message
         )
     else:
-        counts.upload(UploadOutcome.BROKEN_OFF)
+        counts.upload(UploadOutcome.ABORTED)
 
 
 async def _publish(
@@ -178,11 +176,11 @@ async def _publish(
     *,
     by: Caller,
     force: bool,
-    least_size: int,
+    min_size: int,
     in_pieces: int,
 ) -> Published:
     file_name = await to_thread.run_sync(
-        refuse_early, parts, channel, incoming.file_name, incoming.announced_sha256, by, force, least_size, in_pieces
+        refuse_early, parts, channel, incoming.file_name, incoming.announced_sha256, by, force, min_size, in_pieces
     )
     with parts.spool.file() as spool_file:
         with parts.counts.timed(UploadStage.RECEIVE):
@@ -190,13 +188,13 @@ async def _publish(
             attestation = await incoming.finish()
         require_workflow(attestation, by)
         order = UploadRequest(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
-        with await parts.examiners.turns.wait(sender_of(by)) as examining:
+        with await parts.examiners.slots.acquire(sender_of(by)) as examining:
             return await run_in_slot(parts, by, _examine_and_record, parts, order, arrived, examining)
 
 
 async def run_in_slot(parts: PublishingParts, by: Caller, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
-    with await parts.turns.wait(sender_of(by)):
+    with await parts.turns.acquire(sender_of(by)):
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=parts.threads)
 
 
@@ -204,7 +202,7 @@ def _examine_and_record(
     parts: PublishingParts, order: UploadRequest, arrived: PendingFile, examining: Slot
 ) -> Published:
     """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
-    if examining.waited:  # other files of this sender may have been refused meanwhile
+    if examining.has_waited:  # other files of this sender may have been refused meanwhile
         with parts.database.read() as tx:
             parts.refused_time.require_room(tx, order.by)
     received = arrived.finish(order.announced_sha256)
@@ -230,7 +228,7 @@ def refuse_early(
     announced_sha256: str | None,
     by: Caller,
     force: bool,
-    least_size: int,
+    min_size: int,
     in_pieces: int,
 ) -> FileName:
     """Refuse an upload before its bytes are read, if possible; check the permission first, to reveal nothing else."""
@@ -250,7 +248,7 @@ def refuse_early(
             by,
             force=force,
             sha256=sha256,
-            size=least_size,
+            size=min_size,
             in_pieces=in_pieces,
             user_quota=parts.user_quota,
         )

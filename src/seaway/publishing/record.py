@@ -65,10 +65,10 @@ class Submission:
         """The sidecar of the file; None without an attestation."""
         if self.attested is None:
             return None
-        return Sidecar(self.place[1], self.candidate.hashes.sha256, self.attested)
+        return Sidecar(self.path[1], self.candidate.hashes.sha256, self.attested)
 
     @property
-    def place(self) -> tuple[str, str]:
+    def path(self) -> tuple[str, str]:
         """The subdir and the file name."""
         return self.candidate.subdir, str(self.candidate.file_name)
 
@@ -181,7 +181,7 @@ def record(
     submissions: Sequence[Submission],
     *,
     whole_document_limit: int,
-    teller: PublisherNotifier,
+    notifier: PublisherNotifier,
     user_quota: int | None,
 ) -> list[Recorded | SeawayError]:
     """Record the submissions that are admitted; return the result or refusal of each, in order."""
@@ -189,7 +189,7 @@ def record(
     waiting = list(enumerate(submissions))
     while waiting:
         batch, waiting = _split_conflicts(waiting)
-        outcomes.update(_record_batch(tx, now_ms, channel, batch, whole_document_limit, teller, user_quota))
+        outcomes.update(_record_batch(tx, now_ms, channel, batch, whole_document_limit, notifier, user_quota))
     return [outcomes[number] for number in range(len(submissions))]
 
 
@@ -215,7 +215,7 @@ def _split_conflicts(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], lis
     names: dict[str, str] = {}
     spellings: dict[str, str] = {}
     for number, submission in waiting:
-        place, name = submission.place, submission.candidate.file_name.name
+        place, name = submission.path, submission.candidate.file_name.name
         is_conflict = (
             place in places
             or names.get(filename.normalize_name(name), name) != name
@@ -235,7 +235,7 @@ def _record_batch(
     channel: str,
     submissions: Sequence[_Numbered],
     whole_document_limit: int,
-    teller: PublisherNotifier,
+    notifier: PublisherNotifier,
     user_quota: int | None,
 ) -> dict[int, Recorded | SeawayError]:
     """Record submissions without conflicting names."""
@@ -244,7 +244,7 @@ def _record_batch(
     if not allowed:
         return outcomes
     channel_id = accesses[allowed[0][1].by].channel_id
-    file_names = {submission.place[1] for _, submission in allowed}
+    file_names = {submission.path[1] for _, submission in allowed}
     names = {submission.candidate.file_name.name for _, submission in allowed}
     known = _look_up(tx, channel_id, file_names, names, user_quota)
     repeated = _repeated(tx, channel, channel_id, known, accesses, allowed)
@@ -254,7 +254,7 @@ def _record_batch(
     revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
     upload_log.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
-    publisher_uploads.record_use(tx, now_ms, teller, channel_id, [entry.submission.by for entry in admitted])
+    publisher_uploads.record_use(tx, now_ms, notifier, channel_id, [entry.submission.by for entry in admitted])
     recorded = {entry.number: _recorded(entry, revisions[entry.number]) for entry in admitted}
     return {**outcomes, **refusals, **recorded}
 
@@ -271,14 +271,14 @@ def _repeated(
     taken = {(row.subdir, row.file_name): row for row in known.taken}
     found: dict[int, Recorded] = {}
     for number, submission in submissions:
-        row = taken.get(submission.place)
+        row = taken.get(submission.path)
         if row is None:
             continue
         facts = _facts_of(known, channel, row, accesses[submission.by], submission)
         if not admit.is_repeated(submission.candidate.hashes.sha256, facts):
             continue
         # Not repeated if only the new upload has an attestation, which would be lost: this is a conflict.
-        if submission.attested is None or sidecars.current(tx, channel_id, *submission.place) is not None:
+        if submission.attested is None or sidecars.current(tx, channel_id, *submission.path) is not None:
             is_yanked = row.state == FileState.YANKED.value
             warnings = ("The file is yanked; unyank it to list it again.",) if is_yanked else ()
             found[number] = Recorded(row.revision, replaced=False, warnings=warnings, repeated=True)
@@ -311,11 +311,11 @@ def _decide(
     refusals: dict[int, SeawayError] = {}
     room = known.room
     for number, submission in submissions:
-        candidate, row = submission.candidate, taken.get(submission.place)
+        candidate, row = submission.candidate, taken.get(submission.path)
         room = room.after(-submission.in_pieces)  # its pieces are deleted once it is recorded
         facts = _facts_of(known, channel, row, accesses[submission.by], submission)
         is_free = row is None or row.state == FileState.DELETED.value
-        other_case = _in_other_case(known, submission.place[1]) if is_free else None
+        other_case = _in_other_case(known, submission.path[1]) if is_free else None
         grows_by = candidate.hashes.size - _visible_size(row)
         needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
         facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case, v3_needs=needs)
@@ -442,7 +442,7 @@ def _existing(row: AnyRow, access: Access, by: Caller) -> ExistingFile:
         row.sha256,
         f"{uploaded:%Y-%m-%d}",
         may_overwrite=verdict is Verdict.ALLOWED,
-        cure="" if verdict is Verdict.ALLOWED else permissions.hint(by, Action.OVERWRITE, access),
+        hint="" if verdict is Verdict.ALLOWED else permissions.hint(by, Action.OVERWRITE, access),
         is_own=own or by_workflow,
         is_corrected=row.is_corrected,
     )

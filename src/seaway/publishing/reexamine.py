@@ -105,7 +105,7 @@ class RowOutcome:
 
     where: str
     changed: tuple[str, ...]
-    left: str = ""
+    reason: str = ""
 
 
 def rows_of_subdir(tx: Tx, subdir_id: int) -> list[FileRow]:
@@ -250,7 +250,7 @@ def _examined(blobs: BlobStore, spool: Spool, row: FileRow) -> Candidate:
     except FileNotFoundError:
         raise CannotRebuild("names a blob that is not there") from None
     except Refused as error:
-        raise CannotRebuild(f"would be refused today: {error.sentence}") from None
+        raise CannotRebuild(f"would be refused today: {error.full_message}") from None
     except (OSError, SeawayError) as error:
         if isinstance(os_errors.as_unavailable(error) or error, DiskFull):
             raise  # the spool's disk is full, which says nothing about the blob

@@ -125,10 +125,10 @@ def _find_at_offset(parts: PublishingParts, upload_id: str, offset: int, by: Cal
 
 
 def _require_enough(parts: PublishingParts, upload: ResumableUpload, size: int) -> None:
-    if 0 < size < parts.least_piece and upload.offset + size < upload.order.length:
+    if 0 < size < parts.min_piece_bytes and upload.offset + size < upload.order.length:
         raise Malformed(
             f"A piece of {size:,} bytes is too small.",
-            f"Send at least {parts.least_piece:,} bytes at a time, or the rest of the file.",
+            f"Send at least {parts.min_piece_bytes:,} bytes at a time, or the rest of the file.",
         )
 
 
@@ -166,7 +166,7 @@ _UPLOAD = select(
 def _begin(parts: PublishingParts, order: ResumableRequest, by: Caller) -> ResumableUpload:
     now_ms = parts.clock.now_ms()
     with parts.database.write_part() as tx:
-        parts.database.hold(tx, f"uploads-of/{by.user_id}")
+        parts.database.lock(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
         unfinished = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
         if (
@@ -247,7 +247,7 @@ def _tail_of(parts: PublishingParts, upload: ResumableUpload) -> _Tail:
             .order_by(resumable_pieces.c.start.desc())
             .limit(1)
         ).one_or_none()
-    if row is None or upload.offset - row.start >= parts.least_piece:
+    if row is None or upload.offset - row.start >= parts.min_piece_bytes:
         return _Tail(upload.offset, b"", b"")
     with _deleted_if_lost(parts, upload), parts.blobs.open(keys.blob(row.sha256)) as file:
         content = file.read()
@@ -265,7 +265,7 @@ def _store_piece(parts: PublishingParts, upload: ResumableUpload, tail: _Tail, r
             with referencing(parts.database, parts.blobs, [sha256]) as (tx, missing):
                 if missing:
                     continue
-                parts.database.hold(tx, f"upload/{upload.id}")
+                parts.database.lock(tx, f"upload/{upload.id}")
                 _record_piece(tx, parts, upload, tail, received, by)
         except SeawayError:
             if is_new:
@@ -290,7 +290,7 @@ def _record_piece(
     _require_room(tx, parts, upload.order, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
     if offset < upload.order.length:
-        if size < parts.least_piece:
+        if size < parts.min_piece_bytes:
             _count(tx, parts, parts.clock.now_ms(), by)
         _set(tx, upload, offset=offset)
 
@@ -332,7 +332,7 @@ async def _finish(parts: PublishingParts, upload: ResumableUpload, by: Caller) -
 def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Published) -> ResumableUpload:
     expires_at = parts.clock.now_ms() + RESULT_KEPT_MS
     with parts.database.write_part() as tx:
-        parts.database.hold(tx, f"upload/{upload.id}")
+        parts.database.lock(tx, f"upload/{upload.id}")
         result = msgspec.json.encode(published).decode()
         _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=result)
     _drop_pieces(parts, upload)
@@ -342,14 +342,14 @@ def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Pu
 def _delete(parts: PublishingParts, upload: ResumableUpload) -> None:
     _drop_pieces(parts, upload)
     with parts.database.write_part() as tx:
-        parts.database.hold(tx, f"upload/{upload.id}")
+        parts.database.lock(tx, f"upload/{upload.id}")
         tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
 
 
 def _drop_pieces(parts: PublishingParts, upload: ResumableUpload) -> None:
     of_upload = resumable_pieces.c.upload_id == upload.id
     with parts.database.write_part() as tx:
-        parts.database.hold(tx, f"upload/{upload.id}")
+        parts.database.lock(tx, f"upload/{upload.id}")
         digests = set(tx.execute(select(resumable_pieces.c.sha256).where(of_upload)).scalars())
         tx.execute(delete(resumable_pieces).where(of_upload))
     discard(parts.database, parts.blobs, digests)

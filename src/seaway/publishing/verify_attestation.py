@@ -20,7 +20,7 @@ class AttestationParts:
     """The parts that verifying attestations works with."""
 
     roots: TrustedRoots
-    addresses: tuple[str, ...]  # URLs of this site that clients may use
+    site_urls: tuple[str, ...]  # URLs of this site that clients may use
 
 
 def require_workflow(attestation: bytes | None, by: Caller) -> None:
@@ -44,7 +44,7 @@ def verify(
         attestation,
         file_name=str(candidate.file_name),
         sha256=candidate.hashes.sha256,
-        target_channels=[f"{address}/{channel}" for address in parts.addresses],
+        target_channels=[f"{address}/{channel}" for address in parts.site_urls],
         run=bundles.run_of(by.workflow),
         verifier=parts.roots.verifier(),
     )

@@ -81,7 +81,7 @@ class PublicKeys:
         self._fetched_at_ms: int | None = None
 
     @property
-    def are_wanted(self) -> bool:
+    def is_enabled(self) -> bool:
         """Return whether the operator has enabled reports."""
         return bool(self._source)
 
@@ -124,18 +124,18 @@ def process_report(
         raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
     found = _read(body)
     with parts.database.write_part() as tx:
-        parts.database.hold(tx, "leaks")
-        return revoke(tx, parts.clock.now_ms(), SCANNER.seen_from(address), found, telling=parts.telling)
+        parts.database.lock(tx, "leaks")
+        return revoke(tx, parts.clock.now_ms(), SCANNER.with_address(address), found, notifications=parts.telling)
 
 
 def revoke(
-    tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, telling: NotifyParts
+    tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, notifications: NotifyParts
 ) -> list[ReportResult]:
     """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaks`."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
     matches = [_look_up(tx, secret.token) for secret in found]
     for leaked in dict.fromkeys(match for match in matches if match is not None):
-        leaked.end(tx, now_ms, by, telling)
+        leaked.end(tx, now_ms, by, notifications)
     return [
         ReportResult(secret.token, secret.type, leaked is not None)
         for secret, leaked in zip(found, matches, strict=True)
@@ -149,22 +149,22 @@ class _Key:
     user: str
     revoked_at_ms: int | None
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, telling: NotifyParts) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: NotifyParts) -> None:
         if self.revoked_at_ms is None:
             with suppress(NotFound):  # its user deleted it at this moment
                 api_keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
-            notify_user(tx, now_ms, telling, self.user_id, messages.key_leaked, cause=None, name=self.name)
+            notify_user(tx, now_ms, notifications, self.user_id, messages.key_leaked, cause=None, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
     login: TokenOwner
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, telling: NotifyParts) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: NotifyParts) -> None:
         with suppress(NotFound):  # its user ended it at this moment
             grants.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
         notify_user(
-            tx, now_ms, telling, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id
+            tx, now_ms, notifications, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id
         )
 
 
@@ -172,11 +172,11 @@ class _Login:
 class _Token:
     token: PublishToken
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, telling: NotifyParts) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: NotifyParts) -> None:
         if self.token.revoked_at_ms is None:
-            teller = PublisherNotifier(telling.outbox, telling.site_url)
+            teller = PublisherNotifier(notifications.outbox, notifications.site_url)
             for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
-                teller.tell(
+                teller.notify_owner(
                     tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, PublisherEvent.TOKEN_LEAKED
                 )
 
@@ -185,7 +185,7 @@ def _look_up(tx: Tx, secret: str) -> _Key | _Login | _Token | None:
     match secret_tokens.kind_of(secret):
         case KeyKind.USER:
             return _key_of(tx, secret)
-        case KeyKind.TOOL | KeyKind.TOOL_REFRESH:
+        case KeyKind.OAUTH_ACCESS | KeyKind.OAUTH_REFRESH:
             login = grants.owner_of_token(tx, secret)
             return None if login is None else _Login(login)
         case KeyKind.WORKFLOW:

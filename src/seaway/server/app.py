@@ -100,23 +100,23 @@ ROUTES: list[Route | Mount] = [
 ]
 
 
-def create_app(seaway: Seaway, begun: Callable[[], None] = lambda: None) -> Application:
+def create_app(seaway: Seaway, on_started: Callable[[], None] = lambda: None) -> Application:
     """Create the ASGI application; `begun` is called once the HTTP server handles signals."""
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
-        begun()
-        await to_thread.run_sync(seaway.house.removing.reserve.fill)
+        on_started()
+        await to_thread.run_sync(seaway.request_parts.removing.reserve.fill)
         await to_thread.run_sync(seaway.examiners.warm_up)
         if seaway.settings.jobs:
             seaway.runner.start()
-        seaway.house.tally.start()
+        seaway.request_parts.usage_counter.start()
         yield
         await to_thread.run_sync(seaway.runner.stop)
-        await to_thread.run_sync(seaway.house.tally.stop)
+        await to_thread.run_sync(seaway.request_parts.usage_counter.stop)
 
     router = Router([MisplacedUploads(), PathRedirectRoute(), *ROUTES], redirect_slashes=False, lifespan=lifespan)
-    return Application(_ReadShortcut(router), seaway.house)
+    return Application(_ReadShortcut(router), seaway.request_parts)
 
 
 class _ReadShortcut:

@@ -67,7 +67,7 @@ class DatabaseGauges(Collector):
 
     def collect(self) -> Iterable[Metric]:
         deadline = time.monotonic() + self._patience_seconds
-        snapshot = _result_in_time("state", self._snapshot_query.put(), deadline)
+        snapshot = _result_in_time("state", self._snapshot_query.start(), deadline)
         yield _gauge(
             "seaway_database_up", "Whether the database responded to this scrape.", {(): 0 if snapshot is None else 1}
         )
@@ -81,7 +81,7 @@ class DatabaseGauges(Collector):
             {(): snapshot.damaged},
         )
         if time.monotonic() >= self._next_usage_at:
-            _result_in_time("usage", self._usage_query.put(), deadline)
+            _result_in_time("usage", self._usage_query.start(), deadline)
         yield from _usage_gauges(self._usage)
 
     def _read_snapshot(self) -> _Snapshot:

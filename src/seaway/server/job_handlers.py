@@ -105,13 +105,13 @@ class JobHandlers:
         self.documents.build(args["subdir_id"], REPODATA)
 
     def _drop_relations(self, args: dict[str, Any]) -> None:
-        relations.drop(self.database, self.clock, args["channel"], self.documents.limit)
+        relations.drop(self.database, self.clock, args["channel"], self.documents.whole_document_limit)
 
     def _sweep(self, _args: dict[str, Any]) -> None:
         try:
             swept = sweep(self.sweeping, wait=False)
         except SweepStopped as stopped:  # a retry would not help; the admin page shows it too
-            log.warning("sweep.stopped", reason=stopped.sentence)
+            log.warning("sweep.stopped", reason=stopped.full_message)
             return
         self.reserve.fill()
         log.info("sweep.done", blobs=swept.blobs, bytes=swept.bytes, spool_files=swept.spool_files)

@@ -42,12 +42,12 @@ _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 class Application:
     """Outermost ASGI layer: provides `request.app.state` to the routes, and handles all errors."""
 
-    def __init__(self, routes: ASGIApp, house: RequestParts) -> None:
-        self._routes, self._counts = routes, house.counts
+    def __init__(self, routes: ASGIApp, parts: RequestParts) -> None:
+        self._routes, self._counts = routes, parts.counts
         self._common_headers = (
-            (*_COMMON_HEADERS, _STRICT_TRANSPORT) if house.site_url.startswith("https://") else _COMMON_HEADERS
+            (*_COMMON_HEADERS, _STRICT_TRANSPORT) if parts.site_url.startswith("https://") else _COMMON_HEADERS
         )
-        self.state = State({"house": house})
+        self.state = State({"parts": parts})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self

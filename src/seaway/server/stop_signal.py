@@ -15,14 +15,14 @@ class StopSignal:
     """
 
     def __init__(self) -> None:
-        self.is_asked = False
+        self.is_requested = False
         self._has_begun = False
 
     def __call__(self, _signal: int, _frame: FrameType | None) -> None:
-        self.is_asked = True
+        self.is_requested = True
         if not self._has_begun:
             os._exit(0)
 
-    def begun(self) -> None:
+    def only_record(self) -> None:
         """Stop ending the process: from now on, signals are only recorded."""
         self._has_begun = True

@@ -59,7 +59,7 @@ from seaway.serving.response_cache import ResponseCache
 from seaway.serving.usage_counter import UsageCounter
 from seaway.settings import Settings
 from seaway.sign_in.external_login import ExternalLogin
-from seaway.sign_in.identity_providers import GITHUB, GOOGLE, Protocol, Provider, Providers
+from seaway.sign_in.identity_providers import GITHUB, GOOGLE, LoginProtocol, Provider, Providers
 from seaway.sign_in.openid_login import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.passwords import Hasher
@@ -101,17 +101,17 @@ class Seaway:
     examiners: Examiners
     clock: Clock
     runner: Runner
-    house: RequestParts
+    request_parts: RequestParts
 
     def close(self) -> None:
         """Stop and close all parts; everything that was confirmed to a client is already stored."""
         self.runner.stop()
-        self.house.tally.stop()
-        self.house.reading.served.stop()
-        self.house.publishing.disk.shutdown()
-        self.house.publishing.examiners.close()
-        self.house.logos.examiners.close()
-        self.house.exchanging.key_sets.close()
+        self.request_parts.usage_counter.stop()
+        self.request_parts.reading.served.stop()
+        self.request_parts.publishing.disk.shutdown()
+        self.request_parts.publishing.examiners.close()
+        self.request_parts.logos.examiners.close()
+        self.request_parts.exchanging.key_sets.close()
         self.documents.close()
         self.database.close()
 
@@ -123,7 +123,7 @@ def build(
     database: Database | None = None,
     blobs: BlobStore | None = None,
     counts: EventCounter | None = None,
-    paired: bool = True,
+    checks_pairing: bool = True,
 ) -> Seaway:
     """
     Open the database and store, creating them at the first start, and build all parts; given parts are used instead.
@@ -139,8 +139,8 @@ def build(
     reserve = Reserve(settings.reserve_file, 0 if settings.database_url.get_secret_value() else settings.disk_reserve)
     pairing = Pairing(database, blobs)
     try:
-        reserve.with_room(partial(prepare, database))
-        if paired:
+        reserve.retry_with_reserve(partial(prepare, database))
+        if checks_pairing:
             pairing.begin()
             blobs = PairedBlobs(blobs, pairing)
     except BaseException:  # includes a stop during the start: connections must be closed
@@ -151,8 +151,8 @@ def build(
     state = _BaseParts(settings, database, blobs, pairing, reserve, spool, clock, counts)
     documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
     accounts = _wire_accounts(settings, database, blobs, clock)
-    if paired:  # otherwise a new key could be written to the mount point of an unmounted store
-        accounts.sealer.read_ahead()
+    if checks_pairing:  # otherwise a new key could be written to the mount point of an unmounted store
+        accounts.encryption.read_ahead()
     publishing = _wire_publishing(state, PublisherNotifier(accounts.outbox, accounts.site_url))
     sweeping = SweepParts(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
     return Seaway(
@@ -166,7 +166,7 @@ def build(
         examiners=publishing.examiners,
         clock=clock,
         runner=_wire_runner(state, sweeping, documents, accounts, publishing),
-        house=_wire_request_parts(state, documents, accounts, publishing),
+        request_parts=_wire_request_parts(state, documents, accounts, publishing),
     )
 
 
@@ -199,7 +199,7 @@ def _wire_publishing(state: _BaseParts, teller: PublisherNotifier) -> Publishing
         clock=clock,
         upload_limit=settings.upload_limit,
         user_quota=settings.user_quota or None,
-        least_piece=_LEAST_PIECE_BYTES,
+        min_piece_bytes=_LEAST_PIECE_BYTES,
         rate=rate,
         refused_time=RefusedTime(database, clock),
         turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
@@ -219,30 +219,30 @@ def _wire_request_parts(
     external_login = _wire_external_login(settings, accounts)
     return RequestParts(
         accounts=accounts,
-        openid=OAuthProvider(database, clock, settings.site_url, SigningKey(database, accounts.sealer)),
-        outside=external_login,
+        openid=OAuthProvider(database, clock, settings.site_url, SigningKey(database, accounts.encryption)),
+        external_login=external_login,
         publishing=publishing,
         reading=_wire_reading(database, documents, CallerParts(clock, accounts.policy), blobs),
         removing=RemovalParts(database, clock, settings.whole_document_limit, state.reserve),
         overviews=PackageOverviews(),
         contents=ListingCache(blobs),
-        logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), fetches=settings.fetch_avatars),
-        leaks=_wire_secret_scanning(settings, accounts, external_login),
+        logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), can_fetch=settings.fetch_avatars),
+        secret_scanning=_wire_secret_scanning(settings, accounts, external_login),
         key_rules=KeyPolicy(settings.keys_without_end),
         exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
-        tally=UsageCounter(database, clock),
-        list_limit=RateLimiter(
+        usage_counter=UsageCounter(database, clock),
+        list_rate_limit=RateLimiter(
             clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
         ),
         file_list_limit=RateLimiter(
             clock, _limit(settings.file_lists_per_minute, MINUTE_MS), "lists and comparisons of files in packages"
         ),
-        searching_turns=CapacityLimiter(_SEARCHES_AT_ONCE),
+        search_slots=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
-        is_at_request_host=not settings.public_url and not settings.is_loopback,
+        uses_request_host=not settings.public_url and not settings.is_loopback,
     )
 
 
@@ -264,7 +264,7 @@ def _wire_runner(
         settings.scrub_days,
     )
     periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
-    return Runner(database, clock, duties.handlers(), periods, counts=state.counts)
+    return Runner(database, clock, duties.handlers(), periods, metrics=state.counts)
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clock: Clock) -> AccountParts:
@@ -275,7 +275,7 @@ def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clo
         database=database,
         clock=clock,
         hasher=Hasher(),
-        sealer=sealer,
+        encryption=sealer,
         outbox=Outbox(sealer, post, settings.effective_mail_from, email_limits.refusal),
         policy=_policy(settings),
         site_url=settings.site_url,
@@ -297,7 +297,7 @@ def _providers(settings: Settings) -> Iterator[Provider]:
         yield Provider(
             name=GITHUB,
             title="GitHub",
-            dialect=Protocol.GITHUB,
+            dialect=LoginProtocol.GITHUB,
             issuer=settings.github_url,
             api_url=settings.github_api_url,
             client_id=settings.github_client_id,
@@ -307,17 +307,17 @@ def _providers(settings: Settings) -> Iterator[Provider]:
         yield Provider(
             name=GOOGLE,
             title="Google",
-            dialect=Protocol.OPENID,
+            dialect=LoginProtocol.OPENID,
             issuer=settings.google_issuer,
             client_id=settings.google_client_id,
             client_secret=settings.google_client_secret.get_secret_value(),
-            only_verified=True,
+            requires_verified_email=True,
         )
     for other in settings.oidc:
         yield Provider(
             name=other.name,
             title=other.title,
-            dialect=Protocol.OPENID,
+            dialect=LoginProtocol.OPENID,
             issuer=other.issuer,
             client_id=other.client_id,
             client_secret=other.client_secret.get_secret_value(),
@@ -373,7 +373,7 @@ def _recorder(
             channel,
             submissions,
             whole_document_limit=settings.whole_document_limit,
-            teller=teller,
+            notifier=teller,
             user_quota=settings.user_quota or None,
         )
 
@@ -396,7 +396,7 @@ def upload_rate_counter(
 
 def _wire_attestation(settings: Settings, database: Database) -> AttestationParts:
     file = Path(settings.sigstore_root) if settings.sigstore_root else None
-    return AttestationParts(TrustedRoots(database, file), (settings.site_url, *settings.other_urls))
+    return AttestationParts(TrustedRoots(database, file), (settings.site_url, *settings.alias_urls))
 
 
 def _wire_reading(database: Database, documents: Documents, identifying: CallerParts, blobs: BlobStore) -> ReadingParts:
@@ -408,7 +408,7 @@ def _wire_reading(database: Database, documents: Documents, identifying: CallerP
         channel_datas=ChannelDataCache(),
         clock=identifying.clock,
         blobs=blobs,
-        building_turns=CapacityLimiter(_BUILDS_AT_ONCE),
+        build_slots=CapacityLimiter(_BUILDS_AT_ONCE),
         memory=ResponseCache(database),
     )
 
@@ -420,15 +420,15 @@ def _wire_token_exchange(
         database=accounts.database,
         clock=accounts.clock,
         key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
-        teller=PublisherNotifier(accounts.outbox, accounts.site_url),
+        notifier=PublisherNotifier(accounts.outbox, accounts.site_url),
         look_up_owner=partial(
-            with_owner_id, ask=lambda url: fetcher.get(url).object(), api_url=settings.github_api_url
+            with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=settings.github_api_url
         ),
         repository_ids=RepositoryIds(accounts.clock, settings.github_api_url),
         audience=audience_of(settings.site_url),
-        is_on=settings.trusted_publishing,
-        life_ms=settings.workflow_token_minutes * MINUTE_MS,
-        turns=CapacityLimiter(_EXCHANGES_AT_ONCE),
+        is_enabled=settings.trusted_publishing,
+        lifetime_ms=settings.workflow_token_minutes * MINUTE_MS,
+        slots=CapacityLimiter(_EXCHANGES_AT_ONCE),
         counts=counts,
     )
 
@@ -442,7 +442,7 @@ def _fetch_keys(issuer: Issuer) -> str:
 
 def _wire_secret_scanning(settings: Settings, accounts: AccountParts, external_login: ExternalLogin) -> SecretScanning:
     def fetch(url: str) -> object:
-        return external_login.fetcher.get(url).value
+        return external_login.fetcher.get(url).json
 
     keys_of_reports = PublicKeys(settings.secret_scanning_keys, fetch, accounts.clock)
     return SecretScanning(accounts.database, accounts.clock, keys_of_reports, accounts)

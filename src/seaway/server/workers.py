@@ -82,7 +82,7 @@ class _Parent:
     def run(self) -> None:
         for number in range(1, self._settings.workers + 1):
             self._start(number)
-        while not self._stop.is_asked:
+        while not self._stop.is_requested:
             multiprocessing.connection.wait([worker.process.sentinel for worker in self._workers], timeout=0.2)
             self._replace_dead()
         self._stop_all()
@@ -95,7 +95,7 @@ class _Parent:
 
     def _replace_dead(self) -> None:
         for worker in self._workers[:]:
-            if worker.process.is_alive() or self._stop.is_asked:
+            if worker.process.is_alive() or self._stop.is_requested:
                 continue
             self._workers.remove(worker)
             log.error("worker.died", pid=worker.process.pid, exit_code=worker.process.exitcode)
@@ -103,12 +103,12 @@ class _Parent:
             is_young = time.monotonic() - worker.started < _YOUNG_SECONDS
             self._pause_seconds = min(self._pause_seconds * 2 + 0.5, _LONGEST_PAUSE_SECONDS) if is_young else 0.0
             self._pause()
-            if not self._stop.is_asked:
+            if not self._stop.is_requested:
                 self._start(worker.number)
 
     def _pause(self) -> None:
         until = time.monotonic() + self._pause_seconds
-        while time.monotonic() < until and not self._stop.is_asked:
+        while time.monotonic() < until and not self._stop.is_requested:
             time.sleep(_PAUSE_STEP_SECONDS)
 
     def _stop_all(self) -> None:
@@ -149,7 +149,7 @@ def _work(settings: Settings, sockets: Sequence[socket.socket], serve: Serve) ->
     try:
         serve(settings, sockets, stop)
     except SeawayError as error:
-        log.error("worker.failed", error=error.sentence, cause=getattr(error, "cause", ""))
+        log.error("worker.failed", error=error.full_message, cause=getattr(error, "cause", ""))
         raise SystemExit(1) from None
     except Exception:
         log.exception("worker.failed")  # otherwise multiprocessing would print it outside the log

@@ -28,7 +28,7 @@ from seaway.trusted_publishing import tokens
 _KNOWN_BY: Mapping[KeyKind, Callable[[Tx, str, int], Caller | None]] = {
     KeyKind.USER: api_keys.caller_of,
     KeyKind.SESSION: sessions.caller_of,
-    KeyKind.TOOL: grants.caller_of,
+    KeyKind.OAUTH_ACCESS: grants.caller_of,
     KeyKind.WORKFLOW: tokens.caller_of,
 }
 
@@ -39,7 +39,7 @@ class Accepted(Enum):
     ANY = frozenset(_KNOWN_BY)  # pages, the API, reads of a channel
     BEARER = frozenset(_KNOWN_BY) - {KeyKind.SESSION}  # uploads by clients
     SESSION = frozenset({KeyKind.SESSION})
-    TOOL = frozenset({KeyKind.TOOL})  # the access token of an OAuth grant
+    OAUTH = frozenset({KeyKind.OAUTH_ACCESS})  # the access token of an OAuth grant
     WORKFLOW = frozenset({KeyKind.WORKFLOW})  # the token that a workflow got in exchange for its issuer's token
 
 

@@ -11,7 +11,7 @@ class CachePolicy(Enum):
     # current bytes; outdated documents, sent because the newest could not be built.
     NEVER = "never"
     REVALIDATE = "revalidate"  # index documents: usually answered with 304
-    FOR_EVER = "for ever"  # content-addressed shards and sidecars; package files that are never replaced
+    IMMUTABLE = "for ever"  # content-addressed shards and sidecars; package files that are never replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +35,5 @@ class ChannelResponse:
     revision: int | None = None
     is_package: bool = False
     file_id: int | None = None  # of a package file, to count downloads
-    good_until_ms: int | None = None  # from then on the content differs, although no row was changed
+    valid_until_ms: int | None = None  # from then on the content differs, although no row was changed
     is_outdated: bool = False  # the newest version could not be built; this one must not be cached

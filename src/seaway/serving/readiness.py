@@ -47,7 +47,7 @@ class Readiness:
         if spool is not None:
             self._probes["spool folder"] = SingleFlight(partial(_probe_spool, spool))
 
-    async def away(self) -> dict[str, str]:
+    async def problems(self) -> dict[str, str]:
         """Return the unusable parts, each with its problem; the texts are public and contain nothing confidential."""
         found = await asyncio.gather(*(self._problem(part) for part in self._probes))
         return dict(problem for problem in found if problem is not None)
@@ -55,7 +55,7 @@ class Readiness:
     async def _problem(self, part: str) -> tuple[str, str] | None:
         """Return the part that fails when `part` is used, and its problem; None if it works."""
         try:
-            outcome = asyncio.wrap_future(self._probes[part].put())
+            outcome = asyncio.wrap_future(self._probes[part].start())
             await asyncio.wait_for(outcome, self._patience_seconds)
         except Exception as error:  # noqa: BLE001  any error means that the part is not ready
             log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")

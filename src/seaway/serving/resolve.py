@@ -101,7 +101,7 @@ class ReadingParts:
     channel_datas: ChannelDataCache
     clock: Clock
     blobs: BlobStore
-    building_turns: CapacityLimiter
+    build_slots: CapacityLimiter
     memory: ResponseCache
 
 
@@ -197,20 +197,20 @@ async def resolve_cached(parts: ReadingParts, question: CacheKey) -> CachedRespo
     FileNotFoundError means that the bytes of a document were replaced or lost meanwhile: call again.
     """
     mark = await parts.memory.mark()
-    held = parts.memory.recall(question, parts.clock.now_ms())
+    held = parts.memory.get(question, parts.clock.now_ms())
     if held is not None:
         return held
     found, by = await to_thread.run_sync(resolve, parts, *question)
     if isinstance(found, Deferred):
         # Requests wait for a build slot here and not in a thread, so that other reads are not blocked.
-        found = await to_thread.run_sync(found.build, limiter=parts.building_turns if found.takes_long else None)
+        found = await to_thread.run_sync(found.build, limiter=parts.build_slots if found.takes_long else None)
     if found.content is None and found.size <= _SMALL_DOCUMENT_BYTES and not found.is_package:
         found = await to_thread.run_sync(_with_content, parts, found)
     if found.is_outdated:
         return CachedResponse(found, None, by.key_id)
-    ends = [moment for moment in (by.expires_at_ms, found.good_until_ms) if moment is not None]
+    ends = [moment for moment in (by.expires_at_ms, found.valid_until_ms) if moment is not None]
     held = CachedResponse(found, min(ends, default=None), by.key_id)
-    parts.memory.keep(mark, question, held)
+    parts.memory.put(mark, question, held)
     return held
 
 
@@ -247,7 +247,7 @@ def _notices(parts: ReadingParts, tx: Tx, access: Access, channel: str) -> Chann
     found = notices.current(tx, parts.clock.now_ms(), access.channel_id)
     content = notices.notices_json(found)
     response = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
-    return replace(response, good_until_ms=min((notice.expires_at_ms for notice in found), default=None))
+    return replace(response, valid_until_ms=min((notice.expires_at_ms for notice in found), default=None))
 
 
 def _build_channeldata(parts: ReadingParts, access: Access, channel: str) -> ChannelResponse:
@@ -266,7 +266,7 @@ def _shard_index(parts: ReadingParts, tx: Tx, access: Access, channel: str, subd
         ).scalar_one()
         relations = relations_of(tx, access.channel_id)
         return _index(access, channel, subdir, build_index(subdir, {}, created_at, None, relations), 0)
-    document = parts.served.noted(tx, found)
+    document = parts.served.recorded(tx, found)
     if document is None:
         return Deferred(partial(_first_index, parts, access, channel, subdir, found.id), takes_long=False)
     return _index(access, channel, subdir, document.content, document.revision)
@@ -329,7 +329,7 @@ def _shard_of(access: Access, digest: str, content: bytes) -> ChannelResponse:
         etag=digest,
         size=len(content),
         media_type=_BYTES,
-        keep=CachePolicy.FOR_EVER,
+        keep=CachePolicy.IMMUTABLE,
         is_public=access.is_public,
         content=content,
     )
@@ -351,7 +351,7 @@ def _rebuild_shard(parts: ReadingParts, access: Access, channel: str, subdir: st
     with parts.database.write_channel(channel) as tx:
         current = find_subdir(tx, access.channel_id, subdir)
         if current is not None and _name_of_shard(tx, access, subdir, digest) == name:
-            rebuild_name(tx, current, name, parts.clock.now_ms(), parts.documents.limit)
+            rebuild_name(tx, current, name, parts.clock.now_ms(), parts.documents.whole_document_limit)
     if content is None or not matches_sha256(bytes.fromhex(digest), content):
         raise _damaged_shard(digest, channel)
     return _shard_of(access, digest, content)
@@ -365,7 +365,9 @@ def _name_of_shard(tx: Tx, access: Access, subdir: str, digest: str) -> str | No
 
 
 def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
-    return DamagedRecord(f"The shard {digest}", cause="its sha256 does not match", cure=f"seaway reindex {channel}")
+    return DamagedRecord(
+        f"The shard {digest}", cause="its sha256 does not match", repair_command=f"seaway reindex {channel}"
+    )
 
 
 def _package(parts: ReadingParts, tx: Tx, access: Access, subdir: str, file_name: str) -> ChannelResponse:
@@ -379,7 +381,7 @@ def _package(parts: ReadingParts, tx: Tx, access: Access, subdir: str, file_name
         etag=row.sha256.hex(),
         size=row.size,
         media_type=_BYTES,
-        keep=CachePolicy.NEVER if row.allows_overwrite else CachePolicy.FOR_EVER,
+        keep=CachePolicy.NEVER if row.allows_overwrite else CachePolicy.IMMUTABLE,
         is_public=access.is_public,
         blob_key=keys.blob(row.sha256),
         is_package=True,
@@ -400,7 +402,7 @@ def _sidecar(tx: Tx, access: Access, channel: str, subdir: str, matched: re.Matc
         etag=_etag(f"{channel}/{subdir}/{name}", hashlib.sha256(content).digest()),
         size=len(content),
         media_type=_JSON,
-        keep=CachePolicy.NEVER if digest is None else CachePolicy.FOR_EVER,
+        keep=CachePolicy.NEVER if digest is None else CachePolicy.IMMUTABLE,
         is_public=access.is_public,
         content=content,
     )

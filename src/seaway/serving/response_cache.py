@@ -39,9 +39,9 @@ class CachedResponse:
     """A cached response, valid until its content changes by itself or the caller's credential expires."""
 
     answer: ChannelResponse
-    good_until_ms: int | None
+    valid_until_ms: int | None
     key_id: int | None = None  # the caller's key
-    form: object = None  # the rendered response, private to the route that made it
+    rendered: object = None  # the rendered response, private to the route that made it
 
 
 class ResponseCache:
@@ -55,7 +55,7 @@ class ResponseCache:
 
     async def mark(self) -> object:
         """Return the state of the database, taken before a response is computed and passed to `keep` with it."""
-        if self._database.marks_cost_nothing:
+        if self._database.is_change_mark_cheap:
             mark = self._database.change_mark()
         else:
             mark = await to_thread.run_sync(self._database.change_mark)
@@ -64,15 +64,15 @@ class ResponseCache:
             self._bytes, self._mark = 0, mark
         return mark
 
-    def recall(self, question: CacheKey, now_ms: int) -> CachedResponse | None:
+    def get(self, question: CacheKey, now_ms: int) -> CachedResponse | None:
         """Return the valid cached response, or None; call `mark` first."""
         held = self._answers.get(question)
-        if held is None or (held.good_until_ms is not None and held.good_until_ms <= now_ms):
+        if held is None or (held.valid_until_ms is not None and held.valid_until_ms <= now_ms):
             return None
         self._answers.move_to_end(question)
         return held
 
-    def keep(self, mark: object, question: CacheKey, held: CachedResponse) -> None:
+    def put(self, mark: object, question: CacheKey, held: CachedResponse) -> None:
         """Cache a response that was computed after `mark` was taken."""
         if mark != self._mark or question in self._answers:
             return

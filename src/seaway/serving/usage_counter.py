@@ -37,14 +37,14 @@ class UsageCounter:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def downloaded(self, file_id: int) -> None:
+    def count_download(self, file_id: int) -> None:
         """Count a download of the file."""
         entry = (file_id, downloads.day_of(self._clock.now_ms()))
         with self._lock:
             if entry in self._downloads or len(self._downloads) < _MOST:
                 self._downloads[entry] = self._downloads.get(entry, 0) + 1
 
-    def used(self, key_id: int | None, address: str) -> None:
+    def count_key_use(self, key_id: int | None, address: str) -> None:
         """Note that the key was used from this IP address; ignore None."""
         if key_id is None:
             return

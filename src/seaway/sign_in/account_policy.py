@@ -19,7 +19,7 @@ from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
 
 def apply_policy(tx: Tx, policy: AccountPolicy, principal: Caller) -> Caller:
     """Return the caller with the current account policy applied; workflows have no user and are not affected."""
-    if principal.user_id is None or policy.asks_nothing:
+    if principal.user_id is None or policy.has_no_effect:
         return principal
     is_satisfied = (
         policy.second_factor_for is SecondFactorFor.NOBODY or second_factors.of_user(tx, principal.user_id).any

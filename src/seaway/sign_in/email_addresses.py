@@ -27,7 +27,7 @@ def add(accounts: AccountParts, by: Caller, address: str) -> None:
     rate_limits.count_all(
         accounts.database,
         now_ms,
-        (Rate.LETTER_TO, (emails.case_folded(normalized),)),
+        (Rate.EMAILS_TO_ADDRESS, (emails.case_folded(normalized),)),
         (Rate.EMAIL_ADD, (str(by.user_id),)),
     )
     with accounts.database.write_user(by.user_id) as tx:

@@ -31,7 +31,7 @@ from seaway.errors import Malformed, NameTaken, NotAllowed
 from seaway.oauth import codes
 from seaway.outbound import JsonClient
 from seaway.sign_in import account_security, external_identities, github, password_sign_in, pending_sign_ins, sign_up
-from seaway.sign_in.identity_providers import ExternalAccount, Protocol, Provider, Providers, callback
+from seaway.sign_in.identity_providers import ExternalAccount, LoginProtocol, Provider, Providers, callback
 from seaway.sign_in.openid_login import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
@@ -95,7 +95,7 @@ def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: 
     now_ms = parts.accounts.clock.now_ms()
     if link:
         require_site(by, SiteAction.OPEN_ACCOUNT)
-    rate_limits.count_attempt(parts.accounts.database, now_ms, Rate.OUTSIDE, by.address)
+    rate_limits.count_attempt(parts.accounts.database, now_ms, Rate.EXTERNAL_LOGIN, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     page = _authorize_url(parts, provider)
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
@@ -105,14 +105,14 @@ def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: 
         "response_type": "code",
         "client_id": provider.client_id,
         "redirect_uri": callback(parts.accounts.site_url, provider),
-        "scope": github.scope() if provider.dialect is Protocol.GITHUB else " ".join(provider.scopes),
+        "scope": github.scope() if provider.dialect is LoginProtocol.GITHUB else " ".join(provider.scopes),
         "state": state_of(secret),
         "code_challenge": codes.challenge_of(verifier),
         "code_challenge_method": "S256",
     }
-    if provider.dialect is Protocol.OPENID:
+    if provider.dialect is LoginProtocol.OPENID:
         parameters["nonce"] = nonce
-    if provider.dialect is Protocol.OPENID and by.is_person:
+    if provider.dialect is LoginProtocol.OPENID and by.is_person:
         parameters |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` required (OpenID Connect Core, 2)
     return Redirect(f"{page}{'&' if '?' in page else '?'}{urlencode(parameters)}", secret)
 
@@ -156,7 +156,7 @@ def make_account(
     with accounts.database.read() as tx:
         typed_address = "" if _pending_sign_up(parts, tx, secret).outsider.address else emails.case_folded(address)
     # A typed email address gets a verification email, as in a sign-up with a password.
-    email_rate = [(Rate.LETTER_TO, (typed_address,))] if typed_address else []
+    email_rate = [(Rate.EMAILS_TO_ADDRESS, (typed_address,))] if typed_address else []
     rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
     with accounts.database.write_part() as tx:
         waiting = _pending_sign_up(parts, tx, secret)
@@ -167,7 +167,7 @@ def make_account(
         if waiting.is_address_taken:
             raise address_taken(parts.providers.title_of(outsider.provider))
         is_provider_verified = outsider.address is not None
-        by = ANONYMOUS.seen_from(client.address)
+        by = ANONYMOUS.with_address(client.address)
         user = users.add(
             tx, now_ms, by, name, email=normalized, password_hash=None, is_admin=False, is_verified=is_provider_verified
         )
@@ -222,9 +222,9 @@ def _take_flow(parts: ExternalLogin, provider: Provider, state: str, secret: str
 
 
 def _check_answer(parts: ExternalLogin, provider: Provider, query: Query) -> None:
-    if provider.dialect is Protocol.OPENID:
-        metadata = parts.openids.description(provider)
-        if query.get("iss", None if metadata.says_issuer else metadata.issuer) != metadata.issuer:  # RFC 9207, 2.4
+    if provider.dialect is LoginProtocol.OPENID:
+        metadata = parts.openids.discovery(provider)
+        if query.get("iss", None if metadata.sends_iss else metadata.issuer) != metadata.issuer:  # RFC 9207, 2.4
             raise Malformed("This response is from another provider.", "Start again on the sign-in page.")
     if "error" in query:
         raise NotAllowed(f"{provider.title} refused the sign-in.", "Sign in again and grant access there.")
@@ -239,9 +239,9 @@ def _outsider(parts: ExternalLogin, provider: Provider, code: str, pending: Pend
         "redirect_uri": callback(parts.accounts.site_url, provider),
         "code_verifier": str(pending.data["verifier"]),
     }
-    if provider.dialect is Protocol.GITHUB:
+    if provider.dialect is LoginProtocol.GITHUB:
         return github.external_account(parts.fetcher, provider, form)
-    return parts.openids.outsider(provider, form, nonce=str(pending.data["nonce"]))
+    return parts.openids.external_account(provider, form, nonce=str(pending.data["nonce"]))
 
 
 def _result_for(
@@ -276,10 +276,10 @@ def _is_taken(tx: Tx, outsider: ExternalAccount) -> bool:
 
 def _lock(parts: ExternalLogin, tx: Tx, outsider: ExternalAccount) -> None:
     """Lock an external account: two browsers may return with it at the same time."""
-    parts.accounts.database.hold(tx, f"identity/{outsider.issuer}/{outsider.subject}")
+    parts.accounts.database.lock(tx, f"identity/{outsider.issuer}/{outsider.subject}")
 
 
 def _authorize_url(parts: ExternalLogin, provider: Provider) -> str:
-    if provider.dialect is Protocol.GITHUB:
+    if provider.dialect is LoginProtocol.GITHUB:
         return github.authorize_url(provider)
-    return parts.openids.description(provider).authorize_url
+    return parts.openids.discovery(provider).authorize_url

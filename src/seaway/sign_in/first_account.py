@@ -24,7 +24,7 @@ _LOCK = "first-account"
 def create_link(database: Database, now_ms: int, site_url: str) -> str | None:
     """Return a new link, or None if any account exists."""
     with database.write_part() as tx:
-        database.hold(tx, _LOCK)
+        database.lock(tx, _LOCK)
         if users.any_exist(tx):
             return None
         email_links.delete_pending(tx, Purpose.FIRST_ACCOUNT, None)
@@ -50,10 +50,10 @@ async def make(accounts: AccountParts, secret: str, name: str, address: str, pas
 def _make(accounts: AccountParts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_part() as tx:
-        accounts.database.hold(tx, _LOCK)
+        accounts.database.lock(tx, _LOCK)
         if users.any_exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()
-        by = OPERATOR.seen_from(client)
+        by = OPERATOR.with_address(client)
         return users.add(tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=True)
 
 

@@ -34,18 +34,18 @@ def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str,
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": _API_VERSION,
     }
-    user = _successful(fetcher.get(f"{provider.api_url}/user", headers), provider).object()
+    user = _successful(fetcher.get(f"{provider.api_url}/user", headers), provider).json_object()
     account_id, login = user.get("id"), user.get("login")
     if not isinstance(account_id, int) or isinstance(account_id, bool) or account_id <= 0 or not isinstance(login, str):
         raise _unusable(provider)
-    addresses = _successful(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).value
+    addresses = _successful(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).json
     name = user.get("name")
     return ExternalAccount(
         provider=provider.name,
         issuer=provider.issuer,
         subject=str(account_id),
         login=login,
-        title=name if isinstance(name, str) else "",
+        full_name=name if isinstance(name, str) else "",
         address=primary_address(addresses),
     )
 
@@ -61,7 +61,7 @@ def primary_address(listed: Any) -> str | None:
 
 def _token(fetcher: JsonClient, provider: Provider, form: Mapping[str, str]) -> str:
     body = {**form, "client_id": provider.client_id, "client_secret": provider.client_secret}
-    response = _successful(fetcher.post(f"{provider.issuer}/login/oauth/access_token", body), provider).object()
+    response = _successful(fetcher.post(f"{provider.issuer}/login/oauth/access_token", body), provider).json_object()
     token = response.get("access_token")
     if not isinstance(token, str) or not token:  # GitHub returns 200 with an error for a bad code
         raise NotAllowed(f"{provider.title} did not accept its own sign-in code.", "Sign in again.")

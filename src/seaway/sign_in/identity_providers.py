@@ -26,7 +26,7 @@ USUAL_ALGORITHMS = ("RS256", "ES256")
 USUAL_SCOPES = ("openid", "profile", "email")
 
 
-class Protocol(Enum):
+class LoginProtocol(Enum):
     """Protocol of an identity provider."""
 
     GITHUB = "github"  # OAuth with GitHub's own API
@@ -39,14 +39,14 @@ class Provider:
 
     name: str  # in our URLs
     title: str  # on our buttons
-    dialect: Protocol
+    dialect: LoginProtocol
     issuer: str
     client_id: str
     client_secret: str
     api_url: str = ""  # GitHub only
     algorithms: tuple[str, ...] = USUAL_ALGORITHMS
     scopes: tuple[str, ...] = USUAL_SCOPES
-    only_verified: bool = False  # whether sign-in requires an email address verified by the provider
+    requires_verified_email: bool = False  # whether sign-in requires an email address verified by the provider
 
     def __repr__(self) -> str:
         """Return a text without the client secret, since tracebacks show it."""
@@ -61,7 +61,7 @@ class ExternalAccount:
     issuer: str
     subject: str
     login: str  # for display
-    title: str  # full name
+    full_name: str  # full name
     address: str | None  # email address, only if the provider verified it
     authenticated_at_ms: int = NEVER_MS  # last authentication at the provider (`auth_time`), if it reports that
 

@@ -39,8 +39,8 @@ class DiscoveryDocument:
     token_url: str
     keys_url: str
     userinfo_url: str
-    says_issuer: bool  # whether the authorization response contains `iss` (RFC 9207)
-    takes_basic: bool
+    sends_iss: bool  # whether the authorization response contains `iss` (RFC 9207)
+    supports_basic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,19 @@ class OpenIdProviders:
         self._descriptions: dict[str, tuple[DiscoveryDocument, int]] = {}
         self._keys: dict[str, _Keys] = {}
 
-    def description(self, provider: Provider) -> DiscoveryDocument:
+    def discovery(self, provider: Provider) -> DiscoveryDocument:
         """Return the discovery document of a provider, at most an hour old."""
         known = self._descriptions.get(provider.issuer)
         if known is not None and 0 <= self._clock.now_ms() - known[1] < _CACHED_MS:
             return known[0]
         reply = self._fetcher.get(provider.issuer.rstrip("/") + _DISCOVERY_PATH)
-        found = parse_discovery(provider, reply.object() if reply.status == 200 else {})
+        found = parse_discovery(provider, reply.json_object() if reply.status == 200 else {})
         self._descriptions[provider.issuer] = (found, self._clock.now_ms())
         return found
 
-    def outsider(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> ExternalAccount:
+    def external_account(self, provider: Provider, form: Mapping[str, str], *, nonce: str) -> ExternalAccount:
         """Exchange the code of a redirect and return the external account."""
-        metadata = self.description(provider)
+        metadata = self.discovery(provider)
         tokens = self._exchange_code(provider, metadata, form)
         text = tokens.get("id_token")
         if not isinstance(text, str):
@@ -82,7 +82,7 @@ class OpenIdProviders:
         self, provider: Provider, metadata: DiscoveryDocument, form: Mapping[str, str]
     ) -> Mapping[str, Any]:
         headers, secret = {}, {}
-        if metadata.takes_basic:
+        if metadata.supports_basic:
             pair = ":".join(
                 quote(part, safe="") for part in (provider.client_id, provider.client_secret)
             )  # RFC 6749, 2.3.1
@@ -94,7 +94,7 @@ class OpenIdProviders:
             raise NotAllowed(f"{provider.title} did not accept its own sign-in code.", "Sign in again.")
         if reply.status != 200:
             raise _unusable(provider, f"status {reply.status}")
-        return reply.object()
+        return reply.json_object()
 
     def _verified(self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str) -> Mapping[str, Any]:
         named = replace(provider, issuer=metadata.issuer)
@@ -116,7 +116,7 @@ class OpenIdProviders:
             reply = self._fetcher.get(metadata.keys_url)
             if reply.status != 200:
                 raise _unusable(provider, f"status {reply.status} for its keys")
-            fetched = _Keys(id_tokens.keys_of(reply.value), self._clock.now_ms())
+            fetched = _Keys(id_tokens.keys_of(reply.json), self._clock.now_ms())
             self._keys[provider.issuer] = fetched
             return fetched.keys
 
@@ -127,7 +127,7 @@ class OpenIdProviders:
         if "email" in claims or not metadata.userinfo_url or not isinstance(access_token, str):
             return claims
         reply = self._fetcher.get(metadata.userinfo_url, {"Authorization": f"Bearer {access_token}"})
-        userinfo = reply.object() if reply.status == 200 else {}
+        userinfo = reply.json_object() if reply.status == 200 else {}
         userinfo = {name: value for name, value in userinfo.items() if name not in _ONLY_SIGNED}
         return {**userinfo, **claims} if userinfo.get("sub") == claims["sub"] else claims
 
@@ -147,8 +147,8 @@ def parse_discovery(provider: Provider, document: Mapping[str, Any]) -> Discover
         token_url=str(addresses[1]),
         keys_url=str(addresses[2]),
         userinfo_url=str(addresses[3] or ""),
-        says_issuer=document.get("authorization_response_iss_parameter_supported") is True,
-        takes_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+        sends_iss=document.get("authorization_response_iss_parameter_supported") is True,
+        supports_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
     )
 
 
@@ -164,7 +164,7 @@ def account_from_claims(provider: Provider, claims: Mapping[str, Any]) -> Extern
     """Return the external account that the claims describe; an unverified email address is left out."""
     address = claims.get("email")
     is_verified = claims.get("email_verified") is True and isinstance(address, str)
-    if provider.only_verified and not is_verified:
+    if provider.requires_verified_email and not is_verified:
         raise NotAllowed(
             f"The email address of this account is not verified at {provider.title}.",
             "Verify it there, then sign in again.",
@@ -177,7 +177,7 @@ def account_from_claims(provider: Provider, claims: Mapping[str, Any]) -> Extern
         issuer=provider.issuer,
         subject=claims["sub"],
         login=login or claims["sub"],
-        title=_printable_text(claims, "name"),
+        full_name=_printable_text(claims, "name"),
         address=address if is_verified else None,
         authenticated_at_ms=int(claims.get("auth_time", 0) * SECOND_MS),
     )

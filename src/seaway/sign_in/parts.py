@@ -17,7 +17,7 @@ class AccountParts:
     database: Database
     clock: Clock
     hasher: Hasher
-    sealer: Encryption
+    encryption: Encryption
     outbox: Outbox
     policy: AccountPolicy
     site_url: str

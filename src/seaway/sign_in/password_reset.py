@@ -36,16 +36,19 @@ def request(accounts: AccountParts, address: str, *, client: str) -> None:
     normalized = emails.normalize(address)
     now_ms = accounts.clock.now_ms()
     rate_limits.count_all(
-        accounts.database, now_ms, (Rate.LETTERS_FROM, (client,)), (Rate.RESET_USER, (emails.case_folded(normalized),))
+        accounts.database,
+        now_ms,
+        (Rate.EMAILS_FROM_ADDRESS, (client,)),
+        (Rate.RESET_USER, (emails.case_folded(normalized),)),
     )
-    encrypted = accounts.sealer.seal(normalized.encode(), _PURPOSE)
+    encrypted = accounts.encryption.encrypt(normalized.encode(), _PURPOSE)
     with accounts.database.write_part() as tx:
         queue.enqueue(tx, now_ms, SEND_RESET_EMAIL, {"address": base64.b64encode(encrypted).decode()})
 
 
 def send_email(accounts: AccountParts, args: dict[str, Any]) -> None:
     """Send the reset email (job handler), unless the address has no owner or the account is disabled."""
-    address = accounts.sealer.open(base64.b64decode(args["address"]), _PURPOSE).decode()
+    address = accounts.encryption.decrypt(base64.b64decode(args["address"]), _PURPOSE).decode()
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_part() as tx:
         owner = emails.owner_of(tx, address)

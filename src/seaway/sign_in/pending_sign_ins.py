@@ -39,7 +39,7 @@ def add(
     lasts_ms: int = LASTS_MS,
 ) -> str:
     """Store a flow and return its secret."""
-    secret = secret_tokens.new_key(secret_tokens.KeyKind.FLOW)
+    secret = secret_tokens.new_key(secret_tokens.KeyKind.SIGN_IN_FLOW)
     tx.execute(
         insert(sign_ins).values(
             digest=secret_tokens.hash_key(secret),
@@ -54,7 +54,7 @@ def add(
 
 def find(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     """Return a valid flow without using it up, for a step that can be retried; None if there is none."""
-    if not secret_tokens.is_kind(secret_tokens.KeyKind.FLOW, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.SIGN_IN_FLOW, secret):
         return None
     row = tx.execute(select(sign_ins.c.user_id, sign_ins.c.data).where(*_valid(now_ms, kind, secret))).one_or_none()
     return None if row is None else Pending(row.user_id, msgspec.json.decode(row.data))
@@ -62,7 +62,7 @@ def find(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
 
 def take(tx: Tx, now_ms: int, kind: str, secret: str) -> Pending | None:
     """Use up a valid flow and return it; None if there is none."""
-    if not secret_tokens.is_kind(secret_tokens.KeyKind.FLOW, secret):
+    if not secret_tokens.is_kind(secret_tokens.KeyKind.SIGN_IN_FLOW, secret):
         return None
     row = tx.execute(
         delete(sign_ins).where(*_valid(now_ms, kind, secret)).returning(sign_ins.c.user_id, sign_ins.c.data)

@@ -24,7 +24,7 @@ class AccountPolicy:
     second_factor_for: SecondFactorFor = SecondFactorFor.NOBODY
 
     @property
-    def asks_nothing(self) -> bool:
+    def has_no_effect(self) -> bool:
         """Return whether this policy changes nothing for any caller."""
         return self.require_verification and self.second_factor_for is SecondFactorFor.NOBODY
 

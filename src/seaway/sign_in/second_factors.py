@@ -105,7 +105,7 @@ def request_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_
     ends_at = now_ms + RESET_AFTER_MS
     _set_end(tx, user_id, ends_at)
     user = users.by_id(tx, user_id)
-    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_ASKED, target=user.name)
+    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_REQUESTED, target=user.name)
     what = "An admin requested the removal of all second factors. It happens in 72 hours, unless you cancel it."
     account_security.notify(accounts, tx, now_ms, user_id, what)
     return ends_at
@@ -115,7 +115,7 @@ def cancel_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_i
     """Cancel a pending second-factor reset."""
     _set_end(tx, user_id, None)
     user = users.by_id(tx, user_id)
-    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELLED, target=user.name)
+    audit.write(tx, now_ms, by.actor, Event.SECOND_FACTOR_RESET_CANCELED, target=user.name)
     account_security.notify(accounts, tx, now_ms, user_id, "The requested removal of all second factors was canceled.")
 
 

@@ -93,7 +93,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     return Caller(
         name=row.name,
         user_id=row.user_id,
-        carrier=CredentialKind.PERSON,
+        credential=CredentialKind.PERSON,
         is_admin=row.is_admin,
         is_verified=bool(row.is_verified),
         session_id=row.id,

@@ -79,7 +79,7 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
                 f"This link verifies an email address of the account {users.by_id(tx, link.user_id).name}.",
                 "Sign in to that account, then open the link again.",
             )
-        accounts.database.hold(tx, f"address/{emails.case_folded(link.address)}")  # two accounts may have added it
+        accounts.database.lock(tx, f"address/{emails.case_folded(link.address)}")  # two accounts may have added it
         hold_user(accounts.database, tx, link.user_id)
         if email_links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _invalid_link()
@@ -102,13 +102,13 @@ def _count(accounts: AccountParts, address: str, client: str) -> None:
         accounts.database,
         accounts.clock.now_ms(),
         (Rate.SIGN_UP_ADDRESS, (client,)),
-        (Rate.LETTER_TO, (emails.case_folded(address),)),
+        (Rate.EMAILS_TO_ADDRESS, (emails.case_folded(address),)),
     )
 
 
 def _make(accounts: AccountParts, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = accounts.clock.now_ms()
-    by = ANONYMOUS.seen_from(client)
+    by = ANONYMOUS.with_address(client)
     with accounts.database.write_part() as tx:
         user = users.add(
             tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=False, is_verified=False

@@ -31,16 +31,16 @@ def set_admin(tx: Tx, now_ms: int, by: Caller, user: str, *, is_admin: bool) -> 
     return users.set_admin(tx, now_ms, by, user, is_admin=is_admin)
 
 
-def schedule_factor_reset(house: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> int:
+def schedule_factor_reset(parts: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> int:
     """Schedule the removal of a user's second factors in 72 hours; return when it is due (ms since the epoch)."""
     _require_for(tx, by, user)
-    return second_factors.request_reset(house, tx, now_ms, by, users.get(tx, user).id)
+    return second_factors.request_reset(parts, tx, now_ms, by, users.get(tx, user).id)
 
 
-def cancel_factor_reset(house: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> None:
+def cancel_factor_reset(parts: AccountParts, tx: Tx, now_ms: int, by: Caller, user: str) -> None:
     """Cancel a pending second-factor reset."""
     require_site(by, SiteAction.CHANGE_SITE)
-    second_factors.cancel_reset(house, tx, now_ms, by, users.get(tx, user).id)
+    second_factors.cancel_reset(parts, tx, now_ms, by, users.get(tx, user).id)
 
 
 def retry_jobs(tx: Tx, now_ms: int, by: Caller, job: int | None = None) -> int:

@@ -54,7 +54,7 @@ def begin(accounts: AccountParts, by: Caller) -> Enrolment:
         if second_factors.of_user(tx, by.user_id).has_totp:
             raise NotAllowed("This account already has an authenticator app.", "Remove it first.")
         tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
-        encrypted = accounts.sealer.seal(seed.encode(), _purpose(by.user_id))
+        encrypted = accounts.encryption.encrypt(seed.encode(), _purpose(by.user_id))
         tx.execute(insert(totp).values(user_id=by.user_id, seed=encrypted, last_step=0))
     issuer = f"Seaway {urlsplit(accounts.site_url).netloc}"
     return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
@@ -119,7 +119,7 @@ def _step_of(accounts: AccountParts, tx: Tx, user_id: int, code: str, *, confirm
     ).one_or_none()
     if row is None:
         return None
-    app = pyotp.TOTP(accounts.sealer.open(row.seed, _purpose(user_id)).decode())
+    app = pyotp.TOTP(accounts.encryption.decrypt(row.seed, _purpose(user_id)).decode())
     now = accounts.clock.now_ms() // STEP_MS
     correct = [step for step in (now - 1, now, now + 1) if hmac.compare_digest(app.generate_otp(step), code)]
     return next((step for step in correct if not step <= row.last_step <= step + _STEPS_AHEAD), None)

@@ -44,7 +44,7 @@ class Reserve:
         except OSError as error:  # the server works without a reserve
             log.warning("reserve.not_filled", error=str(error))
 
-    def with_room(self, act: Callable[[], T]) -> T:
+    def retry_with_reserve(self, act: Callable[[], T]) -> T:
         """Call `act`, which deletes or yanks packages; if the disk is full, empty the reserve and call it once more."""
         try:
             return act()

@@ -50,14 +50,14 @@ class TokenExchange:
     database: Database
     clock: Clock
     key_sets: KeySets
-    teller: PublisherNotifier
+    notifier: PublisherNotifier
     look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
     repository_ids: RepositoryIds
     audience: str  # the host of the public URL; never taken from a request
-    is_on: bool
-    life_ms: int
+    is_enabled: bool
+    lifetime_ms: int
     counts: EventCounter
-    turns: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
+    slots: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def audience_of(site_url: str) -> str:
 
 def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
-    if not parts.is_on:
+    if not parts.is_enabled:
         raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
     rate_limits.count_attempt(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(parts, text)
@@ -121,14 +121,14 @@ def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
     _require_audience(signed.claims, parts.audience)
     _require_times(signed.claims, now_ms, signed.kind)
     signed.kind.require_claims(signed.claims)
-    signed.kind.refuse(signed.claims)
+    signed.kind.check(signed.claims)
     if unknown := signed.kind.unknown(signed.claims):
         parts.counts.unknown_claims(signed.kind.name, len(unknown))
     with parts.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
     rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
     with parts.database.write_part() as tx:
-        parts.database.hold(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
+        parts.database.lock(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
         return _mint(tx, now_ms, parts, signed, address)
 
 
@@ -136,11 +136,11 @@ def _mint(tx: Tx, now_ms: int, parts: TokenExchange, signed: _Signed, address: s
     """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
-    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=parts.life_ms)
+    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=parts.lifetime_ms)
     for publisher in matched:
         _pin(tx, signed, publisher)
     audit.write(
-        tx, now_ms, Actor(workflow.name, address=address), Event.TOKEN_MINTED, target=workflow.name,
+        tx, now_ms, Actor(workflow.name, ip_address=address), Event.TOKEN_MINTED, target=workflow.name,
         publishers=",".join(str(publisher.id) for publisher in matched), issuer=workflow.issuer,
         repository=workflow.repository, repository_id=workflow.repository_id, ref=workflow.ref, sha=workflow.sha,
         run_id=workflow.run_id, jti_sha256=signed.digest.hex(),
@@ -181,17 +181,17 @@ def _require_times(claims: Claims, now_ms: int, kind: IssuerKind) -> None:
         raise TokenRefused(
             Code.IMMATURE_TOKEN, "The token is not valid yet: the clock of the issuer or of this server is wrong."
         )
-    if not 0 < expires_ms - issued_ms <= kind.longest_ms:
+    if not 0 < expires_ms - issued_ms <= kind.max_lifetime_ms:
         raise invalid("exp")
 
 
 def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[Publisher]:
     """Return the publishers that match the token, one per channel; raise the refusal if there is none."""
     kind, claims, issuer = signed.kind, signed.claims, signed.issuer.issuer
-    candidates = publishers.enabled_for(tx, issuer, kind.subject(claims), hold=hold)
-    matching = [publisher for publisher in candidates if kind.fits(claims, issuer, publisher.wanted)]
-    pinned = [publisher for publisher in candidates if publisher.wanted.pins or kind.id_fields]
-    if not matching and pinned and all(kind.has_other_ids(claims, publisher.wanted) for publisher in pinned):
+    candidates = publishers.enabled_for(tx, issuer, kind.subject(claims), lock=hold)
+    matching = [publisher for publisher in candidates if kind.fits(claims, issuer, publisher.criteria)]
+    pinned = [publisher for publisher in candidates if publisher.criteria.pins or kind.id_fields]
+    if not matching and pinned and all(kind.has_other_ids(claims, publisher.criteria) for publisher in pinned):
         raise TokenRefused(
             Code.OTHER_IDS,
             f"The ids of {kind.label} {_shown(kind.subject(claims))} in the token differ from those of its publisher: "
@@ -200,7 +200,7 @@ def _require_publishers(tx: Tx, signed: _Signed, *, hold: bool = False) -> list[
         )
     if not matching:
         raise TokenRefused(Code.INVALID_PUBLISHER, f"No channel on this server trusts {_described(signed)}.")
-    allowed = [publisher for publisher in matching if kind.is_allowed_here(claims, publisher.wanted)]
+    allowed = [publisher for publisher in matching if kind.allows_reusable_workflow(claims, publisher.criteria)]
     if not allowed:
         raise TokenRefused(
             Code.REUSABLE_WORKFLOW_NOT_ALLOWED,
@@ -219,8 +219,8 @@ def _one_for_each_channel(matching: Sequence[Publisher]) -> list[Publisher]:
 
 
 def _strictness(publisher: Publisher) -> tuple[int, int, int]:
-    named = sum(1 for value in publisher.wanted.matched.values() if value)
-    return named, len(publisher.wanted.gates), -publisher.id
+    named = sum(1 for value in publisher.criteria.matched.values() if value)
+    return named, len(publisher.criteria.gates), -publisher.id
 
 
 def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:
@@ -230,14 +230,16 @@ def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> li
     remaining = [publisher for publisher in matched if before < publisher.exchanges]
     if not remaining:
         cure = "Upload all files with one command"
-        if signed.kind.most_exchanges > 1:
+        if signed.kind.max_exchanges > 1:
             cure += ', or ask the owner of the channel to raise "exchanges per job token"'
         raise TokenRefused(Code.REUSED_TOKEN, f"The token was already exchanged. {cure}.")
     return remaining
 
 
 def _pin(tx: Tx, signed: _Signed, publisher: Publisher) -> None:
-    pins = {name: signed.claims[claim] for name, claim in signed.kind.pins.items() if name not in publisher.wanted.pins}
+    pins = {
+        name: signed.claims[claim] for name, claim in signed.kind.pins.items() if name not in publisher.criteria.pins
+    }
     if pins:
         publishers.pin(tx, publisher, pins)
 
@@ -262,7 +264,7 @@ def _audit_refusal(parts: TokenExchange, signed: _Signed, refusal: TokenRefused,
         return
     with parts.database.write_part() as tx:
         audit.write(
-            tx, now_ms, Actor("workflow", address=address), Event.TOKEN_REFUSED,
+            tx, now_ms, Actor("workflow", ip_address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,
         )  # fmt: skip
 

@@ -20,14 +20,14 @@ log = structlog.get_logger()
 FetchJson = Callable[[str], Mapping[str, object] | None]
 
 
-def with_owner_id(draft: Draft, issuer: Issuer, ask: FetchJson, api_url: str) -> Draft:
+def with_owner_id(draft: Draft, issuer: Issuer, fetch: FetchJson, api_url: str) -> Draft:
     """Add the owner's id and spelling from GitHub to the draft, if available; call this outside a transaction."""
     owner = draft.matched.get("owner", "")
     if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
         return draft
     GITHUB.fields[0].check(owner)  # it becomes part of the requested URL
     try:
-        found = ask(f"{api_url.rstrip('/')}/users/{owner}") or {}
+        found = fetch(f"{api_url.rstrip('/')}/users/{owner}") or {}
     except Unavailable as error:
         log.info("publisher.owner-not-looked-up", owner=owner, reason=error.message)
         return draft

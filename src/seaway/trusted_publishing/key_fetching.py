@@ -68,7 +68,7 @@ async def _get(url: str, issuer: Issuer) -> bytes:
         may_be_plain=is_trusted and is_loopback(urlsplit(url)),
         seconds=TOTAL_SECONDS,
     )
-    reply = await request.make()
+    reply = await request.send()
     if reply.status != 200:
         raise FetchFailed(f"it returned {reply.status}")
     return reply.content

@@ -26,7 +26,7 @@ def add(parts: TokenExchange, by: Caller, channel: str, issuer_name: str, draft:
         issuer = issuers.get(tx, issuer_name)
     draft = _with_owner_id(parts, now_ms, by, draft, issuer)
     with parts.database.write_channel(channel) as tx:
-        return publishers.add(tx, now_ms, by, parts.teller, channel, issuer_name, draft)
+        return publishers.add(tx, now_ms, by, parts.notifier, channel, issuer_name, draft)
 
 
 def change(

@@ -39,7 +39,9 @@ class PublisherNotifier:
     outbox: Outbox
     site_url: str
 
-    def tell(self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: PublisherEvent) -> None:
+    def notify_owner(
+        self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: PublisherEvent
+    ) -> None:
         """Email the channel owner if they have a verified address."""
         to = tx.execute(
             select(emails.c.address)

@@ -20,7 +20,7 @@ from seaway.trusted_publishing.publishers import Publisher
 
 def record_use(tx: Tx, now_ms: int, teller: PublisherNotifier, channel_id: int, senders: Sequence[Caller]) -> None:
     """Record the publishers that these senders have just used to upload to the channel."""
-    by_publisher = {sender.within(channel_id).publisher_id: sender for sender in senders if sender.workflow}
+    by_publisher = {sender.in_channel(channel_id).publisher_id: sender for sender in senders if sender.workflow}
     for publisher in publishers.lock_by_ids(tx, [number for number in by_publisher if number is not None]):
         _record_use(tx, now_ms, teller, publisher, by_publisher[publisher.id])
 
@@ -30,7 +30,7 @@ def _record_use(tx: Tx, now_ms: int, teller: PublisherNotifier, publisher: Publi
         audit.write, tx, now_ms, sender.actor,
         channel=publisher.channel, target=publisher.name, publisher=publisher.id,
     )  # fmt: skip
-    notify = partial(teller.tell, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
+    notify = partial(teller.notify_owner, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
     if publisher.used_at_ms is None:
         write(Event.PUBLISHER_USED_FIRST)
         notify(PublisherEvent.USED_FIRST)
@@ -38,7 +38,7 @@ def _record_use(tx: Tx, now_ms: int, teller: PublisherNotifier, publisher: Publi
         publishers.show_pins(tx, publisher)
         write(Event.PUBLISHER_PINNED, **publisher.unseen_pins)
         notify(PublisherEvent.PINNED)
-    if publisher.hinted_at_ms is None and _ignores_environment(tx, publisher, sender):
+    if publisher.environment_hint_at_ms is None and _ignores_environment(tx, publisher, sender):
         publishers.set_times(tx, publisher, hinted_at=now_ms)
         notify(PublisherEvent.ENVIRONMENT_IGNORED)
     publishers.set_times(tx, publisher, used_at=now_ms)
@@ -48,5 +48,5 @@ def _ignores_environment(tx: Tx, publisher: Publisher, sender: Caller) -> bool:
     if sender.workflow is None or not sender.workflow.environment:
         return False
     issuer = issuers.find(tx, publisher.issuer)
-    field = "" if issuer is None else issuer.kind.of_environment
-    return bool(field) and publisher.wanted.matched.get(field) == ""
+    field = "" if issuer is None else issuer.kind.environment_field
+    return bool(field) and publisher.criteria.matched.get(field) == ""

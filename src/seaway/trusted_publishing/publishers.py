@@ -46,7 +46,7 @@ class Publisher:
     channel: str
     kind: str
     issuer: str
-    wanted: Criteria
+    criteria: Criteria
     mode: Mode
     patterns: tuple[str, ...]
     exchanges: int
@@ -55,18 +55,18 @@ class Publisher:
     is_orphaned: bool  # the user who added it is disabled, so the owner should check whether it is still needed
     created_at_ms: int
     used_at_ms: int | None  # when it last uploaded
-    hinted_at_ms: int | None
+    environment_hint_at_ms: int | None
     unseen_pins: Mapping[str, str]  # ids from an exchanged token that has not uploaded yet
 
     @property
     def shown_pins(self) -> dict[str, str]:
         """Return the pinned ids that the channel owner is allowed to see."""
-        return {name: value for name, value in self.wanted.pins.items() if name not in self.unseen_pins}
+        return {name: value for name, value in self.criteria.pins.items() if name not in self.unseen_pins}
 
     @property
     def name(self) -> str:
         """Return the display name: the repository and the workflow file, or the account."""
-        matched = self.wanted.matched
+        matched = self.criteria.matched
         if self.kind == "google":
             return matched["email"]
         owner = matched.get("owner") or matched.get("namespace")
@@ -122,7 +122,7 @@ def add(
     ).scalar_one()
     publisher = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
-    teller.tell(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
+    teller.notify_owner(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
     return publisher
 
 
@@ -132,7 +132,7 @@ def change(tx: Tx, now_ms: int, by: Caller, channel: str, publisher_id: int, dra
     before = get(tx, channel, publisher_id)
     issuer = issuer_of(tx, before)
     values = _values(issuer, draft)
-    is_another = values["identity"] != _identity(issuer.issuer, before.wanted.matched)
+    is_another = values["identity"] != _identity(issuer.issuer, before.criteria.matched)
     if is_another:
         _require_new(tx, channel_id, values["identity"])
         values |= {"hinted_at": None, "used_at": None}
@@ -147,7 +147,7 @@ def change(tx: Tx, now_ms: int, by: Caller, channel: str, publisher_id: int, dra
 def is_another(issuer: Issuer, publisher: Publisher, draft: Draft) -> bool:
     """Return whether the draft names another workflow than the publisher."""
     wanted = _checked_fields(issuer.kind, draft.matched)
-    return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.wanted.matched)
+    return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.criteria.matched)
 
 
 def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
@@ -163,8 +163,8 @@ def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
 def draft_of(publisher: Publisher) -> Draft:
     """Return the publisher's configuration as a draft, for callers that change single fields."""
     return Draft(
-        matched=publisher.wanted.matched,
-        gates=publisher.wanted.gates,
+        matched=publisher.criteria.matched,
+        gates=publisher.criteria.gates,
         mode=publisher.mode,
         patterns=publisher.patterns,
         exchanges=publisher.exchanges,
@@ -178,7 +178,7 @@ def remove(tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: 
     publisher = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
     _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
-    teller.tell(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
+    teller.notify_owner(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
     return publisher
 
 
@@ -200,7 +200,7 @@ def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
     return _publisher(row)
 
 
-def enabled_for(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> list[Publisher]:
+def enabled_for(tx: Tx, issuer: str, subject: str, *, lock: bool = False) -> list[Publisher]:
     """
     Return the enabled publishers for this issuer and repository or account (`subject`), oldest first.
 
@@ -208,7 +208,7 @@ def enabled_for(tx: Tx, issuer: str, subject: str, *, hold: bool = False) -> lis
     """
     has_subject = rows.c.subject == _subject(issuer, subject)
     query = _listing().where(has_subject, rows.c.issuer == issuer, rows.c.is_enabled)
-    return [_publisher(row) for row in tx.execute(_locked(query) if hold else query)]
+    return [_publisher(row) for row in tx.execute(_locked(query) if lock else query)]
 
 
 def by_token(tx: Tx, token_id: int) -> list[Publisher]:
@@ -232,7 +232,7 @@ def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
 
 def show_pins(tx: Tx, publisher: Publisher) -> None:
     """Make all pinned ids visible to the channel owner."""
-    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(publisher.wanted.pins)))
+    tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(publisher.criteria.pins)))
 
 
 def set_times(tx: Tx, publisher: Publisher, **moments: int) -> None:
@@ -262,7 +262,7 @@ def _values(issuer: Issuer, draft: Draft) -> dict[str, Any]:
         "issuer": issuer.issuer,
         "matched": _json(matched),
         "identity": _identity(issuer.issuer, matched),
-        "subject": _subject(issuer.issuer, kind.subject_wanted(matched)),
+        "subject": _subject(issuer.issuer, kind.publisher_subject(matched)),
         "gates": _json(_checked_gates(kind, draft.gates or {})),
         "mode": draft.mode.name,
         "patterns": _json(list(draft.patterns)),
@@ -311,10 +311,10 @@ def _checked_pins(kind: IssuerKind, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _checked_exchanges(kind: IssuerKind, given: int | None) -> int:
-    wanted = kind.exchanges if given is None else given
-    if not 1 <= wanted <= kind.most_exchanges:
+    wanted = kind.default_exchanges if given is None else given
+    if not 1 <= wanted <= kind.max_exchanges:
         raise Malformed(
-            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Enter 1 to {kind.most_exchanges}."
+            f"A token of {kind.label} cannot be exchanged {wanted} times.", f"Enter 1 to {kind.max_exchanges}."
         )
     return wanted
 
@@ -347,7 +347,7 @@ def _audit(tx: Tx, now_ms: int, by: Caller, event: Event, publisher: Publisher) 
     audit.write(
         tx, now_ms, by.actor, event, channel=publisher.channel, target=publisher.name,
         publisher=publisher.id, issuer=publisher.issuer, mode=publisher.mode.name, enabled=publisher.is_enabled,
-        matched=_json(publisher.wanted.matched),
+        matched=_json(publisher.criteria.matched),
     )  # fmt: skip
 
 
@@ -373,7 +373,7 @@ def _publisher(row: Row[Any]) -> Publisher:
         channel=row.channel,
         kind=row.kind,
         issuer=row.issuer,
-        wanted=Criteria(matched, {**pins, **unseen}, gates),
+        criteria=Criteria(matched, {**pins, **unseen}, gates),
         mode=Mode[row.mode],
         patterns=tuple(msgspec.json.decode(row.patterns)),
         exchanges=row.exchanges,
@@ -382,7 +382,7 @@ def _publisher(row: Row[Any]) -> Publisher:
         is_orphaned=row.disabled_at is not None,
         created_at_ms=row.created_at,
         used_at_ms=row.used_at,
-        hinted_at_ms=row.hinted_at,
+        environment_hint_at_ms=row.hinted_at,
         unseen_pins=unseen,
     )
 

@@ -131,14 +131,14 @@ class RepositoryIds:
             seconds=self.page_seconds,
         )
         try:
-            self._cache(lookup.url, await request.make())
+            self._cache(lookup.url, await request.send())
         except OutboundRequestFailed as error:
             log.info("publisher.ids-not-looked-up", url=lookup.url, reason=str(error))
 
 
 def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:
     """Return the API URL of the publisher's repository; None if the provider has no public API."""
-    matched = publisher.wanted.matched
+    matched = publisher.criteria.matched
     if issuer.kind.name == "github" and (api := _github_api(issuer, github_api_url)):
         path = f"repos/{quote(matched['owner'], safe='')}/{quote(matched['repository'], safe='')}"
         return Lookup(f"{api.rstrip('/')}/{path}", is_trusted=True)
@@ -168,7 +168,7 @@ def finding_of(publisher: Publisher, reply: OutboundResponse) -> IdMismatch | No
         return IdMismatch.RENAMED
     if reply.status != 200:
         return None
-    described = _DESCRIBED[publisher.kind](reply.object())
+    described = _DESCRIBED[publisher.kind](reply.json_object())
     differ = [name for name, value in publisher.shown_pins.items() if described.get(name) not in (None, value)]
     return IdMismatch.OTHER_IDS if differ else None
 

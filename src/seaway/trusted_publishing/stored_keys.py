@@ -52,7 +52,7 @@ class StoredKeys:
         """Return whether the keys can still be used."""
         return bool(self.keys) and -CLOCK_TOLERANCE_MS <= now_ms - self.fetched_at_ms < USABLE_MS
 
-    def may_look(self, now_ms: int) -> bool:
+    def can_fetch(self, now_ms: int) -> bool:
         """Return whether the pause since the last fetch has passed, or the clock was set back."""
         pause = PAUSE_MS if self.is_usable(now_ms) else _PAUSE_WITHOUT_KEYS_MS
         return not 0 <= now_ms - self.tried_at_ms < pause
@@ -77,7 +77,7 @@ class KeySets:
         if issuer.static_keys is not None:
             return _key_by_id(read_keys(issuer.static_keys), kid)
         now_ms = self._clock.now_ms()
-        stored = self.held(issuer)
+        stored = self.stored(issuer)
         if not stored.is_usable(now_ms) or kid not in stored.keys:
             stored = self._fetch_once(issuer)
         elif not stored.is_fresh(now_ms):
@@ -88,7 +88,7 @@ class KeySets:
             )
         return _key_by_id(stored.keys, kid)
 
-    def held(self, issuer: Issuer) -> StoredKeys:
+    def stored(self, issuer: Issuer) -> StoredKeys:
         """Return the stored keys of the issuer."""
         with self._database.read() as tx:
             row = tx.execute(select(rows).where(rows.c.issuer == issuer.issuer)).one_or_none()
@@ -99,7 +99,7 @@ class KeySets:
     def refresh(self, issuer: Issuer) -> StoredKeys:
         """Fetch now, regardless of the last fetch: for an operator who knows that keys were revoked."""
         with self._locks[issuer.issuer], self._lock_of(issuer):
-            return self._fetch_and_store(issuer, self.held(issuer))
+            return self._fetch_and_store(issuer, self.stored(issuer))
 
     def close(self) -> None:
         """Stop the background fetches."""
@@ -108,15 +108,15 @@ class KeySets:
     def _fetch_once(self, issuer: Issuer) -> StoredKeys:
         """Fetch the keys in one of all threads and workers, unless another one has just done it."""
         with self._locks[issuer.issuer]:
-            stored = self.held(issuer)
-            if not stored.may_look(self._clock.now_ms()):
+            stored = self.stored(issuer)
+            if not stored.can_fetch(self._clock.now_ms()):
                 return stored
             with self._lock_of(issuer):
-                stored = self.held(issuer)
-                return self._fetch_and_store(issuer, stored) if stored.may_look(self._clock.now_ms()) else stored
+                stored = self.stored(issuer)
+                return self._fetch_and_store(issuer, stored) if stored.can_fetch(self._clock.now_ms()) else stored
 
     def _refresh_in_background(self, issuer: Issuer) -> None:
-        if issuer.issuer in self._refreshing or not self.held(issuer).may_look(self._clock.now_ms()):
+        if issuer.issuer in self._refreshing or not self.stored(issuer).can_fetch(self._clock.now_ms()):
             return
         self._refreshing.add(issuer.issuer)
         self._background.submit(self._refresh_and_log, issuer)
@@ -130,7 +130,7 @@ class KeySets:
             self._refreshing.discard(issuer.issuer)
 
     def _lock_of(self, issuer: Issuer) -> AbstractContextManager[bool]:
-        return self._database.alone(f"issuer-keys/{issuer.issuer}")
+        return self._database.exclusive(f"issuer-keys/{issuer.issuer}")
 
     def _fetch_and_store(self, issuer: Issuer, stored: StoredKeys) -> StoredKeys:
         now_ms = self._clock.now_ms()
@@ -145,7 +145,7 @@ class KeySets:
 
     def _write(self, issuer: Issuer, **values: str | int) -> None:
         with self._database.write_part() as tx:
-            self._database.hold(tx, f"issuer/{issuer.issuer}")
+            self._database.lock(tx, f"issuer/{issuer.issuer}")
             changed = tx.execute(update(rows).where(rows.c.issuer == issuer.issuer).values(values)).rowcount
             if not changed:
                 tx.execute(insert(rows).values({"issuer": issuer.issuer, "keys": "", "fetched_at": 0, **values}))

@@ -85,7 +85,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     workflow = msgspec.json.decode(found[0].workflow, type=Workflow)
     return Caller(
         name=workflow.name,
-        carrier=CredentialKind.WORKFLOW,
+        credential=CredentialKind.WORKFLOW,
         mode=Mode.READ,  # the grant of each channel has the access mode there
         channel_ids=frozenset(grant.channel_id for grant in grants),
         expires_at_ms=found[0].expires_at,

@@ -86,7 +86,7 @@ async def channel(request: Request) -> Response:
             may_upload=_shows_link(by, Action.UPLOAD, access),
         )
 
-    found = await read_for_caller(request, find, limiter=parts.searching_turns if is_search else None)
+    found = await read_for_caller(request, find, limiter=parts.search_slots if is_search else None)
     site = site_url_of(request)
     return page(
         request,

@@ -47,13 +47,13 @@ class ListPage:
 
 def parts_of(request: Request) -> RequestParts:
     """Return the parts available to request handlers."""
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     return parts
 
 
 def limit_list(request: Request) -> None:
     """Count this request against the limit on public lists; `TooManyRequests` if it is exceeded."""
-    parts_of(request).list_limit.take(credentials.client_ip(request))
+    parts_of(request).list_rate_limit.take(credentials.client_ip(request))
 
 
 async def read_for_caller(

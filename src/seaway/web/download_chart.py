@@ -35,7 +35,7 @@ class Chart:
 
     days: int
     bars: tuple[Bar, ...]
-    most: int
+    highest: int
     total: int
 
 

@@ -135,8 +135,8 @@ async def unlink(request: Request, by: Caller) -> Response:
 
 def external_login_of(request: Request) -> ExternalLogin:
     """Return the parts that external logins use."""
-    parts: RequestParts = request.app.state.house
-    return parts.outside
+    parts: RequestParts = request.app.state.parts
+    return parts.external_login
 
 
 async def _identities_page(request: Request, by: Caller, problem: SeawayError | None) -> Response:

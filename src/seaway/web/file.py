@@ -83,14 +83,14 @@ async def file(request: Request) -> Response:
 
     found = await read_for_caller(request, find)
     listing = await _listing_of(request, found.file)
-    paths = await parts.contents.work(caller, listing.search, words) if words else listing.entries
+    paths = await parts.contents.run(caller, listing.search, words) if words else listing.entries
     pages = pages_of(request, len(paths), _PATHS)
     summary = found.file.summary
     difference = None
     if found.against is not None:
         before = await _listing_of(request, found.against)
         records = found.against.record, found.file.record
-        difference = await parts.contents.work(caller, build_differences.compare, *records, before, listing)
+        difference = await parts.contents.run(caller, build_differences.compare, *records, before, listing)
     return page(
         request,
         "file.html",

@@ -149,7 +149,7 @@ async def _confirm(
         package=request.path_params["package"],
         files=found.files[:_LISTED],
         count=len(found.files),
-        expected=removal.digest(file.place for file in found.files),
+        expected=removal.digest(file.path for file in found.files),
         size=sum(file.size for file in found.files),
         selection=selection,
         button=BUTTONS[act],

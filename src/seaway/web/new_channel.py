@@ -35,7 +35,7 @@ class ChannelForm:
 @for_user
 async def show(request: Request, _by: Caller) -> Response:
     """Show the form."""
-    fetches = parts_of(request).logos.fetches
+    fetches = parts_of(request).logos.can_fetch
     return page(request, "new_channel.html", problem=None, typed=ChannelForm(), fetches_logos=fetches)
 
 
@@ -54,7 +54,7 @@ async def add(request: Request, by: Caller) -> Response:
     except ConfirmationRequired:
         raise
     except SeawayError as error:
-        return show_refusal(request, "new_channel.html", error, typed=typed, fetches_logos=parts.logos.fetches)
+        return show_refusal(request, "new_channel.html", error, typed=typed, fetches_logos=parts.logos.can_fetch)
     return redirect(f"/channels/{typed.name}")
 
 
@@ -82,7 +82,7 @@ def _add(parts: RequestParts, by: Caller, typed: ChannelForm, logo: NewLogo) -> 
             is_public=typed.visibility == "public",
         )
     if png:
-        parts.logos.keep(by, typed.name, png)
+        parts.logos.store(by, typed.name, png)
 
 
 def _is_free(accounts: AccountParts, by: Caller, name: str) -> bool | None:

@@ -32,7 +32,7 @@ def page(
     *,
     status: int = 200,
     for_anyone: bool = False,
-    policy: str = POLICY,
+    csp: str = POLICY,
     headers: dict[str, str] | None = None,
     **values: object,
 ) -> Response:
@@ -57,7 +57,7 @@ def page(
         done="" if viewer is None else confirmation_message.message_of(request),
         **values,
     )
-    response = HTMLResponse(content, status, headers=_headers(policy) | (headers or {}))
+    response = HTMLResponse(content, status, headers=_headers(csp) | (headers or {}))
     mark = caller.new_mark_of(request)
     if mark is not None:
         caller.cookies_of(request).keep_form(response, mark)
@@ -69,9 +69,9 @@ def redirect(path: str) -> Response:
     return RedirectResponse(path, 303)
 
 
-def _headers(policy: str) -> dict[str, str]:
+def _headers(csp: str) -> dict[str, str]:
     return {
-        "Content-Security-Policy": policy,
+        "Content-Security-Policy": csp,
         "Vary": "Authorization, Cookie, Accept",
         "X-Frame-Options": "DENY",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -79,7 +79,7 @@ def _headers(policy: str) -> dict[str, str]:
 
 
 def _parts(request: Request) -> RequestParts:
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     return parts
 
 

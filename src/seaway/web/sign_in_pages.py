@@ -19,7 +19,7 @@ from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.parts import RequestParts
 from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
-from seaway.sign_in.identity_providers import Protocol
+from seaway.sign_in.identity_providers import LoginProtocol
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from seaway.web.rendering import page, redirect
@@ -125,7 +125,7 @@ async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor
     if before is not None:
         await to_thread.run_sync(_end, accounts_of(request), before)
     response = redirect(go_to if go_to != "/" else "/account")
-    cookies_of(request).keep_session(response, found.secret)
+    cookies_of(request).set_session(response, found.secret)
     return response
 
 
@@ -135,7 +135,7 @@ async def sign_out(request: Request, by: Caller) -> Response:
     go_to = local_path((await form_of(request)).text("next"))
     await to_thread.run_sync(_end, accounts_of(request), by)
     response = redirect("/" if go_to == "/" else with_next("/signin", go_to))
-    cookies_of(request).drop_session(response)
+    cookies_of(request).delete_session(response)
     return response
 
 
@@ -158,7 +158,7 @@ async def confirm(request: Request, by: Caller) -> Response:
     except SeawayError as error:
         return show_refusal(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
     response = redirect(go_to)
-    cookies.keep_session(response, secret)
+    cookies.set_session(response, secret)
     return response
 
 
@@ -180,7 +180,7 @@ async def confirm_passkey(request: Request, by: Caller) -> Response:
     except SeawayError as error:
         return show_refusal(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
     response = redirect(go_to)
-    cookies.keep_session(response, fresh)
+    cookies.set_session(response, fresh)
     return response
 
 
@@ -189,19 +189,19 @@ def _json(text: str) -> Response:
 
 
 def _sign_in_methods(request: Request) -> dict[str, Any]:
-    parts: RequestParts = request.app.state.house
-    return {"sign_up_open": parts.accounts.policy.sign_up_open, "providers": list(parts.outside.providers)}
+    parts: RequestParts = request.app.state.parts
+    return {"sign_up_open": parts.accounts.policy.sign_up_open, "providers": list(parts.external_login.providers)}
 
 
 async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
     """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.accounts, by)
-    providers = [provider for provider in parts.outside.providers if provider.name in names]
+    providers = [provider for provider in parts.external_login.providers if provider.name in names]
     return {
         "has_proof": has_proof,
         "has_passkeys": has_passkeys,
-        "provers": [provider for provider in providers if provider.dialect is Protocol.OPENID],
+        "provers": [provider for provider in providers if provider.dialect is LoginProtocol.OPENID],
         "providers": providers,
     }
 

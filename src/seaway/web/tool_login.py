@@ -103,7 +103,7 @@ async def show_authorize(request: Request, by: Caller) -> Response:
         "may": _describe(wish.scope),
         "place": urlsplit(wish.redirect_uri).netloc,
     }
-    return page(request, "authorize.html", policy=policy, query=request.url.query, **values)
+    return page(request, "authorize.html", csp=policy, query=request.url.query, **values)
 
 
 @for_user

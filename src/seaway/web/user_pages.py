@@ -52,7 +52,7 @@ def show_refusal(
 
 def accounts_of(request: Request) -> AccountParts:
     """Return the parts that the accounts package uses."""
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     return parts.accounts
 
 

@@ -70,7 +70,7 @@ def get_account(call: ApiRequestDep) -> Account:
 def change_account(call: ApiRequestDep, given: AccountChange) -> Account:
     """Change your display name; omitted fields stay unchanged. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
         return _account(call, users.get(tx, call.by.name))
@@ -84,7 +84,7 @@ def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
         raise Malformed("`confirm` is not the name of this account.", f"Send confirm={call.by.name} to delete it.")
     with call.read() as tx:
         user = users.get(tx, call.by.name)
-    account_deletion.remove(call.house.accounts, call.by, user)
+    account_deletion.remove(call.parts.accounts, call.by, user)
 
 
 def _account(call: ApiRequest, user: User) -> Account:
@@ -95,7 +95,7 @@ def _account(call: ApiRequest, user: User) -> Account:
         admin=user.is_admin,
         created_at=format_time(user.created_at_ms),
         credential=Credential(
-            kind=call.by.carrier.value,
+            kind=call.by.credential.value,
             mode=call.by.mode.name,
             key=call.by.key_name or None,
             expires_at=format_time(call.by.expires_at_ms),
@@ -138,7 +138,7 @@ def list_sessions(call: ApiRequestDep) -> Page[SessionShown]:
 def end_session(call: ApiRequestDep, session: Id) -> None:
     """Sign out one of your browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
 
 
@@ -146,7 +146,7 @@ def end_session(call: ApiRequestDep, session: Id) -> None:
 def end_other_sessions(call: ApiRequestDep) -> None:
     """Sign out all your other browsers. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
 
 
@@ -162,7 +162,7 @@ def list_tools(call: ApiRequestDep) -> Page[ToolShown]:
 def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 

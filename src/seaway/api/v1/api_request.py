@@ -23,13 +23,13 @@ from seaway.http.request_limits import rate_limit_key
 class ApiRequest:
     """API request: the caller, and the parts available to routes."""
 
-    house: RequestParts
+    parts: RequestParts
     by: Caller
 
     @property
     def now_ms(self) -> int:
         """Current time by the server's clock."""
-        return self.house.reading.clock.now_ms()
+        return self.parts.reading.clock.now_ms()
 
     def require(self, tx: Tx, action: Action, channel: str) -> Access:
         """Return the caller's access to a channel; raise an error unless the action is allowed there."""
@@ -37,47 +37,47 @@ class ApiRequest:
 
     def count(self, rate: Rate, *subject: str) -> None:
         """Count an attempt against a rate limit; raise `TooManyRequests` if exceeded."""
-        rate_limits.count_attempt(self.house.reading.database, self.now_ms, rate, *subject)
+        rate_limits.count_attempt(self.parts.reading.database, self.now_ms, rate, *subject)
 
     def count_list(self) -> None:
         """Count a public list against its rate limit; raise `TooManyRequests` if exceeded."""
-        self.house.list_limit.take(self.by.address)
+        self.parts.list_rate_limit.take(self.by.address)
 
     def count_file_list(self, number: int = 1) -> None:
         """Count lists of the files in packages against their rate limit; raise `TooManyRequests` if exceeded."""
-        self.house.file_list_limit.take(rate_limit_key(self.by), number)
+        self.parts.file_list_limit.take(rate_limit_key(self.by), number)
 
     def read(self) -> AbstractContextManager[Tx]:
         """Open a read transaction on one state of the database."""
-        return self.house.reading.database.read()
+        return self.parts.reading.database.read()
 
     def write_site(self) -> AbstractContextManager[Tx]:
         """Open a write transaction that locks the site; for admin actions only."""
-        return self.house.reading.database.write_site()
+        return self.parts.reading.database.write_site()
 
     def write_channel(self, name: str) -> AbstractContextManager[Tx]:
         """Open a write transaction that locks a channel."""
-        return self.house.reading.database.write_channel(name)
+        return self.parts.reading.database.write_channel(name)
 
     def write_group(self, name: str) -> AbstractContextManager[Tx]:
         """Open a write transaction that locks a group."""
-        return self.house.reading.database.write_group(name)
+        return self.parts.reading.database.write_group(name)
 
-    def write_own(self) -> AbstractContextManager[Tx]:
+    def write_user(self) -> AbstractContextManager[Tx]:
         """Open a write transaction that locks the calling user; check first that the caller is a user."""
-        return self.house.reading.database.write_user(self.by.user_id or 0)
+        return self.parts.reading.database.write_user(self.by.user_id or 0)
 
-    def write_part(self) -> AbstractContextManager[Tx]:
+    def write_unlocked(self) -> AbstractContextManager[Tx]:
         """Open a write transaction without a lock; its changes must be safe beside concurrent writes."""
-        return self.house.reading.database.write_part()
+        return self.parts.reading.database.write_part()
 
 
 async def _call(request: Request) -> ApiRequest:
     """Build the call; an invalid credential is refused even where none is required, so that programs notice it."""
-    house: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     by = await principal_of(request)
-    house.tally.used(by.key_id, by.address)
-    return ApiRequest(house, by)
+    parts.usage_counter.count_key_use(by.key_id, by.address)
+    return ApiRequest(parts, by)
 
 
 ApiRequestDep = Annotated[ApiRequest, Depends(_call)]

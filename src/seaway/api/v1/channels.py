@@ -156,14 +156,14 @@ def create_channel(call: ApiRequestDep, given: ChannelGiven) -> ChannelShown:
     """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
-    png = call.house.logos.draw(call.by, Logo(address=given.logo)) if given.logo else b""
+    png = call.parts.logos.draw(call.by, Logo(url=given.logo)) if given.logo else b""
     with call.write_channel(given.name) as tx:
         owner = users.get(tx, call.by.name)
         channels.add(
             tx, call.now_ms, call.by, given.name, owner, description=given.description, is_public=given.public
         )  # fmt: skip
     if png:
-        call.house.logos.keep(call.by, given.name, png)
+        call.parts.logos.store(call.by, given.name, png)
     with call.read() as tx:
         return _shown(channels.get(tx, given.name))
 
@@ -193,11 +193,11 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelChan
             allows_overwrite=given.allows_overwrite, allows_v3=given.allows_v3,
         )  # fmt: skip
         if given.v3_message is not None:
-            limit = call.house.reading.documents.limit
+            limit = call.parts.reading.documents.whole_document_limit
             relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
     if given.logo:
-        call.house.logos.put(call.by, channel, Logo(address=given.logo), beside=change_fields)
+        call.parts.logos.put(call.by, channel, Logo(url=given.logo), also=change_fields)
     else:
         with call.write_channel(channel) as tx:
             change_fields(tx)
@@ -211,10 +211,10 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelChan
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
 def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
     """Set the relations of a channel, which its index contains for clients that support CEP 42."""
-    reading = call.house.reading
+    reading = call.parts.reading
     changed = relations.change(
         reading.database, reading.clock, call.by, channel,
-        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.limit,
+        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.whole_document_limit,
     )  # fmt: skip
     return RelationsShown(base=changed.base, overrides=changed.overrides)
 
@@ -227,7 +227,7 @@ def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) 
         with call.write_channel(channel) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
-    call.house.removing.reserve.with_room(delete)
+    call.parts.removing.reserve.retry_with_reserve(delete)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")

@@ -45,7 +45,7 @@ def list_addresses(call: ApiRequestDep) -> Page[AddressShown]:
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
 def add_address(call: ApiRequestDep, given: AddressGiven) -> AddressShown:
     """Add an email address and send a verification email to it. Requires a recent sign-in."""
-    email_addresses.add(call.house.accounts, call.by, given.address)
+    email_addresses.add(call.parts.accounts, call.by, given.address)
     address = emails.normalize(given.address)
     return next(_shown(email) for email in _of_caller(call) if email.address == address)
 
@@ -53,19 +53,19 @@ def add_address(call: ApiRequestDep, given: AddressGiven) -> AddressShown:
 @router.delete("/me/addresses/{address}", operation_id="removeAddress", status_code=204)
 def remove_address(call: ApiRequestDep, address: Id) -> None:
     """Remove an email address other than the primary one. Requires a recent sign-in."""
-    email_addresses.remove(call.house.accounts, call.by, _address_of(call, address))
+    email_addresses.remove(call.parts.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/primary", operation_id="makeAddressPrimary", status_code=204)
 def make_address_primary(call: ApiRequestDep, address: Id) -> None:
     """Make a verified address your primary one. Requires a recent sign-in."""
-    email_addresses.make_primary(call.house.accounts, call.by, _address_of(call, address))
+    email_addresses.make_primary(call.parts.accounts, call.by, _address_of(call, address))
 
 
 @router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
 def send_verification_email(call: ApiRequestDep, address: Id) -> None:
     """Send the verification email again; nothing is sent to a verified address. Requires a session."""
-    sign_up.resend_verification(call.house.accounts, call.by, _address_of(call, address), client=call.by.address)
+    sign_up.resend_verification(call.parts.accounts, call.by, _address_of(call, address), client=call.by.address)
 
 
 def _address_of(call: ApiRequest, email_id: int) -> str:

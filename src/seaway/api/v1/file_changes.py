@@ -69,5 +69,5 @@ def _change(call: ApiRequest, channel: str, act: FileAction, given: FilesGiven, 
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )
-    done = removal.change(call.house.removing, call.by, channel, act, selection, reason=reason)
+    done = removal.change(call.parts.removing, call.by, channel, act, selection, reason=reason)
     return FilesChanged(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)

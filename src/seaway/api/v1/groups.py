@@ -119,7 +119,7 @@ def put_group_member(
     with call.write_group(group) as tx:
         return _member(
             groups.put_member(
-                tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.house.accounts
+                tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.parts.accounts
             )
         )
 

@@ -34,7 +34,7 @@ def list_identities(call: ApiRequestDep) -> Page[IdentityShown]:
 @router.delete("/me/identities/{identity}", operation_id="unlinkIdentity", status_code=204)
 def unlink_identity(call: ApiRequestDep, identity: Id) -> None:
     """Unlink an external identity, unless it is the last sign-in method. Requires a recent sign-in."""
-    external_login.unlink(call.house.outside, call.by, identity)
+    external_login.unlink(call.parts.external_login, call.by, identity)
 
 
 def _shown(identity: Identity) -> IdentityShown:

@@ -63,7 +63,7 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
     _count_email(call, given.address)
     with call.write_channel(channel) as tx:
         invitation, _ = invitations.invite(
-            tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.house.accounts
+            tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.parts.accounts
         )
     return _shown(invitation)
 
@@ -77,7 +77,7 @@ def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id)
     if old is not None:
         _count_email(call, old.address)
     with call.write_channel(channel) as tx:
-        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.house.accounts)
+        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.parts.accounts)
     return _shown(resent)
 
 
@@ -95,12 +95,12 @@ def answer_invitation(call: ApiRequestDep, given: AnswerGiven) -> InvitationShow
     with call.read() as tx:
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel) as tx:
-        return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.parts.accounts))
 
 
 def _count_email(call: ApiRequest, address: str) -> None:
-    call.count(Rate.LETTERS_FROM, call.by.address)
-    call.count(Rate.LETTER_TO, emails.case_folded(address))
+    call.count(Rate.EMAILS_FROM_ADDRESS, call.by.address)
+    call.count(Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
 
 
 def _shown(invitation: Invitation) -> InvitationShown:

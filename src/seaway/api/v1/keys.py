@@ -94,11 +94,11 @@ def list_keys(call: ApiRequestDep) -> Page[KeyShown]:
 @router.post("/keys", operation_id="addKey", status_code=201)
 def create_key(call: ApiRequestDep, given: KeyGiven) -> KeyMade:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         key, secret = account_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
-            rules=call.house.key_rules,
+            rules=call.parts.key_rules,
         )  # fmt: skip
     return KeyMade(**_shown(key).model_dump(), key=secret)
 
@@ -106,14 +106,14 @@ def create_key(call: ApiRequestDep, given: KeyGiven) -> KeyMade:
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
 def revoke_key(call: ApiRequestDep, key: Id) -> KeyShown:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
 def remove_key(call: ApiRequestDep, key: Id) -> None:
     """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
-    with call.write_own() as tx:
+    with call.write_user() as tx:
         account_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 

@@ -65,7 +65,7 @@ def put_member(call: ApiRequestDep, channel: ChannelName, user: UserName, given:
     """Add a user as a member, effective immediately and with a notification email, or change their role."""
     with call.write_channel(channel) as tx:
         member = members.put(
-            tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.house.accounts
+            tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.parts.accounts
         )  # fmt: skip
     return _user(member)
 

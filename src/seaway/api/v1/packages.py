@@ -176,7 +176,7 @@ def get_dependents(call: ApiRequestDep, channel: ChannelName, package: PackageNa
     call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        return Dependents(names=call.house.overviews.dependents(tx, access.channel_id, package))
+        return Dependents(names=call.parts.overviews.dependents(tx, access.channel_id, package))
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=ANONYMOUS_ALLOWED)

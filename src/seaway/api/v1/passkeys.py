@@ -85,7 +85,7 @@ def list_passkeys(call: ApiRequestDep) -> Page[PasskeyShown]:
 def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
     """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
     _require_session(call)
-    return PasskeyOptions(public_key=json.loads(passkeys.creation_options(call.house.accounts, call.by)))
+    return PasskeyOptions(public_key=json.loads(passkeys.creation_options(call.parts.accounts, call.by)))
 
 
 @router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
@@ -93,8 +93,8 @@ async def add_passkey(call: ApiRequestDep, given: PasskeyGiven) -> PasskeyMade:
     """Second step: add the passkey that the browser created. Requires a recent sign-in."""
     _require_session(call)
     credential = json.dumps(given.credential)
-    passkey = await to_thread.run_sync(passkeys.add, call.house.accounts, call.by, credential, given.name)
-    recovery_codes = await recovery.make_first(call.house.accounts, call.by)
+    passkey = await to_thread.run_sync(passkeys.add, call.parts.accounts, call.by, credential, given.name)
+    recovery_codes = await recovery.make_first(call.parts.accounts, call.by)
     return PasskeyMade(**_shown(passkey).model_dump(), recovery_codes=recovery_codes)
 
 
@@ -102,14 +102,14 @@ async def add_passkey(call: ApiRequestDep, given: PasskeyGiven) -> PasskeyMade:
 def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyChange) -> PasskeyShown:
     """Rename a passkey. Requires a session."""
     _require_session(call)
-    return _shown(passkeys.rename(call.house.accounts, call.by, passkey, given.name))
+    return _shown(passkeys.rename(call.parts.accounts, call.by, passkey, given.name))
 
 
 @router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)
 def remove_passkey(call: ApiRequestDep, passkey: Id) -> None:
     """Remove a passkey from your account. Requires a recent sign-in."""
     _require_session(call)
-    passkeys.remove(call.house.accounts, call.by, passkey)
+    passkeys.remove(call.parts.accounts, call.by, passkey)
 
 
 def _require_session(call: ApiRequest) -> None:

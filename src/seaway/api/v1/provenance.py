@@ -173,7 +173,7 @@ async def list_paths(
     listing = await _listing(call, found)
     if listing.problem:
         raise Conflict(listing.problem, "Download the file to inspect it.")
-    paths = await call.house.contents.work(rate_limit_key(call.by), listing.search, q) if q else listing.entries
+    paths = await call.parts.contents.run(rate_limit_key(call.by), listing.search, q) if q else listing.entries
     chosen = paths[skip : skip + limit + 1]
     return page(chosen, limit, _path, lambda _last: skip + limit)
 
@@ -194,7 +194,7 @@ async def compare_files(
     if other.summary.package != found.summary.package:
         raise Malformed("The files belong to different packages.", "Choose two files of one package.")
     listings = await _listing(call, other), await _listing(call, found)
-    compared = await call.house.contents.work(
+    compared = await call.parts.contents.run(
         rate_limit_key(call.by), build_differences.compare, other.record, found.record, *listings
     )
     return DifferenceShown(
@@ -204,8 +204,8 @@ async def compare_files(
         paths=_changes(compared.paths),
         path_count=compared.path_count,
         problem=compared.problem,
-        grown_bytes=compared.grown_bytes,
-        installed_grown_bytes=compared.installed_grown_bytes,
+        grown_bytes=compared.size_change,
+        installed_grown_bytes=compared.installed_size_change,
     )
 
 
@@ -218,7 +218,7 @@ def _get(call: ApiRequest, channel: str, subdir: str, file: str) -> File:
 async def _listing(call: ApiRequest, found: File) -> Listing:
     summary, caller = found.summary, rate_limit_key(call.by)
     sha256 = bytes.fromhex(summary.sha256)
-    return await call.house.contents.read(caller, sha256, summary.size, summary.file_name)
+    return await call.parts.contents.read(caller, sha256, summary.size, summary.file_name)
 
 
 def _version(provenance: Provenance) -> VersionProvenance:
@@ -235,7 +235,7 @@ def _sent(sent: Origin) -> Sent:
     return Sent(
         at=format_time(sent.at_ms),
         replaced=sent.replaced,
-        means=sent.means,
+        means=sent.upload_method,
         repository=sent.repository,
         workflow=sent.workflow,
         commit=sent.commit,

@@ -114,7 +114,7 @@ def add_publisher(call: ApiRequestDep, channel: ChannelName, given: PublisherGiv
         exchanges=given.exchanges,
         is_enabled=given.enabled,
     )
-    return _shown(publisher_changes.add(call.house.exchanging, call.by, channel, given.issuer, draft))
+    return _shown(publisher_changes.add(call.parts.exchanging, call.by, channel, given.issuer, draft))
 
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
@@ -123,14 +123,14 @@ def change_publisher(
 ) -> PublisherShown:
     """Change a publisher. If the workflow changes, the id of the repository owner is looked up again."""
     apply_change = partial(_changed, given)
-    return _shown(publisher_changes.change(call.house.exchanging, call.by, channel, publisher, apply_change))
+    return _shown(publisher_changes.change(call.parts.exchanging, call.by, channel, publisher, apply_change))
 
 
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
 def remove_publisher(call: ApiRequestDep, channel: ChannelName, publisher: PublisherId) -> None:
     """Remove a trusted publisher; its tokens become invalid at once."""
     with call.write_channel(channel) as tx:
-        publishers.remove(tx, call.now_ms, call.by, call.house.exchanging.teller, channel, publisher)
+        publishers.remove(tx, call.now_ms, call.by, call.parts.exchanging.notifier, channel, publisher)
 
 
 def _changed(given: PublisherChange, draft: Draft) -> Draft:
@@ -151,9 +151,9 @@ def _shown(publisher: Publisher) -> PublisherShown:
         name=publisher.name,
         kind=publisher.kind,
         issuer=publisher.issuer,
-        fields=dict(publisher.wanted.matched),
+        fields=dict(publisher.criteria.matched),
         pinned=publisher.shown_pins,
-        conditions=dict(publisher.wanted.gates),
+        conditions=dict(publisher.criteria.gates),
         mode=publisher.mode.name,
         packages=list(publisher.patterns),
         exchanges=publisher.exchanges,

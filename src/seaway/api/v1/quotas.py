@@ -48,7 +48,7 @@ def get_user_quota(call: ApiRequestDep, user: UserName) -> StorageUse:
     """Return the quota and total storage use of a user's channels. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
+        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))
 
 
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
@@ -57,7 +57,7 @@ def change_user_quota(call: ApiRequestDep, user: UserName, given: QuotaGiven) ->
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
-        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.house.publishing.user_quota))
+        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))
 
 
 def storage_use_of(usage: Usage) -> StorageUse:

@@ -40,7 +40,7 @@ async def search_packages(
     call: ApiRequestDep, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Found]:
     """Search packages by name, summary or match spec; exact names come first."""
-    return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.house.searching_turns)
+    return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.parts.search_slots)
 
 
 def _search(call: ApiRequest, text: str, channel: str | None, after: str, limit: int) -> Page[Found]:

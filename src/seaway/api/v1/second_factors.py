@@ -61,7 +61,7 @@ class RecoveryCodes(ResponseBody):
 async def set_password(call: ApiRequestDep, given: PasswordGiven) -> None:
     """Set a new password and sign out all other browsers. Requires a recent sign-in."""
     _require_session(call)
-    await password_reset.change(call.house.accounts, call.by, given.password)
+    await password_reset.change(call.parts.accounts, call.by, given.password)
 
 
 @router.get("/me/second-factors", operation_id="getSecondFactors")
@@ -83,7 +83,7 @@ def get_second_factors(call: ApiRequestDep) -> SecondFactors:
 def set_up_authenticator_app(call: ApiRequestDep) -> Seed:
     """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
     _require_session(call)
-    made = totp.begin(call.house.accounts, call.by)
+    made = totp.begin(call.parts.accounts, call.by)
     return Seed(seed=made.seed, uri=made.uri)
 
 
@@ -95,29 +95,29 @@ async def confirm_authenticator_app(call: ApiRequestDep, given: Code) -> Recover
     If it is your first second factor, the response contains your recovery codes.
     """
     _require_session(call)
-    return RecoveryCodes(recovery_codes=await totp.confirm(call.house.accounts, call.by, given.code))
+    return RecoveryCodes(recovery_codes=await totp.confirm(call.parts.accounts, call.by, given.code))
 
 
 @router.delete("/me/totp", operation_id="removeCodes", status_code=204)
 def remove_authenticator_app(call: ApiRequestDep) -> None:
     """Remove the authenticator app. Requires a recent sign-in."""
     _require_session(call)
-    totp.remove(call.house.accounts, call.by)
+    totp.remove(call.parts.accounts, call.by)
 
 
 @router.post("/me/recovery-codes", operation_id="renewRecoveryCodes")
 async def renew_recovery_codes(call: ApiRequestDep) -> RecoveryCodes:
     """Replace your recovery codes; the old ones become invalid. Requires a recent sign-in."""
     _require_session(call)
-    return RecoveryCodes(recovery_codes=await recovery.renew(call.house.accounts, call.by))
+    return RecoveryCodes(recovery_codes=await recovery.renew(call.parts.accounts, call.by))
 
 
 @router.delete("/me/second-factor-reset", operation_id="keepSecondFactors", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep) -> None:
     """Cancel a pending reset of your second factors. Requires a session."""
     _require_session(call)
-    with call.write_own() as tx:
-        second_factors.cancel_reset(call.house.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
+    with call.write_user() as tx:
+        second_factors.cancel_reset(call.parts.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
 def _require_session(call: ApiRequest) -> None:

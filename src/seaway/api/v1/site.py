@@ -92,7 +92,7 @@ def list_jobs(
 def retry_jobs(call: ApiRequestDep) -> Retried:
     """Retry all failed jobs. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_part() as tx:
+    with call.write_unlocked() as tx:
         return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
 
 
@@ -100,7 +100,7 @@ def retry_jobs(call: ApiRequestDep) -> Retried:
 def retry_job(call: ApiRequestDep, job: Id) -> Retried:
     """Retry a failed job. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_part() as tx:
+    with call.write_unlocked() as tx:
         return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, job))
 
 
@@ -111,7 +111,7 @@ def get_storage(call: ApiRequestDep) -> Storage:
     with call.read() as tx:
         packages, documents, last = storage_usage.of_packages(tx), storage_usage.of_documents(tx), sweep.last(tx)
         named_bytes = storage_usage.bytes_of_packages(tx)
-    spool_blobs, spool_bytes = call.house.publishing.spool.usage()
+    spool_blobs, spool_bytes = call.parts.publishing.spool.usage()
     return Storage(
         packages=_held(packages),
         documents=_held(documents),
@@ -151,7 +151,7 @@ def _job(job: Job) -> JobShown:
         attempt=job.attempt,
         asked_at=format_time(job.created_at_ms),
         run_at=format_time(job.run_at_ms),
-        worker=job.owner,
+        worker=job.lease_owner,
         error=job.error,
     )
 

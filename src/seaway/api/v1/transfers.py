@@ -65,7 +65,7 @@ def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[TransferShow
 def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferGiven) -> TransferShown:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel) as tx:
-        return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.house.accounts))
+        return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.parts.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
@@ -80,7 +80,7 @@ def answer_transfer(call: ApiRequestDep, channel: ChannelName, given: AnswerGive
     """Accept or decline a channel that was offered to you."""
     respond = transfers.accept if given.answer == "accept" else transfers.decline
     with call.write_channel(channel) as tx:
-        return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.house.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.parts.accounts))
 
 
 def _shown(transfer: Transfer) -> TransferShown:

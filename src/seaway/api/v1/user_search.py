@@ -28,5 +28,5 @@ class PersonShown(ResponseBody):
 def find_users(call: ApiRequestDep, name: Beginning) -> Page[PersonShown]:
     """Return up to ten users whose names start with `name`; none for fewer than two characters. Rate-limited."""
     require_site(call.by, SiteAction.FIND_USERS)
-    names = user_search.find(call.house.reading.database, call.now_ms, str(call.by.user_id), name)
+    names = user_search.find(call.parts.reading.database, call.now_ms, str(call.by.user_id), name)
     return single_page([PersonShown(name=user_name) for user_name in names])

@@ -90,7 +90,7 @@ def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> ResetSho
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         return ResetShown(
-            at=format_time(site_admin.schedule_factor_reset(call.house.accounts, tx, call.now_ms, call.by, user))
+            at=format_time(site_admin.schedule_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user))
         )
 
 
@@ -99,7 +99,7 @@ def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        site_admin.cancel_factor_reset(call.house.accounts, tx, call.now_ms, call.by, user)
+        site_admin.cancel_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)
 
 
 def _shown(user: User) -> UserShown:

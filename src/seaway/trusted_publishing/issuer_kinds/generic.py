@@ -84,13 +84,13 @@ def make_kind(name: str, label: str, rules: IssuerRules) -> IssuerKind:
         pins={claim: claim for claim in rules.pin},
         stored=rules.stored,
         subject=partial(_subject, tuple(rules.match)),
-        subject_wanted=partial(_subject, tuple(rules.match)),
+        publisher_subject=partial(_subject, tuple(rules.match)),
         has_jti=rules.jti,
-        exchanges=rules.exchanges,
-        most_exchanges=max(rules.exchanges, 10),
-        longest_ms=min(rules.longest_seconds * 1000, DAY_MS),
+        default_exchanges=rules.exchanges,
+        max_exchanges=max(rules.exchanges, 10),
+        max_lifetime_ms=min(rules.longest_seconds * 1000, DAY_MS),
         fits=_fits,
-        of_environment="",
+        environment_field="",
     )
 
 

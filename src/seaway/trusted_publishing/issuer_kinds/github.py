@@ -179,9 +179,9 @@ GITHUB = IssuerKind(
         "workflow_sha",
     ),
     subject=lambda claims: claims["repository"],
-    subject_wanted=lambda matched: f"{matched['owner']}/{matched['repository']}",
-    longest_ms=HOUR_MS,
-    refuse=_refuse,
+    publisher_subject=lambda matched: f"{matched['owner']}/{matched['repository']}",
+    max_lifetime_ms=HOUR_MS,
+    check=_refuse,
     fits=_fits,
-    is_allowed_here=_is_allowed_here,
+    allows_reusable_workflow=_is_allowed_here,
 )

@@ -144,10 +144,10 @@ GITLAB = IssuerKind(
         "user_identities",
         "user_login",
     ),
-    most_exchanges=10,  # a job has one token for its whole run
+    max_exchanges=10,  # a job has one token for its whole run
     subject=lambda claims: claims["project_path"],
-    subject_wanted=lambda matched: f"{matched['namespace']}/{matched['project']}",
-    longest_ms=DAY_MS,
-    refuse=_refuse,
+    publisher_subject=lambda matched: f"{matched['namespace']}/{matched['project']}",
+    max_lifetime_ms=DAY_MS,
+    check=_refuse,
     fits=_fits,
 )

@@ -45,12 +45,12 @@ GOOGLE = IssuerKind(
     id_fields=("sub",),
     stored={"account": "email"},
     subject=lambda claims: claims["email"],
-    subject_wanted=lambda matched: matched["email"],
+    publisher_subject=lambda matched: matched["email"],
     ignored=("azp", "google"),
     has_jti=False,
     # The metadata server returns the same token for most of an hour, so single use would break legitimate jobs.
-    exchanges=60,
-    most_exchanges=60,
-    longest_ms=70 * MINUTE_MS,
+    default_exchanges=60,
+    max_exchanges=60,
+    max_lifetime_ms=70 * MINUTE_MS,
     fits=_fits,
 )

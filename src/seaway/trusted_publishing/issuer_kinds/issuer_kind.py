@@ -109,19 +109,21 @@ class IssuerKind:
     pins: Mapping[str, str]  # pinned id -> its claim
     stored: Mapping[str, str]  # field of `Workflow` -> its claim
     subject: Callable[[Claims], str]  # repository or account of a token
-    subject_wanted: Callable[[Mapping[str, str]], str]  # the same for a publisher's fields; case is ignored
+    publisher_subject: Callable[[Mapping[str, str]], str]  # the same for a publisher's fields; case is ignored
     fits: Callable[[Claims, str, Criteria], bool]
     optional: Mapping[str, ClaimFormat] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
     has_jti: bool = True
-    exchanges: int = 1  # how often one token can be exchanged, unless the publisher sets another number
-    most_exchanges: int = 1
-    longest_ms: int = HOUR_MS
-    refuse: Callable[[Claims], None] = lambda _claims: None  # refuses contradictory claims and denied events
-    is_allowed_here: Callable[[Claims, Criteria], bool] = lambda _claims, _wanted: True  # False: reusable workflow
+    default_exchanges: int = 1  # how often one token can be exchanged, unless the publisher sets another number
+    max_exchanges: int = 1
+    max_lifetime_ms: int = HOUR_MS
+    check: Callable[[Claims], None] = lambda _claims: None  # refuses contradictory claims and denied events
+    allows_reusable_workflow: Callable[[Claims, Criteria], bool] = lambda _claims, _wanted: (
+        True
+    )  # False: reusable workflow
     # Other claims that the tokens are known to have; a trailing * matches anything. None: the claims are not known.
     ignored: tuple[str, ...] | None = None
-    of_environment: str = "environment"  # the field that gets a hint if it is empty and the token has an environment
+    environment_field: str = "environment"  # the field that gets a hint if it is empty and the token has an environment
     id_fields: tuple[str, ...] = ()  # fields of a publisher with the ids of the things that its other fields name
 
     def workflow(self, claims: Claims, issuer: str) -> Workflow:

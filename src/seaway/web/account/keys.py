@@ -106,7 +106,7 @@ def _look(accounts: AccountParts, by: Caller) -> dict[str, Any]:
 
 
 def _rules_of(request: Request) -> KeyPolicy:
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     return parts.key_rules
 
 

@@ -40,7 +40,7 @@ async def delete_account(request: Request, by: Caller) -> Response:
     typed = (await form_of(request)).text("typed_name")
     response = await _apply(request, by, partial(_leave, accounts_of(request), by, typed), "leave", "/")
     if response.status_code == 303:
-        cookies_of(request).drop_session(response)
+        cookies_of(request).delete_session(response)
     return response
 
 

@@ -56,7 +56,7 @@ async def change(
     act: Callable[[Tx, int], object],
     *,
     then: str,
-    within: AbstractContextManager[Tx] | None = None,
+    transaction: AbstractContextManager[Tx] | None = None,
 ) -> Response:
     """
     Make the change and redirect to `then`; if it is refused, show the page again with the reason.
@@ -65,7 +65,7 @@ async def change(
     """
     parts = parts_of(request)
     try:
-        await to_thread.run_sync(_write, parts, act, within or parts.reading.database.write_site())
+        await to_thread.run_sync(_write, parts, act, transaction or parts.reading.database.write_site())
     except (ConfirmationRequired, BadCredential, NotFound):
         raise
     except SeawayError as error:
@@ -89,6 +89,6 @@ def _read(parts: RequestParts, look: Look) -> Mapping[str, Any]:
         return look(tx)
 
 
-def _write(parts: RequestParts, act: Callable[[Tx, int], object], within: AbstractContextManager[Tx]) -> None:
-    with within as tx:
+def _write(parts: RequestParts, act: Callable[[Tx, int], object], transaction: AbstractContextManager[Tx]) -> None:
+    with transaction as tx:
         act(tx, parts.reading.clock.now_ms())

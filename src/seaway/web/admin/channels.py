@@ -53,7 +53,9 @@ async def limit(request: Request, by: Caller) -> Response:
         quotas.set_of_channel(tx, now_ms, by, name, parse_quota(text))
 
     within = parts_of(request).reading.database.write_channel(name)
-    return await do(request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", within=within)
+    return await do(
+        request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", transaction=within
+    )
 
 
 def _look(name: str, tx: Tx) -> Mapping[str, Any]:

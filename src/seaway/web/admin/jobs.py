@@ -42,7 +42,7 @@ async def retry(request: Request, by: Caller) -> Response:
         site_admin.retry_jobs(tx, now_ms, by, job_id)
 
     within = parts_of(request).reading.database.write_part()
-    return await do(request, "jobs", partial(_look, queue.FAILED, 0), change, then="/admin/jobs", within=within)
+    return await do(request, "jobs", partial(_look, queue.FAILED, 0), change, then="/admin/jobs", transaction=within)
 
 
 def _look(state_name: str, after: int, tx: Tx) -> Mapping[str, Any]:

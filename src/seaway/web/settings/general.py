@@ -34,7 +34,7 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "related": {},
         "message": "",
         "logo_address": "",
-        "fetches_logos": scene.house.logos.fetches,
+        "fetches_logos": scene.parts.logos.can_fetch,
     }
 
 
@@ -116,7 +116,7 @@ def _change(form: Form, description: str, v3_message: str, scene: SettingsContex
     )
     relations.set_v3_message(
         scene.tx, scene.now_ms, scene.by, scene.channel, v3_message,
-        whole_document_limit=scene.house.reading.documents.limit,
+        whole_document_limit=scene.parts.reading.documents.whole_document_limit,
     )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def _relate(channel: str, base: str, overrides: str, parts: RequestParts, by: Ca
     reading = parts.reading
     relations.change(
         reading.database, reading.clock, by, channel,
-        base=base, overrides=overrides, whole_document_limit=reading.documents.limit,
+        base=base, overrides=overrides, whole_document_limit=reading.documents.whole_document_limit,
     )  # fmt: skip
 
 

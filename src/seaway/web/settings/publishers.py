@@ -51,7 +51,7 @@ def _look(chosen: str, scene: SettingsContext) -> Mapping[str, Any]:
 
 def _snippet(scene: SettingsContext, kind: str) -> str:
     write = _SNIPPETS.get(kind)
-    exchanging = scene.house.exchanging
+    exchanging = scene.parts.exchanging
     return "" if write is None else write(scene.site, exchanging.audience, scene.channel)
 
 
@@ -63,7 +63,7 @@ def _section(chosen: str) -> Section:
 async def look(request: Request, by: Caller) -> Response:
     """Show the page, with the form for one issuer."""
     findings = await to_thread.run_sync(
-        _findings, request.app.state.house.exchanging, by, request.path_params["channel"]
+        _findings, request.app.state.parts.exchanging, by, request.path_params["channel"]
     )
     return await show(request, by, _section(request.query_params.get("issuer", "")), findings=findings)
 
@@ -135,7 +135,7 @@ def _remove(form: Form, scene: SettingsContext) -> None:
         scene.tx,
         scene.now_ms,
         scene.by,
-        scene.house.exchanging.teller,
+        scene.parts.exchanging.notifier,
         scene.channel,
         int(number) if number.isdecimal() and len(number) < 16 else 0,
     )

@@ -35,7 +35,7 @@ class SettingsContext:
     by: Caller
     channel: str
     channel_id: int
-    house: RequestParts
+    parts: RequestParts
     site: str
 
 
@@ -70,7 +70,7 @@ async def change(
     act: Callable[[SettingsContext], object],
     *,
     then: str | None = None,
-    makes_room: bool = False,
+    uses_reserve: bool = False,
     **typed: Any,
 ) -> Response:
     """
@@ -79,9 +79,9 @@ async def change(
     With `makes_room`, the change also works on a full disk.
     """
     acting = partial(_act, request, by, section, act)
-    if makes_room:
-        parts: RequestParts = request.app.state.house
-        acting = partial(parts.removing.reserve.with_room, acting)
+    if uses_reserve:
+        parts: RequestParts = request.app.state.parts
+        acting = partial(parts.removing.reserve.retry_with_reserve, acting)
     return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
@@ -95,7 +95,7 @@ async def change_without_transaction(
     **typed: Any,
 ) -> Response:
     """Like `do`, for an act that takes too long for one transaction and checks the permission itself."""
-    acting = partial(act, request.app.state.house, by)
+    acting = partial(act, request.app.state.parts, by)
     return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
@@ -113,7 +113,7 @@ async def _apply(
 
 
 def _look(request: Request, by: Caller, section: Section) -> dict[str, Any]:
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     name = request.path_params["channel"]
     with parts.accounts.database.read() as tx:
         access = channels.require(tx, by, section.action, name)
@@ -129,7 +129,7 @@ def _look(request: Request, by: Caller, section: Section) -> dict[str, Any]:
 
 
 def _act(request: Request, by: Caller, section: Section, act: Callable[[SettingsContext], object]) -> None:
-    parts: RequestParts = request.app.state.house
+    parts: RequestParts = request.app.state.parts
     name = request.path_params["channel"]
     with parts.accounts.database.write_channel(name) as tx:
         access = channels.require(tx, by, section.action, name)

@@ -51,11 +51,11 @@ async def remove(request: Request, by: Caller) -> Response:
     """Delete the channel if its name was typed to confirm."""
     form = await form_of(request)
     typed = {"to": "", "name": form.text("name")[:128]}
-    return await change(request, by, SECTION, partial(_remove, form), then="/channels", makes_room=True, typed=typed)
+    return await change(request, by, SECTION, partial(_remove, form), then="/channels", uses_reserve=True, typed=typed)
 
 
 def _offer(form: Form, scene: SettingsContext) -> None:
-    transfers.offer(scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), telling=scene.house.accounts)
+    transfers.offer(scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), telling=scene.parts.accounts)
 
 
 def _cancel(scene: SettingsContext) -> None:

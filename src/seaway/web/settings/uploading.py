@@ -17,7 +17,7 @@ _RECENT = 20
 
 def _look(scene: SettingsContext) -> Mapping[str, Any]:
     recent_files = recent_uploads.files_of(scene.tx, scene.channel_id, scene.channel, _RECENT)
-    return {"limit": scene.house.publishing.upload_limit, "recent": recent_files}
+    return {"limit": scene.parts.publishing.upload_limit, "recent": recent_files}
 
 
 SECTION = Section("upload", Action.UPLOAD, _look)
