@@ -39,7 +39,7 @@ def add(
     from seaway.users import users
 
     with context.obj.open_site() as seaway:
-        logos = seaway.parts.logos
+        logos = seaway.request_parts.logos
         png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
         with seaway.database.write_site() as tx:
             channels.add(
@@ -151,8 +151,8 @@ def set_channel(
     quota_bytes = None if quota is None else bytes_of(quota)  # checked before anything is changed
     with context.obj.open_site() as seaway:
         if logo:
-            seaway.parts.logos.put(OPERATOR, name, _logo_source(logo))
-        limit = seaway.parts.reading.documents.limit
+            seaway.request_parts.logos.put(OPERATOR, name, _logo_source(logo))
+        limit = seaway.request_parts.reading.documents.limit
         if base is not None or overrides is not None:
             relations.change(
                 seaway.database, seaway.clock, OPERATOR, name,
@@ -217,7 +217,7 @@ def remove(
             with seaway.database.write_site() as tx:
                 return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
-        removed = seaway.parts.removing.reserve.with_room(act)
+        removed = seaway.request_parts.removing.reserve.with_room(act)
     show(_described(removed), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 

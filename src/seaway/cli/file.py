@@ -103,7 +103,7 @@ def correct(
     subdir, _, file_name = file.partition("/")
     with context.obj.open_site() as seaway:
         done = metadata_corrections.correct(
-            seaway.parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
+            seaway.request_parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
         )
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
     lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
@@ -118,7 +118,7 @@ def restore(context: typer.Context, channel: _Channel, file: _File, as_json: Jso
 
     subdir, _, file_name = file.partition("/")
     with context.obj.open_site() as seaway:
-        revision = metadata_corrections.restore(seaway.parts.removing, OPERATOR, channel, subdir, file_name)
+        revision = metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
     show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
 
@@ -136,7 +136,7 @@ def _change(
     from seaway.packages import removal
 
     with context.obj.open_site() as seaway:
-        done = removal.change(seaway.parts.removing, OPERATOR, channel, act, selection, reason=reason)
+        done = removal.change(seaway.request_parts.removing, OPERATOR, channel, act, selection, reason=reason)
     state = act.state.value
     value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
     if act is removal.FileAction.YANK:

@@ -101,7 +101,9 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
 
     found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
     with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
-        labels = leaked_secrets.revoke(tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.parts.accounts)
+        labels = leaked_secrets.revoke(
+            tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.request_parts.accounts
+        )
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
     show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and are revoked.")

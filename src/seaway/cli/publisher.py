@@ -86,7 +86,7 @@ def add(
         _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
     )  # fmt: skip
     with context.obj.open_site() as seaway:
-        made = publisher_changes.add(seaway.parts.exchanging, OPERATOR, channel, issuer, draft)
+        made = publisher_changes.add(seaway.request_parts.exchanging, OPERATOR, channel, issuer, draft)
     show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
 
 
@@ -140,7 +140,7 @@ def set_publisher(
     gates = _gates(ref, hosted_runner, reusable_workflow, protected_ref)
     with context.obj.open_site() as seaway:
         changed = publisher_changes.change(
-            seaway.parts.exchanging, OPERATOR, channel, publisher,
+            seaway.request_parts.exchanging, OPERATOR, channel, publisher,
             lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
         )  # fmt: skip
     state = "" if changed.is_enabled else ", and is disabled"
@@ -155,7 +155,7 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
 
     with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         removed = publishers.remove(
-            tx, seaway.clock.now_ms(), OPERATOR, seaway.parts.exchanging.teller, channel, publisher
+            tx, seaway.clock.now_ms(), OPERATOR, seaway.request_parts.exchanging.teller, channel, publisher
         )
     show(_described(removed), as_json, f"{removed.name} is no longer trusted by {channel}.")
 

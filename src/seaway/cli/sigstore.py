@@ -19,7 +19,7 @@ app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_
 def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the trusted root that attestations are verified with."""
     with context.obj.open_site() as seaway:
-        root = seaway.parts.publishing.attesting.roots.current()
+        root = seaway.request_parts.publishing.attesting.roots.current()
     _show_root(root, as_json)
 
 

@@ -104,7 +104,9 @@ def password(
             now_ms = seaway.clock.now_ms()
             user_access.set_password(tx, now_ms, OPERATOR, name, password_hash)
             what = "The operator of the site has set a new password."
-            account_security.end_sessions_and_notify(seaway.parts.accounts, tx, now_ms, user.id, what, keep=None)
+            account_security.end_sessions_and_notify(
+                seaway.request_parts.accounts, tx, now_ms, user.id, what, keep=None
+            )
     show(_described(user), as_json, f"{name} has a new password.")
 
 
@@ -129,7 +131,7 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
 
     with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
-        second_factors.reset_now(seaway.parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
+        second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
     show(_described(user), as_json, f"{name} now signs in without a second factor.")
 
 
@@ -150,7 +152,7 @@ def remove(
     with context.obj.open_site() as seaway:
         with seaway.database.read() as tx:
             user = users.get(tx, name)
-        account_deletion.remove(seaway.parts.accounts, OPERATOR, user)
+        account_deletion.remove(seaway.request_parts.accounts, OPERATOR, user)
     show(_described(user), as_json, f"{name} was deleted.")
 
 
