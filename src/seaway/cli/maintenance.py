@@ -156,7 +156,7 @@ def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
 def config(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the effective settings."""
     settings = context.obj.settings()
-    values = settings.shown()
+    values = settings.without_secrets()
     if as_json:
         show(values, True, "")
         return
