@@ -15,7 +15,7 @@ from seaway.sign_in.passwords import MAX_CHARS, MIN_CHARS
 router = APIRouter(tags=["account"])
 
 
-class PasswordGiven(RequestBody):
+class PasswordUpdate(RequestBody):
     """A new password."""
 
     password: Annotated[str, Field(min_length=MIN_CHARS, max_length=MAX_CHARS)]
@@ -34,14 +34,14 @@ class SecondFactors(ResponseBody):
     )
 
 
-class Seed(ResponseBody):
+class TotpSecret(ResponseBody):
     """The secret of an authenticator app, shown only in this response."""
 
     seed: str = Field(examples=["JBSWY3DPEHPK3PXP"])
     uri: str = Field(description="The same as a URI, for a QR code.", examples=["otpauth://totp/..."])
 
 
-class Code(RequestBody):
+class TotpCode(RequestBody):
     """The current code of the authenticator app."""
 
     code: Annotated[str, Field(min_length=6, max_length=20)]
@@ -58,7 +58,7 @@ class RecoveryCodes(ResponseBody):
 
 
 @router.put("/me/password", operation_id="setPassword", status_code=204)
-async def set_password(call: ApiRequestDep, given: PasswordGiven) -> None:
+async def set_password(call: ApiRequestDep, given: PasswordUpdate) -> None:
     """Set a new password and sign out all other browsers. Requires a recent sign-in."""
     _require_session(call)
     await password_reset.change(call.parts.accounts, call.by, given.password)
@@ -80,15 +80,15 @@ def get_second_factors(call: ApiRequestDep) -> SecondFactors:
 
 
 @router.post("/me/totp", operation_id="beginCodes")
-def set_up_authenticator_app(call: ApiRequestDep) -> Seed:
+def set_up_authenticator_app(call: ApiRequestDep) -> TotpSecret:
     """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
     _require_session(call)
     made = totp.begin(call.parts.accounts, call.by)
-    return Seed(seed=made.seed, uri=made.uri)
+    return TotpSecret(seed=made.seed, uri=made.uri)
 
 
 @router.post("/me/totp/confirm", operation_id="confirmCodes")
-async def confirm_authenticator_app(call: ApiRequestDep, given: Code) -> RecoveryCodes:
+async def confirm_authenticator_app(call: ApiRequestDep, given: TotpCode) -> RecoveryCodes:
     """
     Confirm the authenticator app with a code; sign-ins require a code from now on.
 
