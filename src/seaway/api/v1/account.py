@@ -75,7 +75,7 @@ def change_account(call: ApiRequestDep, given: AccountUpdate) -> Account:
         return _account(call, users.get(tx, call.by.name))
 
 
-@router.delete("/me", operation_id="removeAccount", status_code=204)
+@router.delete("/me", operation_id="deleteAccount", status_code=204)
 def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
@@ -157,7 +157,7 @@ def list_tools(call: ApiRequestDep) -> Page[Tool]:
         return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
-@router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
+@router.delete("/me/tools/{tool}", operation_id="logOutTool", status_code=204)
 def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)

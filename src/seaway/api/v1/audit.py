@@ -28,7 +28,7 @@ class AuditEntry(ResponseBody):
     detail: dict[str, Any]
 
 
-@router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
+@router.get("/channels/{channel}/audit", operation_id="listChannelAuditLog")
 def list_channel_audit_log(
     call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[AuditEntry]:
@@ -40,7 +40,7 @@ def list_channel_audit_log(
     return page(found, limit, _line, lambda entry: entry.id)
 
 
-@router.get("/audit", operation_id="listAudit")
+@router.get("/audit", operation_id="listAuditLog")
 def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[AuditEntry]:
     """List the audit log of the site, newest first. Site admins only; requires a session."""
     before = id_cursor(after)

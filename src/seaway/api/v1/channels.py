@@ -151,7 +151,7 @@ def list_channels(
     return page(found, limit, _shown, lambda channel: channel.name)
 
 
-@router.post("/channels", operation_id="addChannel", status_code=201)
+@router.post("/channels", operation_id="createChannel", status_code=201)
 def create_channel(call: ApiRequestDep, given: ChannelCreate) -> Channel:
     """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
@@ -219,7 +219,7 @@ def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsUpd
     return Relations(base=changed.base, overrides=changed.overrides)
 
 
-@router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
+@router.delete("/channels/{channel}", operation_id="deleteChannel", status_code=204)
 def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it. Owner only; requires a recent sign-in."""
 

@@ -80,7 +80,7 @@ def list_groups(call: ApiRequestDep) -> Page[OwnGroup]:
     return single_page([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
 
 
-@router.post("/groups", operation_id="addGroup", status_code=201)
+@router.post("/groups", operation_id="createGroup", status_code=201)
 def create_group(call: ApiRequestDep, given: GroupCreate) -> Group:
     """Create a group."""
     require_site(call.by, SiteAction.ADD_GROUP)
@@ -104,7 +104,7 @@ def change_group(call: ApiRequestDep, group: GroupName, given: GroupUpdate) -> G
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
-@router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
+@router.delete("/groups/{group}", operation_id="deleteGroup", status_code=204)
 def delete_group(call: ApiRequestDep, group: GroupName) -> None:
     """Delete a group; its users lose the access it granted."""
     with call.write_group(group) as tx:

@@ -54,7 +54,7 @@ def list_invitations(call: ApiRequestDep, channel: ChannelName) -> Page[Invitati
         return single_page([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
 
 
-@router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
+@router.post("/channels/{channel}/invitations", operation_id="sendInvitation", status_code=201)
 def send_invitation(call: ApiRequestDep, channel: ChannelName, given: InvitationCreate) -> Invitation:
     """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.read() as tx:
@@ -87,7 +87,7 @@ def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: I
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
-@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=ANONYMOUS_ALLOWED)
+@router.post("/invitations/answer", operation_id="respondToInvitation", openapi_extra=ANONYMOUS_ALLOWED)
 def answer_invitation(call: ApiRequestDep, given: InvitationResponse) -> Invitation:
     """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
     respond = invitations.accept if given.answer == "accept" else invitations.decline

@@ -80,7 +80,7 @@ def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     return _found(call, issuer)
 
 
-@router.post("/issuers", operation_id="addIssuer", status_code=201)
+@router.post("/issuers", operation_id="registerIssuer", status_code=201)
 def register_issuer(call: ApiRequestDep, given: IssuerCreate) -> Issuer:
     """Register an issuer. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)

@@ -90,7 +90,7 @@ def list_keys(call: ApiRequestDep) -> Page[Key]:
         return single_page([_shown(key) for key in account_keys.list_all(tx, call.by)])
 
 
-@router.post("/keys", operation_id="addKey", status_code=201)
+@router.post("/keys", operation_id="createKey", status_code=201)
 def create_key(call: ApiRequestDep, given: KeyCreate) -> KeyWithSecret:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
     with call.write_user() as tx:

@@ -43,7 +43,7 @@ def list_notices(call: ApiRequestDep, channel: ChannelName) -> Page[Notice]:
         return single_page([_shown(notice) for notice in notices.list_current(tx, call.now_ms, call.by, channel)])
 
 
-@router.post("/channels/{channel}/notices", operation_id="addNotice", status_code=201)
+@router.post("/channels/{channel}/notices", operation_id="postNotice", status_code=201)
 def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeCreate) -> Notice:
     """Post a notice."""
     now_ms = call.now_ms
@@ -56,7 +56,7 @@ def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeCreate) 
         )  # fmt: skip
 
 
-@router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
+@router.delete("/channels/{channel}/notices/{notice}", operation_id="withdrawNotice", status_code=204)
 def withdraw_notice(call: ApiRequestDep, channel: ChannelName, notice: Id) -> None:
     """Withdraw a notice."""
     with call.write_channel(channel) as tx:

@@ -81,7 +81,7 @@ def list_passkeys(call: ApiRequestDep) -> Page[Passkey]:
         return single_page([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
 
 
-@router.post("/me/passkeys/options", operation_id="beginPasskey")
+@router.post("/me/passkeys/options", operation_id="getPasskeyOptions")
 def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
     """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
     _require_session(call)

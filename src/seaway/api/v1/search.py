@@ -35,7 +35,7 @@ class SearchResult(ResponseBody):
     subdirs: list[str]
 
 
-@router.get("/search", operation_id="search", openapi_extra=ANONYMOUS_ALLOWED)
+@router.get("/search", operation_id="searchPackages", openapi_extra=ANONYMOUS_ALLOWED)
 async def search_packages(
     call: ApiRequestDep, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[SearchResult]:

@@ -79,7 +79,7 @@ def get_second_factors(call: ApiRequestDep) -> SecondFactors:
     )
 
 
-@router.post("/me/totp", operation_id="beginCodes")
+@router.post("/me/totp", operation_id="setUpAuthenticatorApp")
 def set_up_authenticator_app(call: ApiRequestDep) -> TotpSecret:
     """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
     _require_session(call)
@@ -87,7 +87,7 @@ def set_up_authenticator_app(call: ApiRequestDep) -> TotpSecret:
     return TotpSecret(seed=made.seed, uri=made.uri)
 
 
-@router.post("/me/totp/confirm", operation_id="confirmCodes")
+@router.post("/me/totp/confirm", operation_id="confirmAuthenticatorApp")
 async def confirm_authenticator_app(call: ApiRequestDep, given: TotpCode) -> RecoveryCodes:
     """
     Confirm the authenticator app with a code; sign-ins require a code from now on.
@@ -98,7 +98,7 @@ async def confirm_authenticator_app(call: ApiRequestDep, given: TotpCode) -> Rec
     return RecoveryCodes(recovery_codes=await totp.confirm(call.parts.accounts, call.by, given.code))
 
 
-@router.delete("/me/totp", operation_id="removeCodes", status_code=204)
+@router.delete("/me/totp", operation_id="removeAuthenticatorApp", status_code=204)
 def remove_authenticator_app(call: ApiRequestDep) -> None:
     """Remove the authenticator app. Requires a recent sign-in."""
     _require_session(call)
@@ -112,7 +112,7 @@ async def renew_recovery_codes(call: ApiRequestDep) -> RecoveryCodes:
     return RecoveryCodes(recovery_codes=await recovery.renew(call.parts.accounts, call.by))
 
 
-@router.delete("/me/second-factor-reset", operation_id="keepSecondFactors", status_code=204)
+@router.delete("/me/second-factor-reset", operation_id="cancelOwnSecondFactorReset", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep) -> None:
     """Cancel a pending reset of your second factors. Requires a session."""
     _require_session(call)

@@ -126,7 +126,7 @@ def get_storage(call: ApiRequestDep) -> Storage:
     )
 
 
-@router.get("/storage/channels", operation_id="listStorageOfChannels")
+@router.get("/storage/channels", operation_id="listStorageByChannel")
 def list_storage_by_channel(
     call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[ChannelStorage]:

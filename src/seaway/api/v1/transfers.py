@@ -74,7 +74,7 @@ def cancel_transfer(call: ApiRequestDep, channel: ChannelName) -> None:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
-@router.post("/channels/{channel}/transfer/answer", operation_id="answerTransfer")
+@router.post("/channels/{channel}/transfer/answer", operation_id="respondToTransfer")
 def answer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferResponse) -> Transfer:
     """Accept or decline a channel that was offered to you."""
     respond = transfers.accept if given.answer == "accept" else transfers.decline

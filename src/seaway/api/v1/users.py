@@ -75,7 +75,7 @@ def change_user(call: ApiRequestDep, user: UserName, given: UserUpdate) -> User:
         return _shown(users.get(tx, user))
 
 
-@router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
+@router.post("/users/{user}/second-factor-reset", operation_id="requestSecondFactorReset")
 def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> SecondFactorReset:
     """
     Schedule the removal of another user's lost second factors in 72 hours.
@@ -91,7 +91,7 @@ def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> SecondFa
         )
 
 
-@router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
+@router.delete("/users/{user}/second-factor-reset", operation_id="cancelSecondFactorReset", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
