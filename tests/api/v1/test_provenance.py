@@ -31,19 +31,19 @@ def test_the_record_is_of_one_channel_and_proves_itself(
     for file in files[1:]:
         portal.call(publish_file, inside, channel, file)
 
-    shown = owner.api("GET", f"channels/{channel}/upload-record").json()["items"]
+    shown = owner.api("GET", f"channels/{channel}/upload-log").json()["items"]
     assert [file.name for file in files[1:]] == [row["file_name"] for row in shown]
     rows, after = [], ""
     while after is not None:
-        page = admin.api("GET", "upload-record", params={"channel": channel, "limit": 1, "after": after}).json()
+        page = admin.api("GET", "upload-log", params={"channel": channel, "limit": 1, "after": after}).json()
         rows, after = rows + page["items"], page["next"]
     assert [file.name for file in files] == [row["file_name"] for row in rows]
     assert shown == rows[1:]
     for row in rows:
         stated = row.pop("hash")
         assert hashlib.sha256(json.dumps(row, sort_keys=True, separators=(",", ":")).encode()).hexdigest() == stated
-    assert 422 == admin.api("GET", "upload-record", params={"channel": channel, "after": "1"}).status_code
-    assert 403 == owner.api("GET", "upload-record", params={"channel": channel}).status_code
+    assert 422 == admin.api("GET", "upload-log", params={"channel": channel, "after": "1"}).status_code
+    assert 403 == owner.api("GET", "upload-log", params={"channel": channel}).status_code
 
 
 def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:

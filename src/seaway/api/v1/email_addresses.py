@@ -62,7 +62,7 @@ def make_address_primary(call: ApiRequestDep, address: Id) -> None:
     email_addresses.make_primary(call.parts.accounts, call.by, _address_of(call, address))
 
 
-@router.post("/me/addresses/{address}/letter", operation_id="sendVerificationEmail", status_code=204)
+@router.post("/me/addresses/{address}/verification", operation_id="sendVerificationEmail", status_code=204)
 def send_verification_email(call: ApiRequestDep, address: Id) -> None:
     """Send the verification email again; nothing is sent to a verified address. Requires a session."""
     sign_up.resend_verification(call.parts.accounts, call.by, _address_of(call, address), client=call.by.address)

@@ -42,9 +42,9 @@ class InvitationResponse(RequestBody):
     """The response to an invitation."""
 
     secret: str = Field(description="The last part of the link in the email.", max_length=100)
-    answer: Literal["accept", "decline"]
+    response: Literal["accept", "decline"]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "answer": "accept"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "response": "accept"}]})
 
 
 @router.get("/channels/{channel}/invitations", operation_id="listInvitations")
@@ -87,10 +87,10 @@ def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: I
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
-@router.post("/invitations/answer", operation_id="respondToInvitation", openapi_extra=ANONYMOUS_ALLOWED)
-def answer_invitation(call: ApiRequestDep, given: InvitationResponse) -> Invitation:
+@router.post("/invitations/response", operation_id="respondToInvitation", openapi_extra=ANONYMOUS_ALLOWED)
+def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Invitation:
     """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
-    respond = invitations.accept if given.answer == "accept" else invitations.decline
+    respond = invitations.accept if given.response == "accept" else invitations.decline
     with call.read() as tx:
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel) as tx:

@@ -84,7 +84,7 @@ class UploadOrigin(ResponseBody):
 class FileProvenance(ResponseBody):
     """The provenance of a file."""
 
-    sent: UploadOrigin | None = Field(description="Null for files older than the upload record.")
+    sent: UploadOrigin | None = Field(description="Null for files older than the upload log.")
     attestation: Attestation | None
 
 

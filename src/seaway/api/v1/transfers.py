@@ -36,9 +36,9 @@ class TransferCreate(RequestBody):
 class TransferResponse(RequestBody):
     """The response to a transfer."""
 
-    answer: Literal["accept", "decline"]
+    response: Literal["accept", "decline"]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"answer": "accept"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"response": "accept"}]})
 
 
 @router.get("/transfers", operation_id="listTransfers")
@@ -74,10 +74,10 @@ def cancel_transfer(call: ApiRequestDep, channel: ChannelName) -> None:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
-@router.post("/channels/{channel}/transfer/answer", operation_id="respondToTransfer")
-def answer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferResponse) -> Transfer:
+@router.post("/channels/{channel}/transfer/response", operation_id="respondToTransfer")
+def respond_to_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferResponse) -> Transfer:
     """Accept or decline a channel that was offered to you."""
-    respond = transfers.accept if given.answer == "accept" else transfers.decline
+    respond = transfers.accept if given.response == "accept" else transfers.decline
     with call.write_channel(channel) as tx:
         return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.parts.accounts))
 

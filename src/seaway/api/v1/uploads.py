@@ -1,4 +1,4 @@
-"""The upload record: who uploaded which file and how, for channel owners and site admins."""
+"""The upload log: who uploaded which file and how, for channel owners and site admins."""
 
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ class Upload(ResponseBody):
     """An upload, with the fields of `seaway uploads export --json`, from which `hash` is computed."""
 
     channel_id: int = Field(description="Never reused, even for a new channel of the same name.")
-    number: int = Field(description="Position in the upload record of the channel, from 1.")
+    number: int = Field(description="Position in the upload log of the channel, from 1.")
     at: int = Field(description="Milliseconds since 1970, UTC.")
     channel: str
     subdir: str
@@ -44,7 +44,7 @@ class Upload(ResponseBody):
     hash: str = Field(description="The sha256 of all other fields as compact JSON with sorted keys.")
 
 
-@router.get("/channels/{channel}/upload-record", operation_id="listChannelUploads")
+@router.get("/channels/{channel}/upload-log", operation_id="listChannelUploads")
 def list_channel_uploads(
     call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
 ) -> Page[Upload]:
@@ -56,7 +56,7 @@ def list_channel_uploads(
     return page(found, limit, _shown, lambda row: row["number"])
 
 
-@router.get("/upload-record", operation_id="listUploads")
+@router.get("/upload-log", operation_id="listUploads")
 def list_uploads(call: ApiRequestDep, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Upload]:
     """List all uploads to all channels that ever had this name, oldest first. Site admins only; requires a session."""
     start = _parse_cursor(after)

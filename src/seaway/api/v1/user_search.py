@@ -24,7 +24,7 @@ class UserMatch(ResponseBody):
     name: str = Field(examples=["ada"])
 
 
-@router.get("/people", operation_id="findUsers")
+@router.get("/user-names", operation_id="findUsers")
 def find_users(call: ApiRequestDep, name: Beginning) -> Page[UserMatch]:
     """Return up to ten users whose names start with `name`; none for fewer than two characters. Rate-limited."""
     require_site(call.by, SiteAction.FIND_USERS)

@@ -115,6 +115,6 @@ _ACTS: Mapping[str, Act] = {
     "promote": _promote,
     "demote": _demote,
     "reset": _ask_reset,
-    "keep": _stop_reset,
+    "cancel-reset": _stop_reset,
     "quota": _limit,
 }
