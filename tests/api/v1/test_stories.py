@@ -136,5 +136,5 @@ def test_members_see_the_room_that_an_admin_gives(site: Site, http: httpx.Client
     admin = signed_in(site, site.people.user(site.new_name("admin"), admin=True))
     given = http.patch(f"channels/{channel}/quota", json={"quota": 1000}, headers=admin)
     assert {"quota": 1000, "used": 0} == given.json()
-    assert given.json() == http.get(f"channels/{channel}", headers=signed_in(site, owner)).json()["room"]
-    assert http.get(f"channels/{channel}").json()["room"] is None
+    assert given.json() == http.get(f"channels/{channel}", headers=signed_in(site, owner)).json()["storage"]
+    assert http.get(f"channels/{channel}").json()["storage"] is None

@@ -87,7 +87,9 @@ class ChannelDetail(Channel):
 
     files: int
     role: str | None = Field(description="Your role: viewer, contributor or owner; null if you are not a member.")
-    room: StorageUse | None = Field(description="Quota and storage use; null unless you are a member or a site admin.")
+    storage: StorageUse | None = Field(
+        description="Quota and storage use; null unless you are a member or a site admin."
+    )
 
 
 class NameAvailability(ResponseBody):
@@ -174,10 +176,10 @@ def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
-        can_see_room = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        room = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
+        can_see_storage = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
+        storage = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_storage else None
     role = None if access.role is None else access.role.value
-    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, room=room)
+    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, storage=storage)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")

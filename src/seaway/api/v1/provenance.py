@@ -71,7 +71,7 @@ class UploadOrigin(ResponseBody):
 
     at: Moment
     replaced: bool = Field(description="Whether it overwrote another file.")
-    means: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
+    credential: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
     repository: str = Field(description="The repository of the workflow; empty for users, as are the next fields.")
     workflow: str
     commit: str
@@ -84,7 +84,7 @@ class UploadOrigin(ResponseBody):
 class FileProvenance(ResponseBody):
     """The provenance of a file."""
 
-    sent: UploadOrigin | None = Field(description="Null for files older than the upload log.")
+    upload: UploadOrigin | None = Field(description="Null for files older than the upload log.")
     attestation: Attestation | None
 
 
@@ -114,8 +114,8 @@ class FileComparison(ResponseBody):
     paths: list[Difference] = Field(description="The first 1,000 changed paths.")
     path_count: int = Field(description="Number of changed paths.")
     problem: str = Field(description="Why paths were not compared; empty if they were.")
-    grown_bytes: int = Field(description="Increase of the package file size.")
-    installed_grown_bytes: int = Field(description="Increase of the installed size.")
+    size_change: int = Field(description="Change of the package file size in bytes.")
+    installed_size_change: int = Field(description="Change of the installed size in bytes.")
 
 
 @router.get(
@@ -146,10 +146,10 @@ def get_file_provenance(call: ApiRequestDep, channel: ChannelName, subdir: Subdi
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
-        sent = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
+        upload = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
         claims = attestation_claims.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
     return FileProvenance(
-        sent=None if sent is None else _sent(sent),
+        upload=None if upload is None else _upload(upload),
         attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
     )
 
@@ -204,8 +204,8 @@ async def compare_files(
         paths=_changes(compared.paths),
         path_count=compared.path_count,
         problem=compared.problem,
-        grown_bytes=compared.size_change,
-        installed_grown_bytes=compared.installed_size_change,
+        size_change=compared.size_change,
+        installed_size_change=compared.installed_size_change,
     )
 
 
@@ -231,18 +231,18 @@ def _version(provenance: Provenance) -> VersionProvenance:
     )
 
 
-def _sent(sent: Origin) -> UploadOrigin:
+def _upload(upload: Origin) -> UploadOrigin:
     return UploadOrigin(
-        at=format_time(sent.at_ms),
-        replaced=sent.replaced,
-        means=sent.upload_method,
-        repository=sent.repository,
-        workflow=sent.workflow,
-        commit=sent.commit,
-        run=sent.run,
-        repository_url=sent.repository_url,
-        commit_url=sent.commit_url,
-        run_url=sent.run_url,
+        at=format_time(upload.at_ms),
+        replaced=upload.replaced,
+        credential=upload.upload_method,
+        repository=upload.repository,
+        workflow=upload.workflow,
+        commit=upload.commit,
+        run=upload.run,
+        repository_url=upload.repository_url,
+        commit_url=upload.commit_url,
+        run_url=upload.run_url,
     )
 
 

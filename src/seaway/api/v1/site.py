@@ -26,7 +26,7 @@ class Job(ResponseBody):
     kind: str = Field(examples=["send-letter"])
     state: Literal["ready", "running", "dead"] = Field(description="`dead`: failed, with no attempts left.")
     attempt: int = Field(description="Number of attempts so far.")
-    asked_at: Moment = Field(description="When it was created.")
+    created_at: Moment = Field(description="When it was created.")
     run_at: Moment = Field(description="When it is or was due.")
     worker: str | None
     error: str = Field(description="Error of the last attempt; empty if none failed.")
@@ -49,9 +49,9 @@ class Sweep(ResponseBody):
     """The result of a sweep of unreferenced blobs."""
 
     at: Moment
-    taken: BlobUsage = Field(description="Deleted blobs.")
-    waiting: BlobUsage = Field(description="Unreferenced blobs that were kept because they were less than a day old.")
-    stopped: str = Field(description="Why no blob was deleted, if an operator must act first; otherwise empty.")
+    deleted: BlobUsage = Field(description="Deleted blobs.")
+    kept: BlobUsage = Field(description="Unreferenced blobs that were kept because they were less than a day old.")
+    blocked_reason: str = Field(description="Why no blob was deleted, if an operator must act first; otherwise empty.")
 
 
 class Storage(ResponseBody):
@@ -119,9 +119,9 @@ def get_storage(call: ApiRequestDep) -> Storage:
         if last is None
         else Sweep(
             at=format_time(last.at_ms),
-            taken=BlobUsage(blobs=last.swept.blobs, bytes=last.swept.bytes),
-            waiting=BlobUsage(blobs=last.swept.waiting_blobs, bytes=last.swept.waiting_bytes),
-            stopped=last.stopped,
+            deleted=BlobUsage(blobs=last.swept.blobs, bytes=last.swept.bytes),
+            kept=BlobUsage(blobs=last.swept.kept_blobs, bytes=last.swept.kept_bytes),
+            blocked_reason=last.blocked_reason,
         ),
     )
 
@@ -148,7 +148,7 @@ def _job(job: queue.Job) -> Job:
         kind=job.kind,
         state=job.state,
         attempt=job.attempt,
-        asked_at=format_time(job.created_at_ms),
+        created_at=format_time(job.created_at_ms),
         run_at=format_time(job.run_at_ms),
         worker=job.lease_owner,
         error=job.error,
