@@ -155,7 +155,7 @@ def test_each_change_leaves_one_line(site: Site, http: httpx.Client, owner: str)
         ("publisher.added", "POST", f"{path}/publishers", publisher),
         ("notice.added", "POST", f"{path}/notices", {"level": "info", "message": "hello"}),
         ("transfer.offered", "POST", f"{path}/transfer", {"to_user": member}),
-        ("transfer.cancelled", "DELETE", f"{path}/transfer", None),
+        ("transfer.canceled", "DELETE", f"{path}/transfer", None),
         ("member.removed", "DELETE", f"{path}/members/{member}", None),
         ("key.added", "POST", "/api/v1/keys", {"name": "short"}),
     ]
