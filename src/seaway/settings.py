@@ -306,7 +306,7 @@ class Settings(BaseSettings):
             "run. 0: no limit.",
         ),
     ] = 600
-    uploads_at_once: Annotated[
+    upload_burst: Annotated[
         int,
         Field(
             ge=1,
@@ -417,7 +417,7 @@ class Settings(BaseSettings):
             "commas, the first encrypts. Empty: a key is created at the first start and kept in the store."
         ),
     ] = SecretStr("")
-    keys_without_end: Annotated[
+    keys_without_expiry: Annotated[
         bool,
         Field(
             description="Whether users can create API keys that never expire. If not, keys expire after at most a year."
@@ -446,12 +446,12 @@ class Settings(BaseSettings):
         ),
     ] = True
     require_second_factor: Annotated[
-        Literal["nobody", "owners", "everybody"],
+        Literal["none", "owners", "all"],
         Field(
             description="Who needs a second factor before they, their API keys and their command-line tools can change "
-            "anything: `nobody`, `owners` (of channels) or `everybody`."
+            "anything: `none`, `owners` (of channels) or `all`."
         ),
-    ] = "nobody"
+    ] = "none"
     mail_url: Annotated[
         SecretStr,
         AfterValidator(_mail_url),

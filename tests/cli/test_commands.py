@@ -584,7 +584,7 @@ def test_a_check_finds_a_blob_that_is_gone(house: Shell) -> None:
     ran = house.run("check", "--json")
     broken = json.loads(ran.out)["broken"]
     assert (1, [("S1", f"tools/noarch/{FILE.name}")]) == (
-        ran.code, [(entry["promise"], entry["where"]) for entry in broken],
+        ran.code, [(entry["check"], entry["where"]) for entry in broken],
     )  # fmt: skip
 
 
@@ -609,13 +609,13 @@ def test_a_check_repairs(house: Shell) -> None:
     blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     ran = house.run("check", "--repair", "--json")
     told = json.loads(ran.out)
-    assert (1, [], [name]) == (ran.code, told["repair"]["mended"], told["repair"]["broken"])
+    assert (1, [], [name]) == (ran.code, told["repair"]["repaired"], told["repair"]["broken"])
     assert [name] == [entry["where"] for entry in told["broken"]]
     assert (False, 1) == (blob.exists(), house.run("check", "--backup", "backup.tar").code)
     ran = house.run("check", "--repair", "--backup", "backup.tar")
     assert (0, f"{name} was repaired.\nNo problems found.\n") == (ran.code, ran.out)
     assert content == blob.read_bytes()
-    assert {"verified": 1, "mended": [], "forgotten": [], "broken": [], "unread": []} == (
+    assert {"verified": 1, "repaired": [], "dropped": [], "broken": [], "unread": []} == (
         house.run("check", "--repair", "--json").value["repair"]
     )
 

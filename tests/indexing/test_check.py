@@ -153,7 +153,7 @@ def test_what_is_broken_is_named(case: str, filled: Channel) -> None:
     damage, promise, where = DAMAGES[case]
     damage(filled)
     broken = list(check(filled.seaway))
-    assert any(entry.promise == promise and where in entry.where for entry in broken), broken
+    assert any(entry.check == promise and where in entry.where for entry in broken), broken
 
 
 @pytest.mark.parametrize("case", ["missing blob", "truncated blob", "missing blob of a document"])
@@ -162,7 +162,7 @@ def test_a_quick_look_finds_what_needs_no_reading(case: str, filled: Channel) ->
     damage, promise, where = DAMAGES[case]
     damage(filled)
     found = [entry for entry in check(filled.seaway, quick=True) if where in entry.where]
-    assert [promise] == [entry.promise for entry in found]
+    assert [promise] == [entry.check for entry in found]
 
 
 def test_damage_is_told_of_once_and_in_words(filled: Channel) -> None:

@@ -530,7 +530,7 @@ async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: 
     bad = {f"{CHANNEL}/noarch/{file.name}" for file in (FILE, LARGE, late)}
     assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (
         done.repaired,
-        done.dropped_documents,
+        done.dropped,
         set(done.broken),
     )
     done = repaired(store, place)

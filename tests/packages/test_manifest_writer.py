@@ -405,7 +405,7 @@ def test_a_damaged_row_stops_only_its_own_object(
     assert (2, 0) == (first.objects, again.objects)
     assert before[damaged] == names(seaway)[damaged]
     assert {FileState.YANKED} == {names(seaway)[name, "noarch", "b"].files[0].state for name in ("demo", "other")}
-    assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
+    assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.skipped"]
     put(seaway, column, good)
     assert 1 == run(seaway).objects
     assert {A.name, A2.name} == {file.file_name for file in names(seaway)[damaged].files}
@@ -435,7 +435,7 @@ def test_a_damaged_channel_stops_only_its_own_object(
 
     assert [2, 0] == written
     assert before[own] == objects(seaway)[own]
-    assert ["demo"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
+    assert ["demo"] == [line["object"] for line in logs if line["event"] == "manifests.skipped"]
     put(seaway, column, good)
     run(seaway)
     assert below_its_id(seaway) == fresh(seaway)

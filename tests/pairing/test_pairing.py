@@ -122,7 +122,7 @@ def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, 
         with seaway.database.read() as tx:
             found = last(tx)
         assert found is not None
-        assert "older than its store" in found.stopped
+        assert "older than its store" in found.blocked_reason
     with closing(opened(filled)) as newer:
         assert [] == list(check(newer))
         sweep_all(newer)

@@ -207,7 +207,7 @@ def test_a_logo_that_is_gone_is_a_broken_promise(seaway: Seaway, people: People)
     digest = logo_of(seaway, "holed")
     assert digest is not None
     seaway.blobs.delete(keys.blob(digest))
-    assert [("S7", "holed logo")] == [(broken.promise, broken.where) for broken in check(seaway)]
+    assert [("S7", "holed logo")] == [(broken.check, broken.where) for broken in check(seaway)]
 
 
 def test_who_may_not_manage_makes_us_do_nothing(seaway: Seaway, people: People) -> None:

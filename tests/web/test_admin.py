@@ -125,7 +125,7 @@ def test_lost_second_factors_go_later_or_stay(admin: Admin, shared: Seaway) -> N
     assert "The second factors of this account will be removed" in admin.get(f"/admin/users/{name}").text
     with shared.database.read() as tx:
         assert shared.clock.now_ms() + second_factors.RESET_AFTER_MS == second_factors.ends_at(tx, user_id)
-    admin.fill(f"/admin/users/{name}/keep")
+    admin.fill(f"/admin/users/{name}/cancel-reset")
     with shared.database.read() as tx:
         assert second_factors.ends_at(tx, user_id) is None
 

@@ -109,7 +109,7 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyPart
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
-        answer=f"{by.name} accepted",
+        decision=f"{by.name} accepted",
     )
     return transfer
 
@@ -127,7 +127,7 @@ def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyPar
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
-        answer=f"{by.name} declined",
+        decision=f"{by.name} declined",
     )
     return transfer
 

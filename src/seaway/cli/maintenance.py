@@ -56,7 +56,7 @@ def check(
     if repaired is not None:
         value["repair"] = asdict(repaired)
     lines = [] if repaired is None else repaired.lines
-    lines += [f"{entry.promise} {entry.where}: {entry.what}" for entry in broken] or ["No problems found."]
+    lines += [f"{entry.check} {entry.where}: {entry.what}" for entry in broken] or ["No problems found."]
     show(value, as_json, "\n".join(lines))
     if broken:
         raise typer.Exit(1)

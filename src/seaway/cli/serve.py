@@ -200,7 +200,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")
     elif not settings.is_loopback:
-        structlog.get_logger().warning("site.no-public-url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
+        structlog.get_logger().warning("site.no_public_url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
     print(f"Data is stored in {_locations(settings)}")
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]

@@ -79,7 +79,7 @@ class Runner:
             try:
                 self.run_due()
             except Unavailable as error:
-                log.warning("jobs.database_away", error=error.full_message)
+                log.warning("jobs.database_unavailable", error=error.full_message)
             except Exception as error:  # a worker thread that ended would leave every later job waiting
                 log.error(
                     "jobs.failed", error=str(error), exc_info=None if os_errors.is_server_failure(error) else error

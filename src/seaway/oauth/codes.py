@@ -116,7 +116,7 @@ def decide_device(tx: Tx, now_ms: int, by: Caller, user_code: str, *, approved: 
     if row is None:
         return False
     event = Event.TOOL_ALLOWED if approved else Event.TOOL_DENIED
-    audit.write(tx, now_ms, by.actor, event, target=row.client_id, scope=row.scope, asked_from=row.address)
+    audit.write(tx, now_ms, by.actor, event, target=row.client_id, scope=row.scope, requested_from=row.address)
     return True
 
 

@@ -154,4 +154,4 @@ class JobHandlers:
             return
         with self.database.write_site() as tx:
             root = trusted_root.keep(tx, self.clock.now_ms(), OPERATOR, content)
-        log.info("trusted-root.refreshed", sha256=root.sha256)
+        log.info("trusted_root.refreshed", sha256=root.sha256)

@@ -228,7 +228,7 @@ def _wire_request_parts(
         contents=ListingCache(blobs),
         logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), can_fetch=settings.fetch_avatars),
         secret_scanning=_wire_secret_scanning(settings, accounts, external_login),
-        key_rules=KeyPolicy(settings.keys_without_end),
+        key_rules=KeyPolicy(settings.keys_without_expiry),
         exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
@@ -359,8 +359,8 @@ def _archive_limits(settings: Settings) -> ArchiveLimits:
 def _upload_limit(settings: Settings) -> Limit | None:
     if not settings.uploads_per_hour:
         return None
-    per_ms = settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour
-    return Limit(settings.uploads_at_once, max(1, per_ms))  # the clock counts whole milliseconds
+    per_ms = settings.upload_burst * HOUR_MS // settings.uploads_per_hour
+    return Limit(settings.upload_burst, max(1, per_ms))  # the clock counts whole milliseconds
 
 
 def _recorder(

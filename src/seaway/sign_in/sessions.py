@@ -116,7 +116,7 @@ def touch(database: Database, now_ms: int, principal: Caller) -> None:
         with database.write_part() as tx:
             tx.execute(update(sessions).where(own, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
     except Unavailable as error:  # on a full disk, users can still read pages and delete files
-        log.warning("session.not_touched", error=error.message, cause=error.cause)
+        log.warning("session.not_updated", error=error.message, cause=error.cause)
 
 
 def csrf_token(secret: str) -> str:

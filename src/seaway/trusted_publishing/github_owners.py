@@ -29,7 +29,7 @@ def with_owner_id(draft: Draft, issuer: Issuer, fetch: FetchJson, api_url: str) 
     try:
         found = fetch(f"{api_url.rstrip('/')}/users/{owner}") or {}
     except Unavailable as error:
-        log.info("publisher.owner-not-looked-up", owner=owner, reason=error.message)
+        log.info("publisher.owner_not_looked_up", owner=owner, reason=error.message)
         return draft
     number, login = found.get("id"), found.get("login")
     if type(number) is not int or not isinstance(login, str) or login.lower() != owner.lower():

@@ -125,7 +125,7 @@ class KeySets:
         try:
             self._fetch_once(issuer)
         except Exception:
-            log.exception("issuer.refresh-failed", issuer=issuer.issuer)
+            log.exception("issuer.refresh_failed", issuer=issuer.issuer)
         finally:
             self._refreshing.discard(issuer.issuer)
 
@@ -137,7 +137,7 @@ class KeySets:
         try:
             text = self._fetch(issuer)
         except FetchFailed as error:
-            log.warning("issuer.keys-not-fetched", issuer=issuer.issuer, reason=str(error))
+            log.warning("issuer.keys_not_fetched", issuer=issuer.issuer, reason=str(error))
             self._write(issuer, tried_at=now_ms, error=str(error)[:500])
             return StoredKeys(stored.keys, stored.fetched_at_ms, now_ms, str(error))
         self._write(issuer, keys=text, fetched_at=now_ms, tried_at=now_ms, error="")

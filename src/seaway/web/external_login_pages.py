@@ -35,9 +35,9 @@ _SECURITY = "/account/security"  # a first factor is set up there, which require
 async def begin(request: Request) -> Response:
     """Redirect to an identity provider, to sign in or to confirm the user's identity."""
     by = await caller_of(request)
-    name, go_to = request.path_params["provider"], local_path(request.query_params.get("next", ""))
+    name, next_path = request.path_params["provider"], local_path(request.query_params.get("next", ""))
     begun = await to_thread.run_sync(
-        partial(external_login.begin, external_login_of(request), name, by, next_path=go_to)
+        partial(external_login.begin, external_login_of(request), name, by, next_path=next_path)
     )
     response = RedirectResponse(begun.url, 303)
     cookies_of(request).keep_flow(response, begun.secret)
@@ -50,7 +50,7 @@ async def link(request: Request, by: Caller) -> Response:
     name = (await form_of(request)).text("provider")
     start = partial(external_login.begin, external_login_of(request), name, by, next_path=_IDENTITIES, link=True)
     begun = await to_thread.run_sync(start)
-    response = page(request, "outside_go.html", url=begun.url)
+    response = page(request, "external_login_continue.html", url=begun.url)
     cookies_of(request).keep_flow(response, begun.secret)
     return response
 
@@ -90,8 +90,8 @@ async def show_user_name_form(request: Request) -> Response:
     )
     if found.is_address_taken:
         taken = external_login.address_taken(_title(request, found))
-        return show_refusal(request, "outside_name.html", taken, for_anyone=True, **_form_values(request, found))
-    return page(request, "outside_name.html", for_anyone=True, problem=None, **_form_values(request, found))
+        return show_refusal(request, "external_login_name.html", taken, for_anyone=True, **_form_values(request, found))
+    return page(request, "external_login_name.html", for_anyone=True, problem=None, **_form_values(request, found))
 
 
 async def create_account(request: Request) -> Response:
@@ -103,11 +103,11 @@ async def create_account(request: Request) -> Response:
     name, address = form.text("name").lower(), form.text("address")
     make = partial(external_login.make_account, external_login_of(request), secret, name, address, client_of(request))
     try:
-        entered, go_to = await to_thread.run_sync(make)
+        entered, next_path = await to_thread.run_sync(make)
     except SeawayError as error:
         values = _form_values(request, found) | {"name": name[:60], "address": address[:254]}
-        return show_refusal(request, "outside_name.html", error, for_anyone=True, **values)
-    response = await continue_sign_in(request, entered, local_path(go_to))
+        return show_refusal(request, "external_login_name.html", error, for_anyone=True, **values)
+    response = await continue_sign_in(request, entered, local_path(next_path))
     cookies_of(request).drop_flow(response)
     return response
 
@@ -167,7 +167,7 @@ def _form_values(request: Request, found: PendingSignUp) -> dict[str, Any]:
     return {
         "title": _title(request, found),
         "login": found.outsider.login,
-        "vouched": found.outsider.address,
+        "verified_address": found.outsider.address,
         "name": suggested_name(found.outsider.login),
         "address": "",
         "is_open": policy.sign_up_open,

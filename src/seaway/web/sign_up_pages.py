@@ -80,7 +80,7 @@ async def show_first(request: Request) -> Response:
     """Show the form of the link that `serve` prints while there are no accounts."""
     await caller_of(request)
     await to_thread.run_sync(first_account.require_valid, accounts_of(request), request.path_params["secret"])
-    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
+    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", field_errors={})
 
 
 async def make_first(request: Request) -> Response:
@@ -94,7 +94,7 @@ async def make_first(request: Request) -> Response:
     except NotFound:
         raise
     except SeawayError as error:
-        values = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.full_message}}
+        values = {"name": name[:60], "address": address[:254], "field_errors": {_field_of(error): error.full_message}}
         return show_refusal(request, "first_account.html", error, for_anyone=True, **values)
     return redirect("/signin")
 
@@ -102,7 +102,7 @@ async def make_first(request: Request) -> Response:
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
     policy = accounts_of(request).policy
     shown: dict[str, Any] = values | {
-        "faults": {} if problem is None else {_field_of(problem): problem.full_message},
+        "field_errors": {} if problem is None else {_field_of(problem): problem.full_message},
         "is_open": policy.sign_up_open,
         "domains": sorted(policy.email_domains),
     }

@@ -69,7 +69,7 @@ async def find_device(request: Request, by: Caller) -> Response:
         return show_refusal(request, "device.html", error, user_code=user_code)
     values: dict[str, Any] = {
         "tool": CLIENTS[device.client_id].title,
-        "may": _describe(device.scope),
+        "permissions": _describe(device.scope),
         "address": device.address,
     }
     return page(request, "device_allow.html", user_code=codes.normalize_user_code(user_code), **values)
@@ -100,7 +100,7 @@ async def show_authorize(request: Request, by: Caller) -> Response:
     policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
     values: dict[str, Any] = {
         "tool": CLIENTS[wish.client_id].title,
-        "may": _describe(wish.scope),
+        "permissions": _describe(wish.scope),
         "place": urlsplit(wish.redirect_uri).netloc,
     }
     return page(request, "authorize.html", csp=policy, query=request.url.query, **values)

@@ -24,4 +24,4 @@ async def options(request: Request, by: Caller) -> Response:
         )
     except TooManyRequests:
         names = []
-    return page(request, "people.html", names=names)
+    return page(request, "user_options.html", names=names)

@@ -15,7 +15,6 @@ from seaway.errors import Malformed
 from seaway.oauth import grants
 from seaway.oauth.grants import OAuthGrant
 from seaway.sign_in import account_deletion, sessions
-from seaway.sign_in.sessions import Session
 from seaway.users import users
 from seaway.users.users import MAX_DISPLAY_NAME, User
 
@@ -47,7 +46,7 @@ class Account(ResponseBody):
     credential: Credential
 
 
-class AccountChange(RequestBody):
+class AccountUpdate(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     display_name: str | None = Field(None, max_length=MAX_DISPLAY_NAME)
@@ -67,7 +66,7 @@ def get_account(call: ApiRequestDep) -> Account:
 
 
 @router.patch("/me", operation_id="changeAccount")
-def change_account(call: ApiRequestDep, given: AccountChange) -> Account:
+def change_account(call: ApiRequestDep, given: AccountUpdate) -> Account:
     """Change your display name; omitted fields stay unchanged. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     with call.write_user() as tx:
@@ -76,7 +75,7 @@ def change_account(call: ApiRequestDep, given: AccountChange) -> Account:
         return _account(call, users.get(tx, call.by.name))
 
 
-@router.delete("/me", operation_id="removeAccount", status_code=204)
+@router.delete("/me", operation_id="deleteAccount", status_code=204)
 def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
@@ -103,7 +102,7 @@ def _account(call: ApiRequest, user: User) -> Account:
     )
 
 
-class SessionShown(ResponseBody):
+class Session(ResponseBody):
     """A browser session."""
 
     id: int
@@ -114,7 +113,7 @@ class SessionShown(ResponseBody):
     current: bool = Field(description="Whether it is the session of this request.")
 
 
-class ToolShown(ResponseBody):
+class Tool(ResponseBody):
     """A logged-in command-line tool."""
 
     id: int
@@ -126,7 +125,7 @@ class ToolShown(ResponseBody):
 
 
 @router.get("/me/sessions", operation_id="listSessions")
-def list_sessions(call: ApiRequestDep) -> Page[SessionShown]:
+def list_sessions(call: ApiRequestDep) -> Page[Session]:
     """List your browser sessions, most recently used first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -151,14 +150,14 @@ def end_other_sessions(call: ApiRequestDep) -> None:
 
 
 @router.get("/me/tools", operation_id="listTools")
-def list_tools(call: ApiRequestDep) -> Page[ToolShown]:
+def list_tools(call: ApiRequestDep) -> Page[Tool]:
     """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
-@router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
+@router.delete("/me/tools/{tool}", operation_id="logOutTool", status_code=204)
 def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
@@ -166,8 +165,8 @@ def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
         grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 
-def _session(call: ApiRequest, session: Session) -> SessionShown:
-    return SessionShown(
+def _session(call: ApiRequest, session: sessions.Session) -> Session:
+    return Session(
         id=session.id,
         started_at=format_time(session.created_at_ms),
         seen_at=format_time(session.seen_at_ms),
@@ -177,8 +176,8 @@ def _session(call: ApiRequest, session: Session) -> SessionShown:
     )
 
 
-def _tool(grant: OAuthGrant) -> ToolShown:
-    return ToolShown(
+def _tool(grant: OAuthGrant) -> Tool:
+    return Tool(
         id=grant.id,
         tool=grant.client_id,
         mode=grant.mode.name,

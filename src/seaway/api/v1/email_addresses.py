@@ -17,7 +17,7 @@ from seaway.users.emails import MAX_CHARS, Email
 router = APIRouter(tags=["account"])
 
 
-class AddressShown(ResponseBody):
+class EmailAddress(ResponseBody):
     """One of your email addresses."""
 
     id: int
@@ -27,7 +27,7 @@ class AddressShown(ResponseBody):
     verified_at: Moment | None = Field(description="When it was verified by the link in the email; null if unverified.")
 
 
-class AddressGiven(RequestBody):
+class EmailAddressCreate(RequestBody):
     """An email address to add."""
 
     address: Annotated[str, Field(min_length=3, max_length=MAX_CHARS)]
@@ -36,14 +36,14 @@ class AddressGiven(RequestBody):
 
 
 @router.get("/me/addresses", operation_id="listAddresses")
-def list_addresses(call: ApiRequestDep) -> Page[AddressShown]:
+def list_addresses(call: ApiRequestDep) -> Page[EmailAddress]:
     """List your email addresses, primary first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     return single_page([_shown(email) for email in _of_caller(call)])
 
 
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
-def add_address(call: ApiRequestDep, given: AddressGiven) -> AddressShown:
+def add_address(call: ApiRequestDep, given: EmailAddressCreate) -> EmailAddress:
     """Add an email address and send a verification email to it. Requires a recent sign-in."""
     email_addresses.add(call.parts.accounts, call.by, given.address)
     address = emails.normalize(given.address)
@@ -62,7 +62,7 @@ def make_address_primary(call: ApiRequestDep, address: Id) -> None:
     email_addresses.make_primary(call.parts.accounts, call.by, _address_of(call, address))
 
 
-@router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
+@router.post("/me/addresses/{address}/verification", operation_id="sendVerificationEmail", status_code=204)
 def send_verification_email(call: ApiRequestDep, address: Id) -> None:
     """Send the verification email again; nothing is sent to a verified address. Requires a session."""
     sign_up.resend_verification(call.parts.accounts, call.by, _address_of(call, address), client=call.by.address)
@@ -82,8 +82,8 @@ def _of_caller(call: ApiRequest) -> list[Email]:
         return emails.of_user(tx, call.by.user_id or 0)
 
 
-def _shown(email: Email) -> AddressShown:
-    return AddressShown(
+def _shown(email: Email) -> EmailAddress:
+    return EmailAddress(
         id=email.id,
         address=email.address,
         primary=email.is_primary,

@@ -19,7 +19,7 @@ router = APIRouter(tags=["administration"])
 IssuerName = Annotated[str, Path(description="The name of an issuer.", examples=["github"], max_length=MAX_NAME)]
 
 
-class IssuerShown(ResponseBody):
+class Issuer(ResponseBody):
     """An issuer, with the state of its keys."""
 
     name: str = Field(examples=["forge"])
@@ -34,7 +34,7 @@ class IssuerShown(ResponseBody):
     publishers: int = Field(description="Number of publishers that use it.")
 
 
-class IssuerGiven(RequestBody):
+class IssuerCreate(RequestBody):
     """An issuer to register."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
@@ -47,7 +47,7 @@ class IssuerGiven(RequestBody):
     )
 
 
-class IssuerChange(RequestBody):
+class IssuerUpdate(RequestBody):
     """Fields to change."""
 
     enabled: bool
@@ -55,7 +55,7 @@ class IssuerChange(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
 
-class KeysGiven(RequestBody):
+class IssuerKeysUpdate(RequestBody):
     """Keys to use instead of fetched ones."""
 
     keys: list[dict[str, Any]] = Field(description="Keys of the issuer's JSON Web Key Set.", max_length=100)
@@ -66,7 +66,7 @@ class KeysGiven(RequestBody):
 
 
 @router.get("/issuers", operation_id="listIssuers")
-def list_issuers(call: ApiRequestDep) -> Page[IssuerShown]:
+def list_issuers(call: ApiRequestDep) -> Page[Issuer]:
     """List all issuers, built-in ones first. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -74,14 +74,14 @@ def list_issuers(call: ApiRequestDep) -> Page[IssuerShown]:
 
 
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
-def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
+def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     """Return an issuer. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     return _found(call, issuer)
 
 
-@router.post("/issuers", operation_id="addIssuer", status_code=201)
-def register_issuer(call: ApiRequestDep, given: IssuerGiven) -> IssuerShown:
+@router.post("/issuers", operation_id="registerIssuer", status_code=201)
+def register_issuer(call: ApiRequestDep, given: IssuerCreate) -> Issuer:
     """Register an issuer. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
@@ -91,7 +91,7 @@ def register_issuer(call: ApiRequestDep, given: IssuerGiven) -> IssuerShown:
 
 
 @router.patch("/issuers/{issuer}", operation_id="changeIssuer")
-def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
+def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerUpdate) -> Issuer:
     """
     Enable or disable an issuer. Site admins only; requires a recent sign-in.
 
@@ -112,7 +112,7 @@ def remove_issuer(call: ApiRequestDep, issuer: IssuerName) -> None:
 
 
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
-def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
+def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: IssuerKeysUpdate) -> Issuer:
     """Use these keys instead of fetched ones. Site admins only; requires a recent sign-in."""
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
@@ -121,7 +121,7 @@ def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: KeysGiven) -
 
 
 @router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
-def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
+def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     """
     Fetch the keys of an issuer. Site admins only; requires a recent sign-in.
 
@@ -134,13 +134,13 @@ def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
     return _found(call, issuer)
 
 
-def _found(call: ApiRequest, name: str) -> IssuerShown:
+def _found(call: ApiRequest, name: str) -> Issuer:
     with call.read() as tx:
         return _shown(issuer_states.state(tx, name))
 
 
-def _shown(state: IssuerState) -> IssuerShown:
-    return IssuerShown(
+def _shown(state: IssuerState) -> Issuer:
+    return Issuer(
         name=state.issuer.name,
         kind=state.issuer.kind.name,
         issuer=state.issuer.issuer,

@@ -22,7 +22,7 @@ from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 async def show(request: Request, by: Caller) -> Response:
     """Show all email addresses, the primary one first."""
     found = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/emails.html", problem=None, emails=found, written_to="")
+    return page(request, "account/emails.html", problem=None, emails=found, email_sent_to="")
 
 
 @for_user
@@ -35,9 +35,9 @@ async def resend_verification(request: Request, by: Caller) -> Response:
     try:
         await to_thread.run_sync(work)
     except SeawayError as error:
-        return show_refusal(request, "account/emails.html", error, emails=found, written_to="")
+        return show_refusal(request, "account/emails.html", error, emails=found, email_sent_to="")
     known = next((email.address for email in found if email.address == address), "")
-    return page(request, "account/emails.html", problem=None, emails=found, written_to=known)
+    return page(request, "account/emails.html", problem=None, emails=found, email_sent_to=known)
 
 
 @for_user
@@ -67,7 +67,7 @@ async def _changed(request: Request, by: Caller, change: Callable[[AccountParts,
         raise
     except SeawayError as error:
         found = await to_thread.run_sync(_look, accounts, by)
-        return show_refusal(request, "account/emails.html", error, emails=found, written_to="")
+        return show_refusal(request, "account/emails.html", error, emails=found, email_sent_to="")
     return redirect("/account/emails")
 
 

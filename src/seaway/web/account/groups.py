@@ -112,6 +112,6 @@ def _mine(accounts: AccountParts, by: Caller) -> list[Any]:
 
 def _look(accounts: AccountParts, by: Caller, name: str) -> dict[str, Any]:
     with accounts.database.read() as tx:
-        group, people = groups.get(tx, by, name)
-    manages = by.is_admin or any(member.user == by.name and member.is_manager for member in people)
-    return {"group": group, "people": people, "manages": manages}
+        group, members = groups.get(tx, by, name)
+    manages = by.is_admin or any(member.user == by.name and member.is_manager for member in members)
+    return {"group": group, "members": members, "manages": manages}

@@ -51,7 +51,7 @@ class KeyForm:
 async def show(request: Request, by: Caller) -> Response:
     """Show the user's keys, and a form to create one."""
     values = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/keys.html", problem=None, typed=KeyForm(), made=None, secret="", **values)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=None, secret="", **values)
 
 
 @for_user
@@ -64,9 +64,9 @@ async def add(request: Request, by: Caller) -> Response:
         raise
     except SeawayError as error:
         values = await to_thread.run_sync(_look, accounts, by)
-        return show_refusal(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
+        return show_refusal(request, "account/keys.html", error, typed=typed, created_key=None, secret="", **values)
     values = await to_thread.run_sync(_look, accounts, by)
-    return page(request, "account/keys.html", problem=None, typed=KeyForm(), made=key, secret=secret, **values)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=key, secret=secret, **values)
 
 
 @for_user

@@ -44,7 +44,7 @@ async def delete_account(request: Request, by: Caller) -> Response:
     return response
 
 
-async def _apply(request: Request, by: Caller, work: Callable[[], None], form: str, go_to: str) -> Response:
+async def _apply(request: Request, by: Caller, work: Callable[[], None], form: str, next_path: str) -> Response:
     try:
         await to_thread.run_sync(work)
     except ConfirmationRequired:
@@ -52,7 +52,7 @@ async def _apply(request: Request, by: Caller, work: Callable[[], None], form: s
     except SeawayError as error:
         values = await to_thread.run_sync(_look, accounts_of(request), by)
         return show_refusal(request, "account/profile.html", error, failed=form, **values)
-    return redirect(go_to)
+    return redirect(next_path)
 
 
 def _rename(accounts: AccountParts, by: Caller, typed: str) -> None:

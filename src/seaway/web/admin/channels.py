@@ -28,7 +28,7 @@ async def listing(request: Request, by: Caller) -> Response:
         shown = found[:PER_PAGE]
         return {
             "channels": shown,
-            "room": quotas.of_channels(tx, [channel.id for channel in shown]),
+            "storage": quotas.of_channels(tx, [channel.id for channel in shown]),
             "words": words,
             "after": after,
             "more": shown[-1].name if len(found) > PER_PAGE else "",
@@ -60,10 +60,10 @@ async def limit(request: Request, by: Caller) -> Response:
 
 def _look(name: str, tx: Tx) -> Mapping[str, Any]:
     channel = channels.get(tx, name)
-    room = quotas.of_channel(tx, channel.id)
+    storage = quotas.of_channel(tx, channel.id)
     return {
         "channel": channel,
-        "room": room,
-        "quota": format_quota(room.quota),
+        "storage": storage,
+        "quota": format_quota(storage.quota),
         "files": catalog.count_files(tx, channel.id),
     }

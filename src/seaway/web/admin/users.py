@@ -34,8 +34,8 @@ async def listing(request: Request, _by: Caller) -> Response:
         found = users.all_users(tx, words, after=after, limit=PER_PAGE + 1)
         shown = found[:PER_PAGE]
         return {
-            "people": shown,
-            "room": quotas.of_users(tx, [user.id for user in shown], user_quota),
+            "users": shown,
+            "storage": quotas.of_users(tx, [user.id for user in shown], user_quota),
             "words": words,
             "after": after,
             "more": shown[-1].name if len(found) > PER_PAGE else "",
@@ -67,15 +67,15 @@ def _user_quota(request: Request) -> int | None:
 
 def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     user = users.get(tx, name)
-    room = quotas.of_user(tx, user.id, user_quota)
+    storage = quotas.of_user(tx, user.id, user_quota)
     mine = channels.with_role_of(tx, user.id)
     return {
         "user": user,
         "emails": emails.of_user(tx, user.id),
         "factors": second_factors.of_user(tx, user.id),
         "ends_at_ms": second_factors.ends_at(tx, user.id),
-        "room": room,
-        "quota": "" if room.is_default else format_quota(room.quota),
+        "storage": storage,
+        "quota": "" if storage.is_default else format_quota(storage.quota),
         "owned": [channel for channel, role in mine if role is Role.OWNER],
         "joined": [(channel, role) for channel, role in mine if role is not Role.OWNER],
     }
@@ -115,6 +115,6 @@ _ACTS: Mapping[str, Act] = {
     "promote": _promote,
     "demote": _demote,
     "reset": _ask_reset,
-    "keep": _stop_reset,
+    "cancel-reset": _stop_reset,
     "quota": _limit,
 }

@@ -29,7 +29,7 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "own": channel_keys.of_caller(tx, now_ms, by, channel),
         "modes": MODES,
         "typed": KeyForm(),
-        "made": None,
+        "created_key": None,
         "secret": "",
     }
 
@@ -52,7 +52,7 @@ async def add(request: Request, by: Caller) -> Response:
     if not done:
         return response
     key, secret = done[0]
-    return await show(request, by, SECTION, made=key, secret=secret)
+    return await show(request, by, SECTION, created_key=key, secret=secret)
 
 
 @for_user

@@ -24,9 +24,9 @@ _USUAL = Role.CONTRIBUTOR.value
 
 
 def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    people, groups = members.list_all(scene.tx, scene.by, scene.channel)
+    users, groups = members.list_all(scene.tx, scene.by, scene.channel)
     return {
-        "people": people,
+        "users": users,
         "groups": groups,
         "invitations": invitations.of_channel(scene.tx, scene.by, scene.channel),
         "roles": ROLES,
