@@ -145,8 +145,8 @@ def test_an_address_counts_only_if_it_was_verified_there(email_verified: object)
     claims = {"sub": "1", "email": "alice@example.com", "email_verified": email_verified, "preferred_username": "alice"}
     assert openid_login.account_from_claims(provider(), claims).address is None
     with pytest.raises(NotAllowed, match="not verified at Google"):
-        openid_login.account_from_claims(provider(title="Google", only_verified=True), claims)
-    good = openid_login.account_from_claims(provider(only_verified=True), claims | {"email_verified": True})
+        openid_login.account_from_claims(provider(title="Google", requires_verified_email=True), claims)
+    good = openid_login.account_from_claims(provider(requires_verified_email=True), claims | {"email_verified": True})
     assert ("1", "alice", "alice@example.com") == (good.subject, good.login, good.address)
 
 

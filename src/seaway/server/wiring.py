@@ -71,6 +71,7 @@ from seaway.storage.open_store import BucketAccess, open_blobs
 from seaway.storage.spool import Spool
 from seaway.trusted_publishing.exchange import TokenExchange, audience_of
 from seaway.trusted_publishing.github_owners import with_owner_id
+from seaway.trusted_publishing.issuer_kinds import github
 from seaway.trusted_publishing.issuers import Issuer
 from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.repository_ids import RepositoryIds
@@ -421,10 +422,8 @@ def _wire_token_exchange(
         clock=accounts.clock,
         key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
         notifier=PublisherNotifier(accounts.outbox, accounts.site_url),
-        look_up_owner=partial(
-            with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=settings.github_api_url
-        ),
-        repository_ids=RepositoryIds(accounts.clock, settings.github_api_url),
+        look_up_owner=partial(with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=github.API_URL),
+        repository_ids=RepositoryIds(accounts.clock, github.API_URL),
         audience=audience_of(settings.site_url),
         is_enabled=settings.trusted_publishing,
         lifetime_ms=settings.workflow_token_minutes * MINUTE_MS,
