@@ -23,6 +23,7 @@ from seaway.metric_events import EventCounter
 from seaway.sign_in import user_access
 from seaway.trusted_publishing import exchange, issuers, tokens
 from seaway.trusted_publishing import publishers as trusted
+from seaway.trusted_publishing.issuers import RULES
 from seaway.trusted_publishing.refusals import TokenRefused
 from seaway.users import emails, users
 from tests.support import house, issuer
@@ -104,7 +105,7 @@ def test_used_tokens_are_remembered_for_longer_than_they_live(here: Trusting) ->
     text = github(here)
     here.minted(text)
     expires_ms = json.loads(_claims(text))["exp"] * SECOND_MS
-    here.clock.move(expires_ms + exchange.LEEWAY_MS - 1 - here.clock.now_ms())
+    here.clock.move(expires_ms + RULES.leeway_ms - 1 - here.clock.now_ms())
     with here.seaway.database.write_site() as tx:
         tokens.forget_old(tx, here.clock.now_ms())
     assert "reused-token" == here.mint(text).json()["code"]

@@ -136,6 +136,7 @@ def test_an_enterprise_server_for_sign_in_is_not_asked_about_github_com(tmp_path
         browser.sign_in(user)
         place = Place(built, tmp_path, github, browser, user, "")
         assert 303 == place.by_page()
+        browser.get("/channels/harbour/settings/publishers")
         assert (["GET /api/users/acme", "GET /api/repos/Acme/tools"], []) == (github.asked, enterprise.asked)
         built.close()
 
