@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -20,13 +19,14 @@ from sqlalchemy import MetaData, String, Table, Text, delete, func, insert, insp
 from sqlalchemy.exc import ProgrammingError
 
 from seaway.database.engine import Database, Tx, hold_channel, try_hold
-from seaway.database.migrate import NEWEST, UNFINISHED, current, migrate, prepare, upgrade
+from seaway.database.migrate import NEWEST, UNFINISHED, Migrations, current, migrate, prepare
 from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
-from seaway.database.tables import channels, emails, metadata, schedules, site_values, subdirs, users
+from seaway.database.tables import channels, emails, metadata, schedules, site_values, users
 from seaway.errors import BadSetting, Unavailable
 from tests.contracts.conftest import SQLITE, Place, failing, on_postgres, on_sqlite, together
 from tests.support import postgres
+from tests.support.migrations import later_migrations
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
@@ -892,25 +892,11 @@ def test_the_server_notices_a_machine_that_vanished(database: Database) -> None:
 
 # Migrations.
 
-EARLIER_ROWS = {
-    "users": "(id, name, email, is_admin, created_at) VALUES (7, 'owner', 'Owner@Example.com', true, 1)",
-    "channels": "(id, name, description, logo_url, is_public, refuses_lookalikes, created_at) "
-    "VALUES (8, 'chan', 'words', '', true, false, 2)",
-    "members": "(channel_id, user_id, role, added_at) VALUES (8, 7, 'owner', 3)",
-    "subdirs": "(id, channel_id, name, revision, changed_at, record_count) VALUES (9, 8, 'noarch', 4, 5, 0)",
-    "packages": "(id, channel_id, name, folded_name) VALUES (10, 8, 'demo', 'demo')",
-    "keys": "(id, user_id, name, digest, mode, all_channels, created_at) "
-    "VALUES (11, 7, 'laptop', '12345678901234567890123456789012', 'READ', true, 6)",
-}
-_EARLIER_FILE = (
-    "(subdir_id, package_id, file_name, state, section, version, size, sha256, indexed_at, uploaded_as, record, about) "
-    "VALUES (9, 10, :name, :state, 'conda', '1', :size, '12345678901234567890123456789012', 7, 'owner', '{}', '{}')"
-)
 
-
-def make_schema(database: Database, revision: str) -> None:
-    with database.write_site() as tx:
-        upgrade(tx, revision)
+@pytest.fixture
+def later(tmp_path: Path) -> Migrations:
+    """Return the migrations of a later version."""
+    return later_migrations(tmp_path / "later")
 
 
 def assert_newest(database: Database) -> None:
@@ -928,47 +914,34 @@ def test_an_empty_database_becomes_the_data_model(empty: Place) -> None:
     assert_newest(database)
 
 
-def test_an_older_schema_is_brought_up_to_date(empty: Place) -> None:
-    """A house that the first Seaway made has all its rows afterwards, and today's tables; `migrate` says what it was."""
+def test_an_older_schema_is_migrated(empty: Place, later: Migrations) -> None:
+    """All rows are kept, the migration sees them, and `migrate` returns the previous revision."""
     database = empty.open()
-    make_schema(database, "0001")
+    migrate(database)
     with database.write_site() as tx:
-        for table, row in EARLIER_ROWS.items():
-            tx.execute(text(f"INSERT INTO {table} {row}"))
-        for name, state, size in (("a", "listed", 10), ("b", "yanked", 20), ("c", "deleted", 40)):
-            tx.execute(text(f"INSERT INTO files {_EARLIER_FILE}"), {"name": name, "state": state, "size": size})
-        before = rows_of(tx)
-    assert "0001" == migrate(database)
-    assert_newest(database)
+        tx.execute(insert(users).values(id=7, name="owner", display_name="Ada", is_admin=True, created_at=1))
+    assert NEWEST == migrate(database, later)
     with database.read() as tx:
-        after = rows_of(tx)
-        assert [("Owner@Example.com", "owner@example.com", True, 1)] == tx.execute(
-            select(emails.c.address, emails.c.folded, emails.c.is_primary, emails.c.verified_at)
-        ).all()
-        assert (30, 4) == tx.execute(select(subdirs.c.size, subdirs.c.served_revision)).one()
-    assert before[0].pop("email") == "Owner@Example.com"
-    assert before[1].pop("logo_url") == ""
-    assert before == [{column: row[column] for column in old} for old, row in zip(before, after, strict=True)]
+        assert "later" == current(tx)
+        assert [("owner",)] == tx.execute(text("SELECT name FROM later_names")).all()
+        row = tx.execute(text("SELECT id, name, display_name, later FROM users")).one()
+        assert (7, "owner", "Ada", "") == tuple(row)
+    assert "later" == migrate(database, later)
 
 
-def rows_of(tx: Tx) -> list[dict[str, Any]]:
-    return [dict(tx.execute(text(f"SELECT * FROM {table}")).mappings().one()) for table in EARLIER_ROWS]
-
-
-def test_a_migration_that_fails_leaves_the_older_schema(empty: Place) -> None:
-    """It is done whole or not at all: what stands in the way of the last table undoes the first."""
+def test_a_migration_that_fails_leaves_the_older_schema(empty: Place, later: Migrations) -> None:
+    """The migration is atomic: what prevents its last step undoes its first."""
     database = empty.open()
-    make_schema(database, "0001")
+    migrate(database)
     with database.write_site() as tx:
-        tx.execute(text("CREATE TABLE schedules (kind text)"))  # the second of the tables that 0002 makes
+        tx.execute(text("ALTER TABLE users ADD COLUMN later TEXT"))
     with pytest.raises((Unavailable, ProgrammingError)):
-        migrate(database)
+        migrate(database, later)
     with database.write_site() as tx:
-        assert "0001" == current(tx)
-        assert not inspect(tx).has_table("jobs")
-        tx.execute(text("DROP TABLE schedules"))
-    assert "0001" == migrate(database)
-    assert_newest(database)
+        assert NEWEST == current(tx)
+        assert not inspect(tx).has_table("later_names")
+        tx.execute(text("ALTER TABLE users DROP COLUMN later"))
+    assert NEWEST == migrate(database, later)
 
 
 def test_a_start_makes_the_tables_of_a_new_house(empty: Place) -> None:
@@ -979,15 +952,15 @@ def test_a_start_makes_the_tables_of_a_new_house(empty: Place) -> None:
         assert_newest(database)
 
 
-def test_a_start_refuses_an_older_schema(empty: Place) -> None:
+def test_a_start_refuses_an_older_schema(empty: Place, later: Migrations) -> None:
     """Only the operator knows of the backup: one line says which schema it is and what to do, and nothing is changed."""
     database = empty.open()
-    make_schema(database, "0001")
-    with pytest.raises(BadSetting, match=r"older schema 0001.*`seaway migrate`") as refusal:
-        prepare(database)
+    migrate(database)
+    with pytest.raises(BadSetting, match=rf"older schema {NEWEST}.*`seaway migrate`") as refusal:
+        prepare(database, later)
     assert 1 == len(str(refusal.value).splitlines())
     with database.read() as tx:
-        assert "0001" == current(tx)
+        assert NEWEST == current(tx)
 
 
 def test_an_unknown_schema_is_refused(empty: Place) -> None:

@@ -87,16 +87,35 @@ def test_every_status_of_an_error_is_in_the_manual() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    """Every relative link of README and docs names a file that exists."""
+    """Every relative link of README and docs names a file that exists, and a heading of that file."""
     pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]
     broken = [
-        f"{page.relative_to(ROOT)}: {target}"
+        f"{page.relative_to(ROOT)}: {target}{anchor}"
         for page in pages
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text())
-        if not (page.parent / target).exists()
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(#[^)]+)?\)", page.read_text())
+        if not _exists(page.parent / target if target else page, anchor)
     ]
 
     assert broken == []
+
+
+def _exists(path: Path, anchor: str) -> bool:
+    if not path.exists() or not anchor:
+        return path.exists()
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return anchor[1:] in {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index() -> None:
+    """A reader of docs/README.md, or of decisions/README.md for the decisions, finds every page."""
+    pages = {page for page in DOCS.rglob("*.md") if page.name != "README.md"}
+    linked = {
+        (index.parent / target).resolve()
+        for index in (DOCS / "README.md", DOCS / "decisions" / "README.md")
+        for target in re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", index.read_text(), re.MULTILINE)
+    }
+
+    assert set() == pages - linked
 
 
 def test_the_architecture_page_names_what_exists() -> None:

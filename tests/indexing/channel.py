@@ -68,7 +68,7 @@ def examining_here(seaway: Seaway) -> Seaway:
     """The same house, with examiners that need no processes."""
     examiners = _Here(ArchiveLimits(), processes=1, refuse_escaping_links=False)
     publishing = replace(seaway.request_parts.publishing, examiners=examiners)
-    return replace(seaway, house=replace(seaway.request_parts, publishing=publishing))
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from seaway.backup.backup import BackupTarget, Snapshot
 from seaway.backup.blob_copy import DamagedData
 from seaway.backup.manifest import BackupManifest
 from seaway.backup.repository import BackupRepository
+from seaway.backup.restore import restore
 from seaway.backup.tar import TarTarget
 from seaway.clock import DAY_MS
 from seaway.database import migrate
@@ -54,6 +55,7 @@ from tests.moving.houses import (
 )
 from tests.support import state
 from tests.support.house import People
+from tests.support.migrations import later_migrations
 from tests.support.packages import conda, index_json
 from tests.support.state import folder_store
 
@@ -508,22 +510,19 @@ def test_what_is_no_backup_is_refused(empty: Seaway, file: Path, content: bytes)
         restore_file(empty, file)
 
 
-def test_an_older_database_is_backed_up_as_it_is(source: Seaway, empty: Seaway, file: Path, tmp_path: Path) -> None:
-    """A backup is what is made before `seaway migrate`, so the newer Seaway makes it; restored, it is migrated."""
-    older = SqliteDatabase(tmp_path / "older.db", tmp_path / "locks")
-    with older.write_site() as tx:
-        migrate.upgrade(tx, "0001")
-        tx.execute(text("INSERT INTO users (name, email, is_admin, created_at) VALUES ('ada', 'a@b.com', true, 1)"))
-    made = back_up(replace(source, database=older), TarTarget(file))
-    restore_file(empty, file)
-    older.close()
+def test_an_older_backup_is_migrated(source: Seaway, empty: Seaway, file: Path, tmp_path: Path) -> None:
+    """Restore invariant 4: a later version creates the schema of the backup, fills it, and migrates it."""
+    made = back_up(source, TarTarget(file))
+    later = later_migrations(tmp_path / "later")
+    with tar.open_backup(file) as backup:
+        restore(empty.database, empty.blobs, empty.spool, backup, later)
 
-    assert "0001" == made.manifest.schema
+    assert migrate.NEWEST == made.manifest.schema
     with empty.database.read() as tx:
-        assert migrate.NEWEST == migrate.current(tx)
-        found = users.get(tx, "ada")
-    assert (1, "a@b.com", True, 1) == (found.id, found.email, found.is_admin, found.created_at_ms)
-    assert [] == list(check(empty))
+        assert "later" == migrate.current(tx)
+        names = set(tx.execute(text("SELECT name FROM later_names")).scalars())
+        assert names == {user.name for user in users.all_users(tx)}
+    assert names
 
 
 def test_a_database_without_tables_is_nothing_to_back_up(source: Seaway, file: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async def test_long_lists_keep_nobody_waiting(seaway: Seaway, people: People) ->
     first, second = (conda(index_json("demo", build_number=number, build=f"h1_{number}")) for number in (1, 2))
     for file in (first, second):
         await publish_file(seaway, "chan", file)
-    watched = replace(seaway, house=replace(seaway.request_parts, contents=WatchedContents(seaway.blobs)))
+    watched = replace(seaway, request_parts=replace(seaway.request_parts, contents=WatchedContents(seaway.blobs)))
     api, against = f"/api/v1/channels/chan/files/noarch/{second.name}", f"against=noarch/{first.name}"
     asked = [
         f"{api}/paths?q=a",

@@ -61,7 +61,7 @@ class Gated(Examiners):
 
 def with_examiners(seaway: Seaway, examiners: Examiners, **parts: object) -> Seaway:
     publishing = replace(seaway.request_parts.publishing, examiners=examiners, **parts)  # type: ignore[arg-type]
-    return replace(seaway, house=replace(seaway.request_parts, publishing=publishing))
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Upload
 def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
     """The same house, with another least size of pieces."""
     publishing = replace(seaway.request_parts.publishing, least_piece=least, **changes)
-    return replace(seaway, house=replace(seaway.request_parts, publishing=publishing))
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 def principal(seaway: Seaway, secret: str) -> Caller:
@@ -291,7 +291,7 @@ def test_a_store_that_is_away_at_the_end_costs_nothing(uploads: Uploads) -> None
     upload = uploads.begin()
     working = uploads.seaway
     publishing = replace(working.request_parts.publishing, batches=Away())
-    uploads.seaway = replace(working, house=replace(working.request_parts, publishing=publishing))
+    uploads.seaway = replace(working, request_parts=replace(working.request_parts, publishing=publishing))
     with pytest.raises(Unavailable):
         uploads.send(upload, 0, SMALL.content)
     assert uploads.look(upload).offset < len(SMALL.content)

@@ -40,7 +40,7 @@ def narrow(seaway: Seaway, people: People, reserve: Path) -> Seaway:
     """A house that takes no upload as long as its reserve is an empty file."""
     people.channel("boats", owner="ada")
     publishing = replace(seaway.request_parts.publishing, reserve=Reserve(reserve, MORE_THAN_THERE_IS))
-    return replace(seaway, house=replace(seaway.request_parts, publishing=publishing))
+    return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 def test_an_upload_is_refused_unread(narrow: Seaway, reserve: Path) -> None:

@@ -77,7 +77,7 @@ async def client(seaway: Seaway, *, database: object = None, blobs: object = Non
     asked_database: Any = database or seaway.database
     asked_blobs: Any = blobs or seaway.blobs
     readiness = Readiness(asked_database, asked_blobs, patience_seconds=_PATIENCE_SECONDS)
-    probed = replace(seaway, house=replace(seaway.request_parts, readiness=readiness))
+    probed = replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness))
     transport = httpx.ASGITransport(app=create_app(probed))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as http:
         yield http

@@ -171,7 +171,7 @@ async def test_a_spool_and_threads_that_fail_are_told(store: tuple[Seaway, Faili
     broken = Failing(getattr(seaway.request_parts.publishing, part))
     broken.error = ERRORS[name]
     publishing = replace(seaway.request_parts.publishing, **{part: broken})
-    async with client(replace(seaway, house=replace(seaway.request_parts, publishing=publishing)), key) as http:
+    async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
         for ask in (upload, upload_form, upload_pieces):
             with structlog.testing.capture_logs() as logs:
                 answer = await ask(
@@ -189,7 +189,7 @@ async def test_examiners_that_cannot_be_started_are_told(
     seaway, _, key = store
     examiners = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/nowhere/python")
     publishing = replace(seaway.request_parts.publishing, examiners=examiners)
-    async with client(replace(seaway, house=replace(seaway.request_parts, publishing=publishing)), key) as http:
+    async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
         with structlog.testing.capture_logs() as logs:
             answer = await upload(http, NEW)
     told_once(answer, logs)
@@ -286,7 +286,7 @@ async def test_the_probe_says_what_is_wrong_with_the_spool(
     failing.error = None
     spool = Failing(seaway.spool)
     readiness = Readiness(seaway.database, seaway.blobs, spool=spool)  # type: ignore[arg-type]
-    async with client(replace(seaway, house=replace(seaway.request_parts, readiness=readiness)), key) as http:
+    async with client(replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness)), key) as http:
         assert (200, "ready") == ((answer := await http.get("/health/ready")).status_code, answer.text)
         spool.error = error
         assert (503, sentence) == ((answer := await http.get("/health/ready")).status_code, answer.text)

@@ -364,10 +364,10 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
 
 ENDS = {
     "its publisher is removed": lambda tx, here, one: trusted.remove(
-        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.teller, "harbour", one.id
+        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.notifier, "harbour", one.id
     ),
     "its publisher is switched off": lambda tx, here, one: trusted.change(
-        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.wanted.matched, is_enabled=False)
+        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.criteria.matched, is_enabled=False)
     ),
     "its issuer is switched off": lambda tx, here, one: issuers.set_enabled(tx, 1, OPERATOR, "github", enabled=False),
     "its channel gets another owner": lambda tx, here, one: transfers.transfer_now(tx, 1, OPERATOR, "harbour", "heir"),

@@ -405,7 +405,7 @@ def test_a_channel_can_be_deleted_on_a_full_disk(
     """Deletion makes room, so it may use the room that is kept for it (storage.reserve 2)."""
     reserve = Noted()
     removing = replace(shared.request_parts.removing, reserve=reserve)
-    full = replace(shared, house=replace(shared.request_parts, removing=removing))
+    full = replace(shared, request_parts=replace(shared.request_parts, removing=removing))
     owner = Owner(full, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
     owner.sign_in(ada)
     if way == "page":

@@ -21,7 +21,7 @@ from seaway.backup.blob_copy import BlobEntry, DamagedData, copy_blob
 from seaway.backup.manifest import CONTENTS, SECRET_KEY, BackupManifest, read_contents, rows_part
 from seaway.backup.rows import insert_rows, read_part
 from seaway.database.engine import Database, Tx
-from seaway.database.migrate import NEWEST, current, upgrade
+from seaway.database.migrate import MIGRATIONS, Migrations, current, upgrade
 from seaway.encryption import secret_key
 from seaway.errors import BadSetting
 from seaway.packages.sweep import SWEEP_LOCK
@@ -47,7 +47,13 @@ class BackupSource(Protocol):
         ...
 
 
-def restore(database: Database, blobs: BlobStore, spool: Spool, source: BackupSource) -> int:
+def restore(
+    database: Database,
+    blobs: BlobStore,
+    spool: Spool,
+    source: BackupSource,
+    migrations: Migrations = MIGRATIONS,
+) -> int:
     """Restore the site from the backup; return how many blobs were sent to the store."""
     # A sweep now would delete old blobs of the store that the rows are about to name.
     with database.exclusive(SWEEP_LOCK), ExitStack() as stack:
@@ -56,13 +62,13 @@ def restore(database: Database, blobs: BlobStore, spool: Spool, source: BackupSo
             database_identity = None if current(tx) is None else identity_storage.of_database(tx)
         parts = source.fetch_parts(spool, stack)
         store_identity = identity_storage.of_store(blobs)
-        identity = _identity(_backup_identity(source.manifest, parts), database_identity, store_identity)
+        identity = _identity(_backup_identity(parts), database_identity, store_identity)
         blobs.create()
         sent = source.copy_blobs(read_contents(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
         _put_secret_key(blobs, parts)
         with database.write_site() as tx:
             tables.require_empty(tx)
-            _fill(tx, source.manifest, parts)
+            _fill(tx, source.manifest, parts, migrations)
             identity_storage.put_in_database(tx, identity)
         return sent
 
@@ -91,20 +97,15 @@ def _identity(
     )
 
 
-def _backup_identity(manifest: BackupManifest, parts: Mapping[str, Path]) -> DatabaseIdentity | None:
+def _backup_identity(parts: Mapping[str, Path]) -> DatabaseIdentity | None:
     """Return the identity in the backup, or None if it has none."""
-    name = rows_part("site_values")
-    if name not in manifest.parts:
-        return None
-    with parts[name].open("rb") as file:
+    with parts[rows_part("site_values")].open("rb") as file:
         columns, batches = read_part(file)
         return identity_storage.of_rows(dict(zip(columns, row, strict=True)) for batch in batches for row in batch)
 
 
 def _put_secret_key(blobs: BlobStore, parts: Mapping[str, Path]) -> None:
     """Store the secret key of the backup: encrypted rows need it, not a key that was created here a moment ago."""
-    if SECRET_KEY not in parts:  # an older backup, whose rows have no encrypted values
-        return
     with parts[SECRET_KEY].open("rb") as file:
         for batch in read_part(file)[1]:
             for (secret,) in batch:
@@ -117,8 +118,8 @@ def _copy_blob(
     return copy_blob(blob, open_source, location, blobs, spool, verify=True)
 
 
-def _fill(tx: Tx, manifest: BackupManifest, parts: Mapping[str, Path]) -> None:
-    tables.create_tables(tx, manifest.schema)
+def _fill(tx: Tx, manifest: BackupManifest, parts: Mapping[str, Path], migrations: Migrations) -> None:
+    tables.create_tables(tx, manifest.schema, migrations)
     carried_tables = tables.tables_to_back_up(tx)
     if {table.name for table in carried_tables} != manifest.tables.keys():
         raise DamagedData("The tables in the backup do not match its schema.", "Use another backup.")
@@ -134,6 +135,6 @@ def _fill(tx: Tx, manifest: BackupManifest, parts: Mapping[str, Path]) -> None:
                 f"The backup has {count} rows of {table.name}, a different number than its manifest states.",
                 "Use another backup.",
             )
-    if manifest.schema != NEWEST:
-        upgrade(tx, NEWEST)
+    if manifest.schema != migrations.newest:
+        upgrade(tx, migrations.newest, migrations)
     tables.put_last_ids(tx, manifest.last_ids)

@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, Table, func, inspect, literal, select, text
 
 from seaway.database import migrate
 from seaway.database.engine import Tx
+from seaway.database.migrate import MIGRATIONS, Migrations
 from seaway.database.tables import metadata
 from seaway.errors import BadSetting
 
@@ -53,11 +54,11 @@ def require_empty(tx: Tx) -> None:
             raise BadSetting(f"The database is not empty: it has {table.name}.", "Use an empty database.")
 
 
-def create_tables(tx: Tx, revision: str) -> None:
+def create_tables(tx: Tx, revision: str, migrations: Migrations = MIGRATIONS) -> None:
     """Create the tables of this schema; existing ones, which are empty or partly copied, are dropped first."""
     metadata.drop_all(tx)
     tx.execute(text("DROP TABLE IF EXISTS alembic_version"))
-    migrate.upgrade(tx, revision)
+    migrate.upgrade(tx, revision, migrations)
 
 
 def last_ids(tx: Tx) -> dict[str, int]:

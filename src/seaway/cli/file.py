@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, options, show
 
 if TYPE_CHECKING:
     from seaway.packages.removal import FileAction, Selection
@@ -101,9 +101,9 @@ def correct(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
     changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
     subdir, _, file_name = file.partition("/")
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         done = metadata_corrections.correct(
-            seaway.parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
+            seaway.request_parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
         )
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
     lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
@@ -117,8 +117,8 @@ def restore(context: typer.Context, channel: _Channel, file: _File, as_json: Jso
     from seaway.packages import metadata_corrections
 
     subdir, _, file_name = file.partition("/")
-    with context.obj.open_site() as seaway:
-        revision = metadata_corrections.restore(seaway.parts.removing, OPERATOR, channel, subdir, file_name)
+    with options(context).open_site() as seaway:
+        revision = metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
     show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
 
@@ -135,8 +135,8 @@ def _change(
     from seaway.callers.caller import OPERATOR
     from seaway.packages import removal
 
-    with context.obj.open_site() as seaway:
-        done = removal.change(seaway.parts.removing, OPERATOR, channel, act, selection, reason=reason)
+    with options(context).open_site() as seaway:
+        done = removal.change(seaway.request_parts.removing, OPERATOR, channel, act, selection, reason=reason)
     state = act.state.value
     value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
     if act is removal.FileAction.YANK:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seaway.cli.context import require_data
+from seaway.cli.context import options, require_data
 
 if TYPE_CHECKING:
     from seaway.server.prometheus_metrics import Metrics
@@ -47,7 +47,9 @@ def serve(
 
     stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
-    settings = context.obj.settings(host=host, port=port, workers=workers, **({} if data is None else {"data": data}))
+    settings = options(context).settings(
+        host=host, port=port, workers=workers, **({} if data is None else {"data": data})
+    )
 
     from seaway import logs
     from seaway.server import allocator, listen_addresses, wiring
@@ -87,7 +89,7 @@ def work(context: typer.Context) -> None:
     from seaway import logs
     from seaway.server import allocator, listen_addresses, wiring
 
-    settings = listen_addresses.with_saved_address(context.obj.settings())
+    settings = listen_addresses.with_saved_address(options(context).settings())
     if not settings.database_url.get_secret_value():  # with PostgreSQL, `work` may be the only process on its machine
         require_data(settings)
 

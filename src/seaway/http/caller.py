@@ -3,7 +3,7 @@ The caller of a request, and protection against cross-site request forgery (CSRF
 
 1. If there is an Authorization header, the cookie is ignored. An invalid header is refused.
 2. A cookie alone authorizes no change: the browser must report that a page of this site sent the request
-   (`Sec-Fetch-Site`, or `RootSource` in older browsers), and the request must contain the CSRF token.
+   (`Sec-Fetch-Site`, or `Origin` in older browsers), and the request must contain the CSRF token.
 3. A form for callers who are not signed in is bound to the browser that received it by a mark (double submit), so that
    an attacker cannot sign another user's browser in to the attacker's account.
 4. A request from another site is refused even with the right token.
