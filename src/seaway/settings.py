@@ -31,6 +31,7 @@ _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
 _RESERVED_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
+_MAX_PROVIDER_URL = 400  # the name of its stored keys, which has the URL, is at most 500 characters
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -111,8 +112,10 @@ def _provider_url(value: str) -> str:
     parts = urlsplit(value)
     is_plain = not (parts.query or parts.fragment or "@" in parts.netloc) and value.isascii() and value.isprintable()
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not parts.hostname or not is_plain or not is_safe:
-        raise ValueError("it must be a URL such as https://login.example.com")
+    if not parts.hostname or not is_plain or not is_safe or len(value) > _MAX_PROVIDER_URL:
+        raise ValueError(
+            f"it must be a URL such as https://login.example.com, of at most {_MAX_PROVIDER_URL} characters"
+        )
     return normal_url(value)
 
 

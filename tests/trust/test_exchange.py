@@ -23,6 +23,7 @@ from seaway.metric_events import EventCounter
 from seaway.sign_in import user_access
 from seaway.trusted_publishing import exchange, issuers, tokens
 from seaway.trusted_publishing import publishers as trusted
+from seaway.trusted_publishing.issuers import RULES
 from seaway.trusted_publishing.refusals import TokenRefused
 from seaway.users import emails, users
 from tests.support import house, issuer
@@ -104,7 +105,7 @@ def test_used_tokens_are_remembered_for_longer_than_they_live(here: Trusting) ->
     text = github(here)
     here.minted(text)
     expires_ms = json.loads(_claims(text))["exp"] * SECOND_MS
-    here.clock.move(expires_ms + exchange.LEEWAY_MS - 1 - here.clock.now_ms())
+    here.clock.move(expires_ms + RULES.leeway_ms - 1 - here.clock.now_ms())
     with here.seaway.database.write_site() as tx:
         tokens.forget_old(tx, here.clock.now_ms())
     assert "reused-token" == here.mint(text).json()["code"]
@@ -363,10 +364,10 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
 
 ENDS = {
     "its publisher is removed": lambda tx, here, one: trusted.remove(
-        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.teller, "harbour", one.id
+        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.notifier, "harbour", one.id
     ),
     "its publisher is switched off": lambda tx, here, one: trusted.change(
-        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.wanted.matched, is_enabled=False)
+        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.criteria.matched, is_enabled=False)
     ),
     "its issuer is switched off": lambda tx, here, one: issuers.set_enabled(tx, 1, OPERATOR, "github", enabled=False),
     "its channel gets another owner": lambda tx, here, one: transfers.transfer_now(tx, 1, OPERATOR, "harbour", "heir"),

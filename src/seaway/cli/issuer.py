@@ -104,7 +104,7 @@ def keys(
             with seaway.database.write_site() as tx:
                 found = issuers.set_static_keys(tx, seaway.clock.now_ms(), OPERATOR, name, text)
             if fetch:
-                seaway.request_parts.exchanging.key_sets.refresh(found)
+                seaway.request_parts.exchanging.key_sets.refresh(found.key_source)
         value = _described(seaway, name)
     show(
         value,

@@ -678,7 +678,7 @@ issuers = Table(
     sqlite_autoincrement=True,
 )
 
-# The keys of each issuer as last fetched, shared by all workers.
+# The keys of each issuer as last fetched, shared by all workers; those for sign-in are named `sign-in ISSUER`.
 issuer_keys = Table(
     "issuer_keys",
     metadata,

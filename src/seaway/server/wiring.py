@@ -35,6 +35,8 @@ from seaway.mail.outbox import Outbox
 from seaway.metric_events import EventCounter
 from seaway.oauth.id_token_key import SigningKey
 from seaway.oauth.provider import OAuthProvider
+from seaway.oidc.fetching import fetch_keys
+from seaway.oidc.key_sets import KeySets
 from seaway.outbound import JsonClient
 from seaway.packages.damaged_blobs import BlobVerifier
 from seaway.packages.file_listings import ListingCache
@@ -60,7 +62,7 @@ from seaway.serving.usage_counter import UsageCounter
 from seaway.settings import Settings
 from seaway.sign_in.external_login import ExternalLogin
 from seaway.sign_in.identity_providers import GITHUB, GOOGLE, LoginProtocol, Provider, Providers
-from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.passwords import Hasher
 from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
@@ -71,10 +73,9 @@ from seaway.storage.open_store import BucketAccess, open_blobs
 from seaway.storage.spool import Spool
 from seaway.trusted_publishing.exchange import TokenExchange, audience_of
 from seaway.trusted_publishing.github_owners import with_owner_id
-from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.issuer_kinds import github
 from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.repository_ids import RepositoryIds
-from seaway.trusted_publishing.stored_keys import KeySets
 
 # More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
 # in parallel, and share a commit.
@@ -216,7 +217,8 @@ def _wire_request_parts(
     state: _BaseParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
 ) -> RequestParts:
     settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
-    external_login = _wire_external_login(settings, accounts)
+    key_sets = KeySets(database, clock, fetch_keys)
+    external_login = _wire_external_login(settings, accounts, key_sets)
     return RequestParts(
         accounts=accounts,
         openid=OAuthProvider(database, clock, settings.site_url, SigningKey(database, accounts.encryption)),
@@ -229,7 +231,7 @@ def _wire_request_parts(
         logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), can_fetch=settings.fetch_avatars),
         secret_scanning=_wire_secret_scanning(settings, accounts, external_login),
         key_rules=KeyPolicy(settings.keys_without_expiry),
-        exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
+        exchanging=_wire_token_exchange(settings, accounts, key_sets, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
@@ -282,13 +284,13 @@ def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clo
     )
 
 
-def _wire_external_login(settings: Settings, accounts: AccountParts) -> ExternalLogin:
+def _wire_external_login(settings: Settings, accounts: AccountParts, key_sets: KeySets) -> ExternalLogin:
     fetcher = JsonClient()
     return ExternalLogin(
         accounts=accounts,
         providers=Providers(list(_providers(settings))),
         fetcher=fetcher,
-        openids=OpenIdProviders(fetcher, accounts.clock),
+        openids=OpenIdProviders(fetcher, accounts.clock, key_sets),
     )
 
 
@@ -414,30 +416,21 @@ def _wire_reading(database: Database, documents: Documents, identifying: CallerP
 
 
 def _wire_token_exchange(
-    settings: Settings, accounts: AccountParts, fetcher: JsonClient, counts: EventCounter
+    settings: Settings, accounts: AccountParts, key_sets: KeySets, fetcher: JsonClient, counts: EventCounter
 ) -> TokenExchange:
     return TokenExchange(
         database=accounts.database,
         clock=accounts.clock,
-        key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
+        key_sets=key_sets,
         notifier=PublisherNotifier(accounts.outbox, accounts.site_url),
-        look_up_owner=partial(
-            with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=settings.github_api_url
-        ),
-        repository_ids=RepositoryIds(accounts.clock, settings.github_api_url),
+        look_up_owner=partial(with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=github.API_URL),
+        repository_ids=RepositoryIds(accounts.clock, github.API_URL),
         audience=audience_of(settings.site_url),
         is_enabled=settings.trusted_publishing,
         lifetime_ms=settings.workflow_token_minutes * MINUTE_MS,
         slots=CapacityLimiter(_EXCHANGES_AT_ONCE),
         counts=counts,
     )
-
-
-def _fetch_keys(issuer: Issuer) -> str:
-    # Imported at the first fetch, since an HTTP client takes 100 ms to load.
-    from seaway.trusted_publishing.key_fetching import fetch_keys
-
-    return fetch_keys(issuer)
 
 
 def _wire_secret_scanning(settings: Settings, accounts: AccountParts, external_login: ExternalLogin) -> SecretScanning:

@@ -23,7 +23,7 @@ FetchJson = Callable[[str], Mapping[str, object] | None]
 def with_owner_id(draft: Draft, issuer: Issuer, fetch: FetchJson, api_url: str) -> Draft:
     """Add the owner's id and spelling from GitHub to the draft, if available; call this outside a transaction."""
     owner = draft.matched.get("owner", "")
-    if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
+    if issuer.issuer != ISSUER or not owner or draft.pins:
         return draft
     GITHUB.fields[0].check(owner)  # it becomes part of the requested URL
     try:

@@ -130,7 +130,7 @@ def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
-    call.parts.exchanging.key_sets.refresh(found)
+    call.parts.exchanging.key_sets.refresh(found.key_source)
     return _found(call, issuer)
 
 

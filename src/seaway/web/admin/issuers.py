@@ -78,7 +78,7 @@ def _fetch(request: Request, name: str) -> None:
     parts = parts_of(request)
     with parts.reading.database.read() as tx:
         issuer = issuers.get(tx, name)
-    parts.exchanging.key_sets.refresh(issuer)
+    parts.exchanging.key_sets.refresh(issuer.key_source)
 
 
 def _enable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
