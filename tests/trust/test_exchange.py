@@ -230,7 +230,7 @@ def other(repository: str) -> dict[str, str]:
 
 def letters(here: Trusting) -> int:
     with here.seaway.database.read() as tx:
-        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-letter")).scalar_one()
+        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-email")).scalar_one()
 
 
 def test_another_workflow_begins_without_pins(here: Trusting) -> None:

@@ -51,7 +51,7 @@ from seaway.publishing.record import Recorded, Submission, record
 from seaway.publishing.upload_rates import RefusedTime, UploadRate
 from seaway.publishing.verify_attestation import AttestationParts
 from seaway.secret_scanning.leaked_secrets import PublicKeys, SecretScanning
-from seaway.server.job_handlers import JobHandlers, periods_ms
+from seaway.server.job_handlers import JobHandlers
 from seaway.serving.caller_identification import CallerParts
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import ReadingParts
@@ -250,7 +250,7 @@ def _wire_runner(
     state: _BaseParts, sweeping: SweepParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
 ) -> Runner:
     settings, database, clock = state.settings, state.database, state.clock
-    duties = JobHandlers(
+    handlers = JobHandlers(
         database,
         sweeping,
         documents,
@@ -262,9 +262,9 @@ def _wire_runner(
         state.pairing,
         BlobVerifier(database, state.blobs, documents, clock),
         settings.scrub_days,
+        settings.sigstore_refresh,
     )
-    periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
-    return Runner(database, clock, duties.handlers(), periods, metrics=state.counts)
+    return Runner(database, clock, handlers.table(), metrics=state.counts)
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clock: Clock) -> AccountParts:
