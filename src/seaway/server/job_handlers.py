@@ -1,5 +1,6 @@
 """Job handlers: what runs in the background, and how often."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import invitations, notices, transfers
 from seaway.channels.channels import RemoveRelations
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, is_before_release
-from seaway.database.engine import Database
+from seaway.database.engine import Database, Tx
 from seaway.errors import Unavailable
 from seaway.indexing import relations
 from seaway.indexing.documents import REPODATA, Documents
@@ -39,17 +40,17 @@ from seaway.users import email_links
 
 log = structlog.get_logger()
 
-_EXPIRING = (
-    invitations,
-    transfers,
-    notices,
-    sessions,
-    pending_sign_ins,
-    email_links,
-    rate_limits,
-    grants,
-    codes,
-    workflow_tokens,
+_EXPIRING: tuple[Callable[[Tx, int], int], ...] = (
+    invitations.delete_expired,
+    transfers.delete_expired,
+    notices.delete_expired,
+    sessions.delete_expired,
+    pending_sign_ins.delete_expired,
+    email_links.delete_expired,
+    rate_limits.delete_expired,
+    grants.delete_expired,
+    codes.delete_expired,
+    workflow_tokens.delete_expired,
 )
 
 
@@ -143,7 +144,7 @@ class JobHandlers:
         with self.database.write_site() as tx:
             queue.reset_future_times(tx, now_ms)  # one machine with a wrong clock must not corrupt the schedules
             uploads = resumable.expire(tx, now_ms)
-            expired = sum(kind.forget_old(tx, now_ms) for kind in _EXPIRING)
+            expired = sum(delete_expired(tx, now_ms) for delete_expired in _EXPIRING)
             warned = account_keys.warn_of_expiry(tx, now_ms, telling=self.accounts)
         second_factors.run_due_resets(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
