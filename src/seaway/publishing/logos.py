@@ -19,7 +19,7 @@ from seaway.channels import channels, logos
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx, hold_channel
-from seaway.errors import Invalid, TooLarge, TooManyRequests
+from seaway.errors import Invalid, TooLarge, TooManyRequests, Unavailable
 from seaway.fair_slots import FairSlots
 from seaway.indexing.blob_references import referencing
 from seaway.publishing.examiners import Examiners
@@ -95,7 +95,7 @@ class Logos:
                     if also is not None:
                         also(tx)
                     return
-        raise TooManyRequests("The picture could not be stored because of a running sweep.", "Try again in a moment.")
+        raise Unavailable("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 
     def _fetched(self, address: str) -> bytes:
         if not self.can_fetch:
