@@ -65,7 +65,7 @@ class Logos:
     turns: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
 
     def put(self, by: Caller, channel: str, given: NewLogo, also: Callable[[Tx], object] | None = None) -> None:
-        """Set the logo of the channel; `beside` makes further changes in the same transaction."""
+        """Set the logo of the channel; `also` makes further changes in the same transaction."""
         with self.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
         self.store(by, channel, self.draw(by, given), also)
