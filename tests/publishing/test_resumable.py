@@ -475,7 +475,7 @@ def test_files_count_when_they_are_begun(strict: Uploads) -> None:
     """Invariant 6: beginning costs the rate what an upload costs, and the end of the same file costs nothing more."""
     limited(strict, 3)
     begun = [strict.begin(packages.conda(index_json(f"p{number}"))) for number in range(3)]
-    with pytest.raises(TooManyRequests, match="too many uploads"):
+    with pytest.raises(TooManyRequests, match="Too many uploads"):
         strict.begin()
     for number, upload in enumerate(begun):
         strict.send(upload, 0, packages.conda(index_json(f"p{number}")).content)
