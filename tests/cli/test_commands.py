@@ -147,7 +147,7 @@ TOLD: dict[tuple[str, ...], Any] = {
     ("check",): {"ok": True, "broken": []},
     ("check", "--quick"): {"ok": True, "broken": []},
     ("migrate",): {"before": NEWEST, "now": NEWEST},
-    ("jobs", "list", "--state", "dead"): [],
+    ("jobs", "list", "--state", "failed"): [],
     ("jobs", "retry"): {"retried": 0},
     ("backup", "backup.tar"): {"blobs": 1, "bytes": len(FILE.content), "sent": 1},
     ("backup", "file:backups"): {"blobs": 1, "bytes": len(FILE.content), "sent": 1},

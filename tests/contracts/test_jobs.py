@@ -16,9 +16,10 @@ from seaway.database.tables import jobs
 from seaway.errors import Unavailable
 from seaway.jobs import queue
 from seaway.jobs.queue import FAILED, LAST_ATTEMPT, READY, RUNNING, Job
-from seaway.jobs.runner import Handler, Runner
+from seaway.jobs.runner import Runner
 from tests.contracts.conftest import Place, failing, together
 from tests.support.clock import TurnedClock
+from tests.support.jobs import Work, handlers_of, work_of
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
@@ -26,6 +27,8 @@ from tests.support.statements import counted
 
 LEASE_MS = 60_000
 HOURLY = {"hourly": HOUR_MS}
+
+Run = Callable[[Work], None]
 
 
 @pytest.fixture
@@ -46,13 +49,13 @@ class Bench:
     def __init__(self, database: Database, clock: TurnedClock, owner: str = "worker") -> None:
         self.database, self._clock, self._owner = database, clock, owner
 
-    def enqueue(self, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: object) -> None:
+    def enqueue(self, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
         with self.database.write_part() as tx:
             self.enqueue_in(tx, kind, key, in_ms, **args)
 
-    def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: object) -> None:
+    def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
         now_ms = self._clock.now_ms()
-        queue.enqueue(tx, now_ms, kind, args, dedup_key=key, run_at_ms=now_ms + in_ms if in_ms else None)
+        queue.enqueue(tx, now_ms, work_of(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
 
     def claim(self) -> Job | None:
         with self.database.write_part() as tx:
@@ -104,10 +107,8 @@ class Bench:
         with self.database.read() as tx:
             return queue.overdue_ms(tx, self._clock.now_ms())
 
-    def runner(
-        self, handlers: Mapping[str, Handler], periods_ms: Mapping[str, int] | None = None, **settings: int
-    ) -> Runner:
-        return Runner(self.database, self._clock, handlers, periods_ms or {}, **settings)
+    def runner(self, runs: Mapping[str, Run], periods_ms: Mapping[str, int] | None = None, **settings: int) -> Runner:
+        return Runner(self.database, self._clock, handlers_of(runs, periods_ms), **settings)
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ class Gate:
         self.runs = 0
         self._error = error
 
-    def __call__(self, args: dict[str, Any]) -> None:
+    def __call__(self, args: Work) -> None:
         self.runs += 1
         self.begun.set()
         assert self._may_end.wait(30)
@@ -186,8 +187,8 @@ def in_background() -> Iterator[Start]:
     assert [] == errors
 
 
-def fail_with(error: Exception) -> Handler:
-    def handler(args: dict[str, Any]) -> None:
+def fail_with(error: Exception) -> Run:
+    def handler(args: Work) -> None:
         raise error
 
     return handler
@@ -215,11 +216,11 @@ def others_wait(database: Database) -> None:
 def test_a_job_is_there_with_its_transaction(bench: Bench, other_bench: Bench) -> None:
     """Invariant 1: nobody finds it before the commit, everybody after it, as it was asked for."""
     with bench.database.write_channel("one") as tx:
-        bench.enqueue_in(tx, "kind", subdir_id=7, words=["é"])
+        bench.enqueue_in(tx, "kind", number=7, words=("é",))
         assert [] == other_bench.jobs()
         assert not other_bench.is_due()
     (job,) = other_bench.jobs()
-    assert ("kind", {"subdir_id": 7, "words": ["é"]}, READY) == (job.kind, job.args, job.state)
+    assert ("kind", '{"number":7,"words":["é"]}', READY) == (job.kind, job.args_json, job.state)
     assert job.id == other_bench.take().id
 
 
@@ -362,7 +363,7 @@ def test_a_failed_job_brings_the_equal_one_forward(bench: Bench, clock: TurnedCl
 
 
 def test_a_retried_job_brings_the_equal_one_forward(bench: Bench) -> None:
-    """Invariant 6: an operator who retries a dead job does not wait for the pause of its equal."""
+    """Invariant 6: an operator who retries a failed job does not wait for the pause of its equal."""
     bench.enqueue(key="key")
     bench.use_up()
     bench.enqueue(key="key", in_ms=HOUR_MS)
@@ -373,7 +374,7 @@ def test_a_retried_job_brings_the_equal_one_forward(bench: Bench) -> None:
 
 
 def test_a_failed_job_goes_when_an_equal_one_waits(bench: Bench) -> None:
-    """Invariant 5: the one that waits does the same work; a dead one is kept, until it is retried."""
+    """Invariant 5: the one that waits does the same work; a failed one is kept, until it is retried."""
     bench.enqueue(key="key")
     failed = bench.take()
     bench.enqueue(key="key")
@@ -422,9 +423,9 @@ def test_many_workers_do_every_job_once(bench: Bench, other_bench: Bench) -> Non
     done: Counter[int] = Counter()
     lock = threading.Lock()
 
-    def work(args: dict[str, Any]) -> None:
+    def work(args: Work) -> None:
         with lock:
-            done[args["number"]] += 1
+            done[args.number] += 1
 
     for number in range(50):
         bench.enqueue(number=number)
@@ -529,7 +530,11 @@ def test_a_lease_is_renewed_after_the_database_was_away(bench: Bench, clock: Tur
 def test_a_job_of_a_killed_worker_is_done_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:
     """Invariant 2 of the runner: a process that is killed in the middle keeps its job until the lease ends, not longer."""
     script = f"""
-from seaway.jobs.runner import Runner
+from seaway.jobs.queue import JobArgs
+from seaway.jobs.runner import JobHandler, Runner
+
+class Kind(JobArgs, frozen=True):
+    kind = "kind"
 
 class Clock:
     def now_ms(self):
@@ -539,10 +544,10 @@ def work(args):
     tell("began")
     input()
 
-Runner(database, Clock(), {{"kind": work}}, {{}}, lease_ms={LEASE_MS}).run_due()
+Runner(database, Clock(), [JobHandler(Kind, work)], lease_ms={LEASE_MS}).run_due()
 """
-    done: list[dict[str, Any]] = []
-    runner = bench.runner({"kind": done.append})
+    done: list[int] = []
+    runner = bench.runner({"kind": lambda args: done.append(args.number)})
     bench.enqueue(number=1)
     with place.process(script) as process:
         process.hear("began")
@@ -552,15 +557,15 @@ Runner(database, Clock(), {{"kind": work}}, {{}}, lease_ms={LEASE_MS}).run_due()
     assert 0 == runner.run_due()
     clock.move(1)
     assert 1 == runner.run_due()
-    assert ([{"number": 1}], []) == (done, bench.jobs())
+    assert ([1], []) == (done, bench.jobs())
 
 
 def test_an_attempt_is_fenced_from_those_after_a_retry(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 3: a thread that wakes up after its job died and was retried does not end what another thread now does."""
+    """Invariant 3: a thread that wakes up after its job failed and was retried does not end what another thread now does."""
     stuck, second = Gate(), Gate()
     gates = iter([stuck, second])
 
-    def work(args: dict[str, Any]) -> None:
+    def work(args: Work) -> None:
         next(gates)(args)
 
     runner = bench.runner({"kind": work})
@@ -597,7 +602,7 @@ def test_a_failed_job_comes_back_later_each_time(bench: Bench, clock: TurnedCloc
     assert 10 * MINUTE_MS == queue.pause_ms(40)
 
 
-def test_a_job_is_dead_after_its_last_attempt(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_has_failed_after_its_last_attempt(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
     """Invariant 4: it is kept with its error and done no more, until somebody retries it: then with all its attempts."""
     for number in range(2):
         bench.enqueue(number=number)
@@ -621,7 +626,7 @@ def test_a_job_is_dead_after_its_last_attempt(bench: Bench, other_bench: Bench, 
     assert [] == bench.jobs()
 
 
-def test_of_equal_dead_jobs_the_last_is_kept(bench: Bench) -> None:
+def test_of_equal_failed_jobs_the_last_is_kept(bench: Bench) -> None:
     """What always fails and is asked for again and again does not fill the table; others are not touched."""
     for _ in range(3):
         bench.enqueue(key="key")
@@ -633,12 +638,12 @@ def test_of_equal_dead_jobs_the_last_is_kept(bench: Bench) -> None:
     assert [FAILED] * 3 == bench.states()
 
 
-def test_many_dead_jobs_are_retried_together(bench: Bench) -> None:
+def test_many_failed_jobs_are_retried_together(bench: Bench) -> None:
     """Of equal ones one waits at most, and the number of statements does not grow with that of the jobs; for one neither."""
-    dead = {"kind": "kind", "args": "{}", "state": FAILED, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
+    failed = {"kind": "kind", "args": "{}", "state": FAILED, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
     keys = [None, "lost", "lost", "waits"] * 300
     with bench.database.write_part() as tx:
-        tx.execute(insert(jobs), [{**dead, "dedup_key": key} for key in keys])
+        tx.execute(insert(jobs), [{**failed, "dedup_key": key} for key in keys])
     bench.enqueue(key="waits")
     one, *_ = bench.jobs(FAILED)
     with counted(bench.database) as statements:
@@ -653,7 +658,7 @@ def test_many_dead_jobs_are_retried_together(bench: Bench) -> None:
         assert {READY: 302, RUNNING: 0, FAILED: 0} == queue.count_jobs(tx)
 
 
-def test_a_job_that_kills_its_workers_is_dead_in_the_end(bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_that_kills_its_workers_has_failed_in_the_end(bench: Bench, clock: TurnedClock) -> None:
     """Invariant 4: an attempt whose worker died counts, and after the last one nobody tries any more."""
     bench.enqueue("deadly")
     bench.enqueue("harmless", in_ms=HOUR_MS)
@@ -661,8 +666,8 @@ def test_a_job_that_kills_its_workers_is_dead_in_the_end(bench: Bench, clock: Tu
         assert "deadly" == bench.take().kind
         clock.move(LEASE_MS)
     assert bench.claim() is None
-    (dead,) = bench.jobs(FAILED)
-    assert ("deadly", "Its worker died in every attempt.") == (dead.kind, dead.error)
+    (failed,) = bench.jobs(FAILED)
+    assert ("deadly", "Its worker died in every attempt.") == (failed.kind, failed.error)
     clock.move(HOUR_MS)
     assert "harmless" == bench.take().kind
 
@@ -693,17 +698,32 @@ def test_a_job_of_an_unknown_kind_fails_in_order(bench: Bench, clock: TurnedCloc
     assert 2 == bench.runner({"known": lambda args: None}).run_due()
     (job,) = bench.jobs()
     assert ("unknown", READY) == (job.kind, job.state)
-    assert "unknown" in job.error
+    assert "InvalidJob: This version of Seaway has no jobs of the kind 'unknown'." == job.error
     clock.move(HOUR_MS)
     assert 1 == bench.runner({"unknown": lambda args: None}).run_due()
     assert [] == bench.jobs()
+
+
+@pytest.mark.parametrize("args", ["", "{", "[]", '{"number": "1"}'])
+def test_a_job_with_malformed_arguments_fails_in_order(bench: Bench, clock: TurnedClock, args: str) -> None:
+    """Invariant 4: it does not stop the worker, can be listed, and says in the end what is wrong."""
+    row = {"kind": "kind", "args": args, "state": READY, "run_at": 1, "attempt": 0, "error": "", "created_at": 1}
+    with bench.database.write_part() as tx:
+        tx.execute(insert(jobs), row)
+    runner = bench.runner({"kind": lambda args: None})
+    for _ in range(LAST_ATTEMPT):
+        assert 1 == runner.run_due()
+        clock.move(HOUR_MS)
+    assert 0 == runner.run_due()
+    (job,) = bench.jobs(FAILED)
+    assert job.error.startswith("InvalidJob: The arguments of this job are malformed: ")
 
 
 def test_a_job_that_succeeds_at_last_leaves_nothing(bench: Bench, clock: TurnedClock) -> None:
     """Invariants 2 and 4: attempts that failed, for whatever reason, do not matter once one has succeeded."""
     errors: list[Exception] = [Unavailable("Away."), ValueError("wrong")]
 
-    def work(args: dict[str, Any]) -> None:
+    def work(args: Work) -> None:
         if errors:
             raise errors.pop()
 
@@ -774,7 +794,7 @@ def test_clocks_of_machines_may_differ(bench: Bench, clock: TurnedClock, ahead_m
 def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:
     """Jobs that it asked for, that failed or that a worker died with meanwhile are done within minutes, nobody asks again."""
     done: Counter[str] = Counter()
-    runner = bench.runner({"kind": lambda args: done.update([args["name"]]), "hourly": lambda args: None}, HOURLY)
+    runner = bench.runner({"kind": lambda args: done.update([args.name]), "hourly": lambda args: None}, HOURLY)
     bench.enqueue(name="failed")
     bench.enqueue(name="lost")
     clock.move(9_000 * HOUR_MS)
@@ -783,7 +803,7 @@ def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: Tu
     bench.enqueue(name="asked")
     bench.enqueue(name="later", in_ms=3 * HOUR_MS)
     with bench.database.write_part() as tx:
-        queue.enqueue_due(tx, clock.now_ms(), HOURLY)
+        queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
     clock.move(-9_000 * HOUR_MS)
     for _ in range(2):
         runner.run_due()
@@ -800,7 +820,7 @@ def test_what_is_due_again_does_not_pile_up(bench: Bench, clock: TurnedClock) ->
     for _ in range(5):
         clock.move(HOUR_MS)
         with bench.database.write_part() as tx:
-            queue.enqueue_due(tx, clock.now_ms(), HOURLY)
+            queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
     assert [READY] == bench.states()
 
 
@@ -817,7 +837,7 @@ def test_a_stop_takes_no_new_job(bench: Bench) -> None:
         start(runner.run_due)
         assert gate.begun.wait(30)
         runner.stop()
-    assert [(READY, {"number": 2})] == [(job.state, job.args) for job in bench.jobs()]
+    assert [(READY, '{"number":2}')] == [(job.state, job.args_json) for job in bench.jobs()]
     assert 0 == runner.run_due()
 
 

@@ -27,7 +27,7 @@ def on(channel: Channel, blobs: BlobStore) -> Channel:
     """The same channel, with uploads going to another store."""
     house = channel.seaway.request_parts
     publishing = replace(house.publishing, blobs=blobs)
-    return Channel(replace(channel.seaway, house=replace(house, publishing=publishing)), channel.name)
+    return Channel(replace(channel.seaway, request_parts=replace(house, publishing=publishing)), channel.name)
 
 
 def sweep_everything(channel: Channel) -> int:

@@ -29,7 +29,8 @@ from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import MOST_BYTES, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from tests.support import pictures
+from tests.indexing.channel import Meddled
+from tests.support import pictures, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -183,6 +184,26 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     with seaway.database.write_site() as tx:
         logos.remove(tx, clock.now_ms(), OPERATOR, "robots")
     assert logo_of(seaway, "robots") is None
+
+
+class Swept(Meddled):
+    """A store whose sweep takes every blob as soon as it is there."""
+
+    def put_file(self, key: str, path: Path) -> bool:
+        is_new = super().put_file(key, path)
+        self.delete(key)
+        return is_new
+
+
+def test_a_picture_that_is_swept_before_it_is_named_is_put_again(seaway: Seaway, people: People) -> None:
+    """A race with our own sweep is not the caller's fault: it is tried again, and in the end a 503."""
+    people.channel("robots")
+    given = seaway.request_parts.logos
+    meddled = Meddled(seaway.blobs, after_put=lambda: [seaway.blobs.delete(s.key) for s in state.stored(seaway.blobs)])
+    replace(given, blobs=meddled).put(OPERATOR, "robots", NewLogo(pictures.png()))
+    assert logo_of(seaway, "robots") is not None
+    with pytest.raises(Unavailable):
+        replace(given, blobs=Swept(seaway.blobs)).put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
 
 
 @pytest.mark.slow

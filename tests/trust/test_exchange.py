@@ -107,12 +107,12 @@ def test_used_tokens_are_remembered_for_longer_than_they_live(here: Trusting) ->
     expires_ms = json.loads(_claims(text))["exp"] * SECOND_MS
     here.clock.move(expires_ms + RULES.leeway_ms - 1 - here.clock.now_ms())
     with here.seaway.database.write_site() as tx:
-        tokens.forget_old(tx, here.clock.now_ms())
+        tokens.delete_expired(tx, here.clock.now_ms())
     assert "reused-token" == here.mint(text).json()["code"]
 
     here.clock.move(2 * HOUR_MS)
     with here.seaway.database.write_site() as tx:
-        tokens.forget_old(tx, here.clock.now_ms())
+        tokens.delete_expired(tx, here.clock.now_ms())
         assert 0 == tx.execute(select(func.count()).select_from(used_tokens)).scalar_one()
         assert 0 == tx.execute(select(func.count()).select_from(workflow_tokens)).scalar_one()
 
@@ -231,7 +231,7 @@ def other(repository: str) -> dict[str, str]:
 
 def letters(here: Trusting) -> int:
     with here.seaway.database.read() as tx:
-        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-letter")).scalar_one()
+        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-email")).scalar_one()
 
 
 def test_another_workflow_begins_without_pins(here: Trusting) -> None:

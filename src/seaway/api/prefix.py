@@ -26,7 +26,7 @@ from seaway.channels.channels import is_possible_name
 from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
-from seaway.http.bodies import body_of
+from seaway.http.bodies import body_of, read, read_body
 from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
 from seaway.http.parts import RequestParts
@@ -91,11 +91,7 @@ class _Yank(msgspec.Struct):
 
 async def _reason_of(request: Request) -> str:
     """Return the reason of a yank, from the query, a JSON body or a form."""
-    content = b""
-    async for chunk in body_of(request):
-        content += chunk
-        if len(content) > _YANK_BYTES:
-            raise Malformed("The reason is too long.", f"Use at most {removal.MAX_REASON} characters.")
+    content = await read_body(request, _YANK_BYTES, hint=f"Use at most {removal.MAX_REASON} characters for the reason.")
     try:
         if request.headers.get("content-type", "").startswith(_FORM) and not content.lstrip().startswith(b"{"):
             in_body = dict(parse_qsl(content.decode())).get("reason", "")
@@ -225,11 +221,8 @@ class _MultipartIncoming:
                 f"The upload has an unexpected part named {part.name[:40]!a}.",
                 "Send one `file`, optionally followed by one `attestation`.",
             )
-        attestation = b""
-        async for chunk in self._reader.content():
-            attestation += chunk
-            if len(attestation) > _ATTESTATION_BYTES:
-                raise Malformed(f"The attestation is larger than {_ATTESTATION_BYTES:,} bytes.", "Send one bundle.")
+        content = self._reader.content()
+        attestation = await read(content, _ATTESTATION_BYTES, what="attestation", hint="Send one bundle.")
         if await self._reader.next_part() is not None:
             raise Malformed("The upload has a part after the attestation.", "Send one file and one attestation only.")
         return attestation

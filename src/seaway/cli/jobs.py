@@ -15,9 +15,7 @@ app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_i
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    state: Annotated[
-        str | None, typer.Option(help="Only jobs in this state: ready, running or dead (failed permanently).")
-    ] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state: ready, running or failed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List waiting, running and failed jobs. Finished jobs are not listed."""
@@ -25,7 +23,7 @@ def list_jobs(
     from seaway.jobs import queue
 
     if state not in (None, queue.READY, queue.RUNNING, queue.FAILED):
-        raise Malformed(f"There is no job state {state!r}.", "Use ready, running or dead.")
+        raise Malformed(f"There is no job state {state!r}.", "Use ready, running or failed.")
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
     rows = [

@@ -558,7 +558,7 @@ jobs = Table(
     Column("kind", String(32), nullable=False),
     Column("dedup_key", Text),
     Column("args", Text, nullable=False),
-    Column("state", String(8), nullable=False),  # ready, running, dead
+    Column("state", String(8), nullable=False),  # ready, running, failed
     Column("run_at", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("owner", Text),

@@ -185,7 +185,7 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired codes; return the count. A used code is kept for a day, to recognize a second use."""
     return sum(
         tx.execute(delete(table).where(table.c.expires_at <= now_ms - _KEPT_MS)).rowcount

@@ -147,7 +147,7 @@ def _result_in_time(what: str, future: Future[T], deadline: float) -> T | None:
 def _job_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
     yield _gauge(
         "seaway_jobs",
-        "Background jobs by state: ready to run now or later, running, or dead (the last attempt failed).",
+        "Background jobs by state: ready to run now or later, running, or failed after the last attempt.",
         {(state,): count for state, count in snapshot.jobs.items()},
         "state",
     )

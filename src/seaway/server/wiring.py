@@ -1,6 +1,6 @@
 """Building of all parts of the server from the settings; the only place where they are connected."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +14,12 @@ from seaway.callers import email_limits
 from seaway.callers.rate_limits import Limit
 from seaway.clock import HOUR_MS, MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Database
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
 from seaway.encryption import secret_key
 from seaway.encryption.cipher import Encryption
-from seaway.errors import BadSetting, SeawayError, TooManyRequests
+from seaway.errors import BadSetting
 from seaway.fair_slots import FairSlots
 from seaway.http.channel_responses import FileDelivery
 from seaway.http.parts import RequestParts
@@ -49,11 +49,11 @@ from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import Logos
 from seaway.publishing.publish import PublishingParts
-from seaway.publishing.record import Recorded, Submission, record
+from seaway.publishing.record import RecordingParts
 from seaway.publishing.upload_rates import RefusedTime, UploadRate
 from seaway.publishing.verify_attestation import AttestationParts
 from seaway.secret_scanning.leaked_secrets import PublicKeys, SecretScanning
-from seaway.server.job_handlers import JobHandlers, periods_ms
+from seaway.server.job_handlers import JobHandlers
 from seaway.serving.caller_identification import CallerParts
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import ReadingParts
@@ -185,9 +185,10 @@ class _BaseParts:
     counts: EventCounter
 
 
-def _wire_publishing(state: _BaseParts, teller: PublisherNotifier) -> PublishingParts:
+def _wire_publishing(state: _BaseParts, notifier: PublisherNotifier) -> PublishingParts:
     settings, database, clock = state.settings, state.database, state.clock
-    rate = UploadRate(_upload_limit(settings))
+    rate, user_quota = UploadRate(_upload_limit(settings)), settings.user_quota or None
+    recording = RecordingParts(clock, rate, notifier, settings.whole_document_limit, user_quota)
     return PublishingParts(
         database=database,
         blobs=state.blobs,
@@ -199,13 +200,13 @@ def _wire_publishing(state: _BaseParts, teller: PublisherNotifier) -> Publishing
         ),
         clock=clock,
         upload_limit=settings.upload_limit,
-        user_quota=settings.user_quota or None,
+        user_quota=user_quota,
         min_piece_bytes=_LEAST_PIECE_BYTES,
         rate=rate,
         refused_time=RefusedTime(database, clock),
         turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
         threads=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, state.blobs, _recorder(clock, settings, teller), upload_rate_counter(clock, rate)),
+        batches=Batches(database, state.blobs, recording),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
         attesting=_wire_attestation(settings, database),
@@ -252,7 +253,7 @@ def _wire_runner(
     state: _BaseParts, sweeping: SweepParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
 ) -> Runner:
     settings, database, clock = state.settings, state.database, state.clock
-    duties = JobHandlers(
+    handlers = JobHandlers(
         database,
         sweeping,
         documents,
@@ -264,9 +265,9 @@ def _wire_runner(
         state.pairing,
         BlobVerifier(database, state.blobs, documents, clock),
         settings.scrub_days,
+        settings.sigstore_refresh,
     )
-    periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
-    return Runner(database, clock, duties.handlers(), periods, metrics=state.counts)
+    return Runner(database, clock, handlers.table(), metrics=state.counts)
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clock: Clock) -> AccountParts:
@@ -363,37 +364,6 @@ def _upload_limit(settings: Settings) -> Limit | None:
         return None
     per_ms = settings.upload_burst * HOUR_MS // settings.uploads_per_hour
     return Limit(settings.upload_burst, max(1, per_ms))  # the clock counts whole milliseconds
-
-
-def _recorder(
-    clock: Clock, settings: Settings, teller: PublisherNotifier
-) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
-    def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
-        return record(
-            tx,
-            clock.now_ms(),
-            channel,
-            submissions,
-            whole_document_limit=settings.whole_document_limit,
-            notifier=teller,
-            user_quota=settings.user_quota or None,
-        )
-
-    return record_all
-
-
-def upload_rate_counter(
-    clock: Clock, rate: UploadRate
-) -> Callable[[Tx, Sequence[Submission]], list[TooManyRequests | None]]:
-    def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooManyRequests | None]:
-        refusals: list[TooManyRequests | None] = [None] * len(submissions)
-        new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
-        results = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
-        for number, refusal in zip(new, results, strict=True):
-            refusals[number] = refusal
-        return refusals
-
-    return count
 
 
 def _wire_attestation(settings: Settings, database: Database) -> AttestationParts:

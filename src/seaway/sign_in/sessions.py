@@ -178,7 +178,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
     return [from_row(Session, row) for row in rows]
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired sessions; return the count. Sessions in the future are kept: our clock may be behind."""
     is_over = or_(sessions.c.seen_at <= now_ms - IDLE_MS, sessions.c.created_at <= now_ms - LONGEST_MS)
     return tx.execute(delete(sessions).where(is_over)).rowcount

@@ -16,15 +16,15 @@ from seaway.sign_in import site_admin
 
 router = APIRouter(tags=["administration"])
 
-OfState = Annotated[Literal["ready", "running", "dead"] | None, Query(description="Only jobs in this state.")]
+OfState = Annotated[Literal["ready", "running", "failed"] | None, Query(description="Only jobs in this state.")]
 
 
 class Job(ResponseBody):
     """A background job; finished jobs are not kept."""
 
     id: int
-    kind: str = Field(examples=["send-letter"])
-    state: Literal["ready", "running", "dead"] = Field(description="`dead`: failed, with no attempts left.")
+    kind: str = Field(examples=["send-email"])
+    state: Literal["ready", "running", "failed"] = Field(description="`failed`: no attempts left.")
     attempt: int = Field(description="Number of attempts so far.")
     created_at: Moment = Field(description="When it was created.")
     run_at: Moment = Field(description="When it is or was due.")
