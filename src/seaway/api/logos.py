@@ -21,7 +21,6 @@ async def put(request: Request) -> Response:
     request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
     parts: RequestParts = request.app.state.parts
     by = await caller_of(request)
-    parts.usage_counter.count_key_use(by.key_id, by.address)
     content = await _picture(request)
     await to_thread.run_sync(parts.logos.put, by, request.path_params["channel"], NewLogo(content))
     return Response(status_code=204)

@@ -76,7 +76,6 @@ async def _call(request: Request) -> ApiRequest:
     """Build the call; an invalid credential is refused even where none is required, so that programs notice it."""
     parts: RequestParts = request.app.state.parts
     by = await principal_of(request)
-    parts.usage_counter.count_key_use(by.key_id, by.address)
     return ApiRequest(parts, by)
 
 
