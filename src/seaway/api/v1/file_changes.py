@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.schemas import RequestBody, ResponseBody
+from seaway.http.request_context import RequestContext
 from seaway.packages import removal
 from seaway.packages.removal import FileAction
 
@@ -65,7 +66,7 @@ def delete_files(call: ApiRequestDep, channel: ChannelName, given: FilesGiven) -
     return _change(call, channel, FileAction.DELETE, given)
 
 
-def _change(call: ApiRequest, channel: str, act: FileAction, given: FilesGiven, reason: str = "") -> FilesChanged:
+def _change(call: RequestContext, channel: str, act: FileAction, given: FilesGiven, reason: str = "") -> FilesChanged:
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )
