@@ -14,7 +14,7 @@ from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, accepts_file, form_of
-from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.publishing.logos import NewLogo
 from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
@@ -57,7 +57,8 @@ async def change(request: Request, by: Caller) -> Response:
         "v3_message": form.text("v3_message").replace("\r\n", "\n"),
     }
     act = partial(_change, form, typed["description"], typed["v3_message"])
-    return await do(request, by, SECTION, act, typed=typed)
+    can_change = partial(channels.require_change, is_public=_is_public(form))
+    return await do(request, by, SECTION, act, requires=can_change, typed=typed)
 
 
 @for_user
@@ -100,8 +101,8 @@ async def remove_notice(request: Request, by: Caller) -> Response:
 
 
 def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:
-    visibility = form.text("visibility")
-    if visibility not in ("public", "private"):
+    is_public = _is_public(form)
+    if is_public is None:
         raise Malformed("No visibility is selected.", "Select public or private.")
     channels.change(
         scene.tx,
@@ -109,7 +110,7 @@ def _change(form: Form, description: str, v3_message: str, scene: SettingsContex
         scene.by,
         scene.channel,
         description=description,
-        is_public=visibility == "public",
+        is_public=is_public,
         refuses_lookalikes=form.is_set("refuses_lookalikes"),
         allows_overwrite=False if form.is_set("never_overwrite") else None,
         allows_v3=not form.is_set("refuses_v3"),
@@ -120,18 +121,22 @@ def _change(form: Form, description: str, v3_message: str, scene: SettingsContex
     )  # fmt: skip
 
 
-def _relate(channel: str, base: str, overrides: str, parts: RequestParts, by: Caller) -> None:
-    reading = parts.reading
+def _is_public(form: Form) -> bool | None:
+    return {"public": True, "private": False}.get(form.text("visibility"))
+
+
+def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
+    reading = call.parts.reading
     relations.change(
-        reading.database, reading.clock, by, channel,
+        reading.database, reading.clock, call.by, channel,
         base=base, overrides=overrides, whole_document_limit=reading.documents.whole_document_limit,
     )  # fmt: skip
 
 
-def _put_logo(given: NewLogo, channel: str, parts: RequestParts, by: Caller) -> None:
+def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:
     if not given:
         raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
-    parts.logos.put(by, channel, given)
+    call.parts.logos.put(call.by, channel, given)
 
 
 def _drop_logo(scene: SettingsContext) -> None:

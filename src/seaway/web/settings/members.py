@@ -48,31 +48,31 @@ async def add(request: Request, by: Caller) -> Response:
     """Add a user or a group at once, or send an invitation to an email address."""
     form = await form_of(request)
     typed = {"who": form.text("who")[:254], "role": form.text("role")}
-    return await do(request, by, SECTION, partial(_add, form), typed=typed)
+    return await do(request, by, SECTION, partial(_add, form), requires=Action.ADMIT, typed=typed)
 
 
 @for_user
 async def change(request: Request, by: Caller) -> Response:
     """Change the role of a user or a group."""
-    return await do(request, by, SECTION, partial(_put, await form_of(request)))
+    return await do(request, by, SECTION, partial(_put, await form_of(request)), requires=Action.ADMIT)
 
 
 @for_user
 async def remove(request: Request, by: Caller) -> Response:
     """Remove a user or a group."""
-    return await do(request, by, SECTION, partial(_remove, await form_of(request)))
+    return await do(request, by, SECTION, partial(_remove, await form_of(request)), requires=Action.ADMIT)
 
 
 @for_user
 async def withdraw(request: Request, by: Caller) -> Response:
     """Withdraw an invitation."""
-    return await do(request, by, SECTION, partial(_withdraw, await form_of(request)))
+    return await do(request, by, SECTION, partial(_withdraw, await form_of(request)), requires=Action.ADMIT)
 
 
 @for_user
 async def resend(request: Request, by: Caller) -> Response:
     """Send an invitation again, with a new link."""
-    return await do(request, by, SECTION, partial(_resend, await form_of(request)))
+    return await do(request, by, SECTION, partial(_resend, await form_of(request)), requires=Action.ADMIT)
 
 
 def _add(form: Form, scene: SettingsContext) -> None:

@@ -37,13 +37,20 @@ async def look(request: Request, by: Caller) -> Response:
 async def offer(request: Request, by: Caller) -> Response:
     """Offer the ownership of the channel to a user."""
     form = await form_of(request)
-    return await change(request, by, SECTION, partial(_offer, form), typed={"to": form.text("to")[:60], "name": ""})
+    return await change(
+        request,
+        by,
+        SECTION,
+        partial(_offer, form),
+        requires=Action.TRANSFER,
+        typed={"to": form.text("to")[:60], "name": ""},
+    )
 
 
 @for_user
 async def cancel(request: Request, by: Caller) -> Response:
     """Withdraw the offer."""
-    return await change(request, by, SECTION, _cancel)
+    return await change(request, by, SECTION, _cancel, requires=Action.TRANSFER)
 
 
 @for_user
@@ -51,7 +58,10 @@ async def remove(request: Request, by: Caller) -> Response:
     """Delete the channel if its name was typed to confirm."""
     form = await form_of(request)
     typed = {"to": "", "name": form.text("name")[:128]}
-    return await change(request, by, SECTION, partial(_remove, form), then="/channels", uses_reserve=True, typed=typed)
+    act = partial(_remove, form)
+    return await change(
+        request, by, SECTION, act, requires=Action.REMOVE, then="/channels", uses_reserve=True, typed=typed
+    )
 
 
 def _offer(form: Form, scene: SettingsContext) -> None:
