@@ -240,7 +240,7 @@ def _tell_owner(
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
     notify_user(
         tx, now_ms, telling, owner.user_id, messages.invitation_decided,
-        cause=cause, channel=invitation.channel, answer=answer,
+        cause=cause, channel=invitation.channel, decision=answer,
     )  # fmt: skip
 
 
