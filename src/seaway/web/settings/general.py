@@ -7,7 +7,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import channels, logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
@@ -42,13 +41,13 @@ SECTION = Section("", Action.MANAGE, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)
 
 
 @for_user
-async def change(request: Request, by: Caller) -> Response:
+async def change(request: Request, call: RequestContext) -> Response:
     """Save the settings of the form."""
     form = await form_of(request)
     typed = {
@@ -58,27 +57,27 @@ async def change(request: Request, by: Caller) -> Response:
     }
     act = partial(_change, form, typed["description"], typed["v3_message"])
     can_change = partial(channels.require_change, is_public=_is_public(form))
-    return await do(request, by, SECTION, act, requires=can_change, typed=typed)
+    return await do(request, call, SECTION, act, requires=can_change, typed=typed)
 
 
 @for_user
-async def change_relations(request: Request, by: Caller) -> Response:
+async def change_relations(request: Request, call: RequestContext) -> Response:
     """Set the relations of the channel (CEP 42)."""
     form = await form_of(request)
     base, overrides = form.text("base")[:160], form.text("overrides")[:160]
     act = partial(_relate, request.path_params["channel"], base, overrides)
-    return await change_without_transaction(request, by, SECTION, act, related={"base": base, "overrides": overrides})
+    return await change_without_transaction(request, call, SECTION, act, related={"base": base, "overrides": overrides})
 
 
 @accepts_file("logo")
 @for_user
-async def change_logo(request: Request, by: Caller) -> Response:
+async def change_logo(request: Request, call: RequestContext) -> Response:
     """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
-        return await do(request, by, SECTION, _drop_logo)
+        return await do(request, call, SECTION, _drop_logo)
     put = partial(_put_logo, given_logo(form), request.path_params["channel"])
-    return await change_without_transaction(request, by, SECTION, put, logo_address=form.text("logo_address")[:300])
+    return await change_without_transaction(request, call, SECTION, put, logo_address=form.text("logo_address")[:300])
 
 
 def given_logo(form: Form) -> NewLogo:
@@ -87,17 +86,17 @@ def given_logo(form: Form) -> NewLogo:
 
 
 @for_user
-async def add_notice(request: Request, by: Caller) -> Response:
+async def add_notice(request: Request, call: RequestContext) -> Response:
     """Post a notice to all users of the channel."""
     form = await form_of(request)
-    return await do(request, by, SECTION, partial(_add_notice, form), message=form.text("message"))
+    return await do(request, call, SECTION, partial(_add_notice, form), message=form.text("message"))
 
 
 @for_user
-async def remove_notice(request: Request, by: Caller) -> Response:
+async def remove_notice(request: Request, call: RequestContext) -> Response:
     """Remove a notice."""
     form = await form_of(request)
-    return await do(request, by, SECTION, partial(_remove_notice, form))
+    return await do(request, call, SECTION, partial(_remove_notice, form))
 
 
 def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:

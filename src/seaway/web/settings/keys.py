@@ -11,7 +11,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction
 from seaway.channels.roles import Action
 from seaway.http.page_forms import form_of
@@ -38,28 +37,28 @@ SECTION = Section("keys", Action.SEE_MEMBERS, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)
 
 
 @for_user
-async def add(request: Request, by: Caller) -> Response:
+async def add(request: Request, call: RequestContext) -> Response:
     """Create a key for this channel only, and show its secret."""
     typed = key_form_of(await form_of(request), only=request.path_params["channel"])
     done: list[tuple[Key, str]] = []
-    response = await change_without_transaction(request, by, SECTION, partial(_add, done, typed), typed=typed)
+    response = await change_without_transaction(request, call, SECTION, partial(_add, done, typed), typed=typed)
     if not done:
         return response
     key, secret = done[0]
-    return await show(request, by, SECTION, made=key, secret=secret)
+    return await show(request, call, SECTION, made=key, secret=secret)
 
 
 @for_user
-async def revoke(request: Request, by: Caller) -> Response:
+async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke one of the caller's keys, in all channels; its next request is refused."""
     channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
-    return await change_without_transaction(request, by, SECTION, partial(_revoke, channel, name))
+    return await change_without_transaction(request, call, SECTION, partial(_revoke, channel, name))
 
 
 def _add(done: list[tuple[Key, str]], typed: KeyForm, call: RequestContext) -> None:

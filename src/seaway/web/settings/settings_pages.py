@@ -14,17 +14,15 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
+from seaway.errors import NotFound
 from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
-from seaway.web.channel_pages import parts_of
-from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import show_refusal
+from seaway.web.rendering import page
+from seaway.web.user_pages import submit
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +53,15 @@ class Section:
         return f"/channels/{channel}/settings/{self.name}".rstrip("/")
 
 
-async def show(request: Request, by: Caller, section: Section, **values: Any) -> Response:
+async def show(request: Request, call: RequestContext, section: Section, **values: Any) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_look, request, by, section)
+    found = await to_thread.run_sync(_look, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
 
 
 async def change(
     request: Request,
-    by: Caller,
+    call: RequestContext,
     section: Section,
     act: Callable[[SettingsContext], object],
     *,
@@ -78,16 +76,15 @@ async def change(
     `requires` is what the change requires, if not the action of the section. With `uses_reserve`, the change also works
     on a full disk.
     """
-    call = RequestContext(parts_of(request), by)
     acting = partial(_act, request, call, section, act, requires or section.action)
     if uses_reserve:
         acting = partial(call.parts.removing.reserve.retry_with_reserve, acting)
-    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+    return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def change_without_transaction(
     request: Request,
-    by: Caller,
+    call: RequestContext,
     section: Section,
     act: Callable[[RequestContext], object],
     *,
@@ -95,31 +92,30 @@ async def change_without_transaction(
     **typed: Any,
 ) -> Response:
     """Like `change`, for an act that opens its transactions and checks the permission itself."""
-    acting = partial(act, RequestContext(parts_of(request), by))
-    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+    acting = partial(act, call)
+    return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def _apply(
-    request: Request, by: Caller, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
+    request: Request,
+    call: RequestContext,
+    section: Section,
+    act: Callable[[], object],
+    then: str,
+    typed: dict[str, Any],
 ) -> Response:
-    try:
-        await to_thread.run_sync(act)
-    except (ConfirmationRequired, BadCredential, NotFound):
-        raise
-    except SeawayError as error:
-        found = await to_thread.run_sync(_look, request, by, section)
-        return show_refusal(request, section.template, error, **(found | typed))
-    return redirect(then)
+    look = partial(_look, request, call, section)
+    return await submit(request, act, then, section.template, look, raises=NotFound, **typed)
 
 
-def _look(request: Request, by: Caller, section: Section) -> dict[str, Any]:
-    call, name = RequestContext(parts_of(request), by), request.path_params["channel"]
+def _look(request: Request, call: RequestContext, section: Section) -> dict[str, Any]:
+    name = request.path_params["channel"]
     with call.read() as tx:
         access = call.require(tx, section.action, name)
         shown = {
             "channel": channels.get(tx, name),
-            "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
-            "uploads": permissions.decide(by, Action.UPLOAD, access) is Verdict.ALLOWED,
+            "manages": permissions.decide(call.by, Action.MANAGE, access) is Verdict.ALLOWED,
+            "uploads": permissions.decide(call.by, Action.UPLOAD, access) is Verdict.ALLOWED,
         }
         return shown | dict(section.look(_scene(request, call, tx, access)))
 
