@@ -21,7 +21,6 @@ async def put(request: Request) -> Response:
     request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
     parts: RequestParts = request.app.state.parts
     by = await caller_of(request)
-    parts.usage_counter.count_key_use(by.key_id, by.address)
     content = await read_body(request, MOST_BYTES, what="picture", hint="Use a smaller one, or a JPEG.")
     if not content:
         raise Malformed("The body is empty.", "Send a picture: PNG, JPEG, WebP or GIF.")

@@ -47,7 +47,7 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 async def upload(request: Request) -> Response:
     """Receive one package file."""
     parts: RequestParts = request.app.state.parts
-    by = await _authenticated_caller(request, parts)
+    by = await _authenticated_caller(request)
     channel = _channel_of(request)
     limit = parts.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
@@ -74,7 +74,7 @@ async def delete(request: Request) -> Response:
 async def yank(request: Request) -> Response:
     """Yank a file."""
     parts: RequestParts = request.app.state.parts
-    by = await _authenticated_caller(request, parts)
+    by = await _authenticated_caller(request)
     # Before the body, so that callers without access learn nothing from its errors.
     await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
@@ -104,7 +104,7 @@ async def _reason_of(request: Request) -> str:
 
 async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
     parts: RequestParts = request.app.state.parts
-    by = await _authenticated_caller(request, parts)
+    by = await _authenticated_caller(request)
     channel, subdir, file_name = _file_of(request)
     revision = await to_thread.run_sync(act, parts.removing, by, channel, subdir, file_name)
     return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision_header(revision))
@@ -123,12 +123,11 @@ def _require_readable(parts: RequestParts, by: Caller, channel: str) -> None:
         channels.require(tx, by, Action.READ, channel)
 
 
-async def _authenticated_caller(request: Request, parts: RequestParts) -> Caller:
+async def _authenticated_caller(request: Request) -> Caller:
     """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
     by = await caller_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise needs_credential()
-    parts.usage_counter.count_key_use(by.key_id, by.address)
     return by
 
 

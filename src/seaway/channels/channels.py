@@ -259,32 +259,43 @@ def change(
 
     Settings that decide who can read or upload require more than the others (`Action.RESTRICT`).
     """
-    require(tx, by, Action.MANAGE, name)
+    values = require_change(
+        tx, by, name,
+        description=description, is_public=is_public, refuses_lookalikes=refuses_lookalikes,
+        only_publishers=only_publishers, attestations=attestations, allows_overwrite=allows_overwrite,
+        allows_v3=allows_v3,
+    )  # fmt: skip
     _check_description(description or "")
     channel = get(tx, name)
-    if allows_overwrite and not channel.allows_overwrite:
-        raise NotAllowed(
-            f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
-            "Publish under another build number, or create another channel.",
-        )
-    old_and_new = {
-        "description": (channel.description, description),
-        "is_public": (channel.is_public, is_public),
-        "refuses_lookalikes": (channel.refuses_lookalikes, refuses_lookalikes),
-        "only_publishers": (channel.only_publishers, only_publishers),
-        "attestations": (channel.attestations.value, None if attestations is None else attestations.value),
-        "allows_overwrite": (channel.allows_overwrite, allows_overwrite),
-        "allows_v3": (channel.allows_v3, allows_v3),
-    }
-    values: dict[str, Any] = {key: new for key, (old, new) in old_and_new.items() if new not in (None, old)}
-    if not _RESTRICTING.isdisjoint(values):
-        require(tx, by, Action.RESTRICT, name)
     if "is_public" in values:
         _keep_relations_public(tx, now_ms, channel, becomes_public=values["is_public"])
     if values:
         tx.execute(update(channels).where(channels.c.id == channel.id).values(values))
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=name, changed=", ".join(sorted(values)))
     return get(tx, name)
+
+
+def require_change(tx: Tx, by: Caller, name: str, **settings: Any) -> dict[str, Any]:
+    """Return the columns that these settings change, if the caller can change them; raise the refusal otherwise."""
+    require(tx, by, Action.MANAGE, name)
+    channel = get(tx, name)
+    if settings.get("allows_overwrite") and not channel.allows_overwrite:
+        raise NotAllowed(
+            f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
+            "Publish under another build number, or create another channel.",
+        )
+    values = {
+        setting: _column_value(new)
+        for setting, new in settings.items()
+        if new is not None and new != getattr(channel, setting)
+    }
+    if not _RESTRICTING.isdisjoint(values):
+        require(tx, by, Action.RESTRICT, name)
+    return values
+
+
+def _column_value(value: Any) -> Any:
+    return value.value if isinstance(value, Attestations) else value
 
 
 def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = None) -> Channel:

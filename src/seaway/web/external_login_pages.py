@@ -19,6 +19,7 @@ from seaway.http.caller import caller_of, check_anonymous_form, cookies_of
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, external_login
 from seaway.sign_in.external_identities import Identity
 from seaway.sign_in.external_login import ExternalLogin, Linked, PendingSignUp
@@ -45,10 +46,10 @@ async def begin(request: Request) -> Response:
 
 
 @for_user
-async def link(request: Request, by: Caller) -> Response:
+async def link(request: Request, call: RequestContext) -> Response:
     """Start linking a provider. The CSP lets no form end at another site, so the response has a link to it."""
     name = (await form_of(request)).text("provider")
-    start = partial(external_login.begin, external_login_of(request), name, by, next_path=_IDENTITIES, link=True)
+    start = partial(external_login.begin, external_login_of(request), name, call.by, next_path=_IDENTITIES, link=True)
     begun = await to_thread.run_sync(start)
     response = page(request, "external_login_continue.html", url=begun.url)
     cookies_of(request).keep_flow(response, begun.secret)
@@ -113,23 +114,23 @@ async def create_account(request: Request) -> Response:
 
 
 @for_user
-async def show_identities(request: Request, by: Caller) -> Response:
+async def show_identities(request: Request, call: RequestContext) -> Response:
     """Show the identity providers linked to the account."""
-    return await _identities_page(request, by, None)
+    return await _identities_page(request, call.by, None)
 
 
 @for_user
-async def unlink(request: Request, by: Caller) -> Response:
+async def unlink(request: Request, call: RequestContext) -> Response:
     """Unlink an identity provider."""
     number = (await form_of(request)).text("id")
     try:
         if not number.isdecimal() or len(number) > 18:
             raise NotFound("This account is not linked.", "It may have been unlinked already.")
-        await to_thread.run_sync(external_login.unlink, external_login_of(request), by, int(number))
+        await to_thread.run_sync(external_login.unlink, external_login_of(request), call.by, int(number))
     except SeawayError as error:
         if error.code == "not-confirmed":
             raise
-        return await _identities_page(request, by, error)
+        return await _identities_page(request, call.by, error)
     return redirect(_IDENTITIES)
 
 

@@ -18,6 +18,7 @@ from seaway.http.caller import caller_of, check_anonymous_form, cookies_of, sign
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
 from seaway.sign_in.identity_providers import LoginProtocol
 from seaway.sign_in.parts import AccountParts
@@ -146,34 +147,34 @@ async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor
 
 
 @for_user
-async def sign_out(request: Request, by: Caller) -> Response:
+async def sign_out(request: Request, call: RequestContext) -> Response:
     """End this session, which also invalidates copies of its cookie. `next` leads to signing in to another account."""
     next_path = local_path((await form_of(request)).text("next"))
-    await to_thread.run_sync(_end, accounts_of(request), by)
+    await to_thread.run_sync(_end, accounts_of(request), call.by)
     response = redirect("/" if next_path == "/" else with_next("/signin", next_path))
     cookies_of(request).delete_session(response)
     return response
 
 
 @for_user
-async def show_confirm(request: Request, by: Caller) -> Response:
+async def show_confirm(request: Request, call: RequestContext) -> Response:
     """Ask the user to confirm with the password, a passkey or an identity provider."""
     next_path = local_path(request.query_params.get("next", ""))
-    return page(request, "confirm.html", problem=None, next_path=next_path, **await _confirmation_methods(request, by))
+    return page(request, "confirm.html", problem=None, next_path=next_path, **await _confirmation_methods(request, call.by))
 
 
 @for_user
-async def confirm(request: Request, by: Caller) -> Response:
+async def confirm(request: Request, call: RequestContext) -> Response:
     """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
     form = await form_of(request)
     next_path = local_path(form.text("next"))
     cookies = cookies_of(request)
-    prove = partial(password_sign_in.confirm, accounts_of(request), by, cookies.session_of(request))
+    prove = partial(password_sign_in.confirm, accounts_of(request), call.by, cookies.session_of(request))
     try:
         secret = await prove(form.exact("proof"), client_of(request))
     except SeawayError as error:
         return show_refusal(
-            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, by)
+            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, call.by)
         )
     response = redirect(next_path)
     cookies.set_session(response, secret)
@@ -181,23 +182,23 @@ async def confirm(request: Request, by: Caller) -> Response:
 
 
 @for_user
-async def confirm_passkey_options(request: Request, by: Caller) -> Response:
+async def confirm_passkey_options(request: Request, call: RequestContext) -> Response:
     """Return the WebAuthn options for confirming with a passkey."""
-    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request), by))
+    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request), call.by))
 
 
 @for_user
-async def confirm_passkey(request: Request, by: Caller) -> Response:
+async def confirm_passkey(request: Request, call: RequestContext) -> Response:
     """Confirm with a passkey; the session gets a new secret."""
     form, cookies = await form_of(request), cookies_of(request)
     next_path = local_path(form.text("next"))
     accounts, secret = accounts_of(request), cookies.session_of(request)
-    work = partial(passkeys.confirm, accounts, by, secret, form.exact("credential"), client_of(request))
+    work = partial(passkeys.confirm, accounts, call.by, secret, form.exact("credential"), client_of(request))
     try:
         fresh = await to_thread.run_sync(work)
     except SeawayError as error:
         return show_refusal(
-            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, by)
+            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, call.by)
         )
     response = redirect(next_path)
     cookies.set_session(response, fresh)

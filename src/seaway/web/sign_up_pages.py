@@ -6,10 +6,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
 from seaway.http.caller import caller_of, check_anonymous_form
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import first_account, password_sign_in
 from seaway.sign_in import sign_up as signing_up
 from seaway.sign_in.parts import AccountParts
@@ -67,10 +67,10 @@ async def show_verify(request: Request) -> Response:
 
 
 @for_user
-async def verify(request: Request, by: Caller) -> Response:
+async def verify(request: Request, call: RequestContext) -> Response:
     """Verify the email address."""
     try:
-        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
+        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), call.by, request.path_params["secret"])
     except NotFound:
         return await show_verify(request)
     return page(request, "verified.html", account=user.name)

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.keys import ModeName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.caller import CredentialKind
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.errors import Malformed
+from seaway.http.request_context import RequestContext
 from seaway.oauth import grants
 from seaway.oauth.grants import OAuthGrant
 from seaway.sign_in import account_deletion, sessions
@@ -68,8 +69,7 @@ def get_account(call: ApiRequestDep) -> Account:
 @router.patch("/me", operation_id="changeAccount")
 def change_account(call: ApiRequestDep, given: AccountUpdate) -> Account:
     """Change your display name; omitted fields stay unchanged. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
         return _account(call, users.get(tx, call.by.name))
@@ -86,7 +86,7 @@ def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     account_deletion.remove(call.parts.accounts, call.by, user)
 
 
-def _account(call: ApiRequest, user: User) -> Account:
+def _account(call: RequestContext, user: User) -> Account:
     return Account(
         name=user.name,
         display_name=user.display_name,
@@ -136,16 +136,14 @@ def list_sessions(call: ApiRequestDep) -> Page[Session]:
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
 def end_session(call: ApiRequestDep, session: Id) -> None:
     """Sign out one of your browsers. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
 
 
 @router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
 def end_other_sessions(call: ApiRequestDep) -> None:
     """Sign out all your other browsers. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
 
 
@@ -160,12 +158,11 @@ def list_tools(call: ApiRequestDep) -> Page[Tool]:
 @router.delete("/me/tools/{tool}", operation_id="logOutTool", status_code=204)
 def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 
-def _session(call: ApiRequest, session: sessions.Session) -> Session:
+def _session(call: RequestContext, session: sessions.Session) -> Session:
     return Session(
         id=session.id,
         started_at=format_time(session.created_at_ms),

@@ -1,6 +1,6 @@
 """Channels."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
@@ -159,7 +159,7 @@ def create_channel(call: ApiRequestDep, given: ChannelCreate) -> Channel:
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
     png = call.parts.logos.draw(call.by, Logo(url=given.logo)) if given.logo else b""
-    with call.write_channel(given.name) as tx:
+    with call.write_channel(given.name, SiteAction.ADD_CHANNEL) as tx:
         owner = users.get(tx, call.by.name)
         channels.add(
             tx, call.now_ms, call.by, given.name, owner, description=given.description, is_public=given.public
@@ -185,23 +185,28 @@ def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
 @router.patch("/channels/{channel}", operation_id="changeChannel")
 def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpdate) -> Channel:
     """Change a channel; omitted fields stay unchanged."""
+    settings: dict[str, Any] = {
+        "description": given.description,
+        "is_public": given.public,
+        "refuses_lookalikes": given.refuses_lookalikes,
+        "only_publishers": given.only_publishers,
+        "attestations": None if given.attestations is None else Attestations(given.attestations),
+        "allows_overwrite": given.allows_overwrite,
+        "allows_v3": given.allows_v3,
+    }
 
     def change_fields(tx: Tx) -> None:
-        channels.change(
-            tx, call.now_ms, call.by, channel,
-            description=given.description, is_public=given.public,
-            refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
-            attestations=None if given.attestations is None else Attestations(given.attestations),
-            allows_overwrite=given.allows_overwrite, allows_v3=given.allows_v3,
-        )  # fmt: skip
+        channels.change(tx, call.now_ms, call.by, channel, **settings)
         if given.v3_message is not None:
             limit = call.parts.reading.documents.whole_document_limit
             relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
+    with call.read() as tx:
+        channels.require_change(tx, call.by, channel, **settings)
     if given.logo:
         call.parts.logos.put(call.by, channel, Logo(url=given.logo), also=change_fields)
     else:
-        with call.write_channel(channel) as tx:
+        with call.write_channel(channel, Action.MANAGE) as tx:
             change_fields(tx)
             if given.logo == "":
                 logos.remove(tx, call.now_ms, call.by, channel)
@@ -226,7 +231,7 @@ def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) 
     """Delete a channel with everything in it. Owner only; requires a recent sign-in."""
 
     def delete() -> None:
-        with call.write_channel(channel) as tx:
+        with call.write_channel(channel, Action.REMOVE) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
     call.parts.removing.reserve.retry_with_reserve(delete)

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.errors import NotFound
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import email_addresses, sign_up
 from seaway.users import emails
 from seaway.users.emails import MAX_CHARS, Email
@@ -68,7 +69,7 @@ def send_verification_email(call: ApiRequestDep, address: Id) -> None:
     sign_up.resend_verification(call.parts.accounts, call.by, _address_of(call, address), client=call.by.address)
 
 
-def _address_of(call: ApiRequest, email_id: int) -> str:
+def _address_of(call: RequestContext, email_id: int) -> str:
     """Return the caller's address with this id; raise `NotFound` for ids of other users' addresses."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     address = next((email.address for email in _of_caller(call) if email.id == email_id), None)
@@ -77,7 +78,7 @@ def _address_of(call: ApiRequest, email_id: int) -> str:
     return address
 
 
-def _of_caller(call: ApiRequest) -> list[Email]:
+def _of_caller(call: RequestContext) -> list[Email]:
     with call.read() as tx:
         return emails.of_user(tx, call.by.user_id or 0)
 

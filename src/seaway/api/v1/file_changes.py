@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.schemas import RequestBody, ResponseBody
+from seaway.http.request_context import RequestContext
 from seaway.packages import removal
 from seaway.packages.removal import FileAction
 
@@ -65,9 +66,7 @@ def delete_files(call: ApiRequestDep, channel: ChannelName, given: FileSelection
     return _change(call, channel, FileAction.DELETE, given)
 
 
-def _change(
-    call: ApiRequest, channel: str, act: FileAction, given: FileSelection, reason: str = ""
-) -> FileChangeResult:
+def _change(call: RequestContext, channel: str, act: FileAction, given: FileSelection, reason: str = "") -> FileChangeResult:
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )

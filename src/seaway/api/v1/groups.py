@@ -83,8 +83,7 @@ def list_groups(call: ApiRequestDep) -> Page[OwnGroup]:
 @router.post("/groups", operation_id="createGroup", status_code=201)
 def create_group(call: ApiRequestDep, given: GroupCreate) -> Group:
     """Create a group."""
-    require_site(call.by, SiteAction.ADD_GROUP)
-    with call.write_group(given.name) as tx:
+    with call.write_group(given.name, SiteAction.ADD_GROUP) as tx:
         manager = users.get(tx, call.by.name)
         return _shown(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))
 
@@ -100,21 +99,21 @@ def get_group(call: ApiRequestDep, group: GroupName) -> GroupDetail:
 @router.patch("/groups/{group}", operation_id="changeGroup")
 def change_group(call: ApiRequestDep, group: GroupName, given: GroupUpdate) -> Group:
     """Change the description of a group. Managers only."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="deleteGroup", status_code=204)
 def delete_group(call: ApiRequestDep, group: GroupName) -> None:
     """Delete a group; its users lose the access it granted."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
 def put_group_member(call: ApiRequestDep, group: GroupName, user: UserName, given: GroupMemberUpdate) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         return _member(
             groups.put_member(
                 tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.parts.accounts
@@ -125,14 +124,14 @@ def put_group_member(call: ApiRequestDep, group: GroupName, user: UserName, give
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
 def remove_group_member(call: ApiRequestDep, group: GroupName, user: UserName) -> None:
     """Remove a user from a group."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
 def leave_group(call: ApiRequestDep, group: GroupName) -> None:
     """Leave a group; the last manager cannot leave."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_can_leave) as tx:
         groups.leave(tx, call.now_ms, call.by, group)
 
 

@@ -5,13 +5,15 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequest, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.rate_limits import Rate
+from seaway.callers.site_permissions import SiteAction
 from seaway.channels import invitations
 from seaway.channels.roles import Action, Role
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.users import emails
 
 router = APIRouter(tags=["invitations"])
@@ -60,7 +62,7 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
     _count_email(call, given.address)
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         invitation, _ = invitations.invite(
             tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.parts.accounts
         )
@@ -75,7 +77,7 @@ def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id)
         old = next((item for item in invitations.of_channel(tx, call.by, channel) if item.id == invitation), None)
     if old is not None:
         _count_email(call, old.address)
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.parts.accounts)
     return _shown(resent)
 
@@ -83,21 +85,22 @@ def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id)
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
 def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> None:
     """Withdraw an invitation."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
 @router.post("/invitations/response", operation_id="respondToInvitation", openapi_extra=ANONYMOUS_ALLOWED)
 def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Invitation:
     """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
-    respond = invitations.accept if given.response == "accept" else invitations.decline
+    is_accepted = given.response == "accept"
+    respond = invitations.accept if is_accepted else invitations.decline
     with call.read() as tx:
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, SiteAction.JOIN if is_accepted else None) as tx:
         return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.parts.accounts))
 
 
-def _count_email(call: ApiRequest, address: str) -> None:
+def _count_email(call: RequestContext, address: str) -> None:
     call.count(Rate.EMAILS_FROM_ADDRESS, call.by.address)
     call.count(Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
 

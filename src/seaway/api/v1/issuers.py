@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_states import IssuerState
 from seaway.trusted_publishing.issuers import MAX_ISSUER, MAX_NAME
@@ -83,7 +84,6 @@ def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
 @router.post("/issuers", operation_id="registerIssuer", status_code=201)
 def register_issuer(call: ApiRequestDep, given: IssuerCreate) -> Issuer:
     """Register an issuer. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
     with call.write_site() as tx:
         issuers.add(tx, call.now_ms, call.by, given.name, kind=given.kind, issuer=given.issuer, rules=rules)
@@ -97,7 +97,6 @@ def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerUpdate) 
 
     While it is disabled, publishing tokens that were exchanged for its tokens are invalid.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
     return _found(call, issuer)
@@ -106,7 +105,6 @@ def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerUpdate) 
 @router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
 def remove_issuer(call: ApiRequestDep, issuer: IssuerName) -> None:
     """Remove an issuer; its publishers stay but match no token. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.remove(tx, call.now_ms, call.by, issuer)
 
@@ -114,7 +112,6 @@ def remove_issuer(call: ApiRequestDep, issuer: IssuerName) -> None:
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
 def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: IssuerKeysUpdate) -> Issuer:
     """Use these keys instead of fetched ones. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_static_keys(tx, call.now_ms, call.by, issuer, json.dumps({"keys": given.keys}))
     return _found(call, issuer)
@@ -127,14 +124,13 @@ def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
 
     Keys set by an admin are no longer used. If the fetch fails, `error` of the response says why.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
     call.parts.exchanging.key_sets.refresh(found.key_source)
     return _found(call, issuer)
 
 
-def _found(call: ApiRequest, name: str) -> Issuer:
+def _found(call: RequestContext, name: str) -> Issuer:
     with call.read() as tx:
         return _shown(issuer_states.state(tx, name))
 

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.caller import Mode
-from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.callers.site_permissions import SiteAction
 from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
+from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys, api_keys, channel_keys
 from seaway.keys.account_keys import DEFAULT_DAYS, LONGEST_DAYS
 from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS
@@ -93,7 +94,7 @@ def list_keys(call: ApiRequestDep) -> Page[Key]:
 @router.post("/keys", operation_id="createKey", status_code=201)
 def create_key(call: ApiRequestDep, given: KeyCreate) -> KeyWithSecret:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
         key, secret = account_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
@@ -105,20 +106,19 @@ def create_key(call: ApiRequestDep, given: KeyCreate) -> KeyWithSecret:
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
 def revoke_key(call: ApiRequestDep, key: Id) -> Key:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
 def remove_key(call: ApiRequestDep, key: Id) -> None:
     """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         account_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 
-def _name_of(tx: Tx, call: ApiRequest, key_id: int) -> str:
+def _name_of(tx: Tx, call: RequestContext, key_id: int) -> str:
     """Return the name of the caller's key with this id; raise `NotFound` for ids of other users' keys."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     name = next((key.name for key in account_keys.list_all(tx, call.by) if key.id == key_id), None)
     if name is None:
         raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")

@@ -9,6 +9,7 @@ from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelN
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.channels import notices
 from seaway.channels.notices import MAX_DAYS, MAX_MESSAGE, Level
+from seaway.channels.roles import Action
 from seaway.clock import DAY_MS, format_time
 
 router = APIRouter(tags=["notices"])
@@ -47,7 +48,7 @@ def list_notices(call: ApiRequestDep, channel: ChannelName) -> Page[Notice]:
 def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeCreate) -> Notice:
     """Post a notice."""
     now_ms = call.now_ms
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.MANAGE) as tx:
         return _shown(
             notices.add(
                 tx, now_ms, call.by, channel, Level(given.level), given.message,
@@ -59,7 +60,7 @@ def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeCreate) 
 @router.delete("/channels/{channel}/notices/{notice}", operation_id="withdrawNotice", status_code=204)
 def withdraw_notice(call: ApiRequestDep, channel: ChannelName, notice: Id) -> None:
     """Withdraw a notice."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.MANAGE) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)
 
 

@@ -7,10 +7,11 @@ from anyio import to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import passkeys, recovery
 from seaway.sign_in.passkeys import MAX_NAME
 
@@ -112,7 +113,7 @@ def remove_passkey(call: ApiRequestDep, passkey: Id) -> None:
     passkeys.remove(call.parts.accounts, call.by, passkey)
 
 
-def _require_session(call: ApiRequest) -> None:
+def _require_session(call: RequestContext) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
 
 

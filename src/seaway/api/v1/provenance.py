@@ -10,7 +10,6 @@ from seaway.api.v1.api_request import (
     ANONYMOUS_ALLOWED,
     DEFAULT_LIMIT,
     After,
-    ApiRequest,
     ApiRequestDep,
     ChannelName,
     Limit,
@@ -24,6 +23,7 @@ from seaway.attestations.sidecars import FIELD, AttestedClaims
 from seaway.channels.roles import Action
 from seaway.clock import format_time
 from seaway.errors import Conflict, Malformed, NotFound
+from seaway.http.request_context import RequestContext
 from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
 from seaway.packages import attestation_claims, build_differences, files, uploaders, versions
 from seaway.packages.build_differences import Change
@@ -209,13 +209,13 @@ async def compare_files(
     )
 
 
-def _get(call: ApiRequest, channel: str, subdir: str, file: str) -> File:
+def _get(call: RequestContext, channel: str, subdir: str, file: str) -> File:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         return files.get(tx, access.channel_id, subdir, file)
 
 
-async def _listing(call: ApiRequest, found: File) -> Listing:
+async def _listing(call: RequestContext, found: File) -> Listing:
     summary, caller = found.summary, rate_limit_key(call.by)
     sha256 = bytes.fromhex(summary.sha256)
     return await call.parts.contents.read(caller, sha256, summary.size, summary.file_name)

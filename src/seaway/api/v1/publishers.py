@@ -129,7 +129,7 @@ def change_publisher(
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
 def remove_publisher(call: ApiRequestDep, channel: ChannelName, publisher: PublisherId) -> None:
     """Remove a trusted publisher; its tokens become invalid at once."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, publishers.require_can_change) as tx:
         publishers.remove(tx, call.now_ms, call.by, call.parts.exchanging.notifier, channel, publisher)
 
 

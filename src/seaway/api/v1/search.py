@@ -6,8 +6,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequest, ApiRequestDep, Limit
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequestDep, Limit
 from seaway.api.v1.schemas import Page, ResponseBody
+from seaway.http.request_context import RequestContext
 from seaway.packages import search
 from seaway.packages.search import MAX_QUERY_LENGTH, Hit
 
@@ -43,7 +44,7 @@ async def search_packages(
     return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.parts.search_slots)
 
 
-def _search(call: ApiRequest, text: str, channel: str | None, after: str, limit: int) -> Page[SearchResult]:
+def _search(call: RequestContext, text: str, channel: str | None, after: str, limit: int) -> Page[SearchResult]:
     call.count_list()
     with call.read() as tx:
         hits, next_cursor = search.search(tx, call.by, text, channel=channel, after=after, limit=limit)

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.schemas import Moment, RequestBody, ResponseBody
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import password_reset, recovery, second_factors, totp
 from seaway.sign_in.passwords import MAX_CHARS, MIN_CHARS
 
@@ -115,10 +116,9 @@ async def renew_recovery_codes(call: ApiRequestDep) -> RecoveryCodes:
 @router.delete("/me/second-factor-reset", operation_id="cancelOwnSecondFactorReset", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep) -> None:
     """Cancel a pending reset of your second factors. Requires a session."""
-    _require_session(call)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         second_factors.cancel_reset(call.parts.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
-def _require_session(call: ApiRequest) -> None:
+def _require_session(call: RequestContext) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)

@@ -88,16 +88,14 @@ def list_jobs(call: ApiRequestDep, state: OfState = None, after: After = "", lim
 @router.post("/jobs/retry", operation_id="retryJobs")
 def retry_jobs(call: ApiRequestDep) -> RetryResult:
     """Retry all failed jobs. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_unlocked() as tx:
+    with call.write_unlocked(SiteAction.CHANGE_SITE) as tx:
         return RetryResult(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
 
 
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
 def retry_job(call: ApiRequestDep, job: Id) -> RetryResult:
     """Retry a failed job. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_unlocked() as tx:
+    with call.write_unlocked(SiteAction.CHANGE_SITE) as tx:
         return RetryResult(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, job))
 
 

@@ -1,5 +1,6 @@
 """Transfers of a channel to one of its members, who becomes the owner by accepting."""
 
+from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter
@@ -63,22 +64,24 @@ def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[Transfer]:
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
 def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferCreate) -> Transfer:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.TRANSFER) as tx:
         return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.parts.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
 def cancel_transfer(call: ApiRequestDep, channel: ChannelName) -> None:
     """Cancel a pending transfer."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.TRANSFER) as tx:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
 @router.post("/channels/{channel}/transfer/response", operation_id="respondToTransfer")
 def respond_to_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferResponse) -> Transfer:
     """Accept or decline a channel that was offered to you."""
-    respond = transfers.accept if given.response == "accept" else transfers.decline
-    with call.write_channel(channel) as tx:
+    is_accepted = given.response == "accept"
+    respond = transfers.accept if is_accepted else transfers.decline
+    can_respond = partial(transfers.require_offer, now_ms=call.now_ms, to_accept=is_accepted)
+    with call.write_channel(channel, can_respond) as tx:
         return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.parts.accounts))
 
 

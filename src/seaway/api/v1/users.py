@@ -66,7 +66,6 @@ def change_user(call: ApiRequestDep, user: UserName, given: UserUpdate) -> User:
 
     Site admins only; requires a recent sign-in.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
             site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
@@ -84,7 +83,6 @@ def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> SecondFa
 
     The user is notified at once, and can cancel the reset if they can still sign in.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         return SecondFactorReset(
             at=format_time(site_admin.schedule_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user))
@@ -94,7 +92,6 @@ def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> SecondFa
 @router.delete("/users/{user}/second-factor-reset", operation_id="cancelSecondFactorReset", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         site_admin.cancel_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)
 

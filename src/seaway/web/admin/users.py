@@ -13,6 +13,7 @@ from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import second_factors, site_admin
 from seaway.sign_in.parts import AccountParts
 from seaway.users import emails, users
@@ -26,7 +27,7 @@ Act = Callable[[AccountParts, Caller, str, Form, Tx, int], object]
 
 
 @for_admin
-async def listing(request: Request, _by: Caller) -> Response:
+async def listing(request: Request, call: RequestContext) -> Response:
     """Show all users by name."""
     words, after, user_quota = search_text_of(request), after_of(request), _user_quota(request)
 
@@ -41,24 +42,26 @@ async def listing(request: Request, _by: Caller) -> Response:
             "more": shown[-1].name if len(found) > PER_PAGE else "",
         }
 
-    return await show(request, "users", look)
+    return await show(request, call, "users", look)
 
 
 @for_admin
-async def look(request: Request, _by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show one account."""
-    return await show(request, "user", partial(_look, request.path_params["user"], _user_quota(request)))
+    return await show(request, call, "user", partial(_look, request.path_params["user"], _user_quota(request)))
 
 
 @for_admin
-async def act(request: Request, by: Caller) -> Response:
+async def act(request: Request, call: RequestContext) -> Response:
     """Make one change to an account."""
     name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
     if chosen is None:
         raise NotFound("This page does not exist.", "Check the URL.")
-    require_recent_confirmation(by)
-    change = partial(chosen, accounts_of(request), by, name, await form_of(request))
-    return await do(request, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}")
+    require_recent_confirmation(call.by)
+    change = partial(chosen, accounts_of(request), call.by, name, await form_of(request))
+    return await do(
+        request, call, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}"
+    )
 
 
 def _user_quota(request: Request) -> int | None:
