@@ -200,10 +200,10 @@ def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
 
 
 async def _small_content(answer: ChannelResponse, delivery: FileDelivery) -> bytes:
-    content = delivery.small_blobs.recall(answer.blob_key)
+    content = delivery.small_blobs.get(answer.blob_key)
     if content is None:
         content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
-        delivery.small_blobs.keep(answer.blob_key, content)
+        delivery.small_blobs[answer.blob_key] = content
     return content
 
 
