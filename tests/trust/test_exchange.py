@@ -31,7 +31,7 @@ from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import raw_headers
 from tests.support.server import serving
-from tests.trust.conftest import GITHUB, MINT, Trust, Trusting, trusting
+from tests.trust.conftest import GITHUB, MINT, Trust, Trusting
 
 FILE = conda(index_json("tools"))
 
@@ -422,13 +422,6 @@ def test_the_strictest_publisher_of_a_channel_counts(here: Trusting) -> None:
     assert 200 == here.read("second", secret)
     assert 403 == upload(here, secret).status_code
     assert 201 == upload(here, here.minted(github(here))).status_code
-
-
-def test_switched_off(tmp_path: Path, clock: TurnedClock) -> None:
-    """Not at all here, or not from there: 403, before anything else is looked at."""
-    with trusting(tmp_path, clock, trusted_publishing=False) as made:
-        answer = made.mint("anything")
-        assert (403, "not-enabled") == (answer.status_code, answer.json()["code"])
 
 
 def test_an_issuer_that_is_switched_off(here: Trusting) -> None:

@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from seaway.http.channel_responses import REDIRECT_SECONDS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, examining_here
@@ -20,7 +21,6 @@ from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX
 FILE = conda(index_json("demo"), files={"share/noise": bytes(range(256)) * 40})
 OTHER = conda(index_json("other"))
 SIZE = len(FILE.content)
-PUBLIC_SECONDS = 3600
 
 PUBLIC = f"/open/noarch/{FILE.name}"
 PRIVATE = f"/closed/noarch/{FILE.name}"
@@ -63,7 +63,7 @@ class Doors:
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     folder = tmp_path_factory.mktemp("doors")
     with state.choose(state.POSTGRES_S3):
-        redirecting = house.build(folder, redirect_seconds=PUBLIC_SECONDS)
+        redirecting = house.build(folder)
         direct = house.build(folder, downloads="direct")
     people = People(redirecting)
     for name in ("open", "closed"):
@@ -93,7 +93,7 @@ def sent_to(answer: httpx.Response) -> str:
 def test_a_package_is_sent_for_to_the_bucket(doors: Doors) -> None:
     """GET leads to an address signed for this one blob and for a time; without its signature it opens nothing."""
     url = sent_to(doors.redirect.get(PUBLIC))
-    assert str(PUBLIC_SECONDS) == query(url)["X-Amz-Expires"]
+    assert str(REDIRECT_SECONDS) == query(url)["X-Amz-Expires"]
     assert FILE.content == httpx.get(url).content
     other = url.replace(FILE.sha256[:2] + "/" + FILE.sha256, OTHER.sha256[:2] + "/" + OTHER.sha256)
     refused = [httpx.get(other), httpx.get(url.partition("?")[0]), httpx.put(url, content=b"x"), httpx.delete(url)]
@@ -101,7 +101,7 @@ def test_a_package_is_sent_for_to_the_bucket(doors: Doors) -> None:
 
 
 def test_the_address_of_a_private_package_is_short_lived(doors: Doors) -> None:
-    """However long other addresses are good, those of private channels are good for five minutes."""
+    """It works without a key, so it expires within five minutes."""
     for headers in (bearer(doors.owner), basic("anybody", doors.owner)):
         url = sent_to(doors.redirect.get(PRIVATE, **headers))
         assert 0 < int(query(url)["X-Amz-Expires"]) <= 300

@@ -61,7 +61,7 @@ from seaway.serving.response_cache import ResponseCache
 from seaway.serving.usage_counter import UsageCounter
 from seaway.settings import Settings
 from seaway.sign_in.external_login import ExternalLogin
-from seaway.sign_in.identity_providers import GITHUB, GOOGLE, LoginProtocol, Provider, Providers
+from seaway.sign_in.identity_providers import GITHUB, GOOGLE, GOOGLE_ISSUER, LoginProtocol, Provider, Providers
 from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.passwords import Hasher
@@ -86,6 +86,7 @@ _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
 _EXCHANGES_AT_ONCE = 8
+_FILE_LISTS_PER_MINUTE = 600  # ten a second is more than a browser shows; each may read an archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def _wire_request_parts(
             clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
         ),
         file_list_limit=RateLimiter(
-            clock, _limit(settings.file_lists_per_minute, MINUTE_MS), "lists and comparisons of files in packages"
+            clock, Limit(_FILE_LISTS_PER_MINUTE, MINUTE_MS), "lists and comparisons of files in packages"
         ),
         search_slots=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
@@ -311,7 +312,7 @@ def _providers(settings: Settings) -> Iterator[Provider]:
             name=GOOGLE,
             title="Google",
             dialect=LoginProtocol.OPENID,
-            issuer=settings.google_issuer,
+            issuer=GOOGLE_ISSUER,
             client_id=settings.google_client_id,
             client_secret=settings.google_client_secret.get_secret_value(),
             requires_verified_email=True,
@@ -396,8 +397,6 @@ def _wire_token_exchange(
         look_up_owner=partial(with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=github.API_URL),
         repository_ids=RepositoryIds(accounts.clock, github.API_URL),
         audience=audience_of(settings.site_url),
-        is_enabled=settings.trusted_publishing,
-        lifetime_ms=settings.workflow_token_minutes * MINUTE_MS,
         slots=CapacityLimiter(_EXCHANGES_AT_ONCE),
         counts=counts,
     )
@@ -416,8 +415,8 @@ def _wire_delivery(settings: Settings, blobs: BlobStore) -> FileDelivery:
     return FileDelivery(
         blobs,
         index_max_age=settings.index_max_age,
-        redirect_seconds=settings.redirect_seconds if settings.downloads == "redirect" and not is_folder else None,
-        x_accel_prefix=settings.x_accel_prefix if settings.downloads == "x-accel" and is_folder else None,
+        redirects=settings.downloads == "redirect" and not is_folder,
+        uses_x_accel=settings.downloads == "x-accel" and is_folder,
     )
 
 

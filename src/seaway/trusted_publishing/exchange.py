@@ -26,7 +26,7 @@ from seaway.audit import Actor, Event
 from seaway.callers import rate_limits
 from seaway.callers.caller import Workflow
 from seaway.callers.rate_limits import Rate
-from seaway.clock import SECOND_MS, Clock
+from seaway.clock import MINUTE_MS, SECOND_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.errors import TooManyRequests
 from seaway.metric_events import EventCounter
@@ -41,6 +41,7 @@ from seaway.trusted_publishing.publishers import Draft, Publisher
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 from seaway.trusted_publishing.repository_ids import RepositoryIds
 
+_TOKEN_LIFETIME_MS = 30 * MINUTE_MS  # a release of many large files is uploaded well within it
 _LONGEST_SHOWN = 100
 
 
@@ -55,8 +56,6 @@ class TokenExchange:
     look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
     repository_ids: RepositoryIds
     audience: str  # the host of the public URL; never taken from a request
-    is_enabled: bool
-    lifetime_ms: int
     counts: EventCounter
     slots: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
 
@@ -96,8 +95,6 @@ def audience_of(site_url: str) -> str:
 
 def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
-    if not parts.is_enabled:
-        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
     rate_limits.count_attempt(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(parts, text)
     try:
@@ -143,14 +140,14 @@ def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
     rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
     with parts.database.write_part() as tx:
         parts.database.lock(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
-        return _mint(tx, now_ms, parts, signed, address)
+        return _mint(tx, now_ms, signed, address)
 
 
-def _mint(tx: Tx, now_ms: int, parts: TokenExchange, signed: _Signed, address: str) -> str:
+def _mint(tx: Tx, now_ms: int, signed: _Signed, address: str) -> str:
     """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
-    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=parts.lifetime_ms)
+    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=_TOKEN_LIFETIME_MS)
     for publisher in matched:
         _pin(tx, signed, publisher)
     audit.write(

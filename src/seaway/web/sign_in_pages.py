@@ -160,7 +160,9 @@ async def sign_out(request: Request, call: RequestContext) -> Response:
 async def show_confirm(request: Request, call: RequestContext) -> Response:
     """Ask the user to confirm with the password, a passkey or an identity provider."""
     next_path = local_path(request.query_params.get("next", ""))
-    return page(request, "confirm.html", problem=None, next_path=next_path, **await _confirmation_methods(request, call.by))
+    return page(
+        request, "confirm.html", problem=None, next_path=next_path, **await _confirmation_methods(request, call.by)
+    )
 
 
 @for_user

@@ -66,7 +66,9 @@ def delete_files(call: ApiRequestDep, channel: ChannelName, given: FileSelection
     return _change(call, channel, FileAction.DELETE, given)
 
 
-def _change(call: RequestContext, channel: str, act: FileAction, given: FileSelection, reason: str = "") -> FileChangeResult:
+def _change(
+    call: RequestContext, channel: str, act: FileAction, given: FileSelection, reason: str = ""
+) -> FileChangeResult:
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )

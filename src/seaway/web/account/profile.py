@@ -44,7 +44,9 @@ async def delete_account(request: Request, call: RequestContext) -> Response:
     return response
 
 
-async def _apply(request: Request, call: RequestContext, work: Callable[[], None], form: str, next_path: str) -> Response:
+async def _apply(
+    request: Request, call: RequestContext, work: Callable[[], None], form: str, next_path: str
+) -> Response:
     return await submit(request, work, next_path, "account/profile.html", partial(_look, call), failed=form)
 
 
