@@ -154,34 +154,27 @@ def test_every_page_is_in_the_index() -> None:
     assert set() == pages - linked
 
 
-def test_the_architecture_page_names_what_exists() -> None:
-    """Every file and symbol in the walks of ARCHITECTURE.md is there."""
-    text = (DOCS / "ARCHITECTURE.md").read_text()
-    source = ROOT / "src" / "seaway"
-    missing = []
-    for path, symbol in re.findall(r"`([a-z_]+/[a-z_]+\.py)(?:::(\w+))?`", text):
-        file = (ROOT if path.startswith("tests/") else source) / path
-        if not file.exists() or (symbol and not re.search(rf"(def|class) {symbol}\b", file.read_text())):
-            missing.append(f"{path}::{symbol}")
-
-    assert missing == []
-
-
-_SOURCE_PATH = re.compile(
-    r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.py|(?:src|tests|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::\w+)?`"
+_CODE_PATH = re.compile(
+    r"`((?:[\w.-]+/)+[\w.-]+\.py|(?:src|tests|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::([\w.]+))?`"
 )
 
 
-def test_decisions_name_files_that_exist() -> None:
-    """Every source file, test and folder that the pages for developers name is there."""
+@pytest.mark.parametrize("page", [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
+def test_page_names_files_and_symbols_that_exist(page: Path) -> None:
+    """Each path in backticks exists in the repository or in src/seaway, and each `path::symbol` is defined there."""
     missing = [
-        f"{page.name}: {path}"
-        for page in [*(DOCS / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]
-        for path in _SOURCE_PATH.findall(page.read_text())
-        if not any((folder / path).exists() for folder in (ROOT, ROOT / "src" / "seaway"))
+        f"{path}::{symbol}" for path, symbol in _CODE_PATH.findall(page.read_text()) if not _defines(path, symbol)
     ]
 
     assert missing == []
+
+
+def _defines(path: str, symbol: str) -> bool:
+    found = next((folder / path for folder in (ROOT, ROOT / "src" / "seaway") if (folder / path).exists()), None)
+    if found is None or not symbol:
+        return found is not None
+    text = found.read_text()
+    return all(re.search(rf"\b(?:def|class) {name}\b", text) for name in symbol.split("."))
 
 
 def test_every_refusal_of_a_token_is_in_the_manual() -> None:
