@@ -42,7 +42,7 @@ from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStat, BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, pictures
 from tests.support.house import FromMemory
 from tests.support.packages import PackageFile, index_json
@@ -151,7 +151,7 @@ class SteppedBlobs:
 
 def prepare(seaway: Seaway) -> None:
     """What there is before each change: files, documents of the revision before the last, and blobs that nobody needs."""
-    channel = Channel(examining_here(seaway), CHANNEL)
+    channel = Channel(with_in_process_examiners(seaway), CHANNEL)
     for file in (OLD, GONE):
         channel.put(file)
     channel.repodata()
@@ -269,7 +269,7 @@ def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | Non
     blobs, paired = SteppedBlobs(wiring.open_store(made), steps), name not in ON_A_LOST_DATABASE
     seaway = wiring.build(made, database=database, blobs=blobs, checks_pairing=paired)
     sys.addaudithook(steps.of_audit)
-    steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(examining_here(seaway), CHANNEL)))
+    steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(with_in_process_examiners(seaway), CHANNEL)))
     return steps.names
 
 

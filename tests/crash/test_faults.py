@@ -29,7 +29,7 @@ from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
 from seaway.storage.disk_reserve import Reserve
 from tests.crash.load import CHANNEL, Load
-from tests.indexing.channel import examining_here
+from tests.indexing.channel import with_in_process_examiners
 from tests.support import house, packages, s3, state
 from tests.support.house import People
 from tests.support.mounts import small_disk
@@ -347,7 +347,7 @@ def test_no_room_at_any_moment_is_told_and_leaves_nothing(on_both: str, tmp_path
     blobs = FullBlobs(wiring.open_store(settings), moment)
     given: BlobStore = blobs  # type: ignore[assignment]
     file = packages.conda(packages.index_json("late"))
-    with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
+    with closing(with_in_process_examiners(wiring.build(settings, blobs=given))) as seaway:
         refused = anyio.run(_send_here, seaway, key, file)
         assert (503, True) == (refused.status_code, "retry-after" in refused.headers), refused.text
         assert [] == list(seaway.settings.spool_folder.iterdir())

@@ -21,7 +21,7 @@ from tests.crash.test_kill import CHANNEL as ROBOTS
 from tests.crash.test_kill import Load
 from tests.crash.test_kill import prepare as prepare_for_load
 from tests.crash.test_steps import EVERY_STEP, Stepper, stepper
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, state
 from tests.support.house import People
 from tests.support.server import serving
@@ -34,7 +34,7 @@ States = dict[str, tuple[str, bytes]]
 
 def opened(folder: Path) -> Seaway:
     """A site whose database may be lost."""
-    return examining_here(house.build(folder, paired=False))
+    return with_in_process_examiners(house.build(folder, paired=False))
 
 
 def follow(seaway: Seaway) -> None:
@@ -71,7 +71,7 @@ def states(seaway: Seaway) -> States:
 
 def make_changes(folder: Path) -> tuple[States, States]:
     """A house whose manifests are behind; the files as they are in them, and as they are in the database."""
-    with closing(examining_here(house.build(folder))) as seaway:
+    with closing(with_in_process_examiners(house.build(folder))) as seaway:
         People(seaway).channel(CHANNEL)
         gone = Channel(seaway, People(seaway).channel("gone"))
         gone.put(LATE)

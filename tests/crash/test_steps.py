@@ -23,7 +23,7 @@ from seaway.errors import BadCredential, FileExists, NotFound
 from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, state
 from tests.support.house import People
 
@@ -114,7 +114,7 @@ def _of_subdir(channel: Channel, subdir: str) -> Any:
 
 
 def opened(folder: Path) -> Seaway:
-    return examining_here(house.build(folder))
+    return with_in_process_examiners(house.build(folder))
 
 
 def look(folder: Path) -> Any:

@@ -20,7 +20,7 @@ from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, s3, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -37,7 +37,7 @@ def blobs_of(seaway: Seaway) -> set[str]:
 
 
 def opened(folder: Path, **settings: object) -> Seaway:
-    return examining_here(house.build(folder, TurnedClock(), **settings))
+    return with_in_process_examiners(house.build(folder, TurnedClock(), **settings))
 
 
 def sweep_all(seaway: Seaway) -> None:

@@ -16,7 +16,7 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, state
 from tests.support.house import People
 from tests.support.packages import conda, index_json
@@ -109,7 +109,7 @@ class Overtaken:
 def test_a_document_that_another_server_replaces_is_found_again(on_both: str, tmp_path: Path) -> None:
     """A reader for whom a document was found, and who comes too late for its bytes, is answered with the next one."""
     with closing(house.build(tmp_path)) as other:
-        channel = Channel(examining_here(other), People(other).channel("chan"))
+        channel = Channel(with_in_process_examiners(other), People(other).channel("chan"))
         channel.put(conda(index_json("first")))
 
         def replace_document() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, s3, state
 from tests.support.house import People
 from tests.support.packages import conda, index_json
@@ -67,7 +67,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
         direct = house.build(folder, downloads="direct")
     people = People(redirecting)
     for name in ("open", "closed"):
-        channel = Channel(examining_here(redirecting), people.channel(name, public=name == "open"))
+        channel = Channel(with_in_process_examiners(redirecting), people.channel(name, public=name == "open"))
         channel.put(FILE)
         channel.put(OTHER)
     yield Doors(Door(redirecting), Door(direct), people.key("owner"), people.key("stranger"))
