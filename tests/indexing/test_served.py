@@ -195,7 +195,7 @@ def _named_by(document: ShardIndex) -> bytes:
     return digest
 
 
-# 2: what cannot be recorded_statements.
+# 2: notes that cannot be written.
 
 
 def test_no_shard_is_dropped_while_a_note_cannot_be_written(channel: Channel, other: Channel) -> None:
