@@ -61,14 +61,14 @@ _ANY_AGE = -(1 << 60)
 
 
 class Steps:
-    """Counts steps; the chosen one is never settings_of_run, since the process ends just before it."""
+    """Count steps, and kill the process just before the selected one."""
 
     def __init__(self, folder: Path, kill_at: int | None) -> None:
         self._folder = str(folder)
         self._kill_at = kill_at
         self.names: list[str] = []
         self._counting = False
-        self._lock = threading.Lock()  # some changes are settings_of_run by several threads
+        self._lock = threading.Lock()  # some changes use several threads
 
     def __call__(self, name: str) -> None:
         if not self._counting:

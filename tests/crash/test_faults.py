@@ -1,8 +1,8 @@
 """
 PostgreSQL, S3 or the disk fail under load, and recover.
 
-Meanwhile uploads are refused with a 503 that says when to come again, and nothing else goes problems for anybody who
-gets an response. Afterwards the server goes on by itself, every promise holds, and all that was published is there.
+During the failure uploads get a 503 with Retry-After, and no other response is wrong. Afterwards the server recovers by
+itself, every promise holds, and all published files are available.
 """
 
 import errno
@@ -103,7 +103,7 @@ def assert_consistent(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def assert_served(load: Load, server: Server) -> None:
-    """Nothing went problems but what was told, and all that was published is served."""
+    """Assert that there were no unexpected responses and that all published files are served."""
     assert [] == load.problems[:3], "".join(server.log[-200:])
     assert load.reads
     assert_quiet(server)
@@ -230,7 +230,7 @@ def locked(database: Path) -> Iterator[None]:
 
 
 def test_a_full_disk_refuses_only_uploads(tmp_path: Path) -> None:
-    """Uploads are 503 while there is no room, readers go on, nothing is left outdated, and with room it goes on."""
+    """Uploads get 503 without leftovers, reads work, and uploads work again once there is space."""
     noise = {"share/noise": os.urandom(600_000)}
     with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "12m") as folder:
         key = prepare(folder, {})

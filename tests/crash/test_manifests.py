@@ -117,7 +117,7 @@ def kill_the_job(stepper: Stepper, folder: Path, every: int) -> None:
 
 
 def test_a_killed_job_leaves_usable_manifests(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
-    """Each object is the old or the new leftover; the next run completes them, and a rebuild in between comes out sound."""
+    """Each object is the old or the new one; the next run completes them, and a rebuild in between is consistent."""
     kill_the_job(stepper, tmp_path, _SOME)
 
 
@@ -191,7 +191,7 @@ def test_a_rebuild_after_a_kill_and_a_lost_database(on_both: str, tmp_path: Path
         found = states(seaway)
         assert [] == list(check(seaway))
 
-    listed = {leftover.package.rpartition("/")[2] for leftover in rebuilt.unnamed}
+    listed = {blob.package.rpartition("/")[2] for blob in rebuilt.unnamed}
     assert found.items() <= truth.items()
     assert load.published <= {place.removeprefix(f"{ROBOTS}/") for place in found} | listed
     assert found
