@@ -196,10 +196,10 @@ RUN_EXPORTS = {
 
 @pytest.mark.parametrize("case", RUN_EXPORTS)
 @pytest.mark.parametrize("build", [packages.conda, packages.tar_bz2], ids=[CONDA, TAR_BZ2])
-def test_what_a_package_exports(case: str, build: Any, tmp_path: Path) -> None:
-    """run_exports.json is served by its known, non-empty kinds, from either format; the old plain list means weak."""
-    said, served = RUN_EXPORTS[case]
-    assert served == examined(build(index_json(), run_exports=said), tmp_path).record["run_exports"]
+def test_run_exports_of_a_package(case: str, build: Any, tmp_path: Path) -> None:
+    """Only known, non-empty kinds of run_exports.json are served; the old plain list means weak."""
+    run_exports, served = RUN_EXPORTS[case]
+    assert served == examined(build(index_json(), run_exports=run_exports), tmp_path).record["run_exports"]
 
 
 def test_texts_of_about_json_are_kept(tmp_path: Path) -> None:

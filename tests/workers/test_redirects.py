@@ -143,7 +143,7 @@ def test_a_conditional_request_is_not_redirected(servers: Servers, method: str, 
 
 @pytest.mark.parametrize(("range_", "part"), RANGES.items(), ids=RANGES.keys())
 def test_ranges_are_the_same_with_and_without_redirect(servers: Servers, range_: str, part: slice) -> None:
-    """A part of a package, asked for at the bucket after the redirect or here, has the same bytes."""
+    """A range requested from the bucket after the redirect, or directly, has the same bytes."""
     responses = [
         httpx.get(redirect_target(servers.redirect.get(PUBLIC, range=range_)), headers={"Range": range_}),
         servers.direct.get(PUBLIC, range=range_),
