@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
-from bench.wire import Flown
+from bench.http_client import BatchTimes
 
 _FILE_BYTES = 3_000
 _ROW_BYTES = 2_000
@@ -37,15 +37,15 @@ class Disk:
         """Close the database."""
         self._connection.close()
 
-    def one_by_one(self, times: int) -> Flown:
+    def one_by_one(self, times: int) -> BatchTimes:
         """Run the uploads one after the other."""
-        return _flown(times, 1, self._one)
+        return _batch_times(times, 1, self._one)
 
-    def at_once(self, times: int, clients: int) -> Flown:
+    def at_once(self, times: int, clients: int) -> BatchTimes:
         """Run the uploads of several clients in parallel, each with its own commit."""
-        return _flown(times, clients, self._one)
+        return _batch_times(times, clients, self._one)
 
-    def together(self, times: int, clients: int) -> Flown:
+    def together(self, times: int, clients: int) -> BatchTimes:
         """Run the uploads of several clients in parallel with one shared commit, which is the minimum."""
         barrier = threading.Barrier(clients, action=lambda: self._commit(clients))
 
@@ -53,7 +53,7 @@ class Disk:
             self._sync_file()
             barrier.wait()
 
-        return _flown(times // clients * clients, clients, one)
+        return _batch_times(times // clients * clients, clients, one)
 
     def _one(self) -> None:
         self._sync_file()
@@ -117,7 +117,7 @@ def _hash_file(path: Path, sort: str) -> None:
         hashlib.file_digest(file, sort)
 
 
-def _flown(times: int, clients: int, one: Callable[[], None]) -> Flown:
+def _batch_times(times: int, clients: int, one: Callable[[], None]) -> BatchTimes:
     latencies: list[float] = []
 
     def work(share: int) -> None:
@@ -131,4 +131,4 @@ def _flown(times: int, clients: int, one: Callable[[], None]) -> Flown:
         started = time.perf_counter()
         for _ in threads.map(work, shares):
             pass
-        return Flown(latencies, time.perf_counter() - started)
+        return BatchTimes(latencies, time.perf_counter() - started)

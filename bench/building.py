@@ -19,15 +19,15 @@ import psutil
 from sqlalchemy import select
 
 from bench import channels
-from bench.recipes import SUBDIR
+from bench.synthetic_packages import SUBDIR
 from seaway.callers.caller import OPERATOR
 from seaway.conda import zstd
 from seaway.database.tables import files
 from seaway.indexing.documents import REPODATA, Document
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from seaway.serving.channel_response import ChannelResponse
-from seaway.serving.resolve import resolve
+from seaway.serving.caller_identification import Secrets
+from seaway.serving.resolve import Deferred, resolve
 from seaway.storage import keys
 from tests.support import house
 from tests.support.packages import zstd as stdlib_zstd
@@ -91,8 +91,9 @@ def _read_shard_of(seaway: Seaway, channel: str, name: str) -> None:
 
 
 def _read(seaway: Seaway, channel: str, *path: str) -> bytes:
-    found, _ = resolve(seaway.request_parts.reading, (), channel, (SUBDIR, *path), ())
-    assert isinstance(found, ChannelResponse)
+    found, _ = resolve(seaway.request_parts.reading, Secrets(), channel, (SUBDIR, *path), ())
+    if isinstance(found, Deferred):
+        found = found.build()
     assert found.content is not None
     return found.content
 

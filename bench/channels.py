@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import func, insert, select, update
 
-from bench import folders, recipes
+from bench import folders, synthetic_packages
 from bench.measure import Samples
-from bench.recipes import Build, Family
 from bench.report import Report, progress
+from bench.synthetic_packages import Build, SyntheticPackage
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
 from seaway.conda import filename
@@ -68,19 +68,19 @@ def run(options: argparse.Namespace, report: Report) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ChannelStatistics:
     """Sizes of the records and builds per name of a created channel."""
 
     record_sizes: list[int]
     builds: list[int]
 
 
-def cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> None:
+def copy_cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> None:
     """Put a SQLite instance with these channels into `folder`, from the cache if it has one."""
     if cache is None:
         _make_instance(folder, sizes)
         return
-    kept = cache / f"house-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
+    kept = cache / f"instance-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
     if not kept.exists():
         with folders.scratch(cache) as new:
             _make_instance(new, sizes)
@@ -89,12 +89,12 @@ def cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> None:
     shutil.copytree(kept / "data", folder / "data")
 
 
-def fill(seaway: Seaway, channel: str, size: int) -> Made:
+def fill(seaway: Seaway, channel: str, size: int) -> ChannelStatistics:
     """Create a public channel with `size` files in one subdir."""
     people = People(seaway)
     people.channel(channel, owner=OWNER)
     progress(f"creating {channel} with {size:,} records")
-    return _Filler(seaway, channel).fill(recipes.families(size))
+    return _Filler(seaway, channel).fill(synthetic_packages.generate(size))
 
 
 def package_files(cache: Path | None, folder: Path, size: int) -> Path:
@@ -113,8 +113,8 @@ def package_files(cache: Path | None, folder: Path, size: int) -> Path:
 
 def _pack_all(folder: Path, size: int) -> None:
     progress(f"packing {size:,} package files")
-    for family in recipes.families(size):
-        for build in recipes.builds(family):
+    for package in synthetic_packages.generate(size):
+        for build in synthetic_packages.builds(package):
             build.pack().write_to(folder)
 
 
@@ -135,9 +135,9 @@ def _check(seaway: Seaway, channel: str) -> str:
 
 def subdir_of(tx: Tx, channel: str) -> Subdir:
     """Return the subdir that `fill` writes to."""
-    found = find_subdir(tx, channel_rows.get(tx, channel).id, recipes.SUBDIR)
+    found = find_subdir(tx, channel_rows.get(tx, channel).id, synthetic_packages.SUBDIR)
     if found is None:
-        raise LookupError(f"{channel} has no {recipes.SUBDIR}")
+        raise LookupError(f"{channel} has no {synthetic_packages.SUBDIR}")
     return found
 
 
@@ -150,34 +150,34 @@ class _Filler:
         self._now_ms = seaway.clock.now_ms()
         self._record_sizes: list[int] = []
 
-    def fill(self, families: Sequence[Family]) -> Made:
+    def fill(self, generated: Sequence[SyntheticPackage]) -> ChannelStatistics:
         with self._seaway.database.write_site() as tx:
             channel_id = channel_rows.get(tx, self._channel).id
-            self._insert_subdir(tx, channel_id, families)
-            self._insert_packages(tx, channel_id, families)
+            self._insert_subdir(tx, channel_id, generated)
+            self._insert_packages(tx, channel_id, generated)
             subdir = subdir_of(tx, self._channel)
             package_ids = self._package_ids(tx, channel_id)
         revision = 0
-        for batch in _batches(families):
+        for batch in _batches(generated):
             with self._seaway.database.write_site() as tx:
                 revision = self._insert_names(tx, subdir.id, package_ids, batch, revision)
         with self._seaway.database.write_site() as tx:
             size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
             tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
-        return Made(self._record_sizes, [family.count for family in families])
+        return ChannelStatistics(self._record_sizes, [package.count for package in generated])
 
-    def _insert_subdir(self, tx: Tx, channel_id: int, families: Sequence[Family]) -> None:
+    def _insert_subdir(self, tx: Tx, channel_id: int, generated: Sequence[SyntheticPackage]) -> None:
         values = {
             "channel_id": channel_id,
-            "name": recipes.SUBDIR,
-            "revision": len(families),
+            "name": synthetic_packages.SUBDIR,
+            "revision": len(generated),
             "changed_at": self._now_ms,
-            "record_count": sum(family.count for family in families),
+            "record_count": sum(package.count for package in generated),
         }
         tx.execute(insert(subdirs).values(values))
 
-    def _insert_packages(self, tx: Tx, channel_id: int, families: Sequence[Family]) -> None:
-        names = [family.name for family in families]
+    def _insert_packages(self, tx: Tx, channel_id: int, generated: Sequence[SyntheticPackage]) -> None:
+        names = [package.name for package in generated]
         rows = [
             {"channel_id": channel_id, "name": name, "folded_name": filename.normalize_name(name)} for name in names
         ]
@@ -188,19 +188,27 @@ class _Filler:
         return {row.name: row.id for row in found}
 
     def _insert_names(
-        self, tx: Tx, subdir_id: int, package_ids: Mapping[str, int], families: Sequence[Family], revision: int
+        self,
+        tx: Tx,
+        subdir_id: int,
+        package_ids: Mapping[str, int],
+        generated: Sequence[SyntheticPackage],
+        revision: int,
     ) -> int:
         file_rows: list[dict[str, Any]] = []
         shard_rows: list[dict[str, Any]] = []
         fragment_rows: list[dict[str, Any]] = []
-        for family in families:
+        for package in generated:
             revision += 1
-            own = [self._file_row(subdir_id, package_ids[family.name], build) for build in recipes.builds(family)]
+            own = [
+                self._file_row(subdir_id, package_ids[package.name], build)
+                for build in synthetic_packages.builds(package)
+            ]
             index = derive([_seen(row) for row in sorted(own, key=lambda row: str(row["file_name"]))])
             file_rows += own
-            shard_rows.append(_shard_row(subdir_id, family.name, revision, index))
+            shard_rows.append(_shard_row(subdir_id, package.name, revision, index))
             fragment_rows += [
-                {"subdir_id": subdir_id, "kind": kind, "name": family.name, "content": content}
+                {"subdir_id": subdir_id, "kind": kind, "name": package.name, "content": content}
                 for kind, content in index.fragments.items()
             ]
         for table, rows in ((files, file_rows), (shards, shard_rows), (fragments, fragment_rows)):
@@ -231,12 +239,12 @@ class _Filler:
         }
 
 
-def _batches(families: Sequence[Family]) -> Iterator[list[Family]]:
+def _batches(generated: Sequence[SyntheticPackage]) -> Iterator[list[SyntheticPackage]]:
     """Yield the names in batches of about 20,000 files, one for each transaction."""
-    batch: list[Family] = []
-    for family in families:
-        batch.append(family)
-        if sum(family.count for family in batch) >= _RECORDS_AT_ONCE:
+    batch: list[SyntheticPackage] = []
+    for package in generated:
+        batch.append(package)
+        if sum(package.count for package in batch) >= _RECORDS_AT_ONCE:
             yield batch
             batch = []
     if batch:
@@ -266,7 +274,7 @@ def _shard_row(subdir_id: int, name: str, revision: int, index: PackageIndex) ->
 
 
 def _state_of_code() -> str:
-    """Return a hash of the code that a cached channel depends on: the recipes, rows and index."""
-    sources = [Path(__file__), Path(recipes.__file__)]
+    """Return a hash of the code that a cached channel depends on: the synthetic packages, rows and index."""
+    sources = [Path(__file__), Path(synthetic_packages.__file__)]
     sources += [path for part in ("conda", "database", "indexing") for path in sorted((_SOURCE / part).rglob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]

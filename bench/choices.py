@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from anyio import to_thread
 
-from bench import recipes
+from bench import synthetic_packages
 from bench.measure import Samples
 from bench.report import Report, progress
 from seaway.conda.record import FileDigest, build_record, encode, section_of
@@ -62,8 +62,8 @@ def _of_file(path: Path) -> dict[str, bytes]:
 def _made(size: int) -> Iterator[tuple[str, bytes]]:
     progress(f"creating {size:,} records")
     dice = random.Random(size)
-    for family in recipes.families(size):
-        for build in recipes.builds(family):
+    for package in synthetic_packages.generate(size):
+        for build in synthetic_packages.builds(package):
             hashes = FileDigest(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
             record = build_record(build.index, {}, section_of(build.index, build.extension), hashes)
             yield build.file_name, encode(record)
@@ -83,10 +83,19 @@ def _levels(report: Report, records: dict[str, bytes], rounds: int) -> None:
     shares[f"level {_SLOWEST}"] *= shares[_THEIRS]
     of_shards = _sizes_of_shards(records)
     for case, speed in speeds.items():
-        report.add(f"zstd, {case}", "compress", speed, "MB/s", beside=speeds[_THEIRS], to=_THEIRS)
-        report.add(f"zstd, {case}", "size", [shares[case] * 100], "%", beside=[shares[_THEIRS] * 100], to=_THEIRS)
+        report.add(f"zstd, {case}", "compress", speed, "MB/s", baseline=speeds[_THEIRS], baseline_name=_THEIRS)
+        report.add(
+            f"zstd, {case}", "size", [shares[case] * 100], "%", baseline=[shares[_THEIRS] * 100], baseline_name=_THEIRS
+        )
         if case in of_shards:
-            report.add(f"zstd, {case}", "all shards", [of_shards[case]], "MB", beside=[of_shards[_THEIRS]], to=_THEIRS)
+            report.add(
+                f"zstd, {case}",
+                "all shards",
+                [of_shards[case]],
+                "MB",
+                baseline=[of_shards[_THEIRS]],
+                baseline_name=_THEIRS,
+            )
 
 
 def _sizes_of_shards(records: dict[str, bytes]) -> dict[str, float]:
@@ -121,7 +130,7 @@ def _libraries(report: Report, records: dict[str, bytes], rounds: int) -> None:
                 times[f"{name}, {what}"].append(seconds / len(contents) * 1_000_000)
     for case, each in times.items():
         ours = f"msgspec, {case.partition(', ')[2]}"
-        report.add(case, "per record", each, "us", beside=times[ours], to=ours)
+        report.add(case, "per record", each, "us", baseline=times[ours], baseline_name=ours)
 
 
 def _json_libraries() -> dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]]:
@@ -141,7 +150,7 @@ def _threads(report: Report, rounds: int) -> None:
     for _ in range(rounds):
         asyncio.run(_call(times))
     for case, each in times.items():
-        report.add(case, "per call", each, "us", beside=times["function call"], to="function call")
+        report.add(case, "per call", each, "us", baseline=times["function call"], baseline_name="function call")
 
 
 async def _call(times: Samples) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import select
 
-from bench import channels, houses, recipes, servers, wire
+from bench import channels, http_client, instances, servers, synthetic_packages
 from bench.folders import scratch
+from bench.http_client import Address, Connection
 from bench.measure import Samples, summarize
-from bench.recipes import SUBDIR
-from bench.report import Report, progress, short
+from bench.report import Report, format_number, progress
 from bench.servers import Running
-from bench.wire import Address, Connection
+from bench.synthetic_packages import SUBDIR
 from seaway.database.tables import documents
 from seaway.indexing.documents import REPODATA
 from seaway.server.wiring import Seaway
@@ -52,15 +52,15 @@ def run(options: argparse.Namespace, report: Report) -> None:
     """Measure a build alone, then with concurrent requests."""
     for size in options.sizes:
         with scratch(options.folder) as folder:
-            key = houses.prepared(
+            key = instances.prepare_instance(
                 folder, {}, {_CHANNEL: size, _STILL: min(size, _STILL_RECORDS), _BESIDE: 0}, options.cache
             )
             progress(f"{size:,} records: builds in a separate process")
             _add_build_rows(report, f"{size:,} records", _build_alone(folder, options.rounds))
             # With this limit the build is a background job at any size.
             given = {"whole_document_limit": min(_LIMIT, size // 2), **dict(options.set)}
-            with houses.opened(folder, {}) as seaway, servers.seaway(folder, **given) as server:
-                comparison = _Comparison(seaway, server, key, recipes.families(size))
+            with instances.open_instance(folder, {}) as seaway, servers.seaway(folder, **given) as server:
+                comparison = _Comparison(seaway, server, key, synthetic_packages.generate(size))
                 for number in range(options.rounds):
                     progress(f"{size:,} records: requests, round {number + 1} of {options.rounds}")
                     comparison.one_round(options.quiet, f"round{number}")
@@ -76,13 +76,17 @@ def _build_alone(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 def _add_build_rows(report: Report, case: str, found: Mapping[str, Sequence[float]]) -> None:
     bound = "the same bytes hashed, compressed and written"
-    report.add(case, "build of all documents", found["build"], "s", beside=found["bound"], to=bound)
+    report.add(case, "build of all documents", found["build"], "s", baseline=found["bound"], baseline_name=bound)
     report.add(case, bound, found["bound"], "s")
     report.add(case, "peak memory of a build", [held / 2**20 for held in found["memory"]], "MiB")
     report.add_ms(case, "shard index, first read", found["index cold"])
     report.add_ms(case, "change of one name", found["change"])
     report.add_ms(
-        case, "shard index and shard after a change", found["shard"], beside=found["index cold"], to="first read"
+        case,
+        "shard index and shard after a change",
+        found["shard"],
+        baseline=found["index cold"],
+        baseline_name="first read",
     )
 
 
@@ -93,7 +97,7 @@ class _Comparison:
     seaway: Seaway
     server: Running
     key: str
-    names: Sequence[recipes.Family]
+    names: Sequence[synthetic_packages.SyntheticPackage]
     quiet: Samples = field(default_factory=Samples)
     loaded: Samples = field(default_factory=Samples)
     builds: list[float] = field(default_factory=list)
@@ -133,10 +137,12 @@ class _Comparison:
         for what in _PAUSES:
             quiet, loaded = self.quiet[what], self.loaded[what]
             report.add_ms(case, f"{what}, no build", quiet, with_tail=True)
-            report.add_ms(case, f"{what}, during a build", loaded, beside=quiet, to="no build", with_tail=True)
+            report.add_ms(
+                case, f"{what}, during a build", loaded, baseline=quiet, baseline_name="no build", with_tail=True
+            )
             if quiet and loaded:
                 tails = summarize(loaded).p99 / summarize(quiet).p99
-                report.note(f"{case}: p99 of {what} during a build is {short(tails)}x the p99 without a build.")
+                report.note(f"{case}: p99 of {what} during a build is {format_number(tails)}x the p99 without a build.")
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ class _Requests:
 
     address: Address
     key: str
-    names: Sequence[recipes.Family]
+    names: Sequence[synthetic_packages.SyntheticPackage]
     tag: str
 
     @contextmanager
@@ -172,8 +178,8 @@ class _Requests:
     def change(self) -> int:
         """Upload to the large channel; return its revision."""
         with Connection(self.address) as connection:
-            build = recipes.new_builds(self.names, 1, f"{self.tag}.change")[0]
-            answer = connection.exchange(wire.upload(_CHANNEL, build.pack(), self.key)).expect(201)
+            build = synthetic_packages.new_builds(self.names, 1, f"{self.tag}.change")[0]
+            answer = connection.exchange(http_client.upload(_CHANNEL, build.pack(), self.key)).expect(201)
         return int(answer.header("Seaway-Revision"))
 
     def _send(
@@ -203,9 +209,9 @@ class _Requests:
 
     def _uploads(self, phase: str) -> Iterator[tuple[bytes, int]]:
         for number in count():
-            build = recipes.new_builds(self.names, 1, f"{self.tag}.{phase}.{number}")[0]
-            yield wire.upload(_BESIDE, build.pack(), self.key), 201
+            build = synthetic_packages.new_builds(self.names, 1, f"{self.tag}.{phase}.{number}")[0]
+            yield http_client.upload(_BESIDE, build.pack(), self.key), 201
 
 
 def _get(within: str, headers: Mapping[str, str] | None = None, *, channel: str = _CHANNEL) -> bytes:
-    return wire.get(f"/{channel}/{SUBDIR}/{within}", headers)
+    return http_client.get(f"/{channel}/{SUBDIR}/{within}", headers)

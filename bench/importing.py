@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import channels, houses, servers
+from bench import channels, instances, servers
 from bench.folders import scratch
 from bench.measure import Samples
 from bench.peers import Folder
@@ -37,7 +37,9 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 _import(options, folder / f"seaway-{number}", files, size, samples)
                 _index(folder / f"rattler-{number}", files, samples)
         case = f"{size:,} files"
-        report.add(case, "seaway upload", samples["seaway"], "s", beside=samples["index_fs"], to="index_fs")
+        report.add(
+            case, "seaway upload", samples["seaway"], "s", baseline=samples["index_fs"], baseline_name="index_fs"
+        )
         report.add(case, "index_fs", samples["index_fs"], "s")
         report.add(case, "files per second, seaway upload", [size / seconds for seconds in samples["seaway"]], "/s")
         report.add(case, "CPU time, seaway upload", samples["cpu"], "ms/file")
@@ -48,7 +50,7 @@ def _import(options: argparse.Namespace, folder: Path, files: Path, size: int, s
     # Folders are removed only at the end: for a minute after thousands of files were deleted, ext4 searches long for
     # the inode of each new file, which doubles the CPU time of an import.
     folder.mkdir()
-    houses.prepared(folder, {}, {_CHANNEL: 0}, None)
+    instances.prepare_instance(folder, {}, {_CHANNEL: 0}, None)
     with samples.timed("start"):
         _seaway(folder, options.set, "channel", "list", "--json")
     with _processor_time(samples, size), samples.timed("seaway"):

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import psutil
 
-from bench import bounds, houses, servers, wire
+from bench import bounds, http_client, instances, servers
 from bench.folders import scratch
+from bench.http_client import Address, Connection
 from bench.measure import Samples
-from bench.recipes import SUBDIR
 from bench.report import Report, progress
 from bench.servers import Running
-from bench.wire import Address, Connection
+from bench.synthetic_packages import SUBDIR
 from tests.support.packages import Tar, index_json, info_files, zstd
 from tests.support.requests import BOUNDARY, Part, multipart
 
@@ -80,11 +80,11 @@ def send(address: Address, channel: str, package: Path, key: str) -> tuple[float
     length = len(head) + package.stat().st_size + len(tail)
     with Connection(address) as connection, package.open("rb") as file:
         started = time.perf_counter()
-        connection.socket.sendall(wire.upload_head(channel, length, key) + head)
+        connection.socket.sendall(http_client.upload_head(channel, length, key) + head)
         connection.socket.sendfile(file)
         connection.socket.sendall(tail)
         sent = time.perf_counter()
-        connection.answer().expect(201)
+        connection.read_response().expect(201)
         ended = time.perf_counter()
     return ended - started, ended - sent
 
@@ -122,7 +122,7 @@ def _bounds(package: Path, folder: Path, samples: Samples) -> None:
 def _served(options: argparse.Namespace, package: Path) -> Iterator[tuple[Running, str]]:
     """Run a new server that accepts the package; yield it with an API key."""
     with scratch(options.folder) as folder:
-        key = houses.prepared(folder, {}, {_CHANNEL: 0}, None)
+        key = instances.prepare_instance(folder, {}, {_CHANNEL: 0}, None)
         limit = package.stat().st_size + _ROOM_BYTES
         with servers.seaway(folder, upload_limit=limit, **dict(options.set)) as server:
             yield server, key
@@ -174,7 +174,7 @@ class _Probe:
             probing.result()
 
     def _run(self, live: list[float], nothing: list[float]) -> None:
-        request = wire.get("/health/live")
+        request = http_client.get("/health/live")
         with Connection(self.server) as server, Connection(self.null) as null:
             while not self.stop.wait(_PROBE_SECONDS):
                 for connection, into in ((server, live), (null, nothing)):
@@ -224,9 +224,13 @@ def _add_rows(report: Report, case: str, megabytes: int, samples: Samples) -> No
         for what in ("upload alone", "received alone", "upload", "hash in turn", "hash in threads", "write")
     }
     in_turn = speeds["hash in turn"]
-    report.add(case, "upload", speeds["upload alone"], "MB/s", beside=in_turn, to="sha256 and md5 in sequence")
-    report.add(case, "  until its last byte", speeds["received alone"], "MB/s", beside=in_turn, to="the same")
-    report.add(case, "  with concurrent probes", speeds["upload"], "MB/s", beside=in_turn, to="the same")
+    report.add(
+        case, "upload", speeds["upload alone"], "MB/s", baseline=in_turn, baseline_name="sha256 and md5 in sequence"
+    )
+    report.add(
+        case, "  until its last byte", speeds["received alone"], "MB/s", baseline=in_turn, baseline_name="the same"
+    )
+    report.add(case, "  with concurrent probes", speeds["upload"], "MB/s", baseline=in_turn, baseline_name="the same")
     report.add(case, "sha256 and md5 in sequence", speeds["hash in turn"], "MB/s")
     report.add(case, "sha256 and md5 in two threads", speeds["hash in threads"], "MB/s")
     report.add(case, "write and sync", speeds["write"], "MB/s")
@@ -238,6 +242,11 @@ def _add_rows(report: Report, case: str, megabytes: int, samples: Samples) -> No
         when = "during the upload" if phase == "busy" else "before"
         beside = samples["live, quiet"] if phase == "busy" else []
         report.add_ms(
-            case, f"GET /health/live {when}", samples[f"live, {phase}"], beside=beside, to="before", with_tail=True
+            case,
+            f"GET /health/live {when}",
+            samples[f"live, {phase}"],
+            baseline=beside,
+            baseline_name="before",
+            with_tail=True,
         )
         report.add_ms(case, f"null server {when}", samples[f"null, {phase}"], with_tail=True)

@@ -16,13 +16,13 @@ import msgspec
 import psutil
 import psycopg
 
-from bench import houses, recipes, servers, wire
+from bench import http_client, instances, servers, synthetic_packages
 from bench.folders import scratch
+from bench.http_client import Connection
 from bench.measure import Samples
-from bench.recipes import SUBDIR
-from bench.report import Report, progress, short
+from bench.report import Report, format_number, progress
 from bench.servers import Running
-from bench.wire import Connection
+from bench.synthetic_packages import SUBDIR
 from tests.support.packages import PackageFile, conda, zstd
 
 TITLE = "mixed load on 4 workers with PostgreSQL and S3, compared with 1 worker with SQLite and a folder"
@@ -91,7 +91,9 @@ def _work(size: int, tag: str, count: int) -> list[_Request]:
     """Create a list of requests, which both sites get in the same order."""
     dice = random.Random(f"{size} {tag}")
     kinds = dice.choices(list(_MIX), list(_MIX.values()), k=count)
-    builds = iter(recipes.new_builds(recipes.families(size), kinds.count(_UPLOAD), f"{size}.{tag}"))
+    builds = iter(
+        synthetic_packages.new_builds(synthetic_packages.generate(size), kinds.count(_UPLOAD), f"{size}.{tag}")
+    )
     work: list[_Request] = []
     for number, kind in enumerate(kinds):
         if kind == _UPLOAD:
@@ -153,7 +155,7 @@ class _Client:
         """Send one request and check the response."""
         if request.file is not None:
             force = request.what == _OVERWRITE
-            sent = wire.upload(_CHANNEL, request.file, self._key, force=force)
+            sent = http_client.upload(_CHANNEL, request.file, self._key, force=force)
             self._connection.exchange(sent).expect(200, 201)
         elif request.what == _SHARD:
             if not self._digests:
@@ -168,13 +170,13 @@ class _Client:
         return self._dice.sample(digests, min(len(digests), 10))
 
     def _get(self, within: str) -> bytes:
-        return self._connection.exchange(wire.get(f"/{_CHANNEL}/{SUBDIR}/{within}")).expect(200).body
+        return self._connection.exchange(http_client.get(f"/{_CHANNEL}/{SUBDIR}/{within}")).expect(200).body
 
 
 @contextmanager
 def _site(options: argparse.Namespace, name: str, state: str, size: int, workers: int) -> Iterator[_Site]:
-    with scratch(options.folder) as folder, servers.state(state) as settings:
-        key = houses.prepared(folder, settings, {_CHANNEL: size}, options.cache)
+    with scratch(options.folder) as folder, servers.new_state(state) as settings:
+        key = instances.prepare_instance(folder, settings, {_CHANNEL: size}, options.cache)
         with servers.seaway(folder, workers=workers, **settings, **dict(options.set)) as server:
             parts = {"server": [server.pid]}
             if settings:
@@ -247,11 +249,13 @@ def _syncs(url: str) -> int | None:
 
 def _add_rows(report: Report, case: str, found: Mapping[str, _Results]) -> None:
     many, one = found[_MANY], found[_ONE]
-    report.add(case, f"requests, {_MANY}", many.rates, "/s", beside=one.rates, to=_ONE)
+    report.add(case, f"requests, {_MANY}", many.rates, "/s", baseline=one.rates, baseline_name=_ONE)
     report.add(case, f"requests, {_ONE}", one.rates, "/s")
     for what in _MIX:
         beside = one.latencies[what]
-        report.add_ms(case, f"{what}, {_MANY}", many.latencies[what], beside=beside, to=_ONE, with_tail=True)
+        report.add_ms(
+            case, f"{what}, {_MANY}", many.latencies[what], baseline=beside, baseline_name=_ONE, with_tail=True
+        )
         report.add_ms(case, f"{what}, {_ONE}", beside, with_tail=True)
     for name, its in found.items():
         for part, samples in its.cpu_ms.items():
@@ -267,17 +271,18 @@ def _bottleneck(found: _Results) -> str:
     cpus = os.cpu_count() or 1
     ours, others, flushing = middle(found.cores), middle(found.cores_of_others), middle(found.flush_part)
     parts = sorted(found.cpu_ms, key=lambda part: -middle(found.cpu_ms[part]))
-    shares = ", ".join(f"{part} {short(middle(found.cpu_ms[part]))} ms" for part in parts)
+    shares = ", ".join(f"{part} {format_number(middle(found.cpu_ms[part]))} ms" for part in parts)
     if ours + others >= _BUSY_PART * cpus:
-        bottleneck = "the CPUs"
+        others_too = "" if ours >= _BUSY_PART * cpus else ", which other processes use as well"
+        bottleneck = f"the CPUs{others_too}"
     elif flushing >= _BUSY_PART:
         bottleneck = "disk flushes"
     else:
         bottleneck = "neither CPUs nor disk: requests wait for each other"
     return (
-        f"the bottleneck is {bottleneck}. The benchmark used {short(ours)} of {cpus} CPUs, other processes {short(others)};"
+        f"the bottleneck is {bottleneck}. The benchmark used {format_number(ours)} of {cpus} CPUs, other processes {format_number(others)};"
         f" a request took {shares}; the disk was flushing {flushing:.0%} of the time,"
-        f" {short(middle(found.flushes))} times per request."
+        f" {format_number(middle(found.flushes))} times per request."
     )
 
 

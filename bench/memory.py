@@ -12,12 +12,12 @@ from urllib.parse import quote
 import msgspec
 import psutil
 
-from bench import houses, recipes, servers, wire
+from bench import http_client, instances, servers, synthetic_packages
 from bench.channels import OWNER
 from bench.folders import scratch
-from bench.recipes import SUBDIR, Family
+from bench.http_client import Connection
 from bench.report import Report, progress
-from bench.wire import Connection
+from bench.synthetic_packages import SUBDIR, SyntheticPackage
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
 from tests.support.house import People
@@ -78,14 +78,14 @@ def _add_rows(report: Report, case: str, samples: Sequence[Sequence[float]], loa
 def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
     """Run a server with a public and a private channel of this size."""
     with scratch(options.folder) as folder:
-        houses.prepared(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
-        with houses.opened(folder, {}) as seaway:
+        instances.prepare_instance(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
+        with instances.open_instance(folder, {}) as seaway:
             with seaway.database.write_site() as tx:
                 channel_rows.change(tx, seaway.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
             keys = [People(seaway).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}
         with servers.seaway(folder, **settings) as server:
-            yield MixedLoad(server, keys, recipes.families(size), options.workers)
+            yield MixedLoad(server, keys, synthetic_packages.generate(size), options.workers)
 
 
 @dataclass
@@ -94,7 +94,7 @@ class MixedLoad:
 
     server: servers.Running
     keys: Sequence[str]
-    families: Sequence[Family]
+    packages: Sequence[SyntheticPackage]
     workers: int
     rates: list[float] = field(default_factory=list)
     uploaded: list[str] = field(default_factory=list)  # paths of uploaded files
@@ -157,13 +157,13 @@ class _Client:
 
     def _upload(self, channel: str, size: int, path_count: int) -> None:
         self._count += 1
-        family = self.dice.choice(self.load.families)
-        (build,) = recipes.new_builds([family], 1, f"{self.tag}.{self._count}")
+        package = self.dice.choice(self.load.packages)
+        (build,) = synthetic_packages.new_builds([package], 1, f"{self.tag}.{self._count}")
         noise = self.dice.randbytes(size)
-        names = [f"lib/{family.name}/part{number}.py" for number in range(path_count)]
+        names = [f"lib/{package.name}/part{number}.py" for number in range(path_count)]
         paths = [{"_path": name, "path_type": "hardlink", "size_in_bytes": 100} for name in names]
         file = conda(build.index, files={"share/noise": noise}, paths={"paths": paths, "paths_version": 1})
-        self.connection.exchange(wire.upload(channel, file, self._key())).expect(200, 201, 422)
+        self.connection.exchange(http_client.upload(channel, file, self._key())).expect(200, 201, 422)
         self.load.uploaded.append(f"{channel}/{SUBDIR}/{file.name}")
 
     def read_shards(self) -> None:
@@ -199,7 +199,7 @@ class _Client:
         self._get(f"/{first}/{SUBDIR}/{name}", self._authorized() if self.dice.random() < 0.5 else {})
 
     def look_at_page(self) -> None:
-        name = quote(self.dice.choice(self.load.families).name)
+        name = quote(self.dice.choice(self.load.packages).name)
         here = f"/channels/{_PUBLIC}"
         paths = [here, f"{here}?page={self.dice.randrange(1, 9)}", f"{here}?sort=updated", f"{here}/packages/{name}"]
         if self.load.uploaded:
@@ -209,13 +209,13 @@ class _Client:
         self._get(self.dice.choice(paths), _BROWSER)
 
     def search(self) -> None:
-        family = self.dice.choice(self.load.families)
-        word = family.name[: self.dice.randrange(2, 8)]
+        package = self.dice.choice(self.load.packages)
+        word = package.name[: self.dice.randrange(2, 8)]
         self._get(f"/search?q={quote(word)}", _BROWSER)
         self._get(f"/channels/{_PUBLIC}?q={quote(word)}", _BROWSER)
 
     def ask_api(self) -> None:
-        name = quote(self.dice.choice(self.load.families).name)
+        name = quote(self.dice.choice(self.load.packages).name)
         channel = f"/api/v1/channels/{self.dice.choice(_CHANNELS)}"
         paths = [f"{channel}/packages?limit=100", *(f"{channel}/packages/{name}{part}" for part in _OF_PACKAGE)]
         if self.load.uploaded:
@@ -232,8 +232,8 @@ class _Client:
     def _authorized(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key()}"}
 
-    def _get(self, path: str, headers: dict[str, str]) -> wire.Answer:
-        return self.connection.exchange(wire.get(path, headers)).expect(*_ANSWERED)
+    def _get(self, path: str, headers: dict[str, str]) -> http_client.Response:
+        return self.connection.exchange(http_client.get(path, headers)).expect(*_ANSWERED)
 
 
 _OF_PACKAGE = ("", "/files", "/downloads", "/dependents")

@@ -5,11 +5,11 @@ import time
 
 from sqlalchemy import func, select
 
-from bench import channels, houses, servers, wire
+from bench import channels, http_client, instances, servers
 from bench.folders import scratch
+from bench.http_client import Connection
 from bench.measure import Samples
 from bench.report import Report, progress
-from bench.wire import Connection
 from seaway.database.tables import packages
 
 TITLE = "pages of a large channel: the first response of a new worker, and later responses"
@@ -27,8 +27,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
     for size in options.sizes:
         with scratch(options.folder) as folder:
             progress(f"making {size:,} records")
-            houses.prepared(folder, {}, {_CHANNEL: size}, options.cache)
-            with houses.opened(folder, {}) as seaway, seaway.database.read() as tx:
+            instances.prepare_instance(folder, {}, {_CHANNEL: size}, options.cache)
+            with instances.open_instance(folder, {}) as seaway, seaway.database.read() as tx:
                 count = tx.execute(select(func.count()).select_from(packages)).scalar_one()
                 name = tx.execute(select(func.min(packages.c.name))).scalar_one()
             for case, path in _pages(name).items():
@@ -52,7 +52,7 @@ def _pages(package: str) -> dict[str, str]:
     return {
         "sorted by name": _HERE,
         "search": f"{_HERE}?q=lib",
-        "one platform": f"{_HERE}?subdir={channels.recipes.SUBDIR}",
+        "one platform": f"{_HERE}?subdir={channels.synthetic_packages.SUBDIR}",
         "newest first": f"{_HERE}?sort=updated",
         "most downloaded": f"{_HERE}?sort=downloads",
         "package page": f"{_HERE}/packages/{package}",
@@ -61,5 +61,5 @@ def _pages(package: str) -> dict[str, str]:
 
 def _seconds(connection: Connection, path: str) -> float:
     started = time.perf_counter()
-    connection.exchange(wire.get(path, _BROWSER)).expect(200)
+    connection.exchange(http_client.get(path, _BROWSER)).expect(200)
     return time.perf_counter() - started

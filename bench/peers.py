@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rattler.index import index_fs
 
-from bench.recipes import SUBDIR
+from bench.synthetic_packages import SUBDIR
 from tests.support.packages import PackageFile
 
 
@@ -32,7 +32,7 @@ class Folder:
         options = ["--zst", "--write-shards", "--no-rss"]
         subprocess.run([*command, *options, str(self.folder)], check=True, capture_output=True)
 
-    def names(self, file: PackageFile) -> bool:
+    def contains(self, file: PackageFile) -> bool:
         """Return whether the written repodata.json contains this file."""
         return f'"{file.name}"'.encode() in (self.folder / SUBDIR / "repodata.json").read_bytes()
 

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bench import flood, houses, large, recipes, servers, wire
+from bench import http_client, instances, large, load_generator, servers, synthetic_packages
 from bench.folders import scratch
+from bench.http_client import Connection, Response
 from bench.measure import Samples
-from bench.recipes import SUBDIR
 from bench.report import Report, progress
 from bench.servers import Running
-from bench.wire import Answer, Connection
+from bench.synthetic_packages import SUBDIR
 from tests.support import nginx as front
 from tests.support.packages import zstd
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
     with scratch(options.folder) as folder, ExitStack() as stack:
         folder.chmod(0o755)  # nginx can run as another user
         sizes = {_INDEX: options.sizes[0], _DOCUMENT: options.sizes[1], _PACKAGES: 0}
-        key = houses.prepared(folder, {}, sizes, options.cache)
+        key = instances.prepare_instance(folder, {}, sizes, options.cache)
         given = {"downloads": "x-accel", **dict(options.set)}  # without effect on direct requests
         seaway = stack.enter_context(servers.seaway(folder, cpus=servers_cpus, **given))
         files = folder / "files"
@@ -69,7 +69,9 @@ def run(options: argparse.Namespace, report: Report) -> None:
             running[_BEHIND] = stack.enter_context(_behind_nginx(seaway, folder, servers_cpus))
         found = _measure(options, running, targets, client)
     _add_rows(report, found, targets)
-    report.note(f"Requests from {flood.tool()} over {flood.CONNECTIONS} connections{_pinned(client)}.")
+    report.note(
+        f"Requests from {load_generator.tool()} over {load_generator.CONNECTIONS} connections{_pinned(client)}."
+    )
     if nginx is None:
         report.note("nginx is not installed.")
 
@@ -90,7 +92,7 @@ def _behind_nginx(seaway: Running, folder: Path, cpus: Sequence[int] | None) -> 
     own.mkdir()
     address = "http://{}:{}".format(*seaway.address)
     with ExitStack() as stack:
-        with servers.on(cpus):
+        with servers.pinned_to(cpus):
             begun = stack.enter_context(front.before(address, folder / "data" / "store", own))
         parts = urlsplit(begun.plain_address)
         yield Running(seaway.pid, (str(parts.hostname), int(parts.port or 0)))
@@ -115,7 +117,7 @@ def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: in
         with_key = {"Authorization": f"Bearer {key}"}
         yield _Target("304 with a key", index_path, "index", conditional=True, headers=with_key)
         yield _Target("shard index", index_path, "index")
-        name = next(family.name for family in recipes.families(1_000) if family.count >= 4)
+        name = next(package.name for package in synthetic_packages.generate(1_000) if package.count >= 4)
         shards = msgspec.msgpack.decode(zstd.decompress(index.body))["shards"]
         digest = shards.get(name, next(iter(shards.values())))
         shard_path = f"/{_INDEX}/{SUBDIR}/shards/{digest.hex()}.msgpack.zst"
@@ -133,8 +135,8 @@ def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: in
         yield _Target(what, path, package.name, is_package=True, by_bytes=is_large)
 
 
-def _kept(connection: Connection, path: str, file: Path) -> Answer:
-    answer = connection.exchange(wire.get(path)).expect(200)
+def _kept(connection: Connection, path: str, file: Path) -> Response:
+    answer = connection.exchange(http_client.get(path)).expect(200)
     file.write_bytes(answer.body)
     return answer
 
@@ -169,18 +171,18 @@ def _measure_target(
     case = f"{name} {target.what}"
     before, started = server.cpu_seconds(), time.perf_counter()
     if target.by_bytes:
-        with servers.on(client), Connection(server.address) as connection:
-            found.sizes[target.what] = connection.swallow(wire.get(path))
+        with servers.pinned_to(client), Connection(server.address) as connection:
+            found.sizes[target.what] = connection.discard_body(http_client.get(path))
         found.rates[case].append(found.sizes[target.what] / 1e6 / (time.perf_counter() - started))
         return
     headers = dict(target.headers)
     with Connection(server.address) as connection:
-        answer = connection.exchange(wire.get(path)).expect(200)
+        answer = connection.exchange(http_client.get(path)).expect(200)
         found.sizes[target.what] = len(answer.body)
         if target.conditional:
             headers["If-None-Match"] = answer.header("ETag")
-            connection.exchange(wire.get(path, headers)).expect(304)
-    answered = flood.ask(server.address, path, headers, seconds, client)
+            connection.exchange(http_client.get(path, headers)).expect(304)
+    answered = load_generator.run_load(server.address, path, headers, seconds, client)
     found.rates[case].append(answered.rate)
     found.cpu_us[case].append((server.cpu_seconds() - before) * 1e6 / max(answered.count, 1))
 
@@ -191,10 +193,12 @@ def _add_rows(report: Report, found: _Results, targets: Sequence[_Target]) -> No
         unit = "MB/s" if target.by_bytes else "/s"
         rates = {name: found.rates[f"{name} {target.what}"] for name in (_SEAWAY, _BARE, _NGINX, _BEHIND)}
         for name in (_BARE, _NGINX):
-            report.add(case, _SEAWAY, rates[_SEAWAY] if rates[name] else [], unit, beside=rates[name], to=name)
-        report.add(case, _BEHIND, rates[_BEHIND], unit, beside=rates[_NGINX], to=_NGINX)
+            report.add(
+                case, _SEAWAY, rates[_SEAWAY] if rates[name] else [], unit, baseline=rates[name], baseline_name=name
+            )
+        report.add(case, _BEHIND, rates[_BEHIND], unit, baseline=rates[_NGINX], baseline_name=_NGINX)
         for name in (_BARE, _NGINX):
             report.add(case, name, rates[name], unit)
         used = {name: found.cpu_us[f"{name} {target.what}"] for name in (_SEAWAY, _BARE)}
-        report.add(case, f"CPU time, {_SEAWAY}", used[_SEAWAY], "us/request", beside=used[_BARE], to=_BARE)
+        report.add(case, f"CPU time, {_SEAWAY}", used[_SEAWAY], "us/request", baseline=used[_BARE], baseline_name=_BARE)
         report.add(case, f"CPU time, {_BARE}", used[_BARE], "us/request")

@@ -32,11 +32,11 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         summary = self.summary
-        tail = (short(summary.p99), short(summary.most)) if self.with_tail else ("", "")
-        spread = f"{short(summary.p10)}..{short(summary.p90)}" if summary.count > 1 else ""
-        ratio_text = "" if self.ratio is None else f"{short(self.ratio)}x"
+        tail = (format_number(summary.p99), format_number(summary.most)) if self.with_tail else ("", "")
+        spread = f"{format_number(summary.p10)}..{format_number(summary.p90)}" if summary.count > 1 else ""
+        ratio_text = "" if self.ratio is None else f"{format_number(self.ratio)}x"
         return (
-            self.case, self.what, short(summary.median), self.unit, spread, *tail, str(summary.count), ratio_text, self.to
+            self.case, self.what, format_number(summary.median), self.unit, spread, *tail, str(summary.count), ratio_text, self.to
         )  # fmt: skip
 
 
@@ -58,18 +58,20 @@ class Report:
         samples: Sequence[float],
         unit: str,
         *,
-        beside: Sequence[float] = (),
-        to: str = "",
+        baseline: Sequence[float] = (),
+        baseline_name: str = "",
         with_tail: bool = False,
     ) -> None:
         """
-        Add a row; `beside` has the samples of the baseline named `to`, in the same unit.
+        Add a row; `baseline` has the samples of the case named `baseline_name`, in the same unit.
 
         A row with a tail has samples of single requests, in any number and order; other rows have one sample per round.
         """
         if samples:
-            compared = ratio(samples, beside, in_turns=not with_tail) if beside else None
-            self.rows.append(Row(case, what, unit, summarize(samples), compared, to if beside else "", with_tail))
+            compared = ratio(samples, baseline, in_turns=not with_tail) if baseline else None
+            self.rows.append(
+                Row(case, what, unit, summarize(samples), compared, baseline_name if baseline else "", with_tail)
+            )
 
     def add_ms(
         self,
@@ -77,13 +79,13 @@ class Report:
         what: str,
         seconds: Sequence[float],
         *,
-        beside: Sequence[float] = (),
-        to: str = "",
+        baseline: Sequence[float] = (),
+        baseline_name: str = "",
         with_tail: bool = False,
     ) -> None:
         """Add a row of durations, given in seconds and shown in milliseconds."""
-        shown, compared = ([value * 1000 for value in each] for each in (seconds, beside))
-        self.add(case, what, shown, "ms", beside=compared, to=to, with_tail=with_tail)
+        shown, compared = ([value * 1000 for value in each] for each in (seconds, baseline))
+        self.add(case, what, shown, "ms", baseline=compared, baseline_name=baseline_name, with_tail=with_tail)
 
     def note(self, text: str) -> None:
         """Add a sentence below the table."""
@@ -137,7 +139,7 @@ def progress(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def short(value: float) -> str:
+def format_number(value: float) -> str:
     """Format a number with about three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"

@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
-from bench import wire
+from bench import http_client
 from bench.folders import scratch
-from bench.wire import Address
+from bench.http_client import Address
 from tests.support.postgres import Postgres, free_ports
 from tests.support.s3 import S3Server
 
@@ -90,7 +90,7 @@ def nginx(files: Path, *, cpus: Sequence[int] | None = None) -> Iterator[Running
 
 
 @contextmanager
-def state(name: str) -> Iterator[dict[str, Any]]:
+def new_state(name: str) -> Iterator[dict[str, Any]]:
     """Yield the settings of a new database and store: none for SQLite and a folder, or durable PostgreSQL and S3."""
     if name == SQLITE_FOLDER:
         yield {}
@@ -137,7 +137,7 @@ def _process(
     cwd: Path | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     log = folder / "log"
-    with log.open("wb") as output, on(cpus):
+    with log.open("wb") as output, pinned_to(cpus):
         # A file, not a pipe: reading a pipe would take CPU time from the measured server.
         process = subprocess.Popen(
             command, cwd=cwd or folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -154,7 +154,7 @@ def _process(
 
 
 @contextmanager
-def on(cpus: Sequence[int] | None) -> Iterator[None]:
+def pinned_to(cpus: Sequence[int] | None) -> Iterator[None]:
     """Pin this process, and processes started in the block, to these CPUs."""
     if cpus is None or not hasattr(os, "sched_setaffinity"):
         yield
@@ -186,8 +186,8 @@ def _announced(process: subprocess.Popen[bytes], log: Path) -> Address:
 
 def _answers(address: Address, path: str) -> bool:
     try:
-        with wire.Connection(address) as connection:
-            return connection.exchange(wire.get(path)).status < 500
+        with http_client.Connection(address) as connection:
+            return connection.exchange(http_client.get(path)).status < 500
     except ConnectionError:
         return False
 

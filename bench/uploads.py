@@ -4,13 +4,13 @@ import argparse
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from bench import houses, recipes, servers, wire
+from bench import http_client, instances, servers, synthetic_packages
 from bench.bounds import Disk
 from bench.folders import scratch
+from bench.http_client import BatchTimes
 from bench.measure import Samples
 from bench.report import Report, progress
 from bench.servers import Running
-from bench.wire import Flown
 from seaway.server.wiring import Seaway
 from tests.support.house import People
 
@@ -31,15 +31,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Report) -> None:
     """Measure channels of each size and the disk in turns."""
-    with scratch(options.folder) as folder, servers.state(options.state) as settings:
+    with scratch(options.folder) as folder, servers.new_state(options.state) as settings:
         # The size includes the uploads of the run, so 100,000 records do not exceed the limit above which each change
         # enqueues a background build (`bench documents` measures those).
         added = 2 * options.count * (options.rounds + 1)
         sizes = {_channel(size): max(size - added, 1) for size in options.sizes if size}
-        key = houses.prepared(folder, settings, sizes, options.cache)
+        key = instances.prepare_instance(folder, settings, sizes, options.cache)
         with (
             closing(Disk(folder / "disk")) as disk,
-            houses.opened(folder, settings) as seaway,
+            instances.open_instance(folder, settings) as seaway,
             servers.module("bench.null") as null,
             servers.seaway(folder, **settings, **dict(options.set)) as server,
         ):
@@ -65,9 +65,9 @@ class _Results:
     latencies: Samples = field(default_factory=Samples)
     cpu_ms: Samples = field(default_factory=Samples)
 
-    def take(self, what: str, flown: Flown) -> None:
-        self.rates[what].append(flown.rate)
-        self.latencies[what] += flown.latencies
+    def take(self, what: str, times: BatchTimes) -> None:
+        self.rates[what].append(times.rate)
+        self.latencies[what] += times.latencies
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class _Batches:
 
     def requests(self, size: int, tag: str) -> list[bytes]:
         """Return uploads for the channel of this size, or for a new empty channel."""
-        names = recipes.families(max(size, 1_000))  # the names that the channel starts with
+        names = synthetic_packages.generate(max(size, 1_000))  # the names that the channel starts with
         channel = _channel(size) if size else People(self.seaway).channel(f"empty-{tag}", owner=_OWNER)
-        builds = recipes.new_builds(names, self.options.count, f"{size}.{tag}")
-        return [wire.upload(channel, build.pack(), self.key) for build in builds]
+        builds = synthetic_packages.new_builds(names, self.options.count, f"{size}.{tag}")
+        return [http_client.upload(channel, build.pack(), self.key) for build in builds]
 
 
 def _one_round(batches: _Batches, disk: Disk, null: Running, server: Running, found: _Results, tag: str) -> None:
@@ -94,9 +94,9 @@ def _one_round(batches: _Batches, disk: Disk, null: Running, server: Running, fo
             found.take(_together(clients), disk.together(count, clients))
         for size in batches.options.sizes:
             requests = batches.requests(size, f"{tag}.{clients}")
-            found.take(_null(clients), wire.send_all(null.address, requests, clients, 201))
+            found.take(_null(clients), http_client.send_all(null.address, requests, clients, 201))
             before = server.cpu_seconds()
-            found.take(_uploads(size, clients), wire.send_all(server.address, requests, clients, 201))
+            found.take(_uploads(size, clients), http_client.send_all(server.address, requests, clients, 201))
             found.cpu_ms[_uploads(size, clients)].append((server.cpu_seconds() - before) * 1000 / count)
 
 
@@ -124,7 +124,14 @@ def _add_rows(report: Report, options: argparse.Namespace, found: _Results) -> N
     for clients in (1, _AT_ONCE):
         for size in options.sizes:
             case = _uploads(size, clients)
-            report.add(case, "uploads", found.rates[case], "/s", beside=found.rates[_disk(clients)], to=_disk(clients))
+            report.add(
+                case,
+                "uploads",
+                found.rates[case],
+                "/s",
+                baseline=found.rates[_disk(clients)],
+                baseline_name=_disk(clients),
+            )
             report.add_ms(case, "latency", found.latencies[case], with_tail=True)
             report.add(case, "CPU time of the server", found.cpu_ms[case], "ms/upload")
         for case in (_disk(clients), _together(clients), _null(clients)):

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from bench import channels, houses, peers, recipes, servers, wire
+from bench import channels, http_client, instances, peers, servers, synthetic_packages
 from bench.folders import scratch
+from bench.http_client import Address, Connection, Response
 from bench.measure import Samples
 from bench.peers import Folder
-from bench.recipes import SUBDIR, Family
 from bench.report import Report, progress
-from bench.wire import Address, Answer, Connection
+from bench.synthetic_packages import SUBDIR, SyntheticPackage
 from tests.support.packages import PackageFile, zstd
 
 TITLE = "time from an upload until the index contains it, compared with index_fs and conda-index"
@@ -40,10 +40,10 @@ def run(options: argparse.Namespace, report: Report) -> None:
     if command is None:
         report.note("conda-index is not installed.")
     for size in options.sizes:
-        with scratch(options.folder) as folder, servers.state(options.state) as settings:
+        with scratch(options.folder) as folder, servers.new_state(options.state) as settings:
             # The size includes the uploads of the run, so a subdir of 100,000 records stays within the document limit.
             begun = max(size - _UPLOADS_A_ROUND * (options.rounds + 1), 1)
-            key = houses.prepared(folder, settings, {_CHANNEL: begun}, options.cache)
+            key = instances.prepare_instance(folder, settings, {_CHANNEL: begun}, options.cache)
             watched = _folders(options, folder, size, command)
             with servers.seaway(folder, **settings, **dict(options.set)) as server:
                 samples = _measure(_Site(server.address, key), watched, begun, options.rounds, size)
@@ -76,8 +76,8 @@ def _packed(options: argparse.Namespace, size: int) -> Iterator[Path]:
 
 
 def _measure(site: "_Site", watched: Indexing, begun: int, rounds: int, size: int) -> Samples:
-    names = recipes.families(begun)
-    largest = max(names, key=lambda family: family.count)
+    names = synthetic_packages.generate(begun)
+    largest = max(names, key=lambda package: package.count)
     _one_round(site, watched, _files(names, largest, "warm"), Samples())
     samples = Samples()
     for number in range(rounds):
@@ -86,9 +86,9 @@ def _measure(site: "_Site", watched: Indexing, begun: int, rounds: int, size: in
     return samples
 
 
-def _files(names: list[Family], largest: Family, tag: str) -> list[PackageFile]:
-    typical = recipes.new_builds(names, 2, tag)
-    of_largest = recipes.new_builds([largest], 1, f"{tag}.most")
+def _files(names: list[SyntheticPackage], largest: SyntheticPackage, tag: str) -> list[PackageFile]:
+    typical = synthetic_packages.new_builds(names, 2, tag)
+    of_largest = synthetic_packages.new_builds([largest], 1, f"{tag}.most")
     return [build.pack() for build in (*typical, *of_largest)]
 
 
@@ -104,7 +104,7 @@ def _one_round(site: "_Site", watched: Indexing, files: list[PackageFile], sampl
         with samples.timed(name):
             folder.add(for_shards)
             index()
-        if not folder.names(for_shards):
+        if not folder.contains(for_shards):
             raise RuntimeError(f"{name} did not index {for_shards.name}")
 
 
@@ -125,7 +125,7 @@ class _Reader:
 
     def until_in_shards(self, file: PackageFile, samples: Samples, suffix: str) -> float:
         """Return the seconds of the upload, the shard index and the shard; then check that they contain the file."""
-        published = self._timed(f"upload{suffix}", wire.upload(_CHANNEL, file, self.key), samples).expect(201)
+        published = self._timed(f"upload{suffix}", http_client.upload(_CHANNEL, file, self.key), samples).expect(201)
         index = self._timed(f"shard index{suffix}", _path("repodata_shards.msgpack.zst"), samples).expect(200)
         digest = _unpacked(index)["shards"][_name_of(file)].hex()
         shard = self._timed(f"shard{suffix}", _path(f"shards/{digest}.msgpack.zst"), samples).expect(200)
@@ -136,7 +136,7 @@ class _Reader:
     def until_in_documents(self, file: PackageFile, samples: Samples) -> float:
         """Return the seconds of the upload, repodata.json and repodata.json.zst, with the same checks."""
         before = len(samples["upload"])
-        published = self._timed("upload", wire.upload(_CHANNEL, file, self.key), samples).expect(201)
+        published = self._timed("upload", http_client.upload(_CHANNEL, file, self.key), samples).expect(201)
         plain = self._timed("repodata.json", _path("repodata.json"), samples).expect(200)
         packed = self._timed("repodata.json.zst", _path("repodata.json.zst"), samples).expect(200)
         for answer in (plain, packed):
@@ -145,20 +145,20 @@ class _Reader:
         _same(file.sha256, msgspec.json.decode(plain.body)["packages.conda"][file.name]["sha256"])
         return samples["upload"][before] + samples["repodata.json"][-1] + samples["repodata.json.zst"][-1]
 
-    def _timed(self, what: str, request: bytes, samples: Samples) -> Answer:
+    def _timed(self, what: str, request: bytes, samples: Samples) -> Response:
         with samples.timed(what):
             return self.connection.exchange(request)
 
 
 def _path(within: str) -> bytes:
-    return wire.get(f"/{_CHANNEL}/{SUBDIR}/{within}")
+    return http_client.get(f"/{_CHANNEL}/{SUBDIR}/{within}")
 
 
 def _name_of(file: PackageFile) -> str:
     return file.name.rsplit("-", 2)[0]
 
 
-def _unpacked(answer: Answer) -> Any:
+def _unpacked(answer: Response) -> Any:
     return msgspec.msgpack.decode(zstd.decompress(answer.body))
 
 
@@ -169,12 +169,16 @@ def _same(expected: object, found: object) -> None:
 
 def _add_rows(report: Report, case: str, samples: Samples) -> None:
     for what in ("shards", "documents", "shards, largest name"):
-        report.add_ms(case, f"upload until in {what}", samples[what], beside=samples.get(_RATTLER, []), to=_RATTLER)
+        report.add_ms(
+            case, f"upload until in {what}", samples[what], baseline=samples.get(_RATTLER, []), baseline_name=_RATTLER
+        )
     for peer in (_RATTLER, _CONDA):
         if peer in samples:
             report.add_ms(case, f"index one more file, {peer}", samples[peer])
     if _CONDA in samples:
-        report.add_ms(case, "upload until in shards", samples["shards"], beside=samples[_CONDA], to=_CONDA)
-        report.add_ms(case, "upload until in documents", samples["documents"], beside=samples[_CONDA], to=_CONDA)
+        report.add_ms(case, "upload until in shards", samples["shards"], baseline=samples[_CONDA], baseline_name=_CONDA)
+        report.add_ms(
+            case, "upload until in documents", samples["documents"], baseline=samples[_CONDA], baseline_name=_CONDA
+        )
     for what in ("upload", "shard index", "shard", "repodata.json", "repodata.json.zst"):
         report.add_ms(case, f"  of that, {what}", samples[what])

@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from seaway.server.wiring import Seaway
-from tests.support import house, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
-from tests.support.kept import dump, secrets_in, secrets_of_log
-from tests.support.server import Server, serving
+from tests.support.state_names import NAMES, POSTGRES_S3, SQLITE_DISK
+
+# Loading Seaway takes longer than most tests of a single file, so the fixtures that need it import it.
+if TYPE_CHECKING:
+    import httpx
+
+    from seaway.server.wiring import Seaway
+    from tests.support.house import People
+    from tests.support.server import Server
 
 _numbers = count(1)
 
@@ -25,13 +29,25 @@ sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--state", choices=state.NAMES, default=state.SQLITE_DISK, help="Where houses keep their state.")
+    parser.addoption("--state", choices=NAMES, default=SQLITE_DISK, help="Where servers keep their state.")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Return 0 if only one file is run: `--dist loadfile` runs it in one process, and workers start slowly."""
+    files = {argument.partition("::")[0] for argument in config.args}
+    return 0 if len(files) == 1 and files.pop().endswith(".py") else None
 
 
 @pytest.fixture(scope="session", autouse=True)
 def usual_state(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Houses keep their state where the option says, unless a test says otherwise."""
-    with state.choose(request.config.getoption("--state")):
+    """Servers keep their state where the option says, unless a test says otherwise."""
+    option = request.config.getoption("--state")
+    if option == SQLITE_DISK:  # the default of `tests.support.state`
+        yield
+        return
+    from tests.support import state
+
+    with state.choose(option):
         yield
 
 
@@ -42,6 +58,8 @@ def on_both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
     PostgreSQL and S3 are left to the slow tests, unless the test is marked `both_states`.
     """
+    from tests.support import state
+
     with state.choose(request.param):
         yield request.param
         state.forget(tmp_path)
@@ -53,7 +71,7 @@ _STATELESS = ("tests/bench/", "tests/conda/", "tests/contracts/", "tests/docs/",
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On the other state, leave out what runs the same on both and was run already."""
-    if config.getoption("--state") == state.SQLITE_DISK:
+    if config.getoption("--state") == SQLITE_DISK:
         return
     done = [item for item in items if _same_on_both(item)]
     config.hook.pytest_deselected(items=done)
@@ -68,8 +86,8 @@ def _same_on_both(item: pytest.Item) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "on_both" in metafunc.fixturenames:
         usual = metafunc.definition.get_closest_marker("both_states")
-        other = pytest.param(state.POSTGRES_S3, marks=() if usual else pytest.mark.slow)
-        metafunc.parametrize("on_both", [state.SQLITE_DISK, other], indirect=True)
+        other = pytest.param(POSTGRES_S3, marks=() if usual else pytest.mark.slow)
+        metafunc.parametrize("on_both", [SQLITE_DISK, other], indirect=True)
 
 
 @pytest.fixture
@@ -83,15 +101,19 @@ def clock() -> TurnedClock:
 
 
 @pytest.fixture
-def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
-    """A house in this process, on a clock that stands still."""
+def seaway(tmp_path: Path, clock: TurnedClock) -> "Iterator[Seaway]":
+    """The parts of a server in this process, on a clock that tests move."""
+    from tests.support import house
+
     built = house.build(tmp_path, clock)
     yield built
     built.close()
 
 
 @pytest.fixture
-def people(seaway: Seaway) -> People:
+def people(seaway: "Seaway") -> "People":
+    from tests.support.house import People
+
     return People(seaway)
 
 
@@ -99,8 +121,8 @@ def people(seaway: Seaway) -> People:
 class Site:
     """A running server that many tests share, and its store opened beside it; every test takes names of its own."""
 
-    server: Server
-    people: People
+    server: "Server"
+    people: "People"
 
     def new_name(self, prefix: str = "channel") -> str:
         return f"{prefix}-{next(_numbers)}"
@@ -110,12 +132,17 @@ class Site:
             self.new_name(), owner=owner or self.people.user(self.new_name("owner")), public=public
         )
 
-    def client(self, key: str | None = None) -> httpx.Client:
+    def client(self, key: str | None = None) -> "httpx.Client":
         return self.server.client(key)
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    from tests.support import house
+    from tests.support.house import People
+    from tests.support.kept import dump, secrets_in, secrets_of_log
+    from tests.support.server import serving
+
     folder = tmp_path_factory.mktemp("site")
     with serving(folder, examiners=2, downloads="direct") as server:  # redirects have tests of their own
         beside = house.build(folder)

@@ -70,7 +70,6 @@ def test_a_provider_that_cannot_work_stops_the_start(tmp_path: Path, change: tup
         ("public_url_aliases", "https://A.example/, HTTP://b.example:80", "https://a.example,http://b.example"),
         ("github_url", "https://GitHub.Example.com/", "https://github.example.com"),
         ("github_api_url", " https://GITHUB.example.com/api/v3/", "https://github.example.com/api/v3"),
-        ("google_issuer", "https://Accounts.Example.com/Path/", "https://accounts.example.com/Path/"),
         ("s3_endpoint", "http://MinIO.example:9000/ ", "http://minio.example:9000"),
         ("secret_scanning_keys", "HTTPS://Api.example/Keys", "https://api.example/Keys"),
         ("secret_scanning_keys", " keys.json ", "keys.json"),

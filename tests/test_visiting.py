@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import Mock
 
 import anyio
 import obstore
@@ -19,11 +20,12 @@ from seaway.attestations.tuf import TufRepository
 from seaway.callers.caller import Mode
 from seaway.clock import SystemClock
 from seaway.errors import Unavailable
+from seaway.oidc.fetching import fetch_keys
+from seaway.oidc.key_sets import KeySets
 from seaway.outbound import JsonClient, OutboundRequest, OutboundRequestFailed, OutboundResponse, proxy_for
 from seaway.sign_in import github
 from seaway.sign_in.identity_providers import LoginProtocol, Provider
-from seaway.sign_in.openid_login import OpenIdProviders
-from seaway.trusted_publishing import key_fetching
+from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.trusted_publishing.github_owners import with_owner_id
 from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import Criteria
@@ -100,7 +102,7 @@ def test_keys_of_issuers_come_by_the_proxy(proxy: Proxy) -> None:
         '{"issuer": "https://seaway.test", "jwks_uri": "https://seaway.test/keys"}'
     )
     proxy.answers["/keys"] = support.key_set("key-1")
-    assert "key-1" in key_fetching.fetch_keys(Issuer("forge", GITLAB, "https://seaway.test"))
+    assert "key-1" in fetch_keys(Issuer("forge", GITLAB, "https://seaway.test").key_source)
     assert ["CONNECT seaway.test:443"] * 2 == proxy.asked
 
 
@@ -130,7 +132,10 @@ def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
     names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
     told = {"issuer": SEAWAY_TEST, **{name: f"{SEAWAY_TEST}/{name}" for name in names}}
     proxy.answers["/.well-known/openid-configuration"] = json.dumps(told)
-    assert f"{SEAWAY_TEST}/jwks_uri" == OpenIdProviders(JsonClient(), SystemClock()).discovery(CORP).keys_url
+    assert (
+        f"{SEAWAY_TEST}/jwks_uri"
+        == OpenIdProviders(JsonClient(), SystemClock(), Mock(spec=KeySets)).discovery(CORP).keys_url
+    )
 
 
 def look_up_an_owner(proxy: Proxy, _folder: Path) -> None:

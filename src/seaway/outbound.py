@@ -14,7 +14,6 @@ Outbound requests to URLs that users chose, protected against server-side reques
 6. The description of a failure contains nothing that was sent, since that includes codes and tokens.
 """
 
-import json
 import os
 import socket
 import ssl
@@ -31,6 +30,7 @@ import anyio
 import httpx
 from anyio import move_on_after, to_thread
 
+from seaway import strict_json
 from seaway.errors import Unavailable
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -61,10 +61,10 @@ class OutboundResponse:
 
     @property
     def json(self) -> Any:
-        """Content as JSON; None if it is not JSON."""
+        """Content as JSON; None if it is not strict JSON."""
         try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
+            return strict_json.decode(self.content)
+        except strict_json.NotStrict:
             return None
 
     def json_object(self) -> Mapping[str, Any]:

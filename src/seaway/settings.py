@@ -31,6 +31,7 @@ _STORAGE_SCHEMES = ("file", "memory", "s3", "gs", "az")
 _RESERVED_PROVIDER_NAMES = ("github", "google", "password", "passkey", "second-factor")
 _MAIL_SCHEMES = ("smtp", "smtps", "folder", "log")
 _SECRET_KEY_CHARS = 32
+_MAX_PROVIDER_URL = 400  # the name of its stored keys, which has the URL, is at most 500 characters
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -101,18 +102,14 @@ def _database_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _internal_path(value: str) -> str:
-    if not re.fullmatch(r"/(?:[A-Za-z0-9_.-]+/)+", value) or "/../" in value or "/./" in value:
-        raise ValueError("it must be a path such as /_seaway/store/, with a slash at both ends")
-    return value
-
-
 def _provider_url(value: str) -> str:
     parts = urlsplit(value)
     is_plain = not (parts.query or parts.fragment or "@" in parts.netloc) and value.isascii() and value.isprintable()
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not parts.hostname or not is_plain or not is_safe:
-        raise ValueError("it must be a URL such as https://login.example.com")
+    if not parts.hostname or not is_plain or not is_safe or len(value) > _MAX_PROVIDER_URL:
+        raise ValueError(
+            f"it must be a URL such as https://login.example.com, of at most {_MAX_PROVIDER_URL} characters"
+        )
     return normal_url(value)
 
 
@@ -226,17 +223,6 @@ class Settings(BaseSettings):
             "through Seaway; from a folder through Seaway, or with `x-accel` by the nginx in front."
         ),
     ] = "redirect"
-    x_accel_prefix: Annotated[
-        str,
-        AfterValidator(_internal_path),
-        Field(description="Internal nginx location that maps to the store folder, for `downloads = x-accel`."),
-    ] = "/_seaway/store/"
-    redirect_seconds: Annotated[
-        int,
-        Field(
-            ge=10, le=86_400, description="Lifetime of a presigned URL in seconds; at most 300 for private channels."
-        ),
-    ] = 300
     workers: Annotated[int, Field(ge=1, le=256, description="Number of server processes.")] = 1
     jobs: Annotated[
         bool, Field(description="Whether `serve` runs background jobs; if not, run `seaway work` as well.")
@@ -306,7 +292,7 @@ class Settings(BaseSettings):
             "run. 0: no limit.",
         ),
     ] = 600
-    uploads_at_once: Annotated[
+    upload_burst: Annotated[
         int,
         Field(
             ge=1,
@@ -330,14 +316,6 @@ class Settings(BaseSettings):
             "address and worker. 0: no limit.",
         ),
     ] = 1200
-    file_lists_per_minute: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Maximum number of lists of the files in a package per minute, for one user, publisher or IP "
-            "address and worker; a comparison of two lists counts as ten. 0: no limit.",
-        ),
-    ] = 600
     index_max_age: Annotated[
         int,
         Field(ge=0, le=86_400, description="Seconds for which clients can cache index documents without revalidation."),
@@ -417,7 +395,7 @@ class Settings(BaseSettings):
             "commas, the first encrypts. Empty: a key is created at the first start and kept in the store."
         ),
     ] = SecretStr("")
-    keys_without_end: Annotated[
+    keys_without_expiry: Annotated[
         bool,
         Field(
             description="Whether users can create API keys that never expire. If not, keys expire after at most a year."
@@ -446,12 +424,12 @@ class Settings(BaseSettings):
         ),
     ] = True
     require_second_factor: Annotated[
-        Literal["nobody", "owners", "everybody"],
+        Literal["none", "owners", "all"],
         Field(
             description="Who needs a second factor before they, their API keys and their command-line tools can change "
-            "anything: `nobody`, `owners` (of channels) or `everybody`."
+            "anything: `none`, `owners` (of channels) or `all`."
         ),
-    ] = "nobody"
+    ] = "none"
     mail_url: Annotated[
         SecretStr,
         AfterValidator(_mail_url),
@@ -467,12 +445,6 @@ class Settings(BaseSettings):
             description="Sender of emails, such as `Seaway <seaway@example.com>`. Empty: an address at the public host."
         ),
     ] = ""
-    trusted_publishing: Annotated[
-        bool, Field(description="Whether workflows can publish with trusted publishing (`docs/operate/issuers.md`).")
-    ] = True
-    workflow_token_minutes: Annotated[
-        int, Field(ge=5, le=60, description="Lifetime in minutes of the publishing token that a workflow gets.")
-    ] = 30
     stop_seconds: Annotated[
         int, Field(ge=1, le=3_600, description="How many seconds a stop waits for uploads and downloads in progress.")
     ] = 30
@@ -490,9 +462,6 @@ class Settings(BaseSettings):
     ] = "https://api.github.com"
     google_client_id: Annotated[str, Field(description="Client ID of the OAuth client at Google.")] = ""
     google_client_secret: Annotated[SecretStr, Field(description="Client secret of that client.")] = SecretStr("")
-    google_issuer: Annotated[
-        str, AfterValidator(_provider_url), Field(description="Issuer URL of Google as an OpenID Connect provider.")
-    ] = "https://accounts.google.com"
     oidc: Annotated[
         list[OpenIdProvider],
         AfterValidator(_providers),

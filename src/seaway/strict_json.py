@@ -17,7 +17,7 @@ class NotStrict(ValueError):
     """The document is not strict JSON; the message is the reason in a few words."""
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """
     Return the parsed value, or raise `NotStrict`.
 
@@ -29,8 +29,8 @@ def decode(data: bytes) -> Any:
         value = _reader.decode(data.decode())
     except (ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise NotStrict(str(error)[:120]) from None
-    if _depth(value) > MAX_DEPTH:
-        raise NotStrict(f"it is nested deeper than {MAX_DEPTH} levels")
+    if _depth(value, max_depth) > max_depth:
+        raise NotStrict(f"it is nested deeper than {max_depth} levels")
     return value
 
 
@@ -80,10 +80,10 @@ _reader = json.JSONDecoder(
 _key_reader = json.JSONDecoder(object_pairs_hook=_check_keys, parse_constant=_no_constant, parse_int=_int64)
 
 
-def _depth(value: object) -> int:
+def _depth(value: object, limit: int) -> int:
     """Return the nesting depth, up to one above the limit; not recursive, because it can be thousands of levels."""
     depth, containers = 0, [value] if isinstance(value, (dict, list)) else []
-    while containers and depth <= MAX_DEPTH:
+    while containers and depth <= limit:
         depth += 1
         containers = [
             inner

@@ -111,8 +111,8 @@ def test_what_ended_is_forgotten(seaway: Seaway, ada: int, clock: TurnedClock) -
     with seaway.database.write_site() as tx:
         pending_sign_ins.add(tx, clock.now_ms(), "provider", {})
         assert pending_sign_ins.delete_expired(tx, clock.now_ms() + 10 * MINUTE_MS) == 1
-        assert email_links.forget_old(tx, clock.now_ms() + 7 * DAY_MS) == 0
+        assert email_links.delete_expired(tx, clock.now_ms() + 7 * DAY_MS) == 0
     assert use(seaway, secret) is None
     with seaway.database.write_site() as tx:
         assert email_links.was_used(tx, Purpose.VERIFY, secret)
-        assert email_links.forget_old(tx, clock.now_ms() + 8 * DAY_MS) == 1
+        assert email_links.delete_expired(tx, clock.now_ms() + 8 * DAY_MS) == 1

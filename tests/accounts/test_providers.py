@@ -1,6 +1,7 @@
 """What is asked of providers, and what of their answers is believed."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +10,14 @@ from joserfc.jwk import RSAKey
 
 from seaway.clock import HOUR_MS, MINUTE_MS
 from seaway.errors import NotAllowed, NotFound, Unavailable
+from seaway.oidc.fetching import fetch_keys
+from seaway.oidc.key_sets import KeySets
 from seaway.outbound import JsonClient
-from seaway.sign_in import github, openid_login
+from seaway.sign_in import github, openid_providers
 from seaway.sign_in.identity_providers import LoginProtocol, Provider, Providers, is_safe_url, suggested_name
-from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.sign_in.openid_providers import OpenIdProviders
+from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
+from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, Told, running
 
@@ -62,7 +67,7 @@ def test_an_endless_answer_is_cut_off(fetcher: JsonClient, broken: Broken) -> No
         fetcher.get(broken.address)
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"\xff", b"[" * 100_000, b""])
+@pytest.mark.parametrize("content", [b"<html>", b"\xff", b"[" * 100_000, b"", b'{"id": 1, "id": 2}', b'{"id": NaN}'])
 def test_what_is_no_json_is_nothing(fetcher: JsonClient, broken: Broken, content: bytes) -> None:
     """It is no error of ours, and no object."""
     broken.told = (200, content, {})
@@ -90,7 +95,7 @@ DESCRIPTION = {
 
 def test_a_description_may_name_other_hosts() -> None:
     """As Google's does; with https."""
-    found = openid_login.parse_discovery(
+    found = openid_providers.parse_discovery(
         provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     )
     assert ("https://tokens.example.com/t", "", False, False) == (
@@ -101,7 +106,7 @@ def test_a_description_may_name_other_hosts() -> None:
 @pytest.mark.parametrize("written", ["https://login.example.com:443", "https://Login.Example.com"])
 def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
     """Settings drop them; the tokens of the provider say what its description says."""
-    assert written == openid_login.parse_discovery(provider(), DESCRIPTION | {"issuer": written}).issuer
+    assert written == openid_providers.parse_discovery(provider(), DESCRIPTION | {"issuer": written}).issuer
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
 def test_a_description_that_leads_astray_is_refused(changes: dict[str, Any]) -> None:
     """Another issuer, plain http, and whatever is no address."""
     with pytest.raises(Unavailable):
-        openid_login.parse_discovery(provider(), DESCRIPTION | changes)
+        openid_providers.parse_discovery(provider(), DESCRIPTION | changes)
 
 
 def test_plain_http_is_for_the_same_loopback() -> None:
@@ -143,10 +148,12 @@ def test_plain_http_is_for_the_same_loopback() -> None:
 def test_an_address_counts_only_if_it_was_verified_there(email_verified: object) -> None:
     """`email_verified` is true or it is not; Google's people need it to come in at all (case 26)."""
     claims = {"sub": "1", "email": "alice@example.com", "email_verified": email_verified, "preferred_username": "alice"}
-    assert openid_login.account_from_claims(provider(), claims).address is None
+    assert openid_providers.account_from_claims(provider(), claims).address is None
     with pytest.raises(NotAllowed, match="not verified at Google"):
-        openid_login.account_from_claims(provider(title="Google", only_verified=True), claims)
-    good = openid_login.account_from_claims(provider(only_verified=True), claims | {"email_verified": True})
+        openid_providers.account_from_claims(provider(title="Google", requires_verified_email=True), claims)
+    good = openid_providers.account_from_claims(
+        provider(requires_verified_email=True), claims | {"email_verified": True}
+    )
     assert ("1", "alice", "alice@example.com") == (good.subject, good.login, good.address)
 
 
@@ -210,13 +217,17 @@ def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:
 
 
 def test_a_new_key_works_at_once_and_costs_one_question_a_minute(
-    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock
+    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
 ) -> None:
-    """Keys are kept for an hour; one that is not among them lets us look again, unless we just did."""
-    openids = OpenIdProviders(fetcher, clock)
+    """Keys are fresh for an hour; one that is not among them lets us look again, unless we just did."""
+    built = house.build(tmp_path, clock)
+    key_sets = built.request_parts.exchanging.key_sets
+    openids = OpenIdProviders(fetcher, clock, key_sets)
     for _ in range(3):
         signed_in(openids, there, clock)
     assert ["GET /.well-known/openid-configuration", "GET /jwks"] == there.asked
+    signed_in(OpenIdProviders(fetcher, clock, KeySets(built.database, clock, fetch_keys)), there, clock)
+    assert 1 == there.asked.count("GET /jwks")  # another worker uses the stored keys
 
     there.key = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
     with pytest.raises(NotAllowed):
@@ -227,4 +238,36 @@ def test_a_new_key_works_at_once_and_costs_one_question_a_minute(
     assert 2 == there.asked.count("GET /jwks")
     clock.move(HOUR_MS)
     signed_in(openids, there, clock)
-    assert (2, 3) == (there.asked.count("GET /.well-known/openid-configuration"), there.asked.count("GET /jwks"))
+    key_sets.close()  # waits for the fetch in the background
+    assert (3, 3) == (there.asked.count("GET /.well-known/openid-configuration"), there.asked.count("GET /jwks"))
+    built.close()
+
+
+@pytest.mark.parametrize("told", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
+def test_keys_that_cannot_be_used_replace_nothing(
+    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, told: Told
+) -> None:
+    """Without keys the provider is unavailable; with stored ones users still sign in."""
+    built = house.build(tmp_path, clock)
+    openids = OpenIdProviders(fetcher, clock, built.request_parts.exchanging.key_sets)
+    there.told_keys = told
+    with pytest.raises(Unavailable):
+        signed_in(openids, there, clock)
+    there.told_keys = None
+    clock.move(MINUTE_MS)
+    signed_in(openids, there, clock)
+    there.told_keys = told
+    clock.move(2 * HOUR_MS)
+    signed_in(openids, there, clock)
+    built.close()
+
+
+def test_keys_for_sign_in_are_not_used_for_trusted_publishing(
+    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+) -> None:
+    """Sign-in lets the provider name another host for its keys, so one issuer has two sets."""
+    built = house.build(tmp_path, clock)
+    key_sets = built.request_parts.exchanging.key_sets
+    signed_in(OpenIdProviders(fetcher, clock, key_sets), there, clock)
+    assert not key_sets.stored(Issuer("x", BUILT_IN[0].kind, there.address).key_source).keys
+    built.close()

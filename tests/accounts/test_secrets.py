@@ -56,7 +56,7 @@ async def test_nothing_that_is_kept_opens_anything(
         with seaway.database.write_site() as tx:
             user_access.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
         with seaway.database.read() as tx:
-            assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-letter")))
+            assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-email")))
         kept = dump(seaway)
         letters(seaway)
         kept += dump(seaway)

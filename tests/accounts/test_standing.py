@@ -35,7 +35,7 @@ def require(folk: Folk, by: Caller, action: Action) -> None:
         permissions.require(by, action, channels.access_of(tx, "tools", by), channel_name="tools")
 
 
-@pytest.mark.parametrize("who", ["owners", "everybody"])
+@pytest.mark.parametrize("who", ["owners", "all"])
 async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, who: str) -> None:
     """Who must have one and has none reads, sets one up, and changes nothing else."""
     seaway = house.build(tmp_path, clock, require_second_factor=who)
@@ -45,7 +45,7 @@ async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, 
     folk.add("bob")
     people.channel("tools", owner="ada", public=False)
     ada, bob = [standing(folk, (await folk.session(name))[0]) for name in ("ada", "bob")]
-    assert (True, who == "everybody") == (ada.lacks_second_factor, bob.lacks_second_factor)
+    assert (True, who == "all") == (ada.lacks_second_factor, bob.lacks_second_factor)
 
     require(folk, ada, Action.READ)
     require_site(ada, SiteAction.CHANGE_ACCOUNT)

@@ -242,8 +242,8 @@ def test_what_is_over_is_forgotten(desk: Desk) -> None:
     desk.clock.move(31 * DAY_MS)
 
     def forget(tx: Tx, now_ms: int) -> int:
-        assert 2 == codes.forget_old(tx, now_ms)
-        return grants.forget_old(tx, now_ms)
+        assert 2 == codes.delete_expired(tx, now_ms)
+        return grants.delete_expired(tx, now_ms)
 
     assert 1 == desk.do(forget)
     with desk.seaway.database.read() as tx:

@@ -195,9 +195,9 @@ def _furnish_site(people: People) -> None:
         for number in range(2):
             error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE}"
             values = {
-                "kind": "send-letter",
+                "kind": "send-email",
                 "args": "{}",
-                "state": "dead",
+                "state": "failed",
                 "attempt": 10,
                 "created_at": now_ms - number,
             }

@@ -55,7 +55,7 @@ STEPS: list[tuple[str, Act]] = [
     ("notice.removed", lambda tx, now, by, ada: notices.remove(tx, now, by, "boats", last(tx, told))),
     ("quota.changed", lambda tx, now, by, ada: quotas.set_of_channel(tx, now, by, "boats", 1_000)),
     ("transfer.offered", lambda tx, now, by, ada: transfers.offer(tx, now, ada, "boats", "bob")),
-    ("transfer.cancelled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
+    ("transfer.canceled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
     ("channel.transferred", lambda tx, now, by, ada: transfers.transfer_now(tx, now, by, "boats", "bob")),
     ("issuer.added", lambda tx, now, by, ada: issuers.add(tx, now, by, "forge", kind="gitlab", issuer="https://gitlab.example.com")),
     ("issuer.removed", lambda tx, now, by, ada: issuers.remove(tx, now, by, "forge")),

@@ -12,7 +12,7 @@ from seaway.database.tables import jobs
 from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound
 from seaway.keys import account_keys, api_keys
 from seaway.keys.account_keys import KeyPolicy
-from seaway.mail.outbox import SEND_EMAIL
+from seaway.mail.outbox import SendEmail
 from seaway.server.wiring import Seaway
 from seaway.users import emails, users
 from tests.support.clock import TurnedClock
@@ -117,7 +117,7 @@ def test_revoking_and_deleting_are_two_things(seaway: Seaway, people: People) ->
 def letters(seaway: Seaway) -> int:
     with seaway.database.write_site() as tx:
         account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), telling=seaway.request_parts.accounts)
-        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_EMAIL)).scalar_one()
+        return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
 def test_the_end_of_a_key_is_told_three_times(seaway: Seaway, people: People, clock: TurnedClock) -> None:

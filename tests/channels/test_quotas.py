@@ -142,7 +142,7 @@ async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Caller)
         subdir = get_subdir(tx, tx.execute(select(subdirs.c.id)).scalar_one())
         assert subdir is not None
         assert ["the subdir counts 7 bytes"] == [
-            one.description.partition(" and")[0] for one in rebuild.differences(tx, subdir)
+            one.description.partition(" but")[0] for one in rebuild.differences(tx, subdir)
         ]
         rebuild.rebuild(tx, subdir, 0, 100)
     assert right == used(seaway)

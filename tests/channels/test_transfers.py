@@ -290,6 +290,6 @@ def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) ->
             .order_by(audit.c.id)
         ).all()
     assert [
-        ("ada", "transfer.offered"), ("ada", "transfer.cancelled"), ("ada", "transfer.offered"),
+        ("ada", "transfer.offered"), ("ada", "transfer.canceled"), ("ada", "transfer.offered"),
         ("bob", "transfer.declined"), ("ada", "transfer.offered"), ("bob", "channel.transferred"),
     ] == [tuple(line) for line in lines]  # fmt: skip

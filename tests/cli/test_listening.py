@@ -122,7 +122,7 @@ def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_a_server_without_public_address_says_so(everywhere: Server) -> None:
     """Emails name an address that others cannot reach; the log says which setting ends that."""
-    assert any("site.no-public-url" in line and "SEAWAY_PUBLIC_URL" in line for line in everywhere.log)
+    assert any("site.no_public_url" in line and "SEAWAY_PUBLIC_URL" in line for line in everywhere.log)
     assert not any("http://0.0.0.0" in line for line in everywhere.log)
 
 
@@ -179,7 +179,7 @@ def test_a_server_with_an_address_ignores_the_host(tmp_path: Path) -> None:
             text = http.get(path, headers={**BROWSER, "Host": LAN}).text
             assert (server.address in text, LAN in text) == (True, False)
     with serving(tmp_path, examiners=1, host="0.0.0.0", public_url="https://conda.example.com") as server:
-        assert not any("no-public-url" in line for line in server.log)
+        assert not any("no_public_url" in line for line in server.log)
         with server.client() as http:
             text = http.get("/.well-known/openid-configuration", headers={"Host": LAN}).text
             assert ("https://conda.example.com" in text, LAN in text) == (True, False)

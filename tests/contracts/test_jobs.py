@@ -16,9 +16,10 @@ from seaway.database.tables import jobs
 from seaway.errors import Unavailable
 from seaway.jobs import queue
 from seaway.jobs.queue import FAILED, LAST_ATTEMPT, READY, RUNNING, Job
-from seaway.jobs.runner import Handler, Runner
+from seaway.jobs.runner import Runner
 from tests.contracts.conftest import Place, expect_error, run_concurrently
 from tests.support.clock import TurnedClock
+from tests.support.jobs import Work, handlers_of, work_of
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
@@ -26,6 +27,8 @@ from tests.support.statements import counted
 
 LEASE_MS = 60_000
 HOURLY = {"hourly": HOUR_MS}
+
+Run = Callable[[Work], None]
 
 
 @pytest.fixture
@@ -46,13 +49,13 @@ class Bench:
     def __init__(self, database: Database, clock: TurnedClock, owner: str = "worker") -> None:
         self.database, self._clock, self._owner = database, clock, owner
 
-    def enqueue(self, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: object) -> None:
+    def enqueue(self, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
         with self.database.write_part() as tx:
             self.enqueue_in(tx, kind, key, in_ms, **args)
 
-    def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: object) -> None:
+    def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
         now_ms = self._clock.now_ms()
-        queue.enqueue(tx, now_ms, kind, args, dedup_key=key, run_at_ms=now_ms + in_ms if in_ms else None)
+        queue.enqueue(tx, now_ms, work_of(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
 
     def claim(self) -> Job | None:
         with self.database.write_part() as tx:
@@ -104,10 +107,8 @@ class Bench:
         with self.database.read() as tx:
             return queue.overdue_ms(tx, self._clock.now_ms())
 
-    def runner(
-        self, handlers: Mapping[str, Handler], periods_ms: Mapping[str, int] | None = None, **settings: int
-    ) -> Runner:
-        return Runner(self.database, self._clock, handlers, periods_ms or {}, **settings)
+    def runner(self, runs: Mapping[str, Run], periods_ms: Mapping[str, int] | None = None, **settings: int) -> Runner:
+        return Runner(self.database, self._clock, handlers_of(runs, periods_ms), **settings)
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ class Gate:
         self.runs = 0
         self._error = error
 
-    def __call__(self, args: dict[str, Any]) -> None:
+    def __call__(self, args: Work) -> None:
         self.runs += 1
         self.begun.set()
         assert self._can_end.wait(30)
@@ -186,8 +187,8 @@ def background_threads() -> Iterator[Start]:
     assert [] == errors
 
 
-def fail_with(error: Exception) -> Handler:
-    def handler(args: dict[str, Any]) -> None:
+def fail_with(error: Exception) -> Run:
+    def handler(args: Work) -> None:
         raise error
 
     return handler
@@ -215,11 +216,11 @@ def wait_until_blocked(database: Database) -> None:
 def test_a_job_is_visible_after_its_transaction_commits(bench: Bench, other_bench: Bench) -> None:
     """Invariant 1: other workers see the job only after the commit, with its arguments."""
     with bench.database.write_channel("one") as tx:
-        bench.enqueue_in(tx, "kind", subdir_id=7, words=["é"])
+        bench.enqueue_in(tx, "kind", number=7, words=("é",))
         assert [] == other_bench.jobs()
         assert not other_bench.is_due()
     (job,) = other_bench.jobs()
-    assert ("kind", {"subdir_id": 7, "words": ["é"]}, READY) == (job.kind, job.args, job.state)
+    assert ("kind", '{"number":7,"words":["é"]}', READY) == (job.kind, job.args_json, job.state)
     assert job.id == other_bench.take().id
 
 
@@ -422,9 +423,9 @@ def test_concurrent_workers_run_every_job_once(bench: Bench, other_bench: Bench)
     done: Counter[int] = Counter()
     lock = threading.Lock()
 
-    def work(args: dict[str, Any]) -> None:
+    def work(args: Work) -> None:
         with lock:
-            done[args["number"]] += 1
+            done[args.number] += 1
 
     for number in range(50):
         bench.enqueue(number=number)
@@ -531,7 +532,11 @@ def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: Turned
 def test_a_job_of_a_killed_worker_is_run_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:
     """Invariant 2 of the runner: a killed process keeps its job only until the lease ends."""
     script = f"""
-from seaway.jobs.runner import Runner
+from seaway.jobs.queue import JobArgs
+from seaway.jobs.runner import JobHandler, Runner
+
+class Kind(JobArgs, frozen=True):
+    kind = "kind"
 
 class Clock:
     def now_ms(self):
@@ -541,10 +546,10 @@ def work(args):
     send("began")
     input()
 
-Runner(database, Clock(), {{"kind": work}}, {{}}, lease_ms={LEASE_MS}).run_due()
+Runner(database, Clock(), [JobHandler(Kind, work)], lease_ms={LEASE_MS}).run_due()
 """
-    done: list[dict[str, Any]] = []
-    runner = bench.runner({"kind": done.append})
+    done: list[int] = []
+    runner = bench.runner({"kind": lambda args: done.append(args.number)})
     bench.enqueue(number=1)
     with place.process(script) as process:
         process.wait_for("began")
@@ -554,7 +559,7 @@ Runner(database, Clock(), {{"kind": work}}, {{}}, lease_ms={LEASE_MS}).run_due()
     assert 0 == runner.run_due()
     clock.move(1)
     assert 1 == runner.run_due()
-    assert ([{"number": 1}], []) == (done, bench.jobs())
+    assert ([1], []) == (done, bench.jobs())
 
 
 def test_an_old_attempt_cannot_end_a_retried_job(bench: Bench, clock: TurnedClock) -> None:
@@ -562,7 +567,7 @@ def test_an_old_attempt_cannot_end_a_retried_job(bench: Bench, clock: TurnedCloc
     stuck, second = Gate(), Gate()
     gates = iter([stuck, second])
 
-    def work(args: dict[str, Any]) -> None:
+    def work(args: Work) -> None:
         next(gates)(args)
 
     runner = bench.runner({"kind": work})
@@ -695,17 +700,32 @@ def test_a_job_of_an_unknown_kind_fails_normally(bench: Bench, clock: TurnedCloc
     assert 2 == bench.runner({"known": lambda args: None}).run_due()
     (job,) = bench.jobs()
     assert ("unknown", READY) == (job.kind, job.state)
-    assert "unknown" in job.error
+    assert "InvalidJob: This version of Seaway has no jobs of the kind 'unknown'." == job.error
     clock.move(HOUR_MS)
     assert 1 == bench.runner({"unknown": lambda args: None}).run_due()
     assert [] == bench.jobs()
+
+
+@pytest.mark.parametrize("args", ["", "{", "[]", '{"number": "1"}'])
+def test_a_job_with_malformed_arguments_fails_normally(bench: Bench, clock: TurnedClock, args: str) -> None:
+    """Invariant 4: it does not stop the worker, can be listed, and its final error names the problem."""
+    row = {"kind": "kind", "args": args, "state": READY, "run_at": 1, "attempt": 0, "error": "", "created_at": 1}
+    with bench.database.write_part() as tx:
+        tx.execute(insert(jobs), row)
+    runner = bench.runner({"kind": lambda args: None})
+    for _ in range(LAST_ATTEMPT):
+        assert 1 == runner.run_due()
+        clock.move(HOUR_MS)
+    assert 0 == runner.run_due()
+    (job,) = bench.jobs(FAILED)
+    assert job.error.startswith("InvalidJob: The arguments of this job are malformed: ")
 
 
 def test_a_job_is_deleted_after_it_succeeds(bench: Bench, clock: TurnedClock) -> None:
     """Invariants 2 and 4: failed attempts do not matter after a successful one."""
     errors: list[Exception] = [Unavailable("Away."), ValueError("wrong")]
 
-    def work(args: dict[str, Any]) -> None:
+    def work(args: Work) -> None:
         if errors:
             raise errors.pop()
 
@@ -774,7 +794,7 @@ def test_clocks_of_machines_can_differ(bench: Bench, clock: TurnedClock, ahead_m
 def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:
     """Jobs queued, failed or lost while the clock was ahead run within minutes, without being queued again."""
     done: Counter[str] = Counter()
-    runner = bench.runner({"kind": lambda args: done.update([args["name"]]), "hourly": lambda args: None}, HOURLY)
+    runner = bench.runner({"kind": lambda args: done.update([args.name]), "hourly": lambda args: None}, HOURLY)
     bench.enqueue(name="failed")
     bench.enqueue(name="lost")
     clock.move(9_000 * HOUR_MS)
@@ -783,7 +803,7 @@ def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock
     bench.enqueue(name="queued")
     bench.enqueue(name="later", in_ms=3 * HOUR_MS)
     with bench.database.write_part() as tx:
-        queue.enqueue_due(tx, clock.now_ms(), HOURLY)
+        queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
     clock.move(-9_000 * HOUR_MS)
     for _ in range(2):
         runner.run_due()
@@ -800,7 +820,7 @@ def test_periodic_jobs_do_not_pile_up(bench: Bench, clock: TurnedClock) -> None:
     for _ in range(5):
         clock.move(HOUR_MS)
         with bench.database.write_part() as tx:
-            queue.enqueue_due(tx, clock.now_ms(), HOURLY)
+            queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
     assert [READY] == bench.states()
 
 
@@ -817,7 +837,7 @@ def test_a_stop_takes_no_new_job(bench: Bench) -> None:
         start(runner.run_due)
         assert gate.begun.wait(30)
         runner.stop()
-    assert [(READY, {"number": 2})] == [(job.state, job.args) for job in bench.jobs()]
+    assert [(READY, '{"number":2}')] == [(job.state, job.args_json) for job in bench.jobs()]
     assert 0 == runner.run_due()
 
 

@@ -26,6 +26,7 @@ from seaway.jobs import queue
 from seaway.keys import api_keys, channel_keys
 from seaway.oauth import grants
 from seaway.packages import catalog, damaged_blobs, downloads, files, overview, recent_uploads, storage_usage, versions
+from seaway.server.job_handlers import Sweep
 from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities, passkeys, sessions
 from seaway.users import emails, users
@@ -158,7 +159,7 @@ async def fill(seaway: Seaway, people: People) -> None:
         ))  # fmt: skip
         file_id = tx.execute(select(tables.files.c.id)).scalar_one()
         tx.execute(insert(tables.downloads).values(file_id=file_id, day=3, count=2))
-        queue.enqueue(tx, now, "anything", {})
+        queue.enqueue(tx, now, Sweep())
     by = people.person("ada")
     with seaway.database.write_site() as tx:
         transfers.offer(tx, now, by, "robots", "bob", telling=None)

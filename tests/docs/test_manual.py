@@ -1,11 +1,14 @@
 """The manual names everything that an operator or user can meet, and nothing that is not there."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from seaway import settings
@@ -56,27 +59,60 @@ def test_every_reason_has_its_row() -> None:
     assert {f"`{reason.value}`": reason.meaning for reason in RefusalReason} == documented
 
 
-def commands() -> dict[str, set[str]]:
-    """Every command with its long options."""
-    found = {}
-    for name, command in get_command(app).commands.items():
-        inner = getattr(command, "commands", None)
-        for path, leaf in (
-            [(name, command)] if inner is None else [(f"{name} {key}", value) for key, value in inner.items()]
-        ):
-            options = {option for parameter in leaf.params for option in (*parameter.opts, *parameter.secondary_opts)}
-            found[path] = {option for option in options if option.startswith("--")} - {"--json", "--help"}
-    return found
+def commands() -> dict[str, Any]:
+    """Every command by its words, in the order of `seaway --help`."""
+    single: dict[str, Any] = {}
+    grouped: dict[str, Any] = {}
+    for name, command in cast("TyperGroup", get_command(app)).commands.items():
+        if isinstance(command, TyperGroup):
+            grouped |= {f"{name} {key}": leaf for key, leaf in command.commands.items()}
+        else:
+            single[name] = command
+    return single | grouped
+
+
+def sections() -> dict[str, str]:
+    """The text below each heading of a command in the manual, in its order."""
+    text = (DOCS / "operate/commands.md").read_text().replace("\n## ", "\n### ")
+    parts = (part.partition("\n\n") for part in text.split("\n### ")[1:])
+    return {title.removeprefix("seaway "): body for title, _, body in parts if title.startswith("seaway ")}
+
+
+def examples(command: str) -> list[list[str]]:
+    """The arguments of each example of a command: lines such as `$ VARIABLE=x seaway --data DIR COMMAND ... < FILE`."""
+    blocks = re.findall(r"^```\n(.*?)^```$", sections().get(command, ""), re.DOTALL | re.MULTILINE)
+    lines = re.findall(r"^\$ (.*)$", "".join(blocks).replace("\\\n", ""), re.MULTILINE)
+    found = (
+        re.match(rf"(?:\w+=\S+ )*seaway (?:--data \S+ )?{command}(?= |$)(.*?)(?: < \S+)?$", line) for line in lines
+    )
+    return [shlex.split(match[1]) for match in found if match]
+
+
+def test_the_manual_lists_the_commands_in_the_order_of_the_help() -> None:
+    """A command that is removed or renamed leaves no section behind."""
+    groups = {name.partition(" ")[0] for name in commands() if " " in name}
+
+    assert list(commands()) == [title for title in sections() if title not in groups]
 
 
 @pytest.mark.parametrize("command", sorted(commands()))
-def test_every_command_and_option_is_in_the_manual(command: str) -> None:
-    """A command stands in the table with each of its options."""
-    usages = re.findall(r"`([^`]+)`", (DOCS / "operate/commands.md").read_text())
-    usage = max((usage for usage in usages if f"{usage} ".startswith(command + " ")), key=len, default="")
+def test_every_command_is_in_the_manual_with_an_example(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The purpose is that of `--help`, the usage names each option, and the program accepts every example."""
+    (tmp_path / "dist").mkdir()  # the two paths that must exist
+    (tmp_path / "trusted_root.json").touch()
+    monkeypatch.chdir(tmp_path)
+    leaf, text = commands()[command], " ".join(sections()[command].split())
+    usage = re.search(rf"Usage: `(seaway {command}(?: [^`]*)?)`", text)
+    options = {option for parameter in leaf.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
+    assert text.startswith(" ".join((leaf.help or "?").split()))
     assert usage
-    assert set() == {option for option in commands()[command] if option not in usage and option != "--private"}
+    assert set() == {option for option in options if option.startswith("--") and option not in usage[1]} - {"--json"}
+    assert examples(command)
+    for arguments in examples(command):
+        leaf.make_context(command, arguments)  # raises UsageError if it does not accept them
 
 
 def test_every_status_of_an_error_is_in_the_manual() -> None:
@@ -87,8 +123,8 @@ def test_every_status_of_an_error_is_in_the_manual() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    """Every relative link of README and docs names a file that exists, and a heading of that file."""
-    pages = [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]
+    """Every relative link of the pages in docs/ and in the root names a file that exists, and a heading of that file."""
+    pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
     broken = [
         f"{page.relative_to(ROOT)}: {target}{anchor}"
         for page in pages
@@ -127,6 +163,23 @@ def test_the_architecture_page_names_what_exists() -> None:
         file = (ROOT if path.startswith("tests/") else source) / path
         if not file.exists() or (symbol and not re.search(rf"(def|class) {symbol}\b", file.read_text())):
             missing.append(f"{path}::{symbol}")
+
+    assert missing == []
+
+
+_SOURCE_PATH = re.compile(
+    r"`((?:[a-z0-9_]+/)+[a-z0-9_]+\.py|(?:src|tests|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::\w+)?`"
+)
+
+
+def test_decisions_name_files_that_exist() -> None:
+    """Every source file, test and folder that the pages for developers name is there."""
+    missing = [
+        f"{page.name}: {path}"
+        for page in [*(DOCS / "decisions").glob("*.md"), ROOT / "CONTRIBUTING.md"]
+        for path in _SOURCE_PATH.findall(page.read_text())
+        if not any((folder / path).exists() for folder in (ROOT, ROOT / "src" / "seaway"))
+    ]
 
     assert missing == []
 

@@ -12,9 +12,9 @@ from seaway.users import emails, users
 from tests.http.asks import FORM, Ask, Stage, builds, session, user_of
 
 
-@builds("GET /api/v1/people")
+@builds("GET /api/v1/user-names")
 def _finding_people(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/people", params={"name": stage.users["owner"][:3]})
+    yield Ask("/api/v1/user-names", params={"name": stage.users["owner"][:3]})
 
 
 @builds("PATCH /api/v1/me")
@@ -61,9 +61,9 @@ def _preferring_an_address(stage: Stage, who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/me/addresses/{_address_of(stage, user_of(stage, who))}/primary")
 
 
-@builds("POST /api/v1/me/addresses/{address}/letter")
+@builds("POST /api/v1/me/addresses/{address}/verification")
 def _writing_again(stage: Stage, who: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/addresses/{_address_of(stage, user_of(stage, who))}/letter")
+    yield Ask(f"/api/v1/me/addresses/{_address_of(stage, user_of(stage, who))}/verification")
 
 
 @builds("DELETE /api/v1/me/identities/{identity}")

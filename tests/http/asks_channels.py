@@ -168,10 +168,10 @@ def _withdrawing(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/invitations/{number}")
 
 
-@builds("POST /api/v1/invitations/answer")
+@builds("POST /api/v1/invitations/response")
 def _answering_an_invitation(stage: Stage, _who: str) -> Iterable[Ask]:
     _, secret = _invited(stage, stage.new_channel())
-    yield Ask("/api/v1/invitations/answer", json={"secret": secret, "answer": "accept"})
+    yield Ask("/api/v1/invitations/response", json={"secret": secret, "response": "accept"})
 
 
 def _offered(stage: Stage) -> str:
@@ -197,10 +197,10 @@ def _cancelling(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{channel}/transfer", about=channel)
 
 
-@builds("POST /api/v1/channels/{channel}/transfer/answer")
+@builds("POST /api/v1/channels/{channel}/transfer/response")
 def _answering_an_offer(stage: Stage, _who: str) -> Iterable[Ask]:
     channel = _offered(stage)
-    yield Ask(f"/api/v1/channels/{channel}/transfer/answer", json={"answer": "accept"}, about=channel)
+    yield Ask(f"/api/v1/channels/{channel}/transfer/response", json={"response": "accept"}, about=channel)
 
 
 @builds("POST /api/v1/channels/{channel}/notices")

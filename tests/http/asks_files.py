@@ -218,6 +218,6 @@ def _comparing(stage: Stage, _who: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/files/noarch/{name}/difference", params={"against": f"noarch/{name}"})
 
 
-@builds("GET /api/v1/upload-record")
+@builds("GET /api/v1/upload-log")
 def _reading_the_record(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/upload-record", params={"channel": stage.channel})
+    yield Ask("/api/v1/upload-log", params={"channel": stage.channel})

@@ -77,7 +77,7 @@ def _changing_an_issuer_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
 @builds("POST /admin/users/{user}/{act}")
 def _changing_a_user_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
     user = stage.site.people.user(stage.site.new_name("other"))
-    for act in ("disable", "enable", "promote", "demote", "reset", "keep"):
+    for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
         yield form(f"/admin/users/{user}/{act}")
     yield form(f"/admin/users/{user}/quota", quota="20 GB")
 

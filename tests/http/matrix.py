@@ -159,7 +159,7 @@ POST /account/security/totp                               401       403       40
 POST /account/security/totp/confirm                       401       403       403       403       403       403       403       403       403       403       401
 POST /account/security/totp/remove                        401       403       403       403       403       403       403       403       403       403       401
 POST /account/security/recovery                           401       403       403       403       403       403       403       403       403       403       401
-POST /account/security/keep                               401       403       403       403       403       403       403       403       403       403       401
+POST /account/security/cancel-reset                       401       403       403       403       403       403       403       403       403       403       401
 GET /account/keys                                         401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/keys                                        401       403       403       403       403       403       403       403       403       403       401
 POST /account/keys                                        401       403       403       403       403       403       403       403       403       403       401
@@ -226,8 +226,8 @@ GET /channels/{channel}/settings/log                      401       403       40
 HEAD /channels/{channel}/settings/log                     401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/danger                   401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/danger                  401       403       403       403       403       403       403       403       403       403       401
-GET /account/people                                       401       403       403       403       403       403       403       403       403       403       401
-HEAD /account/people                                      401       403       403       403       403       403       403       403       403       403       401
+GET /account/user-names                                   401       403       403       403       403       403       403       403       403       403       401
+HEAD /account/user-names                                  401       403       403       403       403       403       403       403       403       403       401
 POST /channels/new                                        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings                         401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/relations               401       403       403       403       403       403       403       403       403       403       401
@@ -311,17 +311,17 @@ GET /api/v1/channels/{channel}/invitations                401       403/404   40
 POST /api/v1/channels/{channel}/invitations               401       403/404   403       403       201       201       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 401       403/404   403       403       204       204       403       403       403       403/404   401
-POST /api/v1/invitations/answer                           401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/invitations/response                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/transfers                                     401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}/transfer                   401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/transfer                  401       403/404   403       403       403       403       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/transfer                401       403/404   403       403       403       403       403       403       403       403/404   401
-POST /api/v1/channels/{channel}/transfer/answer           401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/channels/{channel}/transfer/response         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/channels/{channel}/notices                    200/401   200/404   200       200       200       200       200       200       200       200/404   401
 POST /api/v1/channels/{channel}/notices                   401       403/404   403       403       201       201       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/notices/{notice}        401       403/404   403       403       204       204       403       403       403       403/404   401
 GET /api/v1/channels/{channel}/audit                      401       403/404   403       403       200       200       403       403       403       403/404   401
-GET /api/v1/channels/{channel}/upload-record              401       403/404   403       403       200       200       403       403       403       403/404   401
+GET /api/v1/channels/{channel}/upload-log                 401       403/404   403       403       200       200       403       403       403       403/404   401
 
 The API: groups; the owner manages this one, the contributor is in it
 GET /api/v1/groups                                        401       200       200       200       200       200       200       200       200       200       401
@@ -341,7 +341,7 @@ GET /api/v1/me/addresses                                  401       200       20
 POST /api/v1/me/addresses                                 401       403       403       403       403       403       403       403       403       403       401
 DELETE /api/v1/me/addresses/{address}                     401       403       403       403       403       403       403       403       403       403       401
 POST /api/v1/me/addresses/{address}/primary               401       403       403       403       403       403       403       403       403       403       401
-POST /api/v1/me/addresses/{address}/letter                401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/me/addresses/{address}/verification          401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/me/identities                                 401       200       200       200       200       200       200       200       200       200       401
 DELETE /api/v1/me/identities/{identity}                   401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/me/second-factors                             401       200       200       200       200       200       200       200       200       200       401
@@ -367,7 +367,7 @@ GET /api/v1/me/tools                                      401       200       20
 DELETE /api/v1/me/tools/{tool}                            401       403       403       403       403       403       403       403       403       403       401
 
 The API: people by the beginning of their name
-GET /api/v1/people                                        401       200       200       200       200       200       200       200       200       200       401
+GET /api/v1/user-names                                    401       200       200       200       200       200       200       200       200       200       401
 
 The API: publishers
 GET /api/v1/channels/{channel}/publishers                 401       403/404   403       403       200       200       403       403       403       403/404   401
@@ -396,7 +396,7 @@ POST /api/v1/jobs/retry                                   401       403       40
 POST /api/v1/jobs/{job}/retry                             401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/storage                                       401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/storage/channels                              401       403       403       403       403       403       403       403       403       403       401
-GET /api/v1/upload-record                                 401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/upload-log                                    401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
 """  # fmt: skip
 
@@ -432,11 +432,11 @@ What people are asked and offered; the contributor is offered a channel
 GET /api/v1/channels/{channel}/invitations                403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
-POST /api/v1/invitations/answer                           200       200       200       200       200       200
+POST /api/v1/invitations/response                         200       200       200       200       200       200
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
-POST /api/v1/channels/{channel}/transfer/answer           404       404       200       404       404       403
+POST /api/v1/channels/{channel}/transfer/response         404       404       200       404       404       403
 
 One's own
 GET /api/v1/me                                            200       200       200       200       200       200
@@ -476,7 +476,7 @@ GET /channels/{channel}/settings/danger                   403/404   403       40
 GET /channels/{channel}/settings/keys                     403/404   200       200       200       200       200
 GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
 GET /channels/new                                         200       200       200       200       200       200
-GET /account/people                                       200       200       200       200       200       200
+GET /account/user-names                                   200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200
 POST /channels/{channel}/settings                         403/404   403       403       303       303       303
 POST /channels/{channel}/settings #restrict               403/404   403       403       303       303       403
@@ -517,10 +517,10 @@ POST /api/v1/jobs/retry                                   403       403       40
 POST /api/v1/jobs/{job}/retry                             403       403       403       403       404       403
 GET /api/v1/storage                                       403       403       403       403       200       403
 GET /api/v1/storage/channels                              403       403       403       403       200       403
-GET /api/v1/upload-record                                 403       403       403       403       200       403
+GET /api/v1/upload-log                                    403       403       403       403       200       403
 GET /api/v1/audit                                         403       403       403       403       200       403
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
-GET /api/v1/channels/{channel}/upload-record              403/404   403       403       200       200       200
+GET /api/v1/channels/{channel}/upload-log                 403/404   403       403       200       200       200
 
 The pages of site admins; done forms lead on
 GET /admin/users                                          404       404       404       404       200       404

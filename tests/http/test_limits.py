@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -79,7 +80,9 @@ def test_the_operator_may_set_no_limit(clock: TurnedClock) -> None:
 @pytest.mark.anyio
 async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: TurnedClock) -> None:
     """Pages and the API together; a comparison as ten; users by themselves, whatever their address and key."""
-    with closing(house.build(tmp_path, clock, file_lists_per_minute=12)) as seaway:
+    with closing(house.build(tmp_path, clock)) as built:
+        limiter = RateLimiter(clock, Limit(12, MINUTE_MS), "lists and comparisons of files in packages")
+        seaway = replace(built, request_parts=replace(built.request_parts, file_list_limit=limiter))
         people = People(seaway)
         people.channel("boats", owner="ada")
         for number in (1, 2):

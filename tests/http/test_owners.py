@@ -57,7 +57,7 @@ def test_a_channel_has_one_owner(site: Site, http: httpx.Client, channel: str, o
         call(site, http, owner, "POST", f"{channel}/transfer", to_user=gone),
         call(site, http, owner, "POST", f"{channel}/transfer", to_user=owner),
         call(site, http, member, "POST", f"{channel}/transfer", to_user=member),
-        call(site, http, member, "POST", f"{channel}/transfer/answer", answer="accept"),
+        call(site, http, member, "POST", f"{channel}/transfer/response", response="accept"),
     ]
     assert [409, 409, 409, 422, 409, 409, 409, 403, 404] == [answer.status_code for answer in refused]
     assert {"conflict"} == {answer.json()["code"] for answer in refused if answer.status_code == 409}
@@ -71,9 +71,12 @@ def test_only_who_was_meant_accepts(site: Site, http: httpx.Client, channel: str
     assert 409 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=other).status_code
     stranger = site.people.user(site.new_name("stranger"))
     for who in (other, owner, stranger):
-        assert call(site, http, who, "POST", f"{channel}/transfer/answer", answer="accept").status_code in (403, 404)
+        assert call(site, http, who, "POST", f"{channel}/transfer/response", response="accept").status_code in (
+            403,
+            404,
+        )
     assert [owner] == owners(site, http, channel, owner)
-    assert 200 == call(site, http, to, "POST", f"{channel}/transfer/answer", answer="accept").status_code
+    assert 200 == call(site, http, to, "POST", f"{channel}/transfer/response", response="accept").status_code
     assert [to] == owners(site, http, channel, to)
 
 
@@ -87,7 +90,7 @@ def test_offers_at_once_leave_one_owner(site: Site, http: httpx.Client, channel:
         return http.post(address, json={"to_user": to}, headers=people[owner]).status_code
 
     def accept(who: str) -> int:
-        return http.post(f"{address}/answer", json={"answer": "accept"}, headers=people[who]).status_code
+        return http.post(f"{address}/response", json={"response": "accept"}, headers=people[who]).status_code
 
     with ThreadPoolExecutor(8) as pool:
         offered = [pool.submit(offer, to) for to in two]
@@ -152,7 +155,7 @@ def test_each_change_leaves_one_line(site: Site, http: httpx.Client, owner: str)
         ("publisher.added", "POST", f"{path}/publishers", publisher),
         ("notice.added", "POST", f"{path}/notices", {"level": "info", "message": "hello"}),
         ("transfer.offered", "POST", f"{path}/transfer", {"to_user": member}),
-        ("transfer.cancelled", "DELETE", f"{path}/transfer", None),
+        ("transfer.canceled", "DELETE", f"{path}/transfer", None),
         ("member.removed", "DELETE", f"{path}/members/{member}", None),
         ("key.added", "POST", "/api/v1/keys", {"name": "short"}),
     ]

@@ -57,7 +57,7 @@ def lists_of(hidden: str, owner: str) -> list[str]:
         f"/api/v1/search?q={hidden}",
         f"/api/v1/users/{owner}",
         f"/api/v1/users?q={owner}",
-        f"/account/people?q={owner}",
+        f"/account/user-names?q={owner}",
         "/robots.txt",
         "/sitemap.xml",
         "/api/v1/openapi.json",

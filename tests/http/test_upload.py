@@ -473,7 +473,7 @@ MALFORMED = {
     "two files": parts(400, "an unexpected part named", file_part(UNSEEN), file_part(conda(index_json("unseen-two")))),
     "another part behind the file": parts(400, "an unexpected part named", file_part(UNSEEN), NOTE),
     "two attestations": parts(400, "after the attestation", file_part(UNSEEN), attestation_part(), attestation_part()),
-    "attestation of 300 kB": parts(400, "larger than", file_part(UNSEEN), attestation_part(b"{" * 300_000)),
+    "attestation of 300 kB": parts(413, "larger than 262,144 bytes", file_part(UNSEEN), attestation_part(b"{" * 300_000)),
     "10,000 parts": parts(400, "an unexpected part named", file_part(UNSEEN), *[NOTE] * 10_000),
     "10,000 empty parts": parts(400, "first part", *[Part([])] * 10_000),
     "part header of 1 MB": parts(400, "could not be parsed", file_part(UNSEEN, x_note="n" * 1_000_000)),
@@ -922,3 +922,12 @@ def test_a_yank_checks_the_credential_and_the_channel_before_the_body(http: http
         headers = {} if key is None else bearer(key)
         answer = http.post(f"/api/v1/yank/{name}/noarch/{GOOD.name}", content=b"{", headers=headers)
         assert status == answer.status_code, answer.text
+
+
+def test_a_yank_with_a_body_over_the_limit_is_refused_with_the_limit(http: httpx.Client, channel: Channel) -> None:
+    """By its announced length, and by its bytes."""
+    for content in (b"{" * 16_385, iter([b"{" * 16_000] * 2)):
+        answer = http.post(
+            f"/api/v1/yank/{channel.name}/noarch/{GOOD.name}", content=content, headers=bearer(channel.owner)
+        )
+        assert (413, True) == (answer.status_code, "larger than 16,384 bytes" in answer.text)

@@ -153,7 +153,7 @@ def test_damage_is_reported(case: str, filled: Channel) -> None:
     damage, promise, place = DAMAGES[case]
     damage(filled)
     broken = list(check(filled.seaway))
-    assert any(entry.promise == promise and place in entry.where for entry in broken), broken
+    assert any(entry.check == promise and place in entry.where for entry in broken), broken
 
 
 @pytest.mark.parametrize("case", ["missing blob", "truncated blob", "missing blob of a document"])
@@ -162,7 +162,7 @@ def test_a_quick_check_finds_missing_and_truncated_blobs(case: str, filled: Chan
     damage, promise, place = DAMAGES[case]
     damage(filled)
     violations = [entry for entry in check(filled.seaway, quick=True) if place in entry.where]
-    assert [promise] == [entry.promise for entry in violations]
+    assert [promise] == [entry.check for entry in violations]
 
 
 def test_damage_is_reported_once_with_a_message(filled: Channel) -> None:

@@ -17,7 +17,7 @@ from seaway.database.tables import documents, files, jobs
 from seaway.errors import BadCredential, NotFound, NotWritable, Unavailable
 from seaway.indexing.documents import REPODATA, REPODATA_GZ, Documents
 from seaway.indexing.rebuild import rebuild
-from seaway.indexing.updates import BUILD_DOCUMENTS
+from seaway.indexing.updates import BuildDocuments
 from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.server import wiring
@@ -453,5 +453,5 @@ def test_up_to_the_limit_nothing_is_built_in_the_background(channel_with: Callab
     waiting = []
     for name in "abc":
         channel.put(packages.conda(index_json(name)))
-        waiting.append(channel.column(jobs.c.kind).count(BUILD_DOCUMENTS))
+        waiting.append(channel.column(jobs.c.kind).count(BuildDocuments.kind))
     assert [0, 0, 1] == waiting

@@ -112,7 +112,7 @@ def test_a_recreated_channel_is_empty(channel: Channel, people: People) -> None:
 def test_the_shard_index_cache_is_limited(seaway: Seaway) -> None:
     """Invariant 3: the subdirs read last are kept; the last one always, independent of its size."""
     channels = [Channel(seaway, People(seaway).channel(name)) for name in ("one", "two", "three")]
-    cache = ShardIndexCache(max_names=4)
+    cache = ShardIndexCache(max_names=14)
     sizes: list[list[int]] = []
     for channel in channels:
         for name in ("a", "b", "c") if channel.name == "three" else ("a", "b"):

@@ -50,8 +50,8 @@ def index_relations(channel: Channel, subdir: str = "noarch") -> Any:
 def run_removal_jobs(seaway: Seaway) -> list[str]:
     """Run the queued jobs; return the channels whose neighbors they update."""
     with seaway.database.write_site() as tx:
-        rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.REMOVE_RELATIONS_JOB)).scalars().all()
-        tx.execute(jobs.delete().where(jobs.c.kind == channels.REMOVE_RELATIONS_JOB))
+        rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.RemoveRelations.kind)).scalars().all()
+        tx.execute(jobs.delete().where(jobs.c.kind == channels.RemoveRelations.kind))
     names = [json.loads(args)["channel"] for args in rows]
     for name in names:
         relations.drop(seaway.database, seaway.clock, name, seaway.request_parts.reading.documents.whole_document_limit)

@@ -1,12 +1,12 @@
 """Letters from a transaction to a real mail server (mail/outbox.py)."""
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -14,6 +14,7 @@ from seaway.clock import MINUTE_MS
 from seaway.database.tables import jobs
 from seaway.mail import messages
 from seaway.mail.messages import OutgoingEmail
+from seaway.mail.outbox import SendEmail
 from seaway.server.wiring import Seaway
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -38,7 +39,7 @@ def send(seaway: Seaway, letter: OutgoingEmail = LETTER) -> None:
 
 def waiting(seaway: Seaway) -> list[str]:
     with seaway.database.read() as tx:
-        return list(tx.execute(select(jobs.c.args).where(jobs.c.kind == "send-letter")).scalars())
+        return list(tx.execute(select(jobs.c.args).where(jobs.c.kind == "send-email")).scalars())
 
 
 def plain(message: EmailMessage) -> str:
@@ -105,9 +106,9 @@ def test_the_same_letter_again_is_the_same_message(posted: Seaway, server: MailS
     """After a crash between the sending and the end of the job (3)."""
     send(posted)
     with posted.database.read() as tx:
-        args = json.loads(tx.execute(select(jobs.c.args)).scalar_one())
+        job = msgspec.json.decode(tx.execute(select(jobs.c.args)).scalar_one(), type=SendEmail)
     for _ in range(2):
-        posted.request_parts.accounts.outbox.deliver(args)
+        posted.request_parts.accounts.outbox.deliver(job)
     one, two = server.received
     assert (one["Message-ID"], one["Date"]) == (two["Message-ID"], two["Date"])
 

@@ -52,7 +52,7 @@ def test_a_password_is_taken() -> None:
 
 
 def test_a_wrong_password_is_not_the_fault_of_the_letter() -> None:
-    """It is tried again, and ends among the dead jobs, where the operator sees why."""
+    """It is tried again, and ends among the failed jobs, where the operator sees why."""
     with mail_server(login=True) as server, pytest.raises(Unavailable) as refused:
         Smtp("127.0.0.1", server.port, USER, PASSWORD + "x")(message())
     assert refused.value.cause.startswith("535")

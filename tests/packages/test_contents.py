@@ -91,7 +91,7 @@ class Watched(tuple[Entry, ...]):
 class WatchedContents(ListingCache):
     """The same list for every package."""
 
-    def of(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
+    def read_blocking(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
         return listings.Listing(Watched([Entry("bin/a")]))
 
 
@@ -125,7 +125,7 @@ class Held(ListingCache):
         self.gate = threading.Event()
         self.began = threading.Event()
 
-    def of(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
+    def read_blocking(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
         if file_name.startswith("slow-"):
             self.hold()
         return super().read_blocking(sha256, size, file_name)

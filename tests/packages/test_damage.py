@@ -530,7 +530,7 @@ async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: 
     bad = {f"{CHANNEL}/noarch/{file.name}" for file in (FILE, LARGE, late)}
     assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (
         done.repaired,
-        done.dropped_documents,
+        done.dropped,
         set(done.broken),
     )
     done = repaired(store, place)
@@ -566,7 +566,7 @@ async def test_a_missing_file_has_no_list_of_paths(store: Store) -> None:
 
 async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
     """The client is told to begin again, which it then can."""
-    publishing = replace(store.seaway.request_parts.publishing, least_piece=400)
+    publishing = replace(store.seaway.request_parts.publishing, min_piece_bytes=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
     order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
     upload = await resumable.begin(publishing, order, by=by)
@@ -734,7 +734,7 @@ async def test_a_damaged_document_is_not_kept_in_memory(store: Store) -> None:
 
 async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
     """A byte that flipped in the store is not taken for a bad package: the client is told to send it again."""
-    publishing = replace(store.seaway.request_parts.publishing, least_piece=400)
+    publishing = replace(store.seaway.request_parts.publishing, min_piece_bytes=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
     upload = await resumable.begin(
         publishing, ResumableRequest(CHANNEL, file.name, len(file.content), None, force=False), by=by

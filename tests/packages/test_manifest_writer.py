@@ -19,12 +19,11 @@ from seaway.database.tables import files, jobs, manifest_marks
 from seaway.database.tables import packages as package_rows
 from seaway.errors import Unavailable
 from seaway.indexing.file_rows import FileState
-from seaway.jobs.runner import Runner
 from seaway.maintenance.reindex import reindex
 from seaway.packages import channel_manifests, removal
 from seaway.packages.channel_manifests import NameManifest, decode_channel, decode_name
 from seaway.packages.manifest_writer import MANIFEST_LOCK, WriteResult, forget_marks, write_changes
-from seaway.server.job_handlers import PERIODS_MS, WRITE_MANIFESTS, JobHandlers
+from seaway.server.job_handlers import JobHandlers, WriteManifests
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
@@ -32,6 +31,7 @@ from tests.indexing.channel import A2, A, B, Channel, recorded_statements, with_
 from tests.support import packages, pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
+from tests.support.jobs import run_job
 from tests.support.packages import index_json
 
 OTHER_STORE = "f" * 32
@@ -405,7 +405,7 @@ def test_a_damaged_row_stops_only_its_own_object(
     assert (2, 0) == (first.objects, again.objects)
     assert before[damaged] == names(seaway)[damaged]
     assert {FileState.YANKED} == {names(seaway)[name, "noarch", "b"].files[0].state for name in ("demo", "other")}
-    assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
+    assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.skipped"]
     put(seaway, column, good)
     assert 1 == run(seaway).objects
     assert {A.name, A2.name} == {file.file_name for file in names(seaway)[damaged].files}
@@ -435,7 +435,7 @@ def test_a_damaged_channel_stops_only_its_own_object(
 
     assert [2, 0] == written
     assert before[own] == objects(seaway)[own]
-    assert ["demo"] == [line["object"] for line in logs if line["event"] == "manifests.left"]
+    assert ["demo"] == [line["object"] for line in logs if line["event"] == "manifests.skipped"]
     put(seaway, column, good)
     run(seaway)
     assert below_its_id(seaway) == fresh(seaway)
@@ -550,10 +550,9 @@ def test_the_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: 
     channel.put(A)
     seaway.runner.run_due()
     channel.put(B)
-    clock.move(PERIODS_MS[WRITE_MANIFESTS])
+    clock.move(MINUTE_MS)
     seaway.runner.run_due()
 
-    assert PERIODS_MS[WRITE_MANIFESTS] <= MINUTE_MS
     assert {A.name, B.name} == set(states(seaway))
 
 
@@ -570,12 +569,12 @@ def test_a_store_that_is_away_is_tried_again_a_minute_later(
     """The job does not fail, since a failed job is tried again later and later."""
     channel.put(A)
     away = replace(seaway.sweeping, blobs=AwayBlobs(seaway.blobs))
-    duties = JobHandlers(
+    handlers = JobHandlers(
         seaway.database, away, seaway.documents, clock, seaway.request_parts.accounts,
-        seaway.request_parts.publishing.attesting.roots, None, None, seaway.pairing, None, 0,
+        seaway.request_parts.publishing.attesting.roots, None, None, seaway.pairing, None, 0, False,
     )  # fmt: skip  # type: ignore[arg-type]
-    duties.handlers()[WRITE_MANIFESTS]({})
-    Runner(seaway.database, clock, replace(duties, sweeping=seaway.sweeping).handlers(), {WRITE_MANIFESTS: 1}).run_due()
+    run_job(handlers.table(), WriteManifests())
+    run_job(replace(handlers, sweeping=seaway.sweeping).table(), WriteManifests())
 
     assert [A.name] == list(states(seaway))
     with seaway.database.read() as tx:

@@ -265,10 +265,10 @@ async def test_the_last_sweep_is_told(seaway: Seaway, channel: str) -> None:
     delete(seaway, channel)
     age(seaway, DAY_MS // 2)
     first = swept(seaway)
-    assert (0, 1, len(FILE.content)) == (first.blobs, first.waiting_blobs, first.waiting_bytes)
+    assert (0, 1, len(FILE.content)) == (first.blobs, first.kept_blobs, first.kept_bytes)
     age(seaway, DAY_MS)
     second = swept(seaway)
-    assert (1, 0) == (second.blobs, second.waiting_blobs)
+    assert (1, 0) == (second.blobs, second.kept_blobs)
     with seaway.database.read() as tx:
         assert LastSweep(seaway.clock.now_ms(), second) == last(tx)
 

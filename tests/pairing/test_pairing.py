@@ -122,7 +122,7 @@ def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, 
         with seaway.database.read() as tx:
             last_sweep = last(tx)
         assert last_sweep is not None
-        assert "older than its store" in last_sweep.stopped
+        assert "older than its store" in last_sweep.blocked_reason
     with closing(opened(filled)) as newer:
         assert [] == list(check(newer))
         sweep_all(newer)

@@ -212,4 +212,4 @@ async def test_check_finds_sidecars_that_do_not_belong(
     with seaway.database.write_site() as tx:
         tx.execute(update(attestations).values(values))
 
-    assert {"S6"} == {broken.promise for broken in check(seaway)}
+    assert {"S6"} == {broken.check for broken in check(seaway)}

@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlalchemy import event, func, insert, select
 from sqlalchemy.exc import OperationalError
 
+from seaway.callers.caller import OPERATOR
 from seaway.database.engine import Tx
 from seaway.database.tables import released_names
 from seaway.errors import FileExists, SeawayError, Unavailable
 from seaway.indexing.blob_references import BlobSwept
 from seaway.publishing.batches import Batches
+from seaway.publishing.examine import Candidate
+from seaway.publishing.record import Recorded, RecordingParts, Submission
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import house
@@ -39,16 +43,29 @@ Work = Callable[[Tx], int]
 
 
 @pytest.fixture
-def batches(seaway: Seaway) -> Batches[Work, int]:
-    return Batches(seaway.database, seaway.blobs, do_all, lambda _tx, works: [None] * len(works))
+def batches(seaway: Seaway, monkeypatch: pytest.MonkeyPatch) -> Batches:
+    monkeypatch.setattr("seaway.publishing.batches.record_submissions", do_all)
+    return seaway.request_parts.publishing.batches
 
 
-def do_all(tx: Tx, _channel: str, works: Sequence[Work]) -> list[int | SeawayError]:
+def do_all(
+    tx: Tx, _parts: RecordingParts, _channel: str, submissions: Sequence[Submission]
+) -> list[Recorded | SeawayError]:
     """Here each upload is some work; a refusal is decided before anything is written."""
-    return [FileExists("It is there.") if work is refuse else work(tx) for work in works]
+    works = [cast("Work", submission.candidate) for submission in submissions]
+    return [FileExists("It is there.") if work is refuse else recorded(work(tx)) for work in works]
 
 
-def leave(name: str, number: int) -> Callable[[Tx], int]:
+def of(work: Work) -> Submission:
+    """An upload that is this work."""
+    return Submission(cast("Candidate", work), OPERATOR, force=False)
+
+
+def recorded(number: int) -> Recorded:
+    return Recorded(number, replaced=False, warnings=())
+
+
+def leave(name: str, number: int) -> Work:
     """Work that leaves a row."""
 
     def work(tx: Tx) -> int:
@@ -64,11 +81,11 @@ def left(seaway: Seaway) -> int:
 
 
 @contextmanager
-def together(batches: Batches[Work, int], works: list[Work], sha256: bytes = SHA256) -> Iterator[list]:  # type: ignore[type-arg]
+def together(batches: Batches, works: list[Work], sha256: bytes = SHA256) -> Iterator[list]:  # type: ignore[type-arg]
     """Hold the turn until all wait, so that they are recorded at once; the futures of what became of them."""
     with ThreadPoolExecutor(len(works)) as threads:
         with batches._recording:
-            waiting = [threads.submit(batches.record, sha256, "demo", work) for work in works]
+            waiting = [threads.submit(batches.record, sha256, "demo", of(work)) for work in works]
             until(lambda: len(batches._waiting) == len(works))
         yield waiting
 
@@ -78,7 +95,7 @@ def refuse(tx: Tx) -> int:
     raise NotImplementedError
 
 
-def test_what_waits_together_is_committed_once(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_what_waits_together_is_committed_once(seaway: Seaway, batches: Batches) -> None:
     """Twenty that wait cost one commit, and each gets its own result."""
     commits: list[object] = []
 
@@ -87,23 +104,23 @@ def test_what_waits_together_is_committed_once(seaway: Seaway, batches: Batches[
 
     event.listen(seaway.database.engine, "commit", note)
     with together(batches, [leave(f"n{number}", number) for number in range(20)]) as waiting:
-        assert list(range(20)) == [one.result() for one in waiting]
+        assert list(range(20)) == [one.result().revision for one in waiting]
     event.remove(seaway.database.engine, "commit", note)
     assert 1 == len(commits)
     assert 20 == left(seaway)
 
 
-def test_a_refusal_is_of_one(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_a_refusal_is_of_one(seaway: Seaway, batches: Batches) -> None:
     """Batches invariant 1: of three, one is refused and the others are there."""
     with together(batches, [leave("first", 1), refuse, leave("last", 3)]) as waiting:
-        assert 1 == waiting[0].result()
+        assert recorded(1) == waiting[0].result()
         with pytest.raises(FileExists):
             waiting[1].result()
-        assert 3 == waiting[2].result()
+        assert recorded(3) == waiting[2].result()
     assert 2 == left(seaway)
 
 
-def test_what_nobody_foresaw_is_an_error_of_one(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_what_nobody_foresaw_is_an_error_of_one(seaway: Seaway, batches: Batches) -> None:
     """Batches invariant 1: a mistake of ours, after a part was written, leaves nothing and spoils no other upload."""
 
     def break_down(tx: Tx) -> int:
@@ -111,25 +128,25 @@ def test_what_nobody_foresaw_is_an_error_of_one(seaway: Seaway, batches: Batches
         raise ZeroDivisionError
 
     with together(batches, [leave("first", 1), break_down, leave("last", 3)]) as waiting:
-        assert (1, 3) == (waiting[0].result(), waiting[2].result())
+        assert (recorded(1), recorded(3)) == (waiting[0].result(), waiting[2].result())
         with pytest.raises(ZeroDivisionError):
             waiting[1].result()
     assert 2 == left(seaway)
 
 
-def test_one_alone_that_is_refused_leaves_nothing(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_one_alone_that_is_refused_leaves_nothing(seaway: Seaway, batches: Batches) -> None:
     """Batches invariant 3: the same without company."""
     with pytest.raises(FileExists):
-        batches.record(SHA256, "demo", refuse)
+        batches.record(SHA256, "demo", of(refuse))
     assert 0 == left(seaway)
-    assert 7 == batches.record(SHA256, "demo", leave("next", 7))
+    assert recorded(7) == batches.record(SHA256, "demo", of(leave("next", 7)))
 
 
-def test_nobody_is_answered_before_the_commit(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_nobody_is_answered_before_the_commit(seaway: Seaway, batches: Batches) -> None:
     """Batches invariant 2: who has an answer finds the row from any other connection."""
 
     def record_and_look(number: int) -> bool:
-        batches.record(SHA256, "demo", leave(f"n{number}", number))
+        batches.record(SHA256, "demo", of(leave(f"n{number}", number)))
         with seaway.database.read() as tx:
             return tx.execute(select(released_names).where(released_names.c.name == f"n{number}")).first() is not None
 
@@ -137,7 +154,7 @@ def test_nobody_is_answered_before_the_commit(seaway: Seaway, batches: Batches[W
         assert all(threads.map(record_and_look, range(60)))
 
 
-def test_a_commit_that_fails_fails_all_of_it(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_a_commit_that_fails_fails_all_of_it(seaway: Seaway, batches: Batches) -> None:
     """When the database refuses the whole, all are told, nothing is there, and the next ones are not held up."""
 
     def fail(_connection: object) -> None:
@@ -150,10 +167,10 @@ def test_a_commit_that_fails_fails_all_of_it(seaway: Seaway, batches: Batches[Wo
                 one.result()
     event.remove(seaway.database.engine, "commit", fail)
     assert 0 == left(seaway)
-    assert 3 == batches.record(SHA256, "demo", leave("c", 3))
+    assert recorded(3) == batches.record(SHA256, "demo", of(leave("c", 3)))
 
 
-def test_a_database_that_goes_away_is_told_to_all(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_a_database_that_goes_away_is_told_to_all(seaway: Seaway, batches: Batches) -> None:
     """What breaks the transaction itself is a 503 for everybody in it, and never an error of ours for one."""
 
     def break_off(tx: Tx) -> int:
@@ -166,13 +183,13 @@ def test_a_database_that_goes_away_is_told_to_all(seaway: Seaway, batches: Batch
     assert 0 == left(seaway)
 
 
-def test_only_whose_blob_is_gone_has_to_put_it_again(seaway: Seaway, batches: Batches[Work, int]) -> None:
+def test_only_whose_blob_is_gone_has_to_put_it_again(seaway: Seaway, batches: Batches) -> None:
     """S1: an upload whose bytes were swept is not recorded; the one beside it is."""
     ready = threading.Barrier(3)
 
-    def record(sha256: bytes, name: str) -> int:
+    def record(sha256: bytes, name: str) -> Recorded:
         ready.wait()
-        return batches.record(sha256, "demo", leave(name, 1))
+        return batches.record(sha256, "demo", of(leave(name, 1)))
 
     with ThreadPoolExecutor(2) as threads:
         with batches._recording:
@@ -182,5 +199,5 @@ def test_only_whose_blob_is_gone_has_to_put_it_again(seaway: Seaway, batches: Ba
             until(lambda: len(batches._waiting) == 2)
         with pytest.raises(BlobSwept):
             gone.result()
-        assert 1 == there.result()
+        assert recorded(1) == there.result()
     assert 1 == left(seaway)

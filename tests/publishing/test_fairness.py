@@ -211,7 +211,7 @@ async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) 
     await publish_file(costly, "boats", conda(index_json("other")), by=OPERATOR)
     clock.move(24 * MINUTE_MS + 1000)
     with costly.database.write_site() as tx:
-        rate_limits.forget_old(tx, clock.now_ms())
+        rate_limits.delete_expired(tx, clock.now_ms())
     await publish_file(costly, "boats", conda(index_json("mine")), by=mallory)
 
 

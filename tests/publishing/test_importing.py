@@ -223,7 +223,7 @@ def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Chann
     house_parts, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
     meddled = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
     given = house_parts.batches
-    batches = type(given)(channel.seaway.database, meddled, given._record_all, given._count)
+    batches = type(given)(channel.seaway.database, meddled, given._parts)
     publishing = replace(house_parts, blobs=meddled, batches=batches)
     results = [
         result for _, result in import_files(publishing, "demo", write(folder, FILES[:3]), by=OPERATOR, force=False)

@@ -29,7 +29,8 @@ from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import MOST_BYTES, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from tests.support import pictures
+from tests.indexing.channel import RacingStore
+from tests.support import pictures, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
@@ -185,6 +186,28 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     assert logo_of(seaway, "robots") is None
 
 
+class Swept(RacingStore):
+    """A store whose sweep takes every blob as soon as it is there."""
+
+    def put_file(self, key: str, path: Path) -> bool:
+        is_new = super().put_file(key, path)
+        self.delete(key)
+        return is_new
+
+
+def test_a_picture_that_is_swept_before_it_is_named_is_put_again(seaway: Seaway, people: People) -> None:
+    """A race with our own sweep is not the caller's fault: it is tried again, and in the end a 503."""
+    people.channel("robots")
+    given = seaway.request_parts.logos
+    meddled = RacingStore(
+        seaway.blobs, after_put=lambda: [seaway.blobs.delete(s.key) for s in state.stored(seaway.blobs)]
+    )
+    replace(given, blobs=meddled).put(OPERATOR, "robots", NewLogo(pictures.png()))
+    assert logo_of(seaway, "robots") is not None
+    with pytest.raises(Unavailable):
+        replace(given, blobs=Swept(seaway.blobs)).put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
+
+
 @pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_dear_picture_keeps_no_package_waiting(seaway: Seaway, people: People) -> None:
@@ -207,7 +230,7 @@ def test_a_logo_that_is_gone_is_a_broken_promise(seaway: Seaway, people: People)
     digest = logo_of(seaway, "holed")
     assert digest is not None
     seaway.blobs.delete(keys.blob(digest))
-    assert [("S7", "holed logo")] == [(broken.promise, broken.where) for broken in check(seaway)]
+    assert [("S7", "holed logo")] == [(broken.check, broken.where) for broken in check(seaway)]
 
 
 def test_who_may_not_manage_makes_us_do_nothing(seaway: Seaway, people: People) -> None:

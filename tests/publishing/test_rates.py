@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def six(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
     """A house that takes six files an hour of each sender."""
-    with closing(house.build(tmp_path, clock, uploads_per_hour=6, uploads_at_once=6)) as built:
+    with closing(house.build(tmp_path, clock, uploads_per_hour=6, upload_burst=6)) as built:
         yield built
 
 
@@ -78,7 +78,7 @@ async def test_the_workflows_of_a_publisher_count_together(six: Seaway) -> None:
 
 async def test_a_rate_above_a_file_each_millisecond_is_a_rate(tmp_path: Path, clock: TurnedClock) -> None:
     """Whatever two numbers an operator sets, uploads come in."""
-    with closing(house.build(tmp_path, clock, uploads_per_hour=4_000_000, uploads_at_once=1)) as fast:
+    with closing(house.build(tmp_path, clock, uploads_per_hour=4_000_000, upload_burst=1)) as fast:
         People(fast).channel("boats", owner="ada")
         ada = People(fast).by_key(People(fast).key("ada"))
         for number in range(2):
@@ -88,7 +88,7 @@ async def test_a_rate_above_a_file_each_millisecond_is_a_rate(tmp_path: Path, cl
 
 async def test_over_the_rate_the_bytes_are_not_read(tmp_path: Path, clock: TurnedClock) -> None:
     """429 with the time to wait, before a byte, by every key of the user and by both doors; not what was refused before."""
-    with closing(house.build(tmp_path, clock, uploads_per_hour=2, uploads_at_once=2)) as seaway:
+    with closing(house.build(tmp_path, clock, uploads_per_hour=2, upload_burst=2)) as seaway:
         people = People(seaway)
         people.channel("boats", owner="ada")
         transport = httpx.ASGITransport(create_app(seaway))

@@ -39,7 +39,7 @@ from seaway.publishing import resumable
 from seaway.publishing.batches import Batches
 from seaway.publishing.resumable import ResumableRequest, ResumableUpload
 from seaway.publishing.upload_rates import UploadRate
-from seaway.server.wiring import Seaway, upload_rate_counter
+from seaway.server.wiring import Seaway
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, packages
@@ -120,7 +120,7 @@ def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Upload
 
 def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
     """The same house, with another least size of pieces."""
-    publishing = replace(seaway.request_parts.publishing, least_piece=least, **changes)
+    publishing = replace(seaway.request_parts.publishing, min_piece_bytes=least, **changes)
     return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
@@ -475,7 +475,7 @@ def test_files_count_when_they_are_begun(strict: Uploads) -> None:
     """Invariant 6: beginning costs the rate what an upload costs, and the end of the same file costs nothing more."""
     limited(strict, 3)
     begun = [strict.begin(packages.conda(index_json(f"p{number}"))) for number in range(3)]
-    with pytest.raises(TooManyRequests, match="too many uploads"):
+    with pytest.raises(TooManyRequests, match="Too many uploads"):
         strict.begin()
     for number, upload in enumerate(begun):
         strict.send(upload, 0, packages.conda(index_json(f"p{number}")).content)
@@ -502,7 +502,7 @@ def limited(uploads: Uploads, count: int) -> None:
     """Let each sender begin so many uploads an hour."""
     rate = UploadRate(Limit(count, HOUR_MS))
     batches = uploads.seaway.request_parts.publishing.batches
-    counting = Batches(batches._database, batches._blobs, batches._record_all, upload_rate_counter(uploads.clock, rate))
+    counting = Batches(batches._database, batches._blobs, replace(batches._parts, rate=rate))
     uploads.seaway = taking_pieces_of(LEAST, uploads.seaway, rate=rate, batches=counting)
 
 

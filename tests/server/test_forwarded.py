@@ -33,9 +33,9 @@ def test_headers_of_a_peer_that_is_not_named_are_told_once(tmp_path: Path, heade
     """They are ignored, and one line names the peer and the setting."""
     with serving(tmp_path, examiners=1, log_format="json", trusted_proxies="10.0.0.0/8") as server:
         assert "127.0.0.1" == ask(server, {}, 0)
-        assert [] == logged(server, "forwarded-headers.ignored")
+        assert [] == logged(server, "forwarded_headers.ignored")
         assert ["127.0.0.1"] * 2 == [ask(server, headers, number) for number in (1, 2)]
-        (line,) = logged(server, "forwarded-headers.ignored")
+        (line,) = logged(server, "forwarded_headers.ignored")
     assert "127.0.0.1" == line["peer"]
     assert "SEAWAY_TRUSTED_PROXIES" in str(line["hint"])
 
@@ -47,4 +47,4 @@ def test_headers_of_a_named_proxy_are_believed(tmp_path: Path, host: str) -> Non
         server.address = server.address.replace("localhost", "127.0.0.1")
         assert ADDRESS == ask(server, {"X-Forwarded-For": ADDRESS}, 1)
         assert "127.0.0.1" == ask(server, {}, 2)
-        assert [] == logged(server, "forwarded-headers.ignored")
+        assert [] == logged(server, "forwarded_headers.ignored")

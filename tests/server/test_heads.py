@@ -196,4 +196,4 @@ def test_the_bounds_are_those_of_the_manual() -> None:
     """docs/operate/running.md names them."""
     page = (ROOT / "docs/operate/running.md").read_text()
     assert f"| {MAX_HEAD_BYTES // 1024} KiB, {MAX_HEADERS} headers | 431 |" in page
-    assert f"| time for a head that has begun | {HEAD_SECONDS:.0f} s | 408 |" in page
+    assert f"| time for a request head that has begun | {HEAD_SECONDS:.0f} s | 408 |" in page

@@ -31,6 +31,7 @@ from tests.server.conftest import PACKAGES, Scrape, parsed
 from tests.support import state
 from tests.support.clock import TurnedClock
 from tests.support.house import OPERATOR, People, publish_file
+from tests.support.jobs import work_of
 from tests.support.packages import PackageFile
 
 pytestmark = pytest.mark.anyio
@@ -200,7 +201,7 @@ async def test_jobs_are_counted_and_those_that_wait_are_shown(
 ) -> None:
     """Attempts by kind and result; the jobs there are by state, and how late the oldest is."""
     with counted.database.write_site() as tx:
-        queue.enqueue(tx, clock.now_ms(), "no such kind", {})
+        queue.enqueue(tx, clock.now_ms(), work_of("no such kind")())
     clock.move(90_000)
     before = gauges(counted)
     counted.runner.run_due()

@@ -18,6 +18,7 @@ from seaway.errors import TooManyRequests, Unavailable
 from seaway.jobs import queue
 from seaway.keys import api_keys
 from seaway.oauth import grants
+from seaway.server.job_handlers import WriteManifests
 from seaway.server.wiring import Seaway
 from seaway.sign_in import pending_sign_ins, second_factors, sessions
 from seaway.users import email_links, users
@@ -182,7 +183,7 @@ def test_jobs_of_one_wrong_machine_are_due_when_it_is_corrected(seaway: Seaway, 
     """The schedules of the other machines are right, so that nothing else notices."""
     run_what_is_due(seaway)
     with seaway.database.write_part() as tx:
-        queue.enqueue(tx, clock.now_ms() + YEARS_MS, "manifests", {})
+        queue.enqueue(tx, clock.now_ms() + YEARS_MS, WriteManifests())
     clock.move(HOUR_MS)
     run_what_is_due(seaway)
     run_what_is_due(seaway)

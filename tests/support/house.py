@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode
 from seaway.channels import channels, members
@@ -14,19 +15,28 @@ from seaway.publishing.publish import Published, publish
 from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
+from seaway.trusted_publishing.issuer_kinds import github
 from seaway.users import users
 from tests.support import state, statements_once
 from tests.support.packages import PackageFile
 
 
-def build(folder: Path, clock: Clock | None = None, *, paired: bool = True, **settings: Any) -> Seaway:
+def build(
+    folder: Path,
+    clock: Clock | None = None,
+    *,
+    paired: bool = True,
+    github_com_api: str = "http://127.0.0.1:9",
+    **settings: Any,
+) -> Seaway:
     """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
     chosen = Settings(
         data=folder / "data",
-        **({"sweep_max_percent": 100, "github_api_url": "http://127.0.0.1:9"} | state.settings(folder) | settings),
+        **({"sweep_max_percent": 100} | state.settings(folder) | settings),
     )
     (state.begin_paired if paired else state.begin)(chosen)
-    built = wiring.build(chosen, clock, checks_pairing=paired)
+    with patch.object(github, "API_URL", github_com_api):
+        built = wiring.build(chosen, clock, checks_pairing=paired)
     statements_once.share(built.database)
     return built
 

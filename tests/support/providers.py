@@ -164,6 +164,7 @@ class OpenIdProvider(Provider):
     auth_time: Callable[[], int | None] = lambda: None  # as Google; Keycloak and others say it
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True))
     signing_key: Any = None
+    told_keys: Told | None = None
 
     def __post_init__(self) -> None:
         self.codes: dict[str, _Code] = {}
@@ -176,7 +177,7 @@ class OpenIdProvider(Provider):
             case "/.well-known/openid-configuration":
                 return 200, self._description(), {}
             case "/jwks":
-                return 200, {"keys": [self.key.as_dict(private=False)]}, {}
+                return self.told_keys or (200, {"keys": [self.key.as_dict(private=False)]}, {})
             case "/authorize":
                 return self._authorized(request)
             case "/token":

@@ -22,7 +22,8 @@ tls = functools.cache(httpx.create_ssl_context)  # for `verify`: each client mak
 def variables() -> dict[str, str]:
     """The environment of a server: this one's, without settings but for the usual ones."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
-    own.pop("UV", None)  # else what it prints to paste begins with `uv run`
+    for name in ("UV", "UV_RUN_RECURSION_DEPTH"):  # the command that it prints would begin with `uv run`
+        own.pop(name, None)
     # Counted as usual, but some tests send thousands of files with one key, and all of them come from one address.
     usual = {"SEAWAY_UPLOADS_PER_HOUR": "1000000", "SEAWAY_SEARCHES_PER_MINUTE": "1000000"}
     # Hundreds of folders of tests would take gigabytes.

@@ -25,10 +25,7 @@ from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.bucket import BucketBlobs
 from seaway.storage.disk import DiskBlobs
 from tests.support import postgres, s3
-
-SQLITE_DISK = "sqlite-disk"
-POSTGRES_S3 = "postgres-s3"
-NAMES = (SQLITE_DISK, POSTGRES_S3)
+from tests.support.state_names import NAMES, POSTGRES_S3, SQLITE_DISK  # noqa: F401 - tests use state.POSTGRES_S3
 
 _chosen = [SQLITE_DISK]
 _of_folder: dict[Path, dict[str, Any]] = {}

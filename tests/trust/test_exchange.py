@@ -23,6 +23,7 @@ from seaway.metric_events import EventCounter
 from seaway.sign_in import user_access
 from seaway.trusted_publishing import exchange, issuers, tokens
 from seaway.trusted_publishing import publishers as trusted
+from seaway.trusted_publishing.issuers import RULES
 from seaway.trusted_publishing.refusals import TokenRefused
 from seaway.users import emails, users
 from tests.support import house, issuer
@@ -30,7 +31,7 @@ from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import raw_headers
 from tests.support.server import serving
-from tests.trust.conftest import GITHUB, MINT, Trust, Trusting, trusting
+from tests.trust.conftest import GITHUB, MINT, Trust, Trusting
 
 FILE = conda(index_json("tools"))
 
@@ -104,14 +105,14 @@ def test_used_tokens_are_remembered_for_longer_than_they_live(here: Trusting) ->
     text = github(here)
     here.minted(text)
     expires_ms = json.loads(_claims(text))["exp"] * SECOND_MS
-    here.clock.move(expires_ms + exchange.LEEWAY_MS - 1 - here.clock.now_ms())
+    here.clock.move(expires_ms + RULES.leeway_ms - 1 - here.clock.now_ms())
     with here.seaway.database.write_site() as tx:
-        tokens.forget_old(tx, here.clock.now_ms())
+        tokens.delete_expired(tx, here.clock.now_ms())
     assert "reused-token" == here.mint(text).json()["code"]
 
     here.clock.move(2 * HOUR_MS)
     with here.seaway.database.write_site() as tx:
-        tokens.forget_old(tx, here.clock.now_ms())
+        tokens.delete_expired(tx, here.clock.now_ms())
         assert 0 == tx.execute(select(func.count()).select_from(used_tokens)).scalar_one()
         assert 0 == tx.execute(select(func.count()).select_from(workflow_tokens)).scalar_one()
 
@@ -230,7 +231,7 @@ def other(repository: str) -> dict[str, str]:
 
 def letters(here: Trusting) -> int:
     with here.seaway.database.read() as tx:
-        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-letter")).scalar_one()
+        return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-email")).scalar_one()
 
 
 def test_another_workflow_begins_without_pins(here: Trusting) -> None:
@@ -363,10 +364,10 @@ def test_the_tokens_of_a_disabled_user_end(here: Trusting) -> None:
 
 ENDS = {
     "its publisher is removed": lambda tx, here, one: trusted.remove(
-        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.teller, "harbour", one.id
+        tx, here.clock.now_ms(), OPERATOR, here.seaway.request_parts.exchanging.notifier, "harbour", one.id
     ),
     "its publisher is switched off": lambda tx, here, one: trusted.change(
-        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.wanted.matched, is_enabled=False)
+        tx, 1, OPERATOR, "harbour", one.id, trusted.Draft(one.criteria.matched, is_enabled=False)
     ),
     "its issuer is switched off": lambda tx, here, one: issuers.set_enabled(tx, 1, OPERATOR, "github", enabled=False),
     "its channel gets another owner": lambda tx, here, one: transfers.transfer_now(tx, 1, OPERATOR, "harbour", "heir"),
@@ -421,13 +422,6 @@ def test_the_strictest_publisher_of_a_channel_counts(here: Trusting) -> None:
     assert 200 == here.read("second", secret)
     assert 403 == upload(here, secret).status_code
     assert 201 == upload(here, here.minted(github(here))).status_code
-
-
-def test_switched_off(tmp_path: Path, clock: TurnedClock) -> None:
-    """Not at all here, or not from there: 403, before anything else is looked at."""
-    with trusting(tmp_path, clock, trusted_publishing=False) as made:
-        answer = made.mint("anything")
-        assert (403, "not-enabled") == (answer.status_code, answer.json()["code"])
 
 
 def test_an_issuer_that_is_switched_off(here: Trusting) -> None:

@@ -18,7 +18,7 @@ from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import audit, jobs
 from seaway.errors import Unavailable
-from seaway.mail.outbox import SEND_EMAIL
+from seaway.mail.outbox import SendEmail
 from seaway.oauth import grants
 from seaway.secret_scanning.leaked_secrets import MAX_SECRETS, PublicKeys, ReportedSecret, revoke
 from seaway.server.app import create_app
@@ -106,7 +106,7 @@ async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.Asyn
 
 def letters_waiting(seaway: Seaway) -> int:
     with seaway.database.read() as tx:
-        return tx.execute(select(func.count()).where(jobs.c.kind == SEND_EMAIL)).scalar_one()
+        return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
 def lines_of(seaway: Seaway, action: str) -> list[tuple[str, str, str]]:

@@ -4,18 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from securesystemslib.signer import CryptoSigner
 
 from seaway.attestations.trusted_root import RootSource, TrustedRoots
 from seaway.attestations.tuf import TufRepository as Repository
+from seaway.clock import DAY_MS
 from seaway.errors import BadSetting, Unavailable
+from seaway.jobs.runner import JobHandler
 from seaway.packages.damaged_blobs import BlobVerifier
-from seaway.server.job_handlers import REFRESH_ROOT, JobHandlers, periods_ms
+from seaway.server.job_handlers import JobHandlers, RefreshRoot
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from tests.support import tuf
+from tests.support.jobs import run_job
 from tests.support.sigstore import MiniSigstore
 from tests.support.tuf import TufRepository
 
@@ -33,12 +37,15 @@ class Refreshing:
         return self.seaway.request_parts.publishing.attesting.roots
 
     def refresh(self) -> None:
+        run_job(self.handlers(refreshes_root=True), RefreshRoot())
+
+    def handlers(self, *, refreshes_root: bool) -> tuple[JobHandler[Any], ...]:
         parts = self.seaway
-        JobHandlers(
+        return JobHandlers(
             parts.database, parts.sweeping, parts.documents, parts.clock, parts.request_parts.accounts, self.roots,
             self.repository, parts.request_parts.publishing.reserve, parts.pairing,
-            BlobVerifier(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0,
-        ).handlers()[REFRESH_ROOT]({})  # fmt: skip
+            BlobVerifier(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0, refreshes_root=refreshes_root,
+        ).table()  # fmt: skip
 
 
 @pytest.fixture
@@ -87,9 +94,10 @@ def test_no_answer_changes_nothing(refreshing: Refreshing, tmp_path: Path) -> No
     assert RootSource.PROGRAM is refreshing.roots.current().origin
 
 
-def test_it_is_done_only_where_the_settings_say_so() -> None:
+def test_it_is_done_only_where_the_settings_say_so(refreshing: Refreshing) -> None:
     """Invariant 1: by default no job that asks anybody is ever due."""
     by_default = Settings.model_fields["sigstore_refresh"].default
 
-    assert REFRESH_ROOT not in periods_ms(refreshes_root=by_default, scrubs=True)
-    assert REFRESH_ROOT in periods_ms(refreshes_root=True, scrubs=False)
+    for refreshes_root, periods in ((by_default, [None]), (True, [DAY_MS])):
+        handlers = refreshing.handlers(refreshes_root=refreshes_root)
+        assert periods == [handler.period_ms for handler in handlers if handler.args is RefreshRoot]

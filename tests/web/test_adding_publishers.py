@@ -17,6 +17,7 @@ from seaway.callers.rate_limits import Rate
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import publishers
+from seaway.trusted_publishing.issuer_kinds import github as api_of_github
 from seaway.trusted_publishing.publishers import Publisher
 from seaway.users import users
 from tests.support import house, state
@@ -84,10 +85,16 @@ class Place:
 
     def by_command(self, **matched: str) -> int:
         options = [part for name, value in (MATCHED | matched).items() for part in (f"--{name}", value)]
-        settings = {"data": str(self.folder / "data"), "github_api_url": f"{self.github.address}/api"}
+        settings = {"data": str(self.folder / "data")}
         settings |= {name: str(value) for name, value in state.settings(self.folder).items()}
         variables = {f"SEAWAY_{name.upper()}": value for name, value in settings.items()}
-        command = [sys.executable, "-m", "seaway", "publisher", "add", "harbour", "github", *options]
+        code = f"""
+from seaway.cli.main import run
+from seaway.trusted_publishing.issuer_kinds import github
+github.API_URL = "{self.github.address}/api"
+run()
+"""
+        command = [sys.executable, "-c", code, "publisher", "add", "harbour", "github", *options]
         ran = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return 303
@@ -98,7 +105,7 @@ def place(tmp_path: Path, portal: BlockingPortal) -> Iterator[Place]:
     clock = TurnedClock()
     with running(Owners()) as github:
         assert isinstance(github, Owners)
-        built = house.build(tmp_path, clock, public_url=SITE, github_api_url=f"{github.address}/api")
+        built = house.build(tmp_path, clock, public_url=SITE, github_com_api=f"{github.address}/api")
         People(built).user("operator-of-it", admin=True)
         user = new_user(built)
         People(built).channel("harbour", owner=user)
@@ -115,6 +122,28 @@ def test_the_owner_is_looked_up_whichever_way_a_publisher_comes(place: Place, wa
     (made,) = place.found()
     assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (place.github.asked, dict(made.criteria.pins))
     assert "Acme" == made.criteria.matched["owner"]
+
+
+def test_an_enterprise_server_for_sign_in_is_not_asked_about_github_com(tmp_path: Path, portal: BlockingPortal) -> None:
+    """`github_api_url` belongs to sign-in: its `acme` is not the one whose workflows github.com signs for."""
+    with running(Owners()) as github, running(Owners()) as enterprise:
+        assert isinstance(github, Owners)
+        api = {"github_api_url": f"{enterprise.address}/api", "github_com_api": f"{github.address}/api"}
+        built = house.build(tmp_path, TurnedClock(), public_url=SITE, **api)
+        user = new_user(built)
+        People(built).channel("harbour", owner=user)
+        browser = Visitor(built, portal, "2001:db8:add::2")
+        browser.sign_in(user)
+        place = Place(built, tmp_path, github, browser, user, "")
+        assert 303 == place.by_page()
+        browser.get("/channels/harbour/settings/publishers")
+        assert (["GET /api/users/acme", "GET /api/repos/Acme/tools"], []) == (github.asked, enterprise.asked)
+        built.close()
+
+
+def test_github_com_is_asked_at_its_own_api() -> None:
+    """Without any setting."""
+    assert "https://api.github.com" == api_of_github.API_URL
 
 
 @pytest.mark.parametrize("way", ["page", "api"])

@@ -62,7 +62,7 @@ def dead_jobs(shared: Seaway) -> Iterator[list[int]]:
     """Two that failed for good."""
     with shared.database.write_site() as tx:
         tx.execute(delete(jobs))
-        given = {"kind": "send-letter", "args": "{}", "state": "dead", "attempt": 10, "run_at": 1, "created_at": 1}
+        given = {"kind": "send-email", "args": "{}", "state": "failed", "attempt": 10, "run_at": 1, "created_at": 1}
         numbers = [
             tx.execute(insert(jobs).values(**given, error=f"no server {number}").returning(jobs.c.id)).scalar_one()
             for number in range(2)
@@ -125,7 +125,7 @@ def test_lost_second_factors_go_later_or_stay(admin: Admin, shared: Seaway) -> N
     assert "The second factors of this account will be removed" in admin.get(f"/admin/users/{name}").text
     with shared.database.read() as tx:
         assert shared.clock.now_ms() + second_factors.RESET_AFTER_MS == second_factors.ends_at(tx, user_id)
-    admin.fill(f"/admin/users/{name}/keep")
+    admin.fill(f"/admin/users/{name}/cancel-reset")
     with shared.database.read() as tx:
         assert second_factors.ends_at(tx, user_id) is None
 
@@ -206,7 +206,7 @@ def test_a_change_needs_a_proof(admin: Admin, turned: TurnedClock, shared: Seawa
     assert 200 == admin.get("/admin/users").status_code
     with shared.database.read() as tx:
         assert users.get(tx, name).disabled_at_ms is None
-        assert 2 == tx.execute(select(func.count()).where(jobs.c.state == "dead")).scalar()
+        assert 2 == tx.execute(select(func.count()).where(jobs.c.state == "failed")).scalar()
 
 
 def test_dead_jobs_are_retried(admin: Admin, shared: Seaway, dead_jobs: list[int]) -> None:
@@ -282,7 +282,15 @@ def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: lis
             users.add(tx, now_ms, OPERATOR, name, email=None, password_hash=None, is_admin=False)
             address = f"https://{name}.example.com"
             issuers.add(tx, now_ms, OPERATOR, f"many-{next(_numbers)}", kind="gitlab", issuer=address)
-            job = {"kind": "k", "args": "{}", "state": "dead", "attempt": 10, "run_at": 1, "created_at": 1, "error": ""}
+            job = {
+                "kind": "k",
+                "args": "{}",
+                "state": "failed",
+                "attempt": 10,
+                "run_at": 1,
+                "created_at": 1,
+                "error": "",
+            }
             tx.execute(insert(jobs).values(job))
     assert before == {path: statements(admin, shared, path) for path in paths}
     assert max(before.values()) <= 12, before

@@ -6,7 +6,7 @@ as GitHub documents (cases 22 to 26 of docs/security-cases.md).
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -23,6 +23,7 @@ from seaway.clock import MINUTE_MS
 from seaway.server.wiring import Seaway
 from seaway.settings import OpenIdProvider as OidcSetting
 from seaway.sign_in import external_login, passwords, user_access
+from seaway.sign_in.identity_providers import GOOGLE, Providers
 from seaway.users import emails, users
 from tests.support import house, mail
 from tests.support.clock import TurnedClock
@@ -87,7 +88,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> I
             public_url=SITE,
             github_client_id=CLIENT_ID, github_client_secret=CLIENT_SECRET,
             github_url=github.address, github_api_url=f"{github.address}/api",
-            google_client_id=CLIENT_ID, google_client_secret=CLIENT_SECRET, google_issuer=google.address,
+            google_client_id=CLIENT_ID, google_client_secret=CLIENT_SECRET,
             oidc=[
                 OidcSetting(
                     name="corp", title="Example Corp", issuer=corp.address, client_id=CLIENT_ID,
@@ -96,6 +97,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> I
             ],
         )  # fmt: skip
         stack.callback(built.close)
+        login = built.request_parts.external_login
+        providers = Providers(
+            [replace(one, issuer=google.address) if one.name == GOOGLE else one for one in login.providers]
+        )
+        built = replace(
+            built, request_parts=replace(built.request_parts, external_login=replace(login, providers=providers))
+        )
         People(built).user("operator-of-it", admin=True)
         yield World(built, clock, github, google, corp, portal)
 

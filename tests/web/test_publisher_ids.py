@@ -73,7 +73,7 @@ def place(tmp_path: Path, portal: BlockingPortal) -> Iterator[Place]:
     clock = TurnedClock()
     with running(Api()) as api:
         assert isinstance(api, Api)
-        built = house.build(tmp_path, clock, public_url=SITE, github_api_url=api.address)
+        built = house.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
         People(built).user("operator-of-it", admin=True)
         user = new_user(built)
         People(built).channel("harbour", owner=user)

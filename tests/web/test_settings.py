@@ -281,9 +281,9 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
 def test_users_are_found_while_their_name_is_typed(shared: Seaway, owner: Owner) -> None:
     """By the beginning of the name, from two letters on; what is typed stands for nothing but itself."""
     user = new_user(shared)
-    assert f'value="{user}"' in owner.get("/account/people", params={"who": user[:-1]}).text
+    assert f'value="{user}"' in owner.get("/account/user-names", params={"who": user[:-1]}).text
     for nothing in ("a", "", "%%", "__"):
-        assert "option" not in owner.get("/account/people", params={"who": nothing}).text
+        assert "option" not in owner.get("/account/user-names", params={"who": nothing}).text
 
 
 def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str) -> None:

@@ -35,7 +35,7 @@ PAGES = (
     f"{FILE}/correction",
     f"{HERE}/settings", f"{HERE}/settings/members", f"{HERE}/settings/publishers", f"{HERE}/settings/upload",
     f"{HERE}/settings/log",
-    f"{HERE}/settings/keys", f"{HERE}/settings/danger", "/account", "/account/people?who=u", "/account/offers",
+    f"{HERE}/settings/keys", f"{HERE}/settings/danger", "/account", "/account/user-names?who=u", "/account/offers",
     "/account/groups", "/account/groups/crew", "/account/emails", "/account/security", "/account/keys",
     "/account/sessions", "/account/identities", "/account/tools", "/admin/users", "/admin/users/u-1",
     "/admin/channels", "/admin/channels/robots", "/admin/storage", "/admin/jobs", "/admin/issuers",

@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from seaway.http.channel_responses import REDIRECT_SECONDS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, with_in_process_examiners
@@ -20,7 +21,6 @@ from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX
 FILE = conda(index_json("demo"), files={"share/noise": bytes(range(256)) * 40})
 OTHER = conda(index_json("other"))
 SIZE = len(FILE.content)
-PUBLIC_SECONDS = 3600
 
 PUBLIC = f"/open/noarch/{FILE.name}"
 PRIVATE = f"/closed/noarch/{FILE.name}"
@@ -63,7 +63,7 @@ class Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     with state.choose(state.POSTGRES_S3):
-        redirecting = house.build(folder, redirect_seconds=PUBLIC_SECONDS)
+        redirecting = house.build(folder)
         direct = house.build(folder, downloads="direct")
     people = People(redirecting)
     for name in ("open", "closed"):
@@ -93,7 +93,7 @@ def redirect_target(response: httpx.Response) -> str:
 def test_a_package_is_redirected_to_the_bucket(servers: Servers) -> None:
     """The URL is signed for this blob and a limited time; without the signature it is refused."""
     url = redirect_target(servers.redirect.get(PUBLIC))
-    assert str(PUBLIC_SECONDS) == query(url)["X-Amz-Expires"]
+    assert str(REDIRECT_SECONDS) == query(url)["X-Amz-Expires"]
     assert FILE.content == httpx.get(url).content
     other_url = url.replace(FILE.sha256[:2] + "/" + FILE.sha256, OTHER.sha256[:2] + "/" + OTHER.sha256)
     refused = [httpx.get(other_url), httpx.get(url.partition("?")[0]), httpx.put(url, content=b"x"), httpx.delete(url)]
@@ -101,7 +101,7 @@ def test_a_package_is_redirected_to_the_bucket(servers: Servers) -> None:
 
 
 def test_the_url_of_a_private_package_is_short_lived(servers: Servers) -> None:
-    """URLs of private channels expire in five minutes, independent of the setting for others."""
+    """The URL works without a key, so it expires within five minutes."""
     for headers in (bearer(servers.owner), basic("any-user", servers.owner)):
         url = redirect_target(servers.redirect.get(PRIVATE, **headers))
         assert 0 < int(query(url)["X-Amz-Expires"]) <= 300

@@ -8,9 +8,9 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.errors import Malformed, TooLarge
+from seaway.errors import Malformed
 from seaway.http import problems
-from seaway.http.bodies import body_of
+from seaway.http.bodies import read_body
 from seaway.http.caller import caller_of
 from seaway.http.parts import RequestParts
 from seaway.publishing.logos import MOST_BYTES, NewLogo
@@ -21,18 +21,8 @@ async def put(request: Request) -> Response:
     request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
     parts: RequestParts = request.app.state.parts
     by = await caller_of(request)
-    parts.usage_counter.count_key_use(by.key_id, by.address)
-    content = await _picture(request)
-    await to_thread.run_sync(parts.logos.put, by, request.path_params["channel"], NewLogo(content))
-    return Response(status_code=204)
-
-
-async def _picture(request: Request) -> bytes:
-    content = bytearray()
-    async for chunk in body_of(request):
-        content += chunk
-        if len(content) > MOST_BYTES:
-            raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
+    content = await read_body(request, MOST_BYTES, what="picture", hint="Use a smaller one, or a JPEG.")
     if not content:
         raise Malformed("The body is empty.", "Send a picture: PNG, JPEG, WebP or GIF.")
-    return bytes(content)
+    await to_thread.run_sync(parts.logos.put, by, request.path_params["channel"], NewLogo(content))
+    return Response(status_code=204)

@@ -26,8 +26,9 @@ from starlette.responses import JSONResponse, Response
 from seaway.callers.caller import ANONYMOUS, Caller
 from seaway.errors import BadCredential, SeawayError, TooManyRequests
 from seaway.http import credentials, problems
+from seaway.http.bodies import read_body
 from seaway.http.caller import caller_of
-from seaway.http.form_fields import fields_of, limited_body
+from seaway.http.form_fields import fields_of
 from seaway.http.parts import RequestParts
 from seaway.http.site_url import site_url_of
 from seaway.oauth import provider
@@ -83,7 +84,7 @@ async def userinfo(request: Request) -> Response:
 
 async def graphql(request: Request) -> Response:
     """Respond to the one query that clients send; for an invalid key, the viewer is null, as they expect."""
-    body = await limited_body(request, _QUERY_BYTES)
+    body = await read_body(request, _QUERY_BYTES)
     try:
         query = msgspec.json.decode(body, type=_Query).query
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -26,7 +26,7 @@ from seaway.channels.channels import is_possible_name
 from seaway.channels.roles import Action
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
-from seaway.http.bodies import body_of
+from seaway.http.bodies import body_of, read, read_body
 from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
 from seaway.http.parts import RequestParts
@@ -47,7 +47,7 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 async def upload(request: Request) -> Response:
     """Receive one package file."""
     parts: RequestParts = request.app.state.parts
-    by = await _authenticated_caller(request, parts)
+    by = await _authenticated_caller(request)
     channel = _channel_of(request)
     limit = parts.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
@@ -74,7 +74,7 @@ async def delete(request: Request) -> Response:
 async def yank(request: Request) -> Response:
     """Yank a file."""
     parts: RequestParts = request.app.state.parts
-    by = await _authenticated_caller(request, parts)
+    by = await _authenticated_caller(request)
     # Before the body, so that callers without access learn nothing from its errors.
     await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
@@ -91,11 +91,7 @@ class _Yank(msgspec.Struct):
 
 async def _reason_of(request: Request) -> str:
     """Return the reason of a yank, from the query, a JSON body or a form."""
-    content = b""
-    async for chunk in body_of(request):
-        content += chunk
-        if len(content) > _YANK_BYTES:
-            raise Malformed("The reason is too long.", f"Use at most {removal.MAX_REASON} characters.")
+    content = await read_body(request, _YANK_BYTES, hint=f"Use at most {removal.MAX_REASON} characters for the reason.")
     try:
         if request.headers.get("content-type", "").startswith(_FORM) and not content.lstrip().startswith(b"{"):
             in_body = dict(parse_qsl(content.decode())).get("reason", "")
@@ -108,7 +104,7 @@ async def _reason_of(request: Request) -> str:
 
 async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
     parts: RequestParts = request.app.state.parts
-    by = await _authenticated_caller(request, parts)
+    by = await _authenticated_caller(request)
     channel, subdir, file_name = _file_of(request)
     revision = await to_thread.run_sync(act, parts.removing, by, channel, subdir, file_name)
     return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision_header(revision))
@@ -127,12 +123,11 @@ def _require_readable(parts: RequestParts, by: Caller, channel: str) -> None:
         channels.require(tx, by, Action.READ, channel)
 
 
-async def _authenticated_caller(request: Request, parts: RequestParts) -> Caller:
+async def _authenticated_caller(request: Request) -> Caller:
     """Return the caller; requires a key in the Authorization header and ignores keys in the path."""
     by = await caller_of(request, Accepted.BEARER)
     if by.is_anonymous:
         raise needs_credential()
-    parts.usage_counter.count_key_use(by.key_id, by.address)
     return by
 
 
@@ -225,11 +220,8 @@ class _MultipartIncoming:
                 f"The upload has an unexpected part named {part.name[:40]!a}.",
                 "Send one `file`, optionally followed by one `attestation`.",
             )
-        attestation = b""
-        async for chunk in self._reader.content():
-            attestation += chunk
-            if len(attestation) > _ATTESTATION_BYTES:
-                raise Malformed(f"The attestation is larger than {_ATTESTATION_BYTES:,} bytes.", "Send one bundle.")
+        content = self._reader.content()
+        attestation = await read(content, _ATTESTATION_BYTES, what="attestation", hint="Send one bundle.")
         if await self._reader.next_part() is not None:
             raise Malformed("The upload has a part after the attestation.", "Send one file and one attestation only.")
         return attestation

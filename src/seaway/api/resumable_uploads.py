@@ -120,8 +120,6 @@ async def _user(request: Request) -> Caller:
         raise needs_credential()
     if by.user_id is None:
         raise NotAllowed(f"{by.name} cannot use resumable uploads.", "Upload the file in one request.")
-    parts: RequestParts = request.app.state.parts
-    parts.usage_counter.count_key_use(by.key_id, by.address)
     return by
 
 

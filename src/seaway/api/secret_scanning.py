@@ -9,9 +9,9 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seaway.errors import NotFound, TooLarge
+from seaway.errors import NotFound
 from seaway.http import credentials
-from seaway.http.bodies import body_of
+from seaway.http.bodies import read_body
 from seaway.http.parts import RequestParts
 from seaway.secret_scanning import leaked_secrets
 
@@ -23,17 +23,13 @@ async def report(request: Request) -> Response:
     parts: RequestParts = request.app.state.parts
     if not parts.secret_scanning.public_keys.is_enabled:
         raise NotFound("This page does not exist.", "Check the URL.")
-    body = bytearray()
-    async for chunk in body_of(request):
-        body += chunk
-        if len(body) > _MAX_BYTES:
-            raise TooLarge(f"The report is larger than {_MAX_BYTES:,} bytes.", "Split it.")
+    body = await read_body(request, _MAX_BYTES, what="report", hint="Split it.")
     identifier = request.headers.get("github-public-key-identifier", "")
     signature = request.headers.get("github-public-key-signature", "")
     labels = await to_thread.run_sync(
         leaked_secrets.process_report,
         parts.secret_scanning,
-        bytes(body),
+        body,
         identifier,
         signature,
         credentials.client_ip(request),

@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from seaway import secret_tokens, strict_json
 from seaway.callers.caller import Caller
-from seaway.errors import BadCredential
+from seaway.errors import BadCredential, TooLarge
 from seaway.http import credentials, problems
-from seaway.http.bodies import body_of
+from seaway.http.bodies import read_body
 from seaway.http.caller import caller_of
 from seaway.http.parts import RequestParts
 from seaway.serving.caller_identification import Accepted
@@ -59,15 +59,10 @@ def _revoke(parts: RequestParts, by: Caller) -> None:
 async def _body(request: Request) -> bytes:
     if not _JSON.fullmatch(request.headers.get("content-type", "")):
         raise _malformed("The Content-Type must be application/json.", 415)
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
-    body = b""
-    async for chunk in body_of(request):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
-    return body
+    try:
+        return await read_body(request, MAX_BODY_BYTES)
+    except TooLarge as error:
+        raise _malformed(error.message, 413) from None
 
 
 def _token_in(body: bytes) -> str:
@@ -79,10 +74,6 @@ def _token_in(body: bytes) -> str:
     if not isinstance(token, str):
         raise _malformed('The body is not of the form {"token": "..."}.')
     return token
-
-
-def _too_large() -> TokenRefused:
-    return _malformed(f"The body is larger than {MAX_BODY_BYTES:,} bytes.", 413)
 
 
 def _malformed(message: str, status: int | None = None) -> TokenRefused:

@@ -157,7 +157,7 @@ def uncount(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
             tx.execute(_DRAW, {"of": _digest(rate, number, subject), **_now(now_ms, limit)})
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete empty buckets; return the count."""
     return tx.execute(delete(buckets).where(buckets.c.empty_at <= now_ms)).rowcount
 

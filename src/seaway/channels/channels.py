@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -46,6 +46,7 @@ from seaway.database.tables import (
 )
 from seaway.errors import Malformed, NameTaken, NotAllowed, NotFound
 from seaway.jobs import queue
+from seaway.jobs.queue import JobArgs
 from seaway.search_terms import search_terms
 from seaway.users.reserved_names import is_reserved
 from seaway.users.users import User
@@ -56,9 +57,15 @@ NAME_RESERVED_MS = 365 * DAY_MS
 
 _RESTRICTING = frozenset({"is_public", "only_publishers", "attestations"})
 
-REMOVE_RELATIONS_JOB = "drop-relations"  # the kind of job
 
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,126}[a-z0-9_])?")
+
+
+class RemoveRelations(JobArgs, frozen=True):
+    """Remove the relations to a channel that others can no longer read (`indexing.relations`)."""
+
+    kind: ClassVar = "remove-relations"
+    channel: str
 
 
 class Attestations(Enum):
@@ -252,32 +259,43 @@ def change(
 
     Settings that decide who can read or upload require more than the others (`Action.RESTRICT`).
     """
-    require(tx, by, Action.MANAGE, name)
+    values = require_change(
+        tx, by, name,
+        description=description, is_public=is_public, refuses_lookalikes=refuses_lookalikes,
+        only_publishers=only_publishers, attestations=attestations, allows_overwrite=allows_overwrite,
+        allows_v3=allows_v3,
+    )  # fmt: skip
     _check_description(description or "")
     channel = get(tx, name)
-    if allows_overwrite and not channel.allows_overwrite:
-        raise NotAllowed(
-            f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
-            "Publish under another build number, or create another channel.",
-        )
-    old_and_new = {
-        "description": (channel.description, description),
-        "is_public": (channel.is_public, is_public),
-        "refuses_lookalikes": (channel.refuses_lookalikes, refuses_lookalikes),
-        "only_publishers": (channel.only_publishers, only_publishers),
-        "attestations": (channel.attestations.value, None if attestations is None else attestations.value),
-        "allows_overwrite": (channel.allows_overwrite, allows_overwrite),
-        "allows_v3": (channel.allows_v3, allows_v3),
-    }
-    values: dict[str, Any] = {key: new for key, (old, new) in old_and_new.items() if new not in (None, old)}
-    if not _RESTRICTING.isdisjoint(values):
-        require(tx, by, Action.RESTRICT, name)
     if "is_public" in values:
         _keep_relations_public(tx, now_ms, channel, becomes_public=values["is_public"])
     if values:
         tx.execute(update(channels).where(channels.c.id == channel.id).values(values))
         audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=name, changed=", ".join(sorted(values)))
     return get(tx, name)
+
+
+def require_change(tx: Tx, by: Caller, name: str, **settings: Any) -> dict[str, Any]:
+    """Return the columns that these settings change, if the caller can change them; raise the refusal otherwise."""
+    require(tx, by, Action.MANAGE, name)
+    channel = get(tx, name)
+    if settings.get("allows_overwrite") and not channel.allows_overwrite:
+        raise NotAllowed(
+            f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
+            "Publish under another build number, or create another channel.",
+        )
+    values = {
+        setting: _column_value(new)
+        for setting, new in settings.items()
+        if new is not None and new != getattr(channel, setting)
+    }
+    if not _RESTRICTING.isdisjoint(values):
+        require(tx, by, Action.RESTRICT, name)
+    return values
+
+
+def _column_value(value: Any) -> Any:
+    return value.value if isinstance(value, Attestations) else value
 
 
 def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = None) -> Channel:
@@ -297,7 +315,7 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = No
     owner_id = None  # if the channel never overwrote files, caches may keep them for a year, so the owner cannot reuse the name either
     if channel.allows_overwrite:
         owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
-    _enqueue_drop_relations(tx, now_ms, name)
+    _enqueue_remove_relations(tx, now_ms, name)
     tx.execute(delete(channels).where(channels.c.id == channel.id))
     tx.execute(delete(released_names).where(released_names.c.name == name))
     tx.execute(insert(released_names).values(name=name, owner_id=owner_id, released_at=now_ms))
@@ -360,7 +378,7 @@ def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) 
 def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_public: bool) -> None:
     """Keep the names of private channels out of the index of a public one."""
     if not becomes_public:
-        _enqueue_drop_relations(tx, now_ms, channel.name)
+        _enqueue_remove_relations(tx, now_ms, channel.name)
         return
     named = channels.c.name.in_({channel.base, channel.overrides})
     private = tx.execute(select(channels.c.name).where(named, ~channels.c.is_public)).scalars().first()
@@ -371,11 +389,10 @@ def _keep_relations_public(tx: Tx, now_ms: int, channel: Channel, *, becomes_pub
         )
 
 
-def _enqueue_drop_relations(tx: Tx, now_ms: int, name: str) -> None:
-    """Enqueue a job that removes the relations to a channel that others can no longer read (`indexing.relations`)."""
+def _enqueue_remove_relations(tx: Tx, now_ms: int, name: str) -> None:
     naming = select(channels.c.id).where(or_(channels.c.base == name, channels.c.overrides == name)).limit(1)
     if tx.execute(naming).scalar() is not None:
-        queue.enqueue(tx, now_ms, REMOVE_RELATIONS_JOB, {"channel": name}, dedup_key=f"{REMOVE_RELATIONS_JOB}/{name}")
+        queue.enqueue(tx, now_ms, RemoveRelations(name))
 
 
 def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:

@@ -112,7 +112,7 @@ def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
 
 def describe(tx: Tx, now_ms: int, by: Caller, name: str, description: str) -> Group:
     """Change the description of a group. Its name cannot change: channels and users know the group by it."""
-    group = _permitted(tx, by, name, change=True)
+    group = require_manager(tx, by, name)
     _check_description(description)
     tx.execute(update(groups).where(groups.c.id == group.id).values(description=description))
     audit.write(tx, now_ms, by.actor, Event.GROUP_CHANGED, target=name)
@@ -121,7 +121,7 @@ def describe(tx: Tx, now_ms: int, by: Caller, name: str, description: str) -> Gr
 
 def remove(tx: Tx, now_ms: int, by: Caller, name: str) -> Group:
     """Delete a group; its members lose the access it granted."""
-    group = _permitted(tx, by, name, change=True)
+    group = require_manager(tx, by, name)
     tx.execute(delete(groups).where(groups.c.id == group.id))
     audit.write(tx, now_ms, by.actor, Event.GROUP_REMOVED, target=name, users=group.user_count)
     return group
@@ -138,7 +138,7 @@ def put_member(
     telling: NotifyParts | None = None,
 ) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
-    group = _permitted(tx, by, name, change=True)
+    group = require_manager(tx, by, name)
     user_id = users.get(tx, user).id
     was_manager = _is_manager(tx, group.id, user_id)
     if was_manager and not is_manager:
@@ -171,14 +171,24 @@ def put_member(
 
 def remove_member(tx: Tx, now_ms: int, by: Caller, name: str, user: str) -> None:
     """Remove a user from a group."""
-    group = _permitted(tx, by, name, change=True)
+    group = require_manager(tx, by, name)
     _delete_member(tx, now_ms, by, group, user, users.get(tx, user).id)
 
 
 def leave(tx: Tx, now_ms: int, by: Caller, name: str) -> None:
     """Remove the caller from a group."""
+    _delete_member(tx, now_ms, by, require_can_leave(tx, by, name), by.name, by.user_id or 0)
+
+
+def require_manager(tx: Tx, by: Caller, name: str) -> Group:
+    """Return a group that the caller can change; raise the refusal otherwise."""
+    return _permitted(tx, by, name, change=True)
+
+
+def require_can_leave(tx: Tx, by: Caller, name: str) -> Group:
+    """Return a group that the caller can leave; raise the refusal otherwise."""
     require_site(by, SiteAction.LEAVE_GROUP)
-    _delete_member(tx, now_ms, by, _permitted(tx, by, name, change=False), by.name, by.user_id or 0)
+    return _permitted(tx, by, name, change=False)
 
 
 def _delete_member(tx: Tx, now_ms: int, by: Caller, group: Group, user: str, user_id: int) -> None:

@@ -131,7 +131,7 @@ def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, telling: NotifyParts
         role=role.value,
         invited=invitation.address,
     )
-    _tell_owner(tx, now_ms, by, access.channel_id, invitation, telling, answer=f"{by.name} accepted")
+    _tell_owner(tx, now_ms, by, access.channel_id, invitation, telling, decision=f"{by.name} accepted")
     return invitation
 
 
@@ -140,7 +140,7 @@ def decline(tx: Tx, now_ms: int, by: Caller, secret: str, *, telling: NotifyPart
     invitation = _take(tx, now_ms, secret)
     audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
     channel_id = tx.execute(select(channel_rows.c.id).where(channel_rows.c.name == invitation.channel)).scalar_one()
-    _tell_owner(tx, now_ms, by, channel_id, invitation, telling, answer=f"{invitation.address} declined")
+    _tell_owner(tx, now_ms, by, channel_id, invitation, telling, decision=f"{invitation.address} declined")
     return invitation
 
 
@@ -233,14 +233,14 @@ def _tell_owner(
     invitation: Invitation,
     telling: NotifyParts | None,
     *,
-    answer: str,
+    decision: str,
 ) -> None:
     owner = members.owner_of(tx, channel_id)
     # The id makes the answers to two invitations two subjects, so the limit per subject does not drop one of them.
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
     notify_user(
         tx, now_ms, telling, owner.user_id, messages.invitation_decided,
-        cause=cause, channel=invitation.channel, answer=answer,
+        cause=cause, channel=invitation.channel, decision=decision,
     )  # fmt: skip
 
 

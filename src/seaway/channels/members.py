@@ -15,6 +15,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.notify import NotifyParts, caused_by, notify_user
+from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
@@ -124,12 +125,17 @@ def remove(tx: Tx, now_ms: int, by: Caller, channel: str, user: str) -> None:
 
 def leave(tx: Tx, now_ms: int, by: Caller, channel: str) -> None:
     """Remove the caller from a channel."""
+    access = require_can_leave(tx, by, channel)
+    _delete_member(tx, access.channel_id, channel, by.name, by.user_id or 0)
+    audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
+
+
+def require_can_leave(tx: Tx, by: Caller, channel: str) -> Access:
+    """Return the caller's access to a channel that the caller can leave; raise the refusal otherwise."""
     access = channels.require(tx, by, Action.READ, channel)
     if access.role is Role.OWNER:
         raise _cannot_remove_owner(channel, by.name)
-    permissions.require(by, Action.LEAVE, access, channel_name=channel)
-    _delete_member(tx, access.channel_id, channel, by.name, by.user_id or 0)
-    audit.write(tx, now_ms, by.actor, Event.MEMBER_REMOVED, channel=channel, target=by.name)
+    return permissions.require(by, Action.LEAVE, access, channel_name=channel)
 
 
 def put_group(tx: Tx, now_ms: int, by: Caller, channel: str, group: str, role: Role) -> MemberGroup:

@@ -91,10 +91,7 @@ def offer(
 
 def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyParts | None = None) -> Transfer:
     """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
-    require_site(by, SiteAction.TAKE_CHANNEL)
-    require_verified(by)
-    require_factor_to_own(by)
-    transfer = _take(tx, now_ms, by, channel)
+    transfer = _take(tx, now_ms, by, channel, to_accept=True)
     assert by.user_id is not None
     members.exchange_owner(tx, now_ms, transfer.channel_id, by.user_id)
     invitations.withdraw_all(tx, transfer.channel_id)
@@ -109,15 +106,14 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyPart
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
-        answer=f"{by.name} accepted",
+        decision=f"{by.name} accepted",
     )
     return transfer
 
 
 def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyParts | None = None) -> Transfer:
     """Decline a channel that was offered to the caller."""
-    require_site(by, SiteAction.JOIN)
-    transfer = _take(tx, now_ms, by, channel)
+    transfer = _take(tx, now_ms, by, channel, to_accept=False)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
     notify_user(
         tx,
@@ -127,7 +123,7 @@ def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyPar
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
         channel=channel,
-        answer=f"{by.name} declined",
+        decision=f"{by.name} declined",
     )
     return transfer
 
@@ -192,17 +188,25 @@ _TRANSFER = (
 )  # fmt: skip
 
 
-def _take(tx: Tx, now_ms: int, by: Caller, channel: str) -> Transfer:
-    """Delete an offer to the caller and return it; of two requests at the same moment, the second is refused."""
-    offered = [transfer for transfer in pending_for(tx, now_ms, by.user_id or 0) if transfer.channel == channel]
+def require_offer(tx: Tx, by: Caller, name: str, *, now_ms: int, to_accept: bool) -> Transfer:
+    """Return the offer of a channel to the caller, who can accept or decline it; raise the refusal otherwise."""
+    require_site(by, SiteAction.TAKE_CHANNEL if to_accept else SiteAction.JOIN)
+    if to_accept:
+        require_verified(by)
+        require_factor_to_own(by)
+    offered = [transfer for transfer in pending_for(tx, now_ms, by.user_id or 0) if transfer.channel == name]
     if not offered:
         raise _no_transfer()
-    answered = delete(transfers).where(
-        transfers.c.channel_id == offered[0].channel_id, transfers.c.to_user_id == by.user_id
-    )
+    return offered[0]
+
+
+def _take(tx: Tx, now_ms: int, by: Caller, channel: str, *, to_accept: bool) -> Transfer:
+    """Delete an offer to the caller and return it; of two requests at the same moment, the second is refused."""
+    offer = require_offer(tx, by, channel, now_ms=now_ms, to_accept=to_accept)
+    answered = delete(transfers).where(transfers.c.channel_id == offer.channel_id, transfers.c.to_user_id == by.user_id)
     if not tx.execute(answered).rowcount:
         raise _no_transfer()
-    return offered[0]
+    return offer
 
 
 def _is_verified(tx: Tx, user_id: int) -> bool:

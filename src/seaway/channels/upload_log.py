@@ -1,5 +1,5 @@
 """
-The upload record: one row for every uploaded file, by any sender, and for every overwrite.
+The upload log: one row for every uploaded file, by any sender, and for every overwrite.
 
 1. Rows are added in the transaction that creates the file row and are never changed or deleted, even when the channel
    or the user is deleted: rows have names and ids, but no foreign keys.
@@ -80,7 +80,7 @@ def append(tx: Tx, chain: Chain, received: Sequence[RecordedUpload]) -> None:
 
 
 def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
-    """Yield the upload record of all channels that ever had this name, oldest first, with the `hash` of each row."""
+    """Yield the upload log of all channels that ever had this name, oldest first, with the `hash` of each row."""
     query = select(uploads).where(uploads.c.channel == channel).order_by(uploads.c.channel_id, uploads.c.number)
     previous, chain = _FIRST, None
     for row in tx.execute(query.execution_options(yield_per=_FETCHED_AT_ONCE)).mappings():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, require_data, show
+from seaway.cli.context import JsonOption, options, require_data, show
 from seaway.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def backup(
     from seaway.server import wiring
     from seaway.storage.spool import Spool
 
-    settings = context.obj.settings()
+    settings = options(context).settings()
     with disk_errors(), _unmigrated_database(settings) as database:
         place = locations.backup_target(
             target, settings.effective_storage_url, wiring.bucket_access(settings), verify=verify
@@ -63,15 +63,15 @@ def restore(
     from seaway.pairing.identity import Verdict
     from seaway.server import wiring
 
-    with disk_errors(), context.obj.open_site(paired=False, makes_data=True) as seaway:
+    with disk_errors(), options(context).open_site(paired=False, makes_data=True) as seaway:
         settings = seaway.settings
         with locations.backup_source(
             source, at, settings.effective_storage_url, wiring.bucket_access(settings)
         ) as found:
             sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
             manifest = found.manifest
-        seaway.pairing.complete()
-        is_behind = seaway.pairing.look() is Verdict.BEHIND
+        seaway.pairing.write_to_store()
+        is_behind = seaway.pairing.check() is Verdict.BEHIND
     behind = (
         " The store is newer than the backup, so nothing is deleted until `seaway adopt` is run." if is_behind else ""
     )
@@ -97,7 +97,7 @@ def move_storage(
     from seaway.backup import move_storage as moving
     from seaway.server import wiring
 
-    with disk_errors(), context.obj.open_site() as seaway:
+    with disk_errors(), options(context).open_site() as seaway:
         target = locations.other_store(
             url, seaway.settings.effective_storage_url, wiring.bucket_access(seaway.settings)
         )
@@ -119,7 +119,7 @@ def move_database(
     from seaway.backup import locations
     from seaway.backup import move_database as moving
 
-    with disk_errors(), context.obj.open_site() as seaway:
+    with disk_errors(), options(context).open_site() as seaway:
         target = locations.other_database(url)
         try:
             counts = moving.move_database(seaway.database, target)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, bytes_of, show, show_rows
+from seaway.cli.context import JsonOption, bytes_of, options, show, show_rows
 from seaway.clock import format_time
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add(
     from seaway.channels import channels
     from seaway.users import users
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         logos = seaway.request_parts.logos
         png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
         with seaway.database.write_site() as tx:
@@ -47,7 +47,7 @@ def add(
                 description=description or "", is_public=public,
             )  # fmt: skip
         if png:
-            logos.keep(OPERATOR, name, png)
+            logos.store(OPERATOR, name, png)
         with seaway.database.read() as tx:
             made = channels.get(tx, name)
         address = f"{seaway.settings.site_url}/{name}"
@@ -60,7 +60,7 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     show_rows(
         [_described(channel) for channel in found],
@@ -75,7 +75,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
     from seaway.channels import channels, members, quotas
     from seaway.packages import catalog
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
@@ -149,10 +149,10 @@ def set_channel(
     if logo and no_logo:
         raise typer.BadParameter("--logo and --no-logo cannot be combined")
     quota_bytes = None if quota is None else bytes_of(quota)  # checked before anything is changed
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         if logo:
             seaway.request_parts.logos.put(OPERATOR, name, _logo_source(logo))
-        limit = seaway.request_parts.reading.documents.limit
+        limit = seaway.request_parts.reading.documents.whole_document_limit
         if base is not None or overrides is not None:
             relations.change(
                 seaway.database, seaway.clock, OPERATOR, name,
@@ -192,7 +192,7 @@ def transfer(
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
@@ -211,13 +211,13 @@ def remove(
 
     if not yes and typer.prompt(f"Type the name of the channel to delete {name} and all its packages") != name:
         raise typer.BadParameter("the name does not match; nothing was deleted")
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
 
         def act() -> Channel:
             with seaway.database.write_site() as tx:
                 return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
-        removed = seaway.request_parts.removing.reserve.with_room(act)
+        removed = seaway.request_parts.removing.reserve.retry_with_reserve(act)
     show(_described(removed), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 

@@ -57,6 +57,12 @@ class Context:
             seaway.close()
 
 
+def options(context: typer.Context) -> Context:
+    """Return the options given before the command."""
+    found: Context = context.obj
+    return found
+
+
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:
     """Raise `BadSetting` if the data folder is missing, or a required database in it."""
     from seaway.errors import BadSetting

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, options, show
 
 if TYPE_CHECKING:
     from seaway.packages.removal import FileAction, Selection
@@ -101,7 +101,7 @@ def correct(
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
     changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
     subdir, _, file_name = file.partition("/")
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         done = metadata_corrections.correct(
             seaway.request_parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
         )
@@ -117,7 +117,7 @@ def restore(context: typer.Context, channel: _Channel, file: _File, as_json: Jso
     from seaway.packages import metadata_corrections
 
     subdir, _, file_name = file.partition("/")
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         revision = metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
     show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
@@ -135,7 +135,7 @@ def _change(
     from seaway.callers.caller import OPERATOR
     from seaway.packages import removal
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         done = removal.change(seaway.request_parts.removing, OPERATOR, channel, act, selection, reason=reason)
     state = act.state.value
     value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show, show_rows
+from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.clock import format_time
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import issuers
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
             issuers.add(tx, now_ms, OPERATOR, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
@@ -51,7 +51,7 @@ def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every issuer, with the state of its keys."""
     from seaway.trusted_publishing import issuer_states
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         rows = [_row(state) for state in issuer_states.states(tx)]
     show_rows(rows, as_json, nothing="There are no issuers.")
 
@@ -62,7 +62,7 @@ def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import issuers
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         value = _described(seaway, name)
         with seaway.database.write_site() as tx:
             issuers.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
@@ -98,13 +98,13 @@ def keys(
 
     if file is not None and fetch:
         raise typer.BadParameter("--file and --fetch cannot be combined")
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         if file is not None or fetch:
             text = None if file is None else (sys.stdin.read() if file == "-" else _text(Path(file)))
             with seaway.database.write_site() as tx:
                 found = issuers.set_static_keys(tx, seaway.clock.now_ms(), OPERATOR, name, text)
             if fetch:
-                seaway.request_parts.exchanging.key_sets.refresh(found)
+                seaway.request_parts.exchanging.key_sets.refresh(found.key_source)
         value = _described(seaway, name)
     show(
         value,
@@ -117,7 +117,7 @@ def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) 
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import issuers
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         with seaway.database.write_site() as tx:
             issuers.set_enabled(tx, seaway.clock.now_ms(), OPERATOR, name, enabled=enabled)
         value = _described(seaway, name)

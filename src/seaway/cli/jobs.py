@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, show, show_rows
+from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.clock import format_time
 
 app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_is_help=True, rich_markup_mode=None)
@@ -15,9 +15,7 @@ app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_i
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    state: Annotated[
-        str | None, typer.Option(help="Only jobs in this state: ready, running or dead (failed permanently).")
-    ] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state: ready, running or failed.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List waiting, running and failed jobs. Finished jobs are not listed."""
@@ -25,8 +23,8 @@ def list_jobs(
     from seaway.jobs import queue
 
     if state not in (None, queue.READY, queue.RUNNING, queue.FAILED):
-        raise Malformed(f"There is no job state {state!r}.", "Use ready, running or dead.")
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+        raise Malformed(f"There is no job state {state!r}.", "Use ready, running or failed.")
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
     rows = [
         {
@@ -55,6 +53,6 @@ def retry(
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import site_admin
 
-    with context.obj.open_site() as seaway, seaway.database.write_part() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_part() as tx:
         count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

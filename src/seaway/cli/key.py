@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show, show_rows
+from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.clock import format_time
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add(
 
     if mode not in Mode.__members__:
         raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made, secret = api_keys.add(
             tx, now_ms, OPERATOR, users.get(tx, user), name,
@@ -62,7 +62,7 @@ def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) 
     from seaway.keys import api_keys
     from seaway.users import users
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = api_keys.all_keys(tx, users.get(tx, user).id)
     rows = [_described(user, key) for key in found]
     show_rows(rows, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
@@ -89,7 +89,7 @@ def revoke(
         return
     if user is None or name is None:
         raise typer.BadParameter("give USER and KEY, or --stdin")
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         revoked = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
     show(_described(user, revoked), as_json, f"The key {name} of {user} was revoked.")
 
@@ -100,7 +100,7 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     from seaway.secret_scanning import leaked_secrets
 
     found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         labels = leaked_secrets.revoke(
             tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.request_parts.accounts
         )

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from seaway import __version__
 from seaway.cli import (
     backup,
     channel,
@@ -71,6 +72,12 @@ app.command("move-database")(backup.move_database)
 app.command("config")(maintenance.config)
 
 
+def _show_version(is_given: bool) -> None:
+    if is_given:
+        print(f"seaway {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     context: typer.Context,
@@ -79,6 +86,9 @@ def _options(
         typer.Option(help="Settings file; default: seaway.toml in this folder, if it exists.", envvar="SEAWAY_CONFIG"),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Data folder; overrides the setting.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     context.obj = Context(config, data)
 

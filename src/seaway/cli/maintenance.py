@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, show, show_rows
+from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def reindex(
     """Rebuild the index from the file rows. The exit code is 1 if any part could not be rebuilt."""
     from seaway.maintenance import reindex as reindexing
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         result = reindexing.reindex(seaway, channel, from_blobs=from_blobs)
     show(result.value(from_blobs=from_blobs), as_json, "\n".join(result.lines(from_blobs=from_blobs)))
     if result.failed:
@@ -49,14 +49,14 @@ def check(
     """Verify the consistency of the database and the store. The exit code is 1 if there are problems."""
     from seaway.maintenance import check as checking
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         repaired = _repaired(seaway, repair, backup)
         broken = list(checking.check(seaway, quick=quick))
     value: dict[str, object] = {"ok": not broken, "broken": [asdict(entry) for entry in broken]}
     if repaired is not None:
         value["repair"] = asdict(repaired)
     lines = [] if repaired is None else repaired.lines
-    lines += [f"{entry.promise} {entry.where}: {entry.what}" for entry in broken] or ["No problems found."]
+    lines += [f"{entry.check} {entry.where}: {entry.what}" for entry in broken] or ["No problems found."]
     show(value, as_json, "\n".join(lines))
     if broken:
         raise typer.Exit(1)
@@ -94,7 +94,7 @@ def sweep(
     """Delete data that is no longer used. New blobs are kept for a day, and replaced shards for a week."""
     from seaway.packages import sweep as sweeping
 
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         if kept:
             sweeping.release_kept(seaway.database)
         swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
@@ -115,9 +115,9 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.pairing.identity_storage import UnreadableIdentity
     from seaway.storage import keys
 
-    with context.obj.open_site(paired=False, makes_database=True) as seaway:
+    with options(context).open_site(paired=False, makes_database=True) as seaway:
         try:
-            before = seaway.pairing.look().value
+            before = seaway.pairing.check().value
         except UnreadableIdentity:
             before = "has an identity that cannot be read"
         seaway.pairing.adopt()
@@ -138,7 +138,7 @@ def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.database import migrate as schema
     from seaway.server import wiring
 
-    settings = context.obj.settings()
+    settings = options(context).settings()
     wiring.make_data_folder(settings)
     database = wiring.open_database(settings)
     try:
@@ -155,8 +155,8 @@ def migrate(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def config(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the effective settings."""
-    settings = context.obj.settings()
-    values = settings.shown()
+    settings = options(context).settings()
+    values = settings.without_secrets()
     if as_json:
         show(values, True, "")
         return

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, options, show
 from seaway.clock import format_time
 
 app = typer.Typer(help="Add users to channels and remove them.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def add(
 
     if role not in (Role.VIEWER.value, Role.CONTRIBUTOR.value):
         raise typer.BadParameter("--role must be viewer or contributor")
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
     value = {"channel": channel, "user": user, "role": member.role.value, "added_at": format_time(member.added_at_ms)}
     show(value, as_json, f"{user} is a {role} of {channel}.")
@@ -42,6 +42,6 @@ def remove(context: typer.Context, channel: _Channel, user: _User, as_json: Json
     from seaway.callers.caller import OPERATOR
     from seaway.channels import members
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         members.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, user)
     show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no longer a member of {channel}.")

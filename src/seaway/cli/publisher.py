@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show, show_rows
+from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.clock import format_time
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def add(
         Draft(matched={}), given, pin, mode, package,
         _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
     )  # fmt: skip
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         made = publisher_changes.add(seaway.request_parts.exchanging, OPERATOR, channel, issuer, draft)
     show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
 
@@ -96,7 +96,7 @@ def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOpti
     from seaway.channels import channels
     from seaway.trusted_publishing import publishers
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
     rows = [_described(entry) for entry in found] if as_json else [_short(entry) for entry in found]
     show_rows(
@@ -138,7 +138,7 @@ def set_publisher(
         "environment": environment, "email": email, "sub": sub, **_pairs(claim),
     }  # fmt: skip
     gates = _gates(ref, hosted_runner, reusable_workflow, protected_ref)
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         changed = publisher_changes.change(
             seaway.request_parts.exchanging, OPERATOR, channel, publisher,
             lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
@@ -153,9 +153,9 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import publishers
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         removed = publishers.remove(
-            tx, seaway.clock.now_ms(), OPERATOR, seaway.request_parts.exchanging.teller, channel, publisher
+            tx, seaway.clock.now_ms(), OPERATOR, seaway.request_parts.exchanging.notifier, channel, publisher
         )
     show(_described(removed), as_json, f"{removed.name} is no longer trusted by {channel}.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seaway.cli.backup import disk_errors
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, options, show
 
 if TYPE_CHECKING:
     from seaway.backup.rebuild import RebuiltSite
@@ -35,7 +35,7 @@ def rebuild(
 
     if not from_store:
         raise typer.BadParameter("add --from-store")
-    with disk_errors(), context.obj.open_site(paired=False, makes_database=True) as seaway:
+    with disk_errors(), options(context).open_site(paired=False, makes_database=True) as seaway:
         rebuilt = rebuilding.rebuild(
             seaway.database,
             seaway.blobs,
@@ -44,7 +44,7 @@ def rebuild(
             admin,
             seaway.settings.whole_document_limit,
         )
-        seaway.pairing.complete()
+        seaway.pairing.write_to_store()
         seaway.pairing.raise_counter()
     value = {
         **asdict(rebuilt),

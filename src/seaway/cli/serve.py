@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seaway.cli.context import require_data
+from seaway.cli.context import options, require_data
 
 if TYPE_CHECKING:
     from seaway.server.prometheus_metrics import Metrics
@@ -47,7 +48,9 @@ def serve(
 
     stop = StopSignal()
     signal.signal(signal.SIGTERM, stop)
-    settings = context.obj.settings(host=host, port=port, workers=workers, **({} if data is None else {"data": data}))
+    settings = options(context).settings(
+        host=host, port=port, workers=workers, **({} if data is None else {"data": data})
+    )
 
     from seaway import logs
     from seaway.server import allocator, listen_addresses, wiring
@@ -87,7 +90,7 @@ def work(context: typer.Context) -> None:
     from seaway import logs
     from seaway.server import allocator, listen_addresses, wiring
 
-    settings = listen_addresses.with_saved_address(context.obj.settings())
+    settings = listen_addresses.with_saved_address(options(context).settings())
     if not settings.database_url.get_secret_value():  # with PostgreSQL, `work` may be the only process on its machine
         require_data(settings)
 
@@ -197,7 +200,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     if settings.public_url:
         print(f"Users reach it at {settings.public_url}")
     elif not settings.is_loopback:
-        structlog.get_logger().warning("site.no-public-url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
+        structlog.get_logger().warning("site.no_public_url", links_name=settings.site_url, hint=_NO_PUBLIC_URL)
     print(f"Data is stored in {_locations(settings)}")
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
@@ -215,7 +218,12 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
 
 def _command(settings: Settings) -> str:
     """Return the command that opens the same store from the same folder."""
-    command = "uv run --no-dev seaway" if "UV" in os.environ else "seaway"
+    if "UV_RUN_RECURSION_DEPTH" in os.environ:
+        command = "uv run --no-dev seaway"
+    elif "UV" in os.environ:  # uvx, whose environment is on the path of this process only
+        command = f"'{Path(sys.argv[0]).absolute()}'"
+    else:
+        command = "seaway"
     return command if settings.data == Path("data") else f"{command} --data '{settings.data}'"
 
 

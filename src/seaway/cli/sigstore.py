@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, options, show
 
 if TYPE_CHECKING:
     from seaway.attestations.trusted_root import Root
@@ -18,7 +18,7 @@ app = typer.Typer(help="Show and update the trusted root of Sigstore.", no_args_
 @app.command("show")
 def show_root(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the trusted root that attestations are verified with."""
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         root = seaway.request_parts.publishing.attesting.roots.current()
     _show_root(root, as_json)
 
@@ -36,7 +36,7 @@ def update(
 
     if (file is None) != embedded:
         raise typer.BadParameter("give either --file or --embedded")
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         content = None if file is None else trusted_root.read_file(file)
         with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()

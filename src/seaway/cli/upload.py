@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption, show
+from seaway.cli.context import JsonOption, options, show
 from seaway.errors import BadSetting, SeawayError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def upload(
         if server:
             outcomes = _upload_remote(server, key, channel, files, force, progress)
         else:
-            with context.obj.open_site() as seaway:
+            with options(context).open_site() as seaway:
                 outcomes = _upload_local(seaway, channel, files, force, progress)
     failed = [
         outcome

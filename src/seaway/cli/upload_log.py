@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seaway.cli.context import JsonOption
+from seaway.cli.context import JsonOption, options
 from seaway.clock import format_time
 
 app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
@@ -24,7 +24,7 @@ def export(
     """Print the uploads to a channel, or to a deleted one of this name. With --json, one JSON object per line."""
     from seaway.channels import upload_log
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         for row in upload_log.rows(tx, channel):
             if as_json:
                 typer.echo(upload_log.as_json(row))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import Context, JsonOption, bytes_of, show, show_rows
+from seaway.cli.context import JsonOption, bytes_of, options, show, show_rows
 from seaway.clock import format_time
 from seaway.sign_in import user_access
 
@@ -36,7 +36,7 @@ def add(
     from seaway.sign_in import passwords
     from seaway.users import users
 
-    obj: Context = context.obj
+    obj = options(context)
     password = _password(password_stdin, required=False)
     password_hash = None if password is None else passwords.hash_new(password, about=[name, email or ""])
     with obj.open_site(makes_data=True) as seaway, seaway.database.write_site() as tx:
@@ -59,7 +59,7 @@ def quota(
     from seaway.channels import quotas
     from seaway.users import users
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         if limit is not None:
             quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
         usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
@@ -76,7 +76,7 @@ def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every account."""
     from seaway.users import users
 
-    with context.obj.open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = users.all_users(tx)
     show_rows(
         [_described(user) for user in found],
@@ -96,7 +96,7 @@ def password(
 
     new = _password(password_stdin, required=True)
     assert new is not None
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         with seaway.database.read() as tx:
             user = users.get(tx, name)
         password_hash = passwords.hash_new(new, about=[name, user.email or ""])
@@ -129,7 +129,7 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
     from seaway.sign_in import second_factors
     from seaway.users import users
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
         second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
     show(_described(user), as_json, f"{name} now signs in without a second factor.")
@@ -149,7 +149,7 @@ def remove(
 
     if not yes:
         typer.confirm(f"Delete the account {name} and its keys?", abort=True)
-    with context.obj.open_site() as seaway:
+    with options(context).open_site() as seaway:
         with seaway.database.read() as tx:
             user = users.get(tx, name)
         account_deletion.remove(seaway.request_parts.accounts, OPERATOR, user)
@@ -167,7 +167,7 @@ def promote(
     from seaway.callers.caller import OPERATOR
     from seaway.users import users
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         user = users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, name, is_admin=not revert)
     show(_described(user), as_json, f"{name} is {'no longer' if revert else 'now'} a site admin.")
 
@@ -175,7 +175,7 @@ def promote(
 def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bool) -> None:
     from seaway.callers.caller import OPERATOR
 
-    with context.obj.open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         user = user_access.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
     show(_described(user), as_json, f"{name} is {'disabled' if disabled else 'enabled'}.")
 

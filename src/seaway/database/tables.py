@@ -558,7 +558,7 @@ jobs = Table(
     Column("kind", String(32), nullable=False),
     Column("dedup_key", Text),
     Column("args", Text, nullable=False),
-    Column("state", String(8), nullable=False),  # ready, running, dead
+    Column("state", String(8), nullable=False),  # ready, running, failed
     Column("run_at", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("owner", Text),
@@ -678,7 +678,7 @@ issuers = Table(
     sqlite_autoincrement=True,
 )
 
-# The keys of each issuer as last fetched, shared by all workers.
+# The keys of each issuer as last fetched, shared by all workers; those for sign-in are named `sign-in ISSUER`.
 issuer_keys = Table(
     "issuer_keys",
     metadata,

@@ -1,11 +1,11 @@
-"""Request bodies, received with timeouts."""
+"""Request bodies, received with timeouts and limits."""
 
 from collections.abc import AsyncIterator
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from seaway.errors import TooSlow, UnsupportedContentEncoding
+from seaway.errors import TooLarge, TooSlow, UnsupportedContentEncoding
 
 # Without limits, 200 clients that send one byte per second would hold 200 connections for weeks.
 _STALL_SECONDS = 30
@@ -15,6 +15,36 @@ MIN_BYTES_PER_SECOND = 2_048
 
 class ClientDisconnected(Exception):
     """The client disconnected; no response can be sent."""
+
+
+async def read_body(request: Request, limit: int, *, what: str = "body", hint: str = "Send a smaller one.") -> bytes:
+    """Return the whole body; raise `TooLarge`, which names the limit, if it is longer than `limit` bytes."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise _too_large(what, limit, hint)
+    return await read(body_of(request), limit, what=what, hint=hint)
+
+
+async def read(chunks: AsyncIterator[bytes], limit: int, *, what: str, hint: str) -> bytes:
+    """Return all chunks; raise `TooLarge` if they have more than `limit` bytes."""
+    content = bytearray()
+    async for chunk in limited(chunks, limit, what=what, hint=hint):
+        content += chunk
+    return bytes(content)
+
+
+async def limited(chunks: AsyncIterator[bytes], limit: int, *, what: str, hint: str) -> AsyncIterator[bytes]:
+    """Yield the chunks; raise `TooLarge` if they have more than `limit` bytes."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(what, limit, hint)
+        yield chunk
+
+
+def _too_large(what: str, limit: int, hint: str) -> TooLarge:
+    return TooLarge(f"The {what} is larger than {limit:,} bytes.", hint)
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:

@@ -27,28 +27,29 @@ from seaway.sign_in import sessions
 TOKEN_FIELD = "csrf_token"
 TOKEN_HEADER = "x-csrf-token"
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_CALLER_KEY = "seaway.principal"
+_CALLERS_KEY = "seaway.callers"
 _MARK_KEY = "seaway.mark"
 
 
 async def caller_of(request: Request, accepted: Accepted = Accepted.ANY) -> Caller:
     """
-    Return the caller with their IP address; identified once per request.
+    Return the caller with their IP address; identified once per request and set of accepted kinds.
 
     Raise `BadCredential` if the Authorization header has no valid credential of an accepted kind. An unsafe request
-    with a cookie must come from a page of this site.
+    with a cookie must come from a page of this site. Update the last use of the API key.
     """
-    known: Caller | None = request.scope.get(_CALLER_KEY)
-    if known is None:
-        known = await _identify_caller(request, accepted)
-        known = request.scope[_CALLER_KEY] = known.with_address(credentials.client_ip(request))
-    return known
+    known: dict[Accepted, Caller] = request.scope.setdefault(_CALLERS_KEY, {})
+    if accepted not in known:
+        address = credentials.client_ip(request)
+        known[accepted] = (await _identify_caller(request, accepted)).with_address(address)
+        _parts(request).usage_counter.count_key_use(known[accepted].key_id, address)
+    return known[accepted]
 
 
 def identified_caller(request: Request) -> Caller:
-    """Return the caller if already identified, else the anonymous caller."""
-    known: Caller = request.scope.get(_CALLER_KEY, ANONYMOUS)
-    return known
+    """Return the caller of a page if already identified, else the anonymous caller."""
+    known: dict[Accepted, Caller] = request.scope.get(_CALLERS_KEY, {})
+    return known.get(Accepted.ANY, ANONYMOUS)
 
 
 async def check_anonymous_form(request: Request) -> None:
@@ -85,8 +86,12 @@ def new_mark_of(request: Request) -> str | None:
 
 def cookies_of(request: Request) -> Cookies:
     """Return the names and attributes of this site's cookies."""
+    return Cookies.of_site(_parts(request).site_url)
+
+
+def _parts(request: Request) -> RequestParts:
     parts: RequestParts = request.app.state.parts
-    return Cookies.of_site(parts.site_url)
+    return parts
 
 
 async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
@@ -108,8 +113,7 @@ async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
 
 
 def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Caller:
-    parts: RequestParts = request.app.state.parts
-    reading = parts.reading
+    reading = _parts(request).reading
     with reading.database.read() as tx:
         found = identify(tx, reading.identifying, secrets, accepted)
     if found.session_id is not None:

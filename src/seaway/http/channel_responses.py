@@ -21,9 +21,12 @@ _CHUNK_BYTES = 1024 * 1024
 _PATHSEND = "http.response.pathsend"
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 _YEAR_SECONDS = 31_536_000
-_PRIVATE_URL_SECONDS = 300
+# A presigned URL is used at once, and a download that has started goes on after it expired. Short, since it needs no key.
+REDIRECT_SECONDS = 300
 
 EXPOSED_HEADERS = "ETag, Content-Length, Content-Range, Accept-Ranges, Seaway-Revision"
+# Internal nginx location of the store (docs/operate/nginx.md); no channel name starts with an underscore.
+_X_ACCEL_PREFIX = "/_seaway/store/"
 # Request header by which a reverse proxy announces X-Accel-Redirect support (docs/operate/nginx.md). Requests without
 # it, such as those that bypass the proxy, get the bytes from this server.
 ACCEL_HEADER = b"seaway-x-accel"
@@ -40,8 +43,8 @@ class FileDelivery:
 
     blobs: BlobStore
     index_max_age: int
-    redirect_seconds: int | None  # lifetime of presigned URLs; None: no redirects
-    x_accel_prefix: str | None = None  # internal nginx path of the store; None: no X-Accel-Redirect
+    redirects: bool  # to presigned URLs
+    uses_x_accel: bool = False
     small_blobs: BlobCache = field(default_factory=BlobCache)
 
 
@@ -154,16 +157,16 @@ async def _delivered_elsewhere(
     asked: ChannelRequest, answer: ChannelResponse, cached: _Headers, delivery: FileDelivery
 ) -> RawResponse | None:
     """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
-    if answer.is_package and delivery.redirect_seconds is not None:
-        url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs, delivery.redirect_seconds)
+    if answer.is_package and delivery.redirects:
+        url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs)
         return None if url is None else _redirect(answer, url)
-    if delivery.x_accel_prefix is None or answer.content_encoding or asked.header(ACCEL_HEADER) is None:
+    if not delivery.uses_x_accel or answer.content_encoding or asked.header(ACCEL_HEADER) is None:
         return None
     if not cached.is_there:
         # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
         await to_thread.run_sync(_require_blob, delivery.blobs, answer)
         cached.is_there = True
-    accel_redirect = (b"x-accel-redirect", f"{delivery.x_accel_prefix}{answer.blob_key}".encode())
+    accel_redirect = (b"x-accel-redirect", f"{_X_ACCEL_PREFIX}{answer.blob_key}".encode())
     # The proxy handles ranges and sets Accept-Ranges.
     return RawResponse(
         200,
@@ -180,15 +183,15 @@ def _require_blob(blobs: BlobStore, answer: ChannelResponse) -> None:
         raise DamagedBlob(answer.blob_key)
 
 
-def _signed_url(asked: ChannelRequest, answer: ChannelResponse, blobs: BlobStore, seconds: int) -> str | None:
+def _signed_url(asked: ChannelRequest, answer: ChannelResponse, blobs: BlobStore) -> str | None:
     """
-    Return a presigned URL of the blob; short-lived for private channels, since it works without a key.
+    Return a presigned URL of the blob; it is short-lived, since it works without a key.
 
     Return None for requests to `/t/<key>/...`: rattler sends that URL to the bucket as `Referer`, and buckets log it.
     """
     if str(asked.scope["path"]).startswith("/t/"):
         return None
-    return blobs.signed_url(answer.blob_key, seconds if answer.is_public else min(seconds, _PRIVATE_URL_SECONDS))
+    return blobs.signed_url(answer.blob_key, REDIRECT_SECONDS)
 
 
 def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
@@ -200,10 +203,10 @@ def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
 
 
 async def _small_content(answer: ChannelResponse, delivery: FileDelivery) -> bytes:
-    content = delivery.small_blobs.recall(answer.blob_key)
+    content = delivery.small_blobs.get(answer.blob_key)
     if content is None:
         content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
-        delivery.small_blobs.keep(answer.blob_key, content)
+        delivery.small_blobs[answer.blob_key] = content
     return content
 
 

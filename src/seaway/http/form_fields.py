@@ -5,8 +5,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from seaway.errors import Malformed, TooLarge
-from seaway.http.bodies import body_of
+from seaway.errors import Malformed
+from seaway.http.bodies import read_body
 
 MAX_BYTES = 32 * 1024
 _MAX_FIELDS = 64
@@ -17,7 +17,7 @@ async def fields_of(request: Request) -> Mapping[str, str]:
     """Return the fields by name; a repeated field is refused as ambiguous (RFC 6749, 3.2)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _TYPE:
         raise Malformed("The body is not a form.", f"Send it with the header Content-Type: {_TYPE}.")
-    body = await limited_body(request, MAX_BYTES)
+    body = await read_body(request, MAX_BYTES)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
@@ -30,13 +30,3 @@ async def fields_of(request: Request) -> Mapping[str, str]:
     if len(fields) != len(pairs):
         raise Malformed("The form contains a field more than once.", "Send each field once.")
     return fields
-
-
-async def limited_body(request: Request, limit: int) -> bytes:
-    """Return the whole body; raise `TooLarge` if it is longer than `limit` bytes."""
-    body = bytearray()
-    async for chunk in body_of(request):
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"The body has more than {limit:,} bytes.", "Send a smaller one.")
-    return bytes(body)

@@ -5,7 +5,7 @@ Forms sent by pages, parsed once and within limits: fields, and one small file i
 2. A multipart body is read only if the handler expects a file: anyone can send one to the sign-in form.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from urllib.parse import parse_qsl
 
@@ -13,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.errors import Malformed, SeawayError, TooLarge
-from seaway.http.bodies import body_of
+from seaway.http.bodies import body_of, limited, read_body
 from seaway.http.multipart import MultipartReader
 
 MAX_BYTES = 64 * 1024
 MAX_FILE_BYTES = 512 * 1024
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_FIELDS = 2_000
+_SHORTEN = "Shorten the text, or select fewer items."
 _TYPE = "application/x-www-form-urlencoded"
 _TYPE_WITH_FILES = "multipart/form-data"
 _PARSED_KEY = "seaway.form"
@@ -98,11 +99,7 @@ async def _read(request: Request) -> Form:
         return await _read_parts(request, request.scope[_FILE_KEY])
     if media_type != _TYPE:
         return Form([])
-    body = bytearray()
-    async for chunk in body_of(request):
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise _too_large()
+    body = await read_body(request, MAX_BYTES, what="form", hint=_SHORTEN)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError:
@@ -114,7 +111,8 @@ async def _read(request: Request) -> Form:
 async def _read_parts(request: Request, file_name: str) -> Form:
     pairs: list[tuple[str, str]] = []
     file: bytes | None = None
-    reader = MultipartReader(request.headers["content-type"], _bounded(body_of(request)))
+    body = limited(body_of(request), _MAX_BODY_BYTES, what="form", hint="Choose a smaller file.")
+    reader = MultipartReader(request.headers["content-type"], body)
     remaining = MAX_BYTES
     for _ in range(_MAX_FIELDS):
         part = await reader.next_part()
@@ -145,19 +143,10 @@ async def _start_of(reader: MultipartReader, max_bytes: int) -> bytes:
     return bytes(content)
 
 
-async def _bounded(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    size = 0
-    async for chunk in body:
-        size += len(chunk)
-        if size > _MAX_BODY_BYTES:
-            raise TooLarge("The file is too large for this form.", "Choose a smaller file.")
-        yield chunk
-
-
 def _check(pairs: list[tuple[str, str]]) -> None:
     if any("\0" in text for pair in pairs for text in pair):
         raise Malformed("A field of the form contains a NUL character.", "Remove it.")
 
 
 def _too_large() -> TooLarge:
-    return TooLarge(f"The form has more than {MAX_BYTES:,} bytes of text.", "Shorten the text, or select fewer items.")
+    return TooLarge(f"The form has more than {MAX_BYTES:,} bytes of text.", _SHORTEN)

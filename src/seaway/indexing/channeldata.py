@@ -2,13 +2,13 @@
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 import msgspec
+from cachetools import LRUCache
 from sqlalchemy import func, select
 
 from seaway.conda import version
@@ -38,9 +38,9 @@ class ChannelDataCache:
 
     def __init__(self, max_bytes: int = _BYTES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
-        self._most_bytes = max_bytes
         self._building = threading.Lock()
-        self._channels: OrderedDict[int, ChannelData] = OrderedDict()
+        # A document larger than the cache counts as its size: it is kept alone.
+        self._channels: LRUCache[int, ChannelData] = LRUCache(max_bytes, lambda data: min(len(data.content), max_bytes))
 
     def current(self, tx: Tx, channel_id: int) -> ChannelData | None:
         """Return the document of the channel state that `tx` sees, or None if it must be built first (`build`)."""
@@ -58,10 +58,6 @@ class ChannelDataCache:
             built = ChannelData(content, hashlib.sha256(content).digest(), _revision(tx, channel_id))
         with self._lock:
             self._channels[channel_id] = built
-            self._channels.move_to_end(channel_id)
-            cached_bytes = sum(len(data.content) for data in self._channels.values())
-            while cached_bytes > self._most_bytes and len(self._channels) > 1:
-                cached_bytes -= len(self._channels.popitem(last=False)[1].content)
         return built
 
 

@@ -138,7 +138,7 @@ class Documents:
                 # All kinds, since they are built together (1); skipped if they were replaced meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
                     tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
-                    log.warning("documents.forgotten", subdir_id=subdir_id, sha256=sha256.hex())
+                    log.warning("documents.dropped", subdir_id=subdir_id, sha256=sha256.hex())
         return len(named_in)
 
     def drafts(self, tx: Tx, subdir: Subdir) -> list["Draft"]:
@@ -172,7 +172,7 @@ class Documents:
             with self._database.write_part() as tx:
                 enqueue_document_build(tx, self._clock.now_ms(), subdir_id)
         except SeawayError as error:
-            log.warning("documents.not_asked_for", subdir_id=subdir_id, error=error.full_message)
+            log.warning("documents.not_enqueued", subdir_id=subdir_id, error=error.full_message)
 
     def _build(self, subdir_id: int, wanted: str) -> None:
         for _ in range(_TRIES):

@@ -74,7 +74,7 @@ class ServedRevisions:
                 if self._note(subdir_id, document.revision):
                     return document
             except Unavailable as error:
-                log.warning("served.not_noted", subdir_id=subdir_id, reason=error.message, cause=error.cause)
+                log.warning("served.not_recorded", subdir_id=subdir_id, reason=error.message, cause=error.cause)
             return self._shared(subdir_id)
 
     def flush_notes(self) -> None:
@@ -151,5 +151,5 @@ class ServedRevisions:
         try:
             self.flush_notes()
         except Exception:
-            log.exception("served.settling_failed")  # an exception in a timer thread would be lost
+            log.exception("served.recording_failed")  # an exception in a timer thread would be lost
             self._settle_later()

@@ -3,15 +3,15 @@ Shard index of each subdir, cached in memory and updated incrementally.
 
 1. A document has the revision of one committed state, and names exactly the shards of that state.
 2. An update costs one query for the changed names and one encoding, not a read of all names.
-3. The cache can be dropped at any time and is rebuilt from the rows. It is bounded by the number of subdirs and by the
-   total number of names; the most recently read subdir is kept, however many names it has.
+3. The cache can be dropped at any time and is rebuilt from the rows. It is bounded by the total number of names, with a
+   few for each subdir; the subdir that changed last is kept, however many names it has.
 """
 
 import hashlib
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from cachetools import LRUCache
 from sqlalchemy import bindparam, func, select
 
 from seaway.conda.repodata import ChannelRelations, RevisionSummary
@@ -20,8 +20,8 @@ from seaway.database.engine import Tx
 from seaway.database.tables import channels, shards, subdirs
 from seaway.indexing.file_rows import Subdir
 
-_SUBDIRS_IN_MEMORY = 512
 _NAMES_IN_MEMORY = 400_000  # measured: 170 bytes each, plus 40 bytes in the document
+_NAMES_PER_SUBDIR = 5  # a subdir without names takes as much memory as five names
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class ShardIndexCache:
 
     def __init__(self, max_names: int = _NAMES_IN_MEMORY) -> None:
         self._lock = threading.Lock()
-        self._most_names = max_names
-        self._subdirs: OrderedDict[int, _Names] = OrderedDict()
+        self._subdirs: LRUCache[int, _Names] = LRUCache(
+            max_names, lambda names: min(len(names.hashes) + _NAMES_PER_SUBDIR, max_names)
+        )
 
     def document(self, tx: Tx, subdir: Subdir) -> ShardIndex:
         """Return the shard index at the revision that `tx` sees, or a later one that another request has seen."""
@@ -61,23 +62,13 @@ class ShardIndexCache:
                 v3, relations = info_of(tx, subdir.id)
                 content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3, relations)
                 names.document = ShardIndex(content, hashlib.sha256(content).digest(), subdir.revision)
-                self._evict()
+                with self._lock:
+                    self._subdirs[subdir.id] = names  # again, since its size has changed
             return names.document
 
     def _names_of(self, subdir_id: int) -> _Names:
         with self._lock:
-            names = self._subdirs.setdefault(subdir_id, _Names())
-            self._subdirs.move_to_end(subdir_id)
-            return names
-
-    def _evict(self) -> None:
-        """Evict the least recently read subdirs until the cache is within its bounds."""
-        with self._lock:
-            cached_names = sum(len(names.hashes) for names in self._subdirs.values())
-            while len(self._subdirs) > 1 and (
-                len(self._subdirs) > _SUBDIRS_IN_MEMORY or cached_names > self._most_names
-            ):
-                cached_names -= len(self._subdirs.popitem(last=False)[1].hashes)
+            return self._subdirs.setdefault(subdir_id, _Names())
 
 
 _V3 = select(

@@ -20,6 +20,7 @@ for it.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import structlog
 from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select, update
@@ -31,10 +32,16 @@ from seaway.indexing.file_rows import IndexedFile, Subdir, records_of
 from seaway.indexing.package_index import KINDS, DamagedIndex, PackageIndex, Splice, checksum_of, derive, matches_sha256
 from seaway.indexing.served_revisions import shards_of
 from seaway.jobs import queue
+from seaway.jobs.queue import JobArgs
 
 log = structlog.get_logger()
 
-BUILD_DOCUMENTS = "documents"  # kind of the job
+
+class BuildDocuments(JobArgs, frozen=True):
+    """Build the whole documents of a subdir."""
+
+    kind: ClassVar = "documents"
+    subdir_id: int
 
 
 def update_names(
@@ -99,7 +106,7 @@ def raise_revisions(tx: Tx, channel_id: int, now_ms: int, whole_document_limit: 
 
 def enqueue_document_build(tx: Tx, now_ms: int, subdir_id: int) -> None:
     """Enqueue a background build of the whole documents of a subdir; at most one such job waits."""
-    queue.enqueue(tx, now_ms, BUILD_DOCUMENTS, {"subdir_id": subdir_id}, dedup_key=f"{BUILD_DOCUMENTS}/{subdir_id}")
+    queue.enqueue(tx, now_ms, BuildDocuments(subdir_id))
 
 
 @dataclass(slots=True)

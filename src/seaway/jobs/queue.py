@@ -6,15 +6,15 @@ The table of jobs.
    job. Job handlers must therefore be repeatable.
 3. Only the worker that holds the lease, in the attempt for which it got the lease, can finish or fail a job.
 4. A job whose attempt fails is retried after increasing pauses; after the last attempt it is a failed job (state
-   `dead`): it is kept with its error until an operator runs `seaway jobs retry`.
-5. At most one job with the same dedup key is waiting.
+   `failed`): it is kept with its error until an operator runs `seaway jobs retry`.
+5. Of equal jobs (kind and arguments), at most one is waiting, unless the kind says that each one counts.
 6. If equal jobs are enqueued for different times, the earliest time counts.
 7. A clock that was ahead and is set back delays a job by minutes, not until the clock has caught up.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 import structlog
@@ -29,10 +29,10 @@ from seaway.database.tables import jobs, schedules
 
 log = structlog.get_logger()
 
-JobState = Literal["ready", "running", "dead"]
+JobState = Literal["ready", "running", "failed"]
 READY: Final = "ready"
 RUNNING: Final = "running"
-FAILED: Final = "dead"
+FAILED: Final = "failed"
 
 LAST_ATTEMPT = 10
 _FIRST_PAUSE_MS = 1_000
@@ -40,7 +40,17 @@ _LONGEST_PAUSE_MS = 10 * MINUTE_MS
 _ERROR_LENGTH = 500
 _RETRIED_TOGETHER = 500
 
-Args = Mapping[str, Any]
+
+class JobArgs(msgspec.Struct, frozen=True):
+    """Arguments of a job; each kind has a subclass, next to the code that enqueues it."""
+
+    kind: ClassVar[str]
+    is_unique: ClassVar[bool] = True  # equal arguments are the same work
+
+    @property
+    def dedup_key(self) -> str | None:
+        """Return a key that only equal jobs share, or None if each job counts."""
+        return f"{self.kind}/{msgspec.json.encode(self).decode()}" if self.is_unique else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,7 @@ class Job:
 
     id: int
     kind: str
-    args: dict[str, Any]
+    args_json: str
     state: JobState
     attempt: int
     run_at_ms: int
@@ -64,17 +74,15 @@ _JOB = (
 )  # fmt: skip
 
 
-def enqueue(
-    tx: Tx, now_ms: int, kind: str, args: Args, *, dedup_key: str | None = None, run_at_ms: int | None = None
-) -> None:
+def enqueue(tx: Tx, now_ms: int, args: JobArgs, *, run_at_ms: int | None = None) -> None:
     """
     Enqueue a job in the caller's transaction; if an equal job waits, move it to the earlier time instead.
 
     The waiting job is locked until commit: if it started earlier, it would not see the changes of this transaction.
     """
     values = {
-        "kind": kind,
-        "dedup_key": dedup_key,
+        "kind": args.kind,
+        "dedup_key": args.dedup_key,
         "args": msgspec.json.encode(args).decode(),
         "state": READY,
         "run_at": now_ms if run_at_ms is None else run_at_ms,
@@ -178,24 +186,24 @@ def retry(tx: Tx, now_ms: int, job_id: int | None = None) -> int:
     return count
 
 
-def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> None:
+def enqueue_due(tx: Tx, now_ms: int, periods_ms: Mapping[JobArgs, int]) -> None:
     """Enqueue the scheduled jobs that are due; one job replaces any number of missed periods."""
     known = _next_times(tx)
-    if any(_is_ahead(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items()):
+    if any(_is_ahead(known.get(job.kind, 0), now_ms, period_ms) for job, period_ms in periods_ms.items()):
         log.warning("schedules.ahead", hint="The clock was set back. Schedules with times from before that run now.")
         reset_future_times(tx, now_ms)
-    for kind, period_ms in periods_ms.items():
-        if not _is_time(known.get(kind, 0), now_ms, period_ms):
+    for job, period_ms in periods_ms.items():
+        if not _is_time(known.get(job.kind, 0), now_ms, period_ms):
             continue
-        enqueue(tx, now_ms, kind, {}, dedup_key=kind)
-        tx.execute(delete(schedules).where(schedules.c.kind == kind))
-        tx.execute(insert(schedules).values(kind=kind, next_at=now_ms + period_ms))
+        enqueue(tx, now_ms, job)
+        tx.execute(delete(schedules).where(schedules.c.kind == job.kind))
+        tx.execute(insert(schedules).values(kind=job.kind, next_at=now_ms + period_ms))
 
 
-def schedule_is_due(tx: Tx, now_ms: int, periods_ms: Mapping[str, int]) -> bool:
+def schedule_is_due(tx: Tx, now_ms: int, periods_ms: Mapping[JobArgs, int]) -> bool:
     """Return whether `enqueue_due` would change anything."""
     known = _next_times(tx)
-    return any(_is_time(known.get(kind, 0), now_ms, period_ms) for kind, period_ms in periods_ms.items())
+    return any(_is_time(known.get(job.kind, 0), now_ms, period_ms) for job, period_ms in periods_ms.items())
 
 
 def _is_time(next_ms: int, now_ms: int, period_ms: int) -> bool:
@@ -306,7 +314,7 @@ def _job(row: AnyRow) -> Job:
     return Job(
         id=row.id,
         kind=row.kind,
-        args=msgspec.json.decode(row.args),
+        args_json=row.args,
         state=row.state,
         attempt=row.attempt,
         run_at_ms=row.run_at,

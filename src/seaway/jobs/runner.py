@@ -10,9 +10,11 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+import msgspec
 import structlog
 
 from seaway import os_errors
@@ -20,7 +22,7 @@ from seaway.clock import Clock
 from seaway.database.engine import Database
 from seaway.errors import Unavailable
 from seaway.jobs import queue
-from seaway.jobs.queue import Job
+from seaway.jobs.queue import Job, JobArgs
 from seaway.metric_events import EventCounter
 
 log = structlog.get_logger()
@@ -29,7 +31,24 @@ LEASE_MS = 60_000
 _POLL_SECONDS = 0.5
 _THREADS = 2
 
-Handler = Callable[[dict[str, Any]], None]
+A = TypeVar("A", bound=JobArgs)
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandler(Generic[A]):
+    """
+    Runs one kind of job, which may run more than once.
+
+    A job with a period is also enqueued on a schedule; its arguments have defaults.
+    """
+
+    args: type[A]
+    run: Callable[[A], object]
+    period_ms: int | None = None
+
+
+class InvalidJob(Exception):
+    """A stored job has an unknown kind or malformed arguments."""
 
 
 class Runner:
@@ -39,15 +58,17 @@ class Runner:
         self,
         database: Database,
         clock: Clock,
-        handlers: Mapping[str, Handler],
-        periods_ms: Mapping[str, int],
+        handlers: Iterable[JobHandler[Any]],
         *,
         metrics: EventCounter | None = None,
         lease_ms: int = LEASE_MS,
         threads: int = _THREADS,
     ) -> None:
         self._database, self._clock = database, clock
-        self._handlers, self._periods_ms = handlers, periods_ms
+        self._handlers = {handler.args.kind: handler for handler in handlers}
+        self._periods_ms: dict[JobArgs, int] = {
+            handler.args(): handler.period_ms for handler in self._handlers.values() if handler.period_ms is not None
+        }
         self._counts = metrics or EventCounter()
         self._lease_ms = lease_ms
         self._name = f"{socket.gethostname()}/{os.getpid()}"
@@ -79,7 +100,7 @@ class Runner:
             try:
                 self.run_due()
             except Unavailable as error:
-                log.warning("jobs.database_away", error=error.full_message)
+                log.warning("jobs.database_unavailable", error=error.full_message)
             except Exception as error:  # a worker thread that ended would leave every later job waiting
                 log.error(
                     "jobs.failed", error=str(error), exc_info=None if os_errors.is_server_failure(error) else error
@@ -104,7 +125,7 @@ class Runner:
         renewing.start()
         started = time.perf_counter()
         try:
-            self._handlers[job.kind](job.args)
+            self._handle(job)
         except Exception as error:  # any failure of a handler is stored with the job, which is retried
             self._counts.job(job.kind, time.perf_counter() - started, done=False)
             # A traceback is useless if the database, the store or the machine was unavailable.
@@ -121,6 +142,16 @@ class Runner:
         finally:
             done.set()
             renewing.join()
+
+    def _handle(self, job: Job) -> None:
+        handler = self._handlers.get(job.kind)
+        if handler is None:
+            raise InvalidJob(f"This version of Seaway has no jobs of the kind {job.kind!r}.")
+        try:
+            args = msgspec.json.decode(job.args_json, type=handler.args)
+        except msgspec.DecodeError as error:
+            raise InvalidJob(f"The arguments of this job are malformed: {error}") from None
+        handler.run(args)
 
     def _keep_lease(self, job: Job, done: threading.Event) -> None:
         while not done.wait(self._lease_ms / 3000):

@@ -121,7 +121,7 @@ def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link
 
 
 def invitation_decided(to: str, *, site_url: str, channel: str, decision: str) -> OutgoingEmail:
-    """Notify the owner of a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
+    """Notify the owner of a channel of a decision; `decision` is its subject and verb ("ada accepted")."""
     return _email(
         to,
         f"Response to your invitation to {channel}",
@@ -146,13 +146,13 @@ def transfer_offered(to: str, *, site_url: str, channel: str, by: str) -> Outgoi
     )
 
 
-def transfer_decided(to: str, *, site_url: str, channel: str, answer: str) -> OutgoingEmail:
-    """Notify the user who offered a channel of a decision; `answer` is its subject and verb ("ada accepted")."""
+def transfer_decided(to: str, *, site_url: str, channel: str, decision: str) -> OutgoingEmail:
+    """Notify the user who offered a channel of a decision; `decision` is its subject and verb ("ada accepted")."""
     return _email(
         to,
         f"Response to your transfer of {channel}",
         site_url,
-        [f"{answer} the transfer of the channel {channel}."],
+        [f"{decision} the transfer of the channel {channel}."],
         link=("View channel", f"{site_url}/channels/{channel}"),
     )
 

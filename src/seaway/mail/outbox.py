@@ -10,11 +10,10 @@ Queue of outgoing emails.
    and the action that caused it succeeds, unless the email is its purpose.
 """
 
-import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 import structlog
@@ -22,14 +21,24 @@ import structlog
 from seaway.database.engine import Tx
 from seaway.errors import TooManyRequests
 from seaway.jobs import queue
+from seaway.jobs.queue import JobArgs
 from seaway.mail.delivery import Delivery, Undeliverable
 from seaway.mail.messages import OutgoingEmail
 from seaway.mail.mime import to_message
 
 log = structlog.get_logger()
 
-SEND_EMAIL = "send-letter"
 _PURPOSE = "letter"
+
+
+class SendEmail(JobArgs, frozen=True):
+    """Send a queued email."""
+
+    kind: ClassVar = "send-email"
+    is_unique: ClassVar = False
+    message_id: str
+    queued_at_ms: int
+    encrypted: bytes
 
 
 class Encryption(Protocol):
@@ -76,15 +85,15 @@ class Outbox:
             log.info("mail.dropped", to=email.to, subject=email.subject, reason=refusal.message)
             return
         encrypted = self.encryption.encrypt(msgspec.json.encode(email), _PURPOSE)
-        args = {"id": secrets.token_hex(16), "at": now_ms, "letter": base64.b64encode(encrypted).decode()}
-        queue.enqueue(tx, now_ms, SEND_EMAIL, args)
+        queue.enqueue(tx, now_ms, SendEmail(secrets.token_hex(16), now_ms, encrypted))
 
-    def deliver(self, args: dict[str, Any]) -> None:
+    def deliver(self, job: SendEmail) -> None:
         """Send a queued email (job handler)."""
-        encrypted = base64.b64decode(args["letter"])
-        email = msgspec.json.decode(self.encryption.decrypt(encrypted, _PURPOSE), type=OutgoingEmail)
+        email = msgspec.json.decode(self.encryption.decrypt(job.encrypted, _PURPOSE), type=OutgoingEmail)
         try:
-            self.deliver_message(to_message(email, sender=self.sender, message_id=args["id"], at_ms=args["at"]))
+            self.deliver_message(
+                to_message(email, sender=self.sender, message_id=job.message_id, at_ms=job.queued_at_ms)
+            )
         except Undeliverable as error:
             log.warning("mail.refused", to=email.to, subject=email.subject, reason=str(error))
         else:

@@ -56,9 +56,9 @@ _BUILT_TOGETHER = {REPODATA, REPODATA_ZST, RUN_EXPORTS_JSON, RUN_EXPORTS_ZST}
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A violation: which promise, where, and what is wrong."""
+    """A violation: which check failed, where, and what is wrong."""
 
-    promise: str
+    check: str
     where: str
     what: str
 

@@ -45,7 +45,7 @@ class Repaired:
 
     verified: int
     repaired: tuple[str, ...]
-    dropped_documents: tuple[str, ...]
+    dropped: tuple[str, ...]
     broken: tuple[str, ...]
     unread: tuple[str, ...] = ()
 
@@ -54,7 +54,7 @@ class Repaired:
         """Return one sentence for each name."""
         return [
             *(f"{name} was repaired." for name in self.repaired),
-            *(f"{name} will be built again at the next request." for name in self.dropped_documents),
+            *(f"{name} will be built again at the next request." for name in self.dropped),
             *(f"{name} is still damaged or missing." for name in self.broken),
             *(f"{name} cannot be read." for name in self.unread),
         ]
@@ -66,17 +66,17 @@ def repair(keeper: BlobVerifier, spool: Spool, source: BackupSource | None) -> R
         before = _affected(keeper)
         unread: set[bytes] = set()
         recovered = set(keeper.recheck())
-        verified, forgotten = _verify_all(keeper, unread)
+        verified, dropped = _verify_all(keeper, unread)
         bad = _affected(keeper)
         with keeper.database.read() as tx:
             wanted = set(known_bad_blobs(tx))
         if source is not None and wanted:
             _bring_back(keeper.blobs, spool, source, wanted)
         recovered |= set(keeper.recheck())
-    mended = {entry.where for entry in (*before, *bad) if entry.sha256 in recovered}
+    repaired = {entry.where for entry in (*before, *bad) if entry.sha256 in recovered}
     broken = {entry.where: None for entry in _affected(keeper)}
     names = _names_of(keeper, unread)
-    return Repaired(verified, tuple(sorted(mended)), tuple(sorted(forgotten)), tuple(broken), names)
+    return Repaired(verified, tuple(sorted(repaired)), tuple(sorted(dropped)), tuple(broken), names)
 
 
 def _affected(keeper: BlobVerifier) -> list[AffectedFile]:
@@ -86,20 +86,20 @@ def _affected(keeper: BlobVerifier) -> list[AffectedFile]:
 
 def _verify_all(keeper: BlobVerifier, unread: set[bytes]) -> tuple[int, set[str]]:
     """Return how many blobs were read, and which documents were dropped; add unreadable blobs to `unread`."""
-    reached, verified, forgotten = b"", 0, set[str]()
+    reached, verified, dropped = b"", 0, set[str]()
     while True:
         with keeper.database.read() as tx:
             batch = named_after(tx, reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
             with keeper.skipping_unreadable(sha256, unread):
-                forgotten.update(_forgotten(keeper, sha256))
+                dropped.update(_dropped(keeper, sha256))
         if not batch:
-            return verified - len(unread), forgotten
+            return verified - len(unread), dropped
         verified += len(batch)
         reached = batch[-1]
 
 
-def _forgotten(keeper: BlobVerifier, sha256: bytes) -> list[str]:
+def _dropped(keeper: BlobVerifier, sha256: bytes) -> list[str]:
     """Verify a blob; return the names of the documents that were dropped because it is bad."""
     finding = examine(keeper.blobs, sha256)
     if finding is None:

@@ -116,7 +116,7 @@ def decide_device(tx: Tx, now_ms: int, by: Caller, user_code: str, *, approved: 
     if row is None:
         return False
     event = Event.TOOL_ALLOWED if approved else Event.TOOL_DENIED
-    audit.write(tx, now_ms, by.actor, event, target=row.client_id, scope=row.scope, asked_from=row.address)
+    audit.write(tx, now_ms, by.actor, event, target=row.client_id, scope=row.scope, requested_from=row.address)
     return True
 
 
@@ -185,7 +185,7 @@ def challenge_of(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired codes; return the count. A used code is kept for a day, to recognize a second use."""
     return sum(
         tx.execute(delete(table).where(table.c.expires_at <= now_ms - _KEPT_MS)).rowcount

@@ -217,7 +217,7 @@ def end(tx: Tx, now_ms: int, grant_id: int, *, address: str, reason: str) -> Non
     audit.write(tx, now_ms, actor, Event.TOOL_ENDED, target=row.client_id, login=grant_id, reason=reason)
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired tokens and grants; return the number of grants. Keep future ones: our clock may be behind."""
     tx.execute(delete(cli_tokens).where(cli_tokens.c.expires_at <= now_ms))
     return tx.execute(delete(cli_grants).where(cli_grants.c.used_at < _last_use_bounds(now_ms)[0])).rowcount

@@ -121,7 +121,7 @@ class BlobVerifier:
         for sha256 in rows:
             with self.skipping_unreadable(sha256, unread):
                 if self._is_healed(sha256):
-                    log.info("blob.healed", sha256=sha256.hex())
+                    log.info("blob.repaired", sha256=sha256.hex())
                     healed.append(sha256)
         self._clear_quarantine()
         return healed

@@ -13,14 +13,16 @@ Lists of the files that a package installs: read from its archive on request, an
 
 import io
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from typing import BinaryIO, ParamSpec, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
+from cachetools import LRUCache
 
 from seaway.conda import archive, filename
 from seaway.conda.limits import MIB, ArchiveLimits
@@ -86,9 +88,7 @@ class ListingCache:
         self._reading_threads, self._working_threads = CapacityLimiter(_CONCURRENCY), CapacityLimiter(_CONCURRENCY)
         self._blobs = blobs
         self._lock = threading.Lock()
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._listings: OrderedDict[bytes, tuple[Listing, int]] = OrderedDict()
+        self._listings: LRUCache[bytes, tuple[Listing, int]] = LRUCache(max_bytes, getsizeof=itemgetter(1))
 
     async def run(self, caller: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work on listings in a thread once the caller has a slot; return its result."""
@@ -105,24 +105,17 @@ class ListingCache:
 
     def _cached(self, sha256: bytes) -> Listing | None:
         with self._lock:
-            if sha256 not in self._listings:
-                return None
-            self._listings.move_to_end(sha256)
-            return self._listings[sha256][0]
+            return self._listings.get(sha256, (None, 0))[0]
 
     def read_blocking(self, sha256: bytes, size: int, file_name: str) -> Listing:
         """Return what the package file with these bytes installs; block while its archive is read."""
         cached = self._cached(sha256)
         if cached is not None:
             return cached
-        listing, weight = self._read(sha256, size, file_name)
-        with self._lock:
-            if sha256 not in self._listings:
-                self._listings[sha256] = (listing, weight)
-                self._bytes += weight
-            while self._bytes > self._max_bytes:
-                self._bytes -= self._listings.popitem(last=False)[1][1]
-        return listing
+        listing = self._read(sha256, size, file_name)
+        with self._lock, suppress(ValueError):  # larger than the whole cache
+            self._listings[sha256] = listing
+        return listing[0]
 
     def _read(self, sha256: bytes, size: int, file_name: str) -> tuple[Listing, int]:
         name = filename.parse(file_name)

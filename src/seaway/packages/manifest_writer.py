@@ -247,7 +247,7 @@ class _Run:
         skipped = {item.place: item for item in attempted if item.reason}
         all_skipped = frozenset(place for place in self.skipped if place.subdir_id != subdir_id) | skipped.keys()
         for place in skipped.keys() - self.skipped:
-            log.warning("manifests.left", object=skipped[place].label, reason=skipped[place].reason)
+            log.warning("manifests.skipped", object=skipped[place].label, reason=skipped[place].reason)
         if all_skipped != self.skipped:
             self.skipped = all_skipped
             site_values.put(tx, _SKIPPED, msgspec.json.encode(all_skipped))

@@ -16,13 +16,13 @@ packages that they show (`page_by_name`, `lines_of`).
 import functools
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
+from cachetools import LRUCache
 from sqlalchemy import and_, func, or_, select
 
 from seaway.conda.version import parse_published
@@ -77,8 +77,9 @@ class PackageOverviews:
 
     def __init__(self, max_lines: int = _MOST_LINES, max_packages: int = MAX_PACKAGES) -> None:
         self._lock = threading.Lock()
-        self._channels: OrderedDict[int, _Channel] = OrderedDict()
-        self._most_lines = max_lines
+        self._channels: LRUCache[int, _Channel] = LRUCache(
+            max_lines, lambda channel: min(len(channel.lines) + 1, max_lines)
+        )
         self._most_packages = max_packages
 
     def of(self, tx: Tx, channel_id: int) -> Mapping[str, PackageLine] | None:
@@ -88,7 +89,6 @@ class PackageOverviews:
         with channel.lock:
             is_held = self._update(tx, channel_id, channel, channel_subdirs)
             lines = channel.lines
-        self._evict()
         return lines if is_held else None
 
     def dependents(self, tx: Tx, channel_id: int, package: str) -> list[str] | None:
@@ -108,19 +108,13 @@ class PackageOverviews:
         kept = {} if names is None else {name: line for name, line in channel.lines.items() if name not in names}
         channel.lines = kept | {line.name: line for line in fresh}
         channel.revisions |= {subdir.id: subdir.revision for subdir in outdated}
+        with self._lock:
+            self._channels[channel_id] = channel  # again, since its size has changed
         return True
 
     def _channel(self, channel_id: int) -> _Channel:
         with self._lock:
-            channel = self._channels.setdefault(channel_id, _Channel())
-            self._channels.move_to_end(channel_id)
-            return channel
-
-    def _evict(self) -> None:
-        with self._lock:
-            line_count = sum(len(channel.lines) for channel in self._channels.values())
-            while line_count > self._most_lines and len(self._channels) > 1:
-                line_count -= len(self._channels.popitem(last=False)[1].lines)
+            return self._channels.setdefault(channel_id, _Channel())
 
 
 def page_by_name(tx: Tx, channel_id: int, *, start: int, limit: int) -> list[PackageLine]:

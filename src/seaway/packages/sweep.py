@@ -53,17 +53,17 @@ class SweepResult:
     bytes: int
     shards: int
     spool_files: int
-    waiting_blobs: int = 0  # unnamed blobs that are too young to be deleted
-    waiting_bytes: int = 0
+    kept_blobs: int = 0  # unnamed blobs that are too young to be deleted
+    kept_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LastSweep:
-    """Time and result of the last sweep, and the reason if it was stopped."""
+    """Time and result of the last sweep, and the reason if it was blocked."""
 
     at_ms: int
     swept: SweepResult
-    stopped: str = ""
+    blocked_reason: str = ""
 
 
 @dataclass(slots=True)

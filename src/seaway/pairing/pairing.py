@@ -62,7 +62,7 @@ class Pairing:
         try:
             verdict = self.check()
         except (Unavailable, OSError) as error:
-            log.warning("store.away", error=str(error), cause=getattr(error, "cause", ""))
+            log.warning("store.unavailable", error=str(error), cause=getattr(error, "cause", ""))
             self._is_start_pending = True
             return
         if verdict is Verdict.NEW:

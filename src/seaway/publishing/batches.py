@@ -10,57 +10,43 @@ A commit costs a disk sync, whatever it contains: eight uploads with separate co
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Generic, TypeVar
 
-from seaway.database.engine import Database, Tx, hold_channel
-from seaway.errors import DamagedRecord, SeawayError, Unavailable
+from seaway.database.engine import Database, hold_channel
+from seaway.errors import DamagedRecord, Unavailable
 from seaway.indexing.blob_references import BlobSwept, referencing
+from seaway.publishing.record import Recorded, RecordingParts, Submission, record_submissions
 from seaway.storage.blobs import BlobStore
 
 _MOST_AT_ONCE = 32
 
-Upload = TypeVar("Upload")
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True, slots=True)
-class _Entry(Generic[Upload, Result]):
+class _Entry:
     """An upload that waits to be recorded."""
 
     sha256: bytes
     channel: str
-    upload: Upload
-    outcome: "Future[Result]" = field(default_factory=Future)
+    submission: Submission
+    outcome: "Future[Recorded]" = field(default_factory=Future)
 
 
-class Batches(Generic[Upload, Result]):
-    """
-    The uploads of a process that wait to be recorded.
+class Batches:
+    """The uploads of a process that wait to be recorded."""
 
-    `count` is called first for the whole batch and returns a refusal or None for each upload. `record_all` records the
-    uploads of one channel and returns for each its result, or a refusal that was decided before any write for it.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        blobs: BlobStore,
-        record_all: Callable[[Tx, str, Sequence[Upload]], Sequence[Result | SeawayError]],
-        count: Callable[[Tx, Sequence[Upload]], Sequence[SeawayError | None]],
-    ) -> None:
-        self._database, self._blobs, self._record_all, self._count = database, blobs, record_all, count
+    def __init__(self, database: Database, blobs: BlobStore, parts: RecordingParts) -> None:
+        self._database, self._blobs, self._parts = database, blobs, parts
         self._lock = threading.Lock()
-        self._waiting: list[_Entry[Upload, Result]] = []
+        self._waiting: list[_Entry] = []
         self._recording = threading.Lock()
 
-    def record(self, sha256: bytes, channel: str, upload: Upload) -> Result:
+    def record(self, sha256: bytes, channel: str, submission: Submission) -> Recorded:
         """Record the upload in the channel and commit it; raise `BlobSwept` if its blob is gone."""
-        entry: _Entry[Upload, Result] = _Entry(sha256, channel, upload)
+        entry = _Entry(sha256, channel, submission)
         with self._lock:
             self._waiting.append(entry)
         with self._recording:
@@ -68,9 +54,11 @@ class Batches(Generic[Upload, Result]):
                 self._record_waiting()
         return entry.outcome.result()
 
-    def record_many(self, channel: str, uploads: Sequence[tuple[bytes, Upload]]) -> list[Result | BaseException]:
+    def record_many(
+        self, channel: str, submissions: Sequence[tuple[bytes, Submission]]
+    ) -> list[Recorded | BaseException]:
         """Record many uploads of one channel, each with its hash, in one transaction; return the outcome of each."""
-        return self._outcomes([_Entry(sha256, channel, upload) for sha256, upload in uploads])
+        return self._outcomes([_Entry(sha256, channel, submission) for sha256, submission in submissions])
 
     def _record_waiting(self) -> None:
         with self._lock:
@@ -81,7 +69,7 @@ class Batches(Generic[Upload, Result]):
             else:
                 entry.outcome.set_result(outcome)
 
-    def _outcomes(self, batch: Sequence[_Entry[Upload, Result]]) -> list[Result | BaseException]:
+    def _outcomes(self, batch: Sequence[_Entry]) -> list[Recorded | BaseException]:
         try:
             return self._record_together(batch)
         except BaseException as error:  # noqa: BLE001  or the waiting threads would wait forever
@@ -91,29 +79,23 @@ class Batches(Generic[Upload, Result]):
                 return [error] * len(batch)
         return [outcome for entry in batch for outcome in self._outcomes([entry])]
 
-    def _record_together(self, batch: Sequence[_Entry[Upload, Result]]) -> list[Result | BaseException]:
+    def _record_together(self, batch: Sequence[_Entry]) -> list[Recorded | BaseException]:
         with referencing(self._database, self._blobs, {entry.sha256 for entry in batch}) as (tx, missing):
-            outcomes: dict[int, Result | BaseException] = {
+            outcomes: dict[int, Recorded | BaseException] = {
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }
             present = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
             for channel in dict.fromkeys(entry.channel for entry in present):
                 hold_channel(self._database, tx, channel)
-            refusals = self._count(tx, [entry.upload for entry in present])
+            # Uploads in pieces were counted when they began.
+            senders = [None if entry.submission.in_pieces else entry.submission.by for entry in present]
+            refusals = self._parts.rate.count(tx, self._parts.clock.now_ms(), senders)
             outcomes.update(
                 (id(entry), refusal) for entry, refusal in zip(present, refusals, strict=True) if refusal is not None
             )
             counted = [entry for entry in present if id(entry) not in outcomes]
             for channel, entries in groupby(counted, key=attrgetter("channel")):
-                self._record_of_channel(tx, channel, list(entries), outcomes)
+                of_channel = list(entries)
+                results = record_submissions(tx, self._parts, channel, [entry.submission for entry in of_channel])
+                outcomes.update(zip(map(id, of_channel), results, strict=True))
             return [outcomes[id(entry)] for entry in batch]
-
-    def _record_of_channel(
-        self,
-        tx: Tx,
-        channel: str,
-        entries: Sequence[_Entry[Upload, Result]],
-        outcomes: dict[int, Result | BaseException],
-    ) -> None:
-        results = self._record_all(tx, channel, [entry.upload for entry in entries])
-        outcomes.update(zip(map(id, entries), results, strict=True))

@@ -114,7 +114,7 @@ class Examiners:
             with self._examiner() as examiner:
                 answer = examiner.ask([PictureOrder(str(path))], _SECONDS_TO_DRAW)[0]
         except (Died, TimeoutError) as error:
-            log.warning("picture.not-drawn", error=str(error) or "it took too long")
+            log.warning("picture.not_encoded", error=str(error) or "it took too long")
             raise _not_drawn() from None
         match answer:
             case PictureEncoded(png):
@@ -124,7 +124,7 @@ class Examiners:
             case DiskFailed(number, text):
                 raise OSError(number, text, str(path))
             case ReaderFailed(traceback):
-                log.error("picture.not-drawn", traceback=traceback)
+                log.error("picture.not_encoded", traceback=traceback)
         raise _not_drawn()
 
     def close(self) -> None:

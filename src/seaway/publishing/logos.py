@@ -19,7 +19,7 @@ from seaway.channels import channels, logos
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.database.engine import Database, Tx, hold_channel
-from seaway.errors import Invalid, TooLarge, TooManyRequests
+from seaway.errors import Invalid, TooLarge, TooManyRequests, Unavailable
 from seaway.fair_slots import FairSlots
 from seaway.indexing.blob_references import referencing
 from seaway.publishing.examiners import Examiners
@@ -65,7 +65,7 @@ class Logos:
     turns: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
 
     def put(self, by: Caller, channel: str, given: NewLogo, also: Callable[[Tx], object] | None = None) -> None:
-        """Set the logo of the channel; `beside` makes further changes in the same transaction."""
+        """Set the logo of the channel; `also` makes further changes in the same transaction."""
         with self.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
         self.store(by, channel, self.draw(by, given), also)
@@ -95,7 +95,7 @@ class Logos:
                     if also is not None:
                         also(tx)
                     return
-        raise TooManyRequests("The picture could not be stored because of a running sweep.", "Try again in a moment.")
+        raise Unavailable("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 
     def _fetched(self, address: str) -> bytes:
         if not self.can_fetch:

@@ -1,6 +1,13 @@
 """
 Upload a package file to a channel.
 
+The steps, in the order of `_publish` and `_examine_and_record`:
+    refuse early    by what is known before the bytes arrive (`admit`)
+    receive         into a spool file, counted and hashed
+    examine         in another process (`examiners`, `examine`); verify the attestation
+    store           the blob under its sha256
+    record          in one transaction with concurrent uploads (`batches`), which admits and writes them (`record`)
+
 1. Every file row names a blob that exists (S1): bytes first, then one transaction that names them.
 2. Readers cannot reach a blob that no row names.
 3. The bytes of a file name in a channel never change, except by a permitted overwrite.
@@ -16,9 +23,8 @@ What remains if the process is killed:
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 import structlog
 from anyio import CapacityLimiter, to_thread
@@ -52,8 +58,8 @@ log = structlog.get_logger()
 
 _LONGEST_LOGGED = 255
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Incoming(Protocol):
@@ -89,7 +95,7 @@ class PublishingParts:
     # do not take the threads that readers need; and no sender gets all of these.
     turns: FairSlots
     threads: CapacityLimiter
-    batches: Batches[Submission, Recorded]
+    batches: Batches
     disk: Executor  # writes and syncs incoming bytes, separate from the threads that wait for it
     counts: EventCounter
     attesting: AttestationParts
@@ -98,15 +104,15 @@ class PublishingParts:
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """The parameters of an upload."""
+    """What is known of an upload before its bytes arrive."""
 
     channel: str
-    file_name: FileName
+    file_name: str  # as sent
     announced_sha256: str | None
-    attestation: bytes | None
     by: Caller
     force: bool
-    in_pieces: int
+    min_size: int = 1  # the minimum size that the request implies, to refuse an upload over the quota early
+    in_pieces: int = 0  # its bytes that are stored as pieces, which the quota and the rate limit have counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +139,12 @@ async def publish(
     min_size: int = 1,
     in_pieces: int = 0,
 ) -> Published:
-    """
-    Publish a package file from `by` in `channel`; see the invariants of the module.
-
-    `least_size` is the minimum size that the request implies, to refuse an upload over the quota early. `in_pieces` is
-    the size of a file that is stored in pieces: the quota and the rate limit have already counted them.
-    """
+    """Publish a package file from `by` in `channel`; see the invariants of the module."""
+    upload = UploadRequest(
+        channel, incoming.file_name, incoming.announced_sha256, by, force, min_size=min_size, in_pieces=in_pieces
+    )
     try:
-        published = await _publish(parts, channel, incoming, by=by, force=force, min_size=min_size, in_pieces=in_pieces)
+        published = await _publish(parts, upload, incoming)
     except BaseException as error:  # includes cancellation: a lost connection is counted too
         count_failure(parts.counts, channel, incoming.file_name, error)
         raise
@@ -148,108 +152,40 @@ async def publish(
     return published
 
 
-def count_success(counts: EventCounter, published: Published) -> None:
-    """Count a successful upload."""
-    outcome = UploadOutcome.REPLACED if published.replaced else UploadOutcome.PUBLISHED
-    counts.upload(UploadOutcome.REPEATED if published.repeated else outcome)
-
-
-def count_failure(counts: EventCounter, channel: str, file_name: str, error: BaseException) -> None:
-    """Count and log a failed or refused upload."""
-    if isinstance(error, OSError):
-        counts.upload(UploadOutcome.FAILED, "disk")
-    elif isinstance(error, Exception) and os_errors.is_server_failure(error):
-        counts.upload(UploadOutcome.FAILED, Unavailable.code)
-    elif isinstance(error, SeawayError):
-        counts.upload(UploadOutcome.REFUSED, error.code)
-        log.info(
-            "upload.refused", channel=channel, file=file_name[:_LONGEST_LOGGED], code=error.code, reason=error.message
-        )
-    else:
-        counts.upload(UploadOutcome.ABORTED)
-
-
-async def _publish(
-    parts: PublishingParts,
-    channel: str,
-    incoming: Incoming,
-    *,
-    by: Caller,
-    force: bool,
-    min_size: int,
-    in_pieces: int,
-) -> Published:
-    file_name = await to_thread.run_sync(
-        refuse_early, parts, channel, incoming.file_name, incoming.announced_sha256, by, force, min_size, in_pieces
-    )
+async def _publish(parts: PublishingParts, upload: UploadRequest, incoming: Incoming) -> Published:
+    file_name = await to_thread.run_sync(refuse_early, parts, upload)
     with parts.spool.file() as spool_file:
         with parts.counts.timed(UploadStage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=parts.upload_limit, disk=parts.disk)
             attestation = await incoming.finish()
-        require_workflow(attestation, by)
-        order = UploadRequest(channel, file_name, incoming.announced_sha256, attestation, by, force, in_pieces)
-        with await parts.examiners.slots.acquire(sender_of(by)) as examining:
-            return await run_in_slot(parts, by, _examine_and_record, parts, order, arrived, examining)
+        require_workflow(attestation, upload.by)
+        with await parts.examiners.slots.acquire(sender_of(upload.by)) as examining:
+            return await run_in_slot(
+                parts, upload.by, _examine_and_record, parts, upload, file_name, attestation, arrived, examining
+            )
 
 
-async def run_in_slot(parts: PublishingParts, by: Caller, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
-    with await parts.turns.acquire(sender_of(by)):
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=parts.threads)
-
-
-def _examine_and_record(
-    parts: PublishingParts, order: UploadRequest, arrived: PendingFile, examining: Slot
-) -> Published:
-    """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
-    if examining.has_waited:  # other files of this sender may have been refused meanwhile
-        with parts.database.read() as tx:
-            parts.refused_time.require_room(tx, order.by)
-    received = arrived.finish(order.announced_sha256)
-    parts.counts.received(received.hashes.size)
-    # Prepares storing the file (the sync) during the examination, since both take equally long.
-    prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
-    with parts.refused_time.counted(order.by) as stopwatch:
-        with parts.counts.timed(UploadStage.EXAMINE):
-            with examining, stopwatch:
-                candidate = parts.examiners.examine(received.path, order.file_name, received.hashes)
-            attested = verify(parts.attesting, order.channel, candidate, order.attestation, order.by)
-        with parts.counts.timed(UploadStage.RECORD):
-            prepared.result()  # raises a disk error, which is reported only once
-            submission = Submission(candidate, order.by, order.force, attested, order.in_pieces)
-            recorded = store_and_record(parts, order.channel, received.path, submission)
-    return result_of(order.channel, candidate, recorded)
-
-
-def refuse_early(
-    parts: PublishingParts,
-    channel: str,
-    raw_name: str,
-    announced_sha256: str | None,
-    by: Caller,
-    force: bool,
-    min_size: int,
-    in_pieces: int,
-) -> FileName:
+def refuse_early(parts: PublishingParts, upload: UploadRequest) -> FileName:
     """Refuse an upload before its bytes are read, if possible; check the permission first, to reveal nothing else."""
+    channel, by = upload.channel, upload.by
     with parts.database.read() as tx:
         access = require_upload(tx, channel, by)
-        if not in_pieces:
+        if not upload.in_pieces:
             parts.rate.require_room(tx, parts.clock.now_ms(), by)
         parts.refused_time.require_room(tx, by)
-        file_name = filename.parse(raw_name)
+        file_name = filename.parse(upload.file_name)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
-        sha256 = _parse_sha256(announced_sha256)
+        sha256 = _parse_sha256(upload.announced_sha256)
         facts = early_facts(
             tx,
             channel,
             access,
             file_name,
             by,
-            force=force,
+            force=upload.force,
             sha256=sha256,
-            size=min_size,
-            in_pieces=in_pieces,
+            size=upload.min_size,
+            in_pieces=upload.in_pieces,
             user_quota=parts.user_quota,
         )
         # A repeated upload goes on, to compare its bytes: an announced hash alone proves nothing.
@@ -269,6 +205,40 @@ def _parse_sha256(announced: str | None) -> bytes | None:
     if len(sha256) != 32:
         raise Malformed("X-File-SHA256 is not a sha256 of 64 hexadecimal digits.", "Send the sha256 of the file.")
     return sha256
+
+
+async def run_in_slot(parts: PublishingParts, by: Caller, work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
+    with await parts.turns.acquire(sender_of(by)):
+        return await to_thread.run_sync(work, *args, limiter=parts.threads)
+
+
+def _examine_and_record(
+    parts: PublishingParts,
+    upload: UploadRequest,
+    file_name: FileName,
+    attestation: bytes | None,
+    arrived: PendingFile,
+    examining: Slot,
+) -> Published:
+    """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
+    if examining.has_waited:  # other files of this sender may have been refused meanwhile
+        with parts.database.read() as tx:
+            parts.refused_time.require_room(tx, upload.by)
+    received = arrived.finish(upload.announced_sha256)
+    parts.counts.received(received.hashes.size)
+    # Prepares storing the file (the sync) during the examination, since both take equally long.
+    prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
+    with parts.refused_time.counted(upload.by) as stopwatch:
+        with parts.counts.timed(UploadStage.EXAMINE):
+            with examining, stopwatch:
+                candidate = parts.examiners.examine(received.path, file_name, received.hashes)
+            attested = verify(parts.attesting, upload.channel, candidate, attestation, upload.by)
+        with parts.counts.timed(UploadStage.RECORD):
+            prepared.result()  # raises a disk error, which is reported only once
+            submission = Submission(candidate, upload.by, upload.force, attested, upload.in_pieces)
+            recorded = store_and_record(parts, upload.channel, received.path, submission)
+    return result_of(upload.channel, candidate, recorded)
 
 
 def store_and_record(parts: PublishingParts, channel: str, path: Path, submission: Submission) -> Recorded:
@@ -302,3 +272,24 @@ def result_of(channel: str, candidate: Candidate, recorded: Recorded) -> Publish
         repeated=recorded.repeated,
         warnings=recorded.warnings,
     )
+
+
+def count_success(counts: EventCounter, published: Published) -> None:
+    """Count a successful upload."""
+    outcome = UploadOutcome.REPLACED if published.replaced else UploadOutcome.PUBLISHED
+    counts.upload(UploadOutcome.REPEATED if published.repeated else outcome)
+
+
+def count_failure(counts: EventCounter, channel: str, file_name: str, error: BaseException) -> None:
+    """Count and log a failed or refused upload."""
+    if isinstance(error, OSError):
+        counts.upload(UploadOutcome.FAILED, "disk")
+    elif isinstance(error, Exception) and os_errors.is_server_failure(error):
+        counts.upload(UploadOutcome.FAILED, Unavailable.code)
+    elif isinstance(error, SeawayError):
+        counts.upload(UploadOutcome.REFUSED, error.code)
+        log.info(
+            "upload.refused", channel=channel, file=file_name[:_LONGEST_LOGGED], code=error.code, reason=error.message
+        )
+    else:
+        counts.upload(UploadOutcome.ABORTED)

@@ -30,6 +30,7 @@ from seaway.channels.permissions import Access, Verdict
 from seaway.channels.quotas import StorageRoom
 from seaway.channels.roles import Action
 from seaway.channels.upload_log import Chain, RecordedUpload
+from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.filename import FileName
 from seaway.conda.record import encode, v3_needs
@@ -44,6 +45,7 @@ from seaway.packages.files import WARNINGS
 from seaway.publishing import admit
 from seaway.publishing.admit import AdmissionFacts, ExistingFile
 from seaway.publishing.examine import Candidate
+from seaway.publishing.upload_rates import UploadRate
 from seaway.trusted_publishing import publisher_uploads
 from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 
@@ -81,6 +83,17 @@ class Recorded:
     replaced: bool
     warnings: tuple[str, ...]
     repeated: bool = False  # invariant 4
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingParts:
+    """The parts that recording works with."""
+
+    clock: Clock
+    rate: UploadRate
+    notifier: PublisherNotifier
+    whole_document_limit: int
+    user_quota: int | None  # default for users, in bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +187,16 @@ def early_facts(
     return facts if force else replace(facts, room=known.room.after(-in_pieces), grows_by=size)
 
 
-def record(
-    tx: Tx,
-    now_ms: int,
-    channel: str,
-    submissions: Sequence[Submission],
-    *,
-    whole_document_limit: int,
-    notifier: PublisherNotifier,
-    user_quota: int | None,
+def record_submissions(
+    tx: Tx, parts: RecordingParts, channel: str, submissions: Sequence[Submission]
 ) -> list[Recorded | SeawayError]:
     """Record the submissions that are admitted; return the result or refusal of each, in order."""
+    now_ms = parts.clock.now_ms()
     outcomes: dict[int, Recorded | SeawayError] = {}
     waiting = list(enumerate(submissions))
     while waiting:
         batch, waiting = _split_conflicts(waiting)
-        outcomes.update(_record_batch(tx, now_ms, channel, batch, whole_document_limit, notifier, user_quota))
+        outcomes.update(_record_batch(tx, parts, now_ms, channel, batch))
     return [outcomes[number] for number in range(len(submissions))]
 
 
@@ -230,13 +237,7 @@ def _split_conflicts(waiting: Sequence[_Numbered]) -> tuple[list[_Numbered], lis
 
 
 def _record_batch(
-    tx: Tx,
-    now_ms: int,
-    channel: str,
-    submissions: Sequence[_Numbered],
-    whole_document_limit: int,
-    notifier: PublisherNotifier,
-    user_quota: int | None,
+    tx: Tx, parts: RecordingParts, now_ms: int, channel: str, submissions: Sequence[_Numbered]
 ) -> dict[int, Recorded | SeawayError]:
     """Record submissions without conflicting names."""
     accesses, outcomes = _accesses(tx, channel, submissions)
@@ -246,15 +247,15 @@ def _record_batch(
     channel_id = accesses[allowed[0][1].by].channel_id
     file_names = {submission.path[1] for _, submission in allowed}
     names = {submission.candidate.file_name.name for _, submission in allowed}
-    known = _look_up(tx, channel_id, file_names, names, user_quota)
+    known = _look_up(tx, channel_id, file_names, names, parts.user_quota)
     repeated = _repeated(tx, channel, channel_id, known, accesses, allowed)
     outcomes.update(repeated)
     allowed = [entry for entry in allowed if entry[0] not in repeated]
     admitted, refusals = _decide(now_ms, channel, known, accesses, allowed)
-    revisions = _write(tx, now_ms, channel_id, known, admitted, whole_document_limit)
+    revisions = _write(tx, now_ms, channel_id, known, admitted, parts.whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
     upload_log.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
-    publisher_uploads.record_use(tx, now_ms, notifier, channel_id, [entry.submission.by for entry in admitted])
+    publisher_uploads.record_use(tx, now_ms, parts.notifier, channel_id, [entry.submission.by for entry in admitted])
     recorded = {entry.number: _recorded(entry, revisions[entry.number]) for entry in admitted}
     return {**outcomes, **refusals, **recorded}
 

@@ -33,7 +33,7 @@ from seaway.database.tables import channels, files, resumable_pieces, resumable_
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooManyRequests, Unavailable, WrongOffset
 from seaway.indexing.blob_references import discard, referencing
 from seaway.indexing.file_rows import FileState
-from seaway.publishing.publish import Published, PublishingParts, publish, refuse_early, run_in_slot
+from seaway.publishing.publish import Published, PublishingParts, UploadRequest, publish, refuse_early, run_in_slot
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
 from seaway.storage import keys
@@ -74,9 +74,8 @@ async def begin(parts: PublishingParts, order: ResumableRequest, *, by: Caller) 
         raise Malformed("The upload announces an empty file.", "Send the length of the file.")
     if order.length > parts.upload_limit:
         raise too_large(parts.upload_limit)
-    await to_thread.run_sync(
-        refuse_early, parts, order.channel, order.file_name, order.sha256, by, order.force, order.length, 0
-    )
+    upload = UploadRequest(order.channel, order.file_name, order.sha256, by, order.force, min_size=order.length)
+    await to_thread.run_sync(refuse_early, parts, upload)
     return await to_thread.run_sync(_begin, parts, order, by)
 
 

@@ -41,15 +41,19 @@ class UploadRate:
         if self.limit is not None and not by.is_operator:
             rate_limits.require_room(tx, now_ms, Rate.UPLOAD, self.limit, *_subject(by))
 
-    def count(self, tx: Tx, now_ms: int, senders: Sequence[Caller]) -> list[TooManyRequests | None]:
-        """Count a file of each sender; return the refusal of each file over the limit, and None for the others."""
+    def count(self, tx: Tx, now_ms: int, senders: Sequence[Caller | None]) -> list[TooManyRequests | None]:
+        """
+        Count a file of each sender; return the refusal of each file over the limit, and None for the others.
+
+        The sender is None for a file that was counted before.
+        """
         refusals: list[TooManyRequests | None] = [None] * len(senders)
         limit = self.limit
         if limit is None:
             return refusals
         numbers: dict[tuple[str, ...], list[int]] = {}
         for number, by in enumerate(senders):
-            if not by.is_operator:
+            if by is not None and not by.is_operator:
                 numbers.setdefault(_subject(by), []).append(number)
         for sender, of_sender in sorted(numbers.items()):
             if rate_limits.count_in(tx, now_ms, Rate.UPLOAD, limit, len(of_sender), *sender) is not None:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from sqlalchemy import select
 
-from seaway import secret_tokens
+from seaway import secret_tokens, strict_json
 from seaway.callers.caller import Caller
 from seaway.channels.notify import NotifyParts, notify_user
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
@@ -99,8 +99,8 @@ class PublicKeys:
         if self._source.startswith("https://"):
             return self._fetch(self._source)
         try:
-            return msgspec.json.decode(Path(self._source).read_bytes())
-        except (OSError, msgspec.MsgspecError) as error:
+            return strict_json.decode(Path(self._source).read_bytes())
+        except (OSError, strict_json.NotStrict) as error:
             raise Unavailable(
                 "The public keys for secret scanning cannot be read.", "Check `secret_scanning_keys`.", cause=str(error)
             ) from None

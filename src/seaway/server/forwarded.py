@@ -42,7 +42,7 @@ class ForwardedHeaders:
             return
         self._has_warned = True
         log.warning(
-            "forwarded-headers.ignored",
+            "forwarded_headers.ignored",
             peer=peer,
             hint="If this is your proxy, add it to trusted_proxies (SEAWAY_TRUSTED_PROXIES). Until then, all of its "
             "clients share one IP address and its rate limits.",

@@ -140,14 +140,14 @@ def _result_in_time(what: str, future: Future[T], deadline: float) -> T | None:
     try:
         return future.result(max(deadline - time.monotonic(), 0))
     except Exception as error:  # noqa: BLE001  any failure must leave the other metrics visible
-        log.warning("metrics.no_answer", what=what, error=f"{type(error).__name__}: {error}")
+        log.warning("metrics.no_response", what=what, error=f"{type(error).__name__}: {error}")
         return None
 
 
 def _job_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
     yield _gauge(
         "seaway_jobs",
-        "Background jobs by state: ready to run now or later, running, or dead (the last attempt failed).",
+        "Background jobs by state: ready to run now or later, running, or failed after the last attempt.",
         {(state,): count for state, count in snapshot.jobs.items()},
         "state",
     )

@@ -76,7 +76,7 @@ class Application:
             if status:
                 unavailable = os_errors.as_unavailable(error)
                 log.error(
-                    "request.broken_off", path=_path(scope), error=str(error), exc_info=None if unavailable else error
+                    "request.aborted", path=_path(scope), error=str(error), exc_info=None if unavailable else error
                 )
                 raise  # the head was sent: cut the connection, or the client takes a partial body as complete
             shown = os_errors.as_unavailable(error) or error

@@ -1,6 +1,6 @@
 """Building of all parts of the server from the settings; the only place where they are connected."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +14,12 @@ from seaway.callers import email_limits
 from seaway.callers.rate_limits import Limit
 from seaway.clock import HOUR_MS, MINUTE_MS, Clock, SystemClock
 from seaway.conda.limits import ArchiveLimits
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Database
 from seaway.database.migrate import prepare
 from seaway.database.sqlite import SqliteDatabase
 from seaway.encryption import secret_key
 from seaway.encryption.cipher import Encryption
-from seaway.errors import BadSetting, SeawayError, TooManyRequests
+from seaway.errors import BadSetting
 from seaway.fair_slots import FairSlots
 from seaway.http.channel_responses import FileDelivery
 from seaway.http.parts import RequestParts
@@ -35,6 +35,8 @@ from seaway.mail.outbox import Outbox
 from seaway.metric_events import EventCounter
 from seaway.oauth.id_token_key import SigningKey
 from seaway.oauth.provider import OAuthProvider
+from seaway.oidc.fetching import fetch_keys
+from seaway.oidc.key_sets import KeySets
 from seaway.outbound import JsonClient
 from seaway.packages.damaged_blobs import BlobVerifier
 from seaway.packages.file_listings import ListingCache
@@ -47,11 +49,11 @@ from seaway.publishing.batches import Batches
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import Logos
 from seaway.publishing.publish import PublishingParts
-from seaway.publishing.record import Recorded, Submission, record
+from seaway.publishing.record import RecordingParts
 from seaway.publishing.upload_rates import RefusedTime, UploadRate
 from seaway.publishing.verify_attestation import AttestationParts
 from seaway.secret_scanning.leaked_secrets import PublicKeys, SecretScanning
-from seaway.server.job_handlers import JobHandlers, periods_ms
+from seaway.server.job_handlers import JobHandlers
 from seaway.serving.caller_identification import CallerParts
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import ReadingParts
@@ -59,8 +61,8 @@ from seaway.serving.response_cache import ResponseCache
 from seaway.serving.usage_counter import UsageCounter
 from seaway.settings import Settings
 from seaway.sign_in.external_login import ExternalLogin
-from seaway.sign_in.identity_providers import GITHUB, GOOGLE, LoginProtocol, Provider, Providers
-from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.sign_in.identity_providers import GITHUB, GOOGLE, GOOGLE_ISSUER, LoginProtocol, Provider, Providers
+from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.passwords import Hasher
 from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
@@ -71,10 +73,9 @@ from seaway.storage.open_store import BucketAccess, open_blobs
 from seaway.storage.spool import Spool
 from seaway.trusted_publishing.exchange import TokenExchange, audience_of
 from seaway.trusted_publishing.github_owners import with_owner_id
-from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.issuer_kinds import github
 from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.repository_ids import RepositoryIds
-from seaway.trusted_publishing.stored_keys import KeySets
 
 # More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
 # in parallel, and share a commit.
@@ -85,6 +86,7 @@ _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
 _EXCHANGES_AT_ONCE = 8
+_FILE_LISTS_PER_MINUTE = 600  # ten a second is more than a browser shows; each may read an archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +186,10 @@ class _BaseParts:
     counts: EventCounter
 
 
-def _wire_publishing(state: _BaseParts, teller: PublisherNotifier) -> PublishingParts:
+def _wire_publishing(state: _BaseParts, notifier: PublisherNotifier) -> PublishingParts:
     settings, database, clock = state.settings, state.database, state.clock
-    rate = UploadRate(_upload_limit(settings))
+    rate, user_quota = UploadRate(_upload_limit(settings)), settings.user_quota or None
+    recording = RecordingParts(clock, rate, notifier, settings.whole_document_limit, user_quota)
     return PublishingParts(
         database=database,
         blobs=state.blobs,
@@ -198,13 +201,13 @@ def _wire_publishing(state: _BaseParts, teller: PublisherNotifier) -> Publishing
         ),
         clock=clock,
         upload_limit=settings.upload_limit,
-        user_quota=settings.user_quota or None,
+        user_quota=user_quota,
         min_piece_bytes=_LEAST_PIECE_BYTES,
         rate=rate,
         refused_time=RefusedTime(database, clock),
         turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
         threads=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, state.blobs, _recorder(clock, settings, teller), upload_rate_counter(clock, rate)),
+        batches=Batches(database, state.blobs, recording),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
         counts=state.counts,
         attesting=_wire_attestation(settings, database),
@@ -216,7 +219,8 @@ def _wire_request_parts(
     state: _BaseParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
 ) -> RequestParts:
     settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
-    external_login = _wire_external_login(settings, accounts)
+    key_sets = KeySets(database, clock, fetch_keys)
+    external_login = _wire_external_login(settings, accounts, key_sets)
     return RequestParts(
         accounts=accounts,
         openid=OAuthProvider(database, clock, settings.site_url, SigningKey(database, accounts.encryption)),
@@ -228,8 +232,8 @@ def _wire_request_parts(
         contents=ListingCache(blobs),
         logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), can_fetch=settings.fetch_avatars),
         secret_scanning=_wire_secret_scanning(settings, accounts, external_login),
-        key_rules=KeyPolicy(settings.keys_without_end),
-        exchanging=_wire_token_exchange(settings, accounts, external_login.fetcher, state.counts),
+        key_rules=KeyPolicy(settings.keys_without_expiry),
+        exchanging=_wire_token_exchange(settings, accounts, key_sets, external_login.fetcher, state.counts),
         delivery=_wire_delivery(settings, blobs),
         readiness=Readiness(database, blobs, spool=state.spool),
         counts=state.counts,
@@ -238,7 +242,7 @@ def _wire_request_parts(
             clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
         ),
         file_list_limit=RateLimiter(
-            clock, _limit(settings.file_lists_per_minute, MINUTE_MS), "lists and comparisons of files in packages"
+            clock, Limit(_FILE_LISTS_PER_MINUTE, MINUTE_MS), "lists and comparisons of files in packages"
         ),
         search_slots=CapacityLimiter(_SEARCHES_AT_ONCE),
         site_url=settings.site_url,
@@ -250,7 +254,7 @@ def _wire_runner(
     state: _BaseParts, sweeping: SweepParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
 ) -> Runner:
     settings, database, clock = state.settings, state.database, state.clock
-    duties = JobHandlers(
+    handlers = JobHandlers(
         database,
         sweeping,
         documents,
@@ -262,9 +266,9 @@ def _wire_runner(
         state.pairing,
         BlobVerifier(database, state.blobs, documents, clock),
         settings.scrub_days,
+        settings.sigstore_refresh,
     )
-    periods = periods_ms(refreshes_root=settings.sigstore_refresh, scrubs=settings.scrub_days > 0)
-    return Runner(database, clock, duties.handlers(), periods, metrics=state.counts)
+    return Runner(database, clock, handlers.table(), metrics=state.counts)
 
 
 def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clock: Clock) -> AccountParts:
@@ -282,13 +286,13 @@ def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clo
     )
 
 
-def _wire_external_login(settings: Settings, accounts: AccountParts) -> ExternalLogin:
+def _wire_external_login(settings: Settings, accounts: AccountParts, key_sets: KeySets) -> ExternalLogin:
     fetcher = JsonClient()
     return ExternalLogin(
         accounts=accounts,
         providers=Providers(list(_providers(settings))),
         fetcher=fetcher,
-        openids=OpenIdProviders(fetcher, accounts.clock),
+        openids=OpenIdProviders(fetcher, accounts.clock, key_sets),
     )
 
 
@@ -308,7 +312,7 @@ def _providers(settings: Settings) -> Iterator[Provider]:
             name=GOOGLE,
             title="Google",
             dialect=LoginProtocol.OPENID,
-            issuer=settings.google_issuer,
+            issuer=GOOGLE_ISSUER,
             client_id=settings.google_client_id,
             client_secret=settings.google_client_secret.get_secret_value(),
             requires_verified_email=True,
@@ -359,39 +363,8 @@ def _archive_limits(settings: Settings) -> ArchiveLimits:
 def _upload_limit(settings: Settings) -> Limit | None:
     if not settings.uploads_per_hour:
         return None
-    per_ms = settings.uploads_at_once * HOUR_MS // settings.uploads_per_hour
-    return Limit(settings.uploads_at_once, max(1, per_ms))  # the clock counts whole milliseconds
-
-
-def _recorder(
-    clock: Clock, settings: Settings, teller: PublisherNotifier
-) -> Callable[[Tx, str, Sequence[Submission]], list[Recorded | SeawayError]]:
-    def record_all(tx: Tx, channel: str, submissions: Sequence[Submission]) -> list[Recorded | SeawayError]:
-        return record(
-            tx,
-            clock.now_ms(),
-            channel,
-            submissions,
-            whole_document_limit=settings.whole_document_limit,
-            notifier=teller,
-            user_quota=settings.user_quota or None,
-        )
-
-    return record_all
-
-
-def upload_rate_counter(
-    clock: Clock, rate: UploadRate
-) -> Callable[[Tx, Sequence[Submission]], list[TooManyRequests | None]]:
-    def count(tx: Tx, submissions: Sequence[Submission]) -> list[TooManyRequests | None]:
-        refusals: list[TooManyRequests | None] = [None] * len(submissions)
-        new = [number for number, submission in enumerate(submissions) if not submission.in_pieces]
-        results = rate.count(tx, clock.now_ms(), [submissions[number].by for number in new])
-        for number, refusal in zip(new, results, strict=True):
-            refusals[number] = refusal
-        return refusals
-
-    return count
+    per_ms = settings.upload_burst * HOUR_MS // settings.uploads_per_hour
+    return Limit(settings.upload_burst, max(1, per_ms))  # the clock counts whole milliseconds
 
 
 def _wire_attestation(settings: Settings, database: Database) -> AttestationParts:
@@ -414,30 +387,19 @@ def _wire_reading(database: Database, documents: Documents, identifying: CallerP
 
 
 def _wire_token_exchange(
-    settings: Settings, accounts: AccountParts, fetcher: JsonClient, counts: EventCounter
+    settings: Settings, accounts: AccountParts, key_sets: KeySets, fetcher: JsonClient, counts: EventCounter
 ) -> TokenExchange:
     return TokenExchange(
         database=accounts.database,
         clock=accounts.clock,
-        key_sets=KeySets(accounts.database, accounts.clock, _fetch_keys),
+        key_sets=key_sets,
         notifier=PublisherNotifier(accounts.outbox, accounts.site_url),
-        look_up_owner=partial(
-            with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=settings.github_api_url
-        ),
-        repository_ids=RepositoryIds(accounts.clock, settings.github_api_url),
+        look_up_owner=partial(with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=github.API_URL),
+        repository_ids=RepositoryIds(accounts.clock, github.API_URL),
         audience=audience_of(settings.site_url),
-        is_enabled=settings.trusted_publishing,
-        lifetime_ms=settings.workflow_token_minutes * MINUTE_MS,
         slots=CapacityLimiter(_EXCHANGES_AT_ONCE),
         counts=counts,
     )
-
-
-def _fetch_keys(issuer: Issuer) -> str:
-    # Imported at the first fetch, since an HTTP client takes 100 ms to load.
-    from seaway.trusted_publishing.key_fetching import fetch_keys
-
-    return fetch_keys(issuer)
 
 
 def _wire_secret_scanning(settings: Settings, accounts: AccountParts, external_login: ExternalLogin) -> SecretScanning:
@@ -453,8 +415,8 @@ def _wire_delivery(settings: Settings, blobs: BlobStore) -> FileDelivery:
     return FileDelivery(
         blobs,
         index_max_age=settings.index_max_age,
-        redirect_seconds=settings.redirect_seconds if settings.downloads == "redirect" and not is_folder else None,
-        x_accel_prefix=settings.x_accel_prefix if settings.downloads == "x-accel" and is_folder else None,
+        redirects=settings.downloads == "redirect" and not is_folder,
+        uses_x_accel=settings.downloads == "x-accel" and is_folder,
     )
 
 

@@ -58,7 +58,7 @@ class Readiness:
             outcome = asyncio.wrap_future(self._probes[part].start())
             await asyncio.wait_for(outcome, self._patience_seconds)
         except Exception as error:  # noqa: BLE001  any error means that the part is not ready
-            log.warning("ready.away", part=part, error=f"{type(error).__name__}: {error}")
+            log.warning("readiness.failed", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
                 return part, error.condition
             # The storage check compares the store with its row in the database, so the database can be what fails.

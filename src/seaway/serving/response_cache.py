@@ -4,24 +4,25 @@ In-memory cache of responses, valid until any commit to the database.
 1. A response is reused only if no connection of any process has committed anything since before it was computed:
    a revoked key, a lost role or a new file is seen by the next request (P6, S2).
 2. It is reused only for the same credentials, path and encodings, and not after the credential has expired.
-3. Entries can be dropped at any time: the cache is bounded by the number of responses and by their bytes.
+3. Entries can be dropped at any time: the cache is bounded by the bytes of its entries.
 
 Checking for a commit takes microseconds on SQLite (`PRAGMA data_version`) and one round trip on PostgreSQL; querying
 every row again costs many times as much.
 """
 
-from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from anyio import to_thread
+from cachetools import LRUCache
 
 from seaway.database.engine import Database
 from seaway.serving.caller_identification import Secrets
 from seaway.serving.channel_response import ChannelResponse
 
-_MOST_ANSWERS = 8_192
-_MOST_BYTES = 32 * 1024 * 1024
+_MAX_BYTES = 32 * 1024 * 1024
 _ENTRY_BYTES = 2_000  # measured with tracemalloc: request, response and form without their texts and content
 
 
@@ -50,8 +51,7 @@ class ResponseCache:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._mark: object = None
-        self._bytes = 0
-        self._answers: OrderedDict[CacheKey, CachedResponse] = OrderedDict()
+        self._answers: LRUCache[CacheKey, tuple[CachedResponse, int]] = LRUCache(_MAX_BYTES, itemgetter(1))
 
     async def mark(self) -> object:
         """Return the state of the database, taken before a response is computed and passed to `keep` with it."""
@@ -61,25 +61,22 @@ class ResponseCache:
             mark = await to_thread.run_sync(self._database.change_mark)
         if mark != self._mark:
             self._answers.clear()
-            self._bytes, self._mark = 0, mark
+            self._mark = mark
         return mark
 
     def get(self, question: CacheKey, now_ms: int) -> CachedResponse | None:
         """Return the valid cached response, or None; call `mark` first."""
-        held = self._answers.get(question)
+        held, _ = self._answers.get(question, (None, 0))
         if held is None or (held.valid_until_ms is not None and held.valid_until_ms <= now_ms):
             return None
-        self._answers.move_to_end(question)
         return held
 
     def put(self, mark: object, question: CacheKey, held: CachedResponse) -> None:
         """Cache a response that was computed after `mark` was taken."""
-        if mark != self._mark or question in self._answers:
+        if mark != self._mark:
             return
-        self._answers[question] = held
-        self._bytes += _weight(question, held)
-        while len(self._answers) > _MOST_ANSWERS or self._bytes > _MOST_BYTES:
-            self._bytes -= _weight(*self._answers.popitem(last=False))
+        with suppress(ValueError):  # larger than the whole cache
+            self._answers[question] = (held, _weight(question, held))
 
 
 def _weight(question: CacheKey, held: CachedResponse) -> int:

@@ -79,7 +79,7 @@ class UsageCounter:
                 downloads.add(tx, downloaded)
                 api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
         except SeawayError as error:
-            log.warning("tally.waits", reason=error.message)
+            log.warning("usage_counter.delayed", reason=error.message)
             self._put_back(downloaded)
         else:
             self._use_written_at.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
@@ -94,4 +94,4 @@ class UsageCounter:
             try:
                 self.write()
             except Exception:
-                log.exception("tally.failed")  # a bug in counting must not end the thread
+                log.exception("usage_counter.failed")  # a bug in counting must not end the thread

@@ -23,6 +23,8 @@ from seaway.users.users import User
 def remove(accounts: AccountParts, by: Caller, user: User) -> None:
     """Delete the caller's account or, as an admin, another user's; requires a recently confirmed session."""
     require_site(by, SiteAction.REMOVE_ACCOUNT)
+    with accounts.database.read() as tx:  # before the lock of the site
+        _require_no_channels(tx, user)
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_site() as tx:
         _require_no_channels(tx, user)

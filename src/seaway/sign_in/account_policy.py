@@ -21,9 +21,7 @@ def apply_policy(tx: Tx, policy: AccountPolicy, principal: Caller) -> Caller:
     """Return the caller with the current account policy applied; workflows have no user and are not affected."""
     if principal.user_id is None or policy.has_no_effect:
         return principal
-    is_satisfied = (
-        policy.second_factor_for is SecondFactorFor.NOBODY or second_factors.of_user(tx, principal.user_id).any
-    )
+    is_satisfied = policy.second_factor_for is SecondFactorFor.NONE or second_factors.of_user(tx, principal.user_id).any
     return replace(
         principal,
         is_verified=principal.is_verified or not policy.require_verification,
@@ -36,4 +34,4 @@ def _is_required(tx: Tx, policy: AccountPolicy, user_id: int) -> bool:
     if policy.second_factor_for is SecondFactorFor.OWNERS:
         owns = exists().where(members.c.user_id == user_id, members.c.role == "owner")
         return bool(tx.execute(select(owns)).scalar())
-    return policy.second_factor_for is SecondFactorFor.EVERYBODY
+    return policy.second_factor_for is SecondFactorFor.ALL

@@ -32,7 +32,7 @@ from seaway.oauth import codes
 from seaway.outbound import JsonClient
 from seaway.sign_in import account_security, external_identities, github, password_sign_in, pending_sign_ins, sign_up
 from seaway.sign_in.identity_providers import ExternalAccount, LoginProtocol, Provider, Providers, callback
-from seaway.sign_in.openid_login import OpenIdProviders
+from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
 from seaway.sign_in.pending_sign_ins import Pending

@@ -18,6 +18,7 @@ from seaway.errors import NotFound
 NEVER_MS = 0
 GITHUB = "github"
 GOOGLE = "google"
+GOOGLE_ISSUER = "https://accounts.google.com"
 
 # Accepted signature algorithms of ID tokens. Never `none`, and no HS*: with a secret shared with the provider, anyone
 # with our settings could sign in as any user.

@@ -84,6 +84,7 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
 def creation_options(accounts: AccountParts, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
+    second_factors.require_may_add(accounts, by)
     now_ms = accounts.clock.now_ms()
     rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
     with accounts.database.write_user(by.user_id) as tx:

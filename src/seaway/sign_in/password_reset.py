@@ -8,9 +8,8 @@ Password reset by email, and password change in a session.
    required.
 """
 
-import base64
 from functools import partial
-from typing import Any
+from typing import ClassVar
 
 from anyio import to_thread
 
@@ -20,15 +19,23 @@ from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.errors import NotFound
 from seaway.jobs import queue
+from seaway.jobs.queue import JobArgs
 from seaway.mail import messages
 from seaway.sign_in import account_security, user_access
 from seaway.sign_in.parts import AccountParts
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Link, Purpose
 
-SEND_RESET_EMAIL = "write-reset"
 _PURPOSE = "reset"
 _NOTICE = "The password was changed."
+
+
+class SendResetEmail(JobArgs, frozen=True):
+    """Send a reset email to an address, in case it belongs to an account."""
+
+    kind: ClassVar = "send-reset-email"
+    is_unique: ClassVar = False
+    encrypted_address: bytes
 
 
 def request(accounts: AccountParts, address: str, *, client: str) -> None:
@@ -43,12 +50,12 @@ def request(accounts: AccountParts, address: str, *, client: str) -> None:
     )
     encrypted = accounts.encryption.encrypt(normalized.encode(), _PURPOSE)
     with accounts.database.write_part() as tx:
-        queue.enqueue(tx, now_ms, SEND_RESET_EMAIL, {"address": base64.b64encode(encrypted).decode()})
+        queue.enqueue(tx, now_ms, SendResetEmail(encrypted))
 
 
-def send_email(accounts: AccountParts, args: dict[str, Any]) -> None:
+def send_email(accounts: AccountParts, job: SendResetEmail) -> None:
     """Send the reset email (job handler), unless the address has no owner or the account is disabled."""
-    address = accounts.encryption.decrypt(base64.b64decode(args["address"]), _PURPOSE).decode()
+    address = accounts.encryption.decrypt(job.encrypted_address, _PURPOSE).decode()
     now_ms = accounts.clock.now_ms()
     with accounts.database.write_part() as tx:
         owner = emails.owner_of(tx, address)

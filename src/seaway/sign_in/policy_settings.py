@@ -9,9 +9,9 @@ from seaway.errors import NotAllowed
 class SecondFactorFor(Enum):
     """Which users must have a second factor."""
 
-    NOBODY = "nobody"
+    NONE = "none"
     OWNERS = "owners"
-    EVERYBODY = "everybody"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class AccountPolicy:
     sign_up_open: bool = True
     email_domains: frozenset[str] = frozenset()  # none: any
     require_verification: bool = True
-    second_factor_for: SecondFactorFor = SecondFactorFor.NOBODY
+    second_factor_for: SecondFactorFor = SecondFactorFor.NONE
 
     @property
     def has_no_effect(self) -> bool:
         """Return whether this policy changes nothing for any caller."""
-        return self.require_verification and self.second_factor_for is SecondFactorFor.NOBODY
+        return self.require_verification and self.second_factor_for is SecondFactorFor.NONE
 
     def require_sign_up(self) -> None:
         """Return if sign-up is open; raise `NotAllowed` otherwise."""

@@ -116,7 +116,7 @@ def touch(database: Database, now_ms: int, principal: Caller) -> None:
         with database.write_part() as tx:
             tx.execute(update(sessions).where(own, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
     except Unavailable as error:  # on a full disk, users can still read pages and delete files
-        log.warning("session.not_touched", error=error.message, cause=error.cause)
+        log.warning("session.not_updated", error=error.message, cause=error.cause)
 
 
 def csrf_token(secret: str) -> str:
@@ -178,7 +178,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
     return [from_row(Session, row) for row in rows]
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired sessions; return the count. Sessions in the future are kept: our clock may be behind."""
     is_over = or_(sessions.c.seen_at <= now_ms - IDLE_MS, sessions.c.created_at <= now_ms - LONGEST_MS)
     return tx.execute(delete(sessions).where(is_over)).rowcount

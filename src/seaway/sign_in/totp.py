@@ -48,6 +48,7 @@ def is_code(text: str) -> bool:
 def begin(accounts: AccountParts, by: Caller) -> Enrolment:
     """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
+    second_factors.require_may_add(accounts, by)
     seed = pyotp.random_base32()
     with accounts.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)

@@ -19,27 +19,29 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from anyio import CapacityLimiter
+from joserfc.jwk import Key
 
 from seaway import audit
 from seaway.audit import Actor, Event
 from seaway.callers import rate_limits
 from seaway.callers.caller import Workflow
 from seaway.callers.rate_limits import Rate
-from seaway.clock import SECOND_MS, Clock
+from seaway.clock import MINUTE_MS, SECOND_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.errors import TooManyRequests
 from seaway.metric_events import EventCounter
-from seaway.trusted_publishing import issuers, jwt, publishers, tokens
+from seaway.oidc import jwt
+from seaway.oidc.jwt import BadTime, ExpiredToken, ImmatureToken, InvalidToken, MalformedToken, ParsedToken
+from seaway.oidc.key_sets import KeySets, KeysUnavailable
+from seaway.trusted_publishing import issuers, publishers, tokens
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import Claims, IssuerKind, invalid, missing
-from seaway.trusted_publishing.issuers import Issuer
-from seaway.trusted_publishing.jwt import ParsedToken
+from seaway.trusted_publishing.issuers import RULES, Issuer
 from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.publishers import Draft, Publisher
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 from seaway.trusted_publishing.repository_ids import RepositoryIds
-from seaway.trusted_publishing.stored_keys import KeySets
 
-LEEWAY_MS = 30 * SECOND_MS
+_TOKEN_LIFETIME_MS = 30 * MINUTE_MS  # a release of many large files is uploaded well within it
 _LONGEST_SHOWN = 100
 
 
@@ -54,8 +56,6 @@ class TokenExchange:
     look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
     repository_ids: RepositoryIds
     audience: str  # the host of the public URL; never taken from a request
-    is_enabled: bool
-    lifetime_ms: int
     counts: EventCounter
     slots: CapacityLimiter  # separate: waiting for an issuer must not occupy the threads that readers need
 
@@ -95,8 +95,6 @@ def audience_of(site_url: str) -> str:
 
 def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
-    if not parts.is_enabled:
-        raise TokenRefused(Code.NOT_ENABLED, "Trusted publishing is disabled on this server.")
     rate_limits.count_attempt(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(parts, text)
     try:
@@ -108,11 +106,24 @@ def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
 
 def _require_signed(parts: TokenExchange, text: str) -> _Signed:
     """Parse a token and verify its signature."""
-    token = jwt.read(text)
-    jwt.require_plain_header(token)
-    issuer = _issuer_of(parts, token)
-    jwt.verify(token, parts.key_sets.key(issuer, token.kid))
+    try:
+        token = jwt.read(text, RULES)
+        issuer = _issuer_of(parts, token)
+        jwt.verify(token, _key(parts, issuer, token))
+    except MalformedToken as error:
+        raise TokenRefused(Code.MALFORMED_TOKEN, f"The token {error}.") from None
+    except InvalidToken as error:
+        raise TokenRefused(Code.INVALID_TOKEN, f"The token {error}.") from None
     return _Signed(issuer, token)
+
+
+def _key(parts: TokenExchange, issuer: Issuer, token: ParsedToken) -> Key:
+    try:
+        return parts.key_sets.key(issuer.key_source, token)
+    except KeysUnavailable:
+        raise TokenRefused(
+            Code.ISSUER_UNAVAILABLE, f"The keys of {issuer.issuer} cannot be fetched now. Try again in a moment."
+        ) from None
 
 
 def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
@@ -129,14 +140,14 @@ def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
     rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
     with parts.database.write_part() as tx:
         parts.database.lock(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
-        return _mint(tx, now_ms, parts, signed, address)
+        return _mint(tx, now_ms, signed, address)
 
 
-def _mint(tx: Tx, now_ms: int, parts: TokenExchange, signed: _Signed, address: str) -> str:
+def _mint(tx: Tx, now_ms: int, signed: _Signed, address: str) -> str:
     """Mark the token as used and create the publish token, in one transaction."""
     matched = _require_unused(tx, signed, _require_publishers(tx, signed, hold=True))
     workflow = _workflow_of(signed, matched[0])
-    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=parts.lifetime_ms)
+    secret = tokens.mint(tx, now_ms, workflow, matched, life_ms=_TOKEN_LIFETIME_MS)
     for publisher in matched:
         _pin(tx, signed, publisher)
     audit.write(
@@ -167,21 +178,19 @@ def _require_audience(claims: Claims, audience: str) -> None:
 
 
 def _require_times(claims: Claims, now_ms: int, kind: IssuerKind) -> None:
-    times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
-    for name in ("exp", "iat"):
-        if name not in times:
-            raise missing(name)
-    for name, value in times.items():
-        if type(value) is not int or value < 0:  # isinstance would accept a bool; floats are refused
-            raise invalid(name)
-    expires_ms, issued_ms = times["exp"] * SECOND_MS, times["iat"] * SECOND_MS
-    if expires_ms + LEEWAY_MS <= now_ms:
-        raise TokenRefused(Code.EXPIRED_TOKEN, "The token has expired. Request a new one right before the upload.")
-    if max(issued_ms, times.get("nbf", 0) * SECOND_MS) > now_ms + LEEWAY_MS:
+    try:
+        jwt.check_times(claims, now_ms, RULES)
+    except BadTime as error:
+        raise missing(error.claim) if error.is_missing else invalid(error.claim) from None
+    except ExpiredToken:
+        raise TokenRefused(
+            Code.EXPIRED_TOKEN, "The token has expired. Request a new one right before the upload."
+        ) from None
+    except ImmatureToken:
         raise TokenRefused(
             Code.IMMATURE_TOKEN, "The token is not valid yet: the clock of the issuer or of this server is wrong."
-        )
-    if not 0 < expires_ms - issued_ms <= kind.max_lifetime_ms:
+        ) from None
+    if not 0 < (claims["exp"] - claims["iat"]) * SECOND_MS <= kind.max_lifetime_ms:
         raise invalid("exp")
 
 
@@ -225,7 +234,7 @@ def _strictness(publisher: Publisher) -> tuple[int, int, int]:
 
 def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:
     """Return the publishers for which the token can be exchanged once more; count this exchange."""
-    expires_ms = signed.claims["exp"] * SECOND_MS + LEEWAY_MS
+    expires_ms = signed.claims["exp"] * SECOND_MS + RULES.leeway_ms
     before = tokens.count_exchange(tx, signed.issuer.issuer, signed.digest, expires_ms)
     remaining = [publisher for publisher in matched if before < publisher.exchanges]
     if not remaining:

@@ -23,13 +23,13 @@ FetchJson = Callable[[str], Mapping[str, object] | None]
 def with_owner_id(draft: Draft, issuer: Issuer, fetch: FetchJson, api_url: str) -> Draft:
     """Add the owner's id and spelling from GitHub to the draft, if available; call this outside a transaction."""
     owner = draft.matched.get("owner", "")
-    if issuer.issuer != ISSUER or not owner or draft.pins or not api_url:
+    if issuer.issuer != ISSUER or not owner or draft.pins:
         return draft
     GITHUB.fields[0].check(owner)  # it becomes part of the requested URL
     try:
         found = fetch(f"{api_url.rstrip('/')}/users/{owner}") or {}
     except Unavailable as error:
-        log.info("publisher.owner-not-looked-up", owner=owner, reason=error.message)
+        log.info("publisher.owner_not_looked_up", owner=owner, reason=error.message)
         return draft
     number, login = found.get("id"), found.get("login")
     if type(number) is not int or not isinstance(login, str) or login.lower() != owner.lower():

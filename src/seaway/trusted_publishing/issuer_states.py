@@ -9,9 +9,9 @@ from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
 from seaway.database.tables import issuer_keys, publishers
 from seaway.errors import NotFound
+from seaway.oidc.jwks import key_ids, read_keys
 from seaway.trusted_publishing import issuers
-from seaway.trusted_publishing.issuers import Issuer
-from seaway.trusted_publishing.jwks import read_keys
+from seaway.trusted_publishing.issuers import RULES, Issuer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,11 @@ def state(tx: Tx, name: str) -> IssuerState:
 
 def _state(issuer: Issuer, row: AnyRow | None, count: int) -> IssuerState:
     if issuer.static_keys is not None:
-        return IssuerState(issuer, tuple(sorted(read_keys(issuer.static_keys))), None, "", count)
+        return IssuerState(issuer, _ids(issuer.static_keys), None, "", count)
     if row is None:
         return IssuerState(issuer, (), None, "", count)
-    keys = tuple(sorted(read_keys(row.keys))) if row.keys else ()
-    return IssuerState(issuer, keys, row.fetched_at or None, row.error, count)
+    return IssuerState(issuer, _ids(row.keys) if row.keys else (), row.fetched_at or None, row.error, count)
+
+
+def _ids(keys: str) -> tuple[str, ...]:
+    return tuple(sorted(key_ids(read_keys(keys, RULES))))

@@ -8,7 +8,6 @@ Issuers of workflow tokens: three built-in ones, and those registered by an admi
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from sqlalchemy import delete, insert, select, update
@@ -17,17 +16,21 @@ from seaway import audit
 from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.clock import SECOND_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuer_keys
 from seaway.database.tables import issuers as rows
 from seaway.errors import Malformed, NameTaken, NotFound
+from seaway.oidc.fetching import KeySource, is_loopback
+from seaway.oidc.jwks import BadKeySet, read_keys
+from seaway.oidc.jwt import TokenRules
 from seaway.trusted_publishing.issuer_kinds import github, gitlab, google
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import IssuerKind
 from seaway.trusted_publishing.issuer_kinds.registry import kind_of
-from seaway.trusted_publishing.jwks import require_keys
 
 MAX_ISSUER = 500
 MAX_NAME = 40
+RULES = TokenRules(frozenset({"RS256"}), requires_kid=True, whole_seconds=True, leeway_ms=30 * SECOND_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,18 @@ class Issuer:
     keys_origin: str = ""  # the only origin its keys are fetched from; empty: the issuer's
     static_keys: str | None = None
     rules: str = ""
+
+    @property
+    def key_source(self) -> KeySource:
+        """Return where the keys of its tokens come from."""
+        return KeySource(
+            self.issuer,
+            self.issuer,
+            RULES,
+            is_trusted=not self.is_builtin,
+            keys_origin=self.keys_origin,
+            static_keys=self.static_keys,
+        )
 
 
 BUILT_IN = (
@@ -120,7 +135,7 @@ def set_enabled(tx: Tx, now_ms: int, by: Caller, name: str, *, enabled: bool) ->
 def set_static_keys(tx: Tx, now_ms: int, by: Caller, name: str, keys: str | None) -> Issuer:
     """Use these keys instead of fetching keys; None goes back to fetching."""
     if keys is not None:
-        require_keys(keys)
+        _require_keys(keys)
     return _change(tx, now_ms, by, name, static_keys=keys)
 
 
@@ -135,13 +150,13 @@ def require_issuer_url(issuer: str) -> None:
         )
 
 
-def is_loopback(parts: SplitResult) -> bool:
-    """Return whether the URL is plain http to a loopback host."""
-    host = parts.hostname or ""
+def _require_keys(text: str) -> None:
     try:
-        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        return False
+        read_keys(text, RULES)
+    except BadKeySet as error:
+        raise Malformed(
+            f"The key set cannot be used: {error}.", "Enter the JSON Web Key Set of the issuer, with RSA keys."
+        ) from None
 
 
 def _split(url: str) -> SplitResult:

@@ -133,7 +133,7 @@ class RepositoryIds:
         try:
             self._cache(lookup.url, await request.send())
         except OutboundRequestFailed as error:
-            log.info("publisher.ids-not-looked-up", url=lookup.url, reason=str(error))
+            log.info("publisher.ids_not_looked_up", url=lookup.url, reason=str(error))
 
 
 def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:

@@ -150,7 +150,7 @@ def count_exchange(tx: Tx, issuer: str, digest: bytes, expires_at_ms: int) -> in
     return before
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete tokens that expired over an hour ago (clocks can step back); return the number of publish tokens."""
     tx.execute(delete(used_tokens).where(used_tokens.c.expires_at < now_ms - HOUR_MS))
     return tx.execute(delete(rows).where(rows.c.expires_at < now_ms - HOUR_MS)).rowcount

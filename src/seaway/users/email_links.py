@@ -104,7 +104,7 @@ def delete_pending(tx: Tx, purpose: Purpose, user_id: int | None, *, address: st
     tx.execute(delete(mailed_links).where(*conditions))
 
 
-def forget_old(tx: Tx, now_ms: int) -> int:
+def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete links that expired more than `KEPT_MS` ago; return the count."""
     return tx.execute(delete(mailed_links).where(mailed_links.c.expires_at <= now_ms - KEPT_MS)).rowcount
 

@@ -15,8 +15,8 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import credentials
-from seaway.http.caller import caller_of
 from seaway.http.parts import RequestParts
+from seaway.http.request_context import context_of
 
 T = TypeVar("T")
 
@@ -60,11 +60,11 @@ async def read_for_caller(
     request: Request, find: Callable[[Tx, Caller], T], limiter: CapacityLimiter | None = None
 ) -> T:
     """Call `find` with a read transaction and the caller, in a thread; `limiter` limits expensive queries."""
-    by = await caller_of(request)
+    call = await context_of(request)
 
     def read() -> T:
-        with parts_of(request).reading.database.read() as tx:
-            return find(tx, by)
+        with call.read() as tx:
+            return find(tx, call.by)
 
     return await to_thread.run_sync(read, limiter=limiter)
 

@@ -19,6 +19,7 @@ from seaway.http.caller import caller_of, check_anonymous_form, cookies_of
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, external_login
 from seaway.sign_in.external_identities import Identity
 from seaway.sign_in.external_login import ExternalLogin, Linked, PendingSignUp
@@ -35,9 +36,9 @@ _SECURITY = "/account/security"  # a first factor is set up there, which require
 async def begin(request: Request) -> Response:
     """Redirect to an identity provider, to sign in or to confirm the user's identity."""
     by = await caller_of(request)
-    name, go_to = request.path_params["provider"], local_path(request.query_params.get("next", ""))
+    name, next_path = request.path_params["provider"], local_path(request.query_params.get("next", ""))
     begun = await to_thread.run_sync(
-        partial(external_login.begin, external_login_of(request), name, by, next_path=go_to)
+        partial(external_login.begin, external_login_of(request), name, by, next_path=next_path)
     )
     response = RedirectResponse(begun.url, 303)
     cookies_of(request).keep_flow(response, begun.secret)
@@ -45,12 +46,12 @@ async def begin(request: Request) -> Response:
 
 
 @for_user
-async def link(request: Request, by: Caller) -> Response:
+async def link(request: Request, call: RequestContext) -> Response:
     """Start linking a provider. The CSP lets no form end at another site, so the response has a link to it."""
     name = (await form_of(request)).text("provider")
-    start = partial(external_login.begin, external_login_of(request), name, by, next_path=_IDENTITIES, link=True)
+    start = partial(external_login.begin, external_login_of(request), name, call.by, next_path=_IDENTITIES, link=True)
     begun = await to_thread.run_sync(start)
-    response = page(request, "outside_go.html", url=begun.url)
+    response = page(request, "external_login_continue.html", url=begun.url)
     cookies_of(request).keep_flow(response, begun.secret)
     return response
 
@@ -90,8 +91,8 @@ async def show_user_name_form(request: Request) -> Response:
     )
     if found.is_address_taken:
         taken = external_login.address_taken(_title(request, found))
-        return show_refusal(request, "outside_name.html", taken, for_anyone=True, **_form_values(request, found))
-    return page(request, "outside_name.html", for_anyone=True, problem=None, **_form_values(request, found))
+        return show_refusal(request, "external_login_name.html", taken, for_anyone=True, **_form_values(request, found))
+    return page(request, "external_login_name.html", for_anyone=True, problem=None, **_form_values(request, found))
 
 
 async def create_account(request: Request) -> Response:
@@ -103,33 +104,33 @@ async def create_account(request: Request) -> Response:
     name, address = form.text("name").lower(), form.text("address")
     make = partial(external_login.make_account, external_login_of(request), secret, name, address, client_of(request))
     try:
-        entered, go_to = await to_thread.run_sync(make)
+        entered, next_path = await to_thread.run_sync(make)
     except SeawayError as error:
         values = _form_values(request, found) | {"name": name[:60], "address": address[:254]}
-        return show_refusal(request, "outside_name.html", error, for_anyone=True, **values)
-    response = await continue_sign_in(request, entered, local_path(go_to))
+        return show_refusal(request, "external_login_name.html", error, for_anyone=True, **values)
+    response = await continue_sign_in(request, entered, local_path(next_path))
     cookies_of(request).drop_flow(response)
     return response
 
 
 @for_user
-async def show_identities(request: Request, by: Caller) -> Response:
+async def show_identities(request: Request, call: RequestContext) -> Response:
     """Show the identity providers linked to the account."""
-    return await _identities_page(request, by, None)
+    return await _identities_page(request, call.by, None)
 
 
 @for_user
-async def unlink(request: Request, by: Caller) -> Response:
+async def unlink(request: Request, call: RequestContext) -> Response:
     """Unlink an identity provider."""
     number = (await form_of(request)).text("id")
     try:
         if not number.isdecimal() or len(number) > 18:
             raise NotFound("This account is not linked.", "It may have been unlinked already.")
-        await to_thread.run_sync(external_login.unlink, external_login_of(request), by, int(number))
+        await to_thread.run_sync(external_login.unlink, external_login_of(request), call.by, int(number))
     except SeawayError as error:
         if error.code == "not-confirmed":
             raise
-        return await _identities_page(request, by, error)
+        return await _identities_page(request, call.by, error)
     return redirect(_IDENTITIES)
 
 
@@ -167,7 +168,7 @@ def _form_values(request: Request, found: PendingSignUp) -> dict[str, Any]:
     return {
         "title": _title(request, found),
         "login": found.outsider.login,
-        "vouched": found.outsider.address,
+        "verified_address": found.outsider.address,
         "name": suggested_name(found.outsider.login),
         "address": "",
         "is_open": policy.sign_up_open,

@@ -47,14 +47,14 @@ async def logo(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     delivery = parts_of(request).delivery
     key = keys.blob(sha256)
-    content = delivery.small_blobs.recall(key)
+    content = delivery.small_blobs.get(key)
     if content is None:
         try:
             content = await to_thread.run_sync(read_whole, delivery.blobs, key)
         except FileNotFoundError:
             await read_for_caller(request, find)  # raises NotFound if the logo was replaced and swept meanwhile
             raise Unavailable("The stored copy of this logo is damaged or missing.", "Upload the logo again.") from None
-        delivery.small_blobs.keep(key, content)
+        delivery.small_blobs[key] = content
     return Response(content, headers=headers, media_type="image/png")
 
 

@@ -18,6 +18,7 @@ from seaway.conda.corrections import FIELDS
 from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotFound, SeawayError
 from seaway.http.page_forms import Form, form_of
+from seaway.http.request_context import RequestContext
 from seaway.packages import metadata_corrections
 from seaway.packages.files import File
 from seaway.web import confirmation_message
@@ -36,7 +37,7 @@ class _Found:
 
 
 @for_user
-async def show(request: Request, _by: Caller) -> Response:
+async def show(request: Request, _call: RequestContext) -> Response:
     """Show the form with the current values."""
     found = await _find(request)
     present = _present(found.file.record)
@@ -45,7 +46,7 @@ async def show(request: Request, _by: Caller) -> Response:
 
 
 @for_user
-async def change(request: Request, by: Caller) -> Response:
+async def change(request: Request, call: RequestContext) -> Response:
     """Apply the changes of the form; if they are refused, show the form again as it was sent."""
     form, found = await form_of(request), await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
@@ -56,7 +57,7 @@ async def change(request: Request, by: Caller) -> Response:
         await to_thread.run_sync(
             lambda: metadata_corrections.correct(
                 parts_of(request).removing,
-                by,
+                call.by,
                 names["channel"],
                 names["subdir"],
                 names["file"],
@@ -72,12 +73,14 @@ async def change(request: Request, by: Caller) -> Response:
 
 
 @for_user
-async def remove(request: Request, by: Caller) -> Response:
+async def remove(request: Request, call: RequestContext) -> Response:
     """Restore the original metadata."""
     names, parts = request.path_params, parts_of(request).removing
     await form_of(request)
     await _find(request)
-    await to_thread.run_sync(metadata_corrections.restore, parts, by, names["channel"], names["subdir"], names["file"])
+    await to_thread.run_sync(
+        metadata_corrections.restore, parts, call.by, names["channel"], names["subdir"], names["file"]
+    )
     return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
 
 

@@ -20,7 +20,7 @@ from seaway.web.user_pages import accounts_of, client_of, show_refusal
 async def show(request: Request) -> Response:
     """Show the form that requests a reset email."""
     await caller_of(request)
-    return page(request, "reset_ask.html", for_anyone=True, problem=None, address="")
+    return page(request, "reset_request.html", for_anyone=True, problem=None, address="")
 
 
 async def ask(request: Request) -> Response:
@@ -31,7 +31,7 @@ async def ask(request: Request) -> Response:
     try:
         await to_thread.run_sync(work)
     except SeawayError as error:
-        return show_refusal(request, "reset_ask.html", error, for_anyone=True, address=address[:254])
+        return show_refusal(request, "reset_request.html", error, for_anyone=True, address=address[:254])
     return redirect("/reset/sent")
 
 

@@ -126,8 +126,8 @@ _templates.filters |= {
     "plain": unmasked,
     "first_sentence": first_sentence,
     "bytes": formats.size,
-    "grown": formats.size_difference,
-    "address": formats.breakable_url,
+    "size_difference": formats.size_difference,
+    "breakable_url": formats.breakable_url,
     "initials": formats.initials,
     "tint": formats.color_index,
 }

@@ -80,7 +80,7 @@ PAGE_ROUTES = [
     Route("/channels/{channel}/settings/danger/offer", transfer_and_delete.offer, methods=["POST"]),
     Route("/channels/{channel}/settings/danger/cancel", transfer_and_delete.cancel, methods=["POST"]),
     Route("/channels/{channel}/settings/danger/delete", transfer_and_delete.remove, methods=["POST"]),
-    Route("/account/people", user_suggestions.options, methods=["GET"]),
+    Route("/account/user-names", user_suggestions.options, methods=["GET"]),
     # Invitations, offers and groups
     Route("/invitations/{secret}", invitations.show, methods=["GET"]),
     Route("/invitations/{secret}/accept", invitations.accept, methods=["POST"]),
@@ -149,7 +149,7 @@ PAGE_ROUTES = [
     Route("/account/security/passkeys/options", security.passkey_options, methods=["POST"]),
     Route("/account/security/passkeys/remove", security.remove_passkey, methods=["POST"]),
     Route("/account/security/recovery", security.renew_recovery, methods=["POST"]),
-    Route("/account/security/keep", security.cancel_factor_reset, methods=["POST"]),
+    Route("/account/security/cancel-reset", security.cancel_factor_reset, methods=["POST"]),
     Route("/account/keys", keys.show, methods=["GET"]),
     Route("/account/keys", keys.add, methods=["POST"]),
     Route("/account/keys/revoke", keys.revoke, methods=["POST"]),

@@ -18,6 +18,7 @@ from seaway.http.caller import caller_of, check_anonymous_form, cookies_of, sign
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
 from seaway.sign_in.identity_providers import LoginProtocol
 from seaway.sign_in.parts import AccountParts
@@ -29,11 +30,17 @@ from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 async def show(request: Request) -> Response:
     """Show the sign-in form."""
     by = await caller_of(request)
-    go_to = local_path(request.query_params.get("next", ""))
+    next_path = local_path(request.query_params.get("next", ""))
     if by.is_person:
-        return redirect(go_to)
+        return redirect(next_path)
     return page(
-        request, "signin.html", for_anyone=True, problem=None, login="", go_to=go_to, **_sign_in_methods(request)
+        request,
+        "signin.html",
+        for_anyone=True,
+        problem=None,
+        login="",
+        next_path=next_path,
+        **_sign_in_methods(request),
     )
 
 
@@ -41,27 +48,35 @@ async def sign_in(request: Request) -> Response:
     """Sign in with a user name or email address and a password."""
     await check_anonymous_form(request)
     form = await form_of(request)
-    login, go_to = form.text("login"), local_path(form.text("next"))
+    login, next_path = form.text("login"), local_path(form.text("next"))
     try:
         found = await password_sign_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
     except SeawayError as error:
         return show_refusal(
-            request, "signin.html", error, for_anyone=True, login=login[:254], go_to=go_to, **_sign_in_methods(request)
+            request,
+            "signin.html",
+            error,
+            for_anyone=True,
+            login=login[:254],
+            next_path=next_path,
+            **_sign_in_methods(request),
         )
-    return await continue_sign_in(request, found, go_to)
+    return await continue_sign_in(request, found, next_path)
 
 
 async def second_factor(request: Request) -> Response:
     """Complete a sign-in with a second-factor code."""
     await check_anonymous_form(request)
     form = await form_of(request)
-    flow, go_to = form.text("flow"), local_path(form.text("next"))
+    flow, next_path = form.text("flow"), local_path(form.text("next"))
     try:
         found = await password_sign_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
     except SeawayError as error:
         factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": form.is_set("has_passkeys")}
-        return show_refusal(request, "second_factor.html", error, for_anyone=True, flow=flow, go_to=go_to, **factors)
-    return await continue_sign_in(request, found, go_to)
+        return show_refusal(
+            request, "second_factor.html", error, for_anyone=True, flow=flow, next_path=next_path, **factors
+        )
+    return await continue_sign_in(request, found, next_path)
 
 
 async def passkey_options(request: Request) -> Response:
@@ -74,15 +89,15 @@ async def passkey(request: Request) -> Response:
     """Sign in with a passkey only."""
     await check_anonymous_form(request)
     form = await form_of(request)
-    go_to = local_path(form.text("next"))
+    next_path = local_path(form.text("next"))
     work = partial(passkeys.sign_in, accounts_of(request), form.exact("credential"), client_of(request))
     try:
         found = await to_thread.run_sync(work)
     except SeawayError as error:
         return show_refusal(
-            request, "signin.html", error, for_anyone=True, login="", go_to=go_to, **_sign_in_methods(request)
+            request, "signin.html", error, for_anyone=True, login="", next_path=next_path, **_sign_in_methods(request)
         )
-    return await continue_sign_in(request, found, go_to)
+    return await continue_sign_in(request, found, next_path)
 
 
 async def second_passkey_options(request: Request) -> Response:
@@ -98,18 +113,20 @@ async def second_passkey(request: Request) -> Response:
     """Complete a sign-in with a passkey as the second factor."""
     await check_anonymous_form(request)
     form = await form_of(request)
-    flow, go_to = form.text("flow"), local_path(form.text("next"))
+    flow, next_path = form.text("flow"), local_path(form.text("next"))
     work = partial(passkeys.second_factor, accounts_of(request), flow, form.exact("credential"), client_of(request))
     try:
         found = await to_thread.run_sync(work)
     except SeawayError as error:
         factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
-        return show_refusal(request, "second_factor.html", error, for_anyone=True, flow=flow, go_to=go_to, **factors)
-    return await continue_sign_in(request, found, go_to)
+        return show_refusal(
+            request, "second_factor.html", error, for_anyone=True, flow=flow, next_path=next_path, **factors
+        )
+    return await continue_sign_in(request, found, next_path)
 
 
-async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor, go_to: str) -> Response:
-    """Continue after the first factor, whatever it was: redirect to `go_to`, or ask for the second factor."""
+async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor, next_path: str) -> Response:
+    """Continue after the first factor, whatever it was: redirect to `next_path`, or ask for the second factor."""
     if isinstance(found, NeedsSecondFactor):
         return page(
             request,
@@ -117,69 +134,75 @@ async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor
             for_anyone=True,
             problem=None,
             flow=found.flow,
-            go_to=go_to,
+            next_path=next_path,
             has_totp=found.has_totp,
             has_passkeys=found.has_passkeys,
         )
     before = await signed_in_user(request)
     if before is not None:
         await to_thread.run_sync(_end, accounts_of(request), before)
-    response = redirect(go_to if go_to != "/" else "/account")
+    response = redirect(next_path if next_path != "/" else "/account")
     cookies_of(request).set_session(response, found.secret)
     return response
 
 
 @for_user
-async def sign_out(request: Request, by: Caller) -> Response:
+async def sign_out(request: Request, call: RequestContext) -> Response:
     """End this session, which also invalidates copies of its cookie. `next` leads to signing in to another account."""
-    go_to = local_path((await form_of(request)).text("next"))
-    await to_thread.run_sync(_end, accounts_of(request), by)
-    response = redirect("/" if go_to == "/" else with_next("/signin", go_to))
+    next_path = local_path((await form_of(request)).text("next"))
+    await to_thread.run_sync(_end, accounts_of(request), call.by)
+    response = redirect("/" if next_path == "/" else with_next("/signin", next_path))
     cookies_of(request).delete_session(response)
     return response
 
 
 @for_user
-async def show_confirm(request: Request, by: Caller) -> Response:
+async def show_confirm(request: Request, call: RequestContext) -> Response:
     """Ask the user to confirm with the password, a passkey or an identity provider."""
-    go_to = local_path(request.query_params.get("next", ""))
-    return page(request, "confirm.html", problem=None, go_to=go_to, **await _confirmation_methods(request, by))
+    next_path = local_path(request.query_params.get("next", ""))
+    return page(
+        request, "confirm.html", problem=None, next_path=next_path, **await _confirmation_methods(request, call.by)
+    )
 
 
 @for_user
-async def confirm(request: Request, by: Caller) -> Response:
+async def confirm(request: Request, call: RequestContext) -> Response:
     """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
     form = await form_of(request)
-    go_to = local_path(form.text("next"))
+    next_path = local_path(form.text("next"))
     cookies = cookies_of(request)
-    prove = partial(password_sign_in.confirm, accounts_of(request), by, cookies.session_of(request))
+    prove = partial(password_sign_in.confirm, accounts_of(request), call.by, cookies.session_of(request))
     try:
         secret = await prove(form.exact("proof"), client_of(request))
     except SeawayError as error:
-        return show_refusal(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
-    response = redirect(go_to)
+        return show_refusal(
+            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, call.by)
+        )
+    response = redirect(next_path)
     cookies.set_session(response, secret)
     return response
 
 
 @for_user
-async def confirm_passkey_options(request: Request, by: Caller) -> Response:
+async def confirm_passkey_options(request: Request, call: RequestContext) -> Response:
     """Return the WebAuthn options for confirming with a passkey."""
-    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request), by))
+    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request), call.by))
 
 
 @for_user
-async def confirm_passkey(request: Request, by: Caller) -> Response:
+async def confirm_passkey(request: Request, call: RequestContext) -> Response:
     """Confirm with a passkey; the session gets a new secret."""
     form, cookies = await form_of(request), cookies_of(request)
-    go_to = local_path(form.text("next"))
+    next_path = local_path(form.text("next"))
     accounts, secret = accounts_of(request), cookies.session_of(request)
-    work = partial(passkeys.confirm, accounts, by, secret, form.exact("credential"), client_of(request))
+    work = partial(passkeys.confirm, accounts, call.by, secret, form.exact("credential"), client_of(request))
     try:
         fresh = await to_thread.run_sync(work)
     except SeawayError as error:
-        return show_refusal(request, "confirm.html", error, go_to=go_to, **await _confirmation_methods(request, by))
-    response = redirect(go_to)
+        return show_refusal(
+            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, call.by)
+        )
+    response = redirect(next_path)
     cookies.set_session(response, fresh)
     return response
 
@@ -201,7 +224,7 @@ async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
     return {
         "has_proof": has_proof,
         "has_passkeys": has_passkeys,
-        "provers": [provider for provider in providers if provider.dialect is LoginProtocol.OPENID],
+        "confirming_providers": [provider for provider in providers if provider.dialect is LoginProtocol.OPENID],
         "providers": providers,
     }
 

@@ -6,10 +6,10 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.errors import NameTaken, NotFound, SeawayError, WeakPassword
 from seaway.http.caller import caller_of, check_anonymous_form
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import first_account, password_sign_in
 from seaway.sign_in import sign_up as signing_up
 from seaway.sign_in.parts import AccountParts
@@ -67,10 +67,10 @@ async def show_verify(request: Request) -> Response:
 
 
 @for_user
-async def verify(request: Request, by: Caller) -> Response:
+async def verify(request: Request, call: RequestContext) -> Response:
     """Verify the email address."""
     try:
-        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), by, request.path_params["secret"])
+        user = await to_thread.run_sync(signing_up.verify, accounts_of(request), call.by, request.path_params["secret"])
     except NotFound:
         return await show_verify(request)
     return page(request, "verified.html", account=user.name)
@@ -80,7 +80,7 @@ async def show_first(request: Request) -> Response:
     """Show the form of the link that `serve` prints while there are no accounts."""
     await caller_of(request)
     await to_thread.run_sync(first_account.require_valid, accounts_of(request), request.path_params["secret"])
-    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", faults={})
+    return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", field_errors={})
 
 
 async def make_first(request: Request) -> Response:
@@ -94,7 +94,7 @@ async def make_first(request: Request) -> Response:
     except NotFound:
         raise
     except SeawayError as error:
-        values = {"name": name[:60], "address": address[:254], "faults": {_field_of(error): error.full_message}}
+        values = {"name": name[:60], "address": address[:254], "field_errors": {_field_of(error): error.full_message}}
         return show_refusal(request, "first_account.html", error, for_anyone=True, **values)
     return redirect("/signin")
 
@@ -102,7 +102,7 @@ async def make_first(request: Request) -> Response:
 def _form(request: Request, problem: SeawayError | None, values: dict[str, str]) -> Response:
     policy = accounts_of(request).policy
     shown: dict[str, Any] = values | {
-        "faults": {} if problem is None else {_field_of(problem): problem.full_message},
+        "field_errors": {} if problem is None else {_field_of(problem): problem.full_message},
         "is_open": policy.sign_up_open,
         "domains": sorted(policy.email_domains),
     }

@@ -24,6 +24,7 @@ from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.oauth import clients, codes, grants
 from seaway.oauth.clients import CLIENTS
 from seaway.oauth.codes import AuthorizationRequest, DeviceAuthorization
@@ -51,38 +52,38 @@ class Refusal:
 
 
 @for_user
-async def show_device(request: Request, by: Caller) -> Response:
+async def show_device(request: Request, call: RequestContext) -> Response:
     """Ask for the code that the tool shows; a code in the URL is filled in, and the user still has to compare it."""
-    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_site(call.by, SiteAction.OPEN_ACCOUNT)
     return page(request, "device.html", problem=None, user_code=request.query_params.get("user_code", "")[:20])
 
 
 @for_user
-async def find_device(request: Request, by: Caller) -> Response:
+async def find_device(request: Request, call: RequestContext) -> Response:
     """Show the tool that waits with this code, and ask the user to approve it."""
     user_code = (await form_of(request)).text("user_code")[:20]
     try:
-        device = await to_thread.run_sync(partial(_find, accounts_of(request), by, user_code))
+        device = await to_thread.run_sync(partial(_find, accounts_of(request), call.by, user_code))
     except SeawayError as error:
         if error.code == "not-confirmed":
             raise
         return show_refusal(request, "device.html", error, user_code=user_code)
     values: dict[str, Any] = {
         "tool": CLIENTS[device.client_id].title,
-        "may": _describe(device.scope),
+        "permissions": _describe(device.scope),
         "address": device.address,
     }
     return page(request, "device_allow.html", user_code=codes.normalize_user_code(user_code), **values)
 
 
 @for_user
-async def answer_device(request: Request, by: Caller) -> Response:
+async def answer_device(request: Request, call: RequestContext) -> Response:
     """Record whether the user approved the tool."""
     form = await form_of(request)
     is_yes = form.text("answer") == "allow"
     try:
         await to_thread.run_sync(
-            partial(_record_decision, accounts_of(request), by, form.text("user_code"), approved=is_yes)
+            partial(_record_decision, accounts_of(request), call.by, form.text("user_code"), approved=is_yes)
         )
     except NotFound as error:
         return show_refusal(request, "device.html", error, user_code="")
@@ -90,24 +91,24 @@ async def answer_device(request: Request, by: Caller) -> Response:
 
 
 @for_user
-async def show_authorize(request: Request, by: Caller) -> Response:
+async def show_authorize(request: Request, call: RequestContext) -> Response:
     """Ask the user to approve the tool."""
     wish = _parse_request(request)
     if isinstance(wish, Refusal):
         return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
-    require_site(by, SiteAction.OPEN_ACCOUNT)
-    require_verified(by)
+    require_site(call.by, SiteAction.OPEN_ACCOUNT)
+    require_verified(call.by)
     policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
     values: dict[str, Any] = {
         "tool": CLIENTS[wish.client_id].title,
-        "may": _describe(wish.scope),
+        "permissions": _describe(wish.scope),
         "place": urlsplit(wish.redirect_uri).netloc,
     }
     return page(request, "authorize.html", csp=policy, query=request.url.query, **values)
 
 
 @for_user
-async def authorize(request: Request, by: Caller) -> Response:
+async def authorize(request: Request, call: RequestContext) -> Response:
     """Return the user's decision to the tool."""
     wish = _parse_request(request)
     if isinstance(wish, Refusal):
@@ -115,7 +116,7 @@ async def authorize(request: Request, by: Caller) -> Response:
     if (await form_of(request)).text("answer") != "allow":
         return _redirect_back(request, {"error": "access_denied", "error_description": "The user refused the login."})
     return _redirect_back(
-        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), by, wish))}
+        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), call.by, wish))}
     )
 
 

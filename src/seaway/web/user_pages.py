@@ -1,18 +1,19 @@
 """Shared code of the pages for signed-in users: the sign-in check, forms with an error, the client's data."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, SeawayError
 from seaway.http import credentials, problems
-from seaway.http.caller import caller_of
 from seaway.http.next_page import local_path, with_next
 from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext, context_of
 from seaway.http.site_url import site_url_of
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo
@@ -20,7 +21,7 @@ from seaway.web.problem_pages import wants_page
 from seaway.web.rendering import page, redirect
 
 Handler = Callable[[Request], Awaitable[Response]]
-UserHandler = Callable[[Request, Caller], Awaitable[Response]]
+UserHandler = Callable[[Request, RequestContext], Awaitable[Response]]
 
 
 def for_user(handler: UserHandler) -> Handler:
@@ -28,17 +29,43 @@ def for_user(handler: UserHandler) -> Handler:
 
     @wraps(handler)
     async def wrapped(request: Request) -> Response:
-        by = await caller_of(request)
-        if not by.is_person:
-            return _not_signed_in(request, by)
+        call = await context_of(request)
+        if not call.by.is_person:
+            return _not_signed_in(request, call.by)
         try:
-            return await handler(request, by)
+            return await handler(request, call)
         except ConfirmationRequired:
             if not wants_page(request):
                 raise
             return redirect(with_next("/confirm", _page_of(request)))
 
     return wrapped
+
+
+async def submit(
+    request: Request,
+    work: Callable[[], object],
+    then: str,
+    template: str,
+    look: Callable[[], Mapping[str, Any]],
+    *,
+    raises: type[SeawayError] = ConfirmationRequired,
+    **typed: Any,
+) -> Response:
+    """
+    Do the work of a form in a thread and redirect; if it is refused, show the form again with the reason.
+
+    `look` returns the values of the template, besides the `typed` ones. Refusals of the type `raises` are not shown in
+    the form.
+    """
+    try:
+        await to_thread.run_sync(work)
+    except (ConfirmationRequired, raises):
+        raise
+    except SeawayError as error:
+        found = await to_thread.run_sync(look)
+        return show_refusal(request, template, error, **{**found, **typed})
+    return redirect(then)
 
 
 def show_refusal(

@@ -48,7 +48,7 @@ class Person(Visitor):
 @pytest.fixture(scope="session")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaway]:
     """A house in this process; every test has people of its own."""
-    built = house.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_end=True)
+    built = house.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_expiry=True)
     yield built
     built.close()
 

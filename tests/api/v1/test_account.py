@@ -84,7 +84,7 @@ def test_an_app_for_codes_from_its_seed_to_its_end(inside: Seaway, person: Perso
     assert 204 == person.api("DELETE", "me/totp").status_code
     assert 404 == person.api("DELETE", "me/totp").status_code
     assert 0 == person.api("GET", "me/second-factors").json()["recovery_codes"]
-    assert {"totp.added", "recovery-codes.made", "totp.removed"} <= set(done_by(person))
+    assert {"totp.added", "recovery-codes.created", "totp.removed"} <= set(done_by(person))
 
 
 def test_a_passkey_in_two_steps(person: Person) -> None:

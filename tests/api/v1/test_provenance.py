@@ -31,19 +31,19 @@ def test_the_record_is_of_one_channel_and_proves_itself(
     for file in files[1:]:
         portal.call(publish_file, inside, channel, file)
 
-    shown = owner.api("GET", f"channels/{channel}/upload-record").json()["items"]
+    shown = owner.api("GET", f"channels/{channel}/upload-log").json()["items"]
     assert [file.name for file in files[1:]] == [row["file_name"] for row in shown]
     rows, after = [], ""
     while after is not None:
-        page = admin.api("GET", "upload-record", params={"channel": channel, "limit": 1, "after": after}).json()
+        page = admin.api("GET", "upload-log", params={"channel": channel, "limit": 1, "after": after}).json()
         rows, after = rows + page["items"], page["next"]
     assert [file.name for file in files] == [row["file_name"] for row in rows]
     assert shown == rows[1:]
     for row in rows:
         stated = row.pop("hash")
         assert hashlib.sha256(json.dumps(row, sort_keys=True, separators=(",", ":")).encode()).hexdigest() == stated
-    assert 422 == admin.api("GET", "upload-record", params={"channel": channel, "after": "1"}).status_code
-    assert 403 == owner.api("GET", "upload-record", params={"channel": channel}).status_code
+    assert 422 == admin.api("GET", "upload-log", params={"channel": channel, "after": "1"}).status_code
+    assert 403 == owner.api("GET", "upload-log", params={"channel": channel}).status_code
 
 
 def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:
@@ -58,7 +58,7 @@ def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, p
     path = f"channels/{channel}/files/noarch/{new.name}"
 
     found = person.api("GET", f"{path}/provenance").json()
-    assert ("", False, None) == (found["sent"]["repository"], found["sent"]["replaced"], found["attestation"])
+    assert ("", False, None) == (found["upload"]["repository"], found["upload"]["replaced"], found["attestation"])
     told = person.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
     assert [("2.0", "none"), ("1.0", "none")] == [(one["version"], one["state"]) for one in told]
     first = person.api("GET", f"{path}/paths", params={"limit": 1}).json()
@@ -69,7 +69,7 @@ def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, p
     assert (["numpy"], ["bin/other"], 3) == (
         [change["name"] for change in changed["depends"]],
         [change["name"] for change in changed["paths"]],
-        changed["installed_grown_bytes"],
+        changed["installed_size_change"],
     )
     for against, status in (("", 400), ("noarch/nothing.conda", 404)):
         assert status == person.api("GET", f"{path}/difference", params={"against": against}).status_code
@@ -83,8 +83,8 @@ def test_an_attested_file_tells_who_built_it(inside: Seaway, portal: BlockingPor
     portal.call(send, inside, channel, file)
     found = person.api("GET", f"channels/{channel}/files/noarch/{file.name}/provenance").json()
     assert ("acme/demo", "https://github.com/acme/demo") == (
-        found["sent"]["repository"],
-        found["sent"]["repository_url"],
+        found["upload"]["repository"],
+        found["upload"]["repository_url"],
     )
     sidecar = person.ask("GET", f"/{channel}/noarch/{file.name}.sigs").content
     assert hashlib.sha256(sidecar).hexdigest() == found["attestation"]["sha256"]

@@ -76,6 +76,11 @@ SAMPLED = [
 ]
 
 
+def test_a_schema_has_one_plain_name() -> None:
+    names = openapi()["components"]["schemas"]
+    assert not [name for name in names if "__" in name or name.endswith(("Given", "Shown", "Made"))]
+
+
 @pytest.mark.parametrize("operation", SAMPLED)
 def test_a_few_requests_of_each_kind(asker: Asker, operation: str) -> None:
     """With a key, at the server that all tests share."""

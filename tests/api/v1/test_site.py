@@ -56,19 +56,26 @@ def test_a_generic_issuer_needs_rules(admin: Person) -> None:
 
 def test_dead_jobs_are_found_and_retried(inside: Seaway, admin: Person) -> None:
     """Page by page, one or all; what a job was given is not shown, since letters are in it. Each retry leaves a line."""
-    dead = {"kind": "send-letter", "state": "dead", "attempt": 10, "run_at": 1, "created_at": 1, "error": "no server"}
+    failed = {
+        "kind": "send-email",
+        "state": "failed",
+        "attempt": 10,
+        "run_at": 1,
+        "created_at": 1,
+        "error": "no server",
+    }
     with inside.database.write_site() as tx:
         tx.execute(delete(jobs))
-        tx.execute(insert(jobs), [{**dead, "args": json.dumps({"sealed": "secret"})}] * 3)
-    first = admin.api("GET", "jobs", params={"state": "dead", "limit": 2})
-    second = admin.api("GET", "jobs", params={"state": "dead", "limit": 2, "after": first.json()["next"]}).json()
+        tx.execute(insert(jobs), [{**failed, "args": json.dumps({"sealed": "secret"})}] * 3)
+    first = admin.api("GET", "jobs", params={"state": "failed", "limit": 2})
+    second = admin.api("GET", "jobs", params={"state": "failed", "limit": 2, "after": first.json()["next"]}).json()
     numbers = [job["id"] for page in (first.json(), second) for job in page["items"]]
     assert (3, None, "no server") == (len(numbers), second["next"], second["items"][0]["error"])
     assert "secret" not in first.text
     assert {"retried": 1} == admin.api("POST", f"jobs/{numbers[0]}/retry").json()
     assert 404 == admin.api("POST", f"jobs/{numbers[0]}/retry").status_code
     assert {"retried": 2} == admin.api("POST", "jobs/retry").json()
-    assert [] == admin.api("GET", "jobs", params={"state": "dead"}).json()["items"]
+    assert [] == admin.api("GET", "jobs", params={"state": "failed"}).json()["items"]
     assert 422 == admin.api("GET", "jobs", params={"state": "lost"}).status_code
     with inside.database.write_site() as tx:
         lines = [line for line in log.of_all(tx, limit=5) if line.action == "jobs.retried"]

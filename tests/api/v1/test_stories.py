@@ -98,7 +98,7 @@ def test_who_is_found_becomes_a_member(site: Site, http: httpx.Client) -> None:
     owner, mate = people.user(site.new_name("owner")), people.user(site.new_name("mate"))
     people.channel(channel, owner=owner)
     person = signed_in(site, owner)
-    assert {"name": mate} in http.get("people", params={"name": mate}, headers=person).json()["items"]
+    assert {"name": mate} in http.get("user-names", params={"name": mate}, headers=person).json()["items"]
     for role in ("viewer", "contributor"):
         put = http.put(f"channels/{channel}/members/{mate}", json={"role": role}, headers=person)
         assert (200, role) == (put.status_code, put.json()["role"])
@@ -113,7 +113,7 @@ def test_an_address_counts_when_its_letter_was_answered(site: Site, http: httpx.
     made = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=person).json()
     assert (False, None) == (made["primary"], made["verified_at"])
     assert 403 == http.post(f"me/addresses/{made['id']}/primary", headers=person).status_code
-    assert 204 == http.post(f"me/addresses/{made['id']}/letter", headers=person).status_code
+    assert 204 == http.post(f"me/addresses/{made['id']}/verification", headers=person).status_code
     assert 204 == http.delete(f"me/addresses/{made['id']}", headers=person).status_code
     assert [f"{user}@example.com"] == [
         one["address"] for one in http.get("me/addresses", headers=person).json()["items"]
@@ -136,5 +136,5 @@ def test_members_see_the_room_that_an_admin_gives(site: Site, http: httpx.Client
     admin = signed_in(site, site.people.user(site.new_name("admin"), admin=True))
     given = http.patch(f"channels/{channel}/quota", json={"quota": 1000}, headers=admin)
     assert {"quota": 1000, "used": 0} == given.json()
-    assert given.json() == http.get(f"channels/{channel}", headers=signed_in(site, owner)).json()["room"]
-    assert http.get(f"channels/{channel}").json()["room"] is None
+    assert given.json() == http.get(f"channels/{channel}", headers=signed_in(site, owner)).json()["storage"]
+    assert http.get(f"channels/{channel}").json()["storage"] is None

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.keys import ModeName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.caller import CredentialKind
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.errors import Malformed
+from seaway.http.request_context import RequestContext
 from seaway.oauth import grants
 from seaway.oauth.grants import OAuthGrant
 from seaway.sign_in import account_deletion, sessions
-from seaway.sign_in.sessions import Session
 from seaway.users import users
 from seaway.users.users import MAX_DISPLAY_NAME, User
 
@@ -47,7 +47,7 @@ class Account(ResponseBody):
     credential: Credential
 
 
-class AccountChange(RequestBody):
+class AccountUpdate(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     display_name: str | None = Field(None, max_length=MAX_DISPLAY_NAME)
@@ -67,16 +67,15 @@ def get_account(call: ApiRequestDep) -> Account:
 
 
 @router.patch("/me", operation_id="changeAccount")
-def change_account(call: ApiRequestDep, given: AccountChange) -> Account:
+def change_account(call: ApiRequestDep, given: AccountUpdate) -> Account:
     """Change your display name; omitted fields stay unchanged. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
         return _account(call, users.get(tx, call.by.name))
 
 
-@router.delete("/me", operation_id="removeAccount", status_code=204)
+@router.delete("/me", operation_id="deleteAccount", status_code=204)
 def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     """Delete your account with its keys, sessions and tools; you must not own a channel. Requires a recent sign-in."""
     require_site(call.by, SiteAction.REMOVE_ACCOUNT)
@@ -87,7 +86,7 @@ def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     account_deletion.remove(call.parts.accounts, call.by, user)
 
 
-def _account(call: ApiRequest, user: User) -> Account:
+def _account(call: RequestContext, user: User) -> Account:
     return Account(
         name=user.name,
         display_name=user.display_name,
@@ -103,7 +102,7 @@ def _account(call: ApiRequest, user: User) -> Account:
     )
 
 
-class SessionShown(ResponseBody):
+class Session(ResponseBody):
     """A browser session."""
 
     id: int
@@ -114,7 +113,7 @@ class SessionShown(ResponseBody):
     current: bool = Field(description="Whether it is the session of this request.")
 
 
-class ToolShown(ResponseBody):
+class Tool(ResponseBody):
     """A logged-in command-line tool."""
 
     id: int
@@ -126,7 +125,7 @@ class ToolShown(ResponseBody):
 
 
 @router.get("/me/sessions", operation_id="listSessions")
-def list_sessions(call: ApiRequestDep) -> Page[SessionShown]:
+def list_sessions(call: ApiRequestDep) -> Page[Session]:
     """List your browser sessions, most recently used first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -137,37 +136,34 @@ def list_sessions(call: ApiRequestDep) -> Page[SessionShown]:
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
 def end_session(call: ApiRequestDep, session: Id) -> None:
     """Sign out one of your browsers. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         sessions.end_own(tx, call.now_ms, call.by, session)
 
 
 @router.delete("/me/sessions", operation_id="endOtherSessions", status_code=204)
 def end_other_sessions(call: ApiRequestDep) -> None:
     """Sign out all your other browsers. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         sessions.end_others_of(tx, call.now_ms, call.by)
 
 
 @router.get("/me/tools", operation_id="listTools")
-def list_tools(call: ApiRequestDep) -> Page[ToolShown]:
+def list_tools(call: ApiRequestDep) -> Page[Tool]:
     """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
 
 
-@router.delete("/me/tools/{tool}", operation_id="endTool", status_code=204)
+@router.delete("/me/tools/{tool}", operation_id="logOutTool", status_code=204)
 def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         grants.revoke(tx, call.now_ms, call.by, call.by.user_id or 0, tool)
 
 
-def _session(call: ApiRequest, session: Session) -> SessionShown:
-    return SessionShown(
+def _session(call: RequestContext, session: sessions.Session) -> Session:
+    return Session(
         id=session.id,
         started_at=format_time(session.created_at_ms),
         seen_at=format_time(session.seen_at_ms),
@@ -177,8 +173,8 @@ def _session(call: ApiRequest, session: Session) -> SessionShown:
     )
 
 
-def _tool(grant: OAuthGrant) -> ToolShown:
-    return ToolShown(
+def _tool(grant: OAuthGrant) -> Tool:
+    return Tool(
         id=grant.id,
         tool=grant.client_id,
         mode=grant.mode.name,

@@ -16,7 +16,7 @@ from seaway.clock import format_time
 router = APIRouter(tags=["audit"])
 
 
-class Line(ResponseBody):
+class AuditEntry(ResponseBody):
     """An audit log entry."""
 
     at: Moment
@@ -28,10 +28,10 @@ class Line(ResponseBody):
     detail: dict[str, Any]
 
 
-@router.get("/channels/{channel}/audit", operation_id="listChannelAudit")
+@router.get("/channels/{channel}/audit", operation_id="listChannelAuditLog")
 def list_channel_audit_log(
     call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[Line]:
+) -> Page[AuditEntry]:
     """List the audit log of a channel, newest first. Owner only."""
     before = id_cursor(after)
     with call.read() as tx:
@@ -40,8 +40,8 @@ def list_channel_audit_log(
     return page(found, limit, _line, lambda entry: entry.id)
 
 
-@router.get("/audit", operation_id="listAudit")
-def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Line]:
+@router.get("/audit", operation_id="listAuditLog")
+def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[AuditEntry]:
     """List the audit log of the site, newest first. Site admins only; requires a session."""
     before = id_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
@@ -50,8 +50,8 @@ def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAUL
     return page(found, limit, _line, lambda entry: entry.id)
 
 
-def _line(entry: Entry) -> Line:
-    return Line(
+def _line(entry: Entry) -> AuditEntry:
+    return AuditEntry(
         at=format_time(entry.at_ms),
         actor=entry.actor,
         address=entry.address,

@@ -1,6 +1,6 @@
 """Channels."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
@@ -19,7 +19,7 @@ from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, logos, permissions, quotas
-from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations, Channel
+from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
 from seaway.clock import format_time
@@ -52,7 +52,7 @@ Neighbor = Annotated[
 ]
 
 
-class ChannelShown(ResponseBody):
+class Channel(ResponseBody):
     """A channel."""
 
     name: str = Field(examples=["robots"])
@@ -82,22 +82,24 @@ class ChannelShown(ResponseBody):
     created_at: Moment
 
 
-class ChannelDetail(ChannelShown):
+class ChannelDetail(Channel):
     """A channel with its contents and your role."""
 
     files: int
     role: str | None = Field(description="Your role: viewer, contributor or owner; null if you are not a member.")
-    room: StorageUse | None = Field(description="Quota and storage use; null unless you are a member or a site admin.")
+    storage: StorageUse | None = Field(
+        description="Quota and storage use; null unless you are a member or a site admin."
+    )
 
 
-class NameShown(ResponseBody):
+class NameAvailability(ResponseBody):
     """A channel name."""
 
     name: str = Field(examples=["robots"])
     free: bool
 
 
-class ChannelGiven(RequestBody):
+class ChannelCreate(RequestBody):
     """A channel to create."""
 
     name: str = Field(description="Lower-case letters and digits, with `-`, `_` and `.` between them.", max_length=128)
@@ -108,7 +110,7 @@ class ChannelGiven(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "robots", "public": False}]})
 
 
-class ChannelChange(RequestBody):
+class ChannelUpdate(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     public: bool | None = None
@@ -124,7 +126,7 @@ class ChannelChange(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
 
 
-class RelationsGiven(RequestBody):
+class RelationsUpdate(RequestBody):
     """The relations of a channel (CEP 42). Omitting a field removes that relation."""
 
     base: Neighbor = ""
@@ -133,7 +135,7 @@ class RelationsGiven(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"base": "conda-forge", "overrides": ""}]})
 
 
-class RelationsShown(ResponseBody):
+class Relations(ResponseBody):
     """The relations of a channel."""
 
     base: str = Field(examples=["conda-forge"])
@@ -143,7 +145,7 @@ class RelationsShown(ResponseBody):
 @router.get("/channels", operation_id="listChannels", openapi_extra=ANONYMOUS_ALLOWED)
 def list_channels(
     call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[ChannelShown]:
+) -> Page[Channel]:
     """List the channels that you can read, by name; `q` searches names and descriptions."""
     call.count_list()
     with call.read() as tx:
@@ -151,13 +153,13 @@ def list_channels(
     return page(found, limit, _shown, lambda channel: channel.name)
 
 
-@router.post("/channels", operation_id="addChannel", status_code=201)
-def create_channel(call: ApiRequestDep, given: ChannelGiven) -> ChannelShown:
+@router.post("/channels", operation_id="createChannel", status_code=201)
+def create_channel(call: ApiRequestDep, given: ChannelCreate) -> Channel:
     """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
     png = call.parts.logos.draw(call.by, Logo(url=given.logo)) if given.logo else b""
-    with call.write_channel(given.name) as tx:
+    with call.write_channel(given.name, SiteAction.ADD_CHANNEL) as tx:
         owner = users.get(tx, call.by.name)
         channels.add(
             tx, call.now_ms, call.by, given.name, owner, description=given.description, is_public=given.public
@@ -174,32 +176,37 @@ def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
-        can_see_room = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        room = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_room else None
+        can_see_storage = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
+        storage = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_storage else None
     role = None if access.role is None else access.role.value
-    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, room=room)
+    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, storage=storage)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")
-def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelChange) -> ChannelShown:
+def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpdate) -> Channel:
     """Change a channel; omitted fields stay unchanged."""
+    settings: dict[str, Any] = {
+        "description": given.description,
+        "is_public": given.public,
+        "refuses_lookalikes": given.refuses_lookalikes,
+        "only_publishers": given.only_publishers,
+        "attestations": None if given.attestations is None else Attestations(given.attestations),
+        "allows_overwrite": given.allows_overwrite,
+        "allows_v3": given.allows_v3,
+    }
 
     def change_fields(tx: Tx) -> None:
-        channels.change(
-            tx, call.now_ms, call.by, channel,
-            description=given.description, is_public=given.public,
-            refuses_lookalikes=given.refuses_lookalikes, only_publishers=given.only_publishers,
-            attestations=None if given.attestations is None else Attestations(given.attestations),
-            allows_overwrite=given.allows_overwrite, allows_v3=given.allows_v3,
-        )  # fmt: skip
+        channels.change(tx, call.now_ms, call.by, channel, **settings)
         if given.v3_message is not None:
             limit = call.parts.reading.documents.whole_document_limit
             relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
+    with call.read() as tx:
+        channels.require_change(tx, call.by, channel, **settings)
     if given.logo:
         call.parts.logos.put(call.by, channel, Logo(url=given.logo), also=change_fields)
     else:
-        with call.write_channel(channel) as tx:
+        with call.write_channel(channel, Action.MANAGE) as tx:
             change_fields(tx)
             if given.logo == "":
                 logos.remove(tx, call.now_ms, call.by, channel)
@@ -209,38 +216,38 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelChan
 
 
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
-def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsGiven) -> RelationsShown:
+def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsUpdate) -> Relations:
     """Set the relations of a channel, which its index contains for clients that support CEP 42."""
     reading = call.parts.reading
     changed = relations.change(
         reading.database, reading.clock, call.by, channel,
         base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.whole_document_limit,
     )  # fmt: skip
-    return RelationsShown(base=changed.base, overrides=changed.overrides)
+    return Relations(base=changed.base, overrides=changed.overrides)
 
 
-@router.delete("/channels/{channel}", operation_id="removeChannel", status_code=204)
+@router.delete("/channels/{channel}", operation_id="deleteChannel", status_code=204)
 def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) -> None:
     """Delete a channel with everything in it. Owner only; requires a recent sign-in."""
 
     def delete() -> None:
-        with call.write_channel(channel) as tx:
+        with call.write_channel(channel, Action.REMOVE) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
     call.parts.removing.reserve.retry_with_reserve(delete)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")
-def check_channel_name(call: ApiRequestDep, channel: ChannelName) -> NameShown:
+def check_channel_name(call: ApiRequestDep, channel: ChannelName) -> NameAvailability:
     """Return whether you can create a channel with this name, without the reason. Rate-limited."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_NAME, str(call.by.user_id))
     with call.read() as tx:
-        return NameShown(name=channel, free=channels.is_free(tx, call.now_ms, call.by, channel))
+        return NameAvailability(name=channel, free=channels.is_free(tx, call.now_ms, call.by, channel))
 
 
-def _shown(channel: Channel) -> ChannelShown:
-    return ChannelShown(
+def _shown(channel: channels.Channel) -> Channel:
+    return Channel(
         name=channel.name,
         owner=channel.owner,
         public=channel.is_public,

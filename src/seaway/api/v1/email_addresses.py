@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.errors import NotFound
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import email_addresses, sign_up
 from seaway.users import emails
 from seaway.users.emails import MAX_CHARS, Email
@@ -17,7 +18,7 @@ from seaway.users.emails import MAX_CHARS, Email
 router = APIRouter(tags=["account"])
 
 
-class AddressShown(ResponseBody):
+class EmailAddress(ResponseBody):
     """One of your email addresses."""
 
     id: int
@@ -27,7 +28,7 @@ class AddressShown(ResponseBody):
     verified_at: Moment | None = Field(description="When it was verified by the link in the email; null if unverified.")
 
 
-class AddressGiven(RequestBody):
+class EmailAddressCreate(RequestBody):
     """An email address to add."""
 
     address: Annotated[str, Field(min_length=3, max_length=MAX_CHARS)]
@@ -36,14 +37,14 @@ class AddressGiven(RequestBody):
 
 
 @router.get("/me/addresses", operation_id="listAddresses")
-def list_addresses(call: ApiRequestDep) -> Page[AddressShown]:
+def list_addresses(call: ApiRequestDep) -> Page[EmailAddress]:
     """List your email addresses, primary first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     return single_page([_shown(email) for email in _of_caller(call)])
 
 
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
-def add_address(call: ApiRequestDep, given: AddressGiven) -> AddressShown:
+def add_address(call: ApiRequestDep, given: EmailAddressCreate) -> EmailAddress:
     """Add an email address and send a verification email to it. Requires a recent sign-in."""
     email_addresses.add(call.parts.accounts, call.by, given.address)
     address = emails.normalize(given.address)
@@ -62,13 +63,13 @@ def make_address_primary(call: ApiRequestDep, address: Id) -> None:
     email_addresses.make_primary(call.parts.accounts, call.by, _address_of(call, address))
 
 
-@router.post("/me/addresses/{address}/letter", operation_id="sendAddressLetter", status_code=204)
+@router.post("/me/addresses/{address}/verification", operation_id="sendVerificationEmail", status_code=204)
 def send_verification_email(call: ApiRequestDep, address: Id) -> None:
     """Send the verification email again; nothing is sent to a verified address. Requires a session."""
     sign_up.resend_verification(call.parts.accounts, call.by, _address_of(call, address), client=call.by.address)
 
 
-def _address_of(call: ApiRequest, email_id: int) -> str:
+def _address_of(call: RequestContext, email_id: int) -> str:
     """Return the caller's address with this id; raise `NotFound` for ids of other users' addresses."""
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     address = next((email.address for email in _of_caller(call) if email.id == email_id), None)
@@ -77,13 +78,13 @@ def _address_of(call: ApiRequest, email_id: int) -> str:
     return address
 
 
-def _of_caller(call: ApiRequest) -> list[Email]:
+def _of_caller(call: RequestContext) -> list[Email]:
     with call.read() as tx:
         return emails.of_user(tx, call.by.user_id or 0)
 
 
-def _shown(email: Email) -> AddressShown:
-    return AddressShown(
+def _shown(email: Email) -> EmailAddress:
+    return EmailAddress(
         id=email.id,
         address=email.address,
         primary=email.is_primary,

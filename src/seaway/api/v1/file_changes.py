@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.schemas import RequestBody, ResponseBody
+from seaway.http.request_context import RequestContext
 from seaway.packages import removal
 from seaway.packages.removal import FileAction
 
@@ -15,7 +16,7 @@ router = APIRouter(tags=["packages"])
 _Path = Annotated[str, Field(max_length=250)]
 
 
-class FilesGiven(RequestBody):
+class FileSelection(RequestBody):
     """The chosen files: either `files`, or `package`, optionally narrowed by `version` and `subdir`."""
 
     files: list[_Path] = Field(
@@ -29,7 +30,7 @@ class FilesGiven(RequestBody):
     subdir: str | None = Field(default=None, description="Only files of this platform.", min_length=1, max_length=32)
 
 
-class FilesToYank(FilesGiven):
+class FilesToYank(FileSelection):
     """The chosen files, and the reason."""
 
     reason: str = Field(
@@ -37,7 +38,7 @@ class FilesToYank(FilesGiven):
     )
 
 
-class FilesChanged(ResponseBody):
+class FileChangeResult(ResponseBody):
     """The result for all chosen files."""
 
     files: list[str] = Field(description="The files that changed.", examples=[["noarch/demo-1.0-h1_0.conda"]])
@@ -48,26 +49,28 @@ class FilesChanged(ResponseBody):
 
 
 @router.post("/channels/{channel}/files/yank", operation_id="yankFiles")
-def yank_files(call: ApiRequestDep, channel: ChannelName, given: FilesToYank) -> FilesChanged:
+def yank_files(call: ApiRequestDep, channel: ChannelName, given: FilesToYank) -> FileChangeResult:
     """Yank files: all of them, or none if one is missing or you cannot yank it."""
     return _change(call, channel, FileAction.YANK, given, given.reason)
 
 
 @router.post("/channels/{channel}/files/unyank", operation_id="unyankFiles")
-def unyank_files(call: ApiRequestDep, channel: ChannelName, given: FilesGiven) -> FilesChanged:
+def unyank_files(call: ApiRequestDep, channel: ChannelName, given: FileSelection) -> FileChangeResult:
     """Unyank files: all of them, or none."""
     return _change(call, channel, FileAction.UNYANK, given)
 
 
 @router.post("/channels/{channel}/files/delete", operation_id="deleteFiles")
-def delete_files(call: ApiRequestDep, channel: ChannelName, given: FilesGiven) -> FilesChanged:
+def delete_files(call: ApiRequestDep, channel: ChannelName, given: FileSelection) -> FileChangeResult:
     """Permanently delete files: all of them, or none if one is missing or you cannot delete it."""
     return _change(call, channel, FileAction.DELETE, given)
 
 
-def _change(call: ApiRequest, channel: str, act: FileAction, given: FilesGiven, reason: str = "") -> FilesChanged:
+def _change(
+    call: RequestContext, channel: str, act: FileAction, given: FileSelection, reason: str = ""
+) -> FileChangeResult:
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )
     done = removal.change(call.parts.removing, call.by, channel, act, selection, reason=reason)
-    return FilesChanged(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)
+    return FileChangeResult(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)

@@ -8,14 +8,14 @@ from seaway.api.v1.members import GroupName, UserName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import groups
-from seaway.channels.groups import MAX_DESCRIPTION, Group, GroupMember
+from seaway.channels.groups import MAX_DESCRIPTION
 from seaway.clock import format_time
 from seaway.users import users
 
 router = APIRouter(tags=["groups"])
 
 
-class GroupShown(ResponseBody):
+class Group(ResponseBody):
     """A group."""
 
     name: str = Field(examples=["crew"])
@@ -24,13 +24,13 @@ class GroupShown(ResponseBody):
     created_at: Moment
 
 
-class OwnGroup(GroupShown):
+class OwnGroup(Group):
     """A group that you are in."""
 
     manager: bool = Field(description="Whether you can change it.")
 
 
-class GroupMemberShown(ResponseBody):
+class GroupMember(ResponseBody):
     """A user in a group."""
 
     user: str = Field(examples=["ada"])
@@ -38,13 +38,13 @@ class GroupMemberShown(ResponseBody):
     added_at: Moment
 
 
-class GroupDetail(GroupShown):
+class GroupDetail(Group):
     """A group with its users."""
 
-    members: list[GroupMemberShown]
+    members: list[GroupMember]
 
 
-class GroupGiven(RequestBody):
+class GroupCreate(RequestBody):
     """A group to create; you become its first manager."""
 
     name: str = Field(max_length=39)
@@ -55,7 +55,7 @@ class GroupGiven(RequestBody):
     )
 
 
-class GroupChange(RequestBody):
+class GroupUpdate(RequestBody):
     """The description of a group."""
 
     description: str = Field(max_length=MAX_DESCRIPTION)
@@ -63,7 +63,7 @@ class GroupChange(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Maintainers of our robots."}]})
 
 
-class GroupMemberGiven(RequestBody):
+class GroupMemberUpdate(RequestBody):
     """The role of a user in a group."""
 
     manager: bool = False
@@ -80,11 +80,10 @@ def list_groups(call: ApiRequestDep) -> Page[OwnGroup]:
     return single_page([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
 
 
-@router.post("/groups", operation_id="addGroup", status_code=201)
-def create_group(call: ApiRequestDep, given: GroupGiven) -> GroupShown:
+@router.post("/groups", operation_id="createGroup", status_code=201)
+def create_group(call: ApiRequestDep, given: GroupCreate) -> Group:
     """Create a group."""
-    require_site(call.by, SiteAction.ADD_GROUP)
-    with call.write_group(given.name) as tx:
+    with call.write_group(given.name, SiteAction.ADD_GROUP) as tx:
         manager = users.get(tx, call.by.name)
         return _shown(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))
 
@@ -98,25 +97,23 @@ def get_group(call: ApiRequestDep, group: GroupName) -> GroupDetail:
 
 
 @router.patch("/groups/{group}", operation_id="changeGroup")
-def change_group(call: ApiRequestDep, group: GroupName, given: GroupChange) -> GroupShown:
+def change_group(call: ApiRequestDep, group: GroupName, given: GroupUpdate) -> Group:
     """Change the description of a group. Managers only."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
-@router.delete("/groups/{group}", operation_id="removeGroup", status_code=204)
+@router.delete("/groups/{group}", operation_id="deleteGroup", status_code=204)
 def delete_group(call: ApiRequestDep, group: GroupName) -> None:
     """Delete a group; its users lose the access it granted."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         groups.remove(tx, call.now_ms, call.by, group)
 
 
 @router.put("/groups/{group}/members/{user}", operation_id="putGroupMember")
-def put_group_member(
-    call: ApiRequestDep, group: GroupName, user: UserName, given: GroupMemberGiven
-) -> GroupMemberShown:
+def put_group_member(call: ApiRequestDep, group: GroupName, user: UserName, given: GroupMemberUpdate) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         return _member(
             groups.put_member(
                 tx, call.now_ms, call.by, group, user, is_manager=given.manager, telling=call.parts.accounts
@@ -127,19 +124,19 @@ def put_group_member(
 @router.delete("/groups/{group}/members/{user}", operation_id="removeGroupMember", status_code=204)
 def remove_group_member(call: ApiRequestDep, group: GroupName, user: UserName) -> None:
     """Remove a user from a group."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_manager) as tx:
         groups.remove_member(tx, call.now_ms, call.by, group, user)
 
 
 @router.post("/groups/{group}/leave", operation_id="leaveGroup", status_code=204)
 def leave_group(call: ApiRequestDep, group: GroupName) -> None:
     """Leave a group; the last manager cannot leave."""
-    with call.write_group(group) as tx:
+    with call.write_group(group, groups.require_can_leave) as tx:
         groups.leave(tx, call.now_ms, call.by, group)
 
 
-def _shown(group: Group) -> GroupShown:
-    return GroupShown(
+def _shown(group: groups.Group) -> Group:
+    return Group(
         name=group.name,
         description=group.description,
         users=group.user_count,
@@ -147,5 +144,5 @@ def _shown(group: Group) -> GroupShown:
     )
 
 
-def _member(member: GroupMember) -> GroupMemberShown:
-    return GroupMemberShown(user=member.user, manager=member.is_manager, added_at=format_time(member.added_at_ms))
+def _member(member: groups.GroupMember) -> GroupMember:
+    return GroupMember(user=member.user, manager=member.is_manager, added_at=format_time(member.added_at_ms))

@@ -13,7 +13,7 @@ from seaway.sign_in.external_identities import Identity
 router = APIRouter(tags=["account"])
 
 
-class IdentityShown(ResponseBody):
+class ExternalIdentity(ResponseBody):
     """An account at an identity provider that signs you in to this site."""
 
     id: int
@@ -24,7 +24,7 @@ class IdentityShown(ResponseBody):
 
 
 @router.get("/me/identities", operation_id="listIdentities")
-def list_identities(call: ApiRequestDep) -> Page[IdentityShown]:
+def list_identities(call: ApiRequestDep) -> Page[ExternalIdentity]:
     """List your external identities, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -37,8 +37,8 @@ def unlink_identity(call: ApiRequestDep, identity: Id) -> None:
     external_login.unlink(call.parts.external_login, call.by, identity)
 
 
-def _shown(identity: Identity) -> IdentityShown:
-    return IdentityShown(
+def _shown(identity: Identity) -> ExternalIdentity:
+    return ExternalIdentity(
         id=identity.id,
         provider=identity.provider,
         login=identity.login,

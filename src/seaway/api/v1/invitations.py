@@ -5,20 +5,21 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequest, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.rate_limits import Rate
+from seaway.callers.site_permissions import SiteAction
 from seaway.channels import invitations
-from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Action, Role
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.users import emails
 
 router = APIRouter(tags=["invitations"])
 
 
-class InvitationShown(ResponseBody):
+class Invitation(ResponseBody):
     """An invitation, without the secret of its link, which is only in the email."""
 
     id: int
@@ -30,7 +31,7 @@ class InvitationShown(ResponseBody):
     expires_at: Moment
 
 
-class InvitationGiven(RequestBody):
+class InvitationCreate(RequestBody):
     """An invitation to send."""
 
     address: str = Field(max_length=254)
@@ -39,29 +40,29 @@ class InvitationGiven(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"address": "ada@example.com", "role": "contributor"}]})
 
 
-class AnswerGiven(RequestBody):
+class InvitationResponse(RequestBody):
     """The response to an invitation."""
 
     secret: str = Field(description="The last part of the link in the email.", max_length=100)
-    answer: Literal["accept", "decline"]
+    response: Literal["accept", "decline"]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "answer": "accept"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"secret": "swy-inv-...", "response": "accept"}]})
 
 
 @router.get("/channels/{channel}/invitations", operation_id="listInvitations")
-def list_invitations(call: ApiRequestDep, channel: ChannelName) -> Page[InvitationShown]:
+def list_invitations(call: ApiRequestDep, channel: ChannelName) -> Page[Invitation]:
     """List the invitations of a channel, newest first; closed ones are listed for a month."""
     with call.read() as tx:
         return single_page([_shown(invitation) for invitation in invitations.of_channel(tx, call.by, channel)])
 
 
-@router.post("/channels/{channel}/invitations", operation_id="invite", status_code=201)
-def send_invitation(call: ApiRequestDep, channel: ChannelName, given: InvitationGiven) -> InvitationShown:
+@router.post("/channels/{channel}/invitations", operation_id="sendInvitation", status_code=201)
+def send_invitation(call: ApiRequestDep, channel: ChannelName, given: InvitationCreate) -> Invitation:
     """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
     _count_email(call, given.address)
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         invitation, _ = invitations.invite(
             tx, call.now_ms, call.by, channel, given.address, Role(given.role), telling=call.parts.accounts
         )
@@ -69,14 +70,14 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
 
 
 @router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
-def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> InvitationShown:
+def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> Invitation:
     """Send an invitation again with a new link; the old link becomes invalid."""
     with call.read() as tx:
         call.require(tx, Action.ADMIT, channel)
         old = next((item for item in invitations.of_channel(tx, call.by, channel) if item.id == invitation), None)
     if old is not None:
         _count_email(call, old.address)
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, telling=call.parts.accounts)
     return _shown(resent)
 
@@ -84,27 +85,28 @@ def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id)
 @router.delete("/channels/{channel}/invitations/{invitation}", operation_id="withdrawInvitation", status_code=204)
 def withdraw_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> None:
     """Withdraw an invitation."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         invitations.withdraw(tx, call.now_ms, call.by, channel, invitation)
 
 
-@router.post("/invitations/answer", operation_id="answerInvitation", openapi_extra=ANONYMOUS_ALLOWED)
-def answer_invitation(call: ApiRequestDep, given: AnswerGiven) -> InvitationShown:
+@router.post("/invitations/response", operation_id="respondToInvitation", openapi_extra=ANONYMOUS_ALLOWED)
+def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Invitation:
     """Accept or decline an invitation. Accepting requires a session; declining requires only the secret."""
-    respond = invitations.accept if given.answer == "accept" else invitations.decline
+    is_accepted = given.response == "accept"
+    respond = invitations.accept if is_accepted else invitations.decline
     with call.read() as tx:
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, SiteAction.JOIN if is_accepted else None) as tx:
         return _shown(respond(tx, call.now_ms, call.by, given.secret, telling=call.parts.accounts))
 
 
-def _count_email(call: ApiRequest, address: str) -> None:
+def _count_email(call: RequestContext, address: str) -> None:
     call.count(Rate.EMAILS_FROM_ADDRESS, call.by.address)
     call.count(Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
 
 
-def _shown(invitation: Invitation) -> InvitationShown:
-    return InvitationShown(
+def _shown(invitation: invitations.Invitation) -> Invitation:
+    return Invitation(
         id=invitation.id,
         channel=invitation.channel,
         address=invitation.address,

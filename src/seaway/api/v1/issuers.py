@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_states import IssuerState
 from seaway.trusted_publishing.issuers import MAX_ISSUER, MAX_NAME
@@ -19,7 +20,7 @@ router = APIRouter(tags=["administration"])
 IssuerName = Annotated[str, Path(description="The name of an issuer.", examples=["github"], max_length=MAX_NAME)]
 
 
-class IssuerShown(ResponseBody):
+class Issuer(ResponseBody):
     """An issuer, with the state of its keys."""
 
     name: str = Field(examples=["forge"])
@@ -34,7 +35,7 @@ class IssuerShown(ResponseBody):
     publishers: int = Field(description="Number of publishers that use it.")
 
 
-class IssuerGiven(RequestBody):
+class IssuerCreate(RequestBody):
     """An issuer to register."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
@@ -47,7 +48,7 @@ class IssuerGiven(RequestBody):
     )
 
 
-class IssuerChange(RequestBody):
+class IssuerUpdate(RequestBody):
     """Fields to change."""
 
     enabled: bool
@@ -55,7 +56,7 @@ class IssuerChange(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})
 
 
-class KeysGiven(RequestBody):
+class IssuerKeysUpdate(RequestBody):
     """Keys to use instead of fetched ones."""
 
     keys: list[dict[str, Any]] = Field(description="Keys of the issuer's JSON Web Key Set.", max_length=100)
@@ -66,7 +67,7 @@ class KeysGiven(RequestBody):
 
 
 @router.get("/issuers", operation_id="listIssuers")
-def list_issuers(call: ApiRequestDep) -> Page[IssuerShown]:
+def list_issuers(call: ApiRequestDep) -> Page[Issuer]:
     """List all issuers, built-in ones first. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -74,16 +75,15 @@ def list_issuers(call: ApiRequestDep) -> Page[IssuerShown]:
 
 
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
-def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
+def get_issuer(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     """Return an issuer. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     return _found(call, issuer)
 
 
-@router.post("/issuers", operation_id="addIssuer", status_code=201)
-def register_issuer(call: ApiRequestDep, given: IssuerGiven) -> IssuerShown:
+@router.post("/issuers", operation_id="registerIssuer", status_code=201)
+def register_issuer(call: ApiRequestDep, given: IssuerCreate) -> Issuer:
     """Register an issuer. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     rules = "" if given.rules is None else json.dumps(given.rules)
     with call.write_site() as tx:
         issuers.add(tx, call.now_ms, call.by, given.name, kind=given.kind, issuer=given.issuer, rules=rules)
@@ -91,13 +91,12 @@ def register_issuer(call: ApiRequestDep, given: IssuerGiven) -> IssuerShown:
 
 
 @router.patch("/issuers/{issuer}", operation_id="changeIssuer")
-def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerChange) -> IssuerShown:
+def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerUpdate) -> Issuer:
     """
     Enable or disable an issuer. Site admins only; requires a recent sign-in.
 
     While it is disabled, publishing tokens that were exchanged for its tokens are invalid.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
     return _found(call, issuer)
@@ -106,41 +105,38 @@ def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerChange) 
 @router.delete("/issuers/{issuer}", operation_id="removeIssuer", status_code=204)
 def remove_issuer(call: ApiRequestDep, issuer: IssuerName) -> None:
     """Remove an issuer; its publishers stay but match no token. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.remove(tx, call.now_ms, call.by, issuer)
 
 
 @router.put("/issuers/{issuer}/keys", operation_id="setIssuerKeys")
-def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: KeysGiven) -> IssuerShown:
+def set_issuer_keys(call: ApiRequestDep, issuer: IssuerName, given: IssuerKeysUpdate) -> Issuer:
     """Use these keys instead of fetched ones. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         issuers.set_static_keys(tx, call.now_ms, call.by, issuer, json.dumps({"keys": given.keys}))
     return _found(call, issuer)
 
 
 @router.post("/issuers/{issuer}/keys/fetch", operation_id="fetchIssuerKeys")
-def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> IssuerShown:
+def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
     """
     Fetch the keys of an issuer. Site admins only; requires a recent sign-in.
 
     Keys set by an admin are no longer used. If the fetch fails, `error` of the response says why.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         found = issuers.set_static_keys(tx, call.now_ms, call.by, issuer, None)
-    call.parts.exchanging.key_sets.refresh(found)
+    call.parts.exchanging.key_sets.refresh(found.key_source)
     return _found(call, issuer)
 
 
-def _found(call: ApiRequest, name: str) -> IssuerShown:
+def _found(call: RequestContext, name: str) -> Issuer:
     with call.read() as tx:
         return _shown(issuer_states.state(tx, name))
 
 
-def _shown(state: IssuerState) -> IssuerShown:
-    return IssuerShown(
+def _shown(state: IssuerState) -> Issuer:
+    return Issuer(
         name=state.issuer.name,
         kind=state.issuer.kind.name,
         issuer=state.issuer.issuer,

@@ -5,24 +5,24 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, ChannelName, Id
+from seaway.api.v1.api_request import ApiRequestDep, ChannelName, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.caller import Mode
-from seaway.callers.site_permissions import SiteAction, require_site
+from seaway.callers.site_permissions import SiteAction
 from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
-from seaway.keys import account_keys, channel_keys
+from seaway.http.request_context import RequestContext
+from seaway.keys import account_keys, api_keys, channel_keys
 from seaway.keys.account_keys import DEFAULT_DAYS, LONGEST_DAYS
-from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS, Key
-from seaway.keys.channel_keys import ChannelKey
+from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS
 
 router = APIRouter(tags=["keys"])
 
 ModeName = Annotated[str, Field(json_schema_extra={"enum": list(Mode.__members__)})]
 
 
-class KeyShown(ResponseBody):
+class Key(ResponseBody):
     """An API key, without its secret."""
 
     id: int
@@ -39,13 +39,13 @@ class KeyShown(ResponseBody):
     revoked_at: Moment | None
 
 
-class KeyMade(KeyShown):
+class KeyWithSecret(Key):
     """A created API key."""
 
     key: str = Field(description="The secret, shown only in this response.", examples=["swy-u-..."])
 
 
-class KeyGiven(RequestBody):
+class KeyCreate(RequestBody):
     """An API key to create."""
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
@@ -65,7 +65,7 @@ class KeyGiven(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "ci", "channels": ["robots"], "days": 90}]})
 
 
-class ReachingKeyShown(ResponseBody):
+class ChannelKey(ResponseBody):
     """One of your keys with access to a channel."""
 
     name: str = Field(examples=["ci"])
@@ -78,56 +78,55 @@ class ReachingKeyShown(ResponseBody):
 
 
 @router.get("/channels/{channel}/keys", operation_id="listChannelKeys")
-def list_channel_keys(call: ApiRequestDep, channel: ChannelName) -> Page[ReachingKeyShown]:
+def list_channel_keys(call: ApiRequestDep, channel: ChannelName) -> Page[ChannelKey]:
     """List your valid keys with access to a channel that you belong to. Keys of other members are never shown."""
     with call.read() as tx:
         return single_page([_channel_key(key) for key in channel_keys.of_caller(tx, call.now_ms, call.by, channel)])
 
 
 @router.get("/keys", operation_id="listKeys")
-def list_keys(call: ApiRequestDep) -> Page[KeyShown]:
+def list_keys(call: ApiRequestDep) -> Page[Key]:
     """List your keys by name, including revoked ones."""
     with call.read() as tx:
         return single_page([_shown(key) for key in account_keys.list_all(tx, call.by)])
 
 
-@router.post("/keys", operation_id="addKey", status_code=201)
-def create_key(call: ApiRequestDep, given: KeyGiven) -> KeyMade:
+@router.post("/keys", operation_id="createKey", status_code=201)
+def create_key(call: ApiRequestDep, given: KeyCreate) -> KeyWithSecret:
     """Create a key; its secret is shown only in this response. Requires a recent sign-in."""
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
         key, secret = account_keys.add(
             tx, call.now_ms, call.by, given.name,
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
             rules=call.parts.key_rules,
         )  # fmt: skip
-    return KeyMade(**_shown(key).model_dump(), key=secret)
+    return KeyWithSecret(**_shown(key).model_dump(), key=secret)
 
 
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
-def revoke_key(call: ApiRequestDep, key: Id) -> KeyShown:
+def revoke_key(call: ApiRequestDep, key: Id) -> Key:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
 def remove_key(call: ApiRequestDep, key: Id) -> None:
     """Revoke a key and remove it from the list; its name becomes available. Requires a session."""
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         account_keys.remove(tx, call.now_ms, call.by, _name_of(tx, call, key))
 
 
-def _name_of(tx: Tx, call: ApiRequest, key_id: int) -> str:
+def _name_of(tx: Tx, call: RequestContext, key_id: int) -> str:
     """Return the name of the caller's key with this id; raise `NotFound` for ids of other users' keys."""
-    require_site(call.by, SiteAction.CHANGE_ACCOUNT)
     name = next((key.name for key in account_keys.list_all(tx, call.by) if key.id == key_id), None)
     if name is None:
         raise NotFound("You have no such key.", "GET /api/v1/keys lists them.")
     return name
 
 
-def _shown(key: Key) -> KeyShown:
-    return KeyShown(
+def _shown(key: api_keys.Key) -> Key:
+    return Key(
         id=key.id,
         name=key.name,
         mode=key.mode.name,
@@ -141,8 +140,8 @@ def _shown(key: Key) -> KeyShown:
     )
 
 
-def _channel_key(key: ChannelKey) -> ReachingKeyShown:
-    return ReachingKeyShown(
+def _channel_key(key: channel_keys.ChannelKey) -> ChannelKey:
+    return ChannelKey(
         name=key.name,
         mode=key.mode.name,
         all_channels=key.for_all_channels,

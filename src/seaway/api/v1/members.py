@@ -8,8 +8,7 @@ from pydantic import ConfigDict, Field
 from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.schemas import Moment, RequestBody, ResponseBody
 from seaway.channels import members
-from seaway.channels.members import Member, MemberGroup
-from seaway.channels.roles import Role
+from seaway.channels.roles import Action, Role
 from seaway.clock import format_time
 
 router = APIRouter(tags=["members"])
@@ -20,7 +19,7 @@ RoleName = Annotated[str, Field(json_schema_extra={"enum": [role.value for role 
 GivenRole = Literal["viewer", "contributor"]
 
 
-class MemberShown(ResponseBody):
+class Member(ResponseBody):
     """A user who is a member of a channel."""
 
     user: str = Field(examples=["ada"])
@@ -28,7 +27,7 @@ class MemberShown(ResponseBody):
     added_at: Moment
 
 
-class MemberGroupShown(ResponseBody):
+class MemberGroup(ResponseBody):
     """A group that is a member of a channel; all its users have the role."""
 
     group: str = Field(examples=["crew"])
@@ -40,11 +39,11 @@ class MemberGroupShown(ResponseBody):
 class Members(ResponseBody):
     """The members of a channel; of several roles of a user, the strongest counts."""
 
-    users: list[MemberShown]
-    groups: list[MemberGroupShown]
+    users: list[Member]
+    groups: list[MemberGroup]
 
 
-class RoleGiven(RequestBody):
+class RoleUpdate(RequestBody):
     """The role of a member. A channel has one owner, who can be changed only by a transfer."""
 
     role: GivenRole
@@ -61,9 +60,9 @@ def list_members(call: ApiRequestDep, channel: ChannelName) -> Members:
 
 
 @router.put("/channels/{channel}/members/{user}", operation_id="putMember")
-def put_member(call: ApiRequestDep, channel: ChannelName, user: UserName, given: RoleGiven) -> MemberShown:
+def put_member(call: ApiRequestDep, channel: ChannelName, user: UserName, given: RoleUpdate) -> Member:
     """Add a user as a member, effective immediately and with a notification email, or change their role."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         member = members.put(
             tx, call.now_ms, call.by, channel, user, Role(given.role), telling=call.parts.accounts
         )  # fmt: skip
@@ -73,36 +72,36 @@ def put_member(call: ApiRequestDep, channel: ChannelName, user: UserName, given:
 @router.delete("/channels/{channel}/members/{user}", operation_id="removeMember", status_code=204)
 def remove_member(call: ApiRequestDep, channel: ChannelName, user: UserName) -> None:
     """Remove a member; files they uploaded stay."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         members.remove(tx, call.now_ms, call.by, channel, user)
 
 
 @router.put("/channels/{channel}/groups/{group}", operation_id="putMemberGroup")
-def put_member_group(call: ApiRequestDep, channel: ChannelName, group: GroupName, given: RoleGiven) -> MemberGroupShown:
+def put_member_group(call: ApiRequestDep, channel: ChannelName, group: GroupName, given: RoleUpdate) -> MemberGroup:
     """Add a group as a member, or change its role."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         return _group(members.put_group(tx, call.now_ms, call.by, channel, group, Role(given.role)))
 
 
 @router.delete("/channels/{channel}/groups/{group}", operation_id="removeMemberGroup", status_code=204)
 def remove_member_group(call: ApiRequestDep, channel: ChannelName, group: GroupName) -> None:
     """Remove a group from a channel."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.ADMIT) as tx:
         members.remove_group(tx, call.now_ms, call.by, channel, group)
 
 
 @router.post("/channels/{channel}/leave", operation_id="leaveChannel", status_code=204)
 def leave_channel(call: ApiRequestDep, channel: ChannelName) -> None:
     """Leave a channel; an owner must transfer it first."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, members.require_can_leave) as tx:
         members.leave(tx, call.now_ms, call.by, channel)
 
 
-def _user(member: Member) -> MemberShown:
-    return MemberShown(user=member.user, role=member.role.value, added_at=format_time(member.added_at_ms))
+def _user(member: members.Member) -> Member:
+    return Member(user=member.user, role=member.role.value, added_at=format_time(member.added_at_ms))
 
 
-def _group(group: MemberGroup) -> MemberGroupShown:
-    return MemberGroupShown(
+def _group(group: members.MemberGroup) -> MemberGroup:
+    return MemberGroup(
         group=group.group, role=group.role.value, users=group.user_count, added_at=format_time(group.added_at_ms)
     )

@@ -14,9 +14,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seaway.errors import Invalid, Malformed, NotFound, TooLarge
+from seaway.errors import Invalid, Malformed, NotFound
 from seaway.http import paths, problems
-from seaway.http.bodies import body_of
+from seaway.http.bodies import read_body
 
 MAX_BODY_BYTES = 64 * 1024
 _MAX_PROBLEMS = 3
@@ -34,7 +34,11 @@ class Entry:
         if scope["type"] == "http":
             scope[problems.RESPONSE_BUILDER] = problems.json_response_for
             _check_path(scope)
-            receive = _replaying(await _body(Request(scope, receive)), receive)
+            request = Request(scope, receive)
+            body = await read_body(request, MAX_BODY_BYTES, hint="Split the request.")
+            if body:
+                _check_body(body, request.headers.get("content-type", ""))
+            receive = _replaying(body, receive)
         try:
             await self._routes(scope, receive, send)
         except RequestValidationError as error:
@@ -44,20 +48,6 @@ class Entry:
 def _check_path(scope: Scope) -> None:
     if paths.segments(scope) is None:
         raise NotFound("This page does not exist.", "Check the URL.")
-
-
-async def _body(request: Request) -> bytes:
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
-    body = b""
-    async for chunk in body_of(request):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
-    if body:
-        _check_body(body, request.headers.get("content-type", ""))
-    return body
 
 
 def _check_body(body: bytes, content_type: str) -> None:
@@ -70,10 +60,6 @@ def _check_body(body: bytes, content_type: str) -> None:
         raise Malformed("The body is not valid JSON.", "Send one JSON object in UTF-8.") from None
     if _NUL_ESCAPE.search(body):
         raise Malformed("The body contains a NUL character.", "Remove it.")
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(f"The body has more than {MAX_BODY_BYTES:,} bytes.", "Split the request.")
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

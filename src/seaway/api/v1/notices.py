@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field
 from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.channels import notices
-from seaway.channels.notices import MAX_DAYS, MAX_MESSAGE, Level, Notice
+from seaway.channels.notices import MAX_DAYS, MAX_MESSAGE, Level
+from seaway.channels.roles import Action
 from seaway.clock import DAY_MS, format_time
 
 router = APIRouter(tags=["notices"])
@@ -16,7 +17,7 @@ router = APIRouter(tags=["notices"])
 LevelName = Annotated[str, Field(json_schema_extra={"enum": [level.value for level in Level]})]
 
 
-class NoticeShown(ResponseBody):
+class Notice(ResponseBody):
     """A notice."""
 
     id: int
@@ -26,7 +27,7 @@ class NoticeShown(ResponseBody):
     expires_at: Moment
 
 
-class NoticeGiven(RequestBody):
+class NoticeCreate(RequestBody):
     """A notice to post."""
 
     level: Literal["info", "warning", "critical"] = "info"
@@ -37,17 +38,17 @@ class NoticeGiven(RequestBody):
 
 
 @router.get("/channels/{channel}/notices", operation_id="listNotices", openapi_extra=ANONYMOUS_ALLOWED)
-def list_notices(call: ApiRequestDep, channel: ChannelName) -> Page[NoticeShown]:
+def list_notices(call: ApiRequestDep, channel: ChannelName) -> Page[Notice]:
     """List the current notices of a channel, newest first."""
     with call.read() as tx:
         return single_page([_shown(notice) for notice in notices.list_current(tx, call.now_ms, call.by, channel)])
 
 
-@router.post("/channels/{channel}/notices", operation_id="addNotice", status_code=201)
-def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeGiven) -> NoticeShown:
+@router.post("/channels/{channel}/notices", operation_id="postNotice", status_code=201)
+def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeCreate) -> Notice:
     """Post a notice."""
     now_ms = call.now_ms
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.MANAGE) as tx:
         return _shown(
             notices.add(
                 tx, now_ms, call.by, channel, Level(given.level), given.message,
@@ -56,15 +57,15 @@ def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeGiven) -
         )  # fmt: skip
 
 
-@router.delete("/channels/{channel}/notices/{notice}", operation_id="removeNotice", status_code=204)
+@router.delete("/channels/{channel}/notices/{notice}", operation_id="withdrawNotice", status_code=204)
 def withdraw_notice(call: ApiRequestDep, channel: ChannelName, notice: Id) -> None:
     """Withdraw a notice."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.MANAGE) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)
 
 
-def _shown(notice: Notice) -> NoticeShown:
-    return NoticeShown(
+def _shown(notice: notices.Notice) -> Notice:
+    return Notice(
         id=notice.id,
         level=notice.level.value,
         message=notice.message,

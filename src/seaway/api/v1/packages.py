@@ -34,7 +34,7 @@ OfSubdir = Annotated[str | None, Query(description="Only files of this platform.
 Days = Annotated[int, Query(description="Number of days, including today.", ge=1, le=366)]
 
 
-class PackageShown(ResponseBody):
+class Package(ResponseBody):
     """A package in a list."""
 
     name: str = Field(examples=["numpy"])
@@ -42,7 +42,7 @@ class PackageShown(ResponseBody):
     files: int = Field(description="Number of files that are not yanked.")
 
 
-class FileShown(ResponseBody):
+class File(ResponseBody):
     """A file in a list."""
 
     package: str
@@ -61,7 +61,7 @@ class FileShown(ResponseBody):
     warnings: list[str] = Field(description="The warnings of its upload.")
 
 
-class CorrectionShown(ResponseBody):
+class MetadataCorrection(ResponseBody):
     """A metadata correction: how the record of a file differs from the metadata in the package."""
 
     fields: dict[str, Any] = Field(description="The corrected fields; a removed field is only in `original`.")
@@ -71,24 +71,24 @@ class CorrectionShown(ResponseBody):
     at: Moment
 
 
-class FileDetail(FileShown):
+class FileDetail(File):
     """A file with all its details."""
 
     record: dict[str, Any] = Field(description="Its record in repodata.")
     about: dict[str, Any] = Field(description="The `about` metadata of the package.")
-    correction: CorrectionShown | None = Field(description="The correction of the record; null when there is none.")
+    correction: MetadataCorrection | None = Field(description="The correction of the record; null when there is none.")
     downloads: int
 
 
-class PackageDetail(PackageShown):
+class PackageDetail(Package):
     """A package, as described by its newest version."""
 
-    latest: FileShown | None = Field(description="A file of the newest version; null if all files are yanked.")
+    latest: File | None = Field(description="A file of the newest version; null if all files are yanked.")
     license: str
     about: dict[str, Any]
 
 
-class Day(ResponseBody):
+class DailyDownloads(ResponseBody):
     """Downloads of a day."""
 
     day: str = Field(examples=["2026-11-24"], json_schema_extra={"format": "date"})
@@ -99,7 +99,7 @@ class Downloads(ResponseBody):
     """Download counts of a package."""
 
     total: int = Field(description="Downloads in these days.")
-    days: list[Day] = Field(description="Days with downloads.")
+    days: list[DailyDownloads] = Field(description="Days with downloads.")
 
 
 class Dependents(ResponseBody):
@@ -114,7 +114,7 @@ class Dependents(ResponseBody):
 @router.get("/channels/{channel}/packages", operation_id="listPackages", openapi_extra=ANONYMOUS_ALLOWED)
 def list_packages(
     call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[PackageShown]:
+) -> Page[Package]:
     """List the packages of a channel by name."""
     call.count_list()
     with call.read() as tx:
@@ -147,7 +147,7 @@ def list_files(
     subdir: OfSubdir = None,
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
-) -> Page[FileShown]:
+) -> Page[File]:
     """List the files of a package, newest first."""
     before = id_cursor(after)
     with call.read() as tx:
@@ -164,7 +164,7 @@ def get_downloads(call: ApiRequestDep, channel: ChannelName, package: PackageNam
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.downloads_by_day(tx, access.channel_id, package, call.now_ms, days=days)
-    shown = [Day(day=(_DAY_ZERO + timedelta(day)).isoformat(), count=count) for day, count in found]
+    shown = [DailyDownloads(day=(_DAY_ZERO + timedelta(day)).isoformat(), count=count) for day, count in found]
     return Downloads(total=sum(day.count for day in shown), days=shown)
 
 
@@ -194,11 +194,11 @@ def get_file(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: Fi
     )
 
 
-def correction_shown(correction: Correction | None) -> CorrectionShown | None:
+def correction_shown(correction: Correction | None) -> MetadataCorrection | None:
     """Return the response body for a metadata correction."""
     if correction is None:
         return None
-    return CorrectionShown(
+    return MetadataCorrection(
         fields=correction.fields,
         original=correction.original,
         reason=correction.reason,
@@ -207,12 +207,12 @@ def correction_shown(correction: Correction | None) -> CorrectionShown | None:
     )
 
 
-def _package(package: PackageSummary) -> PackageShown:
-    return PackageShown(name=package.name, subdirs=list(package.subdirs), files=package.files)
+def _package(package: PackageSummary) -> Package:
+    return Package(name=package.name, subdirs=list(package.subdirs), files=package.files)
 
 
-def _file(file: FileSummary) -> FileShown:
-    return FileShown(
+def _file(file: FileSummary) -> File:
+    return File(
         package=file.package,
         subdir=file.subdir,
         file=file.file_name,

@@ -7,19 +7,20 @@ from anyio import to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep, Id
+from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import passkeys, recovery
-from seaway.sign_in.passkeys import MAX_NAME, Passkey
+from seaway.sign_in.passkeys import MAX_NAME
 
 router = APIRouter(tags=["account"])
 
 Name = Annotated[str, Field(description="For example the device that stores it.", min_length=1, max_length=MAX_NAME)]
 
 
-class PasskeyShown(ResponseBody):
+class Passkey(ResponseBody):
     """One of your passkeys."""
 
     id: int
@@ -28,7 +29,7 @@ class PasskeyShown(ResponseBody):
     used_at: Moment | None
 
 
-class PasskeyMade(PasskeyShown):
+class PasskeyWithRecoveryCodes(Passkey):
     """An added passkey."""
 
     recovery_codes: list[str] = Field(description="Created with the first second factor, shown only in this response.")
@@ -42,7 +43,7 @@ class PasskeyOptions(ResponseBody):
     )
 
 
-class PasskeyGiven(RequestBody):
+class PasskeyCreate(RequestBody):
     """A passkey that a browser created."""
 
     name: Name
@@ -65,7 +66,7 @@ class PasskeyGiven(RequestBody):
     )
 
 
-class PasskeyChange(RequestBody):
+class PasskeyUpdate(RequestBody):
     """The new name of a passkey."""
 
     name: Name
@@ -74,14 +75,14 @@ class PasskeyChange(RequestBody):
 
 
 @router.get("/me/passkeys", operation_id="listPasskeys")
-def list_passkeys(call: ApiRequestDep) -> Page[PasskeyShown]:
+def list_passkeys(call: ApiRequestDep) -> Page[Passkey]:
     """List your passkeys, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return single_page([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
 
 
-@router.post("/me/passkeys/options", operation_id="beginPasskey")
+@router.post("/me/passkeys/options", operation_id="getPasskeyOptions")
 def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
     """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
     _require_session(call)
@@ -89,17 +90,17 @@ def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
 
 
 @router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
-async def add_passkey(call: ApiRequestDep, given: PasskeyGiven) -> PasskeyMade:
+async def add_passkey(call: ApiRequestDep, given: PasskeyCreate) -> PasskeyWithRecoveryCodes:
     """Second step: add the passkey that the browser created. Requires a recent sign-in."""
     _require_session(call)
     credential = json.dumps(given.credential)
     passkey = await to_thread.run_sync(passkeys.add, call.parts.accounts, call.by, credential, given.name)
     recovery_codes = await recovery.make_first(call.parts.accounts, call.by)
-    return PasskeyMade(**_shown(passkey).model_dump(), recovery_codes=recovery_codes)
+    return PasskeyWithRecoveryCodes(**_shown(passkey).model_dump(), recovery_codes=recovery_codes)
 
 
 @router.patch("/me/passkeys/{passkey}", operation_id="renamePasskey")
-def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyChange) -> PasskeyShown:
+def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyUpdate) -> Passkey:
     """Rename a passkey. Requires a session."""
     _require_session(call)
     return _shown(passkeys.rename(call.parts.accounts, call.by, passkey, given.name))
@@ -112,12 +113,12 @@ def remove_passkey(call: ApiRequestDep, passkey: Id) -> None:
     passkeys.remove(call.parts.accounts, call.by, passkey)
 
 
-def _require_session(call: ApiRequest) -> None:
+def _require_session(call: RequestContext) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
 
 
-def _shown(passkey: Passkey) -> PasskeyShown:
-    return PasskeyShown(
+def _shown(passkey: passkeys.Passkey) -> Passkey:
+    return Passkey(
         id=passkey.id,
         name=passkey.name,
         added_at=format_time(passkey.created_at_ms),

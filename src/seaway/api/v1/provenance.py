@@ -10,7 +10,6 @@ from seaway.api.v1.api_request import (
     ANONYMOUS_ALLOWED,
     DEFAULT_LIMIT,
     After,
-    ApiRequest,
     ApiRequestDep,
     ChannelName,
     Limit,
@@ -24,6 +23,7 @@ from seaway.attestations.sidecars import FIELD, AttestedClaims
 from seaway.channels.roles import Action
 from seaway.clock import format_time
 from seaway.errors import Conflict, Malformed, NotFound
+from seaway.http.request_context import RequestContext
 from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
 from seaway.packages import attestation_claims, build_differences, files, uploaders, versions
 from seaway.packages.build_differences import Change
@@ -66,12 +66,12 @@ class Attestation(ResponseBody):
     issued_at: Moment
 
 
-class Sent(ResponseBody):
+class UploadOrigin(ResponseBody):
     """The upload of the current bytes of a file."""
 
     at: Moment
     replaced: bool = Field(description="Whether it overwrote another file.")
-    means: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
+    credential: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
     repository: str = Field(description="The repository of the workflow; empty for users, as are the next fields.")
     workflow: str
     commit: str
@@ -84,11 +84,11 @@ class Sent(ResponseBody):
 class FileProvenance(ResponseBody):
     """The provenance of a file."""
 
-    sent: Sent | None = Field(description="Null for files older than the upload record.")
+    upload: UploadOrigin | None = Field(description="Null for files older than the upload log.")
     attestation: Attestation | None
 
 
-class PathShown(ResponseBody):
+class InstalledPath(ResponseBody):
     """A file, link or directory that a package installs."""
 
     path: str
@@ -97,7 +97,7 @@ class PathShown(ResponseBody):
     sha256: str | None
 
 
-class ChangeShown(ResponseBody):
+class Difference(ResponseBody):
     """A difference."""
 
     name: str
@@ -105,17 +105,17 @@ class ChangeShown(ResponseBody):
     after: str = Field(description="Empty if removed.")
 
 
-class DifferenceShown(ResponseBody):
+class FileComparison(ResponseBody):
     """The differences between two builds."""
 
-    depends: list[ChangeShown]
-    constrains: list[ChangeShown]
-    fields: list[ChangeShown]
-    paths: list[ChangeShown] = Field(description="The first 1,000 changed paths.")
+    depends: list[Difference]
+    constrains: list[Difference]
+    fields: list[Difference]
+    paths: list[Difference] = Field(description="The first 1,000 changed paths.")
     path_count: int = Field(description="Number of changed paths.")
     problem: str = Field(description="Why paths were not compared; empty if they were.")
-    grown_bytes: int = Field(description="Increase of the package file size.")
-    installed_grown_bytes: int = Field(description="Increase of the installed size.")
+    size_change: int = Field(description="Change of the package file size in bytes.")
+    installed_size_change: int = Field(description="Change of the installed size in bytes.")
 
 
 @router.get(
@@ -146,10 +146,10 @@ def get_file_provenance(call: ApiRequestDep, channel: ChannelName, subdir: Subdi
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
-        sent = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
+        upload = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
         claims = attestation_claims.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
     return FileProvenance(
-        sent=None if sent is None else _sent(sent),
+        upload=None if upload is None else _upload(upload),
         attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
     )
 
@@ -165,7 +165,7 @@ async def list_paths(
     q: SearchText = "",
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
-) -> Page[PathShown]:
+) -> Page[InstalledPath]:
     """List what a package installs, by path."""
     call.count_file_list()
     skip = id_cursor(after) or 0
@@ -183,7 +183,7 @@ async def list_paths(
 )
 async def compare_files(
     call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName, against: Against
-) -> DifferenceShown:
+) -> FileComparison:
     """Compare a file with another file of the same package. Counts as ten file lists in the rate limit."""
     call.count_file_list(COMPARISON_COST)
     other_subdir, _, other_name = against.partition("/")
@@ -197,25 +197,25 @@ async def compare_files(
     compared = await call.parts.contents.run(
         rate_limit_key(call.by), build_differences.compare, other.record, found.record, *listings
     )
-    return DifferenceShown(
+    return FileComparison(
         depends=_changes(compared.depends),
         constrains=_changes(compared.constrains),
         fields=_changes(compared.fields),
         paths=_changes(compared.paths),
         path_count=compared.path_count,
         problem=compared.problem,
-        grown_bytes=compared.size_change,
-        installed_grown_bytes=compared.installed_size_change,
+        size_change=compared.size_change,
+        installed_size_change=compared.installed_size_change,
     )
 
 
-def _get(call: ApiRequest, channel: str, subdir: str, file: str) -> File:
+def _get(call: RequestContext, channel: str, subdir: str, file: str) -> File:
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         return files.get(tx, access.channel_id, subdir, file)
 
 
-async def _listing(call: ApiRequest, found: File) -> Listing:
+async def _listing(call: RequestContext, found: File) -> Listing:
     summary, caller = found.summary, rate_limit_key(call.by)
     sha256 = bytes.fromhex(summary.sha256)
     return await call.parts.contents.read(caller, sha256, summary.size, summary.file_name)
@@ -231,18 +231,18 @@ def _version(provenance: Provenance) -> VersionProvenance:
     )
 
 
-def _sent(sent: Origin) -> Sent:
-    return Sent(
-        at=format_time(sent.at_ms),
-        replaced=sent.replaced,
-        means=sent.upload_method,
-        repository=sent.repository,
-        workflow=sent.workflow,
-        commit=sent.commit,
-        run=sent.run,
-        repository_url=sent.repository_url,
-        commit_url=sent.commit_url,
-        run_url=sent.run_url,
+def _upload(upload: Origin) -> UploadOrigin:
+    return UploadOrigin(
+        at=format_time(upload.at_ms),
+        replaced=upload.replaced,
+        credential=upload.upload_method,
+        repository=upload.repository,
+        workflow=upload.workflow,
+        commit=upload.commit,
+        run=upload.run,
+        repository_url=upload.repository_url,
+        commit_url=upload.commit_url,
+        run_url=upload.run_url,
     )
 
 
@@ -261,9 +261,9 @@ def _attestation(claims: AttestedClaims, sha256: str) -> Attestation:
     )
 
 
-def _path(entry: Entry) -> PathShown:
-    return PathShown(path=entry.path, type=entry.path_type, size=entry.size_in_bytes, sha256=entry.sha256)
+def _path(entry: Entry) -> InstalledPath:
+    return InstalledPath(path=entry.path, type=entry.path_type, size=entry.size_in_bytes, sha256=entry.sha256)
 
 
-def _changes(found: tuple[Change, ...]) -> list[ChangeShown]:
-    return [ChangeShown(name=change.name, before=change.before, after=change.after) for change in found]
+def _changes(found: tuple[Change, ...]) -> list[Difference]:
+    return [Difference(name=change.name, before=change.before, after=change.after) for change in found]

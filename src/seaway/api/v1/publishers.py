@@ -11,7 +11,7 @@ from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, singl
 from seaway.callers.caller import Mode
 from seaway.clock import format_time
 from seaway.trusted_publishing import publisher_changes, publishers
-from seaway.trusted_publishing.publishers import Draft, Publisher
+from seaway.trusted_publishing.publishers import Draft
 
 router = APIRouter(tags=["publishers"])
 
@@ -21,7 +21,7 @@ Texts = dict[str, str]
 Conditions = dict[str, bool | str | list[str]]
 
 
-class PublisherShown(ResponseBody):
+class Publisher(ResponseBody):
     """A trusted publisher."""
 
     id: int
@@ -44,7 +44,7 @@ class PublisherShown(ResponseBody):
     used_at: Moment | None = Field(description="The time of its last upload.")
 
 
-class PublisherGiven(RequestBody):
+class PublisherCreate(RequestBody):
     """A workflow to trust."""
 
     issuer: str = Field(
@@ -80,7 +80,7 @@ class PublisherGiven(RequestBody):
     )
 
 
-class PublisherChange(RequestBody):
+class PublisherUpdate(RequestBody):
     """Fields to change; omitted fields stay unchanged. Changing the workflow removes its pinned ids."""
 
     fields: Texts | None = Field(None, max_length=20)
@@ -95,7 +95,7 @@ class PublisherChange(RequestBody):
 
 
 @router.get("/channels/{channel}/publishers", operation_id="listPublishers")
-def list_publishers(call: ApiRequestDep, channel: ChannelName) -> Page[PublisherShown]:
+def list_publishers(call: ApiRequestDep, channel: ChannelName) -> Page[Publisher]:
     """List the publishers of a channel, oldest first. Only for callers who can change them."""
     with call.read() as tx:
         found = publishers.list_for_owner(tx, call.by, channel)
@@ -103,7 +103,7 @@ def list_publishers(call: ApiRequestDep, channel: ChannelName) -> Page[Publisher
 
 
 @router.post("/channels/{channel}/publishers", operation_id="addPublisher", status_code=201)
-def add_publisher(call: ApiRequestDep, channel: ChannelName, given: PublisherGiven) -> PublisherShown:
+def add_publisher(call: ApiRequestDep, channel: ChannelName, given: PublisherCreate) -> Publisher:
     """Add a trusted publisher. The id of the repository owner is looked up at GitHub, if it responds."""
     draft = Draft(
         matched=given.fields,
@@ -119,8 +119,8 @@ def add_publisher(call: ApiRequestDep, channel: ChannelName, given: PublisherGiv
 
 @router.patch("/channels/{channel}/publishers/{publisher}", operation_id="changePublisher")
 def change_publisher(
-    call: ApiRequestDep, channel: ChannelName, publisher: PublisherId, given: PublisherChange
-) -> PublisherShown:
+    call: ApiRequestDep, channel: ChannelName, publisher: PublisherId, given: PublisherUpdate
+) -> Publisher:
     """Change a publisher. If the workflow changes, the id of the repository owner is looked up again."""
     apply_change = partial(_changed, given)
     return _shown(publisher_changes.change(call.parts.exchanging, call.by, channel, publisher, apply_change))
@@ -129,11 +129,11 @@ def change_publisher(
 @router.delete("/channels/{channel}/publishers/{publisher}", operation_id="removePublisher", status_code=204)
 def remove_publisher(call: ApiRequestDep, channel: ChannelName, publisher: PublisherId) -> None:
     """Remove a trusted publisher; its tokens become invalid at once."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, publishers.require_can_change) as tx:
         publishers.remove(tx, call.now_ms, call.by, call.parts.exchanging.notifier, channel, publisher)
 
 
-def _changed(given: PublisherChange, draft: Draft) -> Draft:
+def _changed(given: PublisherUpdate, draft: Draft) -> Draft:
     return Draft(
         matched={**draft.matched, **(given.fields or {})},
         gates=draft.gates if given.conditions is None else given.conditions,
@@ -145,8 +145,8 @@ def _changed(given: PublisherChange, draft: Draft) -> Draft:
     )
 
 
-def _shown(publisher: Publisher) -> PublisherShown:
-    return PublisherShown(
+def _shown(publisher: publishers.Publisher) -> Publisher:
+    return Publisher(
         id=publisher.id,
         name=publisher.name,
         kind=publisher.kind,

@@ -23,7 +23,7 @@ class StorageUse(ResponseBody):
     used: int = Field(description="Used bytes.")
 
 
-class QuotaGiven(RequestBody):
+class QuotaUpdate(RequestBody):
     """A quota to set."""
 
     quota: Annotated[int, Field(ge=0, le=MAX_QUOTA)] | None = Field(
@@ -35,10 +35,9 @@ class QuotaGiven(RequestBody):
 
 
 @router.patch("/channels/{channel}/quota", operation_id="changeChannelQuota")
-def change_channel_quota(call: ApiRequestDep, channel: ChannelName, given: QuotaGiven) -> StorageUse:
+def change_channel_quota(call: ApiRequestDep, channel: ChannelName, given: QuotaUpdate) -> StorageUse:
     """Set the quota of a channel. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, SiteAction.CHANGE_SITE) as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
         return storage_use_of(quotas.of_channel(tx, channels.get(tx, channel).id))
 
@@ -52,9 +51,8 @@ def get_user_quota(call: ApiRequestDep, user: UserName) -> StorageUse:
 
 
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
-def change_user_quota(call: ApiRequestDep, user: UserName, given: QuotaGiven) -> StorageUse:
+def change_user_quota(call: ApiRequestDep, user: UserName, given: QuotaUpdate) -> StorageUse:
     """Set the total quota of a user's channels. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
         return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))

@@ -6,8 +6,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequest, ApiRequestDep, Limit
+from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequestDep, Limit
 from seaway.api.v1.schemas import Page, ResponseBody
+from seaway.http.request_context import RequestContext
 from seaway.packages import search
 from seaway.packages.search import MAX_QUERY_LENGTH, Hit
 
@@ -25,7 +26,7 @@ SearchText = Annotated[
 OfChannel = Annotated[str | None, Query(description="Only in this channel.", max_length=128)]
 
 
-class Found(ResponseBody):
+class SearchResult(ResponseBody):
     """A matching package."""
 
     channel: str = Field(examples=["robots"])
@@ -35,23 +36,23 @@ class Found(ResponseBody):
     subdirs: list[str]
 
 
-@router.get("/search", operation_id="search", openapi_extra=ANONYMOUS_ALLOWED)
+@router.get("/search", operation_id="searchPackages", openapi_extra=ANONYMOUS_ALLOWED)
 async def search_packages(
     call: ApiRequestDep, q: SearchText, channel: OfChannel = None, after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[Found]:
+) -> Page[SearchResult]:
     """Search packages by name, summary or match spec; exact names come first."""
     return await to_thread.run_sync(_search, call, q, channel, after, limit, limiter=call.parts.search_slots)
 
 
-def _search(call: ApiRequest, text: str, channel: str | None, after: str, limit: int) -> Page[Found]:
+def _search(call: RequestContext, text: str, channel: str | None, after: str, limit: int) -> Page[SearchResult]:
     call.count_list()
     with call.read() as tx:
         hits, next_cursor = search.search(tx, call.by, text, channel=channel, after=after, limit=limit)
-    return Page[Found](items=[_found(hit) for hit in hits], next=next_cursor)
+    return Page[SearchResult](items=[_found(hit) for hit in hits], next=next_cursor)
 
 
-def _found(hit: Hit) -> Found:
-    return Found(
+def _found(hit: Hit) -> SearchResult:
+    return SearchResult(
         channel=hit.channel,
         package=hit.package,
         summary=hit.summary,

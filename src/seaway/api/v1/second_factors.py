@@ -5,17 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from seaway.api.v1.api_request import ApiRequest, ApiRequestDep
+from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.schemas import Moment, RequestBody, ResponseBody
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import password_reset, recovery, second_factors, totp
 from seaway.sign_in.passwords import MAX_CHARS, MIN_CHARS
 
 router = APIRouter(tags=["account"])
 
 
-class PasswordGiven(RequestBody):
+class PasswordUpdate(RequestBody):
     """A new password."""
 
     password: Annotated[str, Field(min_length=MIN_CHARS, max_length=MAX_CHARS)]
@@ -34,14 +35,14 @@ class SecondFactors(ResponseBody):
     )
 
 
-class Seed(ResponseBody):
+class TotpSecret(ResponseBody):
     """The secret of an authenticator app, shown only in this response."""
 
     seed: str = Field(examples=["JBSWY3DPEHPK3PXP"])
     uri: str = Field(description="The same as a URI, for a QR code.", examples=["otpauth://totp/..."])
 
 
-class Code(RequestBody):
+class TotpCode(RequestBody):
     """The current code of the authenticator app."""
 
     code: Annotated[str, Field(min_length=6, max_length=20)]
@@ -58,7 +59,7 @@ class RecoveryCodes(ResponseBody):
 
 
 @router.put("/me/password", operation_id="setPassword", status_code=204)
-async def set_password(call: ApiRequestDep, given: PasswordGiven) -> None:
+async def set_password(call: ApiRequestDep, given: PasswordUpdate) -> None:
     """Set a new password and sign out all other browsers. Requires a recent sign-in."""
     _require_session(call)
     await password_reset.change(call.parts.accounts, call.by, given.password)
@@ -79,16 +80,16 @@ def get_second_factors(call: ApiRequestDep) -> SecondFactors:
     )
 
 
-@router.post("/me/totp", operation_id="beginCodes")
-def set_up_authenticator_app(call: ApiRequestDep) -> Seed:
+@router.post("/me/totp", operation_id="setUpAuthenticatorApp")
+def set_up_authenticator_app(call: ApiRequestDep) -> TotpSecret:
     """Create a secret for an authenticator app, which takes effect when confirmed. Requires a recent sign-in."""
     _require_session(call)
     made = totp.begin(call.parts.accounts, call.by)
-    return Seed(seed=made.seed, uri=made.uri)
+    return TotpSecret(seed=made.seed, uri=made.uri)
 
 
-@router.post("/me/totp/confirm", operation_id="confirmCodes")
-async def confirm_authenticator_app(call: ApiRequestDep, given: Code) -> RecoveryCodes:
+@router.post("/me/totp/confirm", operation_id="confirmAuthenticatorApp")
+async def confirm_authenticator_app(call: ApiRequestDep, given: TotpCode) -> RecoveryCodes:
     """
     Confirm the authenticator app with a code; sign-ins require a code from now on.
 
@@ -98,7 +99,7 @@ async def confirm_authenticator_app(call: ApiRequestDep, given: Code) -> Recover
     return RecoveryCodes(recovery_codes=await totp.confirm(call.parts.accounts, call.by, given.code))
 
 
-@router.delete("/me/totp", operation_id="removeCodes", status_code=204)
+@router.delete("/me/totp", operation_id="removeAuthenticatorApp", status_code=204)
 def remove_authenticator_app(call: ApiRequestDep) -> None:
     """Remove the authenticator app. Requires a recent sign-in."""
     _require_session(call)
@@ -112,13 +113,12 @@ async def renew_recovery_codes(call: ApiRequestDep) -> RecoveryCodes:
     return RecoveryCodes(recovery_codes=await recovery.renew(call.parts.accounts, call.by))
 
 
-@router.delete("/me/second-factor-reset", operation_id="keepSecondFactors", status_code=204)
+@router.delete("/me/second-factor-reset", operation_id="cancelOwnSecondFactorReset", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep) -> None:
     """Cancel a pending reset of your second factors. Requires a session."""
-    _require_session(call)
-    with call.write_user() as tx:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         second_factors.cancel_reset(call.parts.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
-def _require_session(call: ApiRequest) -> None:
+def _require_session(call: RequestContext) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)

@@ -10,63 +10,62 @@ from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.jobs import queue
-from seaway.jobs.queue import Job
 from seaway.packages import storage_usage, sweep
 from seaway.packages.storage_usage import ChannelUsage, Usage
 from seaway.sign_in import site_admin
 
 router = APIRouter(tags=["administration"])
 
-OfState = Annotated[Literal["ready", "running", "dead"] | None, Query(description="Only jobs in this state.")]
+OfState = Annotated[Literal["ready", "running", "failed"] | None, Query(description="Only jobs in this state.")]
 
 
-class JobShown(ResponseBody):
+class Job(ResponseBody):
     """A background job; finished jobs are not kept."""
 
     id: int
-    kind: str = Field(examples=["send-letter"])
-    state: Literal["ready", "running", "dead"] = Field(description="`dead`: failed, with no attempts left.")
+    kind: str = Field(examples=["send-email"])
+    state: Literal["ready", "running", "failed"] = Field(description="`failed`: no attempts left.")
     attempt: int = Field(description="Number of attempts so far.")
-    asked_at: Moment = Field(description="When it was created.")
+    created_at: Moment = Field(description="When it was created.")
     run_at: Moment = Field(description="When it is or was due.")
     worker: str | None
     error: str = Field(description="Error of the last attempt; empty if none failed.")
 
 
-class Retried(ResponseBody):
+class RetryResult(ResponseBody):
     """The result of a retry."""
 
     retried: int = Field(description="Number of jobs that will be retried.")
 
 
-class Held(ResponseBody):
+class BlobUsage(ResponseBody):
     """Number and total size of blobs; equal contents count once."""
 
     blobs: int
     bytes: int
 
 
-class SweepShown(ResponseBody):
+class Sweep(ResponseBody):
     """The result of a sweep of unreferenced blobs."""
 
     at: Moment
-    taken: Held = Field(description="Deleted blobs.")
-    waiting: Held = Field(description="Unreferenced blobs that were kept because they were less than a day old.")
-    stopped: str = Field(description="Why no blob was deleted, if an operator must act first; otherwise empty.")
+    deleted: BlobUsage = Field(description="Deleted blobs.")
+    kept: BlobUsage = Field(description="Unreferenced blobs that were kept because they were less than a day old.")
+    blocked_reason: str = Field(description="Why no blob was deleted, if an operator must act first; otherwise empty.")
 
 
 class Storage(ResponseBody):
     """Storage use of the site."""
 
-    packages: Held = Field(description="Package files.")
-    documents: Held = Field(description="Index documents.")
+    packages: BlobUsage = Field(description="Package files.")
+    documents: BlobUsage = Field(description="Index documents.")
     named_bytes: int = Field(description="Total size of package files, counting equal contents in each channel.")
     saved_bytes: int = Field(description="Bytes saved by storing equal contents once.")
-    spool: Held = Field(description="Files being received by the machine that responds.")
-    sweep: SweepShown | None = Field(description="The last sweep; null before the first one.")
+    spool: BlobUsage = Field(description="Files being received by the machine that responds.")
+    sweep: Sweep | None = Field(description="The last sweep; null before the first one.")
 
 
-class ChannelHeld(ResponseBody):
+class ChannelStorage(ResponseBody):
     """Storage use of a channel; contents shared with other channels count in each."""
 
     channel: str
@@ -77,9 +76,7 @@ class ChannelHeld(ResponseBody):
 
 
 @router.get("/jobs", operation_id="listJobs")
-def list_jobs(
-    call: ApiRequestDep, state: OfState = None, after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[JobShown]:
+def list_jobs(call: ApiRequestDep, state: OfState = None, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Job]:
     """List waiting, running and failed jobs, oldest first. Site admins only; requires a session."""
     start = id_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
@@ -89,19 +86,17 @@ def list_jobs(
 
 
 @router.post("/jobs/retry", operation_id="retryJobs")
-def retry_jobs(call: ApiRequestDep) -> Retried:
+def retry_jobs(call: ApiRequestDep) -> RetryResult:
     """Retry all failed jobs. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_unlocked() as tx:
-        return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
+    with call.write_unlocked(SiteAction.CHANGE_SITE) as tx:
+        return RetryResult(retried=site_admin.retry_jobs(tx, call.now_ms, call.by))
 
 
 @router.post("/jobs/{job}/retry", operation_id="retryJob")
-def retry_job(call: ApiRequestDep, job: Id) -> Retried:
+def retry_job(call: ApiRequestDep, job: Id) -> RetryResult:
     """Retry a failed job. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
-    with call.write_unlocked() as tx:
-        return Retried(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, job))
+    with call.write_unlocked(SiteAction.CHANGE_SITE) as tx:
+        return RetryResult(retried=site_admin.retry_jobs(tx, call.now_ms, call.by, job))
 
 
 @router.get("/storage", operation_id="getStorage")
@@ -117,20 +112,22 @@ def get_storage(call: ApiRequestDep) -> Storage:
         documents=_held(documents),
         named_bytes=named_bytes,
         saved_bytes=named_bytes - packages.size,
-        spool=Held(blobs=spool_blobs, bytes=spool_bytes),
+        spool=BlobUsage(blobs=spool_blobs, bytes=spool_bytes),
         sweep=None
         if last is None
-        else SweepShown(
+        else Sweep(
             at=format_time(last.at_ms),
-            taken=Held(blobs=last.swept.blobs, bytes=last.swept.bytes),
-            waiting=Held(blobs=last.swept.waiting_blobs, bytes=last.swept.waiting_bytes),
-            stopped=last.stopped,
+            deleted=BlobUsage(blobs=last.swept.blobs, bytes=last.swept.bytes),
+            kept=BlobUsage(blobs=last.swept.kept_blobs, bytes=last.swept.kept_bytes),
+            blocked_reason=last.blocked_reason,
         ),
     )
 
 
-@router.get("/storage/channels", operation_id="listStorageOfChannels")
-def list_storage_by_channel(call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[ChannelHeld]:
+@router.get("/storage/channels", operation_id="listStorageByChannel")
+def list_storage_by_channel(
+    call: ApiRequestDep, after: After = "", limit: Limit = DEFAULT_LIMIT
+) -> Page[ChannelStorage]:
     """List the storage use of channels, largest first. Site admins only; requires a session."""
     skip = id_cursor(after) or 0
     require_site(call.by, SiteAction.ADMINISTER)
@@ -139,25 +136,25 @@ def list_storage_by_channel(call: ApiRequestDep, after: After = "", limit: Limit
     return page(found, limit, _channel, lambda _last: skip + limit)
 
 
-def _held(found: Usage) -> Held:
-    return Held(blobs=found.blobs, bytes=found.size)
+def _held(found: Usage) -> BlobUsage:
+    return BlobUsage(blobs=found.blobs, bytes=found.size)
 
 
-def _job(job: Job) -> JobShown:
-    return JobShown(
+def _job(job: queue.Job) -> Job:
+    return Job(
         id=job.id,
         kind=job.kind,
         state=job.state,
         attempt=job.attempt,
-        asked_at=format_time(job.created_at_ms),
+        created_at=format_time(job.created_at_ms),
         run_at=format_time(job.run_at_ms),
         worker=job.lease_owner,
         error=job.error,
     )
 
 
-def _channel(found: ChannelUsage) -> ChannelHeld:
-    return ChannelHeld(
+def _channel(found: ChannelUsage) -> ChannelStorage:
+    return ChannelStorage(
         channel=found.channel,
         files=found.files,
         bytes=found.size,

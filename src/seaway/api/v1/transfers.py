@@ -1,5 +1,6 @@
 """Transfers of a channel to one of its members, who becomes the owner by accepting."""
 
+from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter
@@ -10,13 +11,12 @@ from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, singl
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import transfers
 from seaway.channels.roles import Action
-from seaway.channels.transfers import Transfer
 from seaway.clock import format_time
 
 router = APIRouter(tags=["transfers"])
 
 
-class TransferShown(ResponseBody):
+class Transfer(ResponseBody):
     """A pending transfer."""
 
     channel: str
@@ -26,7 +26,7 @@ class TransferShown(ResponseBody):
     expires_at: Moment
 
 
-class TransferGiven(RequestBody):
+class TransferCreate(RequestBody):
     """The member to offer the channel to."""
 
     to_user: str = Field(max_length=39)
@@ -34,16 +34,16 @@ class TransferGiven(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"to_user": "ada"}]})
 
 
-class AnswerGiven(RequestBody):
+class TransferResponse(RequestBody):
     """The response to a transfer."""
 
-    answer: Literal["accept", "decline"]
+    response: Literal["accept", "decline"]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"answer": "accept"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"response": "accept"}]})
 
 
 @router.get("/transfers", operation_id="listTransfers")
-def list_transfers(call: ApiRequestDep) -> Page[TransferShown]:
+def list_transfers(call: ApiRequestDep) -> Page[Transfer]:
     """List the channels that were offered to you."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
@@ -53,7 +53,7 @@ def list_transfers(call: ApiRequestDep) -> Page[TransferShown]:
 
 
 @router.get("/channels/{channel}/transfer", operation_id="getTransfer")
-def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[TransferShown]:
+def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[Transfer]:
     """Return the pending transfer of a channel, if any. Owner only."""
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
@@ -62,29 +62,31 @@ def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[TransferShow
 
 
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
-def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferGiven) -> TransferShown:
+def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferCreate) -> Transfer:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.TRANSFER) as tx:
         return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, telling=call.parts.accounts))
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
 def cancel_transfer(call: ApiRequestDep, channel: ChannelName) -> None:
     """Cancel a pending transfer."""
-    with call.write_channel(channel) as tx:
+    with call.write_channel(channel, Action.TRANSFER) as tx:
         transfers.cancel(tx, call.now_ms, call.by, channel)
 
 
-@router.post("/channels/{channel}/transfer/answer", operation_id="answerTransfer")
-def answer_transfer(call: ApiRequestDep, channel: ChannelName, given: AnswerGiven) -> TransferShown:
+@router.post("/channels/{channel}/transfer/response", operation_id="respondToTransfer")
+def respond_to_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferResponse) -> Transfer:
     """Accept or decline a channel that was offered to you."""
-    respond = transfers.accept if given.answer == "accept" else transfers.decline
-    with call.write_channel(channel) as tx:
+    is_accepted = given.response == "accept"
+    respond = transfers.accept if is_accepted else transfers.decline
+    can_respond = partial(transfers.require_offer, now_ms=call.now_ms, to_accept=is_accepted)
+    with call.write_channel(channel, can_respond) as tx:
         return _shown(respond(tx, call.now_ms, call.by, channel, telling=call.parts.accounts))
 
 
-def _shown(transfer: Transfer) -> TransferShown:
-    return TransferShown(
+def _shown(transfer: transfers.Transfer) -> Transfer:
+    return Transfer(
         channel=transfer.channel,
         to_user=transfer.to_user,
         offered_by=transfer.offered_by,

@@ -1,4 +1,4 @@
-"""The upload record: who uploaded which file and how, for channel owners and site admins."""
+"""The upload log: who uploaded which file and how, for channel owners and site admins."""
 
 from typing import Annotated, Any
 
@@ -17,11 +17,11 @@ router = APIRouter(tags=["audit"])
 OfName = Annotated[str, Query(description="The name of a channel, or of one that was deleted.", max_length=128)]
 
 
-class UploadShown(ResponseBody):
+class Upload(ResponseBody):
     """An upload, with the fields of `seaway uploads export --json`, from which `hash` is computed."""
 
     channel_id: int = Field(description="Never reused, even for a new channel of the same name.")
-    number: int = Field(description="Position in the upload record of the channel, from 1.")
+    number: int = Field(description="Position in the upload log of the channel, from 1.")
     at: int = Field(description="Milliseconds since 1970, UTC.")
     channel: str
     subdir: str
@@ -44,10 +44,10 @@ class UploadShown(ResponseBody):
     hash: str = Field(description="The sha256 of all other fields as compact JSON with sorted keys.")
 
 
-@router.get("/channels/{channel}/upload-record", operation_id="listChannelUploads")
+@router.get("/channels/{channel}/upload-log", operation_id="listChannelUploads")
 def list_channel_uploads(
     call: ApiRequestDep, channel: ChannelName, after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[UploadShown]:
+) -> Page[Upload]:
     """List all uploads to a channel, oldest first, without those to a deleted channel of the same name. Owner only."""
     start = id_cursor(after) or 0
     with call.read() as tx:
@@ -56,10 +56,8 @@ def list_channel_uploads(
     return page(found, limit, _shown, lambda row: row["number"])
 
 
-@router.get("/upload-record", operation_id="listUploads")
-def list_uploads(
-    call: ApiRequestDep, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[UploadShown]:
+@router.get("/upload-log", operation_id="listUploads")
+def list_uploads(call: ApiRequestDep, channel: OfName, after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[Upload]:
     """List all uploads to all channels that ever had this name, oldest first. Site admins only; requires a session."""
     start = _parse_cursor(after)
     require_site(call.by, SiteAction.ADMINISTER)
@@ -77,5 +75,5 @@ def _parse_cursor(after: str) -> tuple[int, int]:
     return id_cursor(channel_id) or 0, id_cursor(number) or 0
 
 
-def _shown(row: dict[str, Any]) -> UploadShown:
-    return UploadShown(**row)
+def _shown(row: dict[str, Any]) -> Upload:
+    return Upload(**row)

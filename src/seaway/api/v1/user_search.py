@@ -18,15 +18,15 @@ Beginning = Annotated[
 ]
 
 
-class PersonShown(ResponseBody):
+class UserMatch(ResponseBody):
     """A user, as visible to all signed-in users."""
 
     name: str = Field(examples=["ada"])
 
 
-@router.get("/people", operation_id="findPeople")
-def find_users(call: ApiRequestDep, name: Beginning) -> Page[PersonShown]:
+@router.get("/user-names", operation_id="findUsers")
+def find_users(call: ApiRequestDep, name: Beginning) -> Page[UserMatch]:
     """Return up to ten users whose names start with `name`; none for fewer than two characters. Rate-limited."""
     require_site(call.by, SiteAction.FIND_USERS)
     names = user_search.find(call.parts.reading.database, call.now_ms, str(call.by.user_id), name)
-    return single_page([PersonShown(name=user_name) for user_name in names])
+    return single_page([UserMatch(name=user_name) for user_name in names])

@@ -10,12 +10,11 @@ from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.sign_in import site_admin
 from seaway.users import users
-from seaway.users.users import User
 
 router = APIRouter(tags=["administration"])
 
 
-class UserShown(ResponseBody):
+class User(ResponseBody):
     """An account."""
 
     name: str = Field(examples=["ada"])
@@ -26,7 +25,7 @@ class UserShown(ResponseBody):
     disabled_at: Moment | None
 
 
-class UserChange(RequestBody):
+class UserUpdate(RequestBody):
     """Fields to change; omitted fields stay unchanged."""
 
     disabled: bool | None = Field(
@@ -37,16 +36,14 @@ class UserChange(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"disabled": True}]})
 
 
-class ResetShown(ResponseBody):
+class SecondFactorReset(ResponseBody):
     """A pending reset of second factors."""
 
     at: Moment = Field(description="When the second factors will be removed.")
 
 
 @router.get("/users", operation_id="listUsers")
-def list_users(
-    call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT
-) -> Page[UserShown]:
+def list_users(call: ApiRequestDep, q: SearchText = "", after: After = "", limit: Limit = DEFAULT_LIMIT) -> Page[User]:
     """List user accounts by name. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -55,7 +52,7 @@ def list_users(
 
 
 @router.get("/users/{user}", operation_id="getUser")
-def get_user(call: ApiRequestDep, user: UserName) -> UserShown:
+def get_user(call: ApiRequestDep, user: UserName) -> User:
     """Return a user account. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
@@ -63,13 +60,12 @@ def get_user(call: ApiRequestDep, user: UserName) -> UserShown:
 
 
 @router.patch("/users/{user}", operation_id="changeUser")
-def change_user(call: ApiRequestDep, user: UserName, given: UserChange) -> UserShown:
+def change_user(call: ApiRequestDep, user: UserName, given: UserUpdate) -> User:
     """
     Disable or enable another user's account, or grant or revoke its admin rights.
 
     Site admins only; requires a recent sign-in.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         if given.disabled is not None:
             site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
@@ -78,8 +74,8 @@ def change_user(call: ApiRequestDep, user: UserName, given: UserChange) -> UserS
         return _shown(users.get(tx, user))
 
 
-@router.post("/users/{user}/second-factor-reset", operation_id="askForSecondFactorReset")
-def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> ResetShown:
+@router.post("/users/{user}/second-factor-reset", operation_id="requestSecondFactorReset")
+def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> SecondFactorReset:
     """
     Schedule the removal of another user's lost second factors in 72 hours.
 
@@ -87,23 +83,21 @@ def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> ResetSho
 
     The user is notified at once, and can cancel the reset if they can still sign in.
     """
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
-        return ResetShown(
+        return SecondFactorReset(
             at=format_time(site_admin.schedule_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user))
         )
 
 
-@router.delete("/users/{user}/second-factor-reset", operation_id="stopSecondFactorReset", status_code=204)
+@router.delete("/users/{user}/second-factor-reset", operation_id="cancelSecondFactorReset", status_code=204)
 def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
-    require_site(call.by, SiteAction.CHANGE_SITE)
     with call.write_site() as tx:
         site_admin.cancel_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)
 
 
-def _shown(user: User) -> UserShown:
-    return UserShown(
+def _shown(user: users.User) -> User:
+    return User(
         name=user.name,
         display_name=user.display_name,
         email=user.email,

@@ -27,6 +27,7 @@ from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 
 ISSUER = "https://token.actions.githubusercontent.com"
+API_URL = "https://api.github.com"  # of github.com; an Enterprise Server has its own, and its own issuer
 
 _FOLDER = "/.github/workflows/"
 # Users without access to the repository can trigger these events, and the run has access to its secrets.

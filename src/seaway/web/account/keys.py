@@ -13,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.caller import Caller, Mode
+from seaway.callers.site_permissions import SiteAction
 from seaway.channels import channels
 from seaway.database.engine import Tx
 from seaway.errors import ConfirmationRequired, Malformed, SeawayError
 from seaway.http.page_forms import Form, form_of
-from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys
 from seaway.keys.account_keys import KeyPolicy
 from seaway.keys.api_keys import Key
-from seaway.sign_in.parts import AccountParts
 from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import accounts_of, for_user, show_refusal
+from seaway.web.user_pages import for_user, show_refusal
 
 DAYS = (7, 30, 90, 180, 365)
 DEFAULT_DAYS = 90
@@ -48,38 +48,38 @@ class KeyForm:
 
 
 @for_user
-async def show(request: Request, by: Caller) -> Response:
+async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's keys, and a form to create one."""
-    values = await to_thread.run_sync(_look, accounts_of(request), by)
-    return page(request, "account/keys.html", problem=None, typed=KeyForm(), made=None, secret="", **values)
+    values = await to_thread.run_sync(_look, call)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=None, secret="", **values)
 
 
 @for_user
-async def add(request: Request, by: Caller) -> Response:
+async def add(request: Request, call: RequestContext) -> Response:
     """Create a key, and show its secret."""
-    accounts, typed = accounts_of(request), key_form_of(await form_of(request))
+    typed = key_form_of(await form_of(request))
     try:
-        key, secret = await to_thread.run_sync(_add, accounts, _rules_of(request), by, typed)
+        key, secret = await to_thread.run_sync(_add, call, typed)
     except ConfirmationRequired:
         raise
     except SeawayError as error:
-        values = await to_thread.run_sync(_look, accounts, by)
-        return show_refusal(request, "account/keys.html", error, typed=typed, made=None, secret="", **values)
-    values = await to_thread.run_sync(_look, accounts, by)
-    return page(request, "account/keys.html", problem=None, typed=KeyForm(), made=key, secret=secret, **values)
+        values = await to_thread.run_sync(_look, call)
+        return show_refusal(request, "account/keys.html", error, typed=typed, created_key=None, secret="", **values)
+    values = await to_thread.run_sync(_look, call)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=key, secret=secret, **values)
 
 
 @for_user
-async def revoke(request: Request, by: Caller) -> Response:
+async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
-    await to_thread.run_sync(_revoke, accounts_of(request), by, (await form_of(request)).exact("name"))
+    await to_thread.run_sync(_revoke, call, (await form_of(request)).exact("name"))
     return redirect("/account/keys")
 
 
 @for_user
-async def delete(request: Request, by: Caller) -> Response:
+async def delete(request: Request, call: RequestContext) -> Response:
     """Delete an expired or revoked key from the list."""
-    await to_thread.run_sync(_delete, accounts_of(request), by, (await form_of(request)).exact("name"))
+    await to_thread.run_sync(_delete, call, (await form_of(request)).exact("name"))
     return redirect("/account/keys")
 
 
@@ -95,19 +95,13 @@ def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
     )
 
 
-def _look(accounts: AccountParts, by: Caller) -> dict[str, Any]:
-    assert by.user_id is not None
-    with accounts.database.read() as tx:
-        mine = [channel.name for channel, _ in channels.with_role_of(tx, by.user_id)]
-        all_keys = account_keys.list_all(tx, by)
-    now_ms = accounts.clock.now_ms()
+def _look(call: RequestContext) -> dict[str, Any]:
+    with call.read() as tx:
+        mine = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
+        all_keys = account_keys.list_all(tx, call.by)
+    now_ms = call.now_ms
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
     return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
-
-
-def _rules_of(request: Request) -> KeyPolicy:
-    parts: RequestParts = request.app.state.parts
-    return parts.key_rules
 
 
 def _has_ended(key: Key, now_ms: int) -> bool:
@@ -132,10 +126,9 @@ def create_key(tx: Tx, now_ms: int, by: Caller, typed: KeyForm, rules: KeyPolicy
     )
 
 
-def _add(accounts: AccountParts, rules: KeyPolicy, by: Caller, typed: KeyForm) -> tuple[Key, str]:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        return create_key(tx, accounts.clock.now_ms(), by, typed, rules)
+def _add(call: RequestContext, typed: KeyForm) -> tuple[Key, str]:
+    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
+        return create_key(tx, call.now_ms, call.by, typed, call.parts.key_rules)
 
 
 def _mode(text: str) -> Mode:
@@ -150,13 +143,11 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _revoke(accounts: AccountParts, by: Caller, name: str) -> None:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        account_keys.revoke(tx, accounts.clock.now_ms(), by, name)
+def _revoke(call: RequestContext, name: str) -> None:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        account_keys.revoke(tx, call.now_ms, call.by, name)
 
 
-def _delete(accounts: AccountParts, by: Caller, name: str) -> None:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        account_keys.remove(tx, accounts.clock.now_ms(), by, name)
+def _delete(call: RequestContext, name: str) -> None:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        account_keys.remove(tx, call.now_ms, call.by, name)

@@ -8,72 +8,66 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction
 from seaway.channels import channels
-from seaway.errors import ConfirmationRequired, Malformed, SeawayError
+from seaway.errors import Malformed
 from seaway.http.caller import cookies_of
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import account_deletion
-from seaway.sign_in.parts import AccountParts
 from seaway.users import emails, users
-from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import accounts_of, for_user, show_refusal
+from seaway.web.rendering import page
+from seaway.web.user_pages import for_user, submit
 
 
 @for_user
-async def show(request: Request, by: Caller) -> Response:
+async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's names, channels and open tasks."""
-    values = await to_thread.run_sync(_look, accounts_of(request), by)
+    values = await to_thread.run_sync(_look, call)
     return page(request, "account/profile.html", problem=None, failed="", **values)
 
 
 @for_user
-async def change(request: Request, by: Caller) -> Response:
+async def change(request: Request, call: RequestContext) -> Response:
     """Change the display name."""
     typed = (await form_of(request)).text("display_name")
-    return await _apply(request, by, partial(_rename, accounts_of(request), by, typed), "name", "/account")
+    return await _apply(request, call, partial(_rename, call, typed), "name", "/account")
 
 
 @for_user
-async def delete_account(request: Request, by: Caller) -> Response:
+async def delete_account(request: Request, call: RequestContext) -> Response:
     """Delete the account if its name was typed to confirm."""
     typed = (await form_of(request)).text("typed_name")
-    response = await _apply(request, by, partial(_leave, accounts_of(request), by, typed), "leave", "/")
+    response = await _apply(request, call, partial(_leave, call, typed), "leave", "/")
     if response.status_code == 303:
         cookies_of(request).delete_session(response)
     return response
 
 
-async def _apply(request: Request, by: Caller, work: Callable[[], None], form: str, go_to: str) -> Response:
-    try:
-        await to_thread.run_sync(work)
-    except ConfirmationRequired:
-        raise
-    except SeawayError as error:
-        values = await to_thread.run_sync(_look, accounts_of(request), by)
-        return show_refusal(request, "account/profile.html", error, failed=form, **values)
-    return redirect(go_to)
+async def _apply(
+    request: Request, call: RequestContext, work: Callable[[], None], form: str, next_path: str
+) -> Response:
+    return await submit(request, work, next_path, "account/profile.html", partial(_look, call), failed=form)
 
 
-def _rename(accounts: AccountParts, by: Caller, typed: str) -> None:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        users.set_display_name(tx, accounts.clock.now_ms(), by, by.name, typed)
+def _rename(call: RequestContext, typed: str) -> None:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        users.set_display_name(tx, call.now_ms, call.by, call.by.name, typed)
 
 
-def _leave(accounts: AccountParts, by: Caller, typed: str) -> None:
-    if typed != by.name:
-        raise Malformed("This is not the name of the account.", f"Type {by.name} to confirm.")
-    with accounts.database.read() as tx:
-        user = users.get(tx, by.name)
-    account_deletion.remove(accounts, by, user)
+def _leave(call: RequestContext, typed: str) -> None:
+    if typed != call.by.name:
+        raise Malformed("This is not the name of the account.", f"Type {call.by.name} to confirm.")
+    with call.read() as tx:
+        user = users.get(tx, call.by.name)
+    account_deletion.remove(call.parts.accounts, call.by, user)
 
 
-def _look(accounts: AccountParts, by: Caller) -> dict[str, Any]:
-    assert by.user_id is not None
-    with accounts.database.read() as tx:
+def _look(call: RequestContext) -> dict[str, Any]:
+    user_id = call.by.user_id or 0
+    with call.read() as tx:
         return {
-            "user": users.by_id(tx, by.user_id),
-            "channels": channels.with_role_of(tx, by.user_id),
-            "addresses": emails.of_user(tx, by.user_id),
+            "user": users.by_id(tx, user_id),
+            "channels": channels.with_role_of(tx, user_id),
+            "addresses": emails.of_user(tx, user_id),
         }

@@ -9,51 +9,50 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.errors import ConfirmationRequired, SeawayError
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp
-from seaway.sign_in.parts import AccountParts
 from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import accounts_of, for_user, show_refusal
+from seaway.web.user_pages import for_user, show_refusal
 
 _PAGE = "/account/security"
 
 
 @for_user
-async def show(request: Request, by: Caller) -> Response:
+async def show(request: Request, call: RequestContext) -> Response:
     """Show the sign-in methods of the account."""
-    values = await to_thread.run_sync(_look, accounts_of(request), by)
+    values = await to_thread.run_sync(_look, call)
     return page(request, "account/security.html", problem=None, failed="", **values)
 
 
 @for_user
-async def set_password(request: Request, by: Caller) -> Response:
+async def set_password(request: Request, call: RequestContext) -> Response:
     """Change the password, and sign out every other browser."""
     password = (await form_of(request)).exact("password")
     try:
-        await password_reset.change(accounts_of(request), by, password)
+        await password_reset.change(call.parts.accounts, call.by, password)
     except ConfirmationRequired:
         raise
     except SeawayError as error:
-        return await _show_error(request, by, error, "password")
+        return await _show_error(request, call, error, "password")
     return redirect(_PAGE)
 
 
 @for_user
-async def begin_totp(request: Request, by: Caller) -> Response:
+async def begin_totp(request: Request, call: RequestContext) -> Response:
     """Create a TOTP seed, and show it as a QR code and as text."""
-    made = await to_thread.run_sync(totp.begin, accounts_of(request), by)
+    made = await to_thread.run_sync(totp.begin, call.parts.accounts, call.by)
     return page(request, "account/totp.html", problem=None, seed=_grouped(made.seed), code=_picture(made.uri))
 
 
 @for_user
-async def confirm_totp(request: Request, by: Caller) -> Response:
+async def confirm_totp(request: Request, call: RequestContext) -> Response:
     """Check the first TOTP code; from then on signing in requires one."""
     code = (await form_of(request)).text("code")
     try:
-        codes = await totp.confirm(accounts_of(request), by, code)
+        codes = await totp.confirm(call.parts.accounts, call.by, code)
     except ConfirmationRequired:
         raise
     except SeawayError as error:
@@ -62,76 +61,74 @@ async def confirm_totp(request: Request, by: Caller) -> Response:
 
 
 @for_user
-async def remove_totp(request: Request, by: Caller) -> Response:
+async def remove_totp(_request: Request, call: RequestContext) -> Response:
     """Remove TOTP from the account."""
-    await to_thread.run_sync(totp.remove, accounts_of(request), by)
+    await to_thread.run_sync(totp.remove, call.parts.accounts, call.by)
     return redirect(_PAGE)
 
 
 @for_user
-async def renew_recovery(request: Request, by: Caller) -> Response:
+async def renew_recovery(request: Request, call: RequestContext) -> Response:
     """Create new recovery codes; the old ones stop working."""
-    accounts = accounts_of(request)
-    require_site(by, SiteAction.OPEN_ACCOUNT)
-    return page(request, "account/recovery.html", codes=await recovery.renew(accounts, by))
+    require_site(call.by, SiteAction.OPEN_ACCOUNT)
+    return page(request, "account/recovery.html", codes=await recovery.renew(call.parts.accounts, call.by))
 
 
 @for_user
-async def passkey_options(request: Request, by: Caller) -> Response:
+async def passkey_options(_request: Request, call: RequestContext) -> Response:
     """Return the WebAuthn options for creating a passkey."""
-    options = await to_thread.run_sync(passkeys.creation_options, accounts_of(request), by)
+    options = await to_thread.run_sync(passkeys.creation_options, call.parts.accounts, call.by)
     return Response(options, media_type="application/json")
 
 
 @for_user
-async def add_passkey(request: Request, by: Caller) -> Response:
+async def add_passkey(request: Request, call: RequestContext) -> Response:
     """Add the passkey that the browser created; with the first one, show recovery codes."""
-    accounts, form = accounts_of(request), await form_of(request)
-    work = partial(passkeys.add, accounts, by, form.exact("credential"), form.text("passkey_name"))
+    form = await form_of(request)
+    work = partial(passkeys.add, call.parts.accounts, call.by, form.exact("credential"), form.text("passkey_name"))
     try:
         await to_thread.run_sync(work)
     except ConfirmationRequired:
         raise
     except SeawayError as error:
-        return await _show_error(request, by, error, "passkey")
-    codes = await recovery.make_first(accounts, by)
+        return await _show_error(request, call, error, "passkey")
+    codes = await recovery.make_first(call.parts.accounts, call.by)
     return page(request, "account/recovery.html", codes=codes) if codes else redirect(_PAGE)
 
 
 @for_user
-async def remove_passkey(request: Request, by: Caller) -> Response:
+async def remove_passkey(request: Request, call: RequestContext) -> Response:
     """Remove a passkey from the account."""
     number = (await form_of(request)).number("passkey")
-    await to_thread.run_sync(passkeys.remove, accounts_of(request), by, number)
+    await to_thread.run_sync(passkeys.remove, call.parts.accounts, call.by, number)
     return redirect(_PAGE)
 
 
 @for_user
-async def cancel_factor_reset(request: Request, by: Caller) -> Response:
+async def cancel_factor_reset(_request: Request, call: RequestContext) -> Response:
     """Cancel a pending second-factor reset."""
-    await to_thread.run_sync(_stop_reset, accounts_of(request), by)
+    await to_thread.run_sync(_stop_reset, call)
     return redirect(_PAGE)
 
 
-async def _show_error(request: Request, by: Caller, error: SeawayError, form: str) -> Response:
-    values = await to_thread.run_sync(_look, accounts_of(request), by)
+async def _show_error(request: Request, call: RequestContext, error: SeawayError, form: str) -> Response:
+    values = await to_thread.run_sync(_look, call)
     return show_refusal(request, "account/security.html", error, failed=form, **values)
 
 
-def _look(accounts: AccountParts, by: Caller) -> dict[str, Any]:
-    assert by.user_id is not None
-    with accounts.database.read() as tx:
+def _look(call: RequestContext) -> dict[str, Any]:
+    user_id = call.by.user_id or 0
+    with call.read() as tx:
         return {
-            "passkeys": passkeys.of_user(tx, by.user_id),
-            "factors": second_factors.of_user(tx, by.user_id),
-            "ends_at_ms": second_factors.ends_at(tx, by.user_id),
+            "passkeys": passkeys.of_user(tx, user_id),
+            "factors": second_factors.of_user(tx, user_id),
+            "ends_at_ms": second_factors.ends_at(tx, user_id),
         }
 
 
-def _stop_reset(accounts: AccountParts, by: Caller) -> None:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        second_factors.cancel_reset(accounts, tx, accounts.clock.now_ms(), by, by.user_id)
+def _stop_reset(call: RequestContext) -> None:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        second_factors.cancel_reset(call.parts.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
 def _picture(uri: str) -> Markup:

@@ -4,13 +4,13 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import sessions
-from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.sessions import Session
 from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import accounts_of, for_user
+from seaway.web.user_pages import for_user
 
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -31,23 +31,23 @@ _SYSTEMS = (
 
 
 @for_user
-async def show(request: Request, by: Caller) -> Response:
+async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's sessions, most recently used first."""
-    found = await to_thread.run_sync(_look, accounts_of(request), by)
+    found = await to_thread.run_sync(_look, call)
     return page(request, "account/sessions.html", sessions=found, browser_of=browser_of)
 
 
 @for_user
-async def end(request: Request, by: Caller) -> Response:
+async def end(request: Request, call: RequestContext) -> Response:
     """End one of the user's sessions."""
-    await to_thread.run_sync(_end, accounts_of(request), by, (await form_of(request)).number("session"))
+    await to_thread.run_sync(_end, call, (await form_of(request)).number("session"))
     return redirect("/account/sessions")
 
 
 @for_user
-async def end_others(request: Request, by: Caller) -> Response:
+async def end_others(_request: Request, call: RequestContext) -> Response:
     """End all other sessions of the user."""
-    await to_thread.run_sync(_end_others, accounts_of(request), by)
+    await to_thread.run_sync(_end_others, call)
     return redirect("/account/sessions")
 
 
@@ -58,19 +58,16 @@ def browser_of(agent: str) -> str:
     return f"{name or 'A browser'} on {system}" if system else name or agent[:60] or "Unknown"
 
 
-def _look(accounts: AccountParts, by: Caller) -> list[Session]:
-    assert by.user_id is not None
-    with accounts.database.read() as tx:
-        return sessions.of_user(tx, by.user_id, accounts.clock.now_ms())
+def _look(call: RequestContext) -> list[Session]:
+    with call.read() as tx:
+        return sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
 
 
-def _end(accounts: AccountParts, by: Caller, session_id: int) -> None:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        sessions.end_own(tx, accounts.clock.now_ms(), by, session_id)
+def _end(call: RequestContext, session_id: int) -> None:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        sessions.end_own(tx, call.now_ms, call.by, session_id)
 
 
-def _end_others(accounts: AccountParts, by: Caller) -> None:
-    assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        sessions.end_others_of(tx, accounts.clock.now_ms(), by)
+def _end_others(call: RequestContext) -> None:
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        sessions.end_others_of(tx, call.now_ms, call.by)

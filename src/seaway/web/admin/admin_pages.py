@@ -7,7 +7,7 @@ Shared code of the pages for site admins.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from anyio import to_thread
@@ -17,12 +17,11 @@ from starlette.responses import Response
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
-from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
+from seaway.errors import NotFound
 from seaway.http.caller import caller_of
-from seaway.http.parts import RequestParts
-from seaway.web.channel_pages import parts_of
-from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import Handler, UserHandler, for_user, show_refusal
+from seaway.http.request_context import RequestContext
+from seaway.web.rendering import page
+from seaway.web.user_pages import Handler, UserHandler, for_user, submit
 
 Look = Callable[[Tx], Mapping[str, Any]]
 PER_PAGE = 50
@@ -43,14 +42,15 @@ def for_admin(handler: UserHandler) -> Handler:
     return wrapped
 
 
-async def show(request: Request, template: str, look: Look) -> Response:
+async def show(request: Request, call: RequestContext, template: str, look: Look) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read, parts_of(request), look)
+    found = await to_thread.run_sync(_read, call, look)
     return page(request, f"admin/{template}.html", problem=None, **found)
 
 
 async def change(
     request: Request,
+    call: RequestContext,
     template: str,
     look: Look,
     act: Callable[[Tx, int], object],
@@ -61,17 +61,14 @@ async def change(
     """
     Make the change and redirect to `then`; if it is refused, show the page again with the reason.
 
-    `within` is the transaction; None means one that locks the site.
+    None as the transaction means one that locks the site.
     """
-    parts = parts_of(request)
-    try:
-        await to_thread.run_sync(_write, parts, act, transaction or parts.reading.database.write_site())
-    except (ConfirmationRequired, BadCredential, NotFound):
-        raise
-    except SeawayError as error:
-        found = await to_thread.run_sync(_read, parts, look)
-        return show_refusal(request, f"admin/{template}.html", error, **found)
-    return redirect(then)
+
+    def work() -> None:
+        with transaction or call.write_site() as tx:
+            act(tx, call.now_ms)
+
+    return await submit(request, work, then, f"admin/{template}.html", partial(_read, call, look), raises=NotFound)
 
 
 def after_of(request: Request, most: int = 128) -> str:
@@ -84,11 +81,6 @@ def require_recent_confirmation(by: Caller) -> None:
     require_site(by, SiteAction.CHANGE_SITE)
 
 
-def _read(parts: RequestParts, look: Look) -> Mapping[str, Any]:
-    with parts.reading.database.read() as tx:
+def _read(call: RequestContext, look: Look) -> Mapping[str, Any]:
+    with call.read() as tx:
         return look(tx)
-
-
-def _write(parts: RequestParts, act: Callable[[Tx, int], object], transaction: AbstractContextManager[Tx]) -> None:
-    with transaction as tx:
-        act(tx, parts.reading.clock.now_ms())

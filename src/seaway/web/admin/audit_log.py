@@ -7,13 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.audit import log
-from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
+from seaway.http.request_context import RequestContext
 from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
 
 
 @for_admin
-async def look(request: Request, _by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
     text = request.query_params.get("before", "")
     before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
@@ -23,4 +23,4 @@ async def look(request: Request, _by: Caller) -> Response:
         older = lines[PER_PAGE - 1].id if len(lines) > PER_PAGE else None
         return {"lines": lines[:PER_PAGE], "older": older, "before": before}
 
-    return await show(request, "log", find)
+    return await show(request, call, "log", find)

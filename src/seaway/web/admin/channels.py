@@ -7,63 +7,64 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
+from seaway.callers.site_permissions import SiteAction
 from seaway.channels import channels, quotas
 from seaway.database.engine import Tx
 from seaway.http.page_forms import form_of
+from seaway.http.request_context import RequestContext
 from seaway.packages import catalog
 from seaway.web.admin.admin_pages import PER_PAGE, after_of, for_admin, require_recent_confirmation, show
 from seaway.web.admin.admin_pages import change as do
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
-from seaway.web.channel_pages import parts_of, search_text_of
+from seaway.web.channel_pages import search_text_of
 
 
 @for_admin
-async def listing(request: Request, by: Caller) -> Response:
+async def listing(request: Request, call: RequestContext) -> Response:
     """Show all channels by name."""
     words, after = search_text_of(request), after_of(request)
 
     def look(tx: Tx) -> Mapping[str, Any]:
-        found = channels.visible_to(tx, by, words, after=after, limit=PER_PAGE + 1)
+        found = channels.visible_to(tx, call.by, words, after=after, limit=PER_PAGE + 1)
         shown = found[:PER_PAGE]
         return {
             "channels": shown,
-            "room": quotas.of_channels(tx, [channel.id for channel in shown]),
+            "storage": quotas.of_channels(tx, [channel.id for channel in shown]),
             "words": words,
             "after": after,
             "more": shown[-1].name if len(found) > PER_PAGE else "",
         }
 
-    return await show(request, "channels", look)
+    return await show(request, call, "channels", look)
 
 
 @for_admin
-async def look(request: Request, _by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show one channel."""
-    return await show(request, "channel", partial(_look, request.path_params["channel"]))
+    return await show(request, call, "channel", partial(_look, request.path_params["channel"]))
 
 
 @for_admin
-async def limit(request: Request, by: Caller) -> Response:
+async def limit(request: Request, call: RequestContext) -> Response:
     """Set the quota of a channel."""
     name, text = request.path_params["channel"], (await form_of(request)).text("quota")
-    require_recent_confirmation(by)
+    require_recent_confirmation(call.by)
 
     def change(tx: Tx, now_ms: int) -> None:
-        quotas.set_of_channel(tx, now_ms, by, name, parse_quota(text))
+        quotas.set_of_channel(tx, now_ms, call.by, name, parse_quota(text))
 
-    within = parts_of(request).reading.database.write_channel(name)
+    within = call.write_channel(name, SiteAction.CHANGE_SITE)
     return await do(
-        request, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", transaction=within
+        request, call, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", transaction=within
     )
 
 
 def _look(name: str, tx: Tx) -> Mapping[str, Any]:
     channel = channels.get(tx, name)
-    room = quotas.of_channel(tx, channel.id)
+    storage = quotas.of_channel(tx, channel.id)
     return {
         "channel": channel,
-        "room": room,
-        "quota": format_quota(room.quota),
+        "storage": storage,
+        "quota": format_quota(storage.quota),
         "files": catalog.count_files(tx, channel.id),
     }

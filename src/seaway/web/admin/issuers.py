@@ -12,6 +12,7 @@ from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
+from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_kinds import registry
 from seaway.web.admin.admin_pages import change, for_admin, require_recent_confirmation, show
@@ -22,44 +23,51 @@ Act = Callable[[Caller, str, Form, Tx, int], object]
 
 
 @for_admin
-async def listing(request: Request, _by: Caller) -> Response:
+async def listing(request: Request, call: RequestContext) -> Response:
     """Show all issuers, and a form to register one."""
-    return await show(request, "issuers", partial(_look_at_all, Form([])))
+    return await show(request, call, "issuers", partial(_look_at_all, Form([])))
 
 
 @for_admin
-async def add(request: Request, by: Caller) -> Response:
+async def add(request: Request, call: RequestContext) -> Response:
     """Register an issuer."""
     form = await form_of(request)
-    require_recent_confirmation(by)
+    require_recent_confirmation(call.by)
 
     def register(tx: Tx, now_ms: int) -> None:
         issuers.add(
-            tx, now_ms, by, form.text("name"),
+            tx, now_ms, call.by, form.text("name"),
             kind=form.text("kind"), issuer=form.text("address"), rules=form.text("rules"),
         )  # fmt: skip
 
-    return await change(request, "issuers", partial(_look_at_all, form), register, then=f"{_LIST}/{form.text('name')}")
+    return await change(
+        request, call, "issuers", partial(_look_at_all, form), register, then=f"{_LIST}/{form.text('name')}"
+    )
 
 
 @for_admin
-async def look(request: Request, _by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show one issuer and its keys."""
-    return await show(request, "issuer", partial(_look, request.path_params["issuer"], ""))
+    return await show(request, call, "issuer", partial(_look, request.path_params["issuer"], ""))
 
 
 @for_admin
-async def act(request: Request, by: Caller) -> Response:
+async def act(request: Request, call: RequestContext) -> Response:
     """Enable, disable or remove an issuer, or set or fetch its keys."""
     name, act_name = request.path_params["issuer"], request.path_params["act"]
     chosen = _ACTS.get(act_name)
     if chosen is None:
         raise NotFound("This page does not exist.", "Check the URL.")
-    require_recent_confirmation(by)
+    require_recent_confirmation(call.by)
     form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
     response = await change(
-        request, "issuer", partial(_look, name, form.exact("keys")), partial(chosen, by, name, form), then=then
+        request,
+        call,
+        "issuer",
+        partial(_look, name, form.exact("keys")),
+        partial(chosen, call.by, name, form),
+        then=then,
     )
     if act_name == "fetch":
         await to_thread.run_sync(_fetch, request, name)
@@ -78,7 +86,7 @@ def _fetch(request: Request, name: str) -> None:
     parts = parts_of(request)
     with parts.reading.database.read() as tx:
         issuer = issuers.get(tx, name)
-    parts.exchanging.key_sets.refresh(issuer)
+    parts.exchanging.key_sets.refresh(issuer.key_source)
 
 
 def _enable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
+from seaway.http.request_context import RequestContext
 from seaway.packages import damaged_blobs, storage_usage, sweep
 from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
 from seaway.web.channel_pages import parts_of
@@ -16,7 +16,7 @@ _DAMAGED_SHOWN = 50
 
 
 @for_admin
-async def look(request: Request, _by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the usage figures, and the channels by size."""
     text = request.query_params.get("page", "1")
     number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
@@ -42,4 +42,4 @@ async def look(request: Request, _by: Caller) -> Response:
             "more": len(found) > PER_PAGE,
         }
 
-    return await show(request, "storage", find)
+    return await show(request, call, "storage", find)

@@ -13,6 +13,7 @@ from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
+from seaway.http.request_context import RequestContext
 from seaway.sign_in import second_factors, site_admin
 from seaway.sign_in.parts import AccountParts
 from seaway.users import emails, users
@@ -26,7 +27,7 @@ Act = Callable[[AccountParts, Caller, str, Form, Tx, int], object]
 
 
 @for_admin
-async def listing(request: Request, _by: Caller) -> Response:
+async def listing(request: Request, call: RequestContext) -> Response:
     """Show all users by name."""
     words, after, user_quota = search_text_of(request), after_of(request), _user_quota(request)
 
@@ -34,31 +35,33 @@ async def listing(request: Request, _by: Caller) -> Response:
         found = users.all_users(tx, words, after=after, limit=PER_PAGE + 1)
         shown = found[:PER_PAGE]
         return {
-            "people": shown,
-            "room": quotas.of_users(tx, [user.id for user in shown], user_quota),
+            "users": shown,
+            "storage": quotas.of_users(tx, [user.id for user in shown], user_quota),
             "words": words,
             "after": after,
             "more": shown[-1].name if len(found) > PER_PAGE else "",
         }
 
-    return await show(request, "users", look)
+    return await show(request, call, "users", look)
 
 
 @for_admin
-async def look(request: Request, _by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show one account."""
-    return await show(request, "user", partial(_look, request.path_params["user"], _user_quota(request)))
+    return await show(request, call, "user", partial(_look, request.path_params["user"], _user_quota(request)))
 
 
 @for_admin
-async def act(request: Request, by: Caller) -> Response:
+async def act(request: Request, call: RequestContext) -> Response:
     """Make one change to an account."""
     name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
     if chosen is None:
         raise NotFound("This page does not exist.", "Check the URL.")
-    require_recent_confirmation(by)
-    change = partial(chosen, accounts_of(request), by, name, await form_of(request))
-    return await do(request, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}")
+    require_recent_confirmation(call.by)
+    change = partial(chosen, accounts_of(request), call.by, name, await form_of(request))
+    return await do(
+        request, call, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}"
+    )
 
 
 def _user_quota(request: Request) -> int | None:
@@ -67,15 +70,15 @@ def _user_quota(request: Request) -> int | None:
 
 def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     user = users.get(tx, name)
-    room = quotas.of_user(tx, user.id, user_quota)
+    storage = quotas.of_user(tx, user.id, user_quota)
     mine = channels.with_role_of(tx, user.id)
     return {
         "user": user,
         "emails": emails.of_user(tx, user.id),
         "factors": second_factors.of_user(tx, user.id),
         "ends_at_ms": second_factors.ends_at(tx, user.id),
-        "room": room,
-        "quota": "" if room.is_default else format_quota(room.quota),
+        "storage": storage,
+        "quota": "" if storage.is_default else format_quota(storage.quota),
         "owned": [channel for channel, role in mine if role is Role.OWNER],
         "joined": [(channel, role) for channel, role in mine if role is not Role.OWNER],
     }
@@ -115,6 +118,6 @@ _ACTS: Mapping[str, Act] = {
     "promote": _promote,
     "demote": _demote,
     "reset": _ask_reset,
-    "keep": _stop_reset,
+    "cancel-reset": _stop_reset,
     "quota": _limit,
 }

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.audit import log
-from seaway.callers.caller import Caller
 from seaway.channels.roles import Action
+from seaway.http.request_context import RequestContext
 from seaway.web.settings.settings_pages import Section, SettingsContext, show
 from seaway.web.user_pages import for_user
 
@@ -22,8 +22,8 @@ def _look(before: int | None, scene: SettingsContext) -> Mapping[str, Any]:
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
     text = request.query_params.get("before", "")
     before = int(text) if text.isdecimal() and len(text) < 16 else None
-    return await show(request, by, Section("log", Action.MANAGE, partial(_look, before)))
+    return await show(request, call, Section("log", Action.MANAGE, partial(_look, before)))

@@ -7,14 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import channels, logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, accepts_file, form_of
-from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.publishing.logos import NewLogo
 from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
@@ -42,13 +41,13 @@ SECTION = Section("", Action.MANAGE, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)
 
 
 @for_user
-async def change(request: Request, by: Caller) -> Response:
+async def change(request: Request, call: RequestContext) -> Response:
     """Save the settings of the form."""
     form = await form_of(request)
     typed = {
@@ -57,27 +56,28 @@ async def change(request: Request, by: Caller) -> Response:
         "v3_message": form.text("v3_message").replace("\r\n", "\n"),
     }
     act = partial(_change, form, typed["description"], typed["v3_message"])
-    return await do(request, by, SECTION, act, typed=typed)
+    can_change = partial(channels.require_change, is_public=_is_public(form))
+    return await do(request, call, SECTION, act, requires=can_change, typed=typed)
 
 
 @for_user
-async def change_relations(request: Request, by: Caller) -> Response:
+async def change_relations(request: Request, call: RequestContext) -> Response:
     """Set the relations of the channel (CEP 42)."""
     form = await form_of(request)
     base, overrides = form.text("base")[:160], form.text("overrides")[:160]
     act = partial(_relate, request.path_params["channel"], base, overrides)
-    return await change_without_transaction(request, by, SECTION, act, related={"base": base, "overrides": overrides})
+    return await change_without_transaction(request, call, SECTION, act, related={"base": base, "overrides": overrides})
 
 
 @accepts_file("logo")
 @for_user
-async def change_logo(request: Request, by: Caller) -> Response:
+async def change_logo(request: Request, call: RequestContext) -> Response:
     """Change or remove the logo."""
     form = await form_of(request)
     if form.is_set("none"):
-        return await do(request, by, SECTION, _drop_logo)
+        return await do(request, call, SECTION, _drop_logo)
     put = partial(_put_logo, given_logo(form), request.path_params["channel"])
-    return await change_without_transaction(request, by, SECTION, put, logo_address=form.text("logo_address")[:300])
+    return await change_without_transaction(request, call, SECTION, put, logo_address=form.text("logo_address")[:300])
 
 
 def given_logo(form: Form) -> NewLogo:
@@ -86,22 +86,22 @@ def given_logo(form: Form) -> NewLogo:
 
 
 @for_user
-async def add_notice(request: Request, by: Caller) -> Response:
+async def add_notice(request: Request, call: RequestContext) -> Response:
     """Post a notice to all users of the channel."""
     form = await form_of(request)
-    return await do(request, by, SECTION, partial(_add_notice, form), message=form.text("message"))
+    return await do(request, call, SECTION, partial(_add_notice, form), message=form.text("message"))
 
 
 @for_user
-async def remove_notice(request: Request, by: Caller) -> Response:
+async def remove_notice(request: Request, call: RequestContext) -> Response:
     """Remove a notice."""
     form = await form_of(request)
-    return await do(request, by, SECTION, partial(_remove_notice, form))
+    return await do(request, call, SECTION, partial(_remove_notice, form))
 
 
 def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:
-    visibility = form.text("visibility")
-    if visibility not in ("public", "private"):
+    is_public = _is_public(form)
+    if is_public is None:
         raise Malformed("No visibility is selected.", "Select public or private.")
     channels.change(
         scene.tx,
@@ -109,7 +109,7 @@ def _change(form: Form, description: str, v3_message: str, scene: SettingsContex
         scene.by,
         scene.channel,
         description=description,
-        is_public=visibility == "public",
+        is_public=is_public,
         refuses_lookalikes=form.is_set("refuses_lookalikes"),
         allows_overwrite=False if form.is_set("never_overwrite") else None,
         allows_v3=not form.is_set("refuses_v3"),
@@ -120,18 +120,22 @@ def _change(form: Form, description: str, v3_message: str, scene: SettingsContex
     )  # fmt: skip
 
 
-def _relate(channel: str, base: str, overrides: str, parts: RequestParts, by: Caller) -> None:
-    reading = parts.reading
+def _is_public(form: Form) -> bool | None:
+    return {"public": True, "private": False}.get(form.text("visibility"))
+
+
+def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
+    reading = call.parts.reading
     relations.change(
-        reading.database, reading.clock, by, channel,
+        reading.database, reading.clock, call.by, channel,
         base=base, overrides=overrides, whole_document_limit=reading.documents.whole_document_limit,
     )  # fmt: skip
 
 
-def _put_logo(given: NewLogo, channel: str, parts: RequestParts, by: Caller) -> None:
+def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:
     if not given:
         raise Malformed("No logo is selected.", "Choose a file, or enter the URL of a GitHub avatar.")
-    parts.logos.put(by, channel, given)
+    call.parts.logos.put(call.by, channel, given)
 
 
 def _drop_logo(scene: SettingsContext) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
-from seaway.channels import channels
+from seaway.callers.site_permissions import SiteAction
 from seaway.channels.roles import Action
 from seaway.http.page_forms import form_of
-from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys, channel_keys
 from seaway.keys.api_keys import Key
 from seaway.web.account.keys import MODES, KeyForm, create_key, key_form_of
@@ -29,7 +28,7 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "own": channel_keys.of_caller(tx, now_ms, by, channel),
         "modes": MODES,
         "typed": KeyForm(),
-        "made": None,
+        "created_key": None,
         "secret": "",
     }
 
@@ -38,41 +37,43 @@ SECTION = Section("keys", Action.SEE_MEMBERS, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)
 
 
 @for_user
-async def add(request: Request, by: Caller) -> Response:
+async def add(request: Request, call: RequestContext) -> Response:
     """Create a key for this channel only, and show its secret."""
     typed = key_form_of(await form_of(request), only=request.path_params["channel"])
     done: list[tuple[Key, str]] = []
-    response = await change_without_transaction(request, by, SECTION, partial(_add, done, typed), typed=typed)
+    response = await change_without_transaction(request, call, SECTION, partial(_add, done, typed), typed=typed)
     if not done:
         return response
     key, secret = done[0]
-    return await show(request, by, SECTION, made=key, secret=secret)
+    return await show(request, call, SECTION, created_key=key, secret=secret)
 
 
 @for_user
-async def revoke(request: Request, by: Caller) -> Response:
+async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke one of the caller's keys, in all channels; its next request is refused."""
     channel, name = request.path_params["channel"], (await form_of(request)).exact("name")
-    return await change_without_transaction(request, by, SECTION, partial(_revoke, channel, name))
+    return await change_without_transaction(request, call, SECTION, partial(_revoke, channel, name))
 
 
-def _add(done: list[tuple[Key, str]], typed: KeyForm, parts: RequestParts, by: Caller) -> None:
+def _add(done: list[tuple[Key, str]], typed: KeyForm, call: RequestContext) -> None:
     (channel,) = typed.channels
-    assert by.user_id is not None
-    with parts.accounts.database.write_user(by.user_id) as tx:
-        channels.require(tx, by, SECTION.action, channel)
-        found = create_key(tx, parts.accounts.clock.now_ms(), by, typed, parts.key_rules)
+    with call.read() as tx:
+        call.require(tx, SECTION.action, channel)
+    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
+        call.require(tx, SECTION.action, channel)
+        found = create_key(tx, call.now_ms, call.by, typed, call.parts.key_rules)
     done.append(found)
 
 
-def _revoke(channel: str, name: str, parts: RequestParts, by: Caller) -> None:
-    assert by.user_id is not None
-    with parts.accounts.database.write_user(by.user_id) as tx:
-        channels.require(tx, by, SECTION.action, channel)
-        account_keys.revoke(tx, parts.accounts.clock.now_ms(), by, name)
+def _revoke(channel: str, name: str, call: RequestContext) -> None:
+    with call.read() as tx:
+        call.require(tx, SECTION.action, channel)
+    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
+        call.require(tx, SECTION.action, channel)
+        account_keys.revoke(tx, call.now_ms, call.by, name)

@@ -7,11 +7,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import invitations, members
 from seaway.channels.roles import Action, Role
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, form_of
+from seaway.http.request_context import RequestContext
 from seaway.web.settings.settings_pages import Section, SettingsContext, show
 from seaway.web.settings.settings_pages import change as do
 from seaway.web.user_pages import for_user
@@ -24,9 +24,9 @@ _USUAL = Role.CONTRIBUTOR.value
 
 
 def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    people, groups = members.list_all(scene.tx, scene.by, scene.channel)
+    users, groups = members.list_all(scene.tx, scene.by, scene.channel)
     return {
-        "people": people,
+        "users": users,
         "groups": groups,
         "invitations": invitations.of_channel(scene.tx, scene.by, scene.channel),
         "roles": ROLES,
@@ -38,41 +38,41 @@ SECTION = Section("members", Action.MANAGE, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)
 
 
 @for_user
-async def add(request: Request, by: Caller) -> Response:
+async def add(request: Request, call: RequestContext) -> Response:
     """Add a user or a group at once, or send an invitation to an email address."""
     form = await form_of(request)
     typed = {"who": form.text("who")[:254], "role": form.text("role")}
-    return await do(request, by, SECTION, partial(_add, form), typed=typed)
+    return await do(request, call, SECTION, partial(_add, form), requires=Action.ADMIT, typed=typed)
 
 
 @for_user
-async def change(request: Request, by: Caller) -> Response:
+async def change(request: Request, call: RequestContext) -> Response:
     """Change the role of a user or a group."""
-    return await do(request, by, SECTION, partial(_put, await form_of(request)))
+    return await do(request, call, SECTION, partial(_put, await form_of(request)), requires=Action.ADMIT)
 
 
 @for_user
-async def remove(request: Request, by: Caller) -> Response:
+async def remove(request: Request, call: RequestContext) -> Response:
     """Remove a user or a group."""
-    return await do(request, by, SECTION, partial(_remove, await form_of(request)))
+    return await do(request, call, SECTION, partial(_remove, await form_of(request)), requires=Action.ADMIT)
 
 
 @for_user
-async def withdraw(request: Request, by: Caller) -> Response:
+async def withdraw(request: Request, call: RequestContext) -> Response:
     """Withdraw an invitation."""
-    return await do(request, by, SECTION, partial(_withdraw, await form_of(request)))
+    return await do(request, call, SECTION, partial(_withdraw, await form_of(request)), requires=Action.ADMIT)
 
 
 @for_user
-async def resend(request: Request, by: Caller) -> Response:
+async def resend(request: Request, call: RequestContext) -> Response:
     """Send an invitation again, with a new link."""
-    return await do(request, by, SECTION, partial(_resend, await form_of(request)))
+    return await do(request, call, SECTION, partial(_resend, await form_of(request)), requires=Action.ADMIT)
 
 
 def _add(form: Form, scene: SettingsContext) -> None:

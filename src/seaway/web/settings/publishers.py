@@ -14,7 +14,7 @@ from seaway.channels.channels import Attestations
 from seaway.channels.roles import Action
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, form_of
-from seaway.http.parts import RequestParts
+from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuers, publisher_changes, publishers, workflow_snippets
 from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
@@ -60,12 +60,12 @@ def _section(chosen: str) -> Section:
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page, with the form for one issuer."""
     findings = await to_thread.run_sync(
-        _findings, request.app.state.parts.exchanging, by, request.path_params["channel"]
+        _findings, request.app.state.parts.exchanging, call.by, request.path_params["channel"]
     )
-    return await show(request, by, _section(request.query_params.get("issuer", "")), findings=findings)
+    return await show(request, call, _section(request.query_params.get("issuer", "")), findings=findings)
 
 
 def _findings(parts: TokenExchange, by: Caller, channel: str) -> Mapping[int, str]:
@@ -76,7 +76,7 @@ def _findings(parts: TokenExchange, by: Caller, channel: str) -> Mapping[int, st
 
 
 @for_user
-async def add(request: Request, by: Caller) -> Response:
+async def add(request: Request, call: RequestContext) -> Response:
     """Add a trusted publisher."""
     form = await form_of(request)
     name = form.text("issuer")
@@ -84,20 +84,26 @@ async def add(request: Request, by: Caller) -> Response:
     act = partial(_add, channel, name, form)
     section = _section(name)
     return await change_without_transaction(
-        request, by, section, act, then=f"{section.address(channel)}?issuer={name}", typed=form
+        request, call, section, act, then=f"{section.address(channel)}?issuer={name}", typed=form
     )
 
 
 @for_user
-async def remove(request: Request, by: Caller) -> Response:
+async def remove(request: Request, call: RequestContext) -> Response:
     """Remove a trusted publisher."""
-    return await change(request, by, _section(""), partial(_remove, await form_of(request)))
+    return await change(
+        request, call, _section(""), partial(_remove, await form_of(request)), requires=publishers.require_can_change
+    )
 
 
 @for_user
-async def change_rules(request: Request, by: Caller) -> Response:
+async def change_rules(request: Request, call: RequestContext) -> Response:
     """Set which uploads the channel accepts."""
-    return await change(request, by, _section(""), partial(_change_rules, await form_of(request)))
+    form = await form_of(request)
+    policy = next((policy for policy in Attestations if policy.value == form.text("attestations")), None)
+    can_change = partial(channels.require_change, only_publishers=form.is_set("only_publishers"), attestations=policy)
+    act = partial(_change_rules, form.is_set("only_publishers"), policy)
+    return await change(request, call, _section(""), act, requires=can_change)
 
 
 def _draft(kind: IssuerKind, form: Form) -> Draft:
@@ -123,10 +129,10 @@ def _split(text: str) -> Sequence[str]:
     return text.replace(",", " ").split()
 
 
-def _add(channel: str, issuer: str, form: Form, parts: RequestParts, by: Caller) -> None:
-    with parts.exchanging.database.read() as tx:
+def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> None:
+    with call.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    publisher_changes.add(parts.exchanging, by, channel, issuer, _draft(kind, form))
+    publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _draft(kind, form))
 
 
 def _remove(form: Form, scene: SettingsContext) -> None:
@@ -141,14 +147,9 @@ def _remove(form: Form, scene: SettingsContext) -> None:
     )
 
 
-def _change_rules(form: Form, scene: SettingsContext) -> None:
-    if form.text("attestations") not in {policy.value for policy in Attestations}:
+def _change_rules(only_publishers: bool, policy: Attestations | None, scene: SettingsContext) -> None:
+    if policy is None:
         raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
     channels.change(
-        scene.tx,
-        scene.now_ms,
-        scene.by,
-        scene.channel,
-        only_publishers=form.is_set("only_publishers"),
-        attestations=Attestations(form.text("attestations")),
+        scene.tx, scene.now_ms, scene.by, scene.channel, only_publishers=only_publishers, attestations=policy
     )

@@ -14,28 +14,24 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
-from seaway.channels.permissions import Verdict
+from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.errors import BadCredential, ConfirmationRequired, NotFound, SeawayError
-from seaway.http.parts import RequestParts
+from seaway.errors import NotFound
+from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
-from seaway.web.rendering import page, redirect
-from seaway.web.user_pages import show_refusal
+from seaway.web.rendering import page
+from seaway.web.user_pages import submit
 
 
 @dataclass(frozen=True, slots=True)
-class SettingsContext:
-    """Context in which a settings page reads or changes its channel."""
+class SettingsContext(RequestContext):
+    """Context in which a settings page reads or changes its channel, in a transaction."""
 
     tx: Tx
-    now_ms: int
-    by: Caller
     channel: str
     channel_id: int
-    parts: RequestParts
     site: str
 
 
@@ -57,18 +53,19 @@ class Section:
         return f"/channels/{channel}/settings/{self.name}".rstrip("/")
 
 
-async def show(request: Request, by: Caller, section: Section, **values: Any) -> Response:
+async def show(request: Request, call: RequestContext, section: Section, **values: Any) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_look, request, by, section)
+    found = await to_thread.run_sync(_look, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
 
 
 async def change(
     request: Request,
-    by: Caller,
+    call: RequestContext,
     section: Section,
     act: Callable[[SettingsContext], object],
     *,
+    requires: Permission = None,
     then: str | None = None,
     uses_reserve: bool = False,
     **typed: Any,
@@ -76,63 +73,65 @@ async def change(
     """
     Make the change and redirect; if it is refused, show the form again with the `typed` values.
 
-    With `makes_room`, the change also works on a full disk.
+    `requires` is what the change requires, if not the action of the section. With `uses_reserve`, the change also works
+    on a full disk.
     """
-    acting = partial(_act, request, by, section, act)
+    acting = partial(_act, request, call, section, act, requires or section.action)
     if uses_reserve:
-        parts: RequestParts = request.app.state.parts
-        acting = partial(parts.removing.reserve.retry_with_reserve, acting)
-    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+        acting = partial(call.parts.removing.reserve.retry_with_reserve, acting)
+    return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def change_without_transaction(
     request: Request,
-    by: Caller,
+    call: RequestContext,
     section: Section,
-    act: Callable[[RequestParts, Caller], object],
+    act: Callable[[RequestContext], object],
     *,
     then: str | None = None,
     **typed: Any,
 ) -> Response:
-    """Like `do`, for an act that takes too long for one transaction and checks the permission itself."""
-    acting = partial(act, request.app.state.parts, by)
-    return await _apply(request, by, section, acting, then or section.address(request.path_params["channel"]), typed)
+    """Like `change`, for an act that opens its transactions and checks the permission itself."""
+    acting = partial(act, call)
+    return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 
 async def _apply(
-    request: Request, by: Caller, section: Section, act: Callable[[], object], then: str, typed: dict[str, Any]
+    request: Request,
+    call: RequestContext,
+    section: Section,
+    act: Callable[[], object],
+    then: str,
+    typed: dict[str, Any],
 ) -> Response:
-    try:
-        await to_thread.run_sync(act)
-    except (ConfirmationRequired, BadCredential, NotFound):
-        raise
-    except SeawayError as error:
-        found = await to_thread.run_sync(_look, request, by, section)
-        return show_refusal(request, section.template, error, **(found | typed))
-    return redirect(then)
+    look = partial(_look, request, call, section)
+    return await submit(request, act, then, section.template, look, raises=NotFound, **typed)
 
 
-def _look(request: Request, by: Caller, section: Section) -> dict[str, Any]:
-    parts: RequestParts = request.app.state.parts
+def _look(request: Request, call: RequestContext, section: Section) -> dict[str, Any]:
     name = request.path_params["channel"]
-    with parts.accounts.database.read() as tx:
-        access = channels.require(tx, by, section.action, name)
-        scene = SettingsContext(
-            tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request)
-        )
+    with call.read() as tx:
+        access = call.require(tx, section.action, name)
         shown = {
             "channel": channels.get(tx, name),
-            "manages": permissions.decide(by, Action.MANAGE, access) is Verdict.ALLOWED,
-            "uploads": permissions.decide(by, Action.UPLOAD, access) is Verdict.ALLOWED,
+            "manages": permissions.decide(call.by, Action.MANAGE, access) is Verdict.ALLOWED,
+            "uploads": permissions.decide(call.by, Action.UPLOAD, access) is Verdict.ALLOWED,
         }
-        return shown | dict(section.look(scene))
+        return shown | dict(section.look(_scene(request, call, tx, access)))
 
 
-def _act(request: Request, by: Caller, section: Section, act: Callable[[SettingsContext], object]) -> None:
-    parts: RequestParts = request.app.state.parts
+def _act(
+    request: Request,
+    call: RequestContext,
+    section: Section,
+    act: Callable[[SettingsContext], object],
+    requires: Permission,
+) -> None:
     name = request.path_params["channel"]
-    with parts.accounts.database.write_channel(name) as tx:
-        access = channels.require(tx, by, section.action, name)
-        act(
-            SettingsContext(tx, parts.accounts.clock.now_ms(), by, name, access.channel_id, parts, site_url_of(request))
-        )
+    with call.write_channel(name, requires) as tx:
+        act(_scene(request, call, tx, call.require(tx, section.action, name)))
+
+
+def _scene(request: Request, call: RequestContext, tx: Tx, access: Access) -> SettingsContext:
+    channel = request.path_params["channel"]
+    return SettingsContext(call.parts, call.by, tx, channel, access.channel_id, site_url_of(request))

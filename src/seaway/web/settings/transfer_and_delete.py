@@ -7,10 +7,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import channels, members, transfers
 from seaway.channels.roles import Action, Role
 from seaway.http.page_forms import Form, form_of
+from seaway.http.request_context import RequestContext
 from seaway.web.settings.settings_pages import Section, SettingsContext, change, show
 from seaway.web.user_pages import for_user
 
@@ -28,30 +28,40 @@ SECTION = Section("danger", Action.MANAGE, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)
 
 
 @for_user
-async def offer(request: Request, by: Caller) -> Response:
+async def offer(request: Request, call: RequestContext) -> Response:
     """Offer the ownership of the channel to a user."""
     form = await form_of(request)
-    return await change(request, by, SECTION, partial(_offer, form), typed={"to": form.text("to")[:60], "name": ""})
+    return await change(
+        request,
+        call,
+        SECTION,
+        partial(_offer, form),
+        requires=Action.TRANSFER,
+        typed={"to": form.text("to")[:60], "name": ""},
+    )
 
 
 @for_user
-async def cancel(request: Request, by: Caller) -> Response:
+async def cancel(request: Request, call: RequestContext) -> Response:
     """Withdraw the offer."""
-    return await change(request, by, SECTION, _cancel)
+    return await change(request, call, SECTION, _cancel, requires=Action.TRANSFER)
 
 
 @for_user
-async def remove(request: Request, by: Caller) -> Response:
+async def remove(request: Request, call: RequestContext) -> Response:
     """Delete the channel if its name was typed to confirm."""
     form = await form_of(request)
     typed = {"to": "", "name": form.text("name")[:128]}
-    return await change(request, by, SECTION, partial(_remove, form), then="/channels", uses_reserve=True, typed=typed)
+    act = partial(_remove, form)
+    return await change(
+        request, call, SECTION, act, requires=Action.REMOVE, then="/channels", uses_reserve=True, typed=typed
+    )
 
 
 def _offer(form: Form, scene: SettingsContext) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels.roles import Action
+from seaway.http.request_context import RequestContext
 from seaway.packages import recent_uploads
 from seaway.web.settings.settings_pages import Section, SettingsContext, show
 from seaway.web.user_pages import for_user
@@ -24,6 +24,6 @@ SECTION = Section("upload", Action.UPLOAD, _look)
 
 
 @for_user
-async def look(request: Request, by: Caller) -> Response:
+async def look(request: Request, call: RequestContext) -> Response:
     """Show the page."""
-    return await show(request, by, SECTION)
+    return await show(request, call, SECTION)

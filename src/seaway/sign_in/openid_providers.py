@@ -3,29 +3,26 @@ Sign-in with an OpenID provider: discovery document, keys, and exchange of a cod
 
 1. The discovery document is fetched from the configured issuer and must name the same issuer.
 2. Its endpoints are used only if requests to them cannot be read or changed on the way (`is_safe_url`).
-3. Keys are cached for an hour. A token signed with an unknown key triggers a new fetch, at most once a minute.
+3. Keys are stored for all workers (`oidc.key_sets`).
 """
 
 import base64
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from joserfc.jwk import Key
-
-from seaway.clock import HOUR_MS, MINUTE_MS, SECOND_MS, Clock
+from seaway.clock import HOUR_MS, SECOND_MS, Clock
 from seaway.errors import NotAllowed, Unavailable
+from seaway.oidc.fetching import FetchFailed, KeySource, fetch_discovery
+from seaway.oidc.key_sets import KeySets, KeysUnavailable
 from seaway.outbound import JsonClient
 from seaway.sign_in import id_tokens
-from seaway.sign_in.id_tokens import UnknownKey
 from seaway.sign_in.identity_providers import ExternalAccount, Provider, is_safe_url
 from seaway.urls import normal_url
 
 _CACHED_MS = HOUR_MS
-_REFETCH_AFTER_MS = MINUTE_MS
-_DISCOVERY_PATH = "/.well-known/openid-configuration"
 _ONLY_SIGNED = frozenset({"auth_time"})  # accepted only from an ID token, which is signed and validated
 _REQUIRED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
@@ -43,28 +40,22 @@ class DiscoveryDocument:
     supports_basic: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    keys: Sequence[Key]
-    at_ms: int
-
-
 class OpenIdProviders:
-    """Cache of discovery documents and keys in this process, filled when a user signs in with a provider."""
+    """Client of OpenID providers, with the discovery documents cached in this process."""
 
-    def __init__(self, fetcher: JsonClient, clock: Clock) -> None:
-        self._fetcher, self._clock = fetcher, clock
-        self._lock = threading.Lock()
+    def __init__(self, fetcher: JsonClient, clock: Clock, key_sets: KeySets) -> None:
+        self._fetcher, self._clock, self._key_sets = fetcher, clock, key_sets
         self._descriptions: dict[str, tuple[DiscoveryDocument, int]] = {}
-        self._keys: dict[str, _Keys] = {}
 
     def discovery(self, provider: Provider) -> DiscoveryDocument:
         """Return the discovery document of a provider, at most an hour old."""
         known = self._descriptions.get(provider.issuer)
         if known is not None and 0 <= self._clock.now_ms() - known[1] < _CACHED_MS:
             return known[0]
-        reply = self._fetcher.get(provider.issuer.rstrip("/") + _DISCOVERY_PATH)
-        found = parse_discovery(provider, reply.json_object() if reply.status == 200 else {})
+        try:
+            found = parse_discovery(provider, fetch_discovery(_source(provider)))
+        except FetchFailed as error:
+            raise _unusable(provider, f"its discovery document: {error}") from None
         self._descriptions[provider.issuer] = (found, self._clock.now_ms())
         return found
 
@@ -97,28 +88,17 @@ class OpenIdProviders:
         return reply.json_object()
 
     def _verified(self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str) -> Mapping[str, Any]:
-        named = replace(provider, issuer=metadata.issuer)
+        source = replace(_source(provider), keys_url=metadata.keys_url)
         try:
-            keys = self._keys_of(provider, metadata, longest_ms=_CACHED_MS)
-            return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
-        except UnknownKey:
-            keys = self._keys_of(provider, metadata, longest_ms=_REFETCH_AFTER_MS)
-        try:
-            return id_tokens.verified(text, keys, named, nonce=nonce, now_ms=self._clock.now_ms())
-        except UnknownKey:
-            raise NotAllowed(f"The ID token from {provider.title} is signed with an unknown key.", "") from None
-
-    def _keys_of(self, provider: Provider, metadata: DiscoveryDocument, *, longest_ms: int) -> Sequence[Key]:
-        with self._lock:
-            known = self._keys.get(provider.issuer)
-            if known is not None and 0 <= self._clock.now_ms() - known.at_ms < longest_ms:
-                return known.keys
-            reply = self._fetcher.get(metadata.keys_url)
-            if reply.status != 200:
-                raise _unusable(provider, f"status {reply.status} for its keys")
-            fetched = _Keys(id_tokens.keys_of(reply.json), self._clock.now_ms())
-            self._keys[provider.issuer] = fetched
-            return fetched.keys
+            return id_tokens.verified(
+                text,
+                partial(self._key_sets.key, source),
+                replace(provider, issuer=metadata.issuer),
+                nonce=nonce,
+                now_ms=self._clock.now_ms(),
+            )
+        except KeysUnavailable as error:
+            raise _unusable(provider, f"its keys: {error}") from None
 
     def _with_userinfo(
         self, metadata: DiscoveryDocument, claims: Mapping[str, Any], access_token: object
@@ -130,6 +110,11 @@ class OpenIdProviders:
         userinfo = reply.json_object() if reply.status == 200 else {}
         userinfo = {name: value for name, value in userinfo.items() if name not in _ONLY_SIGNED}
         return {**userinfo, **claims} if userinfo.get("sub") == claims["sub"] else claims
+
+
+def _source(provider: Provider) -> KeySource:
+    """Return where keys come from; trusted publishing, which has stricter rules, has its own for the same issuer."""
+    return KeySource(f"sign-in {provider.issuer}", provider.issuer, id_tokens.rules_of(provider), is_trusted=True)
 
 
 def parse_discovery(provider: Provider, document: Mapping[str, Any]) -> DiscoveryDocument:

@@ -11,8 +11,8 @@ from typing import cast
 
 import uvloop
 
-from bench import servers, wire
-from bench.wire import Address
+from bench import http_client, servers
+from bench.http_client import Address
 
 CONNECTIONS = 16
 
@@ -24,11 +24,11 @@ _WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 
 def tool() -> str:
     """Return the name of the load generator that is used."""
-    return "wrk" if shutil.which("wrk") is not None else "the bench.flood client"
+    return "wrk" if shutil.which("wrk") is not None else "the bench.load_generator client"
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class LoadResult:
     """Number of successful responses and the time they took."""
 
     count: int
@@ -40,18 +40,18 @@ class Answered:
         return self.count / self.seconds
 
 
-def ask(
+def run_load(
     address: Address, path: str, headers: Mapping[str, str], seconds: float, cpus: Sequence[int] | None
-) -> Answered:
+) -> LoadResult:
     """Send requests for the given number of seconds."""
     program = shutil.which("wrk")
-    with servers.on(cpus):
+    with servers.pinned_to(cpus):
         if program is not None:
             return _run_wrk(program, address, path, headers, seconds)
-        return uvloop.run(_run_own_client(address, wire.get(path, headers), seconds))
+        return uvloop.run(_run_own_client(address, http_client.get(path, headers), seconds))
 
 
-def _run_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> Answered:
+def _run_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> LoadResult:
     given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://{address[0]}:{address[1]}{path}"
     # wrk accepts whole seconds only.
@@ -60,10 +60,10 @@ def _run_wrk(program: str, address: Address, path: str, headers: Mapping[str, st
     count, rate, wrong = (form.search(done.stdout) for form in (_COUNT, _RATE, _WRONG))
     if count is None or rate is None or wrong is not None:
         raise RuntimeError(done.stdout)
-    return Answered(int(count[1]), int(count[1]) / float(rate[1]))
+    return LoadResult(int(count[1]), int(count[1]) / float(rate[1]))
 
 
-async def _run_own_client(address: Address, request: bytes, seconds: float) -> Answered:
+async def _run_own_client(address: Address, request: bytes, seconds: float) -> LoadResult:
     loop = asyncio.get_running_loop()
     counter = _Counter(request)
     started = time.perf_counter()
@@ -76,7 +76,7 @@ async def _run_own_client(address: Address, request: bytes, seconds: float) -> A
         transport.close()
     if counter.wrong:
         raise RuntimeError(f"{counter.wrong} responses were errors")
-    return Answered(answered, elapsed)
+    return LoadResult(answered, elapsed)
 
 
 @dataclass

@@ -17,13 +17,13 @@ Address = tuple[str, int]
 
 _SECONDS = 600
 _RECEIVE_BYTES = 256 * 1024
-_SWALLOW_BYTES = 1024 * 1024
+_DISCARD_BYTES = 1024 * 1024
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _WITHOUT_BODY = {204, 304}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """HTTP response."""
 
     status: int
@@ -58,12 +58,12 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def exchange(self, request: bytes) -> Answer:
+    def exchange(self, request: bytes) -> Response:
         """Send a complete request and read the response."""
         self.socket.sendall(request)
-        return self.answer()
+        return self.read_response()
 
-    def swallow(self, request: bytes) -> int:
+    def discard_body(self, request: bytes) -> int:
         """Send a request and discard the response; return the length of its body."""
         self.socket.sendall(request)
         head, rest = self._head()
@@ -71,7 +71,7 @@ class Connection:
         if found is None or head[9:12] != b"200":
             raise RuntimeError(f"the response has no body: {head!r}")
         missing, self._rest = int(found[1]) - len(rest), b""
-        buffer = bytearray(_SWALLOW_BYTES)
+        buffer = bytearray(_DISCARD_BYTES)
         while missing > 0:
             count = self.socket.recv_into(buffer, min(missing, len(buffer)))
             if count == 0:
@@ -79,17 +79,17 @@ class Connection:
             missing -= count
         return int(found[1])
 
-    def answer(self) -> Answer:
+    def read_response(self) -> Response:
         """Read the next response."""
         head, rest = self._head()
         status = int(head[9:12])
         if status in _WITHOUT_BODY:
             self._rest = rest
-            return Answer(status, head, b"")
+            return Response(status, head, b"")
         found = _LENGTH.search(head)
         if found is None:
             raise RuntimeError(f"the response has no Content-Length: {head!r}")
-        return Answer(status, head, self._body(int(found[1]), rest))
+        return Response(status, head, self._body(int(found[1]), rest))
 
     def _head(self) -> tuple[bytes, bytes]:
         received = self._rest
@@ -143,7 +143,7 @@ def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Flown:
+class BatchTimes:
     """Durations of a batch of requests, each and in total, in seconds."""
 
     latencies: list[float]
@@ -155,7 +155,7 @@ class Flown:
         return len(self.latencies) / self.seconds
 
 
-def send_all(address: Address, requests: Sequence[bytes], clients: int, *statuses: int) -> Flown:
+def send_all(address: Address, requests: Sequence[bytes], clients: int, *statuses: int) -> BatchTimes:
     """Send the requests from several clients, each of which waits for a response before its next request."""
     waiting = _Shared(iter(requests))
     latencies: list[float] = []
@@ -167,11 +167,11 @@ def send_all(address: Address, requests: Sequence[bytes], clients: int, *statuse
             latencies.append(time.perf_counter() - started)
             answer.expect(*statuses)
 
-    seconds = _by_each(address, clients, work)
-    return Flown(latencies, seconds)
+    seconds = _run_clients(address, clients, work)
+    return BatchTimes(latencies, seconds)
 
 
-def _by_each(address: Address, clients: int, work: Callable[[Connection], None]) -> float:
+def _run_clients(address: Address, clients: int, work: Callable[[Connection], None]) -> float:
     with ExitStack() as stack:
         connections = [stack.enter_context(Connection(address)) for _ in range(clients)]
         threads = stack.enter_context(ThreadPoolExecutor(clients))

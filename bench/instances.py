@@ -12,7 +12,7 @@ from tests.support.house import People
 
 
 @contextmanager
-def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
+def open_instance(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
     """Open the instance in `folder` with these settings."""
     seaway = house.build(folder, **settings)
     try:
@@ -21,12 +21,12 @@ def opened(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
         seaway.close()
 
 
-def prepared(folder: Path, settings: Mapping[str, Any], sizes: Mapping[str, int], cache: Path | None) -> str:
+def prepare_instance(folder: Path, settings: Mapping[str, Any], sizes: Mapping[str, int], cache: Path | None) -> str:
     """Create an instance with channels of these sizes; return an API key of their owner."""
     filled = {name: size for name, size in sizes.items() if size > 0}
     if not settings:
-        channels.cached(cache, folder, filled)
-    with opened(folder, settings) as seaway:
+        channels.copy_cached(cache, folder, filled)
+    with open_instance(folder, settings) as seaway:
         people = People(seaway)
         for name in sizes if settings else sizes.keys() - filled.keys():
             if name in filled:

@@ -44,7 +44,7 @@ _KINDS = ("python-{}", "lib{}", "r-{}", "{}", "{}", "{}", "py{}", "perl-{}", "{}
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class SyntheticPackage:
     """Package name and the common properties of its builds."""
 
     name: str
@@ -79,35 +79,35 @@ class Build:
         return make(self.index, files=payload, paths={"paths": paths, "paths_version": 1}, about=about, run_exports={})
 
 
-def families(total: int, *, seed: int = 1) -> list[Family]:
+def generate(total: int, *, seed: int = 1) -> list[SyntheticPackage]:
     """Return package names with this total number of builds."""
     dice = random.Random(seed)
     most = max(_FEWEST, min(_MOST, int(total * _LARGEST_PART)))
-    found: list[Family] = []
+    found: list[SyntheticPackage] = []
     taken: set[str] = set()
     missing = total
     while missing > 0:
         count = min(int(_FEWEST * dice.random() ** (-1 / _EXPONENT)), most, missing)
         name = _new_name(dice, taken)
-        needs = _needs(dice, [family.name for family in found[:200]])
-        found.append(Family(name, count, dice.getrandbits(32), needs, is_python=dice.random() < 0.5))
+        needs = _needs(dice, [package.name for package in found[:200]])
+        found.append(SyntheticPackage(name, count, dice.getrandbits(32), needs, is_python=dice.random() < 0.5))
         missing -= count
     return found
 
 
-def builds(family: Family) -> Iterator[Build]:
+def builds(package: SyntheticPackage) -> Iterator[Build]:
     """Yield every build of a name, oldest first."""
-    dice = random.Random(family.seed)
-    old = int(family.count * _OLD_FORMAT_PART)
+    dice = random.Random(package.seed)
+    old = int(package.count * _OLD_FORMAT_PART)
     time_ms = _FIRST_TIME_MS + dice.randrange(10**11)
-    for number in range(family.count):
-        version, variant = divmod(number, len(_PYTHONS) if family.is_python else 1)
+    for number in range(package.count):
+        version, variant = divmod(number, len(_PYTHONS) if package.is_python else 1)
         time_ms += dice.randrange(10**8)
         text = f"{version // 40}.{version // 4 % 10}.{version % 4}"
-        yield _build(family, text, variant, dice, time_ms, ".tar.bz2" if number < old else ".conda")
+        yield _build(package, text, variant, dice, time_ms, ".tar.bz2" if number < old else ".conda")
 
 
-def new_builds(of: Sequence[Family], count: int, tag: str, *, seed: int = 2) -> list[Build]:
+def new_builds(of: Sequence[SyntheticPackage], count: int, tag: str, *, seed: int = 2) -> list[Build]:
     """Return new builds of randomly chosen names; builds with different tags are different."""
     dice = random.Random(f"{seed} {tag}")
     now_ms = _FIRST_TIME_MS + 2 * 10**11
@@ -117,11 +117,13 @@ def new_builds(of: Sequence[Family], count: int, tag: str, *, seed: int = 2) -> 
     ]
 
 
-def _build(family: Family, version: str, variant: int, dice: random.Random, time_ms: int, extension: str) -> Build:
+def _build(
+    package: SyntheticPackage, version: str, variant: int, dice: random.Random, time_ms: int, extension: str
+) -> Build:
     digest = f"h{dice.getrandbits(28):07x}"
-    needs = list(family.needs)
+    needs = list(package.needs)
     build = f"{digest}_{variant}"
-    if family.is_python:
+    if package.is_python:
         python = _PYTHONS[variant]
         tag = f"cp{python.replace('.', '')}"
         build = f"py{python.replace('.', '')}{digest}_0"
@@ -131,8 +133,8 @@ def _build(family: Family, version: str, variant: int, dice: random.Random, time
         "build": build,
         "build_number": variant,
         "depends": needs,
-        "license": _LICENSES[family.seed % len(_LICENSES)],
-        "name": family.name,
+        "license": _LICENSES[package.seed % len(_LICENSES)],
+        "name": package.name,
         "platform": "linux",
         "subdir": SUBDIR,
         "timestamp": time_ms,

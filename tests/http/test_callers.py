@@ -1,0 +1,74 @@
+"""The caller of a request: which kinds of secret count, and the last use of API keys."""
+
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import start_blocking_portal
+from sqlalchemy import select
+from starlette.requests import Request
+
+from seaway.callers.caller import Caller
+from seaway.database import tables
+from seaway.errors import BadCredential
+from seaway.http.caller import caller_of
+from seaway.server.app import create_app
+from seaway.server.wiring import Seaway
+from seaway.serving.caller_identification import Accepted
+from tests.support.clock import TurnedClock
+from tests.support.house import People
+from tests.support.requests import bearer
+
+GRAPHQL = {"query": "{ viewer { login } }"}
+
+
+def request_with(seaway: Seaway, secret: str) -> Request:
+    """A request with this secret as a bearer token."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"authorization", f"Bearer {secret}".encode())],
+        "client": ("192.0.2.7", 50_000),
+        "app": create_app(seaway),
+    }
+    return Request(scope)
+
+
+def test_a_later_call_with_fewer_kinds_does_not_get_the_caller_of_the_first(seaway: Seaway, people: People) -> None:
+    """An API key that was accepted once is no workflow token, whatever was asked before in the same request."""
+    request = request_with(seaway, people.key("ada"))
+    with start_blocking_portal() as portal:
+        assert "ada" == portal.call(caller_of, request).name
+        for accepted in (Accepted.WORKFLOW, Accepted.OAUTH, Accepted.SESSION):
+            with pytest.raises(BadCredential):
+                portal.call(caller_of, request, accepted)
+        found: Caller = portal.call(caller_of, request, Accepted.BEARER)
+    assert ("ada", "192.0.2.7") == (found.name, found.address)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("POST", "/api/graphql", {"json": GRAPHQL}),
+        ("GET", "/api/v1/me", {}),
+        ("GET", "/channels", {}),
+        ("POST", "/api/v1/upload/nothing", {"content": b""}),
+        ("HEAD", "/api/v1/uploads/unknown", {"headers": {"Tus-Resumable": "1.0.0"}}),
+        ("PUT", "/api/v1/channels/nothing/logo", {"content": b"x"}),
+    ],
+)
+def test_every_route_updates_the_last_use_of_a_key(
+    seaway: Seaway, people: People, clock: TurnedClock, method: str, path: str, options: dict[str, Any]
+) -> None:
+    """The API, pages, uploads, and the query by which clients of prefix.dev check a key."""
+    headers = bearer(people.key("ada")) | options.get("headers", {})
+    transport = httpx.ASGITransport(create_app(seaway), client=("192.0.2.7", 50_000))
+    http = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+    with start_blocking_portal() as portal:
+        portal.call(partial(http.request, method, path, **(options | {"headers": headers})))
+    seaway.request_parts.usage_counter.write()
+    with seaway.database.read() as tx:
+        used = tx.execute(select(tables.keys.c.used_at, tables.keys.c.used_from)).one()
+    assert (clock.now_ms(), "192.0.2.7") == tuple(used)
