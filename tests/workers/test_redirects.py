@@ -70,7 +70,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         channel = Channel(with_in_process_examiners(redirecting), people.channel(name, public=name == "open"))
         channel.put(FILE)
         channel.put(OTHER)
-    yield Servers(Server(redirecting), Server(direct), people.key("owner"), people.key("other_user"))
+    yield Servers(Server(redirecting), Server(direct), people.key("owner"), people.key("other-user"))
     redirecting.close()
     direct.close()
     state.forget(folder)
