@@ -22,7 +22,7 @@ from conda_package_streaming.package_streaming import stream_conda_info
 
 from seaway.conda.refusals import Refused
 from tests.conftest import Site
-from tests.indexing.channel import examining_here
+from tests.indexing.channel import with_in_process_examiners
 from tests.support import packages
 from tests.support.hostile import examined
 from tests.support.house import publish_file
@@ -121,7 +121,7 @@ asyncio.run(index())
 
 
 async def publish_all(site: Site, channels: dict[Path, str], files: list[Accepted]) -> None:
-    seaway = examining_here(site.people.seaway)
+    seaway = with_in_process_examiners(site.people.seaway)
     for one in files:
         await publish_file(seaway, channels[one.folder], one.file)
 

@@ -1,4 +1,4 @@
-"""py-rattler as a reader of shards, in a process of its own: it may end badly after its answer was written."""
+"""Read shards with py-rattler in a separate process: it may crash at exit, after the result was written."""
 
 import json
 import subprocess
@@ -26,17 +26,17 @@ async def read(url, subdir, names, cache):
     (records,) = await gateway.query([rattler.Channel(url)], [subdir], names, recursive=False)
     return [[record.file_name, record.sha256.hex(), record.md5.hex(), record.size] for record in records]
 
-url, subdir, cache, questions, answer = sys.argv[1:]
+url, subdir, cache, request_path, response_path = sys.argv[1:]
 try:
-    told = asyncio.run(read(url, subdir, json.loads(Path(questions).read_text()), cache))
+    records = asyncio.run(read(url, subdir, json.loads(Path(request_path).read_text()), cache))
 except Exception as error:
-    told = str(error)
-Path(answer).write_text(json.dumps(told))
+    records = str(error)
+Path(response_path).write_text(json.dumps(records))
 """
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing of it."""
+    """Serve a folder without logging requests."""
 
     protocol_version = "HTTP/1.1"
 
@@ -45,14 +45,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """Takes the hundred connections that a gateway opens at once."""
+    """Accept the hundred connections that a gateway opens at once."""
 
     request_queue_size = 512
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address at which the files of a folder can be read."""
+    """Serve the files of a folder; yield the URL."""
     with _Server(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -64,7 +64,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def write_shards(folder: Path, subdir: str, shards: Mapping[str, bytes]) -> None:
-    """Lay out these shards by name, with their index, as clients look for them."""
+    """Write shards and their index to the paths where clients look for them."""
     (folder / subdir / "shards").mkdir(parents=True)
     for shard in shards.values():
         (folder / subdir / "shards" / f"{sha256(shard).hexdigest()}.msgpack.zst").write_bytes(shard)
@@ -73,15 +73,15 @@ def write_shards(folder: Path, subdir: str, shards: Mapping[str, bytes]) -> None
 
 
 def records_in_shards(folder: Path, subdir: str, names: Sequence[str], scratch: Path) -> list[list[Any]] | str:
-    """The [file name, sha256, md5, size] of every record that py-rattler finds in the shards of these names, or its error."""
-    questions, answer = scratch / "questions.json", scratch / "answer.json"
-    questions.write_text(json.dumps(list(names)))
+    """Return [file name, sha256, md5, size] of every record that py-rattler finds for the names, or its error."""
+    request_path, response_path = scratch / "request.json", scratch / "response.json"
+    request_path.write_text(json.dumps(list(names)))
     with served(folder) as url:
         subprocess.run(
-            [sys.executable, "-c", _SCRIPT, url, subdir, str(scratch / "cache"), str(questions), str(answer)],
-            check=False,  # only what it wrote counts
+            [sys.executable, "-c", _SCRIPT, url, subdir, str(scratch / "cache"), str(request_path), str(response_path)],
+            check=False,  # only the written result counts
             capture_output=True,
             timeout=_SECONDS,
         )
-    told: list[list[Any]] | str = json.loads(answer.read_text())
-    return told
+    records: list[list[Any]] | str = json.loads(response_path.read_text())
+    return records

@@ -1,4 +1,4 @@
-"""What an archive may cost: memory that does not grow with it, and processes that end when their time is over."""
+"""Costs of reading an archive: memory does not grow with its size, and processes end at their time limit."""
 
 import bz2
 import json
@@ -39,7 +39,7 @@ PKG = Tar({"share/demo.txt": b"demo"}).build()
 
 
 def zeros(path: str, size: int, *before: bytes) -> bytes:
-    """A tar of one member of many zeros, as four bytes of zstd for each 128 KiB."""
+    """A tar with one member of zeros, compressed to four bytes of zstd per 128 KiB."""
     return zstd_frame((b"".join(before) + header(path, size=size), 1), (b"\0", size), (END_OF_TAR, 1))
 
 
@@ -67,24 +67,24 @@ def large_metadata() -> PackageFile:
 
 
 def claimed_extension() -> PackageFile:
-    """An extension header that claims a gigabyte of names."""
+    """An extension header that claims a size of one gigabyte."""
     tar = header("PaxHeaders/0", kind=b"x", size=GIB)
     return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=zstd_frame((tar, 1), (b"\0", GIB))))
 
 
 def many_extensions() -> PackageFile:
-    """A thousand extension headers of the one member behind them, each as large as one may be."""
+    """A thousand extension headers for a single member, each of the maximum size."""
     tar = pax({"comment": "x" * 60_000}) * 1000 + member("a") + END_OF_TAR
     return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_tar=tar))
 
 
-def honest_and_large() -> PackageFile:
-    """60 MiB of honest files."""
+def valid_and_large() -> PackageFile:
+    """A valid package with 60 MiB of files."""
     tar = member("zeros", bytes(60 * MIB)) + END_OF_TAR
     return PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_zst=zstd.compress(tar)))
 
 
-HUNGRY: dict[str, Callable[[], PackageFile]] = {
+MEMORY_CASES: dict[str, Callable[[], PackageFile]] = {
     "bomb in info": bomb_in_info,
     "bomb behind info": bomb_behind_info,
     "bomb in pkg": bomb_in_pkg,
@@ -92,14 +92,14 @@ HUNGRY: dict[str, Callable[[], PackageFile]] = {
     "metadata.json of 40 MiB": large_metadata,
     "extension header of a gigabyte": claimed_extension,
     "a thousand extension headers": many_extensions,
-    "honest and large": honest_and_large,
+    "valid and large": valid_and_large,
 }
 
 
-@pytest.mark.parametrize("case", HUNGRY)
+@pytest.mark.parametrize("case", MEMORY_CASES)
 def test_memory_does_not_grow_with_the_archive(case: str, tmp_path: Path) -> None:
-    """Whatever an archive unpacks to, the reader holds a few pieces of it at a time."""
-    file = HUNGRY[case]()
+    """The reader holds only a few pieces of the unpacked archive at a time."""
+    file = MEMORY_CASES[case]()
     tracemalloc.start()
     try:
         outcome_of(file, tmp_path)
@@ -116,8 +116,8 @@ def outcome_of(file: PackageFile, folder: Path) -> RefusalReason | None:
     return None
 
 
-def test_bombs_leave_the_process_small(tmp_path: Path) -> None:
-    """With what the libraries allocate, a process that read three bombs is hardly larger than before them."""
+def test_process_memory_stays_small_after_bombs(tmp_path: Path) -> None:
+    """Reading three bombs adds less than 40 MiB to the process, including memory allocated by libraries."""
     paths = [written(build, tmp_path) for build in (bomb_behind_info, bomb_in_pkg, bomb_in_bzip2)]
     script = """
 import json, resource, sys
@@ -142,9 +142,9 @@ print(json.dumps([reasons, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - 
 
 
 def written(build: Callable[[], PackageFile], folder: Path) -> str:
-    own = folder / build.__name__
-    own.mkdir()
-    return str(build().write_to(own))
+    subfolder = folder / build.__name__
+    subfolder.mkdir()
+    return str(build().write_to(subfolder))
 
 
 @contextmanager
@@ -153,8 +153,8 @@ def pool(limits: ArchiveLimits | None = None, processes: int = 1) -> Iterator[Ex
         yield examiners
 
 
-def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | RefusalReason:
-    """What a pool says of a file: the candidate, or the reason why not."""
+def examine_in_pool(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate | RefusalReason:
+    """Examine a file in a pool; return the candidate or the reason of the refusal."""
     try:
         with examiners.slots.acquire_in_thread("sender"):
             return examiners.examine(file.write_to(folder), filename.parse(file.name), hashes_of(file.content))
@@ -165,15 +165,15 @@ def through(examiners: Examiners, file: PackageFile, folder: Path) -> Candidate 
 GOOD = packages.conda(index_json(version="2.0"))
 
 
-def test_what_a_process_says_arrives_whole(tmp_path: Path) -> None:
-    """A candidate and a refusal come back from another process as they were there, for more files than processes."""
+def test_results_of_a_process_arrive_unchanged(tmp_path: Path) -> None:
+    """Candidates and refusals survive the transfer between processes, with more files than processes."""
     good = [packages.conda(index_json(version=f"1.{number}")) for number in range(6)]
     bad = packages.conda(index_json(), file_name=f"other-{STEM}.conda")
     with pool(processes=2) as examiners, ThreadPoolExecutor(7) as threads:
         examiners.warm_up()
         files = [*good, bad]
-        answers = list(threads.map(lambda file: through(examiners, file, tmp_path), files))
-    assert [*(examined(file, tmp_path) for file in good), RefusalReason.NAME_MISMATCH] == answers
+        outcomes = list(threads.map(lambda file: examine_in_pool(examiners, file, tmp_path), files))
+    assert [*(examined(file, tmp_path) for file in good), RefusalReason.NAME_MISMATCH] == outcomes
 
 
 TOO_SLOW = ArchiveLimits(
@@ -186,10 +186,10 @@ def slow() -> PackageFile:
 
 
 def test_an_archive_that_takes_too_long_is_refused(tmp_path: Path) -> None:
-    """A process whose time is over is ended, the file refused, and the next file examined as if nothing had been."""
+    """A process at its time limit is killed, the file is refused, and the next file is examined normally."""
     with pool(TOO_SLOW) as examiners:
-        assert RefusalReason.TOOK_TOO_LONG == through(examiners, slow(), tmp_path)
-        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+        assert RefusalReason.TOOK_TOO_LONG == examine_in_pool(examiners, slow(), tmp_path)
+        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
 SMALL_MEMORY = ArchiveLimits(memory_bytes=224 * MIB, members=2_000_000)
@@ -203,9 +203,9 @@ def large() -> PackageFile:
 
 @pytest.mark.parametrize("make", [packages.conda, packages.tar_bz2])
 def test_a_list_of_too_many_paths_is_refused(tmp_path: Path, make: Callable[..., PackageFile]) -> None:
-    """7 kB of an archive named five million paths, and each was checked."""
-    named = b",".join([b'{"_path":"x"}'] * 400_000)
-    lists = {"info/paths.json": b'{"paths":[%b],"paths_version":1}' % named, "info/files": b"x\n" * 400_000}
+    """An archive of 7 kB listed five million paths, and each was checked."""
+    entries = b",".join([b'{"_path":"x"}'] * 400_000)
+    lists = {"info/paths.json": b'{"paths":[%b],"paths_version":1}' % entries, "info/files": b"x\n" * 400_000}
     for name, content in lists.items():
         if name == "info/files" and make is packages.conda:
             continue
@@ -216,41 +216,41 @@ def test_a_list_of_too_many_paths_is_refused(tmp_path: Path, make: Callable[...,
 
 
 def test_an_archive_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
-    """A process that runs into its bound of memory refuses the file, and the next file is examined."""
+    """A process at its memory limit refuses the file, and the next file is examined normally."""
     with pool(SMALL_MEMORY) as examiners:
-        assert RefusalReason.TOOK_TOO_MUCH_MEMORY == through(examiners, large(), tmp_path)
-        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+        assert RefusalReason.TOOK_TOO_MUCH_MEMORY == examine_in_pool(examiners, large(), tmp_path)
+        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
-def test_an_error_of_the_disk_is_no_refusal(tmp_path: Path) -> None:
-    """A spool file that cannot be read is our failure: it is raised as it is, not said of the package."""
+def test_a_disk_error_is_not_a_refusal(tmp_path: Path) -> None:
+    """An unreadable spool file is a server error and is raised, not reported as a fault of the package."""
     with pool() as examiners, pytest.raises(FileNotFoundError):
         examiners.examine(tmp_path / "gone", filename.parse(CONDA), hashes_of(b""))
 
 
 def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
-    """Examiners invariant 3: killed from outside, it costs the file a second attempt."""
+    """Examiners invariant 3: the file of a killed process is examined a second time."""
     with pool() as examiners:
         examiners.warm_up()
         examiners._idle[0]._process.kill()
-        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
-def test_a_process_that_cannot_start_is_our_failure(tmp_path: Path) -> None:
-    """Where no process comes up, the package is not refused for it, and the next one tries again."""
+def test_a_process_that_cannot_start_is_a_server_error(tmp_path: Path) -> None:
+    """If no process starts, the package is not refused, and the next request tries again."""
     path, hashes = GOOD.write_to(tmp_path), hashes_of(GOOD.content)
-    nothing = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/bin/false")
+    broken = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/bin/false")
     for _ in range(2):
         with pytest.raises(Unavailable):
-            nothing.examine(path, filename.parse(GOOD.name), hashes)
+            broken.examine(path, filename.parse(GOOD.name), hashes)
 
 
-def test_a_number_that_no_message_can_hold_is_refused(tmp_path: Path) -> None:
-    """JSON has integers of any size: one of forty digits is refused, and ends no process."""
-    odd = packages.conda({**index_json(), "size_of_the_sea": 10**40})
+def test_a_number_too_large_for_msgpack_is_refused(tmp_path: Path) -> None:
+    """JSON allows integers of any size; one of forty digits is refused and does not end the process."""
+    package = packages.conda({**index_json(), "size_of_the_sea": 10**40})
     with pool() as examiners:
-        assert isinstance(through(examiners, odd, tmp_path), RefusalReason)
-        assert examined(GOOD, tmp_path) == through(examiners, GOOD, tmp_path)
+        assert isinstance(examine_in_pool(examiners, package, tmp_path), RefusalReason)
+        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -258,10 +258,10 @@ def test_a_number_that_no_message_can_hold_is_refused(tmp_path: Path) -> None:
     [(TOO_SLOW, slow, RefusalReason.TOOK_TOO_LONG), (SMALL_MEMORY, large, RefusalReason.TOOK_TOO_MUCH_MEMORY)],
     ids=["slow", "large"],
 )
-def test_of_many_taken_in_at_once_one_is_refused(
+def test_a_costly_file_in_a_batch_is_refused_alone(
     tmp_path: Path, limits: ArchiveLimits, culprit: Callable[[], PackageFile], reason: RefusalReason
 ) -> None:
-    """A file that costs too much, one that is no package, and one that is gone do not change what the others are."""
+    """A file above the limits, an invalid package and a missing file do not affect the other files of a batch."""
     folder, spool = tmp_path / "folder", tmp_path / "spool"
     folder.mkdir()
     spool.mkdir()
@@ -275,8 +275,8 @@ def test_of_many_taken_in_at_once_one_is_refused(
     gone = LocalFile(folder / "gone-1-0.conda", str(spool / "gone-1-0.conda"), filename.parse("gone-1-0.conda"), 0)
     with pool(limits) as examiners:
         outcomes = examiners.copy_and_examine([*local, gone])
-    says = [one.reason if isinstance(one, Refused) else one for one in outcomes]
-    assert [examined(file, tmp_path) for file in good] == [says[0], says[2], *says[4:6]]
-    assert (True, reason) == (isinstance(outcomes[1], Refused), says[3])
+    results = [outcome.reason if isinstance(outcome, Refused) else outcome for outcome in outcomes]
+    assert [examined(file, tmp_path) for file in good] == [results[0], results[2], *results[4:6]]
+    assert (True, reason) == (isinstance(outcomes[1], Refused), results[3])
     assert isinstance(outcomes[6], FileNotFoundError)
     assert [(spool / file.name).read_bytes() for file in good] == [file.content for file in good]

@@ -1,4 +1,4 @@
-"""Names of packages and of their files, as CEP 26 has them."""
+"""Names of packages and of their files (CEP 26)."""
 
 import itertools
 from collections.abc import Callable
@@ -31,16 +31,16 @@ NAMES = "only lower case letters, digits and - _ . are allowed"
 VERSIONS = "only ASCII letters, digits and . _ + ! are allowed"
 BUILDS = "only ASCII letters, digits and _ . + are allowed"
 
-# Each text with the rule that it breaks, as the refusal states it.
+# Each text with the rule that it breaks, as worded in the refusal.
 NOT_FILE_NAMES = {
-    "nothing": ("", "does not end in .conda or .tar.bz2"),
+    "empty": ("", "does not end in .conda or .tar.bz2"),
     "only an extension": (".conda", "it has fewer than two hyphens"),
     "no extension": ("demo-1.0-h1_0", "does not end in .conda or .tar.bz2"),
     "extension in upper case": ("demo-1.0-h1_0.CONDA", "does not end in .conda or .tar.bz2"),
     "another extension": ("demo-1.0-h1_0.zip", "does not end in .conda or .tar.bz2"),
     "part of an extension": ("demo-1.0-h1_0.bz2", "does not end in .conda or .tar.bz2"),
     "an attestation": ("demo-1.0-h1_0.conda.sigs", "does not end in .conda or .tar.bz2"),
-    "newline behind": ("demo-1.0-h1_0.conda\n", "does not end in .conda or .tar.bz2"),
+    "newline at the end": ("demo-1.0-h1_0.conda\n", "does not end in .conda or .tar.bz2"),
     "newline before the extension": ("demo-1.0-h1_0\n.conda", f"The build string contains '\\n'; {BUILDS}"),
     "two parts": ("demo-1.0.conda", "it has fewer than two hyphens"),
     "empty name": ("-1.0-h1_0.conda", "The package name is empty"),
@@ -54,11 +54,11 @@ NOT_FILE_NAMES = {
         "__cuda-12-0.conda",
         "The package name starts with two underscores, which only virtual packages do",
     ),
-    "dot in front": (".demo-1.0-h1_0.conda", "The package name starts with - or ."),
+    "leading dot": (".demo-1.0-h1_0.conda", "The package name starts with - or ."),
     "underscore alone": ("_-1.0-h1_0.conda", "The package name has neither a letter nor a digit"),
     "two separators": ("a._b-1.0-h1_0.conda", "The package name has two of the characters - _ . in a row"),
-    "folder in front": ("noarch/demo-1.0-h1_0.conda", f"The package name contains '/'; {NAMES}"),
-    "climbing": ("../demo-1.0-h1_0.conda", f"The package name contains '/'; {NAMES}"),
+    "leading folder": ("noarch/demo-1.0-h1_0.conda", f"The package name contains '/'; {NAMES}"),
+    "parent folder": ("../demo-1.0-h1_0.conda", f"The package name contains '/'; {NAMES}"),
     "backslash": ("..\\demo-1.0-h1_0.conda", f"The package name contains '\\\\'; {NAMES}"),
     "NUL": ("demo\0-1.0-h1_0.conda", f"The package name contains '\\x00'; {NAMES}"),
     "space": ("demo -1.0-h1_0.conda", f"The package name contains ' '; {NAMES}"),
@@ -76,15 +76,15 @@ NOT_FILE_NAMES = {
 
 @pytest.mark.parametrize("text", SPLIT)
 def test_a_file_name_is_split(text: str) -> None:
-    """A name splits at its last two hyphens, and is put together again as it was."""
+    """A file name splits at its last two hyphens, and its parts give the same name again."""
     file_name = parse(text)
     assert FileName(*SPLIT[text]) == file_name
     assert text == str(file_name)
 
 
 @pytest.mark.parametrize("case", NOT_FILE_NAMES)
-def test_what_is_no_file_name_is_refused(case: str) -> None:
-    """What CEP 26 does not allow is refused as a bad file name, with the rule that it breaks."""
+def test_an_invalid_file_name_is_refused(case: str) -> None:
+    """A name that CEP 26 does not allow is refused as a bad file name, with the rule that it breaks."""
     text, rule = NOT_FILE_NAMES[case]
     with pytest.raises(Refused) as refused:
         parse(text)
@@ -94,7 +94,7 @@ def test_what_is_no_file_name_is_refused(case: str) -> None:
 
 @given(st.text(st.sampled_from("aA0-_.+!\n/\\ é"), max_size=30), st.sampled_from(["", ".conda", ".tar.bz2"]))
 def test_any_text_is_a_file_name_or_refused(text: str, extension: str) -> None:
-    """Of any text, parse says no, or gives parts that make the same text again."""
+    """For any text, parse refuses it or returns parts that give the same text again."""
     try:
         assert text + extension == str(parse(text + extension))
     except Refused as refused:
@@ -104,7 +104,7 @@ def test_any_text_is_a_file_name_or_refused(text: str, extension: str) -> None:
     assert RefusalReason.BAD_FILE_NAME is reason
 
 
-def test_a_message_shows_a_hostile_name_harmlessly() -> None:
+def test_a_hostile_name_is_escaped_in_the_message() -> None:
     """A refused name is shown short, on one line, without control characters."""
     with pytest.raises(Refused) as refused:
         parse("\x1b[2J\u202e\n" * 100)
@@ -113,7 +113,7 @@ def test_a_message_shows_a_hostile_name_harmlessly() -> None:
 
 
 def allowed_name(text: str) -> bool:
-    """CEP 26 in other words: lower case, one underscore at most in front, separators one at a time."""
+    """Independent statement of CEP 26: lower case, at most one leading underscore, no two adjacent separators."""
     pairs = itertools.pairwise(text)
     return (
         set(text) <= set("a0_-.")
@@ -123,29 +123,28 @@ def allowed_name(text: str) -> bool:
     )
 
 
-def test_every_short_name_is_judged_as_the_rule_says() -> None:
-    """Of all texts of up to five of these characters, exactly those are names that the rule allows."""
+def test_every_short_name_is_checked_as_cep_26_says() -> None:
+    """All texts of up to five of these characters: exactly the names allowed by the rule are accepted."""
     texts = ("".join(letters) for length in range(1, 6) for letters in itertools.product("a0_-.A\n", repeat=length))
     assert [] == [text for text in texts if (not name_problem(text)) != allowed_name(text)]
 
 
 @pytest.mark.parametrize(
-    ("problem_of", "letter"),
+    ("problem_of", "character"),
     [(name_problem, "n"), (version_problem, "1"), (version_problem, "R"), (build_problem, "B")],
 )
-def test_a_part_has_at_most_64_characters(problem_of: Callable[[str], str], letter: str) -> None:
-    """64 characters are allowed, 65 and none are not."""
-    assert [False, True, False] == [not problem_of(letter * count) for count in (0, 64, 65)]
+def test_a_part_has_at_most_64_characters(problem_of: Callable[[str], str], character: str) -> None:
+    assert [False, True, False] == [not problem_of(character * count) for count in (0, 64, 65)]
 
 
-def test_the_name_of_a_real_package_is_one() -> None:
-    """Every good package of tests/data has a file name that CEP 26 allows."""
+def test_names_of_real_packages_are_valid() -> None:
+    """Every valid package of tests/data has a file name that CEP 26 allows."""
     names = [package.path.name for package in real_packages() if package.is_good]
     assert names == [str(parse(name)) for name in names]
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "are_one"),
+    ("left", "right", "are_equal"),
     [
         ("my-pkg", "my_pkg", True),
         ("my-pkg", "My.Pkg", True),
@@ -155,9 +154,9 @@ def test_the_name_of_a_real_package_is_one() -> None:
         ("a1", "al", False),
     ],
 )
-def test_names_that_look_alike(left: str, right: str, are_one: bool) -> None:
-    """Two names are look-alikes when they differ only by case and by which separators they have."""
-    assert are_one == (normalize_name(left) == normalize_name(right))
+def test_normalization_of_similar_names(left: str, right: str, are_equal: bool) -> None:
+    """Two names are equal after normalization if they differ only by case and separators."""
+    assert are_equal == (normalize_name(left) == normalize_name(right))
 
 
 # `PLATFORMS` of conda 26.7 and `KnownPlatform` of mamba 2.8.
@@ -186,7 +185,7 @@ PLATFORMS = [
 
 
 def test_every_platform_of_a_client_is_known() -> None:
-    """rattler knows what conda and mamba know, and more, such as freebsd-ppc64le; each is a subdir of every channel."""
+    """Every platform of rattler, conda and mamba is a known subdir; rattler has more, such as freebsd-ppc64le."""
     known = [str(subdir) for subdir in rattler.Subdir.all()]
     assert {"freebsd-ppc64", "freebsd-ppc64le", *PLATFORMS} <= set(known)
     assert [] == [name for name in known if not is_known_subdir(name)]
@@ -195,12 +194,11 @@ def test_every_platform_of_a_client_is_known() -> None:
 
 @pytest.mark.parametrize("subdir", ["freebsd-ppc64", "freebsd-ppc64le", "linux-loongarch64"])
 def test_a_package_for_any_known_platform_is_accepted(subdir: str, tmp_path: Path) -> None:
-    """A package that rattler-build makes for a platform is let in for it."""
     file = conda(index_json(subdir=subdir, noarch=...))
     assert subdir == examined(file, tmp_path).subdir
 
 
-def test_what_is_no_known_subdir() -> None:
-    """noarch is known; names that only look like platforms are not."""
+def test_an_unknown_subdir_is_not_known() -> None:
+    """noarch is known; names that only resemble platforms are not."""
     assert is_known_subdir(NOARCH)
     assert [] == [name for name in ("", "NOARCH", "linux", "linux-65", "noarch\n", "unknown") if is_known_subdir(name)]

@@ -1,4 +1,4 @@
-"""What the files of info/ may say: strict JSON, fields of their type, names that are names, specs that clients can read."""
+"""Metadata in info/: strict JSON, fields of the right type, valid names, and specs that clients can read."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ INDEX = json.dumps(index_json())
 
 
 def index(**fields: Any) -> PackageFile:
-    """A package whose index.json has these fields, under the name that they give it."""
+    """A package with these fields in index.json."""
     return packages.conda(index_json(**fields), file_name=CONDA)
 
 
@@ -31,8 +31,8 @@ def spliced(text: str) -> PackageFile:
     return raw(INDEX[:-1] + f", {text}}}")
 
 
-def other(file: str, text: str | bytes) -> PackageFile:
-    """A package with exactly these bytes as another file of info/."""
+def with_file(file: str, text: str | bytes) -> PackageFile:
+    """A package with exactly these bytes as the given file of info/."""
     data = text if isinstance(text, bytes) else text.encode()
     return packages.conda(info={**info_files(index_json()), f"info/{file}": data}, file_name=CONDA)
 
@@ -55,10 +55,10 @@ def nested(depth: int) -> str:
 
 
 NOT_STRICT = {
-    "nothing": "",
-    "no JSON": "name: demo",
-    "half of it": INDEX[:-10],
-    "more behind it": INDEX + "{}",
+    "empty": "",
+    "not JSON": "name: demo",
+    "cut in half": INDEX[:-10],
+    "more after the end": INDEX + "{}",
     "a byte order mark": "\ufeff" + INDEX,
     "UTF-16": INDEX.encode("utf-16"),
     "not UTF-8": INDEX.encode().replace(b"MIT", b"M\xffT"),
@@ -120,7 +120,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
     "license of several lines": {"license": "MIT\nBSD"},
     "python_site_packages_path with a tab": {"python_site_packages_path": "lib/\tx"},
     "depends with a tab": {"depends": ["python\t>=3"]},
-    "depends with a line feed behind": {"depends": ["python\n"]},
+    "depends with a trailing line feed": {"depends": ["python\n"]},
     "depends with a line separator": {"depends": ["python\u2028>=3"]},
     "an unknown field with a line feed": {"colour": "a\nb"},
     "an unknown field with a tab, deep": {"colour": {"a": [1, {"b": ["c\td"]}]}},
@@ -147,7 +147,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
     "noarch list": {"noarch": []},
     "noarch object": {"noarch": {"type": "python"}},
     "purls text": {"purls": "pkg:pypi/demo"},
-    "purls that are none": {"purls": ["demo"]},
+    "purls that are invalid": {"purls": ["demo"]},
     "purls without a name": {"purls": ["pkg:pypi"]},
     "flags text": {"flags": "cuda"},
     "flags upper case": {"flags": ["CUDA"]},
@@ -170,8 +170,8 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
 }
 
 UNREADABLE_SPECS = {
-    "comma behind": "python >=3,<,",
-    "nothing behind <": "python <",
+    "trailing comma": "python >=3,<,",
+    "no version after <": "python <",
     "empty": "",
     "spaces": "  ",
     "glob name": "python*",
@@ -180,10 +180,10 @@ UNREADABLE_SPECS = {
     "the old conditions": "python; if __unix",
     "bracket open": "python[version='3'",
     "unknown key": "python[colour=red]",
-    "a name that is none": "pyth$n",
+    "invalid name": "pyth$n",
 }
 
-# Specs that rattler reads and that would have clients fetch or open something that no channel lists.
+# Specs that rattler reads and that make clients fetch or open something that no channel lists.
 ELSEWHERE = {
     "URL of a file": "https://host/x-1.0-0.conda",
     "URL in capitals": "HTTPS://host/x-1.0-0.conda",
@@ -194,14 +194,14 @@ ELSEWHERE = {
     "path of Windows": "C:\\x-1.0-0.conda",
     "path of a share": "\\\\host\\share\\x-1.0-0.conda",
     "relative path": "./x-1.0-0.conda",
-    "climbing path": "../x-1.0-0.conda",
+    "path to the parent folder": "../x-1.0-0.conda",
     "path from home": "~/x-1.0-0.conda",
     "file of this folder": "x-1.0-0.conda",
     "old file of this folder": "x-1.0-0.tar.bz2",
     "file in capitals": "x-1.0-0.CONDA",
     "file before a comment": "x-1.0-0.conda # comment",
     "wheel": "x-1.0-py3-none-any.whl",
-    "URL behind a comment": "x #https://host/y-1.0-0.conda",
+    "URL in a comment": "x #https://host/y-1.0-0.conda",
     "build that ends like a file": "x 1.0 *.conda",
     "URL of a channel": "https://host/channel::x",
     "file URL of a channel": "file:///channel::x",
@@ -209,13 +209,13 @@ ELSEWHERE = {
     "channel of a relative path": "../channel::x",
     "channel of the folder above": "..::x",
     "channel of a drive": "C:/channel::x",
-    "channel that climbs when decoded": "%2e%2e/channel::x",
+    "channel that leads to the parent folder when decoded": "%2e%2e/channel::x",
     "url key": "x[url=https://host/x-1.0-0.conda]",
     "url key of a path": "x[url=/tmp/x-1.0-0.conda]",
     "url key, quoted": "x[version='>=1', url='file:///tmp/x-1.0-0.conda']",
     "channel key": "x[channel=https://host/channel]",
     "channel key of a path": "x[channel='../channel']",
-    "channel key that climbs": "x[channel='a/../b']",
+    "channel key with a parent folder": "x[channel='a/../b']",
     "fn key of a path": "x[fn='../x-1.0-0.conda']",
     "subdir key of a path": "x[subdir='../noarch']",
     "URL in a condition": "x[when='https://host/y-1.0-0.conda']",
@@ -251,20 +251,20 @@ BAD_NAMES: dict[str, tuple[RefusalReason, dict[str, Any]]] = {
             "number": 3,
             "empty": "",
             "upper case": "Demo",
-            "newline behind": "demo\n",
-            "newline in front": "\ndemo",
+            "trailing newline": "demo\n",
+            "leading newline": "\ndemo",
             "NUL": "demo\0",
             "space": "demo pkg",
             "slash": "demo/pkg",
-            "climbing": "..",
+            "parent folder": "..",
             "letters that are not ASCII": "d\u00e9mo",
             "digits that are not ASCII": "demo\u0663",
             "virtual": "__virtual",
             "two hyphens": "a--b",
             "two underscores": "a__b",
             "two kinds of separator": "a-.b",
-            "hyphen in front": "-demo",
-            "dot in front": ".demo",
+            "leading hyphen": "-demo",
+            "leading dot": ".demo",
             "only an underscore": "_",
             "underscore and separator": "_-a",
             "65 characters": "x" * 65,
@@ -283,12 +283,12 @@ BAD_NAMES: dict[str, tuple[RefusalReason, dict[str, Any]]] = {
             "slash": "1/0",
             "65 characters": "1" * 65,
             "two dots": "1..0",
-            "dot in front": ".1",
-            "dot behind": "1.",
+            "leading dot": ".1",
+            "trailing dot": "1.",
             "only a separator": "_1",
             "two epochs": "1!2!3",
-            "epoch that is no number": "a!1",
-            "nothing behind +": "1.0+",
+            "epoch that is not a number": "a!1",
+            "no local version after +": "1.0+",
             "two local parts": "1+2+3",
             "too large a number": "1." + "9" * 30,
         }.items()
@@ -315,9 +315,9 @@ BAD_NAMES: dict[str, tuple[RefusalReason, dict[str, Any]]] = {
             "empty": "",
             "upper case": "Linux-64",
             "newline": "noarch\n",
-            "climbing": "../noarch",
+            "parent folder": "../noarch",
             "unknown": "linux-128",
-            "what rattler writes for none": "unknown",
+            "rattler's value for none": "unknown",
         }.items()
     },
     "subdir: missing": (RefusalReason.MISSING_SUBDIR, {"subdir": ...}),
@@ -410,7 +410,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
         RefusalReason.MISSING_PATHS_JSON,
         lambda: packages.tar_bz2(index_json(), paths=...),
     ),
-    "info/files climbs": (
+    "info/files with a parent folder": (
         RefusalReason.UNSAFE_PATH,
         lambda: packages.tar_bz2(
             info={**info_files(index_json(), paths=...), "info/files": b"share/x\n../../evil\n"}, file_name=TAR_BZ2
@@ -422,12 +422,15 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
             info={**info_files(index_json(), paths=...), "info/files": b"/etc/passwd\n"}, file_name=TAR_BZ2
         ),
     ),
-    "paths.json: no JSON": (RefusalReason.BAD_FIELD, lambda: other("paths.json", "share/x")),
-    "paths.json: not UTF-8": (RefusalReason.BAD_FIELD, lambda: other("paths.json", b'{"paths":[{"_path":"\xff"}]}')),
-    "paths.json: deep": (RefusalReason.BAD_FIELD, lambda: other("paths.json", '{"paths":' + "[" * 100_000)),
-    "paths.json: list": (RefusalReason.BAD_FIELD, lambda: other("paths.json", "[]")),
-    "paths.json: no paths": (RefusalReason.BAD_FIELD, lambda: other("paths.json", '{"paths_version": 1}')),
-    "paths.json: null": (RefusalReason.BAD_FIELD, lambda: other("paths.json", '{"paths": null}')),
+    "paths.json: not JSON": (RefusalReason.BAD_FIELD, lambda: with_file("paths.json", "share/x")),
+    "paths.json: not UTF-8": (
+        RefusalReason.BAD_FIELD,
+        lambda: with_file("paths.json", b'{"paths":[{"_path":"\xff"}]}'),
+    ),
+    "paths.json: deep": (RefusalReason.BAD_FIELD, lambda: with_file("paths.json", '{"paths":' + "[" * 100_000)),
+    "paths.json: list": (RefusalReason.BAD_FIELD, lambda: with_file("paths.json", "[]")),
+    "paths.json: no paths": (RefusalReason.BAD_FIELD, lambda: with_file("paths.json", '{"paths_version": 1}')),
+    "paths.json: null": (RefusalReason.BAD_FIELD, lambda: with_file("paths.json", '{"paths": null}')),
     "paths.json: texts": (RefusalReason.BAD_FIELD, lambda: paths("share/x")),
     "paths.json: no _path": (RefusalReason.BAD_FIELD, lambda: paths({"path": "share/x"})),
     "paths.json: _path of a number": (RefusalReason.BAD_FIELD, lambda: paths({"_path": 3})),
@@ -450,26 +453,26 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
         )  # type: ignore[misc]
         for path in ("../x", "a/../../x", "/etc/passwd", "a\\..\\x", "C:x", "./x", "", "a\nb", "a\u202eb")
     },
-    "about.json: list": (RefusalReason.BAD_FIELD, lambda: other("about.json", "[]")),
-    "about.json: NaN": (RefusalReason.BAD_JSON, lambda: other("about.json", '{"x": NaN}')),
-    "about.json: key twice": (RefusalReason.BAD_JSON, lambda: other("about.json", '{"home": "a", "home": "b"}')),
-    "run_exports.json: text": (RefusalReason.BAD_FIELD, lambda: other("run_exports.json", '"python"')),
-    "run_exports.json: half": (RefusalReason.BAD_JSON, lambda: other("run_exports.json", '{"weak": [')),
+    "about.json: list": (RefusalReason.BAD_FIELD, lambda: with_file("about.json", "[]")),
+    "about.json: NaN": (RefusalReason.BAD_JSON, lambda: with_file("about.json", '{"x": NaN}')),
+    "about.json: key twice": (RefusalReason.BAD_JSON, lambda: with_file("about.json", '{"home": "a", "home": "b"}')),
+    "run_exports.json: text": (RefusalReason.BAD_FIELD, lambda: with_file("run_exports.json", '"python"')),
+    "run_exports.json: cut in half": (RefusalReason.BAD_JSON, lambda: with_file("run_exports.json", '{"weak": [')),
     "run_exports.json: weak of a text": (
         RefusalReason.BAD_FIELD,
-        lambda: other("run_exports.json", '{"weak": "python"}'),
+        lambda: with_file("run_exports.json", '{"weak": "python"}'),
     ),
     "run_exports.json: strong of objects": (
         RefusalReason.BAD_FIELD,
-        lambda: other("run_exports.json", '{"strong": [{}]}'),
+        lambda: with_file("run_exports.json", '{"strong": [{}]}'),
     ),
-    "run_exports.json: list of numbers": (RefusalReason.BAD_FIELD, lambda: other("run_exports.json", "[3]")),
-    "link.json: list": (RefusalReason.BAD_FIELD, lambda: other("link.json", "[]")),
-    "link.json: key twice": (RefusalReason.BAD_JSON, lambda: other("link.json", '{"noarch": {}, "noarch": {}}')),
+    "run_exports.json: list of numbers": (RefusalReason.BAD_FIELD, lambda: with_file("run_exports.json", "[3]")),
+    "link.json: list": (RefusalReason.BAD_FIELD, lambda: with_file("link.json", "[]")),
+    "link.json: key twice": (RefusalReason.BAD_JSON, lambda: with_file("link.json", '{"noarch": {}, "noarch": {}}')),
     "link.json: entry points of numbers": (RefusalReason.BAD_FIELD, lambda: entry_points(3)),
     "link.json: entry points of a text": (
         RefusalReason.BAD_FIELD,
-        lambda: other("link.json", '{"noarch": {"type": "python", "entry_points": "demo = demo:main"}}'),
+        lambda: with_file("link.json", '{"noarch": {"type": "python", "entry_points": "demo = demo:main"}}'),
     ),
     "link.json: entry point with an escape": (RefusalReason.BAD_FIELD, lambda: entry_points("de\x1bmo = demo:main")),
     **{
@@ -493,7 +496,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_hostile_metadata_is_refused(case: str, tmp_path: Path) -> None:
-    """A value that some reader could not read, or would read otherwise, is refused, with the reason for that."""
+    """A value that a client cannot read, or reads differently, is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
         examined(build(), tmp_path)
@@ -501,14 +504,14 @@ def test_hostile_metadata_is_refused(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", READABLE_SPECS)
-def test_a_spec_that_clients_read_is_kept_as_it_is(case: str, tmp_path: Path) -> None:
-    """Every honest form of a match spec is let in, and served in the words of the recipe."""
+def test_a_spec_that_clients_read_is_kept_unchanged(case: str, tmp_path: Path) -> None:
+    """Every valid form of a match spec is accepted and served as the recipe wrote it."""
     spec = READABLE_SPECS[case]
     record = examined(index(depends=[spec], constrains=[spec]), tmp_path).record
     assert ([spec], [spec]) == (record["depends"], record["constrains"])
 
 
-# Fields of index.json with what the record has of them; `...` for what is left out.
+# Fields of index.json and their values in the record; `...` means absent.
 KEPT: dict[str, tuple[str, Any, Any]] = {
     "depends missing": ("depends", ..., []),
     "depends null": ("depends", None, []),
@@ -544,13 +547,13 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
 
 
 @pytest.mark.parametrize("case", KEPT)
-def test_what_the_record_has_of_a_field(case: str, tmp_path: Path) -> None:
-    """Fields are served as the package has them, but for nulls, which are left out, and the two old forms of noarch."""
+def test_the_value_of_a_field_in_the_record(case: str, tmp_path: Path) -> None:
+    """Fields are served unchanged, except nulls, which are left out, and the two old forms of noarch."""
     field, value, expected = KEPT[case]
     assert expected == examined(index(**{field: value}), tmp_path).record.get(field, ...)
 
 
-# What only the server may say of a file, or a key by which clients find its bytes.
+# Fields that only the server sets, and keys that tell clients where the bytes are.
 SERVER_FIELDS: dict[str, Any] = {
     "sha256": "0" * 64,
     "md5": "0" * 32,
@@ -568,19 +571,19 @@ SERVER_FIELDS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("field", SERVER_FIELDS)
-def test_a_package_cannot_say_what_the_server_says(field: str, tmp_path: Path) -> None:
-    """A field of the server in index.json has no effect: solvers are sent to the bytes that were examined."""
+def test_a_package_cannot_set_fields_of_the_server(field: str, tmp_path: Path) -> None:
+    """A server field in index.json has no effect: clients download the bytes that were examined."""
     file = index(**{field: SERVER_FIELDS[field]})
     record = examined(file, tmp_path).record
     assert SERVER_FIELDS[field] != record.get(field)
     assert (file.sha256, len(file.content), {}) == (record["sha256"], record["size"], record["run_exports"])
 
 
-@pytest.mark.parametrize(("depth", "is_let_in"), [(63, True), (64, False)])
-def test_the_limit_of_nesting(depth: int, is_let_in: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("depth", "is_accepted"), [(63, True), (64, False)])
+def test_the_nesting_limit(depth: int, is_accepted: bool, tmp_path: Path) -> None:
     """JSON may be nested 64 levels deep, the outermost object included."""
     file = spliced(f'"x": {nested(depth)}')
-    if is_let_in:
+    if is_accepted:
         assert CONDA == str(examined(file, tmp_path).file_name)
     else:
         with pytest.raises(Refused) as refused:
@@ -588,7 +591,7 @@ def test_the_limit_of_nesting(depth: int, is_let_in: bool, tmp_path: Path) -> No
         assert RefusalReason.BAD_JSON is refused.value.reason
 
 
-# The first five are what rattler's reader of link.json refuses, one for each of its rules.
+# The first five are refused by rattler's reader of link.json, one for each of its rules.
 BAD_POINTS = [
     "demo = demo.cli", "demo = demo-cli:main", "demo = demo.cli:", "demo = :main", "demo = demo.cli:app [cli]",
     "demo = demo.cli:app[cli]", "demo = demo:main()", "demo = demo:a:b", "demo = a = b:c", "demo = 1demo:main",
@@ -632,18 +635,18 @@ def test_a_link_json_that_clients_cannot_read_is_refused(case: str, tmp_path: Pa
         "my demo = m:f", "demo = _m._n:f", "demo  =  m  :  f  ",
     ],
 )  # fmt: skip
-def test_an_honest_entry_point_is_let_in(point: str, tmp_path: Path) -> None:
-    """Commands that are written into bin/ and nowhere else are no reason to refuse."""
+def test_a_valid_entry_point_is_accepted(point: str, tmp_path: Path) -> None:
+    """Commands that are written only into bin/ are accepted."""
     assert "python" == examined(entry_points(point), tmp_path).record["noarch"]
 
 
-def test_a_link_json_without_entry_points_is_let_in(tmp_path: Path) -> None:
+def test_a_link_json_without_entry_points_is_accepted(tmp_path: Path) -> None:
     """Generic noarch packages have a link.json that lists no commands."""
     for text in ('{"noarch": {"type": "generic"}}', "{}", '{"noarch": null}'):
-        assert CONDA == str(examined(other("link.json", text), tmp_path).file_name)
+        assert CONDA == str(examined(with_file("link.json", text), tmp_path).file_name)
 
 
-def test_an_old_package_lists_its_files_in_info_files(tmp_path: Path) -> None:
-    """A .tar.bz2 from before paths.json is let in with info/files."""
+def test_an_old_package_with_info_files_is_accepted(tmp_path: Path) -> None:
+    """A .tar.bz2 older than paths.json is accepted with info/files."""
     info = {**info_files(index_json(), paths=...), "info/files": b"share/demo.txt\n"}
     assert TAR_BZ2 == str(examined(packages.tar_bz2(info=info, file_name=TAR_BZ2), tmp_path).file_name)

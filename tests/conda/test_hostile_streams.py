@@ -1,4 +1,4 @@
-"""The compressed streams of a package: exactly one frame or stream, whole, and within the limits."""
+"""The compressed streams of a package: exactly one complete frame or stream, within the limits."""
 
 import bz2
 import struct
@@ -35,7 +35,7 @@ WINDOW_128_KIB = 7 << 3
 WINDOW_128_MIB = 17 << 3
 WINDOW_144_MIB = 17 << 3 | 1
 WINDOW_256_MIB = 18 << 3
-_SINGLE_SEGMENT = 0xA0  # no window but the content size, in four bytes
+_SINGLE_SEGMENT = 0xA0  # no window; the content size in four bytes
 
 
 def info_part(data: bytes) -> PackageFile:
@@ -51,28 +51,28 @@ def bzip2(data: bytes) -> PackageFile:
 
 
 def single_segment(size: int, blocks: bytes) -> bytes:
-    """A frame that has its whole content as its window."""
+    """A frame whose window is its whole content."""
     return b"\x28\xb5\x2f\xfd" + bytes([_SINGLE_SEGMENT]) + struct.pack("<L", size) + blocks
 
 
-def wants_a_dictionary() -> bytes:
-    """A frame that can be read only with a dictionary, which no reader of packages has."""
+def with_dictionary() -> bytes:
+    """A frame that needs a dictionary, which no client has."""
     return b"\x28\xb5\x2f\xfd\x01\x68\x07" + zstd_frame((PKG, 1))[6:]
 
 
 def with_checksum(damage: int) -> bytes:
-    """A frame that ends with the checksum of its content."""
+    """A frame that ends with a checksum of its content."""
     packed = zstd.compress(PKG, options={zstd.CompressionParameter.checksum_flag: 1})
     return packed[:-1] + bytes([packed[-1] ^ damage])
 
 
 def zeros_in_tar(path: str, size: int, *before: bytes) -> bytes:
-    """A zstd bomb: one member of many zeros."""
+    """A zstd bomb: one member of zeros."""
     return zstd_frame((b"".join(before) + header(path, size=size), 1), (b"\0", size), (END_OF_TAR, 1))
 
 
-def zeros_behind_tar(tar: bytes, size: int) -> bytes:
-    """A zstd bomb behind the end of the tar, where readers that stop at the end do not look."""
+def zeros_after_tar(tar: bytes, size: int) -> bytes:
+    """A zstd bomb after the end of the tar, which readers that stop at the end do not see."""
     return zstd_frame((tar, 1), (b"\0", size))
 
 
@@ -95,17 +95,17 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
         RefusalReason.BAD_COMPRESSION,
         lambda: pkg_part(zstd.compress(PKG[:512]) + zstd.compress(PKG[512:])),
     ),
-    "zstd: skippable frame in front": (RefusalReason.BAD_COMPRESSION, lambda: info_part(SKIPPABLE + INFO_ZST)),
-    "zstd: skippable frame behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + SKIPPABLE)),
-    "zstd: garbage behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"garbage")),
-    "zstd: one NUL behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"\0")),
-    "zstd: a megabyte behind": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + bytes(MIB))),
+    "zstd: skippable frame before": (RefusalReason.BAD_COMPRESSION, lambda: info_part(SKIPPABLE + INFO_ZST)),
+    "zstd: skippable frame after": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + SKIPPABLE)),
+    "zstd: garbage after": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"garbage")),
+    "zstd: one NUL after": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + b"\0")),
+    "zstd: a megabyte after": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(PKG_ZST + bytes(MIB))),
     "zstd: damaged content": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(with_checksum(1))),
     "zstd: reserved kind of block": (
         RefusalReason.BAD_COMPRESSION,
         lambda: pkg_part(b"\x28\xb5\x2f\xfd\0\x68\x07\0\0"),
     ),
-    "zstd: needs a dictionary": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(wants_a_dictionary())),
+    "zstd: needs a dictionary": (RefusalReason.BAD_COMPRESSION, lambda: pkg_part(with_dictionary())),
     "zstd: another content size": (
         RefusalReason.BAD_COMPRESSION,
         lambda: pkg_part(single_segment(len(PKG) + 1, zstd_frame((PKG, 1))[6:])),
@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
         lambda: info_part(zstd_frame((INFO, 1), window=WINDOW_256_MIB)),
     ),
     "zstd: window of 3 TiB": (RefusalReason.WINDOW_TOO_LARGE, lambda: pkg_part(zstd_frame((PKG, 1), window=0xFF))),
-    "zstd: window of all its 200 MiB": (
+    "zstd: window of its content of 200 MiB": (
         RefusalReason.WINDOW_TOO_LARGE,
         lambda: pkg_part(single_segment(200 * MIB, zstd_frame((b"\0", 200 * MIB))[6:])),
     ),
@@ -139,9 +139,9 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
         RefusalReason.INFO_TOO_LARGE,
         lambda: info_part(zeros_in_tar("info/paths.json", 65 * MIB)),
     ),
-    "zstd: bomb behind info": (RefusalReason.UNPACKS_TOO_LARGE, lambda: info_part(zeros_behind_tar(INFO, 65 * MIB))),
+    "zstd: bomb after info": (RefusalReason.UNPACKS_TOO_LARGE, lambda: info_part(zeros_after_tar(INFO, 65 * MIB))),
     "zstd: bomb in pkg": (RefusalReason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_in_tar("zeros", 80 * MIB))),
-    "zstd: bomb behind pkg": (RefusalReason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_behind_tar(PKG, 80 * MIB))),
+    "zstd: bomb after pkg": (RefusalReason.UNPACKS_TOO_LARGE, lambda: pkg_part(zeros_after_tar(PKG, 80 * MIB))),
     "bzip2: not bzip2": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE)),
     "bzip2: only the magic": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(b"BZh9")),
     "bzip2: cut short": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2[: len(WHOLE_BZ2) // 2])),
@@ -151,9 +151,9 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
         RefusalReason.BAD_COMPRESSION,
         lambda: bzip2(bz2.compress(WHOLE[:512]) + bz2.compress(WHOLE[512:])),
     ),
-    "bzip2: garbage behind": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"garbage")),
-    "bzip2: one NUL behind": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"\0")),
-    "bzip2: a megabyte behind": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bytes(MIB))),
+    "bzip2: garbage after": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"garbage")),
+    "bzip2: one NUL after": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + b"\0")),
+    "bzip2: a megabyte after": (RefusalReason.BAD_COMPRESSION, lambda: bzip2(WHOLE_BZ2 + bytes(MIB))),
     "bzip2: wrong checksum": (
         RefusalReason.BAD_COMPRESSION,
         lambda: bzip2(WHOLE_BZ2[:10] + bytes([WHOLE_BZ2[10] ^ 1]) + WHOLE_BZ2[11:]),
@@ -167,7 +167,7 @@ SMALL = ArchiveLimits(unpacked_bytes_least=MIB, unpacked_bytes_per_byte=0, info_
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_hostile_stream_is_refused(case: str, tmp_path: Path) -> None:
-    """A stream that is damaged, followed by other bytes, or larger than the limits is refused, with the reason."""
+    """A stream that is damaged, followed by other bytes or above the limits is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
         examined(build(), tmp_path)
@@ -184,34 +184,34 @@ def test_a_hostile_stream_is_refused(case: str, tmp_path: Path) -> None:
         pytest.param(None, {zstd.CompressionParameter.window_log: 27}, id="window of 128 MiB"),
     ],
 )
-def test_an_honest_frame_is_let_in(level: int | None, options: dict[Any, int] | None, tmp_path: Path) -> None:
-    """Every way in which zstd itself writes one frame within the window is read."""
+def test_a_valid_frame_is_accepted(level: int | None, options: dict[Any, int] | None, tmp_path: Path) -> None:
+    """Every form in which zstd writes one frame within the window is read."""
     candidate = examined(pkg_part(zstd.compress(PKG, level, options)), tmp_path)
     assert CONDA == str(candidate.file_name)
 
 
 @pytest.mark.parametrize("window", [WINDOW_128_KIB, WINDOW_128_MIB], ids=["128 KiB", "128 MiB"])
-def test_a_window_up_to_the_limit_is_let_in(window: int, tmp_path: Path) -> None:
-    """A frame may ask for 128 MiB, which is what readers give without being told to."""
+def test_a_window_up_to_the_limit_is_accepted(window: int, tmp_path: Path) -> None:
+    """A frame can require 128 MiB, the default limit of decoders."""
     assert CONDA == str(examined(pkg_part(zstd_frame((PKG, 1), window=window)), tmp_path).file_name)
 
 
-def test_a_streamed_frame_is_let_in(tmp_path: Path) -> None:
-    """A frame whose writer did not know the size of its content, in several flushed blocks, is one frame."""
+def test_a_streamed_frame_is_accepted(tmp_path: Path) -> None:
+    """A frame of unknown content size, in several flushed blocks, is one frame."""
     compressor = zstd.ZstdCompressor()
     packed = compressor.compress(PKG[:700], compressor.FLUSH_BLOCK) + compressor.compress(PKG[700:])
     assert CONDA == str(examined(pkg_part(packed + compressor.flush()), tmp_path).file_name)
 
 
 @pytest.mark.parametrize(
-    ("size", "is_let_in"),
+    ("size", "is_accepted"),
     [(MIB - len(header("zeros")) - len(END_OF_TAR), True), (MIB - len(END_OF_TAR), False)],
-    ids=["at the limit", "above it"],
+    ids=["at the limit", "above the limit"],
 )
-def test_the_limit_is_of_unpacked_bytes(size: int, is_let_in: bool, tmp_path: Path) -> None:
-    """What counts is what the stream unpacks to, headers and all, up to the last byte of the limit."""
+def test_the_limit_counts_unpacked_bytes(size: int, is_accepted: bool, tmp_path: Path) -> None:
+    """The limit counts all unpacked bytes, including headers, and is inclusive."""
     file = pkg_part(zeros_in_tar("zeros", size))
-    if is_let_in:
+    if is_accepted:
         assert CONDA == str(examined(file, tmp_path, SMALL).file_name)
     else:
         with pytest.raises(Refused) as refused:
@@ -219,8 +219,8 @@ def test_the_limit_is_of_unpacked_bytes(size: int, is_let_in: bool, tmp_path: Pa
         assert RefusalReason.UNPACKS_TOO_LARGE is refused.value.reason
 
 
-def test_a_large_file_may_unpack_to_more(tmp_path: Path) -> None:
-    """The limit grows with the file: a thousand bytes for each byte that was uploaded."""
+def test_a_larger_file_can_unpack_to_more(tmp_path: Path) -> None:
+    """The limit grows with the file: here 1,024 unpacked bytes for each uploaded byte."""
     limits = ArchiveLimits(unpacked_bytes_least=0, unpacked_bytes_per_byte=1024)
     body = member("padding", bytes(range(256)) * 64) + header("zeros", size=8 * MIB)
     file = pkg_part(zstd_frame((body, 1), (b"\0", 8 * MIB), (END_OF_TAR, 1)))
@@ -232,8 +232,8 @@ HALF = len(TAR) // 2
 
 
 @pytest.mark.parametrize("cut", [HALF, len(TAR)])
-def test_several_bzip2_streams_are_refused_with_a_cure_that_works(cut: int, tmp_path: Path) -> None:
-    """pbzip2 writes one for each 900 kB, of which py-rattler reads only the first; one stream of all of them is accepted."""
+def test_several_bzip2_streams_are_refused_with_a_hint_that_works(cut: int, tmp_path: Path) -> None:
+    """pbzip2 writes a stream per 900 kB, of which py-rattler reads only the first; a single stream is accepted."""
     content = bz2.compress(TAR[:cut]) + bz2.compress(TAR[cut:])
     with pytest.raises(
         Refused, match=r"several bzip2 streams, as pbzip2 .*bzcat OLD\.tar\.bz2 \| bzip2 > NEW"
@@ -243,12 +243,12 @@ def test_several_bzip2_streams_are_refused_with_a_cure_that_works(cut: int, tmp_
     assert TAR_BZ2 == str(examined(PackageFile(TAR_BZ2, bz2.compress(bz2.decompress(content))), tmp_path).file_name)
 
 
-@pytest.mark.parametrize(("before", "behind"), [(b"", zstd.compress(b"")), (SKIPPABLE, b""), (b"", SKIPPABLE)])
-def test_several_zstd_frames_are_refused_with_a_cure_that_works(before: bytes, behind: bytes, tmp_path: Path) -> None:
-    """pzstd begins with a skippable frame; some releases of conda-package-streaming stop behind the first frame."""
+@pytest.mark.parametrize(("before", "after"), [(b"", zstd.compress(b"")), (SKIPPABLE, b""), (b"", SKIPPABLE)])
+def test_several_zstd_frames_are_refused_with_a_hint_that_works(before: bytes, after: bytes, tmp_path: Path) -> None:
+    """pzstd begins with a skippable frame; some releases of conda-package-streaming stop after the first frame."""
     pkg = Tar({"share/x": b"x"}).build()
     info = Tar(info_files(index_json())).build()
-    content = conda_bytes(STEM, info_tar=info, pkg_zst=before + zstd.compress(pkg) + behind)
+    content = conda_bytes(STEM, info_tar=info, pkg_zst=before + zstd.compress(pkg) + after)
     with pytest.raises(Refused, match=r"The pkg part .* several zstd frames, as pzstd .*zstdcat OLD") as refused:
         examined(PackageFile(CONDA, content), tmp_path)
     assert RefusalReason.BAD_COMPRESSION is refused.value.reason

@@ -1,4 +1,4 @@
-"""The outer ZIP of a .conda: whatever two readers could read in two ways is refused, and honest writers are not."""
+"""The outer ZIP of a .conda: ambiguous files are refused, files of real writers are accepted."""
 
 import bz2
 import io
@@ -36,18 +36,18 @@ META, PKG, INFO = (
     ZipMember(name=f"pkg-{STEM}.tar.zst", data=PKG_ZST),
     ZipMember(name=f"info-{STEM}.tar.zst", data=INFO_ZST),
 )
-HONEST = zip_file(META, PKG, INFO)
+VALID = zip_file(META, PKG, INFO)
 DEFLATED = 8
 ENCRYPTED = 0x1
 
 
 def with_info(**fields: Any) -> bytes:
-    """A .conda whose last member differs in these fields."""
+    """A .conda with these fields changed in its last member."""
     return zip_file(META, PKG, replace(INFO, **fields))
 
 
 def with_meta(**fields: Any) -> bytes:
-    """A .conda whose first member differs in these fields."""
+    """A .conda with these fields changed in its first member."""
     return zip_file(replace(META, **fields), PKG, INFO)
 
 
@@ -61,32 +61,32 @@ def deflated() -> bytes:
 
 
 def overlapping() -> bytes:
-    """Two members of the directory are one and the same place of the file."""
+    """Two directory entries point to the same member."""
     return zip_file(META, PKG, replace(INFO, offset=len(META.body())))
 
 
 def with_zip64_end() -> bytes:
-    """The directory is announced once more in 64 bits, where another size could stand."""
-    end_at = HONEST.rindex(b"PK\5\6")
+    """A second end record in 64 bits, which could state another size."""
+    end_at = VALID.rindex(b"PK\5\6")
     wide_end = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, end_at, 0)
     locator = struct.pack("<4sLQL", b"PK\6\7", 0, end_at, 1)
-    return HONEST[:end_at] + wide_end + locator + HONEST[end_at:]
+    return VALID[:end_at] + wide_end + locator + VALID[end_at:]
 
 
 def renamed(name: str, true_name: str) -> bytes:
-    """The extra field by which newer readers replace the name of a member."""
+    """The extra field with which newer readers replace the name of a member."""
     body = b"\1" + struct.pack("<L", zlib.crc32(true_name.encode())) + name.encode()
     return struct.pack("<2H", 0x7075, len(body)) + body
 
 
-def beyond_every_file(size: int) -> bytes:
-    """A streamed member that claims so many bytes that no file has a place behind them."""
+def with_streamed_size(size: int) -> bytes:
+    """A streamed member that claims more bytes than any file can have."""
     first = replace(META, flags=STREAMED, local_size=0, local_crc32=0, size=WIDE, extra=zip64(size, size))
     return zip_file(first, PKG, INFO)
 
 
-def behind_every_file() -> bytes:
-    """A second member at an offset behind the first, which claims 8 exbibytes."""
+def with_offset_beyond_any_file() -> bytes:
+    """A second member after the first, which claims 8 exbibytes."""
     wide = zip64(1 << 63, 1 << 63)
     first = replace(META, size=WIDE, extra=wide, local_size=WIDE, local_extra=wide)
     offset = len(first.body()) - len(METADATA) + (1 << 63)
@@ -102,14 +102,14 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
     ),
     "comment": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, comment=b"hello")),
     "comment on a member": (RefusalReason.BAD_ZIP, lambda: with_info(remark=b"hello")),
-    "bytes before, offsets as they were": (RefusalReason.BAD_ZIP, lambda: b"#!/bin/sh\n" + HONEST),
+    "bytes before, offsets unchanged": (RefusalReason.BAD_ZIP, lambda: b"#!/bin/sh\n" + VALID),
     "bytes before, offsets moved": (RefusalReason.BAD_ZIP, lambda: with_meta(before=b"#!/bin/sh\n")),
-    "bytes behind": (RefusalReason.BAD_ZIP, lambda: HONEST + b"\n"),
-    "another ZIP behind": (RefusalReason.BAD_ZIP, lambda: HONEST + HONEST),
+    "bytes after the end": (RefusalReason.BAD_ZIP, lambda: VALID + b"\n"),
+    "another ZIP after the end": (RefusalReason.BAD_ZIP, lambda: VALID + VALID),
     "gap between members": (RefusalReason.BAD_ZIP, lambda: with_info(before=b"\0")),
     "gap before the directory": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, gap=b"hidden")),
     "overlapping members": (RefusalReason.BAD_ZIP, overlapping),
-    "member that no directory names": (RefusalReason.BAD_ZIP, lambda: with_info(before=META.body())),
+    "member without a directory entry": (RefusalReason.BAD_ZIP, lambda: with_info(before=META.body())),
     "fewer members than claimed": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=4)),
     "more members than claimed": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, count=2)),
     "directory of 64 KiB": (
@@ -151,7 +151,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
         lambda: zip_file(META, PKG, INFO, ZipMember(name="pkg-other-1.0-0.tar.zst", data=PKG_ZST)),
     ),
     "members in a folder": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name=f"{STEM}/metadata.json")),
-    "member that climbs out": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name="../metadata.json")),
+    "member in the parent folder": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name="../metadata.json")),
     "member name that is not ASCII": (RefusalReason.BAD_ZIP, lambda: with_meta(name="metadata\u2024json")),
     "member name with a NUL": (RefusalReason.ZIP_MEMBERS, lambda: with_meta(name="metadata.json\0.exe")),
     "member renamed by an extra field": (
@@ -168,15 +168,15 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
         ),
     ),
     "info part of another package": (RefusalReason.STEM_MISMATCH, lambda: with_info(name="info-other-1.0-0.tar.zst")),
-    "metadata.json is no JSON": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"version 2")),
+    "metadata.json is not JSON": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"version 2")),
     "metadata.json is empty": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"")),
     "metadata.json is a list": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"[2]")),
-    "metadata.json says nothing": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"{}")),
-    "metadata.json says 1": (
+    "metadata.json has no version": (RefusalReason.BAD_FORMAT_VERSION, lambda: metadata_json(b"{}")),
+    "metadata.json has version 1": (
         RefusalReason.BAD_FORMAT_VERSION,
         lambda: metadata_json(b'{"conda_pkg_format_version": 1}'),
     ),
-    "metadata.json says text": (
+    "metadata.json has a text as version": (
         RefusalReason.BAD_FORMAT_VERSION,
         lambda: metadata_json(b'{"conda_pkg_format_version": "2"}'),
     ),
@@ -201,23 +201,23 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
         RefusalReason.BAD_ZIP,
         lambda: with_info(flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(b"other")),
     ),
-    "streamed, half a truth in front": (
+    "streamed, checksum only in the local header": (
         RefusalReason.BAD_ZIP,
         lambda: with_info(flags=STREAMED, local_size=0, descriptor=descriptor(INFO_ZST)),
     ),
-    "a descriptor that no flag announces": (RefusalReason.BAD_ZIP, lambda: with_info(descriptor=descriptor(INFO_ZST))),
-    "16 exbibytes": (RefusalReason.BAD_ZIP, lambda: beyond_every_file((1 << 64) - 1)),
-    "8 exbibytes": (RefusalReason.BAD_ZIP, lambda: beyond_every_file(1 << 63)),
-    "4 exbibytes": (RefusalReason.BAD_ZIP, lambda: beyond_every_file(1 << 62)),
-    "member at 8 exbibytes": (RefusalReason.BAD_ZIP, behind_every_file),
+    "descriptor without the flag": (RefusalReason.BAD_ZIP, lambda: with_info(descriptor=descriptor(INFO_ZST))),
+    "16 exbibytes": (RefusalReason.BAD_ZIP, lambda: with_streamed_size((1 << 64) - 1)),
+    "8 exbibytes": (RefusalReason.BAD_ZIP, lambda: with_streamed_size(1 << 63)),
+    "4 exbibytes": (RefusalReason.BAD_ZIP, lambda: with_streamed_size(1 << 62)),
+    "member at 8 exbibytes": (RefusalReason.BAD_ZIP, with_offset_beyond_any_file),
 }
 
 ACCEPTED: dict[str, Callable[[], bytes]] = {
-    "plain": lambda: HONEST,
+    "plain": lambda: VALID,
     "info part first": lambda: zip_file(INFO, META, PKG),
     "made on DOS": lambda: with_info(made_by=0, attributes=0x20),
     "without attributes": lambda: with_info(attributes=0),
-    "names said to be UTF-8": lambda: with_info(flags=0x800),
+    "names flagged as UTF-8": lambda: with_info(flags=0x800),
     "level of the compressor in the flags": lambda: with_info(flags=0x6),
     "unknown extra field": lambda: with_info(extra=b"UT\5\0\1time", local_extra=b"UT\5\0\1time"),
     "local sizes in 64 bits": lambda: with_info(local_size=WIDE, local_extra=zip64(len(INFO_ZST), len(INFO_ZST))),
@@ -235,14 +235,14 @@ ACCEPTED: dict[str, Callable[[], bytes]] = {
     "streamed, 64 bits": lambda: with_info(
         flags=STREAMED, local_size=0, local_crc32=0, descriptor=descriptor(INFO_ZST, wide=True)
     ),
-    "streamed, sizes in front too": lambda: with_info(flags=STREAMED, descriptor=descriptor(INFO_ZST)),
-    "metadata.json with more in it": lambda: metadata_json(b'{"by": "a tool", "conda_pkg_format_version": 2}\n'),
+    "streamed, sizes also in the local header": lambda: with_info(flags=STREAMED, descriptor=descriptor(INFO_ZST)),
+    "metadata.json with other fields": lambda: metadata_json(b'{"by": "a tool", "conda_pkg_format_version": 2}\n'),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_hostile_zip_is_refused(case: str, tmp_path: Path) -> None:
-    """A .conda that is not one plain ZIP of exactly its three stored members is refused, with the reason for that."""
+    """A .conda that is not a plain ZIP of exactly its three stored members is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
         examined(PackageFile(CONDA, build()), tmp_path)
@@ -250,15 +250,15 @@ def test_a_hostile_zip_is_refused(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ACCEPTED)
-def test_an_honest_zip_is_let_in(case: str, tmp_path: Path) -> None:
-    """What real writers do differently, and no reader reads differently, is no reason to refuse."""
+def test_a_valid_zip_is_accepted(case: str, tmp_path: Path) -> None:
+    """Differences between real writers that all readers read alike are accepted."""
     candidate = examined(PackageFile(CONDA, ACCEPTED[case]()), tmp_path)
     assert CONDA == str(candidate.file_name)
 
 
 @pytest.mark.parametrize("force_zip64", [False, True], ids=["32 bits", "64 bits"])
-def test_a_zip_from_a_writer_that_cannot_seek_is_let_in(force_zip64: bool, tmp_path: Path) -> None:
-    """What Python's own zipfile writes into a pipe, with data descriptors, is read."""
+def test_a_zip_from_a_writer_that_cannot_seek_is_accepted(force_zip64: bool, tmp_path: Path) -> None:
+    """A ZIP that Python's zipfile wrote to a pipe, with data descriptors, is read."""
     sink = Pipe()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as file:
         for member in (META, PKG, INFO):
@@ -267,23 +267,23 @@ def test_a_zip_from_a_writer_that_cannot_seek_is_let_in(force_zip64: bool, tmp_p
     assert CONDA == str(examined(PackageFile(CONDA, sink.content()), tmp_path).file_name)
 
 
-@pytest.mark.parametrize("length", range(0, len(HONEST), 29))
+@pytest.mark.parametrize("length", range(0, len(VALID), 29))
 def test_a_zip_cut_short_is_refused(length: int, tmp_path: Path) -> None:
-    """No beginning of a good .conda is a good .conda."""
+    """Every prefix of a valid .conda is refused."""
     with pytest.raises(Refused) as refused:
-        examined(PackageFile(CONDA, HONEST[:length]), tmp_path)
+        examined(PackageFile(CONDA, VALID[:length]), tmp_path)
     assert refused.value.reason in (RefusalReason.BAD_ZIP, RefusalReason.EMPTY_FILE)
 
 
-def test_a_conda_under_the_other_name_is_refused(tmp_path: Path) -> None:
-    """The extension decides how a file is read; a ZIP is no bzip2 stream."""
+def test_a_conda_named_tar_bz2_is_refused(tmp_path: Path) -> None:
+    """The extension decides how a file is read; a ZIP is not a bzip2 stream."""
     with pytest.raises(Refused) as refused:
-        examined(PackageFile(TAR_BZ2, HONEST), tmp_path)
+        examined(PackageFile(TAR_BZ2, VALID), tmp_path)
     assert RefusalReason.BAD_COMPRESSION is refused.value.reason
 
 
 class Pipe(io.RawIOBase):
-    """Takes bytes in order and cannot go back."""
+    """A sink that cannot seek."""
 
     def __init__(self) -> None:
         self._written: list[bytes] = []

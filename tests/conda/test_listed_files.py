@@ -1,4 +1,4 @@
-"""info/paths.json and info/files compared with the archive: what no client installs is refused, what some install is a warning."""
+"""info/paths.json and info/files must match the archive: refused if no client installs it, else a warning."""
 
 import bz2
 import tarfile
@@ -21,7 +21,7 @@ Y = {"lib/y": b"y"}
 
 
 def entries(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The paths.json with the entries of all of these."""
+    """Merge several paths.json into one."""
     return {"paths": [entry for part in parts for entry in part["paths"]], "paths_version": 1}
 
 
@@ -30,7 +30,7 @@ def listed(*parts: Mapping[str, Any], build: Callable[..., PackageFile] = conda)
 
 
 def with_member(kind: bytes, path: str, target: str = "", **fields: Any) -> PackageFile:
-    """A package with a link or folder besides lib/x, which paths.json lists with these fields."""
+    """A package with lib/x and a link or folder that paths.json lists with these fields."""
     info = tarfile.TarInfo(path)
     info.type, info.linkname = kind, target
     paths = entries(paths_json(X), paths_json({path: X["lib/x"]}, **fields))
@@ -70,7 +70,7 @@ REFUSED: dict[str, tuple[RefusalReason, str, Callable[[], PackageFile]]] = {
         "'lib/y', which",
         lambda: listed(paths_json(Y, path_type="softlink")),
     ),
-    "not even linked": (RefusalReason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, no_link=True))),
+    "file with no_link": (RefusalReason.MISSING_FILE, "'lib/y', which", lambda: listed(paths_json(Y, no_link=True))),
     "info/files": (
         RefusalReason.MISSING_FILE,
         "info/files of the package lists 'lib/y', which",
@@ -108,8 +108,8 @@ REFUSED: dict[str, tuple[RefusalReason, str, Callable[[], PackageFile]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_no_client_can_install_is_refused(case: str, tmp_path: Path) -> None:
-    """Listed files invariant 1: the refusal names the path and the cure."""
+def test_a_list_that_no_client_can_install_is_refused(case: str, tmp_path: Path) -> None:
+    """Listed files invariant 1: the refusal names the path, and its hint the solution."""
     reason, words, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
         examined(build(), tmp_path)
@@ -141,7 +141,7 @@ WARNED: dict[str, tuple[str, Callable[[], PackageFile]]] = {
         "placeholder for 'lib/s'",
         lambda: with_member(tarfile.SYMTYPE, "lib/s", "x", file_mode="text", prefix_placeholder="/a"),
     ),
-    "link to nothing as a file": ("'lib/s' as a file", lambda: with_member(tarfile.SYMTYPE, "lib/s", "y")),
+    "dangling link as a file": ("'lib/s' as a file", lambda: with_member(tarfile.SYMTYPE, "lib/s", "y")),
     "link to a folder as a file": ("'s' as a file", lambda: with_member(tarfile.SYMTYPE, "s", "lib")),
     "link to itself as a file": ("'s' as a file", lambda: with_member(tarfile.SYMTYPE, "s", "s")),
     "prefix in a link, has_prefix": (
@@ -179,15 +179,15 @@ WARNED: dict[str, tuple[str, Callable[[], PackageFile]]] = {
 
 
 @pytest.mark.parametrize("case", WARNED)
-def test_what_some_client_installs_is_a_warning(case: str, tmp_path: Path) -> None:
+def test_a_list_that_some_clients_install_gives_a_warning(case: str, tmp_path: Path) -> None:
     """Listed files invariant 2: the warning names the path."""
     words, build = WARNED[case]
     (warning,) = examined(build(), tmp_path).warnings
     assert words in warning
 
 
-HONEST: dict[str, Callable[[], PackageFile]] = {
-    "listed truly": lambda: listed(paths_json(X)),
+VALID: dict[str, Callable[[], PackageFile]] = {
+    "correct entries": lambda: listed(paths_json(X)),
     "without hashes": lambda: listed(paths_json(X, sha256=..., size_in_bytes=...)),
     "hashes of null": lambda: listed(paths_json(X, sha256=None, size_in_bytes=None)),
     "sha256 in capitals": lambda: listed(paths_json(X, sha256=hashes_of(b"x").sha256.hex().upper())),
@@ -206,14 +206,14 @@ HONEST: dict[str, Callable[[], PackageFile]] = {
 }
 
 
-@pytest.mark.parametrize("case", HONEST)
-def test_an_honest_list_gives_no_warning(case: str, tmp_path: Path) -> None:
-    """As build tools write it, and as old ones did."""
-    assert () == examined(HONEST[case](), tmp_path).warnings
+@pytest.mark.parametrize("case", VALID)
+def test_a_valid_list_gives_no_warning(case: str, tmp_path: Path) -> None:
+    """Covers the forms that current and old build tools write."""
+    assert () == examined(VALID[case](), tmp_path).warnings
 
 
-def test_files_beyond_the_bound_are_not_hashed(tmp_path: Path) -> None:
-    """Presence and size are always compared, hashes of the first bytes only: hashing costs more than unpacking."""
+def test_files_beyond_the_limit_are_not_hashed(tmp_path: Path) -> None:
+    """Presence and size are always compared; hashes only of the first bytes, since hashing costs more than unpacking."""
     files = {"a": b"1" * 60, "b": b"2" * 60, "c": b"3" * 40}
     file = conda(index_json(), files=files, paths=paths_json(files, sha256="0" * 64))
     (warning,) = examined(file, tmp_path, ArchiveLimits(hashed_bytes=100)).warnings
@@ -237,7 +237,7 @@ UNREADABLE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_a_list_that_rattler_cannot_read_is_refused(case: str, tmp_path: Path) -> None:
-    """Its reader of paths.json fails, and so does an installation with py-rattler or pixi."""
+    """rattler's reader of paths.json fails, and so does an installation with py-rattler or pixi."""
     file = conda(index_json(), files=X, paths=UNREADABLE[case])
     with pytest.raises(Refused) as refused:
         examined(file, tmp_path)
@@ -246,8 +246,8 @@ def test_a_list_that_rattler_cannot_read_is_refused(case: str, tmp_path: Path) -
         rattler.PathsJson.from_package_archive(tmp_path / file.name)
 
 
-def test_a_list_for_another_conda_is_refused(tmp_path: Path) -> None:
-    """conda asks for an update of itself when paths_version is not 1."""
+def test_another_paths_version_is_refused(tmp_path: Path) -> None:
+    """conda requires an update of itself if paths_version is not 1."""
     with pytest.raises(Refused) as refused:
         examined(conda(index_json(), files=X, paths={**paths_json(X), "paths_version": 2}), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
@@ -267,7 +267,7 @@ ENTRY = '"_path": "lib/x", "path_type": "hardlink"'
     ],
 )
 def test_json_that_rattler_cannot_read_is_refused(text: str, tmp_path: Path) -> None:
-    """Keys that are there twice, also when one is escaped, and sizes beyond 64 bits."""
+    """Covers duplicate keys, also if one is escaped, and sizes above 64 bits."""
     file = conda(
         info={**info_files(index_json()), "info/paths.json": text.encode()}, files=X, file_name=f"{STEM}.conda"
     )
@@ -278,21 +278,21 @@ def test_json_that_rattler_cannot_read_is_refused(text: str, tmp_path: Path) -> 
         rattler.PathsJson.from_package_archive(tmp_path / file.name)
 
 
-def test_has_prefix_beside_paths_json_is_not_read(tmp_path: Path) -> None:
-    """Clients read paths.json instead, so what has_prefix says needs no warning."""
+def test_has_prefix_is_ignored_if_paths_json_exists(tmp_path: Path) -> None:
+    """Clients read paths.json instead, so a bad has_prefix needs no warning."""
     info = {**info_files(index_json(), paths=paths_json(X)), "info/has_prefix": b"/old foo lib/x\n"}
     assert () == examined(tar_bz2(info=info, files=X, file_name=TAR_BZ2), tmp_path).warnings
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.LNKTYPE])
-def test_a_dot_in_front_of_paths_is_dropped(kind: bytes, tmp_path: Path) -> None:
-    """`tar cjf FILE .` writes it, clients install it, and indexers do not find the metadata."""
+def test_a_leading_dot_of_paths_is_dropped(kind: bytes, tmp_path: Path) -> None:
+    """`tar cjf FILE .` writes such paths; clients install them, but indexers do not find the metadata."""
     files = {f"./{path}": content for path, content in {**info_files(index_json(), paths=paths_json(X)), **X}.items()}
     extra = [header(tarfile.DIRTYPE, "./"), header(kind, "./lib/h", "./lib/x")]
     file = PackageFile(TAR_BZ2, bz2.compress(Tar(files, extra).build()))
     (warning,) = examined(file, tmp_path).warnings
     assert "begin with ./" in warning
-    twice = PackageFile(TAR_BZ2, bz2.compress(Tar({**files, **X}, extra).build()))
+    duplicated = PackageFile(TAR_BZ2, bz2.compress(Tar({**files, **X}, extra).build()))
     with pytest.raises(Refused) as refused:
-        examined(twice, tmp_path)
+        examined(duplicated, tmp_path)
     assert RefusalReason.DUPLICATE_MEMBER is refused.value.reason

@@ -1,8 +1,8 @@
 """
-Good packages, damaged at random: the reader says yes or no, soon, and never anything else.
+Valid packages, damaged at random: the reader accepts or refuses them in time, and never fails otherwise.
 
-Whatever it says yes to can be written into repodata.json and a shard, and py-rattler reads both: one file
-that it let in and that clients choke on would end the channel for everybody.
+An accepted package can be written into repodata.json and a shard that py-rattler reads: a single record that
+clients cannot read would break the channel for all its users.
 """
 
 import json
@@ -34,7 +34,7 @@ from tests.support.packages import REAL, PackageFile, conda_bytes, index_json, i
 INDEXED_AT = 1_800_000_000_000
 LIMITS = ArchiveLimits(unpacked_bytes_least=8 * MIB, unpacked_bytes_per_byte=0, info_bytes=4 * MIB)
 
-# No example of any of these tests may take longer than this, on a slow machine: a tenth of a percent is usual.
+# Limit of a single example on a slow machine; usual is a tenth of a percent of it.
 SECONDS = timedelta(seconds=5)
 BASES = [
     packages.conda().content,
@@ -46,7 +46,7 @@ BASES = [
 
 
 def examples(count: int) -> Callable[[Any], Any]:
-    """As many examples, the same in every run."""
+    """Run this many examples, the same in every run."""
     return settings(
         max_examples=count,
         deadline=SECONDS,
@@ -56,8 +56,8 @@ def examples(count: int) -> Callable[[Any], Any]:
     )
 
 
-def verdict(file: PackageFile, folder: Path) -> Candidate | None:
-    """What the reader says; anything but a candidate or a refusal is raised."""
+def examine_or_none(file: PackageFile, folder: Path) -> Candidate | None:
+    """Return the candidate, or None if the file is refused; raise any other error."""
     try:
         candidate = examined(file, folder, LIMITS)
     except Refused:
@@ -68,7 +68,7 @@ def verdict(file: PackageFile, folder: Path) -> Candidate | None:
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """The bytes with up to four changes: bits flipped, pieces cut, repeated, moved, or taken from another package."""
+    """The bytes with up to four changes: bits flipped, pieces cut, repeated, moved or taken from another package."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, max(len(content) - 1, 0)))
         length = draw(st.sampled_from([1, 1, 2, 4, 8, 30, 46, 512, 1024]))
@@ -93,27 +93,27 @@ def _changed(draw: st.DrawFn, content: bytes, kind: str, start: int, length: int
         case "end":
             return before
         case _:
-            other = draw(st.sampled_from(BASES))
-            return before + other[draw(st.integers(0, len(other))) :][:length] + after
+            donor = draw(st.sampled_from(BASES))
+            return before + donor[draw(st.integers(0, len(donor))) :][:length] + after
 
 
 @examples(250)
 @given(data=st.data(), base=st.sampled_from(BASES))
 def test_a_damaged_file_is_read_or_refused(tmp_path: Path, data: st.DataObject, base: bytes) -> None:
-    """Bytes flipped, cut, repeated and spliced in the file itself lead to a candidate or a refusal."""
+    """Damage to the bytes of the file leads to a candidate or a refusal."""
     name = TAR_BZ2 if base.startswith(b"BZh") else CONDA
-    verdict(PackageFile(name, data.draw(damaged(base))), tmp_path)
+    examine_or_none(PackageFile(name, data.draw(damaged(base))), tmp_path)
 
 
 def tars_of(content: bytes) -> tuple[bytes, bytes]:
-    """The info and the pkg tar of a .conda."""
+    """Return the info tar and the pkg tar of a .conda."""
     with zipfile.ZipFile(BytesIO(content)) as file:
         parts = {name.split("-")[0]: file.read(name) for name in file.namelist()}
     return zstd.decompress(parts["info"]), zstd.decompress(parts["pkg"])
 
 
 def header_positions(tar: bytes) -> Iterator[int]:
-    """Where the headers of an undamaged tar stand."""
+    """Yield the positions of the headers of an undamaged tar."""
     position = 0
     while position < len(tar) and tar[position]:
         yield position
@@ -122,7 +122,7 @@ def header_positions(tar: bytes) -> Iterator[int]:
 
 
 def with_right_checksums(tar: bytes, positions: list[int]) -> bytes:
-    """The tar with checksums that hold at these positions, so that damage elsewhere in a header is reached."""
+    """Correct the header checksums at these positions, so that other damage in a header is reached."""
     for position in positions:
         block = tar[position : position + BLOCK]
         if len(block) == BLOCK:
@@ -134,7 +134,7 @@ def with_right_checksums(tar: bytes, positions: list[int]) -> bytes:
 @examples(250)
 @given(data=st.data(), in_info=st.booleans(), repair=st.booleans())
 def test_a_damaged_tar_is_read_or_refused(tmp_path: Path, data: st.DataObject, in_info: bool, repair: bool) -> None:
-    """Damage inside the tars, behind compression that is whole, leads to a candidate or a refusal."""
+    """Damage inside the tars, under valid compression, leads to a candidate or a refusal."""
     info, pkg = tars_of(packages.conda(files={"share/a": b"a" * 700, "share/b": b"b"}).content)
     tar = info if in_info else pkg
     changed = data.draw(damaged(tar))
@@ -145,7 +145,7 @@ def test_a_damaged_tar_is_read_or_refused(tmp_path: Path, data: st.DataObject, i
         if in_info
         else conda_bytes(STEM, info_tar=info, pkg_tar=changed)
     )
-    verdict(PackageFile(CONDA, content), tmp_path)
+    examine_or_none(PackageFile(CONDA, content), tmp_path)
 
 
 INFO_FILES = {
@@ -163,10 +163,10 @@ INFO_FILES = {
 def test_a_damaged_file_of_info_is_read_or_refused(tmp_path: Path, data: st.DataObject, path: str) -> None:
     """Damage inside the JSON of any file of info/ leads to a candidate or a refusal."""
     info = {**INFO_FILES, path: data.draw(damaged(INFO_FILES[path]))}
-    verdict(packages.conda(info=info, file_name=CONDA), tmp_path)
+    examine_or_none(packages.conda(info=info, file_name=CONDA), tmp_path)
 
 
-# Every field that index.json or a record may have, for one client or another, and some that none has.
+# Every field of index.json or a record that some client knows, and some that no client knows.
 FIELDS = [
     "app", "app_entry", "arch", "attestations_sha256", "base_url", "build", "build_number", "channel", "constrains",
     "date", "depends", "experimental_extra_depends", "extra-depends", "extra_depends", "features", "flags", "fn",
@@ -194,7 +194,7 @@ VALUES = st.recursive(
 
 
 def readable_as_repodata(candidate: Candidate, folder: Path) -> None:
-    """Write the record as Seaway writes repodata.json and run_exports.json, and let py-rattler read it."""
+    """Write the record into repodata.json and run_exports.json as Seaway does, and read them with py-rattler."""
     fields = {**candidate.record, "indexed_timestamp": INDEXED_AT}
     fragment = join_records([(key_of(candidate.file_name, candidate.section), encode(fields))])
     summary = RevisionSummary(1, INDEXED_AT, INDEXED_AT) if candidate.section.is_v3 else None
@@ -220,7 +220,7 @@ def shard_of(candidate: Candidate) -> bytes:
 
 
 class Accepted:
-    """The candidates that a run of examples let in, under a name for each."""
+    """The packages that a run of examples accepted, each under its own name."""
 
     def __init__(self, folder: Path) -> None:
         self.count = 0
@@ -228,18 +228,18 @@ class Accepted:
         self._files: dict[str, PackageFile] = {}
         self._shards: dict[str, bytes] = {}
 
-    def offer(self, index: dict[str, Any], **others: Any) -> None:
+    def offer(self, index: dict[str, Any], **parts: Any) -> None:
         self.count += 1
         name = f"p{self.count}"
-        file = packages.conda({**index, "name": name, "subdir": "noarch"}, file_name=f"{name}-1.0-h1_0.conda", **others)
-        candidate = verdict(file, self._folder)
+        file = packages.conda({**index, "name": name, "subdir": "noarch"}, file_name=f"{name}-1.0-h1_0.conda", **parts)
+        candidate = examine_or_none(file, self._folder)
         if candidate is not None:
             readable_as_repodata(candidate, self._folder)
             self._files[name] = file
             self._shards[name] = shard_of(candidate)
 
     def read_by_rattler(self) -> None:
-        """Let py-rattler read all the shards, and compare what it found with what was let in."""
+        """Read all shards with py-rattler and compare the records with the accepted packages."""
         channel, scratch = self._folder / "channel", self._folder / "scratch"
         scratch.mkdir()
         write_shards(channel, "noarch", self._shards)
@@ -247,12 +247,12 @@ class Accepted:
         assert not isinstance(found, str), found
         expected = {(file.sha256, len(file.content)) for file in self._files.values()}
         assert expected == {(sha256, size) for _, sha256, _, size in found}
-        assert len(expected) > self.count // 10  # else the examples say nothing
+        assert len(expected) > self.count // 10  # otherwise the examples prove nothing
 
 
 @pytest.mark.timeout(60)
 def test_any_fields_are_refused_or_readable(tmp_path: Path) -> None:
-    """Whatever values index.json has, what is let in can be read by py-rattler from repodata.json and from shards."""
+    """Any accepted index.json can be read by py-rattler from repodata.json and from shards."""
     accepted = Accepted(tmp_path)
 
     @examples(300)
@@ -285,7 +285,7 @@ LIKELY = {
 
 @pytest.mark.timeout(60)
 def test_fields_of_the_right_type_are_refused_or_readable(tmp_path: Path) -> None:
-    """Values that look right, and specs that only repodata v3 knows, are refused or readable in either section."""
+    """Plausible values, and specs that only repodata v3 knows, are refused or readable in either section."""
     accepted = Accepted(tmp_path)
 
     @examples(300)
@@ -302,7 +302,7 @@ def test_fields_of_the_right_type_are_refused_or_readable(tmp_path: Path) -> Non
 
 @st.composite
 def specs(draw: st.DrawFn) -> str:
-    """Pieces of match specs in any order."""
+    """Build match specs from pieces in any order."""
     pieces = st.sampled_from(
         ["a", "python", " ", ">=", "<", "=", "==", "!=", "~=", "*", "1", "2.7", "|", ",", "[", "]", "(", ")", "'", '"',
          "when=", "extras=", "flags=", "version=", "build=", "build_number=", "md5=", "fn=", "url=", "channel=",
@@ -314,12 +314,12 @@ def specs(draw: st.DrawFn) -> str:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("fields", [{}, {"repodata_revision": 3}], ids=["legacy", "v3"])
 def test_any_spec_is_refused_or_readable(fields: dict[str, Any], tmp_path: Path) -> None:
-    """A match spec put together at random is refused, or served in a form that py-rattler reads."""
+    """A random match spec is refused or served in a form that py-rattler reads."""
 
     @examples(300)
     @given(spec=st.sampled_from(WORDS) | specs())
     def offer(spec: str) -> None:
-        candidate = verdict(packages.conda(index_json(depends=[spec], **fields), file_name=CONDA), tmp_path)
+        candidate = examine_or_none(packages.conda(index_json(depends=[spec], **fields), file_name=CONDA), tmp_path)
         if candidate is not None:
             readable_as_repodata(candidate, tmp_path)
             for served in candidate.record["depends"]:

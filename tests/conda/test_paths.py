@@ -1,4 +1,4 @@
-"""Whatever a client makes a path of goes through one check: each such field is tried with hostile paths of each kind."""
+"""Every field that clients use as a path goes through one check; each is tested with hostile paths of each kind."""
 
 import json
 import ntpath
@@ -30,14 +30,14 @@ plain_parts = st.lists(st.text("abcXYZ019_-+~%ü", min_size=1, max_size=8), min_
 
 @st.composite
 def hostile_paths(draw: st.DrawFn) -> str:
-    """A plain path with one thing in it that no path may have."""
+    """A plain path with one forbidden part."""
     parts = draw(plain_parts)
-    where = draw(st.integers(0, len(parts)))
+    position = draw(st.integers(0, len(parts)))
     match draw(st.sampled_from(["absolute", "climbing", "drive", "backslash", "control"])):
         case "absolute":
             return "/" + "/".join(parts)
         case "climbing":
-            return "/".join([*parts[:where], draw(st.sampled_from(CLIMBING)), *parts[where:]])
+            return "/".join([*parts[:position], draw(st.sampled_from(CLIMBING)), *parts[position:]])
         case "drive":
             return draw(st.sampled_from(REPLACED)) + "/".join([draw(st.sampled_from(DRIVES)), *parts])
         case kind:
@@ -55,7 +55,7 @@ HOSTILE = [
 
 
 def with_info(file: str, content: str, *, old: bool = False, member: str = "") -> PackageFile:
-    """A package with this text as a file of info/ and, unless it is hostile, this member; old ones have no paths.json."""
+    """A package with this file of info/ and, if its path is safe, this member; old packages have no paths.json."""
     files = {"share/demo.txt": b"", **({member: b""} if is_safe(member) else {})}
     info = info_files(index_json(), paths=...) if old else info_files(index_json())
     info = {**info, "info/files": b"share/demo.txt\n", f"info/{file}": content.encode()}
@@ -80,7 +80,7 @@ def menu(**item: Any) -> PackageFile:
 
 
 def listed(paths: dict[str, Any], path: str) -> PackageFile:
-    """A package with this paths.json and, unless it is hostile, the member at the path."""
+    """A package with this paths.json and, if its path is safe, the member."""
     files = {path: b""} if is_safe(path) else {}
     return packages.conda(index_json(), files=files, paths=paths)
 
@@ -95,13 +95,13 @@ def indexed(**fields: Any) -> PackageFile:
 
 @dataclass(frozen=True)
 class PathField:
-    """Something of a package that clients make a path of."""
+    """Part of a package that clients use as a path."""
 
     make: Callable[[str], PackageFile]
     reason: RefusalReason = RefusalReason.UNSAFE_PATH
     controls: RefusalReason = RefusalReason.UNSAFE_PATH  # the reason for a control character
-    is_line: bool = False  # a line feed ends it, and blanks around it are dropped
-    drops_dot: bool = False  # `./` in front of it is dropped
+    is_line: bool = False  # ends at a line feed; surrounding blanks are dropped
+    drops_dot: bool = False  # a leading `./` is dropped
 
 
 FIELDS = {
@@ -141,8 +141,8 @@ FIELDS = {
 }  # fmt: skip
 
 
-def hides_nothing(field: PathField, path: str) -> bool:
-    """Whether the path arrives at the field as it is."""
+def reaches_field(field: PathField, path: str) -> bool:
+    """Return whether the path reaches the field unchanged."""
     if field.drops_dot and path.startswith("./"):
         return False
     return not field.is_line or ("\n" not in path and path == path.strip() != "")
@@ -160,9 +160,9 @@ def hides_nothing(field: PathField, path: str) -> bool:
 @example(path="../escaped-sp")
 @example(path="/escaped-sp")
 def test_a_hostile_path_is_refused_in_every_field(name: str, path: str, tmp_path: Path) -> None:
-    """Paths invariant 1: the reason is that of the field, whatever is wrong with the path."""
+    """Paths invariant 1: the reason is that of the field, independent of the kind of bad path."""
     field = FIELDS[name]
-    if not hides_nothing(field, path):
+    if not reaches_field(field, path):
         return
     with pytest.raises(Refused) as refused:
         examined(field.make(path), tmp_path)
@@ -171,7 +171,7 @@ def test_a_hostile_path_is_refused_in_every_field(name: str, path: str, tmp_path
 
 @pytest.mark.parametrize("path", [path for path in HOSTILE if path])
 def test_a_hostile_path_is_refused_in_every_part_of_a_file_name(path: str) -> None:
-    """A file name is one component, whichever of its parts a path was put into."""
+    """A file name is one component; a path in any of its parts is refused."""
     for name in (f"{path}-1.0-0.conda", f"a-{path}/-0.conda", f"a-1.0-{path}/.conda", f"{path}/a-1.0-0.conda"):
         with pytest.raises(Refused) as refused:
             filename.parse(name)
@@ -180,8 +180,8 @@ def test_a_hostile_path_is_refused_in_every_part_of_a_file_name(path: str) -> No
 
 @pytest.mark.parametrize("path", ["a/b", "", "..", "C:x", "a\\b"])
 @pytest.mark.parametrize("field", ["preferred_env", "icon"])
-def test_names_of_index_json_are_names(field: str, path: str, tmp_path: Path) -> None:
-    """An environment and an icon that old clients make are one component; empty ones are not made."""
+def test_names_in_index_json_are_single_components(field: str, path: str, tmp_path: Path) -> None:
+    """Old clients create the environment and the icon under these names; empty names create nothing."""
     file = indexed(**{field: path})
     if path:
         with pytest.raises(Refused) as refused:
@@ -213,37 +213,37 @@ def with_files(*names: str, **fields: Any) -> PackageFile:
 
 
 @pytest.mark.parametrize("path", UNPORTABLE)
-def test_a_noarch_path_that_windows_cannot_hold_is_a_warning(path: str, tmp_path: Path) -> None:
-    """The package cannot be installed there; one for a single platform may have such paths."""
+def test_a_noarch_path_that_windows_cannot_store_gives_a_warning(path: str, tmp_path: Path) -> None:
+    """The package cannot be installed on Windows; a package for another platform can have such paths."""
     (warning,) = examined(with_files("share/x", path), tmp_path).warnings
     assert f"Windows cannot store {path!a}" in warning
     assert () == examined(with_files("share/x", path, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 
-def test_a_noarch_path_that_can_be_held_gives_no_warning(tmp_path: Path) -> None:
-    """Names that only begin like those of devices are common."""
+def test_a_portable_noarch_path_gives_no_warning(tmp_path: Path) -> None:
+    """Names that only start like device names are common."""
     assert () == examined(with_files(*PORTABLE), tmp_path).warnings
 
 
-@pytest.mark.parametrize("other", ["SHARE/X", "share/\u0178".lower(), "Share/x"])
-def test_noarch_paths_that_file_systems_take_for_one_are_a_warning(other: str, tmp_path: Path) -> None:
-    """Case, and the composition of letters with accents, make no difference on macOS."""
-    same = "share/y\u0308" if "\u00ff" in other else "share/x"
-    (warning,) = examined(with_files(same, other), tmp_path).warnings
-    assert f"treat {same!a}, {other!a} as the same file" in warning
-    assert () == examined(with_files(same, other, noarch=..., subdir="linux-64"), tmp_path).warnings
+@pytest.mark.parametrize("second", ["SHARE/X", "share/\u0178".lower(), "Share/x"])
+def test_noarch_paths_that_collide_on_a_file_system_give_a_warning(second: str, tmp_path: Path) -> None:
+    """macOS ignores case and the composition of letters with accents."""
+    first = "share/y\u0308" if "\u00ff" in second else "share/x"
+    (warning,) = examined(with_files(first, second), tmp_path).warnings
+    assert f"treat {first!a}, {second!a} as the same file" in warning
+    assert () == examined(with_files(first, second, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 
-HONEST = [
+VALID = [
     "lib/python3.13/site-packages", "Lib/site-packages", "a", "a b/c d", ".hidden", "..a", "a..", "a/...", "share/man/B::Deparse.3",
     "share/ü/日本", "ab:c", "share/doc/a:b", "bin/[", "~a", "%2e%2e", "x" * 255, "/".join(["x" * 255] * 3),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", HONEST)
+@pytest.mark.parametrize("path", VALID)
 @pytest.mark.parametrize("name", ["member", "paths.json", "info/files", "info/has_prefix", "python_site_packages_path"])
-def test_an_honest_path_is_accepted(name: str, path: str, tmp_path: Path) -> None:
-    """Blanks, dots within names and letters of any language are part of real paths."""
+def test_a_valid_path_is_accepted(name: str, path: str, tmp_path: Path) -> None:
+    """Blanks, dots in names and letters of any language occur in real paths."""
     assert STEM == examined(FIELDS[name].make(path), tmp_path).file_name.stem
 
 
@@ -259,14 +259,14 @@ MENUS = {
 
 
 @pytest.mark.parametrize("case", MENUS)
-def test_an_honest_menu_is_accepted(case: str, tmp_path: Path) -> None:
-    """What a shortcut runs is the package's own affair, and its name may depend on the environment."""
+def test_a_valid_menu_is_accepted(case: str, tmp_path: Path) -> None:
+    """A shortcut can run any command, and its name can depend on the environment."""
     assert CONDA == str(examined(menu(**MENUS[case]), tmp_path).file_name)
 
 
 @pytest.mark.parametrize("name", ["{{ HOME }}", "{{HOME}}/x", "${USERPROFILE}/x", "{{ PREFIX }}", "x/{{ MENU_DIR }}"])
 def test_a_placeholder_that_is_a_folder_is_refused(name: str, tmp_path: Path) -> None:
-    """A client replaces it by an absolute path, which takes the place of the folder for shortcuts."""
+    """A client replaces it with an absolute path, which overrides the folder for shortcuts."""
     with pytest.raises(Refused) as refused:
         examined(menu(name=name), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
@@ -280,10 +280,10 @@ def test_a_placeholder_that_is_a_folder_is_refused(name: str, tmp_path: Path) ->
         ("Menu/demo.json", b'{"menu_name": "' + b"x" * 1024 * 1024 + b'"}', RefusalReason.INFO_TOO_LARGE),
     ],
 )
-def test_a_menu_file_that_cannot_be_read_in_one_way_is_refused(
+def test_an_ambiguous_or_unreadable_menu_file_is_refused(
     path: str, content: bytes, reason: RefusalReason, tmp_path: Path
 ) -> None:
-    """Clients choose menu files by conda's pattern, without regard to case."""
+    """Clients select menu files with conda's pattern, ignoring case."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(), files={path: content}), tmp_path)
     assert reason is refused.value.reason
@@ -298,8 +298,8 @@ def test_a_menu_file_that_cannot_be_read_in_one_way_is_refused(
         ("Menu/a.json", b'{"menu_items":3}'),
     ],
 )
-def test_what_is_no_menu_is_not_read_as_one(path: str, content: bytes, tmp_path: Path) -> None:
-    """Other files below Menu/ and other JSON make no shortcuts."""
+def test_other_files_are_not_read_as_menus(path: str, content: bytes, tmp_path: Path) -> None:
+    """Other files below Menu/ and other JSON create no shortcuts."""
     assert CONDA == str(examined(packages.conda(index_json(), files={path: content}), tmp_path).file_name)
 
 
@@ -313,16 +313,16 @@ LINKED_MENUS = {
 
 
 @pytest.mark.parametrize("case", LINKED_MENUS)
-def test_a_menu_file_is_no_link(case: str, tmp_path: Path) -> None:
-    """Clients follow it to a file that was not looked at."""
+def test_a_menu_file_that_is_a_link_is_refused(case: str, tmp_path: Path) -> None:
+    """Clients follow the link to a file that was not checked."""
     with pytest.raises(Refused) as refused:
         examined(with_members(LINKED_MENUS[case]), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
 @pytest.mark.parametrize("placeholder", ["@@", "a", '/b", "z": "', "/b\\", "C:x", "/a\nb"])
-def test_a_prefix_in_a_menu_file_is_a_path(placeholder: str, tmp_path: Path) -> None:
-    """Else the path of the environment would come in at any place, or join two texts."""
+def test_a_prefix_placeholder_in_a_menu_file_must_be_a_path(placeholder: str, tmp_path: Path) -> None:
+    """Otherwise the environment path could be inserted anywhere, or join two strings."""
     entry = {"_path": "Menu/demo.json", "path_type": "hardlink", "file_mode": "text", "prefix_placeholder": placeholder}
     files = {"Menu/demo.json": b'{"menu_name": "@@a"}', "share/demo.txt": b"@@"}
     with pytest.raises(Refused) as refused:
@@ -331,14 +331,14 @@ def test_a_prefix_in_a_menu_file_is_a_path(placeholder: str, tmp_path: Path) -> 
     if placeholder.isprintable() and '"' not in placeholder and "\\" not in placeholder:
         with pytest.raises(Refused):
             examined(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
-    elsewhere = {**entry, "_path": "share/demo.txt"}
-    honest = packages.conda(index_json(), files=files, paths={"paths": [elsewhere], "paths_version": 1})
-    assert honest.name == str(examined(honest, tmp_path).file_name)
+    other_entry = {**entry, "_path": "share/demo.txt"}
+    package = packages.conda(index_json(), files=files, paths={"paths": [other_entry], "paths_version": 1})
+    assert package.name == str(examined(package, tmp_path).file_name)
 
 
 @pytest.mark.parametrize("placeholder", ["/opt/anaconda1anaconda2anaconda3", "C:\\bld\\_h_env", "D:/bld/my env"])
-def test_the_prefix_of_a_build_may_stand_in_a_menu_file(placeholder: str, tmp_path: Path) -> None:
-    """As build tools write it."""
+def test_a_build_prefix_in_a_menu_file_is_accepted(placeholder: str, tmp_path: Path) -> None:
+    """Build tools write such placeholders."""
     entry = {"_path": "Menu/demo.json", "path_type": "hardlink", "file_mode": "text", "prefix_placeholder": placeholder}
     paths = {"paths": [entry], "paths_version": 1}
     package = packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths=paths)
@@ -355,8 +355,8 @@ def test_the_prefix_of_a_build_may_stand_in_a_menu_file(placeholder: str, tmp_pa
         '{"paths": [{"_path": "../x", "path_type": "hardlink"}], "path\\u0073": [{"_path": "a", "path_type": "hardlink"}], "paths_version": 1}',
     ],
 )
-def test_a_path_is_stated_once(text: str, tmp_path: Path) -> None:
-    """Of two paths of one entry, some clients take the first and others the last."""
+def test_a_path_stated_twice_is_refused(text: str, tmp_path: Path) -> None:
+    """If an entry has two paths, some clients use the first and others the last."""
     info = {**info_files(index_json()), "info/paths.json": text.encode()}
     with pytest.raises(Refused) as refused:
         examined(packages.conda(info=info, file_name=CONDA), tmp_path)
@@ -365,7 +365,7 @@ def test_a_path_is_stated_once(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("examples", [200, pytest.param(3000, marks=pytest.mark.slow)])
 def test_a_safe_path_stays_below_its_folder(examples: int) -> None:
-    """Paths invariant 2: on POSIX and on Windows, also without the folder that clients replace."""
+    """Paths invariant 2: holds on POSIX and Windows, also without the folder that clients replace."""
 
     @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
     @given(path=st.builds(str.__add__, st.sampled_from(REPLACED), st.text("aC:./\\ ~", max_size=8)) | hostile_paths())
@@ -381,22 +381,22 @@ def test_a_safe_path_stays_below_its_folder(examples: int) -> None:
     check()
 
 
-def test_the_length_of_a_path_is_bounded() -> None:
-    """At most 4,096 bytes, which is what the smallest of the systems takes."""
+def test_the_length_of_a_path_is_limited() -> None:
+    """The limit is 4,096 bytes, the smallest limit of the supported systems."""
     assert paths.is_safe("a" * 4096)
     assert not paths.is_safe("a" * 4097)
     assert not paths.is_safe("ü" * 2049)
 
 
 @pytest.mark.parametrize("name", ["member", "paths.json", "info/files", "info/has_prefix, quoted"])
-def test_a_name_that_file_systems_do_not_take_is_refused(name: str, tmp_path: Path) -> None:
-    """Paths invariant 3: in bytes, of one component."""
+def test_a_name_too_long_for_file_systems_is_refused(name: str, tmp_path: Path) -> None:
+    """Paths invariant 3: the limit counts the bytes of one component."""
     with pytest.raises(Refused, match="longer than 255 bytes") as refused:
         examined(FIELDS[name].make("share/" + "\u00fc" * 128), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
-def test_a_command_that_file_systems_do_not_take_is_refused(tmp_path: Path) -> None:
-    """Paths invariant 3: clients write a script of this name."""
+def test_a_command_too_long_for_file_systems_is_refused(tmp_path: Path) -> None:
+    """Paths invariant 3: clients write a script with this name."""
     with pytest.raises(Refused, match="longer than 255 bytes"):
         examined(linked(noarch={"type": "python", "entry_points": ["x" * 256 + " = m:f"]}), tmp_path)

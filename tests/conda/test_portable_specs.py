@@ -1,7 +1,7 @@
 """
-Match specs that rattler reads and conda or mamba does not, or reads otherwise.
+Match specs that rattler reads but conda or mamba does not read, or reads differently.
 
-The tables are what conda 26.7 (`MatchSpec`) and mamba 2.8 (`MatchSpec::parse`) make of each spec, run from their sources.
+The tables record the results of conda 26.7 (`MatchSpec`) and mamba 2.8 (`MatchSpec::parse`), run from their sources.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ PORTABLE = [
     "conda-forge::python >=3.8", "conda-forge/linux-64::python", "foo >=1.0 # comment", "foo >=1.0 ",
 ]  # fmt: skip
 
-# What goes wrong in the client that does not read it as rattler does.
+# Each spec with the result of the client that reads it differently from rattler.
 NOT_PORTABLE = {
     "pandas (>=1.4,<1.5)|>=2.2": "conda: invalid version",
     "pandas >=2.2|(>=1.4,<1.5)": "conda and mamba: invalid version",
@@ -58,14 +58,14 @@ NOT_PORTABLE = {
 }
 
 
-def test_what_every_client_reads_is_portable() -> None:
-    """No spec that all three read alike is warned about."""
+def test_a_spec_that_every_client_reads_is_portable() -> None:
+    """A spec that all three clients read alike gives no warning."""
     assert [] == [spec for spec in PORTABLE if not is_portable(spec)]
 
 
 @pytest.mark.parametrize("spec", NOT_PORTABLE)
-def test_what_only_rattler_reads_is_not_portable(spec: str) -> None:
-    """rattler reads it, so it is accepted; conda or mamba does not."""
+def test_a_spec_that_only_rattler_reads_is_not_portable(spec: str) -> None:
+    """rattler reads the spec, so it is accepted; conda or mamba does not read it."""
     rattler.MatchSpec(spec)
     assert not is_portable(spec)
 
@@ -73,14 +73,14 @@ def test_what_only_rattler_reads_is_not_portable(spec: str) -> None:
 @pytest.mark.parametrize(
     "spec", ["foo[extras=[a]]", "foo[flags=[cuda]]", 'foo[when="__unix"]', 'foo (>=1)[when="__unix"]']
 )
-def test_what_needs_v3_is_left_to_clients_that_know_v3(spec: str) -> None:
-    """It never reaches the maps that the others read, and is rewritten for the clients of v3."""
+def test_a_spec_that_needs_v3_is_portable(spec: str) -> None:
+    """It is never in the maps that older clients read, and is rewritten for clients that know v3."""
     assert is_portable(spec)
 
 
 @pytest.mark.parametrize("field", ["depends", "constrains"])
-def test_a_package_with_such_a_spec_is_accepted_with_a_warning(field: str, tmp_path: Path) -> None:
-    """The warning names the spec and its field; the record keeps the spec as it is."""
+def test_a_package_with_an_unportable_spec_is_accepted_with_a_warning(field: str, tmp_path: Path) -> None:
+    """The warning names the spec and its field; the record keeps the spec unchanged."""
     spec = "pandas (>=1.4,<1.5)|>=2.2"
     candidate = examined(conda(index_json(**{field: ["python >=3.8", spec]})), tmp_path)
     (warning,) = candidate.warnings
@@ -89,8 +89,8 @@ def test_a_package_with_such_a_spec_is_accepted_with_a_warning(field: str, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["weak", "strong", "noarch", "weak_constrains", "strong_constrains"])
-def test_run_exports_are_looked_at_too(kind: str, tmp_path: Path) -> None:
-    """Every kind of run exports ends as a dependency of other packages."""
+def test_run_exports_are_checked_too(kind: str, tmp_path: Path) -> None:
+    """Every kind of run exports becomes a dependency of other packages."""
     exports = {kind: ["a (>=1)", "b (>=1)", "c (>=1)", "d (>=1)"]}
     (warning,) = examined(conda(index_json(), run_exports=exports), tmp_path).warnings
     assert warning.count(f"in {kind} of run_exports") == 3
@@ -99,7 +99,7 @@ def test_run_exports_are_looked_at_too(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["", "(", " | "])
 @pytest.mark.parametrize("part", ["1.", ",  1", "=", "1 ", "*", "a=", "1_", "+1", "1-", ", ", " "])
-def test_no_spec_takes_more_steps_than_its_length_allows(part: str, end: str) -> None:
-    """A regular expression that tries every split of a long spec would never return."""
+def test_checking_a_long_spec_takes_linear_time(part: str, end: str) -> None:
+    """A regular expression with catastrophic backtracking would never return for these specs."""
     is_portable("foo " + part * 400 + end)
     is_portable("foo[" + part * 400 + end + "]")

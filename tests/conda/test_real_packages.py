@@ -1,4 +1,4 @@
-"""Every package file of tests/data goes through the door: the good ones in, the others out for the reason named here."""
+"""Every package file of tests/data: valid ones are accepted, the others refused for the reason listed here."""
 
 import io
 import zipfile
@@ -10,7 +10,7 @@ from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.hostile import CONDA, TAR_BZ2, examined, hashes_of
 from tests.support.packages import REAL, PackageFile, RealPackage, real_packages
 
-# Good packages of other projects that break a rule of ours, each with the reason.
+# Valid packages of other projects that break a rule of Seaway, each with the reason.
 REFUSED_THOUGH_GOOD = {
     "rattler/no-subdir/info-only-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, "made without metadata.json and pkg part"),
     "rattler/no-subdir/sparse-test-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, "made without metadata.json"),
@@ -24,7 +24,7 @@ REFUSED_THOUGH_GOOD = {
     ),
 }
 
-# Accepted with one warning, which contains these words.
+# Packages accepted with one warning, which contains this text.
 WARNED = {
     "conda-index/noarch/flask-0.11.1-py_0.tar.bz2": "contains only info/",
     "conda-index/noarch/spiffy-test-app-0.5-pyh6afbcc8_0.tar.bz2": "contains only info/",
@@ -35,7 +35,7 @@ WARNED = {
     "pixi/osx-arm64/dummy-trampoline-path-0.1.0-h60d57d3_0.conda": "is in seconds",
 }
 
-# The others: why under their own name, and why if the name were a good one.
+# Broken packages: the reason under their own name, and under a valid name.
 BROKEN = {
     "rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda": (RefusalReason.ZIP_MEMBERS, RefusalReason.ZIP_MEMBERS),
     "rattler/broken/dotslash-test-1.0.0-0.conda": (RefusalReason.ZIP_MEMBERS, RefusalReason.ZIP_MEMBERS),
@@ -60,28 +60,28 @@ def refusal_of(package: PackageFile, folder: Path) -> RefusalReason:
     return refused.value.reason
 
 
-def as_if_named_well(package: RealPackage) -> PackageFile:
+def with_valid_name(package: RealPackage) -> PackageFile:
     return PackageFile(CONDA if package.path.suffix == ".conda" else TAR_BZ2, package.file.content)
 
 
-def test_the_list_is_of_the_files_that_are_there() -> None:
+def test_the_list_matches_the_files() -> None:
     """packages.tsv lists every file of tests/data/packages, with the hash of its bytes."""
-    there = {
+    stored = {
         path.relative_to(REAL).as_posix(): hashes_of(path.read_bytes()).sha256.hex()
         for path in REAL.rglob("*")
         if path.is_file()
     }
-    assert {name: package.sha256 for name, package in FILES.items()} == there
+    assert {name: package.sha256 for name, package in FILES.items()} == stored
 
 
-def test_every_broken_file_is_named_here() -> None:
-    """The files that the list does not call good are exactly those of BROKEN."""
+def test_every_broken_file_is_listed() -> None:
+    """The files that packages.tsv does not mark as good are exactly those of BROKEN."""
     assert {name for name, package in FILES.items() if not package.is_good} == set(BROKEN)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_good_package_is_let_in(name: str, tmp_path: Path) -> None:
-    """A package that its project calls good is accepted, for the subdir that it was built for, with the warnings of WARNED."""
+def test_a_good_package_is_accepted(name: str, tmp_path: Path) -> None:
+    """A package marked as good is accepted into the subdir it was built for, with the warnings of WARNED."""
     package = FILES[name]
     candidate = examined(package.file, tmp_path)
     assert package.path.name == str(candidate.file_name)
@@ -92,31 +92,31 @@ def test_a_good_package_is_let_in(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED_THOUGH_GOOD)
-def test_an_exception_is_refused_for_the_reason_named(name: str, tmp_path: Path) -> None:
-    """A good package is turned away only if it stands in the list of exceptions, and for the reason given there."""
+def test_a_listed_exception_is_refused_for_its_reason(name: str, tmp_path: Path) -> None:
+    """A good package is refused only if it is in the list of exceptions, and for the reason given there."""
     assert REFUSED_THOUGH_GOOD[name][0] == refusal_of(FILES[name].file, tmp_path)
 
 
-def test_the_cure_for_a_package_that_was_zipped_again_works(tmp_path: Path) -> None:
-    """The refusal of a zipped folder names it, and its parts in a ZIP as the hint makes it are accepted."""
+def test_the_hint_for_a_rezipped_package_works(tmp_path: Path) -> None:
+    """The refusal names the zipped folder; its parts, zipped as the hint says, are accepted."""
     package = FILES["rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda"]
     with pytest.raises(Refused, match="contains the folder 'Users/jcorreia/") as refused:
         examined(package.file, tmp_path)
     assert "zip -0 -X -j " in refused.value.hint
-    cured = io.BytesIO()
-    with zipfile.ZipFile(package.path) as broken, zipfile.ZipFile(cured, "w", zipfile.ZIP_STORED) as whole:
+    repaired = io.BytesIO()
+    with zipfile.ZipFile(package.path) as broken, zipfile.ZipFile(repaired, "w", zipfile.ZIP_STORED) as whole:
         for member in broken.infolist():
             if not member.is_dir():
                 whole.writestr(member.filename.rpartition("/")[2], broken.read(member))
-    assert () == examined(PackageFile(package.path.name, cured.getvalue()), tmp_path).warnings
+    assert () == examined(PackageFile(package.path.name, repaired.getvalue()), tmp_path).warnings
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_package_is_refused(name: str, tmp_path: Path) -> None:
-    """A file that was broken is turned away, under its own name as under a good one."""
+    """A broken file is refused under its own name and under a valid name."""
     expected = BROKEN[name]
     package = FILES[name]
     assert expected == (
         refusal_of(package.file, tmp_path),
-        refusal_of(as_if_named_well(package), tmp_path),
+        refusal_of(with_valid_name(package), tmp_path),
     )

@@ -1,4 +1,4 @@
-"""One file as repodata describes it: which section it belongs in, and what its record says (CEP 36, 21, 43 to 48)."""
+"""The repodata record of a file: its section and its fields (CEP 36, 21, 43 to 48)."""
 
 import json
 import re
@@ -20,8 +20,8 @@ from tests.support.packages import index_json
 HASHES = hashes_of(b"the bytes of a file")
 
 LEGACY: dict[str, dict[str, Any]] = {
-    "nothing special": {},
-    "honest specs": {"depends": ["python >=3", "numpy 1.8 py27_0", "a[version='1']"]},
+    "plain": {},
+    "legacy specs": {"depends": ["python >=3", "numpy 1.8 py27_0", "a[version='1']"]},
     "empty extra_depends": {"extra_depends": {}},
     "empty flags": {"flags": []},
     "schema_version alone": {"schema_version": 3},
@@ -50,19 +50,19 @@ V3: dict[str, dict[str, Any]] = {
 )
 @pytest.mark.parametrize("case", LEGACY | V3)
 def test_the_section_of_a_package(case: str, build: Any, legacy: Section, v3: Section, tmp_path: Path) -> None:
-    """A package goes to v3 if it says so or says what legacy repodata cannot; all others stay where old clients look."""
+    """A package is in v3 if it requires v3 or needs features of v3; others stay where old clients look."""
     expected = v3 if case in V3 else legacy
     assert expected is examined(build(index_json(**(LEGACY | V3)[case])), tmp_path).section
 
 
-def test_a_revision_that_nobody_knows_is_refused() -> None:
-    """A package of a later repodata revision is turned away, not served to clients that would misread it."""
+def test_an_unknown_repodata_revision_is_refused() -> None:
+    """Clients would misread a package of a later repodata revision."""
     with pytest.raises(Refused) as refused:
         section_of({"depends": [], "repodata_revision": 4}, CONDA)
     assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
-# A spec as the package has it, and as CEP 48 wants it.
+# A spec in the package, and its form according to CEP 48.
 V3_FORMS = {
     "pip": "pip",
     " pip ": "pip",
@@ -86,8 +86,8 @@ V3_FORMS = {
 
 
 @pytest.mark.parametrize("spec", V3_FORMS)
-def test_a_spec_of_a_v3_record(spec: str, tmp_path: Path) -> None:
-    """In v3 every requirement is a bare name or name[key=value,...], in all three lists, and means what it meant."""
+def test_the_form_of_a_spec_in_a_v3_record(spec: str, tmp_path: Path) -> None:
+    """In v3 every spec of the three lists is a bare name or name[key=value,...], with unchanged meaning."""
     index = index_json(flags=["cuda"], depends=[spec], constrains=[spec], extra_depends={"test": [spec]})
     record = examined(packages.conda(index), tmp_path).record
     (served,) = record["depends"]
@@ -119,8 +119,8 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("spec", FORBIDDEN)
-def test_a_spec_that_v3_cannot_say_is_refused(spec: str, tmp_path: Path) -> None:
-    """A requirement that names more than CEP 48 allows is no part of a v3 record."""
+def test_a_spec_that_v3_cannot_express_is_refused(spec: str, tmp_path: Path) -> None:
+    """A spec with keys that CEP 48 does not allow cannot be in a v3 record."""
     index = index_json(repodata_revision=3, depends=["a", spec])
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index), tmp_path)
@@ -128,39 +128,39 @@ def test_a_spec_that_v3_cannot_say_is_refused(spec: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("spec", [spec for spec in FORBIDDEN if "://" not in spec])
-def test_a_spec_that_v3_cannot_say_is_kept_in_legacy(spec: str, tmp_path: Path) -> None:
-    """The same requirement of a package for legacy repodata is served as it is: clients always read it."""
+def test_a_spec_that_v3_cannot_express_is_kept_in_legacy(spec: str, tmp_path: Path) -> None:
+    """In legacy repodata the same spec is served unchanged: clients have always read it."""
     assert [spec] == examined(packages.conda(index_json(depends=[spec])), tmp_path).record["depends"]
 
 
 def test_a_readable_spec_passes_and_an_unreadable_one_is_named() -> None:
-    """The refusal shows the entry and where it stands."""
+    """The refusal names the spec and its field."""
     match_specs.check(["python", "python 2.7"], "depends")
     with pytest.raises(Refused) as refused:
         match_specs.check(["python", "python >=3,<,"], "constrains")
     assert "'python >=3,<,' in constrains" in refused.value.message
 
 
-def test_a_record_says_what_identifies_the_file() -> None:
-    """Size and hashes are those of the bytes, and run_exports stands in every record, empty or not."""
+def test_a_record_has_size_and_hashes_of_the_file() -> None:
+    """Size and hashes come from the bytes; run_exports is in every record, even if empty."""
     record = build_record(index_json(), {}, Section.CONDA, HASHES)
     expected = {"md5": HASHES.md5.hex(), "sha256": HASHES.sha256.hex(), "size": HASHES.size, "run_exports": {}}
     assert index_json() | expected == record
 
 
-def test_the_same_record_is_the_same_bytes() -> None:
-    """A record is compact JSON with sorted keys, whatever order its fields came in."""
+def test_encoding_is_deterministic() -> None:
+    """A record is compact JSON with sorted keys, independent of the order of its fields."""
     fields = {"b": [1, "ü"], "a": {"d": 1, "c": None}}
     assert '{"a":{"c":null,"d":1},"b":[1,"ü"]}'.encode() == encode(fields)
     assert encode(fields) == encode(dict(reversed(fields.items())))
 
 
-@pytest.mark.parametrize(("spare", "is_let_in"), [(0, True), (-1, False)], ids=["at the limit", "above it"])
-def test_the_limit_of_a_record(spare: int, is_let_in: bool) -> None:
-    """What repodata would say of a file has a size that every reader can bear."""
+@pytest.mark.parametrize(("spare", "is_accepted"), [(0, True), (-1, False)], ids=["at the limit", "above the limit"])
+def test_the_size_limit_of_a_record(spare: int, is_accepted: bool) -> None:
+    """The size of a record is limited so that every client can read it."""
     bare = len(encode(build_record(index_json(x=""), {}, Section.CONDA, HASHES)))
     index = index_json(x="x" * (MAX_RECORD_BYTES - bare - spare))
-    if is_let_in:
+    if is_accepted:
         assert MAX_RECORD_BYTES == len(encode(build_record(index, {}, Section.CONDA, HASHES)))
     else:
         with pytest.raises(Refused) as refused:
@@ -177,7 +177,7 @@ def test_the_limit_of_a_record(spare: int, is_let_in: bool) -> None:
     ],
 )
 def test_the_key_of_a_record(section: Section, key: str) -> None:
-    """Legacy maps have file names for keys, v3 has them without the extension."""
+    """Keys are file names in legacy maps, and file names without the extension in v3."""
     assert key == key_of(parse("demo-1.0-h1_0.conda"), section)
 
 
@@ -196,15 +196,15 @@ RUN_EXPORTS = {
 
 @pytest.mark.parametrize("case", RUN_EXPORTS)
 @pytest.mark.parametrize("build", [packages.conda, packages.tar_bz2], ids=[CONDA, TAR_BZ2])
-def test_what_a_package_exports(case: str, build: Any, tmp_path: Path) -> None:
-    """run_exports.json is served by its known, non-empty kinds, from either format; the old plain list means weak."""
-    said, served = RUN_EXPORTS[case]
-    assert served == examined(build(index_json(), run_exports=said), tmp_path).record["run_exports"]
+def test_run_exports_of_a_package(case: str, build: Any, tmp_path: Path) -> None:
+    """Only known, non-empty kinds of run_exports.json are served; the old plain list means weak."""
+    run_exports, served = RUN_EXPORTS[case]
+    assert served == examined(build(index_json(), run_exports=run_exports), tmp_path).record["run_exports"]
 
 
-def test_what_is_known_about_a_package(tmp_path: Path) -> None:
-    """Of about.json the texts that pages show are kept, of lists the first; numbers and empty texts are left out."""
-    said = {
+def test_texts_of_about_json_are_kept(tmp_path: Path) -> None:
+    """The texts of about.json that pages show are kept, of lists the first; numbers and empty texts are dropped."""
+    about_json = {
         "summary": "A demo.",
         "home": "https://example.com",
         "license": "",
@@ -212,7 +212,7 @@ def test_what_is_known_about_a_package(tmp_path: Path) -> None:
         "dev_url": 3,
         "x": "y",
     }
-    about = examined(packages.conda(index_json(), about=said), tmp_path).about
+    about = examined(packages.conda(index_json(), about=about_json), tmp_path).about
     assert {"summary": "A demo.", "home": "https://example.com", "source_url": "a", "traits": []} == about
 
 
@@ -229,22 +229,21 @@ TRAITS = {
 
 
 @pytest.mark.parametrize("path", TRAITS)
-def test_a_script_is_noticed_by_its_path(path: str, tmp_path: Path) -> None:
-    """Scripts that run when a package is activated or linked are told of, as channeldata.json wants them (CEP 38)."""
+def test_a_script_is_detected_by_its_path(path: str, tmp_path: Path) -> None:
+    """Activation and link scripts are traits of channeldata.json (CEP 38)."""
     expected = [TRAITS[path]] if TRAITS[path] else []
     assert expected == examined(packages.conda(files={path: b""}), tmp_path).about["traits"]
 
 
 @pytest.mark.parametrize("mode", ["text", "binary"])
-def test_a_prefix_is_noticed(mode: str, tmp_path: Path) -> None:
-    """A file in which the prefix is replaced at install is told of, by its mode (CEP 38)."""
+def test_a_prefix_placeholder_is_detected(mode: str, tmp_path: Path) -> None:
+    """A file with a prefix placeholder gives a trait for its mode (CEP 38)."""
     files = {"a": b"/old"}
     paths = packages.paths_json(files, file_mode=mode, prefix_placeholder="/old")
     assert [f"{mode}_prefix"] == examined(packages.conda(files=files, paths=paths), tmp_path).about["traits"]
 
 
-def test_a_candidate_survives_the_way_through_json(tmp_path: Path) -> None:
-    """A record reads back from its bytes as it was written."""
+def test_a_record_survives_a_json_round_trip(tmp_path: Path) -> None:
     record = examined(packages.conda(index_json(depends=["a >=1"], x=[1.5, "ü"])), tmp_path).record
     assert record == msgspec.json.decode(encode(record))
 
@@ -259,5 +258,5 @@ def test_a_candidate_survives_the_way_through_json(tmp_path: Path) -> None:
     ],
 )
 def test_the_first_of_a_list_in_about_json_is_read(home: object, read: str | None) -> None:
-    """Recipes with many home pages have a list, which the page left out."""
+    """Recipes with several home pages have a list; the package page must still show one."""
     assert read == metadata.read_about(json.dumps({"home": home}).encode()).get("home")

@@ -1,4 +1,4 @@
-"""repodata.json and run_exports.json, put together from fragments (CEP 36, 12, 48)."""
+"""repodata.json and run_exports.json, assembled from fragments (CEP 36, 12, 48)."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ def document(pieces: Iterable[bytes]) -> Any:
 
 
 def joined(groups: Iterable[dict[str, Any]]) -> list[bytes]:
-    """Each group of records as the index keeps it for one name."""
+    """Join each group of records as the index stores it for a name."""
     return [join_records((key, json.dumps(record).encode()) for key, record in group.items()) for group in groups]
 
 
@@ -50,7 +50,7 @@ def at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def test_the_document_of_an_empty_subdir() -> None:
-    """A subdir without packages has every map that clients look into, and none that they need not know."""
+    """A subdir without packages has every map that legacy clients read, and no v3."""
     expected = {
         "info": {"subdir": "linux-64"},
         "packages": {},
@@ -62,15 +62,15 @@ def test_the_document_of_an_empty_subdir() -> None:
 
 
 @pytest.mark.parametrize("section", Section, ids=lambda section: section.value)
-def test_a_record_stands_in_its_map_and_in_no_other(section: Section) -> None:
-    """Each section is one map of the document: legacy maps by extension, those of v3 below `v3`."""
-    whole = document(repodata_pieces("noarch", fragments_of({section: [{"a": {"name": "a"}}]}), (), V3))
-    for other, path in KEYS.items():
-        assert ({"a": {"name": "a"}} if other is section else {}) == at(whole, path)
+def test_a_record_is_only_in_the_map_of_its_section(section: Section) -> None:
+    """Each section is one map of the document: legacy maps by extension, v3 maps below `v3`."""
+    repodata = document(repodata_pieces("noarch", fragments_of({section: [{"a": {"name": "a"}}]}), (), V3))
+    for key_section, path in KEYS.items():
+        assert ({"a": {"name": "a"}} if key_section is section else {}) == at(repodata, path)
 
 
 def test_without_v3_records_there_is_no_v3() -> None:
-    """Old clients are told of v3 by `repodata_revisions` if there is any; otherwise neither key exists."""
+    """`v3` and `repodata_revisions`, which notifies old clients, exist only if there are v3 records."""
     without = document(repodata_pieces("noarch", lambda _: (), (), None))
     assert (False, False) == ("v3" in without, "repodata_revisions" in without["info"])
     revisions = {"v3": {"n_packages": 2, "newest": 2_000, "oldest": 1_000}}
@@ -78,8 +78,8 @@ def test_without_v3_records_there_is_no_v3() -> None:
     assert {} == describe_revisions(None)
 
 
-def test_what_was_removed_is_listed() -> None:
-    """The fragments of names make one list, in which nothing is lost."""
+def test_removed_files_are_listed() -> None:
+    """The fragments of names are joined into one list."""
     pieces = repodata_pieces(
         "noarch", lambda _: (), [join_names(["a-1-0.conda", "a-2-0.conda"]), join_names(["ü"])], None
     )
@@ -90,18 +90,18 @@ def test_what_was_removed_is_listed() -> None:
     ("subdir", "platform", "arch"),
     [("linux-64", "linux", "64"), ("osx-arm64", "osx", "arm64"), ("noarch", "noarch", "noarch")],
 )
-def test_the_head_of_run_exports_json(subdir: str, platform: str, arch: str) -> None:
-    """run_exports.json says which subdir it is of, in the words of CEP 12."""
+def test_the_info_of_run_exports_json(subdir: str, platform: str, arch: str) -> None:
+    """run_exports.json names its subdir, platform and architecture as CEP 12 requires."""
     expected = {"subdir": subdir, "platform": platform, "arch": arch, "version": 1}
     assert expected == document(run_exports_pieces(subdir, lambda _: (), None))["info"]
 
 
-def test_run_exports_json_has_the_maps_of_repodata() -> None:
-    """A client finds what a file exports under the same path as its record."""
+def test_run_exports_json_has_the_same_maps_as_repodata() -> None:
+    """The run exports of a file are at the same path as its record."""
     maps = {section: [{section.value: {"run_exports": {"weak": ["a"]}}}] for section in Section}
-    whole = document(run_exports_pieces("noarch", fragments_of(maps), V3))
+    repodata = document(run_exports_pieces("noarch", fragments_of(maps), V3))
     for section, path in KEYS.items():
-        assert {section.value: {"run_exports": {"weak": ["a"]}}} == at(whole, path)
+        assert {section.value: {"run_exports": {"weak": ["a"]}}} == at(repodata, path)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -111,20 +111,20 @@ RECORDS = st.dictionaries(TEXTS, st.dictionaries(TEXTS, TEXTS | st.integers(), m
 @given(
     st.lists(st.lists(RECORDS, max_size=3), min_size=4, max_size=4), st.lists(st.lists(TEXTS, max_size=2), max_size=3)
 )
-def test_joining_is_what_encoding_the_whole_would_be(
+def test_joined_fragments_equal_the_encoded_document(
     groups: list[list[dict[str, Any]]], removed: list[list[str]]
 ) -> None:
-    """Whatever fragments there are, empty ones too, the document is strict JSON with all of them in order."""
+    """For any fragments, including empty ones, the document is strict JSON with all of them in order."""
     maps = dict(zip(Section, groups, strict=True))
     pieces = repodata_pieces("noarch", fragments_of(maps), [join_names(names) for names in removed], V3)
-    whole = document(pieces)
+    repodata = document(pieces)
     for section, path in KEYS.items():
-        assert {key: value for group in maps[section] for key, value in group.items()} == at(whole, path)
-    assert [name for names in removed for name in names] == whole["removed"]
+        assert {key: value for group in maps[section] for key, value in group.items()} == at(repodata, path)
+    assert [name for names in removed for name in names] == repodata["removed"]
 
 
 def test_rattler_reads_the_document(tmp_path: Path) -> None:
-    """py-rattler finds the records of every section, and what the document says of itself."""
+    """py-rattler finds the records of every section and the info of the document."""
     record = {**index_json(), "md5": "0" * 32, "sha256": "0" * 64, "size": 1, "run_exports": {}}
     maps = {section: [{f"demo-1.0-h1_0{'' if section.is_v3 else '.conda'}": record}] for section in Section}
     path = tmp_path / "repodata.json"

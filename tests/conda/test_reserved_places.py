@@ -1,4 +1,4 @@
-"""Members of packages at places of an environment that have a meaning to clients."""
+"""Package members at paths that have a special meaning for clients."""
 
 import tarfile
 from pathlib import Path
@@ -14,7 +14,7 @@ RECORDS = ["conda-meta/other-1.0-0.json", "Conda-Meta/OTHER-1.0-0.JSON", "conda-
 
 @pytest.mark.parametrize("path", RECORDS)
 def test_a_record_of_an_installed_package_is_refused(path: str, tmp_path: Path) -> None:
-    """Reserved places invariant 1: clients read these files to know what is installed."""
+    """Reserved places invariant 1: clients read these files as the list of installed packages."""
     with pytest.raises(Refused) as refused:
         examined(conda(files={path: b"{}"}), tmp_path)
     assert RefusalReason.RESERVED_PATH is refused.value.reason
@@ -22,22 +22,22 @@ def test_a_record_of_an_installed_package_is_refused(path: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("path", ["conda-meta/history", "conda-meta/pinned", "CONDA-META/state", "conda-meta/a/b.json"])
-def test_other_files_of_conda_meta_are_a_warning(path: str, tmp_path: Path) -> None:
-    """Clients install them, and some read them."""
+def test_other_files_of_conda_meta_give_a_warning(path: str, tmp_path: Path) -> None:
+    """Clients install these files, and some clients read them."""
     (warning,) = examined(conda(files={path: b"{}"}), tmp_path).warnings
     assert repr(path) in warning
 
 
 @pytest.mark.parametrize("path", ["conda-metadata/a.json", "share/conda-meta/a.json", "conda-meta.json"])
-def test_other_places_are_free(path: str, tmp_path: Path) -> None:
-    """Only the folder at the root of an environment has a meaning."""
+def test_other_paths_give_no_warning(path: str, tmp_path: Path) -> None:
+    """Only the folder at the root of an environment is special."""
     assert () == examined(conda(files={path: b"{}"}), tmp_path).warnings
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE])
 @pytest.mark.parametrize("path", ["site-packages", "python-scripts"])
-def test_a_folder_of_noarch_python_packages_is_a_folder(path: str, kind: bytes, tmp_path: Path) -> None:
-    """Reserved places invariant 2: other packages may have a file of this name."""
+def test_a_noarch_python_folder_must_be_a_folder(path: str, kind: bytes, tmp_path: Path) -> None:
+    """Reserved places invariant 2: packages that are not noarch python can have a file with this name."""
     info = tarfile.TarInfo(path)
     info.type, info.linkname = kind, "share"
     tar = Tar({"share/x": b""}, [(info, b"")]).build()

@@ -1,4 +1,4 @@
-"""Shards and their index: zstd-compressed msgpack, the same bytes for the same state (CEP 16)."""
+"""Shards and their index: zstd-compressed msgpack, deterministic for the same state (CEP 16)."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +27,13 @@ def unpacked(content: bytes) -> Any:
     return msgspec.msgpack.decode(zstd.decompress(content))
 
 
-def test_a_shard_has_the_maps_that_clients_insist_on() -> None:
-    """`packages` and `packages.conda` are there even if they are empty; `v3` only if it is not."""
+def test_an_empty_shard_has_the_maps_that_clients_require() -> None:
+    """`packages` and `packages.conda` exist even if empty; `v3` only if it has records."""
     assert {"packages": {}, "packages.conda": {}, "removed": []} == unpacked(build_shard([], []))
 
 
 def test_a_shard_has_hashes_as_bytes() -> None:
-    """Of a record only the two hashes change their form; everything else is what repodata.json has."""
+    """Only the two hashes differ from the record in repodata.json."""
     expected = {**RECORD, "md5": MD5, "sha256": SHA256}
     shard = unpacked(build_shard([LEGACY, OLD], ["demo-0.9-0.conda"]))
     assert {LEGACY.key: expected} == shard["packages.conda"]
@@ -42,21 +42,21 @@ def test_a_shard_has_hashes_as_bytes() -> None:
     assert "v3" not in shard
 
 
-def test_a_shard_has_v3_records_apart() -> None:
-    """What only CEP 48 knows stands below `v3`, where old clients do not look."""
+def test_a_shard_has_v3_records_in_their_own_maps() -> None:
+    """Records of CEP 48 are below `v3`, where old clients do not look."""
     shard = unpacked(build_shard([LEGACY, NEW], []))
     assert ["demo-1.0-h1_0"] == list(shard["v3"]["conda"])
     assert {} == shard["v3"]["tar.bz2"]
     assert ["demo-1.0-h1_0.conda"] == list(shard["packages.conda"])
 
 
-def test_the_same_state_is_the_same_shard() -> None:
-    """The order in which files are looked at does not show: shards are named by their bytes."""
+def test_shards_are_deterministic() -> None:
+    """The order of files does not matter: shards are named by their hash."""
     assert build_shard([LEGACY, OLD], ["b", "a"]) == build_shard([OLD, LEGACY], ["a", "b"])
 
 
 def test_the_index_names_each_shard() -> None:
-    """The index has what rattler and conda need to find a shard, and the time of the last change."""
+    """The index has the fields that rattler and conda need to find a shard, and the time of the last change."""
     index = unpacked(build_index("noarch", {"demo": SHA256}, 1_700_000_000_123, RevisionSummary(1, 5, 4)))
     created_at = datetime.fromisoformat(index["info"].pop("created_at"))
     assert created_at == datetime.fromtimestamp(1_700_000_000.123, UTC)
@@ -72,8 +72,8 @@ def test_the_index_names_each_shard() -> None:
     } == index
 
 
-def test_the_same_names_are_the_same_index() -> None:
-    """Two workers that learned the names in another order serve the same bytes."""
+def test_the_shard_index_is_deterministic() -> None:
+    """Workers that read the names in different orders serve the same bytes."""
     left = build_index("noarch", {"a": SHA256, "b": SHA256}, 1_000, None)
     assert left == build_index("noarch", {"b": SHA256, "a": SHA256}, 1_000, None)
 
@@ -87,8 +87,8 @@ def test_the_same_names_are_the_same_index() -> None:
         build_index("noarch", {}, 0, None),
     ],
 )
-def test_what_is_packed_is_one_frame_that_says_its_size(content: bytes) -> None:
-    """Readers that stop behind the first frame, or that bound frames of unknown size, read the whole."""
+def test_compressed_content_is_one_frame_that_states_its_size(content: bytes) -> None:
+    """Some readers stop after the first frame or limit frames of unknown size."""
     decompressor = zstd.ZstdDecompressor()
     plain = decompressor.decompress(content)
     assert (True, b"") == (decompressor.eof, decompressor.unused_data)
@@ -96,8 +96,8 @@ def test_what_is_packed_is_one_frame_that_says_its_size(content: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=5_000), max_size=6))
-def test_packing_in_pieces_is_packing(pieces: list[bytes]) -> None:
-    """A document that comes in pieces is one frame of known size, however it is cut."""
+def test_compressing_pieces_gives_one_frame(pieces: list[bytes]) -> None:
+    """The frame states its size, independent of how the document is split."""
     plain = b"".join(pieces)
     packed = b"".join(compress_pieces(iter(pieces), len(plain)))
     assert plain == zstd.decompress(packed)
@@ -106,7 +106,7 @@ def test_packing_in_pieces_is_packing(pieces: list[bytes]) -> None:
 
 
 def test_rattler_reads_every_section_of_a_shard(tmp_path: Path) -> None:
-    """py-rattler finds legacy and v3 records by the name of the package, with the hashes that the shard has."""
+    """py-rattler finds legacy and v3 records by package name, with the hashes of the shard."""
     other = encode({**RECORD, "name": "other", "size": 8})
     shards = {
         "demo": build_shard([LEGACY, OLD, NEW], ["demo-0.9-0.conda"]),
@@ -126,6 +126,6 @@ def test_rattler_reads_every_section_of_a_shard(tmp_path: Path) -> None:
 
 
 def test_a_removed_file_is_in_no_map(tmp_path: Path) -> None:
-    """py-rattler reads a shard of which every file was yanked, and finds nothing to install."""
+    """py-rattler finds nothing to install in a shard whose files were all yanked."""
     write_shards(tmp_path, "noarch", {"demo": build_shard([], ["demo-1.0-h1_0.conda"])})
     assert [] == records_in_shards(tmp_path, "noarch", ["demo"], tmp_path)

@@ -1,4 +1,4 @@
-"""No control character of any text of a package reaches a record: not in depends, nor in fields that nobody knows."""
+"""No control character in package metadata reaches a record, in known or unknown fields."""
 
 import json
 from datetime import timedelta
@@ -38,7 +38,7 @@ with_control = st.builds(
 
 
 def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Lists and objects around a text, which may be a key as well as a value."""
+    """Wrap a text in lists and objects."""
     return st.lists(inner, min_size=1, max_size=2) | st.builds(lambda value: {"key": value}, inner)
 
 
@@ -48,7 +48,7 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @example(text="a\tb")
 @example(text="a\n")
 def test_a_control_character_in_a_field_is_refused(field: str, text: str, tmp_path: Path) -> None:
-    """Tabs and line feeds are control characters too; the reason is that of the field."""
+    """Tabs and line feeds are control characters too; the refusal reason is that of the field."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(**{field: text}), file_name=CONDA), tmp_path)
     assert REASONS.get(field, RefusalReason.BAD_FIELD) is refused.value.reason
@@ -60,7 +60,7 @@ def test_a_control_character_in_a_field_is_refused(field: str, text: str, tmp_pa
 @example(text="python\t>=3")
 @example(text="python\n")
 def test_a_control_character_in_a_list_is_refused(field: str, text: str, tmp_path: Path) -> None:
-    """A spec with one is refused before rattler reads it, which takes every blank for one."""
+    """Refused before rattler parses the spec, since rattler accepts any whitespace as a blank."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(**{field: ["a", text]})), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
@@ -68,8 +68,8 @@ def test_a_control_character_in_a_list_is_refused(field: str, text: str, tmp_pat
 
 @bounded
 @given(value=st.recursive(with_control | st.builds(lambda key: {key: 1}, with_control), nested, max_leaves=4))
-def test_a_control_character_is_found_however_deep(value: Any, tmp_path: Path) -> None:
-    """Fields that Seaway does not know are served as they are, so all of their texts and keys count."""
+def test_a_nested_control_character_is_found(value: Any, tmp_path: Path) -> None:
+    """Unknown fields are served unchanged, so all their texts and keys are checked."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(colour=value)), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
@@ -78,7 +78,7 @@ def test_a_control_character_is_found_however_deep(value: Any, tmp_path: Path) -
 @bounded
 @given(text=with_control, kind=st.sampled_from(["weak", "strong", "noarch", "weak_constrains", "strong_constrains"]))
 def test_a_control_character_in_run_exports_is_refused(text: str, kind: str, tmp_path: Path) -> None:
-    """They are copied into the depends of other packages."""
+    """Run exports are copied into the depends of other packages."""
     with pytest.raises(Refused) as refused:
         examined(packages.conda(index_json(), run_exports={kind: ["a", text]}), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
@@ -87,8 +87,8 @@ def test_a_control_character_in_run_exports_is_refused(text: str, kind: str, tmp
 @bounded
 @given(text=st.text(st.characters(blacklist_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20))
 @example(text="\u202ea\u200b")
-def test_other_texts_are_served_as_they_are(text: str, tmp_path: Path) -> None:
-    """Letters of any language, also those that steer how text is shown: pages leave them out, records do not."""
+def test_other_texts_are_served_unchanged(text: str, tmp_path: Path) -> None:
+    """Includes letters of any language and directional characters; only pages remove those."""
     file = packages.conda(index_json(license=text, colour={text: [text]}))
     record = examined(file, tmp_path).record
     assert (text, {text: [text]}) == (record["license"], record["colour"])

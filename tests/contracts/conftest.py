@@ -1,4 +1,4 @@
-"""Databases of each kind that several workers have open, in this process and in others."""
+"""Databases of each kind, opened by several workers in this process and in others."""
 
 import subprocess
 import sys
@@ -30,13 +30,13 @@ _THREAD_SECONDS = 60
 on_sqlite = pytest.mark.parametrize("kind", [SQLITE])
 on_postgres = pytest.mark.parametrize("kind", [POSTGRES])
 
-# What a script of another process begins with. It has `tell`, which is read by `hear`, and waits for its input to end.
-_BEGINNING = """
+# Start of every script of another process; `send` prints a line that `Process.wait_for` reads.
+_SCRIPT_START = """
 import sys
 from pathlib import Path
 from sqlalchemy import text
 
-def tell(word):
+def send(word):
     print(word, flush=True)
 
 address = sys.argv[1]
@@ -51,14 +51,14 @@ else:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a database is."""
+    """Address of a database."""
 
     kind: str
     address: str
     _opened: list[Database] = field(default_factory=list)
 
     def open(self, *, patience_ms: int = PATIENCE_MS, connections: int = 20) -> Database:
-        """Open it as one more worker, who waits for others as long as this; closed at the end of the test."""
+        """Open it as another worker with this lock timeout; closed at the end of the test."""
         self._opened.append(open_database(self.address, patience_ms=patience_ms, connections=connections))
         return self._opened[-1]
 
@@ -68,8 +68,8 @@ class Place:
 
     @contextmanager
     def process(self, script: str) -> Iterator["Process"]:
-        """A process that has it open too, as `database`; killed at the end."""
-        command = [sys.executable, "-c", _BEGINNING + script, self.address]
+        """Run a script with the database open as `database`; kill it at the end."""
+        command = [sys.executable, "-c", _SCRIPT_START + script, self.address]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
             try:
                 yield Process(started)
@@ -79,43 +79,43 @@ class Place:
 
 @dataclass(frozen=True)
 class Process:
-    """Another process at work."""
+    """Another running process."""
 
     popen: subprocess.Popen[str]
 
-    def hear(self, word: str) -> None:
-        """Wait until it says this."""
+    def wait_for(self, word: str) -> None:
+        """Wait until it sends this word."""
         assert self.popen.stdout is not None
         assert f"{word}\n" == self.popen.stdout.readline()
 
-    def go_on(self) -> None:
-        """Let it pass one `input()`."""
+    def resume(self) -> None:
+        """Let it return from one `input()`."""
         assert self.popen.stdin is not None
         self.popen.stdin.write("\n")
         self.popen.stdin.flush()
 
     def kill(self) -> None:
-        """End it as the kernel does when memory is out."""
+        """Kill it, as the kernel does if memory is exhausted."""
         self.popen.kill()
         self.popen.wait()
 
 
 def open_database(address: str, *, patience_ms: int = PATIENCE_MS, connections: int = 20) -> Database:
-    """The database at a path or URL."""
+    """Open the database at a path or URL."""
     if "://" in address:
         return PostgresDatabase(address, connections=connections, lock_timeout_ms=patience_ms)
     return SqliteDatabase(Path(address), Path(address).parent / "locks", busy_timeout_ms=patience_ms)
 
 
 @contextmanager
-def failing(error: type[BaseException] = Unavailable) -> Iterator[None]:
-    """What is inside ends with this error."""
+def expect_error(error: type[BaseException] = Unavailable) -> Iterator[None]:
+    """Assert that the block raises this error."""
     with pytest.raises(error):
         yield
 
 
-def together(acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Do all of them at once, each in a thread, and say what they return."""
+def run_concurrently(acts: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run all functions at once, each in a thread; return their results."""
     with ThreadPoolExecutor(len(acts)) as threads:
         return [done.result(_THREAD_SECONDS) for done in [threads.submit(act) for act in acts]]
 
@@ -127,22 +127,22 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def empty(kind: str, tmp_path: Path) -> Iterator[Place]:
-    """A database without any table."""
+    """A database without tables."""
     address = str(tmp_path / "empty.db") if kind == SQLITE else postgres.shared().new_database()
-    yield from _lent(Place(kind, address))
+    yield from _closed_after(Place(kind, address))
     if kind == POSTGRES:
         postgres.shared().drop_database(address)
 
 
 @pytest.fixture
 def place(kind: str, tmp_path: Path, migrated: Callable[[str], str]) -> Iterator[Place]:
-    """A database with today's schema and without rows."""
+    """A database with the current schema and without rows."""
     address = migrated(kind)
     if kind == SQLITE:
-        yield from _lent(Place(kind, str(copyfile(address, tmp_path / "test.db"))))
+        yield from _closed_after(Place(kind, str(copyfile(address, tmp_path / "test.db"))))
     else:
         _empty(address)
-        yield from _lent(Place(kind, address))
+        yield from _closed_after(Place(kind, address))
 
 
 @pytest.fixture
@@ -152,27 +152,27 @@ def database(place: Place) -> Database:
 
 @pytest.fixture
 def other(place: Place) -> Database:
-    """The same database as another worker has it."""
+    """The same database, opened by another worker."""
     return place.open()
 
 
 @pytest.fixture
 def proxy() -> Iterator[FaultProxy]:
-    """A network between us and PostgreSQL."""
+    """A proxy to PostgreSQL that simulates network faults."""
     with FaultProxy("127.0.0.1", postgres.shared().port) as started:
         yield started
 
 
 @pytest.fixture
-def distant(proxy: FaultProxy, migrated: Callable[[str], str]) -> Iterator[Place]:
-    """A database with today's schema and without rows behind the network."""
+def proxied_place(proxy: FaultProxy, migrated: Callable[[str], str]) -> Iterator[Place]:
+    """A database with the current schema and without rows, reached through the proxy."""
     _empty(migrated(POSTGRES))
-    yield from _lent(Place(POSTGRES, proxy.through(migrated(POSTGRES))))
+    yield from _closed_after(Place(POSTGRES, proxy.through(migrated(POSTGRES))))
 
 
 @pytest.fixture(scope="package")
 def fragile() -> Iterator[Postgres]:
-    """A server that may be stopped without anybody else noticing."""
+    """A server that tests can stop without affecting others."""
     with Postgres() as started:
         yield started
 
@@ -184,25 +184,25 @@ def _on_fragile(fragile: Postgres) -> str:
 
 @pytest.fixture
 def fragile_place(_on_fragile: str) -> Iterator[Place]:
-    """A database with today's schema and without rows on a server that may be stopped."""
+    """A database with the current schema and without rows, on a server that can be stopped."""
     _empty(_on_fragile)
-    yield from _lent(Place(POSTGRES, _on_fragile))
+    yield from _closed_after(Place(POSTGRES, _on_fragile))
 
 
 @pytest.fixture(scope="package")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """Of each kind the address of one database, since making them takes long; a file is copied, a server's is emptied."""
-    made: dict[str, str] = {}
+    """Return the address of one migrated database per kind, since migrating is slow; files are copied, others emptied."""
+    addresses: dict[str, str] = {}
 
     def address(kind: str) -> str:
-        if kind not in made:
+        if kind not in addresses:
             file = tmp_path_factory.mktemp("migrated") / "test.db"
-            made[kind] = _migrated(str(file) if kind == SQLITE else postgres.shared().new_database())
-        return made[kind]
+            addresses[kind] = _migrated(str(file) if kind == SQLITE else postgres.shared().new_database())
+        return addresses[kind]
 
     yield address
-    if POSTGRES in made:
-        postgres.shared().drop_database(made[POSTGRES])
+    if POSTGRES in addresses:
+        postgres.shared().drop_database(addresses[POSTGRES])
 
 
 def _migrated(address: str) -> str:
@@ -218,6 +218,6 @@ def _empty(address: str) -> None:
         )
 
 
-def _lent(place: Place) -> Iterator[Place]:
+def _closed_after(place: Place) -> Iterator[Place]:
     yield place
     place.close()

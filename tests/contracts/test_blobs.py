@@ -1,4 +1,4 @@
-"""What the rest of Seaway asks of a store of bytes, asked of every store."""
+"""Contract of a blob store, tested on every store."""
 
 import functools
 import hashlib
@@ -35,7 +35,7 @@ STORES: dict[str, Callable[[Path], BlobStore]] = {
 
 
 def bucket() -> BlobStore:
-    """A folder of a real bucket, reached as the settings of an operator do it."""
+    """A folder of a real bucket, opened through the settings of an operator."""
     server = s3.shared()
     access = BucketAccess(server.endpoint, server.region, server.access_key, server.secret_key)
     return open_blobs(f"s3://{_bucket()}/{secrets.token_hex(8)}", access)
@@ -63,7 +63,7 @@ def key_of(content: bytes) -> str:
 
 
 def put(blobs: BlobStore, spool: Path, content: bytes) -> bool:
-    """Put bytes by way of a file, as uploads do."""
+    """Put bytes through a file, as uploads do."""
     path = spool / os.urandom(8).hex()
     path.write_bytes(content)
     return blobs.put_file(key_of(content), path)
@@ -75,8 +75,8 @@ def read(blobs: BlobStore, key: str) -> bytes:
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(range(256)) * 20_000], ids=["empty", "a byte", "5 MB"])
-def test_what_was_put_is_read(blobs: BlobStore, spool: Path, content: bytes) -> None:
-    """A blob has exactly the bytes that were put, and its size."""
+def test_stored_bytes_are_read_back(blobs: BlobStore, spool: Path, content: bytes) -> None:
+    """A blob has exactly the bytes that were put, and their size."""
     assert put(blobs, spool, content)
     assert content == read(blobs, key_of(content))
     stat = blobs.stat(key_of(content))
@@ -84,8 +84,8 @@ def test_what_was_put_is_read(blobs: BlobStore, spool: Path, content: bytes) -> 
     assert (key_of(content), len(content)) == (stat.key, stat.size)
 
 
-def test_putting_again_changes_nothing(blobs: BlobStore, spool: Path) -> None:
-    """The second put of a key says that the blob was there, and leaves it as it was, with its age."""
+def test_putting_an_existing_blob_changes_nothing(blobs: BlobStore, spool: Path) -> None:
+    """The second put of a key reports an existing blob and keeps it unchanged, including its age."""
     assert put(blobs, spool, b"content")
     before = blobs.stat(key_of(b"content"))
     assert not put(blobs, spool, b"content")
@@ -93,26 +93,26 @@ def test_putting_again_changes_nothing(blobs: BlobStore, spool: Path) -> None:
     assert b"content" == read(blobs, key_of(b"content"))
 
 
-def test_many_are_put_as_one(blobs: BlobStore, spool: Path) -> None:
-    """`put_files` leaves what `put_file` would for each, and says which were new; a damaged one is mended."""
+def test_put_files_equals_single_puts(blobs: BlobStore, spool: Path) -> None:
+    """`put_files` gives the result of `put_file` for each file and returns the new keys."""
     contents = [os.urandom(1 + 100 * number) for number in range(40)]
     paths = {key_of(content): spool / str(number) for number, content in enumerate(contents)}
     for path, content in zip(paths.values(), contents, strict=True):
         path.write_bytes(content)
-    there = [key_of(content) for content in contents[:5]]
+    existing = [key_of(content) for content in contents[:5]]
     for content in contents[:5]:
         put(blobs, spool, content)
-    before = [blobs.stat(key) for key in there]
-    assert set(paths) - set(there) == blobs.put_files(paths)
+    before = [blobs.stat(key) for key in existing]
+    assert set(paths) - set(existing) == blobs.put_files(paths)
     assert contents == [read(blobs, key) for key in paths]
-    assert before == [blobs.stat(key) for key in there]
+    assert before == [blobs.stat(key) for key in existing]
     assert set() == blobs.put_files(paths)
     assert sorted(paths) == sorted(stat.key for stat in blobs.list())
     assert set() == blobs.put_files({})
 
 
 def flipped(content: bytes) -> bytes:
-    """The same bytes but for one bit in their middle."""
+    """Flip one bit in the middle of the bytes."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
@@ -125,7 +125,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 def damage(blobs: BlobStore, key: str, content: bytes) -> None:
-    """Other bytes under this key, as a failing disk or a wrong tool leaves them."""
+    """Store other bytes under a key, as a failing disk or a broken tool does."""
     if isinstance(blobs, MemoryBlobs):
         blobs.write(key, content)
     else:
@@ -135,7 +135,7 @@ def damage(blobs: BlobStore, key: str, content: bytes) -> None:
 @pytest.mark.parametrize("size", [1_000, 9_000_000], ids=["small", "large"])
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_blob_is_replaced_by_the_next_put(blobs: BlobStore, spool: Path, kind: str, size: int) -> None:
-    """Neither presence nor size is believed: the bytes under the key are those of its hash after every put (3)."""
+    """Presence and size are not trusted: after every put the bytes match the hash in the key (3)."""
     content = os.urandom(size)
     put(blobs, spool, content)
     damage(blobs, key_of(content), DAMAGES[kind](content))
@@ -150,8 +150,8 @@ def test_a_damaged_blob_is_replaced_by_the_next_put(blobs: BlobStore, spool: Pat
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_damaged_blobs_are_replaced_among_many(blobs: BlobStore, spool: Path, kind: str) -> None:
-    """`put_files` replaces those that are damaged, and tells that it did."""
+def test_put_files_replaces_damaged_blobs(blobs: BlobStore, spool: Path, kind: str) -> None:
+    """`put_files` returns the keys of the replaced blobs."""
     contents = [os.urandom(1_000) for _ in range(6)]
     for content in contents:
         put(blobs, spool, content)
@@ -165,7 +165,7 @@ def test_damaged_blobs_are_replaced_among_many(blobs: BlobStore, spool: Path, ki
 
 
 def test_a_copy_outlives_its_original(blobs: BlobStore, spool: Path) -> None:
-    """`copy` keeps the bytes under another key, in place of older ones; what is not there cannot be copied."""
+    """`copy` stores the bytes under another key and replaces older ones; a missing blob cannot be copied."""
     put(blobs, spool, b"content")
     blobs.write("folder/name", b"older")
     blobs.copy(key_of(b"content"), "folder/name")
@@ -176,8 +176,8 @@ def test_a_copy_outlives_its_original(blobs: BlobStore, spool: Path) -> None:
     assert ["folder/name"] == [stat.key for stat in blobs.list()]
 
 
-def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: BlobStore) -> None:
-    """`write` keeps the newest content, and a reader that has opened the older one reads it to its end."""
+def test_an_object_under_a_fixed_key_is_replaced_atomically(blobs: BlobStore) -> None:
+    """`write` stores the newest content; a reader of the older content reads it to its end."""
     assert blobs.stat("folder/name") is None
     blobs.write("folder/name", b"one")
     assert b"one" == read(blobs, "folder/name")
@@ -188,8 +188,8 @@ def test_an_object_under_a_fixed_key_is_replaced_at_once(blobs: BlobStore) -> No
     assert ["folder/name"] == [stat.key for stat in blobs.list()]
 
 
-def test_a_folder_of_the_store_is_listed_by_itself(blobs: BlobStore) -> None:
-    """Only what is below the folder, whatever other names begin alike."""
+def test_a_folder_of_the_store_can_be_listed(blobs: BlobStore) -> None:
+    """Only objects below the folder are listed, not those of names with the same prefix."""
     for key in ("one/a", "one/b/c", "one-more/a", "two/a"):
         blobs.write(key, b"content")
     assert {"one/a", "one/b/c"} == {stat.key for stat in blobs.list("one")}
@@ -198,16 +198,16 @@ def test_a_folder_of_the_store_is_listed_by_itself(blobs: BlobStore) -> None:
     assert 4 == len(list(blobs.list()))
 
 
-def test_what_was_never_put_is_not_there(blobs: BlobStore) -> None:
-    """A missing blob has no stat, cannot be opened, and is in no list."""
+def test_a_missing_blob_is_not_found(blobs: BlobStore) -> None:
+    """A missing blob has no stat, cannot be opened and is not listed."""
     assert blobs.stat(key_of(b"missing")) is None
     with pytest.raises(FileNotFoundError):
         blobs.open(key_of(b"missing"))
     assert [] == list(blobs.list())
 
 
-def test_a_blob_can_be_read_from_anywhere(blobs: BlobStore, spool: Path) -> None:
-    """Ranges are served by starting at their first byte; behind the last byte there is nothing."""
+def test_a_blob_can_be_read_from_any_position(blobs: BlobStore, spool: Path) -> None:
+    """Ranges are read from their first byte; nothing follows the last byte."""
     content = os.urandom(3_000_000)
     put(blobs, spool, content)
     for start in (0, 1, 7, 1_500_000, 2_999_999):
@@ -217,7 +217,7 @@ def test_a_blob_can_be_read_from_anywhere(blobs: BlobStore, spool: Path) -> None
 
 
 def test_the_list_has_every_blob(blobs: BlobStore, spool: Path) -> None:
-    """A sweep sees each blob once, as its stat is."""
+    """The list has each blob once, with its stat."""
     contents = [str(number).encode() for number in range(50)]
     for content in contents:
         put(blobs, spool, content)
@@ -226,7 +226,7 @@ def test_the_list_has_every_blob(blobs: BlobStore, spool: Path) -> None:
 
 
 def test_a_blob_has_the_time_of_its_put(blobs: BlobStore, spool: Path) -> None:
-    """The age by which the sweep spares young blobs begins when the blob is put."""
+    """The sweep skips young blobs; their age starts at the put."""
     before = time.time() * 1000
     put(blobs, spool, b"content")
     stat = blobs.stat(key_of(b"content"))
@@ -234,8 +234,8 @@ def test_a_blob_has_the_time_of_its_put(blobs: BlobStore, spool: Path) -> None:
     assert before - 2_000 <= stat.modified_ms <= time.time() * 1000 + 2_000
 
 
-def test_a_deleted_blob_is_gone_and_can_come_back(blobs: BlobStore, spool: Path) -> None:
-    """After a delete the key is as if it had never been put; deleting again, or what never was, does nothing."""
+def test_a_deleted_blob_is_gone_and_can_be_put_again(blobs: BlobStore, spool: Path) -> None:
+    """Deleting a missing blob has no effect."""
     put(blobs, spool, b"content")
     for _ in range(2):
         blobs.delete(key_of(b"content"))
@@ -246,7 +246,7 @@ def test_a_deleted_blob_is_gone_and_can_come_back(blobs: BlobStore, spool: Path)
 
 
 def test_deleting_does_not_disturb_a_reader(blobs: BlobStore, spool: Path) -> None:
-    """A download that has begun ends well, whatever the sweep does meanwhile."""
+    """A running download completes even if the sweep deletes the blob."""
     content = bytes(range(256)) * 4_000
     put(blobs, spool, content)
     with blobs.open(key_of(content)) as file:
@@ -255,15 +255,15 @@ def test_deleting_does_not_disturb_a_reader(blobs: BlobStore, spool: Path) -> No
         assert content == first + file.read()
 
 
-def test_a_local_path_is_the_blob(blobs: BlobStore, spool: Path) -> None:
-    """A store that has files on this machine says where; the file has the bytes of the blob."""
+def test_a_local_path_has_the_bytes_of_the_blob(blobs: BlobStore, spool: Path) -> None:
+    """Only stores with local files have local paths."""
     put(blobs, spool, b"content")
     path = blobs.local_path(key_of(b"content"))
     assert path is None or path.read_bytes() == b"content"
 
 
-def test_nobody_reads_half_a_blob(blobs: BlobStore, spool: Path) -> None:
-    """Whoever finds a key while it is put finds all its bytes."""
+def test_a_partial_blob_is_never_read(blobs: BlobStore, spool: Path) -> None:
+    """A reader that finds a key during its put gets all its bytes."""
     content = os.urandom(4_000_000)
     done = threading.Event()
 
@@ -280,18 +280,18 @@ def test_nobody_reads_half_a_blob(blobs: BlobStore, spool: Path) -> None:
         assert [content] * 3 == [reader.result() for reader in waiting]
 
 
-def test_many_may_put_the_same_blob_at_once(blobs: BlobStore, spool: Path) -> None:
-    """Equal bytes that arrive together end as one blob, and every put succeeds."""
+def test_concurrent_puts_of_the_same_blob_succeed(blobs: BlobStore, spool: Path) -> None:
+    """They result in one blob."""
     content = os.urandom(100_000)
     with ThreadPoolExecutor(8) as uploads:
-        news = list(uploads.map(lambda _: put(blobs, spool, content), range(8)))
-    assert any(news)
+        are_new = list(uploads.map(lambda _: put(blobs, spool, content), range(8)))
+    assert any(are_new)
     assert content == read(blobs, key_of(content))
     assert [key_of(content)] == [stat.key for stat in blobs.list()]
 
 
-def test_putting_beside_deleting_never_fails(blobs: BlobStore, spool: Path) -> None:
-    """A put that meets the sweep at the same key says new or there before; it does not stumble over the delete."""
+def test_put_during_delete_never_fails(blobs: BlobStore, spool: Path) -> None:
+    """A put that races with the sweep reports a new or existing blob, and no error."""
     stop = threading.Event()
 
     def keep_putting() -> None:
@@ -299,17 +299,17 @@ def test_putting_beside_deleting_never_fails(blobs: BlobStore, spool: Path) -> N
             put(blobs, spool, b"content")
 
     with ThreadPoolExecutor(4) as uploads:
-        putting = [uploads.submit(keep_putting) for _ in range(4)]
+        futures = [uploads.submit(keep_putting) for _ in range(4)]
         for _ in range(50 if isinstance(blobs, BucketBlobs) else 2_000):
             blobs.delete(key_of(b"content"))
         stop.set()
-        assert [None] * 4 == [one.result() for one in putting]
+        assert [None] * 4 == [future.result() for future in futures]
     put(blobs, spool, b"content")
     assert b"content" == read(blobs, key_of(b"content"))
 
 
-def test_listing_beside_deleting_never_fails(blobs: BlobStore, spool: Path) -> None:
-    """A list that meets deletes names what is there, and no blob that is gone."""
+def test_list_during_delete_never_fails(blobs: BlobStore, spool: Path) -> None:
+    """A list that races with deletes does not fail on deleted blobs."""
     contents = [str(number).encode() for number in range(200)]
     for content in contents:
         put(blobs, spool, content)
@@ -321,7 +321,7 @@ def test_listing_beside_deleting_never_fails(blobs: BlobStore, spool: Path) -> N
     assert all(isinstance(stat, BlobStat) for stat in listed)
 
 
-# What only a bucket can do.
+# Buckets only.
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ def in_bucket() -> BlobStore:
 
 
 def test_a_large_blob_is_put_in_parts(in_bucket: BlobStore, spool: Path) -> None:
-    """More than one request holds is sent in parts, is whole afterwards, and is not sent again."""
+    """A blob too large for one request is sent in parts, is complete afterwards and is not sent again."""
     content = os.urandom(20_000_000)
     assert put(in_bucket, spool, content)
     assert content == read(in_bucket, key_of(content))
@@ -339,15 +339,15 @@ def test_a_large_blob_is_put_in_parts(in_bucket: BlobStore, spool: Path) -> None
 
 @pytest.mark.parametrize("size", [1_000, 9_000_000], ids=["one request", "parts"])
 def test_a_damaged_blob_is_put_again(in_bucket: BlobStore, spool: Path, size: int) -> None:
-    """A blob of another size than the bytes that belong under its key is replaced by them."""
+    """A stored blob of the wrong size is replaced."""
     content = os.urandom(size)
     state.rewrite(in_bucket, key_of(content), b"half")
     assert put(in_bucket, spool, content)
     assert content == read(in_bucket, key_of(content))
 
 
-def test_a_whole_blob_of_another_tool_is_not_sent_again(in_bucket: BlobStore, spool: Path) -> None:
-    """An ETag that was made of other parts says nothing: the bytes are read back, and found to be right."""
+def test_a_complete_blob_of_another_tool_is_not_sent_again(in_bucket: BlobStore, spool: Path) -> None:
+    """An ETag from other part sizes proves nothing: the bytes are read back and compared."""
     assert isinstance(in_bucket, BucketBlobs)
     content = os.urandom(12_000_000)
     for parts in (5 * 1024 * 1024, 6 * 1024 * 1024):
@@ -359,8 +359,8 @@ def test_a_whole_blob_of_another_tool_is_not_sent_again(in_bucket: BlobStore, sp
 
 
 @pytest.mark.parametrize("size", [200_000, 9_000_000], ids=["one request", "parts"])
-def test_bytes_that_change_on_their_way_are_refused(spool: Path, size: int) -> None:
-    """The server compares what came with the hash that the request names; nothing is kept."""
+def test_bytes_corrupted_in_transit_are_refused(spool: Path, size: int) -> None:
+    """The server compares the received bytes with the hash in the request and stores nothing."""
     server = s3.shared()
     content = os.urandom(size)
     with FaultProxy("127.0.0.1", server.port) as proxy:
@@ -373,17 +373,17 @@ def test_bytes_that_change_on_their_way_are_refused(spool: Path, size: int) -> N
         assert blobs.stat(key_of(content)) is None
 
 
-def test_a_signed_address_is_for_one_blob_and_a_time(in_bucket: BlobStore, spool: Path) -> None:
-    """Who has it reads that blob, by ranges too, without any key; no other blob, no other method, and not later."""
+def test_a_signed_url_is_for_one_blob_and_a_limited_time(in_bucket: BlobStore, spool: Path) -> None:
+    """It allows reads of that blob, including ranges, without a key; no other blob or method, and not after expiry."""
     for content in (b"content", b"other"):
         put(in_bucket, spool, content)
     url = in_bucket.signed_url(key_of(b"content"), 60)
     assert url is not None
     assert b"content" == httpx.get(url).content
     assert b"onte" == httpx.get(url, headers={"Range": "bytes=1-4"}).content
-    other = url.replace(key_of(b"content"), key_of(b"other"))
-    refused = [httpx.get(other), httpx.put(url, content=b"x"), httpx.delete(url), httpx.get(url.partition("?")[0])]
-    assert {403} == {answer.status_code for answer in refused}
+    other_url = url.replace(key_of(b"content"), key_of(b"other"))
+    refused = [httpx.get(other_url), httpx.put(url, content=b"x"), httpx.delete(url), httpx.get(url.partition("?")[0])]
+    assert {403} == {response.status_code for response in refused}
     short = in_bucket.signed_url(key_of(b"content"), 1)
     assert short is not None
     until(lambda: httpx.get(short).status_code == 403)
@@ -392,7 +392,7 @@ def test_a_signed_address_is_for_one_blob_and_a_time(in_bucket: BlobStore, spool
 
 @pytest.mark.parametrize("mode", [Refuse(), Answer(500), Answer(503)], ids=["refuses", "answers 500", "answers 503"])
 def test_a_bucket_that_fails_is_unavailable(mode: Refuse | Answer, spool: Path) -> None:
-    """Whatever a store does wrong is a sentence with a 503, and works again afterwards."""
+    """Any failure of the store is a 503 with a message; the store works again after recovery."""
     server = s3.shared()
     with FaultProxy("127.0.0.1", server.port) as proxy:
         access = BucketAccess(proxy.through(server.endpoint), server.region, server.access_key, server.secret_key)
@@ -413,8 +413,8 @@ def test_a_bucket_that_fails_is_unavailable(mode: Refuse | Answer, spool: Path) 
         assert b"content" == read(blobs, key_of(b"content"))
 
 
-def test_a_blob_that_breaks_off_is_no_shorter_blob(spool: Path) -> None:
-    """A connection that is cut in the middle of a read is an error, never the end of the blob."""
+def test_an_interrupted_read_is_an_error(spool: Path) -> None:
+    """A connection lost during a read must not look like the end of the blob."""
     server = s3.shared()
     content = os.urandom(30_000_000)
     with FaultProxy("127.0.0.1", server.port) as proxy:
@@ -429,14 +429,14 @@ def test_a_blob_that_breaks_off_is_no_shorter_blob(spool: Path) -> None:
                 first += file.read()
 
 
-def test_a_bad_address_of_a_store_is_refused() -> None:
-    """An address that names no store is an error of the settings, with examples."""
+def test_a_bad_store_url_is_refused() -> None:
+    """An invalid store URL is a settings error with examples."""
     for url in ("ftp://host/x", "s3://", "nonsense"):
         with pytest.raises(BadSetting, match="s3://bucket"):
             open_blobs(url, BucketAccess())
 
 
-# What only a folder can do.
+# Folders only.
 
 
 @pytest.fixture
@@ -444,8 +444,8 @@ def disk(tmp_path: Path) -> DiskBlobs:
     return state.folder_store(tmp_path / "store")
 
 
-def test_a_spool_file_becomes_the_blob(disk: DiskBlobs, spool: Path) -> None:
-    """On one file system an upload is not copied: the blob is the spool file under a second name."""
+def test_a_spool_file_is_linked_as_the_blob(disk: DiskBlobs, spool: Path) -> None:
+    """On the same file system an upload is not copied: the blob is a hard link to the spool file."""
     put(disk, spool, b"content")
     (spooled,) = spool.iterdir()
     (blob,) = disk.list()
@@ -454,7 +454,7 @@ def test_a_spool_file_becomes_the_blob(disk: DiskBlobs, spool: Path) -> None:
 
 @pytest.fixture
 def other_file_system(tmp_path: Path) -> Iterator[Path]:
-    """A folder on another file system than the store's."""
+    """A folder on a different file system from the store."""
     shared_memory = Path("/dev/shm")
     if not shared_memory.is_dir() or shared_memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("this machine has no second file system")
@@ -467,14 +467,14 @@ def other_file_system(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_spool_on_another_file_system_is_copied(disk: DiskBlobs, other_file_system: Path) -> None:
-    """Where a file cannot be moved, the blob is a whole copy, and no half of one is left."""
+    """If a file cannot be linked, the blob is a complete copy and no partial copy is left."""
     assert put(disk, other_file_system, b"content")
     assert [key_of(b"content")] == [stat.key for stat in disk.list()]
     assert b"content" == read(disk, key_of(b"content"))
 
 
 def test_a_copy_from_another_file_system_is_hashed(disk: DiskBlobs, other_file_system: Path) -> None:
-    """Bytes that are not those of the key are never given it."""
+    """Bytes that do not match the key are never stored under it."""
     path = other_file_system / "file"
     path.write_bytes(b"other")
     with pytest.raises(Unavailable, match="changed while it was copied"):
@@ -482,25 +482,25 @@ def test_a_copy_from_another_file_system_is_hashed(disk: DiskBlobs, other_file_s
     assert [] == list(disk.list())
 
 
-def test_a_truncated_blob_is_put_right(disk: DiskBlobs, spool: Path) -> None:
-    """A blob that lost its end, as a bad disk may leave it, is replaced by the next put of its bytes."""
+def test_a_truncated_blob_is_replaced(disk: DiskBlobs, spool: Path) -> None:
+    """The next put of its bytes replaces a blob that a bad disk truncated."""
     put(disk, spool, b"content")
     disk.local_path(key_of(b"content")).write_bytes(b"con")
     assert put(disk, spool, b"content")
     assert b"content" == read(disk, key_of(b"content"))
 
 
-def test_a_store_finds_what_an_earlier_process_put(disk: DiskBlobs, spool: Path, tmp_path: Path) -> None:
-    """Blobs outlive the process: another store on the same folder has them."""
+def test_a_store_finds_blobs_of_an_earlier_process(disk: DiskBlobs, spool: Path, tmp_path: Path) -> None:
+    """Another store on the same folder has the same blobs."""
     put(disk, spool, b"content")
     assert b"content" == read(DiskBlobs(tmp_path / "store"), key_of(b"content"))
 
 
-# How the keys are drawn.
+# Keys.
 
 
-def test_a_key_is_drawn_from_the_hash() -> None:
-    """The key of a blob is its sha256 below a folder of its first letters, and tells the hash again."""
+def test_a_key_is_derived_from_the_hash() -> None:
+    """The key is the sha256 below a folder of its first two digits, and the hash can be read from it."""
     digest = hashlib.sha256(b"content").digest()
     assert keys.blob(digest) == f"blobs/{digest.hex()[:2]}/{digest.hex()}"
     assert digest == keys.sha256_of(keys.blob(digest))
@@ -521,13 +521,13 @@ def test_a_key_is_drawn_from_the_hash() -> None:
         f"blobs/../00/{'0' * 64}",
     ],
 )
-def test_what_is_no_key_names_no_hash(key: str) -> None:
-    """What this store did not draw, such as a half-copied file, is not taken for a blob."""
+def test_an_invalid_key_has_no_hash(key: str) -> None:
+    """Other files, such as a partial copy, are not blobs."""
     assert keys.sha256_of(key) is None
 
 
-def test_a_folder_that_is_gone_is_not_made_again(disk: BlobStore, spool: Path, tmp_path: Path) -> None:
-    """An unmounted or deleted store takes nothing, and nothing appears in its place (storage.blobs 6)."""
+def test_a_missing_store_folder_is_not_created(disk: BlobStore, spool: Path, tmp_path: Path) -> None:
+    """An unmounted or deleted store refuses puts, and nothing is created in its place (storage.blobs 6)."""
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     with pytest.raises(Unavailable, match="is missing"):
         put(disk, spool, b"content")
@@ -539,7 +539,7 @@ def test_a_folder_that_is_gone_is_not_made_again(disk: BlobStore, spool: Path, t
 
 
 def test_private_files_stay_private_on_every_file_system(disk: BlobStore, tmp_path: Path) -> None:
-    """Fixed objects are for their owner alone; a copy from another file system is as private as the spool file was."""
+    """Only the owner can read fixed objects; a copy from another file system is as private as the spool file."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         path = Path(folder) / "private"
         assert path.parent.stat().st_dev != tmp_path.stat().st_dev
@@ -552,15 +552,15 @@ def test_private_files_stay_private_on_every_file_system(disk: BlobStore, tmp_pa
     assert [] == list((tmp_path / "store").rglob(".near-*"))
 
 
-def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
-    """The listing fails and names it; folders that are gone are left out."""
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    """The error names the folder; missing folders are left out."""
     blobs = state.folder_store(tmp_path / "store")
     blobs.write("manifests/x", b"x")
     assert [] == list(blobs.list("nowhere"))
     first = folders.make_too_deep(tmp_path / "store" / "blobs")
-    with pytest.raises(Unavailable) as told:
+    with pytest.raises(Unavailable) as error:
         list(blobs.list())
-    assert f"blobs/{first.name}" in told.value.message
+    assert f"blobs/{first.name}" in error.value.message
     assert ["manifests/x"] == [stat.key for stat in blobs.list("manifests")]
     shutil.rmtree(first)
     assert ["manifests/x"] == [stat.key for stat in blobs.list()]

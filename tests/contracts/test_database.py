@@ -1,4 +1,4 @@
-"""What the rest of Seaway asks of a database, asked of every database, as two workers or more have it open."""
+"""Contract of a database, tested on every kind, opened by two or more workers."""
 
 import random
 import threading
@@ -24,7 +24,7 @@ from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
 from seaway.database.tables import channels, emails, metadata, schedules, site_values, users
 from seaway.errors import BadSetting, Unavailable
-from tests.contracts.conftest import SQLITE, Place, failing, on_postgres, on_sqlite, together
+from tests.contracts.conftest import SQLITE, Place, expect_error, on_postgres, on_sqlite, run_concurrently
 from tests.support import postgres
 from tests.support.migrations import later_migrations
 from tests.support.postgres import Postgres
@@ -32,19 +32,19 @@ from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
 
 _SECONDS = 60
-SHORT_MS = 40  # the patience of a worker who is to find that he would wait
+SHORT_MS = 40  # lock timeout of a worker that should find that it would wait
 DIGESTS = [bytes([6 * number]) * 32 for number in range(40)]
 
 Opening = Callable[[Database], AbstractContextManager[Tx]]
 
 
 @pytest.fixture
-def hasty(place: Place) -> Database:
-    """A worker who would rather fail than wait."""
+def impatient(place: Place) -> Database:
+    """A worker with a short lock timeout."""
     return place.open(patience_ms=SHORT_MS)
 
 
-def write_house(database: Database) -> AbstractContextManager[Tx]:
+def write_site(database: Database) -> AbstractContextManager[Tx]:
     return database.write_site()
 
 
@@ -75,17 +75,17 @@ def add_user(tx: Tx, name: str) -> None:
 
 
 def add_ada(tx: Tx, other: Database) -> None:
-    """Add a user whom another adds first."""
-    with other.write_part() as beside:
-        add_user(beside, "ada")
+    """Add a user that another transaction adds first."""
+    with other.write_part() as concurrent:
+        add_user(concurrent, "ada")
     add_user(tx, "ada")
 
 
 def name_ada(tx: Tx, other: Database) -> None:
-    """Add an address of a user whom another deletes."""
+    """Add an email address of a user that another transaction deletes."""
     user_id = tx.execute(select(users.c.id)).scalar_one()
-    with other.write_part() as beside:
-        beside.execute(delete(users))
+    with other.write_part() as concurrent:
+        concurrent.execute(delete(users))
     tx.execute(insert(emails).values(user_id=user_id, address="a", folded="a", is_primary=True, added_at=0))
 
 
@@ -107,7 +107,7 @@ def start_counters(database: Database, *names: str) -> None:
 
 
 def add_one(tx: Tx, name: str) -> None:
-    """Read, then write what follows from it."""
+    """Read a counter, then write it plus one."""
     value = tx.execute(select(schedules.c.next_at).where(schedules.c.kind == name)).scalar_one()
     tx.execute(update(schedules).where(schedules.c.kind == name).values(next_at=value + 1))
 
@@ -123,7 +123,7 @@ def is_free(database: Database, thing: str) -> bool:
 
 
 def waits(act: Callable[[], object]) -> bool:
-    """Whether a hasty worker finds that he would have to wait."""
+    """Return whether an impatient worker would have to wait."""
     try:
         act()
     except Unavailable:
@@ -139,9 +139,9 @@ def enter(opened: AbstractContextManager[object]) -> None:
 # 1: a read sees one state.
 
 
-@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel])
+@pytest.mark.parametrize("begin", [write_site, write_channel, write_held_channel])
 def test_a_read_sees_one_state(database: Database, other: Database, begin: Opening) -> None:
-    """Invariant 1: what another worker commits during a read is not part of it, and is part of the next one."""
+    """Invariant 1: a commit of another worker during a read is visible only to the next read."""
     names = select(users.c.name)
     with database.read() as reading:
         assert [] == reading.execute(names).all()
@@ -152,8 +152,8 @@ def test_a_read_sees_one_state(database: Database, other: Database, begin: Openi
     assert 1 == count_users(database)
 
 
-def test_a_read_sees_whole_transactions(database: Database, other: Database) -> None:
-    """Invariant 1: two tables that are always changed together are equal in every read, in whichever order they are read."""
+def test_a_read_sees_complete_transactions(database: Database, other: Database) -> None:
+    """Invariant 1: two tables changed in the same transactions agree in every read, in either order."""
     done = threading.Event()
 
     def write() -> None:
@@ -171,25 +171,25 @@ def test_a_read_sees_whole_transactions(database: Database, other: Database) -> 
                 counts = [tx.execute(select(func.count()).select_from(table)).scalar() for table in (first, second)]
             assert counts[0] == counts[1]
 
-    together([write, lambda: read(users, schedules), lambda: read(schedules, users)])
+    run_concurrently([write, lambda: read(users, schedules), lambda: read(schedules, users)])
 
 
-@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel, write_nothing_held])
-def test_a_write_is_seen_by_nobody_before_it_commits(database: Database, other: Database, begin: Opening) -> None:
-    """Invariant 1: no read, of this worker or another, sees half of a transaction; then both see all of it."""
+@pytest.mark.parametrize("begin", [write_site, write_channel, write_held_channel, write_nothing_held])
+def test_a_write_is_invisible_before_it_commits(database: Database, other: Database, begin: Opening) -> None:
+    """Invariant 1: no read of any worker sees an uncommitted transaction; after the commit all see it."""
     with begin(database) as tx:
         add_user(tx, "early")
         assert [0, 0] == [count_users(database), count_users(other)]
     assert [1, 1] == [count_users(database), count_users(other)]
 
 
-# 2: what a write has read cannot change before it commits.
+# 2: data read by a write cannot change before it commits.
 
 
-@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel, write_nothing_held])
-def test_a_failed_write_leaves_nothing(database: Database, other: Database, begin: Opening) -> None:
-    """Invariant 2: an exception undoes all of the transaction, comes out as it is, and ends every hold."""
-    with failing(ZeroDivisionError), begin(database) as tx:
+@pytest.mark.parametrize("begin", [write_site, write_channel, write_held_channel, write_nothing_held])
+def test_a_failed_write_is_rolled_back(database: Database, other: Database, begin: Opening) -> None:
+    """Invariant 2: an exception rolls back the transaction, is raised unchanged and releases every lock."""
+    with expect_error(ZeroDivisionError), begin(database) as tx:
         add_user(tx, "half")
         raise ZeroDivisionError
     assert 0 == count_users(other)
@@ -198,44 +198,44 @@ def test_a_failed_write_leaves_nothing(database: Database, other: Database, begi
     assert 1 == count_users(database)
 
 
-def test_counters_add_up(place: Place, database: Database, other: Database) -> None:
-    """Invariant 2: what many threads of two workers and a process read and then write is not lost; marks see all of it."""
-    start_counters(database, "house", "one", "two")
+def test_concurrent_increments_are_not_lost(place: Place, database: Database, other: Database) -> None:
+    """Invariant 2: read-modify-write by threads, workers and a process loses nothing; change marks see all of it."""
+    start_counters(database, "site", "one", "two")
     script = """
 from seaway.database.tables import schedules
 from sqlalchemy import select, update
-tell("ready")
+send("ready")
 for number in range(31):
     if number in (0, 1):
         input()
-    name = ("house", "one", "two")[number % 3]
-    with (database.write_site() if name == "house" else database.write_channel(name)) as tx:
+    name = ("site", "one", "two")[number % 3]
+    with (database.write_site() if name == "site" else database.write_channel(name)) as tx:
         value = tx.execute(select(schedules.c.next_at).where(schedules.c.kind == name)).scalar_one()
         tx.execute(update(schedules).where(schedules.c.kind == name).values(next_at=value + 1))
     if number in (0, 30):
-        tell("done")
+        send("done")
 """
 
     def work(worker: Database, name: str) -> None:
         for _ in range(10):
-            with worker.write_site() if name == "house" else worker.write_channel(name) as tx:
+            with worker.write_site() if name == "site" else worker.write_channel(name) as tx:
                 add_one(tx, name)
 
     with place.process(script) as process:
-        process.hear("ready")
+        process.wait_for("ready")
         before = database.change_mark()
-        process.go_on()
-        process.hear("done")
+        process.resume()
+        process.wait_for("done")
         assert before != database.change_mark()
-        process.go_on()
-        workers = [(worker, name) for worker in (database, other) for name in ("house", "one", "two", "one")]
-        together([lambda each=each: work(*each) for each in workers])
-        process.hear("done")
-    assert {"house": 31, "one": 50, "two": 30} == counted(database)
+        process.resume()
+        workers = [(worker, name) for worker in (database, other) for name in ("site", "one", "two", "one")]
+        run_concurrently([lambda each=each: work(*each) for each in workers])
+        process.wait_for("done")
+    assert {"site": 31, "one": 50, "two": 30} == counted(database)
 
 
-def test_a_house_write_and_channel_writes_do_not_mix(database: Database, other: Database) -> None:
-    """Invariant 2: a plain write reads what every channel wrote, and channels read what it wrote: one counter adds up."""
+def test_site_writes_and_channel_writes_are_serialized(database: Database, other: Database) -> None:
+    """Invariant 2: site writes see channel writes and the other way round: no increment is lost."""
     start_counters(database, "both")
 
     def work(worker: Database, channel: str | None) -> None:
@@ -243,58 +243,58 @@ def test_a_house_write_and_channel_writes_do_not_mix(database: Database, other: 
             with worker.write_site() if channel is None else worker.write_channel(channel) as tx:
                 add_one(tx, "both")
 
-    together([lambda each=each: work(*each) for each in ((database, None), (other, "one"), (database, "one"))])
+    run_concurrently([lambda each=each: work(*each) for each in ((database, None), (other, "one"), (database, "one"))])
     assert {"both": 30} == counted(database)
 
 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        (write_house, write_house),
-        (write_house, write_channel),
-        (write_house, write_held_channel),
-        (write_house, write_nothing_held),
-        (write_channel, write_house),
-        (write_held_channel, write_house),
-        (write_nothing_held, write_house),
+        (write_site, write_site),
+        (write_site, write_channel),
+        (write_site, write_held_channel),
+        (write_site, write_nothing_held),
+        (write_channel, write_site),
+        (write_held_channel, write_site),
+        (write_nothing_held, write_site),
         (write_channel, write_channel),
         (write_channel, write_held_channel),
         (write_held_channel, write_channel),
     ],
 )
-def test_writers_of_the_same_wait_for_each_other(
-    database: Database, hasty: Database, first: Opening, second: Opening
+def test_writers_of_the_same_scope_wait_for_each_other(
+    database: Database, impatient: Database, first: Opening, second: Opening
 ) -> None:
-    """Invariant 2: the house excludes everything, a channel itself; who waits too long is told in a sentence."""
+    """Invariant 2: a site write excludes all writes, a channel write those of its channel; a timeout has a message."""
     with first(database) as tx:
         add_user(tx, "first")
         with pytest.raises(Unavailable, match="does not answer"):
-            enter(second(hasty))
-    with second(hasty) as tx:
+            enter(second(impatient))
+    with second(impatient) as tx:
         add_user(tx, "second")
     assert 2 == count_users(database)
 
 
 @pytest.mark.parametrize("second", [lambda worker: write_channel(worker, "two"), write_nothing_held])
-def test_writers_of_other_channels(kind: str, database: Database, hasty: Database, second: Opening) -> None:
-    """Invariant 2: on PostgreSQL channels are written side by side; SQLite has one writer."""
+def test_writers_of_different_channels(kind: str, database: Database, impatient: Database, second: Opening) -> None:
+    """Invariant 2: on PostgreSQL channels are written concurrently; SQLite has one writer."""
     with write_channel(database, "one") as tx:
         add_user(tx, "first")
-        assert (kind == SQLITE) == waits(lambda: enter(second(hasty)))
+        assert (kind == SQLITE) == waits(lambda: enter(second(impatient)))
 
 
 @on_postgres
-@pytest.mark.parametrize("change", [add_ada, name_ada], ids=["an equal row came", "a row that it names went"])
-def test_what_others_do_between_look_and_write_is_told_as_such(
+@pytest.mark.parametrize("change", [add_ada, name_ada], ids=["an equal row was added", "a referenced row was deleted"])
+def test_a_conflict_between_read_and_write_is_reported(
     database: Database, other: Database, change: Callable[[Tx, Database], None]
 ) -> None:
-    """Invariant 2: what a write does not lock may change under it; then it is a 503, to try again, and no 500."""
+    """Invariant 2: rows that a write does not lock can change; the result is a 503 to retry, not a 500."""
     with pytest.raises(Unavailable, match="at the same time"):
         write_between(database, other, change)
 
 
-def test_who_waits_for_the_house_gets_it(database: Database, other: Database) -> None:
-    """Invariant 2: a plain write is not starved by channels that are written without a pause."""
+def test_a_site_write_is_not_starved(database: Database, other: Database) -> None:
+    """Invariant 2: a site write succeeds while channels are written without a pause."""
     done = threading.Event()
 
     def keep_writing(channel: str) -> None:
@@ -311,12 +311,12 @@ def test_who_waits_for_the_house_gets_it(database: Database, other: Database) ->
         finally:
             done.set()
 
-    together([lambda: keep_writing("one"), lambda: keep_writing("two"), write_all])
+    run_concurrently([lambda: keep_writing("one"), lambda: keep_writing("two"), write_all])
     assert 3 == count_users(other)
 
 
-def test_threads_share_few_connections(place: Place) -> None:
-    """Many threads of a worker with two connections all get their turn."""
+def test_many_threads_share_few_connections(place: Place) -> None:
+    """All threads of a worker with two connections succeed."""
     few = place.open(connections=2)
 
     def work(number: int) -> None:
@@ -324,7 +324,7 @@ def test_threads_share_few_connections(place: Place) -> None:
             add_user(tx, f"user{number}")
         assert 1 <= count_users(few)
 
-    together([lambda number=number: work(number) for number in range(16)])
+    run_concurrently([lambda number=number: work(number) for number in range(16)])
     assert 16 == count_users(few)
 
 
@@ -332,31 +332,33 @@ def test_threads_share_few_connections(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (False, False)])
-def test_who_takes_a_blob_has_it_alone(database: Database, hasty: Database, first: bool, second: bool) -> None:
-    """Blobs that are taken away meanwhile are not named, and the other way round; then the next has its turn."""
+def test_an_exclusive_blob_hold_excludes_others(
+    database: Database, impatient: Database, first: bool, second: bool
+) -> None:
+    """Blobs being deleted are not referenced at the same time, and the other way round."""
     with holding(database, DIGESTS[:3], shared=first), pytest.raises(Unavailable):
-        enter(holding(hasty, DIGESTS[2:5], shared=second))
-    enter(holding(hasty, DIGESTS[2:5], shared=second))
+        enter(holding(impatient, DIGESTS[2:5], shared=second))
+    enter(holding(impatient, DIGESTS[2:5], shared=second))
 
 
 @on_postgres
 @pytest.mark.parametrize(
     ("first", "second", "digests"),
     [(True, True, DIGESTS[:3]), (False, False, DIGESTS[3:])],
-    ids=["both name them", "different ones"],
+    ids=["both shared", "different blobs"],
 )
-def test_who_does_not_take_the_same_blobs_need_not_wait(
-    database: Database, hasty: Database, first: bool, second: bool, digests: list[bytes]
+def test_compatible_blob_holds_do_not_wait(
+    database: Database, impatient: Database, first: bool, second: bool, digests: list[bytes]
 ) -> None:
-    """Uploads of equal bytes run together, and a sweep does not stop what has nothing to do with its blobs."""
-    with holding(database, DIGESTS[:3], shared=first), holding(hasty, digests, shared=second) as tx:
-        hold_channel(hasty, tx, "one")
+    """Uploads of equal bytes run concurrently, and a sweep blocks only transactions with its blobs."""
+    with holding(database, DIGESTS[:3], shared=first), holding(impatient, digests, shared=second) as tx:
+        hold_channel(impatient, tx, "one")
         add_user(tx, "second")
     assert 1 == count_users(database)
 
 
-def test_the_order_of_blobs_does_not_matter(database: Database, other: Database) -> None:
-    """Many that hold many blobs, in whichever order they name them, and a channel after that, do not deadlock."""
+def test_blob_holds_in_any_order_do_not_deadlock(database: Database, other: Database) -> None:
+    """Holds for many transactions with many blobs, followed by a channel."""
 
     def work(worker: Database, seed: int) -> None:
         chance = random.Random(seed)
@@ -366,23 +368,23 @@ def test_the_order_of_blobs_does_not_matter(database: Database, other: Database)
                 hold_channel(worker, tx, chance.choice(["one", "two"]))
                 add_user(tx, f"user{seed}.{number}")
 
-    together([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
+    run_concurrently([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
     assert 30 == count_users(database)
 
 
-def test_a_blob_may_be_named_twice(database: Database) -> None:
-    """A list of blobs may hold one several times, or none at all."""
+def test_a_blob_can_be_listed_twice(database: Database) -> None:
+    """A list of blobs can have duplicates or be empty."""
     for digests in ([], DIGESTS[:1] * 3):
         for shared in (True, False):
             enter(holding(database, digests, shared=shared))
 
 
-# 4: alone.
+# 4: exclusive tasks.
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["the same worker", "another worker"])
-def test_a_thing_is_done_by_one(database: Database, other: Database, same: bool) -> None:
-    """Invariant 4: who does not want to wait is told that another does it; other things are done meanwhile."""
+def test_an_exclusive_task_runs_once(database: Database, other: Database, same: bool) -> None:
+    """Invariant 4: without waiting, a second worker learns that the task is running; other tasks are free."""
     second = database if same else other
     with database.exclusive("thing") as mine:
         assert mine
@@ -391,8 +393,8 @@ def test_a_thing_is_done_by_one(database: Database, other: Database, same: bool)
     assert is_free(second, "thing")
 
 
-def test_doing_a_thing_alone_stops_nobody_else(database: Database, other: Database) -> None:
-    """Invariant 4: reads and writes go on, of who does the thing and of others."""
+def test_an_exclusive_task_does_not_block_reads_and_writes(database: Database, other: Database) -> None:
+    """Invariant 4: holds for its own worker and for others."""
     with database.exclusive("thing"):
         for number, worker in enumerate((database, other)):
             with worker.write_site() as tx:
@@ -400,8 +402,8 @@ def test_doing_a_thing_alone_stops_nobody_else(database: Database, other: Databa
     assert 2 == count_users(database)
 
 
-def test_who_waits_to_do_a_thing_does_it_alone(database: Database, other: Database) -> None:
-    """Invariant 4: of many threads of two workers one is inside at any moment, and all have their turns."""
+def test_waiting_workers_run_an_exclusive_task_in_turn(database: Database, other: Database) -> None:
+    """Invariant 4: of many threads of two workers only one runs at a time, and all get their turns."""
     inside: list[int] = []
     turns: Counter[int] = Counter()
 
@@ -414,28 +416,28 @@ def test_who_waits_to_do_a_thing_does_it_alone(database: Database, other: Databa
                 assert [number] == inside
                 inside.remove(number)
 
-    together([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
+    run_concurrently([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
     assert dict.fromkeys(range(6), 10) == turns
 
 
-def test_a_right_ends_with_an_exception(database: Database, other: Database) -> None:
-    """Invariant 4: whatever goes wrong inside comes out as it is, and another may do the thing."""
+def test_an_exclusive_lock_ends_with_an_exception(database: Database, other: Database) -> None:
+    """Invariant 4: the exception is raised unchanged, and another worker can run the task."""
     for error in (ZeroDivisionError, Unavailable, KeyboardInterrupt):
-        with failing(error), database.exclusive("thing"):
+        with expect_error(error), database.exclusive("thing"):
             raise error("Something.")
         assert is_free(other, "thing")
 
 
-def test_rights_end_with_their_process(place: Place, database: Database) -> None:
-    """Invariants 2 and 4: a process that is killed keeps nobody waiting, and half a write of it is nowhere."""
+def test_locks_end_with_their_process(place: Place, database: Database) -> None:
+    """Invariants 2 and 4: a killed process blocks no other worker, and its uncommitted write is rolled back."""
     script = """
 with database.exclusive("thing"), database.write_site() as tx:
     tx.execute(text("INSERT INTO users (name, is_admin, created_at) VALUES ('half', false, 0)"))
-    tell("inside")
+    send("inside")
     input()
 """
     with place.process(script) as process:
-        process.hear("inside")
+        process.wait_for("inside")
         assert not is_free(database, "thing")
         process.kill()
         with database.exclusive("thing") as mine, database.write_site() as tx:
@@ -444,25 +446,25 @@ with database.exclusive("thing"), database.write_site() as tx:
     assert 1 == count_users(database)
 
 
-# 5: what is shared is held by nobody.
+# 5: a shared lock excludes holds.
 
 
-def may_hold(database: Database, thing: str = "thing") -> bool:
+def can_hold(database: Database, thing: str = "thing") -> bool:
     with database.write_part() as tx:
         return try_hold(tx, thing)
 
 
-def test_what_is_shared_is_not_held(database: Database, other: Database) -> None:
-    """Invariant 5: any number may share a thing; until the last has left it, no transaction gets it."""
+def test_a_shared_lock_cannot_be_held(database: Database, other: Database) -> None:
+    """Invariant 5: any number of workers can share a lock; no transaction can hold it until the last share ends."""
     with database.share("thing"):
         with other.share("thing"), database.share("thing"):
-            assert [False, False] == [may_hold(database), may_hold(other)]
-        assert [False, True] == [may_hold(other), may_hold(other, "another")]
-    assert [True, True] == [may_hold(database), may_hold(other)]
+            assert [False, False] == [can_hold(database), can_hold(other)]
+        assert [False, True] == [can_hold(other), can_hold(other, "another")]
+    assert [True, True] == [can_hold(database), can_hold(other)]
 
 
-def test_who_shares_waits_for_who_holds(database: Database, other: Database) -> None:
-    """Invariant 5: a share begins after the commit of those that hold the thing; they get it as often as they ask."""
+def test_a_share_waits_for_holders(database: Database, other: Database) -> None:
+    """Invariant 5: a share begins after the commit of the holders, which can hold the lock repeatedly."""
     with ThreadPoolExecutor(1) as thread:
         with database.write_part() as tx:
             assert [True, True] == [try_hold(tx, "thing"), try_hold(tx, "thing")]
@@ -478,26 +480,26 @@ def test_who_shares_waits_for_who_holds(database: Database, other: Database) -> 
         assert 1 == sharing.result(_SECONDS)
 
 
-def test_who_waits_too_long_to_share_is_told(database: Database, hasty: Database) -> None:
-    """Invariant 5: the wait is bounded, and nothing of it is left."""
+def test_waiting_for_a_share_has_a_timeout(database: Database, impatient: Database) -> None:
+    """Invariant 5: the wait is limited and leaves no lock."""
     with database.write_part() as tx:
         assert try_hold(tx, "thing")
         with pytest.raises(Unavailable):
-            enter(hasty.share("thing"))
-    assert may_hold(database)
+            enter(impatient.share("thing"))
+    assert can_hold(database)
 
 
 def test_a_share_ends_with_its_process(place: Place, database: Database) -> None:
-    """Invariant 5: a process that is killed keeps nobody from holding."""
-    with place.process('with database.share("thing"):\n    tell("inside")\n    input()\n') as process:
-        process.hear("inside")
-        assert not may_hold(database)
+    """Invariant 5: a killed process does not block later holds."""
+    with place.process('with database.share("thing"):\n    send("inside")\n    input()\n') as process:
+        process.wait_for("inside")
+        assert not can_hold(database)
         process.kill()
-        until(lambda: may_hold(database))  # a server takes a moment to notice
+        until(lambda: can_hold(database))  # a server takes a moment to notice
 
 
 def test_a_brief_write_does_not_wait_long(database: Database, other: Database) -> None:
-    """It gives up after a second where others wait twenty, and otherwise writes like any other."""
+    """It times out after a second instead of twenty, and otherwise works like any other write."""
     with database.write_site() as tx:
         add_user(tx, "first")
         deadline = time.monotonic() + 10
@@ -509,11 +511,11 @@ def test_a_brief_write_does_not_wait_long(database: Database, other: Database) -
     assert 2 == count_users(database)
 
 
-# The mark of change.
+# The change mark.
 
 
-def test_reading_leaves_the_mark(database: Database, other: Database) -> None:
-    """The mark stays as long as nobody commits, whatever is read, done alone or marked."""
+def test_reads_do_not_change_the_mark(database: Database, other: Database) -> None:
+    """The mark changes only with a commit, not with reads, exclusive tasks or marks."""
 
     def quiet() -> bool:
         before = database.change_mark()
@@ -523,12 +525,12 @@ def test_reading_leaves_the_mark(database: Database, other: Database) -> None:
             worker.change_mark()
         return before == database.change_mark()
 
-    until(quiet)  # PostgreSQL tidies up now and then, and that is a commit too
+    until(quiet)  # autovacuum of PostgreSQL commits too
 
 
-@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel, write_nothing_held])
+@pytest.mark.parametrize("begin", [write_site, write_channel, write_held_channel, write_nothing_held])
 def test_every_commit_changes_the_mark(database: Database, other: Database, begin: Opening) -> None:
-    """The mark differs after a commit by this worker and by another, for both of them."""
+    """A commit by either worker changes the mark of both."""
     for number, worker in enumerate((database, other, database)):
         before = database.change_mark(), other.change_mark()
         with begin(worker) as tx:
@@ -536,8 +538,7 @@ def test_every_commit_changes_the_mark(database: Database, other: Database, begi
         assert [True, True] == [old != each.change_mark() for old, each in zip(before, (database, other), strict=True)]
 
 
-def test_a_mark_of_an_open_write_is_not_that_of_its_end(database: Database, other: Database) -> None:
-    """A mark taken while another worker writes says nothing of what that one commits."""
+def test_a_mark_taken_during_a_write_changes_at_its_commit(database: Database, other: Database) -> None:
     with other.write_channel("one") as tx:
         add_user(tx, "user")
         before = database.change_mark()
@@ -546,8 +547,8 @@ def test_a_mark_of_an_open_write_is_not_that_of_its_end(database: Database, othe
 
 
 @on_postgres
-def test_writes_that_overlap_change_the_mark_one_by_one(database: Database, other: Database) -> None:
-    """Of two writes side by side each changes the mark when it commits, in whichever order they began."""
+def test_each_overlapping_write_changes_the_mark(database: Database, other: Database) -> None:
+    """Each of two concurrent writes changes the mark at its commit, in either order."""
     for first, second in ((database, other), (other, database)):
         marks = []
         with ExitStack() as early, ExitStack() as late:
@@ -562,7 +563,7 @@ def test_writes_that_overlap_change_the_mark_one_by_one(database: Database, othe
 
 
 def test_equal_marks_mean_that_nothing_was_missed(database: Database, other: Database) -> None:
-    """What was read between two equal marks holds all that had been committed before the second (P6)."""
+    """A read between two equal marks sees all commits before the second mark (P6)."""
     committed = [0]
     done = threading.Event()
 
@@ -579,33 +580,33 @@ def test_equal_marks_mean_that_nothing_was_missed(database: Database, other: Dat
         while not done.is_set():
             before = database.change_mark()
             count = count_users(database)
-            answered = committed[0]
-            assert before != database.change_mark() or count >= answered
+            committed_before = committed[0]
+            assert before != database.change_mark() or count >= committed_before
 
-    together([write, read])
+    run_concurrently([write, read])
 
 
-# 3, and what the server's operator may have set.
+# 3, and settings of the database server.
 
 
 @on_postgres
-def test_settings_of_the_server_do_not_weaken_a_promise(empty: Place) -> None:
-    """Invariants 2 to 4: commits reach the disk, writes see what came before them, and no session ends by itself."""
+def test_settings_of_the_server_do_not_weaken_guarantees(empty: Place) -> None:
+    """Invariants 2 to 4: commits reach the disk, writes see earlier commits, and no idle session is closed."""
     name = urlsplit(empty.address).path.removeprefix("/")
     with psycopg.connect(empty.address.replace("//seaway@", "//postgres@"), autocommit=True) as admin:
-        for whose in (f"DATABASE {name}", f"ROLE seaway IN DATABASE {name}"):
+        for scope in (f"DATABASE {name}", f"ROLE seaway IN DATABASE {name}"):
             for setting in (
                 "synchronous_commit = off",
                 "default_transaction_isolation = 'repeatable read'",
                 "idle_session_timeout = 60000",
             ):
-                admin.execute(f"ALTER {whose} SET {setting}".encode())
+                admin.execute(f"ALTER {scope} SET {setting}".encode())
     database, other = empty.open(), empty.open()
     migrate(database)
     with closing(psycopg.connect(empty.address)) as plain:
         assert ("off",) == plain.execute("SHOW synchronous_commit").fetchone()
         assert ("repeatable read",) == plain.execute("SHOW transaction_isolation").fetchone()
-    for _ in range(2):  # the second time with connections that were used before
+    for _ in range(2):  # the second time with used connections
         for begin in (database.read, database.write_site, database.write_part):
             with begin() as tx:
                 shown = [
@@ -620,21 +621,21 @@ def test_settings_of_the_server_do_not_weaken_a_promise(empty: Place) -> None:
             with worker.write_channel("one") as tx:
                 add_one(tx, "one")
 
-    together([lambda each=each: work(each) for each in (database, other)])
+    run_concurrently([lambda each=each: work(each) for each in (database, other)])
     assert {"one": 20} == counted(database)
 
 
 @on_sqlite
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
-def test_a_commit_survives_the_loss_of_power(database: Database, pragma: str, value: object) -> None:
-    """Invariant 3: WAL with synchronous=FULL (2), in reads and writes alike: a commit that returned is on the disk."""
+def test_a_commit_survives_a_power_loss(database: Database, pragma: str, value: object) -> None:
+    """Invariant 3: WAL with synchronous=FULL (2) on all connections: a returned commit is on disk."""
     for begin in (database.read, database.write_site, database.write_part):
         with begin() as tx:
             assert value == tx.execute(text(f"PRAGMA {pragma}")).scalar()
 
 
-def test_foreign_keys_are_kept(database: Database) -> None:
-    """What belongs to a row goes with it, on every database and connection."""
+def test_foreign_keys_are_enforced(database: Database) -> None:
+    """Deleting a row updates its references, on every database and connection."""
     with database.write_site() as tx:
         add_user(tx, "owner")
         tx.execute(text("INSERT INTO released_names (name, owner_id, released_at) SELECT 'old', id, 0 FROM users"))
@@ -648,7 +649,7 @@ NAMES = ["-a", "10", "9", "A", "B", "Z-a", "Z_a", "_a", "a", "a-b", "a.b", "aB",
 
 
 def name_columns() -> list[tuple[str, str]]:
-    """The columns that hold names: those whose type the data model makes for them."""
+    """Return the columns that hold names."""
     return [
         (table.name, column.name)
         for table in metadata.sorted_tables
@@ -658,7 +659,7 @@ def name_columns() -> list[tuple[str, str]]:
 
 
 def test_names_are_sorted_and_compared_by_their_bytes(database: Database) -> None:
-    """Upper and lower case, digits, signs and other scripts come in byte order, and only equal bytes are equal."""
+    """Names in any case and script sort in byte order, and only equal bytes are equal."""
     shuffled = random.Random(1).sample(NAMES, len(NAMES))
     with database.write_site() as tx:
         for name in shuffled:
@@ -676,25 +677,25 @@ def test_names_are_sorted_and_compared_by_their_bytes(database: Database) -> Non
 
 
 @on_postgres
-def test_every_name_is_sorted_by_its_bytes_in_every_locale(database: Database) -> None:
-    """The columns of names say their collation themselves; that of the database, which may be any, does not count."""
+def test_name_columns_have_byte_order_in_every_locale(database: Database) -> None:
+    """Name columns state their own collation, so that of the database does not matter."""
     reflected = MetaData()
     with database.read() as tx:
         reflected.reflect(tx)
-    found = {
+    collations = {
         (table.name, column.name): column.type.collation
         for table in reflected.sorted_tables
         for column in table.columns
         if isinstance(column.type, String) and not isinstance(column.type, Text)
     }
     assert len(name_columns()) >= 10
-    assert {"C"} == {found[column] for column in name_columns()}
+    assert {"C"} == {collations[column] for column in name_columns()}
 
 
-# A database that is away.
+# Unavailable databases.
 
 
-def every_way(database: Database) -> list[Callable[[], object]]:
+def all_operations(database: Database) -> list[Callable[[], object]]:
     return [
         lambda: count_users(database),
         lambda: enter(database.write_site()),
@@ -707,7 +708,7 @@ def every_way(database: Database) -> list[Callable[[], object]]:
 
 
 def assert_works(database: Database) -> None:
-    for act in every_way(database):
+    for act in all_operations(database):
         act()
     with database.write_channel("one") as tx:
         add_user(tx, "trial")
@@ -716,14 +717,14 @@ def assert_works(database: Database) -> None:
 
 
 def assert_fails_at_most_once(database: Database) -> None:
-    """Connections that broke while nobody used them cost one request, and not one each."""
+    """Assert that broken idle connections fail one request in total, not one each."""
     waits(lambda: count_users(database))
     assert_works(database)
 
 
 @on_sqlite
 def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, kind: str) -> None:
-    """Whatever is asked of it, a sentence says so."""
+    """Every operation fails with a message."""
     with closing(SqliteDatabase(tmp_path / "no folder" / "test.db", tmp_path / "locks")) as database:
         for act in (lambda: count_users(database), lambda: enter(database.write_site()), database.change_mark):
             with pytest.raises(Unavailable, match="cannot be opened"):
@@ -731,12 +732,12 @@ def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path, kind: str) 
 
 
 @on_sqlite
-def test_commits_outlive_a_file_that_was_away(tmp_path: Path, kind: str) -> None:
-    """Whoever opens a connection meanwhile makes no new file, beside which SQLite would delete the log (sqlite 6)."""
+def test_commits_survive_a_temporarily_missing_file(tmp_path: Path, kind: str) -> None:
+    """Opening a connection creates no new file, which would make SQLite delete the write-ahead log (sqlite 6)."""
     path, away, locks = tmp_path / "test.db", tmp_path / "away.db", tmp_path / "locks"
     with closing(SqliteDatabase(path, locks)) as database:
         prepare(database)
-        with database.read():  # a connection that stays in use
+        with database.read():  # a connection in use
             with database.write_site() as tx:
                 tx.execute(insert(site_values).values(name="kept", value=b"x"))
             path.rename(away)
@@ -746,18 +747,18 @@ def test_commits_outlive_a_file_that_was_away(tmp_path: Path, kind: str) -> None
                 enter(other.read())
             assert not path.exists()
             away.rename(path)
-    with closing(SqliteDatabase(path, locks)) as again, again.read() as tx:
+    with closing(SqliteDatabase(path, locks)) as reopened, reopened.read() as tx:
         assert b"x" == tx.execute(select(site_values.c.value).where(site_values.c.name == "kept")).scalar()
 
 
-def test_a_server_that_is_away_is_unavailable(distant: Place, proxy: FaultProxy) -> None:
-    """Everything says so in a sentence, with connections and without; everything works again by itself afterwards."""
-    used, new = distant.open(), distant.open()
+def test_an_unreachable_server_is_unavailable(proxied_place: Place, proxy: FaultProxy) -> None:
+    """All operations fail with a message, with and without open connections, and recover by themselves."""
+    used, new = proxied_place.open(), proxied_place.open()
     assert_works(used)
     proxy.mode = Refuse()
     proxy.cut()
     for database in (used, new):
-        for act in every_way(database):
+        for act in all_operations(database):
             with pytest.raises(
                 Unavailable, match=r"^The (database does not answer|connection to the database was lost)"
             ):
@@ -767,40 +768,42 @@ def test_a_server_that_is_away_is_unavailable(distant: Place, proxy: FaultProxy)
         assert_works(database)
 
 
-def test_connections_that_broke_are_replaced(distant: Place, proxy: FaultProxy) -> None:
-    """After a cut of the network, the connections of many threads are all made anew by the first that notices."""
-    database = distant.open()
-    meeting = threading.Barrier(6)
+def test_broken_connections_are_replaced(proxied_place: Place, proxy: FaultProxy) -> None:
+    """The first thread that notices a network failure replaces the connections of all threads."""
+    database = proxied_place.open()
+    barrier = threading.Barrier(6)
 
     def read() -> None:
         with database.read() as tx:
             tx.execute(select(users.c.id))
-            meeting.wait(20)
+            barrier.wait(20)
 
-    together([read] * 6)
+    run_concurrently([read] * 6)
     proxy.cut()
     assert_fails_at_most_once(database)
 
 
 @pytest.mark.parametrize("notices", [True, False], ids=["at a statement", "at the commit"])
-@pytest.mark.parametrize("begin", [write_house, write_channel, write_held_channel])
-def test_a_write_that_is_cut_leaves_nothing(distant: Place, proxy: FaultProxy, begin: Opening, notices: bool) -> None:
-    """A connection that breaks in the middle is Unavailable; nothing is half written, and nothing stays held."""
-    database, hasty = distant.open(), distant.open()
-    with failing(), begin(database) as tx:
+@pytest.mark.parametrize("begin", [write_site, write_channel, write_held_channel])
+def test_an_interrupted_write_is_rolled_back(
+    proxied_place: Place, proxy: FaultProxy, begin: Opening, notices: bool
+) -> None:
+    """A broken connection raises Unavailable; no partial write and no lock remain."""
+    database, impatient = proxied_place.open(), proxied_place.open()
+    with expect_error(), begin(database) as tx:
         add_user(tx, "half")
         proxy.cut()
         if notices:
             add_user(tx, "other half")
-    until(lambda: not waits(lambda: enter(hasty.write_site())))
+    until(lambda: not waits(lambda: enter(impatient.write_site())))
     assert 0 == count_users(database)
     assert_works(database)
 
 
-def test_a_read_that_is_cut_is_unavailable(distant: Place, proxy: FaultProxy) -> None:
-    """A connection that breaks in the middle of a read does not look like the end of the rows."""
-    database = distant.open()
-    with failing(), database.read() as tx:
+def test_an_interrupted_read_is_unavailable(proxied_place: Place, proxy: FaultProxy) -> None:
+    """A broken connection must not look like the end of the rows."""
+    database = proxied_place.open()
+    with expect_error(), database.read() as tx:
         tx.execute(select(users.c.id))
         proxy.cut()
         tx.execute(select(users.c.id))
@@ -808,13 +811,13 @@ def test_a_read_that_is_cut_is_unavailable(distant: Place, proxy: FaultProxy) ->
 
 
 @pytest.mark.parametrize("cause", [None, ZeroDivisionError], ids=["no error", "an error"])
-def test_a_stream_that_is_cut_logs_nothing_of_its_own(
-    distant: Place, proxy: FaultProxy, caplog: pytest.LogCaptureFixture, cause: type[Exception] | None
+def test_an_interrupted_stream_logs_no_library_error(
+    proxied_place: Place, proxy: FaultProxy, caplog: pytest.LogCaptureFixture, cause: type[Exception] | None
 ) -> None:
-    """A reader that stops early closes its cursor on a dead connection: Unavailable, and no line of the library."""
-    database = distant.open()
+    """A reader that closes its cursor on a dead connection gets Unavailable, and no library logs an error."""
+    database = proxied_place.open()
     rows = text("SELECT * FROM generate_series(1, 100000)").execution_options(yield_per=100)
-    with failing(), database.read() as tx, tx.execute(rows) as found:
+    with expect_error(), database.read() as tx, tx.execute(rows) as found:
         found.fetchone()
         proxy.cut()
         if cause is not None:
@@ -823,10 +826,10 @@ def test_a_stream_that_is_cut_logs_nothing_of_its_own(
     assert_works(database)
 
 
-def test_a_right_ends_with_its_connection(distant: Place, proxy: FaultProxy) -> None:
-    """Invariant 4: a network that breaks while a thing is done alone keeps nobody from it for ever."""
-    database = distant.open()
-    with failing(ZeroDivisionError), database.exclusive("thing"):
+def test_an_exclusive_lock_ends_with_its_connection(proxied_place: Place, proxy: FaultProxy) -> None:
+    """Invariant 4: a network failure during an exclusive task does not block the task forever."""
+    database = proxied_place.open()
+    with expect_error(ZeroDivisionError), database.exclusive("thing"):
         proxy.cut()
         raise ZeroDivisionError
     with database.exclusive("thing"):
@@ -838,12 +841,14 @@ def test_a_right_ends_with_its_connection(distant: Place, proxy: FaultProxy) -> 
 @pytest.mark.parametrize(
     "end", [Postgres.restart, lambda server: (server.kill(), server.start())], ids=["stop", "crash"]
 )
-def test_a_server_that_starts_again(fragile: Postgres, fragile_place: Place, end: Callable[[Postgres], object]) -> None:
-    """What was committed is there, what was open is not and is Unavailable; then everything works by itself."""
+def test_a_server_restart_keeps_commits(
+    fragile: Postgres, fragile_place: Place, end: Callable[[Postgres], object]
+) -> None:
+    """Committed rows stay, open transactions raise Unavailable, and all workers recover by themselves."""
     database, other = fragile_place.open(), fragile_place.open()
     with other.write_site() as tx:
         add_user(tx, "committed")
-    with failing(), database.write_site() as tx:
+    with expect_error(), database.write_site() as tx:
         add_user(tx, "open")
         end(fragile)
         add_user(tx, "later")
@@ -853,22 +858,22 @@ def test_a_server_that_starts_again(fragile: Postgres, fragile_place: Place, end
 
 
 @on_postgres
-def test_a_session_that_the_operator_ends_is_unavailable(database: Database, other: Database) -> None:
-    """What an administrator or a failover ends in the middle is said in a sentence, and works again."""
-    with failing(), database.write_site() as tx:
+def test_a_terminated_session_is_unavailable(database: Database, other: Database) -> None:
+    """A session ended by an administrator or failover raises Unavailable, and the next one works."""
+    with expect_error(), database.write_site() as tx:
         add_user(tx, "half")
         pid = tx.execute(text("SELECT pg_backend_pid()")).scalar()
-        with other.read() as ending:
-            ending.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        with other.read() as admin:
+            admin.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         add_user(tx, "other half")
     assert_works(database)
     assert 0 == count_users(database)
 
 
 @on_postgres
-def test_who_hangs_in_a_write_loses_it(database: Database, other: Database) -> None:
-    """A worker that stops in the middle of a transaction keeps the others waiting for a time only, and is told."""
-    with failing(), database.write_site() as tx:
+def test_a_hanging_write_is_aborted(database: Database, other: Database) -> None:
+    """A worker that hangs in a transaction blocks others only for a limited time and gets an error."""
+    with expect_error(), database.write_site() as tx:
         assert "2min" == tx.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
         tx.execute(text("SET idle_in_transaction_session_timeout = 50"))
         add_user(tx, "hanging")
@@ -880,8 +885,8 @@ def test_who_hangs_in_a_write_loses_it(database: Database, other: Database) -> N
 
 
 @on_postgres
-def test_the_server_notices_a_machine_that_vanished(database: Database) -> None:
-    """Invariant 4: a machine that lost its power says no goodbye, and has to lose its rights within a minute."""
+def test_the_server_detects_a_vanished_client(database: Database) -> None:
+    """Invariant 4: the locks of a machine without power must end within a minute."""
     with database.read() as tx:
         idle, interval, count = (
             tx.execute(text(f"SELECT setting::int FROM pg_settings WHERE name = 'tcp_keepalives_{name}'")).scalar_one()
@@ -905,8 +910,8 @@ def assert_newest(database: Database) -> None:
         assert [] == compare_metadata(MigrationContext.configure(tx), metadata)
 
 
-def test_an_empty_database_becomes_the_data_model(empty: Place) -> None:
-    """Made by the migrations, it does not differ from tables.py in anything that alembic compares."""
+def test_migrating_an_empty_database_gives_the_data_model(empty: Place) -> None:
+    """Alembic finds no difference between the migrated schema and tables.py."""
     database = empty.open()
     assert migrate(database) is None
     assert_newest(database)
@@ -944,8 +949,8 @@ def test_a_migration_that_fails_leaves_the_older_schema(empty: Place, later: Mig
     assert NEWEST == migrate(database, later)
 
 
-def test_a_start_makes_the_tables_of_a_new_house(empty: Place) -> None:
-    """`prepare` makes what an empty database needs, and later finds it."""
+def test_a_start_creates_the_tables_of_a_new_site(empty: Place) -> None:
+    """`prepare` creates the tables in an empty database, and later finds them."""
     for _ in range(2):
         database = empty.open()
         prepare(database)
@@ -953,7 +958,7 @@ def test_a_start_makes_the_tables_of_a_new_house(empty: Place) -> None:
 
 
 def test_a_start_refuses_an_older_schema(empty: Place, later: Migrations) -> None:
-    """Only the operator knows of the backup: one line says which schema it is and what to do, and nothing is changed."""
+    """The operator must have a backup first: one line names the schema and the command; nothing is changed."""
     database = empty.open()
     migrate(database)
     with pytest.raises(BadSetting, match=rf"older schema {NEWEST}.*`seaway migrate`") as refusal:
@@ -964,46 +969,48 @@ def test_a_start_refuses_an_older_schema(empty: Place, later: Migrations) -> Non
 
 
 def test_an_unknown_schema_is_refused(empty: Place) -> None:
-    """What a newer Seaway made is not touched, nor half of a move; one line says which it is."""
+    """A newer schema or an unfinished move is not changed; one line names it."""
     database = empty.open()
     migrate(database)
-    for version, words in (("9999", "9999, which is newer"), (UNFINISHED, "an unfinished move")):
+    for version, message in (("9999", "9999, which is newer"), (UNFINISHED, "an unfinished move")):
         with database.write_site() as tx:
             tx.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
         for act in (prepare, migrate):
-            with pytest.raises(BadSetting, match=words) as refusal:
+            with pytest.raises(BadSetting, match=message) as refusal:
                 act(database)
             assert 1 == len(str(refusal.value).splitlines())
         with database.read() as tx:
             assert version == current(tx)
 
 
-def test_workers_that_start_at_once_migrate_once(empty: Place) -> None:
-    """Of eight threads, each with the database opened for itself, and two processes none fails, and one makes the tables."""
+def test_concurrent_starts_migrate_once(empty: Place) -> None:
+    """Of eight threads with their own connections and two processes none fails, and one creates the tables."""
     script = """
 from seaway.database.migrate import migrate, prepare
-tell("ready")
+send("ready")
 input()
 prepare(database)
-tell("done")
+send("done")
 """
-    with empty.process(script) as one, empty.process(script) as two:
-        for process in (one, two):
-            process.hear("ready")
-        for process in (one, two):
-            process.go_on()
+    with empty.process(script) as first, empty.process(script) as second:
+        for process in (first, second):
+            process.wait_for("ready")
+        for process in (first, second):
+            process.resume()
         workers = [empty.open(connections=2) for _ in range(8)]
-        together([lambda each=each: each[0](each[1]) for each in zip(cycle([prepare, migrate]), workers, strict=False)])
-        for process in (one, two):
-            process.hear("done")
+        run_concurrently(
+            [lambda each=each: each[0](each[1]) for each in zip(cycle([prepare, migrate]), workers, strict=False)]
+        )
+        for process in (first, second):
+            process.wait_for("done")
     assert_newest(workers[0])
     with workers[0].read() as tx:
         assert [(NEWEST,)] == tx.execute(text("SELECT version_num FROM alembic_version")).all()
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_a_database_that_cannot_keep_every_text_is_refused(encoding: str) -> None:
-    """A database of another encoding is an error of the settings, with the cure, and not a traceback."""
+def test_a_database_with_another_encoding_is_refused(encoding: str) -> None:
+    """An encoding that cannot store every text is a settings error that names the solution, without a traceback."""
     server = postgres.shared()
     name = f"in_{encoding.lower()}"
     server._administer(

@@ -1,4 +1,4 @@
-"""What the rest of Seaway asks of the table of jobs and of those who work it off, on every database."""
+"""Contract of the job queue and its runners, tested on every database."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ from seaway.errors import Unavailable
 from seaway.jobs import queue
 from seaway.jobs.queue import FAILED, LAST_ATTEMPT, READY, RUNNING, Job
 from seaway.jobs.runner import Runner
-from tests.contracts.conftest import Place, failing, together
+from tests.contracts.conftest import Place, expect_error, run_concurrently
 from tests.support.clock import TurnedClock
 from tests.support.jobs import Work, handlers_of, work_of
 from tests.support.postgres import Postgres
@@ -38,13 +38,13 @@ def clock() -> TurnedClock:
 
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[Any]]:
-    """What is logged is kept, not printed: the traceback of each failure would take half a second."""
+    """Capture logs instead of printing them: printing the traceback of a failure takes half a second."""
     with structlog.testing.capture_logs() as kept:
         yield kept
 
 
 class Bench:
-    """A worker's table: what it asks for, takes and ends, each in a transaction of its own."""
+    """The job queue as one worker uses it, each operation in its own transaction."""
 
     def __init__(self, database: Database, clock: TurnedClock, owner: str = "worker") -> None:
         self.database, self._clock, self._owner = database, clock, owner
@@ -78,13 +78,13 @@ class Bench:
         with self.database.write_part() as tx:
             queue.fail(tx, job, self._clock.now_ms(), error)
 
-    def use_up(self, attempts: int = LAST_ATTEMPT) -> None:
-        """Take the only job and fail, as often as this."""
+    def fail_repeatedly(self, attempts: int = LAST_ATTEMPT) -> None:
+        """Take the only job and fail it, this many times."""
         for _ in range(attempts):
             self.fail(self.take_later())
 
     def take_later(self) -> Job:
-        """Take the next one when it is due again."""
+        """Take the next job an hour later, when it is due again."""
         self._clock.move(HOUR_MS)
         return self.take()
 
@@ -118,13 +118,13 @@ def bench(database: Database, clock: TurnedClock) -> Bench:
 
 @pytest.fixture
 def other_bench(other: Database, clock: TurnedClock) -> Bench:
-    """The table of another worker."""
+    """The job queue as another worker uses it."""
     return Bench(other, clock, "other")
 
 
 @contextmanager
 def working(*runners: Runner) -> Iterator[None]:
-    """They work in the background meanwhile."""
+    """Run these runners in the background during the block."""
     for runner in runners:
         runner.start()
     try:
@@ -135,42 +135,42 @@ def working(*runners: Runner) -> Iterator[None]:
 
 
 class Gate:
-    """A job that says when it has begun, and ends when it may."""
+    """A job that signals its start and ends when the gate opens."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.begun, self._may_end = threading.Event(), threading.Event()
+        self.begun, self._can_end = threading.Event(), threading.Event()
         self.runs = 0
         self._error = error
 
     def __call__(self, args: Work) -> None:
         self.runs += 1
         self.begun.set()
-        assert self._may_end.wait(30)
+        assert self._can_end.wait(30)
         if self._error is not None:
             raise self._error
 
     @contextmanager
-    def opened_at_the_end(self) -> Iterator[None]:
-        """It may end after what happens inside."""
+    def open_at_end(self) -> Iterator[None]:
+        """Open the gate after the block."""
         try:
             yield
         finally:
-            self._may_end.set()
+            self._can_end.set()
 
 
 Start = Callable[[Callable[[], object]], threading.Thread]
 
 
 @contextmanager
-def in_background() -> Iterator[Start]:
-    """Begins things that go on meanwhile; at the end they have ended by themselves, and well."""
+def background_threads() -> Iterator[Start]:
+    """Yield a function that starts threads; at the end assert that all ended without an error."""
     errors: list[BaseException] = []
     threads: list[threading.Thread] = []
 
     def run(act: Callable[[], object]) -> None:
         try:
             act()
-        except BaseException as error:  # noqa: BLE001  whatever goes wrong is the finding
+        except BaseException as error:  # noqa: BLE001  any error fails the test
             errors.append(error)
 
     def start(act: Callable[[], object]) -> threading.Thread:
@@ -194,27 +194,27 @@ def fail_with(error: Exception) -> Run:
     return handler
 
 
-def others_wait(database: Database) -> None:
-    """Go on when another waits for us, where that can be seen."""
+def wait_until_blocked(database: Database) -> None:
+    """Wait until another transaction waits for a lock, if the database reports that."""
     with database.read() as tx:
         is_postgres = tx.dialect.name == "postgresql"
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
 
-    def seen() -> bool:
+    def is_blocked() -> bool:
         with database.read() as tx:
             return tx.execute(waiting).scalar_one() > 0
 
     if is_postgres:
-        until(seen)
+        until(is_blocked)
 
 
-# 1: in the transaction of who asks.
+# 1: jobs are part of the transaction that queues them.
 
 
-def test_a_job_is_there_with_its_transaction(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 1: nobody finds it before the commit, everybody after it, as it was asked for."""
+def test_a_job_is_visible_after_its_transaction_commits(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 1: other workers see the job only after the commit, with its arguments."""
     with bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, "kind", number=7, words=("é",))
         assert [] == other_bench.jobs()
@@ -224,9 +224,9 @@ def test_a_job_is_there_with_its_transaction(bench: Bench, other_bench: Bench) -
     assert job.id == other_bench.take().id
 
 
-def test_a_job_is_not_there_without_its_transaction(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 1: what was rolled back asks for nothing, and keeps no equal job from being asked for."""
-    with failing(ZeroDivisionError), bench.database.write_channel("one") as tx:
+def test_a_job_is_rolled_back_with_its_transaction(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 1: a rolled back job does not run and does not block an equal job."""
+    with expect_error(ZeroDivisionError), bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         raise ZeroDivisionError
     assert [] == other_bench.jobs()
@@ -235,24 +235,26 @@ def test_a_job_is_not_there_without_its_transaction(bench: Bench, other_bench: B
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError], ids=["commits", "rolls back"])
-def test_two_that_ask_at_once_get_one_job(bench: Bench, other_bench: Bench, error: type[Exception] | None) -> None:
-    """Invariants 1 and 5: who asks while an equal job is being asked for gets it, or his own if that one does not come."""
-    ending = nullcontext() if error is None else failing(error)
-    with ending, in_background() as start, bench.database.write_channel("one") as tx:
+def test_concurrent_equal_jobs_are_merged(bench: Bench, other_bench: Bench, error: type[Exception] | None) -> None:
+    """Invariants 1 and 5: a concurrent equal job is reused, or queued again if the first is rolled back."""
+    ending = nullcontext() if error is None else expect_error(error)
+    with ending, background_threads() as start, bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         start(lambda: other_bench.enqueue(key="key"))
-        others_wait(bench.database)
+        wait_until_blocked(bench.database)
         if error is not None:
             raise error
     assert [READY] == bench.states()
 
 
-# 5: of equal jobs one waits.
+# 5: of equal jobs only one waits.
 
 
-def test_of_equal_jobs_one_waits(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 5: many that ask at once for the same get one job; others, and those without a key, are not equal."""
-    together([lambda each=each: [each.enqueue(key="key") for _ in range(25)] for each in (bench, other_bench) * 2])
+def test_only_one_of_equal_jobs_waits(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 5: concurrent jobs with the same key become one; jobs with other keys or without a key do not."""
+    run_concurrently(
+        [lambda each=each: [each.enqueue(key="key") for _ in range(25)] for each in (bench, other_bench) * 2]
+    )
     assert [READY] == bench.states()
     bench.enqueue(key="other key")
     bench.enqueue()
@@ -260,8 +262,8 @@ def test_of_equal_jobs_one_waits(bench: Bench, other_bench: Bench) -> None:
     assert [READY] * 4 == bench.states()
 
 
-def test_one_may_wait_while_one_runs(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 5: what is asked while a job runs is not in it, so one more waits."""
+def test_an_equal_job_can_wait_while_one_runs(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 5: a running job may not cover later requests, so one more waits."""
     bench.enqueue(key="key")
     running = bench.take()
     for _ in range(3):
@@ -271,73 +273,71 @@ def test_one_may_wait_while_one_runs(bench: Bench, other_bench: Bench) -> None:
     assert [READY] == bench.states()
 
 
-def test_a_job_does_not_begin_before_what_it_is_for(place: Place, bench: Bench, clock: TurnedClock) -> None:
-    """Invariants 1 and 5: a job that was found waiting is not taken until that transaction ends, or one more waits then."""
+def test_a_job_does_not_start_before_its_transaction_ends(place: Place, bench: Bench, clock: TurnedClock) -> None:
+    """Invariants 1 and 5: a reused waiting job is not taken before the transaction ends, or another one waits."""
     bench.enqueue(key="key")
-    hasty = Bench(place.open(patience_ms=40), clock, "hasty")
+    impatient = Bench(place.open(patience_ms=40), clock, "impatient")
     with bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         with suppress(Unavailable):
-            hasty.claim()
+            impatient.claim()
     assert READY in bench.states()
-    assert hasty.take().state == RUNNING
+    assert impatient.take().state == RUNNING
 
 
-def test_asking_while_the_equal_job_is_taken(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 5: who asks while the waiting job is being taken gets one more."""
+def test_queueing_while_the_equal_job_is_taken_adds_one(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 5: a job queued while its equal is being taken is a new job."""
     bench.enqueue(key="key")
-    with in_background() as start, bench.database.write_part() as tx:
+    with background_threads() as start, bench.database.write_part() as tx:
         assert queue.claim(tx, clock.now_ms(), "one", LEASE_MS) is not None
         start(lambda: other_bench.enqueue(key="key"))
-        others_wait(bench.database)
+        wait_until_blocked(bench.database)
     assert [RUNNING, READY] == bench.states()
 
 
 @pytest.mark.parametrize("how", ["fail", "retry"])
-def test_a_job_that_comes_back_while_an_equal_one_is_asked_for(bench: Bench, other_bench: Bench, how: str) -> None:
-    """Invariants 4 and 5: a failed or retried job whose equal is just being asked for is not an error; one waits."""
+def test_a_returning_job_is_merged_with_a_new_equal_job(bench: Bench, other_bench: Bench, how: str) -> None:
+    """Invariants 4 and 5: a failed or retried job whose equal is being queued is no error; only one waits."""
     bench.enqueue(key="key")
     if how == "retry":
-        bench.use_up()
+        bench.fail_repeatedly()
     job = bench.take() if how == "fail" else bench.jobs()[0]
-    with in_background() as start, bench.database.write_channel("one") as tx:
+    with background_threads() as start, bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         start(lambda: other_bench.fail(job) if how == "fail" else other_bench.retry())
-        others_wait(bench.database)
+        wait_until_blocked(bench.database)
     assert [READY] == bench.states()
 
 
-# 6: of the times at which equal jobs are due, the earliest counts.
+# 6: equal jobs are due at the earliest of their times.
 
 
 @pytest.mark.parametrize("in_ms", [0, 1_000])
-def test_asking_again_moves_the_waiting_job_to_the_earlier_time(bench: Bench, clock: TurnedClock, in_ms: int) -> None:
-    """Invariant 6: one that waits for a later time, an hour or a wrong clock ahead, is due when it is asked for again."""
+def test_queueing_again_moves_the_waiting_job_to_the_earlier_time(bench: Bench, clock: TurnedClock, in_ms: int) -> None:
+    """Invariant 6: a job that waits for a later time is due at the new, earlier time."""
     bench.enqueue(key="key", in_ms=HOUR_MS)
     bench.enqueue(key="key", in_ms=in_ms)
     assert [clock.now_ms() + in_ms] == [job.run_at_ms for job in bench.jobs()]
 
 
-def test_asking_again_delays_nothing(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 6: a later time leaves the waiting job as it is."""
+def test_queueing_again_never_delays_a_job(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 6: a later time does not change the waiting job."""
     bench.enqueue(key="key")
     bench.enqueue(key="key", in_ms=HOUR_MS)
     assert [clock.now_ms()] == [job.run_at_ms for job in bench.jobs()]
 
 
-def test_a_job_in_its_pause_is_due_when_it_is_asked_for_again(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 6: what failed eight times waits for minutes; a new reason to do it does not wait with it."""
+def test_a_failed_job_is_due_when_it_is_queued_again(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 6: a job that failed eight times waits for minutes; queueing it again ends the wait."""
     bench.enqueue(key="key")
-    bench.use_up(8)
+    bench.fail_repeatedly(8)
     assert bench.claim() is None
     other_bench.enqueue(key="key")
     assert 9 == bench.take().attempt
 
 
-def test_a_job_asked_for_by_a_clock_that_was_ahead_is_due_when_it_is_asked_for_again(
-    bench: Bench, clock: TurnedClock
-) -> None:
-    """Invariant 6: after the correction nobody waits until the clock has caught up."""
+def test_a_job_queued_with_a_clock_ahead_is_due_when_it_is_queued_again(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 6: after the correction it does not wait until the clock has caught up."""
     clock.move(9_000 * HOUR_MS)
     bench.enqueue(key="key")
     clock.move(-9_000 * HOUR_MS)
@@ -346,8 +346,8 @@ def test_a_job_asked_for_by_a_clock_that_was_ahead_is_due_when_it_is_asked_for_a
     assert bench.claim() is not None
 
 
-def test_a_failed_job_brings_the_equal_one_forward(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 6: it goes, and leaves the time at which it would have come back."""
+def test_a_failed_job_passes_its_earlier_time_to_the_equal_job(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 6: the failed job is deleted; the equal job is due at the earlier of the two times."""
     bench.enqueue(key="key")
     failed = bench.take()
     bench.enqueue(key="key", in_ms=HOUR_MS)
@@ -356,16 +356,16 @@ def test_a_failed_job_brings_the_equal_one_forward(bench: Bench, clock: TurnedCl
     assert [clock.now_ms() + 1_000, clock.now_ms() + HOUR_MS] == [job.run_at_ms for job in bench.jobs()]
     clock.move(1_000)
     bench.enqueue(key="key")
-    again = bench.take()
+    second = bench.take()
     bench.enqueue(key="key")
-    bench.fail(again)
-    assert bench.claim() is not None, "the earlier time of the one that waits counts as well"
+    bench.fail(second)
+    assert bench.claim() is not None, "the earlier time of the waiting job counts as well"
 
 
-def test_a_retried_job_brings_the_equal_one_forward(bench: Bench) -> None:
-    """Invariant 6: an operator who retries a failed job does not wait for the pause of its equal."""
+def test_a_retried_job_makes_the_equal_job_due(bench: Bench) -> None:
+    """Invariant 6: retrying a failed job does not wait for the later time of its equal."""
     bench.enqueue(key="key")
-    bench.use_up()
+    bench.fail_repeatedly()
     bench.enqueue(key="key", in_ms=HOUR_MS)
     bench.enqueue(key="other key", in_ms=HOUR_MS)
     assert 1 == bench.retry()
@@ -373,15 +373,15 @@ def test_a_retried_job_brings_the_equal_one_forward(bench: Bench) -> None:
     assert bench.claim() is None
 
 
-def test_a_failed_job_goes_when_an_equal_one_waits(bench: Bench) -> None:
-    """Invariant 5: the one that waits does the same work; a failed one is kept, until it is retried."""
+def test_a_failed_job_is_deleted_if_an_equal_one_waits(bench: Bench) -> None:
+    """Invariant 5: the waiting job does the same work; a job after its last attempt is kept until it is retried."""
     bench.enqueue(key="key")
     failed = bench.take()
     bench.enqueue(key="key")
     bench.fail(failed)
     (waiting,) = bench.jobs()
     assert waiting.id != failed.id
-    bench.use_up(LAST_ATTEMPT - 1)
+    bench.fail_repeatedly(LAST_ATTEMPT - 1)
     last = bench.take_later()
     bench.enqueue(key="key")
     bench.fail(last)
@@ -390,22 +390,22 @@ def test_a_failed_job_goes_when_an_equal_one_waits(bench: Bench) -> None:
     assert [READY] == bench.states()
 
 
-# 2: on a lease, once at least.
+# 2: a lease, at least once.
 
 
-def test_a_job_is_taken_by_one(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 2: of many that claim at once each gets another job, and none is left over."""
+def test_a_job_is_taken_by_one_worker(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 2: concurrent claims get different jobs, and all jobs are taken."""
     for _ in range(6):
         bench.enqueue()
-    claimed = together([each.claim for each in (bench, other_bench) * 4])
+    claimed = run_concurrently([each.claim for each in (bench, other_bench) * 4])
     ids = sorted(job.id for job in claimed if job is not None)
     assert [job.id for job in bench.jobs()] == ids
     assert [RUNNING] * 6 == bench.states()
     assert {1} == {job.attempt for job in bench.jobs()}
 
 
-def test_jobs_are_taken_in_the_order_in_which_they_are_due(bench: Bench, clock: TurnedClock) -> None:
-    """The one that is due for the longest time comes first, and none before its time."""
+def test_jobs_are_taken_in_due_order(bench: Bench, clock: TurnedClock) -> None:
+    """The longest due job comes first, and none before its time."""
     for kind, in_ms in (("late", 3_000), ("now", 0), ("soon", 1_000), ("next", 0)):
         bench.enqueue(kind, in_ms=in_ms)
     assert ["now", "next", None] == [job and job.kind for job in (bench.claim(), bench.claim(), bench.claim())]
@@ -418,8 +418,8 @@ def test_jobs_are_taken_in_the_order_in_which_they_are_due(bench: Bench, clock: 
     assert 0 == bench.overdue_ms()
 
 
-def test_many_workers_do_every_job_once(bench: Bench, other_bench: Bench) -> None:
-    """Invariant 2: as long as nobody dies, each of fifty jobs is done once by two workers with three threads each."""
+def test_concurrent_workers_run_every_job_once(bench: Bench, other_bench: Bench) -> None:
+    """Invariant 2: without crashes, two workers with three threads each run each of fifty jobs once."""
     done: Counter[int] = Counter()
     lock = threading.Lock()
 
@@ -434,8 +434,10 @@ def test_many_workers_do_every_job_once(bench: Bench, other_bench: Bench) -> Non
     assert dict.fromkeys(range(50), 1) == done
 
 
-def test_a_job_whose_lease_ended_is_taken_by_another(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
-    """Invariants 2 and 3: not before, and once; then the first can neither renew nor end it."""
+def test_a_job_with_an_expired_lease_is_taken_by_another_worker(
+    bench: Bench, other_bench: Bench, clock: TurnedClock
+) -> None:
+    """Invariants 2 and 3: not earlier and only once; the first worker can then neither renew nor finish it."""
     bench.enqueue()
     first = bench.take()
     clock.move(LEASE_MS - 1)
@@ -454,8 +456,8 @@ def test_a_job_whose_lease_ended_is_taken_by_another(bench: Bench, other_bench: 
     assert [] == bench.jobs()
 
 
-def test_nobody_ends_a_job_twice(bench: Bench) -> None:
-    """Invariant 3: after an attempt has failed, or was done, whoever made it has no say any more."""
+def test_an_attempt_ends_once(bench: Bench) -> None:
+    """Invariant 3: after an attempt has ended, its worker cannot change the job."""
     bench.enqueue()
     failed = bench.take()
     bench.fail(failed, "first")
@@ -465,8 +467,8 @@ def test_nobody_ends_a_job_twice(bench: Bench) -> None:
     assert (READY, "first") == (waiting.state, waiting.error)
 
 
-def test_a_lease_that_is_renewed_goes_on(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 2: whoever says a word in time keeps the job for as long as it takes."""
+def test_a_renewed_lease_is_extended(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 2: a worker that renews in time keeps the job for any duration."""
     bench.enqueue()
     job = bench.take()
     for _ in range(5):
@@ -478,7 +480,7 @@ def test_a_lease_that_is_renewed_goes_on(bench: Bench, other_bench: Bench, clock
 
 
 def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 1 of the runner: a job that takes many times as long as a lease is not taken by another."""
+    """Invariant 1 of the runner: a job that runs longer than a lease is not taken by another worker."""
     lease_ms = 150
     gate = Gate()
     other_runner = other_bench.runner({"kind": gate})
@@ -488,7 +490,7 @@ def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, cl
             return tx.execute(select(jobs.c.lease_until)).scalar_one() == clock.now_ms() + lease_ms
 
     bench.enqueue()
-    with in_background() as start, gate.opened_at_the_end():
+    with background_threads() as start, gate.open_at_end():
         start(bench.runner({"kind": gate}, lease_ms=lease_ms).run_due)
         assert gate.begun.wait(30)
         for _ in range(5):
@@ -498,8 +500,8 @@ def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, cl
     assert (1, []) == (gate.runs, bench.jobs())
 
 
-def test_a_lease_is_renewed_after_the_database_was_away(bench: Bench, clock: TurnedClock, logs: list[Any]) -> None:
-    """Invariant 1 of the runner: a renewal that failed is made up for by the next one, well before the lease ends."""
+def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: TurnedClock, logs: list[Any]) -> None:
+    """Invariant 1 of the runner: a failed renewal is repeated well before the lease ends."""
     lease_ms = 150
     away = threading.Event()
 
@@ -515,7 +517,7 @@ def test_a_lease_is_renewed_after_the_database_was_away(bench: Bench, clock: Tur
     gate = Gate()
     bench.enqueue()
     event.listen(bench.database.engine, "commit", fail)
-    with in_background() as start, gate.opened_at_the_end():
+    with background_threads() as start, gate.open_at_end():
         start(bench.runner({"kind": gate}, lease_ms=lease_ms).run_due)
         assert gate.begun.wait(30)
         away.set()
@@ -527,8 +529,8 @@ def test_a_lease_is_renewed_after_the_database_was_away(bench: Bench, clock: Tur
     assert [] == bench.jobs()
 
 
-def test_a_job_of_a_killed_worker_is_done_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 2 of the runner: a process that is killed in the middle keeps its job until the lease ends, not longer."""
+def test_a_job_of_a_killed_worker_is_run_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 2 of the runner: a killed process keeps its job only until the lease ends."""
     script = f"""
 from seaway.jobs.queue import JobArgs
 from seaway.jobs.runner import JobHandler, Runner
@@ -541,7 +543,7 @@ class Clock:
         return {clock.now_ms()}
 
 def work(args):
-    tell("began")
+    send("began")
     input()
 
 Runner(database, Clock(), [JobHandler(Kind, work)], lease_ms={LEASE_MS}).run_due()
@@ -550,7 +552,7 @@ Runner(database, Clock(), [JobHandler(Kind, work)], lease_ms={LEASE_MS}).run_due
     runner = bench.runner({"kind": lambda args: done.append(args.number)})
     bench.enqueue(number=1)
     with place.process(script) as process:
-        process.hear("began")
+        process.wait_for("began")
         assert 0 == runner.run_due()
         process.kill()
     clock.move(LEASE_MS - 1)
@@ -560,8 +562,8 @@ Runner(database, Clock(), [JobHandler(Kind, work)], lease_ms={LEASE_MS}).run_due
     assert ([1], []) == (done, bench.jobs())
 
 
-def test_an_attempt_is_fenced_from_those_after_a_retry(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 3: a thread that wakes up after its job failed and was retried does not end what another thread now does."""
+def test_an_old_attempt_cannot_end_a_retried_job(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 3: a thread that resumes after its job failed and was retried does not end the new attempt."""
     stuck, second = Gate(), Gate()
     gates = iter([stuck, second])
 
@@ -570,11 +572,11 @@ def test_an_attempt_is_fenced_from_those_after_a_retry(bench: Bench, clock: Turn
 
     runner = bench.runner({"kind": work})
     bench.enqueue()
-    with in_background() as start_second, second.opened_at_the_end():
-        with in_background() as start, stuck.opened_at_the_end():
+    with background_threads() as start_second, second.open_at_end():
+        with background_threads() as start, stuck.open_at_end():
             start(runner.run_due)
             assert stuck.begun.wait(30)
-            bench.use_up(LAST_ATTEMPT - 1)
+            bench.fail_repeatedly(LAST_ATTEMPT - 1)
             assert 1 == bench.retry()
             start_second(runner.run_due)
             assert second.begun.wait(30)
@@ -582,11 +584,11 @@ def test_an_attempt_is_fenced_from_those_after_a_retry(bench: Bench, clock: Turn
     assert [] == bench.jobs()
 
 
-# 4: what failed.
+# 4: failures.
 
 
-def test_a_failed_job_comes_back_later_each_time(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 4: after a second, then after twice as long each time, and not before."""
+def test_a_failed_job_is_retried_with_growing_pauses(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 4: after a second, then after twice as long each time, and not earlier."""
     bench.enqueue()
     pauses = []
     for attempt in range(1, LAST_ATTEMPT):
@@ -602,8 +604,8 @@ def test_a_failed_job_comes_back_later_each_time(bench: Bench, clock: TurnedCloc
     assert 10 * MINUTE_MS == queue.pause_ms(40)
 
 
-def test_a_job_has_failed_after_its_last_attempt(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 4: it is kept with its error and done no more, until somebody retries it: then with all its attempts."""
+def test_a_job_is_not_retried_after_its_last_attempt(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 4: it is kept with its error until it is retried; then it has all its attempts again."""
     for number in range(2):
         bench.enqueue(number=number)
     runner = bench.runner({"kind": fail_with(ValueError("wrong"))})
@@ -626,28 +628,28 @@ def test_a_job_has_failed_after_its_last_attempt(bench: Bench, other_bench: Benc
     assert [] == bench.jobs()
 
 
-def test_of_equal_failed_jobs_the_last_is_kept(bench: Bench) -> None:
-    """What always fails and is asked for again and again does not fill the table; others are not touched."""
+def test_only_the_last_of_equal_failed_jobs_is_kept(bench: Bench) -> None:
+    """A job that always fails and is queued repeatedly does not fill the table; other jobs are not affected."""
     for _ in range(3):
         bench.enqueue(key="key")
-        bench.use_up()
+        bench.fail_repeatedly()
     bench.enqueue(key="other key")
-    bench.use_up()
+    bench.fail_repeatedly()
     bench.enqueue()
-    bench.use_up()
+    bench.fail_repeatedly()
     assert [FAILED] * 3 == bench.states()
 
 
-def test_many_failed_jobs_are_retried_together(bench: Bench) -> None:
-    """Of equal ones one waits at most, and the number of statements does not grow with that of the jobs; for one neither."""
+def test_many_failed_jobs_are_retried_in_few_statements(bench: Bench) -> None:
+    """At most one of equal jobs waits; the number of statements is constant, also for retrying a single job."""
     failed = {"kind": "kind", "args": "{}", "state": FAILED, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
     keys = [None, "lost", "lost", "waits"] * 300
     with bench.database.write_part() as tx:
         tx.execute(insert(jobs), [{**failed, "dedup_key": key} for key in keys])
     bench.enqueue(key="waits")
-    one, *_ = bench.jobs(FAILED)
+    first, *_ = bench.jobs(FAILED)
     with counted(bench.database) as statements:
-        assert 1 == bench.retry(one.id)
+        assert 1 == bench.retry(first.id)
         assert len(statements) < 10
     with counted(bench.database) as statements:
         assert len(keys) - 1 == bench.retry()
@@ -658,8 +660,8 @@ def test_many_failed_jobs_are_retried_together(bench: Bench) -> None:
         assert {READY: 302, RUNNING: 0, FAILED: 0} == queue.count_jobs(tx)
 
 
-def test_a_job_that_kills_its_workers_has_failed_in_the_end(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 4: an attempt whose worker died counts, and after the last one nobody tries any more."""
+def test_a_job_that_kills_its_workers_fails_finally(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 4: an attempt whose worker died counts, and the job is not run after the last attempt."""
     bench.enqueue("deadly")
     bench.enqueue("harmless", in_ms=HOUR_MS)
     for _ in range(LAST_ATTEMPT):
@@ -673,7 +675,7 @@ def test_a_job_that_kills_its_workers_has_failed_in_the_end(bench: Bench, clock:
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("message", "kept"),
     [
         ("it is é", "ValueError: it is é"),
         ("a\0b", "ValueError: a?b"),
@@ -681,18 +683,18 @@ def test_a_job_that_kills_its_workers_has_failed_in_the_end(bench: Bench, clock:
         ("x" * 10_000, "ValueError: " + "x" * 488),
         ("", "ValueError: "),
     ],
-    ids=["words", "a zero byte", "half a character", "too long", "nothing"],
+    ids=["text", "a zero byte", "a lone surrogate", "too long", "empty"],
 )
-def test_the_error_of_a_failed_attempt_is_kept(bench: Bench, said: str, kept: str) -> None:
-    """Invariant 4: whatever an error says, `seaway jobs` can show it, and the job comes back as any other."""
+def test_the_error_of_a_failed_attempt_is_kept(bench: Bench, message: str, kept: str) -> None:
+    """Invariant 4: `seaway jobs` can show any error message, and the job is retried like any other."""
     bench.enqueue()
-    assert 1 == bench.runner({"kind": fail_with(ValueError(said))}).run_due()
+    assert 1 == bench.runner({"kind": fail_with(ValueError(message))}).run_due()
     (job,) = bench.jobs()
     assert (READY, 1, None, kept) == (job.state, job.attempt, job.lease_owner, job.error)
 
 
-def test_a_job_of_an_unknown_kind_fails_in_order(bench: Bench, clock: TurnedClock) -> None:
-    """Invariant 4: what a newer Seaway has asked for is not lost on an older worker, and does not stop it."""
+def test_a_job_of_an_unknown_kind_fails_normally(bench: Bench, clock: TurnedClock) -> None:
+    """Invariant 4: a job of a newer Seaway is not lost on an older worker and does not stop it."""
     bench.enqueue("unknown")
     bench.enqueue("known")
     assert 2 == bench.runner({"known": lambda args: None}).run_due()
@@ -705,8 +707,8 @@ def test_a_job_of_an_unknown_kind_fails_in_order(bench: Bench, clock: TurnedCloc
 
 
 @pytest.mark.parametrize("args", ["", "{", "[]", '{"number": "1"}'])
-def test_a_job_with_malformed_arguments_fails_in_order(bench: Bench, clock: TurnedClock, args: str) -> None:
-    """Invariant 4: it does not stop the worker, can be listed, and says in the end what is wrong."""
+def test_a_job_with_malformed_arguments_fails_normally(bench: Bench, clock: TurnedClock, args: str) -> None:
+    """Invariant 4: it does not stop the worker, can be listed, and its final error names the problem."""
     row = {"kind": "kind", "args": args, "state": READY, "run_at": 1, "attempt": 0, "error": "", "created_at": 1}
     with bench.database.write_part() as tx:
         tx.execute(insert(jobs), row)
@@ -719,8 +721,8 @@ def test_a_job_with_malformed_arguments_fails_in_order(bench: Bench, clock: Turn
     assert job.error.startswith("InvalidJob: The arguments of this job are malformed: ")
 
 
-def test_a_job_that_succeeds_at_last_leaves_nothing(bench: Bench, clock: TurnedClock) -> None:
-    """Invariants 2 and 4: attempts that failed, for whatever reason, do not matter once one has succeeded."""
+def test_a_job_is_deleted_after_it_succeeds(bench: Bench, clock: TurnedClock) -> None:
+    """Invariants 2 and 4: failed attempts do not matter after a successful one."""
     errors: list[Exception] = [Unavailable("Away."), ValueError("wrong")]
 
     def work(args: Work) -> None:
@@ -735,25 +737,25 @@ def test_a_job_that_succeeds_at_last_leaves_nothing(bench: Bench, clock: TurnedC
     assert [] == bench.jobs()
 
 
-# What is done regularly.
+# Periodic jobs.
 
 
-def test_every_period_is_done_once(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
-    """Of many threads of two workers one does what is due; the next period begins then."""
+def test_a_periodic_job_runs_once_per_period(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+    """Of many threads of two workers one runs the due job; the next period begins then."""
     runs: list[int] = []
     handlers = {"hourly": lambda args: runs.append(clock.now_ms()), "often": lambda args: None}
     runners = [each.runner(handlers, {"hourly": HOUR_MS, "often": 1_000}) for each in (bench, other_bench)]
     expected = []
     for pause_ms in (0, HOUR_MS - 1, 1, HOUR_MS // 2, HOUR_MS):
         clock.move(pause_ms)
-        together([runner.run_due for runner in runners * 3])
+        run_concurrently([runner.run_due for runner in runners * 3])
         if pause_ms not in (HOUR_MS - 1, HOUR_MS // 2):
             expected.append(clock.now_ms())
         assert expected == runs
 
 
-def test_missed_periods_are_made_up_for_once(bench: Bench, clock: TurnedClock) -> None:
-    """After a pause of days the work is done once, and then as often as always."""
+def test_missed_periods_are_run_once(bench: Bench, clock: TurnedClock) -> None:
+    """After a pause of days the job runs once, and then at its usual period."""
     runs: list[int] = []
     runner = bench.runner({"hourly": lambda args: runs.append(clock.now_ms())}, HOURLY)
     assert 1 == runner.run_due()
@@ -767,10 +769,8 @@ def test_missed_periods_are_made_up_for_once(bench: Bench, clock: TurnedClock) -
 
 
 @pytest.mark.parametrize("back_ms", [2 * HOUR_MS, 9_000 * HOUR_MS])
-def test_a_clock_that_was_set_back_does_not_stop_what_is_done_regularly(
-    bench: Bench, clock: TurnedClock, back_ms: int
-) -> None:
-    """The next time lies further away than a period: it was written by a clock that was ahead."""
+def test_a_clock_set_back_does_not_stop_periodic_jobs(bench: Bench, clock: TurnedClock, back_ms: int) -> None:
+    """A next time more than a period away was written by a clock that was ahead."""
     runs: list[int] = []
     runner = bench.runner({"hourly": lambda args: runs.append(clock.now_ms())}, HOURLY)
     assert 1 == runner.run_due()
@@ -783,16 +783,16 @@ def test_a_clock_that_was_set_back_does_not_stop_what_is_done_regularly(
 
 
 @pytest.mark.parametrize(("ahead_ms", "due"), [(CLOCK_TOLERANCE_MS, 0), (CLOCK_TOLERANCE_MS + 1, 1)])
-def test_clocks_of_machines_may_differ(bench: Bench, clock: TurnedClock, ahead_ms: int, due: int) -> None:
-    """What a machine whose clock is minutes ahead did just now is not done again by one that is behind."""
+def test_clocks_of_machines_can_differ(bench: Bench, clock: TurnedClock, ahead_ms: int, due: int) -> None:
+    """A periodic job run by a machine whose clock is minutes ahead is not run again by one behind."""
     runner = bench.runner({"hourly": lambda args: None}, HOURLY)
     assert 1 == runner.run_due()
     clock.move(-ahead_ms)
     assert due == runner.run_due()
 
 
-def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:
-    """Jobs that it asked for, that failed or that a worker died with meanwhile are done within minutes, nobody asks again."""
+def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:
+    """Jobs queued, failed or lost while the clock was ahead run within minutes, without being queued again."""
     done: Counter[str] = Counter()
     runner = bench.runner({"kind": lambda args: done.update([args.name]), "hourly": lambda args: None}, HOURLY)
     bench.enqueue(name="failed")
@@ -800,7 +800,7 @@ def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: Tu
     clock.move(9_000 * HOUR_MS)
     bench.fail(bench.take())
     bench.take()
-    bench.enqueue(name="asked")
+    bench.enqueue(name="queued")
     bench.enqueue(name="later", in_ms=3 * HOUR_MS)
     with bench.database.write_part() as tx:
         queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
@@ -809,14 +809,14 @@ def test_a_clock_that_was_set_back_leaves_no_job_waiting(bench: Bench, clock: Tu
         runner.run_due()
         clock.move(10 * MINUTE_MS)
         runner.run_due()
-    assert {"failed": 1, "lost": 1, "asked": 1} == done
+    assert {"failed": 1, "lost": 1, "queued": 1} == done
     clock.move(3 * HOUR_MS)
     runner.run_due()
-    assert {"failed": 1, "lost": 1, "asked": 1, "later": 1} == done
+    assert {"failed": 1, "lost": 1, "queued": 1, "later": 1} == done
 
 
-def test_what_is_due_again_does_not_pile_up(bench: Bench, clock: TurnedClock) -> None:
-    """While nobody works, or one attempt takes long, of each kind one waits at most."""
+def test_periodic_jobs_do_not_pile_up(bench: Bench, clock: TurnedClock) -> None:
+    """Without running workers, at most one job of each kind waits."""
     for _ in range(5):
         clock.move(HOUR_MS)
         with bench.database.write_part() as tx:
@@ -824,16 +824,16 @@ def test_what_is_due_again_does_not_pile_up(bench: Bench, clock: TurnedClock) ->
     assert [READY] == bench.states()
 
 
-# Stopping, and a database that is away.
+# Stops and database failures.
 
 
 def test_a_stop_takes_no_new_job(bench: Bench) -> None:
-    """Invariant 2 of the runner: the running job ends as it should, and what waits is left to others."""
+    """Invariant 2 of the runner: the running job ends normally, and waiting jobs are left to other workers."""
     gate = Gate()
     runner = bench.runner({"kind": gate})
     bench.enqueue(number=1)
     bench.enqueue(number=2)
-    with in_background() as start, gate.opened_at_the_end():
+    with background_threads() as start, gate.open_at_end():
         start(runner.run_due)
         assert gate.begun.wait(30)
         runner.stop()
@@ -842,33 +842,33 @@ def test_a_stop_takes_no_new_job(bench: Bench) -> None:
 
 
 def test_a_stop_waits_for_the_running_job(bench: Bench) -> None:
-    """Invariant 2 of the runner: when `stop` returns nothing runs any more, and what ran is done."""
+    """Invariant 2 of the runner: after `stop` returns no job runs, and the running job is finished."""
     gate = Gate()
     runner = bench.runner({"kind": gate}, threads=3)
     bench.enqueue()
-    with working(runner), in_background() as start, gate.opened_at_the_end():
+    with working(runner), background_threads() as start, gate.open_at_end():
         assert gate.begun.wait(30)
         stopping = start(runner.stop)
-        stopping.join(0.1)  # as long as it waits, there is nothing to wait for
+        stopping.join(0.1)  # a waiting stop gives no event to wait for
         assert stopping.is_alive()
     assert [] == bench.jobs()
 
 
 def test_a_worker_that_was_never_started_can_be_stopped(bench: Bench) -> None:
-    """A house that only a command opened closes without a word."""
+    """A command opens and closes the server parts without starting the runner."""
     bench.runner({}).stop()
 
 
 @pytest.mark.parametrize("error", [None, ValueError("wrong")], ids=["done", "failed"])
-def test_an_end_that_cannot_be_told_is_not_lost(
-    distant: Place, proxy: FaultProxy, clock: TurnedClock, error: Exception | None
+def test_a_job_whose_end_cannot_be_recorded_is_run_again(
+    proxied_place: Place, proxy: FaultProxy, clock: TurnedClock, error: Exception | None
 ) -> None:
-    """Invariant 2: when the database is away at the end of a job, it is done again after the lease."""
-    bench, watcher = Bench(distant.open(), clock), Bench(distant.open(), clock)
+    """Invariant 2: if the database is unavailable at the end of a job, it runs again after the lease."""
+    bench, watcher = Bench(proxied_place.open(), clock), Bench(proxied_place.open(), clock)
     gate = Gate(error)
     runner = bench.runner({"kind": gate}, threads=1)
     bench.enqueue()
-    with working(runner), gate.opened_at_the_end():
+    with working(runner), gate.open_at_end():
         assert gate.begun.wait(30)
         proxy.mode = Refuse()
         proxy.cut()
@@ -882,12 +882,12 @@ def test_an_end_that_cannot_be_told_is_not_lost(
 
 
 def test_a_restart_of_the_server_loses_no_job(fragile: Postgres, fragile_place: Place, clock: TurnedClock) -> None:
-    """Invariants 1 and 2: workers go on by themselves, with the job that ran, the one that waited and new ones."""
+    """Invariants 1 and 2: workers recover by themselves and run the running job, the waiting one and new ones."""
     done: Counter[str] = Counter()
     gate = Gate()
     bench = Bench(fragile_place.open(), clock)
 
-    def ask() -> bool:
+    def enqueue_new() -> bool:
         try:
             bench.enqueue("new", key="new")
         except Unavailable:
@@ -899,10 +899,10 @@ def test_a_restart_of_the_server_loses_no_job(fragile: Postgres, fragile_place: 
     bench.enqueue("waiting", in_ms=LEASE_MS)
     runner = Bench(fragile_place.open(), clock).runner(handlers)
     with working(runner):
-        with gate.opened_at_the_end():
+        with gate.open_at_end():
             assert gate.begun.wait(30)
             fragile.restart()
-        until(ask)
+        until(enqueue_new)
         clock.move(LEASE_MS)
         until(lambda: not bench.jobs())
     assert {"waiting": 1, "new": 1} == done

@@ -1,4 +1,4 @@
-"""The file that keeps room for deletions: when it is there, when it is used, and what is refused then."""
+"""The file that reserves space for deletions: when it exists, when it is used, and what is refused then."""
 
 import errno
 import os
@@ -8,14 +8,14 @@ import pytest
 
 from seaway.errors import DiskFull, Unavailable
 from seaway.storage.disk_reserve import Reserve
-from tests.contracts.conftest import together
+from tests.contracts.conftest import run_concurrently
 
 SIZE = 1_000_000
-MORE_THAN_THERE_IS = 1 << 60
+LARGER_THAN_DISK = 1 << 60
 
 
 class Change:
-    """Something that fails so many times."""
+    """A change that fails a given number of times."""
 
     def __init__(self, error: Exception, times: int = 1) -> None:
         self._error, self._times = error, times
@@ -33,20 +33,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "reserve"
 
 
-def test_the_file_takes_its_room(path: Path) -> None:
-    """Invariant 1: allocated and not sparse, for its owner only, and once by many processes."""
+def test_the_file_allocates_its_space(path: Path) -> None:
+    """Invariant 1: allocated and not sparse, readable only by its owner, filled once by concurrent processes."""
     reserves = [Reserve(path, SIZE) for _ in range(4)]
-    together([reserve.fill for reserve in reserves])
-    found = path.stat()
-    assert (SIZE, 0o600) == (found.st_size, found.st_mode & 0o777)
-    assert found.st_blocks * 512 >= SIZE
+    run_concurrently([reserve.fill for reserve in reserves])
+    stat = path.stat()
+    assert (SIZE, 0o600) == (stat.st_size, stat.st_mode & 0o777)
+    assert stat.st_blocks * 512 >= SIZE
     Reserve(path, 2 * SIZE).fill()
     assert 2 * SIZE == path.stat().st_size
 
 
-def test_no_file_where_there_is_no_room_for_it_twice(path: Path, tmp_path: Path) -> None:
-    """Invariant 4: neither at the first start nor after it was used."""
-    reserve = Reserve(path, MORE_THAN_THERE_IS)
+def test_no_file_without_free_space_of_twice_its_size(path: Path, tmp_path: Path) -> None:
+    """Invariant 4: holds at the first start and after the reserve was used."""
+    reserve = Reserve(path, LARGER_THAN_DISK)
     reserve.fill()
     assert not path.exists()
     reserve.require_room()
@@ -55,8 +55,8 @@ def test_no_file_where_there_is_no_room_for_it_twice(path: Path, tmp_path: Path)
     assert not path.exists()
 
 
-def test_it_can_be_switched_off(path: Path) -> None:
-    """Without a size there is no file, and nothing is tried twice."""
+def test_a_reserve_of_size_zero_is_disabled(path: Path) -> None:
+    """No file is created and no change is retried."""
     Reserve(path, SIZE).fill()
     reserve = Reserve(path, 0)
     reserve.fill()
@@ -71,8 +71,8 @@ def test_it_can_be_switched_off(path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [DiskFull("Full."), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "full")], ids=type
 )
-def test_what_failed_for_lack_of_room_is_done_once_more(path: Path, error: Exception) -> None:
-    """Invariants 2 and 3: the room is given back first, and the empty file stays."""
+def test_a_change_without_disk_space_is_retried_once(path: Path, error: Exception) -> None:
+    """Invariants 2 and 3: the space is freed first, and the empty file stays."""
     reserve = Reserve(path, SIZE)
     reserve.fill()
     change = Change(error)
@@ -86,8 +86,8 @@ def test_what_failed_for_lack_of_room_is_done_once_more(path: Path, error: Excep
 
 
 @pytest.mark.parametrize("error", [Unavailable("Locked."), OSError(errno.EIO, "broken"), ValueError()], ids=type)
-def test_what_failed_for_another_reason_is_not(path: Path, error: Exception) -> None:
-    """Invariant 2: the reserve is kept for what it is for."""
+def test_a_change_with_another_error_is_not_retried(path: Path, error: Exception) -> None:
+    """Invariant 2: the reserve is not used for other errors."""
     reserve = Reserve(path, SIZE)
     reserve.fill()
     change = Change(error)
@@ -96,17 +96,17 @@ def test_what_failed_for_another_reason_is_not(path: Path, error: Exception) -> 
     assert (1, SIZE) == (change.tries, path.stat().st_size)
 
 
-def test_an_error_that_does_not_say_full_on_a_full_disk(path: Path) -> None:
-    """SQLite tells of some full disks as an I/O error: what is free decides."""
+def test_an_unspecific_error_on_a_full_disk_is_retried(path: Path) -> None:
+    """SQLite reports some full disks as I/O errors, so the free space decides."""
     path.write_bytes(b"filled before the disk was")
     change = Change(Unavailable("disk I/O error"))
-    assert "done" == Reserve(path, MORE_THAN_THERE_IS).retry_with_reserve(change)
+    assert "done" == Reserve(path, LARGER_THAN_DISK).retry_with_reserve(change)
     assert 0 == path.stat().st_size
 
 
-def test_uploads_leave_the_room_that_was_given_back(path: Path) -> None:
-    """Invariant 3: only once the reserve was used, and while less than its size is free."""
-    reserve = Reserve(path, MORE_THAN_THERE_IS)
+def test_uploads_do_not_use_the_freed_reserve(path: Path) -> None:
+    """Invariant 3: uploads are refused only after the reserve was used, while less than its size is free."""
+    reserve = Reserve(path, LARGER_THAN_DISK)
     reserve.require_room()
     path.write_bytes(b"filled")
     reserve.require_room()

@@ -1,4 +1,4 @@
-"""The servers and the proxy that other tests rely on: they are what they say, and fail when they are told to."""
+"""The servers and the proxy that other tests rely on work, and fail on demand."""
 
 import socket
 import time
@@ -20,7 +20,7 @@ from tests.support.s3 import S3Server
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """A server that may be stopped without anybody else noticing."""
+    """A server that tests can stop without affecting others."""
     with Postgres() as started:
         yield started
 
@@ -55,18 +55,18 @@ def refuses(client: httpx.Client) -> bool:
     return False
 
 
-def test_a_new_database_is_empty_and_its_own(server: Postgres) -> None:
-    """What is written in one is not in another, and its user does not rule the server."""
-    one, other = server.new_database(), server.new_database()
-    write(one, "a")
-    write(other, "b")
-    assert (["a"], ["b"]) == (notes(one), notes(other))
-    with psycopg.connect(one) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+def test_a_new_database_is_empty_and_isolated(server: Postgres) -> None:
+    """Databases do not share data, and their user is not an administrator."""
+    first, second = server.new_database(), server.new_database()
+    write(first, "a")
+    write(second, "b")
+    assert (["a"], ["b"]) == (notes(first), notes(second))
+    with psycopg.connect(first) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("CREATE ROLE another")
 
 
 def test_a_dropped_database_is_gone(server: Postgres) -> None:
-    """Also when somebody is connected to it."""
+    """Holds also with an open connection."""
     url = server.new_database()
     connection = psycopg.connect(url)
     server.drop_database(url)
@@ -77,8 +77,8 @@ def test_a_dropped_database_is_gone(server: Postgres) -> None:
         psycopg.connect(url)
 
 
-def test_databases_are_made_by_many_at_once(server: Postgres) -> None:
-    """Threads that ask together all get one of their own."""
+def test_databases_can_be_created_concurrently(server: Postgres) -> None:
+    """Concurrent threads get different databases."""
     with ThreadPoolExecutor(8) as threads:
         urls = list(threads.map(lambda _: server.new_database(), range(8)))
     assert 8 == len(set(urls))
@@ -88,7 +88,7 @@ def test_databases_are_made_by_many_at_once(server: Postgres) -> None:
 
 
 def test_a_restart_keeps_the_data(server: Postgres) -> None:
-    """The address stays too."""
+    """The URL stays the same too."""
     url = server.new_database()
     write(url, "before")
     server.restart()
@@ -97,17 +97,17 @@ def test_a_restart_keeps_the_data(server: Postgres) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_what_was_committed_survives_a_crash(durable: bool) -> None:
-    """What was not is gone, and connections break at once."""
+def test_committed_rows_survive_a_crash(durable: bool) -> None:
+    """Uncommitted rows are lost, and connections break at once."""
     with Postgres(durable=durable) as server:
         url = server.new_database()
         write(url, "committed")
-        open_one = psycopg.connect(url)
-        open_one.execute("INSERT INTO notes VALUES ('open')")
+        open_connection = psycopg.connect(url)
+        open_connection.execute("INSERT INTO notes VALUES ('open')")
         server.kill()
         with pytest.raises(psycopg.OperationalError):
-            open_one.execute("SELECT 1")
-        open_one.close()
+            open_connection.execute("SELECT 1")
+        open_connection.close()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(url)
         server.start()
@@ -115,13 +115,12 @@ def test_what_was_committed_survives_a_crash(durable: bool) -> None:
 
 
 def test_the_shared_servers_are_started_once() -> None:
-    """Everybody gets the same."""
     assert postgres.shared() is postgres.shared()
     assert s3.shared() is s3.shared()
 
 
 def test_a_bucket_is_usable(storage: S3Server) -> None:
-    """Put, read, list, put once only, signed addresses, and delete."""
+    """Covers put, put if absent, read, list, signed URLs and delete."""
     store = storage.store(storage.new_bucket())
     obstore.put(store, "folder/name", b"content", mode="create")
     with pytest.raises(AlreadyExistsError):
@@ -135,7 +134,7 @@ def test_a_bucket_is_usable(storage: S3Server) -> None:
 
 
 def test_signatures_are_checked(storage: S3Server) -> None:
-    """Neither a wrong key nor none at all opens a bucket."""
+    """A bucket cannot be read with a wrong key or without a key."""
     bucket = storage.new_bucket()
     obstore.put(storage.store(bucket), "name", b"content")
     with pytest.raises(PermissionDeniedError):
@@ -144,7 +143,7 @@ def test_signatures_are_checked(storage: S3Server) -> None:
 
 
 def test_objects_survive_a_crash(storage: S3Server) -> None:
-    """What was put before is there at the same address."""
+    """Objects stored before the crash are at the same endpoint afterwards."""
     store = storage.store(storage.new_bucket())
     obstore.put(store, "small", b"content")
     obstore.put(store, "large", bytes(10_000_000))
@@ -157,15 +156,15 @@ def test_objects_survive_a_crash(storage: S3Server) -> None:
 
 
 def test_the_proxy_passes_bytes_unchanged(storage: S3Server, proxy: FaultProxy) -> None:
-    """Signatures hold through it, in both directions and at any size."""
+    """Signatures stay valid, in both directions and for large bodies."""
     store = storage.store(storage.new_bucket(), endpoint=proxy.through(storage.endpoint))
     content = bytes(range(256)) * 50_000
     obstore.put(store, "name", content)
     assert content == obstore.get(store, "name").bytes()
 
 
-def test_the_proxy_leads_to_databases(server: Postgres) -> None:
-    """A connection that is cut fails, and the next one works."""
+def test_the_proxy_works_for_databases(server: Postgres) -> None:
+    """A cut connection fails, and the next one works."""
     url = server.new_database()
     with FaultProxy("127.0.0.1", server.port) as proxy:
         connection = psycopg.connect(proxy.through(url))
@@ -178,58 +177,61 @@ def test_the_proxy_leads_to_databases(server: Postgres) -> None:
     assert ["a"] == notes(url)
 
 
-def test_the_proxy_refuses(storage: S3Server, proxy: FaultProxy) -> None:
-    """Nobody new gets through; who was there does until it is cut."""
+def test_the_proxy_refuses_connections(storage: S3Server, proxy: FaultProxy) -> None:
+    """New connections are refused; open ones work until they are cut."""
     url = proxy.through(storage.endpoint)
-    with httpx.Client(base_url=url) as there, httpx.Client(base_url=url) as new:
-        assert not refuses(there)
+    with httpx.Client(base_url=url) as connected, httpx.Client(base_url=url) as new:
+        assert not refuses(connected)
         proxy.mode = Refuse()
         assert refuses(new)
-        assert not refuses(there)
+        assert not refuses(connected)
         proxy.cut()
-        assert refuses(there)
+        assert refuses(connected)
         proxy.mode = Pass()
-        assert not refuses(there)
+        assert not refuses(connected)
 
 
 @pytest.mark.parametrize("size", [0, 10_000_000])
 def test_the_proxy_answers(storage: S3Server, proxy: FaultProxy, size: int) -> None:
-    """Old connections and new ones get the status, however much they send."""
+    """Open and new connections get the status, independent of the size of the request."""
     url = proxy.through(storage.endpoint)
-    with httpx.Client(base_url=url) as there, httpx.Client(base_url=url) as new:
-        assert 403 == there.get("/").status_code
+    with httpx.Client(base_url=url) as connected, httpx.Client(base_url=url) as new:
+        assert 403 == connected.get("/").status_code
         proxy.mode = Answer(503)
-        assert 503 == there.put("/name", content=bytes(size)).status_code
+        assert 503 == connected.put("/name", content=bytes(size)).status_code
         assert 503 == new.put("/name", content=bytes(size)).status_code
         proxy.mode = Pass()
         assert 403 == new.get("/").status_code
 
 
-def test_the_proxy_answers_for_nobody() -> None:
-    """It needs nobody upstream to answer; without an answer, the connection breaks."""
+def test_the_proxy_answers_without_upstream() -> None:
+    """It needs no upstream server to answer; without an answer mode the connection breaks."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with FaultProxy(*closed.getsockname()) as proxy, httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as one:
-            assert refuses(one)
+        with (
+            FaultProxy(*closed.getsockname()) as proxy,
+            httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client,
+        ):
+            assert refuses(client)
             proxy.mode = Answer(500)
-            assert 500 == one.get("/").status_code
+            assert 500 == client.get("/").status_code
 
 
-def test_the_proxy_stalls(storage: S3Server, proxy: FaultProxy) -> None:
-    """What was held back arrives once the mode changes."""
+def test_the_proxy_stalls_connections(storage: S3Server, proxy: FaultProxy) -> None:
+    """Held data arrives after the mode changes."""
     with httpx.Client(base_url=proxy.through(storage.endpoint)) as client, ThreadPoolExecutor(1) as thread:
         proxy.mode = Stall()
         with pytest.raises(httpx.ReadTimeout):
             client.get("/", timeout=0.2)
-        held = thread.submit(client.get, "/", timeout=30)
-        time.sleep(0.2)  # as long as it is held, nothing can be waited for
-        assert not held.done()
+        response = thread.submit(client.get, "/", timeout=30)
+        time.sleep(0.2)  # a held request gives no event to wait for
+        assert not response.done()
         proxy.mode = Pass()
-        assert 403 == held.result(30).status_code
+        assert 403 == response.result(30).status_code
 
 
 def test_the_proxy_slows_down(storage: S3Server, proxy: FaultProxy) -> None:
-    """The bytes come later than without, until it does not slow down any more."""
+    """Bytes arrive slowly until the mode changes."""
     store = storage.store(storage.new_bucket(), endpoint=proxy.through(storage.endpoint))
     obstore.put(store, "name", bytes(100_000))
     proxy.mode = Slow(200_000)
@@ -243,8 +245,8 @@ def test_the_proxy_slows_down(storage: S3Server, proxy: FaultProxy) -> None:
         assert bytes(100_000) == reading.result(30)
 
 
-def test_the_proxy_cuts_what_it_holds_back(storage: S3Server, proxy: FaultProxy) -> None:
-    """A connection need not move to be cut."""
+def test_the_proxy_cuts_stalled_connections(storage: S3Server, proxy: FaultProxy) -> None:
+    """A connection without traffic can be cut."""
     with httpx.Client(base_url=proxy.through(storage.endpoint)) as client, ThreadPoolExecutor(1) as thread:
         assert not refuses(client)
         proxy.mode = Stall()

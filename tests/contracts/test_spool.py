@@ -1,4 +1,4 @@
-"""The spool: a file is held by its process, and what no process holds any more is taken away."""
+"""The spool: a process holds its files, and files without a process are deleted."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has a file in the spool and waits."""
+    """A waiting process with a file in the spool."""
     script = """
 import sys
 from pathlib import Path
@@ -39,8 +39,8 @@ with Spool(Path(sys.argv[1])).file() as file:
         process.kill()
 
 
-def test_a_file_is_gone_at_the_end(folder: Path) -> None:
-    """What was not moved into the store is removed, whether the upload ended well or not."""
+def test_a_file_is_removed_at_the_end(folder: Path) -> None:
+    """A file that was not moved is removed, whether the upload succeeded or failed."""
     with Spool(folder).file() as file:
         file.write(b"content")
         assert [Path(file.name)] == list(folder.iterdir())
@@ -50,8 +50,8 @@ def test_a_file_is_gone_at_the_end(folder: Path) -> None:
     assert [] == list(folder.iterdir())
 
 
-def test_a_file_may_be_moved_away(folder: Path, tmp_path: Path) -> None:
-    """A file that the store took is not missed."""
+def test_a_file_can_be_moved_into_the_store(folder: Path, tmp_path: Path) -> None:
+    """The spool does not fail if its file is gone."""
     with Spool(folder).file() as file:
         file.write(b"content")
         file.flush()
@@ -60,30 +60,30 @@ def test_a_file_may_be_moved_away(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_can_be_read_while_it_is_written(folder: Path) -> None:
-    """What is examined is what was written, read by its path."""
+    """The examiner reads the written bytes through the path."""
     with Spool(folder).file() as file:
         file.write(b"content")
         file.flush()
         assert b"content" == Path(file.name).read_bytes()
 
 
-def test_files_have_names_of_their_own(folder: Path) -> None:
-    """Uploads that arrive together do not meet, and nothing that a stranger typed is part of a name."""
+def test_files_have_unique_names(folder: Path) -> None:
+    """Concurrent uploads do not collide, and no user input is part of a name."""
     spool = Spool(folder)
-    with spool.file() as one, spool.file() as other:
-        assert one.name != other.name
+    with spool.file() as first, spool.file() as second:
+        assert first.name != second.name
         assert all(set(path.name) <= set("0123456789abcdef") for path in folder.iterdir())
 
 
-def test_a_file_in_use_is_no_orphan(folder: Path) -> None:
-    """An upload of this process goes on while the spool is swept, also by another part of the process."""
+def test_a_file_in_use_is_not_an_orphan(folder: Path) -> None:
+    """Sweeping the spool does not affect running uploads of the same process."""
     with Spool(folder).file() as file:
         assert 0 == Spool(folder).clear_orphans()
         assert Path(file.name).exists()
 
 
-def test_a_file_of_a_living_process_is_no_orphan(folder: Path, other_process: subprocess.Popen[str]) -> None:
-    """Processes share a folder without taking each other's uploads; what a killed one left is taken."""
+def test_a_file_of_a_running_process_is_not_an_orphan(folder: Path, other_process: subprocess.Popen[str]) -> None:
+    """Processes share a folder without deleting each other's uploads; files of killed processes are deleted."""
     spool = Spool(folder)
     assert 0 == spool.clear_orphans()
     assert 1 == len(list(folder.iterdir()))
@@ -93,8 +93,8 @@ def test_a_file_of_a_living_process_is_no_orphan(folder: Path, other_process: su
     assert [] == list(folder.iterdir())
 
 
-def test_only_orphans_are_taken(folder: Path) -> None:
-    """Of files side by side those go that nobody holds, and their number is told."""
+def test_only_orphans_are_deleted(folder: Path) -> None:
+    """Files that no process holds are deleted and counted."""
     spool = Spool(folder)
     for name in ("one", "two"):
         (folder / name).write_bytes(b"left by a kill")

@@ -1,10 +1,9 @@
 """
-Changes that die at a chosen step: run as a program, it makes one fork for each order and kills that at the step.
+Changes killed at a selected step: run as a program, it makes a fork for each order and kills it at the step.
 
 A step is every statement sent to the database, every commit, every call to the store, and every change of a name in
-the data folder. They are listed in the order in which they happen, so no line between two of them is forgotten when
-somebody adds one. Steps are seen from outside: the parts that a house is built of are handed in wrapped, and the
-interpreter's own audit events tell of files.
+the data folder. They are recorded in the order in which they happen, so code added later is covered too. Steps are
+observed from outside: the server is built with wrapped parts, and audit events of the interpreter report file changes.
 """
 
 import json
@@ -42,7 +41,7 @@ from seaway.server import wiring
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStat, BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, pictures
 from tests.support.house import FromMemory
 from tests.support.packages import PackageFile, index_json
@@ -58,18 +57,18 @@ GONE = packages.conda(index_json("gone"))
 LATE = packages.conda(index_json("late"))
 
 _FILE_EVENTS = {"os.rename", "os.link", "os.remove", "os.mkdir"}
-_EVERYTHING_IS_OLD = -(1 << 60)
+_ANY_AGE = -(1 << 60)
 
 
 class Steps:
-    """Counts steps; the chosen one is never made, since the process ends just before it."""
+    """Count steps, and kill the process just before the selected one."""
 
     def __init__(self, folder: Path, kill_at: int | None) -> None:
         self._folder = str(folder)
         self._kill_at = kill_at
         self.names: list[str] = []
         self._counting = False
-        self._lock = threading.Lock()  # some changes are made by several threads
+        self._lock = threading.Lock()  # some changes use several threads
 
     def __call__(self, name: str) -> None:
         if not self._counting:
@@ -82,9 +81,9 @@ class Steps:
     def of_statement(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
         self(" ".join(text.split()[:3]))
 
-    def of_audit(self, what: str, arguments: tuple[Any, ...]) -> None:
-        if self._counting and what in _FILE_EVENTS and self._folder in str(arguments[0]):
-            self(what)
+    def of_audit(self, event_name: str, arguments: tuple[Any, ...]) -> None:
+        if self._counting and event_name in _FILE_EVENTS and self._folder in str(arguments[0]):
+            self(event_name)
 
     def count(self, change: Callable[[], object]) -> None:
         self._counting = True
@@ -93,7 +92,7 @@ class Steps:
 
 
 class SteppedBlobs:
-    """A store whose every call is a step, and the moment after a change another."""
+    """A store in which every call is a step, and the end of every change another."""
 
     def __init__(self, blobs: BlobStore, step: Steps) -> None:
         self._blobs, self._step = blobs, step
@@ -150,19 +149,19 @@ class SteppedBlobs:
 
 
 def prepare(seaway: Seaway) -> None:
-    """What there is before each change: files, documents of the revision before the last, and blobs that nobody needs."""
-    channel = Channel(examining_here(seaway), CHANNEL)
+    """Create the state before each change: files, documents of an older revision and unreferenced blobs."""
+    channel = Channel(with_in_process_examiners(seaway), CHANNEL)
     for file in (OLD, GONE):
         channel.put(file)
     channel.repodata()
     channel.shard_index()
-    channel.delete(GONE)  # its blob is without a name, its shard is retired since the index named it
+    channel.delete(GONE)  # leaves an unreferenced blob, and a retired shard that a served index named
     put_attested(channel, OTHER)
     seaway.request_parts.logos.store(OPERATOR, CHANNEL, pictures.png())
 
 
-class _Vouching(TrustedRoots):
-    """Every bundle is good: what is looked at here is what is kept of it, and the processes share no keys."""
+class _AcceptingRoots(TrustedRoots):
+    """Accept every bundle: these tests are about storage, and the processes share no keys."""
 
     def __init__(self, signed: VerifiedBundle) -> None:
         self._signed = signed
@@ -175,10 +174,10 @@ class _Vouching(TrustedRoots):
 
 
 def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) -> None:
-    """Publish a file as a workflow does that signed it."""
+    """Publish a file as a workflow that signed it."""
     seaway = channel.seaway
     payload = json.dumps(statement(file, channel=None)).encode()
-    attesting = AttestationParts(_Vouching(VerifiedBundle(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
+    attesting = AttestationParts(_AcceptingRoots(VerifiedBundle(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
     publishing = replace(seaway.request_parts.publishing, attesting=attesting)
     by = principal_of(seaway, channel.name)
     incoming = FromMemory(file, attestation=json.dumps({"signs": file.sha256}).encode())
@@ -190,7 +189,7 @@ def _refused(channel: Channel, file: PackageFile) -> None:
         channel.put(file)
     except FileExists:
         return
-    raise AssertionError("it was not refused")
+    raise AssertionError("the upload was not refused")
 
 
 def _subdir_id(channel: Channel) -> int:
@@ -199,7 +198,7 @@ def _subdir_id(channel: Channel) -> int:
 
 
 def _sweep(seaway: Seaway) -> None:
-    sweep(seaway.sweeping, grace_ms=_EVERYTHING_IS_OLD)
+    sweep(seaway.sweeping, grace_ms=_ANY_AGE)
 
 
 def job(channel: Channel) -> None:
@@ -222,14 +221,14 @@ def _rebuild(channel: Channel) -> None:
     )  # fmt: skip
 
 
-def _bring(channel: Channel, files: list[PackageFile]) -> None:
+def _import_files(channel: Channel, files: list[PackageFile]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         channel.bring([file.write_to(Path(folder)) for file in files])
 
 
 def _delete_both(channel: Channel) -> None:
-    chosen = Selection(tuple(f"noarch/{file.name}" for file in (OLD, OTHER)))
-    removal.change(channel.seaway.request_parts.removing, OPERATOR, channel.name, FileAction.DELETE, chosen)
+    selection = Selection(tuple(f"noarch/{file.name}" for file in (OLD, OTHER)))
+    removal.change(channel.seaway.request_parts.removing, OPERATOR, channel.name, FileAction.DELETE, selection)
 
 
 CHANGES: dict[str, Callable[[Channel], object]] = {
@@ -237,7 +236,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "upload of a new name to a new subdir": lambda channel: channel.put(
         packages.conda(index_json("far", subdir="linux-64", noarch=...))
     ),
-    "import": lambda channel: _bring(channel, [LATE, NEW, packages.conda(index_json("later"))]),
+    "import": lambda channel: _import_files(channel, [LATE, NEW, packages.conda(index_json("later"))]),
     "overwrite": lambda channel: channel.put(NEW, force=True),
     "attested upload": lambda channel: put_attested(channel, LATE),
     "attested overwrite": lambda channel: put_attested(channel, OTHER_BYTES, force=True),
@@ -261,15 +260,15 @@ ON_A_LOST_DATABASE: dict[str, Callable[[Channel], object]] = {"rebuild": _rebuil
 
 
 def change(folder: Path, settings: dict[str, Any], name: str, kill_at: int | None) -> list[str]:
-    """Make one change; the steps that it took."""
+    """Make a change; return its steps."""
     steps = Steps(folder, kill_at)
-    made = Settings(data=folder / "data", sweep_max_percent=100, **settings)
-    database = wiring.open_database(made)
+    settings_of_run = Settings(data=folder / "data", sweep_max_percent=100, **settings)
+    database = wiring.open_database(settings_of_run)
     _watch(database, steps)
-    blobs, paired = SteppedBlobs(wiring.open_store(made), steps), name not in ON_A_LOST_DATABASE
-    seaway = wiring.build(made, database=database, blobs=blobs, checks_pairing=paired)
+    blobs, paired = SteppedBlobs(wiring.open_store(settings_of_run), steps), name not in ON_A_LOST_DATABASE
+    seaway = wiring.build(settings_of_run, database=database, blobs=blobs, checks_pairing=paired)
     sys.addaudithook(steps.of_audit)
-    steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(examining_here(seaway), CHANNEL)))
+    steps.count(partial({**CHANGES, **ON_A_LOST_DATABASE}[name], Channel(with_in_process_examiners(seaway), CHANNEL)))
     return steps.names
 
 
@@ -279,8 +278,8 @@ def _watch(database: Database, steps: Steps) -> None:
     event.listen(engine, "commit", lambda _connection: steps("COMMIT"))
 
 
-def _be(order: dict[str, Any]) -> None:
-    """One fork: it prints its steps, if it lives so long."""
+def _run_order(order: dict[str, Any]) -> None:
+    """Run an order in a fork; print its steps unless it is killed."""
     logs.set_up("text", "error")
     names = change(Path(order["folder"]), order["settings"], order["change"], order["kill_at"])
     print(json.dumps(names), flush=True)
@@ -288,11 +287,11 @@ def _be(order: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Take orders, a line of JSON each; answer with the steps of the fork, and with its end."""
+    """Read orders, one JSON line each; print the steps of the fork and its exit code."""
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _be(json.loads(line))
+            _run_order(json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

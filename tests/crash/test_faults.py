@@ -1,8 +1,8 @@
 """
-PostgreSQL, S3 or the disk fail under load, and come back.
+PostgreSQL, S3 or the disk fail under load, and recover.
 
-Meanwhile uploads are refused with a 503 that says when to come again, and nothing else goes wrong for anybody who
-gets an answer. Afterwards the server goes on by itself, every promise holds, and all that was answered is there.
+During the failure uploads get a 503 with Retry-After, and no other response is wrong. Afterwards the server recovers by
+itself, every promise holds, and all published files are available.
 """
 
 import errno
@@ -29,7 +29,7 @@ from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
 from seaway.storage.disk_reserve import Reserve
 from tests.crash.load import CHANNEL, Load
-from tests.indexing.channel import examining_here
+from tests.indexing.channel import with_in_process_examiners
 from tests.support import house, packages, s3, state
 from tests.support.house import People
 from tests.support.mounts import small_disk
@@ -43,7 +43,7 @@ _UNWANTED = ("sqlalchemy", "Error closing cursor", "Traceback", "Exception durin
 
 @dataclass
 class Site:
-    """A server whose way to its database and store can be disturbed."""
+    """A server with proxies to its database and store that simulate failures."""
 
     folder: Path
     postgres: Postgres
@@ -55,7 +55,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[Postgres]:
-    """A server that no other test needs while it is down."""
+    """A server for these tests only, since they stop it."""
     with Postgres() as server:
         yield server
 
@@ -66,17 +66,17 @@ def site(own_postgres: Postgres, tmp_path: Path) -> Iterator[Site]:
         FaultProxy("127.0.0.1", own_postgres.port) as to_postgres,
         FaultProxy("127.0.0.1", s3.shared().port) as to_s3,
     ):
-        straight = {**_shared_state(own_postgres), "examiners": 1, "database_connections": 8}
-        key = prepare(tmp_path, straight)
+        direct = {**_shared_state(own_postgres), "examiners": 1, "database_connections": 8}
+        key = prepare(tmp_path, direct)
         disturbed = {
-            **straight,
-            "database_url": to_postgres.through(straight["database_url"]),
-            "s3_endpoint": to_s3.through(straight["s3_endpoint"]),
+            **direct,
+            "database_url": to_postgres.through(direct["database_url"]),
+            "s3_endpoint": to_s3.through(direct["s3_endpoint"]),
         }
         with serving(tmp_path, **disturbed) as server:
             yield Site(tmp_path, own_postgres, to_postgres, to_s3, server, Load(server.address, key))
         to_postgres.mode = to_s3.mode = Pass()
-        assert_whole(tmp_path, straight)
+        assert_consistent(tmp_path, direct)
 
 
 def _shared_state(postgres: Postgres) -> dict[str, Any]:
@@ -97,39 +97,39 @@ def prepare(folder: Path, settings: dict[str, Any]) -> str:
         return People(seaway).key("owner")
 
 
-def assert_whole(folder: Path, settings: dict[str, Any]) -> None:
+def assert_consistent(folder: Path, settings: dict[str, Any]) -> None:
     with closing(house.build(folder, **settings)) as seaway:
         assert [] == list(check(seaway))
 
 
 def assert_served(load: Load, server: Server) -> None:
-    """Nothing went wrong but what was told, and all that was answered is served."""
-    assert [] == load.wrong[:3], "".join(server.log[-200:])
+    """Assert that there were no unexpected responses and that all published files are served."""
+    assert [] == load.problems[:3], "".join(server.log[-200:])
     assert load.reads
     assert_quiet(server)
     with server.client() as client:
         names = set(client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"])
-    assert set() == load.answered - names
+    assert set() == load.published - names
 
 
 def assert_quiet(server: Server) -> None:
-    """Every fault was handled: requests have their own lines, and no library logs an error or a traceback."""
+    """Assert that no library logged an error or a traceback."""
     unwanted = [line for line in server.log if any(mark in line for mark in _UNWANTED)]
     assert [] == unwanted[:5], "".join(server.log[-200:])
 
 
 def disturbed(site: Site, fault: Callable[[Site], None], seconds: float) -> None:
-    """Load, disturb for a time, mend, and see that it goes on."""
+    """Cause a fault under load for some seconds; assert that the server recovers."""
     with site.load.running():
         site.load.wait_for(_ENOUGH)
         fault(site)
-        threading.Event().wait(seconds)  # how long it is away is what the test is about
-        mend(site)
+        threading.Event().wait(seconds)  # the duration of the failure is the subject of the test
+        restore_connections(site)
         site.load.wait_for(_ENOUGH)
     assert_served(site.load, site.server)
 
 
-def mend(site: Site) -> None:
+def restore_connections(site: Site) -> None:
     site.to_postgres.mode = Pass()
     site.to_s3.mode = Pass()
 
@@ -178,31 +178,31 @@ FAULTS: dict[str, Callable[[Site], None]] = {
 
 
 @pytest.mark.parametrize("fault", ["S3 answers 503", pytest.param("PostgreSQL is killed", marks=pytest.mark.slow)])
-def test_what_fails_for_a_moment_is_told_and_gone_on_after(site: Site, fault: str) -> None:
-    """S4, S5: two of the failures, for half a second."""
+def test_server_recovers_from_a_short_failure(site: Site, fault: str) -> None:
+    """S4, S5: two of the failures for half a second."""
     disturbed(site, FAULTS[fault], 0.5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_fails_for_five_seconds_is_told_and_gone_on_after(site: Site, fault: str) -> None:
-    """S4, S5: every failure, under load."""
+def test_server_recovers_from_a_failure_of_five_seconds(site: Site, fault: str) -> None:
+    """S4, S5: every failure under load."""
     disturbed(site, FAULTS[fault], 5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["S3 refuses", "S3 hangs", "PostgreSQL refuses"])
-def test_what_is_gone_for_half_a_minute_comes_back(site: Site, fault: str) -> None:
-    """S4, S5: longer than clients and pools wait; uploads get their 503 meanwhile."""
+def test_server_recovers_from_a_failure_of_half_a_minute(site: Site, fault: str) -> None:
+    """S4, S5: longer than clients and pools wait; uploads get 503 in that time."""
     disturbed(site, FAULTS[fault], 30)
     assert site.load.unavailable + site.load.lost
 
 
-# What only one machine has: a disk that fills, a database file that another process holds.
+# Failures of a single machine: a full disk, a database file locked by another process.
 
 
-def test_a_locked_database_makes_writers_wait_and_nobody_else(tmp_path: Path) -> None:
-    """A process that holds the write lock delays uploads; shards are read meanwhile, and nothing is lost."""
+def test_a_locked_database_delays_only_writers(tmp_path: Path) -> None:
+    """While another process holds the write lock, shards are served, and no upload is lost."""
     with state.choose(state.SQLITE_DISK):
         key = prepare(tmp_path, {})
         with serving(tmp_path, examiners=1) as server, server.client() as client:
@@ -214,50 +214,50 @@ def test_a_locked_database_makes_writers_wait_and_nobody_else(tmp_path: Path) ->
                         assert 200 == client.get(f"/{CHANNEL}/noarch/repodata_shards.msgpack.zst").status_code
                 load.wait_for(_ENOUGH)
             assert_served(load, server)
-        assert_whole(tmp_path, {})
+        assert_consistent(tmp_path, {})
 
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
     """Hold the write lock as another process would."""
-    other = sqlite3.connect(database, isolation_level=None, timeout=20)
-    other.execute("BEGIN IMMEDIATE")
+    connection = sqlite3.connect(database, isolation_level=None, timeout=20)
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     finally:
-        other.execute("ROLLBACK")
-        other.close()
+        connection.execute("ROLLBACK")
+        connection.close()
 
 
-def test_a_full_disk_refuses_uploads_and_nothing_else(tmp_path: Path) -> None:
-    """Uploads are 503 while there is no room, readers go on, nothing is left behind, and with room it goes on."""
+def test_a_full_disk_refuses_only_uploads(tmp_path: Path) -> None:
+    """Uploads get 503 without leftovers, reads work, and uploads work again once there is space."""
     noise = {"share/noise": os.urandom(600_000)}
     with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "12m") as folder:
         key = prepare(folder, {})
         with serving(folder, examiners=1) as server, server.client(key) as client:
-            answered = _fill(client, noise)
-            whole = client.get(f"/{CHANNEL}/noarch/repodata.json")
-            assert 200 == whole.status_code
-            assert answered == set(whole.json()["packages.conda"])
+            published = _fill(client, noise)
+            repodata = client.get(f"/{CHANNEL}/noarch/repodata.json")
+            assert 200 == repodata.status_code
+            assert published == set(repodata.json()["packages.conda"])
             assert_quiet(server)
             subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
             late = packages.conda(packages.index_json("late"), files=noise)
             assert 201 == _send(client, late).status_code
-            assert answered | {late.name} == set(
+            assert published | {late.name} == set(
                 client.get(f"/{CHANNEL}/noarch/repodata.json").json()["packages.conda"]
             )
-        assert_whole(folder, {})
+        assert_consistent(folder, {})
 
 
 RESERVE = 2_000_000
 
 
 @pytest.mark.slow
-def test_a_full_disk_lets_owners_delete_and_readers_read(tmp_path: Path) -> None:
+def test_deletes_and_reads_work_on_a_full_disk(tmp_path: Path) -> None:
     """
-    On a disk without a free byte packages are deleted and yanked, and readers get the last complete documents.
+    Without a free byte, packages can be deleted and yanked, and readers get the last complete documents.
 
-    The room for that is not left to uploads, and with room all of it goes on by itself.
+    Uploads cannot use the space reserved for that, and everything recovers by itself once there is space.
     """
     noise = {"share/noise": os.urandom(600_000)}
     with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "16m") as folder:
@@ -268,16 +268,16 @@ def test_a_full_disk_lets_owners_delete_and_readers_read(tmp_path: Path) -> None
             first = packages.conda(packages.index_json("first"), files=noise)
             assert 201 == _send(client, first).status_code
             assert "1" == client.get(f"/{CHANNEL}/noarch/repodata.json").headers["seaway-revision"]
-            answered = sorted(_fill(client, noise) | {first.name})
+            published = sorted(_fill(client, noise) | {first.name})
             fill_up(folder / "data" / "seaway.db", filler)
 
-            behind = client.get(f"/{CHANNEL}/noarch/repodata.json")
-            assert (200, "1") == (behind.status_code, behind.headers["seaway-revision"]), behind.text
-            assert [first.name] == list(behind.json()["packages.conda"])
-            assert "max-age=0, must-revalidate" in behind.headers["cache-control"]
+            outdated = client.get(f"/{CHANNEL}/noarch/repodata.json")
+            assert (200, "1") == (outdated.status_code, outdated.headers["seaway-revision"]), outdated.text
+            assert [first.name] == list(outdated.json()["packages.conda"])
+            assert "max-age=0, must-revalidate" in outdated.headers["cache-control"]
 
-            gone, yanked, *kept = answered
-            assert 200 == client.delete(f"/api/v1/delete/{CHANNEL}/noarch/{gone}").status_code
+            deleted, yanked, *kept = published
+            assert 200 == client.delete(f"/api/v1/delete/{CHANNEL}/noarch/{deleted}").status_code
             assert 200 == client.post(f"/api/v1/yank/{CHANNEL}/noarch/{yanked}").status_code
             assert 0 == reserve.stat().st_size
             refused = _send(client, packages.conda(packages.index_json("tiny")))
@@ -290,35 +290,35 @@ def test_a_full_disk_lets_owners_delete_and_readers_read(tmp_path: Path) -> None
             assert not [line for line in server.log if "Traceback" in line]
         with serving(folder, examiners=1, disk_reserve=RESERVE):
             assert RESERVE == reserve.stat().st_size
-        assert_whole(folder, {})
+        assert_consistent(folder, {})
 
 
 @pytest.mark.parametrize("is_open", [False, True], ids=["closed", "open"])
 def test_an_operator_deletes_a_channel_on_a_full_disk(tmp_path: Path, is_open: bool) -> None:
-    """Where nobody has the database open, opening it needs room as well; where a server has, the change alone."""
+    """If no process has the database open, opening it needs space too."""
     with state.choose(state.SQLITE_DISK), small_disk(tmp_path / "disk", "16m") as folder, ExitStack() as stack:
         prepare(folder, {})
         database, reserve = folder / "data" / "seaway.db", folder / "data" / "reserve"
         Reserve(reserve, RESERVE).fill()
         if is_open:
-            other = stack.enter_context(closing(sqlite3.connect(database)))
-            assert other.execute("SELECT count(*) FROM channels").fetchone() == (1,)
+            connection = stack.enter_context(closing(sqlite3.connect(database)))
+            assert connection.execute("SELECT count(*) FROM channels").fetchone() == (1,)
         fill_up(database, folder / "filler")
-        chosen = {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_DISK_RESERVE": str(RESERVE)}
+        environment = {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_DISK_RESERVE": str(RESERVE)}
         command = [sys.executable, "-m", "seaway", "channel", "remove", CHANNEL, "--yes"]
-        done = subprocess.run(
-            command, env={**variables(), **chosen}, cwd=tmp_path, capture_output=True, text=True, check=False
+        result = subprocess.run(
+            command, env={**variables(), **environment}, cwd=tmp_path, capture_output=True, text=True, check=False
         )
-        assert 0 == done.returncode, done.stderr
+        assert 0 == result.returncode, result.stderr
         assert 0 == reserve.stat().st_size
         with closing(sqlite3.connect(database)) as after:
             assert after.execute("SELECT count(*) FROM channels").fetchone() == (0,)
 
 
 def fill_up(database: Path, filler: Path) -> None:
-    """Take every free byte, so that the write-ahead log of the database cannot grow again."""
-    with closing(sqlite3.connect(database, isolation_level=None, timeout=20)) as other:
-        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    """Fill the disk, so that the write-ahead log of the database cannot grow."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=20)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for size in (65_536, 4_096):
         with filler.open("ab", buffering=0) as file, suppress(OSError):
             while True:
@@ -326,7 +326,7 @@ def fill_up(database: Path, filler: Path) -> None:
 
 
 class FullBlobs:
-    """A store whose disk is full at one moment of an upload."""
+    """A store whose disk is full in one step of an upload."""
 
     def __init__(self, blobs: BlobStore, moment: str) -> None:
         self._blobs = blobs
@@ -340,23 +340,23 @@ class FullBlobs:
 
 
 @pytest.mark.parametrize("moment", ["prepare_file", "put_file", "stat"])
-def test_no_room_at_any_moment_is_told_and_leaves_nothing(on_both: str, tmp_path: Path, moment: str) -> None:
-    """An injected ENOSPC while a file is synced, stored or looked at: 503, no row, no spool file; later it goes on."""
+def test_a_full_disk_at_any_step_gives_503_without_leftovers(on_both: str, tmp_path: Path, moment: str) -> None:
+    """ENOSPC while a file is synced, stored or checked: 503, no row and no spool file; uploads work again later."""
     key = prepare(tmp_path, {})
     settings = Settings(data=tmp_path / "data", **state.settings(tmp_path))
     blobs = FullBlobs(wiring.open_store(settings), moment)
-    given: BlobStore = blobs  # type: ignore[assignment]
+    full_store: BlobStore = blobs  # type: ignore[assignment]
     file = packages.conda(packages.index_json("late"))
-    with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
-        refused = anyio.run(_send_here, seaway, key, file)
+    with closing(with_in_process_examiners(wiring.build(settings, blobs=full_store))) as seaway:
+        refused = anyio.run(_send_in_process, seaway, key, file)
         assert (503, True) == (refused.status_code, "retry-after" in refused.headers), refused.text
         assert [] == list(seaway.settings.spool_folder.iterdir())
         blobs.moment = "none"
-        assert 201 == anyio.run(_send_here, seaway, key, file).status_code
+        assert 201 == anyio.run(_send_in_process, seaway, key, file).status_code
         assert [] == list(check(seaway))
 
 
-async def _send_here(seaway: Seaway, key: str, file: packages.PackageFile) -> httpx.Response:
+async def _send_in_process(seaway: Seaway, key: str, file: packages.PackageFile) -> httpx.Response:
     transport = httpx.ASGITransport(app=create_app(seaway))
     headers = {"Authorization": f"Bearer {key}", "X-File-Name": file.name}
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
@@ -364,19 +364,19 @@ async def _send_here(seaway: Seaway, key: str, file: packages.PackageFile) -> ht
 
 
 def _fill(client: httpx.Client, noise: dict[str, bytes]) -> set[str]:
-    """Upload until the disk is full, and a few times more; what was answered with success."""
-    answered: set[str] = set()
+    """Upload until the disk is full, and a few times more; return the published files."""
+    published: set[str] = set()
     refused = 0
     for number in range(100):
         file = packages.conda(packages.index_json("big", str(number)), files=noise)
-        answer = _send(client, file)
-        if answer.status_code == 201:
-            answered.add(file.name)
+        response = _send(client, file)
+        if response.status_code == 201:
+            published.add(file.name)
             continue
-        assert (503, True) == (answer.status_code, "retry-after" in answer.headers), answer.text
+        assert (503, True) == (response.status_code, "retry-after" in response.headers), response.text
         refused += 1
         if refused == 5:
-            return answered
+            return published
     raise AssertionError("the disk did not fill")
 
 

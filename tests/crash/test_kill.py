@@ -1,7 +1,7 @@
 """
-A server killed with SIGKILL at many moments of uploads, overwrites and document builds.
+A server killed with SIGKILL at various times during uploads, overwrites and document builds.
 
-After each: every promise holds, what was answered is there, the channel reads well, and nothing is left in the spool.
+After each kill every promise holds, published files are available, the channel is readable, and the spool is empty.
 """
 
 import threading
@@ -23,18 +23,18 @@ from tests.support.server import Server, serving
 WRITERS = 4
 CHANNEL = "robots"
 
-# Milliseconds from the first byte to the kill: an upload of a small package takes 5 to 30 of them here,
-# so these moments fall into receiving, examining, storing, recording and answering of one or another.
+# Milliseconds from the first byte to the kill. An upload of a small package takes 5 to 30 of them here,
+# so the kills hit all phases: receiving, examining, storing, recording and responding.
 MOMENTS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 37, 45, 55, 70, 90, 120, 160, 220, 300]
 
 
 @dataclass
 class Load:
-    """Uploads and reads that go on until the server is gone; remembers what was answered with success."""
+    """Upload and read until the server is killed; record the published files."""
 
     address: str
     key: str
-    answered: set[str] = field(default_factory=set)
+    published: set[str] = field(default_factory=set)
     started: threading.Event = field(default_factory=threading.Event)
 
     def run(self, round_number: int, server: Server, milliseconds: int) -> None:
@@ -43,7 +43,7 @@ class Load:
         for thread in threads:
             thread.start()
         self.started.wait(30)
-        threading.Event().wait(milliseconds / 1000)  # the moment of the kill is what the test is about
+        threading.Event().wait(milliseconds / 1000)  # the time of the kill is the subject of the test
         server.kill()
         for thread in threads:
             thread.join(60)
@@ -54,13 +54,13 @@ class Load:
                 name = f"crash{writer}" if count % 3 else "shared"
                 file = packages.conda(packages.index_json(name, f"{round_number}.{writer}.{count}"))
                 try:
-                    answer = client.post(
+                    response = client.post(
                         f"/api/v1/upload/{CHANNEL}", content=self._pieces(file), headers={"X-File-Name": file.name}
                     )
                 except httpx.HTTPError:
                     return
-                assert answer.status_code == 201, answer.text
-                self.answered.add(file.name)
+                assert response.status_code == 201, response.text
+                self.published.add(file.name)
 
     def _pieces(self, file: PackageFile) -> Iterator[bytes]:
         half = len(file.content) // 2
@@ -84,47 +84,47 @@ def prepare(folder: Path) -> str:
         return people.key("owner")
 
 
-def assert_whole(seaway: Seaway, folder: Path, answered: set[str]) -> None:
+def assert_consistent(seaway: Seaway, folder: Path, published: set[str]) -> None:
     assert [] == list(check(seaway))
     assert [] == list((folder / "data" / "spool").iterdir())
-    assert len(answered) <= len(state.stored(seaway.blobs))
+    assert len(published) <= len(state.stored(seaway.blobs))
 
 
 def kill_at(folder: Path, moments: list[int]) -> None:
     key = prepare(folder)
-    answered: set[str] = set()
+    published: set[str] = set()
     for round_number, milliseconds in enumerate(moments):
         with serving(folder) as server:
             load = Load(server.address, key)
             load.run(round_number, server, milliseconds)
-            answered |= load.answered
+            published |= load.published
         with closing(house.build(folder)) as seaway:
-            assert_whole(seaway, folder, answered)
+            assert_consistent(seaway, folder, published)
     with serving(folder) as server, server.client() as client:
         repodata = client.get(f"/{CHANNEL}/noarch/repodata.json").json()
-        assert set() == answered - set(repodata["packages.conda"])
+        assert set() == published - set(repodata["packages.conda"])
         assert 200 == client.get(f"/{CHANNEL}/noarch/repodata_shards.msgpack.zst").status_code
 
 
-def test_a_killed_server_keeps_what_it_answered(tmp_path: Path) -> None:
-    """A kill under load: what was answered with 201 is there, and every promise holds."""
+def test_a_killed_server_keeps_published_files(tmp_path: Path) -> None:
+    """After a kill under load, files confirmed with 201 are available and every promise holds."""
     kill_at(tmp_path, [60])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_server_killed_at_twenty_moments_keeps_what_it_answered(on_both: str, tmp_path: Path) -> None:
-    """Invariants of publishing: at whatever line the kill falls, the channel reads well and goes on."""
+def test_a_server_killed_at_twenty_times_keeps_published_files(on_both: str, tmp_path: Path) -> None:
+    """Invariants of publishing: after a kill at any line the channel is readable and usable."""
     kill_at(tmp_path, MOMENTS)
 
 
-def test_a_kill_in_the_middle_of_a_body_leaves_nothing(tmp_path: Path) -> None:
-    """What was received of an unfinished upload is gone with the next start."""
+def test_a_kill_during_a_request_body_leaves_nothing(tmp_path: Path) -> None:
+    """The received part of an unfinished upload is deleted at the next start."""
     key = prepare(tmp_path)
     with serving(tmp_path) as server:
         started = threading.Event()
 
-        def half_a_file() -> Iterator[bytes]:
+        def partial_body() -> Iterator[bytes]:
             yield bytes(300_000)
             started.set()
             while server.process.poll() is None:
@@ -134,7 +134,7 @@ def test_a_kill_in_the_middle_of_a_body_leaves_nothing(tmp_path: Path) -> None:
         def upload() -> None:
             headers = {"Authorization": f"Bearer {key}", "X-File-Name": "demo-1.0-0.conda"}
             with pytest.raises(httpx.TransportError):
-                httpx.post(f"{server.address}/api/v1/upload/{CHANNEL}", content=half_a_file(), headers=headers)
+                httpx.post(f"{server.address}/api/v1/upload/{CHANNEL}", content=partial_body(), headers=headers)
 
         thread = threading.Thread(target=upload)
         thread.start()
@@ -143,5 +143,5 @@ def test_a_kill_in_the_middle_of_a_body_leaves_nothing(tmp_path: Path) -> None:
         thread.join(30)
 
     with closing(house.build(tmp_path)) as seaway:
-        assert_whole(seaway, tmp_path, set())
+        assert_consistent(seaway, tmp_path, set())
         assert [] == state.stored(seaway.blobs)

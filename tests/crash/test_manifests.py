@@ -1,6 +1,6 @@
 """
-The job that writes manifests, and a rebuild from them, killed with SIGKILL before their steps; a server killed beside
-the job, whose database is lost then.
+The job that writes manifests, and a rebuild from them, killed with SIGKILL before their steps; a server killed while
+the job runs, whose database is then lost.
 """
 
 import threading
@@ -21,7 +21,7 @@ from tests.crash.test_kill import CHANNEL as ROBOTS
 from tests.crash.test_kill import Load
 from tests.crash.test_kill import prepare as prepare_for_load
 from tests.crash.test_steps import EVERY_STEP, Stepper, stepper
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, state
 from tests.support.house import People
 from tests.support.server import serving
@@ -33,15 +33,15 @@ States = dict[str, tuple[str, bytes]]
 
 
 def opened(folder: Path) -> Seaway:
-    """A site whose database may be lost."""
-    return examining_here(house.build(folder, paired=False))
+    """Open a site whose database may be lost."""
+    return with_in_process_examiners(house.build(folder, paired=False))
 
 
-def follow(seaway: Seaway) -> None:
+def write_manifests(seaway: Seaway) -> None:
     write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
 
 
-def rebuild_here(seaway: Seaway) -> RebuiltSite:
+def rebuild_site(seaway: Seaway) -> RebuiltSite:
     return rebuild(
         seaway.database, seaway.blobs, seaway.spool, seaway.clock, "admin",
         seaway.settings.whole_document_limit,
@@ -59,7 +59,7 @@ def objects(seaway: Seaway) -> dict[str, bytes]:
 
 
 def states(seaway: Seaway) -> States:
-    """State and hash of every file."""
+    """Return state and hash of every file."""
     query = (
         select(channels.c.name, files.c.file_name, files.c.state, files.c.sha256)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
@@ -70,13 +70,13 @@ def states(seaway: Seaway) -> States:
 
 
 def make_changes(folder: Path) -> tuple[States, States]:
-    """A house whose manifests are behind; the files as they are in them, and as they are in the database."""
-    with closing(examining_here(house.build(folder))) as seaway:
+    """Create a site with outdated manifests; return the files in the manifests and in the database."""
+    with closing(with_in_process_examiners(house.build(folder))) as seaway:
         People(seaway).channel(CHANNEL)
         gone = Channel(seaway, People(seaway).channel("gone"))
         gone.put(LATE)
         prepare(seaway)
-        follow(seaway)
+        write_manifests(seaway)
         before = states(seaway)
         channel = Channel(seaway, CHANNEL)
         channel.put(NEW, force=True)
@@ -86,7 +86,7 @@ def make_changes(folder: Path) -> tuple[States, States]:
         return before, states(seaway)
 
 
-def chosen(steps: list[str], every: int) -> list[int]:
+def selected_steps(steps: list[str], every: int) -> list[int]:
     return sorted({*range(0, len(steps), every), len(steps) - 1})
 
 
@@ -96,36 +96,34 @@ def kill_the_job(stepper: Stepper, folder: Path, every: int) -> None:
     steps = stepper.run(folder / "whole", "manifests")
     with closing(opened(folder / "whole")) as seaway:
         expected = objects(seaway)
-    for number in chosen(steps, every):
+    for number in selected_steps(steps, every):
         case = folder / str(number)
         state.copy(folder / "source", case)
         stepper.run(case, "manifests", number)
-        state.copy(case, folder / f"{number} goes on")
-        with closing(opened(folder / f"{number} goes on")) as seaway:
-            follow(seaway)
+        state.copy(case, folder / f"{number} continued")
+        with closing(opened(folder / f"{number} continued")) as seaway:
+            write_manifests(seaway)
             assert expected == objects(seaway)
         state.lose_database(case)
         with closing(opened(case)) as seaway:
-            rebuilt = rebuild_here(seaway)
+            rebuilt = rebuild_site(seaway)
             found = states(seaway)
             assert [] == list(check(seaway))
         assert [] == rebuilt.unreadable == rebuilt.lost
         assert all(found[place] in (before.get(place), after.get(place)) for place in found)
         assert after.keys() & before.keys() <= found.keys()
-        for one in (case, folder / f"{number} goes on"):
-            state.forget(one)
+        for leftover in (case, folder / f"{number} continued"):
+            state.forget(leftover)
 
 
-def test_a_killed_job_leaves_manifests_that_can_be_used(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
-    """Each object is the old or the new one; the next run completes them, and a rebuild in between comes out sound."""
+def test_a_killed_job_leaves_usable_manifests(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
+    """Each object is the old or the new one; the next run completes them, and a rebuild in between is consistent."""
     kill_the_job(stepper, tmp_path, _SOME)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_job_killed_at_any_step_leaves_manifests_that_can_be_used(
-    on_both: str, stepper: Stepper, tmp_path: Path
-) -> None:
+def test_a_job_killed_at_any_step_leaves_usable_manifests(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
     """The same at every step."""
     kill_the_job(stepper, tmp_path, EVERY_STEP)
 
@@ -133,18 +131,18 @@ def test_a_job_killed_at_any_step_leaves_manifests_that_can_be_used(
 def kill_the_rebuild(stepper: Stepper, folder: Path, every: int) -> None:
     _, after = make_changes(folder / "source")
     with closing(opened(folder / "source")) as seaway:
-        follow(seaway)
+        write_manifests(seaway)
     state.lose_database(folder / "source")
     house.build(folder / "source", paired=False).close()  # so that every copy has the tables
     state.copy(folder / "source", folder / "whole")
     steps = stepper.run(folder / "whole", "rebuild")
-    for number in chosen(steps, every):
+    for number in selected_steps(steps, every):
         case = folder / str(number)
         state.copy(folder / "source", case)
         stepper.run(case, "rebuild", number)
         with closing(opened(case)) as seaway:
             if {} == states(seaway):
-                rebuild_here(seaway)
+                rebuild_site(seaway)
             assert after == states(seaway)
             assert [] == list(check(seaway))
             assert [] == list(seaway.settings.spool_folder.iterdir())
@@ -152,13 +150,13 @@ def kill_the_rebuild(stepper: Stepper, folder: Path, every: int) -> None:
 
 
 def has_names(seaway: Seaway) -> bool:
-    """Whether the manifest of any name is in the store: on a busy machine a run takes as long as the load."""
+    """Return whether the store has the manifest of any name: on a busy machine a run takes as long as the load."""
     places = (keys.manifest_place(stat.key) for stat in seaway.blobs.list(keys.MANIFESTS))
     return any(place is not None and place.subdir_id for place in places)
 
 
 def test_a_killed_rebuild_can_be_run_again(on_both: str, stepper: Stepper, tmp_path: Path) -> None:
-    """From_store invariant 1: it leaves the database empty, or it was done."""
+    """From_store invariant 1: the database is empty or the rebuild is complete."""
     kill_the_rebuild(stepper, tmp_path, 3 * _SOME)
 
 
@@ -169,16 +167,16 @@ def test_a_rebuild_killed_at_any_step_can_be_run_again(on_both: str, stepper: St
     kill_the_rebuild(stepper, tmp_path, EVERY_STEP)
 
 
-def test_a_server_is_killed_and_its_database_is_lost(on_both: str, tmp_path: Path) -> None:
-    """What was answered is back, or its bytes are listed; nothing is back that was not there."""
+def test_a_rebuild_after_a_kill_and_a_lost_database(on_both: str, tmp_path: Path) -> None:
+    """Published files are restored or their blobs are listed; no other file appears."""
     key = prepare_for_load(tmp_path)
-    with serving(tmp_path) as server, closing(opened(tmp_path)) as beside:
-        Channel(beside, ROBOTS).put(NEW)  # on a busy machine nothing else may be answered before the kill
+    with serving(tmp_path) as server, closing(opened(tmp_path)) as writer:
+        Channel(writer, ROBOTS).put(NEW)  # on a busy machine no other upload may finish before the kill
         load, done = Load(server.address, key), threading.Event()
 
         def write() -> None:
-            while not (done.is_set() and has_names(beside)):
-                follow(beside)
+            while not (done.is_set() and has_names(writer)):
+                write_manifests(writer)
 
         writing = threading.Thread(target=write)
         writing.start()
@@ -189,12 +187,12 @@ def test_a_server_is_killed_and_its_database_is_lost(on_both: str, tmp_path: Pat
         truth = states(seaway)
     state.lose_database(tmp_path)
     with closing(opened(tmp_path)) as seaway:
-        rebuilt = rebuild_here(seaway)
+        rebuilt = rebuild_site(seaway)
         found = states(seaway)
         assert [] == list(check(seaway))
 
-    listed = {one.package.rpartition("/")[2] for one in rebuilt.unnamed}
+    listed = {blob.package.rpartition("/")[2] for blob in rebuilt.unnamed}
     assert found.items() <= truth.items()
-    assert load.answered <= {place.removeprefix(f"{ROBOTS}/") for place in found} | listed
+    assert load.published <= {place.removeprefix(f"{ROBOTS}/") for place in found} | listed
     assert found
     assert [] == rebuilt.unreadable == rebuilt.lost

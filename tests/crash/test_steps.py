@@ -1,8 +1,8 @@
 """
 A process killed with SIGKILL before every single step of every change, on both states.
 
-After each kill every promise holds, readers see the state before the change or the one after it, nothing is left in
-the spool, and the change can be made again.
+After each kill every promise holds, readers see the state before or after the change, the spool is empty, and the
+change can be made again.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from seaway.errors import BadCredential, FileExists, NotFound
 from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, state
 from tests.support.house import People
 
@@ -34,12 +34,12 @@ _SOME = 16
 
 @dataclass
 class Stepper:
-    """The program that makes changes in forks of itself."""
+    """The program that makes changes in its forks."""
 
     process: subprocess.Popen[str]
 
     def run(self, folder: Path, change: str, kill_at: int | None = None) -> list[str]:
-        """The steps of the change; none when it was killed."""
+        """Return the steps of the change; none if it was killed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         order = {"folder": str(folder), "settings": state.settings(folder), "change": change, "kill_at": kill_at}
@@ -66,7 +66,7 @@ def stepper() -> Iterator[Stepper]:
 
 @cache
 def before(name: str, folder: Path) -> Path:
-    """The folder of a house before any change, on the state of this name; copied for each."""
+    """Create the folder of a site before any change, on this state; it is copied for each change."""
     assert name == state.chosen()
     with closing(house.build(folder / "before")) as seaway:
         People(seaway).channel(CHANNEL)
@@ -84,8 +84,8 @@ def source(on_both: str, sources: dict[str, Path]) -> Path:
     return before(on_both, sources[on_both])
 
 
-def seen(seaway: Seaway) -> Any:
-    """All that readers see of the channel: file names and hashes by each way to read, which must agree."""
+def visible_state(seaway: Seaway) -> Any:
+    """Return the file names and hashes that readers see; all documents must agree."""
     channel = Channel(seaway, CHANNEL)
     return [_of_subdir(channel, subdir) for subdir in ("noarch", "linux-64")]
 
@@ -94,7 +94,7 @@ def _of_subdir(channel: Channel, subdir: str) -> Any:
     try:
         repodata = channel.repodata(subdir)
         shards = [channel.shard(digest, subdir) for digest in channel.shard_index(subdir)["shards"].values()]
-    except BadCredential:  # as for every name that is no public channel
+    except BadCredential:  # the response for every name that is not a public channel
         return "no channel"
     whole = {name: (record["sha256"], record.get(FIELD)) for name, record in repodata["packages.conda"].items()}
     sharded = {
@@ -114,38 +114,38 @@ def _of_subdir(channel: Channel, subdir: str) -> Any:
 
 
 def opened(folder: Path) -> Seaway:
-    return examining_here(house.build(folder))
+    return with_in_process_examiners(house.build(folder))
 
 
-def look(folder: Path) -> Any:
+def read_state(folder: Path) -> Any:
     with closing(opened(folder)) as seaway:
-        return seen(seaway)
+        return visible_state(seaway)
 
 
-def assert_sound(folder: Path, change: str, allowed: list[Any]) -> None:
-    """What must be true after a kill, and that the change can be made again."""
+def assert_consistent(folder: Path, change: str, allowed: list[Any]) -> None:
+    """Assert consistency after a kill, and that the change can be made again."""
     with closing(opened(folder)) as seaway:
         assert [] == list(check(seaway))
         assert [] == list(seaway.settings.spool_folder.iterdir())
-        assert seen(seaway) in allowed
-        with suppress(FileExists, NotFound):  # then it had been done before the kill
+        assert visible_state(seaway) in allowed
+        with suppress(FileExists, NotFound):  # the change was complete before the kill
             CHANGES[change](Channel(seaway, CHANNEL))
-        assert allowed[-1] == seen(seaway)
+        assert allowed[-1] == visible_state(seaway)
         assert [] == list(check(seaway))
 
 
 def kill_before(stepper: Stepper, source: Path, folder: Path, change: str, every: int) -> int:
-    """Kill one process before each step of a change, or before each so-manieth; how many."""
-    for name in ("untouched", "whole"):  # to look is to build documents, so it is done to copies
+    """Kill a process before every `every`-th step of a change; return the number of kills."""
+    for name in ("untouched", "whole"):  # reading builds documents, so copies are read
         state.copy(source, folder / name)
     steps = stepper.run(folder / "whole", change)
-    allowed = [look(folder / "untouched"), look(folder / "whole")]
+    allowed = [read_state(folder / "untouched"), read_state(folder / "whole")]
     chosen = sorted({*range(0, len(steps), every), len(steps) - 1})
     for number in chosen:
         case = folder / str(number)
         state.copy(source, case)
         stepper.run(case, change, number)
-        assert_sound(case, change, allowed)
+        assert_consistent(case, change, allowed)
         state.forget(case)
     return len(chosen)
 
@@ -156,7 +156,7 @@ def kill_before(stepper: Stepper, source: Path, folder: Path, change: str, every
 def test_a_kill_before_any_step_leaves_one_state_or_the_other(
     stepper: Stepper, source: Path, tmp_path: Path, change: str
 ) -> None:
-    """S1, S4: at whatever line a process dies, the channel reads well and can go on."""
+    """S1, S4: after a kill at any line the channel is readable and usable."""
     assert kill_before(stepper, source, tmp_path, change, EVERY_STEP) > 3
 
 
@@ -164,7 +164,7 @@ def test_a_kill_before_any_step_leaves_one_state_or_the_other(
 def test_a_kill_before_some_steps_leaves_one_state_or_the_other(
     stepper: Stepper, source: Path, tmp_path: Path, change: str
 ) -> None:
-    """The same for a few steps of the changes that have most to lose."""
+    """The same for a few steps of the most critical changes."""
     assert kill_before(stepper, source, tmp_path, change, _SOME) > 1
 
 
@@ -192,10 +192,8 @@ STEPS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", STEPS)
-def test_the_steps_that_matter_are_among_those_killed(
-    stepper: Stepper, source: Path, tmp_path: Path, change: str
-) -> None:
-    """What is killed before is what the change really does, in its order: bytes first, then the commit that names them."""
+def test_the_critical_steps_are_among_the_kills(stepper: Stepper, source: Path, tmp_path: Path, change: str) -> None:
+    """The steps are those of the real change, in order: bytes first, then the commit that names them."""
     state.copy(source, tmp_path / "whole")
     steps = iter(stepper.run(tmp_path / "whole", change))
     assert [] == [name for name in STEPS[change] if name not in steps]

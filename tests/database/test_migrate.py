@@ -1,4 +1,4 @@
-"""The steps from one schema to the next; what they make of a database is in tests/contracts."""
+"""Constants of the migrations; tests/contracts tests their effect on a database."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from seaway.database import migrate
 
 
 def test_the_newest_schema_is_the_last_migration() -> None:
-    """The constant that saves importing alembic names alembic's head."""
+    """The constant avoids importing alembic and must equal its head."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
 

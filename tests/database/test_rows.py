@@ -1,4 +1,4 @@
-"""What queries return has the types that its dataclasses declare, on real rows: the type checker cannot see it."""
+"""Query results have the types that their dataclasses declare, on real rows: a type checker cannot verify it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -39,7 +39,7 @@ from tests.support.packages import conda, index_json
 class _Stored:
     tx: Tx
     now_ms: int
-    ada: int  # who owns the channel
+    ada: int  # the channel owner
     bob: int  # a member
     channel: int
     by_ada: Caller
@@ -94,7 +94,7 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
 
 
 @pytest.mark.anyio
-async def test_rows_have_the_types_that_are_declared(seaway: Seaway, people: People) -> None:
+async def test_rows_have_the_declared_types(seaway: Seaway, people: People) -> None:
     await fill(seaway, people)
     by_ada, by_bob = people.person("ada"), people.person("bob")
     with seaway.database.read() as tx:
@@ -103,16 +103,16 @@ async def test_rows_have_the_types_that_are_declared(seaway: Seaway, people: Peo
             channels.get(tx, "robots").id, by_ada, by_bob,
         )  # fmt: skip
         for name, read in READERS.items():
-            found = read(at)
-            assert found, name
-            assert [] == [wrong for value in found for wrong in wrong_in(value, name)]
+            results = read(at)
+            assert results, name
+            assert [] == [error for value in results for error in type_errors(value, name)]
         (channel, role), *_ = channels.with_role_of(tx, at.ada)
     assert Attestations.OPTIONAL is channel.attestations
     assert Role.OWNER is role
 
 
-def test_a_row_that_is_not_of_the_declared_type_is_refused(seaway: Seaway) -> None:
-    """Also one that lacks a column; the order of the columns is of no account."""
+def test_a_row_of_the_wrong_type_is_refused(seaway: Seaway) -> None:
+    """A row without a column is refused too; the order of the columns does not matter."""
 
     @dataclass
     class Thing:
@@ -132,7 +132,7 @@ def test_a_row_that_is_not_of_the_declared_type_is_refused(seaway: Seaway) -> No
 
 
 async def fill(seaway: Seaway, people: People) -> None:
-    """Store at least one of everything that `READERS` reads."""
+    """Store at least one row for every entry of `READERS`."""
     people.channel("robots", owner="ada")
     people.member("robots", "bob", Role.VIEWER)
     people.key("ada")
@@ -166,39 +166,41 @@ async def fill(seaway: Seaway, people: People) -> None:
 
 
 def subdir_id(at: _Stored) -> int:
-    found = find_subdir(at.tx, at.channel, "noarch")
-    assert found is not None
-    return found.id
+    subdir = find_subdir(at.tx, at.channel, "noarch")
+    assert subdir is not None
+    return subdir.id
 
 
-def wrong_in(value: object, where: str, declared: Any = None) -> list[str]:
-    """The places in a value, looking into dataclasses, where it is not what is declared."""
+def type_errors(value: object, path: str, declared: Any = None) -> list[str]:
+    """Return the parts of a value, including nested dataclasses, that do not have the declared type."""
     if isinstance(value, tuple) and declared is None:
-        return [wrong for one in value for wrong in wrong_in(one, where)]
-    if declared is not None and not holds(value, declared):
-        return [f"{where} is {value!r} and not {declared}"]
+        return [error for item in value for error in type_errors(item, path)]
+    if declared is not None and not has_type(value, declared):
+        return [f"{path} is {value!r} and not {declared}"]
     if not is_dataclass(value):
         return []
     hints = get_type_hints(type(value))
     return [
-        wrong
-        for one in fields(value)
-        for wrong in wrong_in(getattr(value, one.name), f"{where}: {type(value).__name__}.{one.name}", hints[one.name])
+        error
+        for field in fields(value)
+        for error in type_errors(
+            getattr(value, field.name), f"{path}: {type(value).__name__}.{field.name}", hints[field.name]
+        )
     ]
 
 
-def holds(value: object, declared: Any) -> bool:
+def has_type(value: object, declared: Any) -> bool:
     origin, args = get_origin(declared) or declared, get_args(declared)
     if origin is Any:
         return True
     if origin in (Union, UnionType):
-        return any(holds(value, one) for one in args)
+        return any(has_type(value, arg) for arg in args)
     if origin is Literal:
         return value in args
     if origin in (tuple, frozenset, list):
-        return type(value) is origin and all(holds(one, args[0]) for one in value)
+        return type(value) is origin and all(has_type(item, args[0]) for item in value)
     if origin in (dict, Mapping):
-        return isinstance(value, Mapping) and all(holds(key, args[0]) for key in value)
+        return isinstance(value, Mapping) and all(has_type(key, args[0]) for key in value)
     if origin in (int, str, bytes, bool, NoneType) or issubclass(origin, Enum):
-        return type(value) is origin  # neither a bool for an int, nor a decimal
+        return type(value) is origin  # a bool is not an int, and neither is a decimal
     return isinstance(value, origin)

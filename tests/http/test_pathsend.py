@@ -11,7 +11,7 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving import resolve
 from seaway.serving.blob_cache import SMALL_BYTES
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support.house import People
 from tests.support.packages import conda, index_json
 
@@ -58,7 +58,7 @@ def body(told: list[dict[str, Any]]) -> bytes:
 
 @pytest.fixture
 def channel(seaway: Seaway, people: People) -> Channel:
-    made = Channel(examining_here(seaway), people.channel("chan"))
+    made = Channel(with_in_process_examiners(seaway), people.channel("chan"))
     for file in (LARGE, SMALL):
         made.put(file)
     return made

@@ -19,7 +19,7 @@ from seaway.serving.blob_cache import SMALL_BYTES, BlobCache
 from seaway.serving.caller_identification import Secrets
 from seaway.serving.channel_response import CachePolicy, ChannelResponse
 from seaway.serving.response_cache import CachedResponse, CacheKey, ResponseCache
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -42,7 +42,7 @@ def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
 
 @pytest.fixture
 def channel(seaway: Seaway, people: People) -> Channel:
-    return Channel(examining_here(seaway), people.channel("chan"))
+    return Channel(with_in_process_examiners(seaway), people.channel("chan"))
 
 
 def client(seaway: Seaway) -> httpx.AsyncClient:
@@ -83,7 +83,7 @@ async def test_what_is_in_memory_is_not_shown_to_others(seaway: Seaway, people: 
     """The rows decide before the memory is asked: who may not read, a deleted file, another content."""
     key = people.key("owner")
     people.channel("closed", public=False)
-    closed = Channel(examining_here(seaway), "closed")
+    closed = Channel(with_in_process_examiners(seaway), "closed")
     await anyio.to_thread.run_sync(closed.put, SMALL)
     url = f"/closed/noarch/{SMALL.name}"
     async with client(seaway) as http:

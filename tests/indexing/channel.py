@@ -1,4 +1,4 @@
-"""A channel as these tests act on it and read it: through the one door for uploads and the one for readers."""
+"""A channel for these tests, changed through the functions for uploads and read through those for readers."""
 
 import hashlib
 import json
@@ -45,16 +45,16 @@ NEW = packages.conda(index_json("new", flags=["cuda"]))
 GONE = packages.conda(index_json("gone"))
 
 
-class _Here(Examiners):
-    """Examines in this process."""
+class _InProcessExaminers(Examiners):
+    """Examiners that run in this process."""
 
     def examine(self, path: Path, file_name: FileName, hashes: FileDigest) -> Candidate:
         return examine(path, file_name, hashes, ArchiveLimits(), refuse_escaping_links=False)
 
-    def take_in(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
-        return [self._take_in(file) for file in files]
+    def copy_and_examine(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
+        return [self._copy_and_examine(file) for file in files]
 
-    def _take_in(self, file: LocalFile) -> Candidate | Refused | OSError:
+    def _copy_and_examine(self, file: LocalFile) -> Candidate | Refused | OSError:
         try:
             content = file.source.read_bytes()
             Path(file.path).write_bytes(content)
@@ -64,16 +64,16 @@ class _Here(Examiners):
             return error
 
 
-def examining_here(seaway: Seaway) -> Seaway:
-    """The same house, with examiners that need no processes."""
-    examiners = _Here(ArchiveLimits(), processes=1, refuse_escaping_links=False)
+def with_in_process_examiners(seaway: Seaway) -> Seaway:
+    """Return the same server with examiners that need no processes."""
+    examiners = _InProcessExaminers(ArchiveLimits(), processes=1, refuse_escaping_links=False)
     publishing = replace(seaway.request_parts.publishing, examiners=examiners)
     return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel of a house in this process."""
+    """A channel of a server in this process."""
 
     seaway: Seaway
     name: str
@@ -82,7 +82,7 @@ class Channel:
         return anyio.run(partial(publish_file, self.seaway, self.name, file, force=force))
 
     def bring(self, paths: Sequence[Path], *, force: bool = False) -> list[Published | SeawayError]:
-        """Import files of this machine; what became of each."""
+        """Import local files; return the result for each."""
         publishing = self.seaway.request_parts.publishing
         return [result for _, result in import_files(publishing, self.name, paths, by=OPERATOR, force=force)]
 
@@ -108,18 +108,18 @@ class Channel:
         with self.seaway.database.read() as tx:
             return self.subdir(tx, subdir).revision
 
-    def ask(self, *path: str, encodings: tuple[str, ...] = ()) -> ChannelResponse:
-        """What a reader is answered, with the bytes read."""
-        found = anyio.run(
+    def request(self, *path: str, encodings: tuple[str, ...] = ()) -> ChannelResponse:
+        """Return the response to a reader, with its content."""
+        response = anyio.run(
             resolve_cached, self.seaway.request_parts.reading, CacheKey(Secrets(), self.name, path, encodings)
         ).answer
-        if found.content is not None:
-            return found
-        with self.seaway.blobs.open(found.blob_key) as file:
-            return replace(found, content=file.read())
+        if response.content is not None:
+            return response
+        with self.seaway.blobs.open(response.blob_key) as file:
+            return replace(response, content=file.read())
 
     def read(self, *path: str, encodings: tuple[str, ...] = ()) -> bytes:
-        content = self.ask(*path, encodings=encodings).content
+        content = self.request(*path, encodings=encodings).content
         assert content is not None
         return content
 
@@ -134,17 +134,17 @@ class Channel:
         return msgspec.msgpack.decode(zstd.decompress(content))
 
     def rows(self, table: Table) -> list[tuple[Any, ...]]:
-        """Every row of a table."""
+        """Return every row of a table."""
         with self.seaway.database.read() as tx:
             return sorted((tuple(row) for row in tx.execute(select(table))), key=repr)
 
     def column(self, column: Column[Any]) -> list[Any]:
-        """Every value of a column."""
+        """Return every value of a column."""
         with self.seaway.database.read() as tx:
             return list(tx.execute(select(column)).scalars())
 
 
-def fill_with_everything(channel: Channel) -> None:
+def fill_with_all_states(channel: Channel) -> None:
     for file in (A, A2, B, OLD, NEW, GONE):
         channel.put(file)
     channel.shard_index()
@@ -155,38 +155,38 @@ def fill_with_everything(channel: Channel) -> None:
 
 @dataclass
 class Statements:
-    """What was sent to the database."""
+    """Statements sent to the database."""
 
     texts: list[str]
     parameters: list[Any]
     blob_bytes: int = 0
 
-    def note(self, _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool) -> None:
+    def record(self, _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool) -> None:
         self.texts.append(text)
         self.parameters.append(parameters)
         for values in parameters if many else [parameters]:
-            given = [
+            arguments = [
                 getattr(value, "obj", value) for value in (values.values() if isinstance(values, dict) else values)
             ]
-            self.blob_bytes += sum(len(value) for value in given if isinstance(value, (bytes, memoryview)))
+            self.blob_bytes += sum(len(value) for value in arguments if isinstance(value, (bytes, memoryview)))
 
     def writing(self) -> list[str]:
         return [text for text in self.texts if text.startswith(("INSERT", "UPDATE", "DELETE"))]
 
 
 @contextmanager
-def noted(seaway: Seaway) -> Iterator[Statements]:
-    """Every statement that is sent to the database meanwhile."""
+def recorded_statements(seaway: Seaway) -> Iterator[Statements]:
+    """Record every statement that is sent to the database in this block."""
     statements = Statements([], [])
-    event.listen(seaway.database.engine, "before_cursor_execute", statements.note)
+    event.listen(seaway.database.engine, "before_cursor_execute", statements.record)
     try:
         yield statements
     finally:
-        event.remove(seaway.database.engine, "before_cursor_execute", statements.note)
+        event.remove(seaway.database.engine, "before_cursor_execute", statements.record)
 
 
-class Meddled:
-    """A store in which something else happens, once, before or after the first put: what a race would do."""
+class RacingStore:
+    """A store that runs an action once, before or after the first put, to simulate a race."""
 
     def __init__(
         self,

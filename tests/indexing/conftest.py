@@ -1,4 +1,4 @@
-"""A house that examines packages in this process: the index does not know the difference, and no test waits for a start."""
+"""A server that examines packages in this process, so that no test waits for examiner processes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from seaway.server.wiring import Seaway
-from tests.indexing.channel import Channel, examining_here, fill_with_everything
+from tests.indexing.channel import Channel, fill_with_all_states, with_in_process_examiners
 from tests.support import house, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -15,7 +15,7 @@ from tests.support.house import People
 
 @pytest.fixture
 def seaway(seaway: Seaway) -> Seaway:
-    return examining_here(seaway)
+    return with_in_process_examiners(seaway)
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def channel(seaway: Seaway) -> Channel:
 
 @pytest.fixture
 def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., Channel]]:
-    """Makes a channel of a house with other settings."""
+    """Return a function that creates a channel on a server with other settings."""
     built: list[Seaway] = []
 
     def make(**settings: Any) -> Channel:
         built.append(house.build(tmp_path / str(len(built)), clock, **settings))
-        seaway = examining_here(built[-1])
+        seaway = with_in_process_examiners(built[-1])
         return Channel(seaway, People(seaway).channel("demo"))
 
     yield make
@@ -40,18 +40,18 @@ def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., C
 
 @pytest.fixture(scope="session")
 def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a house whose channel has some of everything; copied for each test that damages it."""
+    """Data of a server whose channel has files in all states; copied for each test that damages it."""
     folder = tmp_path_factory.mktemp("filled")
     built = house.build(folder, TurnedClock())
-    fill_with_everything(Channel(examining_here(built), People(built).channel("demo")))
+    fill_with_all_states(Channel(with_in_process_examiners(built), People(built).channel("demo")))
     built.close()
     return folder
 
 
 @pytest.fixture
 def filled(filled_folder: Path, tmp_path: Path) -> Iterator[Channel]:
-    """A channel with listed, yanked and deleted files, v3 and legacy, a replaced shard and all documents."""
+    """A channel with listed, yanked and deleted files, v3 and legacy records, a replaced shard and all documents."""
     state.copy(filled_folder, tmp_path / "filled")
     built = house.build(tmp_path / "filled", TurnedClock())
-    yield Channel(examining_here(built), "demo")
+    yield Channel(with_in_process_examiners(built), "demo")
     built.close()

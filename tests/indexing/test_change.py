@@ -1,4 +1,4 @@
-"""One change of a package touches its own name and nothing else, whatever the channel holds besides."""
+"""A change of a package affects only its own name, independent of the other content of the channel."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from seaway.database.tables import documents, files, fragments, retired_shards, shards, subdirs
 from seaway.errors import FileExists, NotFound
-from tests.indexing.channel import Channel, Statements, noted
+from tests.indexing.channel import Channel, Statements, recorded_statements
 from tests.support import packages
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -28,7 +28,7 @@ def filled(channel: Channel) -> Channel:
 
 
 def by_name(channel: Channel) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
-    """The rows of shards and fragments by subdir and name."""
+    """Group the rows of shards and fragments by subdir and name."""
     rows: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     for row in channel.rows(shards):
         rows.setdefault((row[0], row[1]), []).append(row)
@@ -46,8 +46,8 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_a_change_touches_the_rows_of_its_own_name(case: str, channel: Channel) -> None:
-    """Of all shards and fragments of the channel, in all its subdirs, only those of the name that changed are written."""
+def test_a_change_writes_only_rows_of_its_own_name(case: str, channel: Channel) -> None:
+    """Shards and fragments of other names and subdirs are unchanged."""
     before = by_name(filled(channel))
     CHANGES[case](channel)
     after = by_name(channel)
@@ -59,15 +59,15 @@ def test_a_change_touches_the_rows_of_its_own_name(case: str, channel: Channel) 
 
 @pytest.mark.parametrize("case", CHANGES)
 def test_a_change_raises_the_revision_of_its_subdir_by_one(case: str, channel: Channel) -> None:
-    """The subdir that changed counts one more; the others do not move."""
+    """The revisions of other subdirs are unchanged."""
     filled(channel)
     before = channel.revision(), channel.revision("linux-64")
     CHANGES[case](channel)
     assert (before[0] + 1, before[1]) == (channel.revision(), channel.revision("linux-64"))
 
 
-def test_what_changes_nothing_raises_no_revision(channel: Channel) -> None:
-    """A refused upload, a second yank and the delete of what is not there leave every row as it was."""
+def test_an_operation_without_effect_raises_no_revision(channel: Channel) -> None:
+    """A refused upload, a repeated yank and a delete of a missing file leave every row unchanged."""
     filled(channel).yank(B)
     tables = (subdirs, files, shards, fragments, retired_shards)
     before = [channel.rows(table) for table in tables]
@@ -80,27 +80,29 @@ def test_what_changes_nothing_raises_no_revision(channel: Channel) -> None:
 
 
 def cost_of(channel: Channel, change: Callable[[Channel], object]) -> Statements:
-    with noted(channel.seaway) as statements:
+    with recorded_statements(channel.seaway) as statements:
         change(channel)
     return statements
 
 
 @pytest.mark.parametrize("case", ["a new name", *CHANGES])
 def test_the_cost_of_a_change_does_not_depend_on_the_channel(case: str, channel: Channel, people: People) -> None:
-    """The same change costs the same statements, and as many bytes, in a channel of twenty names as in one of four."""
+    """The same change takes the same statements and as many bytes in a channel with twenty names as with four."""
     change = CHANGES.get(case, lambda channel: channel.put(packages.conda(index_json("new"))))
     large = Channel(channel.seaway, people.channel("large"))
     for number in range(16):
         large.put(packages.conda(index_json(f"n{number}")))
-    costs = [cost_of(filled(one), change) for one in (channel, large)]
+    costs = [cost_of(filled(each), change) for each in (channel, large)]
     assert costs[0].texts == costs[1].texts
     assert abs(costs[0].blob_bytes - costs[1].blob_bytes) < 100
-    assert (0 if case == "delete" else 100) <= costs[1].blob_bytes < 20_000  # the last file of a name leaves nothing
+    assert (
+        (0 if case == "delete" else 100) <= costs[1].blob_bytes < 20_000
+    )  # deleting the last file of a name writes no content
 
 
 @contextmanager
 def counted_steps(channel: Channel) -> Iterator[list[int]]:
-    """How many hundreds of instructions SQLite's machine runs meanwhile: what a scan costs, and a statement does not tell."""
+    """Count hundreds of SQLite VM instructions in this block: the cost of a scan is not visible in its statement."""
     steps = [0]
 
     def count() -> int:
@@ -119,23 +121,23 @@ def counted_steps(channel: Channel) -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("case", ["upload", "yank", "delete"])
 def test_a_change_reads_nothing_of_other_names(case: str, channel: Channel, people: People) -> None:
-    """Change invariant 4: among 150 other names a change takes SQLite hardly more steps than among none."""
+    """Change invariant 4: with 150 other names a change takes SQLite hardly more steps than with none."""
     if channel.seaway.database.engine.dialect.name != "sqlite":
         pytest.skip("only SQLite counts its steps")
     large = Channel(channel.seaway, people.channel("large"))
     for number in range(150):
         large.put(packages.conda(index_json(f"n{number}")))
     costs = []
-    for one in (channel, large):
-        filled(one)
-        with counted_steps(one) as steps:
-            CHANGES[case](one)
+    for each in (channel, large):
+        filled(each)
+        with counted_steps(each) as steps:
+            CHANGES[case](each)
         costs.append(steps[0])
     assert costs[1] < costs[0] * 1.2 + 2, costs
 
 
-def test_an_upload_does_not_touch_whole_documents(channel: Channel) -> None:
-    """The documents of the last revision stay as they are until somebody asks for newer ones."""
+def test_an_upload_does_not_change_whole_documents(channel: Channel) -> None:
+    """The documents of the last revision stay unchanged until a newer one is requested."""
     filled(channel).repodata()
     before = channel.rows(documents)
     channel.put(B2)
@@ -143,7 +145,7 @@ def test_an_upload_does_not_touch_whole_documents(channel: Channel) -> None:
 
 
 def test_a_replaced_shard_stays_readable(channel: Channel) -> None:
-    """Who read the index before a change still finds, byte for byte, the shard that it names."""
+    """A client that read the index before a change still gets the shard that it names, byte for byte."""
     channel.put(B)
     old = channel.shard_index()["shards"]["b"]
     before = channel.shard(old)
@@ -153,29 +155,29 @@ def test_a_replaced_shard_stays_readable(channel: Channel) -> None:
     assert [B.name] == list(before["packages.conda"])
 
 
-def test_a_shard_of_another_channel_is_not_there(channel: Channel, channel_with: Callable[..., Channel]) -> None:
-    """A shard is read where a channel and subdir name it or named it, and nowhere else."""
+def test_a_shard_is_not_found_in_another_channel(channel: Channel, channel_with: Callable[..., Channel]) -> None:
+    """A shard is served only by the channel and subdir whose index names or named it."""
     channel.put(B)
     digest = channel.shard_index()["shards"]["b"]
     for path in (("linux-64", "shards"), ("noarch", "shard")):
         with pytest.raises(NotFound):
-            channel.ask(*path, f"{digest.hex()}.msgpack.zst")
+            channel.request(*path, f"{digest.hex()}.msgpack.zst")
     with pytest.raises(NotFound):
-        channel_with().ask("noarch", "shards", f"{digest.hex()}.msgpack.zst")
+        channel_with().request("noarch", "shards", f"{digest.hex()}.msgpack.zst")
 
 
-def test_the_shard_is_what_repodata_says(channel: Channel) -> None:
-    """The records of a name are the same in its shard and in repodata.json, but for the form of the two hashes."""
+def test_shards_and_repodata_have_the_same_records(channel: Channel) -> None:
+    """The records of a name in its shard and in repodata.json differ only in the form of the two hashes."""
     filled(channel).put(B2)
     repodata, index = channel.repodata(), channel.shard_index()
     maps = [("packages",), ("packages.conda",), ("v3", "conda"), ("v3", "tar.bz2")]
-    found: dict[tuple[str, ...], dict[str, Any]] = {path: {} for path in maps}
+    records: dict[tuple[str, ...], dict[str, Any]] = {path: {} for path in maps}
     for digest in index["shards"].values():
         shard = channel.shard(digest)
         for path in maps:
-            found[path].update(within(shard, path))
+            records[path].update(within(shard, path))
     for path in maps:
-        assert {key: with_hex(record) for key, record in found[path].items()} == within(repodata, path)
+        assert {key: with_hex(record) for key, record in records[path].items()} == within(repodata, path)
 
 
 def within(document: Any, path: tuple[str, ...]) -> dict[str, Any]:
@@ -188,8 +190,8 @@ def with_hex(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "md5": record["md5"].hex(), "sha256": record["sha256"].hex()}
 
 
-def test_a_yanked_file_is_in_removed_and_comes_back_as_it_was(channel: Channel, clock: TurnedClock) -> None:
-    """Yanked, a file is in `removed` and in no map; unyanked, its record is the old one with the time of its first indexing."""
+def test_a_yanked_file_is_in_removed_and_is_restored_unchanged(channel: Channel, clock: TurnedClock) -> None:
+    """A yanked file is in `removed` and in no map; unyanked, it has its old record and its first indexing time."""
     channel.put(B)
     before = channel.repodata()
     clock.move(60_000)
@@ -204,8 +206,8 @@ def test_a_yanked_file_is_in_removed_and_comes_back_as_it_was(channel: Channel, 
     assert before == channel.repodata()
 
 
-def test_a_name_whose_files_are_all_deleted_is_gone(channel: Channel) -> None:
-    """After the last delete no document has the name: not the index of names, not repodata.json, not run_exports.json."""
+def test_a_name_without_files_is_in_no_document(channel: Channel) -> None:
+    """After the last delete the name is not in the shard index, repodata.json or run_exports.json."""
     filled(channel)
     channel.delete(B)
     assert "b" not in channel.shard_index()["shards"]
@@ -213,11 +215,10 @@ def test_a_name_whose_files_are_all_deleted_is_gone(channel: Channel) -> None:
         assert B.name.encode() not in channel.read("noarch", document)
     assert "b" in channel.shard_index("linux-64")["shards"]
     with pytest.raises(NotFound):
-        channel.ask("noarch", B.name)
+        channel.request("noarch", B.name)
 
 
-def test_a_name_can_come_back(channel: Channel) -> None:
-    """A name of which everything was deleted is listed again by its next upload."""
+def test_an_upload_lists_a_deleted_name_again(channel: Channel) -> None:
     channel.put(B)
     channel.delete(B)
     assert {} == channel.shard_index()["shards"]
@@ -226,8 +227,8 @@ def test_a_name_can_come_back(channel: Channel) -> None:
     assert [B2.name] == list(channel.repodata()["packages.conda"])
 
 
-def test_an_overwritten_file_has_a_time_of_its_own(channel: Channel, clock: TurnedClock) -> None:
-    """New bytes under an old name are a new file, indexed when they came (CEP 47)."""
+def test_an_overwritten_file_has_a_new_indexing_time(channel: Channel, clock: TurnedClock) -> None:
+    """New bytes under an existing name are a new file, indexed at the time of the upload (CEP 47)."""
     channel.put(B)
     clock.move(60_000)
     channel.put(packages.conda(index_json("b", license="BSD")), force=True)
@@ -235,8 +236,8 @@ def test_an_overwritten_file_has_a_time_of_its_own(channel: Channel, clock: Turn
     assert ("BSD", clock.now_ms()) == (record["license"], record["indexed_timestamp"])
 
 
-def test_the_summary_of_v3_follows_its_records(channel: Channel, clock: TurnedClock) -> None:
-    """`repodata_revisions` counts the v3 records that are listed, with the times of the newest and the oldest (CEP 48)."""
+def test_the_v3_summary_is_updated_with_its_records(channel: Channel, clock: TurnedClock) -> None:
+    """`repodata_revisions` has the count, newest and oldest time of the listed v3 records (CEP 48)."""
     times = []
     new = [packages.conda(index_json(f"v{number}", flags=["cuda"])) for number in range(3)]
     for file in (*new, A):

@@ -1,4 +1,4 @@
-"""channeldata.json: what a channel says of its packages, across its subdirs (CEP 38)."""
+"""channeldata.json: metadata of the packages of a channel, across its subdirs (CEP 38)."""
 
 import json
 from typing import Any
@@ -30,12 +30,12 @@ def version(text: str, **fields: Any) -> PackageFile:
 
 
 def test_the_document_of_an_empty_channel(channel: Channel) -> None:
-    """A channel without packages has noarch, and says so."""
+    """An empty channel lists only the subdir noarch."""
     assert {"channeldata_version": 1, "packages": {}, "subdirs": ["noarch"]} == channeldata(channel)
 
 
-def test_what_is_said_of_a_package(channel: Channel) -> None:
-    """A package has every field that CEP 38 requires, and of the optional ones those that it knows."""
+def test_the_fields_of_a_package(channel: Channel) -> None:
+    """A package has every field that CEP 38 requires, and the optional fields with a value."""
     about = {
         "summary": "A demo.",
         "home": "https://example.com",
@@ -59,8 +59,8 @@ def test_what_is_said_of_a_package(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("order", [("1.9", "1.10"), ("1.10", "1.9")], ids=["newest last", "newest first"])
-def test_the_newest_version_speaks_for_the_package(order: tuple[str, str], channel: Channel) -> None:
-    """The newest version, in the order of conda and not of text, gives the version and the texts, however the files came."""
+def test_the_newest_version_gives_the_texts(order: tuple[str, str], channel: Channel) -> None:
+    """Versions are ordered as conda orders them, independent of the order of uploads."""
     for text in order:
         channel.put(version(text))
     assert ("1.10", "Version 1.10.") == (demo(channel)["version"], demo(channel)["summary"])
@@ -68,21 +68,20 @@ def test_the_newest_version_speaks_for_the_package(order: tuple[str, str], chann
 
 @pytest.mark.parametrize("newest", ["2.0", "1.0post1", "1!0.1", "1.0+1"])
 def test_versions_are_ordered_as_clients_order_them(newest: str, channel: Channel) -> None:
-    """Epochs, posts and local versions count (CEP 33)."""
+    """Epochs, post releases and local versions count (CEP 33)."""
     for text in ("1.0", "1.0dev1", newest, "0.9"):
         channel.put(version(text))
     assert newest == demo(channel)["version"]
 
 
-def test_the_latest_build_of_the_newest_version_speaks(channel: Channel) -> None:
-    """Of two builds of one version the one that was built later gives the texts."""
+def test_the_latest_build_of_the_newest_version_gives_the_texts(channel: Channel) -> None:
     for build, timestamp in (("h1_0", 1_700_000_000_000), ("h2_0", 1_800_000_000_000), ("h3_0", 1_600_000_000_000)):
         channel.put(packages.conda(index_json(build=build, timestamp=timestamp), about={"summary": build}))
     assert ("h2_0", 1_800_000_000) == (demo(channel)["summary"], demo(channel)["timestamp"])
 
 
 def test_the_latest_time_of_any_file_is_the_time_of_the_package(channel: Channel) -> None:
-    """An old version that was built last gives the time, not the version."""
+    """An old version that was built last sets the time but not the version."""
     channel.put(version("2.0", timestamp=1_600_000_000_000))
     channel.put(version("1.0", timestamp=1_700_000_000_000))
     assert ("2.0", 1_700_000_000) == (demo(channel)["version"], demo(channel)["timestamp"])
@@ -94,35 +93,34 @@ def test_the_latest_time_of_any_file_is_the_time_of_the_package(channel: Channel
     ids=["milliseconds", "seconds", "none", "zero"],
 )
 def test_times_are_in_seconds(timestamp: Any, seconds: int, channel: Channel) -> None:
-    """Whether a build tool wrote milliseconds or, as old ones did, seconds: the document has seconds."""
+    """Build tools write milliseconds, old ones wrote seconds; the document has seconds."""
     channel.put(version("1.0", timestamp=timestamp))
     assert seconds == demo(channel)["timestamp"]
 
 
-def test_a_time_in_seconds_does_not_lose_to_an_earlier_one_in_milliseconds(channel: Channel) -> None:
-    """Units are compared as times, not as numbers."""
+def test_times_in_seconds_and_milliseconds_are_compared_as_times(channel: Channel) -> None:
     channel.put(packages.conda(index_json(build="h1_0", timestamp=1_600_000_000_000), about={"summary": "earlier"}))
     channel.put(packages.conda(index_json(build="h2_0", timestamp=1_700_000_000), about={"summary": "later"}))
     assert (1_700_000_000, "later") == (demo(channel)["timestamp"], demo(channel)["summary"])
 
 
-def test_a_real_package_of_old_tools_has_its_time(channel: Channel) -> None:
-    """A package whose tool wrote seconds is not said to be of 1970."""
+def test_a_real_package_with_a_time_in_seconds(channel: Channel) -> None:
+    """A package whose build tool wrote seconds is not dated 1970."""
     (old,) = [p for p in real_packages() if p.path.match("mamba/noarch/test-package-0.1-0.tar.bz2")]
     channel.put(old.file)
     (package,) = channeldata(channel)["packages"].values()
     assert 1_613_117_294 == package["timestamp"]
 
 
-def test_exports_are_told_by_version(channel: Channel) -> None:
-    """What a version exports stands under it; versions that export nothing are left out."""
+def test_run_exports_are_listed_by_version(channel: Channel) -> None:
+    """Versions without run exports are left out."""
     for text, exports in (("1.0", {"weak": ["demo >=1"]}), ("2.0", {}), ("3.0", {"strong": ["demo >=3"]})):
         channel.put(packages.conda(index_json(version=text), run_exports=exports))
     assert {"1.0": {"weak": ["demo >=1"]}, "3.0": {"strong": ["demo >=3"]}} == demo(channel)["run_exports"]
 
 
 def test_the_subdirs_of_packages_and_channel(channel: Channel) -> None:
-    """A package lists the subdirs that it has files in, the channel those of all packages, and noarch."""
+    """A package lists the subdirs with its files, the channel those of all packages and noarch."""
     channel.put(packages.conda(index_json("a", subdir="linux-64", noarch=...)))
     channel.put(packages.conda(index_json("a", subdir="osx-arm64", noarch=...)))
     channel.put(packages.conda(index_json("b", subdir="win-64", noarch=...)))
@@ -131,7 +129,7 @@ def test_the_subdirs_of_packages_and_channel(channel: Channel) -> None:
     assert ["linux-64", "noarch", "osx-arm64", "win-64"] == document["subdirs"]
 
 
-SIGNS = {
+TRAIT_FILES = {
     "activate.d": {"etc/conda/activate.d/a.sh": b""},
     "deactivate.d": {"etc/conda/deactivate.d/a.sh": b""},
     "post_link": {"bin/.demo-post-link.sh": b""},
@@ -140,17 +138,17 @@ SIGNS = {
 }
 
 
-@pytest.mark.parametrize("trait", SIGNS)
-def test_a_trait_of_any_version_is_one_of_the_package(trait: str, channel: Channel) -> None:
-    """One file that has it is enough, in any version."""
-    channel.put(packages.conda(index_json(version="1.0"), files=SIGNS[trait]))
+@pytest.mark.parametrize("trait", TRAIT_FILES)
+def test_a_trait_of_any_version_is_a_trait_of_the_package(trait: str, channel: Channel) -> None:
+    """A single file with the trait is enough."""
+    channel.put(packages.conda(index_json(version="1.0"), files=TRAIT_FILES[trait]))
     channel.put(version("2.0"))
     assert [trait] == [name for name in TRAITS if demo(channel)[name]]
 
 
 @pytest.mark.parametrize("mode", ["text", "binary"])
-def test_a_prefix_that_is_replaced_is_told_of(mode: str, channel: Channel) -> None:
-    """Files in which the prefix is replaced at install are told of by their mode."""
+def test_a_prefix_placeholder_is_a_trait(mode: str, channel: Channel) -> None:
+    """Files with a prefix placeholder give a trait for their mode."""
     files = {"a": b"/old"}
     paths = packages.paths_json(files, file_mode=mode, prefix_placeholder="/old")
     channel.put(packages.conda(files=files, paths=paths))
@@ -158,8 +156,8 @@ def test_a_prefix_that_is_replaced_is_told_of(mode: str, channel: Channel) -> No
 
 
 @pytest.mark.parametrize("act", ["yank", "delete"])
-def test_what_solvers_do_not_see_does_not_speak(act: str, channel: Channel) -> None:
-    """A yanked or deleted version neither names the version nor gives texts; without any file the package is gone."""
+def test_files_hidden_from_solvers_are_ignored(act: str, channel: Channel) -> None:
+    """A yanked or deleted version gives neither version nor texts; a package without listed files is left out."""
     old, new = version("1.0"), version("2.0")
     for file in (old, new):
         channel.put(file)
@@ -169,30 +167,30 @@ def test_what_solvers_do_not_see_does_not_speak(act: str, channel: Channel) -> N
     assert {} == channeldata(channel)["packages"]
 
 
-def test_the_document_follows_every_change(channel: Channel) -> None:
-    """Its revision rises with each change in any subdir, and what is asked for next is up to date."""
+def test_the_document_is_updated_after_every_change(channel: Channel) -> None:
+    """The revision increases with each change in any subdir, and the next response is up to date."""
     revisions = []
     for subdir in ("noarch", "linux-64", "noarch"):
         channel.put(packages.conda(index_json(f"n{len(revisions)}", subdir=subdir, noarch=...)))
-        found = channel.ask("channeldata.json")
-        revisions.append(found.revision)
-        assert len(revisions) == len(json.loads(found.content or b"")["packages"])
+        response = channel.request("channeldata.json")
+        revisions.append(response.revision)
+        assert len(revisions) == len(json.loads(response.content or b"")["packages"])
     assert revisions == sorted(set(revisions), key=lambda revision: revision or 0)
 
 
-def test_the_same_state_is_the_same_document(channel: Channel) -> None:
-    """Asked twice, the bytes and the ETag are the same."""
+def test_the_document_is_deterministic(channel: Channel) -> None:
+    """Two requests return the same bytes and ETag."""
     channel.put(version("1.0"))
-    assert channel.ask("channeldata.json") == channel.ask("channeldata.json")
+    assert channel.request("channeldata.json") == channel.request("channeldata.json")
 
 
-def test_documents_in_memory_are_bounded(seaway: Seaway) -> None:
-    """The documents that were built last are held; the very last is, whatever its size."""
+def test_the_document_cache_is_limited(seaway: Seaway) -> None:
+    """The cache keeps the most recent documents; the last one always, independent of its size."""
     names = [People(seaway).channel(name) for name in ("one", "two")]
     with seaway.database.read() as tx:
         ids = [channels.get(tx, name).id for name in names]
-    held = ChannelDataCache(max_bytes=1)
+    cache = ChannelDataCache(max_bytes=1)
     for each in ids:
-        held.build(seaway.database, each)
+        cache.build(seaway.database, each)
     with seaway.database.read() as tx:
-        assert [False, True] == [held.current(tx, each) is not None for each in ids]
+        assert [False, True] == [cache.current(tx, each) is not None for each in ids]

@@ -1,4 +1,4 @@
-"""`seaway check`: each promise that does not hold is named, with where and how, and nothing is named that holds."""
+"""`seaway check` reports each broken promise with its place and kind, and nothing else."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from tests.support.house import People
 
 
 def in_database(change: Callable[[Tx], object]) -> Callable[[Channel], None]:
-    """Damage by a statement."""
+    """Return a damage made by a database statement."""
 
     def damage(channel: Channel) -> None:
         with channel.seaway.database.write_site() as tx:
@@ -43,7 +43,7 @@ def document_key(channel: Channel, kind: str = "repodata.json") -> str:
 
 
 def two_owners(channel: Channel) -> None:
-    """What the schema forbids: its index has to go first."""
+    """Add a second owner; the schema forbids it, so its index is dropped first."""
     with channel.seaway.database.write_site() as tx:
         tx.execute(text("DROP INDEX uq_members_owner"))
         tx.execute(second_owner(tx, channel))
@@ -67,13 +67,13 @@ def of_a(**values: object) -> Callable[[Channel], None]:
 
 
 def other_record(channel: Channel) -> None:
-    """The record of another file under the name of this one."""
+    """Give a file the record of another file."""
     with channel.seaway.database.write_site() as tx:
         record = tx.execute(select(files.c.record).where(files.c.file_name == A2.name)).scalar_one()
         tx.execute(update(files).where(files.c.file_name == A.name).values(record=record))
 
 
-# Damage, the promise that it breaks, and where it is found.
+# Damage, the promise that it breaks, and the place that is reported.
 DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
     "missing blob": (lambda channel: channel.seaway.blobs.delete(blob_of_a(channel)), "S1", A.name),
     "truncated blob": (lambda channel: rewrite(channel, blob_of_a(channel), A.content[:-1]), "S1", A.name),
@@ -90,7 +90,7 @@ DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
     "changed size": (of_a(size=7), "S1", A.name),
     "changed record": (of_a(record=b"{}"), "S1", A.name),
     "record of another file": (other_record, "S1", A.name),
-    "changed time of indexing": (of_a(indexed_at=7), "S1", A.name),
+    "changed indexing time": (of_a(indexed_at=7), "S1", A.name),
     "changed section": (of_a(section="packages"), "S3", "a"),
     "foreign bytes of a shard": (
         in_database(lambda tx: tx.execute(update(shards).where(shards.c.name == "a").values(content=b"evil"))),
@@ -140,45 +140,45 @@ DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
 }
 
 
-def test_nothing_is_broken_in_a_whole_store(filled: Channel) -> None:
-    """A store that was only used as it should be keeps every promise, looked at quickly or thoroughly."""
+def test_an_undamaged_store_has_no_violations(filled: Channel) -> None:
+    """Holds for the full and the quick check."""
     assert [] == list(check(filled.seaway))
     assert [] == list(check(filled.seaway, quick=True))
 
 
 @pytest.mark.parametrize("case", DAMAGES)
-def test_what_is_broken_is_named(case: str, filled: Channel) -> None:
-    """Each kind of damage is told of as the promise that it breaks, at the place where it is."""
+def test_damage_is_reported(case: str, filled: Channel) -> None:
+    """Each kind of damage is reported as the promise that it breaks, with its place."""
     People(filled.seaway).user("second")
-    damage, promise, where = DAMAGES[case]
+    damage, promise, place = DAMAGES[case]
     damage(filled)
     broken = list(check(filled.seaway))
-    assert any(entry.check == promise and where in entry.where for entry in broken), broken
+    assert any(entry.check == promise and place in entry.where for entry in broken), broken
 
 
 @pytest.mark.parametrize("case", ["missing blob", "truncated blob", "missing blob of a document"])
-def test_a_quick_look_finds_what_needs_no_reading(case: str, filled: Channel) -> None:
-    """Without reading blobs, those that are missing or have another size are found."""
-    damage, promise, where = DAMAGES[case]
+def test_a_quick_check_finds_missing_and_truncated_blobs(case: str, filled: Channel) -> None:
+    """Missing blobs and blobs of another size are found without reading blobs."""
+    damage, promise, place = DAMAGES[case]
     damage(filled)
-    found = [entry for entry in check(filled.seaway, quick=True) if where in entry.where]
-    assert [promise] == [entry.check for entry in found]
+    violations = [entry for entry in check(filled.seaway, quick=True) if place in entry.where]
+    assert [promise] == [entry.check for entry in violations]
 
 
-def test_damage_is_told_of_once_and_in_words(filled: Channel) -> None:
-    """One missing blob is one line that says which file of which channel it was."""
+def test_damage_is_reported_once_with_a_message(filled: Channel) -> None:
+    """A missing blob is one violation that names the channel and the file."""
     DAMAGES["missing blob"][0](filled)
     assert [Violation("S1", f"demo/noarch/{A.name}", "names a blob that does not exist")] == list(check(filled.seaway))
 
 
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:
-    """A second owner of a channel is refused by the database, whatever code asks for it."""
+    """The database refuses a second owner of a channel, independent of the calling code."""
     People(filled.seaway).user("second")
     with pytest.raises(IntegrityError), filled.seaway.database.write_site() as tx:
         tx.execute(second_owner(tx, filled))
 
 
-def test_a_deleted_channel_breaks_nothing(filled: Channel) -> None:
-    """After a channel is gone, with its bytes not yet swept, every promise holds."""
+def test_a_deleted_channel_breaks_no_promise(filled: Channel) -> None:
+    """Every promise holds after a channel is deleted, before its blobs are swept."""
     filled.remove()
     assert [] == list(check(filled.seaway))

@@ -1,4 +1,4 @@
-"""A row never names a blob that is not there, whoever takes blobs away meanwhile (S1)."""
+"""A row never names a missing blob, even if blobs are deleted concurrently (S1)."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from seaway.packages.sweep import sweep
 from seaway.pairing.pairing import Pairing
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import Channel, Meddled
+from tests.indexing.channel import Channel, RacingStore
 from tests.support import packages, state
 from tests.support.house import People
 from tests.support.packages import PackageFile, index_json
@@ -24,19 +24,19 @@ SAME_NAME = packages.conda(index_json("a", license="BSD"))
 
 
 def on(channel: Channel, blobs: BlobStore) -> Channel:
-    """The same channel, with uploads going to another store."""
-    house = channel.seaway.request_parts
-    publishing = replace(house.publishing, blobs=blobs)
-    return Channel(replace(channel.seaway, request_parts=replace(house, publishing=publishing)), channel.name)
+    """Return the same channel with uploads to the given store."""
+    parts = channel.seaway.request_parts
+    publishing = replace(parts.publishing, blobs=blobs)
+    return Channel(replace(channel.seaway, request_parts=replace(parts, publishing=publishing)), channel.name)
 
 
 def sweep_everything(channel: Channel) -> int:
-    """Sweep as if every blob were old; how many were taken."""
+    """Sweep as if every blob were old; return the number of deleted blobs."""
     seaway = channel.seaway
     return sweep(seaway.sweeping, grace_ms=-(1 << 60)).blobs
 
 
-def put_nameless(channel: Channel, file: PackageFile) -> None:
+def put_unreferenced(channel: Channel, file: PackageFile) -> None:
     with channel.seaway.spool.file() as spooled:
         spooled.write(file.content)
         spooled.flush()
@@ -49,28 +49,28 @@ def assert_served(channel: Channel, file: PackageFile) -> None:
     assert [] == list(check(channel.seaway))
 
 
-def test_old_bytes_that_are_swept_between_put_and_record_are_put_again(channel: Channel) -> None:
-    """An upload that found its bytes in the store, and lost them to the sweep before it could name them, stores them itself."""
-    put_nameless(channel, FILE)
-    taken: list[int] = []
-    meddled = Meddled(channel.seaway.blobs, after_put=lambda: taken.append(sweep_everything(channel)))
-    on(channel, meddled).put(FILE)
-    assert [1] == taken
+def test_an_existing_blob_swept_before_it_is_recorded_is_stored_again(channel: Channel) -> None:
+    """An upload whose bytes were already stored, and were swept before a row named them, stores them itself."""
+    put_unreferenced(channel, FILE)
+    swept: list[int] = []
+    racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: swept.append(sweep_everything(channel)))
+    on(channel, racing_store).put(FILE)
+    assert [1] == swept
     assert_served(channel, FILE)
 
 
-def test_a_sweep_between_two_uploads_of_equal_bytes_takes_nothing(channel: Channel, people: People) -> None:
-    """Bytes that one channel names are found by an upload to another, and stay for both."""
+def test_a_sweep_during_an_upload_of_equal_bytes_deletes_nothing(channel: Channel, people: People) -> None:
+    """A blob referenced by one channel is reused by an upload to another and stays for both."""
     other = Channel(channel.seaway, people.channel("other"))
     channel.put(FILE)
-    meddled = Meddled(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
-    on(other, meddled).put(FILE)
-    for one in (channel, other):
-        assert_served(one, FILE)
+    racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
+    on(other, racing_store).put(FILE)
+    for each in (channel, other):
+        assert_served(each, FILE)
 
 
-def test_bytes_whose_last_name_goes_during_an_upload_are_put_again(channel: Channel, people: People) -> None:
-    """The other channel deletes its file, and the sweep comes, while an upload relies on the bytes."""
+def test_a_blob_deleted_during_an_upload_is_stored_again(channel: Channel, people: People) -> None:
+    """The other channel deletes its file and the blob is swept while an upload relies on it."""
     other = Channel(channel.seaway, people.channel("other"))
     other.put(FILE)
 
@@ -78,12 +78,12 @@ def test_bytes_whose_last_name_goes_during_an_upload_are_put_again(channel: Chan
         other.delete(FILE)
         sweep_everything(channel)
 
-    on(channel, Meddled(channel.seaway.blobs, after_put=delete_and_sweep)).put(FILE)
+    on(channel, RacingStore(channel.seaway.blobs, after_put=delete_and_sweep)).put(FILE)
     assert_served(channel, FILE)
 
 
 class Interrupted(Pairing):
-    """A pairing that is asked before a sweep deletes: something else happens at that moment."""
+    """A pairing that runs an action when a sweep checks whether it can delete."""
 
     def __init__(self, pairing: Pairing, act: Callable[[], object]) -> None:
         self._pairing, self._act = pairing, act
@@ -91,28 +91,28 @@ class Interrupted(Pairing):
     def prepare_sweep(self) -> tuple[str, str] | None:
         return self._pairing.prepare_sweep()
 
-    def may_delete(self) -> bool:
+    def can_delete(self) -> bool:
         self._act()
         return self._pairing.can_delete()
 
 
 def sweep_with(channel: Channel, after_list: Callable[[], object]) -> int:
-    """Sweep as if every blob were old, with something that happens after the listing; how many were taken."""
+    """Sweep as if every blob were old, with an action after the listing; return the number of deleted blobs."""
     parts = channel.seaway.sweeping
     return sweep(replace(parts, pairing=Interrupted(parts.pairing, after_list)), grace_ms=-(1 << 60)).blobs
 
 
-def test_a_blob_that_is_put_again_after_the_listing_stays(channel: Channel) -> None:
-    """The old blob was listed; a new one of the same bytes belongs to an upload that is about to name it."""
-    put_nameless(channel, FILE)
+def test_a_blob_stored_again_after_the_listing_stays(channel: Channel) -> None:
+    """The old blob was listed; the new one with the same bytes belongs to a running upload."""
+    put_unreferenced(channel, FILE)
     blobs, key = channel.seaway.blobs, keys.blob(bytes.fromhex(FILE.sha256))
     listed = blobs.stat(key)
     assert listed is not None
 
     def put_again() -> None:
-        def is_new() -> bool:  # a bucket may tell whole seconds only
+        def is_new() -> bool:  # a bucket may report only whole seconds
             blobs.delete(key)
-            put_nameless(channel, FILE)
+            put_unreferenced(channel, FILE)
             stat = blobs.stat(key)
             return stat is not None and stat.modified_ms != listed.modified_ms
 
@@ -123,23 +123,23 @@ def test_a_blob_that_is_put_again_after_the_listing_stays(channel: Channel) -> N
     assert 1 == sweep_everything(channel)
 
 
-def test_a_blob_that_is_named_after_the_listing_stays(channel: Channel) -> None:
-    """An upload found the old bytes in the store and named them before the sweep came to delete them."""
-    put_nameless(channel, FILE)
+def test_a_blob_referenced_after_the_listing_stays(channel: Channel) -> None:
+    """An upload found the stored bytes and recorded them before the sweep deleted them."""
+    put_unreferenced(channel, FILE)
     assert 0 == sweep_with(channel, lambda: channel.put(FILE))
     assert_served(channel, FILE)
 
 
-def test_a_store_that_lost_its_identity_after_the_listing_is_left_alone(channel: Channel) -> None:
-    """Another store may have been mounted in its place; what was deleted before then was deleted."""
-    put_nameless(channel, FILE)
+def test_a_store_without_identity_after_the_listing_is_not_swept(channel: Channel) -> None:
+    """Another store may have been mounted in its place."""
+    put_unreferenced(channel, FILE)
     store = state.raw(channel.seaway.blobs)
     assert 0 == sweep_with(channel, lambda: store.delete(keys.IDENTITY))
     assert store.stat(keys.blob(bytes.fromhex(FILE.sha256))) is not None
 
 
 def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
-    """Bytes that were stored for nothing are taken back at once."""
+    """Its bytes are deleted at once."""
     channel.put(FILE)
     before = sorted(stat.key for stat in channel.seaway.blobs.list())
     with pytest.raises(FileExists):
@@ -147,10 +147,10 @@ def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
     assert before == sorted(stat.key for stat in channel.seaway.blobs.list())
 
 
-def test_a_refused_upload_leaves_bytes_that_were_there(channel: Channel, tmp_path: Path) -> None:
-    """A backup may be copying them: only the sweep, which waits for backups, takes old bytes."""
+def test_a_refused_upload_keeps_existing_bytes(channel: Channel, tmp_path: Path) -> None:
+    """A backup may be copying them: only the sweep, which waits for backups, deletes existing bytes."""
     channel.put(FILE)
-    put_nameless(channel, SAME_NAME)
+    put_unreferenced(channel, SAME_NAME)
     key = keys.blob(bytes.fromhex(SAME_NAME.sha256))
     with pytest.raises(FileExists):
         channel.put(SAME_NAME)
@@ -160,22 +160,22 @@ def test_a_refused_upload_leaves_bytes_that_were_there(channel: Channel, tmp_pat
     assert channel.seaway.blobs.stat(key) is not None
 
 
-class Overlapped(Meddled):
-    """A store in which each put met another of the same bytes: both looked, both moved their file in, both call it new."""
+class Overlapped(RacingStore):
+    """A store in which every put races with another of the same bytes, and both report a new blob."""
 
     def put_file(self, key: str, path: Path) -> bool:
         super().put_file(key, path)
         return True
 
 
-def test_a_refused_upload_does_not_take_the_bytes_of_another(channel: Channel, people: People) -> None:
-    """Of two uploads that put equal bytes at the same moment, the one that is refused leaves them to the other."""
+def test_a_refused_upload_does_not_delete_the_bytes_of_another(channel: Channel, people: People) -> None:
+    """If two uploads store equal bytes at once and one is refused, the bytes stay for the other."""
     other = Channel(channel.seaway, people.channel("other"))
     other.put(SAME_NAME)
 
-    def be_refused() -> None:
+    def refused_upload() -> None:
         with pytest.raises(FileExists):
             on(other, Overlapped(channel.seaway.blobs)).put(FILE)
 
-    on(channel, Meddled(channel.seaway.blobs, after_put=be_refused)).put(FILE)
+    on(channel, RacingStore(channel.seaway.blobs, after_put=refused_upload)).put(FILE)
     assert_served(channel, FILE)

@@ -1,4 +1,4 @@
-"""Rows of damaged bytes: they are named, nothing is stopped by them, and what can be derived is repaired."""
+"""Damaged rows: they are reported, do not block other operations, and derived data is repaired."""
 
 import random
 import sqlite3
@@ -23,10 +23,10 @@ from tests.support.packages import index_json
 GARBAGE = b"\xff\x00{not json"
 
 
-def damage(channel: Channel, table: Table, column: str, value: object, where: str = "1 = 1") -> None:
-    """Write a value as bits that flipped would, past the references."""
-    key = ", ".join(found.name for found in table.primary_key)
-    rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT 1)"
+def damage(channel: Channel, table: Table, column: str, value: object, condition: str = "1 = 1") -> None:
+    """Write a value without foreign key checks, as flipped bits would."""
+    key = ", ".join(part.name for part in table.primary_key)
+    rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {condition} ORDER BY {key} LIMIT 1)"
     statement = f'UPDATE {table.name} SET "{column}" = :value WHERE {rows}'
     if not is_sqlite(channel):
         with channel.seaway.database.write_site() as tx:
@@ -46,22 +46,22 @@ def repaired(channel: Channel) -> ReindexResult:
     return result
 
 
-def test_a_damaged_shard_is_not_spliced(filled: Channel) -> None:
-    """Whatever a damaged shard holds, an upload to its name derives the name again, and nothing retires the damage."""
+def test_a_damaged_shard_is_derived_again_by_an_upload(filled: Channel) -> None:
+    """An upload to the name of a damaged shard derives the name again; the damaged shard is not retired."""
     with filled.seaway.database.write_site() as tx:
         content = tx.execute(select(shards.c.content).where(shards.c.name == "b")).scalar_one()
-        other = zstd.compress_frame(zstd.decompress_frame(content).replace(b"1.0", b"1.1"))
-        tx.execute(update(shards).where(shards.c.name == "b").values(content=other))
+        changed = zstd.compress_frame(zstd.decompress_frame(content).replace(b"1.0", b"1.1"))
+        tx.execute(update(shards).where(shards.c.name == "b").values(content=changed))
     filled.put(built.conda(index_json("b", version="9.0")))
     assert [] == list(check(filled.seaway))
 
 
-def test_damaged_fragments_are_not_spliced(filled: Channel) -> None:
-    """One changed character in a fragment that is still JSON is found by the next upload to the name."""
+def test_damaged_fragments_are_derived_again_by_an_upload(filled: Channel) -> None:
+    """A changed character in a fragment that is still valid JSON is found by the next upload to the name."""
     with filled.seaway.database.write_site() as tx:
-        which = (fragments.c.name == "b", fragments.c.kind == "records:packages.conda")
-        content = tx.execute(select(fragments.c.content).where(*which)).scalar_one()
-        tx.execute(update(fragments).where(*which).values(content=content.replace(b'"b"', b'"c"')))
+        condition = (fragments.c.name == "b", fragments.c.kind == "records:packages.conda")
+        content = tx.execute(select(fragments.c.content).where(*condition)).scalar_one()
+        tx.execute(update(fragments).where(*condition).values(content=content.replace(b'"b"', b'"c"')))
     filled.put(built.conda(index_json("b", version="9.0")))
     assert [] == list(check(filled.seaway))
 
@@ -71,36 +71,36 @@ def test_damaged_fragments_are_not_spliced(filled: Channel) -> None:
 )
 @pytest.mark.parametrize("kind", ["records:packages.conda", "run_exports:packages.conda"])
 def test_damaged_fragments_are_in_no_document(filled: Channel, kind: str, column: str, value: object) -> None:
-    """A build finds them, whatever was damaged, derives the name again and gives the right documents."""
-    asks = ("repodata.json", "run_exports.json")
-    before = [filled.read("noarch", name) for name in asks]
-    which = f"name = 'b' AND kind = '{kind}'"
-    if value is None:  # JSON still, of another value
+    """A build detects any damaged column, derives the name again and returns the correct documents."""
+    names = ("repodata.json", "run_exports.json")
+    before = [filled.read("noarch", name) for name in names]
+    condition = f"name = 'b' AND kind = '{kind}'"
+    if value is None:  # still JSON, with another value
         with filled.seaway.database.read() as tx:
-            text_of = select(fragments.c.content).where(fragments.c.name == "b", fragments.c.kind == kind)
-            value = tx.execute(text_of).scalar_one().replace(b"b-1.0", b"b-1.1")
-    damage(filled, fragments, column, value, which)
+            query = select(fragments.c.content).where(fragments.c.name == "b", fragments.c.kind == kind)
+            value = tx.execute(query).scalar_one().replace(b"b-1.0", b"b-1.1")
+    damage(filled, fragments, column, value, condition)
     with filled.seaway.database.write_site() as tx:
         tx.execute(documents.delete())
-    assert before == [filled.read("noarch", name) for name in asks]
+    assert before == [filled.read("noarch", name) for name in names]
     if column == "content":
         assert [] == list(check(filled.seaway))
 
 
-def test_lost_fragments_are_in_every_document(filled: Channel) -> None:
-    """A name without its fragments, or without its shard, is derived again by the next build."""
+def test_missing_fragments_are_derived_again(filled: Channel) -> None:
+    """A name without its fragments or shard is derived again by the next build."""
     before = filled.repodata()
     for table in (fragments, shards):
         with filled.seaway.database.write_site() as tx:
             tx.execute(table.delete().where(table.c.name == "b"))
             tx.execute(documents.delete())
         assert before == filled.repodata()
-    reindex(filled.seaway, None, from_blobs=False)  # the subdir counted the records of the lost shard
+    reindex(filled.seaway, None, from_blobs=False)  # the record count of the subdir still includes the lost shard
     assert [] == list(check(filled.seaway))
 
 
 def test_fragments_that_cannot_be_derived_are_not_served(filled: Channel) -> None:
-    """With its record damaged too, the documents are refused with the cure."""
+    """If the record is damaged too, documents are refused with a message that names the repair command."""
     with filled.seaway.database.write_site() as tx:
         tx.execute(documents.delete())
     damage(filled, fragments, "content", GARBAGE, "name = 'a'")
@@ -111,15 +111,15 @@ def test_fragments_that_cannot_be_derived_are_not_served(filled: Channel) -> Non
     assert [] == list(check(filled.seaway))
 
 
-def test_a_damaged_record_blocks_nothing_but_what_needs_it(filled: Channel) -> None:
-    """Other files of the name and other names go on; where the record is needed, it is named with the cure."""
+def test_a_damaged_record_blocks_only_operations_that_read_it(filled: Channel) -> None:
+    """Other files and names still work; an operation that needs the record fails and names the repair command."""
     damage(filled, files, "record", GARBAGE, f"file_name = '{A2.name}'")
     filled.put(built.conda(index_json("a", version="3.0")))  # spliced: the damaged row is not read
     damage(filled, shards, "content", GARBAGE, "name = 'a'")
-    with pytest.raises(DamagedRecord) as told:
+    with pytest.raises(DamagedRecord) as error:
         filled.put(built.conda(index_json("a", version="4.0")))
-    assert A2.name in told.value.full_message
-    assert "seaway reindex --from-blobs" in told.value.full_message
+    assert A2.name in error.value.full_message
+    assert "seaway reindex --from-blobs" in error.value.full_message
     with pytest.raises(DamagedRecord):
         filled.yank(A)
     filled.put(built.conda(index_json("b", version="4.0")))
@@ -128,8 +128,8 @@ def test_a_damaged_record_blocks_nothing_but_what_needs_it(filled: Channel) -> N
     assert [] == list(check(filled.seaway))
 
 
-def test_a_reindex_does_everything_else(filled: Channel) -> None:
-    """A name whose record cannot be read is named and keeps its index; every other name is rebuilt."""
+def test_a_reindex_skips_only_the_damaged_name(filled: Channel) -> None:
+    """A name with an unreadable record is reported and keeps its index; every other name is rebuilt."""
     damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
     before = [row for row in filled.rows(shards) if row[1] == "a"]
     for name in ("b", "new"):
@@ -142,7 +142,7 @@ def test_a_reindex_does_everything_else(filled: Channel) -> None:
 @pytest.mark.parametrize("column", ["record", "about", "section", "version", "size"])
 @pytest.mark.parametrize("file", [A, OLD, NEW], ids=lambda file: file.name)
 def test_a_row_is_rebuilt_from_its_blob(filled: Channel, column: str, file: built.PackageFile) -> None:
-    """Every column that the blob makes is what it was, and state, time and uploader are kept."""
+    """Columns derived from the blob are restored; state, time and uploader are kept."""
     before = filled.rows(files), filled.repodata()
     value = {"size": 7, "record": GARBAGE, "about": GARBAGE}.get(column, "x")
     damage(filled, files, column, value, f"file_name = '{file.name}'")
@@ -154,8 +154,8 @@ def test_a_row_is_rebuilt_from_its_blob(filled: Channel, column: str, file: buil
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_a_row_without_its_blob_is_left_and_named(filled: Channel, *, lost: bool) -> None:
-    """Nothing is guessed: where the blob is missing or damaged, the row stays and the result names it."""
+def test_a_row_without_its_blob_is_kept_and_reported(filled: Channel, *, lost: bool) -> None:
+    """If the blob is missing or damaged, the row is unchanged and the result names it."""
     with filled.seaway.database.read() as tx:
         key = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
     if lost:
@@ -170,8 +170,8 @@ def test_a_row_without_its_blob_is_left_and_named(filled: Channel, *, lost: bool
     assert before == filled.rows(files)
 
 
-def test_a_damaged_shard_is_derived_when_it_is_asked_for(filled: Channel) -> None:
-    """Under its address are the right bytes or an error, and the row is repaired by the request."""
+def test_a_damaged_shard_is_derived_on_request(filled: Channel) -> None:
+    """A shard URL returns the correct bytes or an error; the request repairs the row."""
     digest = filled.shard_index()["shards"]["b"]
     right = filled.read("noarch", "shards", f"{digest.hex()}.msgpack.zst")
     damage(filled, shards, "content", GARBAGE, "name = 'b'")
@@ -179,8 +179,8 @@ def test_a_damaged_shard_is_derived_when_it_is_asked_for(filled: Channel) -> Non
     assert [] == list(check(filled.seaway))
 
 
-def test_a_damaged_shard_that_was_replaced_is_not_served(filled: Channel) -> None:
-    """It cannot be derived: the answer is an error until a reindex forgets it."""
+def test_a_damaged_retired_shard_is_not_served(filled: Channel) -> None:
+    """It cannot be derived: requests fail until a reindex deletes it."""
     with filled.seaway.database.read() as tx:
         digest = tx.execute(select(retired_shards.c.sha256).order_by(retired_shards.c.sha256)).scalars().first()
     assert digest is not None
@@ -192,7 +192,7 @@ def test_a_damaged_shard_that_was_replaced_is_not_served(filled: Channel) -> Non
     assert [] == list(check(filled.seaway))
 
 
-# Columns that nothing but their row knows, or that free text may fill with anything.
+# Columns that are only in their row, or that hold free text.
 KEPT = {"id", "state", "sha256", "file_name", "subdir_id", "uploaded_by", "uploaded_as", "yank_reason", "correction"}
 REBUILT = [
     (table, column.name)
@@ -200,7 +200,7 @@ REBUILT = [
     for column in table.c
     if not (table is files and column.name in KEPT) and column.name != "id"
 ]
-OTHERS = [(files, name) for name in sorted(KEPT - {"id"})]
+UNREPAIRABLE = [(files, name) for name in sorted(KEPT - {"id"})]
 
 
 def random_bytes(seed: int) -> bytes:
@@ -209,10 +209,10 @@ def random_bytes(seed: int) -> bytes:
 
 @pytest.mark.parametrize(("table", "column"), REBUILT, ids=lambda value: getattr(value, "name", value))
 @pytest.mark.parametrize("seed", [7, 33])
-def test_any_bytes_in_a_derived_column_are_named_and_repaired(
+def test_any_bytes_in_a_derived_column_are_reported_and_repaired(
     filled: Channel, table: Table, column: str, seed: int
 ) -> None:
-    """The check never fails and names something; afterwards nothing is broken."""
+    """The check reports the damage without failing; after a reindex nothing is broken."""
     if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps the types of columns")
     filled.repodata()
@@ -222,9 +222,9 @@ def test_any_bytes_in_a_derived_column_are_named_and_repaired(
     assert [] == list(check(filled.seaway))
 
 
-@pytest.mark.parametrize(("table", "column"), OTHERS, ids=lambda value: getattr(value, "name", value))
-def test_any_bytes_in_another_column_are_named(filled: Channel, table: Table, column: str) -> None:
-    """What only the row knew is not repaired: it is named before and after, and the commands end."""
+@pytest.mark.parametrize(("table", "column"), UNREPAIRABLE, ids=lambda value: getattr(value, "name", value))
+def test_any_bytes_in_another_column_are_reported(filled: Channel, table: Table, column: str) -> None:
+    """Data that is only in the row is not repaired: it is reported before and after, and no command fails."""
     if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps the types of columns")
     damage(filled, table, column, random_bytes(33))
@@ -234,8 +234,8 @@ def test_any_bytes_in_another_column_are_named(filled: Channel, table: Table, co
 
 
 @pytest.mark.parametrize(("table", "column"), [(shards, "name"), (files, "section"), (packages, "name")])
-def test_text_that_is_not_utf8_is_named_and_repaired(filled: Channel, table: Table, column: str) -> None:
-    """A bit that flipped in a text leaves a text that no driver decodes."""
+def test_text_that_is_not_utf8_is_reported_and_repaired(filled: Channel, table: Table, column: str) -> None:
+    """A flipped bit can leave text that no driver decodes."""
     if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps no such text")
     with filled.seaway.database.write_site() as tx:
@@ -246,7 +246,7 @@ def test_text_that_is_not_utf8_is_named_and_repaired(filled: Channel, table: Tab
 
 
 class _Failing:
-    """A store in which opening or asking for one blob fails."""
+    """A store in which one method fails for one blob."""
 
     def __init__(self, blobs: object, key: str, method: str, error: Exception) -> None:
         self._blobs, self._key, self._method, self._error = blobs, key, method, error
@@ -266,11 +266,11 @@ class _Failing:
 
 @pytest.mark.parametrize("method", ["open", "stat"])
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), FileNotFoundError(), SeawayError("It is away.")])
-def test_a_blob_that_cannot_be_read_is_named_alone(filled: Channel, method: str, error: Exception) -> None:
-    """The check goes on: one blob that fails is one line, and other damage is found beside it."""
+def test_a_check_continues_after_an_unreadable_blob(filled: Channel, method: str, error: Exception) -> None:
+    """An unreadable blob is one violation, and other damage is still found."""
     with filled.seaway.database.read() as tx:
         key = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
-        other = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == B.name)).scalar_one())
-    filled.seaway.blobs.delete(other)
+        missing = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == B.name)).scalar_one())
+    filled.seaway.blobs.delete(missing)
     seaway = replace(filled.seaway, blobs=_Failing(filled.seaway.blobs, key, method, error))
     assert [A.name, B.name] == [entry.where.rpartition("/")[2] for entry in check(seaway)]

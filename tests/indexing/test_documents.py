@@ -1,4 +1,4 @@
-"""Whole documents: made of one state, never half of it, and behind only where a channel is too large for that."""
+"""Whole documents: built from one consistent state, and outdated only in subdirs above the limit."""
 
 import errno
 import gzip
@@ -25,7 +25,7 @@ from seaway.serving.channel_response import CachePolicy
 from seaway.settings import Settings
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import Channel, Meddled, Statements, examining_here, noted
+from tests.indexing.channel import Channel, RacingStore, Statements, recorded_statements, with_in_process_examiners
 from tests.support import packages, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -44,7 +44,7 @@ def fill(channel: Channel, count: int) -> None:
 
 
 def wait_for_builds(channel: Channel) -> None:
-    """Do the jobs that changes and readers asked for."""
+    """Run the jobs that changes and readers queued."""
     channel.seaway.documents._background.submit(int).result()
     channel.seaway.runner.run_due()
 
@@ -59,16 +59,16 @@ def subdir_id(channel: Channel) -> int:
 
 
 def test_all_kinds_are_of_one_state(channel: Channel) -> None:
-    """repodata.json, its compressed forms and run_exports.json have one revision and tell of the same files."""
+    """repodata.json, its compressed forms and run_exports.json have one revision and the same files."""
     fill(channel, 2)
-    plain = channel.ask("noarch", "repodata.json")
+    plain = channel.request("noarch", "repodata.json")
     kinds = [
         plain,
-        channel.ask("noarch", "repodata.json.zst"),
-        channel.ask("noarch", "run_exports.json"),
-        channel.ask("noarch", "run_exports.json.zst"),
-        channel.ask("noarch", "repodata.json", encodings=("zstd",)),
-        channel.ask("noarch", "repodata.json", encodings=("gzip",)),
+        channel.request("noarch", "repodata.json.zst"),
+        channel.request("noarch", "run_exports.json"),
+        channel.request("noarch", "run_exports.json.zst"),
+        channel.request("noarch", "repodata.json", encodings=("zstd",)),
+        channel.request("noarch", "repodata.json", encodings=("gzip",)),
     ]
     assert {2} == {kind.revision for kind in kinds}
     assert [plain.content] * 3 == [
@@ -84,7 +84,7 @@ def test_all_kinds_are_of_one_state(channel: Channel) -> None:
 
 @pytest.mark.parametrize("kind", ["repodata.json", "repodata.json.zst", "run_exports.json", "run_exports.json.zst"])
 def test_the_rows_of_all_kinds_change_together(kind: str, channel: Channel) -> None:
-    """Whichever kind is asked for first, all four are there afterwards, at one revision."""
+    """A request for any kind builds all four, at one revision."""
     fill(channel, 1)
     channel.read("noarch", kind)
     channel.put(numbered(2))
@@ -92,8 +92,8 @@ def test_the_rows_of_all_kinds_change_together(kind: str, channel: Channel) -> N
     assert [2] * 4 == channel.column(documents.c.revision)
 
 
-def test_up_to_the_limit_a_reader_sees_what_was_written(channel_with: Callable[..., Channel]) -> None:
-    """Of a subdir of at most so many records, the document that is answered next holds the upload."""
+def test_up_to_the_limit_a_reader_sees_the_last_upload(channel_with: Callable[..., Channel]) -> None:
+    """In a subdir with at most `whole_document_limit` records, the next response has the upload."""
     channel = channel_with(whole_document_limit=LIMIT)
     for number in range(LIMIT):
         channel.put(numbered(number))
@@ -101,27 +101,27 @@ def test_up_to_the_limit_a_reader_sees_what_was_written(channel_with: Callable[.
 
 
 @pytest.mark.parametrize("encodings", [(), ("zstd",), ("gzip",)], ids=["plain", "zstd", "gzip"])
-def test_above_the_limit_a_document_is_behind_by_one_build(
+def test_above_the_limit_the_last_document_is_returned(
     encodings: tuple[str, ...], channel_with: Callable[..., Channel]
 ) -> None:
-    """A large subdir is answered at once with the last document, which says its revision, and the next one is built meanwhile."""
+    """A large subdir returns its last document and revision at once; the next one is built in the background."""
     channel = channel_with(whole_document_limit=LIMIT)
     fill(channel, LIMIT + 1)
-    first = channel.ask("noarch", "repodata.json", encodings=encodings)
+    first = channel.request("noarch", "repodata.json", encodings=encodings)
     channel.put(numbered(9))
-    behind = channel.ask("noarch", "repodata.json", encodings=encodings)
-    assert (first.revision, first.content) == (behind.revision, behind.content)
+    outdated = channel.request("noarch", "repodata.json", encodings=encodings)
+    assert (first.revision, first.content) == (outdated.revision, outdated.content)
     wait_for_builds(channel)
-    newest = channel.ask("noarch", "repodata.json", encodings=encodings)
+    newest = channel.request("noarch", "repodata.json", encodings=encodings)
     assert channel.revision() == newest.revision
     assert first.content != newest.content
 
 
 @pytest.mark.parametrize("back_ms", [0, DAY_MS])
-def test_a_reader_of_an_old_document_brings_its_build_forward(
+def test_a_request_for_an_outdated_document_makes_its_build_due(
     channel_with: Callable[..., Channel], clock: TurnedClock, back_ms: int
 ) -> None:
-    """A build that waits after it failed, or for a clock that was ahead, is due as soon as somebody reads what is behind."""
+    """A build delayed by a failure, or by a clock that was ahead, is due at the next read of the old document."""
     channel = channel_with(whole_document_limit=0)
     fill(channel, 1)
     channel.repodata()
@@ -135,33 +135,33 @@ def test_a_reader_of_an_old_document_brings_its_build_forward(
     assert 2 == count_of(channel)
 
 
-def test_above_the_limit_the_shards_are_never_behind(channel_with: Callable[..., Channel]) -> None:
-    """Shards and their index show each upload at once, however large the subdir is."""
+def test_above_the_limit_the_shards_are_up_to_date(channel_with: Callable[..., Channel]) -> None:
+    """Shards and their index show each upload at once, even in large subdirs."""
     channel = channel_with(whole_document_limit=0)
     for number in range(3):
         channel.put(numbered(number))
         assert f"n{number}" in channel.shard_index()["shards"]
-        assert number + 1 == channel.ask("noarch", "repodata_shards.msgpack.zst").revision
+        assert number + 1 == channel.request("noarch", "repodata_shards.msgpack.zst").revision
 
 
-def test_the_first_document_of_a_large_subdir_is_waited_for(channel_with: Callable[..., Channel]) -> None:
-    """Where there is no older document to give, the newest is built in the request."""
+def test_the_first_document_of_a_large_subdir_is_built_in_the_request(channel_with: Callable[..., Channel]) -> None:
+    """Without an older document, the request waits for the build."""
     channel = channel_with(whole_document_limit=0)
     fill(channel, 2)
     assert 2 == count_of(channel)
 
 
 def builds_in(statements: Statements) -> int:
-    """How often documents were named."""
+    """Return the number of builds that were recorded."""
     return len([text for text in statements.texts if text.startswith("INSERT INTO documents")])
 
 
-def test_many_builds_that_are_asked_for_are_one(channel_with: Callable[..., Channel]) -> None:
-    """Changes and readers in a row do not queue a build each: those that wait become one, and it has everything."""
+def test_requested_builds_are_merged_into_one(channel_with: Callable[..., Channel]) -> None:
+    """Successive changes and reads queue a single build, which has all changes."""
     channel = channel_with(whole_document_limit=0)
     fill(channel, 1)
     channel.repodata()
-    with noted(channel.seaway) as statements:
+    with recorded_statements(channel.seaway) as statements:
         for number in range(2, 6):
             channel.put(numbered(number))
             channel.repodata()
@@ -170,27 +170,27 @@ def test_many_builds_that_are_asked_for_are_one(channel_with: Callable[..., Chan
     assert 5 == count_of(channel)
 
 
-def test_many_readers_wait_for_one_build(channel: Channel) -> None:
-    """Readers of an old document that come together are answered by one build."""
+def test_concurrent_readers_share_one_build(channel: Channel) -> None:
+    """Concurrent requests for an outdated document cause one build."""
     fill(channel, 2)
     subdir = subdir_id(channel)
-    with noted(channel.seaway) as statements, ThreadPoolExecutor(8) as readers:
+    with recorded_statements(channel.seaway) as statements, ThreadPoolExecutor(8) as readers:
         built = list(readers.map(lambda _: channel.seaway.documents.build(subdir, REPODATA), range(16)))
     assert 1 == builds_in(statements)
     assert 1 == len(set(built))
 
 
-def test_an_upload_during_a_build_is_in_the_next(channel: Channel) -> None:
-    """A build says of which state it is; what came meanwhile is seen by the reader who asks next."""
+def test_an_upload_during_a_build_is_in_the_next_build(channel: Channel) -> None:
+    """A build states its revision; the next request sees the changes made during the build."""
     fill(channel, 1)
-    meddled = Meddled(channel.seaway.blobs, before_put=lambda: channel.put(numbered(2)))
-    built = documents_on(channel, meddled).build(subdir_id(channel), REPODATA)
+    racing_store = RacingStore(channel.seaway.blobs, before_put=lambda: channel.put(numbered(2)))
+    built = documents_on(channel, racing_store).build(subdir_id(channel), REPODATA)
     assert built is not None
     assert (1, 2, 2) == (built.revision, count_of(channel), channel.revision())
 
 
 class LostLock:
-    """The database of a worker that builds beside another, since its lock ended with its session."""
+    """The database of a worker whose lock ended with its session, so that it builds concurrently with another."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -204,16 +204,16 @@ class LostLock:
 
 
 def test_an_older_build_does_not_replace_a_newer_one(channel: Channel) -> None:
-    """A worker that was slow finds the documents of another, newer than its own, and leaves them."""
+    """A slow worker keeps the newer documents of another worker."""
     fill(channel, 1)
 
     def overtake() -> None:
         channel.put(numbered(2))
         channel.repodata()
 
-    meddled = Meddled(channel.seaway.blobs, before_put=overtake)
+    racing_store = RacingStore(channel.seaway.blobs, before_put=overtake)
     lost: Database = LostLock(channel.seaway.database)  # type: ignore[assignment]
-    slow = Documents(lost, meddled, channel.seaway.spool, channel.seaway.clock, limit=100)
+    slow = Documents(lost, racing_store, channel.seaway.spool, channel.seaway.clock, limit=100)
     built = slow.build(subdir_id(channel), REPODATA)
     assert built is not None
     assert 2 == built.revision
@@ -222,38 +222,38 @@ def test_an_older_build_does_not_replace_a_newer_one(channel: Channel) -> None:
 
 
 def documents_on(channel: Channel, blobs: BlobStore) -> Documents:
-    """Another worker's builder, on the same database and spool."""
+    """Return the builder of another worker on the same database and spool."""
     return Documents(channel.seaway.database, blobs, channel.seaway.spool, channel.seaway.clock, limit=100)
 
 
-def test_documents_that_come_back_are_found_again(channel: Channel) -> None:
-    """Two states with the same records have the same bytes, whatever became of the first documents meanwhile."""
+def test_the_same_records_give_the_same_document_again(channel: Channel) -> None:
+    """Two states with the same records have the same bytes, even if the first documents were deleted in between."""
     fill(channel, 1)
-    first = channel.ask("noarch", "repodata.json")
+    first = channel.request("noarch", "repodata.json")
     channel.yank(numbered(0))
     channel.repodata()
     channel.unyank(numbered(0))
-    again = channel.ask("noarch", "repodata.json")
+    again = channel.request("noarch", "repodata.json")
     assert (first.content, 1, 3) == (again.content, first.revision, again.revision)
 
 
-def test_a_document_that_is_swept_before_it_is_named_is_put_again(channel: Channel) -> None:
-    """Bytes that were in the store, old and nameless, and go with the sweep while a build relies on them, come again."""
+def test_a_document_swept_before_it_is_recorded_is_stored_again(channel: Channel) -> None:
+    """Old unreferenced bytes that are swept while a build relies on them are stored again."""
     fill(channel, 1)
     first = channel.read("noarch", "repodata.json")
     channel.yank(numbered(0))
     channel.repodata()
     channel.unyank(numbered(0))
-    put_nameless(channel, first)
-    meddled = Meddled(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
-    built = documents_on(channel, meddled).build(subdir_id(channel), REPODATA)
+    put_unreferenced(channel, first)
+    racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
+    built = documents_on(channel, racing_store).build(subdir_id(channel), REPODATA)
     assert built is not None
     assert first == channel.read("noarch", "repodata.json")
     assert [] == list(check(channel.seaway))
 
 
-def put_nameless(channel: Channel, content: bytes) -> None:
-    """Leave bytes in the store that no row names."""
+def put_unreferenced(channel: Channel, content: bytes) -> None:
+    """Store bytes that no row names."""
     with channel.seaway.spool.file() as file:
         file.write(content)
         file.flush()
@@ -266,17 +266,17 @@ def sweep_everything(channel: Channel) -> None:
     sweep(seaway.sweeping, grace_ms=-(1 << 60))
 
 
-def test_replaced_documents_leave_the_store(channel: Channel) -> None:
-    """Of the documents only those of the newest revision take room; blobs that other rows name stay."""
+def test_replaced_documents_are_deleted(channel: Channel) -> None:
+    """Only documents of the newest revision are stored; blobs that other rows name stay."""
     for number in range(3):
         channel.put(numbered(number))
         channel.read("noarch", "repodata.json", encodings=("gzip",))
-    named = {*channel.column(documents.c.sha256), *channel.column(files.c.sha256)}
-    assert {keys.blob(digest) for digest in named} == {stat.key for stat in state.stored(channel.seaway.blobs)}
+    referenced = {*channel.column(documents.c.sha256), *channel.column(files.c.sha256)}
+    assert {keys.blob(digest) for digest in referenced} == {stat.key for stat in state.stored(channel.seaway.blobs)}
 
 
-def test_a_lost_document_is_made_again(channel: Channel) -> None:
-    """Documents are derived: when their bytes are lost, forgetting them is enough to have them again."""
+def test_a_lost_document_is_built_again(channel: Channel) -> None:
+    """Documents are derived: after their blobs are lost, deleting their rows restores them."""
     fill(channel, 2)
     before = channel.read("noarch", "repodata.json")
     with channel.seaway.database.read() as tx:
@@ -288,7 +288,7 @@ def test_a_lost_document_is_made_again(channel: Channel) -> None:
 
 
 class NoWrites:
-    """A store that takes nothing, once it is told why."""
+    """A store that refuses every put with `error`, once it is set."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -304,12 +304,12 @@ class NoWrites:
 
 @pytest.fixture
 def without_writes(tmp_path: Path) -> Iterator[tuple[Channel, NoWrites]]:
-    """A channel on a store that can be told to take nothing."""
+    """A channel on a store that can refuse writes."""
     folder = tmp_path / "without-writes"
     settings = Settings(data=folder / "data", **state.settings(folder))
     store = NoWrites(wiring.open_store(settings))
-    given: BlobStore = store  # type: ignore[assignment]
-    with closing(examining_here(wiring.build(settings, blobs=given))) as seaway:
+    blobs: BlobStore = store  # type: ignore[assignment]
+    with closing(with_in_process_examiners(wiring.build(settings, blobs=blobs))) as seaway:
         yield Channel(seaway, People(seaway).channel("demo")), store
         store.error = None
 
@@ -322,45 +322,50 @@ NO_WRITES = [
 
 
 @pytest.mark.parametrize("error", NO_WRITES, ids=str)
-def test_a_document_that_cannot_be_built_is_the_last_complete_one(
+def test_if_a_build_fails_the_last_complete_document_is_returned(
     without_writes: tuple[Channel, NoWrites], error: Exception
 ) -> None:
-    """With its own revision and for that moment only: the first request after the recovery sees the newest."""
+    """It has its own revision and is not cached: the first request after the recovery gets the newest."""
     channel, store = without_writes
     fill(channel, 2)
-    asks = [("repodata.json", ()), ("repodata.json.zst", ()), ("repodata.json", ("gzip",)), ("run_exports.json", ())]
-    first = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
+    requests = [
+        ("repodata.json", ()),
+        ("repodata.json.zst", ()),
+        ("repodata.json", ("gzip",)),
+        ("run_exports.json", ()),
+    ]
+    first = [channel.request("noarch", name, encodings=encodings) for name, encodings in requests]
     channel.yank(numbered(1))
     store.error = error
     for _ in range(2):
-        behind = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
-        assert [(2, one.content) for one in first] == [(one.revision, one.content) for one in behind]
-        assert {CachePolicy.NEVER} == {one.keep for one in behind}
+        outdated = [channel.request("noarch", name, encodings=encodings) for name, encodings in requests]
+        assert [(2, response.content) for response in first] == [(each.revision, each.content) for each in outdated]
+        assert {CachePolicy.NEVER} == {response.keep for response in outdated}
     store.error = None
-    newest = [channel.ask("noarch", name, encodings=encodings) for name, encodings in asks]
-    assert [(3, CachePolicy.REVALIDATE)] * len(asks) == [(one.revision, one.keep) for one in newest]
+    newest = [channel.request("noarch", name, encodings=encodings) for name, encodings in requests]
+    assert [(3, CachePolicy.REVALIDATE)] * len(requests) == [(response.revision, response.keep) for response in newest]
 
 
-def test_a_form_that_cannot_be_made_is_left_out(without_writes: tuple[Channel, NoWrites]) -> None:
-    """gzip is made on demand: without room the document leaves as it is, and says so."""
+def test_without_space_for_gzip_the_plain_document_is_returned(without_writes: tuple[Channel, NoWrites]) -> None:
+    """gzip is built on demand; without disk space the response has no content encoding."""
     channel, store = without_writes
     fill(channel, 1)
-    plain = channel.ask("noarch", "repodata.json")
+    plain = channel.request("noarch", "repodata.json")
     store.error = NO_WRITES[0]
-    answer = channel.ask("noarch", "repodata.json", encodings=("gzip",))
-    assert (plain.content, "", True) == (answer.content, answer.content_encoding, answer.varies_by_encoding)
+    response = channel.request("noarch", "repodata.json", encodings=("gzip",))
+    assert (plain.content, "", True) == (response.content, response.content_encoding, response.varies_by_encoding)
     store.error = None
-    assert "gzip" == channel.ask("noarch", "repodata.json", encodings=("gzip",)).content_encoding
+    assert "gzip" == channel.request("noarch", "repodata.json", encodings=("gzip",)).content_encoding
 
 
 @pytest.mark.parametrize("error", NO_WRITES, ids=str)
-def test_without_a_document_there_is_none_to_give(without_writes: tuple[Channel, NoWrites], error: Exception) -> None:
-    """Nobody is given an empty document for one that was never built."""
+def test_if_the_first_build_fails_the_request_fails(without_writes: tuple[Channel, NoWrites], error: Exception) -> None:
+    """An empty document is never returned for one that was not built."""
     channel, store = without_writes
     fill(channel, 1)
     store.error = error
     with pytest.raises(type(error)):
-        channel.ask("noarch", "repodata.json")
+        channel.request("noarch", "repodata.json")
 
 
 @pytest.mark.parametrize(
@@ -368,49 +373,48 @@ def test_without_a_document_there_is_none_to_give(without_writes: tuple[Channel,
     [ZeroDivisionError(), Unavailable("The storage is away."), OSError(errno.EMFILE, "too many files")],
     ids=str,
 )
-def test_what_lasts_a_moment_is_not_hidden_by_an_old_document(
+def test_a_temporary_error_is_not_hidden_by_an_outdated_document(
     without_writes: tuple[Channel, NoWrites], error: Exception
 ) -> None:
-    """Whoever has just uploaded tries again, and reads what they uploaded (S2); our own mistakes are seen."""
+    """An uploader must retry and then read the upload (S2); server errors stay visible."""
     channel, store = without_writes
     fill(channel, 1)
     channel.repodata()
     channel.yank(numbered(0))
     store.error = error
     with pytest.raises(type(error)):
-        channel.ask("noarch", "repodata.json")
+        channel.request("noarch", "repodata.json")
 
 
 def test_the_spool_is_empty_after_a_build(channel: Channel) -> None:
-    """Drafts are moved into the store or removed."""
     fill(channel, 2)
     channel.read("noarch", "repodata.json", encodings=("gzip",))
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())
 
 
 def test_a_deleted_channel_has_no_documents(channel: Channel) -> None:
-    """A build for a channel that is gone makes nothing."""
+    """A build for a deleted channel creates nothing."""
     fill(channel, 1)
     subdir = subdir_id(channel)
     channel.remove()
     assert channel.seaway.documents.build(subdir, REPODATA) is None
     assert [] == channel.rows(documents)
     with pytest.raises(BadCredential):
-        channel.ask("noarch", "repodata.json")
+        channel.request("noarch", "repodata.json")
 
 
-def test_a_channel_deleted_during_a_build_has_none_either(channel: Channel) -> None:
-    """A build that ends after its channel was deleted names nothing."""
+def test_a_channel_deleted_during_a_build_has_no_documents(channel: Channel) -> None:
+    """A build that ends after its channel was deleted records nothing."""
     fill(channel, 1)
     subdir = subdir_id(channel)
-    built = documents_on(channel, Meddled(channel.seaway.blobs, before_put=channel.remove)).build(subdir, REPODATA)
+    built = documents_on(channel, RacingStore(channel.seaway.blobs, before_put=channel.remove)).build(subdir, REPODATA)
     assert built is None
     assert [] == channel.rows(documents)
 
 
 @pytest.mark.parametrize("kind", [REPODATA_GZ, REPODATA])
-def test_gzip_is_made_when_asked_for(kind: str, channel: Channel) -> None:
-    """The gzip form is stored once somebody asked for it, and forgotten when newer documents are made."""
+def test_gzip_is_built_on_request(kind: str, channel: Channel) -> None:
+    """The gzip form is stored at its first request and deleted with the next build."""
     fill(channel, 1)
     encodings = ("gzip",) if kind == REPODATA_GZ else ()
     channel.read("noarch", "repodata.json", encodings=encodings)
@@ -421,30 +425,30 @@ def test_gzip_is_made_when_asked_for(kind: str, channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("subdir", ["noarch", "linux-64", "zos-z"])
-def test_the_documents_of_a_subdir_without_uploads(subdir: str, channel: Channel) -> None:
+def test_a_subdir_without_uploads_has_empty_documents(subdir: str, channel: Channel) -> None:
     """Every known subdir of a channel has documents from the start, empty and at revision 0."""
     for name in ("repodata.json", "repodata.json.zst", "run_exports.json", "run_exports.json.zst"):
-        assert 0 == channel.ask(subdir, name).revision
+        assert 0 == channel.request(subdir, name).revision
     assert {} == channel.repodata(subdir)["packages.conda"]
     assert {} == channel.shard_index(subdir)["shards"]
     with pytest.raises(NotFound):
-        channel.ask("linux-65", "repodata.json")
+        channel.request("linux-65", "repodata.json")
 
 
 def test_a_document_of_this_revision_is_not_built_again(channel: Channel) -> None:
-    """A reader of it waits for no build, and asks for none."""
+    """A request for it neither waits for a build nor queues one."""
     channel.put(packages.conda(index_json("a")))
     channel.repodata()
     documents = channel.seaway.documents
     with channel.seaway.database.read() as tx:
         subdir = channel.subdir(tx)
-        found = documents.current(tx, subdir, REPODATA)
-    assert found is not None
-    assert (subdir.revision, found) == (found.revision, documents.last(subdir.id, REPODATA))
+        document = documents.current(tx, subdir, REPODATA)
+    assert document is not None
+    assert (subdir.revision, document) == (document.revision, documents.last(subdir.id, REPODATA))
 
 
 def test_up_to_the_limit_nothing_is_built_in_the_background(channel_with: Callable[..., Channel]) -> None:
-    """Such documents are built for their readers; with one record more a job waits."""
+    """Documents up to the limit are built on request; one record more queues a job."""
     channel = channel_with(whole_document_limit=2)
     waiting = []
     for name in "abc":

@@ -1,4 +1,4 @@
-"""Any changes in any order: after each of them every document says what a plain list of files would say."""
+"""Any changes in any order: after each change every document matches a simple model."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from seaway.errors import FileExists, NotFound
 from seaway.maintenance.check import check
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, packages
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -41,7 +41,7 @@ ACTIONS = st.lists(
 
 @dataclass
 class Model:
-    """What a channel holds, kept as simply as it can be: file name -> its record's sha256, state and time."""
+    """Simple model of a channel: file name -> sha256, state and time of the record."""
 
     revision: int = 0
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -77,13 +77,13 @@ def new_channel() -> Iterator[Channel]:
     with TemporaryDirectory() as folder:
         built = house.build(Path(folder), TurnedClock())
         try:
-            yield Channel(examining_here(built), People(built).channel("demo"))
+            yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
         finally:
             built.close()
 
 
 def act(channel: Channel, model: Model, action: str, number: int) -> None:
-    """Do the same to the channel and to the model; both allow it, or both refuse it for the same reason."""
+    """Apply an action to the channel and the model; both must accept it or refuse it with the same error."""
     clock = channel.seaway.clock
     assert isinstance(clock, TurnedClock)
     clock.move(1_000)
@@ -98,10 +98,10 @@ def act(channel: Channel, model: Model, action: str, number: int) -> None:
         else:
             getattr(channel, action)(file)
     except (FileExists, NotFound) as error:
-        happened: type[Exception] | None = type(error)
+        error_type: type[Exception] | None = type(error)
     else:
-        happened = None
-    assert expected is happened
+        error_type = None
+    assert expected is error_type
 
 
 def identity(records: dict[str, Any], extension: str = "") -> dict[str, tuple[str, int]]:
@@ -109,7 +109,7 @@ def identity(records: dict[str, Any], extension: str = "") -> dict[str, tuple[st
 
 
 def files_of(document: Any) -> dict[str, tuple[str, int]]:
-    """Every file that a document lists, in legacy maps and in v3."""
+    """Return every file that a document lists, in legacy maps and in v3."""
     v3 = document.get("v3", {})
     return {
         **identity(document["packages"]),
@@ -120,13 +120,13 @@ def files_of(document: Any) -> dict[str, tuple[str, int]]:
 
 
 def files_of_shards(channel: Channel) -> tuple[dict[str, tuple[str, int]], list[str]]:
-    found: dict[str, tuple[str, int]] = {}
+    listed: dict[str, tuple[str, int]] = {}
     removed: list[str] = []
     for digest in channel.shard_index()["shards"].values():
         shard = channel.shard(digest)
-        found |= {name: (sha256.hex(), time) for name, (sha256, time) in files_of(shard).items()}  # type: ignore[attr-defined]
+        listed |= {name: (sha256.hex(), time) for name, (sha256, time) in files_of(shard).items()}  # type: ignore[attr-defined]
         removed += shard["removed"]
-    return found, sorted(removed)
+    return listed, sorted(removed)
 
 
 def exporting(document: Any) -> set[str]:
@@ -140,13 +140,13 @@ def exporting(document: Any) -> set[str]:
 
 
 def as_gzip(channel: Channel) -> bytes | None:
-    """repodata.json as one gets it who takes gzip; the document of an empty subdir is sent as it is."""
-    found = channel.ask("noarch", "repodata.json", encodings=("gzip",))
-    return gzip.decompress(found.content or b"") if found.content_encoding else found.content
+    """Return repodata.json as requested with gzip; the document of an empty subdir is not compressed."""
+    response = channel.request("noarch", "repodata.json", encodings=("gzip",))
+    return gzip.decompress(response.content or b"") if response.content_encoding else response.content
 
 
 def compare(channel: Channel, model: Model) -> None:
-    """Every document that clients read, against the model."""
+    """Compare every document that clients read with the model."""
     plain = channel.read("noarch", "repodata.json")
     document = json.loads(plain)
     assert model.listed() == files_of(document)
@@ -156,11 +156,11 @@ def compare(channel: Channel, model: Model) -> None:
     assert plain == as_gzip(channel)
     assert set(model.listed()) == exporting(json.loads(channel.read("noarch", "run_exports.json")))
     for name in ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst", "run_exports.json"):
-        assert model.revision == channel.ask("noarch", name).revision
+        assert model.revision == channel.request("noarch", name).revision
 
 
 def compare_late(channel: Channel) -> None:
-    """A worker that first looks now serves, byte for byte, what this one serves that followed each change."""
+    """A newly started worker serves the same bytes as this one, which followed each change."""
     late = house.build(channel.seaway.settings.data.parent, channel.seaway.clock)
     try:
         reader = Channel(late, channel.name)
@@ -172,8 +172,8 @@ def compare_late(channel: Channel) -> None:
 
 @settings(max_examples=10, deadline=None, derandomize=True, database=None)
 @given(ACTIONS)
-def test_every_document_says_what_was_done(actions: list[tuple[str, int]]) -> None:
-    """Uploads, overwrites, yanks and deletes in any order lead to documents that agree with each other and with the list."""
+def test_every_document_matches_the_model(actions: list[tuple[str, int]]) -> None:
+    """Holds after uploads, overwrites, yanks and deletes in any order."""
     model = Model()
     with new_channel() as channel:
         for action, number in actions:

@@ -1,4 +1,4 @@
-"""The index of a name: spliced or derived, it is the same bytes."""
+"""The index of a name: splicing and deriving give the same bytes."""
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ VALUES = st.recursive(
 
 @st.composite
 def file_records(draw: st.DrawFn) -> IndexedFile:
-    """A file of one name, one of a few, in any state, with anything in its record."""
+    """Generate one of a few files of a name, in any state, with an arbitrary record."""
     section = draw(st.sampled_from([Section.CONDA, Section.TAR_BZ2]))
     file_name = f"a-{draw(st.integers(0, 5))}.0-0{'.conda' if section is Section.CONDA else '.tar.bz2'}"
     record = {
@@ -35,7 +35,7 @@ def file_records(draw: st.DrawFn) -> IndexedFile:
 
 
 def rows(changes: list[IndexedFile]) -> list[IndexedFile]:
-    """What the file rows say after these changes."""
+    """Return the file rows after these changes."""
     newest = {change.file_name: change for change in changes if change.state is not FileState.DELETED}
     last = {change.file_name: change for change in changes}
     kept = [newest[name] for name in last if last[name].state is not FileState.DELETED and newest[name] is last[name]]
@@ -44,8 +44,8 @@ def rows(changes: list[IndexedFile]) -> list[IndexedFile]:
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # which measures time
 @given(st.lists(file_records(), max_size=12), st.data())
-def test_a_splice_gives_what_deriving_gives(changes: list[IndexedFile], data: st.DataObject) -> None:
-    """Name index invariant 2: after any changes, in lots of any size, to the byte."""
+def test_splicing_and_deriving_give_the_same_index(changes: list[IndexedFile], data: st.DataObject) -> None:
+    """Name index invariant 2: holds byte for byte after any changes, in batches of any size."""
     index, done = PackageIndex(None, {}, 0, ()), 0
     while done < len(changes):
         size = data.draw(st.integers(1, len(changes) - done))
@@ -57,13 +57,13 @@ def test_a_splice_gives_what_deriving_gives(changes: list[IndexedFile], data: st
 
 
 @given(st.lists(file_records(), max_size=8))
-def test_it_has_the_kinds_that_are_known(changes: list[IndexedFile]) -> None:
-    """What is forgotten of a name by kind is all that there can be of it."""
+def test_an_index_has_only_known_kinds(changes: list[IndexedFile]) -> None:
+    """Deleting a name by known kinds therefore deletes all its fragments."""
     assert set(derive(rows(changes)).fragments) <= set(KINDS)
 
 
-def test_a_name_without_files_leaves_nothing() -> None:
-    """The last file deleted, the name is in no document; the last file yanked, it is in `removed`."""
+def test_the_index_of_a_name_without_listed_files() -> None:
+    """If the last file was deleted, the index is empty; if it was yanked, it is in `removed`."""
     hashes = {"md5": "00" * 16, "sha256": "00" * 32, "run_exports": {}}
     files = {
         state: IndexedFile("a-1.0-0.conda", state, Section.CONDA, 1, encode({"name": "a", **hashes}))
@@ -85,6 +85,6 @@ def test_a_name_without_files_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("shard", [b"", b"x", zstd.compress_frame(b"x"), zstd.compress_frame(b"\x80")])
 def test_a_damaged_shard_is_not_spliced(shard: bytes) -> None:
-    """A stored shard that cannot be read is told, and never the beginning of a new one."""
+    """An unreadable shard is an error and never the base of a new shard."""
     with pytest.raises(DamagedIndex):
         Splice.of(shard, {}, 0)

@@ -1,4 +1,4 @@
-"""The index of names: in memory, brought up to date by what changed, and always what the rows say."""
+"""The shard index: kept in memory, updated by changes, and always equal to the rows."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +7,7 @@ from sqlalchemy import select
 from seaway.database.tables import shards
 from seaway.indexing.shard_index import ShardIndex, ShardIndexCache
 from seaway.server.wiring import Seaway
-from tests.indexing.channel import Channel, noted
+from tests.indexing.channel import Channel, recorded_statements
 from tests.support import packages
 from tests.support.house import People
 from tests.support.packages import index_json
@@ -25,7 +25,7 @@ def hashes_in_rows(channel: Channel) -> dict[str, bytes]:
 
 
 def test_the_index_has_the_names_of_the_rows(channel: Channel) -> None:
-    """Each name with files stands in the index with the hash of its shard, and no other does."""
+    """The index has exactly the names with files, with the hashes of their shards."""
     files = [packages.conda(index_json(name)) for name in ("a", "b", "c")]
     for file in files:
         channel.put(file)
@@ -35,33 +35,33 @@ def test_the_index_has_the_names_of_the_rows(channel: Channel) -> None:
     assert {"a", "c"} == set(channel.shard_index()["shards"])
 
 
-def test_an_index_brought_up_to_date_is_one_made_anew(channel: Channel) -> None:
-    """What a worker holds and what a new one reads is the same document, byte for byte."""
-    held = ShardIndexCache()
+def test_an_updated_index_equals_a_new_one(channel: Channel) -> None:
+    """The index in memory and the index read by a new worker are the same bytes."""
+    cache = ShardIndexCache()
     for number in range(6):
         channel.put(packages.conda(index_json(f"n{number % 4}", version=f"{number}.0")))
-        assert document(held, channel) == document(ShardIndexCache(), channel)
+        assert document(cache, channel) == document(ShardIndexCache(), channel)
 
 
-def test_what_did_not_change_is_not_read_again(channel: Channel) -> None:
-    """Asked again at the same revision, the index is the one in memory, and costs no query of names."""
+def test_an_unchanged_index_is_not_read_again(channel: Channel) -> None:
+    """At the same revision the index in memory is returned, without a query for names."""
     channel.put(packages.conda(index_json("a")))
-    held = ShardIndexCache()
-    first = document(held, channel)
-    with noted(channel.seaway) as statements:
-        assert first is document(held, channel)
+    cache = ShardIndexCache()
+    first = document(cache, channel)
+    with recorded_statements(channel.seaway) as statements:
+        assert first is document(cache, channel)
     assert [] == [text for text in statements.texts if "shards.name, shards.sha256" in text]
 
 
-def test_only_what_changed_is_read(channel: Channel) -> None:
-    """After a change of one name one row is read, however many names there are."""
+def test_only_changed_names_are_read(channel: Channel) -> None:
+    """After a change of one name a single row is read, independent of the number of names."""
     for number in range(12):
         channel.put(packages.conda(index_json(f"n{number}")))
-    held = ShardIndexCache()
-    document(held, channel)
+    cache = ShardIndexCache()
+    document(cache, channel)
     channel.put(packages.conda(index_json("n3", version="2.0")))
-    with noted(channel.seaway) as statements:
-        document(held, channel)
+    with recorded_statements(channel.seaway) as statements:
+        document(cache, channel)
     ((query, parameters),) = [
         (text, parameters)
         for text, parameters in zip(statements.texts, statements.parameters, strict=True)
@@ -71,34 +71,34 @@ def test_only_what_changed_is_read(channel: Channel) -> None:
         assert 1 == len(tx.exec_driver_sql(query, parameters).all())
 
 
-def test_a_reader_of_an_older_state_gets_what_others_have_seen(channel: Channel) -> None:
-    """A document never goes back: who comes with an older snapshot is answered with the newer index, under its own revision."""
+def test_a_reader_with_an_older_snapshot_gets_the_newer_index(channel: Channel) -> None:
+    """The index never goes back: a request with an older snapshot gets the newer index with its revision."""
     channel.put(packages.conda(index_json("a")))
-    held = ShardIndexCache()
+    cache = ShardIndexCache()
     with channel.seaway.database.read() as old:
         before = channel.subdir(old)
         channel.put(packages.conda(index_json("b")))
-        newer = document(held, channel)
-        assert newer == held.document(old, before)
+        newer = document(cache, channel)
+        assert newer == cache.document(old, before)
     assert newer.revision == before.revision + 1
 
 
-def test_many_readers_get_one_document(channel: Channel) -> None:
-    """Threads that ask at once, while the channel changes, get documents that are whole and of their revision."""
+def test_concurrent_readers_get_consistent_documents(channel: Channel) -> None:
+    """Concurrent requests during a change get complete documents of their revision."""
     channel.put(packages.conda(index_json("a")))
-    held = ShardIndexCache()
+    cache = ShardIndexCache()
     with ThreadPoolExecutor(8) as readers:
-        asked = [readers.submit(document, held, channel) for _ in range(16)]
+        pending = [readers.submit(document, cache, channel) for _ in range(16)]
         channel.put(packages.conda(index_json("b")))
-        asked += [readers.submit(document, held, channel) for _ in range(16)]
-        found = [answer.result() for answer in asked]
+        pending += [readers.submit(document, cache, channel) for _ in range(16)]
+        results = [future.result() for future in pending]
     for revision in (1, 2):
-        assert len({one.sha256 for one in found if one.revision == revision}) <= 1
-    assert {2} == {one.revision for one in found[16:]}
+        assert len({result.sha256 for result in results if result.revision == revision}) <= 1
+    assert {2} == {result.revision for result in results[16:]}
 
 
-def test_a_channel_made_again_starts_anew(channel: Channel, people: People) -> None:
-    """Nothing of a deleted channel shows in one of the same name."""
+def test_a_recreated_channel_is_empty(channel: Channel, people: People) -> None:
+    """A new channel with the name of a deleted one has none of its content."""
     channel.put(packages.conda(index_json("a")))
     channel.shard_index()
     channel.remove()
@@ -109,16 +109,16 @@ def test_a_channel_made_again_starts_anew(channel: Channel, people: People) -> N
     assert ["b-1.0-h1_0.conda"] == list(channel.repodata()["packages.conda"])
 
 
-def test_names_in_memory_are_bounded(seaway: Seaway) -> None:
-    """Invariant 3: of several subdirs, those that were read last are held; the last one is, whatever its size."""
+def test_the_shard_index_cache_is_limited(seaway: Seaway) -> None:
+    """Invariant 3: the subdirs read last are kept; the last one always, independent of its size."""
     channels = [Channel(seaway, People(seaway).channel(name)) for name in ("one", "two", "three")]
-    held = ShardIndexCache(max_names=14)
-    known: list[list[int]] = []
+    cache = ShardIndexCache(max_names=14)
+    sizes: list[list[int]] = []
     for channel in channels:
         for name in ("a", "b", "c") if channel.name == "three" else ("a", "b"):
             channel.put(packages.conda(index_json(name)))
-        assert document(held, channel) == document(ShardIndexCache(), channel)
-        known.append([len(names.hashes) for names in held._subdirs.values()])
-    assert [[2], [2, 2], [3]] == known
+        assert document(cache, channel) == document(ShardIndexCache(), channel)
+        sizes.append([len(names.hashes) for names in cache._subdirs.values()])
+    assert [[2], [2, 2], [3]] == sizes
     small = ShardIndexCache(max_names=1)
     assert document(small, channels[0]) is document(small, channels[0])

@@ -1,4 +1,4 @@
-"""`seaway reindex`: damage to the index is found and put right from the file rows, and what is right is left alone."""
+"""`seaway reindex`: damage to the index is found and repaired from the file rows; undamaged names are unchanged."""
 
 from collections.abc import Callable
 
@@ -29,32 +29,32 @@ def of_v3(**values: object) -> Damage:
 
 
 def fragment(name: str, kind: str) -> Damage:
-    """Add a fragment that no file makes."""
+    """Add a fragment that belongs to no file."""
     return lambda tx, subdir: tx.execute(
         insert(fragments).values(subdir_id=subdir, kind=kind, name=name, content=b'"evil":{}')
     )
 
 
-def shard_of_a_name_that_is_gone(tx: Tx, subdir: int) -> None:
+def shard_of_a_deleted_name(tx: Tx, subdir: int) -> None:
     tx.execute(shard_row(subdir, "gone").values(sha256=b"x" * 32, content=b"x"))
 
 
-# Damage, and the name that it is found under.
+# Damage, and the name that it is reported under.
 DAMAGES: dict[str, tuple[str, Damage]] = {
     "bytes of a shard": ("b", of_shard(content=b"x")),
     "address of a shard": ("b", of_shard(sha256=b"x" * 32)),
-    "a shard that says the name is gone": ("b", of_shard(sha256=None, content=None)),
+    "a shard marked as deleted": ("b", of_shard(sha256=None, content=None)),
     "a shard of a later revision": ("b", of_shard(revision=1000)),
     "number of records": ("b", of_shard(record_count=7)),
     "number of v3 records": ("new", of_v3(v3_count=7)),
     "time of the newest v3 record": ("new", of_v3(v3_newest=7)),
     "time of the oldest v3 record": ("new", of_v3(v3_oldest=7)),
-    "v3 records where there are none": ("b", of_shard(v3_count=1)),
+    "v3 count without v3 records": ("b", of_shard(v3_count=1)),
     "no shard": (
         "b",
         lambda tx, subdir: tx.execute(delete(shards).where(shards.c.subdir_id == subdir, shards.c.name == "b")),
     ),
-    "a shard of a name that is gone": ("gone", shard_of_a_name_that_is_gone),
+    "a shard of a deleted name": ("gone", shard_of_a_deleted_name),
     "no fragments": (
         "b",
         lambda tx, subdir: tx.execute(
@@ -72,8 +72,8 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
     "a fragment in another map": ("b", fragment("b", "records:packages")),
     "a fragment of a removed file": ("b", fragment("b", "removed")),
     "a fragment of no known kind": ("b", fragment("b", "records:other")),
-    "a fragment of a name that never was": ("never", fragment("never", "records:packages.conda")),
-    "a fragment of a name that is gone": ("gone", fragment("gone", "records:packages.conda")),
+    "a fragment of a name that never existed": ("never", fragment("never", "records:packages.conda")),
+    "a fragment of a deleted name": ("gone", fragment("gone", "records:packages.conda")),
     "number of records of the subdir": (
         "",
         lambda tx, subdir: tx.execute(update(subdirs).where(subdirs.c.id == subdir).values(record_count=7)),
@@ -86,57 +86,57 @@ def damage(channel: Channel, case: str) -> None:
         DAMAGES[case][1](tx, channel.subdir(tx).id)
 
 
-def found(channel: Channel) -> list[Difference]:
+def found_differences(channel: Channel) -> list[Difference]:
     with channel.seaway.database.read() as tx:
         return list(differences(tx, channel.subdir(tx)))
 
 
-def put_right(channel: Channel) -> int:
+def rebuild_index(channel: Channel) -> int:
     with channel.seaway.database.write_site() as tx:
         return rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), 100_000).changed
 
 
 def served(channel: Channel) -> tuple[object, object, set[bytes]]:
-    """What readers see, but for the revision."""
+    """Return everything that readers see, except the revision."""
     return channel.repodata(), channel.read("noarch", "run_exports.json"), set(channel.shard_index()["shards"].values())
 
 
 def test_an_undamaged_index_has_no_differences(filled: Channel) -> None:
-    """What uploads and deletes leave is exactly what the file rows make, and a rebuild of it changes no name."""
-    assert [] == found(filled)
+    """After uploads and deletes the index equals the one derived from the file rows; a rebuild changes no name."""
+    assert [] == found_differences(filled)
     before = filled.rows(shards), filled.rows(fragments), filled.revision()
-    assert 0 == put_right(filled)
+    assert 0 == rebuild_index(filled)
     assert before == (filled.rows(shards), filled.rows(fragments), filled.revision())
 
 
 @pytest.mark.parametrize("case", DAMAGES)
 def test_damage_is_found(case: str, filled: Channel) -> None:
-    """Whatever in the index is not what the file rows make is told of, under the name that it belongs to."""
+    """Any difference from the file rows is reported under its name."""
     damage(filled, case)
-    assert DAMAGES[case][0] in {difference.name for difference in found(filled)}
+    assert DAMAGES[case][0] in {difference.name for difference in found_differences(filled)}
 
 
 @pytest.mark.parametrize("case", DAMAGES)
-def test_damage_is_put_right(case: str, filled: Channel) -> None:
-    """After a rebuild the index is what the file rows make, and readers see what they saw before the damage."""
+def test_damage_is_repaired(case: str, filled: Channel) -> None:
+    """After a rebuild the index matches the file rows, and readers see the state before the damage."""
     before = served(filled)
     damage(filled, case)
-    put_right(filled)
-    assert [] == found(filled)
+    rebuild_index(filled)
+    assert [] == found_differences(filled)
     assert before == served(filled)
 
 
-def test_a_rebuild_touches_only_what_differs(filled: Channel) -> None:
-    """Names that are right keep their rows, so that clients need not fetch their shards again."""
+def test_a_rebuild_changes_only_damaged_names(filled: Channel) -> None:
+    """Undamaged names keep their rows, so that clients need not fetch their shards again."""
     damage(filled, "bytes of a shard")
     before = {row[1]: row for row in filled.rows(shards)}
-    assert 1 == put_right(filled)
+    assert 1 == rebuild_index(filled)
     after = {row[1]: row for row in filled.rows(shards)}
     assert {"b"} == {name for name in after if before[name] != after[name]}
 
 
 def test_readers_of_a_running_server_see_the_repair(filled: Channel) -> None:
-    """A worker that holds the damaged index in memory serves the repaired one at the next request."""
+    """A worker with the damaged index in memory serves the repaired one at the next request."""
     right = filled.shard_index()["shards"]
     with filled.seaway.database.write_site() as tx:
         subdir = filled.subdir(tx)
@@ -144,23 +144,23 @@ def test_readers_of_a_running_server_see_the_repair(filled: Channel) -> None:
         tx.execute(shard_row(subdir.id, "b").values(**wrong))
         tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(revision=subdir.revision + 1))
     assert right != filled.shard_index()["shards"]
-    put_right(filled)
+    rebuild_index(filled)
     assert right == filled.shard_index()["shards"]
 
 
-def test_a_rebuild_forgets_the_whole_documents(filled: Channel) -> None:
-    """Documents may hold the damage too: they are made again when somebody asks."""
+def test_a_rebuild_deletes_the_whole_documents(filled: Channel) -> None:
+    """Documents may contain the damage too; they are built again on request."""
     filled.repodata()
-    put_right(filled)
+    rebuild_index(filled)
     assert [] == filled.rows(documents)
 
 
 @pytest.mark.parametrize(
     "case",
-    ["bytes of a shard", "number of records", "no fragments", "no shard", "a shard that says the name is gone"],
+    ["bytes of a shard", "number of records", "no fragments", "no shard", "a shard marked as deleted"],
 )
-def test_an_upload_to_a_damaged_name_puts_it_right(case: str, filled: Channel) -> None:
-    """What cannot be spliced is derived again from the rows, and is no error of the upload."""
+def test_an_upload_to_a_damaged_name_repairs_it(case: str, filled: Channel) -> None:
+    """An index that cannot be spliced is derived from the rows; the upload succeeds."""
     damage(filled, case)
     filled.put(packages.conda(index_json("b", version="9.0")))
-    assert "b" not in {difference.name for difference in found(filled)}
+    assert "b" not in {difference.name for difference in found_differences(filled)}

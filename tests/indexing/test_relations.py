@@ -1,4 +1,4 @@
-"""Relations of channels (CEP 42) and the message about v3 records (CEP 48), as the index has them and as they change."""
+"""Channel relations (CEP 42) and the message about v3 records (CEP 48): how they change, and their form in the index."""
 
 import json
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from tests.support.packages import conda, index_json, zstd
 LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
 
 
-def relate(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRelations:
+def set_relations(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRelations:
     seaway = channel.seaway
     return relations.change(
         seaway.database,
@@ -34,21 +34,21 @@ def relate(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRela
     )
 
 
-def told(channel: Channel, subdir: str = "noarch") -> Any:
-    """What every form of the index of a subdir says, which must be one thing."""
+def index_relations(channel: Channel, subdir: str = "noarch") -> Any:
+    """Return the relations in the index of a subdir; all its forms must agree."""
     zipped = zstd.decompress(channel.read(subdir, "repodata.json.zst"))
     documents = [channel.repodata(subdir), json.loads(zipped), channel.shard_index(subdir)]
-    found = [document["info"].get("channel_relations") for document in documents]
+    values = [document["info"].get("channel_relations") for document in documents]
     revisions = {
-        channel.ask(subdir, name).revision
+        channel.request(subdir, name).revision
         for name in ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst")
     }
-    assert (1, [found[0]] * 3) == (len(revisions), found)
-    return found[0]
+    assert (1, [values[0]] * 3) == (len(revisions), values)
+    return values[0]
 
 
-def drop_as_asked(seaway: Seaway) -> list[str]:
-    """Do the jobs that were asked for; the channels whose neighbors they concern."""
+def run_removal_jobs(seaway: Seaway) -> list[str]:
+    """Run the queued jobs; return the channels whose neighbors they update."""
     with seaway.database.write_site() as tx:
         rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.RemoveRelations.kind)).scalars().all()
         tx.execute(jobs.delete().where(jobs.c.kind == channels.RemoveRelations.kind))
@@ -59,53 +59,52 @@ def drop_as_asked(seaway: Seaway) -> list[str]:
 
 
 def test_every_index_document_names_the_relations(channel: Channel, people: People) -> None:
-    """Relation invariant 1: all subdirs and forms, with files or without, at a new revision each time they change."""
+    """Relation invariant 1: all subdirs and forms, with and without files, at a new revision for each change."""
     for name in ("base", "under"):
         people.channel(name)
     for file in (A, LINUX):
         channel.put(file)
     subdirs = ("noarch", "linux-64", "osx-arm64")
-    assert [None] * 3 == [told(channel, subdir) for subdir in subdirs]
+    assert [None] * 3 == [index_relations(channel, subdir) for subdir in subdirs]
     before = channel.revision(), channel.revision("linux-64")
-    etags = {channel.ask(subdir, "repodata.json").etag for subdir in subdirs}
+    etags = {channel.request(subdir, "repodata.json").etag for subdir in subdirs}
 
-    assert ChannelRelations("base", "under") == relate(channel, base="base", overrides="../under")
+    assert ChannelRelations("base", "under") == set_relations(channel, base="base", overrides="../under")
 
     both = {"base": "../base", "overrides": "../under"}
-    assert [both] * 3 == [told(channel, subdir) for subdir in subdirs]
+    assert [both] * 3 == [index_relations(channel, subdir) for subdir in subdirs]
     assert tuple(each + 1 for each in before) == (channel.revision(), channel.revision("linux-64"))
-    assert etags.isdisjoint(channel.ask(subdir, "repodata.json").etag for subdir in subdirs)
-    assert both == relate_and_tell(channel, base="base")
+    assert etags.isdisjoint(channel.request(subdir, "repodata.json").etag for subdir in subdirs)
+    assert both == relate_and_read(channel, base="base")
     assert before[0] + 1 == channel.revision()
-    assert {"base": "../base"} == relate_and_tell(channel, overrides="")
-    assert relate_and_tell(channel, base="") is None
+    assert {"base": "../base"} == relate_and_read(channel, overrides="")
+    assert relate_and_read(channel, base="") is None
     lines = [row for row in channel.rows(audit) if "channel.changed" in row]
     assert 3 == len(lines)
 
 
-def relate_and_tell(channel: Channel, **named: str) -> Any:
-    relate(channel, **named)
-    return told(channel)
+def relate_and_read(channel: Channel, **named: str) -> Any:
+    set_relations(channel, **named)
+    return index_relations(channel)
 
 
-def test_a_subdir_whose_documents_are_built_by_a_job_asks_for_one(channel_with: Any) -> None:
-    """The change of relations wakes the builder of large subdirs."""
+def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any) -> None:
     channel = channel_with(whole_document_limit=0)
     People(channel.seaway).channel("base")
     channel.put(A)
     with channel.seaway.database.write_site() as tx:
         tx.execute(jobs.delete())
-    relate(channel, base="base")
+    set_relations(channel, base="base")
     assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]
 
 
-def test_a_caller_who_may_not_change_relations_is_refused_without_a_lock(channel: Channel, people: People) -> None:
-    """While others hold the channel, the refusal comes at once."""
+def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, people: People) -> None:
+    """While another transaction holds the channel, the refusal is immediate."""
     stranger = people.person("stranger")
     with channel.seaway.database.write_channel(channel.name):
         for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
             with pytest.raises(refusal):
-                relate(channel, caller, base="base")
+                set_relations(channel, caller, base="base")
 
 
 REFUSED = {
@@ -114,55 +113,54 @@ REFUSED = {
     "a subdir": ("noarch", "not a valid channel name"),
     "an unknown channel": ("nothing", "no channel 'nothing' that you can read"),
     "an unreadable channel": ("secret", "no channel 'secret' that you can read"),
-    "a private channel of one's own": ("mine", "mine is private"),
+    "a private channel of the caller": ("mine", "mine is private"),
     "itself": ("demo", "cannot be related to itself"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("relation", ["base", "overrides"])
-def test_what_cannot_be_named(case: str, relation: str, channel: Channel, people: People) -> None:
-    """Relation invariant 2, of a public channel; the refusal changes nothing."""
+def test_an_invalid_relation_is_refused(case: str, relation: str, channel: Channel, people: People) -> None:
+    """Relation invariant 2, for a public channel; the refusal changes nothing."""
     people.channel("secret", owner="stranger", public=False)
     people.channel("mine", public=False)
-    name, sentence = REFUSED[case]
-    with pytest.raises(Malformed, match=sentence):
-        relate(channel, people.person("owner"), **{relation: name})
-    assert told(channel) is None
+    name, message = REFUSED[case]
+    with pytest.raises(Malformed, match=message):
+        set_relations(channel, people.person("owner"), **{relation: name})
+    assert index_relations(channel) is None
 
 
-def test_a_private_channel_may_name_a_private_one(channel: Channel, people: People, seaway: Seaway) -> None:
-    """Its editor may read both; it cannot become public while it names the other."""
+def test_a_private_channel_can_name_a_private_one(channel: Channel, people: People, seaway: Seaway) -> None:
+    """Its editor can read both; it cannot become public while it names the other."""
     for name in ("inner", "mine"):
         people.channel(name, public=False)
     inner = Channel(seaway, "inner")
-    relate(inner, people.person("owner"), base="mine")
+    set_relations(inner, people.person("owner"), base="mine")
     change = partial(channels.change, now_ms=0, by=OPERATOR, name="inner", is_public=True)
     with pytest.raises(Malformed, match="name mine, which is private"), seaway.database.write_site() as tx:
         change(tx)
-    relate(inner, people.person("owner"), base="demo")
+    set_relations(inner, people.person("owner"), base="demo")
     with seaway.database.write_site() as tx:
         assert change(tx).is_public
 
 
-def test_relations_take_the_right_to_manage(channel: Channel, people: People) -> None:
-    """Who may not change the settings may not change these."""
+def test_changing_relations_requires_manage_permission(channel: Channel, people: People) -> None:
     people.channel("base")
     stranger = people.person("stranger")
     with pytest.raises(NotAllowed):
-        relate(channel, stranger, base="base")
+        set_relations(channel, stranger, base="base")
     with pytest.raises(NotAllowed), channel.seaway.database.write_site() as tx:
         relations.set_v3_message(tx, 0, stranger, "demo", "words", whole_document_limit=1)
 
 
-def test_one_channel_is_not_both(channel: Channel, people: People) -> None:
-    """CEP 42: base and overrides differ, also when they are set one after the other."""
+def test_base_and_overrides_must_differ(channel: Channel, people: People) -> None:
+    """CEP 42; holds also if they are set one after the other."""
     people.channel("base")
     with pytest.raises(Malformed, match="both the base of demo and overridden"):
-        relate(channel, base="base", overrides="base")
-    relate(channel, base="base")
+        set_relations(channel, base="base", overrides="base")
+    set_relations(channel, base="base")
     with pytest.raises(Malformed, match="both"):
-        relate(channel, overrides="base")
+        set_relations(channel, overrides="base")
 
 
 CYCLES: dict[str, tuple[dict[str, dict[str, str]], bool]] = {
@@ -170,42 +168,42 @@ CYCLES: dict[str, tuple[dict[str, dict[str, str]], bool]] = {
     "two overrides": ({"demo": {"overrides": "x"}, "x": {"overrides": "demo"}}, True),
     "a chain": ({"demo": {"base": "x"}, "x": {"base": "y"}, "y": {"base": "demo"}}, True),
     "both kinds": ({"demo": {"base": "x", "overrides": "y"}, "x": {"base": "z"}, "y": {"overrides": "z"}}, True),
-    "the same said by both": ({"demo": {"base": "x"}, "x": {"overrides": "demo"}}, False),
+    "the same relation from both sides": ({"demo": {"base": "x"}, "x": {"overrides": "demo"}}, False),
     "a diamond": ({"demo": {"base": "x", "overrides": "y"}, "x": {"base": "z"}, "y": {"base": "z"}}, False),
-    "elsewhere": ({"demo": {"base": "z"}, "x": {"base": "y"}, "y": {"base": "x"}}, False),
+    "among other channels": ({"demo": {"base": "z"}, "x": {"base": "y"}, "y": {"base": "x"}}, False),
 }
 
 
 @pytest.mark.parametrize("case", CYCLES)
-def test_cycles(case: str) -> None:
-    """CEP 42: the channels that a client discovers must have an order."""
+def test_cycles_are_refused(case: str) -> None:
+    """CEP 42: the channels that a client discovers must be orderable."""
     named, is_cycle = CYCLES[case]
     declared = {name: ChannelRelations(**of_name) for name, of_name in named.items()}
     with pytest.raises(Malformed, match="cycle") if is_cycle else nullcontext():
         relations.check("demo", declared["demo"], declared)
 
 
-def test_a_cycle_is_refused_where_it_is_closed(channel: Channel, people: People, seaway: Seaway) -> None:
-    """Relation invariant 4: what others declare counts."""
+def test_a_change_that_closes_a_cycle_is_refused(channel: Channel, people: People, seaway: Seaway) -> None:
+    """Relation invariant 4: relations declared by other channels count."""
     for name in "xy":
         people.channel(name)
-    relate(Channel(seaway, "x"), base="y")
-    relate(Channel(seaway, "y"), base="demo")
+    set_relations(Channel(seaway, "x"), base="y")
+    set_relations(Channel(seaway, "y"), base="demo")
     with pytest.raises(Malformed, match="cycle"):
-        relate(channel, base="x")
-    assert told(channel) is None
+        set_relations(channel, base="x")
+    assert index_relations(channel) is None
 
 
-def test_a_cycle_through_a_channel_that_the_editor_may_not_read_tells_nothing(
+def test_a_cycle_through_an_unreadable_channel_reveals_nothing(
     channel: Channel, people: People, seaway: Seaway
 ) -> None:
-    """The refusal is that of an unknown channel, and a channel that nobody leads to forbids nothing."""
+    """The refusal is that of an unknown channel, and an unreachable channel does not block other relations."""
     people.channel("secret", owner="stranger", public=False)
     people.channel("base")
-    relate(Channel(seaway, "secret"), people.person("stranger"), base="demo", overrides="base")
+    set_relations(Channel(seaway, "secret"), people.person("stranger"), base="demo", overrides="base")
     with pytest.raises(Malformed, match="no channel 'secret'"):
-        relate(channel, people.person("owner"), base="secret")
-    assert "base" == relate(channel, people.person("owner"), base="base").base
+        set_relations(channel, people.person("owner"), base="secret")
+    assert "base" == set_relations(channel, people.person("owner"), base="base").base
 
 
 def remove(seaway: Seaway, name: str) -> None:
@@ -219,35 +217,37 @@ def hide(seaway: Seaway, name: str) -> None:
 
 
 @pytest.mark.parametrize("act", [remove, hide])
-def test_relations_end_with_what_they_name(act: Any, channel: Channel, people: People, seaway: Seaway) -> None:
-    """Relation invariant 3: public channels drop a neighbor that is gone or private, at a new revision, audited."""
+def test_relations_to_a_removed_or_private_channel_are_dropped(
+    act: Any, channel: Channel, people: People, seaway: Seaway
+) -> None:
+    """Relation invariant 3: public channels drop a deleted or private neighbor at a new revision, with an audit entry."""
     for name in ("base", "under"):
         people.channel(name)
     people.channel("inner", public=False)
     inner = Channel(seaway, "inner")
     channel.put(A)
-    relate(channel, base="base", overrides="under")
-    relate(inner, base="base")
+    set_relations(channel, base="base", overrides="under")
+    set_relations(inner, base="base")
     before = channel.revision()
     act(seaway, "base")
-    assert ["base"] == drop_as_asked(seaway)
-    assert {"overrides": "../under"} == told(channel)
+    assert ["base"] == run_removal_jobs(seaway)
+    assert {"overrides": "../under"} == index_relations(channel)
     assert before + 1 == channel.revision()
-    # A private channel may go on naming a private one.
+    # A private channel can still name a private one.
     with seaway.database.read() as tx:
-        left = channels.get(tx, "inner").base
-    assert ("base" if act is hide else "") == left
+        base = channels.get(tx, "inner").base
+    assert ("base" if act is hide else "") == base
 
 
-def test_a_neighbor_that_stays_public_stays(channel: Channel, people: People, seaway: Seaway) -> None:
-    """The job looks at what is there when it runs."""
+def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, people: People, seaway: Seaway) -> None:
+    """The job checks the state at the time it runs."""
     people.channel("base")
-    relate(channel, base="base")
+    set_relations(channel, base="base")
     hide(seaway, "base")
     with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "base", is_public=True)
-    drop_as_asked(seaway)
-    assert {"base": "../base"} == told(channel)
+    run_removal_jobs(seaway)
+    assert {"base": "../base"} == index_relations(channel)
 
 
 def set_message(channel: Channel, text: str) -> None:
@@ -256,8 +256,8 @@ def set_message(channel: Channel, text: str) -> None:
         relations.set_v3_message(tx, seaway.clock.now_ms(), OPERATOR, channel.name, text, whole_document_limit=1_000)
 
 
-def test_the_message_is_told_where_there_are_v3_records(channel: Channel) -> None:
-    """CEP 48: it stands beside their numbers, in all forms; a subdir without such records does not change."""
+def test_the_message_is_in_subdirs_with_v3_records(channel: Channel) -> None:
+    """CEP 48: the message is in all forms of the index; a subdir without v3 records does not change."""
     channel.put(NEW)
     channel.put(LINUX)
     before = channel.revision(), channel.revision("linux-64")
@@ -277,8 +277,8 @@ def test_the_message_is_told_where_there_are_v3_records(channel: Channel) -> Non
     ("text", "problem"),
     [("ä" * 4_097, "longer than 8,192 bytes"), ("a\x00b", "control character"), ("\x1b[1m", "control character")],
 )
-def test_a_message_that_is_too_long_or_no_text(channel: Channel, text: str, problem: str) -> None:
-    """CEP 48 limits its bytes; a joined emoji and a soft hyphen are text."""
+def test_an_invalid_message_is_refused(channel: Channel, text: str, problem: str) -> None:
+    """CEP 48 limits its size in bytes; a joined emoji and a soft hyphen are allowed."""
     with pytest.raises(SeawayError, match=problem):
         set_message(channel, text)
     set_message(channel, "👩\u200d🔬 soft\u00adly\nsaid")

@@ -1,4 +1,4 @@
-"""What is kept of replaced shards: those that a served index named, by any worker, and no others."""
+"""Replaced shards are kept if any worker served an index that named them, and only then."""
 
 import random
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from seaway.indexing.shard_index import ShardIndex, ShardIndexCache
 from seaway.indexing.updates import raise_revision
 from seaway.packages.sweep import forget_shards
 from seaway.server.wiring import Seaway
-from tests.indexing.channel import Channel, examining_here, noted
+from tests.indexing.channel import Channel, recorded_statements, with_in_process_examiners
 from tests.support import house, packages
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, index_json, zstd
@@ -33,9 +33,9 @@ def build_of(number: int, name: str = "a") -> PackageFile:
 
 @pytest.fixture
 def other(tmp_path: Path, clock: TurnedClock, channel: Channel) -> Iterator[Channel]:
-    """The channel as another worker has it."""
+    """The channel on another worker."""
     built = house.build(tmp_path, clock)
-    yield Channel(examining_here(built), channel.name)
+    yield Channel(with_in_process_examiners(built), channel.name)
     built.close()
 
 
@@ -48,7 +48,7 @@ def is_readable(channel: Channel, digest: bytes) -> bool:
 
 
 def shard_of(channel: Channel) -> bytes:
-    """The shard as the rows have it, without asking for an index."""
+    """Return the shard in the rows, without requesting an index."""
     (digest,) = channel.column(shards.c.sha256)
     return bytes(digest)
 
@@ -60,25 +60,25 @@ def subdir_id(channel: Channel) -> int:
 
 @contextmanager
 def long_write(seaway: Seaway) -> Iterator[None]:
-    """A transaction of another worker that no note of a subdir gets past."""
+    """Hold a transaction of another worker that blocks notes on subdirs."""
     with seaway.database.write_part() as tx:
         tx.execute(update(subdirs).values(changed_at=subdirs.c.changed_at))
         yield
 
 
-# What is kept and what is dropped.
+# Kept and dropped shards.
 
 
-def test_shards_that_no_index_named_are_dropped_at_once(channel: Channel) -> None:
-    """Change invariant 3: any number of uploads without a reader leaves the last shard and nothing else."""
+def test_shards_that_no_served_index_named_are_dropped_at_once(channel: Channel) -> None:
+    """Change invariant 3: any number of uploads without a reader leaves only the last shard."""
     for number in range(12):
         channel.put(build_of(number))
-        channel.repodata()  # whole documents name no shards
+        channel.repodata()  # whole documents do not name shards
     assert [] == channel.rows(retired_shards)
 
 
-def test_each_served_index_keeps_its_own_shard(channel: Channel, other: Channel) -> None:
-    """Change invariant 3: of twelve uploads with a reader after every third, those that the readers saw are kept."""
+def test_each_served_index_keeps_its_shard(channel: Channel, other: Channel) -> None:
+    """Change invariant 3: of twelve uploads with a reader after every third, the shards that were read are kept."""
     seen = []
     for number in range(12):
         (channel, other)[number % 2].put(build_of(number))
@@ -89,27 +89,27 @@ def test_each_served_index_keeps_its_own_shard(channel: Channel, other: Channel)
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, other: Channel, clock: TurnedClock) -> None:
-    """Whatever two workers do afterwards, an index that either served names shards that are there for a week."""
+    """Shards named by an index that either worker served stay for a week, independent of later changes."""
     chance = random.Random(seed)
     workers, files = (channel, other), [build_of(number, name) for name in "ab" for number in range(3)]
-    there: dict[str, bool] = {}  # the name of each file, and whether it is yanked
+    is_yanked: dict[str, bool] = {}  # for each stored file
     seen: list[tuple[int, set[bytes]]] = []
     for _ in range(30):
         worker, file, act = chance.choice(workers), chance.choice(files), chance.random()
         if act < 0.3:
             seen.append((clock.now_ms(), set(worker.shard_index()["shards"].values())))
-        elif file.name not in there:
+        elif file.name not in is_yanked:
             worker.put(file)
-            there[file.name] = False
+            is_yanked[file.name] = False
         elif act < 0.6:
-            (worker.unyank if there[file.name] else worker.yank)(file)
-            there[file.name] = not there[file.name]
+            (worker.unyank if is_yanked[file.name] else worker.yank)(file)
+            is_yanked[file.name] = not is_yanked[file.name]
         elif act < 0.7:
             with worker.seaway.database.write_channel(worker.name) as tx:
                 raise_revision(tx, worker.subdir(tx).id, ["a"], clock.now_ms())
         else:
             worker.delete(file)
-            del there[file.name]
+            del is_yanked[file.name]
             files.remove(file)
             files.append(build_of(len(files) + chance.randrange(10**6), chance.choice("ab")))
         clock.move(chance.randrange(DAY_MS // 2))
@@ -119,8 +119,8 @@ def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, othe
                 assert all(is_readable(worker, digest) for digest in digests)
 
 
-def test_a_revision_that_changes_no_shard_keeps_what_was_served(channel: Channel) -> None:
-    """A shard whose revision rose is the one that readers have."""
+def test_a_revision_without_shard_changes_keeps_the_served_shard(channel: Channel) -> None:
+    """A shard with a new revision but the same bytes is the one that readers have."""
     channel.put(build_of(1))
     digest = channel.shard_index()["shards"]["a"]
     with channel.seaway.database.write_channel(channel.name) as tx:
@@ -130,10 +130,10 @@ def test_a_revision_that_changes_no_shard_keeps_what_was_served(channel: Channel
 
 
 @pytest.mark.parametrize("wrong_by", [-40 * DAY_MS, 700 * DAY_MS])
-def test_a_wrong_clock_ends_no_week_and_begins_none_that_lasts_years(
+def test_a_wrong_clock_does_not_change_how_long_shards_are_kept(
     channel: Channel, clock: TurnedClock, wrong_by: int
 ) -> None:
-    """A shard that was replaced while the clock was wrong stays for a week of the right one, and not longer."""
+    """A shard replaced while the clock was wrong stays for a week after the clock is corrected, and not longer."""
     channel.put(build_of(1))
     digest = channel.shard_index()["shards"]["a"]
     clock.move(wrong_by)
@@ -146,23 +146,23 @@ def test_a_wrong_clock_ends_no_week_and_begins_none_that_lasts_years(
     assert not is_readable(channel, digest)
 
 
-# 1: the note is there before the index leaves.
+# 1: the note is written before the index is returned.
 
 
-def test_one_write_for_each_revision(channel: Channel, other: Channel) -> None:
-    """Served invariant 1: two workers note a revision once, and write nothing for later requests."""
+def test_each_served_revision_is_noted_once(channel: Channel, other: Channel) -> None:
+    """Served invariant 1: two workers together write one note per revision, and nothing for later requests."""
     for number in range(3):
         channel.put(build_of(number))
-        with noted(channel.seaway) as one, noted(other.seaway) as two:
+        with recorded_statements(channel.seaway) as first, recorded_statements(other.seaway) as second:
             for worker in (channel, other, channel, other):
                 assert [shard_of(worker)] == list(worker.shard_index()["shards"].values())
-        (statement,) = one.writing() + two.writing()
+        (statement,) = first.writing() + second.writing()
         assert statement.startswith("UPDATE subdirs SET served_revision")
         assert [number + 1] == channel.column(subdirs.c.served_revision)
 
 
 class _Interrupted(ShardIndexCache):
-    """An index in memory behind which, for the first so many reads, a change is committed before the reader goes on."""
+    """A cache that commits a change after each of the first `changes` reads, before the reader continues."""
 
     def __init__(self, channel: Channel, changes: int) -> None:
         super().__init__()
@@ -175,8 +175,8 @@ class _Interrupted(ShardIndexCache):
         return document
 
 
-def test_a_change_between_reading_and_noting(channel: Channel, other: Channel) -> None:
-    """Served invariants 1 and 2: the index that is returned names shards that stay, however many changes came between."""
+def test_a_change_between_read_and_note(channel: Channel, other: Channel) -> None:
+    """Served invariants 1 and 2: the returned index names shards that stay, for any number of such changes."""
     for changes in range(1, 5):
         channel.put(build_of(changes))
         served = ServedRevisions(channel.seaway.database, _Interrupted(other, changes))
@@ -195,11 +195,11 @@ def _named_by(document: ShardIndex) -> bytes:
     return digest
 
 
-# 2: what cannot be noted.
+# 2: notes that cannot be written.
 
 
-def test_a_note_that_cannot_be_written_drops_nothing(channel: Channel, other: Channel) -> None:
-    """Served invariants 2 and 3: the index is served, no worker drops what it names, and later the note is written."""
+def test_no_shard_is_dropped_while_a_note_cannot_be_written(channel: Channel, other: Channel) -> None:
+    """Served invariants 2 and 3: the index is served, no worker drops its shards, and the note is written later."""
     channel.put(build_of(1))
     with long_write(other.seaway):
         digest = channel.shard_index()["shards"]["a"]
@@ -216,7 +216,7 @@ def test_a_note_that_cannot_be_written_drops_nothing(channel: Channel, other: Ch
 
 
 class _ReadOnly:
-    """A database that takes no notes of this worker, as on a disk without room."""
+    """A database that refuses notes of this worker, as on a full disk."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -228,8 +228,8 @@ class _ReadOnly:
         raise Unavailable("The database is read-only.", "Try again later.")
 
 
-def test_readers_of_a_database_that_takes_no_writes(channel: Channel, other: Channel) -> None:
-    """Served invariant 2: every index that is served meanwhile names shards that stay, after changes by others too."""
+def test_shards_served_from_a_read_only_database_stay(channel: Channel, other: Channel) -> None:
+    """Served invariant 2: holds for every index served in that time, also after changes by other workers."""
     served = ServedRevisions(_ReadOnly(channel.seaway.database), ShardIndexCache())  # type: ignore[arg-type]
     seen = []
     for number in range(4):

@@ -29,7 +29,7 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -45,7 +45,9 @@ class StopError(Exception):
 
 
 def open_house(folder: Path, clock: TurnedClock | None = None, **settings: Any) -> Seaway:
-    return examining_here(house.build(folder, clock or TurnedClock(), **({"downloads": "direct"} | settings)))
+    return with_in_process_examiners(
+        house.build(folder, clock or TurnedClock(), **({"downloads": "direct"} | settings))
+    )
 
 
 def some_real_packages() -> list[PackageFile]:

@@ -39,7 +39,7 @@ from seaway.server.wiring import Seaway
 from seaway.serving import resolve
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import examining_here
+from tests.indexing.channel import with_in_process_examiners
 from tests.support import house, pictures, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -113,7 +113,7 @@ class Store:
 
 @pytest.fixture
 async def store(on_both: str, tmp_path: Path, clock: TurnedClock) -> AsyncIterator[Store]:
-    built = examining_here(house.build(tmp_path, clock, downloads="direct"))
+    built = with_in_process_examiners(house.build(tmp_path, clock, downloads="direct"))
     People(built).channel(CHANNEL)
     transport = httpx.ASGITransport(app=create_app(built))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as client:
@@ -365,7 +365,7 @@ async def test_a_missing_document_is_built_again(
         monkeypatch.setattr(resolve, "_SMALL_DOCUMENT_BYTES", 0)
         monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     settings = {} if limit is None else {"whole_document_limit": limit}
-    built = examining_here(house.build(tmp_path, clock, downloads="direct", **settings))
+    built = with_in_process_examiners(house.build(tmp_path, clock, downloads="direct", **settings))
     People(built).channel(CHANNEL)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(built)), base_url="http://seaway.test"
@@ -454,7 +454,7 @@ async def test_it_holds_where_the_store_sends_the_bytes(
 ) -> None:
     """A noted file is refused before its reader is sent to a bucket or handed to a proxy, until it is there again."""
     with state.choose(state.POSTGRES_S3 if how == "redirect" else state.SQLITE_DISK):
-        built = examining_here(house.build(tmp_path, clock, downloads=how))
+        built = with_in_process_examiners(house.build(tmp_path, clock, downloads=how))
         People(built).channel(CHANNEL)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(built)),
@@ -478,7 +478,7 @@ async def test_it_holds_where_the_store_sends_the_bytes(
 @pytest.mark.on_disk
 async def test_a_proxy_is_not_handed_a_file_that_was_cut_short(tmp_path: Path, clock: TurnedClock) -> None:
     """The size is compared before the proxy reads the file, also where no scrub has seen it yet."""
-    built = examining_here(house.build(tmp_path, clock, downloads="x-accel"))
+    built = with_in_process_examiners(house.build(tmp_path, clock, downloads="x-accel"))
     People(built).channel(CHANNEL)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(built)),

@@ -27,7 +27,7 @@ from seaway.server.job_handlers import JobHandlers, WriteManifests
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
-from tests.indexing.channel import A2, A, B, Channel, examining_here, noted
+from tests.indexing.channel import A2, A, B, Channel, recorded_statements, with_in_process_examiners
 from tests.support import packages, pictures
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -43,7 +43,7 @@ class StopError(Exception):
 
 @pytest.fixture
 def channel(seaway: Seaway, people: People) -> Channel:
-    return Channel(examining_here(seaway), people.channel("demo"))
+    return Channel(with_in_process_examiners(seaway), people.channel("demo"))
 
 
 @dataclass
@@ -119,7 +119,7 @@ def test_a_run_after_no_change_asks_a_little_and_writes_nothing(seaway: Seaway, 
     channel.put(A)
     run(seaway)
     told: list[str] = []
-    with noted(seaway) as statements:
+    with recorded_statements(seaway) as statements:
         written = run(seaway, before_writing=lambda: told.append("told"))
 
     assert WriteResult() == written
@@ -136,7 +136,7 @@ def test_a_run_costs_what_changed(seaway: Seaway, channel: Channel, others: int)
     channel.put(A)
     run(seaway)
     channel.put(A2)
-    with noted(seaway) as statements:
+    with recorded_statements(seaway) as statements:
         written = run(seaway)
 
     assert (1, 0) == (written.objects, written.deleted)
@@ -149,7 +149,7 @@ def test_uploads_do_nothing_for_manifests(seaway: Seaway, channel: Channel) -> N
     channel.put(A)
     run(seaway)
     before = objects(seaway)
-    with noted(seaway) as statements:
+    with recorded_statements(seaway) as statements:
         channel.put(A2)
         channel.yank(A)
 

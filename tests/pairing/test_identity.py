@@ -1,4 +1,4 @@
-"""What each combination of identities allows (pairing.identity)."""
+"""Verdicts for each combination of identities (pairing.identity)."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ PAIR = DatabaseIdentity("a" * 32, counter=5, stored=5)
         (PAIR, StoreIdentity(PAIR.id, 4), True, True, Verdict.OLDER_STORE),
     ],
 )
-def test_two_identities_have_one_meaning(
+def test_verdict_of_two_identities(
     database: DatabaseIdentity | None,
     store: StoreIdentity | None,
     names_blobs: bool,
@@ -50,8 +50,8 @@ def test_two_identities_have_one_meaning(
     assert verdict is compare(database, store, database_names_blobs=names_blobs, store_has_blobs=has_blobs)
 
 
-def test_a_kill_while_the_counter_is_raised_leaves_a_pair() -> None:
-    """Database, store, database: after each of the three writes the two match."""
+def test_a_kill_while_the_counter_is_raised_leaves_a_match() -> None:
+    """The counter is written to database, store and database; both match after each write."""
     before, raised = PAIR, PAIR.raised()
     for database, store in (
         (raised, before.of_store),
@@ -59,17 +59,17 @@ def test_a_kill_while_the_counter_is_raised_leaves_a_pair() -> None:
         (raised.confirmed(), raised.of_store),
     ):
         assert Verdict.MATCHES is compare(database, store, database_names_blobs=True, store_has_blobs=True)
-    again = raised.raised()  # cut off twice: after the first or the second write, then after the first
+    raised_twice = raised.raised()  # interrupted twice: after the first or second write, then after the first
     for store in (before.of_store, raised.of_store):
-        assert Verdict.MATCHES is compare(again, store, database_names_blobs=True, store_has_blobs=True)
+        assert Verdict.MATCHES is compare(raised_twice, store, database_names_blobs=True, store_has_blobs=True)
 
 
-def test_identities_are_never_the_same() -> None:
+def test_new_identities_are_unique() -> None:
     assert new_identity().id != new_identity().id
 
 
-def test_every_verdict_that_stops_something_says_what_to_do() -> None:
-    """One sentence for clients, of which they show 512 characters."""
+def test_every_blocking_verdict_has_a_hint() -> None:
+    """Clients show at most 512 characters."""
     for verdict in Verdict:
         if verdict in PREVENT_START or verdict not in ACCEPT_UPLOADS | {Verdict.NEW} or verdict is Verdict.BEHIND:
             message, hint = message_of(verdict)

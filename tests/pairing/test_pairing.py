@@ -1,4 +1,4 @@
-"""An empty, foreign or older database deletes nothing; a store that is not the database's takes nothing (pairing.pairing)."""
+"""An empty, foreign or older database deletes nothing; a foreign store refuses writes (pairing.pairing)."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, s3, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -28,25 +28,25 @@ from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
 
 FILES = [conda(index_json(name)) for name in ("one", "two", "three")]
-EVERYTHING_IS_OLD = -(1 << 60)
+ANY_AGE = -(1 << 60)
 
 
 def blobs_of(seaway: Seaway) -> set[str]:
-    """What is in the store itself, whatever the pairing says."""
+    """Return the keys of the blobs in the store, without checking the pairing."""
     return {stat.key for stat in state.raw(seaway.blobs).list(keys.BLOBS)}
 
 
 def opened(folder: Path, **settings: object) -> Seaway:
-    return examining_here(house.build(folder, TurnedClock(), **settings))
+    return with_in_process_examiners(house.build(folder, TurnedClock(), **settings))
 
 
 def sweep_all(seaway: Seaway) -> None:
-    sweep(seaway.sweeping, grace_ms=EVERYTHING_IS_OLD)
+    sweep(seaway.sweeping, grace_ms=ANY_AGE)
 
 
 @pytest.fixture
 def filled(tmp_path: Path, on_both: str) -> Iterator[Path]:
-    """A folder with a site of three packages, which nobody has open."""
+    """A folder with a site of three packages, not opened by any process."""
     folder = tmp_path / "site"
     with closing(opened(folder)) as seaway:
         channel = Channel(seaway, People(seaway).channel("chan"))
@@ -57,16 +57,16 @@ def filled(tmp_path: Path, on_both: str) -> Iterator[Path]:
 
 
 def without_rows(folder: Path, target: Path) -> dict[str, object]:
-    """The settings of the same store with a new database."""
-    found = dict(state.settings(folder))
+    """Return the settings of the same store with a new database."""
+    current = dict(state.settings(folder))
     fresh = state.settings(target)
     if "database_url" in fresh:
-        return {**found, "database_url": fresh["database_url"]}
+        return {**current, "database_url": fresh["database_url"]}
     return {"storage_url": (folder / "data" / "store").as_uri()}
 
 
-def test_an_empty_database_is_not_started_on_a_store_with_contents(filled: Path, tmp_path: Path) -> None:
-    """The database is lost, or its address mistyped: the start stops, says what can be done, and deletes nothing (3)."""
+def test_a_start_with_an_empty_database_and_a_filled_store_is_refused(filled: Path, tmp_path: Path) -> None:
+    """The database is lost or its URL is wrong: the start fails with the options and deletes nothing (3)."""
     with closing(opened(filled)) as seaway:
         before = blobs_of(seaway)
     with pytest.raises(BadSetting, match=r"another database.*restore.*rebuild.*adopt.*empty store"):
@@ -76,16 +76,16 @@ def test_an_empty_database_is_not_started_on_a_store_with_contents(filled: Path,
         assert [] == list(check(seaway))
 
 
-def test_a_store_with_blobs_and_no_identity_is_not_taken(filled: Path, tmp_path: Path) -> None:
-    """What somebody copied there by hand is not an empty store (1)."""
+def test_a_store_with_blobs_and_no_identity_is_refused(filled: Path, tmp_path: Path) -> None:
+    """A store with manually copied content is not empty (1)."""
     with closing(opened(filled)) as seaway:
         state.raw(seaway.blobs).delete(keys.IDENTITY)
     with pytest.raises(BadSetting, match="has content"):
         opened(tmp_path / "new", **without_rows(filled, tmp_path / "new"))
 
 
-def test_two_that_were_never_paired_ask_to_be(filled: Path) -> None:
-    """A store and a database of before there were identities are paired by `adopt`."""
+def test_an_unpaired_store_and_database_require_adopt(filled: Path) -> None:
+    """`adopt` pairs a store and a database that have no identities."""
     with closing(opened(filled)) as seaway:
         state.raw(seaway.blobs).delete(keys.IDENTITY)
         with seaway.database.write_site() as tx:
@@ -100,12 +100,12 @@ def test_two_that_were_never_paired_ask_to_be(filled: Path) -> None:
 
 
 def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, tmp_path: Path) -> None:
-    """What the newer one was given since is in no row of the older one, which serves but never sweeps (3)."""
+    """The older one has no rows for newer files, so it serves but never sweeps (3)."""
     older = tmp_path / "older"
     settings = state.copy_rows(filled, older)
     late = conda(index_json("late"))
     with closing(opened(filled)) as newer:
-        newer.pairing.raise_counter()  # as every start of a server does
+        newer.pairing.raise_counter()  # every start of a server does this
         Channel(newer, "chan").put(late)
     with closing(opened(older, **settings)) as seaway:
         assert Verdict.BEHIND is seaway.pairing.check()
@@ -117,20 +117,20 @@ def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, 
         channel.put(conda(index_json("another")))
         channel.repodata()
         channel.put(conda(index_json("further")))
-        channel.repodata()  # which would discard the documents that it replaces
+        channel.repodata()  # normally deletes the documents that it replaces
         assert before < blobs_of(seaway)
         with seaway.database.read() as tx:
-            found = last(tx)
-        assert found is not None
-        assert "older than its store" in found.blocked_reason
+            last_sweep = last(tx)
+        assert last_sweep is not None
+        assert "older than its store" in last_sweep.blocked_reason
     with closing(opened(filled)) as newer:
         assert [] == list(check(newer))
         sweep_all(newer)
         assert [] == list(check(newer))
 
 
-def test_adopt_lets_an_older_database_go_on(filled: Path, tmp_path: Path) -> None:
-    """Afterwards the store is its own, and the other database is the one that is turned away."""
+def test_adopt_pairs_an_older_database(filled: Path, tmp_path: Path) -> None:
+    """Afterwards the store belongs to it, and the other database is refused."""
     older = tmp_path / "older"
     settings = state.copy_rows(filled, older)
     with closing(opened(filled)) as newer:
@@ -145,22 +145,22 @@ def test_adopt_lets_an_older_database_go_on(filled: Path, tmp_path: Path) -> Non
         opened(filled)
 
 
-def test_a_store_that_was_replaced_by_an_older_copy_stops_a_start(filled: Path) -> None:
+def test_a_start_with_an_older_copy_of_the_store_is_refused(filled: Path) -> None:
     with closing(opened(filled)) as seaway:
         identity = identity_storage.of_store(seaway.blobs)
         for _ in range(2):
             seaway.pairing.raise_counter()
         assert identity is not None
         identity_storage.put_in_store(state.raw(seaway.blobs), identity)
-        seaway.pairing.check()  # a bucket is asked every few seconds
+        seaway.pairing.check()  # a bucket is checked every few seconds
         with pytest.raises(Unavailable, match="older copy"):
             Channel(seaway, "chan").put(conda(index_json("late")))
     with pytest.raises(BadSetting, match="older copy"):
         opened(filled)
 
 
-def test_a_sweep_of_much_of_the_store_asks_first(filled: Path) -> None:
-    """Sweep invariant 6: it deletes nothing, says how much, and does it when it is told to."""
+def test_a_sweep_of_much_of_the_store_requires_confirmation(filled: Path) -> None:
+    """Sweep invariant 6: without it nothing is deleted and the message has the number of blobs."""
     with closing(opened(filled, sweep_max_percent=50)) as seaway:
         channel = Channel(seaway, "chan")
         for file in FILES:
@@ -169,7 +169,7 @@ def test_a_sweep_of_much_of_the_store_asks_first(filled: Path) -> None:
         with pytest.raises(SweepStopped, match=r"3 of 3 blobs.*50 %.*seaway sweep --yes"):
             sweep_all(seaway)
         assert before == blobs_of(seaway)
-        sweep(seaway.sweeping, grace_ms=EVERYTHING_IS_OLD, unlimited=True)
+        sweep(seaway.sweeping, grace_ms=ANY_AGE, unlimited=True)
         assert set() == blobs_of(seaway)
 
 
@@ -179,35 +179,35 @@ def test_a_sweep_raises_the_counter_of_both_sides(filled: Path) -> None:
         sweep_all(seaway)
         after = identity_storage.of_store(seaway.blobs)
         with seaway.database.read() as tx:
-            ours = identity_storage.of_database(tx)
+            in_database = identity_storage.of_database(tx)
         assert before is not None
         assert after is not None
-        assert ours is not None
-        assert (before.counter + 1, after) == (after.counter, ours.of_store)
+        assert in_database is not None
+        assert (before.counter + 1, after) == (after.counter, in_database.of_store)
 
 
 @pytest.mark.on_disk
-def test_a_store_that_vanishes_takes_nothing_and_nothing_is_made_beside_it(tmp_path: Path) -> None:
-    """Unmounted, renamed or emptied while a server runs: uploads are refused until it is back (2)."""
-    store, elsewhere = tmp_path / "data" / "store", tmp_path / "elsewhere"
+def test_a_missing_store_refuses_uploads_and_is_not_created(tmp_path: Path) -> None:
+    """If it is unmounted, renamed or emptied while a server runs, uploads are refused until it is back (2)."""
+    store, moved = tmp_path / "data" / "store", tmp_path / "elsewhere"
     with closing(opened(tmp_path)) as seaway:
         channel = Channel(seaway, People(seaway).channel("chan"))
         channel.put(FILES[0])
-        for leave in (lambda: None, store.mkdir):  # the folder is gone; the empty folder of a mount is there
-            store.rename(elsewhere)
-            leave()
+        for replace_store in (lambda: None, store.mkdir):  # no folder, or an empty mount point
+            store.rename(moved)
+            replace_store()
             with pytest.raises(Unavailable, match="is missing"):
                 channel.put(FILES[1])
             assert not store.exists() or [] == list(store.iterdir())
             shutil.rmtree(store, ignore_errors=True)
-            elsewhere.rename(store)
+            moved.rename(store)
             channel.put(FILES[1], force=True)
         assert [] == list(check(seaway))
 
 
 @pytest.mark.on_disk
-def test_a_store_that_was_exchanged_is_noticed(tmp_path: Path) -> None:
-    """Another site's store in the same place, while a server runs."""
+def test_a_replaced_store_is_detected(tmp_path: Path) -> None:
+    """The store of another site is moved to the same path while a server runs."""
     with closing(opened(tmp_path / "other")) as other:
         other.pairing.adopt()
         Channel(other, People(other).channel("chan")).put(FILES[0])
@@ -226,8 +226,8 @@ def test_a_store_that_was_exchanged_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.on_disk
-def test_a_start_without_the_store_makes_none(tmp_path: Path) -> None:
-    """It starts, refuses uploads, makes neither a store nor a secret key, and goes on when the store is back."""
+def test_a_start_without_the_store_does_not_create_one(tmp_path: Path) -> None:
+    """The server refuses uploads, creates neither a store nor a secret key, and works again with the store."""
     store = tmp_path / "data" / "store"
     with closing(opened(tmp_path)) as seaway:
         Channel(seaway, People(seaway).channel("chan")).put(FILES[0])
@@ -244,21 +244,21 @@ def test_a_start_without_the_store_makes_none(tmp_path: Path) -> None:
 
 
 def test_a_lost_secret_key_is_not_replaced_silently(filled: Path) -> None:
-    """accounts.secret_key 4: what was encrypted with it would be lost without a word."""
+    """accounts.secret_key 4: data encrypted with it would be lost without a message."""
     with closing(opened(filled)) as seaway:
-        sealed = seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
+        encrypted = seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
         with state.raw(seaway.blobs).open(keys.SECRET_KEY) as file:
             secret = file.read()
         state.raw(seaway.blobs).delete(keys.SECRET_KEY)
     with closing(opened(filled)) as seaway:
         with pytest.raises(Unavailable, match="secret key of the site is missing"):
-            seaway.request_parts.accounts.encryption.decrypt(sealed, "totp")
+            seaway.request_parts.accounts.encryption.decrypt(encrypted, "totp")
         state.raw(seaway.blobs).write(keys.SECRET_KEY, secret)
-        assert b"seed" == seaway.request_parts.accounts.encryption.decrypt(sealed, "totp")
+        assert b"seed" == seaway.request_parts.accounts.encryption.decrypt(encrypted, "totp")
 
 
-def test_a_key_that_was_only_carried_here_is_not_replaced_either(filled: Path) -> None:
-    """Nor one that was there when `adopt` ran, or that an older Seaway made: it is noted when it is read."""
+def test_a_lost_secret_key_from_elsewhere_is_not_replaced(filled: Path) -> None:
+    """A key that existed before `adopt`, or that an older Seaway created, is recorded when it is read."""
     with closing(opened(filled)) as seaway, seaway.database.write_site() as tx:
         tx.execute(delete(site_values).where(site_values.c.name == "secret-key-made"))
     with closing(opened(filled)) as seaway:
@@ -274,8 +274,8 @@ def test_a_key_that_was_only_carried_here_is_not_replaced_either(filled: Path) -
         assert seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
 
 
-class RaisedMeanwhile:
-    """A store whose identity another process raises right after it was read, as often as it is told to."""
+class ConcurrentlyRaisedStore:
+    """A store whose counter another process raises right after each of the first `times` reads."""
 
     def __init__(self, seaway: Seaway, times: int) -> None:
         self._blobs, self._other, self._times = state.raw(seaway.blobs), seaway.pairing, times
@@ -292,14 +292,14 @@ class RaisedMeanwhile:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_look_beside_a_raise_sees_a_pair(filled: Path, times: int) -> None:
-    """The two sides are read one after the other; what changes between is read again."""
+def test_a_check_during_a_raise_sees_a_match(filled: Path, times: int) -> None:
+    """The two sides are read one after the other, and read again if they change in between."""
     with closing(opened(filled)) as seaway:
-        assert Verdict.MATCHES is Pairing(seaway.database, RaisedMeanwhile(seaway, times)).check()  # type: ignore[arg-type]
+        assert Verdict.MATCHES is Pairing(seaway.database, ConcurrentlyRaisedStore(seaway, times)).check()  # type: ignore[arg-type]
 
 
-def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
-    """A raise whose end the database did not see, then one that did not reach the store."""
+def test_interrupted_raises_leave_a_match(filled: Path) -> None:
+    """One raise ends before the last write to the database, another before the write to the store."""
     with closing(opened(filled)) as seaway:
         blobs = state.raw(seaway.blobs)
         with seaway.database.write_site() as tx:
@@ -316,7 +316,7 @@ def test_raises_that_are_cut_off_leave_a_pair(filled: Path) -> None:
 
 
 class Unwritable:
-    """A store that can only be read."""
+    """A read-only store."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -329,8 +329,8 @@ class Unwritable:
 
 
 @pytest.mark.on_disk
-def test_a_first_start_before_the_bucket_answers_is_paired_later(tmp_path: Path) -> None:
-    """As when all parts of a site are started at once."""
+def test_a_first_start_without_the_bucket_is_paired_later(tmp_path: Path) -> None:
+    """This happens if all parts of a site are started at once."""
     bucket = s3.shared()
     with FaultProxy("127.0.0.1", bucket.port) as proxy:
         proxy.mode = Refuse()

@@ -1,4 +1,4 @@
-"""What a server does whose store is away, or is not its own."""
+"""Servers whose store or database is missing, foreign or damaged."""
 
 import shutil
 import sqlite3
@@ -24,7 +24,7 @@ DAMAGED = DamagedDatabase("").message
 
 
 def make_site(folder: Path, **settings: object) -> str:
-    """A site with a channel and one package; the key of its owner."""
+    """Create a site with a channel; return a key of its owner."""
     with closing(house.build(folder, **settings)) as seaway:
         people = People(seaway)
         people.channel("chan")
@@ -36,7 +36,7 @@ def upload(http: httpx.Client, file: packages.PackageFile) -> httpx.Response:
 
 
 def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """One command on the site in the folder."""
+    """Run a command on the site in the folder."""
     environment = variables() | {f"SEAWAY_{name.upper()}": value for name, value in settings.items()}
     line = [sys.executable, "-m", "seaway", "--data", str(folder / "data"), *command]
     return subprocess.run(line, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
@@ -44,7 +44,7 @@ def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedPro
 
 @pytest.mark.on_disk
 def test_a_server_does_not_start_without_its_database(tmp_path: Path) -> None:
-    """The database file is gone: one sentence, no traceback, and every blob stays."""
+    """If the database file is missing, the commands end with one line and no traceback, and every blob stays."""
     key = make_site(tmp_path)
     with serving(tmp_path) as server, server.client(key) as http:
         assert 201 == upload(http, FILE).status_code
@@ -52,19 +52,19 @@ def test_a_server_does_not_start_without_its_database(tmp_path: Path) -> None:
         path.unlink()
     blobs = [path for path in (tmp_path / "data" / "store").rglob("*") if path.is_file()]
     for command in (("serve", "--port", "0"), ("sweep",), ("check",)):
-        ended = run(tmp_path, *command)
-        assert (1, 1) == (ended.returncode, ended.stderr.count("\n")), ended.stderr
-        assert "belongs to another database" in ended.stderr
+        result = run(tmp_path, *command)
+        assert (1, 1) == (result.returncode, result.stderr.count("\n")), result.stderr
+        assert "belongs to another database" in result.stderr
     assert blobs == [path for path in (tmp_path / "data" / "store").rglob("*") if path.is_file()]
 
 
 @pytest.mark.on_disk
 def test_a_server_whose_store_is_not_mounted_is_not_ready(tmp_path: Path) -> None:
-    """At the start and while it runs: not ready, uploads refused, nothing made; ready again when the store is back."""
+    """Holds at the start and later: not ready, uploads refused, nothing created; ready again with the store."""
     key = make_site(tmp_path)
-    store, elsewhere = tmp_path / "data" / "store", tmp_path / "elsewhere"
-    store.rename(elsewhere)
-    store.mkdir()  # as an empty place of a mount is
+    store, moved = tmp_path / "data" / "store", tmp_path / "elsewhere"
+    store.rename(moved)
+    store.mkdir()  # like an empty mount point
     with serving(tmp_path) as server, server.client(key) as http:
         for _ in range(2):
             probe = http.get("/health/ready")
@@ -74,18 +74,18 @@ def test_a_server_whose_store_is_not_mounted_is_not_ready(tmp_path: Path) -> Non
             assert 200 == http.get("/chan/noarch/repodata_shards.msgpack.zst").status_code
             assert not store.exists() or [] == list(store.iterdir())
             shutil.rmtree(store, ignore_errors=True)
-            elsewhere.rename(store)
+            moved.rename(store)
             assert 200 == http.get("/health/ready").status_code
-            store.rename(elsewhere)
-        elsewhere.rename(store)
+            store.rename(moved)
+        moved.rename(store)
         assert 201 == upload(http, FILE).status_code
         assert [] == [line for line in server.log if "Traceback" in line]
     assert 0 == run(tmp_path, "check").returncode
 
 
 @pytest.mark.on_disk
-def test_a_database_file_that_is_replaced_takes_nothing(tmp_path: Path) -> None:
-    """What would be written to a file that has no name any more would be lost with the process (database.sqlite 5)."""
+def test_a_replaced_database_file_refuses_writes(tmp_path: Path) -> None:
+    """Data written to an unlinked file would be lost with the process (database.sqlite 5)."""
     key = make_site(tmp_path)
     with serving(tmp_path) as server, server.client(key) as http:
         database = tmp_path / "data" / "seaway.db"
@@ -97,8 +97,8 @@ def test_a_database_file_that_is_replaced_takes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.on_disk
-def test_a_server_starts_while_its_bucket_is_away(tmp_path: Path) -> None:
-    """It serves what needs no blob, workers come up, commands answer; with the bucket back uploads go on."""
+def test_a_server_starts_while_its_bucket_is_unavailable(tmp_path: Path) -> None:
+    """It serves responses that need no blob, workers start, and commands work; uploads work again with the bucket."""
     bucket = s3.shared()
     with FaultProxy("127.0.0.1", bucket.port) as proxy:
         settings = {
@@ -125,7 +125,7 @@ def test_a_server_starts_while_its_bucket_is_away(tmp_path: Path) -> None:
 
 @pytest.mark.on_disk
 def test_a_server_starts_on_a_read_only_store(tmp_path: Path) -> None:
-    """Readers are served; uploads are refused until the store can be written again, without another start."""
+    """Reads work; uploads are refused until the store is writable again, without a restart."""
     key = make_site(tmp_path)
     with serving(tmp_path) as server, server.client(key) as http:
         assert 201 == upload(http, FILE).status_code
@@ -147,22 +147,22 @@ def test_a_server_starts_on_a_read_only_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.on_disk
-def test_a_database_that_becomes_damaged_is_told(tmp_path: Path) -> None:
-    """While it runs: 503 with what to do, one line in the log for each, no traceback; it stops when it is asked to."""
+def test_a_database_damaged_at_run_time_gives_503(tmp_path: Path) -> None:
+    """Responses are 503 with a hint, the log has no traceback, and the server can be stopped."""
     key = make_site(tmp_path)
     with serving(tmp_path) as server, server.client(key) as http:
         assert 201 == upload(http, FILE).status_code
         database = tmp_path / "data" / "seaway.db"
-        with closing(sqlite3.connect(database)) as other:
-            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with database.open("r+b") as file:
             file.write(b"\xa5" * database.stat().st_size)
-        answers = [upload(http, OTHER), http.get("/chan/noarch/repodata.json"), http.get("/api/v1/channels")]
-        assert [503] * 3 == [answer.status_code for answer in answers]
-        assert all(DAMAGED in answer.text for answer in answers)
+        responses = [upload(http, OTHER), http.get("/chan/noarch/repodata.json"), http.get("/api/v1/channels")]
+        assert [503] * 3 == [response.status_code for response in responses]
+        assert all(DAMAGED in response.text for response in responses)
         probe = http.get("/health/ready")
-        told = "The database is damaged: the operator must restore a backup."
-        assert (503, told) == (probe.status_code, probe.text)
+        message = "The database is damaged: the operator must restore a backup."
+        assert (503, message) == (probe.status_code, probe.text)
         assert 200 == http.get("/health/live").status_code
         assert 0 == server.stop()
         assert [] == [line for line in server.log if "Traceback" in line]

@@ -20,7 +20,7 @@ from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import Published
 from seaway.publishing.record import Submission
 from seaway.storage import keys
-from tests.indexing.channel import Channel, Meddled, examining_here, noted
+from tests.indexing.channel import Channel, RacingStore, recorded_statements, with_in_process_examiners
 from tests.support import house, packages, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -36,7 +36,7 @@ FILES = [
 @pytest.fixture
 def channel(on_both: str, tmp_path: Path) -> Iterator[Channel]:
     with closing(house.build(tmp_path, TurnedClock())) as built:
-        yield Channel(examining_here(built), People(built).channel("demo"))
+        yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> No
 def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:
     """S1: the sweep takes one of the blobs between the put and the commit; its file comes in all the same."""
     house_parts, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
-    meddled = Meddled(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
+    meddled = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
     given = house_parts.batches
     batches = type(given)(channel.seaway.database, meddled, given._parts)
     publishing = replace(house_parts, blobs=meddled, batches=batches)
@@ -249,7 +249,7 @@ def test_a_lot_costs_as_many_statements_as_a_file(channel: Channel, folder: Path
     for part in (FILES[:4], FILES[4:20]):  # a lot each
         own = folder / part[0].name
         own.mkdir()
-        with noted(channel.seaway) as statements:
+        with recorded_statements(channel.seaway) as statements:
             channel.bring(write(own, part))
         counted.append(len(statements.texts))
     assert counted[1] <= counted[0] + 4

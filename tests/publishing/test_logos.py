@@ -29,7 +29,7 @@ from seaway.publishing.examiners import Examiners
 from seaway.publishing.logos import MOST_BYTES, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from tests.indexing.channel import Meddled
+from tests.indexing.channel import RacingStore
 from tests.support import pictures, state
 from tests.support.clock import TurnedClock
 from tests.support.house import People, publish_file
@@ -186,7 +186,7 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     assert logo_of(seaway, "robots") is None
 
 
-class Swept(Meddled):
+class Swept(RacingStore):
     """A store whose sweep takes every blob as soon as it is there."""
 
     def put_file(self, key: str, path: Path) -> bool:
@@ -199,7 +199,9 @@ def test_a_picture_that_is_swept_before_it_is_named_is_put_again(seaway: Seaway,
     """A race with our own sweep is not the caller's fault: it is tried again, and in the end a 503."""
     people.channel("robots")
     given = seaway.request_parts.logos
-    meddled = Meddled(seaway.blobs, after_put=lambda: [seaway.blobs.delete(s.key) for s in state.stored(seaway.blobs)])
+    meddled = RacingStore(
+        seaway.blobs, after_put=lambda: [seaway.blobs.delete(s.key) for s in state.stored(seaway.blobs)]
+    )
     replace(given, blobs=meddled).put(OPERATOR, "robots", NewLogo(pictures.png()))
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):

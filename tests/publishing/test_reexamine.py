@@ -14,7 +14,7 @@ from seaway.database.tables import audit, files
 from seaway.maintenance.check import check
 from seaway.publishing.reexamine import RebuildParts, rebuild
 from seaway.storage import keys
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, packages
 from tests.support.clock import TurnedClock
 from tests.support.hostile import hashes_of
@@ -25,7 +25,7 @@ from tests.support.packages import index_json
 @pytest.fixture
 def channel(tmp_path: Path) -> Iterator[Channel]:
     with closing(house.build(tmp_path, TurnedClock())) as built:
-        yield Channel(examining_here(built), People(built).channel("demo"))
+        yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from seaway.publishing.resumable import ResumableRequest, ResumableUpload
 from seaway.publishing.upload_rates import UploadRate
 from seaway.server.wiring import Seaway
 from seaway.storage import keys as storage_keys
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, packages
 from tests.support.clock import TurnedClock
 from tests.support.house import People
@@ -112,7 +112,7 @@ class Uploads:
 
 @pytest.fixture
 def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Uploads]:
-    with closing(examining_here(house.build(tmp_path, clock))) as seaway:
+    with closing(with_in_process_examiners(house.build(tmp_path, clock))) as seaway:
         people = People(seaway)
         people.channel(CHANNEL, owner="owner")
         yield Uploads(taking_pieces_of(1, seaway), principal(seaway, people.key("owner")), clock)

@@ -30,7 +30,7 @@ from seaway.serving.readiness import Readiness
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
-from tests.indexing.channel import examining_here
+from tests.indexing.channel import with_in_process_examiners
 from tests.support import house, packages, state
 from tests.support.house import People
 from tests.support.mounts import read_only
@@ -75,7 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seaway, Fa
     settings = Settings(data=folder / "data", **state.settings(folder))
     failing = Failing(wiring.open_store(settings))
     blobs: BlobStore = failing  # type: ignore[assignment]
-    seaway = examining_here(wiring.build(settings, blobs=blobs))
+    seaway = with_in_process_examiners(wiring.build(settings, blobs=blobs))
     People(seaway).channel(CHANNEL, owner="owner")
     yield seaway, failing, People(seaway).key("owner")
     failing.error = None

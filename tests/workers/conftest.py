@@ -1,4 +1,4 @@
-"""Fleets that many tests share."""
+"""Fleets of servers shared by many tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ _SERVERS = {state.SQLITE_DISK: 2, state.POSTGRES_S3: 3}
 
 @pytest.fixture(scope="package")
 def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Fleet]]:
-    """The fleet on each state, started when first asked for."""
+    """Return a function that gives the fleet on a state, started at its first use."""
     made: dict[str, Fleet] = {}
     with ExitStack() as stack:
 

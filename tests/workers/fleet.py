@@ -1,4 +1,4 @@
-"""Several servers on one state, and what clients of all of them do and see."""
+"""Several servers on one state, and requests to all of them."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ REPODATA = "noarch/repodata.json"
 REPODATA_ZST = "noarch/repodata.json.zst"
 SHARD_INDEX = "noarch/repodata_shards.msgpack.zst"
 
-_MEETING_SECONDS = 60
+_BARRIER_SECONDS = 60
 
 _numbers = count(1)
 
@@ -43,7 +43,7 @@ class Owned:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Running servers that share one state, opened beside them; every test takes a channel of its own."""
+    """Running servers that share one state, which this process has open too; every test creates its own channel."""
 
     servers: Sequence[Server]
     people: People
@@ -56,32 +56,34 @@ class Fleet:
 
     @contextmanager
     def clients(self, key: str | None = None, number: int | None = None) -> Iterator[list[httpx.Client]]:
-        """A client of each server; or this many, spread over the servers."""
+        """Yield a client per server, or `number` clients spread over the servers."""
         with ExitStack() as stack:
-            wanted = len(self.servers) if number is None else number
-            yield [stack.enter_context(self.servers[each % len(self.servers)].client(key)) for each in range(wanted)]
+            client_count = len(self.servers) if number is None else number
+            yield [
+                stack.enter_context(self.servers[each % len(self.servers)].client(key)) for each in range(client_count)
+            ]
 
     def broken(self) -> list[Violation]:
-        """What a check of the whole state finds."""
+        """Return the violations that a check of the whole state finds."""
         return list(check(self.people.seaway))
 
 
 @contextmanager
 def fleet_of(folder: Path, number: int, **settings: object) -> Iterator[Fleet]:
     """
-    Servers that were started at the same moment on a state that nobody had made yet.
+    Start servers at the same time on an empty state.
 
-    On PostgreSQL and S3 each has a data folder of its own, as on several machines.
+    On PostgreSQL and S3 each server has its own data folder, as on several machines.
     """
     shared = state.settings(folder)
     if shared:
-        shared["database_url"] = postgres.shared().new_database()  # the one that was there has its tables already
+        shared["database_url"] = postgres.shared().new_database()  # the existing database already has tables
     folders = [folder / str(each) if shared else folder for each in range(number)]
     for each in folders:
         each.mkdir(exist_ok=True)
     with ExitStack() as stack:
         stack.callback(state.forget, folder)
-        with state.choose(state.SQLITE_DISK):  # of which there is nothing to say
+        with state.choose(state.SQLITE_DISK):  # which adds no settings
             servers = at_once([partial(start, each, **shared, **settings) for each in folders])
         for server in servers:
             stack.callback(server.kill)
@@ -89,43 +91,43 @@ def fleet_of(folder: Path, number: int, **settings: object) -> Iterator[Fleet]:
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Do all of this at the same moment; what each gave."""
+    """Run all calls at the same time; return their results."""
     barrier = threading.Barrier(len(calls))
 
     def do(call: Callable[[], T]) -> T:
-        barrier.wait(_MEETING_SECONDS)
+        barrier.wait(_BARRIER_SECONDS)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as threads:
         return list(threads.map(do, calls))
 
 
-# What an index says
+# Content of the index documents
 
 
 def in_repodata(http: httpx.Client, owned: Owned) -> dict[str, str]:
-    """The files and their hashes by repodata.json."""
+    """Return the files and their hashes according to repodata.json."""
     return _hashes(http.get(owned.path(REPODATA)).raise_for_status().json())
 
 
 def in_repodata_zst(http: httpx.Client, owned: Owned) -> dict[str, str]:
-    """The same by repodata.json.zst."""
+    """Return the same according to repodata.json.zst."""
     return _hashes(msgspec.json.decode(zstd.decompress(http.get(owned.path(REPODATA_ZST)).raise_for_status().content)))
 
 
 def in_shards(http: httpx.Client, owned: Owned) -> dict[str, str]:
-    """The same by the index of shards and every shard."""
+    """Return the same according to the shard index and every shard."""
     index = _unpacked(http.get(owned.path(SHARD_INDEX)).raise_for_status().content)
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     for digest in index["shards"].values():
         shard = http.get(owned.path(f"noarch/shards/{digest.hex()}.msgpack.zst")).raise_for_status()
         records = _unpacked(shard.content)["packages.conda"]
-        found |= {name: record["sha256"].hex() for name, record in records.items()}
-    return found
+        files |= {name: record["sha256"].hex() for name, record in records.items()}
+    return files
 
 
 def shard_path(http: httpx.Client, owned: Owned, name: str) -> str:
-    """Where in the channel the shard of a package is."""
+    """Return the path of the shard of a package in its channel."""
     index = _unpacked(http.get(owned.path(SHARD_INDEX)).raise_for_status().content)
     return f"noarch/shards/{index['shards'][name].hex()}.msgpack.zst"
 

@@ -1,4 +1,4 @@
-"""More at once than one worker has connections and threads for: everybody is answered, and nobody waits for ever."""
+"""More concurrent requests than a worker has connections and threads: all get a response in time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -23,39 +23,39 @@ UPLOADS = 50
 STOCK = conda(index_json("stock"))
 PATHS = (REPODATA, SHARD_INDEX, REPODATA_ZST, f"noarch/{STOCK.name}", "noarch/run_exports.json", "channeldata.json")
 
-_PATIENCE_SECONDS = 120
-_NO_CONNECTION = "too busy to reach its database"  # what a request says that waited for one in vain
+_TIMEOUT_SECONDS = 120
+_NO_CONNECTION = "too busy to reach its database"  # message after a timeout waiting for a connection
 
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A server with the fewest connections to PostgreSQL that can be set, and documents that jobs build."""
+    """A server with the minimum number of PostgreSQL connections, and documents that jobs build."""
     folder = tmp_path_factory.mktemp("narrow")
     with state.choose(state.POSTGRES_S3):
         settings = {"database_connections": 4, "examiners": 2, "whole_document_limit": 3}
-        with closing(house.build(folder)) as beside, serving(folder, **settings) as server:
-            yield Fleet([server], People(beside))
+        with closing(house.build(folder)) as seaway, serving(folder, **settings) as server:
+            yield Fleet([server], People(seaway))
         state.forget(folder)
 
 
-async def ask_all(address: str, requests: Sequence[httpx.Request]) -> list[httpx.Response]:
-    """Send everything at once, each on a connection of its own."""
-    answers: dict[int, httpx.Response] = {}
+async def send_all(address: str, requests: Sequence[httpx.Request]) -> list[httpx.Response]:
+    """Send all requests at once, each on its own connection."""
+    responses: dict[int, httpx.Response] = {}
 
-    async def ask(http: httpx.AsyncClient, number: int, request: httpx.Request) -> None:
-        answers[number] = await http.send(request)
+    async def send(http: httpx.AsyncClient, number: int, request: httpx.Request) -> None:
+        responses[number] = await http.send(request)
 
     limits = httpx.Limits(max_connections=len(requests))
     async with (
-        httpx.AsyncClient(base_url=address, limits=limits, timeout=_PATIENCE_SECONDS) as http,
+        httpx.AsyncClient(base_url=address, limits=limits, timeout=_TIMEOUT_SECONDS) as http,
         anyio.create_task_group() as group,
     ):
         for number, request in enumerate(requests):
-            group.start_soon(ask, http, number, request)
-    return [answers[number] for number in range(len(requests))]
+            group.start_soon(send, http, number, request)
+    return [responses[number] for number in range(len(requests))]
 
 
-def reading(address: str, channels: Sequence[Owned]) -> list[httpx.Request]:
+def read_requests(address: str, channels: Sequence[Owned]) -> list[httpx.Request]:
     return [
         httpx.Request("GET", address + channels[number % len(channels)].path(PATHS[number % len(PATHS)]))
         for number in range(READS)
@@ -64,42 +64,44 @@ def reading(address: str, channels: Sequence[Owned]) -> list[httpx.Request]:
 
 @dataclass(frozen=True, eq=False)
 class Upload:
-    """An upload that is about to be made."""
+    """A prepared upload."""
 
     owned: Owned
     file: PackageFile
     request: httpx.Request
 
 
-def uploading(address: str, channels: Sequence[Owned]) -> list[Upload]:
-    made = []
+def prepare_uploads(address: str, channels: Sequence[Owned]) -> list[Upload]:
+    uploads = []
     for number in range(UPLOADS):
         owned, file = channels[number % len(channels)], conda(index_json(f"p{number}"))
         headers = {**raw_headers(file), **bearer(owned.key)}
         url = f"{address}/api/v1/upload/{owned.channel}"
-        made.append(Upload(owned, file, httpx.Request("POST", url, headers=headers, content=file.content)))
-    return made
+        uploads.append(Upload(owned, file, httpx.Request("POST", url, headers=headers, content=file.content)))
+    return uploads
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [pytest.param(6, id="six channels"), pytest.param(1, id="one channel")])
-def test_a_burst_is_answered(narrow: Fleet, channels: int) -> None:
-    """Two hundred reads and fifty uploads at once, in one channel or several: no error but a 503 with the time to wait."""
+def test_a_burst_gets_responses(narrow: Fleet, channels: int) -> None:
+    """200 reads and 50 uploads at once, in one channel or several: the only error is a 503 with Retry-After."""
     server = narrow.servers[0]
     owned = [narrow.new_channel() for _ in range(channels)]
     for each in owned:
         with server.client(each.key) as http:
             assert 201 == upload(http, each.channel, STOCK).status_code
-    uploads = uploading(server.address, owned)
-    answers = anyio.run(ask_all, server.address, [*reading(server.address, owned), *(one.request for one in uploads)])
-    refused = [answer for answer in answers if answer.status_code == 503]
-    assert {200, 201, 302, 503} >= {answer.status_code for answer in answers}
-    assert [] == [answer.text for answer in refused if "retry-after" not in answer.headers]
-    assert [] == [answer.text for answer in refused if _NO_CONNECTION in answer.text]
-    taken = {one for one, answer in zip(uploads, answers[READS:], strict=True) if answer.status_code == 201}
+    uploads = prepare_uploads(server.address, owned)
+    responses = anyio.run(
+        send_all, server.address, [*read_requests(server.address, owned), *(each.request for each in uploads)]
+    )
+    refused = [response for response in responses if response.status_code == 503]
+    assert {200, 201, 302, 503} >= {response.status_code for response in responses}
+    assert [] == [response.text for response in refused if "retry-after" not in response.headers]
+    assert [] == [response.text for response in refused if _NO_CONNECTION in response.text]
+    accepted = {each for each, response in zip(uploads, responses[READS:], strict=True) if response.status_code == 201}
     with server.client() as http:
         for each in owned:
-            expected = {one.file.name: one.file.sha256 for one in taken if one.owned == each}
+            expected = {one.file.name: one.file.sha256 for one in accepted if one.owned == each}
             assert expected | {STOCK.name: STOCK.sha256} == in_shards(http, each)
             until(partial(has_document_of, http, each, len(expected) + 1))
     assert [] == [line for line in server.log if "request.failed" in line]
@@ -109,8 +111,8 @@ def has_document_of(http: httpx.Client, owned: Owned, files: int) -> bool:
     return files == len(in_repodata(http, owned))
 
 
-def test_what_is_done_alone_leaves_connections_for_itself() -> None:
-    """Work that holds a lock and then reads goes on, though more of it begins at once than there are connections."""
+def test_exclusive_tasks_keep_connections_for_their_reads() -> None:
+    """Tasks that hold a lock and then read finish, even if there are more of them than connections."""
     url = postgres.shared().new_database()
     with closing(PostgresDatabase(url, connections=4)) as database:
 
@@ -119,5 +121,5 @@ def test_what_is_done_alone_leaves_connections_for_itself() -> None:
                 tx.execute(text("SELECT 1"))
 
         for _ in range(20):
-            at_once([partial(work, number) for number in range(8)])  # whoever waits in vain for a connection raises
+            at_once([partial(work, number) for number in range(8)])  # a timeout waiting for a connection raises
     postgres.shared().drop_database(url)

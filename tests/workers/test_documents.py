@@ -1,4 +1,4 @@
-"""Whole documents that several servers build, serve and take away."""
+"""Whole documents that several servers build, serve and delete."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,7 +16,7 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, state
 from tests.support.house import People
 from tests.support.packages import conda, index_json
@@ -26,7 +26,7 @@ from tests.workers.fleet import REPODATA, REPODATA_ZST, Fleet, Owned, at_once
 READERS = 12
 ROUNDS = 3
 
-# What the database itself notes, whichever process builds.
+# Builds of all processes, recorded by the database.
 NOTES = "CREATE TABLE noted_builds (subdir_id BIGINT, revision BIGINT)"
 NOTE = "INSERT INTO noted_builds VALUES (NEW.subdir_id, NEW.revision)"
 TRIGGERS = {
@@ -45,7 +45,7 @@ TRIGGERS = {
 
 @contextmanager
 def noted_builds(fleet: Fleet, owned: Owned) -> Iterator[Callable[[], list[int]]]:
-    """Tells the revisions at which documents of the channel were built meanwhile, by whatever process."""
+    """Yield a function that returns the revisions of all builds of the channel in this block, by any process."""
     database = fleet.people.seaway.database
     statements = TRIGGERS[database.engine.dialect.name]
     half = len(statements) // 2
@@ -74,23 +74,25 @@ WHERE channels.name = :channel ORDER BY noted_builds.revision
 
 
 def test_readers_on_all_servers_wait_for_one_build(fleet: Fleet) -> None:
-    """An old document that many readers ask several servers for at once is built once, and all of them get that one."""
+    """Concurrent requests to several servers for an outdated document cause one build, which all of them get."""
     owned = fleet.new_channel()
     with noted_builds(fleet, owned) as builds, fleet.clients(owned.key, READERS) as clients:
         for number in range(1, ROUNDS + 1):
             uploaded = upload(clients[number], owned.channel, conda(index_json(f"n{number}")))
             assert 201 == uploaded.status_code
-            asked = [
+            requests = [
                 partial(http.get, owned.path((REPODATA, REPODATA_ZST)[each % 2])) for each, http in enumerate(clients)
             ]
-            answers = at_once(asked)
-            assert {(200, str(number))} == {(one.status_code, one.headers["seaway-revision"]) for one in answers}
-            assert [1, 1] == [len({one.content for one in answers[each::2]}) for each in (0, 1)]
+            responses = at_once(requests)
+            assert {(200, str(number))} == {
+                (response.status_code, response.headers["seaway-revision"]) for response in responses
+            }
+            assert [1, 1] == [len({response.content for response in responses[each::2]}) for each in (0, 1)]
         assert list(range(1, ROUNDS + 1)) == builds()
 
 
-class Overtaken:
-    """A store in which something else happens, once, before a blob is opened."""
+class RacingStore:
+    """A store that runs an action once, before a blob is opened."""
 
     def __init__(self, blobs: BlobStore, before_open: Callable[[], object]) -> None:
         self._blobs = blobs
@@ -107,9 +109,9 @@ class Overtaken:
 
 
 def test_a_document_that_another_server_replaces_is_found_again(on_both: str, tmp_path: Path) -> None:
-    """A reader for whom a document was found, and who comes too late for its bytes, is answered with the next one."""
+    """If a document is replaced before its blob is opened, the response is the next document."""
     with closing(house.build(tmp_path)) as other:
-        channel = Channel(examining_here(other), People(other).channel("chan"))
+        channel = Channel(with_in_process_examiners(other), People(other).channel("chan"))
         channel.put(conda(index_json("first")))
 
         def replace_document() -> None:
@@ -117,11 +119,11 @@ def test_a_document_that_another_server_replaces_is_found_again(on_both: str, tm
             channel.repodata()
 
         settings = Settings(data=tmp_path / "data", **state.settings(tmp_path))
-        overtaken: BlobStore = Overtaken(wiring.open_store(settings), replace_document)  # type: ignore[assignment]
-        with closing(wiring.build(settings, blobs=overtaken)) as here:
-            answer = anyio.run(get, here, f"/chan/{REPODATA}")
-    assert (200, "2") == (answer.status_code, answer.headers.get("seaway-revision"))
-    assert {"first-1.0-h1_0.conda", "second-1.0-h1_0.conda"} == set(answer.json()["packages.conda"])
+        racing_store: BlobStore = RacingStore(wiring.open_store(settings), replace_document)  # type: ignore[assignment]
+        with closing(wiring.build(settings, blobs=racing_store)) as seaway:
+            response = anyio.run(get, seaway, f"/chan/{REPODATA}")
+    assert (200, "2") == (response.status_code, response.headers.get("seaway-revision"))
+    assert {"first-1.0-h1_0.conda", "second-1.0-h1_0.conda"} == set(response.json()["packages.conda"])
 
 
 async def get(seaway: Seaway, path: str) -> httpx.Response:

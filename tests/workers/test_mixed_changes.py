@@ -1,4 +1,4 @@
-"""Uploads, overwrites, yanks and deletes at once on several servers, and readers that compare everything they get."""
+"""Concurrent uploads, overwrites, yanks and deletes on several servers, and readers that compare all responses."""
 
 import json
 import random
@@ -21,29 +21,29 @@ _CHANGES = 40  # by each writer
 _SUBDIR = "noarch"
 _DOCUMENTS = ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst")
 
-# What a document says of a channel: the hash that each file has, and what was removed.
+# Content of a document: the hash of each file, and the removed files.
 Content = tuple[tuple[tuple[str, str], ...], tuple[str, ...]]
 
 
 @dataclass
-class Seen:
-    """What readers saw, and what contradicts the promises."""
+class Observations:
+    """Documents that readers saw, and broken promises."""
 
     contents: dict[int, Content] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     reads: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, what: str, revision: int, content: Content) -> None:
+    def record(self, document: str, revision: int, content: Content) -> None:
         with self.lock:
             self.reads += 1
             if self.contents.setdefault(revision, content) != content:
-                self.wrong.append(f"{what} at revision {revision} is not what another document of it says")
+                self.problems.append(f"{document} at revision {revision} differs from another document of it")
 
 
 @dataclass
 class Writer:
-    """Changes files of its own, in names that others change too, and knows what each must be afterwards."""
+    """Change files in names that other writers change too, and record the expected state of each."""
 
     number: int
     client: httpx.Client
@@ -51,21 +51,21 @@ class Writer:
     files: dict[str, tuple[str, str]] = field(default_factory=dict)  # name of a file: its state and its hash
 
     def run(self) -> int:
-        """Make the changes; the revision of the last."""
-        dice = random.Random(self.number)
+        """Make the changes; return the last revision."""
+        chance = random.Random(self.number)
         revision = 0
         for count in range(_CHANGES):
-            revision = self._change(dice, count)
+            revision = self._change(chance, count)
         return revision
 
-    def _change(self, dice: random.Random, count: int) -> int:
+    def _change(self, chance: random.Random, count: int) -> int:
         listed = [name for name, (state, _) in self.files.items() if state != "deleted"]
-        kind = dice.choice(["upload", "upload", "overwrite", "yank", "unyank", "delete"]) if listed else "upload"
-        name = dice.choice(listed) if listed else ""
+        kind = chance.choice(["upload", "upload", "overwrite", "yank", "unyank", "delete"]) if listed else "upload"
+        name = chance.choice(listed) if listed else ""
         if kind in ("upload", "overwrite"):
-            file = self._packed(count, dice) if kind == "upload" else self._packed_again(name, dice)
+            file = self._packed(count, chance) if kind == "upload" else self._packed_again(name, chance)
             force = {"force": "true"} if kind == "overwrite" else {}
-            answer = self.client.post(
+            response = self.client.post(
                 f"/api/v1/upload/{self.channel}",
                 content=file.content,
                 headers={"X-File-Name": file.name},
@@ -74,56 +74,56 @@ class Writer:
             self.files[file.name] = ("listed", file.sha256)
         else:
             method = "DELETE" if kind == "delete" else "POST"
-            answer = self.client.request(method, f"/api/v1/{kind}/{self.channel}/{_SUBDIR}/{name}")
+            response = self.client.request(method, f"/api/v1/{kind}/{self.channel}/{_SUBDIR}/{name}")
             state = {"yank": "yanked", "unyank": "listed", "delete": "deleted"}[kind]
             self.files[name] = (state, self.files[name][1])
-        assert answer.status_code in (200, 201), answer.text
-        return int(answer.headers["seaway-revision"])
+        assert response.status_code in (200, 201), response.text
+        return int(response.headers["seaway-revision"])
 
-    def _packed(self, count: int, dice: random.Random) -> PackageFile:
+    def _packed(self, count: int, chance: random.Random) -> PackageFile:
         index = packages.index_json(f"name-{count % 3}", f"{self.number}.{count}")
-        return packages.conda(index, files={"share/data": dice.randbytes(20)})
+        return packages.conda(index, files={"share/data": chance.randbytes(20)})
 
-    def _packed_again(self, file_name: str, dice: random.Random) -> PackageFile:
+    def _packed_again(self, file_name: str, chance: random.Random) -> PackageFile:
         name, version, _ = file_name.rsplit("-", 2)
-        return packages.conda(packages.index_json(name, version), files={"share/data": dice.randbytes(20)})
+        return packages.conda(packages.index_json(name, version), files={"share/data": chance.randbytes(20)})
 
 
 def read(client: httpx.Client, channel: str, document: str) -> tuple[int, Content]:
-    """A document at the revision that it says, as what it says of the channel."""
-    answer = client.get(f"/{channel}/{_SUBDIR}/{document}")
-    assert 200 == answer.status_code, answer.text
-    revision = int(answer.headers["seaway-revision"])
+    """Read a document; return its revision and content."""
+    response = client.get(f"/{channel}/{_SUBDIR}/{document}")
+    assert 200 == response.status_code, response.text
+    revision = int(response.headers["seaway-revision"])
     if document.startswith("repodata_shards"):
-        return revision, of_shards(client, channel, answer.content)
-    content = zstd.decompress(answer.content) if document.endswith(".zst") else answer.content
-    found = json.loads(content)
-    files = {name: record["sha256"] for name, record in found["packages.conda"].items()}
-    return revision, (tuple(sorted(files.items())), tuple(sorted(found["removed"])))
+        return revision, of_shards(client, channel, response.content)
+    content = zstd.decompress(response.content) if document.endswith(".zst") else response.content
+    repodata = json.loads(content)
+    files = {name: record["sha256"] for name, record in repodata["packages.conda"].items()}
+    return revision, (tuple(sorted(files.items())), tuple(sorted(repodata["removed"])))
 
 
 def of_shards(client: httpx.Client, channel: str, index: bytes) -> Content:
     files: dict[str, str] = {}
     removed: list[str] = []
     for digest in msgspec.msgpack.decode(zstd.decompress(index))["shards"].values():
-        answer = client.get(f"/{channel}/{_SUBDIR}/shards/{digest.hex()}.msgpack.zst")
-        assert 200 == answer.status_code, answer.text
-        shard = msgspec.msgpack.decode(zstd.decompress(answer.content))
+        response = client.get(f"/{channel}/{_SUBDIR}/shards/{digest.hex()}.msgpack.zst")
+        assert 200 == response.status_code, response.text
+        shard = msgspec.msgpack.decode(zstd.decompress(response.content))
         files |= {name: record["sha256"].hex() for name, record in shard["packages.conda"].items()}
         removed += shard["removed"]
     return tuple(sorted(files.items())), tuple(sorted(removed))
 
 
-def poll(address: str, channel: str, seen: Seen, stop: threading.Event) -> None:
-    """Read until told to stop; what one reader sees never goes back."""
+def poll(address: str, channel: str, observations: Observations, stop: threading.Event) -> None:
+    """Read until stopped; the revisions that a reader sees must not decrease."""
     newest = 0
     with httpx.Client(base_url=address, timeout=60) as client:
         while not stop.is_set():
             for document in _DOCUMENTS:
                 revision, content = read(client, channel, document)
-                seen.take(document, revision, content)
+                observations.record(document, revision, content)
                 if revision < newest:
-                    seen.wrong.append(f"{document} went back from revision {newest} to {revision}")
+                    observations.problems.append(f"{document} went back from revision {newest} to {revision}")
                 newest = max(newest, revision)
 
 
@@ -136,33 +136,33 @@ def expected(writers: list[Writer]) -> Content:
 
 @pytest.fixture
 def clients(fleet: Fleet) -> Iterator[list[httpx.Client]]:
-    """A client of the owner for each writer, on the servers in turn."""
+    """An owner's client for each writer, spread over the servers."""
     key = fleet.people.key("owner")
-    made = [
+    clients = [
         httpx.Client(base_url=fleet.servers[number % len(fleet.servers)].address, headers=bearer(key), timeout=60)
         for number in range(_WRITERS)
     ]
-    yield made
-    for client in made:
+    yield clients
+    for client in clients:
         client.close()
 
 
 @pytest.mark.slow
 def test_readers_see_one_state_after_another(fleet: Fleet, clients: list[httpx.Client]) -> None:
-    """S2, S4: at one revision all documents say the same, none goes back, and at the end all say what was done."""
+    """S2, S4: all documents of a revision agree, revisions never decrease, and at the end all changes are visible."""
     channel = fleet.people.channel("mixed")
     writers = [Writer(number, client, channel) for number, client in enumerate(clients)]
-    seen, stop = Seen(), threading.Event()
+    observations, stop = Observations(), threading.Event()
     with ThreadPoolExecutor(_WRITERS + len(fleet.servers)) as threads:
-        readers = [threads.submit(poll, server.address, channel, seen, stop) for server in fleet.servers]
+        readers = [threads.submit(poll, server.address, channel, observations, stop) for server in fleet.servers]
         try:
             last = max(threads.map(Writer.run, writers))
         finally:
             stop.set()
         for reader in readers:
             reader.result()
-    assert [] == seen.wrong
-    assert len(seen.contents) > 10
+    assert [] == observations.problems
+    assert len(observations.contents) > 10
     for server in fleet.servers:
         with httpx.Client(base_url=server.address, timeout=60) as client:
             assert [(last, expected(writers))] * 3 == [read(client, channel, document) for document in _DOCUMENTS]

@@ -1,4 +1,4 @@
-"""`seaway serve --workers N`: the processes behind one address, how they are replaced, and how they end."""
+"""`seaway serve --workers N`: worker processes, their replacement and their end."""
 
 import os
 import signal
@@ -27,8 +27,8 @@ from tests.workers.fleet import Owned, in_repodata
 WORKERS = 2
 FILE = conda(index_json("demo"))
 
-_START_SECONDS = 90  # of processes beside many others
-_QUICK_SECONDS = 20  # far below what a stop may wait for requests in flight
+_START_SECONDS = 90  # on a busy machine
+_QUICK_SECONDS = 20  # far below the time that a stop waits for running requests
 
 
 def lines(server: Server, word: str) -> list[str]:
@@ -36,13 +36,13 @@ def lines(server: Server, word: str) -> list[str]:
 
 
 def workers(server: Server) -> list[psutil.Process]:
-    """The processes that serve now."""
+    """Return the running worker processes."""
     children = psutil.Process(server.process.pid).children()
     return [child for child in children if "--multiprocessing-fork" in _command(child)]
 
 
-def family(server: Server) -> list[psutil.Process]:
-    """Every process that belongs to the server."""
+def all_processes(server: Server) -> list[psutil.Process]:
+    """Return all processes of the server."""
     parent = psutil.Process(server.process.pid)
     return [parent, *parent.children(recursive=True)]
 
@@ -62,15 +62,15 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def wait_for_starts(server: Server, number: int) -> None:
-    """Wait until so many workers, since the beginning, have said that they serve."""
+    """Wait until the log has this many worker starts."""
     until(lambda: len(lines(server, "startup complete")) >= number, _START_SECONDS)
 
 
 @contextmanager
 def serving_by_workers(folder: Path, number: int = WORKERS, **settings: object) -> Iterator[tuple[Server, Owned]]:
-    """A server whose workers all serve, and a channel."""
-    with closing(house.build(folder)) as beside:
-        people = People(beside)
+    """A server with all workers running, and a channel."""
+    with closing(house.build(folder)) as seaway:
+        people = People(seaway)
         owned = Owned(people.channel("chan"), people.key("owner"))
     with serving(folder, workers=number, examiners=1, downloads="direct", **settings) as server:
         wait_for_starts(server, number)
@@ -78,37 +78,37 @@ def serving_by_workers(folder: Path, number: int = WORKERS, **settings: object) 
 
 
 def connections(server: Server) -> dict[int, int]:
-    """How many open connections each worker has."""
+    """Return the number of open connections of each worker."""
     port = httpx.URL(server.address).port
     return {
-        worker.pid: len([one for one in worker.net_connections("tcp") if one.laddr.port == port and one.raddr])
+        worker.pid: len([each for each in worker.net_connections("tcp") if each.laddr.port == port and each.raddr])
         for worker in workers(server)
     }
 
 
 def all_take_requests(server: Server) -> bool:
-    """Whether each worker has some of many connections that asked something and stay open."""
+    """Return whether many open connections are spread over all workers."""
     with ExitStack() as stack, ThreadPoolExecutor(30) as threads:
         clients = [stack.enter_context(server.client()) for _ in range(30)]
-        asked = list(threads.map(lambda http: http.get("/health/ready").status_code, clients))
-        assert {200} == set(asked)
-        taken = connections(server)
-        return WORKERS == len(taken) and 0 < min(taken.values())
+        statuses = list(threads.map(lambda http: http.get("/health/ready").status_code, clients))
+        assert {200} == set(statuses)
+        counts = connections(server)
+        return WORKERS == len(counts) and 0 < min(counts.values())
 
 
-# How they end
+# End of the processes
 
 
 @dataclass
-class InFlight:
-    """An upload of which half was sent."""
+class RunningUpload:
+    """An upload of which half is sent."""
 
     server: Server
     owned: Owned
 
     @contextmanager
     def upload(self) -> Iterator[Callable[[], int]]:
-        """Calling what this gives sends the other half; the status of the answer."""
+        """Yield a function that sends the other half and returns the status of the response."""
         half = len(FILE.content) // 2
         headers = {**raw_headers(FILE), **bearer(self.owned.key), "Content-Length": str(len(FILE.content))}
         with connected(self.server.address) as connection:
@@ -131,51 +131,51 @@ def refuses(server: Server) -> bool:
         return True
 
 
-def term_parent(server: Server) -> None:
+def terminate_parent(server: Server) -> None:
     server.process.send_signal(signal.SIGTERM)
 
 
-def term_everybody(server: Server) -> None:
-    for process in family(server):
+def terminate_all(server: Server) -> None:
+    for process in all_processes(server):
         process.send_signal(signal.SIGTERM)
 
 
-def interrupt_everybody(server: Server) -> None:
-    for process in family(server):
+def interrupt_all(server: Server) -> None:
+    for process in all_processes(server):
         process.send_signal(signal.SIGINT)
 
 
-def assert_finishes_what_is_in_flight(server: Server, owned: Owned, stop: Callable[[Server], None]) -> None:
-    """Stop with half an upload sent: new connections are refused at once, it comes to its end, and nothing is left."""
+def assert_running_upload_finishes(server: Server, owned: Owned, stop: Callable[[Server], None]) -> None:
+    """Stop during an upload: new connections are refused, the upload finishes, and no process or spool file remains."""
     before = kept(server)
-    with InFlight(server, owned).upload() as finish:
-        processes = family(server)
+    with RunningUpload(server, owned).upload() as finish:
+        processes = all_processes(server)
         stop(server)
         until(lambda: refuses(server))
         status = finish()
         code = server.process.wait(_QUICK_SECONDS)
         until(lambda: all(has_ended(process) for process in processes))
-    left = kept(server)
+    remaining = kept(server)
     assert (201, 0) == (status, code)
-    assert (before.rows + 1, frozenset()) == (left.rows, left.spool)
+    assert (before.rows + 1, frozenset()) == (remaining.rows, remaining.spool)
     assert [] == lines(server, "Traceback")
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_a_stop_finishes_what_is_in_flight(tmp_path: Path) -> None:
-    """All workers take requests; when one is killed the other goes on, and soon there are two; SIGTERM ends them in order."""
+def test_a_killed_worker_is_replaced_and_a_stop_finishes_uploads(tmp_path: Path) -> None:
+    """After a kill of one worker the other serves until it is replaced; SIGTERM ends them orderly."""
     with serving_by_workers(tmp_path) as (server, owned):
         until(lambda: all_take_requests(server), _START_SECONDS)
         before = workers(server)
         before[0].kill()
         for number in range(5):
-            with server.client(owned.key) as http:  # each on a connection of its own, which any worker may take
+            with server.client(owned.key) as http:  # each on its own connection, which any worker can accept
                 assert 201 == upload(http, owned.channel, conda(index_json("other", f"{number}"))).status_code
                 assert number + 1 == len(in_repodata(http, owned))
         wait_for_starts(server, WORKERS + 1)
         until(lambda: all_take_requests(server), _START_SECONDS)
         assert 1 == len({worker.pid for worker in workers(server)} & {worker.pid for worker in before})
-        assert_finishes_what_is_in_flight(server, owned, term_parent)
+        assert_running_upload_finishes(server, owned, terminate_parent)
         assert 1 == len(lines(server, "worker.died"))
 
 
@@ -183,25 +183,25 @@ def test_a_killed_worker_is_replaced_and_a_stop_finishes_what_is_in_flight(tmp_p
 @pytest.mark.parametrize(
     "stop",
     [
-        pytest.param(term_everybody, id="SIGTERM to all, as systemd does"),
-        pytest.param(interrupt_everybody, id="SIGINT to all, as Ctrl-C does"),
+        pytest.param(terminate_all, id="SIGTERM to all, as systemd does"),
+        pytest.param(interrupt_all, id="SIGINT to all, as Ctrl-C does"),
     ],
 )
-def test_a_stop_of_all_processes_finishes_what_is_in_flight(tmp_path: Path, stop: Callable[[Server], None]) -> None:
-    """Workers and examiners that hear the signal too do not give up what the parent lets them finish."""
+def test_a_stop_of_all_processes_finishes_uploads(tmp_path: Path, stop: Callable[[Server], None]) -> None:
+    """Workers and examiners that get the signal too finish running uploads."""
     with serving_by_workers(tmp_path, stop_seconds=60) as (server, owned):
-        assert_finishes_what_is_in_flight(server, owned, stop)
+        assert_running_upload_finishes(server, owned, stop)
         assert [] == lines(server, "worker.died")
 
 
 @pytest.mark.slow
-def test_one_process_finishes_what_is_in_flight_at_an_interrupt(tmp_path: Path) -> None:
-    """Ctrl-C in a terminal, which reaches the processes that examine too, lets an upload come to its end."""
+def test_one_process_finishes_uploads_at_an_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C in a terminal, which reaches the examiners too, does not interrupt an upload."""
     with (
         serving_by_workers(tmp_path, 1, stop_seconds=60) as (server, owned),
-        InFlight(server, owned).upload() as finish,
+        RunningUpload(server, owned).upload() as finish,
     ):
-        interrupt_everybody(server)
+        interrupt_all(server)
         until(lambda: refuses(server))
         status = finish()
         code = server.process.wait(_QUICK_SECONDS)
@@ -212,7 +212,7 @@ def test_one_process_finishes_what_is_in_flight_at_an_interrupt(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_an_interrupt_during_the_start_is_orderly(tmp_path: Path) -> None:
-    """Ctrl-C while workers are being started ends them all with exit code 0 and without a traceback."""
+    """Ctrl-C while workers start ends them all with exit code 0 and without a traceback."""
     with closing(house.build(tmp_path)):
         pass
     process = subprocess.Popen(
@@ -233,23 +233,23 @@ def test_an_interrupt_during_the_start_is_orderly(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_end_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
-    """When the parent is killed, its workers finish what is in flight and end by themselves; nobody listens any more."""
-    with serving_by_workers(tmp_path) as (server, owned), InFlight(server, owned).upload() as finish:
-        processes = family(server)
+    """If the parent is killed, its workers finish running uploads, stop listening and exit."""
+    with serving_by_workers(tmp_path) as (server, owned), RunningUpload(server, owned).upload() as finish:
+        processes = all_processes(server)
         server.process.kill()
         until(lambda: refuses(server))
         status = finish()
         until(lambda: all(has_ended(process) for process in processes), _QUICK_SECONDS)
-        left = kept(server)
-    assert (201, 1, frozenset()) == (status, left.rows, left.spool)
+        remaining = kept(server)
+    assert (201, 1, frozenset()) == (status, remaining.rows, remaining.spool)
 
 
-# How they start
+# Start of the processes
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_start_are_tried_less_and_less_often(tmp_path: Path) -> None:
-    """While the database is away workers are started with growing pauses, and serve when it is back; no stop hangs on them."""
+def test_failing_workers_are_restarted_with_growing_pauses(tmp_path: Path) -> None:
+    """Workers serve once the database is available again, and a stop does not wait for failing ones."""
     with state.choose(state.POSTGRES_S3), FaultProxy("127.0.0.1", postgres.shared().port) as proxy:
         through = {"database_url": proxy.through(state.settings(tmp_path)["database_url"])}
         with serving_by_workers(tmp_path, 2, **through) as (server, owned):

@@ -1,4 +1,4 @@
-"""Two transactions on PostgreSQL, of which one waits for what the other has not committed yet."""
+"""Two transactions on PostgreSQL, of which one waits for the commit of the other."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,14 +41,14 @@ def shared(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
 
 
 @pytest.fixture
-def beside() -> Iterator[ThreadPoolExecutor]:
+def other_thread() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as threads:
         yield threads
 
 
-def begun(seaway: Seaway, beside: ThreadPoolExecutor, act: Callable[[], Any]) -> Future[Any]:
-    """Begin to act in another thread; return when it waits for a lock, or has ended."""
-    future = beside.submit(act)
+def start_and_wait(seaway: Seaway, other_thread: ThreadPoolExecutor, act: Callable[[], Any]) -> Future[Any]:
+    """Run `act` in another thread; return when it waits for a lock or has ended."""
+    future = other_thread.submit(act)
 
     def waits() -> bool:
         with seaway.database.read() as tx:
@@ -58,61 +58,65 @@ def begun(seaway: Seaway, beside: ThreadPoolExecutor, act: Callable[[], Any]) ->
     return future
 
 
-def test_a_sign_in_by_a_provider_sees_a_second_factor_that_comes_meanwhile(
-    shared: Seaway, beside: ThreadPoolExecutor
+def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
+    shared: Seaway, other_thread: ThreadPoolExecutor
 ) -> None:
-    """Else its session would outlive the end of all others that comes with the factor."""
+    """Otherwise its session would survive, although adding the factor ends all others."""
     ada = People(shared).person("ada")
     assert ada.user_id is not None
-    known = ExternalAccount("github", "https://github.com", "42", "ada", "Ada", None)
+    account = ExternalAccount("github", "https://github.com", "42", "ada", "Ada", None)
     now_ms = shared.clock.now_ms()
     with shared.database.write_user(ada.user_id) as tx:
-        external_identities.link(tx, now_ms, ada, ada.user_id, known)
+        external_identities.link(tx, now_ms, ada, ada.user_id, account)
 
     def sign_in() -> object:
         with shared.database.write_part() as tx:
-            external_login._lock(shared.request_parts.external_login, tx, known)
-            found = external_login._result_for(
-                shared.request_parts.external_login, tx, known, "/", BrowserInfo("2001:db8::1", "Firefox")
+            external_login._lock(shared.request_parts.external_login, tx, account)
+            result = external_login._result_for(
+                shared.request_parts.external_login, tx, account, "/", BrowserInfo("2001:db8::1", "Firefox")
             )
-        assert isinstance(found, external_login.LinkedUser)
-        return found.found
+        assert isinstance(result, external_login.LinkedUser)
+        return result.found
 
     with shared.database.write_user(ada.user_id) as tx:
         tx.execute(insert(totp).values(user_id=ada.user_id, seed=b"x", confirmed_at=now_ms, last_step=0))
         account_security.end_sessions_and_notify(
             shared.request_parts.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None
         )
-        signing_in = begun(shared, beside, sign_in)
+        signing_in = start_and_wait(shared, other_thread, sign_in)
     assert isinstance(signing_in.result(), NeedsSecondFactor)
 
 
-def test_an_exchange_sees_ids_that_the_owner_pins_meanwhile(shared: Seaway, beside: ThreadPoolExecutor) -> None:
-    """Another repository of that name gets no token, and the ids stay those of the owner."""
+def test_a_token_exchange_sees_concurrently_pinned_ids(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
+    """Another repository with the same name gets no token, and the pinned ids stay."""
     people, parts, now_ms = People(shared), shared.request_parts.exchanging, shared.clock.now_ms()
     people.channel("harbour", owner="ada")
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
     with shared.database.write_site() as tx:
         issuers.set_static_keys(tx, now_ms, OPERATOR, "github", issuer.key_set("key-1"))
-        made = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", draft)
+        publisher = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", draft)
     token = issuer.token(issuer.github(now_ms // 1000))
     pins = {"owner_id": "1", "repository_id": "1"}
     with shared.database.write_channel("harbour") as tx:
-        publishers.change(tx, now_ms, OPERATOR, "harbour", made.id, replace(draft, pins=pins))
-        exchanging = begun(shared, beside, lambda: exchange.exchange(parts, token, address="2001:db8::1"))
+        publishers.change(tx, now_ms, OPERATOR, "harbour", publisher.id, replace(draft, pins=pins))
+        exchanging = start_and_wait(
+            shared, other_thread, lambda: exchange.exchange(parts, token, address="2001:db8::1")
+        )
     with pytest.raises(TokenRefused):
         exchanging.result()
     with shared.database.read() as tx:
-        assert pins == dict(publishers.get(tx, "harbour", made.id).criteria.pins)
+        assert pins == dict(publishers.get(tx, "harbour", publisher.id).criteria.pins)
 
 
-def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, beside: ThreadPoolExecutor) -> None:
-    """The other secrets of the report are revoked all the same."""
+def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
+    shared: Seaway, other_thread: ThreadPoolExecutor
+) -> None:
+    """The other secrets of the report are still revoked."""
     people, now_ms = People(shared), shared.clock.now_ms()
     ada, secret = people.person("ada"), people.key("ada")
     assert ada.user_id is not None
     with shared.database.write_part() as tx:
-        login, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
+        grant, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
     report = [ReportedSecret(token=secret, type="key"), ReportedSecret(token=issued.refresh, type="login")]
 
     def revoke() -> object:
@@ -120,8 +124,8 @@ def test_a_report_of_leaks_goes_on_where_a_login_ends_meanwhile(shared: Seaway, 
             return leaked_secrets.revoke(tx, now_ms, SCANNER, report, notifications=shared.request_parts.accounts)
 
     with shared.database.write_user(ada.user_id) as tx:
-        grants.revoke(tx, now_ms, ada, ada.user_id, login)
-        revoking = begun(shared, beside, revoke)
+        grants.revoke(tx, now_ms, ada, ada.user_id, grant)
+        revoking = start_and_wait(shared, other_thread, revoke)
     assert [True, True] == [label.is_ours for label in revoking.result()]
     with shared.database.read() as tx:
         assert api_keys.caller_of(tx, secret, now_ms) is None

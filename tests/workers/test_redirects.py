@@ -1,4 +1,4 @@
-"""Package files that leave the bucket themselves: who is sent where, for how long, and what is answered by us."""
+"""Package files served by the bucket: redirect targets, their lifetime, and responses of the server itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import pytest
 from seaway.http.channel_responses import REDIRECT_SECONDS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from tests.indexing.channel import Channel, examining_here
+from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import house, s3, state
 from tests.support.house import People
 from tests.support.packages import conda, index_json
@@ -28,49 +28,49 @@ RANGES = {"bytes=0-9": slice(0, 10), "bytes=100-": slice(100, None), "bytes=-7":
 
 
 @dataclass(frozen=True)
-class Door:
-    """One way to the channels of a house in this process."""
+class Server:
+    """A server in this process."""
 
     seaway: Seaway
 
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        """The answer, without following it anywhere."""
-        return anyio.run(self._ask, method, path, headers or {})
+    def request(self, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        """Send a request without following redirects."""
+        return anyio.run(self._request, method, path, headers or {})
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return self.ask("GET", path, {name.replace("_", "-"): value for name, value in headers.items()})
+        return self.request("GET", path, {name.replace("_", "-"): value for name, value in headers.items()})
 
     def head(self, path: str) -> httpx.Response:
-        return self.ask("HEAD", path)
+        return self.request("HEAD", path)
 
-    async def _ask(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    async def _request(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
         transport = httpx.ASGITransport(app=create_app(self.seaway))
         async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as http:
             return await http.request(method, path, headers=headers)
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Two ways to the same channels, one with redirects and one without, and the keys of their owner and a stranger."""
+class Servers:
+    """Two servers of the same channels, with and without redirects, and keys of the owner and another user."""
 
-    redirect: Door
-    direct: Door
+    redirect: Server
+    direct: Server
     owner: str
-    stranger: str
+    other_user: str
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    folder = tmp_path_factory.mktemp("doors")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("servers")
     with state.choose(state.POSTGRES_S3):
         redirecting = house.build(folder)
         direct = house.build(folder, downloads="direct")
     people = People(redirecting)
     for name in ("open", "closed"):
-        channel = Channel(examining_here(redirecting), people.channel(name, public=name == "open"))
+        channel = Channel(with_in_process_examiners(redirecting), people.channel(name, public=name == "open"))
         channel.put(FILE)
         channel.put(OTHER)
-    yield Doors(Door(redirecting), Door(direct), people.key("owner"), people.key("stranger"))
+    yield Servers(Server(redirecting), Server(direct), people.key("owner"), people.key("other-user"))
     redirecting.close()
     direct.close()
     state.forget(folder)
@@ -80,101 +80,103 @@ def query(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
 
-def sent_to(answer: httpx.Response) -> str:
-    """The address in the bucket that an answer leads to, after a look at whether it is nothing but that."""
-    assert (302, b"") == (answer.status_code, answer.content)
-    assert "private, no-store" == answer.headers["cache-control"]
-    location = answer.headers["location"]
+def redirect_target(response: httpx.Response) -> str:
+    """Assert that a response only redirects to the bucket; return the URL."""
+    assert (302, b"") == (response.status_code, response.content)
+    assert "private, no-store" == response.headers["cache-control"]
+    location = response.headers["location"]
     assert location.startswith(s3.shared().endpoint + "/")
     assert urlsplit(location).path.endswith(f"/blobs/{FILE.sha256[:2]}/{FILE.sha256}")
     return str(location)
 
 
-def test_a_package_is_sent_for_to_the_bucket(doors: Doors) -> None:
-    """GET leads to an address signed for this one blob and for a time; without its signature it opens nothing."""
-    url = sent_to(doors.redirect.get(PUBLIC))
+def test_a_package_is_redirected_to_the_bucket(servers: Servers) -> None:
+    """The URL is signed for this blob and a limited time; without the signature it is refused."""
+    url = redirect_target(servers.redirect.get(PUBLIC))
     assert str(REDIRECT_SECONDS) == query(url)["X-Amz-Expires"]
     assert FILE.content == httpx.get(url).content
-    other = url.replace(FILE.sha256[:2] + "/" + FILE.sha256, OTHER.sha256[:2] + "/" + OTHER.sha256)
-    refused = [httpx.get(other), httpx.get(url.partition("?")[0]), httpx.put(url, content=b"x"), httpx.delete(url)]
-    assert {403} == {answer.status_code for answer in refused}
+    other_url = url.replace(FILE.sha256[:2] + "/" + FILE.sha256, OTHER.sha256[:2] + "/" + OTHER.sha256)
+    refused = [httpx.get(other_url), httpx.get(url.partition("?")[0]), httpx.put(url, content=b"x"), httpx.delete(url)]
+    assert {403} == {response.status_code for response in refused}
 
 
-def test_the_address_of_a_private_package_is_short_lived(doors: Doors) -> None:
-    """It works without a key, so it expires within five minutes."""
-    for headers in (bearer(doors.owner), basic("anybody", doors.owner)):
-        url = sent_to(doors.redirect.get(PRIVATE, **headers))
+def test_the_url_of_a_private_package_is_short_lived(servers: Servers) -> None:
+    """The URL works without a key, so it expires within five minutes."""
+    for headers in (bearer(servers.owner), basic("any-user", servers.owner)):
+        url = redirect_target(servers.redirect.get(PRIVATE, **headers))
         assert 0 < int(query(url)["X-Amz-Expires"]) <= 300
-        assert doors.owner not in url
+        assert servers.owner not in url
         assert FILE.content == httpx.get(url).content
 
 
-def test_strangers_get_no_address(doors: Doors) -> None:
-    """Who may not read a channel is refused, and learns of no address."""
-    answers = [doors.redirect.get(PRIVATE), doors.redirect.get(PRIVATE, **bearer(doors.stranger))]
-    assert [401, 404] == [answer.status_code for answer in answers]
-    assert [False, False] == ["location" in answer.headers for answer in answers]
+def test_callers_without_access_get_no_url(servers: Servers) -> None:
+    """Callers that cannot read a channel are refused and get no URL."""
+    responses = [servers.redirect.get(PRIVATE), servers.redirect.get(PRIVATE, **bearer(servers.other_user))]
+    assert [401, 404] == [response.status_code for response in responses]
+    assert [False, False] == ["location" in response.headers for response in responses]
 
 
 @pytest.mark.parametrize("path", [PUBLIC, PRIVATE], ids=["public", "private"])
-def test_a_key_in_the_address_is_not_told_to_the_bucket(doors: Doors, path: str) -> None:
-    """Clients say where they come from (`Referer`), so whoever has the key in the address gets the bytes from us."""
-    answer = doors.redirect.get(f"/t/{doors.owner}{path}")
-    assert (200, FILE.content) == (answer.status_code, answer.content)
+def test_a_key_in_the_url_is_not_sent_to_the_bucket(servers: Servers, path: str) -> None:
+    """Clients send `Referer`, so requests with a key in the URL get the bytes without a redirect."""
+    response = servers.redirect.get(f"/t/{servers.owner}{path}")
+    assert (200, FILE.content) == (response.status_code, response.content)
 
 
-def test_head_is_answered_by_us(doors: Doors) -> None:
-    """Size, hash and type of a package are told without a redirect, and without asking the bucket."""
-    answer = doors.redirect.head(PUBLIC)
-    assert (200, f'"{FILE.sha256}"') == (answer.status_code, answer.headers["etag"])
-    assert (str(SIZE), "bytes") == (answer.headers["content-length"], answer.headers["accept-ranges"])
-    assert "location" not in answer.headers
+def test_head_is_not_redirected(servers: Servers) -> None:
+    """HEAD returns size, hash and type of a package without a request to the bucket."""
+    response = servers.redirect.head(PUBLIC)
+    assert (200, f'"{FILE.sha256}"') == (response.status_code, response.headers["etag"])
+    assert (str(SIZE), "bytes") == (response.headers["content-length"], response.headers["accept-ranges"])
+    assert "location" not in response.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("condition", [f'"{FILE.sha256}"', f'"another", W/"{FILE.sha256}"', "*"])
-def test_who_has_a_package_is_not_sent_for_it(doors: Doors, method: str, condition: str) -> None:
-    """With the validator that every answer has, also the redirect, a client hears 304."""
-    redirected = doors.redirect.get(PUBLIC)
-    answer = doors.redirect.ask(method, PUBLIC, {"If-None-Match": condition})
-    assert f'"{FILE.sha256}"' == redirected.headers["etag"] == answer.headers["etag"]
-    assert (304, b"", False) == (answer.status_code, answer.content, "location" in answer.headers)
+def test_a_conditional_request_is_not_redirected(servers: Servers, method: str, condition: str) -> None:
+    """A client with the ETag, which redirects have too, gets 304."""
+    redirected = servers.redirect.get(PUBLIC)
+    response = servers.redirect.request(method, PUBLIC, {"If-None-Match": condition})
+    assert f'"{FILE.sha256}"' == redirected.headers["etag"] == response.headers["etag"]
+    assert (304, b"", False) == (response.status_code, response.content, "location" in response.headers)
 
 
 @pytest.mark.parametrize(("range_", "part"), RANGES.items(), ids=RANGES.keys())
-def test_ranges_are_the_same_both_ways(doors: Doors, range_: str, part: slice) -> None:
-    """A part of a package, asked for at the bucket after the redirect or here, has the same bytes."""
-    answers = [
-        httpx.get(sent_to(doors.redirect.get(PUBLIC, range=range_)), headers={"Range": range_}),
-        doors.direct.get(PUBLIC, range=range_),
+def test_ranges_are_the_same_with_and_without_redirect(servers: Servers, range_: str, part: slice) -> None:
+    """A range requested from the bucket after the redirect, or directly, has the same bytes."""
+    responses = [
+        httpx.get(redirect_target(servers.redirect.get(PUBLIC, range=range_)), headers={"Range": range_}),
+        servers.direct.get(PUBLIC, range=range_),
     ]
-    assert [206, 206] == [answer.status_code for answer in answers]
-    assert {FILE.content[part]} == {answer.content for answer in answers}
+    assert [206, 206] == [response.status_code for response in responses]
+    assert {FILE.content[part]} == {response.content for response in responses}
     start, end, _ = part.indices(SIZE)
-    assert {f"bytes {start}-{end - 1}/{SIZE}"} == {answer.headers["content-range"] for answer in answers}
+    assert {f"bytes {start}-{end - 1}/{SIZE}"} == {response.headers["content-range"] for response in responses}
 
 
-def test_a_range_that_cannot_be_is_refused_both_ways(doors: Doors) -> None:
-    """A range behind the end is told by us, with the size."""
-    for door in (doors.redirect, doors.direct):
-        answer = door.get(PUBLIC, range=f"bytes={SIZE}-")
-        assert (416, f"bytes */{SIZE}") == (answer.status_code, answer.headers["content-range"])
+def test_an_invalid_range_is_refused_with_and_without_redirect(servers: Servers) -> None:
+    """The server itself refuses a range after the end and states the size."""
+    for server in (servers.redirect, servers.direct):
+        response = server.get(PUBLIC, range=f"bytes={SIZE}-")
+        assert (416, f"bytes */{SIZE}") == (response.status_code, response.headers["content-range"])
 
 
-def test_directly_the_same_bytes_come_through_us(doors: Doors) -> None:
-    """With `downloads = direct` a package of a bucket is answered as one of a folder is."""
-    answer = doors.direct.get(PUBLIC)
-    assert (200, FILE.content) == (answer.status_code, answer.content)
-    assert "location" not in answer.headers
-    told = {name: answer.headers[name] for name in ("etag", "content-length", "cache-control", "content-disposition")}
-    assert told == {name: doors.redirect.head(PUBLIC).headers[name] for name in told}
-    assert told == {name: doors.direct.head(PUBLIC).headers[name] for name in told}
+def test_direct_downloads_have_the_same_bytes(servers: Servers) -> None:
+    """With `downloads = direct` a package from a bucket is served like one from a folder."""
+    response = servers.direct.get(PUBLIC)
+    assert (200, FILE.content) == (response.status_code, response.content)
+    assert "location" not in response.headers
+    headers = {
+        name: response.headers[name] for name in ("etag", "content-length", "cache-control", "content-disposition")
+    }
+    assert headers == {name: servers.redirect.head(PUBLIC).headers[name] for name in headers}
+    assert headers == {name: servers.direct.head(PUBLIC).headers[name] for name in headers}
 
 
-def test_index_documents_are_never_redirected(doors: Doors) -> None:
-    """What solvers read comes from us, in every form, however it is asked for."""
+def test_index_documents_are_never_redirected(servers: Servers) -> None:
+    """The server itself returns index documents, in every form and encoding."""
     documents = [REPODATA, REPODATA_ZST, SHARD_INDEX, "noarch/run_exports.json", "channeldata.json", "notices.json"]
     for encoding in ("identity", "gzip", "zstd"):
         for document in documents:
-            answer = doors.redirect.get(f"/open/{document}", accept_encoding=encoding)
-            assert (200, False) == (answer.status_code, "location" in answer.headers), document
+            response = servers.redirect.get(f"/open/{document}", accept_encoding=encoding)
+            assert (200, False) == (response.status_code, "location" in response.headers), document

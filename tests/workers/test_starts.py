@@ -1,4 +1,4 @@
-"""Servers that start at the same moment on a state that nobody has made yet."""
+"""Servers that start at the same time on an empty state."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,8 +16,8 @@ from tests.workers.fleet import Fleet, fleet_of, in_repodata
 FILE = conda(index_json("demo"))
 
 
-def test_servers_come_up_that_start_at_once_on_nothing(fleet: Fleet) -> None:
-    """Of those that find an empty database one makes the tables and the others wait; what one takes, all of them show."""
+def test_concurrent_starts_on_an_empty_state_succeed(fleet: Fleet) -> None:
+    """One server creates the tables and the others wait; all of them serve an upload to one of them."""
     owned = fleet.new_channel()
     with fleet.clients(owned.key) as clients:
         assert 201 == upload(clients[0], owned.channel, FILE).status_code
@@ -25,17 +25,17 @@ def test_servers_come_up_that_start_at_once_on_nothing(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_many_servers_come_up_that_start_at_once_on_nothing(on_both: str, tmp_path: Path) -> None:
-    """The same for four, again and again."""
+def test_many_concurrent_starts_on_an_empty_state_succeed(on_both: str, tmp_path: Path) -> None:
+    """The same for four servers, four times."""
     for number in range(4):
         folder = tmp_path / str(number)
         folder.mkdir()
         with fleet_of(folder, 4, examiners=1) as fleet:
-            test_servers_come_up_that_start_at_once_on_nothing(fleet)
+            test_concurrent_starts_on_an_empty_state_succeed(fleet)
 
 
-def test_a_new_file_that_another_process_begins_to_use_is_waited_for(tmp_path: Path) -> None:
-    """A SQLite file is switched to its journal once; who wants to do it beside another waits instead of failing."""
+def test_a_start_waits_for_another_process_on_a_new_file(tmp_path: Path) -> None:
+    """Switching a new SQLite file to WAL waits for a concurrent transaction instead of failing."""
     file = tmp_path / "seaway.db"
     database = SqliteDatabase(file, tmp_path / "locks")
 
@@ -43,11 +43,11 @@ def test_a_new_file_that_another_process_begins_to_use_is_waited_for(tmp_path: P
         with database.write_site() as tx:
             return str(tx.execute(text("PRAGMA journal_mode")).scalar_one())
 
-    with closing(sqlite3.connect(file, isolation_level=None)) as other, ThreadPoolExecutor(1) as thread:
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("CREATE TABLE something (content TEXT)")
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection, ThreadPoolExecutor(1) as thread:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE something (content TEXT)")
         opened = thread.submit(journal)
         assert set() == wait([opened], 0.3).done
-        other.execute("COMMIT")
+        connection.execute("COMMIT")
         assert "wal" == opened.result()
     database.close()
