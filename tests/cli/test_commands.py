@@ -717,8 +717,8 @@ def test_another_settings_file_can_be_named(shell: Shell, by: str) -> None:
 
 
 BAD_SETTINGS = {
-    "unknown variable": ({"SEAWAY_PROT": "80"}, "", "SEAWAY_PROT", "seaway config"),
-    "unknown name in the file": ({}, "prot = 80", "prot", "port"),
+    "unknown variable": ({"SEAWAY_PROT": "80"}, "", "SEAWAY_PROT", "docs/operate/settings.md"),
+    "unknown name in the file": ({}, "prot = 80", "prot", "docs/operate/settings.md"),
     "no TOML": ({}, "port 80", "seaway.toml", "line 1"),
     "not UTF-8": ({}, b"host = '\xff'", "seaway.toml", "Correct"),
     "no number": ({"SEAWAY_PORT": "high"}, "", "port", "SEAWAY_PORT"),
@@ -727,7 +727,7 @@ BAD_SETTINGS = {
     "no choice": ({"SEAWAY_LOG_LEVEL": "loud"}, "", "log_level", "SEAWAY_LOG_LEVEL"),
     "public address over http": ({"SEAWAY_PUBLIC_URL": "http://conda.example.com"}, "", "public_url", "insecure_http"),
     "public address over http in the file": ({}, 'public_url = "http://10.0.0.1"', "public_url", "insecure_http"),
-    "public address with a path": ({"SEAWAY_PUBLIC_URL": "https://example.com/conda"}, "", "public_url", "no path"),
+    "public address with a path": ({"SEAWAY_PUBLIC_URL": "https://example.com/conda"}, "", "public_url", "must not have a path"),
     "public address that is none": ({"SEAWAY_PUBLIC_URL": "conda.example.com"}, "", "public_url", "https://"),
     "proxy that is no address": ({"SEAWAY_TRUSTED_PROXIES": "10.0.0.0/8,nginx"}, "", "trusted_proxies", "nginx"),
     "x-accel of a bucket": (

@@ -394,7 +394,7 @@ def test_a_contributor_replaces_only_own_files(site: Site, http: httpx.Client, c
     with nothing_left(site.server):
         foreign = upload(http, channel.name, changed(), channel.contributor, force=True)
     assert [200, 403] == [own.status_code, foreign.status_code]
-    assert "is not allowed to overwrite" in sentence(foreign)
+    assert "cannot overwrite" in sentence(foreign)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 

@@ -428,6 +428,6 @@ def test_a_known_name_that_leads_into_our_network_is_not_visited() -> None:
 
 def test_an_operator_can_switch_fetching_off(seaway: Seaway) -> None:
     """Then a picture has to be sent."""
-    closed = replace(seaway.request_parts.logos, fetches=False)
+    closed = replace(seaway.request_parts.logos, can_fetch=False)
     with pytest.raises(Invalid, match="does not fetch pictures"):
         closed.draw(OPERATOR, NewLogo(url="https://github.com/ada.png"))

@@ -132,10 +132,10 @@ from seaway import logs
 
 async def main():
     logs.REQUEST_ID.set("0123456789abcdef")
-    logs.REQUESTS.write(*json.loads(sys.argv[2]))
+    logs.REQUEST_LOG.write(*json.loads(sys.argv[2]))
     await asyncio.sleep(0)
-    logs.REQUESTS.by_structlog()
-    logs.REQUESTS.write(*json.loads(sys.argv[2]))
+    logs.REQUEST_LOG.use_structlog()
+    logs.REQUEST_LOG.write(*json.loads(sys.argv[2]))
 
 logs.set_up(sys.argv[1], "info")
 asyncio.run(main())

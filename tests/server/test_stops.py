@@ -25,9 +25,9 @@ except BaseException:
 
 
 def ended(script: str) -> tuple[int, str]:
-    start = "import signal\nfrom seaway.server.stop_signal import Stop\nstop = Stop()\nsignal.signal(signal.SIGTERM, stop)\n"
+    start = "import signal\nfrom seaway.server.stop_signal import StopSignal\nstop = StopSignal()\nsignal.signal(signal.SIGTERM, stop)\n"
     run = subprocess.run(
-        [sys.executable, "-c", f"{start}{script}\nprint('went on', stop.is_asked)"],
+        [sys.executable, "-c", f"{start}{script}\nprint('went on', stop.is_requested)"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,4 +44,4 @@ def test_a_stop_during_the_start_ends_it_on_the_spot(place: str) -> None:
 
 def test_a_stop_after_the_start_is_remembered() -> None:
     """Once something else hears signals, letting go of everything is not cut short."""
-    assert (0, "went on True\n") == ended("stop.begun()\nsignal.raise_signal(signal.SIGTERM)")
+    assert (0, "went on True\n") == ended("stop.only_record()\nsignal.raise_signal(signal.SIGTERM)")

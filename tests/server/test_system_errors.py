@@ -367,7 +367,7 @@ def test_a_log_on_a_full_disk_fails_no_request() -> None:
     program = (
         "import asyncio, logging, structlog; from seaway import logs; logs.set_up('text', 'info');"
         "structlog.get_logger().error('a'); logging.getLogger('b').error('b');"
-        'exec(\'async def main():\\n logs.REQUESTS.write("GET", "/", 200, 1.0, "")\\n await asyncio.sleep(0)\');'
+        'exec(\'async def main():\\n logs.REQUEST_LOG.write("GET", "/", 200, 1.0, "")\\n await asyncio.sleep(0)\');'
         "asyncio.run(main()); print('went on')"
     )
     with Path("/dev/full").open("w") as full:

@@ -393,7 +393,7 @@ class Noted(Reserve):
     def __init__(self) -> None:
         self.times = 0
 
-    def with_room(self, act: Callable[[], T]) -> T:
+    def retry_with_reserve(self, act: Callable[[], T]) -> T:
         self.times += 1
         return act()
 

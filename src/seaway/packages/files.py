@@ -116,16 +116,16 @@ def stored_record(file_name: str, content: bytes) -> dict[str, Any]:
 def stored_correction(file_name: str, content: bytes | None) -> Correction | None:
     """Decode the correction of a row, if there is one; raise `DamagedRecord` if it cannot be read."""
     # The correction is not in the package file, so `seaway reindex --from-blobs` cannot restore it.
-    with _raising_damaged_record(f"The correction of {file_name}", cure="seaway restore"):
+    with _raising_damaged_record(f"The correction of {file_name}", repair_command="seaway restore"):
         return corrections.decode(content)
 
 
 @contextmanager
-def _raising_damaged_record(what: str, **cure: str) -> Iterator[None]:
+def _raising_damaged_record(what: str, **repair: str) -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
-        raise DamagedRecord(what, cause=f"{type(error).__name__}: {error}", **cure) from error
+        raise DamagedRecord(what, cause=f"{type(error).__name__}: {error}", **repair) from error
 
 
 def describe(tx: Tx, channel_id: int, package: str) -> Package:

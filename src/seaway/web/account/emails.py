@@ -66,4 +66,4 @@ async def _changed(
 
 def _values(call: RequestContext) -> dict[str, Any]:
     with call.read() as tx:
-        return {"emails": emails.of_user(tx, call.by.user_id or 0), "written_to": ""}
+        return {"emails": emails.of_user(tx, call.by.user_id or 0), "email_sent_to": ""}
