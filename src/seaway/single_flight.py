@@ -27,7 +27,7 @@ class SingleFlight(Generic[T]):
             if self._future is None or self._future.done():
                 future: Future[T] = Future()
                 future.set_running_or_notify_cancel()  # otherwise one waiter could cancel it for all
-                threading.Thread(target=self._run, args=(future,), name="question", daemon=True).start()
+                threading.Thread(target=self._run, args=(future,), name="single-flight", daemon=True).start()
                 self._future = future
             return self._future
 

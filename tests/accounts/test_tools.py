@@ -40,7 +40,7 @@ class Desk:
     person: Caller
 
     def do(self, act: Callable[..., Result], *args: object, **named: object) -> Result:
-        with self.seaway.database.write_part() as tx:
+        with self.seaway.database.write_unlocked() as tx:
             grants.lock(self.seaway.database, tx)
             return act(tx, self.clock.now_ms(), *args, **named)
 

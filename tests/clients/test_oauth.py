@@ -23,7 +23,7 @@ from tests.conftest import Site
 def log_in(site: Site, user: str) -> IssuedTokens:
     """What the tool has after its user agreed."""
     database = site.people.seaway.database
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         grants.lock(database, tx)
         now_ms, user_id = site.people.seaway.clock.now_ms(), users.get(tx, user).id
         return grants.add(tx, now_ms, user_id, "rattler", "openid channel:read channel:upload", address="")[1]
@@ -91,7 +91,7 @@ def test_an_ended_login_asks_for_another(site: Site, tmp_path: Path, private: tu
     """After the user ended it, the request goes without a credential and is refused."""
     owned, user = private
     issued, database = log_in(site, user), site.people.seaway.database
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         grants.lock(database, tx)
         grants.revoke_token(tx, site.people.seaway.clock.now_ms(), issued.refresh, "rattler", address="")
     reader = Reader(site, tmp_path)

@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, String, Table, Text, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from seaway.database.engine import Database, Tx, hold_channel, try_hold
+from seaway.database.engine import Database, Tx, lock_channel, try_lock
 from seaway.database.migrate import NEWEST, UNFINISHED, Migrations, current, migrate, prepare
 from seaway.database.postgres import PostgresDatabase
 from seaway.database.sqlite import SqliteDatabase
@@ -54,19 +54,19 @@ def write_channel(database: Database, channel: str = "one") -> AbstractContextMa
 
 @contextmanager
 def write_held_channel(database: Database) -> Iterator[Tx]:
-    with database.write_part() as tx:
-        hold_channel(database, tx, "one")
+    with database.write_unlocked() as tx:
+        lock_channel(database, tx, "one")
         yield tx
 
 
 def write_nothing_held(database: Database) -> AbstractContextManager[Tx]:
-    return database.write_part()
+    return database.write_unlocked()
 
 
 @contextmanager
 def holding(database: Database, digests: list[bytes], *, shared: bool) -> Iterator[Tx]:
-    with database.write_part() as tx:
-        database.hold_blobs(tx, digests, shared=shared)
+    with database.write_unlocked() as tx:
+        database.lock_blobs(tx, digests, shared=shared)
         yield tx
 
 
@@ -76,7 +76,7 @@ def add_user(tx: Tx, name: str) -> None:
 
 def add_ada(tx: Tx, other: Database) -> None:
     """Add a user that another transaction adds first."""
-    with other.write_part() as concurrent:
+    with other.write_unlocked() as concurrent:
         add_user(concurrent, "ada")
     add_user(tx, "ada")
 
@@ -84,15 +84,15 @@ def add_ada(tx: Tx, other: Database) -> None:
 def name_ada(tx: Tx, other: Database) -> None:
     """Add an email address of a user that another transaction deletes."""
     user_id = tx.execute(select(users.c.id)).scalar_one()
-    with other.write_part() as concurrent:
+    with other.write_unlocked() as concurrent:
         concurrent.execute(delete(users))
     tx.execute(insert(emails).values(user_id=user_id, address="a", folded="a", is_primary=True, added_at=0))
 
 
 def write_between(database: Database, other: Database, change: Callable[[Tx, Database], None]) -> None:
-    with other.write_part() as tx:
+    with other.write_unlocked() as tx:
         add_user(tx, "bob")
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         change(tx, other)
 
 
@@ -352,7 +352,7 @@ def test_compatible_blob_holds_do_not_wait(
 ) -> None:
     """Uploads of equal bytes run concurrently, and a sweep blocks only transactions with its blobs."""
     with holding(database, DIGESTS[:3], shared=first), holding(impatient, digests, shared=second) as tx:
-        hold_channel(impatient, tx, "one")
+        lock_channel(impatient, tx, "one")
         add_user(tx, "second")
     assert 1 == count_users(database)
 
@@ -365,7 +365,7 @@ def test_blob_holds_in_any_order_do_not_deadlock(database: Database, other: Data
         for number in range(5):
             digests = chance.sample(DIGESTS, 20)
             with holding(worker, digests, shared=chance.random() < 0.5) as tx:
-                hold_channel(worker, tx, chance.choice(["one", "two"]))
+                lock_channel(worker, tx, chance.choice(["one", "two"]))
                 add_user(tx, f"user{seed}.{number}")
 
     run_concurrently([lambda each=each: work(*each) for each in zip(cycle([database, other]), range(6), strict=False)])
@@ -450,8 +450,8 @@ with database.exclusive("thing"), database.write_site() as tx:
 
 
 def can_hold(database: Database, thing: str = "thing") -> bool:
-    with database.write_part() as tx:
-        return try_hold(tx, thing)
+    with database.write_unlocked() as tx:
+        return try_lock(tx, thing)
 
 
 def test_a_shared_lock_cannot_be_held(database: Database, other: Database) -> None:
@@ -466,8 +466,8 @@ def test_a_shared_lock_cannot_be_held(database: Database, other: Database) -> No
 def test_a_share_waits_for_holders(database: Database, other: Database) -> None:
     """Invariant 5: a share begins after the commit of the holders, which can hold the lock repeatedly."""
     with ThreadPoolExecutor(1) as thread:
-        with database.write_part() as tx:
-            assert [True, True] == [try_hold(tx, "thing"), try_hold(tx, "thing")]
+        with database.write_unlocked() as tx:
+            assert [True, True] == [try_lock(tx, "thing"), try_lock(tx, "thing")]
             add_user(tx, "before")
 
             def share() -> int:
@@ -482,8 +482,8 @@ def test_a_share_waits_for_holders(database: Database, other: Database) -> None:
 
 def test_waiting_for_a_share_has_a_timeout(database: Database, impatient: Database) -> None:
     """Invariant 5: the wait is limited and leaves no lock."""
-    with database.write_part() as tx:
-        assert try_hold(tx, "thing")
+    with database.write_unlocked() as tx:
+        assert try_lock(tx, "thing")
         with pytest.raises(Unavailable):
             enter(impatient.share("thing"))
     assert can_hold(database)
@@ -553,7 +553,7 @@ def test_each_overlapping_write_changes_the_mark(database: Database, other: Data
         marks = []
         with ExitStack() as early, ExitStack() as late:
             for worker, stack in ((first, late), (second, early)):
-                tx = stack.enter_context(worker.write_part())
+                tx = stack.enter_context(worker.write_unlocked())
                 add_user(tx, f"user {id(tx)} {len(marks)} {id(worker)}")
             for stack in (early, late):
                 marks.append(database.change_mark())
@@ -607,7 +607,7 @@ def test_settings_of_the_server_do_not_weaken_guarantees(empty: Place) -> None:
         assert ("off",) == plain.execute("SHOW synchronous_commit").fetchone()
         assert ("repeatable read",) == plain.execute("SHOW transaction_isolation").fetchone()
     for _ in range(2):  # the second time with used connections
-        for begin in (database.read, database.write_site, database.write_part):
+        for begin in (database.read, database.write_site, database.write_unlocked):
             with begin() as tx:
                 shown = [
                     tx.execute(text(f"SHOW {setting}")).scalar()
@@ -629,7 +629,7 @@ def test_settings_of_the_server_do_not_weaken_guarantees(empty: Place) -> None:
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
 def test_a_commit_survives_a_power_loss(database: Database, pragma: str, value: object) -> None:
     """Invariant 3: WAL with synchronous=FULL (2) on all connections: a returned commit is on disk."""
-    for begin in (database.read, database.write_site, database.write_part):
+    for begin in (database.read, database.write_site, database.write_unlocked):
         with begin() as tx:
             assert value == tx.execute(text(f"PRAGMA {pragma}")).scalar()
 
@@ -700,7 +700,7 @@ def all_operations(database: Database) -> list[Callable[[], object]]:
         lambda: count_users(database),
         lambda: enter(database.write_site()),
         lambda: enter(database.write_channel("one")),
-        lambda: enter(database.write_part()),
+        lambda: enter(database.write_unlocked()),
         lambda: enter(database.exclusive("thing")),
         lambda: is_free(database, "thing"),
         database.change_mark,

@@ -50,7 +50,7 @@ class Bench:
         self.database, self._clock, self._owner = database, clock, owner
 
     def enqueue(self, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             self.enqueue_in(tx, kind, key, in_ms, **args)
 
     def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
@@ -58,7 +58,7 @@ class Bench:
         queue.enqueue(tx, now_ms, work_of(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
 
     def claim(self) -> Job | None:
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             return queue.claim(tx, self._clock.now_ms(), self._owner, LEASE_MS)
 
     def take(self) -> Job:
@@ -67,15 +67,15 @@ class Bench:
         return job
 
     def renew(self, job: Job) -> bool:
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             return queue.renew(tx, job, self._clock.now_ms() + LEASE_MS)
 
     def finish(self, job: Job) -> None:
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             queue.finish(tx, job)
 
     def fail(self, job: Job, error: str = "Error") -> None:
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             queue.fail(tx, job, self._clock.now_ms(), error)
 
     def fail_repeatedly(self, attempts: int = LAST_ATTEMPT) -> None:
@@ -89,7 +89,7 @@ class Bench:
         return self.take()
 
     def retry(self, job_id: int | None = None) -> int:
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             return queue.retry(tx, self._clock.now_ms(), job_id)
 
     def jobs(self, state: str | None = None) -> list[Job]:
@@ -288,7 +288,7 @@ def test_a_job_does_not_start_before_its_transaction_ends(place: Place, bench: B
 def test_queueing_while_the_equal_job_is_taken_adds_one(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
     """Invariant 5: a job queued while its equal is being taken is a new job."""
     bench.enqueue(key="key")
-    with background_threads() as start, bench.database.write_part() as tx:
+    with background_threads() as start, bench.database.write_unlocked() as tx:
         assert queue.claim(tx, clock.now_ms(), "one", LEASE_MS) is not None
         start(lambda: other_bench.enqueue(key="key"))
         wait_until_blocked(bench.database)
@@ -644,7 +644,7 @@ def test_many_failed_jobs_are_retried_in_few_statements(bench: Bench) -> None:
     """At most one of equal jobs waits; the number of statements is constant, also for retrying a single job."""
     failed = {"kind": "kind", "args": "{}", "state": FAILED, "run_at": 1, "attempt": 10, "error": "", "created_at": 1}
     keys = [None, "lost", "lost", "waits"] * 300
-    with bench.database.write_part() as tx:
+    with bench.database.write_unlocked() as tx:
         tx.execute(insert(jobs), [{**failed, "dedup_key": key} for key in keys])
     bench.enqueue(key="waits")
     first, *_ = bench.jobs(FAILED)
@@ -710,7 +710,7 @@ def test_a_job_of_an_unknown_kind_fails_normally(bench: Bench, clock: TurnedCloc
 def test_a_job_with_malformed_arguments_fails_normally(bench: Bench, clock: TurnedClock, args: str) -> None:
     """Invariant 4: it does not stop the worker, can be listed, and its final error names the problem."""
     row = {"kind": "kind", "args": args, "state": READY, "run_at": 1, "attempt": 0, "error": "", "created_at": 1}
-    with bench.database.write_part() as tx:
+    with bench.database.write_unlocked() as tx:
         tx.execute(insert(jobs), row)
     runner = bench.runner({"kind": lambda args: None})
     for _ in range(LAST_ATTEMPT):
@@ -802,7 +802,7 @@ def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock
     bench.take()
     bench.enqueue(name="queued")
     bench.enqueue(name="later", in_ms=3 * HOUR_MS)
-    with bench.database.write_part() as tx:
+    with bench.database.write_unlocked() as tx:
         queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
     clock.move(-9_000 * HOUR_MS)
     for _ in range(2):
@@ -819,7 +819,7 @@ def test_periodic_jobs_do_not_pile_up(bench: Bench, clock: TurnedClock) -> None:
     """Without running workers, at most one job of each kind waits."""
     for _ in range(5):
         clock.move(HOUR_MS)
-        with bench.database.write_part() as tx:
+        with bench.database.write_unlocked() as tx:
             queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
     assert [READY] == bench.states()
 

@@ -203,7 +203,7 @@ def _sweep(seaway: Seaway) -> None:
 
 def job(channel: Channel) -> None:
     seaway = channel.seaway
-    with seaway.database.write_part() as tx:
+    with seaway.database.write_unlocked() as tx:
         enqueue_document_build(tx, seaway.clock.now_ms(), channel.subdir(tx).id)
     seaway.runner.run_due()
 

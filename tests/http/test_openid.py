@@ -56,7 +56,7 @@ def person(site: Site, name: str) -> Caller:
 def answer_code(site: Site, user: str, user_code: str, *, approved: bool = True) -> None:
     """What the page does when somebody presses a button."""
     database, by = site.people.seaway.database, person(site, user)
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         grants.lock(database, tx)
         now_ms = site.people.seaway.clock.now_ms()
         assert codes.decide_device(tx, now_ms, by, user_code, approved=approved)
@@ -178,7 +178,7 @@ def code_for(site: Site, user: str, verifier: str, nonce: str = "the-nonce") -> 
     """What the page of consent does when somebody agrees."""
     database, by = site.people.seaway.database, person(site, user)
     wish = AuthorizationRequest("rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce)
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         grants.lock(database, tx)
         return codes.add_code(tx, site.people.seaway.clock.now_ms(), by, wish)
 

@@ -61,7 +61,7 @@ def subdir_id(channel: Channel) -> int:
 @contextmanager
 def long_write(seaway: Seaway) -> Iterator[None]:
     """Hold a transaction of another worker that blocks notes on subdirs."""
-    with seaway.database.write_part() as tx:
+    with seaway.database.write_unlocked() as tx:
         tx.execute(update(subdirs).values(changed_at=subdirs.c.changed_at))
         yield
 

@@ -196,7 +196,7 @@ def test_nobody_writes_meanwhile(source: Seaway, target: Database, impatient: Ca
     refused = []
 
     def write(_: int) -> None:
-        for transaction in (other.write_site, lambda: other.write_channel(PUBLIC), other.write_part):
+        for transaction in (other.write_site, lambda: other.write_channel(PUBLIC), other.write_unlocked):
             try:
                 with transaction():
                     pass

@@ -182,7 +182,7 @@ def test_the_release_lies_in_the_past() -> None:
 def test_jobs_of_one_wrong_machine_are_due_when_it_is_corrected(seaway: Seaway, clock: TurnedClock) -> None:
     """The schedules of the other machines are right, so that nothing else notices."""
     run_what_is_due(seaway)
-    with seaway.database.write_part() as tx:
+    with seaway.database.write_unlocked() as tx:
         queue.enqueue(tx, clock.now_ms() + YEARS_MS, WriteManifests())
     clock.move(HOUR_MS)
     run_what_is_due(seaway)

@@ -127,10 +127,10 @@ class Away:
         self._database = seaway.database
         self.is_away = True
 
-    def write_part(self):  # type: ignore[no-untyped-def]
+    def write_unlocked(self):  # type: ignore[no-untyped-def]
         if self.is_away:
             raise Unavailable("The database went away.")
-        return self._database.write_part()
+        return self._database.write_unlocked()
 
 
 def key_of(seaway: Seaway) -> api_keys.Key:

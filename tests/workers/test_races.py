@@ -70,7 +70,7 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
         external_identities.link(tx, now_ms, ada, ada.user_id, account)
 
     def sign_in() -> object:
-        with shared.database.write_part() as tx:
+        with shared.database.write_unlocked() as tx:
             external_login._lock(shared.request_parts.external_login, tx, account)
             result = external_login._result_for(
                 shared.request_parts.external_login, tx, account, "/", BrowserInfo("2001:db8::1", "Firefox")
@@ -115,12 +115,12 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
     people, now_ms = People(shared), shared.clock.now_ms()
     ada, secret = people.person("ada"), people.key("ada")
     assert ada.user_id is not None
-    with shared.database.write_part() as tx:
+    with shared.database.write_unlocked() as tx:
         grant, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
     report = [ReportedSecret(token=secret, type="key"), ReportedSecret(token=issued.refresh, type="login")]
 
     def revoke() -> object:
-        with shared.database.write_part() as tx:
+        with shared.database.write_unlocked() as tx:
             return leaked_secrets.revoke(tx, now_ms, SCANNER, report, notifications=shared.request_parts.accounts)
 
     with shared.database.write_user(ada.user_id) as tx:

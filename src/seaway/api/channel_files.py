@@ -31,21 +31,21 @@ _MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymou
 
 async def read(request: Request) -> ASGIApp:
     """Serve GET and HEAD requests for files of a channel."""
-    asked = ChannelRequest(request.scope)
+    channel_request = ChannelRequest(request.scope)
     parts: RequestParts = request.app.state.parts
     # Solvers send no cookie: parse cookies only if there are any.
-    session = "" if asked.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
-    question = _question_of(asked, session)
-    if not question.path or question.path == ("",):
-        return _channel_root(request, question.channel)
+    session = "" if channel_request.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
+    key = _cache_key_of(channel_request, session)
+    if not key.path or key.path == ("",):
+        return _channel_root(request, key.channel)
     lost: tuple[ChannelResponse, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
-            held = await resolve_cached(parts.reading, question)
+            held = await resolve_cached(parts.reading, key)
         except FileNotFoundError:
             continue  # the document was replaced after it was resolved, or its blob is missing: resolve again
         try:
-            reply = await respond(asked, held, parts.delivery)
+            reply = await respond(channel_request, held, parts.delivery)
         except FileNotFoundError as error:  # overwritten or rebuilt, and swept, after it was resolved, or missing
             lost = held.answer, error
             await to_thread.run_sync(forget_document, parts.reading, held.answer)
@@ -57,19 +57,17 @@ async def read(request: Request) -> ASGIApp:
         if held.key_id is not None:
             parts.usage_counter.count_key_use(held.key_id, credentials.client_ip(request))
         return reply
-    raise _unreadable(question, lost)
+    raise _unreadable(key, lost)
 
 
-def _unreadable(question: CacheKey, lost: tuple[ChannelResponse, FileNotFoundError] | None) -> Unavailable:
+def _unreadable(key: CacheKey, lost: tuple[ChannelResponse, FileNotFoundError] | None) -> Unavailable:
     """Return the error after the last attempt; log a package file whose blob is missing or damaged."""
     if lost is None or not lost[0].is_package:
         return Unavailable("The file is being replaced.", "Try again in a moment.")
     answer, error = lost
     problem = BlobProblem.DAMAGED if isinstance(error, DamagedBlob) else BlobProblem.MISSING
-    log.error(
-        "blob.unreadable", sha256=answer.etag, problem=problem.value, file="/".join((question.channel, *question.path))
-    )
-    return refusal(question.path[-1], problem)
+    log.error("blob.unreadable", sha256=answer.etag, problem=problem.value, file="/".join((key.channel, *key.path)))
+    return refusal(key.path[-1], problem)
 
 
 async def preflight(_request: Request) -> Response:
@@ -86,9 +84,14 @@ async def preflight(_request: Request) -> Response:
     )
 
 
-def _question_of(asked: ChannelRequest, session: str) -> CacheKey:
-    parts = (asked.raw_path, asked.authorizations, asked.header(b"accept-encoding") or "", session)
-    is_long = len(asked.raw_path) + len(parts[2]) + len(session) + sum(map(len, parts[1])) > _MAX_CACHED_CHARS
+def _cache_key_of(channel_request: ChannelRequest, session: str) -> CacheKey:
+    parts = (
+        channel_request.raw_path,
+        channel_request.authorizations,
+        channel_request.header(b"accept-encoding") or "",
+        session,
+    )
+    is_long = len(channel_request.raw_path) + len(parts[2]) + len(session) + sum(map(len, parts[1])) > _MAX_CACHED_CHARS
     return _parse(*parts) if is_long else _parse_cached(*parts)
 
 

@@ -103,7 +103,7 @@ def count_all(database: Database, now_ms: int, *tries: tuple[Rate, tuple[str, ..
 
     Callers must pass rates in the order of `Rate`, so that two transactions on PostgreSQL cannot deadlock.
     """
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         for rate, subject in tries:
             for number, limit in enumerate(rate.limits):
                 digest = _digest(rate, number, subject)
@@ -152,7 +152,7 @@ def require_room(tx: Tx, now_ms: int, rate: Rate, limit: Limit, *subject: str) -
 
 def uncount(database: Database, now_ms: int, rate: Rate, *subject: str) -> None:
     """Uncount a successful attempt: only failures are to be slowed down."""
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         for number, limit in enumerate(rate.limits):
             tx.execute(_DRAW, {"of": _digest(rate, number, subject), **_now(now_ms, limit)})
 

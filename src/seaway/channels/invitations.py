@@ -110,7 +110,7 @@ def get_by_secret(tx: Tx, now_ms: int, secret: str) -> Invitation:
 
 
 def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, telling: NotifyParts | None = None) -> Invitation:
-    """Make the caller a member; in a transaction of the channel that `look` returns, or of the site."""
+    """Make the caller a member; in a transaction of the channel that `get_by_secret` returns, or of the site."""
     require_site(by, SiteAction.JOIN)
     require_verified(by)
     invitation = _take(tx, now_ms, secret)

@@ -17,7 +17,7 @@ from seaway.mail.outbox import Cause, Outbox
 
 
 class NotifyParts(Protocol):
-    """What notifications need; `sign_in.parts.Accounts` provides it."""
+    """What notifications need; `sign_in.parts.AccountParts` provides it."""
 
     @property
     def outbox(self) -> Outbox: ...
@@ -53,7 +53,7 @@ def notify_user(
     cause: Cause | None,
     **values: str,
 ) -> None:
-    """Queue an email to a user, if email is set up and they have an address; `letter` builds it from `values`."""
+    """Queue an email to a user, if email is set up and they have an address; `make_email` builds it from `values`."""
     to = None if notifier is None else verified_email_of(tx, user_id)
     if notifier is not None and to is not None:
         notifier.outbox.send(tx, now_ms, make_email(to, site_url=notifier.site_url, **values), cause=cause)

@@ -53,6 +53,6 @@ def retry(
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import site_admin
 
-    with options(context).open_site() as seaway, seaway.database.write_part() as tx:
+    with options(context).open_site() as seaway, seaway.database.write_unlocked() as tx:
         count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

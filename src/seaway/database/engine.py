@@ -3,11 +3,11 @@ Read and write transactions on the database.
 
 1. `read` sees one state from its first statement to its end, whatever is written meanwhile.
 2. Locked data that a write transaction has read cannot change before it commits. `write_site` locks the site,
-   `write_channel` one channel, `write_user` one user; `write_part` locks only what `hold` names. On PostgreSQL all but
+   `write_channel` one channel, `write_user` one user; `write_unlocked` locks only what `lock` names. On PostgreSQL all but
    the first run concurrently unless they lock the same thing; SQLite has one writer at a time.
 3. A commit that returned survives a power loss.
-4. `alone` is a mutex among all processes that share the database; it is released when the process ends.
-5. A lock from `try_hold` lasts until after the commit of its transaction. `share` waits for such transactions; from
+4. `exclusive` is a mutex among all processes that share the database; it is released when the process ends.
+5. A lock from `try_lock` lasts until after the commit of its transaction. `share` waits for such transactions; from
    then on no transaction gets the lock until the share or its process ends. Neither needs disk space.
 
 The modules `sqlite` and `postgres` describe how each database implements this.
@@ -47,53 +47,53 @@ class Database(ABC):
         """Lock the whole site and write, for commands, site admins and cleanup; never for anonymous requests."""
 
     @abstractmethod
-    def write_part(self) -> AbstractContextManager[Tx]:
-        """Write rows that the transaction locks (`hold`, `hold_blobs`) or adds, or that can change concurrently."""
+    def write_unlocked(self) -> AbstractContextManager[Tx]:
+        """Write rows that the transaction locks (`lock`, `lock_blobs`) or adds, or that can change concurrently."""
 
     @contextmanager
     def write_channel(self, name: str) -> Iterator[Tx]:
         """Lock the channel with this name, which need not exist yet, and write in it."""
-        with self.write_part() as tx:
-            hold_channel(self, tx, name)
+        with self.write_unlocked() as tx:
+            lock_channel(self, tx, name)
             yield tx
 
     @contextmanager
     def write_user(self, user_id: int) -> Iterator[Tx]:
         """Lock a user and write the user's data: sessions, keys, second factors, email addresses."""
-        with self.write_part() as tx:
-            hold_user(self, tx, user_id)
+        with self.write_unlocked() as tx:
+            lock_user(self, tx, user_id)
             yield tx
 
     @contextmanager
     def write_group(self, name: str) -> Iterator[Tx]:
         """Lock the group with this name, which need not exist yet, and write in it."""
-        with self.write_part() as tx:
+        with self.write_unlocked() as tx:
             self.lock(tx, f"group/{name}")
             yield tx
 
     @abstractmethod
     def write_briefly(self) -> AbstractContextManager[Tx]:
-        """Like `write_part`, but raise `Unavailable` after waiting a second for other writers."""
+        """Like `write_unlocked`, but raise `Unavailable` after waiting a second for other writers."""
 
     @abstractmethod
     def lock(self, tx: Tx, thing: str) -> None:
-        """Lock the thing exclusively for this transaction, waiting for other holders; call it in `write_part`."""
+        """Lock the thing exclusively for this transaction, waiting for other holders; call it in `write_unlocked`."""
 
     @abstractmethod
-    def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
-        """Lock blobs: shared to name them, exclusively to delete them. Call it before any `hold`: no deadlocks."""
+    def lock_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
+        """Lock blobs: shared to name them, exclusively to delete them. Call it before any `lock`: no deadlocks."""
 
     @abstractmethod
     def exclusive(self, thing: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         """Lock the thing among all processes; yield False if it is locked and `wait` is false."""
 
     @abstractmethod
-    def try_hold(self, tx: Tx, thing: str) -> bool:
+    def try_lock(self, tx: Tx, thing: str) -> bool:
         """Lock the thing until the transaction has ended, without waiting; return False if it is shared now."""
 
     @abstractmethod
     def share(self, thing: str) -> AbstractContextManager[None]:
-        """Wait for transactions that hold the thing, then keep others from locking it with `try_hold`."""
+        """Wait for transactions that hold the thing, then keep others from locking it with `try_lock`."""
 
     @abstractmethod
     def change_mark(self) -> object:
@@ -104,18 +104,18 @@ class Database(ABC):
         """Close every connection."""
 
 
-def try_hold(tx: Tx, thing: str) -> bool:
-    """Call `Database.try_hold`, for code that has only the transaction."""
+def try_lock(tx: Tx, thing: str) -> bool:
+    """Call `Database.try_lock`, for code that has only the transaction."""
     database: Database = tx.get_execution_options()[THE_DATABASE]
-    return database.try_hold(tx, thing)
+    return database.try_lock(tx, thing)
 
 
-def hold_channel(database: Database, tx: Tx, channel: str) -> None:
+def lock_channel(database: Database, tx: Tx, channel: str) -> None:
     """Lock the channel with this name exclusively for the transaction."""
     database.lock(tx, f"channel/{channel}")
 
 
-def hold_user(database: Database, tx: Tx, user_id: int) -> None:
+def lock_user(database: Database, tx: Tx, user_id: int) -> None:
     """Lock the user's data exclusively for the transaction."""
     database.lock(tx, f"user/{user_id}")
 

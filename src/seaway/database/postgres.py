@@ -8,7 +8,7 @@ The PostgreSQL database, for many workers on any number of machines.
    the site lock and lock single things: blobs first, then one document or some channels in order of their names, so
    that they cannot deadlock.
 3. Every connection sets synchronous_commit=on, whatever the server's default is.
-4. `alone` and `share` are session-level advisory locks: the server releases them when the connection ends. All
+4. `exclusive` and `share` are session-level advisory locks: the server releases them when the connection ends. All
    shares of a process are on one connection. If a machine disappears, the server ends its connections within a minute
    (keepalives).
 
@@ -69,7 +69,7 @@ class PostgresDatabase(Database):
             },
         )
         self._lock_timeout_ms = lock_timeout_ms
-        # The body of `alone` needs further connections: without this limit, the locks could use up the whole pool.
+        # The body of `exclusive` needs further connections: without this limit, the locks could use up the whole pool.
         self._alone_slots = threading.BoundedSemaphore(max(connections // 2, 1))
         self._sharing = threading.Lock()
         self._sharer: Connection | None = None  # the connection with the locks of `share`
@@ -90,7 +90,7 @@ class PostgresDatabase(Database):
             yield tx
 
     @contextmanager
-    def write_part(self) -> Iterator[Tx]:
+    def write_unlocked(self) -> Iterator[Tx]:
         with _collisions_as_unavailable(), self._transaction(_shared) as tx:
             yield tx
 
@@ -104,7 +104,7 @@ class PostgresDatabase(Database):
     def lock(self, tx: Tx, thing: str) -> None:
         tx.execute(_alone, {"key": _key(thing)})
 
-    def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
+    def lock_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
         keys = sorted({_number(digest) for digest in digests})  # every process locks in the same order: no deadlocks
         tx.execute(_all_shared if shared else _all_alone, {"keys": keys})
 
@@ -122,7 +122,7 @@ class PostgresDatabase(Database):
             finally:
                 _unlock(connection, key)
 
-    def try_hold(self, tx: Tx, thing: str) -> bool:
+    def try_lock(self, tx: Tx, thing: str) -> bool:
         return bool(tx.execute(_try_alone, {"key": _key(f"share/{thing}")}).scalar_one())
 
     @contextmanager

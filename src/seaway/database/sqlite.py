@@ -5,7 +5,7 @@ The SQLite database, for one machine.
 2. Every write transaction holds the only write lock from its start (BEGIN IMMEDIATE). A deferred transaction
    that upgrades can fail immediately, whatever the timeout.
 3. The journal mode is WAL with synchronous=FULL.
-4. `alone`, `try_hold` and `share` are file locks (flock), which end with the process.
+4. `exclusive`, `try_lock` and `share` are file locks (flock), which end with the process.
 5. Each transaction first checks that the open file was not removed or replaced: writes to the old file would be lost.
 6. A file is created only if neither it nor a write-ahead log exists: the log may have commits that the file lacks.
 
@@ -74,7 +74,7 @@ class SqliteDatabase(Database):
             yield connection
 
     @contextmanager
-    def write_part(self) -> Iterator[Tx]:
+    def write_unlocked(self) -> Iterator[Tx]:
         with self.write_site() as tx:
             yield tx
 
@@ -114,7 +114,7 @@ class SqliteDatabase(Database):
     def lock(self, tx: Tx, thing: str) -> None:
         """Do nothing: SQLite has one writer."""
 
-    def hold_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
+    def lock_blobs(self, tx: Tx, digests: Collection[bytes], *, shared: bool) -> None:
         """Do nothing: SQLite has one writer."""
 
     @contextmanager
@@ -127,7 +127,7 @@ class SqliteDatabase(Database):
                 return
             yield True
 
-    def try_hold(self, tx: Tx, thing: str) -> bool:
+    def try_lock(self, tx: Tx, thing: str) -> bool:
         held: _HeldFiles = tx.info[_HELD]
         try:
             held.add(self._lock_file(thing))

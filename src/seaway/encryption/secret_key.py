@@ -3,7 +3,7 @@ The secret key of the site: from the settings, or else created at the first star
 
 1. All workers and machines use the same key: they share the store, and only one of them at a time can create the key.
 2. On disk, only the owner of the store can read it; Seaway refuses to start if other users can.
-3. It is never in the database, since it protects copies of the database (`sealing`).
+3. It is never in the database, since it protects copies of the database (`encryption`).
 4. It is created once. If the store lost it, no new key is created silently: all encrypted values would be lost.
 """
 
@@ -86,7 +86,7 @@ def _record(database: Database) -> None:
     """Record in the database that the store has a key (4)."""
     with suppress(Unavailable):  # read-only database: encrypted values can still be read
         if not _is_recorded(database):
-            with database.write_part() as tx:
+            with database.write_unlocked() as tx:
                 database.lock(tx, _CREATED)
                 site_values.put(tx, _CREATED, b"")
 

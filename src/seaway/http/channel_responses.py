@@ -109,7 +109,7 @@ class _Headers:
     is_there: bool = False  # the blob was found in the store; needed where the proxy reads it
 
 
-async def respond(asked: ChannelRequest, held: CachedResponse, delivery: FileDelivery) -> RawResponse:
+async def respond(request: ChannelRequest, held: CachedResponse, delivery: FileDelivery) -> RawResponse:
     """
     Return the response. Raise FileNotFoundError if the blob was swept after the answer was found: resolve it again.
 
@@ -117,9 +117,9 @@ async def respond(asked: ChannelRequest, held: CachedResponse, delivery: FileDel
     file that would be cached in memory, where it would outlive its repair.
     """
     answer, cached = held.answer, _headers_for(held, delivery)
-    if _etag_matches(asked.header(b"if-none-match"), cached.etag):
+    if _etag_matches(request.header(b"if-none-match"), cached.etag):
         return RawResponse(304, cached.headers)
-    wanted = _wanted_range(asked, answer, cached.etag)
+    wanted = _wanted_range(request, answer, cached.etag)
     if wanted == _UNSATISFIABLE:
         return RawResponse(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
     if wanted is None:
@@ -127,26 +127,26 @@ async def respond(asked: ChannelRequest, held: CachedResponse, delivery: FileDel
     else:
         start, end = wanted
         status, headers = 206, _of_part(cached, answer, start, end)
-    if asked.method == "HEAD":
+    if request.method == "HEAD":
         return RawResponse(status, headers)
     way = (DeliveryMethod.WHOLE if wanted is None else DeliveryMethod.PART) if answer.is_package else None
     if answer.content is not None:
         return RawResponse(status, headers, answer.content[start:end], way)
-    elsewhere = await _delivered_elsewhere(asked, answer, cached, delivery)
-    reply = elsewhere or await _from_store(asked, answer, delivery, _Part(status, headers, way, start, end))
+    elsewhere = await _delivered_elsewhere(request, answer, cached, delivery)
+    reply = elsewhere or await _from_store(request, answer, delivery, _Part(status, headers, way, start, end))
     if start == 0:  # later ranges belong to a download that was already counted
         reply.file_id = answer.file_id
     return reply
 
 
 async def _from_store(
-    asked: ChannelRequest, answer: ChannelResponse, delivery: FileDelivery, part: _Part
+    request: ChannelRequest, answer: ChannelResponse, delivery: FileDelivery, part: _Part
 ) -> RawResponse:
     if answer.size <= SMALL_BYTES:
         content = await _small_content(answer, delivery)
         return RawResponse(part.status, part.headers, content[part.start : part.end], part.way)
     blobs, length = delivery.blobs, part.end - part.start
-    path = blobs.local_path(answer.blob_key) if _PATHSEND in asked.scope.get("extensions", {}) else None
+    path = blobs.local_path(answer.blob_key) if _PATHSEND in request.scope.get("extensions", {}) else None
     if path is not None and length == answer.size:
         await to_thread.run_sync(_require_blob, blobs, answer)
         return _PathReply(part, path)
@@ -154,13 +154,13 @@ async def _from_store(
 
 
 async def _delivered_elsewhere(
-    asked: ChannelRequest, answer: ChannelResponse, cached: _Headers, delivery: FileDelivery
+    request: ChannelRequest, answer: ChannelResponse, cached: _Headers, delivery: FileDelivery
 ) -> RawResponse | None:
     """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
     if answer.is_package and delivery.redirects:
-        url = await to_thread.run_sync(_signed_url, asked, answer, delivery.blobs)
+        url = await to_thread.run_sync(_signed_url, request, answer, delivery.blobs)
         return None if url is None else _redirect(answer, url)
-    if not delivery.uses_x_accel or answer.content_encoding or asked.header(ACCEL_HEADER) is None:
+    if not delivery.uses_x_accel or answer.content_encoding or request.header(ACCEL_HEADER) is None:
         return None
     if not cached.is_there:
         # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
@@ -183,13 +183,13 @@ def _require_blob(blobs: BlobStore, answer: ChannelResponse) -> None:
         raise DamagedBlob(answer.blob_key)
 
 
-def _signed_url(asked: ChannelRequest, answer: ChannelResponse, blobs: BlobStore) -> str | None:
+def _signed_url(request: ChannelRequest, answer: ChannelResponse, blobs: BlobStore) -> str | None:
     """
     Return a presigned URL of the blob; it is short-lived, since it works without a key.
 
     Return None for requests to `/t/<key>/...`: rattler sends that URL to the bucket as `Referer`, and buckets log it.
     """
-    if str(asked.scope["path"]).startswith("/t/"):
+    if str(request.scope["path"]).startswith("/t/"):
         return None
     return blobs.signed_url(answer.blob_key, REDIRECT_SECONDS)
 
@@ -285,12 +285,12 @@ def _etag_matches(condition: str | None, etag: str) -> bool:
 _UNSATISFIABLE = (-1, -1)
 
 
-def _wanted_range(asked: ChannelRequest, answer: ChannelResponse, etag: str) -> tuple[int, int] | None:
+def _wanted_range(request: ChannelRequest, answer: ChannelResponse, etag: str) -> tuple[int, int] | None:
     """Return the requested range as (start, end); None for the whole file, including unsupported range requests."""
-    header = asked.header(b"range")
-    if header is None or answer.content_encoding or asked.method != "GET":  # RFC 9110, 14.2
+    header = request.header(b"range")
+    if header is None or answer.content_encoding or request.method != "GET":  # RFC 9110, 14.2
         return None
-    condition = asked.header(b"if-range")
+    condition = request.header(b"if-range")
     if condition is not None and condition.strip() != etag:
         return None
     match = _RANGE.fullmatch(header.strip().lower().replace(" ", ""))

@@ -95,7 +95,7 @@ class RequestContext:
     def write_unlocked(self, action: SiteAction) -> Iterator[Tx]:
         """Open a write transaction without a lock; its changes must be safe beside concurrent writes."""
         require_site(self.by, action)
-        with self.parts.reading.database.write_part() as tx:
+        with self.parts.reading.database.write_unlocked() as tx:
             yield tx
 
     def _check(self, permission: Permission, name: str) -> None:

@@ -31,16 +31,16 @@ def referencing(database: Database, blobs: BlobStore, digests: Collection[bytes]
     The caller locks other things that it changes (`Database.hold`) inside. The store is queried before that, so that
     a slow bucket does not keep the channel locked.
     """
-    with database.write_part() as tx:
-        database.hold_blobs(tx, digests, shared=True)
+    with database.write_unlocked() as tx:
+        database.lock_blobs(tx, digests, shared=True)
         yield tx, {digest for digest in digests if blobs.stat(keys.blob(digest)) is None}
 
 
 @contextmanager
 def deleting(database: Database, digests: Collection[bytes]) -> Iterator[set[bytes]]:
     """Lock the blobs exclusively and yield those that no row names; the caller can delete these inside."""
-    with database.write_part() as tx:
-        database.hold_blobs(tx, digests, shared=False)
+    with database.write_unlocked() as tx:
+        database.lock_blobs(tx, digests, shared=False)
         yield set(digests) - named(tx, digests)
 
 

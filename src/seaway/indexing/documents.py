@@ -133,7 +133,7 @@ class Documents:
         with self._database.read() as tx:
             named_in = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
         for subdir_id in named_in:
-            with self._database.write_part() as tx:
+            with self._database.write_unlocked() as tx:
                 self._database.lock(tx, f"documents/{subdir_id}")
                 # All kinds, since they are built together (1); skipped if they were replaced meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
@@ -169,7 +169,7 @@ class Documents:
 
     def _enqueue_build(self, subdir_id: int) -> None:
         try:
-            with self._database.write_part() as tx:
+            with self._database.write_unlocked() as tx:
                 enqueue_document_build(tx, self._clock.now_ms(), subdir_id)
         except SeawayError as error:
             log.warning("documents.not_enqueued", subdir_id=subdir_id, error=error.full_message)

@@ -27,7 +27,7 @@ from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda.metadata import has_controls
 from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
-from seaway.database.engine import Database, Tx, hold_channel
+from seaway.database.engine import Database, Tx, lock_channel
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import Malformed
 from seaway.indexing.shard_index import relations_of
@@ -53,10 +53,10 @@ def change(
     requested = {relation: _channel_name(text) for relation, text in given.items() if text is not None}
     with database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         database.lock(tx, "channel-relations")
         for name in sorted({channel, *filter(None, requested.values())}):
-            hold_channel(database, tx, name)
+            lock_channel(database, tx, name)
         access = channels.require(tx, by, Action.MANAGE, channel)
         current = relations_of(tx, access.channel_id)
         wanted = ChannelRelations(requested.get("base", current.base), requested.get("overrides", current.overrides))

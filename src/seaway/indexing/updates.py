@@ -26,7 +26,7 @@ import structlog
 from sqlalchemy import BindParameter, bindparam, delete, exists, insert, select, update
 
 from seaway.database.damage import as_stored
-from seaway.database.engine import Tx, try_hold
+from seaway.database.engine import Tx, try_lock
 from seaway.database.tables import fragments, retired_shards, shards, subdirs
 from seaway.indexing.file_rows import IndexedFile, Subdir, records_of
 from seaway.indexing.package_index import KINDS, DamagedIndex, PackageIndex, Splice, checksum_of, derive, matches_sha256
@@ -257,7 +257,7 @@ def _shards_to_keep(
     }
     served = {name: shard for name, shard in old.items() if shard.was_served(served_revision)}
     others = [shard for name, shard in old.items() if name not in served and shard.sha256 != indexes[name].sha256]
-    may_drop = not others or try_hold(tx, shards_of(subdir_id))
+    may_drop = not others or try_lock(tx, shards_of(subdir_id))
     return [*served.values()] if may_drop else [*served.values(), *others]
 
 

@@ -113,7 +113,7 @@ class Runner:
             scheduled = queue.schedule_is_due(tx, now_ms, self._periods_ms)
             if not scheduled and not queue.is_due(tx, now_ms):
                 return None
-        with self._database.write_part() as tx:
+        with self._database.write_unlocked() as tx:
             if scheduled:
                 self._database.lock(tx, "schedules")
                 queue.enqueue_due(tx, now_ms, self._periods_ms)
@@ -133,11 +133,11 @@ class Runner:
             log.warning(
                 "job.failed", kind=job.kind, job=job.id, attempt=job.attempt, error=str(error), exc_info=traceback
             )
-            with self._database.write_part() as tx:
+            with self._database.write_unlocked() as tx:
                 queue.fail(tx, job, self._clock.now_ms(), f"{type(error).__name__}: {error}")
         else:
             self._counts.job(job.kind, time.perf_counter() - started, done=True)
-            with self._database.write_part() as tx:
+            with self._database.write_unlocked() as tx:
                 queue.finish(tx, job)
         finally:
             done.set()
@@ -156,7 +156,7 @@ class Runner:
     def _keep_lease(self, job: Job, done: threading.Event) -> None:
         while not done.wait(self._lease_ms / 3000):
             try:
-                with self._database.write_part() as tx:
+                with self._database.write_unlocked() as tx:
                     if not queue.renew(tx, job, self._clock.now_ms() + self._lease_ms):
                         log.warning("job.lease_lost", kind=job.kind, job=job.id)
                         return

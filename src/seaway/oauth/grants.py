@@ -8,7 +8,7 @@ OAuth grants of command-line tools: one grant per login, with its access and ref
 4. A refresh token that was replaced earlier than that was copied: the grant is revoked, for both thief and owner.
 5. A grant that is not used for 90 days expires.
 
-A grant is changed in a transaction with the lock `hold`, so that concurrent refreshes see each other's changes.
+A grant is changed in a transaction that holds the lock (`lock`), so that concurrent refreshes see each other's changes.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class OAuthError:
 
 def lock(database: Database, tx: Tx) -> None:
     """Lock OAuth grants for this transaction."""
-    database.lock(tx, "tools")
+    database.lock(tx, "oauth-grants")
 
 
 def add(

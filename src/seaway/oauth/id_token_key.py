@@ -2,7 +2,7 @@
 The key that signs ID tokens, created once for all workers and stored encrypted in the database.
 
 1. There is one key; the first worker that needs it creates it under a lock.
-2. A copy of the database does not reveal it: it is encrypted with a key that is not in the database (`sealing`).
+2. A copy of the database does not reveal it: it is encrypted with a key that is not in the database (`encryption`).
 
 RS256, since every OpenID client must support it (OpenID Connect Core, 15.1).
 """
@@ -48,7 +48,7 @@ class SigningKey:
 
     def _create(self) -> bytes:
         encrypted = self._sealer.encrypt(RSAKey.generate_key(_BITS).as_pem(private=True), _NAME)
-        with self._database.write_part() as tx:
+        with self._database.write_unlocked() as tx:
             self._database.lock(tx, _NAME)
             stored = site_values.get(tx, _NAME)
             if stored is None:

@@ -85,7 +85,7 @@ def start_device(openid: OAuthProvider, form: Form, *, address: str) -> JsonObje
     if scope is None:
         return BAD_SCOPE
     rate_limits.count_attempt(openid.database, openid.clock.now_ms(), Rate.TOOL_BEGIN, address)
-    with openid.database.write_part() as tx:
+    with openid.database.write_unlocked() as tx:
         secret, user_code = codes.add_device(tx, openid.clock.now_ms(), client_id, scope, address=address)
     page = openid.issuer + DEVICE_PAGE
     return {
@@ -173,7 +173,7 @@ _UNKNOWN_CLIENT = OAuthError("invalid_client", f"Supported clients: {', '.join(c
 
 @contextmanager
 def _locked(openid: OAuthProvider) -> Iterator[Tx]:
-    with openid.database.write_part() as tx:
+    with openid.database.write_unlocked() as tx:
         grants.lock(openid.database, tx)
         yield tx
 

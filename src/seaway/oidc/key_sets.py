@@ -152,7 +152,7 @@ class KeySets:
         return StoredKeys(read_keys(text, source.rules), now_ms, now_ms)
 
     def _write(self, source: KeySource, **values: str | int) -> None:
-        with self._database.write_part() as tx:
+        with self._database.write_unlocked() as tx:
             self._database.lock(tx, f"issuer/{source.name}")
             changed = tx.execute(update(rows).where(rows.c.issuer == source.name).values(values)).rowcount
             if not changed:

@@ -100,8 +100,8 @@ class BlobVerifier:
                 is_copied = self._try_change(self.blobs.copy, key, keys.quarantine(sha256))
             except FileNotFoundError:
                 return False
-        with self.database.write_part() as tx:
-            self.database.hold_blobs(tx, [sha256], shared=False)
+        with self.database.write_unlocked() as tx:
+            self.database.lock_blobs(tx, [sha256], shared=False)
             is_same = _version(self.blobs.stat(key)) == finding.version
             is_named = sha256 in named(tx, [sha256])
             if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_deleted(key)):
@@ -145,8 +145,8 @@ class BlobVerifier:
             is_named = sha256 in named(tx, [sha256])
         if is_named and (self.blobs.stat(keys.blob(sha256)) is None or self.verify(sha256) is not None):
             return False
-        with self.database.write_part() as tx:
-            self.database.hold_blobs(tx, [sha256], shared=False)
+        with self.database.write_unlocked() as tx:
+            self.database.lock_blobs(tx, [sha256], shared=False)
             if is_named and self.blobs.stat(keys.blob(sha256)) is None:
                 return False
             tx.execute(delete(damaged_blobs).where(damaged_blobs.c.sha256 == sha256))

@@ -166,7 +166,7 @@ def forget_marks(database: Database) -> None:
 
     Marks are kept, so that the objects of channels that are deleted meanwhile are found (2).
     """
-    with database.exclusive(MANIFEST_LOCK), database.write_part() as tx:
+    with database.exclusive(MANIFEST_LOCK), database.write_unlocked() as tx:
         tx.execute(update(manifest_marks).values(revision=_NEVER, digest=None))
 
 
@@ -204,12 +204,12 @@ class _Run:
             for channel_id, subdir_id in unmarked
         ]
         if rows:
-            with self.database.write_part() as tx:
+            with self.database.write_unlocked() as tx:
                 tx.execute(insert(manifest_marks), rows)
 
     def _write_channels(self, found: Sequence[_Object]) -> None:
         written = self._write(found)
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             for item in written:
                 values = {"revision": 0, "digest": _digest(item.content)}
                 tx.execute(_move_mark(self.store_id, item.place.channel_id, 0).values(values))
@@ -226,7 +226,7 @@ class _Run:
             found = self._read(place, names[start : start + _NAMES_AT_ONCE])
             self._write(found)
             skipped += [item for item in found if item.reason]
-        with self.database.write_part() as tx:
+        with self.database.write_unlocked() as tx:
             if place.revision != subdir.known:
                 tx.execute(_move_mark(self.store_id, subdir.channel_id, subdir.id).values(revision=place.revision))
             self._store_skipped(tx, subdir.id, skipped)
@@ -285,7 +285,7 @@ class _Run:
         remaining = sum(1 for _ in self.blobs.list(folder))
         self.written.deleted += len(found) - remaining
         if not remaining:
-            with self.database.write_part() as tx:
+            with self.database.write_unlocked() as tx:
                 tx.execute(delete(manifest_marks).where(*marks))
 
     def _announce(self) -> None:

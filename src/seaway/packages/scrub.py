@@ -152,5 +152,5 @@ def _load(database: Database) -> _Progress | None:
 
 
 def _store(database: Database, progress: _Progress) -> None:
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         site_values.put(tx, _PROGRESS_KEY, msgspec.json.encode(progress))

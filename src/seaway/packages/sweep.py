@@ -154,7 +154,7 @@ def _delete_all(parts: SweepParts, stats: Sequence[BlobStat]) -> list[BlobStat]:
 
 def release_kept(database: Database) -> int:
     """Let the next sweep delete the blobs that a rebuild found without a manifest; return their number."""
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         return tx.execute(delete(kept_blobs)).rowcount
 
 
@@ -167,13 +167,13 @@ def last(tx: Tx) -> LastSweep | None:
 def forget_shards(database: Database, now_ms: int) -> int:
     """Delete shards whose retention is over; return the count. A replacement time in the future becomes now."""
     is_ahead = retired_shards.c.retired_at > now_ms + CLOCK_TOLERANCE_MS
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         tx.execute(update(retired_shards).where(is_ahead).values(retired_at=now_ms))
         return tx.execute(delete(retired_shards).where(retired_shards.c.retired_at <= now_ms - SHARD_GRACE_MS)).rowcount
 
 
 def _store(database: Database, last_sweep: LastSweep) -> None:
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         site_values.put(tx, _LAST_SWEEP_KEY, msgspec.json.encode(last_sweep))
 
 

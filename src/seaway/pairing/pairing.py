@@ -182,7 +182,7 @@ class Pairing:
         self.check()
 
     def _save(self, identity: DatabaseIdentity) -> None:
-        with self._database.write_part() as tx:
+        with self._database.write_unlocked() as tx:
             self._database.lock(tx, _LOCK)
             identity_storage.put_in_database(tx, identity)
 

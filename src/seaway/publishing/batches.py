@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
-from seaway.database.engine import Database, hold_channel
+from seaway.database.engine import Database, lock_channel
 from seaway.errors import DamagedRecord, Unavailable
 from seaway.indexing.blob_references import BlobSwept, referencing
 from seaway.publishing.record import Recorded, RecordingParts, Submission, record_submissions
@@ -86,7 +86,7 @@ class Batches:
             }
             present = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
             for channel in dict.fromkeys(entry.channel for entry in present):
-                hold_channel(self._database, tx, channel)
+                lock_channel(self._database, tx, channel)
             # Uploads in pieces were counted when they began.
             senders = [None if entry.submission.in_pieces else entry.submission.by for entry in present]
             refusals = self._parts.rate.count(tx, self._parts.clock.now_ms(), senders)

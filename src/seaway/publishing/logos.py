@@ -18,7 +18,7 @@ from seaway.callers.rate_limits import Rate, count_attempt
 from seaway.channels import channels, logos
 from seaway.channels.roles import Action
 from seaway.clock import Clock
-from seaway.database.engine import Database, Tx, hold_channel
+from seaway.database.engine import Database, Tx, lock_channel
 from seaway.errors import Invalid, TooLarge, TooManyRequests, Unavailable
 from seaway.fair_slots import FairSlots
 from seaway.indexing.blob_references import referencing
@@ -90,7 +90,7 @@ class Logos:
                 with referencing(self.database, self.blobs, [sha256]) as (tx, missing):
                     if missing:  # a sweep deleted a blob that existed before
                         continue
-                    hold_channel(self.database, tx, channel)
+                    lock_channel(self.database, tx, channel)
                     logos.put(tx, self.clock.now_ms(), by, channel, sha256, len(png))
                     if also is not None:
                         also(tx)

@@ -28,7 +28,7 @@ from seaway.callers.caller import Caller
 from seaway.channels import channels as all_channels
 from seaway.channels import quotas
 from seaway.clock import DAY_MS, HOUR_MS
-from seaway.database.engine import Tx, hold_channel
+from seaway.database.engine import Tx, lock_channel
 from seaway.database.tables import channels, files, resumable_pieces, resumable_uploads, subdirs
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooManyRequests, Unavailable, WrongOffset
 from seaway.indexing.blob_references import discard, referencing
@@ -164,7 +164,7 @@ _UPLOAD = select(
 
 def _begin(parts: PublishingParts, order: ResumableRequest, by: Caller) -> ResumableUpload:
     now_ms = parts.clock.now_ms()
-    with parts.database.write_part() as tx:
+    with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
         unfinished = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
@@ -285,7 +285,7 @@ def _record_piece(
     offset = tail.start + size
     of_upload = resumable_pieces.c.upload_id == upload.id
     tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
-    hold_channel(parts.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
+    lock_channel(parts.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
     _require_room(tx, parts, upload.order, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
     if offset < upload.order.length:
@@ -330,7 +330,7 @@ async def _finish(parts: PublishingParts, upload: ResumableUpload, by: Caller) -
 
 def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Published) -> ResumableUpload:
     expires_at = parts.clock.now_ms() + RESULT_KEPT_MS
-    with parts.database.write_part() as tx:
+    with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, f"upload/{upload.id}")
         result = msgspec.json.encode(published).decode()
         _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=result)
@@ -340,14 +340,14 @@ def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Pu
 
 def _delete(parts: PublishingParts, upload: ResumableUpload) -> None:
     _drop_pieces(parts, upload)
-    with parts.database.write_part() as tx:
+    with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, f"upload/{upload.id}")
         tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
 
 
 def _drop_pieces(parts: PublishingParts, upload: ResumableUpload) -> None:
     of_upload = resumable_pieces.c.upload_id == upload.id
-    with parts.database.write_part() as tx:
+    with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, f"upload/{upload.id}")
         digests = set(tx.execute(select(resumable_pieces.c.sha256).where(of_upload)).scalars())
         tx.execute(delete(resumable_pieces).where(of_upload))

@@ -110,7 +110,7 @@ class RefusedTime:
                 if len(self._unwritten_ms) > _MOST_SENDERS:
                     del self._unwritten_ms[next(iter(self._unwritten_ms))]
                 return
-        with self._database.write_part() as tx:
+        with self._database.write_unlocked() as tx:
             rate_limits.add(tx, self._clock.now_ms(), Rate.EXAMINE_REFUSED, ms, *subject)
 
 

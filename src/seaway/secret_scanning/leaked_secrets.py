@@ -123,8 +123,8 @@ def process_report(
     if not _is_signed(parts.public_keys.find(identifier), body, signature):
         raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
     found = _read(body)
-    with parts.database.write_part() as tx:
-        parts.database.lock(tx, "leaks")
+    with parts.database.write_unlocked() as tx:
+        parts.database.lock(tx, "leaked-secrets")
         return revoke(tx, parts.clock.now_ms(), SCANNER.with_address(address), found, notifications=parts.telling)
 
 

@@ -101,7 +101,7 @@ ROUTES: list[Route | Mount] = [
 
 
 def create_app(seaway: Seaway, on_started: Callable[[], None] = lambda: None) -> Application:
-    """Create the ASGI application; `begun` is called once the HTTP server handles signals."""
+    """Create the ASGI application; `on_started` is called once the HTTP server handles signals."""
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ class StopSignal:
     """
     Signal handler while the server does not handle signals: during its start and its shutdown.
 
-    Until `begun`, the handler ends the process with exit code 0, which is as safe as a kill at the same line. An
+    Until `only_record`, the handler ends the process with exit code 0, which is as safe as a kill at the same line. An
     exception instead would be raised at an arbitrary line of the start: some were swallowed in a callback of the
     garbage collector, printed by a destructor, or logged by a library. Afterwards a signal is only recorded, so that
     the shutdown is not interrupted.

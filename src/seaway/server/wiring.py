@@ -130,7 +130,7 @@ def build(
     """
     Open the database and store, creating them at the first start, and build all parts; given parts are used instead.
 
-    With `paired=False`, database and store are used without checking that they belong together, for commands that
+    With `checks_pairing=False`, database and store are used without checking that they belong together, for commands that
     pair them.
     """
     clock = clock or SystemClock()

@@ -190,17 +190,17 @@ def _find(
             raise _not_found()
 
 
-async def resolve_cached(parts: ReadingParts, question: CacheKey) -> CachedResponse:
+async def resolve_cached(parts: ReadingParts, key: CacheKey) -> CachedResponse:
     """
     Return the cached response, or call `resolve` in a thread.
 
     FileNotFoundError means that the bytes of a document were replaced or lost meanwhile: call again.
     """
     mark = await parts.memory.mark()
-    held = parts.memory.get(question, parts.clock.now_ms())
+    held = parts.memory.get(key, parts.clock.now_ms())
     if held is not None:
         return held
-    found, by = await to_thread.run_sync(resolve, parts, *question)
+    found, by = await to_thread.run_sync(resolve, parts, *key)
     if isinstance(found, Deferred):
         # Requests wait for a build slot here and not in a thread, so that other reads are not blocked.
         found = await to_thread.run_sync(found.build, limiter=parts.build_slots if found.takes_long else None)
@@ -210,7 +210,7 @@ async def resolve_cached(parts: ReadingParts, question: CacheKey) -> CachedRespo
         return CachedResponse(found, None, by.key_id)
     ends = [moment for moment in (by.expires_at_ms, found.valid_until_ms) if moment is not None]
     held = CachedResponse(found, min(ends, default=None), by.key_id)
-    parts.memory.put(mark, question, held)
+    parts.memory.put(mark, key, held)
     return held
 
 

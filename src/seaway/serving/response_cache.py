@@ -64,22 +64,22 @@ class ResponseCache:
             self._mark = mark
         return mark
 
-    def get(self, question: CacheKey, now_ms: int) -> CachedResponse | None:
+    def get(self, key: CacheKey, now_ms: int) -> CachedResponse | None:
         """Return the valid cached response, or None; call `mark` first."""
-        held, _ = self._answers.get(question, (None, 0))
+        held, _ = self._answers.get(key, (None, 0))
         if held is None or (held.valid_until_ms is not None and held.valid_until_ms <= now_ms):
             return None
         return held
 
-    def put(self, mark: object, question: CacheKey, held: CachedResponse) -> None:
+    def put(self, mark: object, key: CacheKey, held: CachedResponse) -> None:
         """Cache a response that was computed after `mark` was taken."""
         if mark != self._mark:
             return
         with suppress(ValueError):  # larger than the whole cache
-            self._answers[question] = (held, _weight(question, held))
+            self._answers[key] = (held, _weight(key, held))
 
 
-def _weight(question: CacheKey, held: CachedResponse) -> int:
+def _weight(key: CacheKey, held: CachedResponse) -> int:
     """Return the bytes of an entry, including its key, whose length the client chooses."""
-    texts = (*question.secrets.bearer, question.secrets.session, question.channel, *question.path, *question.encodings)
+    texts = (*key.secrets.bearer, key.secrets.session, key.channel, *key.path, *key.encodings)
     return _ENTRY_BYTES + len(held.answer.content or b"") + sum(map(len, texts))

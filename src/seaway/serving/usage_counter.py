@@ -75,7 +75,7 @@ class UsageCounter:
         if not downloaded and not used:
             return
         try:
-            with self._database.write_part() as tx:
+            with self._database.write_unlocked() as tx:
                 downloads.add(tx, downloaded)
                 api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
         except SeawayError as error:

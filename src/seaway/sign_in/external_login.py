@@ -26,7 +26,7 @@ from seaway.callers import rate_limits
 from seaway.callers.caller import ANONYMOUS, Caller
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.database.engine import Tx, hold_user
+from seaway.database.engine import Tx, lock_user
 from seaway.errors import Malformed, NameTaken, NotAllowed
 from seaway.oauth import codes
 from seaway.outbound import JsonClient
@@ -99,7 +99,7 @@ def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: 
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     page = _authorize_url(parts, provider)
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
-    with parts.accounts.database.write_part() as tx:
+    with parts.accounts.database.write_unlocked() as tx:
         secret = pending_sign_ins.add(tx, now_ms, REDIRECTED, data, user_id=by.user_id if link else None)
     parameters = {
         "response_type": "code",
@@ -130,11 +130,11 @@ def finish(
         )
     outsider = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
-    with parts.accounts.database.write_part() as tx:
+    with parts.accounts.database.write_unlocked() as tx:
         _lock(parts, tx, outsider)
         if pending.user_id is None:
             return _result_for(parts, tx, outsider, next_path, client)
-        hold_user(parts.accounts.database, tx, pending.user_id)
+        lock_user(parts.accounts.database, tx, pending.user_id)
         external_identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, outsider)
         what = f"An account at {provider.title} was linked and can now be used to sign in."
         account_security.notify(parts.accounts, tx, parts.accounts.clock.now_ms(), pending.user_id, what)
@@ -158,7 +158,7 @@ def make_account(
     # A typed email address gets a verification email, as in a sign-up with a password.
     email_rate = [(Rate.EMAILS_TO_ADDRESS, (typed_address,))] if typed_address else []
     rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         waiting = _pending_sign_up(parts, tx, secret)
         outsider = waiting.outsider
         _lock(parts, tx, outsider)
@@ -212,7 +212,7 @@ def _take_flow(parts: ExternalLogin, provider: Provider, state: str, secret: str
         with parts.accounts.database.read() as tx:  # a request without a flow must not cause a write
             pending = pending_sign_ins.find(tx, now_ms, REDIRECTED, secret)
         if pending is not None:
-            with parts.accounts.database.write_part() as tx:
+            with parts.accounts.database.write_unlocked() as tx:
                 pending = pending_sign_ins.take(tx, now_ms, REDIRECTED, secret)
     if pending is None or pending.data["provider"] != provider.name:
         raise Malformed(
@@ -250,7 +250,7 @@ def _result_for(
     now_ms = parts.accounts.clock.now_ms()
     known = external_identities.find(tx, outsider.issuer, outsider.subject)
     if known is not None:
-        hold_user(parts.accounts.database, tx, known.user_id)  # a second factor may be added concurrently
+        lock_user(parts.accounts.database, tx, known.user_id)  # a second factor may be added concurrently
         external_identities.note_use(tx, now_ms, known.id, outsider)
         at_ms = min(outsider.authenticated_at_ms, now_ms)
         result = password_sign_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)

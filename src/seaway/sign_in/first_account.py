@@ -23,7 +23,7 @@ _LOCK = "first-account"
 
 def create_link(database: Database, now_ms: int, site_url: str) -> str | None:
     """Return a new link, or None if any account exists."""
-    with database.write_part() as tx:
+    with database.write_unlocked() as tx:
         database.lock(tx, _LOCK)
         if users.any_exist(tx):
             return None
@@ -49,7 +49,7 @@ async def make(accounts: AccountParts, secret: str, name: str, address: str, pas
 
 def _make(accounts: AccountParts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = accounts.clock.now_ms()
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         accounts.database.lock(tx, _LOCK)
         if users.any_exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()

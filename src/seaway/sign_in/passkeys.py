@@ -112,7 +112,7 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
     second_factors.require_may_add(accounts, by)
     _check_name(name)
     challenge = _challenge_in(credential)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, _ADD, challenge)
     if pending is None or pending.user_id != by.user_id:
         raise _refused()
@@ -171,7 +171,7 @@ def sign_in_options(accounts: AccountParts, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
     now_ms = accounts.clock.now_ms()
     rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
     return _options(accounts, challenge, [], UserVerificationRequirement.REQUIRED)
 
@@ -196,7 +196,7 @@ def second_factor_options(accounts: AccountParts, flow: str, client: BrowserInfo
     if pending is None or pending.user_id is None:
         raise _refused()
     rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, pending.user_id)
     return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
@@ -249,7 +249,7 @@ def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id
     """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
     now_ms = accounts.clock.now_ms()
     challenge = _challenge_in(credential)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, kind, challenge)
         stored = _find(tx, credential)
     if pending is None or stored is None or pending.user_id != user_id or user_id not in (None, stored.user_id):
@@ -265,7 +265,7 @@ def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id
             require_user_verification=user_id is None,
         )
     )
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         unchanged = (passkeys.c.id == stored.id, passkeys.c.sign_count == stored.sign_count)
         changed = tx.execute(
             update(passkeys).where(*unchanged).values(sign_count=verified.new_sign_count, used_at=now_ms)

@@ -49,7 +49,7 @@ def request(accounts: AccountParts, address: str, *, client: str) -> None:
         (Rate.RESET_USER, (emails.case_folded(normalized),)),
     )
     encrypted = accounts.encryption.encrypt(normalized.encode(), _PURPOSE)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         queue.enqueue(tx, now_ms, SendResetEmail(encrypted))
 
 
@@ -57,7 +57,7 @@ def send_email(accounts: AccountParts, job: SendResetEmail) -> None:
     """Send the reset email (job handler), unless the address has no owner or the account is disabled."""
     address = accounts.encryption.decrypt(job.encrypted_address, _PURPOSE).decode()
     now_ms = accounts.clock.now_ms()
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         owner = emails.owner_of(tx, address)
         if owner is None:
             return

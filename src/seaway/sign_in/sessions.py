@@ -113,7 +113,7 @@ def touch(database: Database, now_ms: int, principal: Caller) -> None:
     if seen_at is None or seen_at + SEEN_EVERY_MS > now_ms:
         return
     try:
-        with database.write_part() as tx:
+        with database.write_unlocked() as tx:
             tx.execute(update(sessions).where(own, sessions.c.seen_at < now_ms).values(seen_at=now_ms))
     except Unavailable as error:  # on a full disk, users can still read pages and delete files
         log.warning("session.not_updated", error=error.message, cause=error.cause)

@@ -17,7 +17,7 @@ from seaway.audit import Event
 from seaway.callers import rate_limits
 from seaway.callers.caller import ANONYMOUS, Caller
 from seaway.callers.rate_limits import Rate
-from seaway.database.engine import Tx, hold_user
+from seaway.database.engine import Tx, lock_user
 from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import messages
 from seaway.sign_in import account_security
@@ -70,7 +70,7 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
     A further address is a security change and signs out every other browser; the first one is not.
     """
     now_ms = accounts.clock.now_ms()
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         link = email_links.find(tx, now_ms, Purpose.VERIFY, secret)
         if link is None or link.user_id is None:
             raise _invalid_link()
@@ -80,7 +80,7 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
                 "Sign in to that account, then open the link again.",
             )
         accounts.database.lock(tx, f"address/{emails.case_folded(link.address)}")  # two accounts may have added it
-        hold_user(accounts.database, tx, link.user_id)
+        lock_user(accounts.database, tx, link.user_id)
         if email_links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _invalid_link()
         is_first = all(email.verified_at_ms is None for email in emails.of_user(tx, link.user_id))
@@ -109,7 +109,7 @@ def _count(accounts: AccountParts, address: str, client: str) -> None:
 def _make(accounts: AccountParts, name: str, address: str, password_hash: str, client: str) -> User:
     now_ms = accounts.clock.now_ms()
     by = ANONYMOUS.with_address(client)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         user = users.add(
             tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=False, is_verified=False
         )

@@ -138,7 +138,7 @@ def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
     with parts.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
     rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
-    with parts.database.write_part() as tx:
+    with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
         return _mint(tx, now_ms, signed, address)
 
@@ -271,7 +271,7 @@ def _audit_refusal(parts: TokenExchange, signed: _Signed, refusal: TokenRefused,
         rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
     except TooManyRequests:
         return
-    with parts.database.write_part() as tx:
+    with parts.database.write_unlocked() as tx:
         audit.write(
             tx, now_ms, Actor("workflow", ip_address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,

@@ -204,7 +204,7 @@ def enabled_for(tx: Tx, issuer: str, subject: str, *, lock: bool = False) -> lis
     """
     Return the enabled publishers for this issuer and repository or account (`subject`), oldest first.
 
-    With `hold`, the rows are locked until the transaction ends.
+    With `lock`, the rows are locked until the transaction ends.
     """
     has_subject = rows.c.subject == _subject(issuer, subject)
     query = _listing().where(has_subject, rows.c.issuer == issuer, rows.c.is_enabled)

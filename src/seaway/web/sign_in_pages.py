@@ -238,5 +238,5 @@ def _proofs(accounts: AccountParts, by: Caller) -> tuple[bool, bool, set[str]]:
 
 def _end(accounts: AccountParts, by: Caller) -> None:
     assert by.session_id is not None
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         sessions.end(tx, by.session_id)

@@ -137,7 +137,7 @@ def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, appr
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
     rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         grants.lock(accounts.database, tx)
         if not codes.decide_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
@@ -147,7 +147,7 @@ def _approve(accounts: AccountParts, by: Caller, wish: AuthorizationRequest) -> 
     now_ms = accounts.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    with accounts.database.write_part() as tx:
+    with accounts.database.write_unlocked() as tx:
         grants.lock(accounts.database, tx)
         return codes.add_code(tx, now_ms, by, wish)
 
