@@ -37,7 +37,7 @@ def count(seaway: Seaway, address: str = VICTIM) -> int:
 
 def add(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
     with seaway.database.write_channel(channel) as tx:
-        members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, telling=seaway.request_parts.accounts)
+        members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, notifier=seaway.request_parts.accounts)
 
 
 def take_out(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
@@ -103,13 +103,13 @@ def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> No
     people.member("boats", "victim", Role.VIEWER)
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "eve"))
-    eve, telling = people.person("eve"), seaway.request_parts.accounts
+    eve, notifier = people.person("eve"), seaway.request_parts.accounts
     for _ in range(5):
         with seaway.database.write_site() as tx:
             now_ms = seaway.clock.now_ms()
-            groups.put_member(tx, now_ms, eve, "crew", "victim", telling=telling)
+            groups.put_member(tx, now_ms, eve, "crew", "victim", notifier=notifier)
             groups.remove_member(tx, now_ms, eve, "crew", "victim")
-            transfers.offer(tx, now_ms, eve, "boats", "victim", telling=telling)
+            transfers.offer(tx, now_ms, eve, "boats", "victim", notifier=notifier)
             transfers.cancel(tx, now_ms, eve, "boats")
     assert 2 == count(seaway)
 
@@ -117,11 +117,11 @@ def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> No
 def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, people: People) -> None:
     """Its purpose is the email: nothing is left of one that cannot be sent, and sending again counts too."""
     people.channel("boats", owner="eve")
-    eve, telling = people.person("eve"), seaway.request_parts.accounts
+    eve, notifier = people.person("eve"), seaway.request_parts.accounts
 
     def invite(address: str) -> None:
         with seaway.database.write_channel("boats") as tx:
-            invitations.invite(tx, seaway.clock.now_ms(), eve, "boats", address, Role.VIEWER, telling=telling)
+            invitations.invite(tx, seaway.clock.now_ms(), eve, "boats", address, Role.VIEWER, notifier=notifier)
 
     for _ in range(10):
         invite("stranger@example.com")

@@ -104,7 +104,7 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", mate)
         members.put_group(tx, now_ms, OPERATOR, CHANNEL, f"{CHANNEL}-crew", Role.VIEWER)
         notices.add(tx, now_ms, OPERATOR, CHANNEL, Level.WARNING, HOSTILE, expires_at_ms=now_ms + DAY_MS)
-        invitations.invite(tx, now_ms, OPERATOR, CHANNEL, "o'{{7*7}}@example.com", Role.VIEWER, telling=None)
+        invitations.invite(tx, now_ms, OPERATOR, CHANNEL, "o'{{7*7}}@example.com", Role.VIEWER, notifier=None)
         link(
             tx,
             now_ms,

@@ -29,7 +29,7 @@ def invite(
     seaway: Seaway, by: Caller, address: str = "Kim@Example.com", role: Role = Role.CONTRIBUTOR
 ) -> tuple[Invitation, str]:
     with seaway.database.write_channel("boats") as tx:
-        return invitations.invite(tx, seaway.clock.now_ms(), by, "boats", address, role, telling=None)
+        return invitations.invite(tx, seaway.clock.now_ms(), by, "boats", address, role, notifier=None)
 
 
 def accept(seaway: Seaway, by: Caller, secret: str) -> None:
@@ -97,7 +97,7 @@ def over_by_withdrawal(seaway: Seaway, people: People, made: Invitation, secret:
 def over_by_another(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
     ada = people.person("ada")
     with seaway.database.write_site() as tx:
-        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", made.id, telling=None)
+        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", made.id, notifier=None)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_an_invitation_sent_again_is_good(seaway: Seaway, people: People, boats:
     clock.move(invitations.LIFETIME_MS - 1)
     ada = people.person("ada")
     with seaway.database.write_site() as tx:
-        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", made.id, telling=None)
+        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", made.id, notifier=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
     clock.move(invitations.LIFETIME_MS - 1)
     accept(seaway, people.person("kim"), secret)
@@ -163,7 +163,7 @@ def test_the_invitations_of_another_channel_are_out_of_reach(seaway: Seaway, peo
     made, secret = invite(seaway, people.person("ada"))
     people.channel("others", owner="eve")
     eve = people.person("eve")
-    for act in (invitations.withdraw, lambda *args: invitations.resend(*args, telling=None)):
+    for act in (invitations.withdraw, lambda *args: invitations.resend(*args, notifier=None)):
         with seaway.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
             act(tx, seaway.clock.now_ms(), eve, "others", made.id)
     accept(seaway, people.person("kim"), secret)
@@ -173,10 +173,10 @@ def test_a_channel_has_so_many_open_invitations(seaway: Seaway, people: People, 
     """Letters to strangers are what they cost, so there is an end."""
     with seaway.database.write_site() as tx:
         for number in range(invitations.MAX_OPEN):
-            invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, telling=None)
+            invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, notifier=None)
         with pytest.raises(TooManyRequests):
-            invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, telling=None)
-        invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, telling=None)
+            invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, notifier=None)
+        invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, notifier=None)
 
 
 def test_old_ones_are_forgotten(seaway: Seaway, people: People, boats: str, clock: TurnedClock) -> None:

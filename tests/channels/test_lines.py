@@ -72,7 +72,7 @@ def add_key(tx: Tx, now_ms: int, by: Caller) -> None:
 
 
 def invite(tx: Tx, now_ms: int, by: Caller) -> None:
-    invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, telling=None)
+    invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, notifier=None)
 
 
 def lines(seaway: Seaway) -> list[Any]:

@@ -116,7 +116,7 @@ def test_revoking_and_deleting_are_two_things(seaway: Seaway, people: People) ->
 
 def letters(seaway: Seaway) -> int:
     with seaway.database.write_site() as tx:
-        account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), telling=seaway.request_parts.accounts)
+        account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), notifier=seaway.request_parts.accounts)
         return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 

@@ -181,7 +181,7 @@ def test_one_offer_waits_at_a_time(seaway: Seaway, people: People, boats: str) -
 def test_a_new_owner_does_not_inherit_invitations(seaway: Seaway, people: People, boats: str) -> None:
     """The old owner may hold links of them: they are over."""
     with seaway.database.write_site() as tx:
-        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, telling=None)
+        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, notifier=None)
     offer(seaway, people.person("ada"))
     accept(seaway, people.person("bob"))
     with seaway.database.read() as tx, pytest.raises(NotFound):

@@ -146,7 +146,7 @@ async def fill(seaway: Seaway, people: People) -> None:
         grants.add(tx, now, ada.id, "rattler", "openid channel:read", address="192.0.2.1")
         groups.add(tx, now, OPERATOR, "crew", bob)
         members.put_group(tx, now, OPERATOR, "robots", "crew", Role.CONTRIBUTOR)
-        invitations.invite(tx, now, OPERATOR, "robots", "eve@example.com", Role.VIEWER, telling=None)
+        invitations.invite(tx, now, OPERATOR, "robots", "eve@example.com", Role.VIEWER, notifier=None)
         notices.add(tx, now, OPERATOR, "robots", Level.WARNING, "Soon.", expires_at_ms=now + DAY_MS)
         tx.execute(insert(tables.passkeys).values(
             user_id=ada.id, credential_id=b"c", public_key=b"k", sign_count=0, transports="[]", name="k", created_at=1
@@ -162,7 +162,7 @@ async def fill(seaway: Seaway, people: People) -> None:
         queue.enqueue(tx, now, Sweep())
     by = people.person("ada")
     with seaway.database.write_site() as tx:
-        transfers.offer(tx, now, by, "robots", "bob", telling=None)
+        transfers.offer(tx, now, by, "robots", "bob", notifier=None)
 
 
 def subdir_id(at: _Stored) -> int:

@@ -151,7 +151,7 @@ def _invited(stage: Stage, channel: str) -> tuple[int, str]:
     with people.seaway.database.write_site() as tx:
         address = f"{stage.site.new_name('m')}@example.com"
         made, secret = invitations.invite(
-            tx, people.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, telling=None
+            tx, people.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, notifier=None
         )
     return made.id, secret
 

@@ -50,7 +50,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
             "notice": notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "x", expires_at_ms=now_ms + DAY_MS).id,
             "publisher": publishers.add(tx, now_ms, OPERATOR, teller, channel, "github", Draft(FIELDS)).id,
             "invitation": invitations.invite(
-                tx, now_ms, OPERATOR, channel, f"{name}@example.com", Role.VIEWER, telling=None
+                tx, now_ms, OPERATOR, channel, f"{name}@example.com", Role.VIEWER, notifier=None
             )[0].id,
             "tool": grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")[0],
             "session": _newest(tx, tables.sessions, user_id),

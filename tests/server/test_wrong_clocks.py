@@ -147,7 +147,7 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
         channels.add(tx, now_ms, OPERATOR, "two", ada, description="", is_public=True)
         channels.remove(tx, now_ms, OPERATOR, "two")
         rate_limits.add(tx, now_ms, Rate.SIGN_IN_USER, 1, "ada")
-        invitations.invite(tx, now_ms, OPERATOR, "one", "carol@example.com", Role.CONTRIBUTOR, telling=None)
+        invitations.invite(tx, now_ms, OPERATOR, "one", "carol@example.com", Role.CONTRIBUTOR, notifier=None)
     run_what_is_due(seaway)
     before = _contents(seaway)
     clock.move(-behind_ms)

@@ -492,7 +492,7 @@ def invited(seaway: Seaway, channel: str) -> str:
     with seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         _, secret = invitations.invite(
-            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, telling=None
+            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, notifier=None
         )
     return secret
 

@@ -78,7 +78,7 @@ def crowd(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, end: int
 def _more(tx: Tx, now_ms: int, ada: str, number: int) -> None:
     user, other = users.get(tx, ada), users.get(tx, f"u-{number}")
     members.put(tx, now_ms, OPERATOR, "robots", other.name, Role.VIEWER)
-    invitations.invite(tx, now_ms, OPERATOR, "robots", f"i{number}@example.com", Role.VIEWER, telling=None)
+    invitations.invite(tx, now_ms, OPERATOR, "robots", f"i{number}@example.com", Role.VIEWER, notifier=None)
     if number <= 20:
         notices.add(tx, now_ms, OPERATOR, "robots", Level.INFO, f"No. {number}", expires_at_ms=now_ms + DAY_MS)
     groups.add(tx, now_ms, OPERATOR, f"group-{number}", user)

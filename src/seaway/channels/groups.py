@@ -19,7 +19,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
-from seaway.channels.notify import NotifyParts, caused_by, notify_user
+from seaway.channels.notify import Notifier, caused_by, notify_user
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
@@ -135,7 +135,7 @@ def put_member(
     user: str,
     *,
     is_manager: bool = False,
-    telling: NotifyParts | None = None,
+    notifier: Notifier | None = None,
 ) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
     group = require_manager(tx, by, name)
@@ -159,7 +159,7 @@ def put_member(
         notify_user(
             tx,
             now_ms,
-            telling,
+            notifier,
             user_id,
             messages.group_joined,
             cause=caused_by(by, "group_joined", name),

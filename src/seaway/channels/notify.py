@@ -16,7 +16,7 @@ from seaway.mail.messages import OutgoingEmail
 from seaway.mail.outbox import Cause, Outbox
 
 
-class NotifyParts(Protocol):
+class Notifier(Protocol):
     """What notifications need; `sign_in.parts.AccountParts` provides it."""
 
     @property
@@ -46,7 +46,7 @@ def caused_by(principal: Caller, kind: str, about: str, *, is_required: bool = F
 def notify_user(
     tx: Tx,
     now_ms: int,
-    notifier: NotifyParts | None,
+    notifier: Notifier | None,
     user_id: int | None,
     make_email: Callable[..., OutgoingEmail],
     *,

@@ -18,7 +18,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_factor_to_own, require_site, require_verified
 from seaway.channels import channels, invitations, members
-from seaway.channels.notify import NotifyParts, caused_by, notify_user
+from seaway.channels.notify import Notifier, caused_by, notify_user
 from seaway.channels.roles import Action, Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -46,9 +46,7 @@ class Transfer:
     offered_by_id: int
 
 
-def offer(
-    tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, telling: NotifyParts | None = None
-) -> Transfer:
+def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifier: Notifier | None = None) -> Transfer:
     """Offer a channel to one of its members."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
     to = users.get(tx, to_user)
@@ -77,7 +75,7 @@ def offer(
     notify_user(
         tx,
         now_ms,
-        telling,
+        notifier,
         to.id,
         messages.transfer_offered,
         cause=caused_by(by, "transfer_offered", channel),
@@ -89,7 +87,7 @@ def offer(
     return made
 
 
-def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyParts | None = None) -> Transfer:
+def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier | None = None) -> Transfer:
     """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
     transfer = _take(tx, now_ms, by, channel, to_accept=True)
     assert by.user_id is not None
@@ -101,7 +99,7 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyPart
     notify_user(
         tx,
         now_ms,
-        telling,
+        notifier,
         transfer.offered_by_id,
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
@@ -111,14 +109,14 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyPart
     return transfer
 
 
-def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, telling: NotifyParts | None = None) -> Transfer:
+def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier | None = None) -> Transfer:
     """Decline a channel that was offered to the caller."""
     transfer = _take(tx, now_ms, by, channel, to_accept=False)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
     notify_user(
         tx,
         now_ms,
-        telling,
+        notifier,
         transfer.offered_by_id,
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),

@@ -103,7 +103,7 @@ def add_member(
 
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         groups.put_member(
-            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, telling=seaway.request_parts.accounts
+            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, notifier=seaway.request_parts.accounts
         )
     value = {"group": group, "user": user, "manager": manager}
     show(value, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")

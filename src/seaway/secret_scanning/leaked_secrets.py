@@ -29,7 +29,7 @@ from sqlalchemy import select
 
 from seaway import secret_tokens, strict_json
 from seaway.callers.caller import Caller
-from seaway.channels.notify import NotifyParts, notify_user
+from seaway.channels.notify import Notifier, notify_user
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
@@ -113,7 +113,7 @@ class SecretScanning:
     database: Database
     clock: Clock
     public_keys: PublicKeys
-    telling: NotifyParts
+    notifier: Notifier
 
 
 def process_report(
@@ -125,11 +125,11 @@ def process_report(
     found = _read(body)
     with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, "leaked-secrets")
-        return revoke(tx, parts.clock.now_ms(), SCANNER.with_address(address), found, notifications=parts.telling)
+        return revoke(tx, parts.clock.now_ms(), SCANNER.with_address(address), found, notifications=parts.notifier)
 
 
 def revoke(
-    tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, notifications: NotifyParts
+    tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, notifications: Notifier
 ) -> list[ReportResult]:
     """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaks`."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
@@ -149,7 +149,7 @@ class _Key:
     user: str
     revoked_at_ms: int | None
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: NotifyParts) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         if self.revoked_at_ms is None:
             with suppress(NotFound):  # its user deleted it at this moment
                 api_keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
@@ -160,7 +160,7 @@ class _Key:
 class _Login:
     login: TokenOwner
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: NotifyParts) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         with suppress(NotFound):  # its user ended it at this moment
             grants.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
         notify_user(
@@ -172,7 +172,7 @@ class _Login:
 class _Token:
     token: PublishToken
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: NotifyParts) -> None:
+    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         if self.token.revoked_at_ms is None:
             teller = PublisherNotifier(notifications.outbox, notifications.site_url)
             for publisher in tokens.revoke(tx, now_ms, by, self.token.id):

@@ -145,7 +145,7 @@ class JobHandlers:
             queue.reset_future_times(tx, now_ms)  # one machine with a wrong clock must not corrupt the schedules
             uploads = resumable.expire(tx, now_ms)
             expired = sum(delete_expired(tx, now_ms) for delete_expired in _EXPIRING)
-            warned = account_keys.warn_of_expiry(tx, now_ms, telling=self.accounts)
+            warned = account_keys.warn_of_expiry(tx, now_ms, notifier=self.accounts)
         second_factors.run_due_resets(self.accounts, OPERATOR)
         log.info("expire.done", shards=shards, uploads=uploads, accounts=expired, warned=warned)
 

@@ -78,7 +78,13 @@ async def resend(request: Request, call: RequestContext) -> Response:
 def _add(form: Form, scene: SettingsContext) -> None:
     if "@" in form.text("who"):
         invitations.invite(
-            scene.tx, scene.now_ms, scene.by, scene.channel, form.text("who"), _role(form), telling=scene.parts.accounts
+            scene.tx,
+            scene.now_ms,
+            scene.by,
+            scene.channel,
+            form.text("who"),
+            _role(form),
+            notifier=scene.parts.accounts,
         )
     else:
         _put(form, scene)
@@ -89,7 +95,7 @@ def _put(form: Form, scene: SettingsContext) -> None:
     if form.is_set("group"):
         members.put_group(tx, now_ms, by, channel, form.text("group"), _role(form))
     else:
-        members.put(tx, now_ms, by, channel, form.text("who"), _role(form), telling=scene.parts.accounts)
+        members.put(tx, now_ms, by, channel, form.text("who"), _role(form), notifier=scene.parts.accounts)
 
 
 def _remove(form: Form, scene: SettingsContext) -> None:
@@ -105,7 +111,7 @@ def _withdraw(form: Form, scene: SettingsContext) -> None:
 
 
 def _resend(form: Form, scene: SettingsContext) -> None:
-    invitations.resend(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), telling=scene.parts.accounts)
+    invitations.resend(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), notifier=scene.parts.accounts)
 
 
 def _role(form: Form) -> Role:
