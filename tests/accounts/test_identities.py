@@ -25,10 +25,10 @@ def two(people: People) -> tuple[str, str]:
     return people.user("alice"), people.user("bob")
 
 
-def link(tx: Tx, name: str, outsider: ExternalAccount) -> None:
+def link(tx: Tx, name: str, external_account: ExternalAccount) -> None:
     by = person(tx, name)
     assert by.user_id is not None
-    external_identities.link(tx, 1, by, by.user_id, outsider)
+    external_identities.link(tx, 1, by, by.user_id, external_account)
 
 
 def test_an_identity_is_found_by_its_number_at_its_issuer(seaway: Seaway, two: tuple[str, str]) -> None:

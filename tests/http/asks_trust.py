@@ -28,9 +28,9 @@ def _new_publisher(stage: Stage) -> int:
     with seaway.database.write_site() as tx:
         for known in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
             publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, known.id)
-        now_ms, teller = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
+        now_ms, notifier = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
         draft = publishers.Draft(matched=_new_project(stage))
-        return publishers.add(tx, now_ms, OPERATOR, teller, stage.channel, "gitlab", draft).id
+        return publishers.add(tx, now_ms, OPERATOR, notifier, stage.channel, "gitlab", draft).id
 
 
 @builds("POST /api/v1/channels/{channel}/publishers")

@@ -121,9 +121,9 @@ GET /signin/{provider}                                    404       404       40
 HEAD /signin/{provider}                                   404       404       404       404       404       404       404       404       404       404       401
 GET /signin/{provider}/callback                           404       404       404       404       404       404       404       404       404       404       401
 HEAD /signin/{provider}/callback                          404       404       404       404       404       404       404       404       404       404       401
-GET /signup/outside                                       400       400       400       400       400       400       400       400       400       400       401
-HEAD /signup/outside                                      400       400       400       400       400       400       400       400       400       400       401
-POST /signup/outside                                      403       403       403       403       403       403       403       403       403       403       403
+GET /signup/external                                       400       400       400       400       400       400       400       400       400       400       401
+HEAD /signup/external                                      400       400       400       400       400       400       400       400       400       400       401
+POST /signup/external                                      403       403       403       403       403       403       403       403       403       403       403
 POST /signin/second/passkey                               403       403       403       403       403       403       403       403       403       403       403
 POST /signin/second/passkey/options                       403       403       403       403       403       403       403       403       403       403       403
 POST /signin/passkey                                      403       403       403       403       403       403       403       403       403       403       403

@@ -170,9 +170,9 @@ async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with scanned.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
-        now_ms, teller = scanned.clock.now_ms(), scanned.request_parts.exchanging.notifier
+        now_ms, notifier = scanned.clock.now_ms(), scanned.request_parts.exchanging.notifier
         both = [
-            publishers.add(tx, now_ms, OPERATOR, teller, channel, "github", Draft(matched))
+            publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", Draft(matched))
             for channel in ("boats", "others")
         ]
         secret, other = (tokens.mint(tx, now_ms, GITHUB, both, life_ms=MINUTE_MS) for _ in range(2))
@@ -196,10 +196,10 @@ def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people:
     people.channel("boats", owner="ada")
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway.database.write_site() as tx:
-        teller = seaway.request_parts.exchanging.notifier
-        publisher = publishers.add(tx, 0, OPERATOR, teller, "boats", "github", Draft(matched))
+        notifier = seaway.request_parts.exchanging.notifier
+        publisher = publishers.add(tx, 0, OPERATOR, notifier, "boats", "github", Draft(matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
-        publishers.remove(tx, 0, OPERATOR, teller, "boats", publisher.id)
+        publishers.remove(tx, 0, OPERATOR, notifier, "boats", publisher.id)
         labels = revoke(tx, 0, OPERATOR, [ReportedSecret(secret, "stdin")], notifications=seaway.request_parts.accounts)
     assert [True] == [label.is_ours for label in labels]
     assert [("operator", "", "acme/demo on GitHub")] == lines_of(seaway, "token.revoked")

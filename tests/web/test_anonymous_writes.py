@@ -78,7 +78,7 @@ ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /signin/passkey": (form("/signin/passkey", credential=CREDENTIAL), 10),
     "POST /signin/passkey/options": (form("/signin/passkey/options"), 60),
     "POST /signup": (sign_up, 20),
-    "POST /signup/outside": (form("/signup/outside", name="eve", address="eve@example.com"), 0),
+    "POST /signup/external": (form("/signup/external", name="eve", address="eve@example.com"), 0),
     "POST /reset": (form("/reset", address="ada@example.com"), 5),
     "POST /reset/{secret}": (form("/reset/swy-ln-unknown", password=PASSWORD), 0),
     "POST /first-account/{secret}": (form("/first-account/swy-ln-unknown", name="eve", password=PASSWORD), 0),

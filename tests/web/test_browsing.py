@@ -267,8 +267,8 @@ def test_what_is_private_is_on_no_page(site: Site, http: httpx.Client) -> None:
     paths = ("/", "/channels", f"/channels?q={channel}", f"/search?q={channel}", f"/search?q={name} >=0")
     with signed_in(site, site.people.user(site.new_name("stranger"))) as stranger, signed_in(site, member) as insider:
         for path in paths:
-            for outsider in (http, stranger):
-                page = shown(outsider, path)
+            for external_account in (http, stranger):
+                page = shown(external_account, path)
                 assert f"/channels/{channel}" not in page
                 assert f"/packages/{name}" not in page
             page = shown(insider, path)

@@ -87,9 +87,9 @@ def way_back(browser: Visitor, login: str, answer: str = "") -> httpx.Response:
 def test_somebody_signs_up_and_comes_back(seaway: Seaway, portal: BlockingPortal) -> None:
     """Discovery, PKCE, the code, the ID token, the claims of userinfo, and `iss` in the answer, which it sends."""
     browser = Visitor(seaway, portal, "2001:db8:c::1")
-    assert "/signup/outside" == way_back(browser, "ada").headers["location"]
-    assert "ada@example.com" in browser.get("/signup/outside").text
-    assert 303 == browser.send("/signup/outside", name="ada").status_code
+    assert "/signup/external" == way_back(browser, "ada").headers["location"]
+    assert "ada@example.com" in browser.get("/signup/external").text
+    assert 303 == browser.send("/signup/external", name="ada").status_code
     assert 200 == browser.get("/account/keys").status_code
     again = Visitor(seaway, portal, "2001:db8:c::2")
     assert "/account" == way_back(again, "ada").headers["location"]

@@ -158,10 +158,10 @@ def arrive(world: World, browser: Visitor, name: str, person: dict[str, Any], ne
 
 def settle(world: World, browser: Visitor, name: str, person: dict[str, Any], user: str = "") -> str:
     """Make an account for somebody who has none; its name."""
-    assert "/signup/outside" == arrive(world, browser, name, person).headers["location"]
-    browser.get("/signup/outside")
+    assert "/signup/external" == arrive(world, browser, name, person).headers["location"]
+    browser.get("/signup/external")
     user = user or f"user-{next(_numbers)}"
-    made = browser.send("/signup/outside", name=user)
+    made = browser.send("/signup/external", name=user)
     assert 303 == made.status_code, made.text
     return user
 
@@ -180,11 +180,11 @@ def test_a_new_person_chooses_a_name_and_comes_back(world: World, name: str) -> 
     """Cookie, name, verified address and the page that was wanted; and next time straight in."""
     person = octocat() if name == "github" else somebody()
     browser = world.browser()
-    assert "/signup/outside" == arrive(world, browser, name, person, "/account/keys").headers["location"]
-    shown = browser.get("/signup/outside").text
+    assert "/signup/external" == arrive(world, browser, name, person, "/account/keys").headers["location"]
+    shown = browser.get("/signup/external").text
     login = person["login"] if name == "github" else person["preferred_username"]
     assert f'value="{login}"' in shown
-    answer = browser.send("/signup/outside", name=f"new-{login}")
+    answer = browser.send("/signup/external", name=f"new-{login}")
     assert (303, "/account/keys") == (answer.status_code, answer.headers["location"])
     assert f"new-{login}" == who(browser)
     address = person["emails"][0]["email"] if name == "github" else person["email"]
@@ -318,12 +318,12 @@ def test_the_same_address_links_nothing(world: World) -> None:
     user = world.user(address="shared@example.com")
     person = octocat(emails=[{"email": "Shared@example.com", "primary": True, "verified": True}])
     browser = world.browser()
-    assert "/signup/outside" == arrive(world, browser, "github", person).headers["location"]
-    shown = browser.get("/signup/outside")
+    assert "/signup/external" == arrive(world, browser, "github", person).headers["location"]
+    shown = browser.get("/signup/external")
     assert 422 == shown.status_code
     assert "An account here already has the email address" in shown.text
     browser.get("/signin")
-    assert 422 == browser.send("/signup/outside", name=f"new-{next(_numbers)}").status_code
+    assert 422 == browser.send("/signup/external", name=f"new-{next(_numbers)}").status_code
     assert (None, ["shared@example.com"]) == (who(browser), world.verified(user))
 
 
@@ -335,7 +335,7 @@ def test_a_new_name_there_is_the_same_account_here(world: World) -> None:
     arrive(world, renamed, "github", person | {"login": "renamed"})
     assert user == who(renamed)
     other = world.browser()
-    assert "/signup/outside" == arrive(world, other, "github", octocat(login=person["login"])).headers["location"]
+    assert "/signup/external" == arrive(world, other, "github", octocat(login=person["login"])).headers["location"]
 
 
 @pytest.mark.parametrize("email_verified", [False, "true", None])
@@ -350,9 +350,9 @@ def test_an_address_that_nobody_vouches_for_is_proved_by_a_letter(world: World) 
     """Elsewhere: the person types one, and it counts when the link was opened."""
     person, browser = somebody(email_verified=False), world.browser()
     arrive(world, browser, "corp", person)
-    assert 'name="address"' in browser.get("/signup/outside").text
+    assert 'name="address"' in browser.get("/signup/external").text
     name = f"typed-{next(_numbers)}"
-    assert 303 == browser.send("/signup/outside", name=name, address=f"{name}@example.com").status_code
+    assert 303 == browser.send("/signup/external", name=name, address=f"{name}@example.com").status_code
     assert [] == world.verified(name)
     assert any(name in letter for letter in world.letters_to(f"{name}@example.com"))
 
@@ -362,9 +362,9 @@ def test_a_name_that_cannot_be_is_asked_for_again(world: World, name: str) -> No
     """Taken, reserved, impossible; and the next try works."""
     browser = world.browser()
     arrive(world, browser, "github", octocat())
-    browser.get("/signup/outside")
-    assert 422 == browser.send("/signup/outside", name=name).status_code
-    assert 303 == browser.send("/signup/outside", name=f"better-{next(_numbers)}").status_code
+    browser.get("/signup/external")
+    assert 422 == browser.send("/signup/external", name=name).status_code
+    assert 303 == browser.send("/signup/external", name=f"better-{next(_numbers)}").status_code
 
 
 def test_who_begins_and_never_comes_back_is_counted(world: World) -> None:
@@ -391,8 +391,8 @@ def test_nobody_makes_an_account_who_does_not_come_from_a_provider(world: World)
     """Without the cookie of a way there and back."""
     browser = world.browser()
     browser.get("/signin")
-    assert 400 == browser.send("/signup/outside", name="sneaky").status_code
-    assert 400 == browser.get("/signup/outside").status_code
+    assert 400 == browser.send("/signup/external", name="sneaky").status_code
+    assert 400 == browser.get("/signup/external").status_code
 
 
 def test_a_disabled_user_does_not_come_in(world: World) -> None:
@@ -431,7 +431,7 @@ def test_somebody_links_an_account_and_comes_in_by_it(world: World) -> None:
     assert 303 == browser.send("/account/identities/unlink", id=number).status_code
     browser.get("/account/identities")
     assert 404 == browser.send("/account/identities/unlink", id=number).status_code
-    assert "/signup/outside" == arrive(world, world.browser(), "github", person).headers["location"]
+    assert "/signup/external" == arrive(world, world.browser(), "github", person).headers["location"]
 
 
 def test_a_link_is_made_by_who_began_it(world: World) -> None:

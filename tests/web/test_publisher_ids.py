@@ -54,9 +54,9 @@ class Place:
 
     def trust(self, issuer: str, matched: Mapping[str, str], pins: Mapping[str, str]) -> publishers.Publisher:
         with self.seaway.database.write_site() as tx:
-            teller = self.seaway.request_parts.exchanging.notifier
+            notifier = self.seaway.request_parts.exchanging.notifier
             draft = Draft(matched=matched, pins=pins)
-            return publishers.add(tx, self.clock.now_ms(), OPERATOR, teller, "harbour", issuer, draft)
+            return publishers.add(tx, self.clock.now_ms(), OPERATOR, notifier, "harbour", issuer, draft)
 
     def page(self) -> str:
         answer = self.browser.get(PAGE)

@@ -213,7 +213,7 @@ def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
 def _send(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, secret: str, notifier: Notifier | None) -> None:
     if notifier is None:
         return
-    letter = messages.invitation(
+    email = messages.invitation(
         invitation.address,
         site_url=notifier.site_url,
         channel=invitation.channel,
@@ -222,7 +222,7 @@ def _send(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, secret: str, 
         link=f"{notifier.site_url}/invitations/{secret}",
     )
     cause = caused_by(by, "invitation", invitation.channel, is_required=True)
-    notifier.outbox.send(tx, now_ms, letter, cause=cause)
+    notifier.outbox.send(tx, now_ms, email, cause=cause)
 
 
 def _tell_owner(

@@ -28,7 +28,7 @@ from seaway.mail.mime import to_message
 
 log = structlog.get_logger()
 
-_PURPOSE = "letter"
+_PURPOSE = "email"
 
 
 class SendEmail(JobArgs, frozen=True):

@@ -174,9 +174,9 @@ class _Token:
 
     def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         if self.token.revoked_at_ms is None:
-            teller = PublisherNotifier(notifications.outbox, notifications.site_url)
+            notifier = PublisherNotifier(notifications.outbox, notifications.site_url)
             for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
-                teller.notify_owner(
+                notifier.notify_owner(
                     tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, PublisherEvent.TOKEN_LEAKED
                 )
 

@@ -56,7 +56,7 @@ class UsageCounter:
 
     def start(self) -> None:
         """Start the thread that writes the counts."""
-        self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="usage-counter", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

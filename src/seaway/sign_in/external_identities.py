@@ -58,37 +58,43 @@ def of_user(tx: Tx, user_id: int) -> list[Identity]:
     return [from_row(Identity, row) for row in rows]
 
 
-def link(tx: Tx, now_ms: int, by: Caller, user_id: int, outsider: ExternalAccount) -> None:
+def link(tx: Tx, now_ms: int, by: Caller, user_id: int, external_account: ExternalAccount) -> None:
     """Link an external account to a user; raise `NameTaken` if it is linked to another user."""
-    known = find(tx, outsider.issuer, outsider.subject)
+    known = find(tx, external_account.issuer, external_account.subject)
     if known is not None and known.user_id != user_id:
         raise NameTaken(
-            f"{_printable_login(outsider)} is linked to another account on this site.",
+            f"{_printable_login(external_account)} is linked to another account on this site.",
             "Unlink it there first, or use another one.",
         )
     if known is not None:
-        note_use(tx, now_ms, known.id, outsider)
+        note_use(tx, now_ms, known.id, external_account)
         return
     tx.execute(
         insert(identities).values(
             user_id=user_id,
-            provider=outsider.provider,
-            issuer=outsider.issuer,
-            subject=outsider.subject,
-            login=_printable_login(outsider),
+            provider=external_account.provider,
+            issuer=external_account.issuer,
+            subject=external_account.subject,
+            login=_printable_login(external_account),
             created_at=now_ms,
             used_at=now_ms,
         )
     )
-    audit.write(tx, now_ms, by.actor, Event.IDENTITY_LINKED, target=f"{outsider.provider}/{_printable_login(outsider)}")
+    audit.write(
+        tx,
+        now_ms,
+        by.actor,
+        Event.IDENTITY_LINKED,
+        target=f"{external_account.provider}/{_printable_login(external_account)}",
+    )
 
 
-def note_use(tx: Tx, now_ms: int, identity_id: int, outsider: ExternalAccount) -> None:
+def note_use(tx: Tx, now_ms: int, identity_id: int, external_account: ExternalAccount) -> None:
     """Record a sign-in with an identity, and its current login at the provider."""
     tx.execute(
         update(identities)
         .where(identities.c.id == identity_id)
-        .values(used_at=now_ms, login=_printable_login(outsider))
+        .values(used_at=now_ms, login=_printable_login(external_account))
     )
 
 
@@ -114,7 +120,7 @@ def has_another_way_in(tx: Tx, user_id: int, identity_id: int) -> bool:
     return tx.execute(other_method).first() is not None
 
 
-def _printable_login(outsider: ExternalAccount) -> str:
+def _printable_login(external_account: ExternalAccount) -> str:
     """Return the login at the provider, shortened to what the database can store and pages can show."""
-    shown = "".join(char for char in outsider.login[:_MAX_LOGIN] if char.isprintable())
-    return shown.encode(errors="replace").decode() or outsider.subject[:_MAX_LOGIN]
+    shown = "".join(char for char in external_account.login[:_MAX_LOGIN] if char.isprintable())
+    return shown.encode(errors="replace").decode() or external_account.subject[:_MAX_LOGIN]

@@ -39,8 +39,8 @@ from seaway.sign_in.pending_sign_ins import Pending
 from seaway.sign_in.sessions import FRESH_MS
 from seaway.users import emails, users
 
-REDIRECTED = "outside"
-PENDING_SIGN_UP = "outside-stranger"
+REDIRECTED = "external-login"
+PENDING_SIGN_UP = "external-sign-up"
 
 Query = Mapping[str, str]
 
@@ -76,7 +76,7 @@ class LinkedUser:
 class PendingSignUp:
     """Result for an external account without a user here; `secret` retrieves the pending sign-up."""
 
-    outsider: ExternalAccount
+    external_account: ExternalAccount
     next_path: str
     secret: str
     is_address_taken: bool
@@ -128,14 +128,14 @@ def finish(
         raise Malformed(
             "You are no longer signed in as the user who started this.", "Sign in, then link the account again."
         )
-    outsider = _outsider(parts, provider, query["code"], pending)
+    external_account = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
     with parts.accounts.database.write_unlocked() as tx:
-        _lock(parts, tx, outsider)
+        _lock(parts, tx, external_account)
         if pending.user_id is None:
-            return _result_for(parts, tx, outsider, next_path, client)
+            return _result_for(parts, tx, external_account, next_path, client)
         lock_user(parts.accounts.database, tx, pending.user_id)
-        external_identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, outsider)
+        external_identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, external_account)
         what = f"An account at {provider.title} was linked and can now be used to sign in."
         account_security.notify(parts.accounts, tx, parts.accounts.clock.now_ms(), pending.user_id, what)
         return Linked(next_path)
@@ -154,28 +154,30 @@ def make_account(
     accounts, now_ms = parts.accounts, parts.accounts.clock.now_ms()
     accounts.policy.require_sign_up()
     with accounts.database.read() as tx:
-        typed_address = "" if _pending_sign_up(parts, tx, secret).outsider.address else emails.case_folded(address)
+        typed_address = (
+            "" if _pending_sign_up(parts, tx, secret).external_account.address else emails.case_folded(address)
+        )
     # A typed email address gets a verification email, as in a sign-up with a password.
     email_rate = [(Rate.EMAILS_TO_ADDRESS, (typed_address,))] if typed_address else []
     rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
     with accounts.database.write_unlocked() as tx:
         waiting = _pending_sign_up(parts, tx, secret)
-        outsider = waiting.outsider
-        _lock(parts, tx, outsider)
-        normalized = emails.normalize(outsider.address or address)
+        external_account = waiting.external_account
+        _lock(parts, tx, external_account)
+        normalized = emails.normalize(external_account.address or address)
         accounts.policy.require_domain(normalized)
         if waiting.is_address_taken:
-            raise address_taken(parts.providers.title_of(outsider.provider))
-        is_provider_verified = outsider.address is not None
+            raise address_taken(parts.providers.title_of(external_account.provider))
+        is_provider_verified = external_account.address is not None
         by = ANONYMOUS.with_address(client.address)
         user = users.add(
             tx, now_ms, by, name, email=normalized, password_hash=None, is_admin=False, is_verified=is_provider_verified
         )
-        external_identities.link(tx, now_ms, by, user.id, outsider)
+        external_identities.link(tx, now_ms, by, user.id, external_account)
         if not is_provider_verified:
             sign_up.send_verification(accounts, tx, now_ms, user, normalized)
         pending_sign_ins.take(tx, now_ms, PENDING_SIGN_UP, secret)
-        at_ms = min(outsider.authenticated_at_ms, now_ms)
+        at_ms = min(external_account.authenticated_at_ms, now_ms)
         return password_sign_in.proceed(tx, now_ms, user.id, client, confirmed_at_ms=at_ms), waiting.next_path
 
 
@@ -245,19 +247,19 @@ def _outsider(parts: ExternalLogin, provider: Provider, code: str, pending: Pend
 
 
 def _result_for(
-    parts: ExternalLogin, tx: Tx, outsider: ExternalAccount, next_path: str, client: BrowserInfo
+    parts: ExternalLogin, tx: Tx, external_account: ExternalAccount, next_path: str, client: BrowserInfo
 ) -> LinkedUser | PendingSignUp:
     now_ms = parts.accounts.clock.now_ms()
-    known = external_identities.find(tx, outsider.issuer, outsider.subject)
+    known = external_identities.find(tx, external_account.issuer, external_account.subject)
     if known is not None:
         lock_user(parts.accounts.database, tx, known.user_id)  # a second factor may be added concurrently
-        external_identities.note_use(tx, now_ms, known.id, outsider)
-        at_ms = min(outsider.authenticated_at_ms, now_ms)
+        external_identities.note_use(tx, now_ms, known.id, external_account)
+        at_ms = min(external_account.authenticated_at_ms, now_ms)
         result = password_sign_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
         return LinkedUser(result, next_path, now_ms < at_ms + FRESH_MS)
-    data = {"outsider": asdict(outsider), "next": next_path}
+    data = {"external_account": asdict(external_account), "next": next_path}
     secret = pending_sign_ins.add(tx, now_ms, PENDING_SIGN_UP, data)
-    return PendingSignUp(outsider, next_path, secret, _is_taken(tx, outsider))
+    return PendingSignUp(external_account, next_path, secret, _is_taken(tx, external_account))
 
 
 def _pending_sign_up(parts: ExternalLogin, tx: Tx, secret: str) -> PendingSignUp:
@@ -266,17 +268,17 @@ def _pending_sign_up(parts: ExternalLogin, tx: Tx, secret: str) -> PendingSignUp
         raise Malformed(
             "This sign-in was not started in this browser, or has expired.", "Start again on the sign-in page."
         )
-    outsider = ExternalAccount(**pending.data["outsider"])
-    return PendingSignUp(outsider, str(pending.data["next"]), secret, _is_taken(tx, outsider))
+    external_account = ExternalAccount(**pending.data["external_account"])
+    return PendingSignUp(external_account, str(pending.data["next"]), secret, _is_taken(tx, external_account))
 
 
-def _is_taken(tx: Tx, outsider: ExternalAccount) -> bool:
-    return outsider.address is not None and emails.owner_if_address(tx, outsider.address) is not None
+def _is_taken(tx: Tx, external_account: ExternalAccount) -> bool:
+    return external_account.address is not None and emails.owner_if_address(tx, external_account.address) is not None
 
 
-def _lock(parts: ExternalLogin, tx: Tx, outsider: ExternalAccount) -> None:
+def _lock(parts: ExternalLogin, tx: Tx, external_account: ExternalAccount) -> None:
     """Lock an external account: two browsers may return with it at the same time."""
-    parts.accounts.database.lock(tx, f"identity/{outsider.issuer}/{outsider.subject}")
+    parts.accounts.database.lock(tx, f"identity/{external_account.issuer}/{external_account.subject}")
 
 
 def _authorize_url(parts: ExternalLogin, provider: Provider) -> str:

@@ -54,7 +54,7 @@ class PublisherNotifier:
             )
         ).scalar()
         if to is not None:
-            letter = messages.publisher_changed(
+            email = messages.publisher_changed(
                 to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
             )
-            self.outbox.send(tx, now_ms, letter, cause=None)  # no rate limit: it concerns the security of the channel
+            self.outbox.send(tx, now_ms, email, cause=None)  # no rate limit: it concerns the security of the channel

@@ -104,7 +104,7 @@ def _stripped(value: GateValue) -> GateValue:
 
 
 def add(
-    tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: str, issuer_name: str, draft: Draft
+    tx: Tx, now_ms: int, by: Caller, notifier: PublisherNotifier, channel: str, issuer_name: str, draft: Draft
 ) -> Publisher:
     """Add a publisher to a channel, at most 50 in each."""
     channel_id = require_can_change(tx, by, channel)
@@ -122,7 +122,7 @@ def add(
     ).scalar_one()
     publisher = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
-    teller.notify_owner(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
+    notifier.notify_owner(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
     return publisher
 
 
@@ -172,13 +172,13 @@ def draft_of(publisher: Publisher) -> Draft:
     )
 
 
-def remove(tx: Tx, now_ms: int, by: Caller, teller: PublisherNotifier, channel: str, publisher_id: int) -> Publisher:
+def remove(tx: Tx, now_ms: int, by: Caller, notifier: PublisherNotifier, channel: str, publisher_id: int) -> Publisher:
     """Remove a publisher; its tokens are invalid from the next request on."""
     require_can_change(tx, by, channel)
     publisher = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
     _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
-    teller.notify_owner(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
+    notifier.notify_owner(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
     return publisher
 
 

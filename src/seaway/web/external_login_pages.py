@@ -70,7 +70,7 @@ async def callback(request: Request) -> Response:
     )
     found = await to_thread.run_sync(finish)
     if isinstance(found, PendingSignUp):
-        response: Response = redirect("/signup/outside")
+        response: Response = redirect("/signup/external")
         cookies_of(request).keep_flow(response, found.secret)
         return response
     if isinstance(found, Linked):
@@ -160,16 +160,16 @@ def _linked(request: Request, by: Caller) -> list[Identity]:
 
 
 def _title(request: Request, found: PendingSignUp) -> str:
-    return external_login_of(request).providers.title_of(found.outsider.provider)
+    return external_login_of(request).providers.title_of(found.external_account.provider)
 
 
 def _form_values(request: Request, found: PendingSignUp) -> dict[str, Any]:
     policy = accounts_of(request).policy
     return {
         "title": _title(request, found),
-        "login": found.outsider.login,
-        "verified_address": found.outsider.address,
-        "name": suggested_name(found.outsider.login),
+        "login": found.external_account.login,
+        "verified_address": found.external_account.address,
+        "name": suggested_name(found.external_account.login),
         "address": "",
         "is_open": policy.sign_up_open,
         "is_taken": found.is_address_taken,

@@ -156,9 +156,9 @@ def test_another_address_becomes_the_primary_one(inside: Seaway, person: Person)
 
 def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> None:
     """It signs nobody in any more, and both that and its user's letter are there; the last way in stays."""
-    outsider = ExternalAccount("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
+    external_account = ExternalAccount("github", "https://github.com", f"number of {person.name}", "octo", "Octo", None)
     with inside.database.write_site() as tx:
-        external_identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, outsider)
+        external_identities.link(tx, inside.clock.now_ms(), OPERATOR, users.get(tx, person.name).id, external_account)
     number = person.api("GET", "me/identities").json()["items"][0]["id"]
     last = person.api("DELETE", f"me/identities/{number}")
     assert (403, True) == (last.status_code, "only sign-in method" in last.json()["message"])
@@ -166,7 +166,7 @@ def test_an_account_elsewhere_is_unlinked(inside: Seaway, person: Person) -> Non
     assert 204 == person.api("DELETE", f"me/identities/{number}").status_code
     assert [] == person.api("GET", "me/identities").json()["items"]
     with inside.database.read() as tx:
-        assert external_identities.find(tx, outsider.issuer, outsider.subject) is None
+        assert external_identities.find(tx, external_account.issuer, external_account.subject) is None
     assert "identity.unlinked" in done_by(person)
 
 
