@@ -1,4 +1,4 @@
-"""A house that trusts workflows, at a public address of its own, with issuers whose keys the tests have."""
+"""A Seaway instance with a public URL, trusted publishers, and issuers whose signing keys the tests hold."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ GOOGLE = {"email": "builder@acme.iam.gserviceaccount.com", "sub": "1137742644630
 
 @dataclass
 class Trust:
-    """A house, and shorthand for what makes it trust."""
+    """A Seaway instance with shorthand that adds publishers and issuer keys."""
 
     seaway: Seaway
 
@@ -56,57 +56,60 @@ class Trust:
 
 
 @dataclass
-class Trusting(Trust):
-    """The same, with its clock and the exchange."""
+class PublishingApp(Trust):
+    """The same, with its clock and an HTTP client of the application."""
 
     clock: TurnedClock
     portal: BlockingPortal
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
-        transport = httpx.ASGITransport(app=_from_many_places(create_app(self.seaway)), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app=_with_client_addresses(create_app(self.seaway)), raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"https://{issuer.AUDIENCE}")
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """One request, through the whole application."""
-        return self.portal.call(partial(self.http.request, method, path, **request))
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request through the complete application."""
+        return self.portal.call(partial(self.http.request, method, path, **options))
 
     @property
     def now_s(self) -> int:
         return self.clock.now_ms() // 1000
 
     def mint(self, text: str) -> httpx.Response:
-        return self.ask("POST", MINT, json={"token": text})
+        """Request the exchange of an issuer's token."""
+        return self.request("POST", MINT, json={"token": text})
 
-    def minted(self, text: str) -> str:
-        answer = self.mint(text)
-        assert 200 == answer.status_code, answer.text
-        return answer.text
+    def workflow_token(self, text: str) -> str:
+        """Exchange an issuer's token and return the workflow token."""
+        response = self.mint(text)
+        assert 200 == response.status_code, response.text
+        return response.text
 
-    def read(self, channel: str, secret: str) -> int:
+    def read_status(self, channel: str, secret: str) -> int:
+        """Return the status of a repodata request."""
         headers = {"Authorization": f"Bearer {secret}"}
-        return self.ask("GET", f"/{channel}/noarch/repodata.json", headers=headers).status_code
+        return self.request("GET", f"/{channel}/noarch/repodata.json", headers=headers).status_code
 
 
-def _from_many_places(app: ASGIApp) -> ASGIApp:
-    """Each request comes from an address of its own, unless it says from which: what is limited is each address."""
+def _with_client_addresses(app: ASGIApp) -> ASGIApp:
+    """Give each request its own client address, because rates are limited per address; a header can name one."""
     numbers = count(1)
 
-    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
-        told = dict(scope.get("headers", ())).get(b"test-address", b"").decode()
+    async def with_client_address(scope: Scope, receive: Receive, send: Send) -> None:
+        named = dict(scope.get("headers", ())).get(b"test-address", b"").decode()
         number = next(numbers)
-        scope["client"] = (told or f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1234)
+        scope["client"] = (named or f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1234)
         await app(scope, receive, send)
 
-    return elsewhere
+    return with_client_address
 
 
 @contextmanager
-def trusting(folder: Path, clock: TurnedClock, **settings: Any) -> Iterator[Trusting]:
-    """A house with the issuers' keys as files."""
+def publishing_app(folder: Path, clock: TurnedClock, **settings: Any) -> Iterator[PublishingApp]:
+    """Build a Seaway instance with static issuer keys."""
     seaway = house.build(folder, clock, **{"public_url": f"https://{issuer.AUDIENCE}", **settings})
     with start_blocking_portal() as portal:
-        made = Trusting(seaway, clock, portal)
+        made = PublishingApp(seaway, clock, portal)
         made.keys("github", "key-1", "github-2")
         made.keys("gitlab", "key-1", "gitlab-2")
         made.keys("google", "key-1")
@@ -116,9 +119,9 @@ def trusting(folder: Path, clock: TurnedClock, **settings: Any) -> Iterator[Trus
 
 
 @pytest.fixture
-def here(tmp_path: Path, clock: TurnedClock) -> Iterator[Trusting]:
-    """A fresh house with a private channel `harbour` that trusts one workflow of each issuer."""
-    with trusting(tmp_path, clock) as made:
+def app(tmp_path: Path, clock: TurnedClock) -> Iterator[PublishingApp]:
+    """A new instance whose private channel `harbour` trusts one workflow of each issuer."""
+    with publishing_app(tmp_path, clock) as made:
         made.people.channel("harbour", public=False)
         made.trust("harbour", "github", GITHUB)
         made.trust("harbour", "gitlab", GITLAB)

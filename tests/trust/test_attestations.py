@@ -1,4 +1,4 @@
-"""Good and bad attestations by a small Sigstore, and real ones by the public instance, verified with no network."""
+"""Valid and invalid attestations from a test Sigstore, and real certificates, verified without network access."""
 
 import copy
 import json
@@ -22,8 +22,8 @@ from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, s
 FILE = conda()
 OTHER = conda(index_json("other"))
 CHANNEL = "https://conda.example.com/robots"
-OURS = MiniSigstore()
-VERIFIER = SigstoreVerifier(OURS.trusted_root)
+SIGSTORE = MiniSigstore()
+VERIFIER = SigstoreVerifier(SIGSTORE.trusted_root)
 GITHUB = Workflow(
     issuer=GITHUB_CLAIMS[8],
     kind="github",
@@ -71,12 +71,12 @@ def reason(bundle: bytes, workflow: Workflow = GITHUB) -> RefusalReason:
     return refused.value.reason
 
 
-# What is taken
+# Accepted
 
 
-def test_a_workflow_of_github_is_known_by_its_certificate() -> None:
-    """What is told of the file is what the certificate says, and the bundle stays as it came."""
-    bundle = b" " + written(OURS.bundle(statement(FILE))) + b"\n"
+def test_github_attestation_is_verified() -> None:
+    """The provenance comes from the certificate, and the sidecar contains the bundle byte for byte."""
+    bundle = b" " + written(SIGSTORE.bundle(statement(FILE))) + b"\n"
     verified = verify(bundle)
 
     assert ("https://github.com/acme/demo", GITHUB_CLAIMS[18]) == (verified.repository, verified.workflow)
@@ -85,38 +85,38 @@ def test_a_workflow_of_github_is_known_by_its_certificate() -> None:
     assert [json.loads(bundle)] == json.loads(verified.sidecar)
 
 
-def test_a_workflow_of_gitlab_is_known_by_its_certificate() -> None:
-    """The same for gitlab.com, whose references begin with the host."""
-    verified = verify(written(OURS.bundle(statement(FILE), GITLAB_CLAIMS)), GITLAB)
+def test_gitlab_attestation_is_verified() -> None:
+    """References of gitlab.com begin with the host."""
+    verified = verify(written(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS)), GITLAB)
 
     assert ("https://gitlab.com/acme/tools/demo", GITLAB_CLAIMS[18]) == (verified.repository, verified.workflow)
 
 
-def test_a_statement_need_not_name_a_channel() -> None:
-    """CEP 27 lets the predicate be absent."""
-    assert verify(written(OURS.bundle(statement(FILE, channel=None)))).commit == GITHUB_CLAIMS[13]
+def test_statement_without_channel_is_accepted() -> None:
+    """CEP 27 makes the predicate optional."""
+    assert verify(written(SIGSTORE.bundle(statement(FILE, channel=None)))).commit == GITHUB_CLAIMS[13]
 
 
-def test_a_workflow_may_be_named_by_its_commit() -> None:
-    """A certificate that names the workflow at the commit of the run means the same run."""
+def test_workflow_identity_can_use_the_commit() -> None:
+    """A certificate that names the workflow at the commit of the run identifies the same run."""
     at_commit = GITHUB_CLAIMS[18].replace("refs/heads/main", GITHUB_CLAIMS[13])
     claims = {**GITHUB_CLAIMS, 18: at_commit, 9: at_commit}
 
-    assert at_commit == verify(written(OURS.bundle(statement(FILE), claims))).workflow
+    assert at_commit == verify(written(SIGSTORE.bundle(statement(FILE), claims))).workflow
 
 
-def test_a_reusable_workflow_signs_for_the_one_that_calls_it() -> None:
-    """The signer is the workflow whose job it was, as the minted token has it."""
+def test_reusable_workflow_is_compared_with_the_job() -> None:
+    """The signer must be the `job_workflow_ref` of the token that was exchanged."""
     job = "acme/build/.github/workflows/conda.yml@refs/tags/v1"
     claims = {**GITHUB_CLAIMS, 9: f"https://github.com/{job}"}
-    bundle = written(OURS.bundle(statement(FILE), claims))
+    bundle = written(SIGSTORE.bundle(statement(FILE), claims))
     reusing = Workflow(**{name: getattr(GITHUB, name) for name in GITHUB.__slots__} | {"job_workflow_ref": job})
 
     assert GITHUB_CLAIMS[18] == verify(bundle, reusing).workflow
     assert RefusalReason.OTHER_IDENTITY is reason(bundle)
 
 
-# What is refused: the statement
+# Refused: the statement
 
 SHA = {"sha256": FILE.sha256}
 STATEMENTS = {
@@ -148,21 +148,21 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize(("changes", "expected"), STATEMENTS.values(), ids=STATEMENTS)
-def test_a_statement_about_something_else_is_refused(changes: dict[str, Any], expected: RefusalReason) -> None:
-    """Invariants 2 and 3, for statements that are well signed by the right workflow."""
-    assert expected is reason(written(OURS.bundle(statement(FILE, **changes))))
+def test_statement_about_another_subject_is_refused(changes: dict[str, Any], expected: RefusalReason) -> None:
+    """Invariants 2 and 3, for statements with a valid signature of the right workflow."""
+    assert expected is reason(written(SIGSTORE.bundle(statement(FILE, **changes))))
 
 
-def test_other_payloads_are_refused() -> None:
-    """Another type of payload, and JSON that two readers would read differently."""
-    typed = OURS.bundle(statement(FILE), payload_type="application/json")
+def test_other_payload_types_and_ambiguous_json_are_refused() -> None:
+    """Parsers disagree on JSON with a repeated member."""
+    typed = SIGSTORE.bundle(statement(FILE), payload_type="application/json")
     twice = json.dumps(statement(FILE)).replace('"_type"', '"subject": [], "_type"').encode()
 
     assert RefusalReason.BAD_STATEMENT is reason(written(typed))
-    assert RefusalReason.BAD_STATEMENT is reason(written(OURS.bundle(twice)))
+    assert RefusalReason.BAD_STATEMENT is reason(written(SIGSTORE.bundle(twice)))
 
 
-# What is refused: the identity
+# Refused: the identity
 
 
 @pytest.mark.parametrize(
@@ -184,44 +184,44 @@ def test_other_payloads_are_refused() -> None:
         pytest.param(13, "", id="no commit"),
     ],
 )
-def test_a_certificate_of_another_run_is_refused(number: int, value: str) -> None:
-    """Invariant 4: one thing that differs from the minted token is enough."""
-    bundle = OURS.bundle(statement(FILE), {**GITHUB_CLAIMS, number: value})
+def test_certificate_of_another_run_is_refused(number: int, value: str) -> None:
+    """Invariant 4: a single difference from the exchanged token is enough."""
+    bundle = SIGSTORE.bundle(statement(FILE), {**GITHUB_CLAIMS, number: value})
 
     assert RefusalReason.OTHER_IDENTITY is reason(written(bundle))
 
 
 @pytest.mark.parametrize("number", [8, 9, 12, 13, 14, 15, 17, 20, 21])
-def test_a_certificate_that_lacks_a_compared_extension_is_refused(number: int) -> None:
-    """Fulcio has written all of them since 2023; what a certificate does not state is not assumed."""
-    claims = {one: value for one, value in GITHUB_CLAIMS.items() if one != number}
+def test_certificate_without_a_compared_extension_is_refused(number: int) -> None:
+    """Fulcio has written all of them since 2023; missing extensions are not assumed to match."""
+    claims = {extension: value for extension, value in GITHUB_CLAIMS.items() if extension != number}
 
-    assert RefusalReason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)))
+    assert RefusalReason.OTHER_IDENTITY is reason(written(SIGSTORE.bundle(statement(FILE), claims)))
 
 
 @pytest.mark.parametrize("changes", [{20: "schedule"}, {21: GITLAB_CLAIMS[21] + "7"}, {14: "refs/tags/main"}])
-def test_a_certificate_of_another_job_of_gitlab_is_refused(changes: dict[int, str]) -> None:
+def test_certificate_of_another_gitlab_job_is_refused(changes: dict[int, str]) -> None:
     """Invariant 4: on GitLab a job is the run."""
     assert RefusalReason.OTHER_IDENTITY is reason(
-        written(OURS.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB
+        written(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB
     )
 
 
-def test_a_merge_request_of_gitlab_is_compared_by_its_workflow() -> None:
-    """Fulcio makes refs/heads/BRANCH of its ref, while the reference of the pipeline names the merge request."""
+def test_gitlab_merge_request_is_compared_by_workflow() -> None:
+    """Fulcio writes refs/heads/BRANCH as the ref, whereas the token's ref names the merge request."""
     path = "refs/merge-requests/7/head"
     workflow = GITLAB_CLAIMS[18].replace("refs/heads/main", path)
     claims = {**GITLAB_CLAIMS, 9: workflow, 14: "refs/heads/fix", 18: workflow, 20: "merge_request_event"}
     run = replace(GITLAB, ref=path, workflow_ref=workflow.removeprefix("https://"), event_name="merge_request_event")
 
-    assert "refs/heads/fix" == verify(written(OURS.bundle(statement(FILE), claims)), run).ref
-    assert RefusalReason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), GITLAB)
+    assert "refs/heads/fix" == verify(written(SIGSTORE.bundle(statement(FILE), claims)), run).ref
+    assert RefusalReason.OTHER_IDENTITY is reason(written(SIGSTORE.bundle(statement(FILE), claims)), GITLAB)
 
 
 @pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "Workflow_Run"])
-def test_a_run_that_strangers_can_start_is_refused(event: str) -> None:
-    """Even if token and certificate agree on it."""
-    bundle = written(OURS.bundle(statement(FILE), {**GITHUB_CLAIMS, 20: event}))
+def test_run_that_anyone_can_trigger_is_refused(event: str) -> None:
+    """Refused even if token and certificate agree on the event."""
+    bundle = written(SIGSTORE.bundle(statement(FILE), {**GITHUB_CLAIMS, 20: event}))
 
     with pytest.raises(Refused, match="which anyone can trigger") as refused:
         verify(bundle, replace(GITHUB, event_name=event))
@@ -229,18 +229,18 @@ def test_a_run_that_strangers_can_start_is_refused(event: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["run_id", "run_attempt", "event_name", "ref"])
-def test_a_token_that_does_not_name_its_run_cannot_be_compared(missing: str) -> None:
-    """These claims are optional in an exchange, and needed for an attestation."""
+def test_attestation_is_refused_if_the_token_lacks_run_claims(missing: str) -> None:
+    """These claims are optional in an exchange but required for an attestation."""
     assert RefusalReason.OTHER_IDENTITY is reason(
-        written(OURS.bundle(statement(FILE))), replace(GITHUB, **{missing: ""})
+        written(SIGSTORE.bundle(statement(FILE))), replace(GITHUB, **{missing: ""})
     )
 
 
 REAL = Path(__file__).parents[1] / "data" / "attestations"
 
 
-def stated_in(name: str) -> dict[int, str]:
-    """The extensions of the certificate of a real bundle, of either version of the format."""
+def certificate_claims(name: str) -> dict[int, str]:
+    """Return the extensions of a real bundle's certificate, for either version of the bundle format."""
     material = json.loads((REAL / name).read_bytes())["verificationMaterial"]
     certificate = material.get("certificate") or material["x509CertificateChain"]["certificates"][0]
     return dict(claims_of(x509.load_der_x509_certificate(b64decode(certificate["rawBytes"]))))
@@ -250,9 +250,9 @@ def stated_in(name: str) -> dict[int, str]:
     ("bundle", "run_id"),
     [("bundle_v3_github.whl.sigstore", "8351058501"), ("a.dsse.staging-rekor-v2.txt.sigstore.json", "25821282059")],
 )
-def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -> None:
-    """Certificates of Fulcio from 2024 and 2026, compared with the tokens that their runs would have had."""
-    stated = stated_in(bundle)
+def test_real_certificates_contain_all_compared_extensions(bundle: str, run_id: str) -> None:
+    """Fulcio certificates from 2024 and 2026, compared with the tokens that their runs would have had."""
+    stated = certificate_claims(bundle)
     workflow = stated[18].removeprefix("https://github.com/")
     run = bundles.run_of(
         Workflow(
@@ -276,22 +276,22 @@ def test_real_certificates_hold_all_that_is_compared(bundle: str, run_id: str) -
         bundles.check_identity(stated, replace(run, invocation=run.invocation[:-1] + "2"))
 
 
-def test_a_token_without_ids_cannot_be_compared() -> None:
-    """Nothing equals nothing: a token that lacks what is compared verifies no attestation."""
+def test_attestation_is_refused_if_the_token_lacks_ids() -> None:
+    """A claim missing on both sides is not a match."""
     bare = Workflow(issuer=GITHUB.issuer, kind="github", repository=GITHUB.repository, workflow_ref=GITHUB.workflow_ref)
     claims = {**GITHUB_CLAIMS, 13: "", 15: "", 17: ""}
 
-    assert RefusalReason.OTHER_IDENTITY is reason(written(OURS.bundle(statement(FILE), claims)), bare)
+    assert RefusalReason.OTHER_IDENTITY is reason(written(SIGSTORE.bundle(statement(FILE), claims)), bare)
 
 
-def test_an_issuer_without_certificates_is_told_so() -> None:
-    """Google's workload identities have no repository that a certificate could name."""
+def test_issuer_without_certificates_is_refused() -> None:
+    """Google workload identities have no repository that a certificate could name."""
     with pytest.raises(Refused, match="are not supported") as refused:
         bundles.run_of(Workflow(issuer="https://accounts.google.com", kind="google", account="a@b.c"))
     assert RefusalReason.OTHER_IDENTITY is refused.value.reason
 
 
-# What is refused: the bundle
+# Refused: the bundle
 
 
 def broken(change: Callable[[dict[str, Any]], None]) -> bytes:
@@ -300,8 +300,8 @@ def broken(change: Callable[[dict[str, Any]], None]) -> bytes:
     return written(bundle)
 
 
-GOOD = OURS.bundle(statement(FILE))
-THEIRS = MiniSigstore()
+GOOD = SIGSTORE.bundle(statement(FILE))
+OTHER_SIGSTORE = MiniSigstore()
 
 
 def entry(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -317,21 +317,21 @@ def alter_checkpoint(bundle: dict[str, Any]) -> None:
     checkpoint["envelope"] = checkpoint["envelope"].replace("\n2\n", "\n3\n")
 
 
-def alter_promise(bundle: dict[str, Any]) -> None:
+def alter_integrated_time(bundle: dict[str, Any]) -> None:
     entry(bundle)["integratedTime"] = str(int(entry(bundle)["integratedTime"]) + 1)
 
 
-def take_other_entry(bundle: dict[str, Any]) -> None:
-    bundle["verificationMaterial"]["tlogEntries"] = [entry(OURS.bundle(statement(OTHER)))]
+def replace_log_entry(bundle: dict[str, Any]) -> None:
+    bundle["verificationMaterial"]["tlogEntries"] = [entry(SIGSTORE.bundle(statement(OTHER)))]
 
 
-def foreign_certificate(bundle: dict[str, Any]) -> None:
-    """The log is ours, and only the certificate is not."""
-    theirs = THEIRS.bundle(statement(FILE))
-    bundle["verificationMaterial"]["certificate"] = theirs["verificationMaterial"]["certificate"]
+def replace_certificate(bundle: dict[str, Any]) -> None:
+    """Replace only the certificate; the log entry remains from the trusted instance."""
+    other_bundle = OTHER_SIGSTORE.bundle(statement(FILE))
+    bundle["verificationMaterial"]["certificate"] = other_bundle["verificationMaterial"]["certificate"]
 
 
-def as_message(bundle: dict[str, Any]) -> None:
+def replace_envelope_with_message_signature(bundle: dict[str, Any]) -> None:
     signature = bundle.pop("dsseEnvelope")["signatures"][0]["sig"]
     bundle["messageSignature"] = {
         "messageDigest": {"algorithm": "SHA2_256", "digest": b64encode(bytes.fromhex(FILE.sha256)).decode()},
@@ -346,7 +346,7 @@ BUNDLES: dict[str, tuple[bytes, set[RefusalReason]]] = {
         broken(lambda b: b["verificationMaterial"].update(tlogEntries=[entry(b)] * 2)),
         {RefusalReason.BAD_BUNDLE},
     ),
-    "another file's log entry": (broken(take_other_entry), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "another file's log entry": (broken(replace_log_entry), {RefusalReason.UNVERIFIED_BUNDLE}),
     "no signature": (
         broken(lambda b: b["dsseEnvelope"].update(signatures=[])),
         {RefusalReason.BAD_BUNDLE, RefusalReason.UNVERIFIED_BUNDLE},
@@ -358,20 +358,20 @@ BUNDLES: dict[str, tuple[bytes, set[RefusalReason]]] = {
     "no inclusion promise": (broken(lambda b: entry(b).pop("inclusionPromise")), {RefusalReason.BAD_BUNDLE}),
     "no inclusion proof": (broken(lambda b: entry(b).pop("inclusionProof")), {RefusalReason.BAD_BUNDLE}),
     "altered checkpoint": (broken(alter_checkpoint), {RefusalReason.UNVERIFIED_BUNDLE}),
-    "altered time": (broken(alter_promise), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "altered time": (broken(alter_integrated_time), {RefusalReason.UNVERIFIED_BUNDLE}),
     "no certificate": (broken(lambda b: b["verificationMaterial"].pop("certificate")), {RefusalReason.BAD_BUNDLE}),
     "signed after expiry": (
-        written(OURS.bundle(statement(FILE), minutes_later=30)),
+        written(SIGSTORE.bundle(statement(FILE), minutes_later=30)),
         {RefusalReason.UNVERIFIED_BUNDLE},
     ),
-    "foreign authority": (broken(foreign_certificate), {RefusalReason.UNKNOWN_SIGSTORE}),
+    "foreign authority": (broken(replace_certificate), {RefusalReason.UNKNOWN_SIGSTORE}),
     "foreign log": (
-        broken(lambda b: entry(b).update(logId=entry(THEIRS.bundle(statement(FILE)))["logId"])),
+        broken(lambda b: entry(b).update(logId=entry(OTHER_SIGSTORE.bundle(statement(FILE)))["logId"])),
         {RefusalReason.UNKNOWN_SIGSTORE},
     ),
-    "another instance": (written(THEIRS.bundle(statement(FILE))), {RefusalReason.UNKNOWN_SIGSTORE}),
+    "another instance": (written(OTHER_SIGSTORE.bundle(statement(FILE))), {RefusalReason.UNKNOWN_SIGSTORE}),
     "unknown version": (broken(lambda b: b.update(mediaType="application/vnd.x")), {RefusalReason.BAD_BUNDLE}),
-    "message signature": (broken(as_message), {RefusalReason.UNVERIFIED_BUNDLE}),
+    "message signature": (broken(replace_envelope_with_message_signature), {RefusalReason.UNVERIFIED_BUNDLE}),
     "not JSON": (b"-----BEGIN", {RefusalReason.BAD_BUNDLE}),
     "empty": (b"", {RefusalReason.BAD_BUNDLE}),
     "an array of bundles": (b"[" + written(GOOD) + b"]", {RefusalReason.BAD_BUNDLE}),
@@ -389,17 +389,17 @@ BUNDLES: dict[str, tuple[bytes, set[RefusalReason]]] = {
 
 
 @pytest.mark.parametrize(("bundle", "expected"), BUNDLES.values(), ids=BUNDLES)
-def test_a_bundle_that_proves_nothing_is_refused(bundle: bytes, expected: set[RefusalReason]) -> None:
-    """Invariant 1, one broken thing at a time."""
+def test_invalid_bundle_is_refused(bundle: bytes, expected: set[RefusalReason]) -> None:
+    """Invariant 1, one defect at a time."""
     assert reason(bundle) in expected
 
 
-def test_a_forger_with_our_names_is_refused() -> None:
-    """A foreign certificate that names our authority by its key id fails by its signature."""
-    bundle = THEIRS.bundle(statement(FILE))
+def test_forged_authority_and_log_ids_are_refused() -> None:
+    """A foreign certificate that carries the key id of the trusted authority fails signature verification."""
+    bundle = OTHER_SIGSTORE.bundle(statement(FILE))
     entry(bundle)["logId"] = entry(GOOD)["logId"]
     der = b64decode(bundle["verificationMaterial"]["certificate"]["rawBytes"])
-    for ours, theirs in zip(VERIFIER.parties, SigstoreVerifier(THEIRS.trusted_root).parties, strict=True):
+    for ours, theirs in zip(VERIFIER.parties, SigstoreVerifier(OTHER_SIGSTORE.trusted_root).parties, strict=True):
         der = der.replace(next(iter(theirs)), next(iter(ours)))
     bundle["verificationMaterial"]["certificate"]["rawBytes"] = b64encode(der).decode()
 

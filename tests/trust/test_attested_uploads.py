@@ -1,4 +1,4 @@
-"""The whole way of an attested file: a token exchanged, the upload as clients send it, and what readers find."""
+"""Attested files end to end: token exchange, upload as clients send it, and the sidecar that readers get."""
 
 import hashlib
 from typing import Any
@@ -14,48 +14,48 @@ from tests.support import issuer
 from tests.support.packages import PackageFile, conda
 from tests.support.requests import attestation_part, bearer, file_part, multipart, multipart_type, sentence
 from tests.support.sigstore import MiniSigstore, statement, written
-from tests.trust.conftest import Trusting
+from tests.trust.conftest import PublishingApp
 
 FILE = conda()
-ADDRESS = f"https://{issuer.AUDIENCE}/harbour"
+CHANNEL_URL = f"https://{issuer.AUDIENCE}/harbour"
 SIGSTORE = MiniSigstore()
 
 
-def certificate(claims: dict[str, Any]) -> dict[int, str]:
-    """What Fulcio writes down of a run of GitHub or GitLab, by the token that it would get."""
+def certificate_claims(claims: dict[str, Any]) -> dict[int, str]:
+    """Return the extensions that Fulcio writes for a GitHub or GitLab run with these token claims."""
     if "repository" in claims:
-        site, repository, ids = "https://github.com", claims["repository"], ("repository_id", "repository_owner_id")
-        workflow = f"{site}/{claims['workflow_ref']}"
+        host, repository, ids = "https://github.com", claims["repository"], ("repository_id", "repository_owner_id")
+        workflow = f"{host}/{claims['workflow_ref']}"
         ref, event = claims["ref"], claims["event_name"]
         run = f"actions/runs/{claims['run_id']}/attempts/{claims['run_attempt']}"
     else:
-        site, repository, ids = "https://gitlab.com", claims["project_path"], ("project_id", "namespace_id")
+        host, repository, ids = "https://gitlab.com", claims["project_path"], ("project_id", "namespace_id")
         workflow = f"https://{claims['ci_config_ref_uri']}"
         ref, event = claims["ref_path"], claims["pipeline_source"]
         run = f"-/jobs/{claims['job_id']}"
     return {
         8: claims["iss"],
         9: workflow,
-        12: f"{site}/{repository}",
+        12: f"{host}/{repository}",
         13: claims["sha"],
         14: ref,
         15: claims[ids[0]],
         17: claims[ids[1]],
         18: workflow,
         20: event,
-        21: f"{site}/{repository}/{run}",
+        21: f"{host}/{repository}/{run}",
     }
 
 
 @pytest.fixture(autouse=True)
-def trusted(here: Trusting) -> None:
-    with here.seaway.database.write_site() as tx:
-        trusted_root.keep(tx, here.clock.now_ms(), OPERATOR, SIGSTORE.trusted_root)
+def sigstore_root(app: PublishingApp) -> None:
+    with app.seaway.database.write_site() as tx:
+        trusted_root.keep(tx, app.clock.now_ms(), OPERATOR, SIGSTORE.trusted_root)
 
 
-def upload(here: Trusting, secret: str, attestation: bytes | None, file: PackageFile = FILE) -> httpx.Response:
+def upload(app: PublishingApp, secret: str, attestation: bytes | None, file: PackageFile = FILE) -> httpx.Response:
     parts = [file_part(file), *([] if attestation is None else [attestation_part(attestation)])]
-    return here.ask(
+    return app.request(
         "POST",
         "/api/v1/upload/harbour",
         content=multipart(*parts),
@@ -63,22 +63,22 @@ def upload(here: Trusting, secret: str, attestation: bytes | None, file: Package
     )
 
 
-@pytest.mark.parametrize("of", [issuer.github, issuer.gitlab], ids=["github", "gitlab"])
-def test_what_the_workflow_signed_is_served_beside_its_file(here: Trusting, of: Any) -> None:
-    """Exchange, upload with `--generate-attestation`, sidecar: the token's claims and the certificate's agree."""
-    claims = of(here.now_s)
-    secret = here.minted(issuer.token(claims))
-    bundle = written(SIGSTORE.bundle(statement(FILE, ADDRESS), certificate(claims)))
-    answer = upload(here, secret, bundle)
-    assert 201 == answer.status_code, answer.text
-    found = here.ask("GET", f"/harbour/noarch/{FILE.name}.sigs", headers=bearer(secret))
-    record = here.ask("GET", "/harbour/noarch/repodata.json", headers=bearer(secret)).json()["packages.conda"][
+@pytest.mark.parametrize("claims_for", [issuer.github, issuer.gitlab], ids=["github", "gitlab"])
+def test_attestation_is_served_as_sidecar(app: PublishingApp, claims_for: Any) -> None:
+    """The claims of the exchanged token and the certificate agree, as with `--generate-attestation`."""
+    claims = claims_for(app.now_s)
+    secret = app.workflow_token(issuer.token(claims))
+    bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(claims)))
+    response = upload(app, secret, bundle)
+    assert 201 == response.status_code, response.text
+    found = app.request("GET", f"/harbour/noarch/{FILE.name}.sigs", headers=bearer(secret))
+    record = app.request("GET", "/harbour/noarch/repodata.json", headers=bearer(secret)).json()["packages.conda"][
         FILE.name
     ]
 
     assert (200, b"[" + bundle + b"]") == (found.status_code, found.content)
     assert hashlib.sha256(found.content).hexdigest() == record["attestations_sha256"]
-    assert 401 == here.ask("GET", f"/harbour/noarch/{FILE.name}.sigs").status_code
+    assert 401 == app.request("GET", f"/harbour/noarch/{FILE.name}.sigs").status_code
 
 
 @pytest.mark.parametrize(
@@ -95,43 +95,43 @@ def test_what_the_workflow_signed_is_served_beside_its_file(here: Trusting, of: 
         pytest.param({"ref": "refs/heads/other"}, id="another ref"),
     ],
 )
-def test_what_another_run_signed_is_refused(here: Trusting, changes: dict[str, str]) -> None:
-    """A good signature of somebody else over this very file."""
-    claims = issuer.github(here.now_s)
-    secret = here.minted(issuer.token(claims))
-    bundle = written(SIGSTORE.bundle(statement(FILE, ADDRESS), certificate({**claims, **changes})))
-    answer = upload(here, secret, bundle)
+def test_attestation_of_another_run_is_refused(app: PublishingApp, changes: dict[str, str]) -> None:
+    """The signature is valid and covers this file, but another run signed it."""
+    claims = issuer.github(app.now_s)
+    secret = app.workflow_token(issuer.token(claims))
+    bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims({**claims, **changes})))
+    response = upload(app, secret, bundle)
 
-    assert 422 == answer.status_code
-    assert "The attestation is refused" in sentence(answer)
-    assert 404 == here.ask("GET", f"/harbour/noarch/{FILE.name}", headers=bearer(secret)).status_code
-
-
-def test_a_newer_log_is_told_apart(here: Trusting) -> None:
-    """Whoever reads the refusal learns that the server's operator can help."""
-    claims = issuer.github(here.now_s)
-    bundle = written(MiniSigstore().bundle(statement(FILE, ADDRESS), certificate(claims)))
-    answer = upload(here, here.minted(issuer.token(claims)), bundle)
-
-    assert 422 == answer.status_code
-    assert "it is outdated, or the bundle is from another Sigstore" in sentence(answer)
-    assert "sigstore update" in answer.text
+    assert 422 == response.status_code
+    assert "The attestation is refused" in sentence(response)
+    assert 404 == app.request("GET", f"/harbour/noarch/{FILE.name}", headers=bearer(secret)).status_code
 
 
-def test_a_channel_that_requires_attestations_takes_no_key(here: Trusting) -> None:
-    """A workflow without one is refused as well, and both are told why."""
-    with here.seaway.database.write_site() as tx:
-        channels.change(tx, here.clock.now_ms(), OPERATOR, "harbour", attestations=Attestations.REQUIRED)
-    for secret in (here.minted(issuer.token(issuer.github(here.now_s))), here.people.key("owner")):
-        answer = upload(here, secret, None)
-        assert 422 == answer.status_code
-        assert "accepts only files with an attestation" in sentence(answer)
+def test_unknown_transparency_log_has_its_own_refusal(app: PublishingApp) -> None:
+    """The message says that the operator can update the trusted root."""
+    claims = issuer.github(app.now_s)
+    bundle = written(MiniSigstore().bundle(statement(FILE, CHANNEL_URL), certificate_claims(claims)))
+    response = upload(app, app.workflow_token(issuer.token(claims)), bundle)
+
+    assert 422 == response.status_code
+    assert "it is outdated, or the bundle is from another Sigstore" in sentence(response)
+    assert "sigstore update" in response.text
 
 
-def test_a_key_brings_no_attestation(here: Trusting) -> None:
-    """Though it be a good one of a workflow that the channel trusts."""
-    bundle = written(SIGSTORE.bundle(statement(FILE, ADDRESS), certificate(issuer.github(here.now_s))))
-    answer = upload(here, here.people.key("owner"), bundle)
+def test_upload_without_required_attestation_is_refused(app: PublishingApp) -> None:
+    """This applies to API keys and to workflows."""
+    with app.seaway.database.write_site() as tx:
+        channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", attestations=Attestations.REQUIRED)
+    for secret in (app.workflow_token(issuer.token(issuer.github(app.now_s))), app.people.key("owner")):
+        response = upload(app, secret, None)
+        assert 422 == response.status_code
+        assert "accepts only files with an attestation" in sentence(response)
 
-    assert 422 == answer.status_code
-    assert "accepted only from trusted publishers" in sentence(answer)
+
+def test_attestation_with_an_api_key_is_refused(app: PublishingApp) -> None:
+    """Refused even if the attestation is valid and from a workflow that the channel trusts."""
+    bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(issuer.github(app.now_s))))
+    response = upload(app, app.people.key("owner"), bundle)
+
+    assert 422 == response.status_code
+    assert "accepted only from trusted publishers" in sentence(response)

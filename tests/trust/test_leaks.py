@@ -1,4 +1,4 @@
-"""Reports of leaked secrets: only signed ones count, and what they name opens nothing from then on."""
+"""Reports of leaked secrets: they must be signed, and every secret they name is revoked."""
 
 import base64
 import json
@@ -33,37 +33,37 @@ from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, raw_headers
 from tests.support.workflows import GITHUB
 
-PATH = "/api/github/secret-scanning"
+REPORT_PATH = "/api/github/secret-scanning"
 SIGNER = ec.generate_private_key(ec.SECP256R1())
-OF_ANOTHER_CURVE = ec.generate_private_key(ec.SECP384R1())
+OTHER_CURVE_SIGNER = ec.generate_private_key(ec.SECP384R1())
 
 
-def pem_of(key: ec.EllipticCurvePrivateKey) -> str:
+def pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def published(**keys: str) -> dict[str, object]:
+def key_document(**keys: str) -> dict[str, object]:
     return {"public_keys": [{"key_identifier": name, "key": pem, "is_current": True} for name, pem in keys.items()]}
 
 
 @pytest.fixture
-def scanned(tmp_path: Path, clock: TurnedClock) -> Seaway:
-    """A house that takes reports, with the keys of who reports in a file."""
+def seaway_with_scanning(tmp_path: Path, clock: TurnedClock) -> Seaway:
+    """A Seaway instance that accepts reports; the reporter's public keys are in a file."""
     file = tmp_path / "keys.json"
-    keys = published(good=pem_of(SIGNER), other_curve=pem_of(OF_ANOTHER_CURVE), broken="no key")
+    keys = key_document(good=pem(SIGNER), other_curve=pem(OTHER_CURVE_SIGNER), broken="no key")
     file.write_text(json.dumps(keys))
     return house.build(tmp_path, clock, secret_scanning_keys=str(file))
 
 
 @pytest.fixture
-async def http(scanned: Seaway) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(scanned))
+async def http(seaway_with_scanning: Seaway) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(seaway_with_scanning))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
-    scanned.close()
+    seaway_with_scanning.close()
 
 
-def body_of(*tokens: str) -> bytes:
+def report_body(*tokens: str) -> bytes:
     found = [{"token": token, "type": "seaway_key", "url": "https://x", "source": "content"} for token in tokens]
     return json.dumps(found).encode()
 
@@ -71,128 +71,136 @@ def body_of(*tokens: str) -> bytes:
 async def report(
     http: httpx.AsyncClient, body: bytes, *, identifier: str = "good", signed: bytes | None = None
 ) -> httpx.Response:
-    signer = OF_ANOTHER_CURVE if identifier == "other_curve" else SIGNER
+    signer = OTHER_CURVE_SIGNER if identifier == "other_curve" else SIGNER
     signature = signer.sign(body if signed is None else signed, ec.ECDSA(SHA256()))
     headers = {
         "GITHUB-PUBLIC-KEY-IDENTIFIER": identifier,
         "GITHUB-PUBLIC-KEY-SIGNATURE": base64.b64encode(signature).decode(),
     }
-    return await http.post(PATH, content=body, headers=headers)
+    return await http.post(REPORT_PATH, content=body, headers=headers)
 
 
-async def status(http: httpx.AsyncClient, secret: str) -> int:
+async def read_status(http: httpx.AsyncClient, secret: str) -> int:
     headers = {"Authorization": f"Bearer {secret}"}
     return (await http.get("/boats/noarch/repodata.json", headers=headers)).status_code
 
 
 @pytest.mark.anyio
-async def test_a_signed_report_ends_keys_and_tells_their_owners(http: httpx.AsyncClient, scanned: Seaway) -> None:
-    """What is ours is labelled so and refused from the next request on; what is not is told apart; each owner hears once."""
-    people = People(scanned)
+async def test_signed_report_revokes_keys_and_notifies_owners(
+    http: httpx.AsyncClient, seaway_with_scanning: Seaway
+) -> None:
+    """Secrets of this server are labeled true positives and refused at once; each owner is notified once."""
+    people = People(seaway_with_scanning)
     people.channel("boats", owner="ada", public=False)
-    secret, other = people.key("ada"), people.key("ada")
-    with scanned.database.write_site() as tx:
+    secret, unreported = people.key("ada"), people.key("ada")
+    with seaway_with_scanning.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
-    assert 200 == await status(http, secret)
-    body = body_of(secret, secret_tokens.new_key(secret_tokens.KeyKind.USER), "something else")
+    assert 200 == await read_status(http, secret)
+    body = report_body(secret, secret_tokens.new_key(secret_tokens.KeyKind.USER), "something else")
     for _ in range(2):
-        answer = await report(http, body)
-        assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
-        assert [secret, "seaway_key"] == [answer.json()[0]["token_raw"], answer.json()[0]["token_type"]]
-    assert [401, 200] == [await status(http, secret), await status(http, other)]
-    assert [("secret scanning", "", "ada/key 0")] == lines_of(scanned, "key.revoked")
-    assert 1 == letters_waiting(scanned)
+        response = await report(http, body)
+        assert ["true_positive", "false_positive", "false_positive"] == [item["label"] for item in response.json()]
+        assert [secret, "seaway_key"] == [response.json()[0]["token_raw"], response.json()[0]["token_type"]]
+    assert [401, 200] == [await read_status(http, secret), await read_status(http, unreported)]
+    assert [("secret scanning", "", "ada/key 0")] == audit_entries(seaway_with_scanning, "key.revoked")
+    assert 1 == queued_emails(seaway_with_scanning)
 
 
-def letters_waiting(seaway: Seaway) -> int:
+def queued_emails(seaway: Seaway) -> int:
     with seaway.database.read() as tx:
         return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
-def lines_of(seaway: Seaway, action: str) -> list[tuple[str, str, str]]:
+def audit_entries(seaway: Seaway, action: str) -> list[tuple[str, str, str]]:
     with seaway.database.read() as tx:
         rows = tx.execute(select(audit.c.actor, audit.c.channel, audit.c.target).where(audit.c.action == action))
         return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("which", ["access", "refresh"])
-async def test_a_found_token_of_a_tool_ends_its_login(http: httpx.AsyncClient, scanned: Seaway, which: str) -> None:
-    """Either token takes both along, of this login only; the person hears of it."""
-    people = People(scanned)
+@pytest.mark.parametrize("token_kind", ["access", "refresh"])
+async def test_reported_oauth_token_revokes_its_grant(
+    http: httpx.AsyncClient, seaway_with_scanning: Seaway, token_kind: str
+) -> None:
+    """Either token revokes both tokens of its grant and no other grant; the user is notified."""
+    people = People(seaway_with_scanning)
     people.channel("boats", owner="ada", public=False)
-    with scanned.database.write_site() as tx:
+    with seaway_with_scanning.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
-        now_ms = scanned.clock.now_ms()
-        _, login = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
-        _, other = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
-    assert [200, 200] == [await status(http, login.access), await status(http, other.access)]
-    found = login.access if which == "access" else login.refresh
-    answer = await report(
+        now_ms = seaway_with_scanning.clock.now_ms()
+        _, reported = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
+        _, unreported = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
+    assert [200, 200] == [await read_status(http, reported.access), await read_status(http, unreported.access)]
+    found = reported.access if token_kind == "access" else reported.refresh
+    response = await report(
         http,
-        body_of(
+        report_body(
             found,
             secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS),
             secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_REFRESH),
         ),
     )
-    assert ["true_positive", "false_positive", "false_positive"] == [one["label"] for one in answer.json()]
-    assert [401, 200] == [await status(http, login.access), await status(http, other.access)]
-    with scanned.database.write_site() as tx:
-        assert isinstance(grants.refresh(tx, scanned.clock.now_ms(), login.refresh, "rattler"), grants.OAuthError)
-    assert [("secret scanning", "", "rattler")] == lines_of(scanned, "tool.revoked")
-    assert 1 == letters_waiting(scanned)
+    assert ["true_positive", "false_positive", "false_positive"] == [item["label"] for item in response.json()]
+    assert [401, 200] == [await read_status(http, reported.access), await read_status(http, unreported.access)]
+    with seaway_with_scanning.database.write_site() as tx:
+        assert isinstance(
+            grants.refresh(tx, seaway_with_scanning.clock.now_ms(), reported.refresh, "rattler"), grants.OAuthError
+        )
+    assert [("secret scanning", "", "rattler")] == audit_entries(seaway_with_scanning, "tool.revoked")
+    assert 1 == queued_emails(seaway_with_scanning)
 
 
-def test_all_of_a_report_is_looked_up_before_any_ends(seaway: Seaway, people: People) -> None:
-    """Both tokens of a login are ours, though the first takes the second along; what is named twice ends once."""
+def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, people: People) -> None:
+    """Both tokens of a grant are true positives although revoking the first revokes the second; repeats count once."""
     people.user("ada")
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
-        _, login = grants.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
-    secrets = [login.refresh, login.access, people.key("ada")] * 2
+        _, grant_tokens = grants.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
+    secrets = [grant_tokens.refresh, grant_tokens.access, people.key("ada")] * 2
     with seaway.database.write_site() as tx:
         found = [ReportedSecret(secret, "stdin") for secret in secrets]
         labels = revoke(tx, 0, OPERATOR, found, notifications=seaway.request_parts.accounts)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
-    assert [1, 1] == [len(lines_of(seaway, action)) for action in ("tool.revoked", "key.revoked")]
-    assert 2 == letters_waiting(seaway)
+    assert [1, 1] == [len(audit_entries(seaway, action)) for action in ("tool.revoked", "key.revoked")]
+    assert 2 == queued_emails(seaway)
 
 
 @pytest.mark.anyio
-async def test_a_found_token_of_a_workflow_ends(http: httpx.AsyncClient, scanned: Seaway) -> None:
-    """The owner of a channel that its run uploaded to is told once, and the log says so; no other channel learns of it."""
-    people = People(scanned)
+async def test_reported_workflow_token_is_revoked(http: httpx.AsyncClient, seaway_with_scanning: Seaway) -> None:
+    """Only channels that its run uploaded to get an audit entry, and their owner is notified once."""
+    people = People(seaway_with_scanning)
     people.channel("boats", owner="ada", public=False)
     people.channel("others", owner="ada", public=False)
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
-    with scanned.database.write_site() as tx:
+    with seaway_with_scanning.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
-        now_ms, notifier = scanned.clock.now_ms(), scanned.request_parts.exchanging.notifier
+        now_ms, notifier = seaway_with_scanning.clock.now_ms(), seaway_with_scanning.request_parts.exchanging.notifier
         both = [
             publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", Draft(matched))
             for channel in ("boats", "others")
         ]
-        secret, other = (tokens.mint(tx, now_ms, GITHUB, both, life_ms=MINUTE_MS) for _ in range(2))
+        secret, unreported = (tokens.mint(tx, now_ms, GITHUB, both, life_ms=MINUTE_MS) for _ in range(2))
     file = conda(index_json("demo"))
-    sent = await http.post(
+    uploaded = await http.post(
         "/api/v1/upload/boats", content=file.content, headers={**raw_headers(file), **bearer(secret)}
     )
-    assert 201 == sent.status_code
-    before = letters_waiting(scanned)
-    assert [200, 200] == [await status(http, secret), await status(http, other)]
+    assert 201 == uploaded.status_code
+    before = queued_emails(seaway_with_scanning)
+    assert [200, 200] == [await read_status(http, secret), await read_status(http, unreported)]
     for _ in range(2):
-        answer = await report(http, body_of(secret, secret_tokens.new_key(secret_tokens.KeyKind.WORKFLOW)))
-        assert ["true_positive", "false_positive"] == [one["label"] for one in answer.json()]
-    assert [401, 200] == [await status(http, secret), await status(http, other)]
-    assert [("secret scanning", "boats", "acme/demo, release.yml")] == lines_of(scanned, "token.revoked")
-    assert 1 == letters_waiting(scanned) - before
+        response = await report(http, report_body(secret, secret_tokens.new_key(secret_tokens.KeyKind.WORKFLOW)))
+        assert ["true_positive", "false_positive"] == [item["label"] for item in response.json()]
+    assert [401, 200] == [await read_status(http, secret), await read_status(http, unreported)]
+    assert [("secret scanning", "boats", "acme/demo, release.yml")] == audit_entries(
+        seaway_with_scanning, "token.revoked"
+    )
+    assert 1 == queued_emails(seaway_with_scanning) - before
 
 
-def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people: People) -> None:
-    """Its publisher was removed before: no channel has the line, and the site has it."""
+def test_reported_token_without_publisher_is_audited(seaway: Seaway, people: People) -> None:
+    """After its publisher was removed, only the site's audit log has the entry."""
     people.channel("boats", owner="ada")
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway.database.write_site() as tx:
@@ -202,7 +210,7 @@ def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people:
         publishers.remove(tx, 0, OPERATOR, notifier, "boats", publisher.id)
         labels = revoke(tx, 0, OPERATOR, [ReportedSecret(secret, "stdin")], notifications=seaway.request_parts.accounts)
     assert [True] == [label.is_ours for label in labels]
-    assert [("operator", "", "acme/demo on GitHub")] == lines_of(seaway, "token.revoked")
+    assert [("operator", "", "acme/demo on GitHub")] == audit_entries(seaway, "token.revoked")
 
 
 @pytest.mark.anyio
@@ -216,68 +224,66 @@ def test_a_found_token_without_a_publisher_is_in_the_log(seaway: Seaway, people:
         pytest.param({"identifier": ""}, id="unnamed key"),
     ],
 )
-async def test_a_report_without_a_good_signature_is_refused(
-    http: httpx.AsyncClient, scanned: Seaway, change: dict[str, object]
+async def test_report_without_valid_signature_is_refused(
+    http: httpx.AsyncClient, seaway_with_scanning: Seaway, change: dict[str, object]
 ) -> None:
-    """Anybody could revoke keys otherwise: 400, and nothing changes."""
-    people = People(scanned)
+    """Otherwise anyone could revoke keys: 400, and nothing changes."""
+    people = People(seaway_with_scanning)
     people.channel("boats", owner="ada", public=False)
     secret = people.key("ada")
-    assert 400 == (await report(http, body_of(secret), **change)).status_code  # type: ignore[arg-type]
-    assert 400 == (await http.post(PATH, content=body_of(secret))).status_code
-    assert 200 == await status(http, secret)
+    assert 400 == (await report(http, report_body(secret), **change)).status_code  # type: ignore[arg-type]
+    assert 400 == (await http.post(REPORT_PATH, content=report_body(secret))).status_code
+    assert 200 == await read_status(http, secret)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[{"token": 1, "type": "x"}]', b"\xff", b"[" * 10_000])
-async def test_a_signed_report_that_is_none_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
-    """Whoever can sign can still be wrong."""
+async def test_malformed_signed_report_is_refused(http: httpx.AsyncClient, body: bytes) -> None:
     assert 400 == (await report(http, body)).status_code
 
 
 @pytest.mark.anyio
-async def test_a_report_has_an_end(http: httpx.AsyncClient) -> None:
-    """Of so many secrets all are answered; one more is refused, and more than a megabyte is not read."""
-    most = await report(http, body_of(*["x"] * MAX_SECRETS))
-    assert (200, MAX_SECRETS) == (most.status_code, len(most.json()))
-    assert 400 == (await report(http, body_of(*["x"] * (MAX_SECRETS + 1)))).status_code
+async def test_report_size_is_limited(http: httpx.AsyncClient) -> None:
+    """`MAX_SECRETS` secrets are accepted; one more returns 400, and a body over 1 MiB returns 413."""
+    largest = await report(http, report_body(*["x"] * MAX_SECRETS))
+    assert (200, MAX_SECRETS) == (largest.status_code, len(largest.json()))
+    assert 400 == (await report(http, report_body(*["x"] * (MAX_SECRETS + 1)))).status_code
     assert 413 == (await report(http, b" " * (1024 * 1024 + 1))).status_code
 
 
-def test_keys_are_asked_for_once_a_day(clock: TurnedClock) -> None:
-    """A known key costs no question for a day; an unknown one at most one in a minute."""
-    asked: list[str] = []
+def test_public_keys_are_fetched_once_a_day(clock: TurnedClock) -> None:
+    """An unknown key id causes at most one fetch a minute."""
+    requests: list[str] = []
 
     def fetch(url: str) -> object:
-        asked.append(url)
-        return published(one="pem")
+        requests.append(url)
+        return key_document(one="pem")
 
     keys = PublicKeys("https://keys.example.com/", fetch, clock)
     for _ in range(3):
         assert ("pem", None) == (keys.find("one"), keys.find("two"))
-    assert ["https://keys.example.com/"] == asked
+    assert ["https://keys.example.com/"] == requests
     clock.move(MINUTE_MS)
     assert keys.find("two") is None
-    assert 2 == len(asked)
+    assert 2 == len(requests)
     clock.move(DAY_MS)
     assert "pem" == keys.find("one")
-    assert 3 == len(asked)
+    assert 3 == len(requests)
 
 
-@pytest.mark.parametrize("answer", [None, [], {}, {"public_keys": 1}, {"public_keys": [1, {"key_identifier": 1}]}])
-def test_an_answer_that_names_no_keys_is_no_key(clock: TurnedClock, answer: object) -> None:
-    """What the source says is not trusted to be what it should be."""
-    assert PublicKeys("https://keys.example.com/", lambda _: answer, clock).find("one") is None
+@pytest.mark.parametrize("document", [None, [], {}, {"public_keys": 1}, {"public_keys": [1, {"key_identifier": 1}]}])
+def test_malformed_key_document_contains_no_key(clock: TurnedClock, document: object) -> None:
+    assert PublicKeys("https://keys.example.com/", lambda _: document, clock).find("one") is None
 
 
-def test_a_file_that_cannot_be_read_is_the_operators_matter(clock: TurnedClock, tmp_path: Path) -> None:
-    """Who reports is told to come again, and the log says what to look at."""
+def test_unreadable_key_file_names_the_setting(clock: TurnedClock, tmp_path: Path) -> None:
+    """The reporter gets 503 and can retry."""
     with pytest.raises(Unavailable, match="secret_scanning_keys"):
         PublicKeys(str(tmp_path / "none"), lambda _: None, clock).find("one")
 
 
-def test_the_operator_ends_leaked_keys(seaway: Seaway, people: People) -> None:
-    """`key revoke --stdin`: the same, without a signature."""
+def test_operator_revokes_leaked_keys(seaway: Seaway, people: People) -> None:
+    """`key revoke --stdin` needs no signature."""
     secret = people.key("ada")
     with seaway.database.write_site() as tx:
         labels = revoke(

@@ -1,4 +1,4 @@
-"""What is told of where the versions of a package come from."""
+"""Provenance states of the versions of a package."""
 
 import msgspec
 import pytest
@@ -50,7 +50,7 @@ CASES: dict[str, tuple[list[list[AttestedClaims | None]], list[ProvenanceState],
         [ProvenanceState.FULL, ProvenanceState.LOST, ProvenanceState.CHANGED],
         1,
     ),
-    "found": ([[None], [DEMO]], [ProvenanceState.NONE, ProvenanceState.FULL], 0),
+    "first attested": ([[None], [DEMO]], [ProvenanceState.NONE, ProvenanceState.FULL], 0),
     "changed": ([[DEMO], [FORK]], [ProvenanceState.FULL, ProvenanceState.CHANGED], 1),
     "changed and partial": ([[DEMO], [FORK, None]], [ProvenanceState.FULL, ProvenanceState.CHANGED], 2),
     "renamed": ([[DEMO], [RENAMED]], [ProvenanceState.FULL, ProvenanceState.FULL], 0),
@@ -71,30 +71,31 @@ CASES: dict[str, tuple[list[list[AttestedClaims | None]], list[ProvenanceState],
 
 
 @pytest.mark.parametrize(("files", "states", "warnings"), CASES.values(), ids=CASES)
-def test_states(files: list[list[AttestedClaims | None]], states: list[ProvenanceState], warnings: int) -> None:
-    """Each version by its files and by the last attested one before; the warnings are counted for the last."""
-    told = provenance([Version(f"{number}.0", one) for number, one in enumerate(files, start=1)])
+def test_provenance_states_and_warnings(
+    files: list[list[AttestedClaims | None]], states: list[ProvenanceState], warnings: int
+) -> None:
+    """A version is compared with the last attested version before it; the warnings are those of the last version."""
+    found = provenance([Version(f"{number}.0", contents) for number, contents in enumerate(files, start=1)])
 
-    assert states == [one.state for one in told]
-    assert warnings == len(told[-1].warnings)
+    assert states == [version.state for version in found]
+    assert warnings == len(found[-1].warnings)
 
 
-def test_a_warning_names_both_sides() -> None:
-    """Whoever reads it can go and look."""
-    (_, told) = provenance([Version("1.0", [DEMO]), Version("2.0", [FORK])])
+def test_warning_names_both_repositories() -> None:
+    (_, found) = provenance([Version("1.0", [DEMO]), Version("2.0", [FORK])])
 
-    assert DEMO.repository in told.warnings[0]
-    assert FORK.repository in told.warnings[0]
-    assert (FORK.repository,) == told.repositories
+    assert DEMO.repository in found.warnings[0]
+    assert FORK.repository in found.warnings[0]
+    assert (FORK.repository,) == found.repositories
 
 
 @given(st.lists(st.lists(st.sampled_from([None, DEMO, LATER, FORK, NAMESAKE]), max_size=3), max_size=5))
-def test_nothing_is_told_that_no_certificate_said(files: list[list[AttestedClaims | None]]) -> None:
-    """Invariants 1 and 2: repositories come from claims, and only what is attested is full, partial or changed."""
-    versions = [Version(str(number), one) for number, one in enumerate(files)]
-    for version, told in zip(versions, provenance(versions), strict=True):
+def test_provenance_contains_only_attested_claims(files: list[list[AttestedClaims | None]]) -> None:
+    """Invariants 1 and 2: repositories come from claims; only versions with attestations are full, partial or changed."""
+    versions = [Version(str(number), contents) for number, contents in enumerate(files)]
+    for version, found in zip(versions, provenance(versions), strict=True):
         known = {claims.repository for claims in version.files if claims is not None}
-        assert set(told.repositories) == known
-        assert bool(known) == (told.state not in (ProvenanceState.NONE, ProvenanceState.LOST))
-        assert told.state is not ProvenanceState.FULL or None not in version.files
-        assert told.state in (ProvenanceState.FULL, ProvenanceState.NONE) or told.warnings
+        assert set(found.repositories) == known
+        assert bool(known) == (found.state not in (ProvenanceState.NONE, ProvenanceState.LOST))
+        assert found.state is not ProvenanceState.FULL or None not in version.files
+        assert found.state in (ProvenanceState.FULL, ProvenanceState.NONE) or found.warnings

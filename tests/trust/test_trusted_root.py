@@ -1,4 +1,4 @@
-"""Which trusted root counts, and that it needs no network."""
+"""Choice of the trusted root, and verification without network access."""
 
 import json
 import sys
@@ -31,23 +31,25 @@ STAGING = DATA / "a.dsse.staging-rekor-v2.txt.sigstore.json"
 ISSUER = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/trailofbits/rfc8785.py/.github/workflows/release.yml@refs/tags/v0.1.2"
 
-_asked: list[str] = []
+_network_events: list[str] = []
 sys.addaudithook(
-    lambda event, args: _asked.append(f"{event} {args}") if event in ("socket.connect", "socket.getaddrinfo") else None
+    lambda event, args: (
+        _network_events.append(f"{event} {args}") if event in ("socket.connect", "socket.getaddrinfo") else None
+    )
 )
 
 
 @pytest.fixture
 def offline() -> Iterator[None]:
-    """Fails a test in which this process looked up or connected to anything."""
-    before = len(_asked)
+    """Fail the test if this process resolved a host name or opened a connection."""
+    before = len(_network_events)
     yield
-    assert _asked[before:] == []
+    assert _network_events[before:] == []
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_bundle_of_the_public_instance_holds_by_the_embedded_root(tmp_path: Path) -> None:
-    """The root that came with the program knows who signed a real file, and that another file is not it."""
+def test_embedded_root_verifies_a_bundle_of_the_public_instance(tmp_path: Path) -> None:
+    """A real file is verified; the same file with one more byte is refused."""
     (tmp_path / "root.json").write_bytes(trusted_root.embedded())
     verifier = Verifier(trusted_root=TrustedRoot.from_file(str(tmp_path / "root.json")))
     bundle = Bundle.from_json(Path(f"{REAL}.sigstore").read_bytes())
@@ -58,8 +60,8 @@ def test_a_bundle_of_the_public_instance_holds_by_the_embedded_root(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("offline")
-def test_a_bundle_of_the_newer_log_holds_by_its_own_root() -> None:
-    """Rekor v2 gives no promise of inclusion; the time is that of an authority for times (RFC 3161)."""
+def test_rekor_v2_bundle_is_verified_by_its_own_root() -> None:
+    """Rekor v2 gives no inclusion promise; the time comes from a timestamp authority (RFC 3161)."""
     staging = "https%3A%2F%2Ftuf-repo-cdn.sigstage.dev"
     root = resources.files("sigstore").joinpath("_store", staging, "trusted_root.json").read_bytes()
     signed = SigstoreVerifier(root).verify(STAGING.read_bytes())
@@ -70,14 +72,14 @@ def test_a_bundle_of_the_newer_log_holds_by_its_own_root() -> None:
         trusted_root.verifier_of(trusted_root.embedded()).verify(STAGING.read_bytes())
 
 
-def test_what_is_kept_counts_until_it_is_forgotten(seaway: Seaway) -> None:
-    """Invariant 1 without a file, and invariant 3: the next attestation is verified by what is kept then."""
-    ours, roots = MiniSigstore(), TrustedRoots(seaway.database, None)
-    bundle = written(ours.bundle(statement(conda())))
+def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
+    """Invariant 1 without a file, and invariant 3: each verification uses the root stored at that moment."""
+    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.database, None)
+    bundle = written(sigstore.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
     with seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, ours.trusted_root)
+        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, sigstore.trusted_root)
 
     assert RootSource.DATABASE is roots.current().origin
     assert roots.verifier().verify(bundle).payload
@@ -89,16 +91,16 @@ def test_what_is_kept_counts_until_it_is_forgotten(seaway: Seaway) -> None:
     assert trusted_root.embedded() == roots.current().content
 
 
-def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Path) -> None:
-    """Invariant 1: whatever the database keeps."""
-    ours, theirs, file = MiniSigstore(), MiniSigstore(), tmp_path / "root.json"
-    file.write_bytes(ours.trusted_root)
+def test_root_of_the_setting_takes_precedence(seaway: Seaway, tmp_path: Path) -> None:
+    """Invariant 1: the root in the database is ignored."""
+    sigstore, other_sigstore, file = MiniSigstore(), MiniSigstore(), tmp_path / "root.json"
+    file.write_bytes(sigstore.trusted_root)
     with seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, theirs.trusted_root)
+        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, other_sigstore.trusted_root)
     roots = TrustedRoots(seaway.database, file)
 
     assert RootSource.SETTING is roots.current().origin
-    assert roots.verifier().verify(written(ours.bundle(statement(conda())))).payload
+    assert roots.verifier().verify(written(sigstore.bundle(statement(conda())))).payload
     file.unlink()
     with pytest.raises(BadSetting, match="cannot be read"):
         roots.verifier()
@@ -109,12 +111,12 @@ def test_the_file_of_the_settings_is_the_only_root(seaway: Seaway, tmp_path: Pat
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"{}", id="no root"),
-        pytest.param(b"[1]", id="no object"),
+        pytest.param(b"[1]", id="not an object"),
         pytest.param(MiniSigstore().trusted_root.replace(b"trustedroot", b"rootedtrust"), id="another type"),
         pytest.param(MiniSigstore().trusted_root.replace(b"rawBytes", b"rawbytes"), id="no keys"),
     ],
 )
-def test_what_is_no_root_is_not_kept(seaway: Seaway, content: bytes) -> None:
+def test_invalid_root_is_not_stored(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
     with pytest.raises(BadSetting, match="not a trusted root"), seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)

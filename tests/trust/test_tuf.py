@@ -1,4 +1,4 @@
-"""The trusted root, refreshed from a TUF repository on the loopback; and that nobody asks for it unless told to."""
+"""Refreshing the trusted root from a TUF repository on the loopback interface, only if the setting is on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from tests.support.tuf import TufRepository
 
 
 @dataclass(frozen=True)
-class Refreshing:
-    """A house, the repository, and the job."""
+class RootRefresh:
+    """A Seaway instance, the TUF repository, and the refresh job."""
 
     seaway: Seaway
     made: TufRepository
@@ -49,55 +49,58 @@ class Refreshing:
 
 
 @pytest.fixture
-def refreshing(seaway: Seaway, tmp_path: Path) -> Iterator[Refreshing]:
+def root_refresh(seaway: Seaway, tmp_path: Path) -> Iterator[RootRefresh]:
     made = TufRepository(tmp_path / "repository")
     with tuf.serving(made.folder) as url:
-        yield Refreshing(seaway, made, Repository(tmp_path / "memory", url, made.bootstrap))
+        yield RootRefresh(seaway, made, Repository(tmp_path / "memory", url, made.bootstrap))
 
 
-def test_a_newer_root_is_kept(refreshing: Refreshing) -> None:
-    """Fetched, verified, kept for every worker; and again when there is another."""
+def test_newer_root_is_stored(root_refresh: RootRefresh) -> None:
+    """Each new version is fetched, verified and stored for all workers."""
     for version in (1, 2):
         root = MiniSigstore().trusted_root
-        refreshing.made.publish(root, version)
-        refreshing.refresh()
-        assert (RootSource.DATABASE, root) == (refreshing.roots.current().origin, refreshing.roots.current().content)
+        root_refresh.made.publish(root, version)
+        root_refresh.refresh()
+        assert (RootSource.DATABASE, root) == (
+            root_refresh.roots.current().origin,
+            root_refresh.roots.current().content,
+        )
 
 
-def test_what_cannot_be_believed_is_not_kept(refreshing: Refreshing) -> None:
-    """Invariant 2: rolled back, expired, by a foreign key, or no root at all."""
-    good = MiniSigstore().trusted_root
-    refreshing.made.publish(good, 5)
-    refreshing.refresh()
-    evil, long_ago = MiniSigstore().trusted_root, datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-    refreshing.made.publish(evil, 4)
+def test_unverified_root_is_not_stored(root_refresh: RootRefresh) -> None:
+    """Invariant 2: rolled back, signed with a foreign key, expired, or not a root."""
+    valid_root = MiniSigstore().trusted_root
+    root_refresh.made.publish(valid_root, 5)
+    root_refresh.refresh()
+    forged_root, past = MiniSigstore().trusted_root, datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    root_refresh.made.publish(forged_root, 4)
     with pytest.raises(Unavailable):
-        refreshing.refresh()
-    refreshing.made.publish(evil, 6, signer=CryptoSigner.generate_ed25519())
+        root_refresh.refresh()
+    root_refresh.made.publish(forged_root, 6, signer=CryptoSigner.generate_ed25519())
     with pytest.raises(Unavailable):
-        refreshing.refresh()
-    refreshing.made.publish(evil, 7, expires=long_ago)
+        root_refresh.refresh()
+    root_refresh.made.publish(forged_root, 7, expires=past)
     with pytest.raises(Unavailable):
-        refreshing.refresh()
-    refreshing.made.publish(b"{}", 8)
+        root_refresh.refresh()
+    root_refresh.made.publish(b"{}", 8)
     with pytest.raises(BadSetting):
-        refreshing.refresh()
+        root_refresh.refresh()
 
-    assert good == refreshing.roots.current().content
+    assert valid_root == root_refresh.roots.current().content
 
 
-def test_no_answer_changes_nothing(refreshing: Refreshing, tmp_path: Path) -> None:
-    """An offline server goes on with the root that it has."""
-    nowhere = Repository(tmp_path / "other", "http://127.0.0.1:1", refreshing.made.bootstrap)
+def test_unreachable_repository_changes_nothing(root_refresh: RootRefresh, tmp_path: Path) -> None:
+    """An offline server continues with its current root."""
+    unreachable = Repository(tmp_path / "other", "http://127.0.0.1:1", root_refresh.made.bootstrap)
     with pytest.raises(Unavailable):
-        nowhere.trusted_root()
-    assert RootSource.PROGRAM is refreshing.roots.current().origin
+        unreachable.trusted_root()
+    assert RootSource.PROGRAM is root_refresh.roots.current().origin
 
 
-def test_it_is_done_only_where_the_settings_say_so(refreshing: Refreshing) -> None:
-    """Invariant 1: by default no job that asks anybody is ever due."""
+def test_root_is_refreshed_only_if_the_setting_is_on(root_refresh: RootRefresh) -> None:
+    """Invariant 1: by default the refresh job is never due."""
     by_default = Settings.model_fields["sigstore_refresh"].default
 
     for refreshes_root, periods in ((by_default, [None]), (True, [DAY_MS])):
-        handlers = refreshing.handlers(refreshes_root=refreshes_root)
+        handlers = root_refresh.handlers(refreshes_root=refreshes_root)
         assert periods == [handler.period_ms for handler in handlers if handler.args is RefreshRoot]
