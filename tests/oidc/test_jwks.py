@@ -1,4 +1,4 @@
-"""Which keys of a key set are used, and by which tokens."""
+"""Choice of usable keys from a key set, and of the key for a token."""
 
 import json
 from typing import Any
@@ -17,48 +17,48 @@ EC = ECKey.generate_key("P-256", {"use": "sig", "kid": "ec"}).as_dict(private=Fa
 EC_384 = ECKey.generate_key("P-384", {"use": "sig", "kid": "ec-384"}).as_dict(private=False)
 
 
-LEFT_OUT: dict[str, dict[str, Any]] = {
+UNUSABLE_KEYS: dict[str, dict[str, Any]] = {
     "for encryption": jwk("k", use="enc"),
     "for another algorithm": jwk("k", alg="RS512"),
-    "for an algorithm that is none": jwk("k", alg="none"),
+    "for the algorithm none": jwk("k", alg="none"),
     "symmetric": {"kty": "oct", "kid": "k", "k": "c2VjcmV0"},
-    "elliptic": {"kty": "EC", "kid": "k", "crv": "P-256", "x": "AA", "y": "AA"},
-    "without a name": jwk("k", kid=...),
-    "with a number for a name": jwk("k", kid=1),
-    "with an empty name": jwk("k", kid=""),
+    "elliptic curve": {"kty": "EC", "kid": "k", "crv": "P-256", "x": "AA", "y": "AA"},
+    "without an id": jwk("k", kid=...),
+    "with a number as id": jwk("k", kid=1),
+    "with an empty id": jwk("k", kid=""),
     "of 1,024 bits": jwk("k", 1024),
     "without a modulus": jwk("k", n=...),
-    "with a modulus that is none": jwk("k", n="!"),
+    "with an invalid modulus": jwk("k", n="!"),
     "with the exponent 1": jwk("k", e="AQ"),
     "with an even exponent": jwk("k", e="AQAC"),
     "of 16,384 bits": jwk("k", n=support.b64(b"\xff" * 2048)),
 }
 
 
-@pytest.mark.parametrize("left_out", LEFT_OUT.values(), ids=LEFT_OUT.keys())
-def test_keys_that_are_not_for_us_are_left_out(left_out: dict[str, Any]) -> None:
-    """Beside a good one they do no harm; alone they are no set."""
-    assert ["key-1"] == key_ids(read_keys(json.dumps({"keys": [left_out, jwk("key-1")]}), RULES))
+@pytest.mark.parametrize("unusable_key", UNUSABLE_KEYS.values(), ids=UNUSABLE_KEYS.keys())
+def test_unusable_keys_are_left_out(unusable_key: dict[str, Any]) -> None:
+    """They do not invalidate the usable keys of a set; a set without usable keys is refused."""
+    assert ["key-1"] == key_ids(read_keys(json.dumps({"keys": [unusable_key, jwk("key-1")]}), RULES))
     with pytest.raises(BadKeySet):
-        read_keys(json.dumps({"keys": [left_out]}), RULES)
+        read_keys(json.dumps({"keys": [unusable_key]}), RULES)
 
 
 @pytest.mark.parametrize(
-    "left_out",
+    "unusable_key",
     [
         jwk("k", 1024), jwk("k", e="AQ"), jwk("k", n=support.b64(b"\xff" * 2048)), jwk("k", use="enc"),
         jwk("k", alg="RS512"), EC_384, EC | {"x": "AA", "kid": "k"}, EC | {"kid": 1}, EC | {"crv": "unknown", "kid": "k"},
     ],
 )  # fmt: skip
-def test_sign_in_leaves_out_the_same_keys(left_out: dict[str, Any]) -> None:
-    """The limits of RSA keys are the same for every user; curves that no allowed algorithm has are left out."""
-    assert ["ec"] == key_ids(read_keys(json.dumps({"keys": [left_out, EC | {"alg": "ES256"}]}), SIGN_IN))
+def test_unusable_keys_are_left_out_for_sign_in(unusable_key: dict[str, Any]) -> None:
+    """The limits of RSA keys also apply to sign-in; curves of no allowed algorithm are left out."""
+    assert ["ec"] == key_ids(read_keys(json.dumps({"keys": [unusable_key, EC | {"alg": "ES256"}]}), SIGN_IN))
     with pytest.raises(BadKeySet):
-        read_keys(json.dumps({"keys": [left_out]}), SIGN_IN)
+        read_keys(json.dumps({"keys": [unusable_key]}), SIGN_IN)
 
 
-def test_a_key_is_selected_by_its_id_and_algorithm() -> None:
-    """Without an ID, a token is signed by the only key that fits its algorithm; a curve key never checks RSA."""
+def test_key_is_selected_by_id_and_algorithm() -> None:
+    """A token without a key ID gets the only key of its algorithm; an elliptic-curve key never verifies RSA."""
     keys = read_keys(json.dumps({"keys": [jwk("key-1"), jwk("key-2", kid=...), EC]}), SIGN_IN)
     assert ("key-1", "ec", "ec") == tuple(
         found.kid for found in (select_key(keys, "RS256", "key-1"), select_key(keys, "ES256", "ec"), select_key(keys, "ES256", None))
@@ -69,14 +69,14 @@ def test_a_key_is_selected_by_its_id_and_algorithm() -> None:
     ]
 
 
-def test_a_key_id_belongs_to_one_key() -> None:
-    """Otherwise it would not be clear which key signed."""
+def test_duplicate_key_id_is_refused() -> None:
+    """Otherwise the signing key would be ambiguous."""
     with pytest.raises(BadKeySet, match="same key ID"):
         read_keys(json.dumps({"keys": [EC, EC]}), SIGN_IN)
 
 
-def test_what_a_key_may_leave_out() -> None:
-    """`use` and `alg` may be missing; a private half that stands there is not taken."""
+def test_use_and_alg_are_optional() -> None:
+    """A private part in the document is dropped."""
     text = json.dumps({"keys": [jwk("key-1", use=..., alg=..., d="AAAA", x5c=["x"])]})
 
     (key,) = read_keys(text, RULES)
