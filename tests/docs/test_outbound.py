@@ -1,4 +1,4 @@
-"""Every module that connects to another host is in the list of the manual."""
+"""Every module that connects to another host is listed in the manual."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ from tests.docs.test_manual import ROOT
 
 PAGE = ROOT / "docs" / "security.md"
 SOURCE = ROOT / "src" / "seaway"
-# Libraries and modules that connect to what they are given.
+# Libraries and modules that connect to a given host.
 CLIENTS = {
     "httpx",
     "aiosmtplib",
@@ -23,11 +23,11 @@ CLIENTS = {
 
 
 def imported(path: Path) -> set[str]:
-    """The modules that a file imports, anywhere in it."""
+    """Return the modules that a file imports, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {one.name for one in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
@@ -38,7 +38,7 @@ def connects(path: Path) -> bool:
 
 
 def test_every_module_that_connects_is_listed() -> None:
-    """A new one needs a row: to whom, when, and how to switch it off."""
+    """A new module needs a row: destination, time, and how to disable it."""
     section = PAGE.read_text().partition("### Outbound requests")[2].partition("\n## ")[0]
     found = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if connects(path)}
 

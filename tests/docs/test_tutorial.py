@@ -1,4 +1,4 @@
-"""The tutorial works: its shell blocks run in order, in two terminals, against the server that they start."""
+"""The shell blocks of the tutorial run in order, in two terminals, against the server that they start."""
 
 import os
 import re
@@ -22,19 +22,19 @@ _FIRST_STEP = re.compile(r"git clone .*\n(.*\n)*pip install uv\n")
 
 
 def blocks() -> list[str]:
-    """The shell blocks of the page; blocks without a language show output or other clients."""
+    """Return the shell blocks of the page; blocks without a language show output or other clients."""
     return re.findall(r"^```shell\n(.*?)^```", (DOCS / "use/tutorial.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 def terminals() -> tuple[str, str]:
-    """The commands of the first terminal, which end with the server, and those of the second."""
+    """Return the commands of the first terminal, which end by starting the server, and those of the second."""
     found = blocks()
     serve = next(number for number, block in enumerate(found) if block.endswith(_SERVE)) + 1
     return "".join(found[:serve]), "".join(found[serve:])
 
 
-def installed_already(folder: Path) -> dict[str, str]:
-    """Stand-ins for the first step: the clone, its environment, and a `uv` that runs commands of this environment."""
+def prepared_machine(folder: Path) -> dict[str, str]:
+    """Create stand-ins for the first step: the clone, its environment, and a `uv` that runs commands of this one."""
     (folder / "seaway/.venv/bin").mkdir(parents=True)
     (folder / "seaway/.venv/bin/activate").touch()
     uv = folder / "bin/uv"
@@ -47,10 +47,10 @@ def installed_already(folder: Path) -> dict[str, str]:
 
 
 def fresh_machine() -> dict[str, str]:
-    """A shell without an active environment; what uv downloaded before is used again."""
+    """Return the variables of a shell without an active environment; the cache of uv is shared."""
     cache = os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv"
-    here = {str(Path(sys.executable).parent), str(ROOT / ".venv/bin")}
-    path = [entry for entry in os.environ["PATH"].split(":") if entry not in here]
+    active_environments = {str(Path(sys.executable).parent), str(ROOT / ".venv/bin")}
+    path = [entry for entry in os.environ["PATH"].split(":") if entry not in active_environments]
     return {"PATH": ":".join(path), "UV_CACHE_DIR": str(cache)}
 
 
@@ -78,8 +78,8 @@ def serving(commands: str, folder: Path, environment: dict[str, str]) -> Iterato
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("fresh", [False, pytest.param(True, marks=pytest.mark.slow, id="fresh clone")])
-def test_the_tutorial_ends_with_an_installed_package(tmp_path: Path, fresh: bool) -> None:
-    """From the clone to the installed file, with nothing but what the page says."""
+def test_tutorial_ends_with_an_installed_package(tmp_path: Path, fresh: bool) -> None:
+    """From the clone to the installed file, using only the commands of the page."""
     first, second = terminals()
     assert _FIRST_STEP.match(first)
     environment = {name: value for name, value in variables().items() if not name.startswith(("VIRTUAL_ENV", "PYTHON"))}
@@ -89,19 +89,19 @@ def test_the_tutorial_ends_with_an_installed_package(tmp_path: Path, fresh: bool
         environment |= fresh_machine()
     else:
         first = _FIRST_STEP.sub("cd seaway\n", first)
-        environment |= installed_already(tmp_path)
+        environment |= prepared_machine(tmp_path)
 
     with serving(first, tmp_path, environment) as url:
-        ran = subprocess.run(
+        result = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", second.replace("http://127.0.0.1:8000", url)],
             cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240,
             check=False,
         )  # fmt: skip
 
-    assert 0 == ran.returncode, ran.stdout + ran.stderr
-    lines = ran.stdout.splitlines()
+    assert 0 == result.returncode, result.stdout + result.stderr
+    lines = result.stdout.splitlines()
     assert "ada is now a site admin." == lines[0]
     assert "401" == lines[2]
     assert "1 of 1 files were uploaded to my-channel." in lines
     assert "Hello from Seaway" == lines[-1]
-    assert "warning:" not in ran.stderr
+    assert "warning:" not in result.stderr

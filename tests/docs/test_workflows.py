@@ -1,4 +1,4 @@
-"""The workflows for GitHub Actions, which cannot run here: their structure, and that the commands in them exist."""
+"""The GitHub Actions workflows, which cannot run in a test: their structure, and that their commands exist."""
 
 import shlex
 import subprocess
@@ -20,13 +20,13 @@ STEPS = [
 ON_EVERY_RUNNER = {"gh", "uv"}  # uv comes from setup-uv
 
 
-def test_both_workflows_are_there() -> None:
+def test_both_workflows_exist() -> None:
     assert {"ci.yml", "release.yml"} == set(WORKFLOWS)
 
 
 @pytest.mark.parametrize("command", sorted({step["run"] for _, step in STEPS if "run" in step}))
 def test_every_command_exists(command: str) -> None:
-    """Each `run:` starts a script of the repository that can be executed, or a known program."""
+    """Each `run:` starts an executable script of the repository or a known program."""
     words = shlex.split(command)
     if words[:2] == ["uv", "run"]:
         assert (Path(sys.executable).parent / words[2]).exists()
@@ -36,17 +36,17 @@ def test_every_command_exists(command: str) -> None:
         assert words[0] in ON_EVERY_RUNNER
 
 
-@pytest.mark.parametrize(("where", "step"), [(where, step) for where, step in STEPS if "uses" in step])
-def test_actions_are_pinned_by_version(where: str, step: dict[str, Any]) -> None:
-    """No action is named by a branch."""
+@pytest.mark.parametrize(("job", "step"), [(job, step) for job, step in STEPS if "uses" in step])
+def test_actions_are_pinned_by_version(job: str, step: dict[str, Any]) -> None:
+    """A branch could change at any time."""
     name, version = step["uses"].split("@")
-    assert name.count("/") == 1, where
-    assert version.startswith("v"), where
-    assert version[1:].replace(".", "").isdigit(), where
+    assert name.count("/") == 1, job
+    assert version.startswith("v"), job
+    assert version[1:].replace(".", "").isdigit(), job
 
 
-def test_jobs_have_the_least_permissions() -> None:
-    """Only the job that publishes can get an identity token, and only the one that makes a release can write."""
+def test_jobs_have_minimal_permissions() -> None:
+    """Only the publishing job can get an identity token, and only the release job can write."""
     granted = {
         job_name: job.get("permissions", workflow["permissions"])
         for workflow in WORKFLOWS.values()
@@ -64,7 +64,7 @@ def test_jobs_have_the_least_permissions() -> None:
     assert "pypi" == WORKFLOWS["release.yml"]["jobs"]["publish"]["environment"]
 
 
-def test_the_supported_versions_of_python_are_tested() -> None:
+def test_supported_python_versions_are_tested() -> None:
     """The matrix begins with the oldest version that pyproject.toml allows."""
     versions = WORKFLOWS["ci.yml"]["jobs"]["tests"]["strategy"]["matrix"]["python"]
     assert ["3.11", "3.12", "3.13", "3.14"] == versions
@@ -78,8 +78,8 @@ def release_notes(folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", script, tag], capture_output=True, text=True, check=False)
 
 
-def test_the_notes_of_a_release_are_its_section(tmp_path: Path) -> None:
-    """Only a tag of the declared version with a dated section has notes."""
+def test_release_notes_are_the_section_of_the_changelog(tmp_path: Path) -> None:
+    """Only a tag of the declared version with a dated section has release notes."""
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n')
     changelog = tmp_path / "CHANGELOG.md"
     changelog.write_text("# Changelog\n\n## 0.2.0 (unreleased)\n\n- New.\n\n## 0.1.0 (2026-12-01)\n\n- Old.\n")
@@ -90,8 +90,7 @@ def test_the_notes_of_a_release_are_its_section(tmp_path: Path) -> None:
     assert 1 == release_notes(tmp_path, "v0.1.0").returncode
 
 
-def test_the_changelog_has_the_declared_version() -> None:
-    """The newest section is the version in pyproject.toml."""
+def test_newest_changelog_section_is_the_declared_version() -> None:
     version = next(
         line.split('"')[1]
         for line in (ROOT / "pyproject.toml").read_text().splitlines()
@@ -101,8 +100,7 @@ def test_the_changelog_has_the_declared_version() -> None:
     assert headings[0].split()[1] == version
 
 
-def test_the_hooks_run_what_the_workflow_checks() -> None:
-    """Pre-commit and CI run the same commands."""
+def test_pre_commit_hooks_run_the_checks_of_ci() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     checks = {
         step["run"].removesuffix(" .") for step in WORKFLOWS["ci.yml"]["jobs"]["checks"]["steps"] if "run" in step
