@@ -1,4 +1,4 @@
-"""Uploads to a wrong address."""
+"""Uploads to a wrong URL."""
 
 import httpx
 import pytest
@@ -36,18 +36,20 @@ FILE = conda()
     ],
 )
 @pytest.mark.parametrize("has_key", [True, False])
-def test_an_upload_to_a_wrong_address_hears_the_right_one(site: Site, method: str, path: str, has_key: bool) -> None:
-    """404 ends it at once, in one sentence with the address, whatever the body; the names are not repeated."""
+def test_upload_to_a_wrong_url_returns_404_with_the_right_url(
+    site: Site, method: str, path: str, has_key: bool
+) -> None:
+    """One sentence for any body; it does not repeat the names of the request."""
     channel, key = site.new_channel(), site.people.key("somebody")
-    address = path.format(channel=channel, file=FILE.name)
+    path_sent = path.format(channel=channel, file=FILE.name)
     with site.client() as http:
-        answer: httpx.Response = http.request(
-            method, address, content=FILE.content, headers=bearer(key) if has_key else {}
+        response: httpx.Response = http.request(
+            method, path_sent, content=FILE.content, headers=bearer(key) if has_key else {}
         )
-    assert 404 == answer.status_code, answer.text
-    assert f"--url {site.server.address} " in answer.text
-    assert (1, False) == (len(answer.text.splitlines()), channel in answer.text)
-    assert len(answer.text) < 512
+    assert 404 == response.status_code, response.text
+    assert f"--url {site.server.address} " in response.text
+    assert (1, False) == (len(response.text.splitlines()), channel in response.text)
+    assert len(response.text) < 512
 
 
 @pytest.mark.parametrize(
@@ -55,24 +57,24 @@ def test_an_upload_to_a_wrong_address_hears_the_right_one(site: Site, method: st
     [("POST", "/{channel}/noarch/repodata.json"), ("PUT", "/{channel}/noarch/x"), ("PATCH", "/{channel}"),
      ("POST", "/{channel}/package/x")],
 )  # fmt: skip
-def test_other_wrong_methods_stay_wrong_methods(site: Site, method: str, path: str) -> None:
-    """Only what clients send to upload is taken for an upload."""
+def test_other_wrong_methods_return_405(site: Site, method: str, path: str) -> None:
+    """Only the upload paths that clients use are treated as misplaced uploads."""
     channel, key = site.new_channel(), site.people.key("somebody")
     with site.client() as http:
         assert 405 == http.request(method, path.format(channel=channel), headers=bearer(key)).status_code
 
 
-def test_capitals_in_the_channel_of_an_upload_are_told(site: Site) -> None:
-    """Whether the channel exists is not told."""
+def test_upper_case_channel_name_is_explained(site: Site) -> None:
+    """The response does not reveal whether the channel exists."""
     key = site.people.key("somebody")
     with site.client() as http:
         for name in (site.new_channel().upper(), "NOWHERE"):
-            answer = upload(http, name, FILE, key)
-            assert (404, True) == (answer.status_code, "lower case" in answer.text), answer.text
+            response = upload(http, name, FILE, key)
+            assert (404, True) == (response.status_code, "lower case" in response.text), response.text
 
 
-def test_the_right_address_takes_it(site: Site) -> None:
-    """The route of misplaced uploads wants nothing that another one does."""
+def test_upload_to_the_right_url_is_accepted(site: Site) -> None:
+    """The route of misplaced uploads does not shadow the real one."""
     owner = site.people.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
     with site.client() as http:

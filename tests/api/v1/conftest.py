@@ -1,4 +1,4 @@
-"""Clients of the API: of the server that tests share, and of a house in this process, whose clock and letters they have."""
+"""Clients of the API: of the shared server, and of a Seaway instance in this process with its clock and emails."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,39 +18,39 @@ from tests.support.clock import TurnedClock
 from tests.support.house import People
 from tests.web.visitor import SITE, Visitor
 
-_numbers = count(1)
+_user_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
 def http(site: Site) -> Iterator[httpx.Client]:
-    """A client of the API without a key."""
+    """An anonymous client of the API."""
     with httpx.Client(base_url=f"{site.server.address}/api/v1/", timeout=60) as client:
         yield client
 
 
-class Person(Visitor):
-    """Somebody who is signed in, and has a verified address; what they ask with is JSON."""
+class SignedInUser(Visitor):
+    """A signed-in user with a verified email address, who sends JSON."""
 
     name = ""
 
-    def sign_in_again(self) -> None:
-        """A new session, proved now."""
+    def start_new_session(self) -> None:
+        """Start a new, freshly confirmed session."""
         with self.seaway.database.write_site() as tx:
-            user, now_ms = users.get(tx, self.name), self.seaway.clock.now_ms()
-            self.bring(sessions.start(tx, now_ms, user.id, address=self.address, agent="a test"))
+            user_id, now_ms = users.get(tx, self.name).id, self.seaway.clock.now_ms()
+            self.bring(sessions.start(tx, now_ms, user_id, address=self.address, agent="a test"))
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """A request with the cookie, and the token that our pages send."""
+        """Send a request with the session cookie and the CSRF token that pages send."""
         headers = {"X-CSRF-Token": sessions.csrf_token(self.session or ""), "Sec-Fetch-Site": "same-origin"}
         return self.ask(method, f"/api/v1/{path}", headers=headers, **options)
 
 
 @pytest.fixture(scope="session")
-def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaway]:
-    """A house in this process; every test has people of its own."""
-    built = house.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_expiry=True)
-    yield built
-    built.close()
+def local_seaway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaway]:
+    """A Seaway instance in this process; every test creates its own users."""
+    seaway = house.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_expiry=True)
+    yield seaway
+    seaway.close()
 
 
 @pytest.fixture(scope="session")
@@ -60,23 +60,23 @@ def portal() -> Iterator[BlockingPortal]:
 
 
 @pytest.fixture
-def new_person(inside: Seaway, portal: BlockingPortal) -> Callable[..., Person]:
-    """Somebody new, signed in."""
-    return partial(settle, inside, portal)
+def new_user(local_seaway: Seaway, portal: BlockingPortal) -> Callable[..., SignedInUser]:
+    """Create a signed-in user."""
+    return partial(create_signed_in_user, local_seaway, portal)
 
 
 @pytest.fixture
-def person(new_person: Callable[..., Person]) -> Person:
-    return new_person()
+def user(new_user: Callable[..., SignedInUser]) -> SignedInUser:
+    return new_user()
 
 
-def settle(seaway: Seaway, portal: BlockingPortal, *, admin: bool = False) -> Person:
-    """Somebody new in a house, signed in."""
-    number = next(_numbers)
-    made = Person(seaway, portal, f"2001:db8:{number:x}::1")
-    made.name = People(seaway).user(f"person-{number}", admin=admin)
+def create_signed_in_user(seaway: Seaway, portal: BlockingPortal, *, admin: bool = False) -> SignedInUser:
+    """Create a user with a verified email address in an instance, and sign in."""
+    number = next(_user_numbers)
+    created = SignedInUser(seaway, portal, f"2001:db8:{number:x}::1")
+    created.name = People(seaway).user(f"person-{number}", admin=admin)
     with seaway.database.write_site() as tx:
-        address = f"{made.name}@example.com"
-        emails.add(tx, seaway.clock.now_ms(), users.get(tx, made.name).id, address, verified=True)
-    made.sign_in_again()
-    return made
+        address = f"{created.name}@example.com"
+        emails.add(tx, seaway.clock.now_ms(), users.get(tx, created.name).id, address, verified=True)
+    created.start_new_session()
+    return created

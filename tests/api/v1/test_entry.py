@@ -1,4 +1,4 @@
-"""What the API refuses before a route sees it, and in which form."""
+"""Requests that the API refuses before they reach a route, and the format of the refusals."""
 
 import httpx
 import pytest
@@ -13,10 +13,10 @@ def key(site: Site) -> str:
     return site.people.key(site.people.user(site.new_name("asker")), mode=Mode.MANAGE)
 
 
-def problem(answer: httpx.Response) -> dict[str, str]:
-    """The body of a failure, after a look at its form."""
-    assert answer.headers["content-type"] == "application/json"
-    body: dict[str, str] = answer.json()
+def problem(response: httpx.Response) -> dict[str, str]:
+    """Check the format of an error response and return its body."""
+    assert response.headers["content-type"] == "application/json"
+    body: dict[str, str] = response.json()
     assert {"code", "message", "hint"} == set(body)
     assert body["message"]
     return body
@@ -40,31 +40,31 @@ def problem(answer: httpx.Response) -> dict[str, str]:
         (b"", 422, "invalid"),
     ],
 )
-def test_a_body_that_is_not_what_it_must_be(http: httpx.Client, key: str, body: bytes, status: int, code: str) -> None:
-    """It is refused in one form, and nothing of it is shown again."""
-    answer = http.post("channels", content=body, headers={"Content-Type": "application/json", **bearer(key)})
-    assert (status, code) == (answer.status_code, problem(answer)["code"])
+def test_invalid_body_is_refused(http: httpx.Client, key: str, body: bytes, status: int, code: str) -> None:
+    """All refusals have the same format."""
+    response = http.post("channels", content=body, headers={"Content-Type": "application/json", **bearer(key)})
+    assert (status, code) == (response.status_code, problem(response)["code"])
 
 
-def test_a_body_in_pieces_is_counted(http: httpx.Client, key: str) -> None:
-    """Without a Content-Length the limit is the same."""
-    pieces = iter([b'{"name": "', *[b"x" * 1000] * 70, b'"}'])
-    answer = http.post("channels", content=pieces, headers={"Content-Type": "application/json", **bearer(key)})
-    assert (413, "too-large") == (answer.status_code, problem(answer)["code"])
+def test_size_limit_applies_to_chunked_bodies(http: httpx.Client, key: str) -> None:
+    """Chunked bodies have no Content-Length."""
+    chunks = iter([b'{"name": "', *[b"x" * 1000] * 70, b'"}'])
+    response = http.post("channels", content=chunks, headers={"Content-Type": "application/json", **bearer(key)})
+    assert (413, "too-large") == (response.status_code, problem(response)["code"])
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
-def test_a_body_must_say_that_it_is_json(http: httpx.Client, key: str, content_type: str) -> None:
-    """A form of another site can send the others without asking; it cannot send this one."""
-    answer = http.post("channels", content=b'{"name": "x"}', headers={"Content-Type": content_type, **bearer(key)})
-    assert (400, "malformed") == (answer.status_code, problem(answer)["code"])
+def test_body_needs_the_json_content_type(http: httpx.Client, key: str, content_type: str) -> None:
+    """Forms of other sites can send the other types without a CORS preflight request."""
+    response = http.post("channels", content=b'{"name": "x"}', headers={"Content-Type": content_type, **bearer(key)})
+    assert (400, "malformed") == (response.status_code, problem(response)["code"])
 
 
-def test_a_backslash_before_u0000_is_only_text(site: Site, http: httpx.Client, key: str) -> None:
-    """A NUL is refused where it is one, and not where it is spelt."""
+def test_escaped_backslash_before_u0000_is_accepted(site: Site, http: httpx.Client, key: str) -> None:
+    """Only an actual NUL is refused, not the text backslash u0000."""
     body = b'{"name": "%s", "description": "\\\\u0000"}' % site.new_name().encode()
-    answer = http.post("channels", content=body, headers={"Content-Type": "application/json", **bearer(key)})
-    assert (201, "\\u0000") == (answer.status_code, answer.json()["description"])
+    response = http.post("channels", content=body, headers={"Content-Type": "application/json", **bearer(key)})
+    assert (201, "\\u0000") == (response.status_code, response.json()["description"])
 
 
 @pytest.mark.parametrize(
@@ -86,28 +86,28 @@ def test_a_backslash_before_u0000_is_only_text(site: Site, http: httpx.Client, k
         ("channels?limit=1e1", 422),
     ],
 )
-def test_an_address_that_means_nothing(http: httpx.Client, key: str, path: str, status: int) -> None:
-    """Whatever a path or a query holds, the answer is a clear refusal in the same form."""
-    answer = http.get(path, headers=bearer(key))
-    assert status == answer.status_code
-    problem(answer)
+def test_invalid_path_or_query_is_refused(http: httpx.Client, key: str, path: str, status: int) -> None:
+    """All refusals have the same format."""
+    response = http.get(path, headers=bearer(key))
+    assert status == response.status_code
+    problem(response)
 
 
-def test_a_method_that_a_route_does_not_know(http: httpx.Client) -> None:
-    """405 with every method of the path, in the same form."""
-    answer = http.put("me")
+def test_unknown_method_returns_405(http: httpx.Client) -> None:
+    """The Allow header lists every method of the path."""
+    response = http.put("me")
     assert (405, "DELETE, GET, PATCH", "method-not-allowed") == (
-        answer.status_code,
-        answer.headers["allow"],
-        problem(answer)["code"],
+        response.status_code,
+        response.headers["allow"],
+        problem(response)["code"],
     )
 
 
-def test_a_credential_is_refused_in_the_same_form(http: httpx.Client) -> None:
-    """401 names no channel, and says how to do better."""
-    answer = http.get("channels/whatever", headers=bearer("swy-u-nonsense"))
+def test_bad_credential_returns_401(http: httpx.Client) -> None:
+    """The response has a WWW-Authenticate header and the common format."""
+    response = http.get("channels/whatever", headers=bearer("swy-u-nonsense"))
     assert (401, 'Bearer realm="seaway"', "bad-credential") == (
-        answer.status_code,
-        answer.headers["www-authenticate"],
-        problem(answer)["code"],
+        response.status_code,
+        response.headers["www-authenticate"],
+        problem(response)["code"],
     )

@@ -1,4 +1,4 @@
-"""Where files come from, by the API: the record of uploads and who may read it, what is in a file, what changed."""
+"""Provenance in the API: the upload log and its readers, the paths of a file, and differences between files."""
 
 import hashlib
 import json
@@ -10,26 +10,26 @@ from anyio.from_thread import BlockingPortal
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
-from tests.api.v1.conftest import Person
+from tests.api.v1.conftest import SignedInUser
 from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, paths_json
 from tests.support.workflows import Attester
 
 
-def test_the_record_is_of_one_channel_and_proves_itself(
-    inside: Seaway, portal: BlockingPortal, new_person: Callable[..., Person]
+def test_upload_log_covers_one_channel_and_can_be_verified(
+    local_seaway: Seaway, portal: BlockingPortal, new_user: Callable[..., SignedInUser]
 ) -> None:
-    """A name that is used again begins a new record for its owner; admins read the older one too, page by page."""
-    owner, admin = new_person(), new_person(admin=True)
+    """A channel with a reused name has a new log for its owner; admins can also read the older one, page by page."""
+    owner, admin = new_user(), new_user(admin=True)
     channel = f"again-{owner.name}"
     files = [conda(index_json("demo", version=version)) for version in ("1.0", "2.0", "3.0")]
-    People(inside).channel(channel, owner=owner.name)
-    portal.call(publish_file, inside, channel, files[0])
-    with inside.database.write_site() as tx:
-        channels.remove(tx, inside.clock.now_ms(), OPERATOR, channel)
-    People(inside).channel(channel, owner=owner.name)
+    People(local_seaway).channel(channel, owner=owner.name)
+    portal.call(publish_file, local_seaway, channel, files[0])
+    with local_seaway.database.write_site() as tx:
+        channels.remove(tx, local_seaway.clock.now_ms(), OPERATOR, channel)
+    People(local_seaway).channel(channel, owner=owner.name)
     for file in files[1:]:
-        portal.call(publish_file, inside, channel, file)
+        portal.call(publish_file, local_seaway, channel, file)
 
     shown = owner.api("GET", f"channels/{channel}/upload-log").json()["items"]
     assert [file.name for file in files[1:]] == [row["file_name"] for row in shown]
@@ -46,47 +46,51 @@ def test_the_record_is_of_one_channel_and_proves_itself(
     assert 403 == owner.api("GET", "upload-log", params={"channel": channel}).status_code
 
 
-def test_a_file_and_what_changed_in_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:
-    """Who sent it, what it installs, what it is beside another one; and that nothing attests it."""
-    channel = person.api("POST", "channels", json={"name": f"files-{person.name}"}).json()["name"]
+def test_file_provenance_paths_and_difference(local_seaway: Seaway, portal: BlockingPortal, user: SignedInUser) -> None:
+    """For a file without attestation."""
+    channel = user.api("POST", "channels", json={"name": f"files-{user.name}"}).json()["name"]
     before = {"bin/tool": b"abc"}
     after = {**before, "bin/other": b"abc"}
     old = conda(index_json("demo", version="1.0"), files=before, paths=paths_json(before, sha256=...))
     new = conda(index_json("demo", version="2.0", depends=["numpy"]), files=after, paths=paths_json(after, sha256=...))
     for file in (old, new):
-        portal.call(publish_file, inside, channel, file)
+        portal.call(publish_file, local_seaway, channel, file)
     path = f"channels/{channel}/files/noarch/{new.name}"
 
-    found = person.api("GET", f"{path}/provenance").json()
+    found = user.api("GET", f"{path}/provenance").json()
     assert ("", False, None) == (found["upload"]["repository"], found["upload"]["replaced"], found["attestation"])
-    told = person.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
-    assert [("2.0", "none"), ("1.0", "none")] == [(one["version"], one["state"]) for one in told]
-    first = person.api("GET", f"{path}/paths", params={"limit": 1}).json()
-    second = person.api("GET", f"{path}/paths", params={"limit": 1, "after": first["next"]}).json()
+    versions = user.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
+    assert [("2.0", "none"), ("1.0", "none")] == [(version["version"], version["state"]) for version in versions]
+    first = user.api("GET", f"{path}/paths", params={"limit": 1}).json()
+    second = user.api("GET", f"{path}/paths", params={"limit": 1, "after": first["next"]}).json()
     assert ["bin/other", "bin/tool"] == [first["items"][0]["path"], second["items"][0]["path"]]
-    assert ["bin/tool"] == [one["path"] for one in person.api("GET", f"{path}/paths?q=too").json()["items"]]
-    changed = person.api("GET", f"{path}/difference", params={"against": f"noarch/{old.name}"}).json()
+    assert ["bin/tool"] == [item["path"] for item in user.api("GET", f"{path}/paths?q=too").json()["items"]]
+    changed = user.api("GET", f"{path}/difference", params={"against": f"noarch/{old.name}"}).json()
     assert (["numpy"], ["bin/other"], 3) == (
         [change["name"] for change in changed["depends"]],
         [change["name"] for change in changed["paths"]],
         changed["installed_size_change"],
     )
     for against, status in (("", 400), ("noarch/nothing.conda", 404)):
-        assert status == person.api("GET", f"{path}/difference", params={"against": against}).status_code
+        assert status == user.api("GET", f"{path}/difference", params={"against": against}).status_code
 
 
-def test_an_attested_file_tells_who_built_it(inside: Seaway, portal: BlockingPortal, person: Person) -> None:
-    """The workflow that sent it, with its addresses; and the sidecar that it is proved by, under the hash that is told."""
-    channel = person.api("POST", "channels", json={"name": f"attested-{person.name}"}).json()["name"]
-    attester, file = Attester.trusted_by(inside), conda()
+def test_attested_file_shows_its_workflow_and_attestation(
+    local_seaway: Seaway, portal: BlockingPortal, user: SignedInUser
+) -> None:
+    """The response has the URLs of the workflow and the hash of the sidecar."""
+    channel = user.api("POST", "channels", json={"name": f"attested-{user.name}"}).json()["name"]
+    attester, file = Attester.trusted_by(local_seaway), conda()
     send = partial(publish_file, by=attester.principal(channel), attestation=attester.bundle(file, channel))
-    portal.call(send, inside, channel, file)
-    found = person.api("GET", f"channels/{channel}/files/noarch/{file.name}/provenance").json()
+    portal.call(send, local_seaway, channel, file)
+    found = user.api("GET", f"channels/{channel}/files/noarch/{file.name}/provenance").json()
     assert ("acme/demo", "https://github.com/acme/demo") == (
         found["upload"]["repository"],
         found["upload"]["repository_url"],
     )
-    sidecar = person.ask("GET", f"/{channel}/noarch/{file.name}.sigs").content
+    sidecar = user.ask("GET", f"/{channel}/noarch/{file.name}.sigs").content
     assert hashlib.sha256(sidecar).hexdigest() == found["attestation"]["sha256"]
-    told = person.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
-    assert [("full", [found["attestation"]["repository"]])] == [(one["state"], one["repositories"]) for one in told]
+    versions = user.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
+    assert [("full", [found["attestation"]["repository"]])] == [
+        (version["state"], version["repositories"]) for version in versions
+    ]

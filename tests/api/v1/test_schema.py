@@ -1,6 +1,6 @@
 """
-Whatever the description of the API allows, and what it does not: no answer is a failure of ours, and every answer is
-of a form that the description names.
+Requests that the API description allows, and requests that it does not: no response is a server error, and every
+response matches the description.
 """
 
 from collections.abc import Iterator
@@ -41,8 +41,8 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-CALM = list(HealthCheck)
-# A body may be too large before it is too long.
+ALL_HEALTH_CHECKS = list(HealthCheck)
+# A body can exceed the byte limit before a member exceeds its length limit.
 CONFIG = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}}})
 
 OPERATIONS = {
@@ -53,94 +53,102 @@ OPERATIONS = {
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Somebody who asks, and what there is for them: requests that are right are about that."""
+class ApiCaller:
+    """A caller, and the names of things that exist for it; valid requests use them as path parameters."""
 
-    address: str
+    url: str
     headers: dict[str, str]
     known: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def asker(site: Site) -> Asker:
-    """A user with a channel, a package and a key of the widest mode, at the server that all tests share."""
+def caller(site: Site) -> ApiCaller:
+    """A user of the shared server with a channel, a package and a MANAGE key."""
     user = site.people.user(site.new_name("asker"))
-    headers, known = _furnished(site.people, site.server.address, user, site.new_name())
-    return Asker(site.server.address, headers, known)
+    headers, known = _create_channel_and_group(site.people, site.server.address, user, site.new_name())
+    return ApiCaller(site.server.address, headers, known)
 
 
-# Each asked a few times costs a minute of processor time: the usual tests take every fourth, the slow ones the others.
+# A few requests of each operation take a minute of processor time: default tests run every fourth, slow ones the rest.
 SAMPLED = [
     pytest.param(operation, marks=() if number % 4 == 0 else pytest.mark.slow)
     for number, operation in enumerate(OPERATIONS)
 ]
 
 
-def test_a_schema_has_one_plain_name() -> None:
+def test_schema_names_are_plain() -> None:
     names = openapi()["components"]["schemas"]
     assert not [name for name in names if "__" in name or name.endswith(("Given", "Shown", "Made"))]
 
 
 @pytest.mark.parametrize("operation", SAMPLED)
-def test_a_few_requests_of_each_kind(asker: Asker, operation: str) -> None:
-    """With a key, at the server that all tests share."""
-    ask(operation, asker, examples=3)
+def test_few_requests_of_each_operation(caller: ApiCaller, operation: str) -> None:
+    """With a key, on the shared server."""
+    send_requests(operation, caller, examples=3)
 
 
 @pytest.fixture(scope="module")
-def admins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asker, ...]]:
-    """A server of its own, and the ways in which its admin may ask it."""
+def admin_callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ApiCaller, ...]]:
+    """A separate server, and its admin with a key, with a session, and an anonymous caller."""
     folder = tmp_path_factory.mktemp("described")
     with serving(folder, examiners=1) as server:
-        beside = house.build(folder)
-        people = People(beside)
-        keyed, known = _furnished(people, server.address, people.user("ada", admin=True), "robots")
-        with beside.database.write_site() as tx:
-            secret = sessions.start(tx, beside.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
-        signed_in = {
+        seaway = house.build(folder)
+        people = People(seaway)
+        key_headers, known = _create_channel_and_group(people, server.address, people.user("ada", admin=True), "robots")
+        with seaway.database.write_site() as tx:
+            secret = sessions.start(tx, seaway.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
+        session_headers = {
             "Cookie": f"seaway_session={secret}",
             "X-CSRF-Token": sessions.csrf_token(secret),
             "Sec-Fetch-Site": "same-origin",
         }
-        yield tuple(Asker(server.address, headers, known) for headers in (keyed, signed_in, {}))
-        beside.close()
+        yield tuple(ApiCaller(server.address, headers, known) for headers in (key_headers, session_headers, {}))
+        seaway.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("number", [0, 1, 2], ids=["by key", "signed in", "as nobody"])
-def test_many_requests_of_each_kind(admins: tuple[Asker, ...], operation: str, number: int) -> None:
-    """At a server of its own, where an admin may do everything."""
-    ask(operation, admins[number], examples=40)
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["key", "session", "anonymous"])
+def test_many_requests_of_each_operation(admin_callers: tuple[ApiCaller, ...], operation: str, number: int) -> None:
+    """On a separate server, where an admin can do everything."""
+    send_requests(operation, admin_callers[number], examples=40)
 
 
-def ask(operation: str, asker: Asker, *, examples: int) -> None:
-    """Send requests that the description allows, and such as it does not, and look at the answers."""
+def send_requests(operation: str, caller: ApiCaller, *, examples: int) -> None:
+    """Send requests that the description allows, and requests that it does not, and check the responses."""
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
-        @settings(max_examples=examples, deadline=None, suppress_health_check=CALM, derandomize=True, database=None)
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            suppress_health_check=ALL_HEALTH_CHECKS,
+            derandomize=True,
+            database=None,
+        )
         @given(case=OPERATIONS[operation].as_strategy(generation_mode=mode), mode=st.just(mode))
         def send(case: schemathesis.Case, mode: GenerationMode) -> None:
             if mode is GenerationMode.POSITIVE:
                 case.path_parameters.update(
-                    {name: asker.known[name] for name in case.path_parameters if name in asker.known}
+                    {name: caller.known[name] for name in case.path_parameters if name in caller.known}
                 )
-            case.call_and_validate(base_url=asker.address + PREFIX, headers=asker.headers, checks=CHECKS)
+            case.call_and_validate(base_url=caller.url + PREFIX, headers=caller.headers, checks=CHECKS)
 
         try:
             send()
         except Unsatisfiable:
-            assert mode is GenerationMode.NEGATIVE, "every operation can be asked as it is described"
+            assert mode is GenerationMode.NEGATIVE, "every operation has valid requests"
 
 
-def _furnished(people: People, address: str, user: str, channel: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The credentials of a user, and a channel and a group of theirs with something in each."""
+def _create_channel_and_group(
+    people: People, url: str, user: str, channel: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Create a channel and a group for the user; return the key's headers and the names for path parameters."""
     people.channel(channel, owner=user)
     people.member(channel, "mate", Role.VIEWER)
     with people.seaway.database.write_site() as tx:
         groups.add(tx, people.seaway.clock.now_ms(), OPERATOR, f"{user}-crew", users.get(tx, user))
     key = people.key(user, mode=Mode.MANAGE)
-    with httpx.Client(base_url=address) as client:
+    with httpx.Client(base_url=url) as client:
         assert 201 == upload(client, channel, conda(), key).status_code
-    there = {"channel": channel, "package": "demo", "subdir": "noarch", "file": "demo-1.0-h1_0.conda"}
-    return bearer(key), {**there, "user": "mate", "group": f"{user}-crew"}
+    path_parameters = {"channel": channel, "package": "demo", "subdir": "noarch", "file": "demo-1.0-h1_0.conda"}
+    return bearer(key), {**path_parameters, "user": "mate", "group": f"{user}-crew"}

@@ -1,4 +1,4 @@
-"""What people do with the API, from one request to the next."""
+"""Sequences of API requests as users make them."""
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
 
 
-def signed_in(site: Site, user: str) -> dict[str, str]:
+def session_headers(site: Site, user: str) -> dict[str, str]:
     people = site.people
     with people.seaway.database.write_site() as tx:
         now_ms = people.seaway.clock.now_ms()
@@ -24,8 +24,8 @@ def signed_in(site: Site, user: str) -> dict[str, str]:
     }
 
 
-def test_a_package_from_its_list_to_its_record(site: Site, http: httpx.Client) -> None:
-    """Every list leads to the next address, page by page, and the record is what repodata has."""
+def test_lists_lead_from_channel_to_package_to_record(site: Site, http: httpx.Client) -> None:
+    """Lists are paginated, and the record equals the one in repodata."""
     owner = site.people.user(site.new_name("owner"))
     channel, key = site.new_channel(owner=owner), site.people.key(owner)
     with site.client(key) as client:
@@ -46,18 +46,20 @@ def test_a_package_from_its_list_to_its_record(site: Site, http: httpx.Client) -
     assert ["1.9", "1.10", "1.0"] == [file["version"] for file in files]
     shown = http.get(f"channels/{channel}/files/noarch/{files[0]['file']}").json()
     assert repodata["packages.conda"][files[0]["file"]] == shown["record"]
-    needing = [http.get(f"channels/{channel}/packages/{name}/dependents").json()["names"] for name in ("demo", "zeta")]
-    assert [["zeta"], []] == needing
+    dependents = [
+        http.get(f"channels/{channel}/packages/{name}/dependents").json()["names"] for name in ("demo", "zeta")
+    ]
+    assert [["zeta"], []] == dependents
 
 
-def test_a_key_is_shown_once_and_ends_when_it_is_revoked(site: Site, http: httpx.Client) -> None:
-    """The list never has the secret; the next request after the end is refused (P5, P6)."""
-    person = signed_in(site, site.people.user(site.new_name("person")))
-    made = http.post("keys", json={"name": "ci", "mode": "READ"}, headers=person).json()
-    assert 200 == http.get("me", headers=bearer(made["key"])).status_code
-    assert made["key"] not in http.get("keys", headers=person).text
-    assert 200 == http.post(f"keys/{made['id']}/revoke", headers=person).status_code
-    assert 401 == http.get("me", headers=bearer(made["key"])).status_code
+def test_key_is_shown_once_and_refused_after_revocation(site: Site, http: httpx.Client) -> None:
+    """The list never contains the secret; the next request after revocation is refused (P5, P6)."""
+    headers = session_headers(site, site.people.user(site.new_name("person")))
+    created = http.post("keys", json={"name": "ci", "mode": "READ"}, headers=headers).json()
+    assert 200 == http.get("me", headers=bearer(created["key"])).status_code
+    assert created["key"] not in http.get("keys", headers=headers).text
+    assert 200 == http.post(f"keys/{created['id']}/revoke", headers=headers).status_code
+    assert 401 == http.get("me", headers=bearer(created["key"])).status_code
 
 
 @pytest.mark.parametrize(
@@ -69,17 +71,17 @@ def test_a_key_is_shown_once_and_ends_when_it_is_revoked(site: Site, http: httpx
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_another_site_does_nothing_with_a_cookie(site: Site, http: httpx.Client, change: dict[str, str]) -> None:
-    """A session alone changes nothing: the request must come from a page of ours and hold its token."""
-    person = signed_in(site, site.people.user(site.new_name("person"))) | change
-    answer = http.post("keys", json={"name": "ci"}, headers=person)
-    assert answer.status_code in (400, 403)
-    assert {"code", "message", "hint"} == set(answer.json())
-    assert [] == http.get("keys", headers=person).json()["items"]
+def test_session_cookie_alone_changes_nothing(site: Site, http: httpx.Client, change: dict[str, str]) -> None:
+    """A request must come from a Seaway page and contain its CSRF token."""
+    headers = session_headers(site, site.people.user(site.new_name("person"))) | change
+    response = http.post("keys", json={"name": "ci"}, headers=headers)
+    assert response.status_code in (400, 403)
+    assert {"code", "message", "hint"} == set(response.json())
+    assert [] == http.get("keys", headers=headers).json()["items"]
 
 
-def test_the_log_of_an_older_channel_of_the_name_is_not_told(site: Site, http: httpx.Client) -> None:
-    """Lines name channels, and a name may be used again: its new owner reads only of the new one."""
+def test_audit_log_excludes_an_older_channel_of_the_same_name(site: Site, http: httpx.Client) -> None:
+    """Audit entries name channels, and names can be reused: the new owner sees only entries of the new channel."""
     people, channel = site.people, site.new_name()
     owner = people.user(site.new_name("owner"))
     people.channel(channel, owner=owner)
@@ -88,53 +90,53 @@ def test_the_log_of_an_older_channel_of_the_name_is_not_told(site: Site, http: h
         channels.change(tx, now_ms, OPERATOR, channel, description="a secret of the first")
         channels.remove(tx, now_ms, OPERATOR, channel)
     people.channel(channel, owner=owner)
-    answer = http.get(f"channels/{channel}/audit", headers=bearer(people.key(owner, mode=Mode.MANAGE)))
-    assert ["channel.added"] == [line["action"] for line in answer.json()["items"]]
+    response = http.get(f"channels/{channel}/audit", headers=bearer(people.key(owner, mode=Mode.MANAGE)))
+    assert ["channel.added"] == [line["action"] for line in response.json()["items"]]
 
 
-def test_who_is_found_becomes_a_member(site: Site, http: httpx.Client) -> None:
-    """From the beginning of a name to a role, and to another one."""
+def test_user_search_leads_to_a_member(site: Site, http: httpx.Client) -> None:
+    """Search by name, then assign one role and another."""
     people, channel = site.people, site.new_name()
-    owner, mate = people.user(site.new_name("owner")), people.user(site.new_name("mate"))
+    owner, member = people.user(site.new_name("owner")), people.user(site.new_name("mate"))
     people.channel(channel, owner=owner)
-    person = signed_in(site, owner)
-    assert {"name": mate} in http.get("user-names", params={"name": mate}, headers=person).json()["items"]
+    headers = session_headers(site, owner)
+    assert {"name": member} in http.get("user-names", params={"name": member}, headers=headers).json()["items"]
     for role in ("viewer", "contributor"):
-        put = http.put(f"channels/{channel}/members/{mate}", json={"role": role}, headers=person)
+        put = http.put(f"channels/{channel}/members/{member}", json={"role": role}, headers=headers)
         assert (200, role) == (put.status_code, put.json()["role"])
 
 
-def test_an_address_counts_when_its_letter_was_answered(site: Site, http: httpx.Client) -> None:
-    """It is a claim before, which cannot be the primary one; taken out, it is gone."""
+def test_unverified_address_cannot_be_primary(site: Site, http: httpx.Client) -> None:
+    """It can get a verification email, and can be removed."""
     user = site.people.user(site.new_name("person"))
-    person = signed_in(site, user)
+    headers = session_headers(site, user)
     with site.people.seaway.database.write_site() as tx:
         emails.add(tx, site.people.seaway.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True)
-    made = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=person).json()
-    assert (False, None) == (made["primary"], made["verified_at"])
-    assert 403 == http.post(f"me/addresses/{made['id']}/primary", headers=person).status_code
-    assert 204 == http.post(f"me/addresses/{made['id']}/verification", headers=person).status_code
-    assert 204 == http.delete(f"me/addresses/{made['id']}", headers=person).status_code
+    created = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=headers).json()
+    assert (False, None) == (created["primary"], created["verified_at"])
+    assert 403 == http.post(f"me/addresses/{created['id']}/primary", headers=headers).status_code
+    assert 204 == http.post(f"me/addresses/{created['id']}/verification", headers=headers).status_code
+    assert 204 == http.delete(f"me/addresses/{created['id']}", headers=headers).status_code
     assert [f"{user}@example.com"] == [
-        one["address"] for one in http.get("me/addresses", headers=person).json()["items"]
+        item["address"] for item in http.get("me/addresses", headers=headers).json()["items"]
     ]
 
 
-def test_an_account_ends_when_its_name_was_said(site: Site, http: httpx.Client) -> None:
-    """Not by another name; then its session is good for nothing, and its name is free for nobody."""
+def test_account_deletion_needs_its_name(site: Site, http: httpx.Client) -> None:
+    """Another name is refused; after the deletion the session is invalid."""
     user = site.people.user(site.new_name("person"))
-    person = signed_in(site, user)
-    assert 400 == http.delete("me", params={"confirm": "somebody"}, headers=person).status_code
-    assert 204 == http.delete("me", params={"confirm": user}, headers=person).status_code
-    assert 401 == http.get("me", headers=person).status_code
+    headers = session_headers(site, user)
+    assert 400 == http.delete("me", params={"confirm": "other"}, headers=headers).status_code
+    assert 204 == http.delete("me", params={"confirm": user}, headers=headers).status_code
+    assert 401 == http.get("me", headers=headers).status_code
 
 
-def test_members_see_the_room_that_an_admin_gives(site: Site, http: httpx.Client) -> None:
-    """A quota shows at once, to members and to nobody else."""
+def test_quota_is_visible_to_members_only(site: Site, http: httpx.Client) -> None:
+    """A quota set by an admin is visible at once."""
     owner, channel = site.people.user(site.new_name("owner")), site.new_name()
     site.people.channel(channel, owner=owner, public=True)
-    admin = signed_in(site, site.people.user(site.new_name("admin"), admin=True))
-    given = http.patch(f"channels/{channel}/quota", json={"quota": 1000}, headers=admin)
-    assert {"quota": 1000, "used": 0} == given.json()
-    assert given.json() == http.get(f"channels/{channel}", headers=signed_in(site, owner)).json()["storage"]
+    admin = session_headers(site, site.people.user(site.new_name("admin"), admin=True))
+    response = http.patch(f"channels/{channel}/quota", json={"quota": 1000}, headers=admin)
+    assert {"quota": 1000, "used": 0} == response.json()
+    assert response.json() == http.get(f"channels/{channel}", headers=session_headers(site, owner)).json()["storage"]
     assert http.get(f"channels/{channel}").json()["storage"] is None
