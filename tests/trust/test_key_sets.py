@@ -104,12 +104,12 @@ HOSTILE: dict[str, tuple[str, Callable[[], Answer]]] = {
 }
 
 
-@pytest.mark.parametrize(("path", "answer"), HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize(("path", "respond"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_key_server_returns_503_and_keeps_stored_keys(
-    app: PublishingApp, gitlab_issuer: LocalIssuer, path: str, answer: Callable[[], Answer]
+    app: PublishingApp, gitlab_issuer: LocalIssuer, path: str, respond: Callable[[], Answer]
 ) -> None:
     """Key sets invariant 4: without keys no token is accepted, and a failed fetch never replaces valid keys."""
-    gitlab_issuer.answers[path] = answer
+    gitlab_issuer.answers[path] = respond
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
     assert "/elsewhere" not in gitlab_issuer.asked
     assert "/more-keys" not in gitlab_issuer.asked
@@ -117,7 +117,7 @@ def test_hostile_key_server_returns_503_and_keeps_stored_keys(
     del gitlab_issuer.answers[path]
     app.clock.move(11 * SECOND_MS)
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
-    gitlab_issuer.answers[path] = answer
+    gitlab_issuer.answers[path] = respond
     app.clock.move(2 * MINUTE_MS)
     assert "invalid-token" == mint_code(app, token(app, gitlab_issuer, kid="unknown"))
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
@@ -156,12 +156,12 @@ def test_slow_key_server_is_abandoned(app: PublishingApp, gitlab_issuer: LocalIs
     """Fetching invariant 3: the fetch is given up before the response, and the next token does not repeat it."""
     answered: list[bool] = []
 
-    def answer() -> Answer:
+    def respond() -> Answer:
         time.sleep(10)
         answered.append(True)
         return json_answer({"keys": [jwk(name) for name in gitlab_issuer.names]})
 
-    gitlab_issuer.answers["/keys"] = answer
+    gitlab_issuer.answers["/keys"] = respond
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
     assert [] == answered

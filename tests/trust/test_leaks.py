@@ -218,7 +218,7 @@ def test_reported_token_without_publisher_is_audited(seaway: Seaway, people: Peo
     "change",
     [
         pytest.param({"signed": b"other bytes"}, id="signature of other bytes"),
-        pytest.param({"identifier": "nobody"}, id="unknown key"),
+        pytest.param({"identifier": "unknown"}, id="unknown key"),
         pytest.param({"identifier": "other_curve"}, id="another curve"),
         pytest.param({"identifier": "broken"}, id="no key"),
         pytest.param({"identifier": ""}, id="unnamed key"),
