@@ -98,7 +98,7 @@ OF_CHANNELS = [row for row in ROWS if "{channel" in row or "{path" in row]
 
 
 @pytest.mark.parametrize("row", OF_CHANNELS)
-def test_a_private_channel_looks_like_none(stages: tuple[Stage, Stage], row: str) -> None:
+def test_private_channel_is_indistinguishable_from_missing_channel(stages: tuple[Stage, Stage], row: str) -> None:
     """To who may not read it: the same status, headers and body, byte for byte, as for a name that nobody has (P4)."""
     private = stages[1]
     strangers = [(who, private.signed(who)) for who in ("nobody", "stranger", "elsewhere", *USUAL_BAD)]
