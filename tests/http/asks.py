@@ -57,13 +57,13 @@ class Stage:
     secrets: dict[str, str | None]
     cookies: dict[str, str]
 
-    def signed(self, who: str) -> dict[str, str]:
+    def signed(self, caller: str) -> dict[str, str]:
         """Return the headers of a caller with a key."""
-        return bearer(self.secrets[who])
+        return bearer(self.secrets[caller])
 
-    def signed_in(self, who: str) -> dict[str, str]:
+    def signed_in(self, caller: str) -> dict[str, str]:
         """Return the headers of a user in a browser, on a page of this site."""
-        cookie = self.cookies[who]
+        cookie = self.cookies[caller]
         return {
             "Cookie": f"seaway_session={cookie}",
             "X-CSRF-Token": sessions.csrf_token(cookie),
@@ -170,7 +170,7 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
     with people.seaway.database.write_site() as tx:
         user_access.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
     users_by_column = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
-    cookies = {who: session(site, user) for who, user in users_by_column.items()}
+    cookies = {caller: session(site, user) for caller, user in users_by_column.items()}
     cookies["stale"] = session(site, owner, ago_ms=FRESH_MS + 1)
     return Stage(site, http, channel, public, {**users_by_column, "stale": owner}, secrets, cookies)
 
@@ -200,11 +200,11 @@ Builder = Callable[[Stage, str], Iterable[Ask]]
 BUILDERS: dict[str, Builder] = {}
 
 
-def of(stage: Stage, row: str, who: str) -> list[Ask]:
+def of(stage: Stage, row: str, caller: str) -> list[Ask]:
     """Return the requests of a row."""
     builder = BUILDERS.get(row)
     if builder is not None:
-        return list(builder(stage, who))
+        return list(builder(stage, caller))
     return [Ask(route_of(row).partition(" ")[2].format(**stage.parameters))]
 
 
@@ -218,9 +218,9 @@ def builds(*rows: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def user_of(stage: Stage, who: str) -> str:
+def user_of(stage: Stage, caller: str) -> str:
     """Return the user of this column, or the owner, whose keys the other columns use."""
-    return stage.users.get(who, stage.users["owner"])
+    return stage.users.get(caller, stage.users["owner"])
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

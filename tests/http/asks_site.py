@@ -12,17 +12,17 @@ from tests.http.asks import Ask, Stage, builds, form
 
 
 @builds("PATCH /api/v1/users/{user}")
-def _disabling_an_account(stage: Stage, _who: str) -> Iterable[Ask]:
+def _disabling_an_account(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/users/{stage.site.people.user(stage.site.new_name('other'))}", json={"disabled": True})
 
 
 @builds("PATCH /api/v1/channels/{channel}/quota")
-def _limiting_a_channel(stage: Stage, _who: str) -> Iterable[Ask]:
+def _limiting_a_channel(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/quota", json={"quota": 10**12})
 
 
 @builds("PATCH /api/v1/users/{user}/quota")
-def _limiting_a_user(stage: Stage, _who: str) -> Iterable[Ask]:
+def _limiting_a_user(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/users/{stage.users['viewer']}/quota", json={"quota": None})
 
 
@@ -43,30 +43,30 @@ def key_set() -> str:
 
 
 @builds("POST /api/v1/issuers")
-def _adding_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
+def _adding_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
     name = stage.site.new_name("forge")
     body = {"name": name, "issuer": f"https://{name}.example.com", "kind": "gitlab"}
     yield Ask("/api/v1/issuers", json=body)
 
 
 @builds("GET /api/v1/issuers/{issuer}", "DELETE /api/v1/issuers/{issuer}")
-def _reading_or_removing_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
+def _reading_or_removing_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/issuers/{new_issuer(stage)}")
 
 
 @builds("GET /admin/issuers/{issuer}", "HEAD /admin/issuers/{issuer}")
-def _reading_an_issuer_by_page(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _reading_an_issuer_by_page(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/admin/issuers/github")
 
 
 @builds("POST /admin/issuers")
-def _adding_an_issuer_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _adding_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     name = stage.site.new_name("forge")
     yield form("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
 
 
 @builds("POST /admin/issuers/{issuer}/{act}")
-def _changing_an_issuer_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _changing_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     name = new_issuer(stage)
     for act in ("disable", "enable"):
         yield form(f"/admin/issuers/{name}/{act}")
@@ -75,7 +75,7 @@ def _changing_an_issuer_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
 
 
 @builds("POST /admin/users/{user}/{act}")
-def _changing_a_user_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _changing_a_user_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     user = stage.site.people.user(stage.site.new_name("other"))
     for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
         yield form(f"/admin/users/{user}/{act}")
@@ -83,25 +83,25 @@ def _changing_a_user_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
 
 
 @builds("POST /admin/channels/{channel}/quota")
-def _limiting_a_channel_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _limiting_a_channel_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield form(f"/admin/channels/{stage.channel}/quota", quota="1 TB")
 
 
 @builds("PATCH /api/v1/issuers/{issuer}")
-def _disabling_an_issuer(stage: Stage, _who: str) -> Iterable[Ask]:
+def _disabling_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/issuers/{new_issuer(stage)}", json={"enabled": False})
 
 
 @builds("PUT /api/v1/issuers/{issuer}/keys")
-def _setting_issuer_keys(stage: Stage, _who: str) -> Iterable[Ask]:
+def _setting_issuer_keys(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/issuers/{new_issuer(stage)}/keys", json=json.loads(key_set()))
 
 
 @builds("POST /api/v1/issuers/{issuer}/keys/fetch")
-def _fetching_keys_of_missing_issuer(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _fetching_keys_of_missing_issuer(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/v1/issuers/nobody/keys/fetch")
 
 
 @builds("POST /api/v1/jobs/{job}/retry")
-def _retrying_missing_job(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _retrying_missing_job(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/v1/jobs/1000000/retry")

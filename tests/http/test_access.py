@@ -237,10 +237,10 @@ EXTRA_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("who", ["anonymous", "stranger", "elsewhere"])
+@pytest.mark.parametrize("caller", ["anonymous", "stranger", "elsewhere"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_private_channel_is_indistinguishable_from_missing_channel(
-    site: Site, private: Channel, method: str, who: str
+    site: Site, private: Channel, method: str, caller: str
 ) -> None:
     """For callers without access, responses are byte for byte those for a missing channel, on every path."""
     unknown = "x" * len(private.name)
@@ -249,7 +249,7 @@ def test_private_channel_is_indistinguishable_from_missing_channel(
         "anonymous": None,
         "stranger": private.stranger,
         "elsewhere": site.people.key("the-owner", only=[site.new_channel(owner=owner)]),
-    }[who]
+    }[caller]
     for path in PATHS:
         for name, extra in EXTRA_HEADERS.items():
             responses = [

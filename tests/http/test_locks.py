@@ -78,11 +78,11 @@ def test_requests_with_keys_do_not_wait_for_another_channel(stage: Stage, row: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["owner", "admin"])
+@pytest.mark.parametrize("caller", ["owner", "admin"])
 @pytest.mark.parametrize("row", writes(matrix.SESSIONS))
-def test_signed_in_requests_do_not_wait_for_another_channel(stage: Stage, row: str, who: str) -> None:
+def test_signed_in_requests_do_not_wait_for_another_channel(stage: Stage, row: str, caller: str) -> None:
     """Pages and account settings, as the owner and as a site admin."""
-    statuses = [status_while_locked(stage, row, ask, stage.signed_in(who)) for ask in asks.of(stage, row, who)]
+    statuses = [status_while_locked(stage, row, ask, stage.signed_in(caller)) for ask in asks.of(stage, row, caller)]
     assert max(statuses) < 500
 
 

@@ -57,8 +57,8 @@ def stages(site: Site, http: httpx.Client) -> tuple[Stage, Stage]:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_requests_with_keys_match_the_table(stages: tuple[Stage, Stage], row: str) -> None:
-    """Each caller gets the status in the table, in a public and a private channel; a refused request changes nothing."""
-    assert_as_in_the_table(stages, row, [who for who in stages[0].secrets if who not in OTHER_BAD])
+    """Each caller gets the status in the table, in a public and a private channel; refusals change nothing."""
+    assert_as_in_the_table(stages, row, [caller for caller in stages[0].secrets if caller not in OTHER_BAD])
 
 
 @pytest.mark.slow
@@ -70,22 +70,28 @@ def test_requests_with_other_invalid_keys_match_the_table(stages: tuple[Stage, S
 
 def assert_as_in_the_table(stages: tuple[Stage, Stage], row: str, callers: Collection[str]) -> None:
     expected = ROWS[row]
-    statuses = {who: tuple(status(stage, row, who, stage.signed(who)) for stage in stages) for who in callers}
-    assert matrix.written({who: expected["bad" if who in BAD else who] for who in statuses}) == matrix.written(statuses)
+    statuses = {
+        caller: tuple(status(stage, row, caller, stage.signed(caller)) for stage in stages) for caller in callers
+    }
+    assert matrix.written(
+        {caller: expected["bad" if caller in BAD else caller] for caller in statuses}
+    ) == matrix.written(statuses)
 
 
 @pytest.mark.parametrize("row", SIGNED_IN_ROWS)
 def test_signed_in_requests_match_the_table(stages: tuple[Stage, Stage], row: str) -> None:
     """The same for users signed in with a browser."""
     expected = SIGNED_IN_ROWS[row]
-    statuses = {who: tuple(status(stage, row, who, stage.signed_in(who)) for stage in stages) for who in expected}
+    statuses = {
+        caller: tuple(status(stage, row, caller, stage.signed_in(caller)) for stage in stages) for caller in expected
+    }
     assert matrix.written(expected) == matrix.written(statuses)
 
 
-def status(stage: Stage, row: str, who: str, credentials: dict[str, str]) -> int:
+def status(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> int:
     """Return the status of the row's requests, which must all get the same."""
     responses = []
-    for ask in asks.of(stage, row, who):
+    for ask in asks.of(stage, row, caller):
         response = send(stage, row, ask, credentials)
         ask.check(response.status_code < 300)
         responses.append(response)
@@ -108,7 +114,7 @@ CHANNEL_ROWS = [row for row in ROWS if "{channel" in row or "{path" in row]
 def test_private_channel_is_indistinguishable_from_missing_channel(stages: tuple[Stage, Stage], row: str) -> None:
     """Callers without access get the status, headers and body of a missing channel, byte for byte (P4)."""
     private = stages[1]
-    strangers = [(who, private.signed(who)) for who in ("nobody", "stranger", "elsewhere", *USUAL_BAD)]
+    strangers = [(caller, private.signed(caller)) for caller in ("nobody", "stranger", "elsewhere", *USUAL_BAD)]
     assert_hidden(private, row, [*strangers, ("stranger", private.signed_in("stranger"))])
 
 
@@ -116,15 +122,15 @@ def test_private_channel_is_indistinguishable_from_missing_channel(stages: tuple
 @pytest.mark.parametrize("row", CHANNEL_ROWS)
 def test_private_channel_is_indistinguishable_with_other_invalid_keys(stages: tuple[Stage, Stage], row: str) -> None:
     """Expired keys, keys of disabled users, and keys with a wrong checksum (P4)."""
-    assert_hidden(stages[1], row, [(who, stages[1].signed(who)) for who in OTHER_BAD])
+    assert_hidden(stages[1], row, [(caller, stages[1].signed(caller)) for caller in OTHER_BAD])
 
 
 def assert_hidden(private: Stage, row: str, strangers: Iterable[tuple[str, dict[str, str]]]) -> None:
-    for who, credentials in strangers:
-        for ask in asks.of(private, row, who):
+    for caller, credentials in strangers:
+        for ask in asks.of(private, row, caller):
             hidden = comparable(send(private, row, ask, credentials))
             unknown = comparable(send(private, row, ask.elsewhere(private.channel), credentials))
-            assert hidden == unknown, who
+            assert hidden == unknown, caller
 
 
 def comparable(response: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -100,9 +100,9 @@ REQUESTS: list[tuple[str, str, Any]] = [
 
 @pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
 def test_ids_of_other_users_are_not_found(site: Site, http: httpx.Client, public: bool) -> None:
-    """404 in the caller's channel, 403 or 404 in the other one; afterwards the other user can still delete everything."""
+    """404 in the caller's channel, 403 or 404 in the other one; the other user can still delete everything."""
     mine, theirs = tenant(site, public=True), tenant(site, public=public)
-    headers_of_mine, headers_of_theirs = signed_in(site, mine.name), signed_in(site, theirs.name)
+    my_headers, their_headers = signed_in(site, mine.name), signed_in(site, theirs.name)
 
     def send(credentials: dict[str, str], method: str, path: str, channel: str, body: Any) -> int:
         address = path.format(channel=channel, **theirs.ids)
@@ -110,9 +110,9 @@ def test_ids_of_other_users_are_not_found(site: Site, http: httpx.Client, public
         return http.request(method, address, headers=headers, **({"json": body} if body else {})).status_code
 
     for method, path, body in REQUESTS:
-        assert 404 == send(headers_of_mine, method, path, mine.channel, body), (method, path)
+        assert 404 == send(my_headers, method, path, mine.channel, body), (method, path)
         if "{channel}" in path:
-            assert send(headers_of_mine, method, path, theirs.channel, body) == (403 if public else 404), (method, path)
+            assert send(my_headers, method, path, theirs.channel, body) == (403 if public else 404), (method, path)
     for method, path, body in REQUESTS:
         if method == "DELETE":
-            assert send(headers_of_theirs, method, path, theirs.channel, body) in (200, 204), (method, path)
+            assert send(their_headers, method, path, theirs.channel, body) in (200, 204), (method, path)

@@ -31,14 +31,14 @@ def new_member(site: Site, channel: str) -> str:
     return site.people.member(channel, site.people.user(site.new_name("member")), Role.CONTRIBUTOR)
 
 
-def call(site: Site, http: httpx.Client, who: str, method: str, path: str, **json: Any) -> httpx.Response:
+def call(site: Site, http: httpx.Client, caller: str, method: str, path: str, **json: Any) -> httpx.Response:
     """Send a request of a signed-in user."""
     options: Any = {"json": json} if json else {}
-    return http.request(method, f"/api/v1/channels/{path}", headers=signed_in(site, who), **options)
+    return http.request(method, f"/api/v1/channels/{path}", headers=signed_in(site, caller), **options)
 
 
-def owners(site: Site, http: httpx.Client, channel: str, who: str) -> list[str]:
-    members = call(site, http, who, "GET", f"{channel}/members").json()["users"]
+def owners(site: Site, http: httpx.Client, channel: str, caller: str) -> list[str]:
+    members = call(site, http, caller, "GET", f"{channel}/members").json()["users"]
     return [member["user"] for member in members if member["role"] == "owner"]
 
 
@@ -70,8 +70,8 @@ def test_only_the_recipient_can_accept_a_transfer(site: Site, http: httpx.Client
     assert 201 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=recipient).status_code
     assert 409 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=other).status_code
     stranger = site.people.user(site.new_name("stranger"))
-    for who in (other, owner, stranger):
-        assert call(site, http, who, "POST", f"{channel}/transfer/response", response="accept").status_code in (
+    for caller in (other, owner, stranger):
+        assert call(site, http, caller, "POST", f"{channel}/transfer/response", response="accept").status_code in (
             403,
             404,
         )
@@ -83,25 +83,25 @@ def test_only_the_recipient_can_accept_a_transfer(site: Site, http: httpx.Client
 def test_concurrent_transfers_leave_one_owner(site: Site, http: httpx.Client, channel: str, owner: str) -> None:
     """Case 91: two offers, and acceptances by both recipients, at the same time."""
     recipients = [new_member(site, channel) for _ in range(2)]
-    credentials = {who: signed_in(site, who) for who in (owner, *recipients)}
+    credentials = {caller: signed_in(site, caller) for caller in (owner, *recipients)}
     address = f"/api/v1/channels/{channel}/transfer"
 
     def offer(recipient: str) -> int:
         return http.post(address, json={"to_user": recipient}, headers=credentials[owner]).status_code
 
-    def accept(who: str) -> int:
-        return http.post(f"{address}/response", json={"response": "accept"}, headers=credentials[who]).status_code
+    def accept(caller: str) -> int:
+        return http.post(f"{address}/response", json={"response": "accept"}, headers=credentials[caller]).status_code
 
     with ThreadPoolExecutor(8) as pool:
         offered = [pool.submit(offer, recipient) for recipient in recipients]
-        accepted = [pool.submit(accept, who) for who in recipients * 3]
+        accepted = [pool.submit(accept, caller) for caller in recipients * 3]
         statuses = [future.result() for future in (*offered, *accepted)]
     assert max(statuses) < 500
     assert 1 == len(owners(site, http, channel, recipients[0]))
 
 
 def test_deleted_channel_is_inaccessible_and_its_name_reserved(site: Site, http: httpx.Client, owner: str) -> None:
-    """Case 92: only a signed-in owner who types the name deletes it; then its keys grant nothing, and only that owner can reuse the name."""
+    """Case 92: only its signed-in owner deletes it, with its name typed; only that owner can reuse the name."""
     channel = site.new_channel(owner=owner, public=False)
     key, file = new_key(site, http, owner, mode="MANAGE", channels=[channel]), new_file(site)
     assert 201 == upload(http, channel, file, key).status_code

@@ -29,12 +29,14 @@ def hidden(site: Site, http: httpx.Client, owner: str) -> str:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("who", ["anonymous", "stranger"])
-async def test_hidden_and_missing_channels_need_the_same_statements(seaway: Seaway, people: People, who: str) -> None:
+@pytest.mark.parametrize("caller", ["anonymous", "stranger"])
+async def test_hidden_and_missing_channels_need_the_same_statements(
+    seaway: Seaway, people: People, caller: str
+) -> None:
     """Case 84: the same database statements run, so that timing reveals nothing."""
     people.channel("hidden", owner="ada", public=False)
     await publish_file(seaway, "hidden", conda(index_json("secret")))
-    headers = bearer(people.key("eve") if who == "stranger" else None)
+    headers = bearer(people.key("eve") if caller == "stranger" else None)
     statements_by_channel: list[list[str]] = []
     transport = httpx.ASGITransport(app=create_app(seaway))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
@@ -65,12 +67,14 @@ def lists_of(hidden: str, owner: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("who", ["anonymous", "stranger", "stranger's key"])
-def test_lists_do_not_contain_hidden_channel(site: Site, http: httpx.Client, hidden: str, owner: str, who: str) -> None:
+@pytest.mark.parametrize("caller", ["anonymous", "stranger", "stranger's key"])
+def test_lists_do_not_contain_hidden_channel(
+    site: Site, http: httpx.Client, hidden: str, owner: str, caller: str
+) -> None:
     """Case 85: searches, users and their channels, the front page, and documents for crawlers and monitoring."""
     stranger = site.people.user(site.new_name("stranger"))
     key = bearer(site.people.key(stranger))
-    headers = {"anonymous": {}, "stranger": signed_in(site, stranger), "stranger's key": key}[who]
+    headers = {"anonymous": {}, "stranger": signed_in(site, stranger), "stranger's key": key}[caller]
     for path in lists_of(hidden, owner):
         response = http.get(path, headers=headers)
         # A response can repeat the query, but must not contain the name as a link or a value.

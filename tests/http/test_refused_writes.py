@@ -1,5 +1,5 @@
 """
-A refused request takes no write lock: SQLite has only one, and a caller who could take it at will could block all writes.
+A refused request takes no write lock: SQLite has only one, and a caller could block all writes with it.
 
 Every unsafe route of the matrix is called without a credential, without a role, with a READ key, and in a session
 with an old sign-in. The database counts its write transactions.
@@ -90,11 +90,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     seaway.close()
 
 
-def writes(stage: Stage, row: str, who: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
+def writes(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
     """Send the requests of a row; return each status with the number of write transactions."""
     database = cast("CountingDatabase", stage.site.people.seaway.database)
     results = set()
-    for ask in asks.of(stage, row, who):
+    for ask in asks.of(stage, row, caller):
         before = database.begun
         status = send(stage, row, ask, credentials).status_code
         results.add((status, database.begun - before))
@@ -111,19 +111,19 @@ def refused_results(results: set[tuple[int, int]], cells: dict[str, matrix.Cell]
     }
 
 
-@pytest.mark.parametrize("who", ["nobody", "stranger", "READ"])
+@pytest.mark.parametrize("caller", ["nobody", "stranger", "READ"])
 @pytest.mark.parametrize("row", KEYS)
-def test_request_refused_for_its_key_begins_no_write(stage: Stage, row: str, who: str) -> None:
+def test_request_refused_for_its_key_begins_no_write(stage: Stage, row: str, caller: str) -> None:
     """Callers without a credential, without a role, or with a READ key."""
-    results = writes(stage, row, who, stage.signed(who))
+    results = writes(stage, row, caller, stage.signed(caller))
     assert {(status, 0) for status, _ in refused_results(results, KEYS[row])} == refused_results(results, KEYS[row])
 
 
-@pytest.mark.parametrize("who", ["stranger", "stale"])
+@pytest.mark.parametrize("caller", ["stranger", "stale"])
 @pytest.mark.parametrize("row", [row for row in SESSIONS if row not in REFUSED_BY_ACCOUNT_STATE])
-def test_request_refused_for_its_session_begins_no_write(stage: Stage, row: str, who: str) -> None:
+def test_request_refused_for_its_session_begins_no_write(stage: Stage, row: str, caller: str) -> None:
     """A user without a role, or an owner whose sign-in is too old."""
-    results = writes(stage, row, who, stage.signed_in(who))
+    results = writes(stage, row, caller, stage.signed_in(caller))
     assert {(status, 0) for status, _ in refused_results(results, SESSIONS[row])} == refused_results(
         results, SESSIONS[row]
     )

@@ -148,7 +148,7 @@ def test_file_without_attestations_has_no_sidecar(http: httpx.Client, public: At
 
 
 def test_sidecar_of_private_channel_is_hidden_without_access(http: httpx.Client, private: Attested) -> None:
-    """Members read it with a key in the header or path, not cached by shared caches; others get the response for a missing channel."""
+    """Members read it by header or path, uncached by shared caches; others get the response for a missing channel."""
     for end in (".sigs", ".v0.sigs", f".sigs.{private.digest}"):
         path, unknown = private.path(end), f"/no-such-channel/noarch/{FILE.name}{end}"
         for response in (

@@ -203,7 +203,7 @@ def test_channel_can_refuse_lookalike_names(site: Site, http: httpx.Client, chan
 
 
 def test_file_name_differing_only_in_case_is_refused(http: httpx.Client, channel: Channel, site: Site) -> None:
-    """Caches on Windows and macOS can hold only one of them, whatever the subdir; another file extension is no conflict."""
+    """Caches on Windows and macOS can hold only one of them, whatever the subdir; other extensions do not conflict."""
     first, second = conda(index_json(build="PY_0")), conda(index_json(build="py_0"))
     assert 201 == upload(http, channel.name, first, channel.owner).status_code
     with nothing_left(site.server):
