@@ -311,8 +311,8 @@ def test_viewer_is_the_user_of_the_credential(http: httpx.Client, site: Site) ->
     user = site.people.user(site.new_name("alice"))
     for credential in (site.people.key(user), log_in(site, http, user)["access_token"]):
         assert {"data": {"viewer": {"login": user}}} == viewer(http, credential).json()
-    for credential in (None, "swy-u-nothing", "x"):
-        assert {"data": {"viewer": None}} == viewer(http, credential).json()
+    for invalid_credential in (None, "swy-u-nothing", "x"):
+        assert {"data": {"viewer": None}} == viewer(http, invalid_credential).json()
 
 
 @pytest.mark.parametrize(
