@@ -1,4 +1,4 @@
-"""How each route is asked by the table of permissions: a request that would do something if it were allowed."""
+"""Requests for each route of the permission table; each would change something if it were allowed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,42 +28,42 @@ def _nothing_to_check(_done: bool) -> None:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request; `check` looks afterwards whether it did what its status says."""
+    """A request; `check` verifies afterwards that its effect matches its status."""
 
     path: str
     json: Any = None
     content: bytes | None = None
     params: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    signed: bool = True  # whether the key goes into the header
-    about: str = ""  # the channel in the path, if it is another one than the stage's
+    signed: bool = True  # whether the credential is sent in the headers
+    about: str = ""  # the channel in the path, if it is not the channel of the stage
     check: Callable[[bool], None] = _nothing_to_check
 
     def elsewhere(self, channel: str) -> "Ask":
-        """The same request about a channel that nobody has, whose name is as long."""
+        """Return the same request for a missing channel whose name has the same length."""
         about = self.about or channel
         return replace(self, path=self.path.replace(about, "x" * len(about)))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One channel, and the key of everybody in the table."""
+    """A channel, with the credentials of all callers in the table."""
 
     site: Site
     http: httpx.Client
     channel: str
     is_public: bool
-    users: dict[str, str]  # who stands in each column
+    users: dict[str, str]  # column -> user
     secrets: dict[str, str | None]
     cookies: dict[str, str]
 
-    def signed(self, who: str) -> dict[str, str]:
-        """The headers of somebody with a key."""
-        return bearer(self.secrets[who])
+    def signed(self, caller: str) -> dict[str, str]:
+        """Return the headers of a caller with a key."""
+        return bearer(self.secrets[caller])
 
-    def signed_in(self, who: str) -> dict[str, str]:
-        """The headers of somebody in a browser, on a page of this site."""
-        cookie = self.cookies[who]
+    def signed_in(self, caller: str) -> dict[str, str]:
+        """Return the headers of a user in a browser, on a page of this site."""
+        cookie = self.cookies[caller]
         return {
             "Cookie": f"seaway_session={cookie}",
             "X-CSRF-Token": sessions.csrf_token(cookie),
@@ -71,7 +71,7 @@ class Stage:
         }
 
     def new_channel(self) -> str:
-        """Another channel with the same people, for what can be done to one only once."""
+        """Create another channel with the same members, for changes that are possible only once per channel."""
         people, channel = self.site.people, self.site.new_channel(public=self.is_public, owner=self.users["owner"])
         people.member(channel, self.users["contrib"], Role.CONTRIBUTOR)
         people.member(channel, self.users["viewer"], Role.VIEWER)
@@ -81,25 +81,25 @@ class Stage:
         return conda(index_json(self.site.new_name("pkg")))
 
     def put(self) -> PackageFile:
-        """A new file that the owner uploaded."""
+        """Upload a new file as the owner."""
         file = self.new_file()
         assert 201 == upload(self.http, self.channel, file, self.secrets["owner"]).status_code
         return file
 
     def content_of(self, file: PackageFile) -> bytes | None:
-        """What a reader gets of a file."""
-        answer = self.http.get(f"/{self.channel}/noarch/{file.name}", headers=bearer(self.secrets["owner"]))
-        return answer.content if answer.status_code == 200 else None
+        """Return the content of a file as the owner downloads it, or None."""
+        response = self.http.get(f"/{self.channel}/noarch/{file.name}", headers=bearer(self.secrets["owner"]))
+        return response.content if response.status_code == 200 else None
 
     @cached_property
     def kept(self) -> PackageFile:
-        """A file that may be yanked and unyanked, but stays."""
+        """A file that is yanked and unyanked, but never deleted."""
         return self.put()
 
     @cached_property
     def shard(self) -> str:
-        """The address of a shard."""
-        assert self.kept  # or the channel may have none
+        """The path of a shard in the channel."""
+        assert self.kept  # the channel needs a file to have a shard
         index = self.http.get(
             f"/{self.channel}/noarch/repodata_shards.msgpack.zst", headers=bearer(self.secrets["owner"])
         )
@@ -108,7 +108,7 @@ class Stage:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What stands in the paths of routes."""
+        """Values of the parameters in route paths."""
         return {
             "channel": self.channel,
             "package": self.kept.name.rsplit("-", 2)[0],
@@ -122,11 +122,11 @@ class Stage:
 
     @cached_property
     def seen_group(self) -> str:
-        """A group that is only looked at."""
+        """A group that is never changed."""
         return self.group()
 
     def group(self, *, in_channel: bool = False) -> str:
-        """A new group that the owner manages, with the contributor in it."""
+        """Create a group that the owner manages, with the contributor as a member."""
         people, name = self.site.people, self.site.new_name("group")
         with people.seaway.database.write_site() as tx:
             now_ms = people.seaway.clock.now_ms()
@@ -137,18 +137,18 @@ class Stage:
         return name
 
     def new_member(self) -> str:
-        """A viewer whom nobody else knows."""
+        """Add a new viewer to the channel."""
         return self.site.people.member(self.channel, self.site.new_name("member"), Role.VIEWER)
 
 
 def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
-    """A channel with one person of each kind, and every kind of key."""
+    """Create a channel with a user for each role, and every kind of key."""
     people = site.people
-    owner, contributor, viewer, stranger, gone = (
+    owner, contributor, viewer, stranger, disabled_user = (
         people.user(site.new_name(kind)) for kind in ("owner", "contributor", "viewer", "stranger", "gone")
     )
     channel = site.new_channel(public=public, owner=owner)
-    for user, role in ((contributor, Role.CONTRIBUTOR), (gone, Role.CONTRIBUTOR), (viewer, Role.VIEWER)):
+    for user, role in ((contributor, Role.CONTRIBUTOR), (disabled_user, Role.CONTRIBUTOR), (viewer, Role.VIEWER)):
         people.member(channel, user, role)
     admin, manage = people.user(site.new_name("admin"), admin=True), Mode.MANAGE
     secrets: dict[str, str | None] = {
@@ -164,35 +164,35 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
         "elsewhere": people.key(owner, mode=manage, only=[site.new_channel(owner=owner)]),
         "expired": people.key(owner, days=-1),
         "revoked": _revoked(site, owner, people.key(owner)),
-        "disabled": people.key(gone),
+        "disabled": people.key(disabled_user),
         "garbled": _garbled(people.key(owner)),
     }
     with people.seaway.database.write_site() as tx:
-        user_access.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, gone, disabled=True)
-    standing = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
-    cookies = {who: session(site, user) for who, user in standing.items()}
+        user_access.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
+    users_by_column = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
+    cookies = {caller: session(site, user) for caller, user in users_by_column.items()}
     cookies["stale"] = session(site, owner, ago_ms=FRESH_MS + 1)
-    return Stage(site, http, channel, public, {**standing, "stale": owner}, secrets, cookies)
+    return Stage(site, http, channel, public, {**users_by_column, "stale": owner}, secrets, cookies)
 
 
 def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
-    """The secret of a new session."""
+    """Start a session; return its secret."""
     with site.people.seaway.database.write_site() as tx:
-        began_ms = site.people.seaway.clock.now_ms() - ago_ms
-        return sessions.start(tx, began_ms, users.get(tx, user).id, address="127.0.0.1", agent="a browser")
+        started_ms = site.people.seaway.clock.now_ms() - ago_ms
+        return sessions.start(tx, started_ms, users.get(tx, user).id, address="127.0.0.1", agent="a browser")
 
 
 def _revoked(site: Site, user: str, secret: str) -> str:
     with site.people.seaway.database.write_site() as tx:
         now_ms = site.people.seaway.clock.now_ms()
-        principal = api_keys.caller_of(tx, secret, now_ms)
-        assert principal is not None
-        api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), principal.key_name)
+        caller = api_keys.caller_of(tx, secret, now_ms)
+        assert caller is not None
+        api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), caller.key_name)
     return secret
 
 
 def _garbled(secret: str) -> str:
-    """A key whose last character is another, so that its checksum is wrong."""
+    """Replace the last character of a key, so that its checksum is wrong."""
     return secret[:-1] + ("a" if secret[-1] != "a" else "b")
 
 
@@ -200,16 +200,16 @@ Builder = Callable[[Stage, str], Iterable[Ask]]
 BUILDERS: dict[str, Builder] = {}
 
 
-def of(stage: Stage, row: str, who: str) -> list[Ask]:
-    """The requests of a row."""
+def of(stage: Stage, row: str, caller: str) -> list[Ask]:
+    """Return the requests of a row."""
     builder = BUILDERS.get(row)
     if builder is not None:
-        return list(builder(stage, who))
+        return list(builder(stage, caller))
     return [Ask(route_of(row).partition(" ")[2].format(**stage.parameters))]
 
 
 def builds(*rows: str) -> Callable[[Builder], Builder]:
-    """How these rows are asked."""
+    """Register the decorated function as the request builder of these rows."""
 
     def register(builder: Builder) -> Builder:
         BUILDERS.update(dict.fromkeys(rows, builder))
@@ -218,14 +218,14 @@ def builds(*rows: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def user_of(stage: Stage, who: str) -> str:
-    """Who stands in this column, or the owner, whose keys the others are."""
-    return stage.users.get(who, stage.users["owner"])
+def user_of(stage: Stage, caller: str) -> str:
+    """Return the user of this column, or the owner, whose keys the other columns use."""
+    return stage.users.get(caller, stage.users["owner"])
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def form(path: str, **fields: str) -> Ask:
-    """A form of a page."""
+    """Return the request of a page form."""
     return Ask(path, content=urlencode(fields).encode(), headers=FORM)

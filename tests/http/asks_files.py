@@ -1,4 +1,4 @@
-"""How what a channel holds is asked for and changed by the table of permissions."""
+"""Requests of the permission table: reading and changing the files of a channel."""
 
 import base64
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ INDEX_DOCUMENTS = (
 
 
 @builds("GET /static/{name}", "HEAD /static/{name}")
-def _asset(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _asset(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(assets.asset_path("seaway.css"))
 
 
 @builds("POST /api/v1/upload/{channel:path}")
-def _uploading(stage: Stage, _who: str) -> Iterable[Ask]:
+def _uploading(stage: Stage, _caller: str) -> Iterable[Ask]:
     file = stage.new_file()
 
     def check(done: bool) -> None:
@@ -36,9 +36,9 @@ def _uploading(stage: Stage, _who: str) -> Iterable[Ask]:
 
 
 @builds("POST /api/v1/upload/{channel:path} #over-another's")
-def _overwriting(stage: Stage, who: str) -> Iterable[Ask]:
+def _overwriting(stage: Stage, caller: str) -> Iterable[Ask]:
     old = stage.put()
-    new = conda(index_json(old.name.rsplit("-", 2)[0]), files={"share/other": who.encode()})
+    new = conda(index_json(old.name.rsplit("-", 2)[0]), files={"share/other": caller.encode()})
 
     def check(done: bool) -> None:
         assert stage.content_of(old) == (new if done else old).content
@@ -53,7 +53,7 @@ def _overwriting(stage: Stage, who: str) -> Iterable[Ask]:
 
 
 @builds("DELETE /api/v1/delete/{path:path}")
-def _deleting(stage: Stage, _who: str) -> Iterable[Ask]:
+def _deleting(stage: Stage, _caller: str) -> Iterable[Ask]:
     file = stage.put()
 
     def check(done: bool) -> None:
@@ -63,45 +63,45 @@ def _deleting(stage: Stage, _who: str) -> Iterable[Ask]:
 
 
 @builds("POST /api/v1/yank/{path:path}")
-def _yanking(stage: Stage, _who: str) -> Iterable[Ask]:
+def _yanking(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/yank/{stage.channel}/noarch/{stage.kept.name}")
 
 
 @builds("POST /api/v1/unyank/{path:path}")
-def _unyanking(stage: Stage, _who: str) -> Iterable[Ask]:
+def _unyanking(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/unyank/{stage.channel}/noarch/{stage.kept.name}")
 
 
-_ACT = "POST /channels/{channel}/packages/{package}/{act}"
+_PAGE_ACTION = "POST /channels/{channel}/packages/{package}/{act}"
 
 
-def _act(stage: Stage, act: str, file: PackageFile, form: str = "&confirmed=yes") -> Ask:
+def _page_action(stage: Stage, act: str, file: PackageFile, form: str = "&confirmed=yes") -> Ask:
     package = file.name.rsplit("-", 2)[0]
     content = f"file=noarch/{file.name}{form}".encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return Ask(f"/channels/{stage.channel}/packages/{package}/{act}", content=content, headers=headers)
 
 
-@builds(_ACT)
-def _yanking_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+@builds(_PAGE_ACTION)
+def _yanking_on_a_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     for act in ("yank", "unyank"):
-        yield _act(stage, act, stage.kept)
+        yield _page_action(stage, act, stage.kept)
 
 
-@builds(f"{_ACT} #delete")
-def _deleting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield _act(stage, "delete", stage.put())
+@builds(f"{_PAGE_ACTION} #delete")
+def _deleting_on_a_page(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield _page_action(stage, "delete", stage.put())
 
 
-@builds(f"{_ACT} #unconfirmed")
-def _asking_to_yank(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield _act(stage, "yank", stage.kept, "")
-    yield _act(stage, "yank", stage.kept, "&what=package")
+@builds(f"{_PAGE_ACTION} #unconfirmed")
+def _requesting_confirmation_to_yank(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield _page_action(stage, "yank", stage.kept, "")
+    yield _page_action(stage, "yank", stage.kept, "&what=package")
 
 
 @builds("POST /api/v1/channels/{channel}/files/yank", "POST /api/v1/channels/{channel}/files/unyank")
-def _changing_files(stage: Stage, _who: str) -> Iterable[Ask]:
-    """By name, and by the package."""
+def _changing_files(stage: Stage, _caller: str) -> Iterable[Ask]:
+    """By file name, and by package and version."""
     for act in ("yank", "unyank"):
         path = f"/api/v1/channels/{stage.channel}/files/{act}"
         yield Ask(path, json={"files": [f"noarch/{stage.kept.name}"]})
@@ -109,7 +109,7 @@ def _changing_files(stage: Stage, _who: str) -> Iterable[Ask]:
 
 
 @builds("POST /api/v1/channels/{channel}/files/delete")
-def _deleting_files(stage: Stage, _who: str) -> Iterable[Ask]:
+def _deleting_files(stage: Stage, _caller: str) -> Iterable[Ask]:
     files = [stage.put(), stage.put()]
 
     def check(done: bool) -> None:
@@ -123,7 +123,7 @@ _CORRECTION = "/channels/{channel}/packages/{package}/files/{subdir}/{file}/corr
 
 
 @builds(f"POST {_CORRECTION}", f"POST {_CORRECTION}/remove")
-def _correcting_on_a_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _correcting_on_a_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     path = _CORRECTION.format(**stage.parameters)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     content = f"license={stage.site.new_name('license')}&reason=wrong".encode()
@@ -136,14 +136,14 @@ _ISC = {"license": "ISC", "reason": "wrong"}
 
 
 @builds(f"PATCH {_CORRECTION_BY_API}")
-def _correcting(stage: Stage, _who: str) -> Iterable[Ask]:
+def _correcting(stage: Stage, _caller: str) -> Iterable[Ask]:
     path = _CORRECTION_BY_API.format(**{**stage.parameters, "file": stage.put().name})
     yield Ask(path, json=_ISC)
 
 
 @builds(f"DELETE {_CORRECTION_BY_API}")
-def _restoring(stage: Stage, _who: str) -> Iterable[Ask]:
-    """The original of a file that the owner corrected."""
+def _removing_a_correction(stage: Stage, _caller: str) -> Iterable[Ask]:
+    """Remove the correction that the owner made."""
     path = _CORRECTION_BY_API.format(**{**stage.parameters, "file": stage.put().name})
     assert 200 == stage.http.patch(path, json=_ISC, headers=stage.signed("owner")).status_code
     yield Ask(path)
@@ -152,72 +152,74 @@ def _restoring(stage: Stage, _who: str) -> Iterable[Ask]:
 _TUS = {"Tus-Resumable": "1.0.0"}
 
 
-def _begin_upload(stage: Stage, who: str) -> tuple[PackageFile, httpx.Response]:
+def _create_upload(stage: Stage, caller: str) -> tuple[PackageFile, httpx.Response]:
     file = stage.new_file()
     name = base64.b64encode(file.name.encode()).decode()
     headers = {**_TUS, "Upload-Length": str(len(file.content)), "Upload-Metadata": f"filename {name}"}
-    return file, stage.http.post(f"/api/v1/uploads/{stage.channel}", headers={**headers, **bearer(stage.secrets[who])})
+    return file, stage.http.post(
+        f"/api/v1/uploads/{stage.channel}", headers={**headers, **bearer(stage.secrets[caller])}
+    )
 
 
 @builds("OPTIONS /api/v1/uploads")
-def _asking_what_uploads_can(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _reading_upload_options(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/v1/uploads")
 
 
 @builds("POST /api/v1/uploads/{channel}")
-def _beginning_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
+def _creating_an_upload(stage: Stage, _caller: str) -> Iterable[Ask]:
     name = base64.b64encode(stage.new_file().name.encode()).decode()
     headers = {**_TUS, "Upload-Length": "10", "Upload-Metadata": f"filename {name}"}
     yield Ask(f"/api/v1/uploads/{stage.channel}", headers=headers)
 
 
 @builds("HEAD /api/v1/uploads/{id}", "DELETE /api/v1/uploads/{id}")
-def _looking_at_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
-    yield Ask(_begin_upload(stage, "owner")[1].headers["location"], headers=_TUS)
+def _reading_or_canceling_an_upload(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(_create_upload(stage, "owner")[1].headers["location"], headers=_TUS)
 
 
 @builds("PATCH /api/v1/uploads/{id}")
-def _going_on_with_an_upload(stage: Stage, _who: str) -> Iterable[Ask]:
-    file, begun = _begin_upload(stage, "owner")
+def _continuing_an_upload(stage: Stage, _caller: str) -> Iterable[Ask]:
+    file, started = _create_upload(stage, "owner")
 
     def check(done: bool) -> None:
         assert stage.content_of(file) == (file.content if done else None)
 
     headers = {**_TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    yield Ask(begun.headers["location"], content=file.content, headers=headers, check=check)
+    yield Ask(started.headers["location"], content=file.content, headers=headers, check=check)
 
 
 @builds("GET /{path:path}", "HEAD /{path:path}", "OPTIONS /{path:path}")
-def _reading(stage: Stage, _who: str) -> Iterable[Ask]:
+def _reading(stage: Stage, _caller: str) -> Iterable[Ask]:
     """Index documents and a shard."""
     for path in (*INDEX_DOCUMENTS, stage.shard):
         yield Ask(f"/{stage.channel}/{path}")
 
 
 @builds("GET /{path:path} #outside-the-index", "HEAD /{path:path} #outside-the-index")
-def _reading_other_files(stage: Stage, _who: str) -> Iterable[Ask]:
-    """Everything else that a channel holds."""
+def _reading_other_files(stage: Stage, _caller: str) -> Iterable[Ask]:
+    """Notices, channeldata and a package file."""
     for path in ("notices.json", "channeldata.json", f"noarch/{stage.kept.name}"):
         yield Ask(f"/{stage.channel}/{path}")
 
 
 @builds("GET /{path:path} #key-in-path")
-def _reading_with_the_key_in_the_path(stage: Stage, who: str) -> Iterable[Ask]:
-    for ask in _reading(stage, who):
-        yield Ask(f"/t/{stage.secrets[who] or ''}{ask.path}", signed=False)
+def _reading_with_the_key_in_the_path(stage: Stage, caller: str) -> Iterable[Ask]:
+    for ask in _reading(stage, caller):
+        yield Ask(f"/t/{stage.secrets[caller] or ''}{ask.path}", signed=False)
 
 
 @builds("GET /api/v1/search")
-def _searching(stage: Stage, _who: str) -> Iterable[Ask]:
+def _searching(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/v1/search", params={"q": "pkg", "channel": stage.channel})
 
 
 @builds("GET /api/v1/channels/{channel}/files/{subdir}/{file}/difference")
-def _comparing(stage: Stage, _who: str) -> Iterable[Ask]:
+def _comparing(stage: Stage, _caller: str) -> Iterable[Ask]:
     name = stage.kept.name
     yield Ask(f"/api/v1/channels/{stage.channel}/files/noarch/{name}/difference", params={"against": f"noarch/{name}"})
 
 
 @builds("GET /api/v1/upload-log")
-def _reading_the_record(stage: Stage, _who: str) -> Iterable[Ask]:
+def _reading_the_upload_log(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/v1/upload-log", params={"channel": stage.channel})

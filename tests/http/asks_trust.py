@@ -1,4 +1,4 @@
-"""How workflows and those who vouch for them are asked about by the table of permissions."""
+"""Requests of the permission table: trusted publishing and secret scanning."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from tests.http.asks import Ask, Stage, builds, form
 
 
 @builds("POST /api/oidc/mint_token")
-def _exchanging(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _minting_a_token(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/oidc/mint_token", json={"token": "a.b.c"})
 
 
 @builds("POST /api/github/secret-scanning")
-def _reporting_a_leak(_stage: Stage, _who: str) -> Iterable[Ask]:
+def _reporting_a_leak(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask("/api/github/secret-scanning", json=[])
 
 
@@ -23,38 +23,38 @@ def _new_project(stage: Stage) -> dict[str, str]:
 
 
 def _new_publisher(stage: Stage) -> int:
-    """The only workflow that the channel trusts."""
+    """Replace the publishers of the channel with a new one; return its id."""
     seaway = stage.site.people.seaway
     with seaway.database.write_site() as tx:
-        for known in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
-            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, known.id)
+        for publisher in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
+            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, publisher.id)
         now_ms, notifier = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
         draft = publishers.Draft(matched=_new_project(stage))
         return publishers.add(tx, now_ms, OPERATOR, notifier, stage.channel, "gitlab", draft).id
 
 
 @builds("POST /api/v1/channels/{channel}/publishers")
-def _adding_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
-    given = {"issuer": "gitlab", "fields": _new_project(stage)}
-    yield Ask(f"/api/v1/channels/{stage.channel}/publishers", json=given)
+def _adding_a_publisher(stage: Stage, _caller: str) -> Iterable[Ask]:
+    body = {"issuer": "gitlab", "fields": _new_project(stage)}
+    yield Ask(f"/api/v1/channels/{stage.channel}/publishers", json=body)
 
 
 @builds("PATCH /api/v1/channels/{channel}/publishers/{publisher}")
-def _changing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
+def _changing_a_publisher(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}", json={"mode": "READ"})
 
 
 @builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
-def _removing_a_publisher(stage: Stage, _who: str) -> Iterable[Ask]:
+def _removing_a_publisher(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}")
 
 
 @builds("POST /channels/{channel}/settings/publishers")
-def _trusting_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _adding_a_publisher_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     fields = {"owner": "octo", "repository": stage.site.new_name("repo"), "workflow": "publish.yml"}
     yield form(f"/channels/{stage.channel}/settings/publishers", issuer="github", mode="READ", **fields)
 
 
 @builds("POST /channels/{channel}/settings/publishers/rules")
-def _setting_rules_by_page(stage: Stage, _who: str) -> Iterable[Ask]:
+def _setting_rules_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield form(f"/channels/{stage.channel}/settings/publishers/rules", attestations="optional")

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that speak HTTP."""
+"""Fixtures of the HTTP tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from tests.support.server import serving
 
 @pytest.fixture(scope="session")
 def http(site: Site) -> Iterator[httpx.Client]:
-    """A client without a key: a request that needs one says so."""
+    """A client without a key; requests that need one pass it in their headers."""
     with site.client() as client:
         yield client
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A channel with one key of each kind of member."""
+    """A channel with one key for each kind of caller."""
 
     name: str
     owner: str
@@ -36,7 +36,7 @@ _KINDS = ("owner", "contributor", "viewer", "stranger")
 
 
 def make_channel(site: Site, *, public: bool = True) -> Channel:
-    """A new channel; its people are the same ones each time, since nothing but the channel is looked at."""
+    """Create a channel. Its members are the same users each time, since only the channel matters."""
     people = site.people
     name = people.channel(site.new_name(), owner="the-owner", public=public)
     people.member(name, "the-contributor", Role.CONTRIBUTOR)
@@ -56,19 +56,19 @@ def _key_of(site: Site, user: str) -> str:
 
 @pytest.fixture
 def channel(site: Site) -> Channel:
-    """A public channel of this test's own."""
+    """A new public channel."""
     return make_channel(site)
 
 
 @pytest.fixture
 def private_channel(site: Site) -> Channel:
-    """A private channel of this test's own."""
+    """A new private channel."""
     return make_channel(site, public=False)
 
 
 @dataclass(frozen=True)
 class LimitedSite(Site):
-    """A server that takes files of at most the size of `largest`, and lets readers keep its index for a minute."""
+    """A server that accepts files up to the size of `largest`, with an index `max-age` of one minute."""
 
     largest: PackageFile
 
@@ -78,6 +78,6 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LimitedSite]:
     folder = tmp_path_factory.mktemp("limited")
     largest = packages.conda()
     with serving(folder, examiners=1, upload_limit=len(largest.content), index_max_age=60) as server:
-        beside = house.build(folder)
-        yield LimitedSite(server, People(beside), largest)
-        beside.close()
+        parts = house.build(folder)
+        yield LimitedSite(server, People(parts), largest)
+        parts.close()

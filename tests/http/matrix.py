@@ -1,10 +1,10 @@
 """
-Who may do what at every route: the table, written by hand.
+Permissions of every route: a table written by hand.
 
-A cell is the status that somebody gets, `public/private` where the two differ. `bad` stands for a key that expired,
-one that was revoked, one of a user who was disabled, and one with a wrong checksum: they are one and the same.
-The people ask with keys of the mode MANAGE, so that their role alone decides; READ, WRITE and DELETE are keys of the
-owner; `elsewhere` is a key of the owner for another channel. What follows a `#` is a second row for a route.
+A cell is the expected status, `public/private` where the two differ. `nobody` sends no credential; `stranger` is a user
+without a role. `bad` is an expired key, a revoked key, a key of a disabled user, or a key with a wrong checksum: all get
+the same. Users send keys with mode MANAGE, so that only their role decides; READ, WRITE and DELETE are keys of the
+owner; `elsewhere` is a key of the owner for another channel. A `#` starts the name of another row for the same route.
 """
 
 KEYS = """
@@ -22,21 +22,21 @@ POST /api/v1/channels/{channel}/files/delete              401       403/404   40
 PATCH /api/v1/channels/{channel}/files/{subdir}/{file}/correction 401 403/404 403     403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/files/{subdir}/{file}/correction 401 403/404 403    403       204       204       403       403       403       403/404   401
 
-Called by the pages and by tus clients; an upload is there for the user who began it, here the owner
+Called by the pages and by tus clients; an upload is only visible to the user who started it, here the owner
 OPTIONS /api/v1/uploads                                   204       204       204       204       204       204       204       204       204       204       204
 POST /api/v1/uploads/{channel}                            401       403/404   403       201       201       403       403       201       201       403/404   401
 HEAD /api/v1/uploads/{id}                                 401       404       404       404       200       404       403       200       200       403/404   401
 PATCH /api/v1/uploads/{id}                                401       404       404       404       204       404       403       204       204       403/404   401
 DELETE /api/v1/uploads/{id}                               401       404       404       404       204       404       403       204       204       403/404   401
 
-Called by programs: the picture of a channel
+Called by programs: channel logos
 PUT /api/v1/channels/{channel}/logo                       401       403/404   403       403       204       204       403       403       403       403/404   401
 
-Called by them in workflows; what decides is the token in the body, or the one that is to be ended
+Called in workflows; the token in the body, or the token to revoke, decides
 POST /api/oidc/mint_token                                 422       422       422       422       422       422       422       422       422       422       422
 DELETE /api/oidc/token                                    401       401       401       401       401       401       401       401       401       401       401
 
-Called by GitHub, where reports of leaks are wanted; here they are not
+Called by GitHub if secret scanning is enabled; in these tests it is not
 POST /api/github/secret-scanning                          404       404       404       404       404       404       404       404       404       404       404
 
 Called by solvers
@@ -47,7 +47,7 @@ HEAD /{path:path} #outside-the-index                      200/401   200/404   20
 GET /{path:path} #key-in-path                             200/401   200/403   200       200       200       200       200       200       200       200/403   200/401
 OPTIONS /{path:path}                                      204       204       204       204       204       204       204       204       204       204       204
 
-Called by tools that people log in
+Called by command-line tools that log in
 GET /.well-known/openid-configuration                     200       200       200       200       200       200       200       200       200       200       200
 HEAD /.well-known/openid-configuration                    200       200       200       200       200       200       200       200       200       200       200
 GET /api/oauth/jwks                                       200       200       200       200       200       200       200       200       200       200       200
@@ -96,7 +96,7 @@ HEAD /apple-touch-icon-precomposed.png                    404       404       40
 GET /static/{name}                                        200       200       200       200       200       200       200       200       200       200       200
 HEAD /static/{name}                                       200       200       200       200       200       200       200       200       200       200       200
 
-Pages before anybody is signed in: their forms are good only from the page itself
+Pages for signing in: their forms are only accepted from the page itself
 GET /signin                                               200       200       200       200       200       200       200       200       200       200       401
 HEAD /signin                                              200       200       200       200       200       200       200       200       200       200       401
 POST /signin                                              403       403       403       403       403       403       403       403       403       403       403
@@ -132,7 +132,7 @@ GET /first-account/{secret}                               404       404       40
 HEAD /first-account/{secret}                              404       404       404       404       404       404       404       404       404       404       401
 POST /first-account/{secret}                              403       403       403       403       403       403       403       403       403       403       403
 
-Pages of who is signed in, which no key opens
+Pages of signed-in users; keys have no access
 POST /account                                             401       403       403       403       403       403       403       403       403       403       401
 POST /account/delete                                      401       403       403       403       403       403       403       403       403       403       401
 POST /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
@@ -184,7 +184,7 @@ HEAD /account/identities                                  401       403       40
 POST /account/identities/link                             401       403       403       403       403       403       403       403       403       403       401
 POST /account/identities/unlink                           401       403       403       403       403       403       403       403       403       403       401
 
-What people are asked and offered, and their groups
+Invitations, transfers and groups of the user
 GET /invitations/{secret}                                 404       404       404       404       404       404       404       404       404       404       401
 HEAD /invitations/{secret}                                404       404       404       404       404       404       404       404       404       404       401
 POST /invitations/{secret}/accept                         401       403       403       403       403       403       403       403       403       403       401
@@ -203,7 +203,7 @@ POST /account/groups/{group}/remove                       401       403       40
 POST /account/groups/{group}/leave                        401       403       403       403       403       403       403       403       403       403       401
 POST /account/groups/{group}/delete                       401       403       403       403       403       403       403       403       403       403       401
 
-The settings of channels, which no key opens
+Channel settings; keys have no access
 GET /channels/new                                         401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
 HEAD /channels/{channel}/packages/{package}/files/{subdir}/{file}/correction 401 403 403 403 403 403 403 403 403 403 401
@@ -248,7 +248,7 @@ POST /channels/{channel}/settings/danger/offer            401       403       40
 POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/delete           401       403       403       403       403       403       403       403       403       403       401
 
-The pages of site admins: to everybody else, and to every key, they are not there
+Pages of site admins: 404 for other users and for every key
 GET /admin/users                                          404       404       404       404       404       404       404       404       404       404       401
 HEAD /admin/users                                         404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users/{user}                                   404       404       404       404       404       404       404       404       404       404       401
@@ -273,7 +273,7 @@ POST /admin/jobs/retry                                    404       404       40
 POST /admin/issuers                                       404       404       404       404       404       404       404       404       404       404       401
 POST /admin/issuers/{issuer}/{act}                        404       404       404       404       404       404       404       404       404       404       401
 
-The API: what is in channels
+The API: contents of channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}                            200/401   200/404   200       200       200       200       200       200       200       200/404   401
@@ -306,7 +306,7 @@ PUT /api/v1/channels/{channel}/groups/{group}             401       403/404   40
 DELETE /api/v1/channels/{channel}/groups/{group}          401       403/404   403       403       204       204       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/leave                     401       403/404   204       204       409       403       409       409       409       409/404   401
 
-The API: what people are asked and offered; what a channel says and did
+The API: invitations and transfers; notices and audit log of a channel
 GET /api/v1/channels/{channel}/invitations                401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/invitations               401       403/404   403       403       201       201       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
@@ -333,7 +333,7 @@ PUT /api/v1/groups/{group}/members/{user}                 401       403       40
 DELETE /api/v1/groups/{group}/members/{user}              401       403       403       403       204       204       403       403       403       403       401
 POST /api/v1/groups/{group}/leave                         401       403       403       204       409       404       403       403       403       403       401
 
-The API: one's own
+The API: the caller's account
 GET /api/v1/me                                            401       200       200       200       200       200       200       200       200       200       401
 PATCH /api/v1/me                                          401       403       403       403       403       403       403       403       403       403       401
 DELETE /api/v1/me                                         401       403       403       403       403       403       403       403       403       403       401
@@ -366,7 +366,7 @@ DELETE /api/v1/me/sessions/{session}                      401       403       40
 GET /api/v1/me/tools                                      401       200       200       200       200       200       200       200       200       200       401
 DELETE /api/v1/me/tools/{tool}                            401       403       403       403       403       403       403       403       403       403       401
 
-The API: people by the beginning of their name
+The API: user names by prefix
 GET /api/v1/user-names                                    401       200       200       200       200       200       200       200       200       200       401
 
 The API: publishers
@@ -375,7 +375,7 @@ POST /api/v1/channels/{channel}/publishers                401       403/404   40
 PATCH /api/v1/channels/{channel}/publishers/{publisher}   401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/publishers/{publisher}  401       403/404   403       403       204       204       403       403       403       403/404   401
 
-The API: the site; no key is enough
+The API: the site; keys have no access
 GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
@@ -400,7 +400,7 @@ GET /api/v1/upload-log                                    401       403       40
 GET /api/v1/audit                                         401       403       403       403       403       403       403       403       403       403       401
 """  # fmt: skip
 
-# The same people, signed in with a browser; `stale` is the owner, whose last proof is more than half an hour old.
+# The same users, signed in with a browser; `stale` is the owner with a sign-in more than half an hour old.
 SESSIONS = """
                                                           stranger  viewer    contrib   owner     admin     stale
 
@@ -428,7 +428,7 @@ POST /api/v1/channels/{channel}/publishers                403/404   403       40
 PATCH /api/v1/channels/{channel}/publishers/{publisher}   403/404   403       403       200       200       403
 DELETE /api/v1/channels/{channel}/publishers/{publisher}  403/404   403       403       204       204       403
 
-What people are asked and offered; the contributor is offered a channel
+Invitations and transfers; a channel is offered to the contributor
 GET /api/v1/channels/{channel}/invitations                403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
@@ -438,7 +438,7 @@ POST /api/v1/channels/{channel}/transfer                  403/404   403       40
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
 POST /api/v1/channels/{channel}/transfer/response         404       404       200       404       404       403
 
-One's own
+The user's account
 GET /api/v1/me                                            200       200       200       200       200       200
 PATCH /api/v1/me                                          200       200       200       200       200       200
 DELETE /api/v1/me                                         403       403       403       403       403       403
@@ -467,7 +467,7 @@ DELETE /api/v1/me/sessions/{session}                      204       204       20
 DELETE /api/v1/me/sessions/{session} #another's           404       404       404       404       404       404
 DELETE /api/v1/me/tools/{tool}                            404       404       404       404       404       404
 
-The pages of a channel's settings; done forms lead on
+Pages of channel settings; submitted forms redirect
 GET /channels/{channel}/settings                          403/404   403       403       200       200       200
 GET /channels/{channel}/settings/members                  403/404   403       403       200       200       200
 GET /channels/{channel}/settings/publishers               403/404   403       403       200       200       200
@@ -522,7 +522,7 @@ GET /api/v1/audit                                         403       403       40
 GET /api/v1/channels/{channel}/audit                      403/404   403       403       200       200       200
 GET /api/v1/channels/{channel}/upload-log                 403/404   403       403       200       200       200
 
-The pages of site admins; done forms lead on
+Pages of site admins; submitted forms redirect
 GET /admin/users                                          404       404       404       404       200       404
 GET /admin/users/{user}                                   404       404       404       404       200       404
 GET /admin/channels                                       404       404       404       404       200       404
@@ -543,27 +543,27 @@ Cell = tuple[int, int]  # the statuses if the channel is public, and if it is pr
 
 
 def rows(table: str) -> dict[str, dict[str, Cell]]:
-    """A table as values: row -> column -> cell."""
+    """Parse a table: row -> column -> cell."""
     head, *lines = [line.split() for line in table.splitlines() if line]
-    found: dict[str, dict[str, Cell]] = {}
-    for words in lines:
-        if not words[0].isupper() or len(words[0]) == 1 or not words[1].startswith("/"):
+    table_rows: dict[str, dict[str, Cell]] = {}
+    for fields in lines:
+        if not fields[0].isupper() or len(fields[0]) == 1 or not fields[1].startswith("/"):
             continue  # a heading
-        variant = words[2:3] if words[2].startswith("#") else []
-        cells = words[2 + len(variant) :]
-        name = " ".join([*words[:2], *variant])
-        assert name not in found, f"{name} has two rows"
-        found[name] = {column: _cell(cell) for column, cell in zip(head, cells, strict=True)}
-    return found
+        variant = fields[2:3] if fields[2].startswith("#") else []
+        cells = fields[2 + len(variant) :]
+        name = " ".join([*fields[:2], *variant])
+        assert name not in table_rows, f"{name} has two rows"
+        table_rows[name] = {column: _cell(cell) for column, cell in zip(head, cells, strict=True)}
+    return table_rows
 
 
 def route_of(row: str) -> str:
-    """The method and the path that a row is about."""
+    """Return the method and path of a row."""
     return row.partition(" #")[0]
 
 
 def written(cells: dict[str, Cell]) -> str:
-    """The cells as the table has them, with the columns named: what a failure shows."""
+    """Format cells like the table, with column names, for failure messages."""
     return "\n".join(f"{column:12}{public}/{private}" for column, (public, private) in cells.items())
 
 

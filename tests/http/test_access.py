@@ -1,4 +1,4 @@
-"""Who is let in, by which credential, from which moment on, and what is never told or written down."""
+"""Which credentials grant access, when changes take effect, and what is never revealed, logged or stored."""
 
 import base64
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _EACH_TIME = {"date", "seaway-request-id"}
 
 @pytest.fixture(scope="module")
 def private(site: Site, http: httpx.Client) -> Channel:
-    """A private channel with one file, which no test here changes."""
+    """A private channel with one file, which no test of this module changes."""
     channel = make_channel(site, public=False)
     assert 201 == upload(http, channel.name, LISTED, channel.owner).status_code
     return channel
@@ -35,7 +35,7 @@ def private(site: Site, http: httpx.Client) -> Channel:
 
 @pytest.fixture(scope="module")
 def public(site: Site, http: httpx.Client) -> Channel:
-    """A public channel with one file, which no test here changes."""
+    """A public channel with one file, which no test of this module changes."""
     channel = make_channel(site)
     assert 201 == upload(http, channel.name, LISTED, channel.owner).status_code
     return channel
@@ -46,8 +46,8 @@ def public(site: Site, http: httpx.Client) -> Channel:
 GOOD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
     "bearer": bearer,
     "bearer in lower case": lambda key: {"Authorization": f"bearer {key}"},
-    "bearer with blanks": lambda key: {"Authorization": f"Bearer   {key}"},
-    "basic, as password": lambda key: basic("anybody", key),
+    "bearer with spaces": lambda key: {"Authorization": f"Bearer   {key}"},
+    "basic, as password": lambda key: basic("any", key),
     "basic, as user": lambda key: basic(key, ""),
     "basic, as user with a password": lambda key: basic(key, "x-oauth-basic"),
     "basic, with an empty user": lambda key: basic("", key),
@@ -59,11 +59,11 @@ BAD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
     "bearer without a key": lambda _: {"Authorization": "Bearer"},
     "another scheme": lambda key: {"Authorization": f"Token {key}"},
     "no scheme": lambda key: {"Authorization": key},
-    "nothing in the header": lambda _: {"Authorization": ""},
-    "a key that is none": lambda _: bearer("swy-u-nothing"),
+    "empty header": lambda _: {"Authorization": ""},
+    "an unknown key": lambda _: bearer("swy-u-nothing"),
     "a key with a wrong checksum": lambda key: bearer(key[:-1] + ("a" if key[-1] != "a" else "b")),
-    "a key cut short": lambda key: bearer(key[:-1]),
-    "a key with more": lambda key: bearer(key + "0"),
+    "a truncated key": lambda key: bearer(key[:-1]),
+    "a key with an extra character": lambda key: bearer(key + "0"),
     "a key in upper case": lambda key: bearer(key.upper()),
     "two keys": lambda key: bearer(f"{key},{key}"),
     "basic that is not base64": lambda key: {"Authorization": f"Basic {key}"},
@@ -78,34 +78,34 @@ BAD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("form", GOOD_FORMS.values(), ids=GOOD_FORMS.keys())
-def test_a_key_opens_a_private_channel_in_every_form(
+def test_key_in_every_accepted_form_reads_private_channel(
     http: httpx.Client, private: Channel, form: Callable[[str], dict[str, str]]
 ) -> None:
-    """conda and mamba can only say user and password, others a bearer token: each form of a good key reads."""
-    answer = http.get(f"/{private.name}/{REPODATA}", headers=form(private.viewer))
-    assert 200 == answer.status_code
-    assert [LISTED.name] == list(answer.json()["packages.conda"])
+    """conda and mamba can only send a user and a password, other clients send a bearer token."""
+    response = http.get(f"/{private.name}/{REPODATA}", headers=form(private.viewer))
+    assert 200 == response.status_code
+    assert [LISTED.name] == list(response.json()["packages.conda"])
 
 
 @pytest.mark.parametrize("form", BAD_FORMS.values(), ids=BAD_FORMS.keys())
-def test_nothing_else_opens_a_private_channel(
+def test_bad_credential_gets_401_for_private_channel(
     http: httpx.Client, private: Channel, form: Callable[[str], dict[str, str]]
 ) -> None:
-    """What is no good key is a 401 that says which kind of credential is wanted."""
-    answer = http.get(f"/{private.name}/{REPODATA}", headers=form(private.owner))
-    assert 401 == answer.status_code
-    assert 'Bearer realm="seaway"' == answer.headers["www-authenticate"]
-    assert private.name not in sentence(answer)
+    """The 401 names the expected kind of credential, and not the channel."""
+    response = http.get(f"/{private.name}/{REPODATA}", headers=form(private.owner))
+    assert 401 == response.status_code
+    assert 'Bearer realm="seaway"' == response.headers["www-authenticate"]
+    assert private.name not in sentence(response)
 
 
 @pytest.mark.parametrize("form", BAD_FORMS.values(), ids=BAD_FORMS.keys())
-def test_a_stale_credential_on_a_public_channel_is_none(
+def test_bad_credential_is_ignored_when_reading_public_channel(
     http: httpx.Client, public: Channel, form: Callable[[str], dict[str, str]]
 ) -> None:
-    """Clients send what they have stored to every channel of a host: public ones are read all the same."""
-    answer = http.get(f"/{public.name}/{REPODATA}", headers=form(public.owner))
-    assert 200 == answer.status_code
-    assert "www-authenticate" not in answer.headers
+    """Clients send their stored credential to every channel of a host, so public channels stay readable with it."""
+    response = http.get(f"/{public.name}/{REPODATA}", headers=form(public.owner))
+    assert 200 == response.status_code
+    assert "www-authenticate" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,13 @@ def test_a_stale_credential_on_a_public_channel_is_none(
     ids=[name for name in BAD_FORMS if name != "no header"],
 )
 @pytest.mark.parametrize("verb", ["upload", "delete", "yank", "unyank"])
-def test_a_bad_credential_changes_nothing(
+def test_bad_credential_gets_401_for_changes(
     http: httpx.Client, public: Channel, form: Callable[[str], dict[str, str]], verb: str
 ) -> None:
-    """Where something is changed a bad credential is a 401, also on a public channel."""
-    answer = change(http, verb, public.name, form(public.owner))
-    assert 401 == answer.status_code
-    assert 'Bearer realm="seaway"' == answer.headers["www-authenticate"]
+    """Changes require a valid credential, also in a public channel."""
+    response = change(http, verb, public.name, form(public.owner))
+    assert 401 == response.status_code
+    assert 'Bearer realm="seaway"' == response.headers["www-authenticate"]
 
 
 def change(http: httpx.Client, verb: str, channel: str, headers: dict[str, str]) -> httpx.Response:
@@ -132,11 +132,11 @@ def change(http: httpx.Client, verb: str, channel: str, headers: dict[str, str])
     return http.request(method, f"/api/v1/{verb}/{channel}/noarch/{LISTED.name}", headers=headers)
 
 
-def test_two_authorization_headers_are_none(site: Site, private: Channel) -> None:
-    """When two headers could be meant, neither is believed."""
+def test_two_authorization_headers_are_refused(site: Site, private: Channel) -> None:
+    """The request is ambiguous, so neither header is used."""
     twice = [("Authorization", f"Bearer {private.owner}")] * 2
-    answer = httpx.get(f"{site.server.address}/{private.name}/{REPODATA}", headers=twice)
-    assert 401 == answer.status_code
+    response = httpx.get(f"{site.server.address}/{private.name}/{REPODATA}", headers=twice)
+    assert 401 == response.status_code
 
 
 # Keys in the path
@@ -155,43 +155,42 @@ def test_two_authorization_headers_are_none(site: Site, private: Channel) -> Non
         pytest.param("/t/{key}%2f", 404, id="encoded slash"),
     ],
 )
-def test_a_key_in_the_path_opens_a_private_channel(site: Site, private: Channel, prefix: str, status: int) -> None:
-    """conda puts its token before the channel; an empty one is anonymous, and anything else is no path."""
+def test_key_in_path_reads_private_channel(site: Site, private: Channel, prefix: str, status: int) -> None:
+    """conda puts its token before the channel; an empty token is anonymous, and other forms are not routes."""
     target = f"{prefix.format(key=private.viewer)}/{private.name}/{REPODATA}"
     assert status == exchange(site.server.address, "GET", target).status
 
 
 @pytest.mark.parametrize("path", ["notices.json", "channeldata.json", REPODATA, f"noarch/{LISTED.name}"])
 @pytest.mark.parametrize("token", ["", "nonsense", "key"])
-def test_any_token_reads_a_public_channel(http: httpx.Client, public: Channel, path: str, token: str) -> None:
-    """A token in the path of a public channel does no harm, whether it is good, bad or empty."""
+def test_any_token_in_path_reads_public_channel(http: httpx.Client, public: Channel, path: str, token: str) -> None:
+    """Valid, invalid and empty tokens all read a public channel."""
     secret = public.stranger if token == "key" else token
     assert 200 == http.get(f"/t/{secret}/{public.name}/{path}").status_code
 
 
-def test_a_good_header_stands_in_for_a_bad_token(http: httpx.Client, private: Channel) -> None:
-    """With several credentials one good one is enough."""
+def test_one_valid_credential_is_enough(http: httpx.Client, private: Channel) -> None:
     url = f"/{private.name}/{REPODATA}"
-    answers = [
+    responses = [
         http.get(f"/t/nonsense{url}", headers=bearer(private.viewer)),
         http.get(f"/t/{private.viewer}{url}", headers=bearer("nonsense")),
     ]
-    assert [200, 200] == [answer.status_code for answer in answers]
+    assert [200, 200] == [response.status_code for response in responses]
 
 
 @pytest.mark.parametrize("verb", ["upload", "delete", "yank", "unyank"])
-def test_a_key_in_the_path_changes_nothing(http: httpx.Client, public: Channel, verb: str) -> None:
-    """Paths are written down everywhere, so a key in one reads and does nothing else."""
+def test_key_in_path_cannot_change_files(http: httpx.Client, public: Channel, verb: str) -> None:
+    """Paths are logged by proxies and servers, so a key in a path can only read."""
     address = f"/api/v1/{verb}/{public.name}" + ("" if verb == "upload" else f"/noarch/{LISTED.name}")
     method = "DELETE" if verb == "delete" else "POST"
-    answer = http.request(method, f"/t/{public.owner}{address}", content=LISTED.content, headers=raw_headers(LISTED))
-    assert answer.status_code in (401, 404, 405)
+    response = http.request(method, f"/t/{public.owner}{address}", content=LISTED.content, headers=raw_headers(LISTED))
+    assert response.status_code in (401, 404, 405)
     assert [LISTED.name] == list(http.get(f"/{public.name}/{REPODATA}").json()["packages.conda"])
 
 
 @pytest.mark.parametrize("name", ["key", "token", "api_key", "access_token", "authorization"])
-def test_a_key_in_the_query_is_ignored(http: httpx.Client, private: Channel, name: str) -> None:
-    """A query string is no place for a key, neither to read nor to upload."""
+def test_key_in_query_is_ignored(http: httpx.Client, private: Channel, name: str) -> None:
+    """Queries are logged, so a key in a query neither reads nor uploads."""
     read = http.get(f"/{private.name}/{REPODATA}", params={name: private.owner})
     sent = http.post(
         f"/api/v1/upload/{private.name}", params={name: private.owner}, content=b"x", headers=raw_headers(LISTED)
@@ -199,7 +198,7 @@ def test_a_key_in_the_query_is_ignored(http: httpx.Client, private: Channel, nam
     assert [401, 401] == [read.status_code, sent.status_code]
 
 
-# What a private channel gives away: nothing
+# Private channels reveal nothing
 
 PATHS = [
     "/{channel}/noarch/repodata.json",
@@ -238,60 +237,64 @@ EXTRA_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("who", ["anonymous", "stranger", "elsewhere"])
+@pytest.mark.parametrize("caller", ["anonymous", "stranger", "elsewhere"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_a_private_channel_looks_like_none(site: Site, private: Channel, method: str, who: str) -> None:
-    """For who may not read it, a private channel answers byte for byte as one that does not exist, on every path."""
+def test_private_channel_is_indistinguishable_from_missing_channel(
+    site: Site, private: Channel, method: str, caller: str
+) -> None:
+    """For callers without access, responses are byte for byte those for a missing channel, on every path."""
     unknown = "x" * len(private.name)
     owner = site.people.user(site.new_name("owner"))
     secret = {
         "anonymous": None,
         "stranger": private.stranger,
         "elsewhere": site.people.key("the-owner", only=[site.new_channel(owner=owner)]),
-    }[who]
+    }[caller]
     for path in PATHS:
         for name, extra in EXTRA_HEADERS.items():
-            seen = [
-                shown(site, method, path, channel, {**bearer(secret), **extra}) for channel in (private.name, unknown)
+            responses = [
+                visible_response(site, method, path, channel, {**bearer(secret), **extra})
+                for channel in (private.name, unknown)
             ]
-            assert seen[0] == seen[1], f"{method} {path}, {name}"
+            assert responses[0] == responses[1], f"{method} {path}, {name}"
 
 
-def shown(site: Site, method: str, path: str, channel: str, headers: dict[str, str]) -> tuple[object, ...]:
-    """All that a client sees, with the name that it said itself taken out."""
+def visible_response(site: Site, method: str, path: str, channel: str, headers: dict[str, str]) -> tuple[object, ...]:
+    """Return the status, headers and body that a client sees, without the channel name that it sent itself."""
     sized = {**headers, **raw_headers(LISTED), "Content-Length": "3"}
-    answer = exchange(site.server.address, method, path.format(channel=channel), sized, b"abc")
-    told = [(name, value.replace(channel, "*")) for name, value in answer.headers if name.lower() not in _EACH_TIME]
-    return answer.status, told, answer.body.replace(channel.encode(), b"*")
+    response = exchange(site.server.address, method, path.format(channel=channel), sized, b"abc")
+    response_headers = [
+        (name, value.replace(channel, "*")) for name, value in response.headers if name.lower() not in _EACH_TIME
+    ]
+    return response.status, response_headers, response.body.replace(channel.encode(), b"*")
 
 
-def test_no_credential_is_told_that_there_are_no_shards(site: Site, http: httpx.Client, private: Channel) -> None:
-    """rattler remembers a 404 of the shard index for good: 403, before the channel exists and before access is granted."""
+def test_index_of_hidden_channel_never_returns_404(site: Site, http: httpx.Client, private: Channel) -> None:
+    """rattler caches a 404 for the shard index permanently, so callers without access and missing channels get 403."""
     for channel in (private.name, site.new_name("later")):
         for name in ("repodata_shards.msgpack.zst", "repodata.json", f"shards/{'ab' * 32}.msgpack.zst"):
             url = f"/{channel}/noarch/{name}"
             found = [http.request(method, url, headers=bearer(private.stranger)) for method in ("GET", "HEAD")]
-            assert [403, 403] == [answer.status_code for answer in found]
+            assert [403, 403] == [response.status_code for response in found]
             assert 401 == http.get(url).status_code
             assert 403 == http.get(f"/t/{private.stranger}{url}").status_code
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_no_refusal_names_the_channel(http: httpx.Client, private: Channel, method: str, path: str) -> None:
-    """What a stranger and an anonymous client hear holds no name."""
+def test_refusals_do_not_contain_the_channel_name(http: httpx.Client, private: Channel, method: str, path: str) -> None:
+    """Refusals to users without access and to anonymous clients do not confirm the name."""
     for secret in (None, private.stranger):
-        answer = http.request(method, path.format(channel=private.name), headers=bearer(secret))
-        assert private.name not in answer.text
+        response = http.request(method, path.format(channel=private.name), headers=bearer(secret))
+        assert private.name not in response.text
 
 
-def test_the_front_page_names_no_private_channel(http: httpx.Client, private: Channel, public: Channel) -> None:
-    """The list of channels holds the public ones only."""
+def test_front_page_lists_no_private_channel(http: httpx.Client, private: Channel, public: Channel) -> None:
     text = http.get("/").text
     assert (False, True) == (f'/channels/{private.name}"' in text, public.name in text)
 
 
-# From one request to the next
+# Changes take effect on the next request
 
 
 def read_status(http: httpx.Client, channel: str, key: str | None, **headers: str) -> int:
@@ -299,8 +302,8 @@ def read_status(http: httpx.Client, channel: str, key: str | None, **headers: st
     return http.get(f"/{channel}/{REPODATA}", headers={**bearer(key), **sent}).status_code
 
 
-def test_a_revoked_key_is_dead_on_the_next_request(site: Site, http: httpx.Client, private_channel: Channel) -> None:
-    """Revoking a key ends it for reading and uploading at once, and no other key."""
+def test_revoked_key_is_refused_on_next_request(site: Site, http: httpx.Client, private_channel: Channel) -> None:
+    """Revoking a key stops its reads and uploads immediately; other keys still work."""
     owner = site.people.user(site.new_name("owner"))
     name = site.new_channel(owner=owner, public=False)
     key, other = site.people.key(owner), site.people.key(owner)
@@ -311,8 +314,8 @@ def test_a_revoked_key_is_dead_on_the_next_request(site: Site, http: httpx.Clien
     assert (200, [401, 401, 200]) == (before, after)
 
 
-def test_a_disabled_user_is_out_on_the_next_request(site: Site, http: httpx.Client) -> None:
-    """The keys of a disabled user stop, and go on when the account is opened again."""
+def test_keys_of_disabled_user_are_refused_on_next_request(site: Site, http: httpx.Client) -> None:
+    """The keys work again when the account is enabled."""
     owner = site.people.user(site.new_name("owner"))
     name = site.new_channel(owner=owner, public=False)
     key = site.people.key(owner)
@@ -324,10 +327,8 @@ def test_a_disabled_user_is_out_on_the_next_request(site: Site, http: httpx.Clie
     assert [401, 200] == seen
 
 
-def test_a_demoted_member_may_less_on_the_next_request(
-    site: Site, http: httpx.Client, private_channel: Channel
-) -> None:
-    """A key gives what its user's role gives at that moment: less after a demotion, nothing after the end."""
+def test_demotion_limits_keys_on_next_request(site: Site, http: httpx.Client, private_channel: Channel) -> None:
+    """A key grants no more than its user's current role, and nothing once the user is removed."""
     user = site.people.member(private_channel.name, site.new_name("member"), Role.CONTRIBUTOR)
     key = site.people.key(user)
 
@@ -343,26 +344,24 @@ def test_a_demoted_member_may_less_on_the_next_request(
     assert [(200, 201), (200, 403), (403, 404)] == [as_contributor, as_viewer, try_both()]
 
 
-def test_a_channel_that_became_private_is_so_on_the_next_request(
-    site: Site, http: httpx.Client, channel: Channel
-) -> None:
-    """What a client has cached does not help it: the next question is refused, not answered with 304."""
+def test_channel_made_private_is_hidden_on_next_request(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """A conditional request with an old ETag is refused and does not get a 304."""
     upload(http, channel.name, LISTED, channel.owner)
     paths = [REPODATA, "noarch/repodata_shards.msgpack.zst", f"noarch/{LISTED.name}", "channeldata.json"]
     etags = {path: http.get(f"/{channel.name}/{path}").headers["etag"] for path in paths}
     set_public(site, channel.name, is_public=False)
-    answers = [http.get(f"/{channel.name}/{path}", headers={"If-None-Match": etags[path]}) for path in paths]
+    responses = [http.get(f"/{channel.name}/{path}", headers={"If-None-Match": etags[path]}) for path in paths]
     ranged = http.get(f"/{channel.name}/{paths[2]}", headers={"Range": "bytes=0-9", "If-Range": etags[paths[2]]})
-    assert {401} == {answer.status_code for answer in [*answers, ranged]}
+    assert {401} == {response.status_code for response in [*responses, ranged]}
     assert [] == [
-        name for answer in answers for name in answer.headers if name in ("etag", "access-control-allow-origin")
+        name for response in responses for name in response.headers if name in ("etag", "access-control-allow-origin")
     ]
 
 
-def test_a_channel_that_became_public_is_so_on_the_next_request(
+def test_channel_made_public_is_readable_on_next_request(
     site: Site, http: httpx.Client, private_channel: Channel
 ) -> None:
-    """Opening a channel needs no restart, and its answers may be shared from then on."""
+    """Shared caches can keep its responses from then on."""
     before = read_status(http, private_channel.name, None)
     set_public(site, private_channel.name, is_public=True)
     after = http.get(f"/{private_channel.name}/{REPODATA}")
@@ -375,8 +374,8 @@ def set_public(site: Site, name: str, *, is_public: bool) -> None:
         channels.change(tx, 0, OPERATOR, name, is_public=is_public)
 
 
-def test_a_key_of_some_channels_stays_so_when_they_are_gone(site: Site, http: httpx.Client) -> None:
-    """A key whose only channel was deleted opens nothing, neither another channel nor one made again under the name."""
+def test_key_limited_to_deleted_channel_has_no_access(site: Site, http: httpx.Client) -> None:
+    """It reads neither another channel nor a new channel with the same name."""
     owner = site.people.user(site.new_name("owner"))
     narrow, other = site.new_channel(owner=owner, public=False), site.new_channel(owner=owner, public=False)
     key = site.people.key(owner, only=[narrow])
@@ -388,8 +387,8 @@ def test_a_key_of_some_channels_stays_so_when_they_are_gone(site: Site, http: ht
     assert ([200, 403], [403, 403]) == (before, after)
 
 
-def test_a_transfer_moves_the_rights_on_the_next_request(site: Site, http: httpx.Client) -> None:
-    """The new owner may delete at once; the old one is a contributor, who may delete own files only."""
+def test_transfer_moves_permissions_on_next_request(site: Site, http: httpx.Client) -> None:
+    """The new owner can delete files; the previous owner is a Contributor and can delete only files they uploaded."""
     old, new = site.people.user(site.new_name("old")), site.people.user(site.new_name("new"))
     name = site.new_channel(owner=old)
     key_of_old, key_of_new = site.people.key(old), site.people.key(new)
@@ -411,7 +410,7 @@ def test_a_transfer_moves_the_rights_on_the_next_request(site: Site, http: httpx
 
 @dataclass(frozen=True)
 class Change:
-    """A request that changes a file, and what it should hear."""
+    """A request that changes a file, and the expected status."""
 
     method: str
     path: str
@@ -436,17 +435,17 @@ class Change:
     ],
     ids=lambda change: f"{change.method} {change.path}",
 )
-def test_a_change_of_what_is_not_there_is_refused(
-    site: Site, http: httpx.Client, public: Channel, change: Change
-) -> None:
-    """Only an existing file, at its own address and with its own method, is changed."""
-    answer = exchange(site.server.address, change.method, change.path.format(channel=public.name), bearer(public.owner))
-    assert change.status == answer.status
+def test_change_of_missing_file_is_refused(site: Site, http: httpx.Client, public: Channel, change: Change) -> None:
+    """Only requests with the right method for an existing file change anything."""
+    response = exchange(
+        site.server.address, change.method, change.path.format(channel=public.name), bearer(public.owner)
+    )
+    assert change.status == response.status
     assert [LISTED.name] == list(http.get(f"/{public.name}/{REPODATA}").json()["packages.conda"])
 
 
-def test_yank_and_unyank_are_read_at_once(http: httpx.Client, channel: Channel) -> None:
-    """A yank moves the name to `removed`, an unyank brings back the very same record, and each says its revision."""
+def test_yank_and_unyank_are_visible_immediately(http: httpx.Client, channel: Channel) -> None:
+    """Yank moves the name to `removed`, unyank restores the same record, and each response has its revision."""
     upload(http, channel.name, LISTED, channel.contributor)
     listed = http.get(f"/{channel.name}/{REPODATA}").json()
     url = f"{channel.name}/noarch/{LISTED.name}"
@@ -456,21 +455,23 @@ def test_yank_and_unyank_are_read_at_once(http: httpx.Client, channel: Channel) 
     again = http.get(f"/{channel.name}/{REPODATA}")
     assert ({}, [LISTED.name]) == (yanked.json()["packages.conda"], yanked.json()["removed"])
     assert listed == again.json()
-    assert ["2", "2", "3", "3"] == [answer.headers["seaway-revision"] for answer in (yank, yanked, unyank, again)]
+    assert ["2", "2", "3", "3"] == [response.headers["seaway-revision"] for response in (yank, yanked, unyank, again)]
     assert f"{url} was yanked." == sentence(yank)
     assert f"{url} is listed again." == sentence(unyank)
 
 
-def test_what_is_so_already_changes_nothing(http: httpx.Client, channel: Channel) -> None:
-    """Yanking twice is no failure and no second revision."""
+def test_yanking_twice_makes_one_revision(http: httpx.Client, channel: Channel) -> None:
+    """The second yank succeeds and changes nothing."""
     upload(http, channel.name, LISTED, channel.owner)
     url = f"/api/v1/yank/{channel.name}/noarch/{LISTED.name}"
-    answers = [http.post(url, headers=bearer(channel.owner)) for _ in range(2)]
-    assert [(200, "2"), (200, "2")] == [(answer.status_code, answer.headers["seaway-revision"]) for answer in answers]
+    responses = [http.post(url, headers=bearer(channel.owner)) for _ in range(2)]
+    assert [(200, "2"), (200, "2")] == [
+        (response.status_code, response.headers["seaway-revision"]) for response in responses
+    ]
 
 
-def test_a_yanked_file_keeps_its_name(http: httpx.Client, channel: Channel) -> None:
-    """A yanked file still exists: its name is taken, and its uploader is told that it is yanked."""
+def test_yanked_file_keeps_its_name(http: httpx.Client, channel: Channel) -> None:
+    """Its name is still taken, and its uploader gets a warning that it is yanked."""
     upload(http, channel.name, LISTED, channel.owner)
     http.post(f"/api/v1/yank/{channel.name}/noarch/{LISTED.name}", headers=bearer(channel.owner))
     assert 409 == upload(http, channel.name, LISTED, channel.contributor).status_code
@@ -479,8 +480,8 @@ def test_a_yanked_file_keeps_its_name(http: httpx.Client, channel: Channel) -> N
     assert "is yanked" in again.text
 
 
-def test_a_deleted_name_needs_the_right_to_overwrite(http: httpx.Client, channel: Channel) -> None:
-    """Lock files may still name a deleted file: only who may overwrite it uploads under its name again."""
+def test_upload_under_deleted_name_needs_permission_to_overwrite(http: httpx.Client, channel: Channel) -> None:
+    """Lock files can still name a deleted file, so only callers who can overwrite may reuse its name."""
     upload(http, channel.name, LISTED, channel.owner)
     http.delete(f"/api/v1/delete/{channel.name}/noarch/{LISTED.name}", headers=bearer(channel.owner))
     other = conda(index_json("listed"), files={"share/x": b"other"})
@@ -490,21 +491,21 @@ def test_a_deleted_name_needs_the_right_to_overwrite(http: httpx.Client, channel
     assert other.content == http.get(f"/{channel.name}/noarch/{LISTED.name}").content
 
 
-def test_a_contributor_deletes_own_files_only(http: httpx.Client, channel: Channel) -> None:
-    """A contributor may take back what they uploaded, and is told why the rest is not theirs."""
+def test_contributor_deletes_only_files_they_uploaded(http: httpx.Client, channel: Channel) -> None:
+    """The refusal for files of other users gives the reason."""
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
     upload(http, channel.name, own, channel.contributor)
     upload(http, channel.name, foreign, channel.owner)
-    answers = [
+    responses = [
         http.delete(f"/api/v1/delete/{channel.name}/noarch/{file.name}", headers=bearer(channel.contributor))
         for file in (own, foreign)
     ]
-    assert [200, 403] == [answer.status_code for answer in answers]
-    assert "files that they uploaded" in sentence(answers[1])
+    assert [200, 403] == [response.status_code for response in responses]
+    assert "files that they uploaded" in sentence(responses[1])
 
 
-def test_a_name_with_odd_characters_is_deleted(http: httpx.Client, channel: Channel) -> None:
-    """`!` and `+` in a path mean themselves also where something is changed."""
+def test_file_name_with_special_characters_is_deleted(http: httpx.Client, channel: Channel) -> None:
+    """`!` and `+` can be percent-encoded in the path of a change."""
     file = conda(index_json("odd", version="1!2.0+local"))
     upload(http, channel.name, file, channel.owner)
     url = f"/api/v1/delete/{channel.name}/noarch/odd-1%212.0%2Blocal-h1_0.conda"
@@ -512,11 +513,11 @@ def test_a_name_with_odd_characters_is_deleted(http: httpx.Client, channel: Chan
     assert 404 == http.get(f"/{channel.name}/noarch/{file.name}").status_code
 
 
-# What is written down
+# Logs and the database
 
 
-def test_no_key_is_ever_logged(site: Site, http: httpx.Client, private: Channel) -> None:
-    """Wherever a client puts a key, no line of the log holds it, nor what else it put in place of one."""
+def test_keys_are_never_logged(site: Site, http: httpx.Client, private: Channel) -> None:
+    """No log line contains a key or another value sent in place of one, wherever in the request it was."""
     owner = site.people.user(site.new_name("owner"))
     secret = site.people.key(owner, mode=Mode.READ)
     url = f"/{private.name}/{REPODATA}"
@@ -543,22 +544,22 @@ def test_no_key_is_ever_logged(site: Site, http: httpx.Client, private: Channel)
     until(lambda: any("path=/last-" in line for line in site.server.log))
     log = "".join(site.server.log)
     kept = [private.owner, private.viewer, private.stranger, secret]
-    assert [] == [one for one in [*kept, secret[6:], encoded, wrong] if one in log]
+    assert [] == [value for value in [*kept, secret[6:], encoded, wrong] if value in log]
     assert "/t/***" in log
 
 
-def test_no_refusal_repeats_a_key(site: Site, private: Channel) -> None:
-    """A body that says what the client sent leaves keys out."""
+def test_refusals_do_not_repeat_keys(site: Site, private: Channel) -> None:
+    """Response bodies that quote the request omit keys."""
     for target in (f"/t/{private.stranger}/x/y", f"/{private.stranger}/x", f"/api/v1/upload/{private.stranger}"):
         for method in ("GET", "POST"):
-            answer = exchange(
+            response = exchange(
                 site.server.address, method, target, {**bearer(private.stranger), "X-File-Name": private.stranger}
             )
-            assert private.stranger[6:].encode() not in answer.body
+            assert private.stranger[6:].encode() not in response.body
 
 
-def test_the_database_holds_no_usable_key(site: Site, private: Channel) -> None:
-    """Who reads the database, or a backup of it, finds no key to use."""
+def test_database_contains_no_usable_key(site: Site, private: Channel) -> None:
+    """Reading the database or a backup reveals no credential."""
     with site.people.seaway.database.read() as tx:
         content = repr([list(tx.execute(select(table))) for table in metadata.sorted_tables]).encode()
     assert private.name.encode() in content

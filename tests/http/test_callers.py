@@ -1,4 +1,4 @@
-"""The caller of a request: which kinds of secret count, and the last use of API keys."""
+"""The caller of a request: accepted kinds of secret, and the last use of API keys."""
 
 from functools import partial
 from typing import Any
@@ -36,16 +36,16 @@ def request_with(seaway: Seaway, secret: str) -> Request:
     return Request(scope)
 
 
-def test_a_later_call_with_fewer_kinds_does_not_get_the_caller_of_the_first(seaway: Seaway, people: People) -> None:
-    """An API key that was accepted once is no workflow token, whatever was asked before in the same request."""
+def test_cached_caller_is_not_reused_for_fewer_kinds_of_secret(seaway: Seaway, people: People) -> None:
+    """An API key that was accepted before in the same request is still no workflow token."""
     request = request_with(seaway, people.key("ada"))
     with start_blocking_portal() as portal:
         assert "ada" == portal.call(caller_of, request).name
         for accepted in (Accepted.WORKFLOW, Accepted.OAUTH, Accepted.SESSION):
             with pytest.raises(BadCredential):
                 portal.call(caller_of, request, accepted)
-        found: Caller = portal.call(caller_of, request, Accepted.BEARER)
-    assert ("ada", "192.0.2.7") == (found.name, found.address)
+        caller: Caller = portal.call(caller_of, request, Accepted.BEARER)
+    assert ("ada", "192.0.2.7") == (caller.name, caller.address)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_later_call_with_fewer_kinds_does_not_get_the_caller_of_the_first(seaw
 def test_every_route_updates_the_last_use_of_a_key(
     seaway: Seaway, people: People, clock: TurnedClock, method: str, path: str, options: dict[str, Any]
 ) -> None:
-    """The API, pages, uploads, and the query by which clients of prefix.dev check a key."""
+    """The API, pages, uploads, and the GraphQL query with which clients of prefix.dev check a key."""
     headers = bearer(people.key("ada")) | options.get("headers", {})
     transport = httpx.ASGITransport(create_app(seaway), client=("192.0.2.7", 50_000))
     http = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")

@@ -1,4 +1,4 @@
-"""A key ends by the clock alone, also for answers that the server has given a moment ago."""
+"""A key expires by the clock alone, also for cached responses."""
 
 import httpx
 import pytest
@@ -16,10 +16,10 @@ PATHS = ("noarch/repodata.json", "noarch/repodata_shards.msgpack.zst", "notices.
 
 
 @pytest.mark.parametrize("form", ["bearer", "basic", "path"])
-async def test_an_expired_key_is_refused_though_nothing_was_written(
+async def test_expired_key_is_refused_without_a_write(
     seaway: Seaway, people: People, clock: TurnedClock, form: str
 ) -> None:
-    """No commit tells the server that a key expired: it looks at the clock for each answer, remembered or not."""
+    """No commit signals that a key expired, so the clock is checked for each response, cached or not."""
     channel = people.channel("chan", public=False)
     key = people.key("owner", days=1)
     headers = {"bearer": bearer(key), "basic": basic("x", key), "path": {}}[form]

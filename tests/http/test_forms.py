@@ -1,4 +1,4 @@
-"""What a form takes into memory, whoever sends it."""
+"""Memory limits of forms."""
 
 import pytest
 from starlette.requests import Request
@@ -22,8 +22,8 @@ def file_part(name: str, content: bytes) -> bytes:
     return head.encode() + content + b"\r\n"
 
 
-class Sent:
-    """A multipart body on its way, which knows how much of it was asked for."""
+class MultipartRequest:
+    """A request with a multipart body that counts the bytes read of it."""
 
     def __init__(self, *parts: bytes) -> None:
         body = b"".join(parts) + b"--b--\r\n"
@@ -43,7 +43,7 @@ class Sent:
         return {"type": "http.request", "body": chunk, "more_body": bool(self._chunks)}
 
     async def form_with(self, name: str) -> Form:
-        """The form, as a handler sees it that takes a file of this name."""
+        """Return the form as a handler that accepts a file with this name sees it."""
         found: list[Form] = []
 
         @accepts_file(name)
@@ -55,29 +55,31 @@ class Sent:
         return found[0]
 
 
-async def test_files_that_nobody_wants_are_not_read() -> None:
-    """Where no handler takes a file, not a byte of a multipart body is asked for: the form is empty."""
-    sent = Sent(*(file_part(f"f{number}", bytes(MIB // 2)) for number in range(31)))
-    form = await form_of(sent.request)
-    assert ([], b"", 0) == (list(form), form.file, sent.taken)
+async def test_unexpected_files_are_not_read() -> None:
+    """If the handler accepts no file, no byte of a multipart body is read and the form is empty."""
+    multipart = MultipartRequest(*(file_part(f"f{number}", bytes(MIB // 2)) for number in range(31)))
+    form = await form_of(multipart.request)
+    assert ([], b"", 0) == (list(form), form.file, multipart.taken)
 
 
-async def test_one_file_is_kept() -> None:
-    """The first of its name, cut one byte behind the most; of others nothing."""
+async def test_first_expected_file_is_read() -> None:
+    """Only the first file with the expected name is kept, cut off one byte after the limit."""
     others = [file_part(f"f{number}", bytes(MIB)) for number in range(3)]
-    form = await Sent(*others, file_part("logo", b"l" * MIB), file_part("logo", b"second")).form_with("logo")
+    form = await MultipartRequest(*others, file_part("logo", b"l" * MIB), file_part("logo", b"second")).form_with(
+        "logo"
+    )
     assert b"l" * (MAX_FILE_BYTES + 1) == form.file
 
 
-async def test_parts_are_counted_whatever_they_are() -> None:
-    """Thousands of empty files are no form."""
-    sent = Sent(*(file_part("x", b"") for _ in range(10_000)))
+async def test_form_with_too_many_parts_is_refused() -> None:
+    """Thousands of empty files are refused."""
+    multipart = MultipartRequest(*(file_part("x", b"") for _ in range(10_000)))
     with pytest.raises(TooLarge):
-        await sent.form_with("logo")
+        await multipart.form_with("logo")
 
 
 async def form_in(body: bytes) -> Form:
-    """The form of a request with this body, as most pages send it."""
+    """Return the form of a URL-encoded body, as most pages send it."""
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body}
@@ -86,22 +88,22 @@ async def form_in(body: bytes) -> Form:
     return await form_of(Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive))
 
 
-async def test_text_has_a_limit() -> None:
-    """To the byte, in both forms; in parts, the names do not count."""
+async def test_text_over_the_limit_is_refused() -> None:
+    """The limit is exact to the byte, URL-encoded and multipart; multipart names do not count."""
     most = b"x" * MAX_BYTES
     assert MAX_BYTES - 2 == len((await form_in(b"a=" + most[2:])).text("a"))
-    assert MAX_BYTES == len((await Sent(text_part("a", most)).form_with("logo")).text("a"))
+    assert MAX_BYTES == len((await MultipartRequest(text_part("a", most)).form_with("logo")).text("a"))
     with pytest.raises(TooLarge):
         await form_in(b"a=" + most[1:])
     with pytest.raises(TooLarge):
-        await Sent(text_part("a", most[1:]), text_part("b", b"xx")).form_with("logo")
+        await MultipartRequest(text_part("a", most[1:]), text_part("b", b"xx")).form_with("logo")
 
 
-async def test_a_field_without_a_text_is_refused() -> None:
-    """A NUL, which no database takes, and bytes that are not UTF-8."""
+async def test_field_with_invalid_text_is_refused() -> None:
+    """A NUL, which no database accepts, and bytes that are not UTF-8."""
     for body in (b"a=%00", b"%00=a", b"a=%ff"):
         with pytest.raises(Malformed):
             await form_in(body)
     for content in (b"\0", b"\xff"):
         with pytest.raises(Malformed):
-            await Sent(text_part("a", content)).form_with("logo")
+            await MultipartRequest(text_part("a", content)).form_with("logo")

@@ -1,4 +1,4 @@
-"""How often an address may search and list: over it 429 with the time to wait, on pages and in the API alike."""
+"""Rate limits of searches and lists by IP address: 429 with Retry-After, on pages and in the API."""
 
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -22,7 +22,7 @@ from tests.support.packages import conda, index_json
 
 @pytest.fixture
 async def http(tmp_path: Path, clock: TurnedClock) -> AsyncIterator[httpx.AsyncClient]:
-    """A house where an address may ask for six lists a minute."""
+    """A client of a server that allows an IP address six lists a minute."""
     with closing(house.build(tmp_path, clock, searches_per_minute=6)) as seaway:
         People(seaway).channel("boats", owner="ada")
         transport = httpx.ASGITransport(create_app(seaway))
@@ -31,8 +31,8 @@ async def http(tmp_path: Path, clock: TurnedClock) -> AsyncIterator[httpx.AsyncC
 
 
 @pytest.mark.anyio
-async def test_searches_and_lists_are_counted_together(http: httpx.AsyncClient, clock: TurnedClock) -> None:
-    """Every door to them leads through one count; what solvers and people look at is not counted."""
+async def test_searches_and_lists_share_one_limit(http: httpx.AsyncClient, clock: TurnedClock) -> None:
+    """Pages and the API share one count; index documents, channel pages and health checks are not counted."""
     lists = (
         "/search?q=a",
         "/channels",
@@ -43,16 +43,16 @@ async def test_searches_and_lists_are_counted_together(http: httpx.AsyncClient, 
     )
     assert [200] * 6 == [(await http.get(path)).status_code for path in lists]
     refused = [await http.get(path) for path in lists]
-    assert [(429, "10")] * 6 == [(answer.status_code, answer.headers["retry-after"]) for answer in refused]
+    assert [(429, "10")] * 6 == [(response.status_code, response.headers["retry-after"]) for response in refused]
     assert "too-many" == refused[3].json()["code"]
-    others = ("/", "/channels/boats", "/boats/noarch/repodata.json", "/health/live")
-    assert [200] * 4 == [(await http.get(path)).status_code for path in others]
+    unlimited = ("/", "/channels/boats", "/boats/noarch/repodata.json", "/health/live")
+    assert [200] * 4 == [(await http.get(path)).status_code for path in unlimited]
     clock.move(10 * SECOND_MS)
     assert [200, 429] == [(await http.get("/search?q=a")).status_code for _ in range(2)]
 
 
-def test_an_address_is_one_place(clock: TurnedClock) -> None:
-    """An IPv6 address stands for its /64; another place is not touched."""
+def test_ipv6_addresses_are_limited_by_their_64_prefix(clock: TurnedClock) -> None:
+    """Another /64 has its own count."""
     limit = RateLimiter(clock, Limit(2, MINUTE_MS), "searches")
     limit.take("2001:db8:1:2::1")
     limit.take("2001:db8:1:2:ffff::2")
@@ -61,8 +61,8 @@ def test_an_address_is_one_place(clock: TurnedClock) -> None:
     limit.take("2001:db8:1:3::1")
 
 
-def test_what_is_kept_is_bounded(clock: TurnedClock) -> None:
-    """A stranger with a million addresses does not fill the memory, and pushes the longest unused out."""
+def test_number_of_counted_addresses_is_bounded(clock: TurnedClock) -> None:
+    """A client with a million addresses cannot fill the memory: the longest unused entries are dropped."""
     limit = RateLimiter(clock, Limit(1, MINUTE_MS), "searches")
     for number in range(request_limits._MOST_CALLERS + 5):
         limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
@@ -70,16 +70,15 @@ def test_what_is_kept_is_bounded(clock: TurnedClock) -> None:
     limit.take("10.0.0.0")
 
 
-def test_the_operator_may_set_no_limit(clock: TurnedClock) -> None:
-    """None is any number."""
+def test_limiter_without_limit_allows_everything(clock: TurnedClock) -> None:
     limit = RateLimiter(clock, None, "searches")
     for _ in range(1_000):
         limit.take("10.0.0.1")
 
 
 @pytest.mark.anyio
-async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: TurnedClock) -> None:
-    """Pages and the API together; a comparison as ten; users by themselves, whatever their address and key."""
+async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, clock: TurnedClock) -> None:
+    """Pages and the API share one count; a comparison counts as ten; users count by account, not by address or key."""
     with closing(house.build(tmp_path, clock)) as built:
         limiter = RateLimiter(clock, Limit(12, MINUTE_MS), "lists and comparisons of files in packages")
         seaway = replace(built, request_parts=replace(built.request_parts, file_list_limit=limiter))
@@ -117,7 +116,7 @@ async def test_lists_of_files_are_counted_by_caller(tmp_path: Path, clock: Turne
 
 
 @pytest.mark.anyio
-async def test_a_limit_below_a_comparison_allows_one(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_limit_below_cost_of_comparison_allows_one(tmp_path: Path, clock: TurnedClock) -> None:
     limit = RateLimiter(clock, Limit(3, MINUTE_MS), "comparisons")
     limit.take("user 1", request_limits.COMPARISON_COST)
     with pytest.raises(TooManyRequests):

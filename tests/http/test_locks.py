@@ -1,7 +1,7 @@
 """
-On PostgreSQL nobody waits for a channel that others change, but for the few changes that concern the whole site.
+On PostgreSQL, only the few changes that concern the whole site wait for a change of another channel.
 
-Every row of the matrix that may write is sent while a transaction holds another channel, as an upload there does.
+Every row of the matrix that can write is sent while a transaction locks another channel, as an upload to it does.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.support.house import People
 from tests.support.server import serving
 
 BUILDERS = (asks_account, asks_channels, asks_files, asks_site, asks_trust)
-# What locks the site: changes of site admins that bear no other write beside them, and the end of an account.
+# These routes lock the site: changes by site admins that exclude all other writes, and deleting an account.
 SITE_WIDE = {
     "DELETE /api/v1/me",
     "PATCH /api/v1/users/{user}",
@@ -32,11 +32,11 @@ SITE_WIDE = {
     "POST /admin/issuers",
     "POST /admin/issuers/{issuer}/{act}",
 }
-PATIENCE = 10.0  # seconds; whoever waits for the lock gets 503 after 20
+PATIENCE = 10.0  # seconds; a request that waits for the lock gets 503 after 20
 
 
 def writes(table: str) -> list[str]:
-    """The rows of a table that are not only looked at."""
+    """Return the rows of a table that can write, without site-wide ones."""
     rows = [row for row in matrix.rows(table) if not row.startswith(("GET ", "HEAD ", "OPTIONS "))]
     return [row for row in rows if matrix.route_of(row) not in SITE_WIDE]
 
@@ -45,16 +45,16 @@ def writes(table: str) -> list[str]:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("locks")
     with state.choose(state.POSTGRES_S3), serving(folder, examiners=1) as server:
-        beside = house.build(folder)
-        site = Site(server, People(beside))
+        parts = house.build(folder)
+        site = Site(server, People(parts))
         with site.client() as http:
             yield asks.stage(site, http, public=True)
-        beside.close()
+        parts.close()
     state.forget(folder)
 
 
-def answer(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int:
-    """Send a request while another channel is locked, and fail if it waits for that."""
+def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int:
+    """Send a request while another channel is locked; return the status, or fail if it waits for the lock."""
     database = stage.site.people.seaway.database
     headers = {**(credentials if ask.signed else {}), **ask.headers}
     with database.write_channel("busy"):
@@ -71,21 +71,20 @@ def answer(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", writes(matrix.KEYS))
-def test_no_key_waits_for_another_channel(stage: Stage, row: str) -> None:
-    """Uploads, deletions, members, settings ..., as the owner of their own channel."""
-    statuses = [answer(stage, row, ask, stage.signed("owner")) for ask in asks.of(stage, row, "owner")]
+def test_requests_with_keys_do_not_wait_for_another_channel(stage: Stage, row: str) -> None:
+    """Uploads, deletions, members, settings etc. as the owner of the channel."""
+    statuses = [status_while_locked(stage, row, ask, stage.signed("owner")) for ask in asks.of(stage, row, "owner")]
     assert max(statuses) < 500
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["owner", "admin"])
+@pytest.mark.parametrize("caller", ["owner", "admin"])
 @pytest.mark.parametrize("row", writes(matrix.SESSIONS))
-def test_nobody_signed_in_waits_for_another_channel(stage: Stage, row: str, who: str) -> None:
-    """The same, and one's own account."""
-    statuses = [answer(stage, row, ask, stage.signed_in(who)) for ask in asks.of(stage, row, who)]
+def test_signed_in_requests_do_not_wait_for_another_channel(stage: Stage, row: str, caller: str) -> None:
+    """Pages and account settings, as the owner and as a site admin."""
+    statuses = [status_while_locked(stage, row, ask, stage.signed_in(caller)) for ask in asks.of(stage, row, caller)]
     assert max(statuses) < 500
 
 
-def test_the_list_of_what_locks_the_site_names_routes() -> None:
-    """None is left in it when its route goes."""
+def test_site_wide_list_contains_only_existing_routes() -> None:
     assert {matrix.route_of(row) for table in (matrix.KEYS, matrix.SESSIONS) for row in matrix.rows(table)} >= SITE_WIDE

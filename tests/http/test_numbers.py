@@ -1,4 +1,4 @@
-"""Numbers of other people's things, in every request that takes one, are numbers of nothing (case 94)."""
+"""Ids that belong to other users are not found, in every request that takes an id (case 94)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +23,12 @@ from tests.conftest import Site
 from tests.http.test_keys import signed_in
 
 FIELDS = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
-OF_TUS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+TUS_HEADERS = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """Somebody with a channel, and one of everything that has a number."""
+    """A user with a channel and one of everything that has an id."""
 
     name: str
     channel: str
@@ -63,25 +63,25 @@ def tenant(site: Site, *, public: bool) -> Tenant:
             ).scalar_one(),
         }  # fmt: skip
     with site.client() as http:
-        begun = http.post(
+        started = http.post(
             f"/api/v1/uploads/{channel}",
             headers={
                 **signed_in(site, name), "Tus-Resumable": "1.0.0", "Upload-Length": "9",
                 "Upload-Metadata": "filename ZGVtby0xLjAtaDFfMC5jb25kYQ==",
             },
         )  # fmt: skip
-    assert 201 == begun.status_code, begun.text
-    made["upload"] = begun.headers["location"].rpartition("/")[2]
+    assert 201 == started.status_code, started.text
+    made["upload"] = started.headers["location"].rpartition("/")[2]
     return Tenant(name, channel, {kind: str(value) for kind, value in made.items()})
 
 
 def _newest(tx: Any, table: Any, user_id: int) -> int:
-    found = select(table.c.id).where(table.c.user_id == user_id).order_by(table.c.id.desc()).limit(1)
-    return int(tx.execute(found).scalar_one())
+    query = select(table.c.id).where(table.c.user_id == user_id).order_by(table.c.id.desc()).limit(1)
+    return int(tx.execute(query).scalar_one())
 
 
-# The method, the address (in the asker's own channel, and in that of the other), the body.
-ASKS: list[tuple[str, str, Any]] = [
+# Method, path (sent for the caller's channel and for the other tenant's), body.
+REQUESTS: list[tuple[str, str, Any]] = [
     ("DELETE", "/api/v1/channels/{channel}/notices/{notice}", None),
     ("PATCH", "/api/v1/channels/{channel}/publishers/{publisher}", {"mode": "READ"}),
     ("DELETE", "/api/v1/channels/{channel}/publishers/{publisher}", None),
@@ -99,20 +99,20 @@ ASKS: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize("public", [True, False], ids=["public", "private"])
-def test_what_is_anothers_is_not_found(site: Site, http: httpx.Client, public: bool) -> None:
-    """404 in one's own channel, 403 or 404 in theirs; what they have is still there, and theirs to take away."""
+def test_ids_of_other_users_are_not_found(site: Site, http: httpx.Client, public: bool) -> None:
+    """404 in the caller's channel, 403 or 404 in the other one; the other user can still delete everything."""
     mine, theirs = tenant(site, public=True), tenant(site, public=public)
-    asker, other = signed_in(site, mine.name), signed_in(site, theirs.name)
+    my_headers, their_headers = signed_in(site, mine.name), signed_in(site, theirs.name)
 
-    def ask(person: dict[str, str], method: str, path: str, channel: str, body: Any) -> int:
+    def send(credentials: dict[str, str], method: str, path: str, channel: str, body: Any) -> int:
         address = path.format(channel=channel, **theirs.ids)
-        headers = {**person, **(OF_TUS if "{upload}" in path else {})}
+        headers = {**credentials, **(TUS_HEADERS if "{upload}" in path else {})}
         return http.request(method, address, headers=headers, **({"json": body} if body else {})).status_code
 
-    for method, path, body in ASKS:
-        assert 404 == ask(asker, method, path, mine.channel, body), (method, path)
+    for method, path, body in REQUESTS:
+        assert 404 == send(my_headers, method, path, mine.channel, body), (method, path)
         if "{channel}" in path:
-            assert ask(asker, method, path, theirs.channel, body) == (403 if public else 404), (method, path)
-    for method, path, body in ASKS:
+            assert send(my_headers, method, path, theirs.channel, body) == (403 if public else 404), (method, path)
+    for method, path, body in REQUESTS:
         if method == "DELETE":
-            assert ask(other, method, path, theirs.channel, body) in (200, 204), (method, path)
+            assert send(their_headers, method, path, theirs.channel, body) in (200, 204), (method, path)

@@ -1,6 +1,6 @@
 """
-The OpenID provider for command-line tools, asked as rattler's client asks: every step, every refusal, and what the
-tokens open. Where the real client can be driven, it is (`tests/clients/test_oauth.py`).
+The OpenID provider for command-line tools, called like rattler's client: every step, every refusal, and what the
+tokens grant. `tests/clients/test_oauth.py` tests with the real client where possible.
 """
 
 import secrets
@@ -27,35 +27,35 @@ REDIRECT = "http://127.0.0.1:45123"
 GENERIC = "openid profile offline_access"
 
 
-def described(http: httpx.Client) -> dict[str, Any]:
-    answer = http.get("/.well-known/openid-configuration", headers={"Accept": "application/json"})
-    assert (200, "application/json") == (answer.status_code, answer.headers["content-type"])
-    return answer.json()
+def discovery(http: httpx.Client) -> dict[str, Any]:
+    response = http.get("/.well-known/openid-configuration", headers={"Accept": "application/json"})
+    assert (200, "application/json") == (response.status_code, response.headers["content-type"])
+    return response.json()
 
 
 def begin(http: httpx.Client, scope: str = GENERIC) -> dict[str, Any]:
-    answer = http.post(described(http)["device_authorization_endpoint"], data={"scope": scope, **CLIENT})
-    assert 200 == answer.status_code, answer.text
-    return answer.json()
+    response = http.post(discovery(http)["device_authorization_endpoint"], data={"scope": scope, **CLIENT})
+    assert 200 == response.status_code, response.text
+    return response.json()
 
 
-def ask(http: httpx.Client, **form: str) -> httpx.Response:
-    """Ask for tokens; whatever comes is JSON that nobody keeps."""
-    answer = http.post("/api/oauth/token", data={**CLIENT, **form})
-    assert "application/json" == answer.headers["content-type"]
-    assert "private, no-store" == answer.headers["cache-control"]
-    return answer
+def request_token(http: httpx.Client, **form: str) -> httpx.Response:
+    """Request tokens; check that the response is JSON that must not be cached."""
+    response = http.post("/api/oauth/token", data={**CLIENT, **form})
+    assert "application/json" == response.headers["content-type"]
+    assert "private, no-store" == response.headers["cache-control"]
+    return response
 
 
-def person(site: Site, name: str) -> Caller:
+def caller_for(site: Site, name: str) -> Caller:
     site.people.user(name)
     with site.people.seaway.database.read() as tx:
         return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
-def answer_code(site: Site, user: str, user_code: str, *, approved: bool = True) -> None:
-    """What the page does when somebody presses a button."""
-    database, by = site.people.seaway.database, person(site, user)
+def decide_code(site: Site, user: str, user_code: str, *, approved: bool = True) -> None:
+    """Approve or deny a device code, as the page does."""
+    database, by = site.people.seaway.database, caller_for(site, user)
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
         now_ms = site.people.seaway.clock.now_ms()
@@ -63,48 +63,47 @@ def answer_code(site: Site, user: str, user_code: str, *, approved: bool = True)
 
 
 def log_in(site: Site, http: httpx.Client, user: str, scope: str = GENERIC) -> dict[str, Any]:
-    """The whole device flow."""
+    """Complete the device flow; return the tokens."""
     site.people.user(user)
-    told = begin(http, scope)
-    answer_code(site, user, told["user_code"])
-    answer = ask(http, grant_type=DEVICE_GRANT, device_code=told["device_code"])
-    assert 200 == answer.status_code, answer.text
-    return answer.json()
+    device = begin(http, scope)
+    decide_code(site, user, device["user_code"])
+    response = request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"])
+    assert 200 == response.status_code, response.text
+    return response.json()
 
 
 # Discovery
 
 
-def test_discovery_says_what_rattler_needs(http: httpx.Client, site: Site) -> None:
-    """The issuer to the byte, every required member, and keys that can be fetched at once; never a redirect."""
-    about = described(http)
-    assert site.server.address == about["issuer"]
-    assert ["code"] == about["response_types_supported"]
-    assert ["public"] == about["subject_types_supported"]
-    assert ["RS256"] == about["id_token_signing_alg_values_supported"]
+def test_discovery_document_has_the_members_rattler_needs(http: httpx.Client, site: Site) -> None:
+    """The exact issuer, every required member, and a JWKS without a redirect."""
+    document = discovery(http)
+    assert site.server.address == document["issuer"]
+    assert ["code"] == document["response_types_supported"]
+    assert ["public"] == document["subject_types_supported"]
+    assert ["RS256"] == document["id_token_signing_alg_values_supported"]
     assert all(
-        url.startswith(f"{about['issuer']}/") for name, url in about.items() if name.endswith(("endpoint", "uri"))
+        url.startswith(f"{document['issuer']}/") for name, url in document.items() if name.endswith(("endpoint", "uri"))
     )
-    answer = http.get(about["jwks_uri"])
-    assert (200, "application/json") == (answer.status_code, answer.headers["content-type"])
-    (key,) = answer.json()["keys"]
+    response = http.get(document["jwks_uri"])
+    assert (200, "application/json") == (response.status_code, response.headers["content-type"])
+    (key,) = response.json()["keys"]
     assert {"kty", "n", "e", "kid", "use", "alg"} == set(key)
 
 
-def test_the_issuer_is_not_what_a_request_says(http: httpx.Client, site: Site) -> None:
-    """Whatever Host somebody sends."""
-    answer = http.get("/.well-known/openid-configuration", headers={"Host": "evil.example"})
-    assert site.server.address == answer.json()["issuer"]
+def test_issuer_does_not_depend_on_the_host_header(http: httpx.Client, site: Site) -> None:
+    response = http.get("/.well-known/openid-configuration", headers={"Host": "evil.example"})
+    assert site.server.address == response.json()["issuer"]
 
 
 # The device flow
 
 
-def test_the_device_flow(http: httpx.Client, site: Site) -> None:
-    """As `pixi auth login --oauth` goes: pending, allowed, tokens that read a private channel and upload to it."""
+def test_device_flow(http: httpx.Client, site: Site) -> None:
+    """Like `pixi auth login --oauth`: pending, approved, then tokens that read and upload to a private channel."""
     user = site.people.user(site.new_name("alice"))
     channel = site.new_channel(public=False, owner=user)
-    told = begin(http)
+    device = begin(http)
     assert {
         "device_code",
         "user_code",
@@ -112,85 +111,88 @@ def test_the_device_flow(http: httpx.Client, site: Site) -> None:
         "verification_uri_complete",
         "expires_in",
         "interval",
-    } == set(told)
-    assert f"{site.server.address}/device?user_code={told['user_code']}" == told["verification_uri_complete"]
-    pending = ask(http, grant_type=DEVICE_GRANT, device_code=told["device_code"])
+    } == set(device)
+    assert f"{site.server.address}/device?user_code={device['user_code']}" == device["verification_uri_complete"]
+    pending = request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"])
     assert (400, "authorization_pending") == (pending.status_code, pending.json()["error"])
-    assert "slow_down" == ask(http, grant_type=DEVICE_GRANT, device_code=told["device_code"]).json()["error"]
+    assert (
+        "slow_down" == request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"]).json()["error"]
+    )
 
-    answer_code(site, user, told["user_code"])
-    answer = ask(http, grant_type=DEVICE_GRANT, device_code=told["device_code"])
-    assert 200 == answer.status_code
-    tokens = answer.json()
+    decide_code(site, user, device["user_code"])
+    response = request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"])
+    assert 200 == response.status_code
+    tokens = response.json()
     assert ("bearer", 3_600) == (tokens["token_type"].lower(), tokens["expires_in"])
     assert "openid profile offline_access channel:read channel:upload" == tokens["scope"]
     assert 201 == upload(http, channel, conda(index_json("by-tool")), tokens["access_token"]).status_code
     read = http.get(f"/{channel}/noarch/repodata.json", headers=bearer(tokens["access_token"]))
     assert "by-tool" in read.text
     assert 200 == http.get(f"/t/{tokens['access_token']}/{channel}/noarch/repodata.json").status_code
-    again = ask(http, grant_type=DEVICE_GRANT, device_code=told["device_code"])
+    again = request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"])
     assert (400, "invalid_grant") == (again.status_code, again.json()["error"])
 
 
-def test_a_refused_login_is_told_so(http: httpx.Client, site: Site) -> None:
-    """`access_denied` ends it."""
-    told = begin(http)
-    answer_code(site, site.new_name("bob"), told["user_code"], approved=False)
-    answer = ask(http, grant_type=DEVICE_GRANT, device_code=told["device_code"])
-    assert (400, "access_denied") == (answer.status_code, answer.json()["error"])
+def test_denied_device_code_returns_access_denied(http: httpx.Client, site: Site) -> None:
+    device = begin(http)
+    decide_code(site, site.new_name("bob"), device["user_code"], approved=False)
+    response = request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"])
+    assert (400, "access_denied") == (response.status_code, response.json()["error"])
 
 
 @pytest.mark.parametrize(
     ("scope", "read", "uploaded", "deleted"),
     [("channel:read", 200, 403, 403), (GENERIC, 200, 201, 403), ("channel:delete", 200, 201, 200)],
 )
-def test_the_scope_bounds_what_a_tool_may_do(
+def test_scope_limits_access_token(
     http: httpx.Client, site: Site, scope: str, read: int, uploaded: int, deleted: int
 ) -> None:
-    """Even an owner's tool; and the refusal says how to log in with more."""
+    """Also for the owner of the channel; the refusal names the missing scope."""
     user = site.people.user(site.new_name("alice"))
     channel = site.new_channel(public=False, owner=user)
-    there = conda(index_json("there"))
-    assert 201 == upload(http, channel, there, site.people.key(user)).status_code
+    existing = conda(index_json("there"))
+    assert 201 == upload(http, channel, existing, site.people.key(user)).status_code
     token = log_in(site, http, user, scope)["access_token"]
     assert read == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(token)).status_code
     assert uploaded == upload(http, channel, conda(index_json("new")), token).status_code
-    answer = http.delete(f"/api/v1/delete/{channel}/noarch/{there.name}", headers=bearer(token))
-    assert deleted == answer.status_code
-    assert ("channel:delete" in answer.text) is (deleted == 403)
+    response = http.delete(f"/api/v1/delete/{channel}/noarch/{existing.name}", headers=bearer(token))
+    assert deleted == response.status_code
+    assert ("channel:delete" in response.text) is (deleted == 403)
 
 
-def test_a_tool_is_no_more_than_its_user(http: httpx.Client, site: Site) -> None:
-    """A viewer's tool does not upload, a stranger's sees nothing, and none makes keys."""
+def test_access_token_is_limited_by_role_of_its_user(http: httpx.Client, site: Site) -> None:
+    """A viewer's token cannot upload, one of a user without a role cannot read, and none creates channels."""
     channel = site.new_channel(public=False)
     viewer, stranger = site.new_name("viewer"), site.new_name("stranger")
     site.people.member(channel, viewer, Role.VIEWER)
-    token, strange = (log_in(site, http, user, "channel:delete")["access_token"] for user in (viewer, stranger))
+    token, stranger_token = (log_in(site, http, user, "channel:delete")["access_token"] for user in (viewer, stranger))
     assert 403 == upload(http, channel, conda(index_json("x")), token).status_code
-    assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(strange)).status_code
+    assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(stranger_token)).status_code
     assert 403 == http.post("/api/v1/channels", json={"name": site.new_name()}, headers=bearer(token)).status_code
 
 
-# Codes by way of a browser
+# Authorization code flow
 
 
 def code_for(site: Site, user: str, verifier: str, nonce: str = "the-nonce") -> str:
-    """What the page of consent does when somebody agrees."""
-    database, by = site.people.seaway.database, person(site, user)
-    wish = AuthorizationRequest("rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce)
+    """Create an authorization code, as the consent page does."""
+    database, by = site.people.seaway.database, caller_for(site, user)
+    authorization = AuthorizationRequest(
+        "rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce
+    )
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        return codes.add_code(tx, site.people.seaway.clock.now_ms(), by, wish)
+        return codes.add_code(tx, site.people.seaway.clock.now_ms(), by, authorization)
 
 
-def test_the_code_flow_and_its_id_token(http: httpx.Client, site: Site) -> None:
-    """RFC 7636; the ID token is signed by the key of the JWKS, for this client, with the nonce."""
+def test_code_flow_and_id_token(http: httpx.Client, site: Site) -> None:
+    """RFC 7636; the ID token is signed with a key of the JWKS, for this client, with the nonce."""
     user, verifier = site.new_name("alice"), secrets.token_urlsafe(48)
     code = code_for(site, user, verifier)
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": verifier}
-    wrong = ask(http, **{**form, "code_verifier": secrets.token_urlsafe(48)})
+    wrong = request_token(http, **{**form, "code_verifier": secrets.token_urlsafe(48)})
     assert (400, "invalid_grant") == (wrong.status_code, wrong.json()["error"])
-    tokens = ask(http, **form).json()
+    tokens = request_token(http, **form).json()
     keys = KeySet.import_key_set(http.get("/api/oauth/jwks").json())
     claims = jwt.decode(tokens["id_token"], keys, algorithms=["RS256"]).claims
     jwt.JWTClaimsRegistry(
@@ -198,50 +200,55 @@ def test_the_code_flow_and_its_id_token(http: httpx.Client, site: Site) -> None:
         nonce={"essential": True, "value": "the-nonce"}, exp={"essential": True},
         preferred_username={"value": user}, name={"value": user},
     ).validate(claims)  # fmt: skip
-    told = http.get("/api/oauth/userinfo", headers=bearer(tokens["access_token"])).json()
-    assert {"sub": claims["sub"], "preferred_username": user, "name": user} == told
+    userinfo = http.get("/api/oauth/userinfo", headers=bearer(tokens["access_token"])).json()
+    assert {"sub": claims["sub"], "preferred_username": user, "name": user} == userinfo
 
 
-def test_a_replayed_code_ends_the_login(http: httpx.Client, site: Site) -> None:
-    """The first to bring it may be the thief, so what the code made is over."""
+def test_replayed_code_revokes_the_grant(http: httpx.Client, site: Site) -> None:
+    """The first use may have been the thief's, so the tokens issued for the code are revoked."""
     verifier = secrets.token_urlsafe(48)
     form = {"grant_type": "authorization_code", "redirect_uri": REDIRECT, "code_verifier": verifier}
     form["code"] = code_for(site, site.new_name("alice"), verifier)
-    tokens = ask(http, **form).json()
+    tokens = request_token(http, **form).json()
     assert 200 == http.get("/api/oauth/userinfo", headers=bearer(tokens["access_token"])).status_code
-    assert "invalid_grant" == ask(http, **form).json()["error"]
+    assert "invalid_grant" == request_token(http, **form).json()["error"]
     assert 401 == http.get("/api/oauth/userinfo", headers=bearer(tokens["access_token"])).status_code
-    again = ask(http, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    again = request_token(http, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert (400, "invalid_grant") == (again.status_code, again.json()["error"])
 
 
 # Refreshing and logging out
 
 
-def test_refreshing_gives_the_next_two_tokens(http: httpx.Client, site: Site) -> None:
-    """And a second process may bring the same one in the same minute."""
+def test_refresh_returns_new_tokens(http: httpx.Client, site: Site) -> None:
+    """A second process can use the same refresh token within a minute."""
     first = log_in(site, http, site.new_name("alice"))
     form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
-    one, other = ask(http, **form), ask(http, **form)
-    assert (200, 200) == (one.status_code, other.status_code)
-    assert 3 == len({first["refresh_token"], one.json()["refresh_token"], other.json()["refresh_token"]})
-    assert all(200 == viewer(http, told.json()["access_token"]).status_code for told in (one, other))
-    assert "invalid_scope" == ask(http, **form, scope="channel:delete").json()["error"]
+    first_refresh, second_refresh = request_token(http, **form), request_token(http, **form)
+    assert (200, 200) == (first_refresh.status_code, second_refresh.status_code)
+    assert 3 == len(
+        {first["refresh_token"], first_refresh.json()["refresh_token"], second_refresh.json()["refresh_token"]}
+    )
+    assert all(
+        200 == viewer(http, refreshed.json()["access_token"]).status_code
+        for refreshed in (first_refresh, second_refresh)
+    )
+    assert "invalid_scope" == request_token(http, **form, scope="channel:delete").json()["error"]
 
 
 @pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
-def test_a_tool_logs_out(http: httpx.Client, site: Site, kind: str) -> None:
-    """RFC 7009: 200 whatever it was, and both tokens are over."""
+def test_revoking_a_token_ends_the_grant(http: httpx.Client, site: Site, kind: str) -> None:
+    """RFC 7009: always 200, and both tokens are revoked."""
     tokens = log_in(site, http, site.new_name("alice"))
     for _ in range(2):
         form = {"token": tokens[kind], "token_type_hint": kind, **CLIENT}
         assert 200 == http.post("/api/oauth/revoke", data=form).status_code
     assert {"data": {"viewer": None}} == viewer(http, tokens["access_token"]).json()
-    again = ask(http, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    again = request_token(http, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert "invalid_grant" == again.json()["error"]
 
 
-# What cannot be asked
+# Invalid requests
 
 
 @pytest.mark.parametrize(
@@ -264,11 +271,13 @@ def test_a_tool_logs_out(http: httpx.Client, site: Site, kind: str) -> None:
         ("revoke", CLIENT, 400, "invalid_request"),
     ],
 )  # fmt: skip
-def test_every_refusal_is_json(http: httpx.Client, path: str, form: dict[str, str], status: int, error: str) -> None:
-    """With a code of the standards: a waiting client gives up at anything else."""
-    answer = http.post(f"/api/oauth/{path}", data=form)
-    assert (status, error) == (answer.status_code, answer.json()["error"])
-    assert answer.json()["error_description"]
+def test_refusals_are_json_with_standard_error_codes(
+    http: httpx.Client, path: str, form: dict[str, str], status: int, error: str
+) -> None:
+    """A polling client aborts on any other error code."""
+    response = http.post(f"/api/oauth/{path}", data=form)
+    assert (status, error) == (response.status_code, response.json()["error"])
+    assert response.json()["error_description"]
 
 
 @pytest.mark.parametrize(
@@ -282,38 +291,38 @@ def test_every_refusal_is_json(http: httpx.Client, path: str, form: dict[str, st
     ],
 )
 @pytest.mark.parametrize("path", ["device", "token", "revoke"])
-def test_a_form_that_cannot_be_read_is_refused_in_json(
+def test_malformed_form_is_refused_in_json(
     http: httpx.Client, path: str, content: bytes, media_type: str, status: int
 ) -> None:
-    """Another type, a field twice, bytes that are no text, too many fields, too much."""
-    answer = http.post(f"/api/oauth/{path}", content=content, headers={"Content-Type": media_type})
-    assert (status, "invalid_request") == (answer.status_code, answer.json()["error"])
+    """Another media type, a repeated field, invalid UTF-8, too many fields, and a body over the limit."""
+    response = http.post(f"/api/oauth/{path}", content=content, headers={"Content-Type": media_type})
+    assert (status, "invalid_request") == (response.status_code, response.json()["error"])
 
 
-# What clients of prefix.dev ask
+# The GraphQL query of prefix.dev clients
 
 
 def viewer(http: httpx.Client, token: str | None) -> httpx.Response:
     return http.post("/api/graphql", json={"query": "query { viewer { login } }"}, headers=bearer(token))
 
 
-def test_the_viewer_is_whoever_the_credential_speaks_for(http: httpx.Client, site: Site) -> None:
-    """A tool's token or a key; nobody for anything else, which clients understand."""
+def test_viewer_is_the_user_of_the_credential(http: httpx.Client, site: Site) -> None:
+    """An access token or a key; null for anything else, which clients understand."""
     user = site.people.user(site.new_name("alice"))
-    for good in (site.people.key(user), log_in(site, http, user)["access_token"]):
-        assert {"data": {"viewer": {"login": user}}} == viewer(http, good).json()
-    for bad in (None, "swy-u-nothing", "x"):
-        assert {"data": {"viewer": None}} == viewer(http, bad).json()
+    for credential in (site.people.key(user), log_in(site, http, user)["access_token"]):
+        assert {"data": {"viewer": {"login": user}}} == viewer(http, credential).json()
+    for invalid_credential in (None, "swy-u-nothing", "x"):
+        assert {"data": {"viewer": None}} == viewer(http, invalid_credential).json()
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'{"query": "{ users { email } }"}', b'{"query": 7}', b'{"query": "\xff"}']
 )
-def test_nothing_else_is_answered(http: httpx.Client, body: bytes) -> None:
-    """No other query, and no crash."""
-    answer = http.post("/api/graphql", content=body)
-    assert 400 == answer.status_code
-    assert answer.json()["errors"]
+def test_other_graphql_queries_are_refused(http: httpx.Client, body: bytes) -> None:
+    """With 400 and without a crash."""
+    response = http.post("/api/graphql", content=body)
+    assert 400 == response.status_code
+    assert response.json()["errors"]
 
 
 MISUSES: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -324,10 +333,10 @@ MISUSES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("misuse", MISUSES.values(), ids=MISUSES.keys())
-def test_nothing_else_of_a_login_opens_a_channel(
+def test_only_access_token_reads_a_channel(
     http: httpx.Client, site: Site, misuse: Callable[[dict[str, Any]], str]
 ) -> None:
-    """Only the access token does."""
+    """Refresh tokens, ID tokens and tokens with a wrong checksum get 401."""
     user = site.people.user(site.new_name("alice"))
     channel = site.new_channel(public=False, owner=user)
     wrong = misuse(log_in(site, http, user))

@@ -1,4 +1,4 @@
-"""What solvers and browsers read: bytes, validators, ranges, encodings, caching, and paths at which nothing can be."""
+"""Reading channels: bytes, validators, ranges, content codings, caching, CORS and invalid paths."""
 
 import gzip
 import random
@@ -43,8 +43,8 @@ _EACH_TIME = {"date", "seaway-request-id"}
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A channel with a file of each kind, and the path of one of its shards."""
+class FilledChannel:
+    """A channel with listed, yanked and deleted files, and the path of one of its shards."""
 
     channel: Channel
     shard: str
@@ -53,7 +53,7 @@ class Shelf:
         return f"/{self.channel.name}/{self.shard if within == SHARD else within}"
 
 
-def fill(http: httpx.Client, channel: Channel) -> Shelf:
+def fill(http: httpx.Client, channel: Channel) -> FilledChannel:
     for file in (LISTED, ODD, OLD_FORMAT, YANKED, DELETED, ZLIB):
         assert 201 == upload(http, channel.name, file, channel.owner).status_code
     for verb, act, file in (("POST", "yank", YANKED), ("DELETE", "delete", DELETED)):
@@ -61,93 +61,92 @@ def fill(http: httpx.Client, channel: Channel) -> Shelf:
         assert 200 == http.request(verb, url, headers=bearer(channel.owner)).status_code
     index = http.get(f"/{channel.name}/{SHARD_INDEX}", headers=bearer(channel.owner))
     digest = unpacked(index.content)["shards"]["listed"].hex()
-    return Shelf(channel, f"noarch/shards/{digest}.msgpack.zst")
+    return FilledChannel(channel, f"noarch/shards/{digest}.msgpack.zst")
 
 
 def unpacked(content: bytes) -> dict:
     return msgspec.msgpack.decode(zstd.decompress(content))
 
 
-def stable(answer: httpx.Response) -> dict[str, str]:
-    """The headers without what differs from one answer to the next."""
-    return {name: value for name, value in answer.headers.items() if name not in _EACH_TIME}
+def stable(response: httpx.Response) -> dict[str, str]:
+    """Return the headers without those that differ in each response."""
+    return {name: value for name, value in response.headers.items() if name not in _EACH_TIME}
 
 
 @pytest.fixture(scope="module")
-def shelf(site: Site, http: httpx.Client) -> Shelf:
+def filled(site: Site, http: httpx.Client) -> FilledChannel:
     return fill(http, make_channel(site))
 
 
 @pytest.fixture(scope="module")
-def private_shelf(site: Site, http: httpx.Client) -> Shelf:
+def private_filled(site: Site, http: httpx.Client) -> FilledChannel:
     return fill(http, make_channel(site, public=False))
 
 
 @pytest.fixture(scope="module")
 def plain(site: Site) -> Iterator[httpx.Client]:
-    """A client that takes no content coding, as those that read ranges."""
+    """A client that accepts no content coding, like those that read ranges."""
     with httpx.Client(base_url=site.server.address, headers={"Accept-Encoding": "identity"}, timeout=60) as client:
         yield client
 
 
-# What each document is
+# Headers and validators
 
 
 @pytest.mark.parametrize(("path", "media_type"), INDEX_DOCUMENTS.items(), ids=INDEX_DOCUMENTS.keys())
-def test_an_index_document_is_always_asked_for_again(
-    plain: httpx.Client, shelf: Shelf, path: str, media_type: str
+def test_index_document_is_revalidated_on_each_use(
+    plain: httpx.Client, filled: FilledChannel, path: str, media_type: str
 ) -> None:
-    """An index document has its type, a strong ETag, and is not used without asking."""
-    answer = plain.get(shelf.path(path))
-    assert 200 == answer.status_code
-    assert media_type == answer.headers["content-type"]
-    assert "public, max-age=0, must-revalidate" == answer.headers["cache-control"]
-    assert re.fullmatch(r'"[0-9a-f]{40,64}"', answer.headers["etag"])
-    assert str(len(answer.content)) == answer.headers["content-length"]
-    assert "last-modified" not in answer.headers
+    """An index document has its media type and a strong ETag."""
+    response = plain.get(filled.path(path))
+    assert 200 == response.status_code
+    assert media_type == response.headers["content-type"]
+    assert "public, max-age=0, must-revalidate" == response.headers["cache-control"]
+    assert re.fullmatch(r'"[0-9a-f]{40,64}"', response.headers["etag"])
+    assert str(len(response.content)) == response.headers["content-length"]
+    assert "last-modified" not in response.headers
 
 
-def test_a_package_file_may_be_kept_for_an_hour(plain: httpx.Client, shelf: Shelf) -> None:
-    """A package file has its sha256 as ETag, and since it can be overwritten it is not kept for ever."""
-    answer = plain.get(shelf.path(PACKAGE))
-    assert (200, LISTED.content) == (answer.status_code, answer.content)
-    assert f'"{LISTED.sha256}"' == answer.headers["etag"]
-    assert "public, max-age=0, must-revalidate" == answer.headers["cache-control"]
-    assert "application/octet-stream" == answer.headers["content-type"]
+def test_package_file_is_revalidated_on_each_use(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Its ETag is its sha256; it can be overwritten, so caches must revalidate it."""
+    response = plain.get(filled.path(PACKAGE))
+    assert (200, LISTED.content) == (response.status_code, response.content)
+    assert f'"{LISTED.sha256}"' == response.headers["etag"]
+    assert "public, max-age=0, must-revalidate" == response.headers["cache-control"]
+    assert "application/octet-stream" == response.headers["content-type"]
 
 
-def test_no_browser_runs_a_package_file(plain: httpx.Client, shelf: Shelf) -> None:
-    """Whatever lies under a package's name is saved, not shown, and nothing guesses its type."""
-    headers = plain.get(shelf.path(PACKAGE)).headers
+def test_package_file_is_sent_as_attachment(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Browsers must save it, and neither render it nor guess its type."""
+    headers = plain.get(filled.path(PACKAGE)).headers
     assert headers["content-disposition"].startswith("attachment")
     assert "sandbox" in headers["content-security-policy"]
     assert "nosniff" == headers["x-content-type-options"]
 
 
-def test_a_shard_is_kept_for_ever(plain: httpx.Client, shelf: Shelf) -> None:
-    """A shard is named by its content, so nobody needs to ask for it twice."""
-    answer = plain.get(shelf.path(SHARD))
-    assert 200 == answer.status_code
-    assert "public, max-age=31536000, immutable" == answer.headers["cache-control"]
-    assert [LISTED.name] == list(unpacked(answer.content)["packages.conda"])
+def test_shard_is_cached_permanently(plain: httpx.Client, filled: FilledChannel) -> None:
+    """A shard is named by its hash, so it never changes."""
+    response = plain.get(filled.path(SHARD))
+    assert 200 == response.status_code
+    assert "public, max-age=31536000, immutable" == response.headers["cache-control"]
+    assert [LISTED.name] == list(unpacked(response.content)["packages.conda"])
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
-def test_head_tells_what_get_would(plain: httpx.Client, shelf: Shelf, path: str) -> None:
-    """HEAD has the status and the headers of GET, and no body."""
-    get, head = plain.get(shelf.path(path)), plain.head(shelf.path(path))
+def test_head_has_the_headers_of_get(plain: httpx.Client, filled: FilledChannel, path: str) -> None:
+    get, head = plain.get(filled.path(path)), plain.head(filled.path(path))
     assert (200, b"") == (head.status_code, head.content)
     assert stable(get) == stable(head)
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
-def test_what_has_not_changed_is_not_sent_again(plain: httpx.Client, shelf: Shelf, path: str) -> None:
-    """With the ETag that it has, a client hears 304 with the validators and the freshness, and no body."""
-    answer = plain.get(shelf.path(path))
-    repeated = plain.get(shelf.path(path), headers={"If-None-Match": answer.headers["etag"]})
+def test_matching_etag_gets_304(plain: httpx.Client, filled: FilledChannel, path: str) -> None:
+    """The 304 has the validators and caching headers of the 200, and no body."""
+    response = plain.get(filled.path(path))
+    repeated = plain.get(filled.path(path), headers={"If-None-Match": response.headers["etag"]})
     assert (304, b"") == (repeated.status_code, repeated.content)
     for name in ("etag", "cache-control", "vary", "seaway-revision", "access-control-allow-origin"):
-        assert answer.headers.get(name) == repeated.headers.get(name)
+        assert response.headers.get(name) == repeated.headers.get(name)
 
 
 @pytest.mark.parametrize(
@@ -161,23 +160,23 @@ def test_what_has_not_changed_is_not_sent_again(plain: httpx.Client, shelf: Shel
         pytest.param("nonsense", 200, id="nonsense"),
     ],
 )
-def test_conditions_are_compared_as_the_rules_say(
-    plain: httpx.Client, shelf: Shelf, condition: str, status: int
+def test_if_none_match_follows_rfc_9110(
+    plain: httpx.Client, filled: FilledChannel, condition: str, status: int
 ) -> None:
-    """If-None-Match holds a list, compares weakly, and knows the star (RFC 9110, 13.1.2)."""
-    etag = plain.head(shelf.path(REPODATA)).headers["etag"]
-    answer = plain.get(shelf.path(REPODATA), headers={"If-None-Match": condition.format(etag=etag)})
-    assert status == answer.status_code
+    """A list, weak comparison, and `*` (RFC 9110, 13.1.2)."""
+    etag = plain.head(filled.path(REPODATA)).headers["etag"]
+    response = plain.get(filled.path(REPODATA), headers={"If-None-Match": condition.format(etag=etag)})
+    assert status == response.status_code
 
 
-def test_a_date_never_overrules_an_etag(plain: httpx.Client, shelf: Shelf) -> None:
-    """A client that sends another document's date and ETag gets this document."""
+def test_if_modified_since_does_not_override_if_none_match(plain: httpx.Client, filled: FilledChannel) -> None:
+    """A client that sends another ETag with a later date gets the document."""
     headers = {"If-None-Match": '"other"', "If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    assert 200 == plain.get(shelf.path(SHARD_INDEX), headers=headers).status_code
+    assert 200 == plain.get(filled.path(SHARD_INDEX), headers=headers).status_code
 
 
-def test_no_two_addresses_have_one_etag(plain: httpx.Client, site: Site, http: httpx.Client) -> None:
-    """Clients send the ETag of one document when they ask for another: even equal contents have different ones."""
+def test_etags_differ_between_urls(plain: httpx.Client, site: Site, http: httpx.Client) -> None:
+    """Clients send the ETag of one document with a request for another, so even equal contents need different ETags."""
     names = [make_channel(site).name, make_channel(site).name]
     paths = [path for path in INDEX_DOCUMENTS if path != "notices.json"] + ["notices.json"]
     etags = [plain.head(f"/{name}/{path}").headers["etag"] for name in names for path in paths]
@@ -186,20 +185,18 @@ def test_no_two_addresses_have_one_etag(plain: httpx.Client, site: Site, http: h
 
 
 @pytest.mark.parametrize("path", [path for path in INDEX_DOCUMENTS if path != "notices.json"])
-def test_the_etag_changes_with_the_content(
-    plain: httpx.Client, http: httpx.Client, channel: Channel, path: str
-) -> None:
-    """After an upload the old validator is good for nothing, also that of the empty document."""
+def test_etag_changes_with_the_content(plain: httpx.Client, http: httpx.Client, channel: Channel, path: str) -> None:
+    """After an upload, the ETag of the empty document gets no 304."""
     before = plain.get(f"/{channel.name}/{path}")
     upload(http, channel.name, LISTED, channel.owner)
     after = plain.get(f"/{channel.name}/{path}", headers={"If-None-Match": before.headers["etag"]})
     assert (200, True) == (after.status_code, before.headers["etag"] != after.headers["etag"])
 
 
-def test_every_document_says_its_revision(plain: httpx.Client, shelf: Shelf) -> None:
-    """The documents of one subdir are of one revision and say so."""
+def test_every_document_has_its_revision_in_a_header(plain: httpx.Client, filled: FilledChannel) -> None:
+    """All documents of a subdir have the same revision."""
     in_noarch = [path for path in INDEX_DOCUMENTS if path.startswith("noarch/")]
-    assert {"7"} == {plain.head(shelf.path(path)).headers["seaway-revision"] for path in in_noarch}
+    assert {"7"} == {plain.head(filled.path(path)).headers["seaway-revision"] for path in in_noarch}
 
 
 # Ranges
@@ -219,34 +216,34 @@ RANGES = [
 
 @pytest.mark.parametrize("path", [PACKAGE, SHARD, REPODATA, "noarch/repodata.json.zst"])
 @pytest.mark.parametrize(("header", "expected"), RANGES)
-def test_a_range_is_served(plain: httpx.Client, shelf: Shelf, path: str, header: str, expected: slice) -> None:
-    """One range of bytes comes as 206 with its place in the whole."""
-    whole = plain.get(shelf.path(path))
+def test_range_is_served(plain: httpx.Client, filled: FilledChannel, path: str, header: str, expected: slice) -> None:
+    """A single byte range gets 206 with Content-Range."""
+    whole = plain.get(filled.path(path))
     size = len(whole.content)
     start, end, _ = expected.indices(size)
-    answer = plain.get(shelf.path(path), headers={"Range": header})
-    assert (206, whole.content[expected]) == (answer.status_code, answer.content)
-    assert f"bytes {start}-{end - 1}/{size}" == answer.headers["content-range"]
-    assert str(end - start) == answer.headers["content-length"]
-    assert whole.headers["etag"] == answer.headers["etag"]
+    response = plain.get(filled.path(path), headers={"Range": header})
+    assert (206, whole.content[expected]) == (response.status_code, response.content)
+    assert f"bytes {start}-{end - 1}/{size}" == response.headers["content-range"]
+    assert str(end - start) == response.headers["content-length"]
+    assert whole.headers["etag"] == response.headers["etag"]
 
 
 @pytest.mark.parametrize("header", ["bytes=999999-", "bytes=999999-9999999", "bytes=-0", "bytes=9999999999999999999-"])
-def test_a_range_past_the_end_is_refused(plain: httpx.Client, shelf: Shelf, header: str) -> None:
-    """A range without a byte in the file is a 416 that tells the size."""
-    answer = plain.get(shelf.path(PACKAGE), headers={"Range": header})
-    assert 416 == answer.status_code
-    assert f"bytes */{len(LISTED.content)}" == answer.headers["content-range"]
+def test_range_past_the_end_returns_416(plain: httpx.Client, filled: FilledChannel, header: str) -> None:
+    """The 416 contains the size of the file."""
+    response = plain.get(filled.path(PACKAGE), headers={"Range": header})
+    assert 416 == response.status_code
+    assert f"bytes */{len(LISTED.content)}" == response.headers["content-range"]
 
 
 @pytest.mark.parametrize(
     "header",
     ["bytes=9-3", "bytes=-", "bytes=", "bytes=a-b", "bytes 0-9", "items=0-9", "0-9", "bytes=0-1,3-4", "bytes=--5", "x"],
 )
-def test_a_range_that_cannot_be_read_is_ignored(plain: httpx.Client, shelf: Shelf, header: str) -> None:
-    """What is no single range of bytes is answered with the whole file (RFC 9110, 14.2)."""
-    answer = plain.get(shelf.path(PACKAGE), headers={"Range": header})
-    assert (200, LISTED.content) == (answer.status_code, answer.content)
+def test_malformed_range_is_ignored(plain: httpx.Client, filled: FilledChannel, header: str) -> None:
+    """Anything but a single byte range gets the whole file (RFC 9110, 14.2)."""
+    response = plain.get(filled.path(PACKAGE), headers={"Range": header})
+    assert (200, LISTED.content) == (response.status_code, response.content)
 
 
 @pytest.mark.parametrize(
@@ -258,30 +255,30 @@ def test_a_range_that_cannot_be_read_is_ignored(plain: httpx.Client, shelf: Shel
         pytest.param("Fri, 01 Jan 2100 00:00:00 GMT", 200, id="a date"),
     ],
 )
-def test_a_range_of_an_old_file_is_the_whole_new_one(
-    plain: httpx.Client, shelf: Shelf, condition: str, status: int
+def test_if_range_with_other_etag_gets_whole_file(
+    plain: httpx.Client, filled: FilledChannel, condition: str, status: int
 ) -> None:
-    """If-Range needs the strong ETag of the very bytes, or the whole file comes (RFC 9110, 13.1.5)."""
+    """If-Range must be the strong ETag of the current bytes (RFC 9110, 13.1.5)."""
     headers = {"Range": "bytes=5-9", "If-Range": condition.format(etag=f'"{LISTED.sha256}"')}
-    answer = plain.get(shelf.path(PACKAGE), headers=headers)
-    assert status == answer.status_code
-    assert (LISTED.content[5:10] if status == 206 else LISTED.content) == answer.content
+    response = plain.get(filled.path(PACKAGE), headers=headers)
+    assert status == response.status_code
+    assert (LISTED.content[5:10] if status == 206 else LISTED.content) == response.content
 
 
-def test_not_changed_goes_before_a_range(plain: httpx.Client, shelf: Shelf) -> None:
-    """A condition is looked at before a range (RFC 9110, 13.2.2)."""
+def test_if_none_match_takes_precedence_over_range(plain: httpx.Client, filled: FilledChannel) -> None:
+    """RFC 9110, 13.2.2."""
     headers = {"Range": "bytes=0-9", "If-None-Match": f'"{LISTED.sha256}"'}
-    assert 304 == plain.get(shelf.path(PACKAGE), headers=headers).status_code
+    assert 304 == plain.get(filled.path(PACKAGE), headers=headers).status_code
 
 
-def test_head_knows_no_ranges(plain: httpx.Client, shelf: Shelf) -> None:
-    """A range asked for with HEAD is ignored: GET alone has ranges (RFC 9110, 14.2)."""
-    answer = plain.head(shelf.path(PACKAGE), headers={"Range": "bytes=0-9"})
-    assert (200, str(len(LISTED.content))) == (answer.status_code, answer.headers["content-length"])
+def test_range_of_head_request_is_ignored(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Ranges are only defined for GET (RFC 9110, 14.2)."""
+    response = plain.head(filled.path(PACKAGE), headers={"Range": "bytes=0-9"})
+    assert (200, str(len(LISTED.content))) == (response.status_code, response.headers["content-length"])
 
 
-def test_a_large_file_is_read_in_pieces(http: httpx.Client, plain: httpx.Client, channel: Channel) -> None:
-    """A file of several megabytes comes whole and in any piece."""
+def test_large_file_is_read_whole_and_by_range(http: httpx.Client, plain: httpx.Client, channel: Channel) -> None:
+    """A file of several megabytes."""
     file = conda(index_json("large"), files={"share/noise": random.Random(1).randbytes(3_000_000)})
     assert 201 == upload(http, channel.name, file, channel.owner).status_code
     url = f"/{channel.name}/noarch/{file.name}"
@@ -296,127 +293,128 @@ def test_a_large_file_is_read_in_pieces(http: httpx.Client, plain: httpx.Client,
 @pytest.mark.parametrize(
     ("accepted", "coding"),
     [
-        pytest.param(None, None, id="nothing said"),
+        pytest.param(None, None, id="no header"),
         pytest.param("identity", None, id="identity"),
         pytest.param("gzip", "gzip", id="gzip"),
         pytest.param("zstd", "zstd", id="zstd"),
-        pytest.param("gzip, deflate, br, zstd", "zstd", id="all that browsers know"),
+        pytest.param("gzip, deflate, br, zstd", "zstd", id="all codings of browsers"),
         pytest.param("gzip;q=1.0, zstd;q=0.5", "gzip", id="gzip rather than zstd"),
         pytest.param("zstd;q=0.8, gzip;q=0.2", "zstd", id="zstd rather than gzip"),
         pytest.param("identity;q=1, gzip;q=0.5, zstd;q=0.5", None, id="identity rather than both"),
-        pytest.param("zstd;q=0, gzip;q=0", None, id="none of both"),
+        pytest.param("zstd;q=0, gzip;q=0", None, id="neither"),
         pytest.param("zstd;q=0, gzip", "gzip", id="anything but zstd"),
         pytest.param("*", "zstd", id="anything"),
-        pytest.param("br", None, id="one that we do not have"),
+        pytest.param("br", None, id="unsupported"),
         pytest.param("GZIP", "gzip", id="upper case"),
-        pytest.param("gzip ; q=0.5", "gzip", id="blanks"),
+        pytest.param("gzip ; q=0.5", "gzip", id="spaces"),
         pytest.param("", None, id="empty"),
         pytest.param(";;q=,,=", None, id="nonsense"),
     ],
 )
-def test_repodata_comes_in_the_coding_that_the_client_wants(
-    site: Site, plain: httpx.Client, shelf: Shelf, accepted: str | None, coding: str | None
+def test_repodata_uses_the_accepted_content_coding(
+    site: Site, plain: httpx.Client, filled: FilledChannel, accepted: str | None, coding: str | None
 ) -> None:
-    """Accept-Encoding with its weights decides the form of repodata.json, and what comes out is the same."""
+    """Accept-Encoding with its weights decides the coding; the decoded content is the same."""
     headers = {} if accepted is None else {"Accept-Encoding": accepted}
-    answer = exchange(site.server.address, "GET", shelf.path(REPODATA), headers)
+    response = exchange(site.server.address, "GET", filled.path(REPODATA), headers)
     decode = {"gzip": gzip.decompress, "zstd": zstd.decompress, None: bytes}[coding]
-    assert (200, coding) == (answer.status, answer.header("content-encoding"))
-    assert plain.get(shelf.path(REPODATA)).content == decode(answer.body)
-    assert "Accept-Encoding" in (answer.header("vary") or "")
+    assert (200, coding) == (response.status, response.header("content-encoding"))
+    assert plain.get(filled.path(REPODATA)).content == decode(response.body)
+    assert "Accept-Encoding" in (response.header("vary") or "")
 
 
-def test_each_coding_has_an_etag_of_its_own(site: Site, plain: httpx.Client, shelf: Shelf) -> None:
+def test_each_content_coding_has_its_own_etag(site: Site, plain: httpx.Client, filled: FilledChannel) -> None:
     """The three forms of repodata.json and the file repodata.json.zst have four different strong ETags."""
-    answers = [
-        plain.head(shelf.path(REPODATA), headers={"Accept-Encoding": coding}) for coding in ("zstd", "gzip", "identity")
+    responses = [
+        plain.head(filled.path(REPODATA), headers={"Accept-Encoding": coding})
+        for coding in ("zstd", "gzip", "identity")
     ]
-    answers.append(plain.head(shelf.path("noarch/repodata.json.zst")))
-    assert 4 == len({answer.headers["etag"] for answer in answers})
+    responses.append(plain.head(filled.path("noarch/repodata.json.zst")))
+    assert 4 == len({response.headers["etag"] for response in responses})
 
 
 @pytest.mark.parametrize("coding", ["zstd", "gzip"])
-def test_an_encoded_form_is_not_sent_again(plain: httpx.Client, shelf: Shelf, coding: str) -> None:
-    """Each form answers to its own ETag, and not to that of another form."""
+def test_encoded_document_with_matching_etag_gets_304(plain: httpx.Client, filled: FilledChannel, coding: str) -> None:
+    """The ETag of another coding gets no 304."""
     headers = {"Accept-Encoding": coding}
-    etag = plain.head(shelf.path(REPODATA), headers=headers).headers["etag"]
-    same = plain.head(shelf.path(REPODATA), headers={**headers, "If-None-Match": etag})
-    other = plain.head(shelf.path(REPODATA), headers={"If-None-Match": etag})
+    etag = plain.head(filled.path(REPODATA), headers=headers).headers["etag"]
+    same = plain.head(filled.path(REPODATA), headers={**headers, "If-None-Match": etag})
+    other = plain.head(filled.path(REPODATA), headers={"If-None-Match": etag})
     assert [304, 200] == [same.status_code, other.status_code]
 
 
 @pytest.mark.parametrize("path", [PACKAGE, f"noarch/{OLD_FORMAT.name}", SHARD, SHARD_INDEX, "noarch/repodata.json.zst"])
-def test_what_is_packed_is_not_packed_again(plain: httpx.Client, shelf: Shelf, path: str) -> None:
-    """Packages, shards and .zst files have no content coding, whatever the client takes."""
-    answer = plain.get(shelf.path(path), headers={"Accept-Encoding": "gzip, zstd, br"})
-    assert (200, None) == (answer.status_code, answer.headers.get("content-encoding"))
-    assert plain.get(shelf.path(path)).content == answer.content
+def test_compressed_files_get_no_content_coding(plain: httpx.Client, filled: FilledChannel, path: str) -> None:
+    """Packages, shards and .zst files, whatever the client accepts."""
+    response = plain.get(filled.path(path), headers={"Accept-Encoding": "gzip, zstd, br"})
+    assert (200, None) == (response.status_code, response.headers.get("content-encoding"))
+    assert plain.get(filled.path(path)).content == response.content
 
 
-# What the documents hold
+# Contents of the documents
 
 
-def test_listed_files_are_in_repodata(plain: httpx.Client, shelf: Shelf) -> None:
-    """repodata.json names what is listed in both formats, and what was yanked; what was deleted is nowhere."""
-    repodata = plain.get(shelf.path(REPODATA)).json()
+def test_repodata_lists_published_and_yanked_files(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Listed files of both formats, and yanked files in `removed`; deleted files are absent."""
+    repodata = plain.get(filled.path(REPODATA)).json()
     assert {LISTED.name, ODD.name} == set(repodata["packages.conda"])
     assert {OLD_FORMAT.name} == set(repodata["packages"])
     assert [YANKED.name] == repodata["removed"]
 
 
 @pytest.mark.parametrize("path", [path for path in INDEX_DOCUMENTS if path != "notices.json"])
-def test_a_deleted_file_leaves_no_trace(plain: httpx.Client, shelf: Shelf, path: str) -> None:
-    """No document names a deleted file, and the file itself is gone."""
-    content = plain.get(shelf.path(path)).content
+def test_deleted_file_is_in_no_document(plain: httpx.Client, filled: FilledChannel, path: str) -> None:
+    """The file itself returns 404."""
+    content = plain.get(filled.path(path)).content
     assert b"deleted" not in (zstd.decompress(content) if path.endswith(".zst") else content)
-    assert 404 == plain.get(shelf.path(f"noarch/{DELETED.name}")).status_code
+    assert 404 == plain.get(filled.path(f"noarch/{DELETED.name}")).status_code
 
 
-def test_a_yanked_file_stays_downloadable(plain: httpx.Client, shelf: Shelf) -> None:
-    """What lock files name goes on working after a yank, and the shard of its name says that it was removed."""
-    digest = unpacked(plain.get(shelf.path(SHARD_INDEX)).content)["shards"]["yanked"].hex()
-    shard = unpacked(plain.get(shelf.path(f"noarch/shards/{digest}.msgpack.zst")).content)
-    assert YANKED.content == plain.get(shelf.path(f"noarch/{YANKED.name}")).content
+def test_yanked_file_stays_downloadable(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Lock files keep working after a yank, and the shard has the file in `removed`."""
+    digest = unpacked(plain.get(filled.path(SHARD_INDEX)).content)["shards"]["yanked"].hex()
+    shard = unpacked(plain.get(filled.path(f"noarch/shards/{digest}.msgpack.zst")).content)
+    assert YANKED.content == plain.get(filled.path(f"noarch/{YANKED.name}")).content
     assert ([YANKED.name], {}, {}) == (shard["removed"], shard["packages"], shard["packages.conda"])
 
 
-def test_run_exports_are_of_every_listed_file(plain: httpx.Client, shelf: Shelf) -> None:
-    """run_exports.json has an entry for each listed file, empty where there is nothing to export (CEP 12)."""
-    exports = plain.get(shelf.path("noarch/run_exports.json")).json()
+def test_run_exports_contain_every_listed_file(plain: httpx.Client, filled: FilledChannel) -> None:
+    """The entry of a file without run exports is empty (CEP 12)."""
+    exports = plain.get(filled.path("noarch/run_exports.json")).json()
     assert {"run_exports": {"weak": ["listed >=1"]}} == exports["packages.conda"][LISTED.name]
     assert {"run_exports": {}} == exports["packages"][OLD_FORMAT.name]
 
 
-def test_channeldata_sums_up_the_subdirs(plain: httpx.Client, shelf: Shelf) -> None:
-    """channeldata.json names each package once, with its subdirs (CEP 38)."""
-    data = plain.get(shelf.path("channeldata.json")).json()
+def test_channeldata_lists_packages_with_their_subdirs(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Each package is listed once (CEP 38)."""
+    data = plain.get(filled.path("channeldata.json")).json()
     assert ["linux-64", "noarch"] == data["subdirs"]
     assert {"listed", "odd", "old", "zlib"} == set(data["packages"])
     assert ["linux-64"] == data["packages"]["zlib"]["subdirs"]
 
 
-def test_notices_are_there_and_empty(plain: httpx.Client, shelf: Shelf) -> None:
-    """notices.json is a 200 without a redirect: conda follows none there (CEP 6)."""
-    answer = plain.get(shelf.path("notices.json"))
-    assert (200, {"notices": []}) == (answer.status_code, answer.json())
+def test_notices_of_new_channel_are_empty(plain: httpx.Client, filled: FilledChannel) -> None:
+    """notices.json returns 200 without a redirect, because conda does not follow redirects there (CEP 6)."""
+    response = plain.get(filled.path("notices.json"))
+    assert (200, {"notices": []}) == (response.status_code, response.json())
 
 
-def test_an_old_shard_stays_readable(http: httpx.Client, plain: httpx.Client, channel: Channel) -> None:
-    """A client that read the index before a change still finds the shards that it names (CEP 16)."""
+def test_replaced_shard_stays_readable(http: httpx.Client, plain: httpx.Client, channel: Channel) -> None:
+    """A client that read the index before a change can still read its shards (CEP 16)."""
     upload(http, channel.name, LISTED, channel.owner)
     old = unpacked(plain.get(f"/{channel.name}/{SHARD_INDEX}").content)["shards"]["listed"].hex()
     upload(http, channel.name, conda(index_json("listed", version="2.0")), channel.owner)
     new = unpacked(plain.get(f"/{channel.name}/{SHARD_INDEX}").content)["shards"]["listed"].hex()
     read = {digest: plain.get(f"/{channel.name}/noarch/shards/{digest}.msgpack.zst") for digest in (old, new)}
-    held = {digest: set(unpacked(answer.content)["packages.conda"]) for digest, answer in read.items()}
-    assert {old: {LISTED.name}, new: {LISTED.name, "listed-2.0-h1_0.conda"}} == held
+    names = {digest: set(unpacked(response.content)["packages.conda"]) for digest, response in read.items()}
+    assert {old: {LISTED.name}, new: {LISTED.name, "listed-2.0-h1_0.conda"}} == names
 
 
-def test_a_shard_is_found_in_its_own_channel_and_subdir(
-    http: httpx.Client, plain: httpx.Client, site: Site, shelf: Shelf
+def test_shard_is_only_served_in_its_channel_and_subdir(
+    http: httpx.Client, plain: httpx.Client, site: Site, filled: FilledChannel
 ) -> None:
-    """The hash of a shard opens nothing in another channel or subdir."""
-    elsewhere = [f"/{make_channel(site).name}/{shelf.shard}", shelf.path(shelf.shard.replace("noarch", "linux-64"))]
+    """Its hash returns 404 in another channel or subdir."""
+    elsewhere = [f"/{make_channel(site).name}/{filled.shard}", filled.path(filled.shard.replace("noarch", "linux-64"))]
     assert [404, 404] == [plain.get(url).status_code for url in elsewhere]
 
 
@@ -431,18 +429,17 @@ def test_a_shard_is_found_in_its_own_channel_and_subdir(
         "odd-1%212.0%2blocal-h1_0.conda",
         "odd-1!2.0%2Blocal-h1_0.conda",
     ],
-    ids=["raw", "encoded", "encoded in lower case", "half"],
+    ids=["raw", "encoded", "encoded in lower case", "mixed"],
 )
-def test_a_file_name_is_read_in_every_spelling(site: Site, shelf: Shelf, spelling: str) -> None:
-    """Clients spell `!` and `+` in a path raw or encoded, and `+` is itself, not a blank."""
-    answer = exchange(site.server.address, "GET", shelf.path(f"noarch/{spelling}"))
-    assert (200, ODD.content) == (answer.status, answer.body)
+def test_file_name_is_found_raw_and_percent_encoded(site: Site, filled: FilledChannel, spelling: str) -> None:
+    """Clients send `!` and `+` in a path raw or encoded."""
+    response = exchange(site.server.address, "GET", filled.path(f"noarch/{spelling}"))
+    assert (200, ODD.content) == (response.status, response.body)
 
 
-def test_a_plus_is_not_a_blank(site: Site, shelf: Shelf) -> None:
-    """A blank in place of a plus is another name."""
-    answer = exchange(site.server.address, "GET", shelf.path("noarch/odd-1!2.0%20local-h1_0.conda"))
-    assert 404 == answer.status
+def test_plus_in_path_is_not_a_space(site: Site, filled: FilledChannel) -> None:
+    response = exchange(site.server.address, "GET", filled.path("noarch/odd-1!2.0%20local-h1_0.conda"))
+    assert 404 == response.status
 
 
 # Channels without files
@@ -454,23 +451,23 @@ def empty(site: Site) -> str:
 
 
 @pytest.mark.parametrize("subdir", KNOWN_SUBDIRS)
-def test_every_known_subdir_of_an_empty_channel_is_there(plain: httpx.Client, empty: str, subdir: str) -> None:
-    """From its first moment a channel answers for every platform that clients know: some never ask twice."""
+def test_empty_channel_serves_every_known_subdir(plain: httpx.Client, empty: str, subdir: str) -> None:
+    """Some clients cache a 404 permanently, so a new channel serves every known subdir immediately."""
     documents = {name.removeprefix("noarch/") for name in INDEX_DOCUMENTS if name.startswith("noarch/")}
-    answers = {name: plain.get(f"/{empty}/{subdir}/{name}") for name in documents}
-    repodata = answers["repodata.json"].json()
-    index = unpacked(answers["repodata_shards.msgpack.zst"].content)
-    assert {200} == {answer.status_code for answer in answers.values()}
+    responses = {name: plain.get(f"/{empty}/{subdir}/{name}") for name in documents}
+    repodata = responses["repodata.json"].json()
+    index = unpacked(responses["repodata_shards.msgpack.zst"].content)
+    assert {200} == {response.status_code for response in responses.values()}
     assert ({}, {}, subdir) == (repodata["packages"], repodata["packages.conda"], repodata["info"]["subdir"])
-    assert repodata == msgspec.json.decode(zstd.decompress(answers["repodata.json.zst"].content))
+    assert repodata == msgspec.json.decode(zstd.decompress(responses["repodata.json.zst"].content))
     assert ({}, subdir, "", "./shards/") == (
         index["shards"], index["info"]["subdir"], index["info"]["base_url"], index["info"]["shards_base_url"],
     )  # fmt: skip
-    assert {"0"} == {answer.headers["seaway-revision"] for answer in answers.values()}
+    assert {"0"} == {response.headers["seaway-revision"] for response in responses.values()}
 
 
-def test_a_subdir_that_became_empty_is_there(http: httpx.Client, plain: httpx.Client, channel: Channel) -> None:
-    """When the last file is deleted the documents are empty, not gone."""
+def test_emptied_subdir_is_still_served(http: httpx.Client, plain: httpx.Client, channel: Channel) -> None:
+    """After the last file is deleted, the documents are empty and still return 200."""
     upload(http, channel.name, LISTED, channel.owner)
     http.delete(f"/api/v1/delete/{channel.name}/noarch/{LISTED.name}", headers=bearer(channel.owner))
     index = plain.get(f"/{channel.name}/{SHARD_INDEX}")
@@ -515,14 +512,14 @@ def test_a_subdir_that_became_empty_is_there(http: httpx.Client, plain: httpx.Cl
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_what_is_not_there_is_not_found(plain: httpx.Client, shelf: Shelf, path: str, method: str) -> None:
-    """Everything else in a channel is a 404 without a redirect."""
-    assert 404 == plain.request(method, shelf.path(path)).status_code
+def test_other_paths_in_channel_return_404(plain: httpx.Client, filled: FilledChannel, path: str, method: str) -> None:
+    """Without a redirect."""
+    assert 404 == plain.request(method, filled.path(path)).status_code
 
 
-# Paths that try something
+# Malicious paths
 
-TRICKS = [
+MALICIOUS_PATHS = [
     "/{channel}/noarch/..%2fnoarch%2frepodata.json",
     "/{channel}/noarch/..%2Frepodata.json",
     "/{channel}/noarch/../noarch/repodata.json",
@@ -581,13 +578,13 @@ TRICKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("trick", TRICKS, ids=lambda trick: trick[:60])
+@pytest.mark.parametrize("malicious_path", MALICIOUS_PATHS, ids=lambda malicious_path: malicious_path[:60])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_tricky_path_is_not_found(site: Site, shelf: Shelf, trick: str, method: str) -> None:
-    """However a path is bent, it is a plain 404: no file, no redirect, no error of ours."""
-    answer = exchange(site.server.address, method, trick.format(channel=shelf.channel.name))
-    assert 404 == answer.status
-    assert answer.header("set-cookie") is None
+def test_malicious_path_returns_404(site: Site, filled: FilledChannel, malicious_path: str, method: str) -> None:
+    """Traversal, encodings and header injection: no file, no redirect, no server error."""
+    response = exchange(site.server.address, method, malicious_path.format(channel=filled.channel.name))
+    assert 404 == response.status
+    assert response.header("set-cookie") is None
 
 
 @pytest.mark.parametrize(
@@ -595,111 +592,113 @@ def test_a_tricky_path_is_not_found(site: Site, shelf: Shelf, trick: str, method
     [b"/%s/noarch/repodata.json\0", b"/%s/noarch/\xff", b"/%s/noarch/repo data.json", b"/%s/\x7fnoarch", b"%s"],
     ids=repr,
 )
-def test_bytes_that_no_path_has_are_a_bad_request(site: Site, shelf: Shelf, target: bytes) -> None:
-    """What is not HTTP is refused, and the server goes on."""
-    answer = exchange(site.server.address, "GET", target % shelf.channel.name.encode())
-    assert (400, 200) == (answer.status, exchange(site.server.address, "GET", shelf.path(REPODATA)).status)
+def test_invalid_bytes_in_path_return_400(site: Site, filled: FilledChannel, target: bytes) -> None:
+    """The server keeps running."""
+    response = exchange(site.server.address, "GET", target % filled.channel.name.encode())
+    assert (400, 200) == (response.status, exchange(site.server.address, "GET", filled.path(REPODATA)).status)
 
 
-def test_no_trick_was_an_error_of_ours(site: Site, shelf: Shelf) -> None:
-    """The log of the server holds no failed request."""
-    for trick in TRICKS:
-        exchange(site.server.address, "POST", trick.format(channel=shelf.channel.name))
+def test_malicious_paths_cause_no_server_error(site: Site, filled: FilledChannel) -> None:
+    """The server log contains no failed request."""
+    for malicious_path in MALICIOUS_PATHS:
+        exchange(site.server.address, "POST", malicious_path.format(channel=filled.channel.name))
     assert [] == [line for line in site.server.log if "request.failed" in line or "status=500" in line]
 
 
 # Browsers
 
 
-def test_a_browser_is_sent_to_the_page(plain: httpx.Client, shelf: Shelf) -> None:
-    """The address of a channel, opened in a browser, leads to its page; other clients find nothing there."""
-    url = f"/{shelf.channel.name}"
+def test_channel_url_redirects_browsers_to_the_page(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Other clients get 404."""
+    url = f"/{filled.channel.name}"
     browser = plain.get(url, headers={"Accept": "text/html,application/xhtml+xml"})
-    assert (303, f"/channels/{shelf.channel.name}") == (browser.status_code, browser.headers["location"])
+    assert (303, f"/channels/{filled.channel.name}") == (browser.status_code, browser.headers["location"])
     assert [404, 404] == [plain.get(url).status_code, plain.get(f"{url}/").status_code]
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
-def test_any_site_may_read_a_public_channel(plain: httpx.Client, shelf: Shelf, path: str) -> None:
-    """Solvers that run in a browser read public channels and see the headers that they need."""
-    headers = plain.get(shelf.path(path), headers={"Origin": "https://lab.example"}).headers
+def test_public_channel_allows_any_origin(plain: httpx.Client, filled: FilledChannel, path: str) -> None:
+    """Solvers that run in a browser can read public channels and the headers they need."""
+    headers = plain.get(filled.path(path), headers={"Origin": "https://lab.example"}).headers
     assert "*" == headers["access-control-allow-origin"]
     assert {"ETag", "Content-Range"} <= set(headers["access-control-expose-headers"].split(", "))
     assert "access-control-allow-credentials" not in headers
 
 
 @pytest.mark.parametrize("path", EVERYTHING)
-def test_no_other_site_reads_a_private_channel(plain: httpx.Client, private_shelf: Shelf, path: str) -> None:
-    """A private channel says nothing to scripts of other sites, and nothing that is shared may keep it."""
-    headers = {**bearer(private_shelf.channel.viewer), "Origin": "https://lab.example"}
-    answer = plain.get(private_shelf.path(path), headers=headers)
-    assert 200 == answer.status_code
-    assert [] == [name for name in answer.headers if name.startswith("access-control-")]
-    assert answer.headers["cache-control"].startswith("private, ")
-    assert {"Authorization", "Cookie"} <= set(answer.headers["vary"].split(", "))
+def test_private_channel_allows_no_other_origin(plain: httpx.Client, private_filled: FilledChannel, path: str) -> None:
+    """No CORS headers, and no caching by shared caches."""
+    headers = {**bearer(private_filled.channel.viewer), "Origin": "https://lab.example"}
+    response = plain.get(private_filled.path(path), headers=headers)
+    assert 200 == response.status_code
+    assert [] == [name for name in response.headers if name.startswith("access-control-")]
+    assert response.headers["cache-control"].startswith("private, ")
+    assert {"Authorization", "Cookie"} <= set(response.headers["vary"].split(", "))
 
 
-def test_a_public_channel_is_the_same_for_all(plain: httpx.Client, shelf: Shelf) -> None:
-    """A shared cache may hand what one client read in a public channel to any other."""
-    answers = [plain.get(shelf.path(REPODATA), headers=headers) for headers in ({}, bearer(shelf.channel.owner))]
-    assert stable(answers[0]) == stable(answers[1])
-    assert "Authorization" not in answers[0].headers.get("vary", "")
+def test_public_channel_has_the_same_responses_for_all_callers(plain: httpx.Client, filled: FilledChannel) -> None:
+    """A shared cache can serve the response for one client to any other."""
+    responses = [plain.get(filled.path(REPODATA), headers=headers) for headers in ({}, bearer(filled.channel.owner))]
+    assert stable(responses[0]) == stable(responses[1])
+    assert "Authorization" not in responses[0].headers.get("vary", "")
 
 
 @pytest.mark.parametrize("target", ["channel", "unknown"])
-def test_a_preflight_tells_nothing(plain: httpx.Client, shelf: Shelf, target: str) -> None:
-    """Before it reads, a browser asks; the answer allows reading and is the same for every path."""
-    path = shelf.path(PACKAGE) if target == "channel" else "/no-such-channel/noarch/x.conda"
+def test_preflight_is_the_same_for_every_path(plain: httpx.Client, filled: FilledChannel, target: str) -> None:
+    """It allows reading, and does not reveal whether the channel exists."""
+    path = filled.path(PACKAGE) if target == "channel" else "/no-such-channel/noarch/x.conda"
     headers = {
         "Origin": "https://lab.example",
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "range",
     }
-    answer = plain.options(path, headers=headers)
-    assert (204, "*") == (answer.status_code, answer.headers["access-control-allow-origin"])
-    assert "GET, HEAD" == answer.headers["access-control-allow-methods"]
-    assert "Range" in answer.headers["access-control-allow-headers"]
+    response = plain.options(path, headers=headers)
+    assert (204, "*") == (response.status_code, response.headers["access-control-allow-origin"])
+    assert "GET, HEAD" == response.headers["access-control-allow-methods"]
+    assert "Range" in response.headers["access-control-allow-headers"]
 
 
-def test_a_preflight_allows_no_upload(plain: httpx.Client, shelf: Shelf) -> None:
-    """No script of another site uploads."""
+def test_preflight_allows_no_upload(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Scripts of other sites cannot upload."""
     headers = {"Origin": "https://lab.example", "Access-Control-Request-Method": "POST"}
-    answer = plain.options(f"/api/v1/upload/{shelf.channel.name}", headers=headers)
-    assert "POST" not in answer.headers.get("access-control-allow-methods", "")
+    response = plain.options(f"/api/v1/upload/{filled.channel.name}", headers=headers)
+    assert "POST" not in response.headers.get("access-control-allow-methods", "")
 
 
-def test_every_answer_has_an_id_and_safe_headers(plain: httpx.Client, shelf: Shelf) -> None:
-    """Each answer has an id of its own, and headers that keep browsers from guessing."""
-    answers = [plain.get(path) for path in (shelf.path(REPODATA), "/", "/no-such/noarch/x", "/static/seaway.css")]
-    assert {"nosniff"} == {answer.headers["x-content-type-options"] for answer in answers}
-    assert 4 == len({answer.headers["seaway-request-id"] for answer in answers})
+def test_every_response_has_request_id_and_nosniff(plain: httpx.Client, filled: FilledChannel) -> None:
+    """Request ids are unique."""
+    responses = [plain.get(path) for path in (filled.path(REPODATA), "/", "/no-such/noarch/x", "/static/seaway.css")]
+    assert {"nosniff"} == {response.headers["x-content-type-options"] for response in responses}
+    assert 4 == len({response.headers["seaway-request-id"] for response in responses})
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "POST"])
-def test_nothing_is_written_by_path(plain: httpx.Client, shelf: Shelf, method: str) -> None:
-    """A channel's own addresses are for reading."""
-    answer = plain.request(method, shelf.path(PACKAGE), headers=bearer(shelf.channel.owner), content=b"x")
-    # At a 405, rattler sends an upload again and again.
-    assert (404 if method == "PUT" else 405) == answer.status_code
-    assert LISTED.content == plain.get(shelf.path(PACKAGE)).content
+def test_channel_paths_are_read_only(plain: httpx.Client, filled: FilledChannel, method: str) -> None:
+    """Uploads and changes use /api/v1."""
+    response = plain.request(method, filled.path(PACKAGE), headers=bearer(filled.channel.owner), content=b"x")
+    # rattler retries an upload repeatedly after a 405, so PUT returns 404.
+    assert (404 if method == "PUT" else 405) == response.status_code
+    assert LISTED.content == plain.get(filled.path(PACKAGE)).content
 
 
-def test_an_operator_may_let_readers_keep_the_index(limited: LimitedSite) -> None:
-    """With `index_max_age`, index documents may be used that long without asking; packages and shards do not change."""
+def test_index_max_age_applies_to_index_documents_only(limited: LimitedSite) -> None:
+    """Package files must still be revalidated."""
     channel = make_channel(limited)
     with limited.client() as http:
         assert 201 == upload(http, channel.name, limited.largest, channel.owner).status_code
-        kept = {path: http.head(f"/{channel.name}/{path}").headers["cache-control"] for path in INDEX_DOCUMENTS}
+        cache_controls = {
+            path: http.head(f"/{channel.name}/{path}").headers["cache-control"] for path in INDEX_DOCUMENTS
+        }
         package = http.head(f"/{channel.name}/noarch/{limited.largest.name}").headers["cache-control"]
-    assert {"public, max-age=60, must-revalidate"} == set(kept.values())
+    assert {"public, max-age=60, must-revalidate"} == set(cache_controls.values())
     assert "public, max-age=0, must-revalidate" == package
 
 
-# What goes away
+# Deleted files and channels
 
 
-def test_a_download_outlives_its_file(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """A download that has begun when its file is deleted ends well; after the answer no index names the file."""
+def test_running_download_survives_deletion(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """A download that began before the deletion completes; after the response, no index contains the file."""
     noise = random.Random(7).randbytes(16 * 1024 * 1024)
     file = conda(index_json("large"), files={"share/noise": noise})
     assert 201 == upload(http, channel.name, file, channel.owner).status_code
@@ -715,8 +714,8 @@ def test_a_download_outlives_its_file(site: Site, http: httpx.Client, channel: C
     assert file.content == (start + rest).split(b"\r\n\r\n", 1)[1]
 
 
-def test_a_channel_made_again_shows_nothing_of_the_old_one(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """After a channel was deleted and made again under its name, every document is that of an empty channel."""
+def test_recreated_channel_is_empty(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """No document or ETag of the deleted channel with the same name is valid."""
     upload(http, channel.name, LISTED, channel.owner)
     old = {path: http.get(f"/{channel.name}/{path}") for path in INDEX_DOCUMENTS}
     with site.people.seaway.database.write_site() as tx:
@@ -728,17 +727,15 @@ def test_a_channel_made_again_shows_nothing_of_the_old_one(site: Site, http: htt
     }
     del old["notices.json"], new["notices.json"]
     assert {401} == set(gone.values())
-    assert {200} == {answer.status_code for answer in new.values()}
+    assert {200} == {response.status_code for response in new.values()}
     assert {} == new[REPODATA].json()["packages.conda"]
     assert {} == unpacked(new[SHARD_INDEX].content)["shards"]
     assert {} == new["channeldata.json"].json()["packages"]
     assert 404 == http.get(f"/{channel.name}/noarch/{LISTED.name}").status_code
 
 
-def test_the_first_upload_after_a_channel_was_made_again_shows_only_itself(
-    site: Site, http: httpx.Client, channel: Channel
-) -> None:
-    """What a worker remembers of a deleted channel never comes back in its successor, at any revision."""
+def test_recreated_channel_lists_only_new_uploads(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """State that a worker cached for a deleted channel never appears in its successor, at any revision."""
     for number in range(3):
         upload(http, channel.name, conda(index_json(f"old{number}")), channel.owner)
     http.get(f"/{channel.name}/{SHARD_INDEX}")

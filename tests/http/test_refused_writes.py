@@ -1,8 +1,8 @@
 """
-A request that is refused takes no write lock: SQLite has one, and whoever could take it at will could stop all writes.
+A refused request takes no write lock: SQLite has only one, and a caller could block all writes with it.
 
-Every unsafe route of the matrix is asked by callers who may not use it: without a credential, without a role, with a
-key that is too weak, and in a session whose sign-in was long ago. The database is one that counts its writers.
+Every unsafe route of the matrix is called without a credential, without a role, with a READ key, and in a session
+with an old sign-in. The database counts its write transactions.
 """
 
 from collections.abc import Iterator
@@ -33,12 +33,12 @@ KEYS, SESSIONS = (
     {row: cells for row, cells in matrix.rows(table).items() if not row.startswith(("GET ", "HEAD ", "OPTIONS "))}
     for table in (matrix.KEYS, matrix.SESSIONS)
 )
-# Allowed to this caller, and refused for what the account holds: a wrong code is counted, and no factor has no codes.
-OF_ACCOUNT = {"POST /api/v1/me/totp/confirm", "POST /api/v1/me/recovery-codes"}
+# These callers are allowed; the account's state causes the refusal: a wrong code is counted, and there are no factors.
+REFUSED_BY_ACCOUNT_STATE = {"POST /api/v1/me/totp/confirm", "POST /api/v1/me/recovery-codes"}
 
 
 class CountingDatabase(SqliteDatabase):
-    """A database that counts the write transactions that were begun."""
+    """A database that counts its write transactions."""
 
     begun = 0
 
@@ -56,7 +56,7 @@ class CountingDatabase(SqliteDatabase):
 
 
 class InProcess(httpx.BaseTransport):
-    """The application in this process, for clients that do not await."""
+    """Transport to the application in this process for synchronous clients."""
 
     def __init__(self, seaway: Seaway, portal: BlockingPortal) -> None:
         self._transport = httpx.ASGITransport(create_app(seaway), raise_app_exceptions=False)
@@ -67,55 +67,63 @@ class InProcess(httpx.BaseTransport):
         return self._portal.call(partial(self._send, request.method, request.url, headers, content))
 
     async def _send(self, method: str, url: httpx.URL, headers: httpx.Headers, content: bytes) -> httpx.Response:
-        answer = await self._transport.handle_async_request(
+        response = await self._transport.handle_async_request(
             httpx.Request(method, url, headers=headers, content=content)
         )
-        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A public channel, where a caller without a role may at least read."""
+    """A public channel, so that callers without a role can read."""
     settings = Settings(data=tmp_path_factory.mktemp("refused") / "data", github_api_url="http://127.0.0.1:9")
     state.begin_paired(settings)
     database = CountingDatabase(settings.database_file, settings.locks_folder)
     seaway = wiring.build(settings, database=database)
     with start_blocking_portal() as portal:
         http = httpx.Client(transport=InProcess(seaway, portal), base_url="http://127.0.0.1")
-        made = asks.stage(Site(cast("Server", None), People(seaway)), http, public=True)
-        http.get("/", headers=made.signed_in("stale"))  # notes that the session was used, at most every ten minutes
-        yield made
+        stage_of_channel = asks.stage(Site(cast("Server", None), People(seaway)), http, public=True)
+        http.get(
+            "/", headers=stage_of_channel.signed_in("stale")
+        )  # writes the last use of the session, at most every ten minutes
+        yield stage_of_channel
     seaway.close()
 
 
-def writes(stage: Stage, row: str, who: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
-    """The statuses of a row's requests, each with the number of write transactions."""
+def writes(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
+    """Send the requests of a row; return each status with the number of write transactions."""
     database = cast("CountingDatabase", stage.site.people.seaway.database)
-    found = set()
-    for ask in asks.of(stage, row, who):
+    results = set()
+    for ask in asks.of(stage, row, caller):
         before = database.begun
         status = send(stage, row, ask, credentials).status_code
-        found.add((status, database.begun - before))
-    return found
+        results.add((status, database.begun - before))
+    return results
 
 
-def refused(found: set[tuple[int, int]], cells: dict[str, matrix.Cell]) -> set[tuple[int, int]]:
-    """Those that were refused to this caller; 404 is a refusal if another caller finds something."""
-    others = {public for public, _ in cells.values()}
-    return {(status, begun) for status, begun in found if status in (401, 403) or (status == 404 and min(others) < 400)}
+def refused_results(results: set[tuple[int, int]], cells: dict[str, matrix.Cell]) -> set[tuple[int, int]]:
+    """Return the refused results; 404 is a refusal if another caller succeeds."""
+    public_statuses = {public for public, _ in cells.values()}
+    return {
+        (status, begun)
+        for status, begun in results
+        if status in (401, 403) or (status == 404 and min(public_statuses) < 400)
+    }
 
 
-@pytest.mark.parametrize("who", ["nobody", "stranger", "READ"])
+@pytest.mark.parametrize("caller", ["nobody", "stranger", "READ"])
 @pytest.mark.parametrize("row", KEYS)
-def test_a_refused_key_begins_no_write(stage: Stage, row: str, who: str) -> None:
-    """No lock for callers without a credential, without a role, or with a key that only reads."""
-    found = writes(stage, row, who, stage.signed(who))
-    assert {(status, 0) for status, _ in refused(found, KEYS[row])} == refused(found, KEYS[row])
+def test_request_refused_for_its_key_begins_no_write(stage: Stage, row: str, caller: str) -> None:
+    """Callers without a credential, without a role, or with a READ key."""
+    results = writes(stage, row, caller, stage.signed(caller))
+    assert {(status, 0) for status, _ in refused_results(results, KEYS[row])} == refused_results(results, KEYS[row])
 
 
-@pytest.mark.parametrize("who", ["stranger", "stale"])
-@pytest.mark.parametrize("row", [row for row in SESSIONS if row not in OF_ACCOUNT])
-def test_a_refused_session_begins_no_write(stage: Stage, row: str, who: str) -> None:
-    """Nor in a browser, for somebody without a role, or an owner whose sign-in was too long ago."""
-    found = writes(stage, row, who, stage.signed_in(who))
-    assert {(status, 0) for status, _ in refused(found, SESSIONS[row])} == refused(found, SESSIONS[row])
+@pytest.mark.parametrize("caller", ["stranger", "stale"])
+@pytest.mark.parametrize("row", [row for row in SESSIONS if row not in REFUSED_BY_ACCOUNT_STATE])
+def test_request_refused_for_its_session_begins_no_write(stage: Stage, row: str, caller: str) -> None:
+    """A user without a role, or an owner whose sign-in is too old."""
+    results = writes(stage, row, caller, stage.signed_in(caller))
+    assert {(status, 0) for status, _ in refused_results(results, SESSIONS[row])} == refused_results(
+        results, SESSIONS[row]
+    )

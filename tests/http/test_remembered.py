@@ -1,4 +1,4 @@
-"""What is kept in memory between two requests, and that it changes nothing that a reader could see."""
+"""Caches in memory: they are bounded, and never change what a reader gets."""
 
 import gc
 import random
@@ -35,7 +35,7 @@ LARGE = conda(index_json("large"), files={"share/noise": random.Random(1).randby
 
 @pytest.fixture
 def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
-    """A house that sends every package file itself, wherever its bytes lie."""
+    """A server that sends every package file itself, whatever the store."""
     with closing(house.build(tmp_path, clock, downloads="direct")) as built:
         yield built
 
@@ -63,8 +63,8 @@ class Reads:
         monkeypatch.setattr(seaway.blobs, "open", count)
 
 
-async def test_a_small_package_is_read_once(seaway: Seaway, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when something was committed in between, and for ranges; a large one is read each time."""
+async def test_small_package_is_read_once(seaway: Seaway, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after an unrelated commit, and for ranges; a large file is read each time."""
     await anyio.to_thread.run_sync(channel.put, SMALL)
     await anyio.to_thread.run_sync(channel.put, LARGE)
     reads = Reads(seaway, monkeypatch)
@@ -79,8 +79,8 @@ async def test_a_small_package_is_read_once(seaway: Seaway, channel: Channel, mo
             assert expected == reads.count - before
 
 
-async def test_what_is_in_memory_is_not_shown_to_others(seaway: Seaway, people: People, channel: Channel) -> None:
-    """The rows decide before the memory is asked: who may not read, a deleted file, another content."""
+async def test_cached_blob_is_not_sent_without_permission(seaway: Seaway, people: People, channel: Channel) -> None:
+    """The database decides before the cache is used: callers without access, deleted files, other channels."""
     key = people.key("owner")
     people.channel("closed", public=False)
     closed = Channel(with_in_process_examiners(seaway), "closed")
@@ -92,25 +92,25 @@ async def test_what_is_in_memory_is_not_shown_to_others(seaway: Seaway, people: 
         assert 404 == (await http.get(f"/chan/noarch/{SMALL.name}")).status_code
         stranger = bearer(people.key("stranger"))
         assert 404 == (await http.get(url, headers=stranger)).status_code
-        answer = await http.delete(f"/api/v1/delete{url}", headers=bearer(key))
-        assert 200 == answer.status_code
+        response = await http.delete(f"/api/v1/delete{url}", headers=bearer(key))
+        assert 200 == response.status_code
         assert 404 == (await http.get(url, headers=bearer(key))).status_code
 
 
-async def test_a_replaced_file_is_the_new_one(seaway: Seaway, people: People, channel: Channel) -> None:
-    """After an overwrite the old content is no answer any more."""
+async def test_overwritten_file_is_served_with_new_content(seaway: Seaway, people: People, channel: Channel) -> None:
+    """The cache does not return the old content after an overwrite."""
     url = f"/chan/noarch/{SMALL.name}"
     upload = {"headers": {**bearer(people.key("owner")), "X-File-Name": SMALL.name}, "params": {"force": "true"}}
     async with client(seaway) as http:
         for file in (SMALL, OTHER):
             assert (await http.post("/api/v1/upload/chan", content=file.content, **upload)).status_code < 300
-            answer = await http.get(url)
-            assert (file.content, f'"{file.sha256}"') == (answer.content, answer.headers["etag"])
+            response = await http.get(url)
+            assert (file.content, f'"{file.sha256}"') == (response.content, response.headers["etag"])
 
 
 @pytest.mark.on_disk
-async def test_a_damaged_blob_is_not_sent(seaway: Seaway, channel: Channel, tmp_path: Path) -> None:
-    """A blob that is shorter than its row says is an error before the first byte, each time."""
+async def test_truncated_blob_is_not_sent(seaway: Seaway, channel: Channel, tmp_path: Path) -> None:
+    """A blob shorter than its row states fails before the first byte, on each request."""
     await anyio.to_thread.run_sync(channel.put, SMALL)
     blob = next(path for path in (tmp_path / "data" / "store").rglob(SMALL.sha256))
     content = blob.read_bytes()
@@ -123,27 +123,27 @@ async def test_a_damaged_blob_is_not_sent(seaway: Seaway, channel: Channel, tmp_
 
 
 @pytest.mark.parametrize("first", ["get", "head", "304", "range"])
-async def test_the_first_answer_decides_nothing(seaway: Seaway, channel: Channel, first: str) -> None:
-    """However an answer left first, it leaves well in every other form afterwards."""
+async def test_first_response_does_not_affect_later_ones(seaway: Seaway, channel: Channel, first: str) -> None:
+    """Whatever the first request was, GET, HEAD, 304 and ranges are correct afterwards."""
     await anyio.to_thread.run_sync(channel.put, SMALL)
     url, etag = f"/chan/noarch/{SMALL.name}", f'"{SMALL.sha256}"'
-    asked = {
+    requests = {
         "get": ("GET", {}, 200, SMALL.content),
         "head": ("HEAD", {}, 200, b""),
         "304": ("GET", {"If-None-Match": etag}, 304, b""),
         "range": ("GET", {"Range": "bytes=0-3"}, 206, SMALL.content[:4]),
     }
     async with client(seaway) as http:
-        for form in (first, *asked, first):
-            method, headers, status, content = asked[form]
-            answer = await http.request(method, url, headers=headers)
-            assert (status, content, etag) == (answer.status_code, answer.content, answer.headers["etag"])
+        for form in (first, *requests, first):
+            method, headers, status, content = requests[form]
+            response = await http.request(method, url, headers=headers)
+            assert (status, content, etag) == (response.status_code, response.content, response.headers["etag"])
             length = {200: str(len(SMALL.content)), 206: "4", 304: None}[status]
-            assert length == answer.headers.get("content-length")
+            assert length == response.headers.get("content-length")
 
 
-def test_the_oldest_contents_are_forgotten() -> None:
-    """The bytes in memory are bounded, and what was asked for lately stays."""
+def test_least_recently_used_blobs_are_evicted() -> None:
+    """The cached bytes are bounded, and recently used blobs stay."""
     contents = BlobCache(max_bytes=30)
     for key in ("a", "b", "c"):
         contents[key] = bytes(10)
@@ -152,37 +152,41 @@ def test_the_oldest_contents_are_forgotten() -> None:
     assert {"a", "c", "d"} == set(contents)
 
 
-async def test_long_questions_do_not_fill_the_memory(seaway: Seaway) -> None:
-    """Strangers choose what they ask with: the text of a question counts as its answer does."""
-    memory = ResponseCache(seaway.database)
-    mark = await memory.mark()
-    answer = ChannelResponse("tag", 1, "text/plain", CachePolicy.REVALIDATE, is_public=True, content=b"x")
+async def test_long_cache_keys_count_towards_the_limit(seaway: Seaway) -> None:
+    """Callers choose the text of their requests, so keys count like responses."""
+    cache = ResponseCache(seaway.database)
+    mark = await cache.mark()
+    response = ChannelResponse("tag", 1, "text/plain", CachePolicy.REVALIDATE, is_public=True, content=b"x")
     for number in range(100):
-        memory.put(
-            mark, CacheKey(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), CachedResponse(answer, None)
+        cache.put(
+            mark, CacheKey(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), CachedResponse(response, None)
         )
-    assert 16 <= len(memory._answers) < 32
-    memory.put(mark, CacheKey(Secrets(("x" * 40_000_000,)), "chan", ("x",), ()), CachedResponse(answer, None))
-    assert 16 <= len(memory._answers) < 32
+    assert 16 <= len(cache._answers) < 32
+    cache.put(mark, CacheKey(Secrets(("x" * 40_000_000,)), "chan", ("x",), ()), CachedResponse(response, None))
+    assert 16 <= len(cache._answers) < 32
     before = channel_files._parse_cached.cache_info().currsize
     async with client(seaway) as http:
         await http.get(f"/t/{'x' * 10_000}/chan/noarch/repodata.json")
     assert before == channel_files._parse_cached.cache_info().currsize
 
 
-async def test_small_answers_count_as_what_they_hold(seaway: Seaway) -> None:
-    """An answer of one byte holds two kilobytes with its question and its headers, and counts as such."""
-    memory = ResponseCache(seaway.database)
-    mark = await memory.mark()
+async def test_size_of_small_responses_includes_key_and_headers(seaway: Seaway) -> None:
+    """A response of one byte takes two kilobytes with its key and headers, and counts as that."""
+    cache = ResponseCache(seaway.database)
+    mark = await cache.mark()
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(1_000):
-        answer = ChannelResponse(f"{number:064}", 1, "text/plain", CachePolicy.IMMUTABLE, is_public=False, content=b"x")
-        held = CachedResponse(answer, None, rendered=_make_headers(answer, 0))
-        memory.put(
-            mark, CacheKey(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)), held
+        response = ChannelResponse(
+            f"{number:064}", 1, "text/plain", CachePolicy.IMMUTABLE, is_public=False, content=b"x"
         )
-    real = tracemalloc.get_traced_memory()[0] - before
+        cached = CachedResponse(response, None, rendered=_make_headers(response, 0))
+        cache.put(
+            mark,
+            CacheKey(Secrets((f"{number:040}",)), "chan", ("noarch", "shards", f"{number:064}"), ("gzip",)),
+            cached,
+        )
+    measured = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert 0.6 * real < memory._answers.currsize < 1.5 * real
+    assert 0.6 * measured < cache._answers.currsize < 1.5 * measured

@@ -1,4 +1,4 @@
-"""Each kind of secret at each route: one that the route does not accept is worth as much as garbage."""
+"""Each kind of secret at each route: a kind that the route does not accept is treated like an unknown key."""
 
 import base64
 
@@ -19,13 +19,13 @@ from tests.support.requests import bearer
 
 @pytest.fixture(scope="module")
 def stage(site: Site, http: httpx.Client) -> Stage:
-    """A private channel, at whose routes garbage gets nothing."""
+    """A private channel, whose routes refuse unknown keys."""
     return asks.stage(site, http, public=False)
 
 
 @pytest.fixture(scope="module")
 def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
-    """A good secret of the owner of each kind that no header may hold."""
+    """Valid secrets of the owner, of each kind that is not accepted in a header."""
     people, now_ms = site.people, site.people.seaway.clock.now_ms()
     with people.seaway.database.write_site() as tx:
         owner = users.get(tx, stage.users["owner"]).id
@@ -35,8 +35,10 @@ def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_what_a_route_does_not_accept_is_garbage(stage: Stage, secrets: dict[KeyKind, str], row: str) -> None:
-    """In the Authorization header, as a bearer token or a password; and no key is taken out of the session's cookie."""
+def test_secret_that_a_route_does_not_accept_equals_unknown_key(
+    stage: Stage, secrets: dict[KeyKind, str], row: str
+) -> None:
+    """In the Authorization header, as a bearer token or a password; and a key in the session cookie is ignored."""
     basic = base64.b64encode(f"__token__:{secrets[KeyKind.SESSION]}".encode()).decode()
     headers = [*map(bearer, secrets.values()), {"Authorization": f"Basic {basic}"}]
     cookie = {"Cookie": f"seaway_session={stage.secrets['owner']}"}
@@ -46,18 +48,18 @@ def test_what_a_route_does_not_accept_is_garbage(stage: Stage, secrets: dict[Key
         assert send(stage, row, ask, {}).status_code == send(stage, row, ask, cookie).status_code
 
 
-def test_a_path_holds_keys_only(stage: Stage, secrets: dict[KeyKind, str]) -> None:
-    """`/t/<secret>/...` opens a channel to a key, and to nothing that is no key."""
+def test_path_accepts_only_keys(stage: Stage, secrets: dict[KeyKind, str]) -> None:
+    """`/t/<secret>/...` reads a channel with a key, and with no other kind of secret."""
     path = f"{stage.channel}/noarch/repodata.json"
     assert 200 == stage.http.get(f"/t/{stage.secrets['owner']}/{path}").status_code
     assert {401} == {stage.http.get(f"/t/{secret}/{path}").status_code for secret in secrets.values()}
 
 
-def test_routes_for_one_kind_of_secret(stage: Stage, secrets: dict[KeyKind, str]) -> None:
-    """Ending a minted token and `userinfo` know one kind each; no session is a viewer of the query of clients."""
+def test_routes_for_one_kind_of_secret_refuse_others(stage: Stage, secrets: dict[KeyKind, str]) -> None:
+    """Revoking a minted token and `userinfo` accept one kind each; GraphQL does not accept sessions."""
     key, session = bearer(stage.secrets["owner"]), bearer(secrets[KeyKind.SESSION])
     assert 401 == stage.http.delete("/api/oidc/token", headers=key).status_code
     assert 401 == stage.http.get("/api/oauth/userinfo", headers=key).status_code
     query = {"query": "{ viewer { login } }"}
-    told = [stage.http.post("/api/graphql", json=query, headers=each).json() for each in (key, session)]
-    assert [{"login": stage.users["owner"]}, None] == [each["data"]["viewer"] for each in told]
+    responses = [stage.http.post("/api/graphql", json=query, headers=each).json() for each in (key, session)]
+    assert [{"login": stage.users["owner"]}, None] == [each["data"]["viewer"] for each in responses]

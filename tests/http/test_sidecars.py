@@ -1,4 +1,4 @@
-"""Attestations as readers fetch them: the addresses of CEP 50, caching, and silence."""
+"""Downloading attestations: the URLs of CEP 50, caching, and private channels."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ FILE = conda(index_json("attested"))
 
 @dataclass(frozen=True)
 class Attested:
-    """A channel with a file that a workflow attested, and what is served beside it."""
+    """A channel with a file that a workflow attested, and its sidecar."""
 
     site: Site
     attester: Attester
@@ -50,9 +50,9 @@ def attester(site: Site) -> Attester:
 def attested(site: Site, attester: Attester, *, public: bool = True) -> Attested:
     channel = make_channel(site, public=public)
     bundle = attester.bundle(FILE, channel.name)
-    made = Attested(site, attester, channel, b"[" + bundle + b"]")
-    made.publish(FILE, bundle)
-    return made
+    channel_with_file = Attested(site, attester, channel, b"[" + bundle + b"]")
+    channel_with_file.publish(FILE, bundle)
+    return channel_with_file
 
 
 @pytest.fixture
@@ -65,18 +65,18 @@ def private(site: Site, attester: Attester) -> Attested:
     return attested(site, attester, public=False)
 
 
-def test_the_sidecar_lies_beside_the_file(http: httpx.Client, public: Attested) -> None:
-    """Under its plain name, that of prefix.dev and its hash, to the byte, as JSON; the record names the hash."""
+def test_sidecar_is_served_at_all_its_urls(http: httpx.Client, public: Attested) -> None:
+    """The CEP 50 name, the prefix.dev name and the name with the hash serve the same JSON; the record has the hash."""
     for end in (".sigs", ".v0.sigs", f".sigs.{public.digest}"):
-        answer = http.get(public.path(end))
-        assert (200, public.sidecar) == (answer.status_code, answer.content)
-        assert "application/json" == answer.headers["content-type"]
+        response = http.get(public.path(end))
+        assert (200, public.sidecar) == (response.status_code, response.content)
+        assert "application/json" == response.headers["content-type"]
     repodata = http.get(f"/{public.channel.name}/noarch/repodata.json").json()
     assert public.digest == repodata["packages.conda"][FILE.name]["attestations_sha256"]
 
 
-def test_a_shard_names_the_hash_as_text(http: httpx.Client, public: Attested) -> None:
-    """md5 and sha256 are bytes in shards, and this hash is 64 digits there too: conda turns only those two back."""
+def test_shard_contains_the_sidecar_hash_as_text(http: httpx.Client, public: Attested) -> None:
+    """md5 and sha256 are bytes in shards; this hash stays text, because conda converts only those two."""
     folder = f"/{public.channel.name}/noarch"
     index = msgspec.msgpack.decode(zstd.decompress(http.get(f"{folder}/repodata_shards.msgpack.zst").content))
     digest = index["shards"]["attested"].hex()
@@ -85,8 +85,8 @@ def test_a_shard_names_the_hash_as_text(http: httpx.Client, public: Attested) ->
     assert public.digest == shard["packages.conda"][FILE.name]["attestations_sha256"]
 
 
-def test_only_the_address_with_the_hash_may_be_kept(http: httpx.Client, public: Attested) -> None:
-    """The plain name can mean another sidecar tomorrow."""
+def test_only_url_with_hash_is_immutable(http: httpx.Client, public: Attested) -> None:
+    """The other names can get another sidecar later."""
     plain = http.get(public.path(".sigs"))
     fixed = http.get(public.path(f".sigs.{public.digest}"))
 
@@ -97,8 +97,8 @@ def test_only_the_address_with_the_hash_may_be_kept(http: httpx.Client, public: 
     assert "public, max-age=0, must-revalidate" == again.headers["cache-control"]
 
 
-def test_a_sidecar_that_was_replaced_stays_under_its_hash(http: httpx.Client, public: Attested) -> None:
-    """Overwritten without attestations the plain names are gone, and the old bytes are still what their hash says."""
+def test_replaced_sidecar_stays_available_by_hash(http: httpx.Client, public: Attested) -> None:
+    """After an overwrite without attestations, the names without a hash return 404."""
     public.publish(conda(index_json("attested"), files={"a": b"other"}))
 
     assert 404 == http.get(public.path(".sigs")).status_code
@@ -106,8 +106,8 @@ def test_a_sidecar_that_was_replaced_stays_under_its_hash(http: httpx.Client, pu
     assert public.sidecar == http.get(public.path(f".sigs.{public.digest}")).content
 
 
-def test_a_yanked_file_keeps_its_sidecar_and_a_deleted_one_does_not(http: httpx.Client, public: Attested) -> None:
-    """Yanked files are downloaded by lock files, which may verify them."""
+def test_yanked_file_keeps_its_sidecar_and_deleted_file_does_not(http: httpx.Client, public: Attested) -> None:
+    """Clients install yanked files from lock files and can verify them."""
     removing = public.site.people.seaway.request_parts.removing
     removal.yank(removing, OPERATOR, public.channel.name, "noarch", FILE.name)
     assert 200 == http.get(public.path(".sigs")).status_code
@@ -130,41 +130,40 @@ def test_a_yanked_file_keeps_its_sidecar_and_a_deleted_one_does_not(http: httpx.
         ".sigs.sigs",
     ],
 )
-def test_nothing_else_lies_beside_it(http: httpx.Client, public: Attested, end: str) -> None:
-    """Only the addresses that CEP 50 and prefix.dev know."""
-    address = public.path(end.format(digest=public.digest, upper=public.digest.upper()))
+def test_other_sidecar_urls_return_404(http: httpx.Client, public: Attested, end: str) -> None:
+    """Only the URLs of CEP 50 and prefix.dev exist."""
+    path = public.path(end.format(digest=public.digest, upper=public.digest.upper()))
 
-    assert 404 == http.get(address).status_code
+    assert 404 == http.get(path).status_code
 
 
-def test_a_file_without_attestations_has_no_sidecar(http: httpx.Client, public: Attested) -> None:
-    """Also one whose name ends almost so, and one of the other format."""
-    odd = tar_bz2(index_json("odd", build="0.sigs_1"))
-    public.publish(odd)
+def test_file_without_attestations_has_no_sidecar(http: httpx.Client, public: Attested) -> None:
+    """Also if its name resembles a sidecar name, and in another subdir."""
+    other = tar_bz2(index_json("odd", build="0.sigs_1"))
+    public.publish(other)
 
-    assert 200 == http.get(public.path("", odd)).status_code
-    assert 404 == http.get(public.path(".sigs", odd)).status_code
+    assert 200 == http.get(public.path("", other)).status_code
+    assert 404 == http.get(public.path(".sigs", other)).status_code
     assert 404 == http.get(f"/{public.channel.name}/linux-64/{FILE.name}.sigs").status_code
 
 
-def test_sidecars_of_a_private_channel_are_for_its_readers(http: httpx.Client, private: Attested) -> None:
-    """By header or in the path, kept by nobody in between; to others the same silence as for no channel."""
+def test_sidecar_of_private_channel_is_hidden_without_access(http: httpx.Client, private: Attested) -> None:
+    """Members read it by header or path, uncached by shared caches; others get the response for a missing channel."""
     for end in (".sigs", ".v0.sigs", f".sigs.{private.digest}"):
         path, unknown = private.path(end), f"/no-such-channel/noarch/{FILE.name}{end}"
-        for answer in (
+        for response in (
             http.get(path, headers=bearer(private.channel.viewer)),
             http.get(f"/t/{private.channel.viewer}{path}"),
         ):
-            assert (200, private.sidecar) == (answer.status_code, answer.content)
-            assert answer.headers["cache-control"].startswith("private, ")
+            assert (200, private.sidecar) == (response.status_code, response.content)
+            assert response.headers["cache-control"].startswith("private, ")
         for headers in ({}, bearer(private.channel.stranger)):
-            hidden, none = http.get(path, headers=headers), http.get(unknown, headers=headers)
-            assert (none.status_code, none.content) == (hidden.status_code, hidden.content)
+            hidden, missing = http.get(path, headers=headers), http.get(unknown, headers=headers)
+            assert (missing.status_code, missing.content) == (hidden.status_code, hidden.content)
             assert hidden.status_code == (404 if headers else 401)
 
 
-def test_heads_and_parts_of_a_sidecar_are_answered(http: httpx.Client, public: Attested) -> None:
-    """The rules of every other document hold."""
+def test_sidecar_supports_head_and_ranges(http: httpx.Client, public: Attested) -> None:
     head = http.head(public.path(".sigs"))
     assert (200, str(len(public.sidecar))) == (head.status_code, head.headers["content-length"])
     part = http.get(public.path(".sigs"), headers={"Range": "bytes=0-9"})

@@ -1,4 +1,4 @@
-"""The upload dialect over a real server: what is taken, what is refused with which words, and what stays behind."""
+"""Uploads to a real server: accepted forms, refusals with their messages, and what they leave behind."""
 
 import json
 import resource
@@ -42,7 +42,7 @@ from tests.support.requests import (
 )
 
 GOOD = conda()
-UNSEEN = conda(index_json("unseen"))  # never published, so that a blob of it is one that was left behind
+UNSEEN = conda(index_json("unseen"))  # never published, so any blob of it is left over
 DOCUMENTS = (
     "repodata.json",
     "repodata.json.zst",
@@ -76,31 +76,31 @@ def shard(http: httpx.Client, channel: str, name: str, subdir: str = "noarch") -
     return msgspec.msgpack.decode(zstd.decompress(http.get(f"/{channel}/{subdir}/shards/{digest}.msgpack.zst").content))
 
 
-# What is taken
+# Accepted uploads
 
 
-def test_what_rattler_sends_is_published(http: httpx.Client, channel: Channel) -> None:
-    """A multipart body with the part headers of rattler's clients becomes a file, and the answer is one sentence."""
-    answer = send(http, channel.name, channel.contributor, file_part(GOOD))
-    assert 201 == answer.status_code, answer.text
-    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == sentence(answer)
-    assert "1" == answer.headers["seaway-revision"]
+def test_multipart_upload_of_rattler_is_published(http: httpx.Client, channel: Channel) -> None:
+    """A multipart body with the part headers of rattler's clients; the response is one sentence."""
+    response = send(http, channel.name, channel.contributor, file_part(GOOD))
+    assert 201 == response.status_code, response.text
+    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == sentence(response)
+    assert "1" == response.headers["seaway-revision"]
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
     assert GOOD.sha256 == records(http, channel.name)[GOOD.name]["sha256"]
 
 
-def test_the_raw_form_is_published(http: httpx.Client, channel: Channel) -> None:
-    """A body that is the file itself, named in a header, becomes the same as a multipart one."""
-    answer = post(http, channel.name, channel.contributor, GOOD.content, raw_headers(GOOD))
-    assert 201 == answer.status_code, answer.text
-    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == sentence(answer)
+def test_raw_upload_is_published(http: httpx.Client, channel: Channel) -> None:
+    """The body is the file itself, named in a header."""
+    response = post(http, channel.name, channel.contributor, GOOD.content, raw_headers(GOOD))
+    assert 201 == response.status_code, response.text
+    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == sentence(response)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
-def test_a_raw_body_of_unknown_length_is_published(http: httpx.Client, channel: Channel) -> None:
-    """A chunked body needs no Content-Length."""
-    answer = post(http, channel.name, channel.contributor, iter([GOOD.content]), raw_headers(GOOD))
-    assert 201 == answer.status_code, answer.text
+def test_chunked_raw_upload_is_published(http: httpx.Client, channel: Channel) -> None:
+    """Without Content-Length."""
+    response = post(http, channel.name, channel.contributor, iter([GOOD.content]), raw_headers(GOOD))
+    assert 201 == response.status_code, response.text
 
 
 @pytest.mark.parametrize(
@@ -113,108 +113,104 @@ def test_a_raw_body_of_unknown_length_is_published(http: httpx.Client, channel: 
         pytest.param(file_part(GOOD, x_file_sha256=GOOD.sha256.upper()), id="hash in upper case"),
     ],
 )
-def test_other_forms_of_the_file_part_are_taken(http: httpx.Client, channel: Channel, part: Part) -> None:
-    """The name may stand in either place, and the hash may be absent or in upper case."""
-    answer = send(http, channel.name, channel.contributor, part)
-    assert 201 == answer.status_code, answer.text
+def test_other_forms_of_the_file_part_are_accepted(http: httpx.Client, channel: Channel, part: Part) -> None:
+    """The name can be in either header, and the hash can be absent or in upper case."""
+    response = send(http, channel.name, channel.contributor, part)
+    assert 201 == response.status_code, response.text
 
 
-def test_a_bare_part_is_named_by_the_headers_of_the_request(http: httpx.Client, channel: Channel) -> None:
-    """What the part does not say may stand in the headers of the request."""
+def test_request_headers_can_name_the_file_part(http: httpx.Client, channel: Channel) -> None:
+    """If the part has no name and hash, the request headers provide them."""
     part = file_part(GOOD, content_disposition='form-data; name="file"', x_file_name=None, x_file_sha256=None)
     headers = {**multipart_type(), **raw_headers(GOOD)}
-    answer = post(http, channel.name, channel.contributor, multipart(part), headers)
-    assert 201 == answer.status_code, answer.text
+    response = post(http, channel.name, channel.contributor, multipart(part), headers)
+    assert 201 == response.status_code, response.text
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000], ids=lambda size: f"{size} bytes at a time")
-def test_a_body_is_read_in_pieces_of_any_size(http: httpx.Client, channel: Channel, size: int) -> None:
-    """Where the network cuts a body makes no difference."""
+def test_body_is_parsed_in_chunks_of_any_size(http: httpx.Client, channel: Channel, size: int) -> None:
+    """Chunk boundaries do not matter."""
     body = multipart(file_part(GOOD))
     pieces = (body[start : start + size] for start in range(0, len(body), size))
-    answer = post(http, channel.name, channel.contributor, pieces, multipart_type())
-    assert 201 == answer.status_code, answer.text
+    response = post(http, channel.name, channel.contributor, pieces, multipart_type())
+    assert 201 == response.status_code, response.text
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
-def test_bytes_that_look_like_a_boundary_stay_in_the_file(http: httpx.Client, channel: Channel) -> None:
-    """A file may hold anything, also what begins like the line between parts."""
+def test_bytes_similar_to_boundary_stay_in_the_file(http: httpx.Client, channel: Channel) -> None:
+    """A file can contain the beginning of the boundary between parts."""
     lures = b"\r\n--" + requests.BOUNDARY[:-1].encode() + b"\r\n\r\n--\r\n--"
     file = conda(files={"share/lure.bin": lures * 50})
     stored = PackageFile(file.name, file.content)
-    answer = send(http, channel.name, channel.contributor, file_part(stored))
-    assert 201 == answer.status_code, answer.text
+    response = send(http, channel.name, channel.contributor, file_part(stored))
+    assert 201 == response.status_code, response.text
     assert file.content == http.get(f"/{channel.name}/noarch/{file.name}").content
 
 
 @pytest.mark.parametrize("build", [conda, tar_bz2], ids=["conda", "tar.bz2"])
 @pytest.mark.parametrize("subdir", ["noarch", "linux-64", "win-arm64"])
-def test_the_package_says_its_subdir(
+def test_subdir_comes_from_the_package(
     http: httpx.Client, channel: Channel, build: Callable[..., PackageFile], subdir: str
 ) -> None:
-    """A file goes where its index.json says; nobody can send it elsewhere."""
+    """index.json decides; the request cannot change it."""
     file = build(index_json(subdir=subdir, noarch="generic" if subdir == "noarch" else ...))
-    answer = send(http, channel.name, channel.contributor, file_part(file))
-    assert 201 == answer.status_code, answer.text
+    response = send(http, channel.name, channel.contributor, file_part(file))
+    assert 201 == response.status_code, response.text
     assert [file.name] == list(records(http, channel.name, subdir))
 
 
-def test_a_revision_is_counted_for_each_subdir(http: httpx.Client, channel: Channel) -> None:
-    """Each upload raises the revision of its own subdir by one and no other."""
+def test_each_subdir_has_its_own_revision(http: httpx.Client, channel: Channel) -> None:
+    """An upload raises only the revision of its subdir, by one."""
     sent = [index_json("one"), index_json("two"), index_json("one", subdir="linux-64", noarch=...), index_json("three")]
-    answers = [upload(http, channel.name, conda(index), channel.owner) for index in sent]
-    assert ["1", "2", "1", "3"] == [answer.headers["seaway-revision"] for answer in answers]
+    responses = [upload(http, channel.name, conda(index), channel.owner) for index in sent]
+    assert ["1", "2", "1", "3"] == [response.headers["seaway-revision"] for response in responses]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_what_was_uploaded_is_read_back_at_once(http: httpx.Client, channel: Channel, document: str) -> None:
-    """The document that is served next after an answer is of the answer's revision, upload after upload."""
+def test_upload_is_visible_in_next_read(http: httpx.Client, channel: Channel, document: str) -> None:
+    """The next document has the revision of the response, after each upload."""
     for number in range(3):
-        answer = upload(http, channel.name, conda(index_json(f"pkg{number}")), channel.owner)
+        response = upload(http, channel.name, conda(index_json(f"pkg{number}")), channel.owner)
         read = http.get(f"/{channel.name}/noarch/{document}")
-        assert answer.headers["seaway-revision"] == read.headers["seaway-revision"]
+        assert response.headers["seaway-revision"] == read.headers["seaway-revision"]
         content = zstd.decompress(read.content) if document.endswith(".zst") else read.content
         assert f"pkg{number}".encode() in content
 
 
-def test_odd_but_allowed_is_said(http: httpx.Client, channel: Channel) -> None:
-    """A package built in the future is taken, and the answer warns of it."""
+def test_future_timestamp_causes_a_warning(http: httpx.Client, channel: Channel) -> None:
     file = conda(index_json(timestamp=4_000_000_000_000))
-    answer = send(http, channel.name, channel.contributor, file_part(file))
-    assert 201 == answer.status_code, answer.text
-    assert "Warning: The timestamp of the package is in the future" in sentence(answer)
+    response = send(http, channel.name, channel.contributor, file_part(file))
+    assert 201 == response.status_code, response.text
+    assert "Warning: The timestamp of the package is in the future" in sentence(response)
 
 
-def test_a_lookalike_name_is_said(http: httpx.Client, channel: Channel) -> None:
-    """A name that eyes take for another one is taken, and the answer names the other one."""
+def test_lookalike_name_causes_a_warning(http: httpx.Client, channel: Channel) -> None:
+    """The file is accepted, and the warning contains the similar name."""
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
-    answer = upload(http, channel.name, conda(index_json("some_tool")), channel.owner)
-    assert 201 == answer.status_code, answer.text
-    assert "Warning: some_tool looks like some-tool" in sentence(answer)
+    response = upload(http, channel.name, conda(index_json("some_tool")), channel.owner)
+    assert 201 == response.status_code, response.text
+    assert "Warning: some_tool looks like some-tool" in sentence(response)
 
 
-def test_a_lookalike_name_is_refused_where_the_channel_wants_it(
-    site: Site, http: httpx.Client, channel: Channel
-) -> None:
-    """A channel may turn lookalike names away."""
+def test_channel_can_refuse_lookalike_names(site: Site, http: httpx.Client, channel: Channel) -> None:
     with site.people.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, refuses_lookalikes=True)
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
     with nothing_left(site.server):
-        answer = upload(http, channel.name, changed("some_tool"), channel.owner)
-    assert 422 == answer.status_code
-    assert "some_tool looks like some-tool" in sentence(answer)
+        response = upload(http, channel.name, changed("some_tool"), channel.owner)
+    assert 422 == response.status_code
+    assert "some_tool looks like some-tool" in sentence(response)
 
 
-def test_a_file_name_that_differs_only_in_case_is_refused(http: httpx.Client, channel: Channel, site: Site) -> None:
-    """Caches on Windows and macOS hold one of them, whatever its subdir; the same build string in a file of another kind is no conflict."""
+def test_file_name_differing_only_in_case_is_refused(http: httpx.Client, channel: Channel, site: Site) -> None:
+    """Caches on Windows and macOS can hold only one of them, whatever the subdir; other extensions do not conflict."""
     first, second = conda(index_json(build="PY_0")), conda(index_json(build="py_0"))
     assert 201 == upload(http, channel.name, first, channel.owner).status_code
     with nothing_left(site.server):
-        answer = upload(http, channel.name, second, channel.owner)
-    assert 422 == answer.status_code
+        response = upload(http, channel.name, second, channel.owner)
+    assert 422 == response.status_code
     assert f"{second.name} differs only in case from {channel.name}/noarch/{first.name}; package caches" in sentence(
-        answer
+        response
     )
     assert 201 == upload(http, channel.name, tar_bz2(index_json(build="py_0")), channel.owner).status_code
     elsewhere = conda(index_json(build="py_0", subdir="linux-64", noarch=...))
@@ -230,35 +226,33 @@ _numbers = count()
 
 
 def changed(name: str = "demo") -> PackageFile:
-    """Bytes that nobody has sent before, under the same file name."""
+    """Return a package with the same file name and new bytes."""
     return conda(index_json(name), files={"share/demo.txt": b"change %d" % next(_numbers)})
 
 
-def test_a_file_that_exists_is_not_replaced(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """Other bytes under a name that is taken are a 409, and the file stays as it is."""
+def test_upload_of_existing_file_with_other_bytes_returns_409(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """The existing file does not change."""
     upload(http, channel.name, GOOD, channel.owner)
     with nothing_left(site.server):
-        answer = send(http, channel.name, channel.owner, file_part(changed()))
-    assert 409 == answer.status_code
-    assert "with other contents" in sentence(answer)
+        response = send(http, channel.name, channel.owner, file_part(changed()))
+    assert 409 == response.status_code
+    assert "with other contents" in sentence(response)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
-def test_a_refused_overwrite_names_the_cure_for_the_credential(
-    site: Site, http: httpx.Client, channel: Channel
-) -> None:
-    """A key is told the mode, and whoever has too low a role is told that, not to use another key."""
+def test_refused_overwrite_names_missing_mode_or_role(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """If the key is too narrow, the message names the mode; if the role is too low, another key would not help."""
     upload(http, channel.name, GOOD, channel.owner)
     narrow = site.people.key(site.people.by_key(channel.owner).name, mode=Mode.READ_WRITE)
     for key, expected in ((narrow, "READ_WRITE_DELETE"), (channel.contributor, "files that they uploaded")):
-        answer = http.post(
+        response = http.post(
             f"/api/v1/upload/{channel.name}",
             params={"force": "true"},
             content=changed().content,
             headers={"X-File-Name": GOOD.name, **bearer(key)},
         )
-        assert 403 == answer.status_code
-        assert expected in answer.text
+        assert 403 == response.status_code
+        assert expected in response.text
 
 
 @pytest.mark.parametrize(
@@ -270,23 +264,23 @@ def test_a_refused_overwrite_names_the_cure_for_the_credential(
         ({"repodata_revision": 3}, "repodata_revision 3"),
     ],
 )
-def test_a_channel_may_refuse_packages_for_repodata_v3(
+def test_channel_can_refuse_packages_for_repodata_v3(
     site: Site, http: httpx.Client, channel: Channel, more: dict[str, Any], needs: str
 ) -> None:
-    """The refusal says what in the package needs v3; where they are allowed, as by default, it comes in."""
+    """The refusal names the feature that needs v3; such packages are accepted by default."""
     file = conda(index_json("modern", **more))
     for allowed, status in ((False, 422), (True, 201)):
         with site.people.seaway.database.write_site() as tx:
             channels.change(tx, 0, OPERATOR, channel.name, allows_v3=allowed)
-        answer = upload(http, channel.name, file, channel.owner)
-        assert (status, not allowed) == (answer.status_code, f"needs repodata v3 for {needs}" in answer.text), (
-            answer.text
+        response = upload(http, channel.name, file, channel.owner)
+        assert (status, not allowed) == (response.status_code, f"needs repodata v3 for {needs}" in response.text), (
+            response.text
         )
     assert 201 == upload(http, channel.name, GOOD, channel.owner).status_code
 
 
-def test_a_channel_may_never_overwrite_files(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """Neither by force nor after a deletion does a name get other bytes, so that caches keep files; else they ask."""
+def test_channel_can_forbid_overwriting(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """A name never gets other bytes, neither by force nor after deletion, so files are cached as immutable."""
     url, sent = f"/{channel.name}/noarch/{GOOD.name}", {"content": changed().content}
     headers = {"X-File-Name": GOOD.name, **bearer(channel.owner)}
     upload(http, channel.name, GOOD, channel.owner)
@@ -308,10 +302,10 @@ def test_a_channel_may_never_overwrite_files(site: Site, http: httpx.Client, cha
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_the_same_file_from_the_same_uploader_is_no_failure(
+def test_repeated_upload_by_same_user_returns_200(
     site: Site, http: httpx.Client, channel: Channel, announced: bool
 ) -> None:
-    """A client whose answer was lost sends the file again: 200, the revision that shows it, and nothing changes."""
+    """A client that lost the response uploads again: it gets the same revision, and nothing changes."""
     headers = {"X-File-SHA256": GOOD.sha256} if announced else {}
     first, second = (
         http.post(
@@ -327,67 +321,65 @@ def test_the_same_file_from_the_same_uploader_is_no_failure(
     assert "1" == http.get(f"/{channel.name}/noarch/repodata.json").headers["seaway-revision"]
 
 
-def test_the_same_file_again_by_force_is_no_failure_without_the_right_to_overwrite(
+def test_repeated_forced_upload_needs_no_permission_to_overwrite(
     site: Site, http: httpx.Client, channel: Channel
 ) -> None:
-    """A job that always passes `force=true` may lose an answer too."""
+    """A job that always passes `force=true` can lose the response too."""
     narrow = site.people.key(site.people.by_key(channel.owner).name, mode=Mode.READ_WRITE)
-    answers = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
+    responses = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
     with site.people.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
-    answers.append(upload(http, channel.name, GOOD, channel.owner, force=True))
-    assert [201, 200, 200] == [answer.status_code for answer in answers]
-    assert ["1"] * 3 == [answer.headers["seaway-revision"] for answer in answers]
+    responses.append(upload(http, channel.name, GOOD, channel.owner, force=True))
+    assert [201, 200, 200] == [response.status_code for response in responses]
+    assert ["1"] * 3 == [response.headers["seaway-revision"] for response in responses]
 
 
-def test_the_same_file_from_another_uploader_is_a_conflict(http: httpx.Client, channel: Channel) -> None:
-    """Also where it is announced by its hash, and from the owner of the channel."""
+def test_same_file_from_another_user_returns_409(http: httpx.Client, channel: Channel) -> None:
+    """Also with the announced hash, and from the owner of the channel."""
     upload(http, channel.name, GOOD, channel.contributor)
-    answer = upload(http, channel.name, GOOD, channel.owner)
-    assert 409 == answer.status_code
-    assert "with the same contents" in sentence(answer)
+    response = upload(http, channel.name, GOOD, channel.owner)
+    assert 409 == response.status_code
+    assert "with the same contents" in sentence(response)
 
 
 @pytest.mark.parametrize("force", ["false", "0", "", "no"])
-def test_only_a_clear_force_is_force(http: httpx.Client, channel: Channel, force: str) -> None:
-    """`force` is true or 1; anything else is not."""
+def test_other_values_of_force_do_not_overwrite(http: httpx.Client, channel: Channel, force: str) -> None:
+    """Only `true` and `1` force."""
     upload(http, channel.name, GOOD, channel.owner)
-    answer = http.post(
+    response = http.post(
         f"/api/v1/upload/{channel.name}",
         params={"force": force},
         content=changed().content,
         headers={"X-File-Name": GOOD.name, **bearer(channel.owner)},
     )
-    assert 409 == answer.status_code
+    assert 409 == response.status_code
 
 
-def test_the_owner_replaces_a_file_by_force(http: httpx.Client, channel: Channel) -> None:
-    """With the right and `force=true` the new bytes are served, under another ETag and in the next revision."""
+def test_owner_overwrites_file_with_force(http: httpx.Client, channel: Channel) -> None:
+    """The new bytes are served with a new ETag in the next revision."""
     upload(http, channel.name, GOOD, channel.contributor)
     before = http.get(f"/{channel.name}/noarch/{GOOD.name}")
     file = changed()
-    answer = http.post(
+    response = http.post(
         f"/api/v1/upload/{channel.name}?force=true",
         content=multipart(file_part(file)),
         headers={**multipart_type(), **bearer(channel.owner)},
     )
     after = http.get(f"/{channel.name}/noarch/{GOOD.name}", headers={"If-None-Match": before.headers["etag"]})
-    assert 200 == answer.status_code
-    assert f"{channel.name}/noarch/{GOOD.name} replaced, revision 2." == sentence(answer)
+    assert 200 == response.status_code
+    assert f"{channel.name}/noarch/{GOOD.name} replaced, revision 2." == sentence(response)
     assert (200, file.content) == (after.status_code, after.content)
     assert before.headers["etag"] != after.headers["etag"]
     assert file.sha256 == records(http, channel.name)[GOOD.name]["sha256"]
     assert file.sha256 == shard(http, channel.name, "demo")["packages.conda"][GOOD.name]["sha256"].hex()
 
 
-def test_force_on_a_new_name_is_a_plain_upload(http: httpx.Client, channel: Channel) -> None:
-    """Force needs nothing to replace."""
-    answer = upload(http, channel.name, GOOD, channel.contributor, force=True)
-    assert 201 == answer.status_code
+def test_force_with_new_name_is_a_normal_upload(http: httpx.Client, channel: Channel) -> None:
+    response = upload(http, channel.name, GOOD, channel.contributor, force=True)
+    assert 201 == response.status_code
 
 
-def test_a_contributor_replaces_only_own_files(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """A contributor may force what they uploaded themselves, and nothing of others."""
+def test_contributor_overwrites_only_files_they_uploaded(site: Site, http: httpx.Client, channel: Channel) -> None:
     upload(http, channel.name, GOOD, channel.owner)
     upload(http, channel.name, changed("mine"), channel.contributor)
     own = upload(http, channel.name, changed("mine"), channel.contributor, force=True)
@@ -398,51 +390,51 @@ def test_a_contributor_replaces_only_own_files(site: Site, http: httpx.Client, c
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
-def test_force_needs_a_key_that_may_overwrite(site: Site, http: httpx.Client) -> None:
-    """The owner's own key with a narrower mode uploads, but does not replace."""
+def test_force_needs_key_with_mode_to_overwrite(site: Site, http: httpx.Client) -> None:
+    """A READ_WRITE key of the owner uploads, but does not overwrite."""
     owner = site.people.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
     key = site.people.key(owner, mode=Mode.READ_WRITE)
-    answers = [
+    responses = [
         upload(http, name, GOOD, key),
         upload(http, name, changed(), key, force=True),
         upload(http, name, changed(), site.people.key(owner), force=True),
     ]
-    assert [201, 403, 200] == [answer.status_code for answer in answers]
-    assert "READ_WRITE_DELETE" in sentence(answers[1])
+    assert [201, 403, 200] == [response.status_code for response in responses]
+    assert "READ_WRITE_DELETE" in sentence(responses[1])
 
 
-# What is refused, with nothing left behind
+# Refused uploads, which leave nothing behind
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A request by someone who may upload, and why it is refused."""
+    """A request by a user who can upload, with the expected refusal."""
 
     status: int
-    says: str
+    expected_text: str
     body: bytes
     headers: dict[str, str] = field(default_factory=multipart_type)
 
 
-def raw(status: int, says: str, body: bytes = UNSEEN.content, **headers: str) -> Attempt:
-    return Attempt(status, says, body, {key.replace("_", "-"): value for key, value in headers.items()})
+def raw(status: int, expected_text: str, body: bytes = UNSEEN.content, **headers: str) -> Attempt:
+    return Attempt(status, expected_text, body, {key.replace("_", "-"): value for key, value in headers.items()})
 
 
-def parts(status: int, says: str, *sent: Part, end: bytes = b"--\r\n") -> Attempt:
-    return Attempt(status, says, multipart(*sent, end=end))
+def parts(status: int, expected_text: str, *sent: Part, end: bytes = b"--\r\n") -> Attempt:
+    return Attempt(status, expected_text, multipart(*sent, end=end))
 
 
 def named(file_name: str, rule: str) -> Attempt:
     return parts(400, rule, file_part(PackageFile(file_name, UNSEEN.content)))
 
 
-def content(says: str, file: PackageFile) -> Attempt:
-    return parts(422, says, file_part(file))
+def content(expected_text: str, file: PackageFile) -> Attempt:
+    return parts(422, expected_text, file_part(file))
 
 
 def hostile(**parts: bytes) -> PackageFile:
-    """A .conda with a good info part and a bad pkg part."""
+    """Return a .conda with a valid info part and a hostile pkg part."""
     info = Tar(info_files(index_json("unseen"))).build()
     return PackageFile(UNSEEN.name, conda_bytes(UNSEEN.name.removesuffix(".conda"), info_tar=info, **parts))
 
@@ -471,7 +463,7 @@ MALFORMED = {
     "first part has no headers": parts(400, "first part", Part([], UNSEEN.content)),
     "attestation before the file": parts(400, "first part", attestation_part(), file_part(UNSEEN)),
     "two files": parts(400, "an unexpected part named", file_part(UNSEEN), file_part(conda(index_json("unseen-two")))),
-    "another part behind the file": parts(400, "an unexpected part named", file_part(UNSEEN), NOTE),
+    "another part after the file": parts(400, "an unexpected part named", file_part(UNSEEN), NOTE),
     "two attestations": parts(400, "after the attestation", file_part(UNSEEN), attestation_part(), attestation_part()),
     "attestation of 300 kB": parts(413, "larger than 262,144 bytes", file_part(UNSEEN), attestation_part(b"{" * 300_000)),
     "10,000 parts": parts(400, "an unexpected part named", file_part(UNSEEN), *[NOTE] * 10_000),
@@ -512,42 +504,41 @@ REFUSED = {
     "a path out of the package": content("", hostile(pkg_tar=Tar({"../../etc/cron.d/x": b"* * * * *"}).build())),
     "an absolute path": content("", hostile(pkg_tar=Tar({"/etc/passwd": b"root"}).build())),
     "HTML": content("", PackageFile(UNSEEN.name, b"<!doctype html><script>alert(1)</script>")),
-    "a ZIP of nothing": content("", PackageFile(UNSEEN.name, b"PK\5\6" + bytes(18))),
-    "cut off": content("", PackageFile(UNSEEN.name, UNSEEN.content[:-100])),
+    "an empty ZIP": content("", PackageFile(UNSEEN.name, b"PK\5\6" + bytes(18))),
+    "truncated": content("", PackageFile(UNSEEN.name, UNSEEN.content[:-100])),
     "a tar.bz2 that is a conda": content("", PackageFile("unseen-1.0-h1_0.tar.bz2", UNSEEN.content)),
     "another package's name": content("file name says", PackageFile("unseen-1.0-h1_0.tar.bz2", tar_bz2(index_json("other")).content)),
     "another package's members": content("", PackageFile("other-1.0-h1_0.conda", UNSEEN.content)),
     "unknown subdir": content("platform", conda(index_json("unseen", subdir="amiga-68k", noarch=...))),
     "no subdir": content("subdir", conda(index_json("unseen", subdir=...))),
-    "subdir that climbs": content("platform", conda(index_json("unseen", subdir="../linux-64", noarch=...))),
+    "subdir with a path": content("platform", conda(index_json("unseen", subdir="../linux-64", noarch=...))),
     "no index.json": content("index.json", conda(index_json("unseen"), info={"info/paths.json": b"{}"})),
     "unreadable match spec": content("", conda(index_json("unseen", depends=["python >=3,<,"]))),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("attempt", [pytest.param(attempt, id=name) for name, attempt in (MALFORMED | REFUSED).items()])
-def test_a_bad_upload_is_refused_and_leaves_nothing(
+def test_bad_upload_is_refused_and_leaves_nothing(
     site: Site, http: httpx.Client, channel: Channel, attempt: Attempt
 ) -> None:
-    """Every bad upload gets its status and one sentence, and leaves no spool file, no blob and no row."""
+    """It gets its status and one sentence, and leaves no spool file, no blob and no row."""
     with nothing_left(site.server):
-        answer = post(http, channel.name, channel.contributor, attempt.body, attempt.headers)
-    assert (attempt.status, attempt.says in sentence(answer)) == (answer.status_code, True), answer.text
+        response = post(http, channel.name, channel.contributor, attempt.body, attempt.headers)
+    assert (attempt.status, attempt.expected_text in sentence(response)) == (response.status_code, True), response.text
     assert {} == records(http, channel.name)
 
 
-def test_a_long_name_is_not_said_in_full(http: httpx.Client, channel: Channel) -> None:
-    """A refusal that quotes the client fits what clients show."""
-    answer = post(http, channel.name, channel.owner, b"x", {"X-File-Name": "\\" * 4_000})
-    assert 400 == answer.status_code
-    assert len(sentence(answer)) <= 512
+def test_refusal_shortens_long_file_name(http: httpx.Client, channel: Channel) -> None:
+    """The message fits into what clients show."""
+    response = post(http, channel.name, channel.owner, b"x", {"X-File-Name": "\\" * 4_000})
+    assert 400 == response.status_code
+    assert len(sentence(response)) <= 512
 
 
-def test_a_key_in_a_name_is_not_said(http: httpx.Client, channel: Channel) -> None:
-    """A refusal that quotes the client leaves keys out."""
-    answer = post(http, channel.name, channel.owner, b"x", {"X-File-Name": channel.owner})
-    assert 400 == answer.status_code
-    assert channel.owner[6:] not in sentence(answer)
+def test_refusal_omits_key_in_file_name(http: httpx.Client, channel: Channel) -> None:
+    response = post(http, channel.name, channel.owner, b"x", {"X-File-Name": channel.owner})
+    assert 400 == response.status_code
+    assert channel.owner[6:] not in sentence(response)
 
 
 @pytest.mark.parametrize(
@@ -560,43 +551,43 @@ def test_a_key_in_a_name_is_not_said(http: httpx.Client, channel: Channel) -> No
         pytest.param(basic("user", "password"), id="a password"),
     ],
 )
-def test_an_upload_needs_a_good_key(site: Site, http: httpx.Client, channel: Channel, headers: dict[str, str]) -> None:
-    """Without a good key an upload is a 401 that asks for one and names no channel."""
+def test_upload_without_valid_key_returns_401(
+    site: Site, http: httpx.Client, channel: Channel, headers: dict[str, str]
+) -> None:
+    """The 401 requests a bearer token and does not contain the channel name."""
     with nothing_left(site.server):
-        answer = http.post(
+        response = http.post(
             f"/api/v1/upload/{channel.name}", content=UNSEEN.content, headers={**raw_headers(UNSEEN), **headers}
         )
-    assert 401 == answer.status_code
-    assert 'Bearer realm="seaway"' == answer.headers["www-authenticate"]
-    assert channel.name not in sentence(answer)
+    assert 401 == response.status_code
+    assert 'Bearer realm="seaway"' == response.headers["www-authenticate"]
+    assert channel.name not in sentence(response)
 
 
 @pytest.mark.parametrize("form", ["user", "password"])
-def test_a_key_may_come_as_basic_authentication(http: httpx.Client, channel: Channel, form: str) -> None:
-    """A key uploads as the user or as the password of basic authentication, too."""
-    credential = basic(channel.owner, "") if form == "user" else basic("anybody", channel.owner)
-    answer = http.post(
+def test_basic_authentication_can_upload(http: httpx.Client, channel: Channel, form: str) -> None:
+    """With the key as user or as password."""
+    credential = basic(channel.owner, "") if form == "user" else basic("any", channel.owner)
+    response = http.post(
         f"/api/v1/upload/{channel.name}", content=GOOD.content, headers={**raw_headers(GOOD), **credential}
     )
-    assert 201 == answer.status_code, answer.text
+    assert 201 == response.status_code, response.text
 
 
-def test_a_viewer_may_not_upload(site: Site, http: httpx.Client, private_channel: Channel) -> None:
-    """Who may read a channel and not write to it is told so."""
+def test_viewer_cannot_upload(site: Site, http: httpx.Client, private_channel: Channel) -> None:
+    """The message names the required role."""
     with nothing_left(site.server):
-        answer = send(http, private_channel.name, private_channel.viewer, file_part(UNSEEN))
-    assert 403 == answer.status_code
-    assert "Contributor" in sentence(answer)
+        response = send(http, private_channel.name, private_channel.viewer, file_part(UNSEEN))
+    assert 403 == response.status_code
+    assert "Contributor" in sentence(response)
 
 
-def test_a_stranger_does_not_hear_of_a_private_channel(
-    site: Site, http: httpx.Client, private_channel: Channel
-) -> None:
-    """Who may not read a channel gets a 404 without its name."""
+def test_upload_to_hidden_channel_returns_404(site: Site, http: httpx.Client, private_channel: Channel) -> None:
+    """The message does not contain the channel name."""
     with nothing_left(site.server):
-        answer = send(http, private_channel.name, private_channel.stranger, file_part(UNSEEN))
-    assert 404 == answer.status_code
-    assert private_channel.name not in sentence(answer)
+        response = send(http, private_channel.name, private_channel.stranger, file_part(UNSEEN))
+    assert 404 == response.status_code
+    assert private_channel.name not in sentence(response)
 
 
 @pytest.mark.parametrize(
@@ -604,69 +595,69 @@ def test_a_stranger_does_not_hear_of_a_private_channel(
     ["no-such-channel", "", "/", "owner/no-such-channel", "owner%2Fchannel", "Upper", "..", "noarch", "t", "%00", "*"],
     ids=repr,
 )
-def test_a_channel_that_cannot_be_is_not_found(site: Site, http: httpx.Client, channel: Channel, target: str) -> None:
-    """An unknown, empty or impossible channel is a 404 whose text does not repeat it."""
+def test_upload_to_missing_or_invalid_channel_returns_404(
+    site: Site, http: httpx.Client, channel: Channel, target: str
+) -> None:
+    """The message does not repeat the name."""
     with nothing_left(site.server):
-        answer = exchange(
+        response = exchange(
             site.server.address,
             "POST",
             f"/api/v1/upload/{target}",
             {**raw_headers(UNSEEN), **bearer(channel.owner), "Content-Length": str(len(UNSEEN.content))},
             UNSEEN.content,
         )
-    assert 404 == answer.status
-    assert "no-such-channel" not in answer.body.decode()
-    assert "Upper" not in answer.body.decode()
+    assert 404 == response.status
+    assert "no-such-channel" not in response.body.decode()
+    assert "Upper" not in response.body.decode()
 
 
 @pytest.mark.parametrize("suffix", ["/", "/noarch", "//"])
-def test_more_than_the_name_of_a_channel_is_not_found(
-    site: Site, http: httpx.Client, channel: Channel, suffix: str
-) -> None:
-    """What follows the name of a channel is not ignored, and the 404 tells the form of the address."""
+def test_path_after_channel_name_returns_404(site: Site, http: httpx.Client, channel: Channel, suffix: str) -> None:
+    """It is not ignored, and the message describes the URL."""
     with nothing_left(site.server):
-        answer = upload(http, channel.name + suffix, UNSEEN, channel.owner)
-    assert 404 == answer.status_code
-    assert "one name" in sentence(answer)
+        response = upload(http, channel.name + suffix, UNSEEN, channel.owner)
+    assert 404 == response.status_code
+    assert "one name" in sentence(response)
 
 
 # Size
 
 
-def test_a_file_of_exactly_the_limit_is_taken(limited: LimitedSite) -> None:
-    """The limit is on the bytes of the file, so what wraps them does not count."""
+def test_file_of_exactly_the_limit_is_accepted(limited: LimitedSite) -> None:
+    """The limit applies to the bytes of the file, not to the multipart body."""
     owner = make_channel(limited)
     with limited.client() as http:
-        answer = send(http, owner.name, owner.owner, file_part(limited.largest))
-    assert 201 == answer.status_code, answer.text
+        response = send(http, owner.name, owner.owner, file_part(limited.largest))
+    assert 201 == response.status_code, response.text
 
 
 @pytest.mark.parametrize("form", ["raw", "multipart"])
-def test_a_file_of_one_byte_more_is_too_large(limited: LimitedSite, form: str) -> None:
-    """One byte over the limit is a 413 with the figure."""
+def test_file_one_byte_over_the_limit_returns_413(limited: LimitedSite, form: str) -> None:
+    """The message contains the limit."""
     owner = make_channel(limited)
     file = PackageFile(limited.largest.name, limited.largest.content + b"\0")
     with limited.client() as http, nothing_left(limited.server):
         if form == "raw":
-            answer = upload(http, owner.name, file, owner.owner)
+            response = upload(http, owner.name, file, owner.owner)
         else:
-            answer = send(http, owner.name, owner.owner, file_part(file))
-    assert 413 == answer.status_code
-    assert f"larger than {len(limited.largest.content):,} bytes" in sentence(answer)
+            response = send(http, owner.name, owner.owner, file_part(file))
+    assert 413 == response.status_code
+    assert f"larger than {len(limited.largest.content):,} bytes" in sentence(response)
 
 
 @pytest.mark.parametrize("form", [pytest.param({}, id="raw"), pytest.param(multipart_type(), id="multipart")])
-def test_a_length_over_the_limit_is_refused_before_the_body(limited: LimitedSite, form: dict[str, str]) -> None:
-    """A client that announces too much hears so without having sent a byte of it."""
+def test_announced_length_over_the_limit_is_refused_before_the_body(limited: LimitedSite, form: dict[str, str]) -> None:
+    """The client gets a 413 before it sends a byte of the body."""
     owner = make_channel(limited)
     headers = {**raw_headers(UNSEEN), **form, **bearer(owner.owner), "Content-Length": "107374182400"}
     with nothing_left(limited.server):
-        answer = exchange(limited.server.address, "POST", f"/api/v1/upload/{owner.name}", headers)
-    assert 413 == answer.status
+        response = exchange(limited.server.address, "POST", f"/api/v1/upload/{owner.name}", headers)
+    assert 413 == response.status
 
 
 @pytest.mark.parametrize(
-    ("form", "opening"),
+    ("form", "prefix"),
     [
         pytest.param({}, b"", id="raw"),
         pytest.param(
@@ -674,107 +665,107 @@ def test_a_length_over_the_limit_is_refused_before_the_body(limited: LimitedSite
         ),
     ],
 )
-def test_a_body_of_unknown_length_is_cut_at_the_limit(
-    limited: LimitedSite, form: dict[str, str], opening: bytes
-) -> None:
-    """A chunked body that never ends is refused at the limit, while the client is still sending."""
+def test_chunked_body_is_refused_at_the_limit(limited: LimitedSite, form: dict[str, str], prefix: bytes) -> None:
+    """An endless body is refused while the client is still sending."""
     owner = make_channel(limited)
     headers = {**raw_headers(UNSEEN), **form, **bearer(owner.owner), "Transfer-Encoding": "chunked"}
-    body = opening + bytes(len(limited.largest.content) + 1)
+    body = prefix + bytes(len(limited.largest.content) + 1)
     with nothing_left(limited.server), requests.connected(limited.server.address) as connection:
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{owner.name}", headers))
         connection.sendall(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-        answer = read_answer(connection, "POST")
-    assert 413 == answer.status
+        response = read_answer(connection, "POST")
+    assert 413 == response.status
 
 
-def test_a_connection_is_good_for_more_after_a_refusal(limited: LimitedSite) -> None:
-    """A client that goes on sending a refused body to its end hears the refusal, and its next request is answered."""
+def test_connection_is_reusable_after_a_refusal(limited: LimitedSite) -> None:
+    """A client that sends a refused body to the end gets the refusal, and its next request works."""
     owner = make_channel(limited)
     large = PackageFile(GOOD.name, bytes(8 * 1024 * 1024))
     with limited.client() as http:
-        answers = [upload(http, owner.name, large, owner.owner), upload(http, owner.name, limited.largest, owner.owner)]
-    assert [413, 201] == [answer.status_code for answer in answers]
+        responses = [
+            upload(http, owner.name, large, owner.owner),
+            upload(http, owner.name, limited.largest, owner.owner),
+        ]
+    assert [413, 201] == [response.status_code for response in responses]
 
 
 def test_rattler_build_shows_the_limit(limited: LimitedSite, tmp_path: Path) -> None:
-    """rattler-build sends a refused file to its end all the same, and its user reads what the limit is."""
+    """rattler-build sends a refused file to the end, and shows the message with the limit."""
     channel = make_channel(limited)
     large = PackageFile(GOOD.name, bytes(4 * 1024 * 1024)).write_to(tmp_path)
     with pytest.raises(Exception, match=r"client error \(HTTP 413\): The file is larger than [0-9,]+ bytes"):
         upload_package_to_prefix([str(large)], limited.server.address, channel.name, api_key=channel.owner)
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs")
-def test_a_full_disk_is_told_and_left_clean(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """When a file cannot be written for want of room, the client may come again, nothing is left, and readers go on."""
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit a running process")
+def test_full_disk_returns_503_and_leaves_nothing(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """The response has Retry-After, nothing is left behind, and reads continue."""
     assert 201 == upload(http, channel.name, GOOD, channel.owner).status_code
-    process, most = site.server.process.pid, 64 * 1024 * 1024
+    process, limit = site.server.process.pid, 64 * 1024 * 1024
     before = resource.prlimit(process, resource.RLIMIT_FSIZE)
-    resource.prlimit(process, resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         with nothing_left(site.server):
-            answer = upload(http, channel.name, PackageFile(UNSEEN.name, bytes(most + 1)), channel.owner)
+            response = upload(http, channel.name, PackageFile(UNSEEN.name, bytes(limit + 1)), channel.owner)
         read = http.get(f"/{channel.name}/noarch/{GOOD.name}")
     finally:
         resource.prlimit(process, resource.RLIMIT_FSIZE, before)
-    assert (503, 200) == (answer.status_code, read.status_code)
-    assert "no room" in sentence(answer)
-    assert answer.headers["retry-after"].isdigit()
+    assert (503, 200) == (response.status_code, read.status_code)
+    assert "no room" in sentence(response)
+    assert response.headers["retry-after"].isdigit()
 
 
-# Answers before the end of the body
+# Responses before the end of the body
 
 
 @pytest.mark.parametrize("form", ["raw", "multipart"])
-def test_a_repeated_upload_is_refused_by_its_announced_hash(
+def test_upload_of_existing_hash_is_refused_before_the_body(
     site: Site, http: httpx.Client, channel: Channel, form: str
 ) -> None:
-    """A file that is there already, by name and hash, is a 409 before its bytes are sent."""
+    """An existing name with the announced hash gets 409 before its bytes are sent."""
     upload(http, channel.name, GOOD, channel.owner)
     body = GOOD.content if form == "raw" else multipart(file_part(GOOD))
     shape = raw_headers(GOOD) if form == "raw" else multipart_type()
     headers = {**shape, **bearer(channel.contributor), "Content-Length": str(len(body))}
     sent = b"" if form == "raw" else body.split(b"\r\n\r\n")[0] + b"\r\n\r\n"
-    answer = exchange(site.server.address, "POST", f"/api/v1/upload/{channel.name}", headers, sent)
-    assert 409 == answer.status
-    assert "with the same contents" in answer.body.decode()
+    response = exchange(site.server.address, "POST", f"/api/v1/upload/{channel.name}", headers, sent)
+    assert 409 == response.status
+    assert "with the same contents" in response.body.decode()
 
 
-def test_the_announced_hash_alone_refuses_nothing(http: httpx.Client, channel: Channel) -> None:
-    """The same bytes may be uploaded to another channel, and the same name to another subdir."""
+def test_same_name_can_be_uploaded_to_another_subdir(http: httpx.Client, channel: Channel) -> None:
+    """The early refusal by hash does not apply to it."""
     upload(http, channel.name, GOOD, channel.owner)
     elsewhere = conda(index_json(subdir="linux-64", noarch=...))
     assert GOOD.name == elsewhere.name
     assert 201 == upload(http, channel.name, elsewhere, channel.owner).status_code
 
 
-def test_the_same_bytes_go_to_several_channels(site: Site, http: httpx.Client, channel: Channel) -> None:
-    """Channels share a blob and nothing else: deleting the file in one leaves it in the other."""
+def test_channels_share_a_blob_independently(site: Site, http: httpx.Client, channel: Channel) -> None:
+    """Deleting the file in one channel leaves it in the other."""
     other = make_channel(site)
-    for one in (channel, other):
-        assert 201 == upload(http, one.name, GOOD, one.owner).status_code
+    for target in (channel, other):
+        assert 201 == upload(http, target.name, GOOD, target.owner).status_code
     http.delete(f"/api/v1/delete/{channel.name}/noarch/{GOOD.name}", headers=bearer(channel.owner))
-    read = [http.get(f"/{one.name}/noarch/{GOOD.name}") for one in (channel, other)]
-    assert [404, 200] == [answer.status_code for answer in read]
+    read = [http.get(f"/{target.name}/noarch/{GOOD.name}") for target in (channel, other)]
+    assert [404, 200] == [response.status_code for response in read]
     assert GOOD.content == read[1].content
 
 
 @pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
-def test_who_may_not_upload_hears_so_before_sending(site: Site, private_channel: Channel, key: str) -> None:
-    """The right to upload is looked at before the body."""
+def test_missing_permission_is_refused_before_the_body(site: Site, private_channel: Channel, key: str) -> None:
     secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
     headers = {**raw_headers(UNSEEN), **bearer(secret), "Content-Length": "1000000"}
-    answer = exchange(site.server.address, "POST", f"/api/v1/upload/{private_channel.name}", headers)
-    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == answer.status
+    response = exchange(site.server.address, "POST", f"/api/v1/upload/{private_channel.name}", headers)
+    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == response.status
 
 
 @pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
 @pytest.mark.parametrize("header", ["X-File-Name", "X-File-SHA256"])
-def test_a_caller_without_the_right_learns_nothing_of_the_request(
+def test_permission_is_checked_before_the_headers(
     http: httpx.Client, private_channel: Channel, header: str, key: str
 ) -> None:
-    """The right to upload is checked before a bad file name or hash, which would be a 400 for a member."""
+    """A bad file name or hash returns 400 only to callers who can upload."""
     headers = {**raw_headers(UNSEEN), header: "bad"}
     secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
     refused = post(http, private_channel.name, secret, UNSEEN.content, headers)
@@ -782,7 +773,7 @@ def test_a_caller_without_the_right_learns_nothing_of_the_request(
     assert 400 == post(http, private_channel.name, private_channel.owner, UNSEEN.content, headers).status_code
 
 
-# Clients that hang up
+# Clients that disconnect
 
 
 @pytest.mark.parametrize(
@@ -792,13 +783,11 @@ def test_a_caller_without_the_right_learns_nothing_of_the_request(
         pytest.param({}, b"", id="raw, before the file"),
         pytest.param(multipart_type(), multipart(file_part(UNSEEN))[:700], id="multipart, in the file"),
         pytest.param(multipart_type(), multipart(file_part(UNSEEN))[:90], id="multipart, in the part's headers"),
-        pytest.param(multipart_type(), multipart(file_part(UNSEEN))[:-20], id="multipart, behind the file"),
+        pytest.param(multipart_type(), multipart(file_part(UNSEEN))[:-20], id="multipart, after the file"),
     ],
 )
-def test_a_client_that_hangs_up_leaves_nothing(
-    site: Site, channel: Channel, shape: dict[str, str], body: bytes
-) -> None:
-    """When the connection ends in the middle there is no row, no blob and no spool file, and nothing to complain of."""
+def test_disconnected_client_leaves_nothing(site: Site, channel: Channel, shape: dict[str, str], body: bytes) -> None:
+    """No row, no blob, no spool file, and no error in the log."""
     headers = {**raw_headers(UNSEEN), **shape, **bearer(channel.owner), "Content-Length": "5000"}
     with nothing_left(site.server):
         with requests.connected(site.server.address) as connection:
@@ -814,26 +803,26 @@ def lines_of(site: Site, channel: Channel) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_client_that_stalls_is_sent_away(site: Site, channel: Channel) -> None:
-    """A body that stops coming ends as a 408 that closes the connection, with nothing left."""
+def test_stalled_client_is_disconnected(site: Site, channel: Channel) -> None:
+    """A stalled body gets a 408 that closes the connection, and leaves nothing."""
     headers = {**raw_headers(UNSEEN), **bearer(channel.owner), "Content-Length": "5000"}
     with nothing_left(site.server), requests.connected(site.server.address) as connection:
         connection.settimeout(60)
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{channel.name}", headers) + UNSEEN.content[:400])
-        answer = read_answer(connection, "POST")
-    assert (408, "close") == (answer.status, answer.header("connection"))
+        response = read_answer(connection, "POST")
+    assert (408, "close") == (response.status, response.header("connection"))
 
 
-# Many at once
+# Concurrent uploads
 
 
-def test_a_hundred_parallel_uploads_are_all_in_the_index(http: httpx.Client, channel: Channel) -> None:
-    """Of a hundred uploads at the same time none is lost in any document, and each has a revision of its own."""
+def test_hundred_parallel_uploads_are_all_in_the_index(http: httpx.Client, channel: Channel) -> None:
+    """No document misses one of them, and each has its own revision."""
     files = [conda(index_json(f"pkg{number}"), run_exports={"weak": [f"pkg{number}"]}) for number in range(100)]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda file: upload(http, channel.name, file, channel.contributor), files))
-    assert Counter({201: 100}) == Counter(answer.status_code for answer in answers)
-    assert set(range(1, 101)) == {int(answer.headers["seaway-revision"]) for answer in answers}
+        responses = list(pool.map(lambda file: upload(http, channel.name, file, channel.contributor), files))
+    assert Counter({201: 100}) == Counter(response.status_code for response in responses)
+    assert set(range(1, 101)) == {int(response.headers["seaway-revision"]) for response in responses}
 
     expected = {file.name: file.sha256 for file in files}
     plain = http.get(f"/{channel.name}/noarch/repodata.json")
@@ -846,88 +835,91 @@ def test_a_hundred_parallel_uploads_are_all_in_the_index(http: httpx.Client, cha
     assert expected.keys() == exports.json()["packages.conda"].keys()
     assert {f"pkg{number}" for number in range(100)} == set(index["shards"])
     assert {name: expected[f"{name}-1.0-h1_0.conda"] for name in shards} == {
-        name: one["packages.conda"][f"{name}-1.0-h1_0.conda"]["sha256"].hex() for name, one in shards.items()
+        name: entry["packages.conda"][f"{name}-1.0-h1_0.conda"]["sha256"].hex() for name, entry in shards.items()
     }
-    assert {"100"} == {answer.headers["seaway-revision"] for answer in (plain, packed, exports)}
+    assert {"100"} == {response.headers["seaway-revision"] for response in (plain, packed, exports)}
 
 
-def test_of_parallel_uploads_of_one_file_one_wins(http: httpx.Client, channel: Channel) -> None:
-    """Twenty uploads of one file by one user at the same time are one new file and nineteen that find it there."""
+def test_parallel_uploads_of_same_file_create_it_once(http: httpx.Client, channel: Channel) -> None:
+    """Of twenty uploads by one user, one creates the file and nineteen find it unchanged."""
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: upload(http, channel.name, GOOD, channel.contributor), range(20)))
-    assert Counter({201: 1, 200: 19}) == Counter(answer.status_code for answer in answers)
+        responses = list(pool.map(lambda _: upload(http, channel.name, GOOD, channel.contributor), range(20)))
+    assert Counter({201: 1, 200: 19}) == Counter(response.status_code for response in responses)
     assert "1" == http.get(f"/{channel.name}/noarch/repodata.json").headers["seaway-revision"]
 
 
-def test_of_parallel_uploads_of_one_name_the_winner_is_served(http: httpx.Client, channel: Channel) -> None:
-    """Of ten files under one name at the same time the one that was answered with success is what readers get."""
+def test_parallel_uploads_of_same_name_serve_the_accepted_file(http: httpx.Client, channel: Channel) -> None:
+    """Of ten files, only the one that got 201 is served."""
     files = [changed() for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda file: upload(http, channel.name, file, channel.owner), files))
-    winners = [file for file, answer in zip(files, answers, strict=True) if answer.status_code == 201]
-    assert Counter({201: 1, 409: 9}) == Counter(answer.status_code for answer in answers)
+        responses = list(pool.map(lambda file: upload(http, channel.name, file, channel.owner), files))
+    winners = [file for file, response in zip(files, responses, strict=True) if response.status_code == 201]
+    assert Counter({201: 1, 409: 9}) == Counter(response.status_code for response in responses)
     assert [GOOD.name] == list(records(http, channel.name))
     assert winners[0].sha256 == records(http, channel.name)[GOOD.name]["sha256"]
     assert winners[0].content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
-def test_parallel_overwrites_end_in_one_state(http: httpx.Client, channel: Channel) -> None:
-    """Ten overwrites at the same time all succeed, and the last one is what every document and the file say."""
+def test_parallel_overwrites_end_in_consistent_state(http: httpx.Client, channel: Channel) -> None:
+    """Ten overwrites succeed, and every document and the file match the last one."""
     files = [changed() for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda file: upload(http, channel.name, file, channel.owner, force=True), files))
-    last = next(file for file, answer in zip(files, answers, strict=True) if answer.headers["seaway-revision"] == "10")
-    assert Counter({201: 1, 200: 9}) == Counter(answer.status_code for answer in answers)
+        responses = list(pool.map(lambda file: upload(http, channel.name, file, channel.owner, force=True), files))
+    last = next(
+        file for file, response in zip(files, responses, strict=True) if response.headers["seaway-revision"] == "10"
+    )
+    assert Counter({201: 1, 200: 9}) == Counter(response.status_code for response in responses)
     assert last.sha256 == records(http, channel.name)[GOOD.name]["sha256"]
     assert last.sha256 == shard(http, channel.name, "demo")["packages.conda"][GOOD.name]["sha256"].hex()
     assert last.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
-def test_readers_see_one_state_or_the_next(http: httpx.Client, channel: Channel) -> None:
-    """While files come in, every repodata.json holds just the files of the revision that it names."""
+def test_readers_see_consistent_revisions_during_uploads(http: httpx.Client, channel: Channel) -> None:
+    """Every repodata.json contains exactly the files of its revision."""
     files = [conda(index_json(f"pkg{number}")) for number in range(20)]
     with ThreadPoolExecutor(2) as pool:
         uploads = pool.submit(lambda: [upload(http, channel.name, file, channel.owner) for file in files])
         seen = []
         while not uploads.done():
             seen.append(http.get(f"/{channel.name}/noarch/repodata.json"))
-    told = [
-        (int(answer.headers["seaway-revision"]), len(json.loads(answer.content)["packages.conda"])) for answer in seen
+    counts = [
+        (int(response.headers["seaway-revision"]), len(json.loads(response.content)["packages.conda"]))
+        for response in seen
     ]
-    assert [(revision, revision) for revision, _ in told] == told
-    assert sorted(told) == told
-    assert [201] * 20 == [answer.status_code for answer in uploads.result()]
+    assert [(revision, revision) for revision, _ in counts] == counts
+    assert sorted(counts) == counts
+    assert [201] * 20 == [response.status_code for response in uploads.result()]
 
 
 @pytest.mark.parametrize(
     "package", [pytest.param(real, id=real.path.name) for real in packages.real_packages() if real.is_good][:6]
 )
-def test_real_packages_come_back_as_they_were_sent(
+def test_real_packages_are_served_unchanged(
     http: httpx.Client, channel: Channel, package: packages.RealPackage
 ) -> None:
-    """Packages that other tools built are taken, and come back byte for byte."""
-    answer = send(http, channel.name, channel.contributor, file_part(package.file))
-    assert 201 == answer.status_code, answer.text
+    """Packages built by other tools are served byte for byte."""
+    response = send(http, channel.name, channel.contributor, file_part(package.file))
+    assert 201 == response.status_code, response.text
     assert package.file.content == http.get(f"/{channel.name}/{package.subdir}/{package.file.name}").content
     assert package.sha256 == records(http, channel.name, package.subdir)[package.file.name]["sha256"]
 
 
-def test_a_yank_checks_the_credential_and_the_channel_before_the_body(http: httpx.Client, channel: Channel) -> None:
-    """Without access, nothing is told of a body that cannot be read."""
+def test_yank_checks_credential_and_channel_before_the_body(http: httpx.Client, channel: Channel) -> None:
+    """Callers without access learn nothing about their malformed body."""
     for name, key, status in (
         (channel.name, None, 401),
         ("nowhere", channel.owner, 404),
         (channel.name, channel.owner, 400),
     ):
         headers = {} if key is None else bearer(key)
-        answer = http.post(f"/api/v1/yank/{name}/noarch/{GOOD.name}", content=b"{", headers=headers)
-        assert status == answer.status_code, answer.text
+        response = http.post(f"/api/v1/yank/{name}/noarch/{GOOD.name}", content=b"{", headers=headers)
+        assert status == response.status_code, response.text
 
 
-def test_a_yank_with_a_body_over_the_limit_is_refused_with_the_limit(http: httpx.Client, channel: Channel) -> None:
-    """By its announced length, and by its bytes."""
+def test_yank_with_body_over_the_limit_returns_413(http: httpx.Client, channel: Channel) -> None:
+    """By its announced length, and by its bytes; the message contains the limit."""
     for content in (b"{" * 16_385, iter([b"{" * 16_000] * 2)):
-        answer = http.post(
+        response = http.post(
             f"/api/v1/yank/{channel.name}/noarch/{GOOD.name}", content=content, headers=bearer(channel.owner)
         )
-        assert (413, True) == (answer.status_code, "larger than 16,384 bytes" in answer.text)
+        assert (413, True) == (response.status_code, "larger than 16,384 bytes" in response.text)

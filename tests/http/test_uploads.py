@@ -1,4 +1,4 @@
-"""Uploads in pieces over a real server, as tus clients and the pages send them."""
+"""Resumable uploads to a real server, as tus clients and the pages send them."""
 
 import base64
 import os
@@ -37,48 +37,48 @@ def send(http: httpx.Client, location: str, key: str | None, offset: int, conten
     return http.patch(location, content=content, headers=headers)
 
 
-def test_what_the_server_can_do(http: httpx.Client) -> None:
-    """Anybody may ask, and learns nothing of channels."""
-    answer = http.options("/api/v1/uploads")
-    assert 204 == answer.status_code
-    assert "1.0.0" == answer.headers["tus-version"]
-    assert "creation,termination,expiration" == answer.headers["tus-extension"]
-    assert answer.headers["tus-max-size"].isdigit()
+def test_options_lists_the_supported_extensions(http: httpx.Client) -> None:
+    """It needs no credential and reveals no channel."""
+    response = http.options("/api/v1/uploads")
+    assert 204 == response.status_code
+    assert "1.0.0" == response.headers["tus-version"]
+    assert "creation,termination,expiration" == response.headers["tus-extension"]
+    assert response.headers["tus-max-size"].isdigit()
 
 
-def test_a_file_in_two_pieces(http: httpx.Client, private_channel: Channel) -> None:
-    """It is published with the last byte, and the answer says where and at which revision."""
+def test_file_in_two_parts_is_published(http: httpx.Client, private_channel: Channel) -> None:
+    """It is published with the last byte, and the response has its path and revision."""
     key = private_channel.contributor
-    begun = begin(http, private_channel.name, key, sha256=FILE.sha256)
-    assert (201, "0") == (begun.status_code, begun.headers["upload-offset"])
-    location = begun.headers["location"]
-    half = send(http, location, key, 0, FILE.content[:280_000])
-    assert (204, "280000") == (half.status_code, half.headers["upload-offset"])
-    assert "seaway-path" not in half.headers
-    done = send(http, location, key, 280_000, FILE.content[280_000:])
-    assert 204 == done.status_code
-    for answer in (done, look(http, location, key)):
-        assert str(len(FILE.content)) == answer.headers["upload-offset"]
-        assert "1" == answer.headers["seaway-revision"]
-        assert f"/{private_channel.name}/noarch/{FILE.name}" == answer.headers["seaway-path"]
-        assert "1.0.0" == answer.headers["tus-resumable"]
-    assert FILE.content == http.get(done.headers["seaway-path"], headers=bearer(key)).content
+    started = begin(http, private_channel.name, key, sha256=FILE.sha256)
+    assert (201, "0") == (started.status_code, started.headers["upload-offset"])
+    location = started.headers["location"]
+    first = send(http, location, key, 0, FILE.content[:280_000])
+    assert (204, "280000") == (first.status_code, first.headers["upload-offset"])
+    assert "seaway-path" not in first.headers
+    last = send(http, location, key, 280_000, FILE.content[280_000:])
+    assert 204 == last.status_code
+    for response in (last, look(http, location, key)):
+        assert str(len(FILE.content)) == response.headers["upload-offset"]
+        assert "1" == response.headers["seaway-revision"]
+        assert f"/{private_channel.name}/noarch/{FILE.name}" == response.headers["seaway-path"]
+        assert "1.0.0" == response.headers["tus-resumable"]
+    assert FILE.content == http.get(last.headers["seaway-path"], headers=bearer(key)).content
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-def test_a_piece_that_is_too_small(http: httpx.Client, channel: Channel, is_announced: bool) -> None:
-    """400 with the least size, whether the request says its length or not; nothing is kept."""
+def test_too_small_part_is_refused(http: httpx.Client, channel: Channel, is_announced: bool) -> None:
+    """400 with the minimum size, with and without Content-Length; the offset does not change."""
     location = begin(http, channel.name, channel.owner).headers["location"]
     headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner)}
-    answer = http.patch(location, content=b"four" if is_announced else iter([b"fo", b"ur"]), headers=headers)
-    assert 400 == answer.status_code
+    response = http.patch(location, content=b"four" if is_announced else iter([b"fo", b"ur"]), headers=headers)
+    assert 400 == response.status_code
     expected = "A piece of 4 bytes is too small. Send at least 262,144 bytes at a time, or the rest of the file."
-    assert expected == sentence(answer)
+    assert expected == sentence(response)
     assert "0" == look(http, location, channel.owner).headers["upload-offset"]
 
 
-def test_a_connection_that_is_cut(http: httpx.Client, site: Site, channel: Channel) -> None:
-    """What came before is there, and the upload goes on behind it."""
+def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, channel: Channel) -> None:
+    """The bytes received before are kept, and the upload continues after them."""
     location = begin(http, channel.name, channel.owner).headers["location"]
     with connected(site.server.address) as connection:
         headers = {
@@ -100,8 +100,8 @@ def test_a_connection_that_is_cut(http: httpx.Client, site: Site, channel: Chann
     assert FILE.content == http.get(f"/{channel.name}/noarch/{FILE.name}").content
 
 
-def test_a_refusal_is_that_of_an_upload_in_one_piece(http: httpx.Client, site: Site, channel: Channel) -> None:
-    """The same status and sentence, with the word of the protocol; nothing is left of it."""
+def test_refusal_is_the_same_as_for_a_single_request(http: httpx.Client, site: Site, channel: Channel) -> None:
+    """The same status and message, with the tus header; nothing is left behind."""
     with nothing_left(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
         refused = send(http, location, channel.owner, 0, bytes(len(FILE.content)))
@@ -111,8 +111,8 @@ def test_a_refusal_is_that_of_an_upload_in_one_piece(http: httpx.Client, site: S
         assert 404 == look(http, location, channel.owner).status_code
 
 
-def test_a_file_that_exists_is_refused_before_its_bytes(http: httpx.Client, channel: Channel) -> None:
-    """Whoever announces the hash of a file of another user is told at once, but with force; the uploader is not refused."""
+def test_existing_file_of_another_user_is_refused_before_its_bytes(http: httpx.Client, channel: Channel) -> None:
+    """The announced hash causes the early refusal; `force` and the file's own uploader are exempt."""
     for more in ({}, {"force": "true"}):
         location = begin(http, channel.name, channel.owner, sha256=FILE.sha256, **more).headers["location"]
         assert 204 == send(http, location, channel.owner, 0, FILE.content).status_code
@@ -139,27 +139,29 @@ def test_a_file_that_exists_is_refused_before_its_bytes(http: httpx.Client, chan
         ({"Tus-Resumable": ""}, 412),
     ],
 )
-def test_what_cannot_begin(http: httpx.Client, channel: Channel, changes: dict[str, str], status: int) -> None:
-    """A clear refusal, before anything is kept."""
+def test_invalid_creation_is_refused(
+    http: httpx.Client, channel: Channel, changes: dict[str, str], status: int
+) -> None:
+    """With a message, before anything is stored."""
     headers = {**TUS, "Upload-Length": "10", **metadata(filename=FILE.name), **bearer(channel.owner)}
     encoded = {name: value.encode() for name, value in {**headers, **changes}.items()}
-    answer = http.post(f"/api/v1/uploads/{channel.name}", headers=encoded)
-    assert (status, "1.0.0") == (answer.status_code, answer.headers["tus-resumable"])
-    assert sentence(answer)
+    response = http.post(f"/api/v1/uploads/{channel.name}", headers=encoded)
+    assert (status, "1.0.0") == (response.status_code, response.headers["tus-resumable"])
+    assert sentence(response)
 
 
 @pytest.mark.parametrize(
     ("changes", "status"),
     [({"Upload-Offset": "1"}, 409), ({"Upload-Offset": "-1"}, 400), ({"Content-Type": "text/plain"}, 415)],
 )
-def test_what_cannot_go_on(http: httpx.Client, channel: Channel, changes: dict[str, str], status: int) -> None:
+def test_invalid_part_is_refused(http: httpx.Client, channel: Channel, changes: dict[str, str], status: int) -> None:
     location = begin(http, channel.name, channel.owner).headers["location"]
     headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner), **changes}
     assert status == http.patch(location, content=FILE.content, headers=headers).status_code
     assert "0" == look(http, location, channel.owner).headers["upload-offset"]
 
 
-def test_a_given_up_upload(http: httpx.Client, site: Site, channel: Channel) -> None:
+def test_canceled_upload_leaves_nothing(http: httpx.Client, site: Site, channel: Channel) -> None:
     with nothing_left(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
         assert 204 == send(http, location, channel.owner, 0, FILE.content[:280_000]).status_code
@@ -167,8 +169,8 @@ def test_a_given_up_upload(http: httpx.Client, site: Site, channel: Channel) -> 
         assert 404 == look(http, location, channel.owner).status_code
 
 
-def test_bytes_of_unknown_number_are_cut_at_the_announced_length(http: httpx.Client, channel: Channel) -> None:
-    """A body without a length cannot bring more than was announced."""
+def test_chunked_body_over_the_announced_length_is_refused(http: httpx.Client, channel: Channel) -> None:
+    """A body without Content-Length cannot exceed Upload-Length."""
     location = begin(http, channel.name, channel.owner).headers["location"]
 
     def endless() -> Iterator[bytes]:
