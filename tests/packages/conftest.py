@@ -15,7 +15,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="package", autouse=True)
-async def one_loop(anyio_backend: str) -> None:
+async def shared_event_loop(anyio_backend: str) -> None:
     """Keep the event loop open for the whole folder: an asynchronous fixture holds its loop."""
 
 

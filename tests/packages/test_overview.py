@@ -14,7 +14,7 @@ from tests.support.statements import counted
 pytestmark = pytest.mark.anyio
 
 
-def lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "chan") -> dict[str, PackageLine] | None:
+def package_lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "chan") -> dict[str, PackageLine] | None:
     with seaway.database.read() as tx:
         found = overviews.of(tx, channels.get(tx, channel).id)
     return None if found is None else dict(found)
@@ -28,7 +28,7 @@ async def test_line_shows_the_newest_version(seaway: Seaway, people: People, on_
     old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
     await publish_file(seaway, "chan", tar_bz2(old))
     removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
-    found = lines(seaway, PackageOverviews())
+    found = package_lines(seaway, PackageOverviews())
     assert found is not None
     assert found["tool"] == PackageLine(
         name="tool",
@@ -57,20 +57,20 @@ async def test_changes_are_visible_at_once(seaway: Seaway, people: People) -> No
     """The next read has each upload, yank and delete, and queries only the names that changed."""
     people.channel("chan")
     overviews = PackageOverviews()
-    assert lines(seaway, overviews) == {}
+    assert package_lines(seaway, overviews) == {}
     for name in ("a", "b", "c"):
         await publish_file(seaway, "chan", conda(index_json(name)))
-    assert list(lines(seaway, overviews) or ()) == ["a", "b", "c"]
+    assert list(package_lines(seaway, overviews) or ()) == ["a", "b", "c"]
     await publish_file(seaway, "chan", conda(index_json("a", "2.0")))
     with counted(seaway.database) as statements:
-        assert (lines(seaway, overviews) or {})["a"].version == "2.0"
+        assert (package_lines(seaway, overviews) or {})["a"].version == "2.0"
     assert len(statements) == 6  # channel, subdirs, changes, their ids, rows, summaries
     removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
-    assert (lines(seaway, overviews) or {})["a"].version == "1.0"
+    assert (package_lines(seaway, overviews) or {})["a"].version == "1.0"
     removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
-    assert set(lines(seaway, overviews) or ()) == {"a", "c"}
+    assert set(package_lines(seaway, overviews) or ()) == {"a", "c"}
     with counted(seaway.database) as statements:
-        lines(seaway, overviews)
+        package_lines(seaway, overviews)
     assert len(statements) == 2  # the channel, its subdirs
 
 
@@ -95,10 +95,10 @@ async def test_overview_cache_is_bounded(seaway: Seaway, people: People) -> None
         people.channel(channel)
         for name in ("a", "b"):
             await publish_file(seaway, channel, conda(index_json(name)))
-    assert lines(seaway, PackageOverviews(max_packages=1), "one") is None
+    assert package_lines(seaway, PackageOverviews(max_packages=1), "one") is None
     small = PackageOverviews(max_lines=3)
-    lines(seaway, small, "one")
-    lines(seaway, small, "two")
+    package_lines(seaway, small, "one")
+    package_lines(seaway, small, "two")
     assert [len(known.lines) for known in small._channels.values()] == [2]
 
 

@@ -36,7 +36,7 @@ SMALL = conda(index_json("small"))
 
 @dataclass
 class Gate:
-    """Lets slow examinations end one by one, and counts those that began and ended."""
+    """Gate that lets slow examinations end one by one, and counts those that began and ended."""
 
     opened: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     began: int = 0

@@ -241,7 +241,7 @@ def test_invalid_request_is_refused_at_the_start(uploads: Uploads) -> None:
 
 
 def test_permission_is_checked_before_the_request_is_validated(uploads: Uploads) -> None:
-    """Otherwise the errors for file name and hash would come first."""
+    """A caller without the right to upload gets no error about the file name or the hash."""
     people = People(uploads.seaway)
     people.member(CHANNEL, "viewer", Role.VIEWER)
     viewer = replace(uploads, by=caller_with_key(uploads.seaway, people.key("viewer")))
@@ -554,7 +554,7 @@ def test_replacement_can_use_the_quota_of_the_replaced_file(with_minimum: Upload
 
 
 def test_pieces_count_in_the_owner_quota(with_minimum: Uploads) -> None:
-    """In all channels that a user owns, whoever sends them; `user_quota` is the default for users."""
+    """In all channels that a user owns, for every uploader; `user_quota` is the default of users."""
     people = People(with_minimum.seaway)
     people.channel("second", owner="owner")
     with_minimum.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, with_minimum.seaway, user_quota=len(LARGE.content) + 10)

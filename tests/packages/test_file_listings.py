@@ -65,7 +65,7 @@ async def test_paths_json_above_the_byte_limit_is_reported_as_a_problem(seaway: 
 
 
 async def test_listing_with_too_many_paths_is_reported_as_a_problem() -> None:
-    """A search would take seconds, even if the paths are short: the limits at upload are larger."""
+    """Short paths too: the limits at upload are larger, and a search would take seconds."""
     many = [{"_path": f"{number:x}"} for number in range(listings.MAX_ENTRIES + 1)]
     found, _ = listings._listing({"info/paths.json": json.dumps({"paths": many}).encode()})
     assert (found.entries, found.problem) == ((), "The file list is too long to show.")
