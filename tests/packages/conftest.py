@@ -1,4 +1,4 @@
-"""One event loop for the folder, so that the processes that examine packages start once; and a client of the house."""
+"""Fixtures: one event loop for the folder, so that examiner processes start once, and a client of Seaway."""
 
 from collections.abc import AsyncIterator
 
@@ -15,13 +15,13 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="package", autouse=True)
-async def one_loop(anyio_backend: str) -> None:
-    """An asynchronous fixture keeps its loop until the folder is done."""
+async def shared_event_loop(anyio_backend: str) -> None:
+    """Keep the event loop open for the whole folder: an asynchronous fixture holds its loop."""
 
 
 @pytest.fixture
 async def http(seaway: Seaway) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of this house, in this process."""
+    """Return a client of this Seaway instance, in the same process."""
     transport = httpx.ASGITransport(app=create_app(seaway))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as client:
         yield client

@@ -1,4 +1,4 @@
-"""Where files come from, as pages tell it: by the record of uploads, and by what their certificates say."""
+"""Provenance on pages: from the upload records and from the claims of the attestation certificates."""
 
 import msgspec
 import pytest
@@ -38,8 +38,10 @@ def attest(seaway: Seaway, file: PackageFile, *, superseded: bool = False) -> No
         )
 
 
-async def test_a_version_that_lost_its_attestation_is_warned_of(seaway: Seaway, people: People, on_both: str) -> None:
-    """Only current attestations count, and the order of the uploads decides what came before."""
+async def test_version_without_attestation_after_an_attested_one_gets_a_warning(
+    seaway: Seaway, people: People, on_both: str
+) -> None:
+    """Only current attestations count, and the upload order decides which version came before."""
     people.channel("chan")
     first, second = conda(index_json("lib", "1.0")), conda(index_json("lib", "0.9"))
     for file in (first, second):
@@ -49,15 +51,15 @@ async def test_a_version_that_lost_its_attestation_is_warned_of(seaway: Seaway, 
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
         claims = attestation_claims.claims_of(tx, channel_id, "lib")
-        told = attestation_claims.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
+        provenance = attestation_claims.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
     assert list(claims.values()) == [CLAIMS]
-    assert told["1.0"].state is ProvenanceState.FULL
-    assert told["0.9"].state is ProvenanceState.LOST
-    assert told["0.9"].warnings
+    assert provenance["1.0"].state is ProvenanceState.FULL
+    assert provenance["0.9"].state is ProvenanceState.LOST
+    assert provenance["0.9"].warnings
 
 
-async def test_the_record_of_an_upload_is_told_in_words(seaway: Seaway, people: People) -> None:
-    """A key is named as one, never by its name; a workflow with links where its site is known."""
+async def test_upload_record_names_key_or_workflow(seaway: Seaway, people: People) -> None:
+    """A key is shown as "an API key" without its name; a workflow has links if its site is known."""
     people.channel("chan", owner="ada")
     file = conda(index_json())
     await publish_file(seaway, "chan", file, by=people.by_key(people.key("ada")))
@@ -68,14 +70,14 @@ async def test_the_record_of_an_upload_is_told_in_words(seaway: Seaway, people: 
         assert uploaders.of_file(tx, channel_id, "noarch", file.name, bytes(32)) is None
     assert by_key is not None
     assert ("with an API key", False) == (by_key.upload_method, by_key.by_workflow)
-    told = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
+    workflow = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
     with seaway.database.write_site() as tx:
-        tx.execute(update(uploads).values(key_id=None, user_id=None, **told))
+        tx.execute(update(uploads).values(key_id=None, user_id=None, **workflow))
         by_workflow = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
         tx.execute(update(uploads).values(issuer="https://elsewhere.example"))
-        elsewhere = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
+        unknown_issuer = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
     assert by_workflow is not None
     assert by_workflow.repository_url == "https://github.com/acme/lib"
     assert by_workflow.run_url == "https://github.com/acme/lib/actions/runs/3/attempts/2"
-    assert elsewhere is not None
-    assert ("acme/lib", "", "") == (elsewhere.repository, elsewhere.repository_url, elsewhere.run_url)
+    assert unknown_issuer is not None
+    assert ("acme/lib", "", "") == (unknown_issuer.repository, unknown_issuer.repository_url, unknown_issuer.run_url)

@@ -1,4 +1,4 @@
-"""Manifest objects: what is written can be read, and nothing else is believed."""
+"""Manifest objects round-trip, and anything that is not a valid manifest is refused."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -60,8 +60,8 @@ CHANNEL = ChannelManifest(
 )
 
 
-def changed(**fields: Any) -> NameManifest:
-    """The name with another file."""
+def name_with_file(**fields: Any) -> NameManifest:
+    """Return the name manifest with its file changed."""
     return msgspec.structs.replace(NAME, files=[msgspec.structs.replace(FILE, **fields)])
 
 
@@ -69,15 +69,15 @@ def record(**fields: Any) -> bytes:
     return msgspec.json.encode({**RECORD, **fields})
 
 
-def test_what_is_written_is_read() -> None:
-    """There and back, and the same bytes each time."""
+def test_encoded_manifest_decodes_to_the_same_value() -> None:
+    """Encoding is also deterministic."""
     assert NAME == decode_name(encode(NAME))
     assert CHANNEL == decode_channel(encode(CHANNEL))
     assert encode(NAME) == encode(NAME)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "manifest",
     [
         msgspec.structs.replace(NAME, format=2),
         msgspec.structs.replace(NAME, channel="../x"),
@@ -88,43 +88,43 @@ def test_what_is_written_is_read() -> None:
         msgspec.structs.replace(NAME, summary="a\0b"),
         msgspec.structs.replace(NAME, files=[FILE, FILE]),
         msgspec.structs.replace(NAME, revision=-1),
-        changed(file_name="../x-1-0.conda"),
-        changed(file_name="demo-2.0-h1_0.conda"),
-        changed(version="2.0"),
-        changed(size=8),
-        changed(size=2**63),
-        changed(sha256=b"\xac" * 32),
-        changed(sha256=b"\xab"),
-        changed(indexed_at=10),
-        changed(section=Section.V3_TAR_BZ2),
-        changed(uploaded_as="\0"),
-        changed(about=b"[]"),
-        changed(about=b'{"summary":1}'),
-        changed(about=b'{"warnings":"a"}'),
-        changed(about=b'{"warnings":[1]}'),
-        changed(record=b"{"),
-        changed(record=record(name="other")),
-        changed(record=record(build="h1_1")),
-        changed(record=record(md5="x")),
-        changed(record=record(sha256="x")),
-        changed(record=record(size=8)),
-        changed(record=record(attestations_sha256=None)),
-        changed(record=b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"," + FILE.record[1:]),
-        changed(attestations=[]),
-        changed(attestations=[msgspec.structs.replace(FILE.attestations[0], file_sha256=bytes(32))]),
-        changed(attestations=[msgspec.structs.replace(FILE.attestations[0], claims="{}")]),
-        changed(attestations=[msgspec.structs.replace(FILE.attestations[0], superseded_at=10)]),
+        name_with_file(file_name="../x-1-0.conda"),
+        name_with_file(file_name="demo-2.0-h1_0.conda"),
+        name_with_file(version="2.0"),
+        name_with_file(size=8),
+        name_with_file(size=2**63),
+        name_with_file(sha256=b"\xac" * 32),
+        name_with_file(sha256=b"\xab"),
+        name_with_file(indexed_at=10),
+        name_with_file(section=Section.V3_TAR_BZ2),
+        name_with_file(uploaded_as="\0"),
+        name_with_file(about=b"[]"),
+        name_with_file(about=b'{"summary":1}'),
+        name_with_file(about=b'{"warnings":"a"}'),
+        name_with_file(about=b'{"warnings":[1]}'),
+        name_with_file(record=b"{"),
+        name_with_file(record=record(name="other")),
+        name_with_file(record=record(build="h1_1")),
+        name_with_file(record=record(md5="x")),
+        name_with_file(record=record(sha256="x")),
+        name_with_file(record=record(size=8)),
+        name_with_file(record=record(attestations_sha256=None)),
+        name_with_file(record=b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"," + FILE.record[1:]),
+        name_with_file(attestations=[]),
+        name_with_file(attestations=[msgspec.structs.replace(FILE.attestations[0], file_sha256=bytes(32))]),
+        name_with_file(attestations=[msgspec.structs.replace(FILE.attestations[0], claims="{}")]),
+        name_with_file(attestations=[msgspec.structs.replace(FILE.attestations[0], superseded_at=10)]),
     ],
 )
-def test_a_name_that_does_not_add_up_is_refused(wrong: NameManifest) -> None:
+def test_inconsistent_name_manifest_is_refused(manifest: NameManifest) -> None:
     """Invariant 2: what is decoded can be inserted and indexed; the reason is one line."""
     with pytest.raises(BadManifest) as refused:
-        decode_name(encode(wrong))
+        decode_name(encode(manifest))
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "manifest",
     [
         msgspec.structs.replace(CHANNEL, name="Robots"),
         msgspec.structs.replace(CHANNEL, description="x" * 4001),
@@ -133,10 +133,10 @@ def test_a_name_that_does_not_add_up_is_refused(wrong: NameManifest) -> None:
         msgspec.structs.replace(CHANNEL, format=0),
     ],
 )
-def test_a_channel_that_does_not_add_up_is_refused(wrong: ChannelManifest) -> None:
-    """The same for channels."""
+def test_inconsistent_channel_manifest_is_refused(manifest: ChannelManifest) -> None:
+    """Invariant 2 holds for channel manifests too."""
     with pytest.raises(BadManifest):
-        decode_channel(encode(wrong))
+        decode_channel(encode(manifest))
 
 
 def packed(**fields: object) -> bytes:
@@ -161,30 +161,30 @@ def packed(**fields: object) -> bytes:
         zstd.compress_with_checksum(msgspec.msgpack.encode(NAME)[:-1]),
     ],
 )
-def test_what_is_no_manifest_is_refused(content: bytes) -> None:
-    """Damaged, cut off, of another kind: one reason, and never another exception."""
+def test_invalid_content_is_refused(content: bytes) -> None:
+    """Damaged, truncated or foreign content raises BadManifest and no other exception."""
     for decode in (decode_name, decode_channel):
         with pytest.raises(BadManifest):
             decode(content)
 
 
-def test_a_manifest_of_a_newer_seaway_is_named_as_such() -> None:
-    """Other fields of another format are not even looked at."""
+def test_manifest_of_a_newer_format_is_refused_with_its_number() -> None:
+    """The fields of another format are not examined."""
     with pytest.raises(BadManifest, match="format 2"):
         decode_name(packed(format=2, anything=[]))
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(encode(NAME)) - 1), st.integers(1, 255))
-def test_a_flipped_byte_is_noticed(position: int, flip: int) -> None:
-    """The checksum of the frame: a damaged object says nothing, or the very same."""
+def test_flipped_byte_is_detected_by_the_checksum(position: int, flip: int) -> None:
+    """A damaged object is refused or decodes to the same value."""
     content = bytearray(encode(NAME))
     content[position] ^= flip
     try:
-        found = decode_name(bytes(content))
+        decoded = decode_name(bytes(content))
     except BadManifest:
         return
-    assert NAME == found
+    assert NAME == decoded
 
 
 @settings(max_examples=300, deadline=None)
@@ -193,18 +193,18 @@ def test_a_flipped_byte_is_noticed(position: int, flip: int) -> None:
     st.integers(1, 255),
     st.sampled_from([decode_name, decode_channel]),
 )
-def test_bytes_that_a_stranger_packed_are_no_surprise(
+def test_changed_content_with_a_valid_checksum_decodes_or_is_refused(
     position: int, flip: int, decode: Callable[[bytes], object]
 ) -> None:
-    """With a good checksum around any content, it is a manifest or refused."""
+    """An attacker can compute a valid checksum for any content."""
     content = bytearray(msgspec.msgpack.encode(NAME))
     content[position] ^= flip
     with suppress(BadManifest):
         decode(zstd.compress_with_checksum(bytes(content)))
 
 
-def test_little_that_unpacks_to_much_is_not_unpacked() -> None:
-    """A frame is read up to the limit and no further."""
+def test_decompression_stops_at_the_limit() -> None:
+    """A small frame can expand to any size (decompression bomb)."""
     bomb = zstd.compress_with_checksum(bytes(10_000_000))
     assert bytes(10_000_000) == zstd.decompress_limited(bomb, 10_000_000)
     with pytest.raises(zstd.ZstdError):

@@ -1,4 +1,4 @@
-"""Published metadata is corrected, and the original put back."""
+"""Published metadata can be corrected, and the original restored."""
 
 import json
 from typing import Any
@@ -55,12 +55,12 @@ async def record(http: httpx.AsyncClient, document: str = "repodata.json") -> di
     return found
 
 
-async def shown(http: httpx.AsyncClient) -> dict[str, Any]:
+async def file_details(http: httpx.AsyncClient) -> dict[str, Any]:
     found: dict[str, Any] = (await http.get(f"/api/v1/channels/chan/files/noarch/{FILE.name}")).json()
     return found
 
 
-def lines(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
+def audit_entries(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
     with seaway.database.read() as tx:
         rows = tx.execute(
             select(audit.c.action, audit.c.detail).where(audit.c.action.like("file.%")).order_by(audit.c.id)
@@ -68,29 +68,29 @@ def lines(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
         return [(action, json.loads(detail)) for action, detail in rows]
 
 
-async def test_a_correction_is_read_at_once_and_undone_by_one_act(
+async def test_correction_is_served_at_once_and_can_be_undone(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
 ) -> None:
-    """Only the corrected fields of the record change; the original, the reason, who and when are shown meanwhile."""
+    """Only the corrected fields of the record change; the file details show the original, reason, user and time."""
     before = await record(http)
     exports = await record(http, "run_exports.json")
     clock.move(DAY_MS)
     now_ms = seaway.clock.now_ms()
-    done = correct(seaway, depends=["numpy <2", "python >=3.9"], license="MIT OR Apache-2.0")
+    result = correct(seaway, depends=["numpy <2", "python >=3.9"], license="MIT OR Apache-2.0")
     fields = {"depends": ["numpy <2", "python >=3.9"], "license": "MIT OR Apache-2.0"}
     assert {**before, **fields} == await record(http)
     assert exports == await record(http, "run_exports.json")
-    assert (2, ()) == (done.revision, done.warnings)
+    assert (2, ()) == (result.revision, result.warnings)
     original = {"depends": ["numpy", "python >=3.9"], "license": "MIT"}
-    told = (await shown(http))["correction"]
-    assert (fields, original, "wrong pin") == (told["fields"], told["original"], told["reason"])
+    correction = (await file_details(http))["correction"]
+    assert (fields, original, "wrong pin") == (correction["fields"], correction["original"], correction["reason"])
     assert [] == list(check(seaway))
     correct(seaway, license="MIT", reason="it was right")  # and depends stays corrected
     assert {**before, "depends": fields["depends"]} == await record(http)
-    assert ["depends"] == list((await shown(http))["correction"]["fields"])
+    assert ["depends"] == list((await file_details(http))["correction"]["fields"])
     assert 4 == restore(seaway)
     assert before == await record(http)
-    assert (await shown(http))["correction"] is None
+    assert (await file_details(http))["correction"] is None
     assert now_ms != before["indexed_timestamp"]
     assert [
         (
@@ -105,21 +105,21 @@ async def test_a_correction_is_read_at_once_and_undone_by_one_act(
             "file.correction-removed",
             {"depends": "numpy, python >=3.9", "was": '{"depends":["numpy <2","python >=3.9"]}'},
         ),
-    ] == lines(seaway)[1:]  # fmt: skip
+    ] == audit_entries(seaway)[1:]  # fmt: skip
     assert [] == list(check(seaway))
 
 
-async def test_the_audit_log_has_long_values_in_full(seaway: Seaway, channel: str) -> None:
+async def test_audit_log_has_long_values_in_full(seaway: Seaway, channel: str) -> None:
     specs = [f"package-{number} >=1.0,<2.0a0" for number in range(1000)]
     correct(seaway, depends=specs)
     correct(seaway, depends=["numpy"], license="")
-    (_, first), (_, second) = lines(seaway)[1:]
+    (_, first), (_, second) = audit_entries(seaway)[1:]
     assert ", ".join(specs) == first["depends"]
     assert ({"depends": specs, "license": "MIT"}, "") == (json.loads(second["was"]), second["license"])
 
 
-async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """An empty value leaves a field out, but for depends, which every record has."""
+async def test_correction_adds_and_removes_fields(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """An empty value removes a field, except depends, which every record has."""
     before = await record(http)
     correct(seaway, constrains=["pip >=20"], track_features=["old", "slow"], license="", depends=[])
     found = await record(http)
@@ -132,7 +132,7 @@ async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncCl
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "message"),
     [
         ({"depends": ["numpy >=>"]}, Refused, "match spec"),
         ({"constrains": ["https://example.com/a-1-0.conda"]}, Refused, "names a URL"),
@@ -153,19 +153,19 @@ async def test_fields_are_added_and_left_out(seaway: Seaway, http: httpx.AsyncCl
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_an_upload_could_not_say_is_refused(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, changes: dict[str, Any], error: type[Exception], said: str
+async def test_correction_with_values_that_an_upload_cannot_have_is_refused(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     before = await record(http)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         correct(seaway, **changes)
     assert before == await record(http)
     with pytest.raises(Conflict, match="not corrected"):
         restore(seaway)
 
 
-async def test_a_v3_record_gets_specs_in_the_form_of_v3(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """It stays in its section, also when its new specs could be read by old clients."""
+async def test_corrected_v3_record_has_v3_specs(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """It stays in the v3 section even if old clients could read its new specs."""
     await publish_file(seaway, channel, MODERN)
     correct(seaway, file=MODERN.name, depends=["numpy >=1.2", "scipy"])
     document = (await http.get("/chan/noarch/repodata.json")).json()
@@ -174,13 +174,14 @@ async def test_a_v3_record_gets_specs_in_the_form_of_v3(seaway: Seaway, http: ht
     assert [] == list(check(seaway))
 
 
-async def test_specs_that_are_not_portable_give_a_warning(seaway: Seaway, channel: str) -> None:
+async def test_specs_that_not_all_clients_can_read_give_a_warning(seaway: Seaway, channel: str) -> None:
     (warning,) = correct(seaway, depends=["numpy (>=1.4,<1.5)|>=2.2"]).warnings
     assert "conda or mamba cannot read" in warning
 
 
-async def test_who_may_correct(seaway: Seaway, channel: str, people: People) -> None:
-    """The owner and a site admin, with a key of the mode MANAGE; nobody else."""
+async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
+    seaway: Seaway, channel: str, people: People
+) -> None:
     contributor = people.member(channel, "friend", Role.CONTRIBUTOR)
     moderator = people.user("moderator", admin=True)
     for user, mode in (("owner", Mode.READ_WRITE_DELETE), (contributor, Mode.MANAGE)):
@@ -190,20 +191,20 @@ async def test_who_may_correct(seaway: Seaway, channel: str, people: People) -> 
         correct(seaway, by=people.by_key(people.key(user, mode=Mode.MANAGE)), license=text)
 
 
-async def test_a_refusal_waits_for_no_writer(seaway: Seaway, channel: str, people: People) -> None:
-    """Permission and the file are checked before the lock of the channel, which another transaction holds here."""
-    stranger = people.by_key(people.key(people.user("stranger"), mode=Mode.MANAGE))
+async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, people: People) -> None:
+    """Permission and file are checked before the channel lock, which another transaction holds here."""
+    outsider = people.by_key(people.key(people.user("stranger"), mode=Mode.MANAGE))
     with seaway.database.write_channel(channel):
         with pytest.raises(NotAllowed):
-            correct(seaway, by=stranger, license="BSD")
+            correct(seaway, by=outsider, license="BSD")
         with pytest.raises(NotAllowed):
-            metadata_corrections.restore(seaway.request_parts.removing, stranger, channel, "noarch", FILE.name)
+            metadata_corrections.restore(seaway.request_parts.removing, outsider, channel, "noarch", FILE.name)
         with pytest.raises(NotFound):
             correct(seaway, file="gone-1-0.conda", license="BSD")
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "cure"),
+    ("column", "value", "repair_command"),
     [
         ("correction", b"\xff{not json", "seaway restore"),
         ("correction", b'{"fields":{"depends":5},"original":{},"reason":"r","by":"b","at_ms":1}', "seaway restore"),
@@ -211,37 +212,43 @@ async def test_a_refusal_waits_for_no_writer(seaway: Seaway, channel: str, peopl
         ("about", b"{", "seaway reindex --from-blobs"),
     ],
 )
-async def test_a_damaged_row_is_named(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People, column: str, value: bytes, cure: str
+async def test_damaged_row_returns_503_with_the_repair_command(
+    seaway: Seaway,
+    http: httpx.AsyncClient,
+    channel: str,
+    people: People,
+    column: str,
+    value: bytes,
+    repair_command: str,
 ) -> None:
-    """The answer is 503 with the file and the repair, not a failure of unknown cause."""
+    """The response names the file."""
     correct(seaway, license="BSD")
     with seaway.database.write_site() as tx:
         tx.execute(update(files).values({column: value}))
     url, headers = f"/api/v1/channels/chan/files/noarch/{FILE.name}", bearer(people.key("owner", mode=Mode.MANAGE))
-    answers = [await http.get(url)]
-    if column != "about":  # which a correction does not read
-        answers.append(
+    responses = [await http.get(url)]
+    if column != "about":  # a correction does not read this column
+        responses.append(
             await http.patch(f"{url}/correction", json={"license": "ISC", "reason": "wrong"}, headers=headers)
         )
-        answers.append(await http.delete(f"{url}/correction", headers=headers))
-    assert {(503, "record-damaged")} == {(answer.status_code, answer.json()["code"]) for answer in answers}
-    assert all(f"{FILE.name} is damaged" in answer.json()["message"] for answer in answers)
-    assert all(f"`{cure}`" in answer.json()["hint"] for answer in answers)
+        responses.append(await http.delete(f"{url}/correction", headers=headers))
+    assert {(503, "record-damaged")} == {(response.status_code, response.json()["code"]) for response in responses}
+    assert all(f"{FILE.name} is damaged" in response.json()["message"] for response in responses)
+    assert all(f"`{repair_command}`" in response.json()["hint"] for response in responses)
 
 
-async def test_an_overwrite_drops_the_correction(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """Other bytes bring metadata of their own; the audit line says that a correction was dropped."""
+async def test_overwrite_drops_the_correction(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """The new file has its own metadata; the audit entry says that a correction was dropped."""
     correct(seaway, license="BSD")
     new = conda(index_json("demo", license="ISC"), files={"share/new": b"new"})
     await publish_file(seaway, channel, new, force=True)
-    assert ("ISC", None) == ((await record(http))["license"], (await shown(http))["correction"])
-    action, detail = lines(seaway)[-1]
+    assert ("ISC", None) == ((await record(http))["license"], (await file_details(http))["correction"])
+    action, detail = audit_entries(seaway)[-1]
     assert ("file.overwritten", "dropped") == (action, detail["correction"])
     assert [] == list(check(seaway))
 
 
-async def test_a_yanked_file_stays_yanked(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+async def test_corrected_file_stays_yanked(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
     removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     correct(seaway, license="BSD")
     assert [FILE.name] == (await http.get("/chan/noarch/repodata.json")).json()["removed"]
@@ -249,10 +256,10 @@ async def test_a_yanked_file_stays_yanked(seaway: Seaway, http: httpx.AsyncClien
     assert "BSD" == (await record(http))["license"]
 
 
-async def test_a_rebuilt_row_and_a_rebuilt_index_keep_the_correction(
+async def test_rebuilt_row_and_rebuilt_index_keep_the_correction(
     seaway: Seaway, http: httpx.AsyncClient, channel: str
 ) -> None:
-    """`reindex --from-blobs` makes the record from the package and the correction, and `reindex` the index from that."""
+    """`reindex --from-blobs` builds the record from package and correction, and `reindex` the index from records."""
     correct(seaway, depends=["numpy <2"])
     expected = await record(http)
     with seaway.database.write_site() as tx:
@@ -269,27 +276,25 @@ async def test_a_rebuilt_row_and_a_rebuilt_index_keep_the_correction(
     assert [] == list(check(seaway))
 
 
-async def test_the_api_corrects_and_restores(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
-) -> None:
+async def test_api_corrects_and_restores(seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People) -> None:
     url, headers = (
         f"/api/v1/channels/chan/files/noarch/{FILE.name}/correction",
         bearer(people.key("owner", mode=Mode.MANAGE)),
     )
     body = {"depends": ["numpy (>=1.4,<1.5)|>=2.2"], "reason": "numpy 2 breaks it"}
-    answer = await http.patch(url, json=body, headers=headers)
-    told = answer.json()
-    assert (200, 2, 1) == (answer.status_code, told["revision"], len(told["warnings"]))
-    assert ("numpy 2 breaks it", "owner") == (told["correction"]["reason"], told["correction"]["by"])
+    response = await http.patch(url, json=body, headers=headers)
+    result = response.json()
+    assert (200, 2, 1) == (response.status_code, result["revision"], len(result["warnings"]))
+    assert ("numpy 2 breaks it", "owner") == (result["correction"]["reason"], result["correction"]["by"])
     for bad, status in (({"reason": "x"}, 400), ({"license": "BSD"}, 422), ({"size": 1, "reason": "x"}, 422)):
         assert status == (await http.patch(url, json=bad, headers=headers)).status_code
     assert 422 == (await http.patch(url, json={**body, "depends": ["a >=>"]}, headers=headers)).status_code
-    for features in ("old slow", ["older", "slow"]):  # the text that answers have, and a list
-        answer = await http.patch(url, json={"track_features": features, "reason": "slow"}, headers=headers)
-        told = answer.json()["correction"]["fields"]["track_features"]
-        assert told == (features if isinstance(features, str) else " ".join(features))
+    for features in ("old slow", ["older", "slow"]):  # as text, as in responses, or as a list
+        response = await http.patch(url, json={"track_features": features, "reason": "slow"}, headers=headers)
+        corrected = response.json()["correction"]["fields"]["track_features"]
+        assert corrected == (features if isinstance(features, str) else " ".join(features))
     assert 200 == (await http.patch(url, json={"license": " ", "reason": "none"}, headers=headers)).status_code
     assert "license" not in await record(http)
     assert 204 == (await http.delete(url, headers=headers)).status_code
     assert 409 == (await http.delete(url, headers=headers)).status_code
-    assert (await shown(http))["correction"] is None
+    assert (await file_details(http))["correction"] is None

@@ -1,4 +1,4 @@
-"""Damaged and missing blobs: found, taken out of use, told by name, and mended by whatever brings the bytes again."""
+"""Damaged and missing blobs are detected, quarantined, reported by file name, and repaired by a later upload."""
 
 import errno
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -75,7 +75,7 @@ class Store:
     http: httpx.AsyncClient
 
     @property
-    def keeper(self) -> BlobVerifier:
+    def verifier(self) -> BlobVerifier:
         return BlobVerifier(self.seaway.database, self.seaway.blobs, self.seaway.documents, self.clock)
 
     def key(self, file: PackageFile = FILE) -> str:
@@ -85,7 +85,7 @@ class Store:
         return self.seaway.blobs.stat(keys.quarantine(bytes.fromhex(file.sha256))) is not None
 
     def rewrite(self, content: bytes, file: PackageFile = FILE) -> None:
-        """Other bytes in the place of the blob, and not in that of a file that it shares its bytes with."""
+        """Replace the blob with other bytes, but not a file that is hard-linked to it."""
         self.seaway.blobs.delete(self.key(file))
         state.rewrite(self.seaway.blobs, self.key(file), content)
 
@@ -93,15 +93,15 @@ class Store:
         with self.seaway.blobs.open(self.key(file)) as content:
             return content.read()
 
-    def noted(self) -> list[tuple[str, str]]:
+    def problems(self) -> list[tuple[str, str]]:
         with self.seaway.database.read() as tx:
-            return [(each.where, each.problem) for each in damage.affected_files(tx, 100)]
+            return [(file.where, file.problem) for file in damage.affected_files(tx, 100)]
 
     def scrub_all(self) -> list[Slice | None]:
-        """Let a whole period pass, slice by slice."""
-        scrub(self.keeper, DAYS, pause=lambda _: None)
+        """Run one complete scrub pass."""
+        scrub(self.verifier, DAYS, pause=lambda _: None)
         self.clock.move(DAYS * DAY_MS)
-        return [scrub(self.keeper, DAYS, pause=lambda _: None)]
+        return [scrub(self.verifier, DAYS, pause=lambda _: None)]
 
     def document_blobs(self) -> dict[str, bytes]:
         with self.seaway.database.read() as tx:
@@ -123,25 +123,25 @@ async def store(on_both: str, tmp_path: Path, clock: TurnedClock) -> AsyncIterat
     built.close()
 
 
-async def by_force(store: Store, _: Path) -> None:
+async def forced_upload(store: Store, _: Path) -> None:
     await store.upload()
 
 
-async def after_a_delete(store: Store, _: Path) -> None:
+async def upload_after_delete(store: Store, _: Path) -> None:
     removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
     await store.upload(force=False)
 
 
-async def by_import(store: Store, folder: Path) -> None:
+async def import_from_folder(store: Store, folder: Path) -> None:
     path = folder / FILE.name
     path.write_bytes(FILE.content)
     list(import_files(store.seaway.request_parts.publishing, CHANNEL, [path], by=OPERATOR, force=True))
 
 
-async def in_pieces(store: Store, _: Path) -> None:
+async def resumable_upload(store: Store, _: Path) -> None:
     publishing, by = store.seaway.request_parts.publishing, People(store.seaway).person("owner")
-    order = ResumableRequest(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
-    upload = await resumable.begin(publishing, order, by=by)
+    request = ResumableRequest(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
+    upload = await resumable.begin(publishing, request, by=by)
 
     async def content() -> AsyncIterator[bytes]:
         yield FILE.content
@@ -149,140 +149,150 @@ async def in_pieces(store: Store, _: Path) -> None:
     await resumable.append(publishing, upload.id, 0, content(), by=by)
 
 
-async def to_another_channel(store: Store, _: Path) -> None:
+async def upload_to_another_channel(store: Store, _: Path) -> None:
     People(store.seaway).channel("other")
     await publish_file(store.seaway, "other", FILE)
 
 
-WAYS = {way.__name__: way for way in (by_force, after_a_delete, by_import, in_pieces, to_another_channel)}
+UPLOAD_METHODS = {
+    upload_method.__name__: upload_method
+    for upload_method in (
+        forced_upload,
+        upload_after_delete,
+        import_from_folder,
+        resumable_upload,
+        upload_to_another_channel,
+    )
+}
 
 
 @pytest.mark.parametrize(
     "kind", ["flipped", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("truncated", "empty"))]
 )
-@pytest.mark.parametrize("way", WAYS)
-async def test_an_upload_mends_a_damaged_blob(store: Store, tmp_path: Path, way: str, kind: str) -> None:
-    """Whichever way the bytes come again, before the scrub found them or after: they are served at once."""
+@pytest.mark.parametrize("upload_method", UPLOAD_METHODS)
+async def test_upload_repairs_a_damaged_blob(store: Store, tmp_path: Path, upload_method: str, kind: str) -> None:
+    """By each upload method, before and after the scrub found the damage; the file is served at once."""
     store.rewrite(DAMAGES[kind](FILE.content))
-    await WAYS[way](store, tmp_path)
+    await UPLOAD_METHODS[upload_method](store, tmp_path)
     assert store.stored() == FILE.content
     store.rewrite(DAMAGES[kind](FILE.content))
     store.scrub_all()
-    assert (f"{CHANNEL}/noarch/{FILE.name}", "damaged") in store.noted()
-    await WAYS["by_force"](store, tmp_path) if way == "to_another_channel" else await WAYS[way](store, tmp_path)
+    assert (f"{CHANNEL}/noarch/{FILE.name}", "damaged") in store.problems()
+    again = "forced_upload" if upload_method == "upload_to_another_channel" else upload_method
+    await UPLOAD_METHODS[again](store, tmp_path)
     assert store.stored() == FILE.content
-    answer = await store.http.get(URL)
-    assert (200, FILE.content) == (answer.status_code, answer.content)
-    store.scrub_all()  # clears what was noted
-    assert ([], False) == (store.noted(), store.quarantined())
+    response = await store.http.get(URL)
+    assert (200, FILE.content) == (response.status_code, response.content)
+    store.scrub_all()  # clears the recorded problem
+    assert ([], False) == (store.problems(), store.quarantined())
     assert [] == list(check(store.seaway))
 
 
 @pytest.mark.both_states
 @pytest.mark.parametrize("kind", DAMAGES)
-async def test_a_scrub_takes_a_damaged_blob_out_of_use(store: Store, kind: str) -> None:
-    """Invariant 2: its bytes are kept aside, readers are told its name, and metrics count it."""
+async def test_scrub_quarantines_a_damaged_blob(store: Store, kind: str) -> None:
+    """Invariant 2: its bytes are kept aside, the response names the file, and a metric counts it."""
     store.rewrite(DAMAGES[kind](FILE.content))
     assert [Slice(1, 1)] == store.scrub_all()
     assert (None, True) == (store.seaway.blobs.stat(store.key()), store.quarantined())
     for method in ("GET", "HEAD"):
-        answer = await store.http.request(method, URL)
-        assert 503 == answer.status_code
-        assert answer.headers["Retry-After"]
+        response = await store.http.request(method, URL)
+        assert 503 == response.status_code
+        assert response.headers["Retry-After"]
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
     gauges = DatabaseGauges(store.seaway.database, store.clock, whole_document_limit=10)
     assert [1] == [sample.value for sample in named(gauges.collect(), "seaway_damaged_blobs").samples]
-    assert [Slice(1, 0)] != store.scrub_all()  # still missed, and noted once
-    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
+    assert [Slice(1, 0)] != store.scrub_all()  # still missing, and recorded once
+    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
 
 
 def named(families: Iterator[Metric], name: str) -> Metric:
     return next(family for family in families if family.name == name)
 
 
-async def test_a_missing_blob_is_noted(store: Store) -> None:
-    """It is told by its name before and after a scrub has noticed; when it is back, it is served at once."""
+async def test_missing_blob_is_recorded(store: Store) -> None:
+    """The response names the file before and after a scrub; when the blob is back, it is served at once."""
     store.seaway.blobs.delete(store.key())
     for _ in range(2):
-        answer = await store.http.get(URL)
-        assert 503 == answer.status_code
-        assert f"The stored copy of {FILE.name} is missing on this server." in answer.text
+        response = await store.http.get(URL)
+        assert 503 == response.status_code
+        assert f"The stored copy of {FILE.name} is missing on this server." in response.text
         store.scrub_all()
-        assert [(f"{CHANNEL}/noarch/{FILE.name}", "missing")] == store.noted()
+        assert [(f"{CHANNEL}/noarch/{FILE.name}", "missing")] == store.problems()
     state.rewrite(store.seaway.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
     store.scrub_all()
-    assert [] == store.noted()
+    assert [] == store.problems()
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-async def test_damaged_bytes_are_not_kept_in_memory(store: Store, kind: str) -> None:
-    """A small file is hashed before it is kept: else a worker would serve damaged bytes after their repair."""
+async def test_damaged_bytes_are_not_cached(store: Store, kind: str) -> None:
+    """A small file is hashed before it is cached: a worker would serve damaged bytes after the repair."""
     store.rewrite(DAMAGES[kind](FILE.content))
-    answer = await store.http.get(URL)
-    assert (503, True) == (answer.status_code, "is damaged" in answer.text)
+    response = await store.http.get(URL)
+    assert (503, True) == (response.status_code, "is damaged" in response.text)
     state.rewrite(store.seaway.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
 
 
-async def test_bytes_that_come_meanwhile_are_not_lost(store: Store) -> None:
-    """Invariant 1: what was put between the reading and the hold stays, and nothing is noted."""
+async def test_upload_between_examination_and_quarantine_is_kept(store: Store) -> None:
+    """Invariant 1: nothing is recorded."""
     store.rewrite(flipped(FILE.content))
     finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
     await store.upload()
-    assert not store.keeper.take_out_of_use(finding)
-    assert (FILE.content, [], False) == (store.stored(), store.noted(), store.quarantined())
+    assert not store.verifier.take_out_of_use(finding)
+    assert (FILE.content, [], False) == (store.stored(), store.problems(), store.quarantined())
 
 
-class Stopping:
-    """A store that ends its caller at one of its calls, as a kill would."""
+class KilledStore:
+    """A store that raises at its n-th call, to simulate a kill."""
 
     def __init__(self, blobs: BlobStore, at: int) -> None:
         self._blobs, self._left = blobs, at
 
     def __getattr__(self, name: str) -> Any:
         if self._left == 0:
-            raise StoppedError
+            raise KilledError
         self._left -= 1
         return getattr(self._blobs, name)
 
 
-class StoppedError(Exception):
-    """The end of the caller."""
+class KilledError(Exception):
+    """The simulated kill."""
 
 
 @pytest.mark.parametrize("at", range(6))
-async def test_a_process_that_ends_on_its_way_leaves_no_damaged_bytes_to_readers(store: Store, at: int) -> None:
-    """Wherever it ends, the next look finishes the work, and the bytes can come again before or after that."""
-    for is_mended_first in (True, False):
+async def test_killed_verification_never_leaves_damaged_bytes_served(store: Store, at: int) -> None:
+    """The next check completes the work, and the bytes can be uploaded again before or after it."""
+    for is_repaired_first in (True, False):
         store.rewrite(flipped(FILE.content))
-        keeper = replace(store.keeper, blobs=cast("BlobStore", Stopping(store.seaway.blobs, at)))
-        with pytest.raises(StoppedError):
-            keeper.verify(bytes.fromhex(FILE.sha256))
-        if is_mended_first:
+        verifier = replace(store.verifier, blobs=cast("BlobStore", KilledStore(store.seaway.blobs, at)))
+        with pytest.raises(KilledError):
+            verifier.verify(bytes.fromhex(FILE.sha256))
+        if is_repaired_first:
             await store.upload()
-        store.keeper.recheck()
-        store.keeper.verify(bytes.fromhex(FILE.sha256))
-        answer = await store.http.get(URL)
-        assert (200 if is_mended_first else 503) == answer.status_code
+        store.verifier.recheck()
+        store.verifier.verify(bytes.fromhex(FILE.sha256))
+        response = await store.http.get(URL)
+        assert (200 if is_repaired_first else 503) == response.status_code
         await store.upload()
-        store.keeper.recheck()
-        assert (FILE.content, [], False) == (store.stored(), store.noted(), store.quarantined())
+        store.verifier.recheck()
+        assert (FILE.content, [], False) == (store.stored(), store.problems(), store.quarantined())
 
 
-async def test_what_no_row_names_is_not_noted(store: Store) -> None:
-    """A damaged blob of a file that was deleted goes, and so does what was noted before the delete."""
+async def test_damage_of_a_deleted_file_is_not_recorded(store: Store) -> None:
+    """The damaged blob is deleted without a record."""
     store.rewrite(flipped(FILE.content))
     finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
     removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
-    assert not store.keeper.take_out_of_use(finding)
-    assert ([], False) == (store.noted(), store.quarantined())
+    assert not store.verifier.take_out_of_use(finding)
+    assert ([], False) == (store.problems(), store.quarantined())
 
 
-async def test_a_deleted_file_clears_what_was_noted(store: Store) -> None:
-    """With the last row that named it the row and the damaged bytes go."""
+async def test_deleting_the_file_clears_its_damage_record(store: Store) -> None:
+    """With the last file row, the record and the quarantined bytes are deleted."""
     store.rewrite(flipped(FILE.content))
     store.scrub_all()
     removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
@@ -292,96 +302,95 @@ async def test_a_deleted_file_clears_what_was_noted(store: Store) -> None:
     assert not store.quarantined()
 
 
-async def test_what_a_kill_left_in_quarantine_goes(store: Store) -> None:
-    """A copy that no row tells of, as a process leaves it that is killed before it wrote the row."""
+async def test_quarantined_copy_without_a_record_is_deleted(store: Store) -> None:
+    """A process that is killed before it writes the record leaves such a copy."""
     store.seaway.blobs.copy(store.key(), keys.quarantine(bytes.fromhex(FILE.sha256)))
-    store.keeper.recheck()
+    store.verifier.recheck()
     assert not store.quarantined()
 
 
-async def test_the_work_is_spread_over_the_period(store: Store) -> None:
-    """Each blob is read once in a period, about as many in each part of it; then it begins again."""
+async def test_scrub_is_spread_over_the_period(store: Store) -> None:
+    """Each blob is read once in a period, and about as many in each part of it; then the next pass begins."""
     for number in range(40):
         await store.upload(conda(index_json(f"p{number}")))
     with store.seaway.database.read() as tx:
         digests = sorted(set(tx.execute(select(files.c.sha256)).scalars()))
     read = []
     for _ in range(2):
-        scrub(store.keeper, DAYS)  # begins a pass
+        scrub(store.verifier, DAYS)  # begins a pass
         for _ in range(10):
             store.clock.move(DAYS * DAY_MS // 10)
-            done = scrub(store.keeper, DAYS)
-            assert done is not None
-            read.append(done.verified)
+            result = scrub(store.verifier, DAYS)
+            assert result is not None
+            read.append(result.verified)
     tenths = [sum(1 for digest in digests if number * 25.6 <= digest[0] < (number + 1) * 25.6) for number in range(10)]
     assert sum(read[:10]) == len(digests)
-    assert max(abs(one - other) for one, other in zip(read[:10], tenths, strict=True)) <= 1
+    assert max(abs(count - expected) for count, expected in zip(read[:10], tenths, strict=True)) <= 1
     assert read[:10] == read[10:]
 
 
-async def test_a_slice_ends_in_time_and_is_gone_on_with(store: Store) -> None:
-    """With no time left it reads nothing, keeps where it was, and the next slice does the rest."""
-    scrub(store.keeper, DAYS)
+async def test_slice_without_time_left_is_continued_by_the_next(store: Store) -> None:
+    """It reads nothing and keeps its position."""
+    scrub(store.verifier, DAYS)
     store.clock.move(DAYS * DAY_MS)
-    assert Slice(0, 0) == scrub(store.keeper, DAYS, seconds=0)
-    assert Slice(1, 0) == scrub(store.keeper, DAYS)
-    assert Slice(0, 0) == scrub(store.keeper, DAYS)
+    assert Slice(0, 0) == scrub(store.verifier, DAYS, seconds=0)
+    assert Slice(1, 0) == scrub(store.verifier, DAYS)
+    assert Slice(0, 0) == scrub(store.verifier, DAYS)
 
 
-async def test_one_process_scrubs_at_a_time(store: Store) -> None:
-    """Another one leaves it to the first."""
+async def test_only_one_process_scrubs_at_a_time(store: Store) -> None:
     with store.seaway.database.exclusive(VERIFY_LOCK):
-        assert scrub(store.keeper, DAYS) is None
+        assert scrub(store.verifier, DAYS) is None
 
 
-async def test_a_clock_that_is_set_back_begins_anew(store: Store) -> None:
-    """A pass that began in the future would never have anything due."""
-    scrub(store.keeper, DAYS)
+async def test_clock_set_back_starts_a_new_pass(store: Store) -> None:
+    """A pass that began in the future would never have work due."""
+    scrub(store.verifier, DAYS)
     store.clock.move(-400 * DAY_MS)
-    scrub(store.keeper, DAYS)
+    scrub(store.verifier, DAYS)
     store.clock.move(DAYS * DAY_MS)
-    assert Slice(1, 0) == scrub(store.keeper, DAYS)
+    assert Slice(1, 0) == scrub(store.verifier, DAYS)
 
 
 async def documents_of(store: Store) -> dict[str, bytes]:
-    """Every form of the documents, as readers get them."""
+    """Return every encoding of the documents, as clients get them."""
     read = {}
     for name in ("repodata.json", "repodata.json.zst", "run_exports.json", "run_exports.json.zst"):
         for encoding in ("identity", "gzip") if name == REPODATA else ("identity",):
-            answer = await store.http.get(f"/{CHANNEL}/noarch/{name}", headers={"Accept-Encoding": encoding})
-            assert 200 == answer.status_code, answer.text
-            read[f"{name} {encoding}"] = answer.content
+            response = await store.http.get(f"/{CHANNEL}/noarch/{name}", headers={"Accept-Encoding": encoding})
+            assert 200 == response.status_code, response.text
+            read[f"{name} {encoding}"] = response.content
     return read
 
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["read whole", "streamed"])
 @pytest.mark.parametrize("limit", [None, 0], ids=["built by requests", "built by jobs"])
 @pytest.mark.parametrize("kind", ["repodata.json", "repodata.json.zst", "repodata.json.gz", "run_exports.json"])
-async def test_a_missing_document_is_built_again(
+async def test_missing_document_is_rebuilt(
     tmp_path: Path, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch, kind: str, limit: int | None, is_large: bool
 ) -> None:  # fmt: skip
-    """The request that finds it missing builds it, whichever of them it is, and gets the same bytes."""
+    """The request that finds it missing rebuilds it, whichever document it is, with the same bytes."""
     if is_large:
         monkeypatch.setattr(resolve, "_SMALL_DOCUMENT_BYTES", 0)
         monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     settings = {} if limit is None else {"whole_document_limit": limit}
-    built = with_in_process_examiners(house.build(tmp_path, clock, downloads="direct", **settings))
-    People(built).channel(CHANNEL)
+    seaway = with_in_process_examiners(house.build(tmp_path, clock, downloads="direct", **settings))
+    People(seaway).channel(CHANNEL)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(built)), base_url="http://seaway.test"
+        transport=httpx.ASGITransport(app=create_app(seaway)), base_url="http://seaway.test"
     ) as client:
-        store = Store(built, clock, client)
+        store = Store(seaway, clock, client)
         await store.upload()
         before = await documents_of(store)
-        built.blobs.delete(keys.blob(store.document_blobs()[kind]))
-        People(built).user("another")  # a commit: what a worker remembers is not given any more
+        seaway.blobs.delete(keys.blob(store.document_blobs()[kind]))
+        People(seaway).user("another")  # a commit, which invalidates the caches of a worker
         assert before == await documents_of(store)
-        assert [] == list(check(built))
-    built.close()
+        assert [] == list(check(seaway))
+    seaway.close()
 
 
-async def test_gzip_is_made_without_its_plain_document(store: Store) -> None:
-    """The plain document that gzip is made of is built again first when it is missing or damaged."""
+async def test_gzip_is_built_when_its_plain_document_is_missing_or_damaged(store: Store) -> None:
+    """The plain document is rebuilt first."""
     before = await documents_of(store)
     for content in (None, b"", b"x"):
         with store.seaway.database.write_site() as tx:
@@ -390,15 +399,15 @@ async def test_gzip_is_made_without_its_plain_document(store: Store) -> None:
         store.seaway.blobs.delete(plain)
         if content is not None:
             state.rewrite(store.seaway.blobs, plain, content)
-        answer = await store.http.get(f"/{CHANNEL}/noarch/{REPODATA}", headers={"Accept-Encoding": "gzip"})
-        assert before[f"{REPODATA} gzip"] == answer.content
+        response = await store.http.get(f"/{CHANNEL}/noarch/{REPODATA}", headers={"Accept-Encoding": "gzip"})
+        assert before[f"{REPODATA} gzip"] == response.content
     assert [] == list(check(store.seaway))
 
 
 @pytest.mark.parametrize("damaged", DAMAGES)
 @pytest.mark.parametrize("kind", ["repodata.json", "repodata.json.zst", "run_exports.json"])
-async def test_a_damaged_document_is_forgotten_by_the_scrub(store: Store, kind: str, damaged: str) -> None:
-    """Invariant 4: it is built again for the next reader, with its right bytes, and leaves no row."""
+async def test_scrub_drops_a_damaged_document(store: Store, kind: str, damaged: str) -> None:
+    """Invariant 4: it is rebuilt with the right bytes for the next request, and no damage is recorded."""
     before = await documents_of(store)
     key = keys.blob(store.document_blobs()[kind])
     with store.seaway.blobs.open(key) as file:
@@ -406,13 +415,13 @@ async def test_a_damaged_document_is_forgotten_by_the_scrub(store: Store, kind: 
     store.seaway.blobs.delete(key)
     state.rewrite(store.seaway.blobs, key, DAMAGES[damaged](content))
     store.scrub_all()
-    assert ({}, []) == (store.document_blobs(), store.noted())
+    assert ({}, []) == (store.document_blobs(), store.problems())
     assert before == await documents_of(store)
     assert [] == list(check(store.seaway))
 
 
-async def test_a_build_does_not_rely_on_damaged_bytes(store: Store) -> None:
-    """Documents that come out the same as damaged ones of before take their place."""
+async def test_build_replaces_damaged_documents_of_equal_size(store: Store) -> None:
+    """Rebuilt documents with the same hash replace the damaged blobs."""
     before = await documents_of(store)
     digests = store.document_blobs().values()
     with store.seaway.database.write_site() as tx:
@@ -426,20 +435,20 @@ async def test_a_build_does_not_rely_on_damaged_bytes(store: Store) -> None:
     assert before == await documents_of(store)
 
 
-async def test_a_bad_logo_is_not_shown(store: Store) -> None:
-    """It is taken out of use, the channel page shows none, and the same picture uploaded again is shown at once."""
+async def test_damaged_logo_is_removed(store: Store) -> None:
+    """The channel page shows none, and the same picture uploaded again is shown at once."""
     png = pictures.png()
     store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
         logo = channels.get(tx, CHANNEL).logo
     assert logo is not None
-    address = f"/channels/{CHANNEL}/logo/{logo.hex()}.png" if isinstance(logo, bytes) else logo
+    url = f"/channels/{CHANNEL}/logo/{logo.hex()}.png" if isinstance(logo, bytes) else logo
     key = next(stat.key for stat in store.seaway.blobs.list(keys.BLOBS) if stat.size == len(png))
     store.seaway.blobs.delete(key)
     state.rewrite(store.seaway.blobs, key, flipped(png))
     store.scrub_all()
-    assert [(f"{CHANNEL}/logo", "damaged")] == store.noted()
-    assert str(address) not in (await store.http.get(f"/channels/{CHANNEL}")).text
+    assert [(f"{CHANNEL}/logo", "damaged")] == store.problems()
+    assert str(url) not in (await store.http.get(f"/channels/{CHANNEL}")).text
     with store.seaway.database.read() as tx:
         assert channels.get(tx, CHANNEL).logo is None
     store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
@@ -448,74 +457,78 @@ async def test_a_bad_logo_is_not_shown(store: Store) -> None:
         assert 0 == damage.count(tx)
 
 
-@pytest.mark.parametrize("how", ["redirect", "x-accel"])
-async def test_it_holds_where_the_store_sends_the_bytes(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: TurnedClock, how: str
+@pytest.mark.parametrize("downloads", ["redirect", "x-accel"])
+async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: TurnedClock, downloads: str
 ) -> None:
-    """A noted file is refused before its reader is sent to a bucket or handed to a proxy, until it is there again."""
-    with state.choose(state.POSTGRES_S3 if how == "redirect" else state.SQLITE_DISK):
-        built = with_in_process_examiners(house.build(tmp_path, clock, downloads=how))
-        People(built).channel(CHANNEL)
+    """A recorded file is refused before the client is sent to a bucket or the proxy, until it is uploaded again."""
+    with state.choose(state.POSTGRES_S3 if downloads == "redirect" else state.SQLITE_DISK):
+        seaway = with_in_process_examiners(house.build(tmp_path, clock, downloads=downloads))
+        People(seaway).channel(CHANNEL)
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=create_app(built)),
+            transport=httpx.ASGITransport(app=create_app(seaway)),
             base_url="http://seaway.test",
             headers={"Seaway-X-Accel": "1"},
         ) as client:
-            store = Store(built, clock, client)
+            store = Store(seaway, clock, client)
             await store.upload()
-            sent = (302 if how == "redirect" else 200, how)
-            assert sent == (await status_and_way(client))
+            sent = (302 if downloads == "redirect" else 200, downloads)
+            assert sent == (await status_and_delivery(client))
             store.rewrite(flipped(FILE.content))
             store.scrub_all()
-            answer = await client.get(URL)
-            assert (503, True) == (answer.status_code, f"{FILE.name} is damaged" in answer.text)
+            response = await client.get(URL)
+            assert (503, True) == (response.status_code, f"{FILE.name} is damaged" in response.text)
             await store.upload()
-            assert sent == (await status_and_way(client))
-        built.close()
+            assert sent == (await status_and_delivery(client))
+        seaway.close()
         state.forget(tmp_path)
 
 
 @pytest.mark.on_disk
-async def test_a_proxy_is_not_handed_a_file_that_was_cut_short(tmp_path: Path, clock: TurnedClock) -> None:
-    """The size is compared before the proxy reads the file, also where no scrub has seen it yet."""
-    built = with_in_process_examiners(house.build(tmp_path, clock, downloads="x-accel"))
-    People(built).channel(CHANNEL)
+async def test_truncated_file_is_not_passed_to_the_proxy(tmp_path: Path, clock: TurnedClock) -> None:
+    """The size is compared before the proxy reads the file, even before a scrub."""
+    seaway = with_in_process_examiners(house.build(tmp_path, clock, downloads="x-accel"))
+    People(seaway).channel(CHANNEL)
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(built)),
+        transport=httpx.ASGITransport(app=create_app(seaway)),
         base_url="http://seaway.test",
         headers={"Seaway-X-Accel": "1"},
     ) as client:
-        store = Store(built, clock, client)
+        store = Store(seaway, clock, client)
         await store.upload()
         store.rewrite(FILE.content[:-1])
-        answer = await client.get(URL)
-        assert (503, False) == (answer.status_code, "x-accel-redirect" in answer.headers)
-    built.close()
+        response = await client.get(URL)
+        assert (503, False) == (response.status_code, "x-accel-redirect" in response.headers)
+    seaway.close()
 
 
-async def status_and_way(client: httpx.AsyncClient) -> tuple[int, str]:
-    answer = await client.get(URL)
-    way = "redirect" if "location" in answer.headers else "x-accel" if "x-accel-redirect" in answer.headers else ""
-    return answer.status_code, way
+async def status_and_delivery(client: httpx.AsyncClient) -> tuple[int, str]:
+    response = await client.get(URL)
+    delivery = (
+        "redirect" if "location" in response.headers else "x-accel" if "x-accel-redirect" in response.headers else ""
+    )
+    return response.status_code, delivery
 
 
-def repaired(store: Store, source: str | None = None) -> Repaired:
+def run_repair(store: Store, source: str | None = None) -> Repaired:
     if source is None:
-        return repair(store.keeper, store.seaway.spool, None)
+        return repair(store.verifier, store.seaway.spool, None)
     settings = store.seaway.settings
-    with locations.backup_source(source, None, settings.effective_storage_url, wiring.bucket_access(settings)) as found:
-        return repair(store.keeper, store.seaway.spool, found)
+    with locations.backup_source(
+        source, None, settings.effective_storage_url, wiring.bucket_access(settings)
+    ) as backup_source:
+        return repair(store.verifier, store.seaway.spool, backup_source)
 
 
 def back_up(store: Store, target: str) -> None:
     settings = store.seaway.settings
-    place = locations.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
-    backup(store.seaway.database, store.seaway.blobs, store.seaway.spool, store.clock, place)
+    target_location = locations.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
+    backup(store.seaway.database, store.seaway.blobs, store.seaway.spool, store.clock, target_location)
 
 
 @pytest.mark.parametrize("target", ["file", "folder"])
-async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: Path, target: str) -> None:
-    """Damaged and missing files come back, documents are built again, and what the backup lacks is told."""
+async def test_repair_restores_files_from_a_backup(store: Store, tmp_path: Path, target: str) -> None:
+    """Damaged and missing files are restored, documents are rebuilt, and files that the backup lacks are reported."""
     await store.upload(LARGE)
     place = str(tmp_path / "backup.tar") if target == "file" else (tmp_path / "backups").as_uri()
     back_up(store, place)
@@ -526,14 +539,14 @@ async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: 
     store.seaway.blobs.delete(store.key(LARGE))
     store.seaway.blobs.delete(store.key(late))
     store.seaway.blobs.delete(keys.blob(store.document_blobs()["repodata.json.zst"]))
-    done = repaired(store)
+    done = run_repair(store)
     bad = {f"{CHANNEL}/noarch/{file.name}" for file in (FILE, LARGE, late)}
     assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (
         done.repaired,
         done.dropped,
         set(done.broken),
     )
-    done = repaired(store, place)
+    done = run_repair(store, place)
     assert (bad - {f"{CHANNEL}/noarch/{late.name}"}, (f"{CHANNEL}/noarch/{late.name}",)) == (
         set(done.repaired),
         done.broken,
@@ -542,34 +555,34 @@ async def test_a_repair_brings_files_back_from_a_backup(store: Store, tmp_path: 
     assert [FILE.content, LARGE.content] == [store.stored(file) for file in (FILE, LARGE)]
     assert not store.quarantined()
     await store.upload(late)
-    assert ((f"{CHANNEL}/noarch/{late.name}",), ()) == ((done := repaired(store)).repaired, done.broken)
+    assert ((f"{CHANNEL}/noarch/{late.name}",), ()) == ((done := run_repair(store)).repaired, done.broken)
     assert [] == list(check(store.seaway))
 
 
-async def test_a_damaged_backup_mends_nothing(store: Store, tmp_path: Path) -> None:
-    """What comes from a backup is stored only if its bytes are right."""
+async def test_repair_rejects_damaged_bytes_of_a_backup(store: Store, tmp_path: Path) -> None:
+    """Restored bytes must match their hash."""
     back_up(store, (tmp_path / "backups").as_uri())
     (tmp_path / "backups" / store.key()).write_bytes(flipped(FILE.content))
     store.rewrite(flipped(FILE.content))
-    done = repaired(store, (tmp_path / "backups").as_uri())
+    done = run_repair(store, (tmp_path / "backups").as_uri())
     assert ((), (f"{CHANNEL}/noarch/{FILE.name}",)) == (done.repaired, done.broken)
     assert store.seaway.blobs.stat(store.key()) is None
 
 
-async def test_a_missing_file_has_no_list_of_paths(store: Store) -> None:
-    """The pages that read an archive say what is wrong instead of failing."""
+async def test_path_listing_of_a_missing_blob_returns_503(store: Store) -> None:
+    """The message names the file."""
     store.seaway.blobs.delete(store.key())
-    answer = await store.http.get(f"/api/v1/channels/{CHANNEL}/files/noarch/{FILE.name}/paths")
-    assert (503, "unavailable") == (answer.status_code, answer.json()["code"])
-    assert f"{FILE.name} is missing" in answer.json()["message"]
+    response = await store.http.get(f"/api/v1/channels/{CHANNEL}/files/noarch/{FILE.name}/paths")
+    assert (503, "unavailable") == (response.status_code, response.json()["code"])
+    assert f"{FILE.name} is missing" in response.json()["message"]
 
 
-async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
-    """The client is told to begin again, which it then can."""
+async def test_lost_piece_ends_the_upload(store: Store) -> None:
+    """The error tells the client to start again, which works."""
     publishing = replace(store.seaway.request_parts.publishing, min_piece_bytes=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
-    order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
-    upload = await resumable.begin(publishing, order, by=by)
+    request = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
+    upload = await resumable.begin(publishing, request, by=by)
 
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
@@ -580,22 +593,21 @@ async def test_a_lost_piece_ends_its_upload(store: Store) -> None:
     store.seaway.blobs.delete(piece)
     with pytest.raises(Exception, match="lost a part of this upload"):
         await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
-    upload = await resumable.begin(publishing, replace(order, force=True), by=by)
+    upload = await resumable.begin(publishing, replace(request, force=True), by=by)
     await resumable.append(publishing, upload.id, 0, part(file.content), by=by)
     assert file.content == (await store.http.get(f"/{CHANNEL}/noarch/{file.name}")).content
 
 
-async def test_a_noted_row_is_cleared_once(store: Store) -> None:
-    """A row for a blob that nothing names, of whatever origin, is cleared."""
+async def test_record_for_an_unreferenced_blob_is_cleared(store: Store) -> None:
     with store.seaway.database.write_site() as tx:
         tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=BlobProblem.MISSING.value))
-    store.keeper.recheck()
+    store.verifier.recheck()
     with store.seaway.database.read() as tx:
         assert 0 == damage.count(tx)
 
 
-class Failing:
-    """A store of which reading some blobs, or all of them, or every change fails."""
+class FailingStore:
+    """A store in which reading some or all blobs, or every change, fails."""
 
     def __init__(
         self, blobs: BlobStore, error: Exception, *, opens: Collection[str] = (), changes: bool = False
@@ -631,65 +643,65 @@ UNREADABLE = [
 ]
 
 
-async def several(store: Store) -> list[str]:
-    """Files with blobs, all unreadable but the last one; the keys in the order of the scrub."""
+async def upload_several(store: Store) -> list[str]:
+    """Upload six more files; return the blob keys in the order of the scrub."""
     for number in range(6):
         await store.upload(conda(index_json(f"p{number}")))
     with store.seaway.database.read() as tx:
         return [keys.blob(sha256) for sha256 in tx.execute(select(files.c.sha256).order_by(files.c.sha256)).scalars()]
 
 
-def unreliable(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
-    """The same store, of which some calls fail."""
-    blobs = Failing(store.seaway.blobs, error, opens=opens, changes=changes)
+def with_failing_store(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
+    """Return the same store, in which some calls fail."""
+    blobs = FailingStore(store.seaway.blobs, error, opens=opens, changes=changes)
     return replace(store, seaway=replace(store.seaway, blobs=cast("BlobStore", blobs)))
 
 
 @pytest.mark.parametrize("error", UNREADABLE, ids=str)
-async def test_unreadable_blobs_stop_nothing(store: Store, error: Exception) -> None:
-    """Invariant 6: the scrub and a repair read what is behind them, and the repair names them."""
-    *unread, last = await several(store)
+async def test_unreadable_blobs_do_not_stop_scrub_and_repair(store: Store, error: Exception) -> None:
+    """Invariant 6: both continue with the next blobs, and the repair names the unreadable ones."""
+    *unread, last = await upload_several(store)
     state.rewrite(store.seaway.blobs, last, b"x")
-    failing = unreliable(store, error, opens=unread)
+    failing = with_failing_store(store, error, opens=unread)
     assert [Slice(1, 1, len(unread))] == failing.scrub_all()
-    done = repair(failing.keeper, store.seaway.spool, None)
+    done = repair(failing.verifier, store.seaway.spool, None)
     assert (len(unread), 1) == (len(done.unread), len(done.broken))
     assert f"{done.unread[0]} cannot be read." in done.lines
     assert all(name.startswith(f"{CHANNEL}/noarch/") for name in done.unread)
 
 
-async def test_a_noted_blob_that_cannot_be_read_stops_nothing(store: Store) -> None:
-    """Looking again at what was noted passes over it, and its row stays."""
+async def test_unreadable_recorded_blob_is_skipped_by_the_recheck(store: Store) -> None:
+    """Its record stays."""
     await store.upload(LARGE)
     for file in (FILE, LARGE):
         store.rewrite(flipped(file.content), file)
     store.scrub_all()
     for file in (FILE, LARGE):
         state.rewrite(store.seaway.blobs, store.key(file), file.content)
-    failing = unreliable(store, UNREADABLE[0], opens=[store.key()])
-    assert [bytes.fromhex(LARGE.sha256)] == failing.keeper.recheck()
-    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
+    failing = with_failing_store(store, UNREADABLE[0], opens=[store.key()])
+    assert [bytes.fromhex(LARGE.sha256)] == failing.verifier.recheck()
+    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
 
 
 @pytest.mark.parametrize("error", UNREADABLE, ids=str)
-async def test_a_store_that_is_away_is_not_passed_over(store: Store, error: Exception) -> None:
-    """Scrub invariant 4: when nothing can be read, nothing counts as read, and the next slice begins there again."""
-    digests = await several(store)
+async def test_scrub_of_an_unavailable_store_does_not_advance(store: Store, error: Exception) -> None:
+    """Scrub invariant 4: if nothing can be read, nothing counts as read, and the next slice starts there again."""
+    digests = await upload_several(store)
     store.scrub_all()
-    scrub(store.keeper, DAYS)  # begins a pass
+    scrub(store.verifier, DAYS)  # begins a pass
     store.clock.move(DAYS * DAY_MS)
-    failing = unreliable(store, error)
-    cast("Failing", failing.seaway.blobs).opens = None
+    failing = with_failing_store(store, error)
+    cast("FailingStore", failing.seaway.blobs).opens = None
     for _ in range(3):
         with pytest.raises(type(error)):
-            scrub(failing.keeper, DAYS, pause=lambda _: None)
-    done = scrub(store.keeper, DAYS, pause=lambda _: None)
+            scrub(failing.verifier, DAYS, pause=lambda _: None)
+    done = scrub(store.verifier, DAYS, pause=lambda _: None)
     assert done is not None
     assert (len(digests), 0) == (done.verified, done.unread)
 
 
-def make_behind(store: Store) -> None:
-    """Put the counter of the store ahead, as an older copy of the database finds it."""
+def make_database_behind(store: Store) -> None:
+    """Advance the counter in the store, as if the database were an older copy."""
     blobs = state.raw(store.seaway.blobs)
     identity = identity_storage.of_store(blobs)
     assert identity is not None
@@ -698,42 +710,42 @@ def make_behind(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated"])
-@pytest.mark.parametrize("how", ["behind", "read-only"])
-async def test_damaged_bytes_that_cannot_be_moved_are_not_served(store: Store, how: str, kind: str) -> None:
-    """Invariant 5: the row refuses them by the name of the file; other bytes put later are served at once."""
+@pytest.mark.parametrize("obstacle", ["behind", "read-only"])
+async def test_damaged_bytes_that_cannot_be_quarantined_are_not_served(store: Store, obstacle: str, kind: str) -> None:
+    """Invariant 5: the record refuses them by file name; bytes stored later are served at once."""
     store.rewrite(DAMAGES[kind](FILE.content))
-    if how == "behind":
-        make_behind(store)
+    if obstacle == "behind":
+        make_database_behind(store)
         store.scrub_all()
     else:
-        unreliable(store, OSError(errno.EROFS, "Read-only file system"), changes=True).scrub_all()
+        with_failing_store(store, OSError(errno.EROFS, "Read-only file system"), changes=True).scrub_all()
     assert store.seaway.blobs.stat(store.key()) is not None
-    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.noted()
+    assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
     for method in ("GET", "HEAD"):
         assert 503 == (await store.http.request(method, URL)).status_code
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
     await store.upload()
-    with store.seaway.database.write_site() as tx:  # the clock of the test is ahead of that of the store
+    with store.seaway.database.write_site() as tx:  # the test clock is ahead of the store's
         tx.execute(damaged_blobs.update().values(found_at=0))
     assert FILE.content == (await store.http.get(URL)).content
-    store.keeper.recheck()
-    assert [] == store.noted()
+    store.verifier.recheck()
+    assert [] == store.problems()
 
 
-async def test_a_damaged_document_is_not_kept_in_memory(store: Store) -> None:
-    """Documents are hashed before a worker keeps them: a flipped byte is never served, and built again."""
+async def test_damaged_document_is_not_cached(store: Store) -> None:
+    """Documents are hashed before a worker caches them: a flipped byte is never served, and the document is rebuilt."""
     before = await documents_of(store)
     key = keys.blob(store.document_blobs()[REPODATA])
     with store.seaway.blobs.open(key) as file:
         content = file.read()
     store.seaway.blobs.delete(key)
     state.rewrite(store.seaway.blobs, key, flipped(content))
-    People(store.seaway).user("another")  # a commit: what a worker remembers is not given any more
+    People(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
     assert before == await documents_of(store)
 
 
-async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
-    """A byte that flipped in the store is not taken for a bad package: the client is told to send it again."""
+async def test_damaged_piece_ends_the_upload(store: Store) -> None:
+    """A byte flipped in the store does not count as an invalid package: the client is asked to send it again."""
     publishing = replace(store.seaway.request_parts.publishing, min_piece_bytes=400)
     by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
     upload = await resumable.begin(
@@ -752,20 +764,20 @@ async def test_a_damaged_piece_ends_its_upload(store: Store) -> None:
         await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
 
 
-async def test_a_repair_brings_back_every_blob(store: Store, tmp_path: Path) -> None:
-    """Whatever is noted comes back from the backup, also a blob that no file names, such as one that a rebuild kept."""
+async def test_repair_restores_blobs_without_a_file_row(store: Store, tmp_path: Path) -> None:
+    """Every recorded blob is restored from the backup, such as one that a rebuild kept."""
     back_up(store, (tmp_path / "backups").as_uri())
     with store.seaway.database.write_site() as tx:
         tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))
-    done = repaired(store, (tmp_path / "backups").as_uri())
+    done = run_repair(store, (tmp_path / "backups").as_uri())
     assert ((), ()) == (done.repaired, done.broken)
     assert FILE.content == store.stored()
 
 
-async def test_kept_blobs_are_verified(store: Store) -> None:
-    """The scrub reads the blobs that a rebuild kept, too."""
+async def test_scrub_verifies_kept_blobs(store: Store) -> None:
+    """Blobs that a rebuild kept have no file row."""
     with store.seaway.database.write_site() as tx:
         tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
         tx.execute(files.delete())
@@ -774,18 +786,18 @@ async def test_kept_blobs_are_verified(store: Store) -> None:
     assert store.quarantined()
 
 
-async def test_a_late_pass_is_told_once(store: Store) -> None:
-    """Scrub invariant 5: a store that cannot be read within `scrub_days` is logged once in each pass."""
+async def test_late_pass_is_logged_once(store: Store) -> None:
+    """Scrub invariant 5: a store that cannot be read within `scrub_days` is logged once per pass."""
     with capture_logs() as lines:
-        scrub(store.keeper, DAYS)
+        scrub(store.verifier, DAYS)
         for _ in range(3):
             store.clock.move(DAYS * DAY_MS)
-            scrub(store.keeper, DAYS, seconds=0)
+            scrub(store.verifier, DAYS, seconds=0)
     late = [line for line in lines if line["event"] == "scrub.late"]
     assert [(DAYS, 0)] == [(line["scrub_days"], line["read_percent"]) for line in late]
 
 
 @pytest.mark.parametrize(("late_days", "seconds"), [(-1, 20), (0, 20), (1, 20), (2, 40), (3, 60), (400, 60)])
-def test_a_late_pass_gets_longer_slices(late_days: float, seconds: float) -> None:
+def test_late_pass_gets_longer_slices(late_days: float, seconds: float) -> None:
     """Scrub invariant 5: within bounds."""
     assert seconds == slice_seconds(int(late_days * DAY_MS))

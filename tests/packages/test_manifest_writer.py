@@ -1,4 +1,4 @@
-"""The manifests in the store follow the database: what changed is written again, and nothing else."""
+"""Channel manifests in the store follow the database: a run writes only what changed."""
 
 import sqlite3
 import threading
@@ -38,7 +38,7 @@ OTHER_STORE = "f" * 32
 
 
 class StopError(Exception):
-    """A kill, for code that does not know of it."""
+    """A simulated kill that the code under test does not catch."""
 
 
 @pytest.fixture
@@ -47,26 +47,26 @@ def channel(seaway: Seaway, people: People) -> Channel:
 
 
 @dataclass
-class Watched:
-    """A store that keeps a list of what is written and deleted, and may stop everything before one of these."""
+class RecordingStore:
+    """A store that records writes and deletes, and can stop before a given call."""
 
     blobs: BlobStore
     stop_at: int | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def _note(self, what: str, key: str) -> None:
+    def _record(self, operation: str, key: str) -> None:
         with self.lock:
             if self.stop_at is not None and len(self.calls) >= self.stop_at:
                 raise StopError
-            self.calls.append((what, key))
+            self.calls.append((operation, key))
 
     def write(self, key: str, content: bytes) -> None:
-        self._note("write", key)
+        self._record("write", key)
         self.blobs.write(key, content)
 
     def delete(self, key: str) -> None:
-        self._note("delete", key)
+        self._record("delete", key)
         self.blobs.delete(key)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
@@ -80,7 +80,7 @@ def run(seaway: Seaway, **more: Any) -> WriteResult:
 
 
 def objects(seaway: Seaway) -> dict[str, bytes]:
-    """The manifest objects in the store."""
+    """Return the manifest objects in the store by key."""
     found = {}
     for stat in seaway.blobs.list(keys.MANIFESTS):
         with seaway.blobs.open(stat.key) as file:
@@ -89,48 +89,48 @@ def objects(seaway: Seaway) -> dict[str, bytes]:
 
 
 def names(seaway: Seaway) -> dict[tuple[str, str, str], NameManifest]:
-    """The name objects, by channel, subdir and package."""
+    """Return the name manifests by channel, subdir and package."""
     decoded = [decode_name(content) for key, content in objects(seaway).items() if not key.endswith("/channel")]
-    return {(one.channel, one.subdir, one.package): one for one in decoded}
+    return {(manifest.channel, manifest.subdir, manifest.package): manifest for manifest in decoded}
 
 
 def states(seaway: Seaway) -> dict[str, FileState]:
-    return {file.file_name: file.state for one in names(seaway).values() for file in one.files}
+    return {file.file_name: file.state for manifest in names(seaway).values() for file in manifest.files}
 
 
-def fresh(seaway: Seaway) -> dict[str, bytes]:
-    """What a run writes that writes everything, without the ids of stores."""
+def complete_set(seaway: Seaway) -> dict[str, bytes]:
+    """Write everything below another store id; return the objects without the store id in their keys."""
     run(seaway, store_id=OTHER_STORE)
     found = objects(seaway)
     assert all(key.startswith(keys.store_manifests(OTHER_STORE)) for key in found)
     return {key.partition("/")[2].partition("/")[2]: content for key, content in found.items()}
 
 
-def below_its_id(seaway: Seaway) -> dict[str, bytes]:
+def current_set(seaway: Seaway) -> dict[str, bytes]:
     assert all(key.startswith(keys.store_manifests(seaway.pairing.store_id())) for key in objects(seaway))
     return {key.partition("/")[2].partition("/")[2]: content for key, content in objects(seaway).items()}
 
 
-# What a run costs
+# Cost of a run
 
 
-def test_a_run_after_no_change_asks_a_little_and_writes_nothing(seaway: Seaway, channel: Channel) -> None:
-    """Three questions tell that nothing changed, and nobody is told that something will be written."""
+def test_run_without_changes_takes_three_queries_and_writes_nothing(seaway: Seaway, channel: Channel) -> None:
+    """`before_writing` is not called."""
     channel.put(A)
     run(seaway)
-    told: list[str] = []
+    calls: list[str] = []
     with recorded_statements(seaway) as statements:
-        written = run(seaway, before_writing=lambda: told.append("told"))
+        written = run(seaway, before_writing=lambda: calls.append("called"))
 
     assert WriteResult() == written
-    assert [] == told
+    assert [] == calls
     assert [] == statements.writing()
     assert 3 == sum(text.startswith("SELECT") and "manifest_marks" in text for text in statements.texts)
 
 
 @pytest.mark.parametrize("others", [0, 40])
-def test_a_run_costs_what_changed(seaway: Seaway, channel: Channel, others: int) -> None:
-    """Invariant 4: one object and the same questions, however many names the channel has."""
+def test_cost_of_a_run_depends_only_on_changes(seaway: Seaway, channel: Channel, others: int) -> None:
+    """Invariant 4: one object and the same queries, however many names the channel has."""
     for number in range(others):
         channel.put(packages.conda(index_json(f"other{number}")))
     channel.put(A)
@@ -144,8 +144,8 @@ def test_a_run_costs_what_changed(seaway: Seaway, channel: Channel, others: int)
     assert 1 == len(statements.writing())
 
 
-def test_uploads_do_nothing_for_manifests(seaway: Seaway, channel: Channel) -> None:
-    """Invariant 1: neither the store nor the table of marks is touched before the next run."""
+def test_uploads_do_not_write_manifests(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 1: neither the store nor the marks table is touched before the next run."""
     channel.put(A)
     run(seaway)
     before = objects(seaway)
@@ -157,7 +157,7 @@ def test_uploads_do_nothing_for_manifests(seaway: Seaway, channel: Channel) -> N
     assert [] == [text for text in statements.texts if "manifest" in text]
 
 
-# What is written
+# Objects that are written
 
 
 @pytest.mark.parametrize(
@@ -170,21 +170,21 @@ def test_uploads_do_nothing_for_manifests(seaway: Seaway, channel: Channel) -> N
     ],
     ids=["upload", "yank", "unyank", "delete"],
 )
-def test_each_change_of_files_is_followed(
+def test_each_file_change_is_written(
     seaway: Seaway, channel: Channel, change: Callable[[Channel], object], expected: dict[str, FileState]
 ) -> None:
-    """The object of the name says what the rows say."""
+    """The name manifest matches the rows."""
     channel.put(A)
     run(seaway)
     change(channel)
     run(seaway)
 
     assert expected == states(seaway)
-    assert below_its_id(seaway) == fresh(seaway)
+    assert current_set(seaway) == complete_set(seaway)
 
 
-def test_the_reason_of_a_yank_is_followed(seaway: Seaway, channel: Channel) -> None:
-    """Also one that changes while the file stays yanked."""
+def test_yank_reason_is_written(seaway: Seaway, channel: Channel) -> None:
+    """Also when it changes while the file stays yanked."""
     channel.put(A)
     for reason in ("a leak", "wrong license"):
         removal.yank(seaway.request_parts.removing, OPERATOR, channel.name, "noarch", A.name, reason=reason)
@@ -192,8 +192,8 @@ def test_the_reason_of_a_yank_is_followed(seaway: Seaway, channel: Channel) -> N
         assert [reason] == [file.yank_reason for file in names(seaway)["demo", "noarch", "a"].files]
 
 
-def test_an_overwrite_is_followed(seaway: Seaway, channel: Channel) -> None:
-    """The object has the hash, the record and the time of the new bytes."""
+def test_overwrite_is_written(seaway: Seaway, channel: Channel) -> None:
+    """The manifest has the hash, record and uploader of the new bytes."""
     new = packages.conda(index_json("a"), files={"share/x": b"other"})
     channel.put(A)
     run(seaway)
@@ -206,8 +206,8 @@ def test_an_overwrite_is_followed(seaway: Seaway, channel: Channel) -> None:
     assert "operator" == file.uploaded_as
 
 
-def test_settings_of_a_channel_are_followed(seaway: Seaway, channel: Channel) -> None:
-    """Each change of a channel writes its object alone: the description, the owner, the logo."""
+def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
+    """A change of description, owner or logo writes only the channel object."""
     channel.put(A)
     run(seaway)
     with seaway.database.write_site() as tx:
@@ -226,31 +226,31 @@ def test_settings_of_a_channel_are_followed(seaway: Seaway, channel: Channel) ->
         assert channels.get(tx, "demo").logo == found.logo
 
 
-def test_a_removed_channel_takes_its_objects_with_it(seaway: Seaway, people: People, channel: Channel) -> None:
-    """Objects go first and marks last, and other channels keep theirs."""
+def test_objects_of_a_removed_channel_are_deleted(seaway: Seaway, people: People, channel: Channel) -> None:
+    """Objects are deleted before marks, and other channels keep theirs."""
     other = Channel(channel.seaway, people.channel("other"))
-    for one in (channel, other):
-        one.put(A)
-        one.put(B)
+    for each in (channel, other):
+        each.put(A)
+        each.put(B)
     run(seaway)
     channel.remove()
     written = run(seaway)
 
     assert (0, 3) == (written.objects, written.deleted)
-    assert {"other"} == {place[0] for place in names(seaway)}
+    assert {"other"} == {key[0] for key in names(seaway)}
     assert 2 == len(channel.rows(manifest_marks))
-    assert below_its_id(seaway) == fresh(seaway)
+    assert current_set(seaway) == complete_set(seaway)
 
 
-# What is interrupted
+# Interrupted runs
 
 
-def everything(channel: Channel, people: People) -> None:
-    """One of each change since the last run, a removed channel too."""
+def change_everything(channel: Channel, people: People) -> None:
+    """Make one change of each kind since the last run, including a removed channel."""
     other = Channel(channel.seaway, people.channel("other"))
-    for one in (channel, other):
-        one.put(A)
-        one.put(B)
+    for each in (channel, other):
+        each.put(A)
+        each.put(B)
     run(channel.seaway)
     other.remove()
     channel.put(A2)
@@ -258,26 +258,26 @@ def everything(channel: Channel, people: People) -> None:
     people.channel("late")
 
 
-def test_a_run_that_died_is_made_up_for(seaway: Seaway, people: People, channel: Channel) -> None:
-    """Invariants 2 and 3: wherever a run dies, the next one leaves what an undisturbed one would have left."""
-    everything(channel, people)
+def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, people: People, channel: Channel) -> None:
+    """Invariants 2 and 3: the result is that of an uninterrupted run, wherever the run stopped."""
+    change_everything(channel, people)
     stop_at, is_done = 0, False
     while not is_done:
         try:
-            run(seaway, blobs=Watched(seaway.blobs, stop_at=stop_at))
+            run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=stop_at))
             is_done = True
         except StopError:
             stop_at += 1
 
     assert stop_at > 2
-    assert below_its_id(seaway) == fresh(seaway)
+    assert current_set(seaway) == complete_set(seaway)
 
 
-def test_a_channel_that_was_removed_before_its_mark_moved_is_not_forgotten(seaway: Seaway, channel: Channel) -> None:
-    """Invariant 2: marks come before objects, so the objects of a run that died are found when the channel is gone."""
+def test_channel_removed_after_an_interrupted_run_is_cleaned_up(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 2: marks are written before objects, so the objects of an interrupted run are found."""
     channel.put(A)
     with pytest.raises(StopError):
-        run(seaway, blobs=Watched(seaway.blobs, stop_at=1))
+        run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=1))
     assert objects(seaway)
     channel.remove()
     run(seaway)
@@ -287,58 +287,58 @@ def test_a_channel_that_was_removed_before_its_mark_moved_is_not_forgotten(seawa
 
 
 def test_only_one_process_writes(seaway: Seaway, channel: Channel) -> None:
-    """A run beside another one does nothing."""
+    """A second run at the same time does nothing."""
     channel.put(A)
     with seaway.database.exclusive(MANIFEST_LOCK):
         assert WriteResult() == run(seaway)
     assert 2 == run(seaway).objects
 
 
-# Another store
+# Change of the store id
 
 
-def test_another_store_gets_everything_before_the_old_objects_go(seaway: Seaway, channel: Channel) -> None:
-    """Invariant 5: until all is below the new id, nothing below the old one is deleted."""
+def test_new_store_id_gets_all_objects_before_old_ones_are_deleted(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 5: nothing below the old id is deleted until the new set is complete."""
     channel.put(A)
     channel.put(B)
     run(seaway)
     old = set(objects(seaway))
     with pytest.raises(StopError):
-        run(seaway, blobs=Watched(seaway.blobs, stop_at=2), store_id=OTHER_STORE)
+        run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=2), store_id=OTHER_STORE)
     assert old <= set(objects(seaway))
-    watched = Watched(seaway.blobs)
-    run(seaway, blobs=watched, store_id=OTHER_STORE)
+    recording = RecordingStore(seaway.blobs)
+    run(seaway, blobs=recording, store_id=OTHER_STORE)
 
-    assert old == {key for what, key in watched.calls if what == "delete"}
-    assert "delete" not in [what for what, _ in watched.calls[: -len(old)]]
+    assert old == {key for operation, key in recording.calls if operation == "delete"}
+    assert "delete" not in [operation for operation, _ in recording.calls[: -len(old)]]
     assert all(key.startswith(keys.store_manifests(OTHER_STORE)) for key in objects(seaway))
     assert {OTHER_STORE} == {row[0] for row in channel.rows(manifest_marks)}
 
 
-def test_objects_that_this_database_did_not_write_are_left_alone(seaway: Seaway, channel: Channel) -> None:
-    """Invariant 5: an empty database, or one of another store, deletes nothing."""
-    strange = keys.manifest(OTHER_STORE, keys.ManifestIds(7))
-    seaway.blobs.write(strange, b"x")
+def test_foreign_objects_are_left_alone(seaway: Seaway, channel: Channel) -> None:
+    """Invariant 5: a database that is empty or belongs to another store deletes nothing."""
+    foreign = keys.manifest(OTHER_STORE, keys.ManifestIds(7))
+    seaway.blobs.write(foreign, b"x")
     channel.put(A)
     run(seaway)
     channel.remove()
     run(seaway)
 
-    assert {strange} == set(objects(seaway))
+    assert {foreign} == set(objects(seaway))
 
 
-def test_it_is_told_once_before_anything_is_written(seaway: Seaway, people: People, channel: Channel) -> None:
-    """`before_writing` is called once by a run that writes or deletes, and before that."""
-    everything(channel, people)
-    watched = Watched(seaway.blobs)
-    told: list[int] = []
-    run(seaway, blobs=watched, before_writing=lambda: told.append(len(watched.calls)))
+def test_before_writing_is_called_once_before_the_first_write(seaway: Seaway, people: People, channel: Channel) -> None:
+    """Only by a run that writes or deletes."""
+    change_everything(channel, people)
+    recording = RecordingStore(seaway.blobs)
+    call_counts: list[int] = []
+    run(seaway, blobs=recording, before_writing=lambda: call_counts.append(len(recording.calls)))
 
-    assert [0] == told
-    assert {"write", "delete"} == {what for what, _ in watched.calls}
+    assert [0] == call_counts
+    assert {"write", "delete"} == {operation for operation, _ in recording.calls}
 
 
-# What is damaged
+# Damaged rows
 
 NOT_UTF8 = b"\xff"
 ONLY_IN_SQLITE = [
@@ -359,16 +359,18 @@ DAMAGES = [
 ]
 
 
-def put(seaway: Seaway, column: "Column[Any]", value: object) -> None:
-    """Write a value into the first row as bits that flipped would: SQLite takes any bytes for text."""
-    which = f"UPDATE {column.table.name} SET {column.name} = :value WHERE id = 1"
+def set_value(seaway: Seaway, column: "Column[Any]", value: object) -> None:
+    """Write a value into the first row, as flipped bits would: SQLite takes any bytes for text."""
+    statement = f"UPDATE {column.table.name} SET {column.name} = :value WHERE id = 1"
     if seaway.database.engine.dialect.name != "sqlite":
         with seaway.database.write_site() as tx:
-            tx.execute(text(which), {"value": value})
+            tx.execute(text(statement), {"value": value})
         return
     with closing(sqlite3.connect(seaway.settings.database_file)) as connection, connection:
         is_text = value == NOT_UTF8
-        connection.execute(which.replace(":value", "CAST(:value AS TEXT)") if is_text else which, {"value": value})
+        connection.execute(
+            statement.replace(":value", "CAST(:value AS TEXT)") if is_text else statement, {"value": value}
+        )
 
 
 def value_of(seaway: Seaway, column: "Column[Any]") -> object:
@@ -381,52 +383,52 @@ def skip_without_sqlite(seaway: Seaway) -> None:
         pytest.skip("PostgreSQL keeps values of the type of their column only")
 
 
-@pytest.mark.parametrize(("column", "value"), DAMAGES, ids=lambda given: getattr(given, "name", repr(given)[:9]))
-def test_a_damaged_row_stops_only_its_own_object(
+@pytest.mark.parametrize(("column", "value"), DAMAGES, ids=lambda value: getattr(value, "name", repr(value)[:9]))
+def test_damaged_row_blocks_only_its_own_object(
     seaway: Seaway, people: People, channel: Channel, column: "Column[Any]", value: object
 ) -> None:
-    """Invariant 6: the good object stays, every other one is written, and a repair is noticed without a change."""
+    """Invariant 6: the good object stays, all others are written, and a repair is noticed without another change."""
     if (column, value) in ONLY_IN_SQLITE:
         skip_without_sqlite(seaway)
     other = Channel(channel.seaway, people.channel("other"))
-    for one in (channel, other):
-        one.put(A)
-        one.put(B)
+    for each in (channel, other):
+        each.put(A)
+        each.put(B)
     run(seaway)
     before, good = names(seaway), value_of(seaway, column)
     channel.put(A2)
-    for one in (channel, other):
-        one.yank(B)
-    put(seaway, column, value)
+    for each in (channel, other):
+        each.yank(B)
+    set_value(seaway, column, value)
     with capture_logs() as logs:
-        first, again = run(seaway), run(seaway, before_writing=lambda: pytest.fail("nothing is to be written"))
+        first, again = run(seaway), run(seaway, before_writing=lambda: pytest.fail("nothing changed"))
 
     damaged = ("demo", "noarch", "a")
     assert (2, 0) == (first.objects, again.objects)
     assert before[damaged] == names(seaway)[damaged]
     assert {FileState.YANKED} == {names(seaway)[name, "noarch", "b"].files[0].state for name in ("demo", "other")}
     assert ["demo/noarch/a"] == [line["object"] for line in logs if line["event"] == "manifests.skipped"]
-    put(seaway, column, good)
+    set_value(seaway, column, good)
     assert 1 == run(seaway).objects
     assert {A.name, A2.name} == {file.file_name for file in names(seaway)[damaged].files}
-    assert below_its_id(seaway) == fresh(seaway)
+    assert current_set(seaway) == complete_set(seaway)
     assert WriteResult() == run(seaway, store_id=OTHER_STORE)
 
 
 @pytest.mark.parametrize(
     ("column", "value"), [(channel_rows.c.attestations, "xyz"), (channel_rows.c.description, NOT_UTF8)]
 )
-def test_a_damaged_channel_stops_only_its_own_object(
+def test_damaged_channel_row_blocks_only_its_own_object(
     seaway: Seaway, people: People, channel: Channel, column: "Column[Any]", value: object
 ) -> None:
-    """The same for the row of a channel: the channel keeps the object that it has, and its names are written."""
+    """The channel keeps its last good object, and its names are written."""
     if value == NOT_UTF8:
         skip_without_sqlite(seaway)
     people.channel("other")
     run(seaway)
     before, good = objects(seaway), value_of(seaway, column)
     channel.put(A)
-    put(seaway, column, value)
+    set_value(seaway, column, value)
     with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", description="boats")
     with capture_logs() as logs:
@@ -436,27 +438,27 @@ def test_a_damaged_channel_stops_only_its_own_object(
     assert [2, 0] == written
     assert before[own] == objects(seaway)[own]
     assert ["demo"] == [line["object"] for line in logs if line["event"] == "manifests.skipped"]
-    put(seaway, column, good)
+    set_value(seaway, column, good)
     run(seaway)
-    assert below_its_id(seaway) == fresh(seaway)
+    assert current_set(seaway) == complete_set(seaway)
 
 
-def test_what_is_left_is_brought_from_below_an_earlier_id(seaway: Seaway, channel: Channel) -> None:
-    """Invariants 5 and 6: when the id of the store changes, the good object of a damaged row moves along."""
+def test_good_object_of_a_damaged_row_moves_to_the_new_store_id(seaway: Seaway, channel: Channel) -> None:
+    """Invariants 5 and 6."""
     channel.put(A)
     run(seaway)
     expected = names(seaway)
-    put(seaway, files.c.state, "xyz")
+    set_value(seaway, files.c.state, "xyz")
     run(seaway, store_id=OTHER_STORE)
 
     assert expected == names(seaway)
     assert all(key.startswith(keys.store_manifests(OTHER_STORE)) for key in objects(seaway))
 
 
-def test_an_object_that_is_too_large_to_be_read_is_not_written(
+def test_object_above_the_size_limit_is_not_written(
     seaway: Seaway, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a rebuild would refuse does not take the place of what it can use."""
+    """A rebuild would refuse it, so it must not replace a usable one."""
     channel.put(A)
     run(seaway)
     before = objects(seaway)
@@ -467,11 +469,11 @@ def test_an_object_that_is_too_large_to_be_read_is_not_written(
     assert before == objects(seaway)
 
 
-def test_a_row_that_was_repaired_is_written_again(seaway: Seaway, channel: Channel) -> None:
+def test_repaired_row_is_written_again(seaway: Seaway, channel: Channel) -> None:
     """Damage that the reader accepts is replaced after the repair, which raises the revision of the name."""
     channel.put(A)
     channel.put(B)
-    put(seaway, files.c.about, b'{"summary":"damaged"}')
+    set_value(seaway, files.c.about, b'{"summary":"damaged"}')
     run(seaway)
     revision = channel.revision()
     assert 1 == reindex(seaway, None, from_blobs=True).files_rebuilt
@@ -481,19 +483,19 @@ def test_a_row_that_was_repaired_is_written_again(seaway: Seaway, channel: Chann
     assert b"damaged" not in names(seaway)["demo", "noarch", "a"].files[0].about
 
 
-# Stores that refuse
+# Stores that refuse changes
 
 
-class RefusingBlobs(Watched):
-    """A store in which nothing is deleted for the moment, as where its pairing cannot be confirmed."""
+class RefusingBlobs(RecordingStore):
+    """A store that deletes nothing, as one whose pairing cannot be confirmed."""
 
     def delete(self, key: str) -> None:
         pass
 
 
 @pytest.mark.parametrize("store_id", [None, OTHER_STORE], ids=["a removed channel", "another id"])
-def test_marks_stay_as_long_as_objects_do(seaway: Seaway, channel: Channel, store_id: str | None) -> None:
-    """Invariant 2: what was not deleted is deleted by a later run."""
+def test_marks_stay_until_objects_are_deleted(seaway: Seaway, channel: Channel, store_id: str | None) -> None:
+    """Invariant 2: a later run deletes what was not deleted."""
     channel.put(A)
     run(seaway)
     store_id = store_id or seaway.pairing.store_id()
@@ -506,7 +508,7 @@ def test_marks_stay_as_long_as_objects_do(seaway: Seaway, channel: Channel, stor
     assert [] == channel.rows(manifest_marks)
 
 
-def test_channels_that_are_removed_after_marks_were_reset_are_found(seaway: Seaway, channel: Channel) -> None:
+def test_channel_removed_after_a_reset_of_marks_is_cleaned_up(seaway: Seaway, channel: Channel) -> None:
     """Invariant 2: marks are reset and not deleted."""
     channel.put(A)
     run(seaway)
@@ -518,8 +520,8 @@ def test_channels_that_are_removed_after_marks_were_reset_are_found(seaway: Seaw
     assert [] == channel.rows(manifest_marks)
 
 
-def test_marks_are_reset_after_a_run_that_is_under_way(seaway: Seaway, channel: Channel) -> None:
-    """A run that began before cannot say of the next store what it wrote to this one."""
+def test_reset_of_marks_waits_for_a_run_in_progress(seaway: Seaway, channel: Channel) -> None:
+    """That run wrote to the previous store, so its marks must not count for the next one."""
     channel.put(A)
     resetting = threading.Thread(target=forget_marks, args=[seaway.database])
     run(seaway, before_writing=resetting.start)
@@ -529,24 +531,24 @@ def test_marks_are_reset_after_a_run_that_is_under_way(seaway: Seaway, channel: 
     assert 2 == run(seaway).objects
 
 
-def test_a_new_set_gets_its_channels_last(seaway: Seaway, channel: Channel) -> None:
-    """A set with the object of a channel is whole; later, a channel comes before its names."""
+def test_new_set_gets_channel_objects_last(seaway: Seaway, channel: Channel) -> None:
+    """A set with the object of a channel is complete; in later runs a channel comes before its names."""
     channel.put(A)
-    watched = Watched(seaway.blobs)
-    run(seaway, blobs=watched)
-    assert ["1", "channel"] == [key.rpartition("/")[2] for _, key in watched.calls]
+    recording = RecordingStore(seaway.blobs)
+    run(seaway, blobs=recording)
+    assert ["1", "channel"] == [key.rpartition("/")[2] for _, key in recording.calls]
     with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats")
     channel.put(A2)
-    run(seaway, blobs=watched)
-    assert ["channel", "1"] == [key.rpartition("/")[2] for _, key in watched.calls[2:]]
+    run(seaway, blobs=recording)
+    assert ["channel", "1"] == [key.rpartition("/")[2] for _, key in recording.calls[2:]]
 
 
 # The job
 
 
-def test_the_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
-    """What was committed is in the store well within five minutes."""
+def test_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+    """Committed changes are in the store within five minutes."""
     channel.put(A)
     seaway.runner.run_due()
     channel.put(B)
@@ -556,21 +558,19 @@ def test_the_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: 
     assert {A.name, B.name} == set(states(seaway))
 
 
-class AwayBlobs(Watched):
-    """A store that does not answer."""
+class UnavailableStore(RecordingStore):
+    """A store that does not respond."""
 
     def write(self, key: str, content: bytes) -> None:
         raise Unavailable("The storage does not answer.", "Try again in a moment.")
 
 
-def test_a_store_that_is_away_is_tried_again_a_minute_later(
-    seaway: Seaway, clock: TurnedClock, channel: Channel
-) -> None:
-    """The job does not fail, since a failed job is tried again later and later."""
+def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+    """The job does not fail, because failed jobs are retried at growing intervals."""
     channel.put(A)
-    away = replace(seaway.sweeping, blobs=AwayBlobs(seaway.blobs))
+    unavailable = replace(seaway.sweeping, blobs=UnavailableStore(seaway.blobs))
     handlers = JobHandlers(
-        seaway.database, away, seaway.documents, clock, seaway.request_parts.accounts,
+        seaway.database, unavailable, seaway.documents, clock, seaway.request_parts.accounts,
         seaway.request_parts.publishing.attesting.roots, None, None, seaway.pairing, None, 0, False,
     )  # fmt: skip  # type: ignore[arg-type]
     run_job(handlers.table(), WriteManifests())

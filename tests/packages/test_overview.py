@@ -1,4 +1,4 @@
-"""Every package of a channel in one line, kept up to date by what changed."""
+"""Package overviews: one line for each package of a channel, updated with every change."""
 
 import pytest
 
@@ -14,21 +14,21 @@ from tests.support.statements import counted
 pytestmark = pytest.mark.anyio
 
 
-def lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "chan") -> dict[str, PackageLine] | None:
+def package_lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "chan") -> dict[str, PackageLine] | None:
     with seaway.database.read() as tx:
         found = overviews.of(tx, channels.get(tx, channel).id)
     return None if found is None else dict(found)
 
 
-async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, on_both: str) -> None:
-    """2.0 is older than 10.0, a yanked version counts only where there is no other, and each subdir is named."""
+async def test_line_shows_the_newest_version(seaway: Seaway, people: People, on_both: str) -> None:
+    """2.0 is older than 10.0, a yanked version counts only if there is no other, and each subdir is listed."""
     people.channel("chan")
     for version in ("2.0", "10.0", "11.0"):
         await publish_file(seaway, "chan", conda(index_json("tool", version), about={"summary": f"Version {version}."}))
     old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
     await publish_file(seaway, "chan", tar_bz2(old))
     removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
-    found = lines(seaway, PackageOverviews())
+    found = package_lines(seaway, PackageOverviews())
     assert found is not None
     assert found["tool"] == PackageLine(
         name="tool",
@@ -42,40 +42,40 @@ async def test_a_line_tells_the_newest_version(seaway: Seaway, people: People, o
     )
 
 
-async def test_versions_are_ordered_without_case(seaway: Seaway, people: People) -> None:
-    """1.0RC1 is newer than 1.0b2 and older than 1.0, keeps its capitals, and is found under either spelling."""
+async def test_version_order_ignores_case(seaway: Seaway, people: People) -> None:
+    """1.0RC1 is newer than 1.0b2 and older than 1.0, keeps its capitals, and is found in either spelling."""
     people.channel("chan")
     for version in ("1.0b2", "1.0RC1", "1.0", "5.4_22Jul22.46e"):
         await publish_file(seaway, "chan", conda(index_json("tool", version)))
     with seaway.database.read() as tx:
         found = versions.of_package(tx, channels.get(tx, "chan").id, "tool")
-    assert [one.version for one in found] == ["5.4_22Jul22.46e", "1.0", "1.0RC1", "1.0b2"]
+    assert [version.version for version in found] == ["5.4_22Jul22.46e", "1.0", "1.0RC1", "1.0b2"]
     assert [found[2], found[2], None] == [versions.named(found, text) for text in ("1.0RC1", "1.0rc1", "1.0rc2")]
 
 
-async def test_every_change_is_seen_at_once(seaway: Seaway, people: People) -> None:
-    """An upload, a yank and a delete are in the next answer, and only the names that changed are asked for."""
+async def test_changes_are_visible_at_once(seaway: Seaway, people: People) -> None:
+    """The next read has each upload, yank and delete, and queries only the names that changed."""
     people.channel("chan")
     overviews = PackageOverviews()
-    assert lines(seaway, overviews) == {}
+    assert package_lines(seaway, overviews) == {}
     for name in ("a", "b", "c"):
         await publish_file(seaway, "chan", conda(index_json(name)))
-    assert list(lines(seaway, overviews) or ()) == ["a", "b", "c"]
+    assert list(package_lines(seaway, overviews) or ()) == ["a", "b", "c"]
     await publish_file(seaway, "chan", conda(index_json("a", "2.0")))
-    with counted(seaway.database) as asked:
-        assert (lines(seaway, overviews) or {})["a"].version == "2.0"
-    assert len(asked) == 6  # the channel, its subdirs, what changed, the ids of that, its rows, their texts
+    with counted(seaway.database) as statements:
+        assert (package_lines(seaway, overviews) or {})["a"].version == "2.0"
+    assert len(statements) == 6  # channel, subdirs, changes, their ids, rows, summaries
     removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
-    assert (lines(seaway, overviews) or {})["a"].version == "1.0"
+    assert (package_lines(seaway, overviews) or {})["a"].version == "1.0"
     removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
-    assert set(lines(seaway, overviews) or ()) == {"a", "c"}
-    with counted(seaway.database) as asked:
-        lines(seaway, overviews)
-    assert len(asked) == 2  # the channel, its subdirs
+    assert set(package_lines(seaway, overviews) or ()) == {"a", "c"}
+    with counted(seaway.database) as statements:
+        package_lines(seaway, overviews)
+    assert len(statements) == 2  # the channel, its subdirs
 
 
-async def test_the_cost_of_a_page_does_not_grow_with_its_packages(seaway: Seaway, people: People) -> None:
-    """A page by name asks five times, however many packages stand on it, and needs no memory."""
+async def test_page_by_name_takes_five_statements(seaway: Seaway, people: People) -> None:
+    """The number does not depend on the packages of the page, and nothing is cached."""
     people.channel("chan")
     for number in range(12):
         await publish_file(seaway, "chan", conda(index_json(f"package-{number:02}")))
@@ -89,16 +89,16 @@ async def test_the_cost_of_a_page_does_not_grow_with_its_packages(seaway: Seaway
     assert len(for_two) == len(for_ten) == 5
 
 
-async def test_memory_is_bounded(seaway: Seaway, people: People) -> None:
-    """A channel with too many packages is not held; of several, those looked at last are."""
+async def test_overview_cache_is_bounded(seaway: Seaway, people: People) -> None:
+    """A channel with too many packages is not cached; of several channels, the last used stay cached."""
     for channel in ("one", "two"):
         people.channel(channel)
         for name in ("a", "b"):
             await publish_file(seaway, channel, conda(index_json(name)))
-    assert lines(seaway, PackageOverviews(max_packages=1), "one") is None
+    assert package_lines(seaway, PackageOverviews(max_packages=1), "one") is None
     small = PackageOverviews(max_lines=3)
-    lines(seaway, small, "one")
-    lines(seaway, small, "two")
+    package_lines(seaway, small, "one")
+    package_lines(seaway, small, "two")
     assert [len(known.lines) for known in small._channels.values()] == [2]
 
 
@@ -113,6 +113,5 @@ async def test_memory_is_bounded(seaway: Seaway, people: People) -> None:
         ("libgcc=13", "libgcc"),
     ],
 )
-def test_the_name_of_a_dependency(spec: str, name: str) -> None:
-    """Whatever stands around it, the name is found."""
+def test_package_name_is_parsed_from_a_spec(spec: str, name: str) -> None:
     assert name_of_spec(spec) == name

@@ -1,4 +1,4 @@
-"""Yank, unyank, delete and overwrite: what they leave in the records, the documents and the audit log."""
+"""Yank, unyank, delete and overwrite: their effects on records, documents and the audit log."""
 
 import json
 from typing import Any
@@ -36,18 +36,18 @@ async def record(http: httpx.AsyncClient) -> dict[str, Any]:
     return found
 
 
-def lines(seaway: Seaway) -> list[dict[str, Any]]:
-    """The audit lines about files, oldest first."""
+def audit_entries(seaway: Seaway) -> list[dict[str, Any]]:
+    """Return the audit entries about files, oldest first."""
     with seaway.database.read() as tx:
         rows = tx.execute(select(audit).where(audit.c.action.like("file.%")).order_by(audit.c.id)).mappings().all()
     return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
 
-def carrier(seaway: Seaway, secret: str) -> Caller:
+def caller_with_key(seaway: Seaway, secret: str) -> Caller:
     with seaway.database.read() as tx:
-        principal = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
-    assert principal is not None
-    return principal.with_address("192.0.2.7")
+        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    assert caller is not None
+    return caller.with_address("192.0.2.7")
 
 
 def changed(text: str) -> PackageFile:
@@ -59,10 +59,10 @@ def channel(people: People) -> str:
     return people.channel("chan")
 
 
-async def test_a_yanked_file_keeps_the_time_of_its_first_indexing(
+async def test_yanked_and_unyanked_file_keeps_its_indexed_timestamp(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
 ) -> None:
-    """When a file was indexed is set once: yanked and listed again later, its record is the same (CEP 47)."""
+    """The timestamp is set once, so the record is unchanged after yank and unyank (CEP 47)."""
     await publish_file(seaway, channel, FILE)
     before = await record(http)
     for act in (removal.yank, removal.unyank):
@@ -71,17 +71,17 @@ async def test_a_yanked_file_keeps_the_time_of_its_first_indexing(
     assert before == await record(http)
 
 
-async def test_the_reason_of_a_yank_is_kept_shown_and_audited(
+async def test_yank_reason_is_stored_shown_and_audited(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
 ) -> None:
-    """Given in a JSON body, a form or the query; another yank may change it, and unyanking ends it but in the log."""
+    """It comes in a JSON body, a form or the query; a later yank can change it, and unyank clears it."""
     await publish_file(seaway, channel, FILE)
     headers = {"Authorization": f"Bearer {people.key('owner')}"}
     shown, url = f"/api/v1/channels/{channel}/files/noarch/{FILE.name}", f"{channel}/noarch/{FILE.name}"
 
     async def reason_after(act: str, **request: Any) -> str | None:
-        answer = await http.post(f"/api/v1/{act}/{url}", headers=headers, **request)
-        assert answer.status_code == 200, answer.text
+        response = await http.post(f"/api/v1/{act}/{url}", headers=headers, **request)
+        assert response.status_code == 200, response.text
         return (await http.get(shown)).json()["yank_reason"]
 
     assert "wrong license" == await reason_after("yank", json={"reason": " wrong \n license "})
@@ -103,20 +103,20 @@ async def test_the_reason_of_a_yank_is_kept_shown_and_audited(
 @pytest.mark.parametrize(
     "body", [b'{"reason": 1}', b"why not", b'{"reason": "a\\u0000b"}', b'{"reason": "%s"}' % (b"x" * 501)]
 )
-async def test_a_reason_that_cannot_be_kept_yanks_nothing(
+async def test_invalid_yank_reason_is_refused(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People, body: bytes
 ) -> None:
     await publish_file(seaway, channel, FILE)
     headers = {"Authorization": f"Bearer {people.key('owner')}"}
-    answer = await http.post(f"/api/v1/yank/{channel}/noarch/{FILE.name}", headers=headers, content=body)
-    assert 400 == answer.status_code
+    response = await http.post(f"/api/v1/yank/{channel}/noarch/{FILE.name}", headers=headers, content=body)
+    assert 400 == response.status_code
     assert [] == (await repodata(http))["removed"]
 
 
-async def test_new_bytes_under_an_old_name_are_a_new_file(
+async def test_new_bytes_get_a_new_indexed_timestamp(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
 ) -> None:
-    """An overwritten file and one that was deleted and uploaded again have a time of indexing of their own."""
+    """Both after an overwrite and after a delete followed by another upload."""
     await publish_file(seaway, channel, FILE)
     first = (await record(http))["indexed_timestamp"]
     clock.move(DAY_MS)
@@ -128,8 +128,8 @@ async def test_new_bytes_under_an_old_name_are_a_new_file(
     assert [DAY_MS, DAY_MS] == [second - first, (await record(http))["indexed_timestamp"] - second]
 
 
-async def test_a_deleted_file_leaves_no_trace(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """Nothing that documents are made of holds a deleted file, and the other names are untouched."""
+async def test_deleted_file_leaves_no_trace(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """Fragments, shards and documents do not contain it, and other names are unchanged."""
     await publish_file(seaway, channel, FILE)
     await publish_file(seaway, channel, OTHER)
     removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
@@ -141,8 +141,8 @@ async def test_a_deleted_file_leaves_no_trace(seaway: Seaway, http: httpx.AsyncC
     assert [] == (await repodata(http))["removed"]
 
 
-async def test_a_yanked_file_can_be_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """After a yank and a delete the name is not in `removed` either."""
+async def test_yanked_file_can_be_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """The name is then not in `removed` either."""
     await publish_file(seaway, channel, FILE)
     for act in (removal.yank, removal.delete):
         act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
@@ -150,17 +150,14 @@ async def test_a_yanked_file_can_be_deleted(seaway: Seaway, http: httpx.AsyncCli
 
 
 @pytest.mark.parametrize("act", [removal.yank, removal.unyank, removal.delete], ids=lambda act: act.__name__)
-async def test_a_deleted_file_is_not_found(seaway: Seaway, channel: str, act: Any) -> None:
-    """What was deleted cannot be changed any more."""
+async def test_deleted_file_is_not_found(seaway: Seaway, channel: str, act: Any) -> None:
     await publish_file(seaway, channel, FILE)
     removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     with pytest.raises(NotFound, match="no such file"):
         act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
 
 
-async def test_a_yanked_file_is_not_replaced_without_force(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str
-) -> None:
+async def test_yanked_file_is_not_replaced_without_force(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
     """A yank does not free the name; an overwrite lists the new file."""
     await publish_file(seaway, channel, FILE)
     removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
@@ -170,36 +167,37 @@ async def test_a_yanked_file_is_not_replaced_without_force(
     assert ([FILE.name], []) == (list((await repodata(http))["packages.conda"]), (await repodata(http))["removed"])
 
 
-async def test_every_change_leaves_a_line(seaway: Seaway, channel: str, people: People) -> None:
-    """Who did what to which file, from where, with which bytes, is in the audit log; what changed nothing is not."""
-    by = carrier(seaway, people.key("owner"))
+async def test_each_change_has_an_audit_entry(seaway: Seaway, channel: str, people: People) -> None:
+    """The entry has the actor, IP address, file and sha256; an action without effect has no entry."""
+    by = caller_with_key(seaway, people.key("owner"))
     new = changed("new")
     await publish_file(seaway, channel, FILE, by=by)
     await publish_file(seaway, channel, new, by=by, force=True)
     for act in (removal.yank, removal.yank, removal.unyank, removal.delete):
         act(seaway.request_parts.removing, by, channel, "noarch", FILE.name)
-    told = lines(seaway)
+    entries = audit_entries(seaway)
     assert [
         "uploaded",
         "overwritten",
         "yanked",
         "unyanked",
         "deleted",
-    ] == [line["action"].removeprefix("file.") for line in told]
+    ] == [line["action"].removeprefix("file.") for line in entries]
     assert {("owner (key key 0)", "192.0.2.7", channel, f"noarch/{FILE.name}")} == {
-        (line["actor"], line["address"], line["channel"], line["target"]) for line in told
+        (line["actor"], line["address"], line["channel"], line["target"]) for line in entries
     }
-    assert [FILE.sha256, new.sha256, new.sha256, new.sha256, new.sha256] == [line["detail"]["sha256"] for line in told]
-    assert FILE.sha256 == told[1]["detail"]["old_sha256"]
+    assert [FILE.sha256, new.sha256, new.sha256, new.sha256, new.sha256] == [
+        line["detail"]["sha256"] for line in entries
+    ]
+    assert FILE.sha256 == entries[1]["detail"]["old_sha256"]
 
 
-async def test_what_is_refused_leaves_no_line_and_no_revision(
+async def test_refused_changes_leave_no_audit_entry_and_no_revision(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
 ) -> None:
-    """A refused change is as if it had never been asked for."""
     await publish_file(seaway, channel, FILE)
-    viewer = carrier(seaway, people.key(people.member(channel, "viewer", Role.VIEWER)))
-    before = lines(seaway)
+    viewer = caller_with_key(seaway, people.key(people.member(channel, "viewer", Role.VIEWER)))
+    before = audit_entries(seaway)
     for act in (removal.yank, removal.delete):
         with pytest.raises(NotAllowed):
             act(seaway.request_parts.removing, viewer, channel, "noarch", FILE.name)
@@ -207,34 +205,38 @@ async def test_what_is_refused_leaves_no_line_and_no_revision(
         await publish_file(seaway, channel, OTHER, by=viewer)
     with seaway.database.read() as tx:
         assert 1 == tx.execute(select(func.count()).select_from(files)).scalar_one()
-    assert before == lines(seaway)
+    assert before == audit_entries(seaway)
     assert FILE.sha256 == (await record(http))["sha256"]
 
 
-async def test_a_file_of_someone_who_left_is_nobodys_own(seaway: Seaway, channel: str, people: People) -> None:
-    """A contributor who was made a viewer may not take back what they uploaded."""
+async def test_demoted_contributor_cannot_delete_their_own_uploads(
+    seaway: Seaway, channel: str, people: People
+) -> None:
     friend = people.member(channel, "friend", Role.CONTRIBUTOR)
-    by = carrier(seaway, people.key(friend))
+    by = caller_with_key(seaway, people.key(friend))
     await publish_file(seaway, channel, FILE, by=by)
     people.member(channel, friend, Role.VIEWER)
     with pytest.raises(NotAllowed):
         removal.delete(seaway.request_parts.removing, by, channel, "noarch", FILE.name)
 
 
-async def test_an_admin_deletes_and_neither_uploads_nor_yanks(seaway: Seaway, channel: str, people: People) -> None:
-    """Moderation takes files away, in the admin's own name; it does not publish."""
+async def test_site_admin_can_delete_but_not_upload_or_yank(seaway: Seaway, channel: str, people: People) -> None:
+    """Moderation removes files under the admin's own name; it does not publish."""
     await publish_file(seaway, channel, FILE)
-    admin = carrier(seaway, people.key(people.user("moderator", admin=True)))
+    admin = caller_with_key(seaway, people.key(people.user("moderator", admin=True)))
     with pytest.raises(NotAllowed):
         await publish_file(seaway, channel, OTHER, by=admin)
     with pytest.raises(NotAllowed):
         removal.yank(seaway.request_parts.removing, admin, channel, "noarch", FILE.name)
     removal.delete(seaway.request_parts.removing, admin, channel, "noarch", FILE.name)
-    assert ("file.deleted", "moderator (key key 0)") == (lines(seaway)[-1]["action"], lines(seaway)[-1]["actor"])
+    assert ("file.deleted", "moderator (key key 0)") == (
+        audit_entries(seaway)[-1]["action"],
+        audit_entries(seaway)[-1]["actor"],
+    )
 
 
-async def test_every_promise_holds_after_all_of_it(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """After uploads, yanks, deletions and overwrites in any order the store proves consistent."""
+async def test_store_is_consistent_after_mixed_changes(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """After uploads, yanks, deletions and overwrites `check` reports nothing."""
     for number in range(4):
         await publish_file(seaway, channel, conda(index_json("many", version=f"{number}.0")))
     removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", "many-0.0-h1_0.conda")
@@ -246,9 +248,9 @@ async def test_every_promise_holds_after_all_of_it(seaway: Seaway, http: httpx.A
     assert [] == list(check(seaway))
 
 
-def test_a_reason_has_a_limit() -> None:
-    """Counted as it is kept, in one line."""
-    most = "x" * removal.MAX_REASON
-    assert most == removal.checked_reason(f" {most}\n")
+def test_yank_reason_has_a_length_limit() -> None:
+    """Counted after whitespace is normalized to one line."""
+    longest = "x" * removal.MAX_REASON
+    assert longest == removal.checked_reason(f" {longest}\n")
     with pytest.raises(Malformed):
-        removal.checked_reason(f"{most}x")
+        removal.checked_reason(f"{longest}x")

@@ -1,4 +1,4 @@
-"""The sweep takes what nothing needs, after its time, and nothing else."""
+"""The sweep deletes unreferenced objects after their grace period, and nothing else."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -31,24 +31,24 @@ FILE = conda()
 WEEK_MS = 7 * DAY_MS
 
 
-def swept(seaway: Seaway) -> SweepResult:
+def run_sweep(seaway: Seaway) -> SweepResult:
     return sweep(seaway.sweeping)
 
 
 def age(seaway: Seaway, milliseconds: int) -> None:
-    """Make every blob as old as that on the clock of the house."""
+    """Set the age of every blob, measured by Seaway's clock."""
     stats = state.stored(seaway.blobs)
     then = (seaway.clock.now_ms() - milliseconds) * 1_000_000
     for stat in stats:
         path = seaway.blobs.local_path(stat.key)
         if path is not None:
             os.utime(path, ns=(then, then))
-    if seaway.blobs.local_path("") is None:  # a bucket keeps its own time, so the clock of the house has to move
+    if seaway.blobs.local_path("") is None:  # a bucket sets its own times, so Seaway's clock has to move
         assert isinstance(seaway.clock, TurnedClock)
         seaway.clock.move(max(stat.modified_ms for stat in stats) + milliseconds - seaway.clock.now_ms())
 
 
-def there(seaway: Seaway, file: PackageFile) -> bool:
+def is_stored(seaway: Seaway, file: PackageFile) -> bool:
     return seaway.blobs.stat(keys.blob(bytes.fromhex(file.sha256))) is not None
 
 
@@ -61,32 +61,36 @@ def channel(people: People) -> str:
     return people.channel("chan")
 
 
-async def test_what_a_row_names_is_kept_for_ever(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """Files, yanked files and documents stay, however old they are."""
+async def test_referenced_blobs_are_kept_at_any_age(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """Those of files, yanked files and documents."""
     yanked = conda(index_json("yanked"))
     for file in (FILE, yanked):
         await publish_file(seaway, channel, file)
     removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", yanked.name)
     await http.get(f"/{channel}/noarch/repodata.json")
     age(seaway, 1_000 * DAY_MS)
-    assert 0 == swept(seaway).blobs
-    assert (True, True) == (there(seaway, FILE), there(seaway, yanked))
+    assert 0 == run_sweep(seaway).blobs
+    assert (True, True) == (is_stored(seaway, FILE), is_stored(seaway, yanked))
     assert [] == list(check(seaway))
 
 
-@pytest.mark.parametrize(("milliseconds", "taken"), [(DAY_MS - 1, False), (DAY_MS, True)], ids=["younger", "a day old"])
-async def test_what_no_row_names_goes_after_a_day(seaway: Seaway, channel: str, milliseconds: int, taken: bool) -> None:
-    """The bytes of a deleted file are kept for a day, since an upload may be about to name them, and then taken."""
+@pytest.mark.parametrize(
+    ("milliseconds", "is_deleted"), [(DAY_MS - 1, False), (DAY_MS, True)], ids=["younger", "a day old"]
+)
+async def test_unreferenced_blob_is_deleted_after_a_day(
+    seaway: Seaway, channel: str, milliseconds: int, is_deleted: bool
+) -> None:
+    """A day of grace, because an upload may be about to reference the bytes of a deleted file."""
     await publish_file(seaway, channel, FILE)
     delete(seaway, channel)
     age(seaway, milliseconds)
-    result = swept(seaway)
-    assert taken is not there(seaway, FILE)
-    assert ((1, len(FILE.content)) if taken else (0, 0)) == (result.blobs, result.bytes)
+    result = run_sweep(seaway)
+    assert is_deleted is not is_stored(seaway, FILE)
+    assert ((1, len(FILE.content)) if is_deleted else (0, 0)) == (result.blobs, result.bytes)
 
 
-async def test_nothing_goes_while_a_folder_cannot_be_listed(seaway: Seaway, channel: str) -> None:
-    """A listing that lacks something ends the sweep, which names the folder."""
+async def test_sweep_stops_if_a_folder_cannot_be_listed(seaway: Seaway, channel: str) -> None:
+    """An incomplete listing stops the sweep, and the error names the folder."""
     root = seaway.blobs.local_path("")
     if root is None:
         pytest.skip("a bucket has no folders")
@@ -95,128 +99,127 @@ async def test_nothing_goes_while_a_folder_cannot_be_listed(seaway: Seaway, chan
     age(seaway, WEEK_MS)
     folders.make_too_deep(root / keys.BLOBS)
     with pytest.raises(Unavailable, match=keys.BLOBS):
-        swept(seaway)
-    assert there(seaway, FILE)
+        run_sweep(seaway)
+    assert is_stored(seaway, FILE)
 
 
-async def test_a_blob_goes_with_its_last_name(seaway: Seaway, people: People, channel: str) -> None:
-    """Channels share equal bytes: they stay until the last file of them is deleted."""
+async def test_shared_blob_is_deleted_after_its_last_file(seaway: Seaway, people: People, channel: str) -> None:
+    """Channels share equal bytes, which stay until the last file with them is deleted."""
     other = people.channel("other")
     kept = []
-    for one in (channel, other):
-        await publish_file(seaway, one, FILE)
-    for one in (channel, other):
-        delete(seaway, one)
+    for name in (channel, other):
+        await publish_file(seaway, name, FILE)
+    for name in (channel, other):
+        delete(seaway, name)
         age(seaway, WEEK_MS)
-        swept(seaway)
-        kept.append(there(seaway, FILE))
+        run_sweep(seaway)
+        kept.append(is_stored(seaway, FILE))
     assert [True, False] == kept
 
 
-async def test_the_bytes_of_an_overwritten_file_go(seaway: Seaway, channel: str) -> None:
-    """What was replaced is swept, what replaced it is not."""
+async def test_overwritten_bytes_are_deleted(seaway: Seaway, channel: str) -> None:
     new = conda(files={"share/x": b"new"})
     await publish_file(seaway, channel, FILE)
     await publish_file(seaway, channel, new, force=True)
     age(seaway, DAY_MS)
-    swept(seaway)
-    assert (False, True) == (there(seaway, FILE), there(seaway, new))
+    run_sweep(seaway)
+    assert (False, True) == (is_stored(seaway, FILE), is_stored(seaway, new))
 
 
-async def test_documents_that_were_replaced_go(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """Whole documents are replaced and not collected: at any number of builds there are those of the newest."""
+async def test_replaced_documents_are_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
+    """Documents do not accumulate: only those of the newest revision are stored."""
     counts = []
     for name in ("one", "two", "three"):
         await publish_file(seaway, channel, conda(index_json(name)))
         await http.get(f"/{channel}/noarch/repodata.json")
         counts.append(len(state.stored(seaway.blobs)))
-    documents = 5  # repodata.json and run_exports.json, plain and zst; gzip, which this client asks for
+    documents = 5  # repodata.json and run_exports.json, plain and zst; gzip, which this client requests
     assert [1 + documents, 2 + documents, 3 + documents] == counts
     assert [] == list(check(seaway))
 
 
-async def test_a_deleted_channel_goes_whole(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """After the sweep nothing of a deleted channel is left in the store."""
+async def test_sweep_deletes_all_blobs_of_a_deleted_channel(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str
+) -> None:
     await publish_file(seaway, channel, FILE)
     await http.get(f"/{channel}/noarch/repodata.json")
     with seaway.database.write_site() as tx:
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, channel)
     age(seaway, DAY_MS)
-    swept(seaway)
+    run_sweep(seaway)
     assert [] == state.stored(seaway.blobs)
 
 
-async def test_a_stray_file_in_the_store_goes(seaway: Seaway) -> None:
-    """What a killed copy left in the store, under no name of a blob, is taken when it is old."""
+async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
+    """A killed process leaves it under a name that is not a blob key."""
     if seaway.blobs.local_path("") is None:
-        pytest.skip("a bucket has no half-written objects")
+        pytest.skip("a bucket has no partially written objects")
     root = seaway.settings.data / "store" / "blobs" / "ab"
     root.mkdir(parents=True)
     (root / ".move-abcd").write_bytes(b"half")
     age(seaway, DAY_MS)
-    assert 1 == swept(seaway).blobs
+    assert 1 == run_sweep(seaway).blobs
     assert [] == list(root.iterdir())
 
 
-async def test_what_is_not_ours_is_left_alone(seaway: Seaway) -> None:
-    """Sweep invariant 3: what somebody else keeps in the same folder or bucket stays, however old it is."""
+async def test_foreign_objects_are_left_alone(seaway: Seaway) -> None:
+    """Sweep invariant 3: other objects in the same folder or bucket stay at any age."""
     with seaway.spool.file() as file:
         file.write(b"a log")
         file.flush()
         seaway.blobs.put_file("logs/today", Path(file.name))
     age(seaway, 1_000 * DAY_MS)
-    assert 0 == swept(seaway).blobs
+    assert 0 == run_sweep(seaway).blobs
     assert ["logs/today"] == [stat.key for stat in state.stored(seaway.blobs)]
 
 
-async def test_old_bytes_that_are_uploaded_again_stay(seaway: Seaway, channel: str) -> None:
-    """An upload that finds its bytes in the store, old and nameless, names them; no sweep takes them afterwards."""
+async def test_unreferenced_blob_that_is_uploaded_again_stays(seaway: Seaway, channel: str) -> None:
+    """The upload references the old blob, so no later sweep deletes it."""
     await publish_file(seaway, channel, FILE)
     delete(seaway, channel)
     age(seaway, WEEK_MS)
     await publish_file(seaway, channel, FILE)
-    swept(seaway)
-    assert there(seaway, FILE)
+    run_sweep(seaway)
+    assert is_stored(seaway, FILE)
     assert [] == list(check(seaway))
 
 
-async def test_bytes_that_were_swept_are_stored_again(seaway: Seaway, channel: str) -> None:
-    """After a sweep the same file can be uploaded as if it had never been there."""
+async def test_swept_file_can_be_uploaded_again(seaway: Seaway, channel: str) -> None:
     await publish_file(seaway, channel, FILE)
     delete(seaway, channel)
     age(seaway, WEEK_MS)
-    swept(seaway)
+    run_sweep(seaway)
     await publish_file(seaway, channel, FILE)
-    assert there(seaway, FILE)
+    assert is_stored(seaway, FILE)
 
 
-async def test_a_replaced_shard_stays_for_a_week(
+async def test_replaced_shard_is_served_for_a_week(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
 ) -> None:
-    """Who read the index before a change finds its shards for a week (CEP 16), and the current one always."""
+    """A client that read the index before a change finds its shards for a week (CEP 16)."""
     await publish_file(seaway, channel, FILE)
     await http.get(f"/{channel}/noarch/repodata_shards.msgpack.zst")
     old = shard_of(seaway)
     await publish_file(seaway, channel, conda(index_json(version="2.0")))
     new = shard_of(seaway)
-    found = []
+    served = []
     for moved in (0, WEEK_MS - 1, 1):
         clock.move(moved)
-        swept(seaway)
-        found.append((await is_served(http, channel, old), await is_served(http, channel, new)))
-    assert [(True, True), (True, True), (False, True)] == found
+        run_sweep(seaway)
+        served.append((await is_served(http, channel, old), await is_served(http, channel, new)))
+    assert [(True, True), (True, True), (False, True)] == served
 
 
-async def test_a_shard_that_came_back_is_not_taken(
+async def test_shard_that_is_current_again_is_not_deleted(
     seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
 ) -> None:
-    """Yanked and listed again, a name has its old shard again, and the sweep of the replaced ones leaves it."""
+    """Yank and unyank restore the earlier shard, which is then no longer a replaced one."""
     await publish_file(seaway, channel, FILE)
     shard = shard_of(seaway)
     for act in (removal.yank, removal.unyank):
         act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
     clock.move(WEEK_MS)
-    swept(seaway)
+    run_sweep(seaway)
     assert (shard, True) == (shard_of(seaway), await is_served(http, channel, shard))
 
 
@@ -227,13 +230,13 @@ def shard_of(seaway: Seaway) -> str:
 
 
 async def is_served(http: httpx.AsyncClient, channel: str, digest: str) -> bool:
-    answer = await http.get(f"/{channel}/noarch/shards/{digest}.msgpack.zst")
-    assert answer.status_code in (200, 404)
-    return answer.status_code == 200
+    response = await http.get(f"/{channel}/noarch/shards/{digest}.msgpack.zst")
+    assert response.status_code in (200, 404)
+    return response.status_code == 200
 
 
-async def test_a_large_part_of_the_bytes_is_asked_for(seaway: Seaway, channel: str) -> None:
-    """Sweep invariant 6: one blob of four that holds most of the bytes is not deleted unasked."""
+async def test_sweep_of_a_large_share_of_the_bytes_needs_confirmation(seaway: Seaway, channel: str) -> None:
+    """Sweep invariant 6: one of four blobs that has most of the bytes is not deleted without `unlimited`."""
     large = conda(index_json("large"), files={"share/noise": os.urandom(100_000)})
     for file in (large, *(conda(index_json(name)) for name in "abc")):
         await publish_file(seaway, channel, file)
@@ -241,22 +244,22 @@ async def test_a_large_part_of_the_bytes_is_asked_for(seaway: Seaway, channel: s
     age(seaway, WEEK_MS)
     with pytest.raises(SweepStopped):
         sweep(replace(seaway.sweeping, max_percent=50))
-    assert there(seaway, large)
+    assert is_stored(seaway, large)
     assert 1 == sweep(replace(seaway.sweeping, max_percent=50), unlimited=True).blobs
 
 
-async def test_only_orphans_of_the_spool_go(seaway: Seaway) -> None:
-    """A spool file that its process holds is an upload in flight; one that nobody holds is what a kill left."""
+async def test_only_orphaned_spool_files_are_deleted(seaway: Seaway) -> None:
+    """A spool file held by its process is an upload in progress; a killed process leaves one that is not held."""
     orphan = seaway.settings.spool_folder / "orphan"
     orphan.write_bytes(b"x" * MIB)
     with seaway.spool.file() as in_flight:
-        result = swept(seaway)
+        result = run_sweep(seaway)
         assert [Path(in_flight.name).name] == [path.name for path in seaway.settings.spool_folder.iterdir()]
     assert 1 == result.spool_files
 
 
-async def test_the_last_sweep_is_told(seaway: Seaway, channel: str) -> None:
-    """What no row names and is too young waits, and then was taken; before the first sweep there is nothing to tell."""
+async def test_last_sweep_is_recorded(seaway: Seaway, channel: str) -> None:
+    """Kept young blobs are counted, then deleted; before the first sweep there is no record."""
     with seaway.database.read() as tx:
         assert last(tx) is None
     kept = conda(index_json("kept"))
@@ -264,20 +267,20 @@ async def test_the_last_sweep_is_told(seaway: Seaway, channel: str) -> None:
         await publish_file(seaway, channel, file)
     delete(seaway, channel)
     age(seaway, DAY_MS // 2)
-    first = swept(seaway)
+    first = run_sweep(seaway)
     assert (0, 1, len(FILE.content)) == (first.blobs, first.kept_blobs, first.kept_bytes)
     age(seaway, DAY_MS)
-    second = swept(seaway)
+    second = run_sweep(seaway)
     assert (1, 0) == (second.blobs, second.kept_blobs)
     with seaway.database.read() as tx:
         assert LastSweep(seaway.clock.now_ms(), second) == last(tx)
 
 
-async def test_sweeps_at_once_end_one_after_the_other(on_both: str, seaway: Seaway) -> None:
-    """Two that wait for a third keep what they found in turn: the last one is told."""
+async def test_concurrent_sweeps_run_one_after_the_other(on_both: str, seaway: Seaway) -> None:
+    """Each records its result in turn, and the last one is reported."""
     with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(swept, [seaway] * 12))
+        served = list(threads.map(run_sweep, [seaway] * 12))
     with seaway.database.read() as tx:
-        told = last(tx)
-    assert told is not None
-    assert told.swept in found
+        recorded = last(tx)
+    assert recorded is not None
+    assert recorded.swept in served

@@ -1,4 +1,4 @@
-"""Limits on archives that the operator sets."""
+"""Archive limits are settings."""
 
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +18,8 @@ LARGE = {
 
 
 @pytest.mark.parametrize("setting", LARGE)
-def test_the_limits_of_archives_are_settings(setting: str, tmp_path: Path) -> None:
-    """A package over the limit that is set is refused with the name of the setting, and accepted by default."""
+def test_archive_limits_are_settings(setting: str, tmp_path: Path) -> None:
+    """A package over the limit is refused with the name of the setting; the default accepts it."""
     limit, files = LARGE[setting]
     file = conda(files=files)
     for settings, status in (({setting: limit}, 422), ({}, 201)):

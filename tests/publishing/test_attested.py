@@ -1,4 +1,4 @@
-"""Uploads with attestations: verified before they are recorded, kept to the byte, and told of in the index."""
+"""Uploads with attestations: verified before they are recorded, stored byte for byte, and named in the index."""
 
 import hashlib
 from dataclasses import replace
@@ -49,19 +49,21 @@ def sidecar(seaway: Seaway, sha256: bytes | None = None) -> bytes | None:
         return sidecars.by_hash(tx, channel_id, "noarch", FILE.name, sha256)
 
 
-def holds(seaway: Seaway) -> bool:
+def is_consistent(seaway: Seaway) -> bool:
     return [*check(seaway)] == []
 
 
-def ask(seaway: Seaway, mode: Attestations) -> None:
+def set_attestations(seaway: Seaway, mode: Attestations) -> None:
     with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", attestations=mode)
 
 
-async def refusal(seaway: Seaway, attester: Attester, attestation: bytes | None, **how: object) -> RefusalReason:
+async def refusal_reason(
+    seaway: Seaway, attester: Attester, attestation: bytes | None, **arguments: object
+) -> RefusalReason:
     with pytest.raises(Refused) as refused:
         await publish_file(
-            seaway, "robots", FILE, **{"by": attester.principal("robots"), "attestation": attestation} | how
+            seaway, "robots", FILE, **{"by": attester.principal("robots"), "attestation": attestation} | arguments
         )
     with seaway.database.read() as tx:
         assert 0 == tx.execute(select(func.count()).select_from(files)).scalar()
@@ -71,8 +73,8 @@ async def refusal(seaway: Seaway, attester: Attester, attestation: bytes | None,
     return refused.value.reason
 
 
-async def test_a_verified_attestation_is_kept_and_told_of(seaway: Seaway, attester: Attester) -> None:
-    """Sidecar, record, shard, repodata and record of uploads name one hash, and the bundle's bytes are those that came."""
+async def test_verified_attestation_is_stored_and_recorded(seaway: Seaway, attester: Attester) -> None:
+    """Sidecar, record and upload log have the same hash, and the bundle is stored byte for byte."""
     bundle = attester.bundle(FILE, "robots") + b"\n "
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
     digest = hashlib.sha256(b"[" + bundle + b"]").hexdigest()
@@ -82,11 +84,11 @@ async def test_a_verified_attestation_is_kept_and_told_of(seaway: Seaway, attest
     with seaway.database.read() as tx:
         (row,) = upload_log.rows(tx, "robots")
     assert (digest, "acme/demo", 1) == (row["attestations_sha256"], row["repository"], row["publisher_id"])
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
-async def test_the_same_file_from_the_same_workflow_is_no_failure(seaway: Seaway, attester: Attester) -> None:
-    """Its answer was lost; an attestation for a file that has none is not dropped silently."""
+async def test_repeated_upload_by_the_same_workflow_succeeds(seaway: Seaway, attester: Attester) -> None:
+    """Its first response may be lost. An attestation for a file without one is refused, not dropped silently."""
     by = attester.principal("robots")
     await publish_file(seaway, "robots", FILE, by=by)
     assert (await publish_file(seaway, "robots", FILE, by=by)).repeated
@@ -97,50 +99,50 @@ async def test_the_same_file_from_the_same_workflow_is_no_failure(seaway: Seaway
         await publish_file(seaway, "robots", FILE, by=other)
 
 
-async def test_without_an_attestation_a_record_says_nothing_of_one(seaway: Seaway, attester: Attester) -> None:
-    """The field is there exactly if the sidecar is (CEP 50)."""
+async def test_record_without_attestation_has_no_attestations_sha256(seaway: Seaway, attester: Attester) -> None:
+    """The field is present exactly if the sidecar is (CEP 50)."""
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
 
     assert "attestations_sha256" not in record(seaway)
     assert sidecar(seaway) is None
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
-async def test_an_attestation_of_something_else_leaves_nothing(seaway: Seaway, attester: Attester) -> None:
-    """Another file, another channel, no bundle at all: refused with its reason, and nothing is kept."""
-    assert RefusalReason.OTHER_SUBJECT is await refusal(seaway, attester, attester.bundle(OTHER_BYTES, "robots"))
-    assert RefusalReason.OTHER_CHANNEL is await refusal(seaway, attester, attester.bundle(FILE, "other"))
-    assert RefusalReason.BAD_BUNDLE is await refusal(seaway, attester, b"{}")
+async def test_attestation_for_another_subject_leaves_nothing(seaway: Seaway, attester: Attester) -> None:
+    """Another file, another channel or an invalid bundle is refused with its reason, and nothing is stored."""
+    assert RefusalReason.OTHER_SUBJECT is await refusal_reason(seaway, attester, attester.bundle(OTHER_BYTES, "robots"))
+    assert RefusalReason.OTHER_CHANNEL is await refusal_reason(seaway, attester, attester.bundle(FILE, "other"))
+    assert RefusalReason.BAD_BUNDLE is await refusal_reason(seaway, attester, b"{}")
 
 
-async def test_an_attestation_with_a_key_is_refused(seaway: Seaway, attester: Attester) -> None:
-    """Whoever is no workflow cannot be compared with a certificate."""
+async def test_attestation_from_a_caller_that_is_no_workflow_is_refused(seaway: Seaway, attester: Attester) -> None:
+    """The certificate names a workflow, so another caller cannot be compared with it."""
     bundle = attester.bundle(FILE, "robots")
 
-    assert RefusalReason.UNWANTED_ATTESTATION is await refusal(seaway, attester, bundle, by=OPERATOR)
+    assert RefusalReason.UNWANTED_ATTESTATION is await refusal_reason(seaway, attester, bundle, by=OPERATOR)
 
 
-async def test_a_channel_may_require_attestations(seaway: Seaway, attester: Attester) -> None:
-    """Workflows without one are refused after the bytes, keys before them."""
-    ask(seaway, Attestations.REQUIRED)
+async def test_channel_can_require_attestations(seaway: Seaway, attester: Attester) -> None:
+    """Workflows without one are refused after the bytes, other callers before them."""
+    set_attestations(seaway, Attestations.REQUIRED)
 
-    assert RefusalReason.MISSING_ATTESTATION is await refusal(seaway, attester, None)
-    assert RefusalReason.MISSING_ATTESTATION is await refusal(seaway, attester, None, by=OPERATOR)
+    assert RefusalReason.MISSING_ATTESTATION is await refusal_reason(seaway, attester, None)
+    assert RefusalReason.MISSING_ATTESTATION is await refusal_reason(seaway, attester, None, by=OPERATOR)
     bundle = attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
-async def test_a_channel_may_take_none(seaway: Seaway, attester: Attester) -> None:
-    """An attestation that would not be served is not accepted either."""
-    ask(seaway, Attestations.OFF)
+async def test_channel_can_disable_attestations(seaway: Seaway, attester: Attester) -> None:
+    """An attestation that would not be served is not accepted."""
+    set_attestations(seaway, Attestations.OFF)
 
-    assert RefusalReason.UNWANTED_ATTESTATION is await refusal(seaway, attester, attester.bundle(FILE, "robots"))
+    assert RefusalReason.UNWANTED_ATTESTATION is await refusal_reason(seaway, attester, attester.bundle(FILE, "robots"))
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
 
 
-async def test_new_bytes_drop_the_attestations_of_the_old(seaway: Seaway, attester: Attester) -> None:
-    """Overwritten without one, the record names none; the old sidecar stays under its hash (CEP 50)."""
+async def test_overwrite_without_attestation_removes_it_from_the_record(seaway: Seaway, attester: Attester) -> None:
+    """The old sidecar stays available under its hash (CEP 50)."""
     by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
     old = sidecar(seaway)
@@ -149,11 +151,11 @@ async def test_new_bytes_drop_the_attestations_of_the_old(seaway: Seaway, attest
 
     assert "attestations_sha256" not in record(seaway)
     assert (None, old) == (sidecar(seaway), sidecar(seaway, sidecars.digest(old)))
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
-async def test_an_equal_attestation_may_come_back(seaway: Seaway, attester: Attester) -> None:
-    """There and back again: one row for each sidecar, and the record names the current one."""
+async def test_earlier_attestation_can_become_current_again(seaway: Seaway, attester: Attester) -> None:
+    """There is one row for each sidecar, and the record names the current one."""
     by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
     for file, attestation in ((FILE, bundle), (OTHER_BYTES, attester.bundle(OTHER_BYTES, "robots")), (FILE, bundle)):
         await publish_file(seaway, "robots", file, by=by, force=True, attestation=attestation)
@@ -162,11 +164,11 @@ async def test_an_equal_attestation_may_come_back(seaway: Seaway, attester: Atte
     assert sidecars.digest(b"[" + bundle + b"]").hex() == record(seaway)["attestations_sha256"]
     with seaway.database.read() as tx:
         assert 2 == tx.execute(select(func.count()).select_from(attestations)).scalar()
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
-async def test_a_deleted_file_leaves_no_attestations(seaway: Seaway, attester: Attester) -> None:
-    """Yanked it keeps them, deleted it does not, whatever comes under its name later."""
+async def test_deleted_file_has_no_attestations(seaway: Seaway, attester: Attester) -> None:
+    """A yanked file keeps them; a deleted one does not, even if a file of that name is uploaded later."""
     by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
     digest = sidecars.digest(b"[" + bundle + b"]")
@@ -177,11 +179,11 @@ async def test_a_deleted_file_leaves_no_attestations(seaway: Seaway, attester: A
     await publish_file(seaway, "robots", FILE, by=OPERATOR, force=True)
 
     assert (None, None) == (sidecar(seaway), sidecar(seaway, digest))
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
-async def test_a_rebuilt_index_still_tells_of_attestations(seaway: Seaway, attester: Attester) -> None:
-    """What the index says comes from the file rows."""
+async def test_rebuilt_index_keeps_attestations(seaway: Seaway, attester: Attester) -> None:
+    """The index is built from the file rows."""
     await publish_file(
         seaway, "robots", FILE, by=attester.principal("robots"), attestation=attester.bundle(FILE, "robots")
     )
@@ -190,7 +192,7 @@ async def test_a_rebuilt_index_still_tells_of_attestations(seaway: Seaway, attes
         subdir = get_subdir(tx, subdir_id)
         assert subdir is not None
         assert 0 == rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), 100_000).changed
-    assert holds(seaway)
+    assert is_consistent(seaway)
 
 
 @pytest.mark.parametrize(
@@ -203,10 +205,10 @@ async def test_a_rebuilt_index_still_tells_of_attestations(seaway: Seaway, attes
         pytest.param({"sha256": bytes(32)}, id="another hash"),
     ],
 )
-async def test_check_finds_sidecars_that_do_not_belong(
+async def test_check_finds_sidecars_that_do_not_match_records(
     seaway: Seaway, attester: Attester, values: dict[str, object]
 ) -> None:
-    """Both directions: a record without its sidecar, a sidecar without its record."""
+    """In both directions: a record without its sidecar, and a sidecar without its record."""
     bundle = attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
     with seaway.database.write_site() as tx:

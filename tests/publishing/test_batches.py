@@ -1,4 +1,4 @@
-"""Uploads recorded together: one commit, and to each its own outcome."""
+"""Batches: waiting uploads are recorded in one commit, and each gets its own outcome."""
 
 import hashlib
 import threading
@@ -44,20 +44,20 @@ Work = Callable[[Tx], int]
 
 @pytest.fixture
 def batches(seaway: Seaway, monkeypatch: pytest.MonkeyPatch) -> Batches:
-    monkeypatch.setattr("seaway.publishing.batches.record_submissions", do_all)
+    monkeypatch.setattr("seaway.publishing.batches.record_submissions", record_works)
     return seaway.request_parts.publishing.batches
 
 
-def do_all(
+def record_works(
     tx: Tx, _parts: RecordingParts, _channel: str, submissions: Sequence[Submission]
 ) -> list[Recorded | SeawayError]:
-    """Here each upload is some work; a refusal is decided before anything is written."""
+    """Replace `record_submissions`: each upload is a callable, and a refusal is decided before anything is written."""
     works = [cast("Work", submission.candidate) for submission in submissions]
     return [FileExists("It is there.") if work is refuse else recorded(work(tx)) for work in works]
 
 
-def of(work: Work) -> Submission:
-    """An upload that is this work."""
+def submission_of(work: Work) -> Submission:
+    """Return an upload whose recording calls `work`."""
     return Submission(cast("Candidate", work), OPERATOR, force=False)
 
 
@@ -65,8 +65,8 @@ def recorded(number: int) -> Recorded:
     return Recorded(number, replaced=False, warnings=())
 
 
-def leave(name: str, number: int) -> Work:
-    """Work that leaves a row."""
+def insert_row(name: str, number: int) -> Work:
+    """Return work that inserts a row."""
 
     def work(tx: Tx) -> int:
         tx.execute(insert(released_names).values(name=name, owner_id=None, released_at=number))
@@ -75,19 +75,19 @@ def leave(name: str, number: int) -> Work:
     return work
 
 
-def left(seaway: Seaway) -> int:
+def row_count(seaway: Seaway) -> int:
     with seaway.database.read() as tx:
         return tx.execute(select(func.count()).select_from(released_names)).scalar_one()
 
 
 @contextmanager
-def together(batches: Batches, works: list[Work], sha256: bytes = SHA256) -> Iterator[list]:  # type: ignore[type-arg]
-    """Hold the turn until all wait, so that they are recorded at once; the futures of what became of them."""
+def batched(batches: Batches, works: list[Work], sha256: bytes = SHA256) -> Iterator[list]:  # type: ignore[type-arg]
+    """Hold the recording lock until all works wait, so that one batch records them; yield their futures."""
     with ThreadPoolExecutor(len(works)) as threads:
         with batches._recording:
-            waiting = [threads.submit(batches.record, sha256, "demo", of(work)) for work in works]
+            futures = [threads.submit(batches.record, sha256, "demo", submission_of(work)) for work in works]
             until(lambda: len(batches._waiting) == len(works))
-        yield waiting
+        yield futures
 
 
 def refuse(tx: Tx) -> int:
@@ -95,109 +95,109 @@ def refuse(tx: Tx) -> int:
     raise NotImplementedError
 
 
-def test_what_waits_together_is_committed_once(seaway: Seaway, batches: Batches) -> None:
-    """Twenty that wait cost one commit, and each gets its own result."""
+def test_waiting_uploads_are_committed_together(seaway: Seaway, batches: Batches) -> None:
+    """Twenty uploads take one commit, and each gets its own result."""
     commits: list[object] = []
 
-    def note(connection: object) -> None:
+    def count_commit(connection: object) -> None:
         commits.append(connection)
 
-    event.listen(seaway.database.engine, "commit", note)
-    with together(batches, [leave(f"n{number}", number) for number in range(20)]) as waiting:
-        assert list(range(20)) == [one.result().revision for one in waiting]
-    event.remove(seaway.database.engine, "commit", note)
+    event.listen(seaway.database.engine, "commit", count_commit)
+    with batched(batches, [insert_row(f"n{number}", number) for number in range(20)]) as futures:
+        assert list(range(20)) == [future.result().revision for future in futures]
+    event.remove(seaway.database.engine, "commit", count_commit)
     assert 1 == len(commits)
-    assert 20 == left(seaway)
+    assert 20 == row_count(seaway)
 
 
-def test_a_refusal_is_of_one(seaway: Seaway, batches: Batches) -> None:
-    """Batches invariant 1: of three, one is refused and the others are there."""
-    with together(batches, [leave("first", 1), refuse, leave("last", 3)]) as waiting:
-        assert recorded(1) == waiting[0].result()
+def test_refusal_affects_one_upload(seaway: Seaway, batches: Batches) -> None:
+    """Batches invariant 1: one of three is refused, and the others are recorded."""
+    with batched(batches, [insert_row("first", 1), refuse, insert_row("last", 3)]) as futures:
+        assert recorded(1) == futures[0].result()
         with pytest.raises(FileExists):
-            waiting[1].result()
-        assert recorded(3) == waiting[2].result()
-    assert 2 == left(seaway)
+            futures[1].result()
+        assert recorded(3) == futures[2].result()
+    assert 2 == row_count(seaway)
 
 
-def test_what_nobody_foresaw_is_an_error_of_one(seaway: Seaway, batches: Batches) -> None:
-    """Batches invariant 1: a mistake of ours, after a part was written, leaves nothing and spoils no other upload."""
+def test_unexpected_error_affects_one_upload(seaway: Seaway, batches: Batches) -> None:
+    """Batches invariant 1: a bug that raises after a write leaves no row and does not affect other uploads."""
 
-    def break_down(tx: Tx) -> int:
-        leave("half", 0)(tx)
+    def fail_unexpectedly(tx: Tx) -> int:
+        insert_row("partial", 0)(tx)
         raise ZeroDivisionError
 
-    with together(batches, [leave("first", 1), break_down, leave("last", 3)]) as waiting:
-        assert (recorded(1), recorded(3)) == (waiting[0].result(), waiting[2].result())
+    with batched(batches, [insert_row("first", 1), fail_unexpectedly, insert_row("last", 3)]) as futures:
+        assert (recorded(1), recorded(3)) == (futures[0].result(), futures[2].result())
         with pytest.raises(ZeroDivisionError):
-            waiting[1].result()
-    assert 2 == left(seaway)
+            futures[1].result()
+    assert 2 == row_count(seaway)
 
 
-def test_one_alone_that_is_refused_leaves_nothing(seaway: Seaway, batches: Batches) -> None:
-    """Batches invariant 3: the same without company."""
+def test_refused_single_upload_leaves_nothing(seaway: Seaway, batches: Batches) -> None:
+    """Batches invariant 3: also without other uploads in the batch."""
     with pytest.raises(FileExists):
-        batches.record(SHA256, "demo", of(refuse))
-    assert 0 == left(seaway)
-    assert recorded(7) == batches.record(SHA256, "demo", of(leave("next", 7)))
+        batches.record(SHA256, "demo", submission_of(refuse))
+    assert 0 == row_count(seaway)
+    assert recorded(7) == batches.record(SHA256, "demo", submission_of(insert_row("next", 7)))
 
 
-def test_nobody_is_answered_before_the_commit(seaway: Seaway, batches: Batches) -> None:
-    """Batches invariant 2: who has an answer finds the row from any other connection."""
+def test_result_is_returned_after_the_commit(seaway: Seaway, batches: Batches) -> None:
+    """Batches invariant 2: a caller with a result finds the row on any other connection."""
 
-    def record_and_look(number: int) -> bool:
-        batches.record(SHA256, "demo", of(leave(f"n{number}", number)))
+    def record_and_read(number: int) -> bool:
+        batches.record(SHA256, "demo", submission_of(insert_row(f"n{number}", number)))
         with seaway.database.read() as tx:
             return tx.execute(select(released_names).where(released_names.c.name == f"n{number}")).first() is not None
 
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(record_and_look, range(60)))
+        assert all(threads.map(record_and_read, range(60)))
 
 
-def test_a_commit_that_fails_fails_all_of_it(seaway: Seaway, batches: Batches) -> None:
-    """When the database refuses the whole, all are told, nothing is there, and the next ones are not held up."""
+def test_failed_commit_fails_the_whole_batch(seaway: Seaway, batches: Batches) -> None:
+    """Every upload gets the error, no row is written, and the next batch is not blocked."""
 
     def fail(_connection: object) -> None:
         raise Unavailable("The database went away.")
 
     event.listen(seaway.database.engine, "commit", fail)
-    with together(batches, [leave("a", 1), leave("b", 2)]) as waiting:
-        for one in waiting:
+    with batched(batches, [insert_row("a", 1), insert_row("b", 2)]) as futures:
+        for future in futures:
             with pytest.raises(Unavailable):
-                one.result()
+                future.result()
     event.remove(seaway.database.engine, "commit", fail)
-    assert 0 == left(seaway)
-    assert recorded(3) == batches.record(SHA256, "demo", of(leave("c", 3)))
+    assert 0 == row_count(seaway)
+    assert recorded(3) == batches.record(SHA256, "demo", submission_of(insert_row("c", 3)))
 
 
-def test_a_database_that_goes_away_is_told_to_all(seaway: Seaway, batches: Batches) -> None:
-    """What breaks the transaction itself is a 503 for everybody in it, and never an error of ours for one."""
+def test_lost_database_fails_the_whole_batch(seaway: Seaway, batches: Batches) -> None:
+    """An error of the transaction itself is a 503 for each upload, and not an internal error of one."""
 
-    def break_off(tx: Tx) -> int:
+    def lose_connection(tx: Tx) -> int:
         raise OperationalError("INSERT", {}, RuntimeError("disk I/O error"))
 
-    with together(batches, [leave("a", 1), break_off, leave("b", 2)]) as waiting:
-        for one in waiting:
+    with batched(batches, [insert_row("a", 1), lose_connection, insert_row("b", 2)]) as futures:
+        for future in futures:
             with pytest.raises(Unavailable):
-                one.result()
-    assert 0 == left(seaway)
+                future.result()
+    assert 0 == row_count(seaway)
 
 
-def test_only_whose_blob_is_gone_has_to_put_it_again(seaway: Seaway, batches: Batches) -> None:
-    """S1: an upload whose bytes were swept is not recorded; the one beside it is."""
+def test_only_the_upload_with_a_swept_blob_is_refused(seaway: Seaway, batches: Batches) -> None:
+    """S1: an upload whose bytes were swept is not recorded; the other one in the batch is."""
     ready = threading.Barrier(3)
 
     def record(sha256: bytes, name: str) -> Recorded:
         ready.wait()
-        return batches.record(sha256, "demo", of(leave(name, 1)))
+        return batches.record(sha256, "demo", submission_of(insert_row(name, 1)))
 
     with ThreadPoolExecutor(2) as threads:
         with batches._recording:
-            gone = threads.submit(record, bytes(32), "gone")
-            there = threads.submit(record, SHA256, "there")
+            swept = threads.submit(record, bytes(32), "gone")
+            stored = threads.submit(record, SHA256, "there")
             ready.wait()
             until(lambda: len(batches._waiting) == 2)
         with pytest.raises(BlobSwept):
-            gone.result()
-        assert recorded(1) == there.result()
-    assert 1 == left(seaway)
+            swept.result()
+        assert recorded(1) == stored.result()
+    assert 1 == row_count(seaway)

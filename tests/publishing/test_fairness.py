@@ -1,4 +1,4 @@
-"""One sender of files that are slow to examine holds nobody else up, and pays for the time of those that are refused."""
+"""Fairness: slow files of one sender do not block others, and the time of refused files is limited."""
 
 import threading
 from collections.abc import Iterator
@@ -36,15 +36,15 @@ SMALL = conda(index_json("small"))
 
 @dataclass
 class Gate:
-    """Lets slow examinations end one by one, and knows how many began and ended."""
+    """Gate that lets slow examinations end one by one, and counts those that began and ended."""
 
     opened: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     began: int = 0
     ended: int = 0
 
 
-class Gated(Examiners):
-    """Examines in this process; files called slow-... wait for the gate and are refused."""
+class GatedExaminers(Examiners):
+    """Examiners in this process; files named `slow-*` wait for the gate and are refused."""
 
     def __init__(self, processes: int, gate: Gate) -> None:
         super().__init__(ArchiveLimits(), processes=processes, refuse_escaping_links=False)
@@ -56,7 +56,7 @@ class Gated(Examiners):
         self._gate.began += 1
         self._gate.opened.acquire()
         self._gate.ended += 1
-        raise Refused(RefusalReason.BAD_FIELD, "It is bad, which took long to see.")
+        raise Refused(RefusalReason.BAD_FIELD, "It is bad.")
 
 
 def with_examiners(seaway: Seaway, examiners: Examiners, **parts: object) -> Seaway:
@@ -72,7 +72,7 @@ def people(seaway: Seaway) -> People:
     return people
 
 
-async def refused(seaway: Seaway, number: int, by: Caller) -> None:
+async def expect_refusal(seaway: Seaway, number: int, by: Caller) -> None:
     with pytest.raises(SeawayError):
         await publish_file(seaway, "boats", conda(index_json(f"slow-{number}")), by=by)
 
@@ -84,21 +84,21 @@ async def until_waiting(gate: Gate, number: int) -> None:
 
 
 async def until_queued(seaway: Seaway, senders: int) -> None:
-    """Wait until uploads of so many senders wait for an examiner."""
+    """Wait until uploads of this number of senders wait for an examiner."""
     with anyio.fail_after(30):
         while len(seaway.request_parts.publishing.examiners.slots._waiting) < senders:
             await anyio.sleep(0.01)
 
 
 @pytest.mark.parametrize("kind", ["user", "publisher"])
-async def test_a_sender_of_forty_slow_files_holds_nobody_up(seaway: Seaway, people: People, kind: str) -> None:
-    """With two examiners one is left to others, at once; threads for finishing uploads are too."""
+async def test_forty_slow_files_of_one_sender_do_not_block_others(seaway: Seaway, people: People, kind: str) -> None:
+    """With two examiners one stays free for other senders, and so do threads for finishing uploads."""
     gate = Gate()
-    slow = with_examiners(seaway, Gated(2, gate))
+    slow = with_examiners(seaway, GatedExaminers(2, gate))
     mallory = people.by_key(people.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
     async with anyio.create_task_group() as group:
         for number in range(40):
-            group.start_soon(refused, slow, number, mallory)
+            group.start_soon(expect_refusal, slow, number, mallory)
         await until_waiting(gate, 1)
         await until_queued(slow, 1)
         with anyio.fail_after(30):
@@ -107,14 +107,14 @@ async def test_a_sender_of_forty_slow_files_holds_nobody_up(seaway: Seaway, peop
         gate.opened.release(40)
 
 
-async def test_with_one_examiner_senders_take_turns(seaway: Seaway, people: People) -> None:
-    """Whoever comes late waits for the file that is being examined, and not for all that came before."""
+async def test_senders_take_turns_with_one_examiner(seaway: Seaway, people: People) -> None:
+    """A later sender waits for the file in examination, and not for all earlier files."""
     gate = Gate()
-    slow = with_examiners(seaway, Gated(1, gate))
+    slow = with_examiners(seaway, GatedExaminers(1, gate))
     mallory = people.by_key(people.key("mallory"))
     async with anyio.create_task_group() as group:
         for number in range(20):
-            group.start_soon(refused, slow, number, mallory)
+            group.start_soon(expect_refusal, slow, number, mallory)
         await until_waiting(gate, 1)
         done = anyio.Event()
 
@@ -131,13 +131,13 @@ async def test_with_one_examiner_senders_take_turns(seaway: Seaway, people: Peop
         gate.opened.release(20)
 
 
-async def test_a_cancelled_upload_gives_its_turn_back(seaway: Seaway, people: People) -> None:
+async def test_canceled_upload_releases_its_slot(seaway: Seaway, people: People) -> None:
     gate = Gate()
-    slow = with_examiners(seaway, Gated(1, gate))
+    slow = with_examiners(seaway, GatedExaminers(1, gate))
     mallory = people.by_key(people.key("mallory"))
     async with anyio.create_task_group() as group:
         for number in range(5):
-            group.start_soon(refused, slow, number, mallory)
+            group.start_soon(expect_refusal, slow, number, mallory)
         await until_waiting(gate, 1)
         gate.opened.release(1)
         group.cancel_scope.cancel()
@@ -147,8 +147,8 @@ async def test_a_cancelled_upload_gives_its_turn_back(seaway: Seaway, people: Pe
 
 
 @pytest.mark.slow
-async def test_real_slow_archives_hold_nobody_up(tmp_path: Path) -> None:
-    """Eight files that take seconds each, in real processes: the upload of another user is there before one of them ends."""
+async def test_real_slow_archives_do_not_block_others(tmp_path: Path) -> None:
+    """With real processes and files that take seconds, another user's upload completes before the first of them."""
     many = {f"share/{number}": b"" for number in range(60_000)}
     content = conda(index_json("slow"), files={**many, "../late": b""}).content
     ended: list[int] = []
@@ -174,8 +174,8 @@ async def test_real_slow_archives_hold_nobody_up(tmp_path: Path) -> None:
             group.cancel_scope.cancel()
 
 
-class Hours:
-    """A watch by which everything takes so many minutes."""
+class SteppingStopwatch:
+    """A time source that advances by some minutes at each call."""
 
     def __init__(self, minutes: int = 7) -> None:
         self._now, self._step = 0.0, minutes * 60
@@ -186,40 +186,40 @@ class Hours:
 
 
 @pytest.fixture
-def costly(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
-    """A house where each examination takes seven minutes."""
+def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+    """Return a Seaway instance in which each examination takes seven minutes."""
     with closing(house.build(tmp_path, clock)) as built:
         gate = Gate()
         gate.opened.release(100)
-        refused_time = RefusedTime(built.database, built.clock, Hours())
-        yield with_examiners(built, Gated(2, gate), refused_time=refused_time)
+        refused_time = RefusedTime(built.database, built.clock, SteppingStopwatch())
+        yield with_examiners(built, GatedExaminers(2, gate), refused_time=refused_time)
 
 
-async def test_time_of_refused_files_counts(costly: Seaway, clock: TurnedClock) -> None:
-    """After ten minutes in an hour the sender waits until the rest has run out, by every key; others do not."""
-    people = People(costly)
+async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clock: TurnedClock) -> None:
+    """After ten minutes in an hour the user waits, with every key, until the rest has expired; others do not."""
+    people = People(with_slow_examiners)
     people.channel("boats", owner="ada")
     people.member("boats", "mallory", Role.CONTRIBUTOR)
     mallory, ada = (people.by_key(people.key(name)) for name in ("mallory", "ada"))
     for number in range(2):
         with pytest.raises(Refused):
-            await publish_file(costly, "boats", conda(index_json(f"slow-{number}")), by=mallory)
+            await publish_file(with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=mallory)
     with pytest.raises(TooManyRequests, match="Too many refused files that take long to examine") as waits:
-        await publish_file(costly, "boats", SMALL, by=people.by_key(people.key("mallory")))
+        await publish_file(with_slow_examiners, "boats", SMALL, by=people.by_key(people.key("mallory")))
     assert 24 * 60 <= waits.value.retry_after_seconds <= 24 * 60 + 1
-    await publish_file(costly, "boats", SMALL, by=ada)
-    await publish_file(costly, "boats", conda(index_json("other")), by=OPERATOR)
+    await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
+    await publish_file(with_slow_examiners, "boats", conda(index_json("other")), by=OPERATOR)
     clock.move(24 * MINUTE_MS + 1000)
-    with costly.database.write_site() as tx:
+    with with_slow_examiners.database.write_site() as tx:
         rate_limits.delete_expired(tx, clock.now_ms())
-    await publish_file(costly, "boats", conda(index_json("mine")), by=mallory)
+    await publish_file(with_slow_examiners, "boats", conda(index_json("mine")), by=mallory)
 
 
-async def test_files_that_waited_are_counted_against_those_before(seaway: Seaway, people: People) -> None:
-    """All were let in before the first was refused: the last, whose turn comes later, is not examined any more."""
+async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway, people: People) -> None:
+    """All three were admitted before the first was refused; the last one is then not examined."""
     gate, ended = Gate(), []
-    refused_time = RefusedTime(seaway.database, seaway.clock, Hours(minutes=11))
-    slow = with_examiners(seaway, Gated(2, gate), refused_time=refused_time)
+    refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
+    slow = with_examiners(seaway, GatedExaminers(2, gate), refused_time=refused_time)
     mallory = people.by_key(people.key("mallory"))
 
     async def send(number: int) -> None:
@@ -241,59 +241,59 @@ async def test_files_that_waited_are_counted_against_those_before(seaway: Seaway
     assert TooManyRequests in ended
 
 
-async def test_time_of_files_that_come_in_is_free(costly: Seaway) -> None:
-    """And refusals before the examination cost nothing."""
-    people = People(costly)
+async def test_time_of_accepted_files_does_not_count(with_slow_examiners: Seaway) -> None:
+    """Refusals before the examination do not count either."""
+    people = People(with_slow_examiners)
     people.channel("boats", owner="ada")
     ada = people.by_key(people.key("ada"))
     for number in range(4):
-        await publish_file(costly, "boats", conda(index_json(f"p{number}")), by=ada)
+        await publish_file(with_slow_examiners, "boats", conda(index_json(f"p{number}")), by=ada)
         with pytest.raises(NotFound):
-            await publish_file(costly, "elsewhere", SMALL, by=ada)
+            await publish_file(with_slow_examiners, "elsewhere", SMALL, by=ada)
 
 
-async def test_a_file_whose_name_is_taken_counts(costly: Seaway) -> None:
-    """Examined first, refused afterwards."""
-    people = People(costly)
+async def test_refused_overwrite_counts(with_slow_examiners: Seaway) -> None:
+    """The file is examined before it is refused."""
+    people = People(with_slow_examiners)
     people.channel("boats", owner="ada")
     ada = people.by_key(people.key("ada"))
-    await publish_file(costly, "boats", SMALL, by=ada)
+    await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
     for _ in range(2):
         with pytest.raises(SeawayError, match="Published files do not change"):
-            await publish_file(costly, "boats", conda(index_json("small"), files={"a": b"b"}), by=ada)
+            await publish_file(with_slow_examiners, "boats", conda(index_json("small"), files={"a": b"b"}), by=ada)
     with pytest.raises(TooManyRequests):
-        await publish_file(costly, "boats", conda(index_json("more")), by=ada)
+        await publish_file(with_slow_examiners, "boats", conda(index_json("more")), by=ada)
 
 
-async def test_the_refusal_over_http(costly: Seaway) -> None:
-    """429 with Retry-After, by both ways to upload."""
-    people = People(costly)
+async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaway) -> None:
+    """By both upload methods."""
+    people = People(with_slow_examiners)
     people.channel("boats", owner="ada")
     key = people.key("ada")
     for number in range(2):
         with pytest.raises(Refused):
-            await publish_file(costly, "boats", conda(index_json(f"slow-{number}")), by=people.by_key(key))
-    transport = httpx.ASGITransport(create_app(costly))
+            await publish_file(with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=people.by_key(key))
+    transport = httpx.ASGITransport(create_app(with_slow_examiners))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         headers = {"Authorization": f"Bearer {key}", "X-File-Name": SMALL.name}
         whole = await http.post("/api/v1/upload/boats", content=SMALL.content, headers=headers)
         pieces = {**headers, "Tus-Resumable": "1.0.0", "Upload-Length": "9"}
         pieces["Upload-Metadata"] = "filename ZC0yLTEuMC1oMV8wLmNvbmRh"
-        begun = await http.post("/api/v1/uploads/boats", headers=pieces)
-    for answer in (whole, begun):
-        assert 429 == answer.status_code
-        assert "Too many refused files that take long to examine. Wait a while, then try again." == answer.text
-        assert int(answer.headers["retry-after"]) > 1_400
+        resumable = await http.post("/api/v1/uploads/boats", headers=pieces)
+    for response in (whole, resumable):
+        assert 429 == response.status_code
+        assert "Too many refused files that take long to examine. Wait a while, then try again." == response.text
+        assert int(response.headers["retry-after"]) > 1_400
 
 
-async def test_small_times_cost_no_commit(seaway: Seaway, people: People) -> None:
-    """They are summed, and written for each second."""
+async def test_small_times_are_summed_before_a_commit(seaway: Seaway, people: People) -> None:
+    """They are written once they reach a second."""
     ada = people.by_key(people.key("ada"))
-    counted = RefusedTime(seaway.database, seaway.clock)
+    refused_time = RefusedTime(seaway.database, seaway.clock)
 
     def refuse(ms: int) -> bool:
         before = seaway.database.change_mark()
-        with suppress(Refused), counted.counted(ada) as stopwatch:
+        with suppress(Refused), refused_time.counted(ada) as stopwatch:
             stopwatch.ms += ms
             raise Refused(RefusalReason.BAD_FIELD, "It is bad.")
         return seaway.database.change_mark() != before
@@ -302,10 +302,10 @@ async def test_small_times_cost_no_commit(seaway: Seaway, people: People) -> Non
 
 
 @pytest.mark.parametrize("error", [Unavailable("The disk is full."), TooManyRequests("Wait.")], ids=type)
-async def test_time_of_files_that_can_be_sent_again_is_free(seaway: Seaway, people: People, error: SeawayError) -> None:
-    """Nothing is wrong with them: the server was busy, or lacked something."""
+async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, people: People, error: SeawayError) -> None:
+    """Nothing is wrong with these files: the server was busy or lacked a resource."""
     mallory = people.by_key(people.key("mallory"))
-    refused_time = RefusedTime(seaway.database, seaway.clock, Hours(minutes=11))
+    refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
     with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
         raise error
     with seaway.database.read() as tx:

@@ -1,4 +1,4 @@
-"""A folder of package files brought in at once leaves what uploads of its files one after the other would."""
+"""Importing a folder of package files has the same result as uploading them one after another."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -41,29 +41,27 @@ def channel(on_both: str, tmp_path: Path) -> Iterator[Channel]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "folder"
-    made.mkdir()
-    return made
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
 
 
-def write(folder: Path, given: list[PackageFile]) -> list[Path]:
-    """The files, each in a folder of its own, since two may have the same name."""
+def write(folder: Path, package_files: list[PackageFile]) -> list[Path]:
+    """Write each file into its own folder, because two files can have the same name; return the paths."""
     paths = []
-    for number, file in enumerate(given):
-        own = folder / str(number)
-        own.mkdir()
-        paths.append(file.write_to(own))
+    for number, file in enumerate(package_files):
+        subfolder = folder / str(number)
+        subfolder.mkdir()
+        paths.append(file.write_to(subfolder))
     return paths
 
 
 @pytest.mark.parametrize("subdir", ["noarch", "linux-64"])
-def test_names_that_differ_only_in_case_are_judged_one_after_the_other(
-    subdir: str, channel: Channel, folder: Path
-) -> None:
+def test_second_name_that_differs_only_in_case_is_refused(subdir: str, channel: Channel, folder: Path) -> None:
     """
-    Of two that are recorded together, the second is refused; after the first is deleted, the name is free.
+    Of two files recorded together the second is refused; after the first is deleted, the name is free.
 
-    Another subdir is no other place: package caches keep the files of all subdirs of a channel in one folder.
+    Other subdirs count too: package caches keep the files of all subdirs of a channel in one folder.
     """
     first = packages.conda(index_json(build="PY_0"))
     second = packages.conda(index_json(build="py_0", subdir=subdir, noarch="generic" if subdir == "noarch" else ...))
@@ -79,7 +77,7 @@ def test_names_that_differ_only_in_case_are_judged_one_after_the_other(
     assert RefusalReason.CASE_COLLISION is refused.reason
 
 
-def test_a_deleted_name_that_is_never_reused_stays_taken_in_any_case(channel: Channel, folder: Path) -> None:
+def test_deleted_name_is_reserved_in_any_case_without_overwrites(channel: Channel, folder: Path) -> None:
     """The channel never gives the name to another file, so the refusal says that the file was deleted."""
     first, second = packages.conda(index_json(build="PY_0")), packages.conda(index_json(build="py_0"))
     channel.put(first)
@@ -91,11 +89,11 @@ def test_a_deleted_name_that_is_never_reused_stays_taken_in_any_case(channel: Ch
     assert f"noarch/{first.name}, which was deleted" in refused.message
 
 
-def test_it_leaves_what_uploads_leave(channel: Channel, folder: Path) -> None:
-    """More files than one transaction takes, of two subdirs: the same rows, index and number of revisions."""
+def test_import_has_the_same_result_as_uploads(channel: Channel, folder: Path) -> None:
+    """With more files than one transaction takes, of two subdirs: the same rows, index and number of revisions."""
     other = Channel(channel.seaway, People(channel.seaway).channel("other"))
     results = channel.bring(write(folder, FILES))
-    assert [file.name for file in FILES] == [one.file_name for one in results if isinstance(one, Published)]
+    assert [file.name for file in FILES] == [result.file_name for result in results if isinstance(result, Published)]
     for file in FILES:
         other.put(file)
     for subdir in ("noarch", "linux-64"):
@@ -106,38 +104,38 @@ def test_it_leaves_what_uploads_leave(channel: Channel, folder: Path) -> None:
     assert [] == list(check(channel.seaway))
 
 
-def test_each_file_is_judged_for_itself(channel: Channel, folder: Path) -> None:
-    """What is wrong with one is told of that one, in the order given, and leaves nothing."""
-    there = packages.conda(index_json("there"))
-    channel.put(there)
+def test_each_file_has_its_own_outcome(channel: Channel, folder: Path) -> None:
+    """Errors are reported for their file, in the given order, and leave nothing behind."""
+    existing = packages.conda(index_json("there"))
+    channel.put(existing)
     good, twice = packages.conda(index_json("good")), packages.conda(index_json("twice"))
     other_bytes = packages.conda(index_json("twice"), files={"share/demo.txt": b"others"})
-    given = {
+    cases = {
         "good": (good, None),
         "no package": (PackageFile("broken-1.0-0.conda", b"no zip"), Refused),
-        "no name of a package": (PackageFile("Not A Package.conda", b""), Refused),
-        "it is there": (there, FileExists),
+        "no package name": (PackageFile("Not A Package.conda", b""), Refused),
+        "exists with the same bytes": (existing, FileExists),
         "the first of two": (twice, None),
         "the second of two": (other_bytes, FileExists),
-        "a path that climbs": (packages.conda(index_json("evil", python_site_packages_path="../sp")), Refused),
+        "a path outside the prefix": (packages.conda(index_json("evil", python_site_packages_path="../sp")), Refused),
         "a dependency that is a URL": (
             packages.conda(index_json("bad", depends=["https://host/x-1-0.conda"])),
             Refused,
         ),
         "another name": (PackageFile("renamed-1.0-0.conda", good.content), Refused),
     }
-    paths = write(folder, [file for file, _ in given.values()])
+    paths = write(folder, [file for file, _ in cases.values()])
     results = [*channel.bring([*paths, folder / "gone-1.0-0.conda"])]
-    kinds = [None if isinstance(one, Published) else type(one) for one in results]
-    assert [*(kind for _, kind in given.values()), Malformed] == kinds
-    assert {there.name, good.name, twice.name} == set(channel.column(files.c.file_name))
+    kinds = [None if isinstance(result, Published) else type(result) for result in results]
+    assert [*(kind for _, kind in cases.values()), Malformed] == kinds
+    assert {existing.name, good.name, twice.name} == set(channel.column(files.c.file_name))
     assert [] == list(check(channel.seaway))
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())
     assert 3 == len(state.stored(channel.seaway.blobs))
 
 
-def test_a_name_that_looks_like_another_of_the_same_folder_is_seen(channel: Channel, folder: Path) -> None:
-    """Record invariant 2: the second of two names that look alike is told of the first, though both came at once."""
+def test_similar_names_in_one_folder_give_a_warning(channel: Channel, folder: Path) -> None:
+    """Record invariant 2: the second of two similar names gets a warning, though both are imported together."""
     paths = write(folder, [packages.conda(index_json(name)) for name in ("my-pkg", "my_pkg")])
     first, second = channel.bring(paths)
     assert isinstance(first, Published)
@@ -145,8 +143,7 @@ def test_a_name_that_looks_like_another_of_the_same_folder_is_seen(channel: Chan
     assert ((), True) == (first.warnings, "looks like my-pkg" in second.warnings[0])
 
 
-def test_files_are_replaced_only_when_asked(channel: Channel, folder: Path) -> None:
-    """With force the new bytes take the place of the old, as an upload with force does."""
+def test_files_are_replaced_only_with_force(channel: Channel, folder: Path) -> None:
     old, new = (packages.conda(index_json("a", license=text)) for text in ("MIT", "BSD"))
     channel.put(old)
     paths = write(folder, [new])
@@ -160,7 +157,7 @@ def test_files_are_replaced_only_when_asked(channel: Channel, folder: Path) -> N
 
 @pytest.mark.parametrize("of_owner", [False, True], ids=["of the channel", "of its owner"])
 def test_files_of_one_transaction_share_the_quota(channel: Channel, folder: Path, of_owner: bool) -> None:
-    """Each that comes in leaves less room for the next; one that is refused leaves its room to others."""
+    """Each accepted file reduces the free space for the next; a refused file does not."""
     large = packages.conda(index_json("b"), files={"share/demo.txt": bytes(range(256)) * 40})
     first, last = (packages.conda(index_json(name)) for name in "ac")
     quota = len(first.content) + len(last.content)
@@ -174,20 +171,20 @@ def test_files_of_one_transaction_share_the_quota(channel: Channel, folder: Path
     assert quota == sum(channel.column(subdirs.c.size))
 
 
-def test_a_refused_file_in_pieces_keeps_its_room(channel: Channel) -> None:
-    """Its pieces are there until they are forgotten, so that the next file of the transaction does not fit."""
-    there, other = (packages.conda(index_json(name)) for name in "ab")
-    channel.put(there)
+def test_pieces_of_a_refused_file_keep_counting_in_the_quota(channel: Channel) -> None:
+    """The pieces are stored until they expire, so the next file of the transaction does not fit."""
+    existing, other = (packages.conda(index_json(name)) for name in "ab")
+    channel.put(existing)
     pieces = 2 * len(other.content)
     with channel.seaway.database.write_site() as tx:
-        quotas.set_of_channel(tx, 0, OPERATOR, channel.name, len(there.content))
-    submissions = [kept(channel, there, in_pieces=pieces), kept(channel, other)]
+        quotas.set_of_channel(tx, 0, OPERATOR, channel.name, len(existing.content))
+    submissions = [examined(channel, existing, in_pieces=pieces), examined(channel, other)]
     results = channel.seaway.request_parts.publishing.batches.record_many(channel.name, submissions)
     assert [FileExists, TooLarge] == list(map(type, results))
 
 
-def kept(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[bytes, Submission]:
-    """A file in the store that was examined, on its way to be recorded."""
+def examined(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[bytes, Submission]:
+    """Put an examined file into the store; return its hash and the submission to record."""
     parts = channel.seaway.request_parts.publishing
     with parts.spool.folder() as folder:
         local = LocalFile(file.write_to(Path(folder)), f"{folder}/copy", filename.parse(file.name), len(file.content))
@@ -197,20 +194,20 @@ def kept(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[by
     return candidate.hashes.sha256, Submission(candidate, OPERATOR, force=False, in_pieces=in_pieces)
 
 
-def test_who_may_not_upload_brings_nothing(channel: Channel, folder: Path) -> None:
-    """The permission is asked before a file is read, and an unknown channel is told as such."""
+def test_import_without_permission_reads_no_file(channel: Channel, folder: Path) -> None:
+    """Permission is checked before a file is read, and an unknown channel is reported as such."""
     paths = write(folder, FILES[:2])
     publishing = channel.seaway.request_parts.publishing
-    nobody = Caller(name="anonymous")
-    for name, by, refusal in (("demo", nobody, BadCredential), ("unknown", OPERATOR, NotFound)):
+    anonymous = Caller(name="anonymous")
+    for name, by, refusal in (("demo", anonymous, BadCredential), ("unknown", OPERATOR, NotFound)):
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
         assert [refusal, refusal] == list(map(type, results))
     assert [] == channel.rows(files)
     assert [] == state.stored(channel.seaway.blobs)
 
 
-def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> None:
-    """The limit of uploads holds here too, to the byte."""
+def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None:
+    """To the byte."""
     paths, size = write(folder, FILES[:1]), len(FILES[0].content)
     for limit, kind in ((size - 1, TooLarge), (size, Published)):
         publishing = replace(channel.seaway.request_parts.publishing, upload_limit=limit)
@@ -218,22 +215,22 @@ def test_a_file_over_the_limit_is_not_read(channel: Channel, folder: Path) -> No
         assert isinstance(result, kind)
 
 
-def test_bytes_that_are_swept_before_they_are_named_are_put_again(channel: Channel, folder: Path) -> None:
-    """S1: the sweep takes one of the blobs between the put and the commit; its file comes in all the same."""
-    house_parts, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
-    meddled = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
-    given = house_parts.batches
-    batches = type(given)(channel.seaway.database, meddled, given._parts)
-    publishing = replace(house_parts, blobs=meddled, batches=batches)
+def test_blob_swept_before_the_commit_is_stored_again(channel: Channel, folder: Path) -> None:
+    """S1: the sweep deletes a blob between the put and the commit; its file is imported anyway."""
+    original, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
+    sweeping_store = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
+    original_batches = original.batches
+    batches = type(original_batches)(channel.seaway.database, sweeping_store, original_batches._parts)
+    publishing = replace(original, blobs=sweeping_store, batches=batches)
     results = [
         result for _, result in import_files(publishing, "demo", write(folder, FILES[:3]), by=OPERATOR, force=False)
     ]
-    assert not [one for one in results if isinstance(one, SeawayError)]
+    assert not [result for result in results if isinstance(result, SeawayError)]
     assert [] == list(check(channel.seaway))
 
 
-def test_who_stops_listening_leaves_no_spool_file(channel: Channel, folder: Path) -> None:
-    """Broken off after the first file, what was in the spool is gone, and the store is whole."""
+def test_canceled_import_leaves_no_spool_file(channel: Channel, folder: Path) -> None:
+    """After the first outcome the spool is empty, and the store is consistent."""
     outcomes = import_files(
         channel.seaway.request_parts.publishing, "demo", write(folder, FILES), by=OPERATOR, force=False
     )
@@ -243,16 +240,16 @@ def test_who_stops_listening_leaves_no_spool_file(channel: Channel, folder: Path
     assert [] == list(check(channel.seaway))
 
 
-def test_a_lot_costs_as_many_statements_as_a_file(channel: Channel, folder: Path) -> None:
-    """Record invariant 3: sixteen files cost as many statements as four."""
-    counted = []
-    for part in (FILES[:4], FILES[4:20]):  # a lot each
-        own = folder / part[0].name
-        own.mkdir()
+def test_statements_do_not_grow_with_the_files_of_a_transaction(channel: Channel, folder: Path) -> None:
+    """Record invariant 3: sixteen files take as many statements as four."""
+    statement_counts = []
+    for lot in (FILES[:4], FILES[4:20]):  # one transaction each
+        subfolder = folder / lot[0].name
+        subfolder.mkdir()
         with recorded_statements(channel.seaway) as statements:
-            channel.bring(write(own, part))
-        counted.append(len(statements.texts))
-    assert counted[1] <= counted[0] + 4
+            channel.bring(write(subfolder, lot))
+        statement_counts.append(len(statements.texts))
+    assert statement_counts[1] <= statement_counts[0] + 4
     assert 20 == len(channel.rows(files))
     assert {"noarch", "linux-64"} == set(channel.column(subdirs.c.name))
     assert channel.rows(fragments)

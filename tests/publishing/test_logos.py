@@ -1,4 +1,4 @@
-"""Logos: what becomes of pictures, hostile ones too, and of the blobs that they are."""
+"""Logos: re-encoding of pictures, including hostile ones, their blobs, and fetching of avatars."""
 
 import io
 import re
@@ -38,7 +38,7 @@ from tests.support.packages import conda, index_json
 
 @pytest.fixture(scope="module")
 def examiners() -> Iterator[Examiners]:
-    """One process, which draws everything."""
+    """Return examiners with one process, shared by the module."""
     pool = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False)
     yield pool
     pool.close()
@@ -46,20 +46,20 @@ def examiners() -> Iterator[Examiners]:
 
 @pytest.fixture
 def draw(examiners: Examiners, tmp_path: Path) -> Callable[[bytes], bytes]:
-    """A picture drawn by an examiner."""
+    """Return a function that encodes a picture in an examiner."""
 
-    def drawn(content: bytes) -> bytes:
+    def encode(content: bytes) -> bytes:
         path = tmp_path / "picture"
         path.write_bytes(content)
         return examiners.encode_picture(path)
 
-    return drawn
+    return encode
 
 
 Draw = Callable[[bytes], bytes]
 
 
-def opened(png: bytes) -> Image.Image:
+def open_png(png: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(png))
     picture.load()
     return picture
@@ -69,9 +69,9 @@ def opened(png: bytes) -> Image.Image:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_pictures_are_drawn_anew(draw: Draw, form: str) -> None:
-    """Of whatever form and size: a PNG of 256 by 256, the picture whole in the middle of it."""
-    picture = opened(draw(pictures.written(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
+def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
+    """The result is always a PNG of 256 by 256 pixels with the whole picture in its center."""
+    picture = open_png(draw(pictures.written(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
     assert ("PNG", (256, 256), "RGBA") == (picture.format, picture.size, picture.mode)
     red, green, blue, opaque = picture.getpixel((128, 128))  # type: ignore[misc]
     assert (abs(red - 200) < 8, abs(green - 80) < 8, abs(blue - 20) < 8, opaque) == (True, True, True, 255)
@@ -79,26 +79,26 @@ def test_pictures_are_drawn_anew(draw: Draw, form: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
-def test_colours_of_every_kind_are_taken(draw: Draw, mode: str) -> None:
-    """Black and white, grey, palettes, transparency, ink, sixteen bits."""
+def test_all_color_modes_are_accepted(draw: Draw, mode: str) -> None:
+    """Black and white, gray, palettes, transparency, CMYK, 16 bits."""
     content = pictures.written(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
-    assert (256, 256) == opened(draw(content)).size
+    assert (256, 256) == open_png(draw(content)).size
 
 
-def test_nothing_but_colours_is_kept(draw: Draw) -> None:
-    """A photograph is turned upright, and neither its EXIF nor its comment is in what is shown."""
+def test_only_pixels_are_kept(draw: Draw) -> None:
+    """A photo is rotated upright, and its EXIF data and comment are removed."""
     content = pictures.photograph()
     png = draw(content)
     assert b"secret" in content
     assert b"secret" not in png
     assert {"IHDR", "IDAT", "IEND"} == set(pictures.chunks(png))
-    picture = opened(png)
+    picture = open_png(png)
     assert 255 == picture.getpixel((128, 5))[3]  # type: ignore[index]
     assert 0 == picture.getpixel((5, 128))[3]  # type: ignore[index]
 
 
-def test_what_hides_behind_a_picture_is_gone(draw: Draw) -> None:
-    """A picture that is a page, an archive or a script as well is only a picture afterwards."""
+def test_content_hidden_in_a_picture_is_removed(draw: Draw) -> None:
+    """A file that is a picture and also a page, an archive or a script (polyglot) becomes only a picture."""
     for hidden in (b"<script>alert(1)</script>", b"PK\x03\x04 an archive", b"#!/bin/sh\n"):
         for content in (pictures.png() + hidden, pictures.png(pnginfo=_text(hidden))):
             assert hidden in content
@@ -107,7 +107,7 @@ def test_what_hides_behind_a_picture_is_gone(draw: Draw) -> None:
 
 def _text(hidden: bytes) -> PngInfo:
     info = PngInfo()
-    info.add_text("words", hidden.decode("latin-1"))
+    info.add_text("comment", hidden.decode("latin-1"))
     return info
 
 
@@ -122,36 +122,35 @@ HOSTILE = {
     "ico": pictures.written(Image.new("RGB", (16, 16)), "ICO"),
     "truncated": pictures.written(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
     "truncated jpeg": pictures.photograph()[:-40],
-    "only a head": pictures.png()[:20],
+    "only a header": pictures.png()[:20],
     "wide": pictures.claiming(1_000_000, 1),
-    "wide enough": pictures.claiming(4_097, 1),
+    "one pixel too wide": pictures.claiming(4_097, 1),
     "huge": pictures.claiming(100_000, 100_000),
-    "nothing of it": pictures.claiming(4_096, 4_096),
+    "no pixels": pictures.claiming(4_096, 4_096),
     "no size": pictures.claiming(0, 0),
     "bomb": pictures.claiming(12_000, 12_000, bytes(8 * 1024 * 1024)),
     "text bomb": pictures.text_bomb(),
-    "gif that moves": pictures.moving("GIF"),
-    "png that moves": pictures.moving("PNG"),
-    "webp that moves": pictures.moving("WEBP"),
+    "animated gif": pictures.moving("GIF"),
+    "animated png": pictures.moving("PNG"),
+    "animated webp": pictures.moving("WEBP"),
     "one byte": b"x",
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_pictures_are_refused(draw: Draw, kind: str) -> None:
-    """With a sentence, and the next picture is drawn all the same."""
+    """The refusal is a sentence, and the examiner can encode the next picture."""
     with pytest.raises(Invalid, match=r"picture"):
         draw(HOSTILE[kind])
-    assert (256, 256) == opened(draw(pictures.png())).size
+    assert (256, 256) == open_png(draw(pictures.png())).size
 
 
-def test_large_files_are_refused_before_they_are_opened(seaway: Seaway) -> None:
-    """512 KiB is the most."""
+def test_pictures_above_512_kib_are_refused_before_decoding(seaway: Seaway) -> None:
     with pytest.raises(TooLarge, match="512 KiB"):
         seaway.request_parts.logos.draw(OPERATOR, NewLogo(pictures.png() + bytes(512 * 1024)))
 
 
-# Keeping
+# Storage
 
 
 def logo_of(seaway: Seaway, channel: str) -> bytes | None:
@@ -159,8 +158,8 @@ def logo_of(seaway: Seaway, channel: str) -> bytes | None:
         return channels.get(tx, channel).logo
 
 
-def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    """The sweep takes neither it nor its like in another channel, and takes it when nobody has it any more."""
+def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+    """Two channels with the same picture share a blob, which is deleted after the last of them gave it up."""
     people.channel("robots")
     people.channel("others")
     for channel in ("robots", "others"):
@@ -170,24 +169,24 @@ def test_a_logo_lives_as_long_as_its_channel_has_it(seaway: Seaway, people: Peop
     assert first == logo_of(seaway, "others")
     clock.move(30 * DAY_MS)
 
-    def is_there_after_a_sweep() -> bool:
+    def is_stored_after_a_sweep() -> bool:
         sweep(seaway.sweeping, grace_ms=0)
         return seaway.blobs.stat(keys.blob(first)) is not None
 
-    assert is_there_after_a_sweep()
+    assert is_stored_after_a_sweep()
     seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
-    assert is_there_after_a_sweep()
+    assert is_stored_after_a_sweep()
     assert [] == list(check(seaway))
     with seaway.database.write_site() as tx:
         channels.remove(tx, clock.now_ms(), OPERATOR, "others")
-    assert not is_there_after_a_sweep()
+    assert not is_stored_after_a_sweep()
     with seaway.database.write_site() as tx:
         logos.remove(tx, clock.now_ms(), OPERATOR, "robots")
     assert logo_of(seaway, "robots") is None
 
 
-class Swept(RacingStore):
-    """A store whose sweep takes every blob as soon as it is there."""
+class AlwaysSweptStore(RacingStore):
+    """A store whose sweep deletes every blob right after it was put."""
 
     def put_file(self, key: str, path: Path) -> bool:
         is_new = super().put_file(key, path)
@@ -195,23 +194,25 @@ class Swept(RacingStore):
         return is_new
 
 
-def test_a_picture_that_is_swept_before_it_is_named_is_put_again(seaway: Seaway, people: People) -> None:
-    """A race with our own sweep is not the caller's fault: it is tried again, and in the end a 503."""
+def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, people: People) -> None:
+    """The race with the sweep is not the caller's fault: it is retried, and repeated failures return 503."""
     people.channel("robots")
-    given = seaway.request_parts.logos
-    meddled = RacingStore(
-        seaway.blobs, after_put=lambda: [seaway.blobs.delete(s.key) for s in state.stored(seaway.blobs)]
+    logo_parts = seaway.request_parts.logos
+    sweeping_store = RacingStore(
+        seaway.blobs, after_put=lambda: [seaway.blobs.delete(stat.key) for stat in state.stored(seaway.blobs)]
     )
-    replace(given, blobs=meddled).put(OPERATOR, "robots", NewLogo(pictures.png()))
+    replace(logo_parts, blobs=sweeping_store).put(OPERATOR, "robots", NewLogo(pictures.png()))
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):
-        replace(given, blobs=Swept(seaway.blobs)).put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
+        replace(logo_parts, blobs=AlwaysSweptStore(seaway.blobs)).put(
+            OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3)))
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_a_dear_picture_keeps_no_package_waiting(seaway: Seaway, people: People) -> None:
-    """A JPEG that repeats its last scan thousands of times is given up, and packages come in meanwhile."""
+async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, people: People) -> None:
+    """A JPEG that repeats its last scan thousands of times is refused, and packages are accepted meanwhile."""
     people.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(
@@ -223,8 +224,7 @@ async def test_a_dear_picture_keeps_no_package_waiting(seaway: Seaway, people: P
             await to_thread.run_sync(drawing.result)
 
 
-def test_a_logo_that_is_gone_is_a_broken_promise(seaway: Seaway, people: People) -> None:
-    """`check` says so."""
+def test_check_reports_a_missing_logo(seaway: Seaway, people: People) -> None:
     people.channel("holed")
     seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(pictures.png(colour=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
@@ -233,26 +233,25 @@ def test_a_logo_that_is_gone_is_a_broken_promise(seaway: Seaway, people: People)
     assert [("S7", "holed logo")] == [(broken.check, broken.where) for broken in check(seaway)]
 
 
-def test_who_may_not_manage_makes_us_do_nothing(seaway: Seaway, people: People) -> None:
-    """No fetch, no decoding, no blob: not for a contributor, not for a stranger, who is told what a channel that is not
-    there would be told."""
+def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, people: People) -> None:
+    """No fetch, decoding or blob; a user without access gets the response for a missing channel."""
     channel = people.channel("closed", public=False)
     people.member(channel, "carl", Role.CONTRIBUTOR)
-    asked: list[str] = []
-    watched = replace(seaway.request_parts.logos, fetch=lambda address: asked.append(address) or b"")  # type: ignore[func-returns-value]
+    fetched: list[str] = []
+    recording_logos = replace(seaway.request_parts.logos, fetch=lambda url: fetched.append(url) or b"")  # type: ignore[func-returns-value]
     with pytest.raises(NotAllowed):
-        watched.put(people.person("carl"), channel, NewLogo(url="https://github.com/ada.png"))
-    said = []
+        recording_logos.put(people.person("carl"), channel, NewLogo(url="https://github.com/ada.png"))
+    messages = []
     for name in (channel, "no-such-channel"):
         with pytest.raises(NotFound) as refusal:
-            watched.put(people.person("stranger"), name, NewLogo(url="https://github.com/ada.png"))
-        said.append(refusal.value.full_message)
-    assert said[0] == said[1]
-    assert [] == asked
+            recording_logos.put(people.person("stranger"), name, NewLogo(url="https://github.com/ada.png"))
+        messages.append(refusal.value.full_message)
+    assert messages[0] == messages[1]
+    assert [] == fetched
 
 
-def test_logos_are_limited_for_each_user(seaway: Seaway, people: People) -> None:
-    """Thirty at once, then one now and then."""
+def test_logos_are_rate_limited_by_user(seaway: Seaway, people: People) -> None:
+    """Thirty at once."""
     owner = people.person(people.user("eager"))
     for _ in range(30):
         with pytest.raises(Invalid):
@@ -264,48 +263,48 @@ def test_logos_are_limited_for_each_user(seaway: Seaway, people: People) -> None
 # Avatars
 
 
-class Host:
-    """A host on this machine that answers as it is told."""
+class AvatarServer:
+    """A local HTTP server with configured responses."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.asked: list[str] = []
-        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.requested: list[str] = []
+        self.responses: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
 
     def avatars(self) -> Avatars:
-        return Avatars((re.compile(re.escape(self.address) + r"/[a-z/]+"),), is_trusted=True)
+        return Avatars((re.compile(re.escape(self.base_url) + r"/[a-z/]+"),), is_trusted=True)
 
 
 @contextmanager
-def _serving() -> Iterator[Host]:
+def _serving() -> Iterator[AvatarServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            host.asked.append(self.path)
-            host.answers[self.path](self)
+            server.requested.append(self.path)
+            server.responses[self.path](self)
 
         def log_message(self, *_words: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    host = Host(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    http_server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = AvatarServer(f"http://127.0.0.1:{http_server.server_port}")
+    thread = threading.Thread(target=http_server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield host
+        yield server
     finally:
-        server.shutdown()
+        http_server.shutdown()
         thread.join()
-        server.server_close()
+        http_server.server_close()
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
+def server() -> Iterator[AvatarServer]:
     with _serving() as running:
         yield running
 
 
-def _says(status: int, content: bytes = b"", **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def answer(request: BaseHTTPRequestHandler) -> None:
+def _response(status: int, content: bytes = b"", **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def respond(request: BaseHTTPRequestHandler) -> None:
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name.replace("_", "-"), value)
@@ -313,77 +312,79 @@ def _says(status: int, content: bytes = b"", **headers: str) -> Callable[[BaseHT
         request.end_headers()
         request.wfile.write(content)
 
-    return answer
+    return respond
 
 
-def test_an_avatar_is_fetched_and_its_redirects_are_followed(host: Host) -> None:
-    """github.com/NAME.png leads to where avatars are, and that place is on the list."""
-    host.answers = {"/a": _says(302, Location="/b"), "/b": _says(200, b"a picture")}
-    assert b"a picture" == host.avatars().fetch(f"{host.address}/a")
-    assert ["/a", "/b"] == host.asked
+def test_avatar_is_fetched_through_allowed_redirects(server: AvatarServer) -> None:
+    """github.com/NAME.png redirects to the avatar host, which is also allowed."""
+    server.responses = {"/a": _response(302, Location="/b"), "/b": _response(200, b"a picture")}
+    assert b"a picture" == server.avatars().fetch(f"{server.base_url}/a")
+    assert ["/a", "/b"] == server.requested
 
 
 @pytest.mark.parametrize(
     "location",
     ["http://127.0.0.2:1/x", "//evil.example/x", "https://github.com.evil.example/x", "file:///etc/passwd", "/../x?y"],
 )
-def test_a_redirect_leads_nowhere_else(host: Host, location: str) -> None:
-    """Where it leads is looked at as at the first address, and nothing is asked there."""
-    host.answers = {"/a": _says(302, Location=location)}
+def test_redirect_to_another_host_is_refused(server: AvatarServer, location: str) -> None:
+    """Each redirect is checked like the first URL, and no request is sent to the target."""
+    server.responses = {"/a": _response(302, Location=location)}
     with pytest.raises(Invalid, match="Only GitHub avatars"):
-        host.avatars().fetch(f"{host.address}/a")
-    assert ["/a"] == host.asked
+        server.avatars().fetch(f"{server.base_url}/a")
+    assert ["/a"] == server.requested
 
 
-def test_redirects_end(host: Host) -> None:
-    """Four hosts are asked, not one more."""
-    host.answers = {"/a": _says(302, Location="/a")}
+def test_redirects_are_limited(server: AvatarServer) -> None:
+    """Four requests are sent, and no more."""
+    server.responses = {"/a": _response(302, Location="/a")}
     with pytest.raises(Invalid, match="too many redirects"):
-        host.avatars().fetch(f"{host.address}/a")
-    assert 4 == len(host.asked)
+        server.avatars().fetch(f"{server.base_url}/a")
+    assert 4 == len(server.requested)
 
 
-def _pours(request: BaseHTTPRequestHandler) -> None:
+def _endless_response(request: BaseHTTPRequestHandler) -> None:
     request.send_response(200)
     request.end_headers()
     try:
         for _ in range(1_000):
             request.wfile.write(bytes(64 * 1024))
     except OSError:
-        pass  # they hung up, as they should
+        pass  # the client closes the connection, as it should
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("respond", "error"),
     [
-        pytest.param(_pours, Unavailable, id="endless"),
-        pytest.param(_says(200, b"x", Content_Encoding="gzip"), Unavailable, id="packed"),
-        pytest.param(_says(404), Invalid, id="nobody of this name"),
-        pytest.param(_says(302), Invalid, id="a redirect to nowhere"),
-        pytest.param(_says(500, b"words"), Invalid, id="broken"),
+        pytest.param(_endless_response, Unavailable, id="endless"),
+        pytest.param(_response(200, b"x", Content_Encoding="gzip"), Unavailable, id="compressed"),
+        pytest.param(_response(404), Invalid, id="not found"),
+        pytest.param(_response(302), Invalid, id="redirect without location"),
+        pytest.param(_response(500, b"details"), Invalid, id="server error"),
     ],
 )
-def test_hosts_that_misbehave(host: Host, answer: Callable[[BaseHTTPRequestHandler], None], error: type) -> None:
-    """What comes is bounded, and what is said of it tells nothing of the answer but its status."""
-    host.answers = {"/a": answer}
+def test_invalid_responses_of_the_avatar_host_are_refused(
+    server: AvatarServer, respond: Callable[[BaseHTTPRequestHandler], None], error: type
+) -> None:
+    """The response is bounded, and the error has nothing of its content, only its status."""
+    server.responses = {"/a": respond}
     with pytest.raises(error) as refusal:
-        host.avatars().fetch(f"{host.address}/a")
+        server.avatars().fetch(f"{server.base_url}/a")
     assert isinstance(refusal.value, SeawayError)
-    assert "words" not in refusal.value.full_message
+    assert "details" not in refusal.value.full_message
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_a_silent_host_does_not_hold_us() -> None:
-    """One that takes the connection and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/a"
+def test_silent_avatar_host_times_out() -> None:
+    """The server accepts the connection and sends nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        url = f"http://127.0.0.1:{silent_server.getsockname()[1]}/a"
         with pytest.raises(Unavailable):
-            Avatars((re.compile(".*"),), is_trusted=True).fetch(address)
+            Avatars((re.compile(".*"),), is_trusted=True).fetch(url)
 
 
 @pytest.mark.parametrize(
-    "address",
+    "url",
     [
         "http://github.com/ada.png",
         "https://github.com/ada",
@@ -411,23 +412,23 @@ def test_a_silent_host_does_not_hold_us() -> None:
         "",
     ],
 )
-def test_only_avatars_at_github_are_fetched(address: str) -> None:
-    """By the whole address: no other scheme, host, port, user, nor a way to write one of these otherwise."""
+def test_only_github_avatar_urls_are_fetched(url: str) -> None:
+    """The whole URL must match: no other scheme, host, port or user, and no other spelling of them."""
     with pytest.raises(Invalid, match="Only GitHub avatars"):
-        Avatars().fetch(address)
+        Avatars().fetch(url)
 
 
-def test_a_known_name_that_leads_into_our_network_is_not_visited() -> None:
-    """Whoever answers for GitHub's names here cannot send us to this machine."""
-    here = Avatars((re.compile(".*"),), is_trusted=False)
-    for address in ("https://localhost/a", "https://127.0.0.1/a", "https://[::ffff:127.0.0.1]/a", "http://8.8.8.8/a"):
+def test_allowed_host_name_with_an_internal_address_is_refused() -> None:
+    """An attacker who controls the DNS of an allowed name cannot direct requests to this machine."""
+    avatars = Avatars((re.compile(".*"),), is_trusted=False)
+    for url in ("https://localhost/a", "https://127.0.0.1/a", "https://[::ffff:127.0.0.1]/a", "http://8.8.8.8/a"):
         with pytest.raises(Unavailable) as refusal:
-            here.fetch(address)
+            avatars.fetch(url)
         assert "allowed" in refusal.value.cause or "https" in refusal.value.cause
 
 
-def test_an_operator_can_switch_fetching_off(seaway: Seaway) -> None:
-    """Then a picture has to be sent."""
-    closed = replace(seaway.request_parts.logos, can_fetch=False)
+def test_operator_can_disable_fetching(seaway: Seaway) -> None:
+    """The picture then has to be uploaded."""
+    logos_without_fetch = replace(seaway.request_parts.logos, can_fetch=False)
     with pytest.raises(Invalid, match="does not fetch pictures"):
-        closed.draw(OPERATOR, NewLogo(url="https://github.com/ada.png"))
+        logos_without_fetch.draw(OPERATOR, NewLogo(url="https://github.com/ada.png"))

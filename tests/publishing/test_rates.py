@@ -1,4 +1,4 @@
-"""How many files a sender may upload in an hour: a release at once, shared by keys, doors and workers."""
+"""Upload rates: files per hour of each sender, with a burst, shared by keys, upload methods and workers."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def six(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
-    """A house that takes six files an hour of each sender."""
+def with_rate_of_six(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+    """Return a Seaway instance that accepts six files an hour from each sender."""
     with closing(house.build(tmp_path, clock, uploads_per_hour=6, upload_burst=6)) as built:
         yield built
 
@@ -34,8 +34,8 @@ def files(prefix: str, count: int) -> list[PackageFile]:
     return [conda(index_json(f"{prefix}-{number}")) for number in range(count)]
 
 
-async def outcomes(seaway: Seaway, by: Caller, channel: str, sent: list[PackageFile]) -> list[str]:
-    """What became of files that were sent at one moment."""
+async def outcomes(seaway: Seaway, by: Caller, channel: str, package_files: list[PackageFile]) -> list[str]:
+    """Return the outcomes of files that are sent at the same time."""
     found: list[str] = []
 
     async def send(file: PackageFile) -> None:
@@ -44,50 +44,54 @@ async def outcomes(seaway: Seaway, by: Caller, channel: str, sent: list[PackageF
         except TooManyRequests as refused:
             found.append(f"wait {refused.retry_after_seconds} s")
         else:
-            found.append("in")
+            found.append("accepted")
 
     async with anyio.create_task_group() as group:
-        for file in sent:
+        for file in package_files:
             group.start_soon(send, file)
     return sorted(found)
 
 
-async def test_a_release_comes_in_at_once_and_no_more(six: Seaway, clock: TurnedClock) -> None:
-    """Of ten at one moment exactly six come in; one more for each ten minutes; others are not touched."""
-    people = People(six)
+async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
+    with_rate_of_six: Seaway, clock: TurnedClock
+) -> None:
+    """Exactly six of ten files are accepted, then one for each ten minutes; other senders are not affected."""
+    people = People(with_rate_of_six)
     people.channel("boats", owner="ada")
     people.member("boats", "bob", Role.CONTRIBUTOR)
     ada = people.by_key(people.key("ada"))
 
-    assert ["in"] * 6 + ["wait 600 s"] * 4 == await outcomes(six, ada, "boats", files("a", 10))
-    assert ["in"] == await outcomes(six, people.by_key(people.key("bob")), "boats", files("b", 1))
-    assert ["in"] * 9 == await outcomes(six, OPERATOR, "boats", files("o", 9))
+    assert ["accepted"] * 6 + ["wait 600 s"] * 4 == await outcomes(with_rate_of_six, ada, "boats", files("a", 10))
+    assert ["accepted"] == await outcomes(with_rate_of_six, people.by_key(people.key("bob")), "boats", files("b", 1))
+    assert ["accepted"] * 9 == await outcomes(with_rate_of_six, OPERATOR, "boats", files("o", 9))
     clock.move(10 * MINUTE_MS)
-    assert ["in", "wait 600 s"] == await outcomes(six, ada, "boats", files("c", 2))
+    assert ["accepted", "wait 600 s"] == await outcomes(with_rate_of_six, ada, "boats", files("c", 2))
 
 
-async def test_the_workflows_of_a_publisher_count_together(six: Seaway) -> None:
-    """A token lives for minutes, so it cannot be what is counted."""
-    People(six).channel("boats", owner="ada")
-    workflow = workflows.principal_of(six, "boats")
+async def test_workflows_of_a_publisher_share_a_rate(with_rate_of_six: Seaway) -> None:
+    """Tokens live for minutes, so the rate cannot be per token."""
+    People(with_rate_of_six).channel("boats", owner="ada")
+    workflow = workflows.principal_of(with_rate_of_six, "boats")
 
-    assert ["in"] * 6 + ["wait 600 s"] == await outcomes(six, workflow, "boats", files("w", 7))
-    of_another = replace(workflow, grants=(replace(workflow.grants[0], publisher_id=2),))
-    assert ["in"] == await outcomes(six, of_another, "boats", files("x", 1)), "strangers whose names are alike"
+    assert ["accepted"] * 6 + ["wait 600 s"] == await outcomes(with_rate_of_six, workflow, "boats", files("w", 7))
+    of_another_publisher = replace(workflow, grants=(replace(workflow.grants[0], publisher_id=2),))
+    assert ["accepted"] == await outcomes(with_rate_of_six, of_another_publisher, "boats", files("x", 1)), (
+        "other publishers with the same name have their own rate"
+    )
 
 
-async def test_a_rate_above_a_file_each_millisecond_is_a_rate(tmp_path: Path, clock: TurnedClock) -> None:
-    """Whatever two numbers an operator sets, uploads come in."""
+async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: TurnedClock) -> None:
+    """Any two numbers that an operator sets accept uploads."""
     with closing(house.build(tmp_path, clock, uploads_per_hour=4_000_000, upload_burst=1)) as fast:
         People(fast).channel("boats", owner="ada")
         ada = People(fast).by_key(People(fast).key("ada"))
         for number in range(2):
-            assert ["in"] == await outcomes(fast, ada, "boats", files(f"fast-{number}", 1))
+            assert ["accepted"] == await outcomes(fast, ada, "boats", files(f"fast-{number}", 1))
             clock.move(1)
 
 
-async def test_over_the_rate_the_bytes_are_not_read(tmp_path: Path, clock: TurnedClock) -> None:
-    """429 with the time to wait, before a byte, by every key of the user and by both doors; not what was refused before."""
+async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_path: Path, clock: TurnedClock) -> None:
+    """429 with the time to wait, for every key of the user and both upload methods; refused files do not count."""
     with closing(house.build(tmp_path, clock, uploads_per_hour=2, upload_burst=2)) as seaway:
         people = People(seaway)
         people.channel("boats", owner="ada")
@@ -98,14 +102,17 @@ async def test_over_the_rate_the_bytes_are_not_read(tmp_path: Path, clock: Turne
                 headers = {"Authorization": f"Bearer {people.key('ada')}", "X-File-Name": file.name}
                 return await http.post("/api/v1/upload/boats", content=content, headers=headers)
 
-            one, two, three = files("d", 3)
-            statuses = [(await send(*sent)).status_code for sent in ((one, one.content), (two, b"no package"))]
+            first, second, third = files("d", 3)
+            statuses = [
+                (await send(*package_files)).status_code
+                for package_files in ((first, first.content), (second, b"no package"))
+            ]
             assert [201, 422] == statuses
-            assert 201 == (await send(two, two.content)).status_code
-            refused = await send(three, b"no package")
+            assert 201 == (await send(second, second.content)).status_code
+            refused = await send(third, b"no package")
             assert [429, "1800"] == [refused.status_code, refused.headers["retry-after"]]
             assert "Too many uploads. Wait a while, then try again." == refused.text
-            begun = await http.post(
+            resumable = await http.post(
                 "/api/v1/uploads/boats",
                 headers={
                     "Authorization": f"Bearer {people.key('ada')}",
@@ -114,12 +121,11 @@ async def test_over_the_rate_the_bytes_are_not_read(tmp_path: Path, clock: Turne
                     "Upload-Metadata": "filename ZC0yLTEuMC1oMV8wLmNvbmRh",
                 },
             )
-            assert 429 == begun.status_code
+            assert 429 == resumable.status_code
 
 
-async def test_the_operator_may_set_no_rate(tmp_path: Path, clock: TurnedClock) -> None:
-    """0 is any number."""
+async def test_rate_of_zero_means_no_limit(tmp_path: Path, clock: TurnedClock) -> None:
     with closing(house.build(tmp_path, clock, uploads_per_hour=0)) as seaway:
         people = People(seaway)
         people.channel("boats", owner="ada")
-        assert ["in"] * 7 == await outcomes(seaway, people.by_key(people.key("ada")), "boats", files("e", 7))
+        assert ["accepted"] * 7 == await outcomes(seaway, people.by_key(people.key("ada")), "boats", files("e", 7))

@@ -1,4 +1,4 @@
-"""A file that was published before a rule is examined by today's rules when its row is compared with its blob."""
+"""Reexamination: a file published before a rule is examined by today's rules when its row is compared with its blob."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,8 +32,10 @@ def channel(tmp_path: Path) -> Iterator[Channel]:
     "fields",
     [{"python_site_packages_path": "../escaped-sp"}, {"depends": ["a\t>=1"]}, {"depends": ["file:///x-1-0.conda"]}],
 )
-def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dict[str, Any], tmp_path: Path) -> None:
-    """Reexamine invariant 2: its row is not changed, and `check` says why it would be refused."""
+def test_file_that_breaks_a_newer_rule_is_reported_and_unchanged(
+    channel: Channel, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    """Reexamine invariant 2: its row stays, and `check` reports why it would be refused."""
     channel.put(packages.conda(index_json("old")))
     content = packages.conda(index_json("old", **fields)).content
     hashes = hashes_of(content)
@@ -53,8 +55,8 @@ def test_a_file_of_earlier_rules_is_named_and_left(channel: Channel, fields: dic
     assert "file.rebuilt" not in channel.column(audit.c.action)
 
 
-def test_warnings_outlive_a_rebuild(channel: Channel) -> None:
-    """Reexamine invariant 1: a blob does not know its neighbors, so the row keeps what its uploader was told."""
+def test_rebuild_keeps_warnings_about_other_files(channel: Channel) -> None:
+    """Reexamine invariant 1: a blob does not contain similar names, so the row keeps the upload's warnings."""
     channel.put(packages.conda(index_json("my-pkg")))
     (warning,) = channel.put(packages.conda(index_json("my_pkg"))).warnings
     seaway = channel.seaway
@@ -68,8 +70,8 @@ def test_warnings_outlive_a_rebuild(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"{", b'{"warnings": 1}', b'{"warnings": [1]}'])
-def test_warnings_that_cannot_be_read_are_those_of_the_blob(channel: Channel, damaged: bytes) -> None:
-    """Of a damaged row, what the package itself gives cause for is known still."""
+def test_unreadable_warnings_are_rebuilt_from_the_blob(channel: Channel, damaged: bytes) -> None:
+    """The warnings that the package itself causes can be computed again."""
     (warning,) = channel.put(packages.conda(index_json("a", depends=["b (>=1)"]))).warnings
     seaway = channel.seaway
     with seaway.database.write_site() as tx:
@@ -80,8 +82,8 @@ def test_warnings_that_cannot_be_read_are_those_of_the_blob(channel: Channel, da
     assert [[warning]] == [msgspec.json.decode(about)["warnings"] for about in channel.column(files.c.about)]
 
 
-def test_a_row_that_changed_meanwhile_is_left(channel: Channel) -> None:
-    """What was found out about the older row is not written over a file that was replaced since."""
+def test_row_changed_during_a_rebuild_is_skipped(channel: Channel) -> None:
+    """Findings about the older row must not overwrite a file that was replaced since."""
     old, new = (packages.conda(index_json("b", license=text)) for text in ("MIT", "BSD"))
     for file in (packages.conda(index_json("a")), old):
         channel.put(file)

@@ -1,4 +1,4 @@
-"""Uploads in pieces: what was acknowledged stays, what comes out is what an upload in one piece makes."""
+"""Resumable uploads: acknowledged bytes stay, and the result equals that of an upload in one piece."""
 
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -48,30 +48,30 @@ from tests.support.house import People
 from tests.support.packages import index_json
 
 CHANNEL = "demo"
-# Bytes that do not compress, over the size of one piece, so that there are several of them.
+# Incompressible and larger than one piece, so that there are several pieces.
 FILE = packages.conda(index_json("big"), files={"share/noise": os.urandom(17 * 1024 * 1024)})
 SMALL = packages.conda(index_json("small"))
 
 
 class ConnectionLost(Exception):
-    """What the body of a request raises when the client is gone."""
+    """Raised by a request body when the client disconnects."""
 
 
 @dataclass
 class Uploads:
-    """One user of a channel, who sends files in pieces."""
+    """A channel user who sends files in pieces."""
 
     seaway: Seaway
     by: Caller
     clock: TurnedClock
 
     def begin(self, file: packages.PackageFile = SMALL, **changes: Any) -> ResumableUpload:
-        order = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
+        request = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
         return anyio.run(
             partial(
                 resumable.begin,
                 self.seaway.request_parts.publishing,
-                replace(order, **changes),
+                replace(request, **changes),
                 by=changes.pop("by", self.by),
             )
         )
@@ -79,26 +79,24 @@ class Uploads:
     def send(
         self, upload: ResumableUpload, offset: int, *chunks: bytes | Exception, by: Caller | None = None
     ) -> ResumableUpload:
-        async def coming() -> AsyncIterator[bytes]:
+        async def body() -> AsyncIterator[bytes]:
             for chunk in chunks:
                 if isinstance(chunk, Exception):
                     raise chunk
                 yield chunk
 
         return anyio.run(
-            partial(
-                resumable.append, self.seaway.request_parts.publishing, upload.id, offset, coming(), by=by or self.by
-            )
+            partial(resumable.append, self.seaway.request_parts.publishing, upload.id, offset, body(), by=by or self.by)
         )
 
-    def look(self, upload: ResumableUpload, by: Caller | None = None) -> ResumableUpload:
+    def get(self, upload: ResumableUpload, by: Caller | None = None) -> ResumableUpload:
         return resumable.get(self.seaway.request_parts.publishing, upload.id, by or self.by)
 
-    def end(self, upload: ResumableUpload) -> None:
+    def cancel(self, upload: ResumableUpload) -> None:
         resumable.cancel(self.seaway.request_parts.publishing, upload.id, self.by)
 
-    def left(self) -> tuple[int, int]:
-        """How many uploads and pieces rows tell of."""
+    def row_counts(self) -> tuple[int, int]:
+        """Return the number of upload rows and of piece rows."""
         with self.seaway.database.read() as tx:
             counts = [
                 tx.execute(select(func.count()).select_from(table)).scalar_one()
@@ -115,20 +113,20 @@ def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Upload
     with closing(with_in_process_examiners(house.build(tmp_path, clock))) as seaway:
         people = People(seaway)
         people.channel(CHANNEL, owner="owner")
-        yield Uploads(taking_pieces_of(1, seaway), principal(seaway, people.key("owner")), clock)
+        yield Uploads(with_min_piece_bytes(1, seaway), caller_with_key(seaway, people.key("owner")), clock)
 
 
-def taking_pieces_of(least: int, seaway: Seaway, **changes: Any) -> Seaway:
-    """The same house, with another least size of pieces."""
-    publishing = replace(seaway.request_parts.publishing, min_piece_bytes=least, **changes)
+def with_min_piece_bytes(min_piece_bytes: int, seaway: Seaway, **changes: Any) -> Seaway:
+    """Return the same Seaway instance with another minimum piece size."""
+    publishing = replace(seaway.request_parts.publishing, min_piece_bytes=min_piece_bytes, **changes)
     return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
-def principal(seaway: Seaway, secret: str) -> Caller:
+def caller_with_key(seaway: Seaway, secret: str) -> Caller:
     with seaway.database.read() as tx:
-        found = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
-    assert found is not None
-    return found
+        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    assert caller is not None
+    return caller
 
 
 def assert_published(uploads: Uploads, file: packages.PackageFile) -> None:
@@ -138,35 +136,35 @@ def assert_published(uploads: Uploads, file: packages.PackageFile) -> None:
     assert [] == list(check(uploads.seaway))
 
 
-def test_a_file_in_several_requests_and_pieces(uploads: Uploads) -> None:
-    """Invariants 1 to 3: it goes on where it stopped, and is published with the last byte."""
+def test_file_is_uploaded_in_several_requests_and_pieces(uploads: Uploads) -> None:
+    """Invariants 1 to 3: the upload resumes at its offset, and the file is published with the last byte."""
     upload = uploads.begin(FILE)
     half = len(FILE.content) // 2
-    assert half == uploads.send(upload, 0, FILE.content[:half]).offset == uploads.look(upload).offset
-    assert uploads.look(upload).published is None
-    done = uploads.send(upload, half, FILE.content[half:])
-    assert len(FILE.content) == done.offset == uploads.look(upload).offset
-    assert done.published is not None
-    assert done.published == uploads.look(upload).published
-    assert 1 == done.published.revision
+    assert half == uploads.send(upload, 0, FILE.content[:half]).offset == uploads.get(upload).offset
+    assert uploads.get(upload).published is None
+    finished = uploads.send(upload, half, FILE.content[half:])
+    assert len(FILE.content) == finished.offset == uploads.get(upload).offset
+    assert finished.published is not None
+    assert finished.published == uploads.get(upload).published
+    assert 1 == finished.published.revision
     assert_published(uploads, FILE)
 
 
-def test_what_came_before_a_loss_is_kept(uploads: Uploads) -> None:
-    """Invariant 1: a connection that breaks in the middle of a piece costs what was not received."""
+def test_bytes_received_before_a_lost_connection_are_kept(uploads: Uploads) -> None:
+    """Invariant 1: a connection lost within a piece costs only the bytes that were not received."""
     upload = uploads.begin(FILE)
     with pytest.raises(ConnectionLost):
         uploads.send(upload, 0, FILE.content[:1_000], FILE.content[1_000:5_000], ConnectionLost())
-    assert 5_000 == uploads.look(upload).offset
+    assert 5_000 == uploads.get(upload).offset
     with pytest.raises(ConnectionLost):
         uploads.send(upload, 5_000, ConnectionLost())
-    assert 5_000 == uploads.look(upload).offset
+    assert 5_000 == uploads.get(upload).offset
     uploads.send(upload, 5_000, FILE.content[5_000:])
     assert_published(uploads, FILE)
 
 
-def test_pieces_do_not_overlap(uploads: Uploads) -> None:
-    """Invariant 2: another offset than the server's is refused, with the right one, and changes nothing."""
+def test_request_at_another_offset_is_refused(uploads: Uploads) -> None:
+    """Invariant 2: the refusal has the right offset, and nothing changes."""
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
     for wrong in (0, 9, 11, len(SMALL.content)):
@@ -176,59 +174,57 @@ def test_pieces_do_not_overlap(uploads: Uploads) -> None:
     assert_published(uploads, SMALL)
 
 
-def test_two_that_go_on_at_once(uploads: Uploads) -> None:
-    """Invariant 2: of two requests that begin at one offset, one wins, whichever reads faster."""
+def test_one_of_two_concurrent_requests_wins(uploads: Uploads) -> None:
+    """Invariant 2: both start at the same offset, and either can be faster."""
     upload = uploads.begin()
     outcomes: list[object] = []
 
-    async def both() -> None:
-        async def one(content: bytes) -> None:
-            async def coming() -> AsyncIterator[bytes]:
+    async def append_both() -> None:
+        async def append(content: bytes) -> None:
+            async def body() -> AsyncIterator[bytes]:
                 await anyio.lowlevel.checkpoint()
                 yield content
 
             try:
                 outcomes.append(
-                    await resumable.append(
-                        uploads.seaway.request_parts.publishing, upload.id, 0, coming(), by=uploads.by
-                    )
+                    await resumable.append(uploads.seaway.request_parts.publishing, upload.id, 0, body(), by=uploads.by)
                 )
             except WrongOffset as error:
                 outcomes.append(error)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(one, SMALL.content[:10])
-            tasks.start_soon(one, SMALL.content[:20])
+            tasks.start_soon(append, SMALL.content[:10])
+            tasks.start_soon(append, SMALL.content[:20])
 
-    anyio.run(both)
-    won = [outcome for outcome in outcomes if isinstance(outcome, ResumableUpload)]
-    assert 1 == len(won)
-    assert won[0].offset == uploads.look(upload).offset
-    uploads.send(upload, won[0].offset, SMALL.content[won[0].offset :])
+    anyio.run(append_both)
+    winners = [outcome for outcome in outcomes if isinstance(outcome, ResumableUpload)]
+    assert 1 == len(winners)
+    assert winners[0].offset == uploads.get(upload).offset
+    uploads.send(upload, winners[0].offset, SMALL.content[winners[0].offset :])
     assert_published(uploads, SMALL)
 
 
-def test_nothing_is_left_of_a_refused_file(uploads: Uploads) -> None:
-    """Invariant 4: it is refused in the words of an upload in one piece, and its bytes go."""
+def test_refused_file_leaves_nothing(uploads: Uploads) -> None:
+    """Invariant 4: the refusal is that of an upload in one piece, and the bytes are deleted."""
     before = uploads.blobs()
     upload = uploads.begin(sha256=None)
     with pytest.raises(Refused):
         uploads.send(upload, 0, SMALL.content[:10], bytes(len(SMALL.content) - 10))
-    assert (0, 0) == uploads.left()
+    assert (0, 0) == uploads.row_counts()
     assert before == uploads.blobs()
     with pytest.raises(NotFound):
-        uploads.look(upload)
+        uploads.get(upload)
 
 
-def test_the_announced_hash_is_held(uploads: Uploads) -> None:
+def test_announced_hash_is_verified(uploads: Uploads) -> None:
     upload = uploads.begin(sha256="0" * 64)
     with pytest.raises(Refused, match="sha256"):
         uploads.send(upload, 0, SMALL.content)
-    assert (0, 0) == uploads.left()
+    assert (0, 0) == uploads.row_counts()
 
 
-def test_what_can_be_refused_at_once_is(uploads: Uploads) -> None:
-    """No byte is taken for a file that cannot come in."""
+def test_invalid_request_is_refused_at_the_start(uploads: Uploads) -> None:
+    """No byte is accepted for a file that cannot be published."""
     anyio.run(house.publish_file, uploads.seaway, CHANNEL, SMALL)
     refusals: list[tuple[type[SeawayError], dict[str, Any]]] = [
         (FileExists, {}),
@@ -241,42 +237,42 @@ def test_what_can_be_refused_at_once_is(uploads: Uploads) -> None:
     for error, changes in refusals:
         with pytest.raises(error):
             uploads.begin(**changes)
-    assert (0, 0) == uploads.left()
+    assert (0, 0) == uploads.row_counts()
 
 
-def test_a_caller_without_the_right_learns_nothing_of_the_request(uploads: Uploads) -> None:
-    """The right to upload is checked before the file name and the hash."""
+def test_permission_is_checked_before_the_request_is_validated(uploads: Uploads) -> None:
+    """A caller without the right to upload gets no error about the file name or the hash."""
     people = People(uploads.seaway)
     people.member(CHANNEL, "viewer", Role.VIEWER)
-    viewer = replace(uploads, by=principal(uploads.seaway, people.key("viewer")))
+    viewer = replace(uploads, by=caller_with_key(uploads.seaway, people.key("viewer")))
     for changes in ({"file_name": "no-package.zip"}, {"sha256": "x"}):
         with pytest.raises(NotAllowed):
             viewer.begin(**changes)
 
 
-def test_more_bytes_than_were_announced(uploads: Uploads) -> None:
+def test_more_bytes_than_announced_are_refused(uploads: Uploads) -> None:
     upload = uploads.begin()
     with pytest.raises(TooLarge):
         uploads.send(upload, 0, SMALL.content, b"x")
-    assert 0 == uploads.look(upload).offset
+    assert 0 == uploads.get(upload).offset
 
 
-def test_an_upload_belongs_to_who_began_it(uploads: Uploads) -> None:
-    """For everybody else it is not there, whatever their role."""
+def test_upload_is_visible_only_to_the_user_who_began_it(uploads: Uploads) -> None:
+    """Other callers get NotFound, whatever their role."""
     upload = uploads.begin()
-    stranger = principal(uploads.seaway, People(uploads.seaway).key("stranger"))
+    another_caller = caller_with_key(uploads.seaway, People(uploads.seaway).key("stranger"))
     with pytest.raises(NotFound):
-        uploads.look(upload, stranger)
+        uploads.get(upload, another_caller)
     with pytest.raises(NotFound):
-        uploads.send(upload, 0, SMALL.content, by=stranger)
-    assert 0 == uploads.look(upload).offset
+        uploads.send(upload, 0, SMALL.content, by=another_caller)
+    assert 0 == uploads.get(upload).offset
 
 
-def test_the_right_is_asked_each_time(uploads: Uploads) -> None:
-    """Who lost the role since the beginning does not go on, and publishes nothing."""
+def test_permission_is_checked_for_each_piece(uploads: Uploads) -> None:
+    """A user who was removed since the start cannot continue, and publishes nothing."""
     people = People(uploads.seaway)
     people.member(CHANNEL, "helper", Role.CONTRIBUTOR)
-    uploads.by = principal(uploads.seaway, people.key("helper"))
+    uploads.by = caller_with_key(uploads.seaway, people.key("helper"))
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
     with uploads.seaway.database.write_site() as tx:
@@ -286,45 +282,45 @@ def test_the_right_is_asked_each_time(uploads: Uploads) -> None:
     assert {} == Channel(uploads.seaway, CHANNEL).repodata()["packages.conda"]
 
 
-def test_a_store_that_is_away_at_the_end_costs_nothing(uploads: Uploads) -> None:
-    """Invariant 3: the offset does not reach the length, so the client sends the last piece again."""
+def test_upload_survives_an_unavailable_database_at_the_end(uploads: Uploads) -> None:
+    """Invariant 3: the offset stays below the length, so the client sends the last piece again."""
     upload = uploads.begin()
     working = uploads.seaway
-    publishing = replace(working.request_parts.publishing, batches=Away())
+    publishing = replace(working.request_parts.publishing, batches=UnavailableBatches())
     uploads.seaway = replace(working, request_parts=replace(working.request_parts, publishing=publishing))
     with pytest.raises(Unavailable):
         uploads.send(upload, 0, SMALL.content)
-    assert uploads.look(upload).offset < len(SMALL.content)
+    assert uploads.get(upload).offset < len(SMALL.content)
     uploads.seaway = working
-    uploads.send(upload, uploads.look(upload).offset, SMALL.content)
+    uploads.send(upload, uploads.get(upload).offset, SMALL.content)
     assert_published(uploads, SMALL)
 
 
-class Away:
-    """A database that cannot record anything now."""
+class UnavailableBatches:
+    """Batches that cannot record anything."""
 
     def record(self, *_: object) -> None:
         raise Unavailable("The database does not answer.")
 
 
-def test_a_given_up_upload_leaves_nothing(uploads: Uploads) -> None:
+def test_canceled_upload_leaves_nothing(uploads: Uploads) -> None:
     before = uploads.blobs()
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
-    uploads.end(upload)
-    assert (0, 0) == uploads.left()
+    uploads.cancel(upload)
+    assert (0, 0) == uploads.row_counts()
     assert before == uploads.blobs()
 
 
-def test_what_nobody_goes_on_with_ends(uploads: Uploads) -> None:
-    """Invariant 5: after a day it is not there, its row expires, and the sweep takes its pieces, not before."""
+def test_unfinished_upload_expires_after_a_day(uploads: Uploads) -> None:
+    """Invariant 5: it is then not found, its row expires, and the sweep deletes its pieces, but not before."""
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
     sweep_now(uploads)
-    assert 10 == uploads.look(upload).offset
+    assert 10 == uploads.get(upload).offset
     uploads.clock.move(resumable.EXPIRES_AFTER_MS)
     with pytest.raises(NotFound):
-        uploads.look(upload)
+        uploads.get(upload)
     with uploads.seaway.database.write_site() as tx:
         assert 1 == resumable.expire(tx, uploads.clock.now_ms())
     sweep_now(uploads)
@@ -336,19 +332,19 @@ def sweep_now(uploads: Uploads) -> None:
     sweep(seaway.sweeping, grace_ms=-(1 << 60))
 
 
-def test_what_was_published_is_told_for_an_hour(uploads: Uploads) -> None:
-    """Invariant 4: a client whose connection broke in the last answer learns that all is well."""
+def test_published_upload_can_be_queried_for_an_hour(uploads: Uploads) -> None:
+    """Invariant 4: a client that lost the last response can see that the file was published."""
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content)
     uploads.clock.move(HOUR_MS - 1)
-    assert uploads.look(upload).published is not None
+    assert uploads.get(upload).published is not None
     uploads.clock.move(1)
     with pytest.raises(NotFound):
-        uploads.look(upload)
+        uploads.get(upload)
 
 
-def test_nobody_can_open_uploads_without_end(uploads: Uploads) -> None:
-    """What is unfinished takes room of the store, so there is an end to it; finished ones do not count."""
+def test_unfinished_uploads_of_a_user_are_limited(uploads: Uploads) -> None:
+    """They take storage; finished uploads do not count."""
     uploads.send(uploads.begin(), 0, SMALL.content)
     other = packages.conda(index_json("other"))
     for _ in range(resumable.MAX_UNFINISHED):
@@ -362,8 +358,10 @@ def test_nobody_can_open_uploads_without_end(uploads: Uploads) -> None:
     cuts=st.lists(st.integers(1, len(SMALL.content) - 1), max_size=6, unique=True).map(sorted),
     losses=st.lists(st.booleans(), min_size=7, max_size=7),
 )
-def test_wherever_it_is_cut(uploads: Uploads, cuts: Sequence[int], losses: Sequence[bool]) -> None:
-    """Any cuts, with or without a loss of the connection at each, make the same file."""
+def test_any_division_into_pieces_gives_the_same_file(
+    uploads: Uploads, cuts: Sequence[int], losses: Sequence[bool]
+) -> None:
+    """With or without a lost connection at each cut."""
     channel = Channel(uploads.seaway, CHANNEL)
     upload = uploads.begin(force=True) if SMALL.name in channel.repodata()["packages.conda"] else uploads.begin()
     for start, stop, is_lost in zip([0, *cuts], [*cuts, len(SMALL.content)], losses, strict=False):
@@ -372,18 +370,18 @@ def test_wherever_it_is_cut(uploads: Uploads, cuts: Sequence[int], losses: Seque
             uploads.send(upload, start, SMALL.content[start:stop], *loss)
         except ConnectionLost:
             assert loss
-    assert uploads.look(upload).published is not None
+    assert uploads.get(upload).published is not None
     assert SMALL.content == channel.read("noarch", SMALL.name)
 
 
-LEAST = 300
+MIN_PIECE_BYTES = 300
 LARGE = packages.conda(index_json("large"), files={"share/noise": os.urandom(5_000)})
 
 
 @pytest.fixture
-def strict(uploads: Uploads) -> Uploads:
-    """Pieces have at least 300 bytes."""
-    uploads.seaway = taking_pieces_of(LEAST, uploads.seaway)
+def with_minimum(uploads: Uploads) -> Uploads:
+    """Return uploads with a minimum piece size of 300 bytes."""
+    uploads.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, uploads.seaway)
     return uploads
 
 
@@ -392,23 +390,23 @@ def sizes_of_pieces(uploads: Uploads) -> list[int]:
         return list(tx.execute(select(resumable_pieces.c.size).order_by(resumable_pieces.c.start)).scalars())
 
 
-def test_a_piece_that_is_too_small_is_refused(strict: Uploads) -> None:
-    """Invariant 7: with the least size, nothing of it is kept; the last piece of a file may be smaller."""
-    upload, content = strict.begin(LARGE), LARGE.content
-    before = strict.blobs()
+def test_piece_below_the_minimum_size_is_refused(with_minimum: Uploads) -> None:
+    """Invariant 7: the refusal has the minimum size, and nothing is kept; the last piece can be smaller."""
+    upload, content = with_minimum.begin(LARGE), LARGE.content
+    before = with_minimum.blobs()
     with pytest.raises(
         Malformed, match=r"A piece of 299 bytes is too small. Send at least 300 bytes at a time, or the rest"
     ):
-        strict.send(upload, 0, content[:299])
-    assert (0, before) == (strict.look(upload).offset, strict.blobs())
-    strict.send(upload, 0, content[:300])
-    strict.send(upload, 300, content[300:-4])
-    strict.send(upload, len(content) - 4, content[-4:])
-    assert_published(strict, LARGE)
+        with_minimum.send(upload, 0, content[:299])
+    assert (0, before) == (with_minimum.get(upload).offset, with_minimum.blobs())
+    with_minimum.send(upload, 0, content[:300])
+    with_minimum.send(upload, 300, content[300:-4])
+    with_minimum.send(upload, len(content) - 4, content[-4:])
+    assert_published(with_minimum, LARGE)
 
 
-def test_an_announced_piece_that_is_too_small_is_refused_unread(strict: Uploads) -> None:
-    upload = strict.begin(LARGE)
+def test_announced_piece_below_the_minimum_size_is_refused_unread(with_minimum: Uploads) -> None:
+    upload = with_minimum.begin(LARGE)
 
     async def unread() -> AsyncIterator[bytes]:
         raise AssertionError
@@ -418,158 +416,160 @@ def test_an_announced_piece_that_is_too_small_is_refused_unread(strict: Uploads)
         anyio.run(
             partial(
                 resumable.append,
-                strict.seaway.request_parts.publishing,
+                with_minimum.seaway.request_parts.publishing,
                 upload.id,
                 0,
                 unread(),
-                by=strict.by,
+                by=with_minimum.by,
                 announced=4,
             )
         )
 
 
-def test_short_pieces_of_broken_connections_are_joined(strict: Uploads) -> None:
-    """Invariant 7: what arrived before a loss is kept, and the number of objects grows with the bytes only."""
-    upload, content = strict.begin(LARGE), LARGE.content
+def test_short_pieces_of_lost_connections_are_joined(with_minimum: Uploads) -> None:
+    """Invariant 7: received bytes are kept, and the number of objects grows only with the bytes."""
+    upload, content = with_minimum.begin(LARGE), LARGE.content
     for start in range(0, 1_000, 10):
         with pytest.raises(ConnectionLost):
-            strict.send(upload, start, content[start : start + 10], ConnectionLost())
-        assert start + 10 == strict.look(upload).offset
-    assert [300, 300, 300, 100] == sizes_of_pieces(strict)
-    assert 4 == len(strict.blobs())
-    strict.send(upload, 1_000, content[1_000:])
-    assert_published(strict, LARGE)
+            with_minimum.send(upload, start, content[start : start + 10], ConnectionLost())
+        assert start + 10 == with_minimum.get(upload).offset
+    assert [300, 300, 300, 100] == sizes_of_pieces(with_minimum)
+    assert 4 == len(with_minimum.blobs())
+    with_minimum.send(upload, 1_000, content[1_000:])
+    assert_published(with_minimum, LARGE)
 
 
-def test_a_short_piece_joined_with_the_last_one_is_kept_for_another_try(strict: Uploads) -> None:
-    """Invariants 3 and 7: a store that is away at the end does not shift the bytes."""
-    upload, content = strict.begin(LARGE), LARGE.content
+def test_short_piece_is_kept_when_the_last_one_fails(with_minimum: Uploads) -> None:
+    """Invariants 3 and 7: a failure at the end does not shift the bytes."""
+    upload, content = with_minimum.begin(LARGE), LARGE.content
     with pytest.raises(ConnectionLost):
-        strict.send(upload, 0, content[:10], ConnectionLost())
-    working = strict.seaway
-    strict.seaway = taking_pieces_of(LEAST, working, batches=Away())
+        with_minimum.send(upload, 0, content[:10], ConnectionLost())
+    working = with_minimum.seaway
+    with_minimum.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, working, batches=UnavailableBatches())
     for _ in range(2):
         with pytest.raises(Unavailable):
-            strict.send(upload, 10, content[10:])
-        assert 10 == strict.look(upload).offset
-    strict.seaway = working
+            with_minimum.send(upload, 10, content[10:])
+        assert 10 == with_minimum.get(upload).offset
+    with_minimum.seaway = working
     with pytest.raises(ConnectionLost):
-        strict.send(upload, 10, content[10:20], ConnectionLost())
-    assert [20] == sizes_of_pieces(strict)
-    strict.send(upload, 20, content[20:])
-    assert_published(strict, LARGE)
+        with_minimum.send(upload, 10, content[10:20], ConnectionLost())
+    assert [20] == sizes_of_pieces(with_minimum)
+    with_minimum.send(upload, 20, content[20:])
+    assert_published(with_minimum, LARGE)
 
 
-def test_a_lost_short_piece_ends_its_upload(strict: Uploads) -> None:
-    upload = strict.begin(LARGE)
+def test_lost_short_piece_ends_the_upload(with_minimum: Uploads) -> None:
+    upload = with_minimum.begin(LARGE)
     with pytest.raises(ConnectionLost):
-        strict.send(upload, 0, LARGE.content[:10], ConnectionLost())
-    for key in strict.blobs():
-        strict.seaway.blobs.delete(key)
+        with_minimum.send(upload, 0, LARGE.content[:10], ConnectionLost())
+    for key in with_minimum.blobs():
+        with_minimum.seaway.blobs.delete(key)
     with pytest.raises(NotFound, match="lost a part"):
-        strict.send(upload, 10, LARGE.content[10:])
-    assert (0, 0) == strict.left()
+        with_minimum.send(upload, 10, LARGE.content[10:])
+    assert (0, 0) == with_minimum.row_counts()
 
 
-def test_files_count_when_they_are_begun(strict: Uploads) -> None:
-    """Invariant 6: beginning costs the rate what an upload costs, and the end of the same file costs nothing more."""
-    limited(strict, 3)
-    begun = [strict.begin(packages.conda(index_json(f"p{number}"))) for number in range(3)]
+def test_upload_counts_in_the_rate_when_it_begins(with_minimum: Uploads) -> None:
+    """Invariant 6: beginning counts as one upload, and publishing the same file does not count again."""
+    limit_uploads(with_minimum, 3)
+    begun = [with_minimum.begin(packages.conda(index_json(f"p{number}"))) for number in range(3)]
     with pytest.raises(TooManyRequests, match="Too many uploads"):
-        strict.begin()
+        with_minimum.begin()
     for number, upload in enumerate(begun):
-        strict.send(upload, 0, packages.conda(index_json(f"p{number}")).content)
-    assert 3 == len(Channel(strict.seaway, CHANNEL).repodata()["packages.conda"])
+        with_minimum.send(upload, 0, packages.conda(index_json(f"p{number}")).content)
+    assert 3 == len(Channel(with_minimum.seaway, CHANNEL).repodata()["packages.conda"])
     with pytest.raises(TooManyRequests):
-        strict.begin()
+        with_minimum.begin()
 
 
-def test_short_pieces_count_as_uploads(strict: Uploads) -> None:
-    """Invariant 7: over the rate a short piece is not kept, and a piece of the right size still is."""
-    limited(strict, 3)
-    upload, content = strict.begin(LARGE), LARGE.content
+def test_short_pieces_count_in_the_upload_rate(with_minimum: Uploads) -> None:
+    """Invariant 7: over the rate a short piece is not kept, and a piece of sufficient size still is."""
+    limit_uploads(with_minimum, 3)
+    upload, content = with_minimum.begin(LARGE), LARGE.content
     for start in (0, 10):
         with pytest.raises(ConnectionLost):
-            strict.send(upload, start, content[start : start + 10], ConnectionLost())
+            with_minimum.send(upload, start, content[start : start + 10], ConnectionLost())
     with pytest.raises(TooManyRequests):
-        strict.send(upload, 20, content[20:30], ConnectionLost())
-    assert (20, 1) == (strict.look(upload).offset, len(strict.blobs()))
-    strict.send(upload, 20, content[20:])
-    assert_published(strict, LARGE)
+        with_minimum.send(upload, 20, content[20:30], ConnectionLost())
+    assert (20, 1) == (with_minimum.get(upload).offset, len(with_minimum.blobs()))
+    with_minimum.send(upload, 20, content[20:])
+    assert_published(with_minimum, LARGE)
 
 
-def limited(uploads: Uploads, count: int) -> None:
-    """Let each sender begin so many uploads an hour."""
+def limit_uploads(uploads: Uploads, count: int) -> None:
+    """Limit each sender to this number of uploads an hour."""
     rate = UploadRate(Limit(count, HOUR_MS))
     batches = uploads.seaway.request_parts.publishing.batches
     counting = Batches(batches._database, batches._blobs, replace(batches._parts, rate=rate))
-    uploads.seaway = taking_pieces_of(LEAST, uploads.seaway, rate=rate, batches=counting)
+    uploads.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, uploads.seaway, rate=rate, batches=counting)
 
 
-def test_pieces_count_in_the_quota_of_the_channel(strict: Uploads) -> None:
-    """Invariant 6: what is unfinished takes room from other files, to the byte, until it ends."""
-    upload, content = strict.begin(LARGE), LARGE.content
+def test_pieces_count_in_the_channel_quota(with_minimum: Uploads) -> None:
+    """Invariant 6: unfinished uploads reduce the space for other files, to the byte, until they end."""
+    upload, content = with_minimum.begin(LARGE), LARGE.content
     other = packages.conda(index_json("other"), files={"share/noise": os.urandom(3_000)})
-    set_quota(strict, len(content) + 1_999)
-    strict.send(upload, 0, content[:1_000])
-    assert 1_000 == quota_of(strict).used
-    second = strict.begin(other)
-    strict.send(second, 0, other.content[:2_000])
-    assert 3_000 == quota_of(strict).used
+    set_quota(with_minimum, len(content) + 1_999)
+    with_minimum.send(upload, 0, content[:1_000])
+    assert 1_000 == quota_of(with_minimum).used
+    second = with_minimum.begin(other)
+    with_minimum.send(second, 0, other.content[:2_000])
+    assert 3_000 == quota_of(with_minimum).used
     with pytest.raises(
         TooLarge, match=f"The channel demo holds 3,000 of .* and {len(content) - 1_000:,} more do not fit"
     ):
-        strict.send(upload, 1_000, content[1_000:])
+        with_minimum.send(upload, 1_000, content[1_000:])
     with pytest.raises(TooLarge):
-        Channel(strict.seaway, CHANNEL).put(packages.conda(index_json("whole"), files={"a": os.urandom(len(content))}))
+        Channel(with_minimum.seaway, CHANNEL).put(
+            packages.conda(index_json("whole"), files={"a": os.urandom(len(content))})
+        )
     with pytest.raises(TooLarge):
-        strict.begin(LARGE)
-    strict.end(second)
-    assert 1_000 == quota_of(strict).used
-    strict.send(upload, 1_000, content[1_000:])
-    assert len(content) == quota_of(strict).used
-    assert_published(strict, LARGE)
+        with_minimum.begin(LARGE)
+    with_minimum.cancel(second)
+    assert 1_000 == quota_of(with_minimum).used
+    with_minimum.send(upload, 1_000, content[1_000:])
+    assert len(content) == quota_of(with_minimum).used
+    assert_published(with_minimum, LARGE)
 
 
-def test_a_file_that_fills_the_quota_comes_in(strict: Uploads) -> None:
+def test_file_that_fills_the_quota_is_accepted(with_minimum: Uploads) -> None:
     """Its own pieces do not count against it."""
-    set_quota(strict, len(LARGE.content))
-    upload = strict.begin(LARGE)
+    set_quota(with_minimum, len(LARGE.content))
+    upload = with_minimum.begin(LARGE)
     for start in range(0, len(LARGE.content), 1_000):
-        strict.send(upload, start, LARGE.content[start : start + 1_000])
-    assert_published(strict, LARGE)
+        with_minimum.send(upload, start, LARGE.content[start : start + 1_000])
+    assert_published(with_minimum, LARGE)
 
 
-def test_a_replacement_has_the_room_of_what_it_replaces(strict: Uploads) -> None:
-    """Once: two unfinished replacements at a time do not fit."""
-    Channel(strict.seaway, CHANNEL).put(LARGE)
-    set_quota(strict, len(LARGE.content) + 100)
-    better = packages.conda(index_json("large"), files={"share/noise": os.urandom(5_000)})
-    first, second = (strict.begin(better, force=True) for _ in range(2))
-    strict.send(first, 0, better.content[:3_000])
+def test_replacement_can_use_the_quota_of_the_replaced_file(with_minimum: Uploads) -> None:
+    """Only once: two unfinished replacements at a time do not fit."""
+    Channel(with_minimum.seaway, CHANNEL).put(LARGE)
+    set_quota(with_minimum, len(LARGE.content) + 100)
+    replacement = packages.conda(index_json("large"), files={"share/noise": os.urandom(5_000)})
+    first, second = (with_minimum.begin(replacement, force=True) for _ in range(2))
+    with_minimum.send(first, 0, replacement.content[:3_000])
     with pytest.raises(TooLarge):
-        strict.send(second, 0, better.content[:3_000])
-    strict.send(first, 3_000, better.content[3_000:])
-    assert better.content == Channel(strict.seaway, CHANNEL).read("noarch", better.name)
+        with_minimum.send(second, 0, replacement.content[:3_000])
+    with_minimum.send(first, 3_000, replacement.content[3_000:])
+    assert replacement.content == Channel(with_minimum.seaway, CHANNEL).read("noarch", replacement.name)
 
 
-def test_pieces_count_in_the_quota_of_the_owner(strict: Uploads) -> None:
-    """Of all channels that a user owns, whoever sends them; `user_quota` is that of users without another one."""
-    people = People(strict.seaway)
+def test_pieces_count_in_the_owner_quota(with_minimum: Uploads) -> None:
+    """In all channels that a user owns, for every uploader; `user_quota` is the default of users."""
+    people = People(with_minimum.seaway)
     people.channel("second", owner="owner")
-    strict.seaway = taking_pieces_of(LEAST, strict.seaway, user_quota=len(LARGE.content) + 10)
-    upload = strict.begin(LARGE)
-    strict.send(upload, 0, LARGE.content[:-10])
+    with_minimum.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, with_minimum.seaway, user_quota=len(LARGE.content) + 10)
+    upload = with_minimum.begin(LARGE)
+    with_minimum.send(upload, 0, LARGE.content[:-10])
     with pytest.raises(TooLarge, match="The channels of the owner of second hold"):
-        strict.begin(channel="second")
-    with strict.seaway.database.write_site() as tx:
+        with_minimum.begin(channel="second")
+    with with_minimum.seaway.database.write_site() as tx:
         quotas.set_of_user(tx, 0, OPERATOR, "owner", 10**6)
-    strict.begin(channel="second")
-    with strict.seaway.database.write_site() as tx:
-        assert quotas.Usage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, strict.by.user_id or 0, 5)
+    with_minimum.begin(channel="second")
+    with with_minimum.seaway.database.write_site() as tx:
+        assert quotas.Usage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, with_minimum.by.user_id or 0, 5)
         quotas.set_of_user(tx, 0, OPERATOR, "owner", None)
         assert quotas.Usage(5, len(LARGE.content) - 10, is_default=True) == quotas.of_user(
-            tx, strict.by.user_id or 0, 5
+            tx, with_minimum.by.user_id or 0, 5
         )
 
 
@@ -583,8 +583,8 @@ def quota_of(uploads: Uploads) -> quotas.Usage:
         return quotas.of_channel(tx, channels.get(tx, CHANNEL).id)
 
 
-def test_of_two_uploads_that_fit_one_by_one_one_gets_the_room(uploads: Uploads) -> None:
-    """Both were begun, and the other one came in while a piece of this one was on its way: nothing is kept of it."""
+def test_quota_is_checked_again_for_each_piece(uploads: Uploads) -> None:
+    """The first upload completes while a piece of the second one is sent: that piece is not kept."""
     other = packages.conda(index_json("other"))
     with uploads.seaway.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, len(SMALL.content) + len(other.content) // 4)
@@ -600,5 +600,5 @@ def test_of_two_uploads_that_fit_one_by_one_one_gets_the_room(uploads: Uploads) 
 
     with pytest.raises(TooLarge):
         anyio.run(partial(resumable.append, publishing, second.id, 0, overtaken(), by=uploads.by))
-    assert (2, 0) == uploads.left()
+    assert (2, 0) == uploads.row_counts()
     assert_published(uploads, SMALL)

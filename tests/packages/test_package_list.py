@@ -1,4 +1,4 @@
-"""The packages of a channel as somebody wants to see them, and what came last."""
+"""Package lists: sorting and filtering in a channel, and recent uploads."""
 
 import pytest
 
@@ -20,8 +20,8 @@ async def publish(seaway: Seaway, channel: str, name: str, version: str = "1.0",
     await publish_file(seaway, channel, conda(index_json(name, version), about={"summary": summary}))
 
 
-async def test_nothing_of_a_private_channel_is_among_the_newest(seaway: Seaway, people: People) -> None:
-    """Only who may read a channel meets what came to it (P4)."""
+async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, people: People) -> None:
+    """A private channel is listed only for users who can read it (P4)."""
     people.channel("open")
     people.channel("hidden", public=False)
     people.member("hidden", "reader", Role.VIEWER)
@@ -29,13 +29,13 @@ async def test_nothing_of_a_private_channel_is_among_the_newest(seaway: Seaway, 
     await publish(seaway, "hidden", "secret-tool", summary="unheard of")
     with seaway.database.read() as tx:
         for by in (ANONYMOUS, people.person("stranger")):
-            assert [one.package for one in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
+            assert [upload.package for upload in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
         found = recent_uploads.packages_for(tx, people.person("reader"), 9)
-    assert {one.package for one in found} == {"plain", "secret-tool"}
+    assert {upload.package for upload in found} == {"plain", "secret-tool"}
 
 
-async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    """By name, by the last upload, by downloads, of one platform."""
+async def test_package_list_is_sorted_and_filtered(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+    """By name, last upload, downloads and platform."""
     people.channel("chan")
     await publish(seaway, "chan", "b")
     clock.move(1)
@@ -66,15 +66,17 @@ async def test_a_channel_is_sorted_and_filtered(seaway: Seaway, people: People, 
     assert names("100%") == names("x" * 300) == []
 
 
-async def test_the_newest_come_first_and_once(seaway: Seaway, people: People) -> None:
-    """Each package once, with its last file; a feed has every file; neither cost grows with the channel."""
+async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway, people: People) -> None:
+    """The feed lists every file; the number of statements does not grow with the channel."""
     people.channel("chan")
     for name, version in (("a", "1.0"), ("b", "1.0"), ("a", "2.0")):
         await publish(seaway, "chan", name, version, summary=f"{name} {version}")
     with seaway.database.read() as tx:
         newest = recent_uploads.packages_for(tx, ANONYMOUS, 10)
-        with counted(seaway.database) as asked:
+        with counted(seaway.database) as statements:
             feed = recent_uploads.files_of(tx, channels.get(tx, "chan").id, "chan", 2)
-    assert [(one.package, one.version, one.summary) for one in newest] == [("a", "2.0", "a 2.0"), ("b", "1.0", "b 1.0")]
-    assert [one.file_name for one in feed] == ["a-2.0-h1_0.conda", "b-1.0-h1_0.conda"]
-    assert len(asked) == 5
+    assert [("a", "2.0", "a 2.0"), ("b", "1.0", "b 1.0")] == [
+        (upload.package, upload.version, upload.summary) for upload in newest
+    ]
+    assert [file.file_name for file in feed] == ["a-2.0-h1_0.conda", "b-1.0-h1_0.conda"]
+    assert len(statements) == 5

@@ -1,4 +1,4 @@
-"""Downloads and uses of keys: what counts, what does not, and that counting stands in nobody's way."""
+"""Usage counter: which requests count as downloads, and when the use of a key is recorded."""
 
 from collections.abc import AsyncIterator
 
@@ -35,7 +35,7 @@ async def http(seaway: Seaway, people: People) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
-def counted(seaway: Seaway) -> int:
+def download_count(seaway: Seaway) -> int:
     seaway.request_parts.usage_counter.write()
     with seaway.database.read() as tx:
         return downloads.of_channel(tx, channels.get(tx, "boats").id)
@@ -45,48 +45,47 @@ def counted(seaway: Seaway) -> int:
 @pytest.mark.parametrize(
     ("method", "headers", "expected"),
     [
-        pytest.param("GET", {}, 1, id="whole"),
+        pytest.param("GET", {}, 1, id="whole file"),
         pytest.param("GET", {"Range": "bytes=0-9"}, 1, id="first range"),
         pytest.param("GET", {"Range": "bytes=10-19"}, 0, id="later range"),
-        pytest.param("GET", {"Range": "bytes=-5"}, 0, id="end of it"),
+        pytest.param("GET", {"Range": "bytes=-5"}, 0, id="suffix range"),
         pytest.param("GET", {"Range": "bytes=9999999-"}, 0, id="no such range"),
-        pytest.param("GET", {"If-None-Match": "*"}, 0, id="not changed"),
+        pytest.param("GET", {"If-None-Match": "*"}, 0, id="not modified"),
         pytest.param("HEAD", {}, 0, id="head"),
     ],
 )
-async def test_what_is_a_download(
+async def test_only_a_get_from_the_first_byte_counts_as_a_download(
     http: httpx.AsyncClient, seaway: Seaway, method: str, headers: dict[str, str], expected: int
 ) -> None:
-    """A file that begins to be answered is one download, also when the answer was remembered; nothing else is."""
+    """Cached responses count as well."""
     for _ in range(3):
         await http.request(method, PATH, headers=headers)
-    assert 3 * expected == counted(seaway)
+    assert 3 * expected == download_count(seaway)
 
 
 @pytest.mark.anyio
-async def test_documents_and_refusals_are_no_downloads(http: httpx.AsyncClient, seaway: Seaway) -> None:
-    """Only package files that are there are counted."""
+async def test_documents_and_missing_files_are_not_counted(http: httpx.AsyncClient, seaway: Seaway) -> None:
     for path in ("/boats/noarch/repodata.json", "/boats/noarch/no-1.0-0.conda", "/nothing/noarch/x-1.0-0.conda"):
         await http.get(path)
-    assert 0 == counted(seaway)
+    assert 0 == download_count(seaway)
 
 
 @pytest.mark.anyio
-async def test_counts_are_by_file_and_day(
+async def test_downloads_are_counted_by_file_and_day(
     on_both: str, http: httpx.AsyncClient, seaway: Seaway, clock: TurnedClock
 ) -> None:
-    """Each day has a row that grows with every batch; sums are asked by file, package, channel and days."""
+    """Each day has a row that grows with every batch; sums are by file, package, channel and day range."""
     today = downloads.day_of(clock.now_ms())
-    tally = UsageCounter(seaway.database, clock)
+    usage_counter = UsageCounter(seaway.database, clock)
     with seaway.database.read() as tx:
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
         for _ in range(count):
-            tally.count_download(file_id)
-        tally.write()
+            usage_counter.count_download(file_id)
+        usage_counter.write()
     clock.move(DAY_MS)
-    tally.count_download(file_id)
-    tally.write()
+    usage_counter.count_download(file_id)
+    usage_counter.write()
     with seaway.database.read() as tx:
         days = downloads.by_day(tx, channel_id, today, today + 1)
         assert [downloads.Day(today, 3), downloads.Day(today + 1, 1)] == days
@@ -98,30 +97,30 @@ async def test_counts_are_by_file_and_day(
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_gone_does_not_hold_up_the_others(http: httpx.AsyncClient, seaway: Seaway) -> None:
-    """A channel that was deleted meanwhile takes its counts along, and the rest of the batch is written."""
+async def test_deleted_file_does_not_block_other_counts(http: httpx.AsyncClient, seaway: Seaway) -> None:
+    """The counts of a deleted file are dropped, and the rest of the batch is written."""
     seaway.request_parts.usage_counter.count_download(987_654)
     await http.get(PATH)
-    assert 1 == counted(seaway)
+    assert 1 == download_count(seaway)
 
 
 @pytest.mark.anyio
-async def test_a_database_that_is_away_loses_no_count(http: httpx.AsyncClient, seaway: Seaway) -> None:
-    """Downloads go on while nothing can be written, and are counted when it can be again."""
+async def test_unavailable_database_loses_no_counts(http: httpx.AsyncClient, seaway: Seaway) -> None:
+    """Downloads continue while the database cannot be written, and are counted later."""
     await http.get(PATH)
     with seaway.database.read() as tx:
         file_id = tx.execute(select(files.c.id)).scalar_one()
-    away = Away(seaway)
-    tally = UsageCounter(away, seaway.clock)  # type: ignore[arg-type]
-    tally.count_download(file_id)
-    tally.write()
-    away.is_away = False
-    tally.write()
-    assert 2 == counted(seaway)
+    unavailable = UnavailableDatabase(seaway)
+    usage_counter = UsageCounter(unavailable, seaway.clock)  # type: ignore[arg-type]
+    usage_counter.count_download(file_id)
+    usage_counter.write()
+    unavailable.is_away = False
+    usage_counter.write()
+    assert 2 == download_count(seaway)
 
 
-class Away:
-    """A database that cannot be written at first."""
+class UnavailableDatabase:
+    """A database that rejects writes until `is_away` is cleared."""
 
     def __init__(self, seaway: Seaway) -> None:
         self._database = seaway.database
@@ -140,10 +139,10 @@ def key_of(seaway: Seaway) -> api_keys.Key:
 
 
 @pytest.mark.anyio
-async def test_the_use_of_a_key_is_noted_now_and_then(
+async def test_key_use_is_recorded_at_most_every_ten_minutes(
     http: httpx.AsyncClient, seaway: Seaway, people: People, clock: TurnedClock
 ) -> None:
-    """When and from where a key was last used is known to ten minutes; using it more often writes nothing."""
+    """Using the key more often writes nothing."""
     secret = people.key("ada")
     assert key_of(seaway).used_at_ms is None
     headers = {"Authorization": f"Bearer {secret}"}
@@ -159,8 +158,7 @@ async def test_the_use_of_a_key_is_noted_now_and_then(
 
 
 @pytest.mark.anyio
-async def test_a_graceful_stop_writes_what_is_left(http: httpx.AsyncClient, seaway: Seaway) -> None:
-    """Nothing that was counted is lost when a server is stopped."""
+async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaway: Seaway) -> None:
     seaway.request_parts.usage_counter.start()
     await http.get(PATH)
     seaway.request_parts.usage_counter.stop()
@@ -169,15 +167,15 @@ async def test_a_graceful_stop_writes_what_is_left(http: httpx.AsyncClient, seaw
 
 
 @pytest.mark.anyio
-async def test_notices_end_without_a_change(
+async def test_expired_notice_is_not_served(
     http: httpx.AsyncClient, seaway: Seaway, people: People, clock: TurnedClock
 ) -> None:
-    """A notice is served until it is over, also from memory; then it is not, though nobody changed anything."""
-    from_now = clock.now_ms()
+    """It is served until it expires, also from the cache, and no later change is needed to remove it."""
+    now_ms = clock.now_ms()
     with seaway.database.write_site() as tx:
-        notices.add(tx, from_now, OPERATOR, "boats", Level.WARNING, "Moving soon", expires_at_ms=from_now + DAY_MS)
-    seen = [(await http.get("/boats/notices.json")).json()["notices"] for _ in range(2)]
-    assert seen[0] == seen[1]
-    assert ["warning", "Moving soon"] == [seen[0][0]["level"], seen[0][0]["message"]]
+        notices.add(tx, now_ms, OPERATOR, "boats", Level.WARNING, "Moving soon", expires_at_ms=now_ms + DAY_MS)
+    responses = [(await http.get("/boats/notices.json")).json()["notices"] for _ in range(2)]
+    assert responses[0] == responses[1]
+    assert ["warning", "Moving soon"] == [responses[0][0]["level"], responses[0][0]["message"]]
     clock.move(DAY_MS)
     assert [] == (await http.get("/boats/notices.json")).json()["notices"]

@@ -1,4 +1,4 @@
-"""What a channel holds, as lists and pages show it."""
+"""The package list of a channel."""
 
 import pytest
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people: People) -> None:
-    """A package is one line, with the subdirs that it is in and the number of files that solvers see."""
+    """A package is one entry with its subdirs and the number of listed files."""
     people.channel("chan")
-    sent = [
+    package_files = [
         conda(index_json("b")), tar_bz2(index_json("b")), conda(index_json("b", subdir="linux-64", noarch=...)),
         conda(index_json("a")), conda(index_json("a", version="2.0")), conda(index_json("c")), conda(index_json("d")),
     ]  # fmt: skip
-    for file in sent:
+    for file in package_files:
         await publish_file(seaway, "chan", file)
     removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
     removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "c-1.0-h1_0.conda")
@@ -38,8 +38,7 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people
     assert 3 == channel.package_count
 
 
-def test_an_empty_channel_has_no_packages(seaway: Seaway, people: People) -> None:
-    """Where nothing was uploaded nothing is listed."""
+def test_empty_channel_has_no_packages(seaway: Seaway, people: People) -> None:
     people.channel("chan")
     with seaway.database.read() as tx:
         channel = channels.get(tx, "chan")

@@ -1,4 +1,4 @@
-"""What a package installs, read from its archive when somebody asks."""
+"""File listings: the paths that a package installs, read from its archive on request."""
 
 import io
 import json
@@ -43,43 +43,41 @@ async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings
 @pytest.mark.both_states
 @pytest.mark.parametrize("make", [conda, tar_bz2])
 async def test_paths_are_read_from_the_store(seaway: Seaway, people: People, on_both: str, make: object) -> None:
-    """From a folder and from a bucket, of both kinds of file, sorted by path, searchable by words."""
-    found = await listing(seaway, people, make(index_json(), files=FILES, paths=PATHS))  # type: ignore[operator]
-    assert [entry.path for entry in found.entries] == ["bin/a", "share/b.txt"]
-    assert found.size == 7
-    assert [entry.path for entry in found.search("SHARE txt")] == ["share/b.txt"]
-    assert not found.problem
+    """From disk and from a bucket, for both archive formats, sorted by path and searchable by words."""
+    paths = await listing(seaway, people, make(index_json(), files=FILES, paths=PATHS))  # type: ignore[operator]
+    assert [entry.path for entry in paths.entries] == ["bin/a", "share/b.txt"]
+    assert paths.size == 7
+    assert [entry.path for entry in paths.search("SHARE txt")] == ["share/b.txt"]
+    assert not paths.problem
 
 
-async def test_old_packages_have_a_plain_list(seaway: Seaway, people: People) -> None:
-    """info/files stands in for paths.json."""
+async def test_packages_without_paths_json_use_info_files(seaway: Seaway, people: People) -> None:
     info = info_files(index_json(), paths=...) | {"info/files": b"share/demo.txt\n"}
     found = await listing(seaway, people, tar_bz2(index_json(), info=info))
     assert found.entries == (Entry("share/demo.txt"),)
 
 
-async def test_a_list_beyond_the_limits_says_so(seaway: Seaway, people: People) -> None:
-    """A paths.json of more bytes than a page reads is named a problem, and not an error."""
+async def test_paths_json_above_the_byte_limit_is_reported_as_a_problem(seaway: Seaway, people: People) -> None:
+    """The listing reports the problem instead of failing."""
     long = paths_json(FILES, note="x" * 9_000_000)
     found = await listing(seaway, people, conda(index_json(), files=FILES, paths=long))
     assert (found.entries, found.problem) == ((), "The file list is too long to show.")
 
 
-async def test_a_list_of_too_many_paths_says_so() -> None:
-    """However short each is, of a package that was examined within larger limits: a search would take seconds."""
+async def test_listing_with_too_many_paths_is_reported_as_a_problem() -> None:
+    """Short paths too: the limits at upload are larger, and a search would take seconds."""
     many = [{"_path": f"{number:x}"} for number in range(listings.MAX_ENTRIES + 1)]
     found, _ = listings._listing({"info/paths.json": json.dumps({"paths": many}).encode()})
     assert (found.entries, found.problem) == ((), "The file list is too long to show.")
 
 
-def test_a_search_has_few_words() -> None:
-    """Behind the eighth word nothing is looked for."""
+def test_search_ignores_words_after_the_eighth() -> None:
     found = listings.Listing((Entry("bin/a"), Entry("share/b"))).search("b i n / a bin in bi nothing")
     assert [entry.path for entry in found] == ["bin/a"]
 
 
-class Watched(tuple[Entry, ...]):
-    """Entries that know in which threads somebody walked through them."""
+class ThreadRecordingEntries(tuple[Entry, ...]):
+    """Entries that record the threads that iterate over them."""
 
     walked: ClassVar[list[threading.Thread]] = []
 
@@ -88,37 +86,39 @@ class Watched(tuple[Entry, ...]):
         return super().__iter__()
 
 
-class WatchedContents(ListingCache):
-    """The same list for every package."""
+class ThreadRecordingListings(ListingCache):
+    """A listing cache that returns the same recording listing for every package."""
 
     def read_blocking(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
-        return listings.Listing(Watched([Entry("bin/a")]))
+        return listings.Listing(ThreadRecordingEntries([Entry("bin/a")]))
 
 
-async def test_long_lists_keep_nobody_waiting(seaway: Seaway, people: People) -> None:
-    """Pages and the API search and compare them in threads, and never on the event loop."""
+async def test_long_listings_are_processed_in_threads(seaway: Seaway, people: People) -> None:
+    """Searching and comparing on the event loop would delay all other requests."""
     people.channel("chan")
     first, second = (conda(index_json("demo", build_number=number, build=f"h1_{number}")) for number in (1, 2))
     for file in (first, second):
         await publish_file(seaway, "chan", file)
-    watched = replace(seaway, request_parts=replace(seaway.request_parts, contents=WatchedContents(seaway.blobs)))
+    recording = replace(
+        seaway, request_parts=replace(seaway.request_parts, contents=ThreadRecordingListings(seaway.blobs))
+    )
     api, against = f"/api/v1/channels/chan/files/noarch/{second.name}", f"against=noarch/{first.name}"
-    asked = [
+    urls = [
         f"{api}/paths?q=a",
         f"{api}/difference?{against}",
         f"/channels/chan/packages/demo/files/noarch/{second.name}?q=a&{against}",
     ]
-    transport = httpx.ASGITransport(create_app(watched))
+    transport = httpx.ASGITransport(create_app(recording))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-        for address in asked:
-            Watched.walked.clear()
-            assert 200 == (await http.get(address)).status_code, address
-            assert Watched.walked, address
-            assert threading.current_thread() not in Watched.walked, address
+        for url in urls:
+            ThreadRecordingEntries.walked.clear()
+            assert 200 == (await http.get(url)).status_code, url
+            assert ThreadRecordingEntries.walked, url
+            assert threading.current_thread() not in ThreadRecordingEntries.walked, url
 
 
-class Held(ListingCache):
-    """Work on lists, and reading of archives, takes until the gate opens."""
+class BlockedListings(ListingCache):
+    """A listing cache that blocks reads of `slow-` archives until the gate opens."""
 
     def __init__(self, blobs: BlobStore) -> None:
         super().__init__(blobs)
@@ -135,8 +135,8 @@ class Held(ListingCache):
         assert self.gate.wait(60)
 
 
-async def test_a_caller_of_many_holds_nobody_up(seaway: Seaway, people: People) -> None:
-    """Invariant 4: comparisons and archives of one caller leave a turn to others; a list that is kept needs none."""
+async def test_many_requests_of_one_caller_do_not_block_others(seaway: Seaway, people: People) -> None:
+    """Invariant 4: one caller's comparisons and reads leave slots for others; a cached listing needs no slot."""
     people.channel("chan")
     slow, small = (
         conda(index_json("slow-a"), files=FILES, paths=PATHS),
@@ -144,36 +144,36 @@ async def test_a_caller_of_many_holds_nobody_up(seaway: Seaway, people: People) 
     )
     for file in (slow, small):
         await publish_file(seaway, "chan", file)
-    held = Held(seaway.blobs)
+    listing_cache = BlockedListings(seaway.blobs)
     first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in (slow, small))
     async with anyio.create_task_group() as group:
         for _ in range(20):
-            group.start_soon(held.run, "a", held.hold)
-            group.start_soon(held.read, "a", *first)
-        await anyio.to_thread.run_sync(held.began.wait, 60)
+            group.start_soon(listing_cache.run, "a", listing_cache.hold)
+            group.start_soon(listing_cache.read, "a", *first)
+        await anyio.to_thread.run_sync(listing_cache.began.wait, 60)
         with anyio.fail_after(60):
-            assert 2 == len((await held.read("b", *second)).entries)
-            assert 1 == len(await held.run("b", (await held.read("b", *second)).search, "bin"))
-            assert 2 == len((await held.read("a", *second)).entries)
-        assert not held.gate.is_set()
-        held.gate.set()
+            assert 2 == len((await listing_cache.read("b", *second)).entries)
+            assert 1 == len(await listing_cache.run("b", (await listing_cache.read("b", *second)).search, "bin"))
+            assert 2 == len((await listing_cache.read("a", *second)).entries)
+        assert not listing_cache.gate.is_set()
+        listing_cache.gate.set()
 
 
-async def test_what_was_read_is_kept_within_bounds(seaway: Seaway, people: People) -> None:
-    """The second who asks gets what the first one read; old lists go when there are too many."""
+async def test_listing_cache_is_bounded(seaway: Seaway, people: People) -> None:
+    """A second read returns the cached listing; the oldest listings are evicted at the size limit."""
     people.channel("chan")
-    sent = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
-    for file in sent:
+    package_files = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
+    for file in package_files:
         await publish_file(seaway, "chan", file)
-    kept = ListingCache(seaway.blobs, max_bytes=2_500)
-    first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in sent)
-    assert kept.read_blocking(*first) is kept.read_blocking(*first)
-    kept.read_blocking(*second)
-    assert list(kept._listings) == [second[0]]
+    listing_cache = ListingCache(seaway.blobs, max_bytes=2_500)
+    first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in package_files)
+    assert listing_cache.read_blocking(*first) is listing_cache.read_blocking(*first)
+    listing_cache.read_blocking(*second)
+    assert list(listing_cache._listings) == [second[0]]
 
 
 def test_real_packages_are_listed(seaway: Seaway) -> None:
-    """What other tools built is read to the path."""
+    """The listings of packages built by other tools match their paths.json."""
     checked = 0
     for package in real_packages():
         if package.path.name.endswith(".conda") and "clobber" in package.path.name:
@@ -182,40 +182,40 @@ def test_real_packages_are_listed(seaway: Seaway) -> None:
                 file, len(file.getvalue()), listings.filename.parse(package.path.name), listings._LIMITS,
                 until=listings.archive.PATHS_JSON,
             ).info  # fmt: skip
-            wanted = sorted(entry["_path"] for entry in json.loads(info["info/paths.json"])["paths"])
-            assert [entry.path for entry in listings._listing(info)[0].entries] == wanted
+            expected = sorted(entry["_path"] for entry in json.loads(info["info/paths.json"])["paths"])
+            assert [entry.path for entry in listings._listing(info)[0].entries] == expected
             checked += 1
     assert checked
 
 
-async def test_two_builds_are_compared(seaway: Seaway, people: People) -> None:
-    """What they need, what they install, how large they are; hashes and times are not differences of the recipe."""
+async def test_comparison_of_builds_lists_dependencies_paths_and_fields(seaway: Seaway, people: People) -> None:
+    """Hashes and times are not differences."""
     before = {"name": "a", "depends": ["python >=3.9", "zlib", "gone"], "size": 100, "sha256": "00", "license": "MIT"}
     after = {"name": "a", "depends": ["python >=3.10", "zlib", "new"], "size": 150, "sha256": "11", "license": "BSD"}
     old = listings.Listing((Entry("a", sha256="1", size_in_bytes=4), Entry("b", sha256="2"), Entry("c", sha256="3")))
     new = listings.Listing((Entry("a", sha256="9", size_in_bytes=9), Entry("b", sha256="2"), Entry("d")))
-    found = build_differences.compare(before, after, old, new)
-    assert [(change.name, change.kind) for change in found.depends] == [
+    differences = build_differences.compare(before, after, old, new)
+    assert [(change.name, change.kind) for change in differences.depends] == [
         ("gone", "removed"), ("new", "added"), ("python", "changed"),
     ]  # fmt: skip
-    assert [(change.name, change.kind) for change in found.paths] == [
+    assert [(change.name, change.kind) for change in differences.paths] == [
         ("a", "changed"), ("c", "removed"), ("d", "added"),
     ]  # fmt: skip
-    assert [(change.name, change.before, change.after) for change in found.fields] == [("license", "MIT", "BSD")]
-    assert (found.size_change, found.installed_size_change) == (50, 5)
+    assert [(change.name, change.before, change.after) for change in differences.fields] == [("license", "MIT", "BSD")]
+    assert (differences.size_change, differences.installed_size_change) == (50, 5)
 
 
-async def test_what_a_comparison_costs_is_bounded() -> None:
-    """The first thousand paths by name, and how many there are; lists that are too long are not compared."""
+async def test_comparison_is_bounded() -> None:
+    """It has the first 1,000 paths by name and the total count; longer listings are not compared."""
     empty: dict[str, Any] = {}
-    many = [Entry(f"{number:06}", sha256="1") for number in range(build_differences.MAX_COMPARED + 1)]
-    old, new = listings.Listing(tuple(many[:-1])), listings.Listing(())
+    too_many = [Entry(f"{number:06}", sha256="1") for number in range(build_differences.MAX_COMPARED + 1)]
+    old, new = listings.Listing(tuple(too_many[:-1])), listings.Listing(())
     found = build_differences.compare(empty, empty, old, new)
     assert (build_differences.MAX_CHANGES, build_differences.MAX_COMPARED) == (len(found.paths), found.path_count)
     assert [f"{number:06}" for number in range(build_differences.MAX_CHANGES)] == [
         change.name for change in found.paths
     ]
-    for before, after in ((listings.Listing(tuple(many)), new), (new, listings.Listing(tuple(many)))):
+    for before, after in ((listings.Listing(tuple(too_many)), new), (new, listings.Listing(tuple(too_many)))):
         found = build_differences.compare(empty, empty, before, after)
         assert ((), 0) == (found.paths, found.path_count)
         assert "One of the packages has more than 50,000 files, too many to compare here." == found.problem
@@ -223,8 +223,8 @@ async def test_what_a_comparison_costs_is_bounded() -> None:
     assert ((), "It is too long.") == (unread.paths, unread.problem)
 
 
-async def test_versions_stand_in_the_order_of_clients(seaway: Seaway, people: People, on_both: str) -> None:
-    """10 follows 9, a release its candidates; each with its builds."""
+async def test_versions_are_ordered_as_clients_order_them(seaway: Seaway, people: People, on_both: str) -> None:
+    """10 follows 9, and a release follows its candidates; each version has its builds."""
     people.channel("chan")
     for version in ("9.0", "10.0", "10.0rc1"):
         await publish_file(seaway, "chan", conda(index_json(version=version)))
@@ -233,7 +233,7 @@ async def test_versions_stand_in_the_order_of_clients(seaway: Seaway, people: Pe
         channel_id = channels.get(tx, "chan").id
         found = versions.of_package(tx, channel_id, "demo")
         assert versions.names_among(tx, channel_id, {"demo", "other"}) == {"demo"}
-    assert [(one.version, one.subdirs) for one in found] == [
+    assert [(version.version, version.subdirs) for version in found] == [
         ("10.0", ("noarch",)), ("10.0rc1", ("noarch",)), ("9.0", ("linux-64", "noarch")),
     ]  # fmt: skip
     newest = versions.newest(found)
