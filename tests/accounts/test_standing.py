@@ -16,7 +16,7 @@ from seaway.server.app import create_app
 from seaway.sign_in import totp
 from seaway.sign_in.account_policy import apply_policy
 from seaway.users import users
-from tests.accounts.conftest import Folk
+from tests.accounts.conftest import Accounts
 from tests.accounts.test_second_factors import Phone
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -25,13 +25,13 @@ from tests.support.house import People
 pytestmark = pytest.mark.anyio
 
 
-def standing(folk: Folk, by: Caller) -> Caller:
-    with folk.seaway.database.read() as tx:
-        return apply_policy(tx, folk.house.policy, by)
+def standing(accounts: Accounts, by: Caller) -> Caller:
+    with accounts.seaway.database.read() as tx:
+        return apply_policy(tx, accounts.parts.policy, by)
 
 
-def require(folk: Folk, by: Caller, action: Action) -> None:
-    with folk.seaway.database.read() as tx:
+def require(accounts: Accounts, by: Caller, action: Action) -> None:
+    with accounts.seaway.database.read() as tx:
         permissions.require(by, action, channels.access_of(tx, "tools", by), channel_name="tools")
 
 
@@ -39,26 +39,26 @@ def require(folk: Folk, by: Caller, action: Action) -> None:
 async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, who: str) -> None:
     """Who must have one and has none reads, sets one up, and changes nothing else."""
     seaway = house.build(tmp_path, clock, require_second_factor=who)
-    people, folk = People(seaway), Folk(seaway)
+    people, accounts = People(seaway), Accounts(seaway)
     people.user("founder")
-    folk.add("ada")
-    folk.add("bob")
+    accounts.add("ada")
+    accounts.add("bob")
     people.channel("tools", owner="ada", public=False)
-    ada, bob = [standing(folk, (await folk.session(name))[0]) for name in ("ada", "bob")]
+    ada, bob = [standing(accounts, (await accounts.session(name))[0]) for name in ("ada", "bob")]
     assert (True, who == "all") == (ada.lacks_second_factor, bob.lacks_second_factor)
 
-    require(folk, ada, Action.READ)
+    require(accounts, ada, Action.READ)
     require_site(ada, SiteAction.CHANGE_ACCOUNT)
     for action in (Action.UPLOAD, Action.MANAGE, Action.TRANSFER, Action.REMOVE):
         with pytest.raises(NotAllowed, match="requires a second factor"):
-            require(folk, ada, action)
+            require(accounts, ada, action)
     with pytest.raises(NotAllowed, match="requires a second factor"):
         require_site(ada, SiteAction.ADD_CHANNEL)
 
-    phone = Phone(folk, totp.begin(folk.house, ada).seed)
-    await totp.confirm(folk.house, ada, phone.code())
-    ada = standing(folk, ada)
-    require(folk, ada, Action.MANAGE)
+    phone = Phone(accounts, totp.begin(accounts.parts, ada).seed)
+    await totp.confirm(accounts.parts, ada, phone.code())
+    ada = standing(accounts, ada)
+    require(accounts, ada, Action.MANAGE)
     require_site(ada, SiteAction.ADD_CHANNEL)
     seaway.close()
 
@@ -66,10 +66,10 @@ async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, 
 async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedClock) -> None:
     """Those of an owner from before the rule too: they read, change nothing, and work again once there is a factor."""
     with closing(house.build(tmp_path, clock, require_second_factor="owners")) as seaway:
-        people, folk = People(seaway), Folk(seaway)
+        people, accounts = People(seaway), Accounts(seaway)
         people.user("founder")
         for name in ("ada", "bob"):
-            folk.add(name)
+            accounts.add(name)
         people.channel("tools", owner="ada")
         people.member("tools", "bob", Role.CONTRIBUTOR)
         carried = {name: people.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
@@ -93,9 +93,9 @@ async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedC
             assert (200, 403, 403) == await statuses("ada's tool")
             assert (200, 422, 403) == await statuses("bob"), "who owns nothing may work, and not become an owner"
 
-            ada = standing(folk, (await folk.session("ada"))[0])
-            phone = Phone(folk, totp.begin(folk.house, ada).seed)
-            await totp.confirm(folk.house, ada, phone.code())
+            ada = standing(accounts, (await accounts.session("ada"))[0])
+            phone = Phone(accounts, totp.begin(accounts.parts, ada).seed)
+            await totp.confirm(accounts.parts, ada, phone.code())
             assert (200, 422, 201) == await statuses("ada")
             assert (200, 422, 403) == await statuses("ada's tool")
 
@@ -103,20 +103,20 @@ async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedC
 async def test_nobody_takes_a_channel_over_without_it(tmp_path: Path, clock: TurnedClock) -> None:
     """A member to whom a channel is offered sets the factor up first."""
     with closing(house.build(tmp_path, clock, require_second_factor="owners")) as seaway:
-        people, folk = People(seaway), Folk(seaway)
+        people, accounts = People(seaway), Accounts(seaway)
         people.user("founder")
         people.channel("tools", owner="ada")
-        folk.add("bob")
+        accounts.add("bob")
         people.member("tools", "bob", Role.CONTRIBUTOR)
         ada = people.person("ada")
         with seaway.database.write_site() as tx:
             transfers.offer(tx, clock.now_ms(), ada, "tools", "bob")
-        bob = standing(folk, (await folk.session("bob"))[0])
+        bob = standing(accounts, (await accounts.session("bob"))[0])
         with pytest.raises(NotAllowed, match="of channel owners"), seaway.database.write_site() as tx:
             transfers.accept(tx, clock.now_ms(), bob, "tools")
-        phone = Phone(folk, totp.begin(folk.house, bob).seed)
-        await totp.confirm(folk.house, bob, phone.code())
-        bob = standing(folk, bob)
+        phone = Phone(accounts, totp.begin(accounts.parts, bob).seed)
+        await totp.confirm(accounts.parts, bob, phone.code())
+        bob = standing(accounts, bob)
         with seaway.database.write_site() as tx:
             assert "tools" == transfers.accept(tx, clock.now_ms(), bob, "tools").channel
 
@@ -125,9 +125,9 @@ async def test_nobody_takes_a_channel_over_without_it(tmp_path: Path, clock: Tur
 async def test_verification_can_be_left_out(tmp_path: Path, clock: TurnedClock, required: bool) -> None:
     """Where the operator trusts whoever can reach the site."""
     seaway = house.build(tmp_path, clock, require_verification=required)
-    folk = Folk(seaway)
+    accounts = Accounts(seaway)
     People(seaway).user("founder")
-    folk.add("ada", verified=False)
-    by = standing(folk, (await folk.session("ada"))[0])
+    accounts.add("ada", verified=False)
+    by = standing(accounts, (await accounts.session("ada"))[0])
     assert by.is_verified is not required
     seaway.close()
