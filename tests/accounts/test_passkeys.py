@@ -48,7 +48,7 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
     _, other_session = await accounts.session("ada", AWAY)
     by, own_session = await accounts.session("ada")
     authenticator = Authenticator()
-    authenticator = passkeys.add(
+    registered = passkeys.add(
         accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop"
     )
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
@@ -125,27 +125,27 @@ async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: Tur
 
 async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> None:
     """Case 31: a second-factor challenge does not sign in, and another user's passkey is not accepted (1, 4)."""
-    own_session = await enroll(accounts)
-    theirs = await enroll(accounts, "bob")
+    own_passkey = await enroll(accounts)
+    other_passkey = await enroll(accounts, "bob")
     flow = await flow_of(accounts)
     with pytest.raises(BadCredential):
         passkeys.sign_in(
-            accounts.parts, own_session.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
+            accounts.parts, own_passkey.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            accounts.parts, flow, theirs.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
+            accounts.parts, flow, other_passkey.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
             accounts.parts,
             flow,
-            own_session.prove(passkeys.second_factor_options(accounts.parts, await flow_of(accounts, "bob"), HOME)),
+            own_passkey.prove(passkeys.second_factor_options(accounts.parts, await flow_of(accounts, "bob"), HOME)),
             HOME,
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            accounts.parts, flow, own_session.prove(passkeys.sign_in_options(accounts.parts, AWAY)), HOME
+            accounts.parts, flow, own_passkey.prove(passkeys.sign_in_options(accounts.parts, AWAY)), HOME
         )
 
 
