@@ -56,10 +56,10 @@ def check(text: str, keys: Sequence[Key] = KEYS) -> Any:
 
 
 def find(keys: Sequence[Key], token: ParsedToken) -> Key:
-    found = select_key(keys, token.algorithm, token.kid)
-    if found is None:
+    key = select_key(keys, token.algorithm, token.kid)
+    if key is None:
         raise InvalidToken("has an unknown key")
-    return found
+    return key
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "audience that starts with this client id": lambda: changed(aud="our-client-2"),
     "audience as an object": lambda: changed(aud={"our-client": 1}),
     "two audiences without azp": lambda: changed(aud=["our-client", "other"]),
-    "azp of another": lambda: changed(azp="other"),
+    "azp of another client": lambda: changed(azp="other"),
     "other nonce": lambda: changed(nonce="another"),
     "nonce missing": lambda: changed(nonce=None),
     "nonce as a list": lambda: changed(nonce=[NONCE]),
@@ -156,9 +156,7 @@ def test_invalid_token_is_refused(make: Callable[[], str]) -> None:
 
 
 def test_unknown_key_is_reported_as_unknown() -> None:
-    """It may be a new key of the provider, so `oidc.key_sets` fetches the key set again; without it the token is
-    refused.
-    """
+    """It may be a new key of the provider, so `oidc.key_sets` fetches the key set again."""
     with pytest.raises(NotAllowed, match="unknown key"):
         check(signed(CLAIMS, kid="next-year"))
     with pytest.raises(NotAllowed, match="unknown key"):
@@ -191,9 +189,7 @@ def test_token_without_kid_is_refused_when_two_keys_match() -> None:
     ],
 )  # fmt: skip
 def test_unusable_keys_are_ignored(document: Any) -> None:
-    """Shared secrets, short keys, encryption keys and malformed keys are skipped; none of these sets has a usable
-    key.
-    """
+    """A set of only shared secrets, short keys, encryption keys or malformed keys is refused."""
     with pytest.raises(BadKeySet):
         keys_of(document)
 

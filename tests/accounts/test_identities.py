@@ -16,7 +16,7 @@ from tests.support.house import People
 OCTOCAT = ExternalAccount("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
 
 
-def person(tx: Tx, name: str) -> Caller:
+def signed_in_caller(tx: Tx, name: str) -> Caller:
     return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
@@ -26,7 +26,7 @@ def alice_and_bob(people: People) -> tuple[str, str]:
 
 
 def link(tx: Tx, name: str, external_account: ExternalAccount) -> None:
-    by = person(tx, name)
+    by = signed_in_caller(tx, name)
     assert by.user_id is not None
     external_identities.link(tx, 1, by, by.user_id, external_account)
 
@@ -35,9 +35,9 @@ def test_identity_is_found_by_issuer_and_subject(seaway: Seaway, alice_and_bob: 
     """Invariant 1 (case 25): a renamed login is the same identity; another subject or issuer is a different one."""
     with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
-        found = external_identities.find(tx, "https://github.com", "583231")
-        assert found is not None
-        external_identities.note_use(tx, 5, found.id, replace(OCTOCAT, login="cat-of-the-sea"))
+        identity_of_alice = external_identities.find(tx, "https://github.com", "583231")
+        assert identity_of_alice is not None
+        external_identities.note_use(tx, 5, identity_of_alice.id, replace(OCTOCAT, login="cat-of-the-sea"))
         (identity,) = external_identities.of_user(tx, users.get(tx, "alice").id)
         assert ("cat-of-the-sea", 5) == (identity.login, identity.used_at_ms)
         assert external_identities.find(tx, "https://github.com", "583232") is None
@@ -55,12 +55,10 @@ def test_identity_belongs_to_one_user(seaway: Seaway, alice_and_bob: tuple[str, 
 
 
 def test_only_sign_in_method_cannot_be_unlinked(seaway: Seaway, alice_and_bob: tuple[str, str]) -> None:
-    """Invariant 3: another identity or a password counts as a sign-in method, an API key does not. Users can
-    unlink only their own identities.
-    """
+    """Invariant 3: other identities and passwords count, API keys do not. Users unlink only their own identities."""
     with seaway.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
-        alice, bob = person(tx, "alice"), person(tx, "bob")
+        alice, bob = signed_in_caller(tx, "alice"), signed_in_caller(tx, "bob")
         assert alice.user_id is not None
         assert bob.user_id is not None
         (first,) = external_identities.of_user(tx, alice.user_id)

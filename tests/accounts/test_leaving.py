@@ -32,9 +32,7 @@ async def make(seaway: Seaway, secret: str, name: str = "ada", password: str = P
 
 
 async def test_link_creates_the_first_account(seaway: Seaway) -> None:
-    """The account is a site admin with a verified address; the link works once and no other one is offered
-    afterwards (1, 2).
-    """
+    """The account is a site admin with a verified address; the link works once (1, 2)."""
     secret = first_account_secret(seaway)
     with pytest.raises(WeakPassword):
         await make(seaway, secret, password="short")

@@ -44,9 +44,9 @@ def test_finding_a_link_does_not_use_it(seaway: Seaway, ada: int) -> None:
     """Case 3: mail scanners open every link, more than once (2)."""
     secret = make(seaway, ada)
     with seaway.database.read() as tx:
-        found = [email_links.find(tx, seaway.clock.now_ms(), Purpose.VERIFY, secret) for _ in range(2)]
+        links = [email_links.find(tx, seaway.clock.now_ms(), Purpose.VERIFY, secret) for _ in range(2)]
         assert not email_links.was_used(tx, Purpose.VERIFY, secret)
-    assert [Link(ada, "ada@example.com")] * 2 == found
+    assert [Link(ada, "ada@example.com")] * 2 == links
     assert use(seaway, secret) is not None
 
 
@@ -91,9 +91,7 @@ def test_unknown_secret_is_refused(seaway: Seaway, ada: int, secret: str) -> Non
 
 
 def test_pending_sign_in_is_taken_once(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
-    """Cases 22 and 31: the state of a sign-in, or a challenge, is valid for one response of one kind, for ten
-    minutes.
-    """
+    """Cases 22 and 31: the stored state is valid for one response of one kind, for ten minutes."""
     now_ms = clock.now_ms()
     with seaway.database.write_site() as tx:
         first, second = (pending_sign_ins.add(tx, now_ms, "provider", {"state": "x"}, user_id=ada) for _ in range(2))

@@ -44,9 +44,7 @@ async def test_easily_guessed_password_is_refused(password: str) -> None:
 
 
 async def test_only_the_beginning_of_a_password_is_scored() -> None:
-    """The time to score grows with the number of characters that can substitute several letters, so the rest is
-    cut off.
-    """
+    """Characters that can substitute several letters make scoring slow, so the rest of the password is ignored."""
     with pytest.raises(WeakPassword, match="easy to guess"):
         hash_new("a" * 40 + GOOD, parameters=OLD)
     assert hash_new("a" * 10 + GOOD, parameters=OLD)
@@ -84,9 +82,7 @@ async def test_hash_with_old_parameters_is_replaced() -> None:
 
 @pytest.mark.parametrize("stored", [None, "", "$argon2id$nonsense", "plain"])
 async def test_missing_or_damaged_hash_never_matches(stored: str | None) -> None:
-    """An unknown user, a user without a password and a damaged row are treated as wrong passwords, not as errors
-    (3).
-    """
+    """Unknown users, users without a password and damaged rows count as wrong passwords, not as errors (3)."""
     assert PasswordCheck(False) == await Hasher().verify(GOOD, stored)
 
 

@@ -38,38 +38,38 @@ def fetcher() -> JsonClient:
 
 
 class Broken(OpenIdProvider):
-    """A provider that returns the response in `told`."""
+    """A provider that returns the response in `response`."""
 
-    told: Told = (200, {}, {})
+    response: Told = (200, {}, {})
 
     def answer(self, *_args: object) -> Told:
-        return self.told
+        return self.response
 
 
 @pytest.fixture(scope="module")
 def broken() -> Iterator[Broken]:
-    with running(Broken()) as made:
-        assert isinstance(made, Broken)
-        yield made
+    with running(Broken()) as provider_server:
+        assert isinstance(provider_server, Broken)
+        yield provider_server
 
 
 def test_redirect_is_not_followed(fetcher: JsonClient, broken: Broken) -> None:
     """A redirect is returned like any other response."""
-    broken.told = (302, {}, {"Location": f"{broken.address}/elsewhere"})
+    broken.response = (302, {}, {"Location": f"{broken.address}/elsewhere"})
     assert 302 == fetcher.get(f"{broken.address}/here").status
     assert "GET /elsewhere" not in broken.asked
 
 
 def test_oversized_response_is_refused(fetcher: JsonClient, broken: Broken) -> None:
     """Responses of more than half a megabyte are refused."""
-    broken.told = (200, b"[" + b" " * 600_000 + b"]", {})
+    broken.response = (200, b"[" + b" " * 600_000 + b"]", {})
     with pytest.raises(Unavailable):
         fetcher.get(broken.address)
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"\xff", b"[" * 100_000, b"", b'{"id": 1, "id": 2}', b'{"id": NaN}'])
 def test_malformed_json_becomes_an_empty_object(fetcher: JsonClient, broken: Broken, content: bytes) -> None:
-    broken.told = (200, content, {})
+    broken.response = (200, content, {})
     assert {} == fetcher.get(broken.address).json_object()
 
 
@@ -196,9 +196,9 @@ def test_only_configured_providers_are_found() -> None:
 
 @pytest.fixture
 def openid_provider() -> Iterator[OpenIdProvider]:
-    with running(OpenIdProvider({"sub": "1"})) as made:
-        assert isinstance(made, OpenIdProvider)
-        yield made
+    with running(OpenIdProvider({"sub": "1"})) as provider_server:
+        assert isinstance(provider_server, OpenIdProvider)
+        yield provider_server
 
 
 def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: TurnedClock) -> None:
@@ -244,20 +244,20 @@ def test_new_provider_key_is_fetched_at_most_once_per_minute(
     built.close()
 
 
-@pytest.mark.parametrize("told", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
+@pytest.mark.parametrize("response", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
 def test_unusable_key_set_does_not_replace_stored_keys(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, told: Told
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, response: Told
 ) -> None:
     """Without keys the provider is unavailable; with stored ones users can still sign in."""
     built = house.build(tmp_path, clock)
     openids = OpenIdProviders(fetcher, clock, built.request_parts.exchanging.key_sets)
-    openid_provider.told_keys = told
+    openid_provider.told_keys = response
     with pytest.raises(Unavailable):
         signed_in(openids, openid_provider, clock)
     openid_provider.told_keys = None
     clock.move(MINUTE_MS)
     signed_in(openids, openid_provider, clock)
-    openid_provider.told_keys = told
+    openid_provider.told_keys = response
     clock.move(2 * HOUR_MS)
     signed_in(openids, openid_provider, clock)
     built.close()

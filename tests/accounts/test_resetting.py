@@ -60,9 +60,7 @@ async def test_reset_link_is_used_once(accounts: Accounts) -> None:
 async def test_invalid_reset_link_is_refused(
     seaway: Seaway, accounts: Accounts, clock: TurnedClock, cause: str
 ) -> None:
-    """Case 6: after a password change, an hour, loss of the address, a disabled account or another reset; or never
-    issued (2).
-    """
+    """Case 6: expired, never issued, or invalidated by a change of the account (2)."""
     ada = accounts.add("ada")
     secret = request_link(accounts)
     with seaway.database.write_site() as tx:

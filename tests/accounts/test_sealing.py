@@ -51,9 +51,7 @@ def test_equal_values_encrypt_differently() -> None:
 
 
 def test_old_key_decrypts_until_it_is_removed() -> None:
-    """Case 96: the new key encrypts, the old one still decrypts; without it, the error says which key is missing
-    (3).
-    """
+    """Case 96: the new key encrypts; without the old one, the error names the missing key (3)."""
     old, both, new = Encryption(lambda: [ONE]), Encryption(lambda: [TWO, ONE]), Encryption(lambda: [TWO])
     assert b"x" == both.decrypt(old.encrypt(b"x", "p"), "p") == new.decrypt(both.encrypt(b"x", "p"), "p")
     with pytest.raises(Unavailable, match="secret key that is missing"):

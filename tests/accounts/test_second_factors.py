@@ -137,7 +137,7 @@ async def test_pending_sign_in_expires_after_ten_minutes(accounts: Accounts, clo
 
 
 async def test_password_change_ends_pending_sign_ins(accounts: Accounts, seaway: Seaway) -> None:
-    """A thief of the old password must not be able to complete a sign-in later (signing_in 3)."""
+    """A thief of the old password must not be able to complete a sign-in later (password_sign_in 3)."""
     phone, _ = await enroll(accounts)
     flow = await first_step(accounts)
     own_session = await password_sign_in.second_factor(accounts.parts, await first_step(accounts), phone.code(), HOME)
@@ -209,7 +209,7 @@ async def test_new_recovery_codes_invalidate_the_old_ones(accounts: Accounts) ->
 
 
 async def test_adding_and_removing_totp_ends_other_sessions_and_notifies(accounts: Accounts, seaway: Seaway) -> None:
-    """The session that made the change continues (security 1, 2)."""
+    """The session that made the change continues (account_security 1, 2)."""
     accounts.add("ada")
     by, own_session = await accounts.session("ada")
     _, other_session = await accounts.session("ada", AWAY)

@@ -57,9 +57,7 @@ async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts
 
 
 async def test_verification_link_works_only_for_its_account(seaway: Seaway, accounts: Accounts) -> None:
-    """A victim who presses the button, signed in or not, must not verify their address for an attacker's account
-    (2).
-    """
+    """An attacker must not get a victim's address verified, whether the victim is signed in or not (2)."""
     await sign_up(accounts, "attacker", "victim@example.com")
     secret = link_in(letters_to(seaway, "victim@example.com")[0])
     accounts.add("victim-elsewhere")
@@ -83,9 +81,7 @@ async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accoun
 
 
 async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, accounts: Accounts) -> None:
-    """Case 4: the result and the account do not differ; only the owner of the address gets an email, without a
-    link (1).
-    """
+    """Case 4: the result and the account do not differ; the owner of the address gets an email without a link (1)."""
     accounts.add("owner")
     new = await sign_up(accounts, "stranger", "new@example.com")
     duplicate = await sign_up(accounts, "thief", "Owner@example.com")

@@ -83,9 +83,7 @@ async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: 
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
 
             async def statuses(name: str) -> tuple[int, int, int]:
-                """Return the statuses of reading, uploading and creating a channel; 422 and 201 mean that
-                permission was granted.
-                """
+                """Return the statuses of reading, uploading and creating a channel; 422 and 201 mean permitted."""
                 headers = {"Authorization": f"Bearer {credentials[name]}", "X-File-Name": "demo-1.0-h1_0.conda"}
                 read = await http.get("/tools/noarch/repodata.json", headers=headers)
                 uploaded = await http.post("/api/v1/upload/tools", content=b"no package", headers=headers)
@@ -95,7 +93,9 @@ async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: 
 
             assert (200, 403, 403) == await statuses("ada")
             assert (200, 403, 403) == await statuses("ada's tool")
-            assert (200, 422, 403) == await statuses("bob"), "who owns nothing may work, and not become an owner"
+            assert (200, 422, 403) == await statuses("bob"), (
+                "users who own no channel can upload but not create a channel"
+            )
 
             ada = with_policy(accounts, (await accounts.session("ada"))[0])
             phone = Phone(accounts, totp.begin(accounts.parts, ada).seed)

@@ -259,8 +259,8 @@ def test_device_code_is_exchanged_once_after_approval(oauth: OAuthGrants) -> Non
     """RFC 8628."""
     device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
     assert "authorization_pending" == oauth.poll(device)
-    found = oauth.run(codes.find_device, user_code.lower().replace("-", " "))
-    assert codes.DeviceAuthorization(CLIENT, SCOPE, "192.0.2.9") == found
+    authorization = oauth.run(codes.find_device, user_code.lower().replace("-", " "))
+    assert codes.DeviceAuthorization(CLIENT, SCOPE, "192.0.2.9") == authorization
     assert oauth.run(codes.decide_device, oauth.user, user_code, approved=True)
     oauth.clock.move(5 * SECOND_MS)
     assert ["ok", "invalid_grant"] == [oauth.poll(device), oauth.poll(device)]

@@ -138,9 +138,7 @@ def test_accepting_an_invitation_never_lowers_a_role(seaway: Seaway, people: Peo
 
 
 def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
-    """Other members are refused, and for users without access the channel does not exist; invitations need a
-    recent sign-in and cannot grant ownership.
-    """
+    """Members are refused, other users find no channel; inviting needs a recent sign-in and grants no ownership."""
     invitation, _ = invite(seaway, people.person("ada"))
     for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):

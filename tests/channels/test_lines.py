@@ -81,9 +81,7 @@ def entries(seaway: Seaway) -> list[Any]:
 
 
 def test_each_change_writes_one_audit_log_entry(seaway: Seaway, people: People) -> None:
-    """The entry has actor, IP address, action and target and is part of the transaction: a rolled back change
-    leaves none.
-    """
+    """The entry has actor, IP address, action and target; a rolled back change writes none."""
     people.channel("boats", owner="ada")
     people.member("boats", "bob", Role.CONTRIBUTOR)
     ada = people.person("ada").with_address(BY.address)

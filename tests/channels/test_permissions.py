@@ -273,7 +273,7 @@ def test_channel_can_accept_uploads_from_publishers_only() -> None:
 # Signed-in users and command-line tools
 
 
-def person(
+def signed_in_user(
     user: str = "ada", *, verified: bool = True, fresh: bool = True, new: bool = True, admin: bool = False
 ) -> Caller:
     return Caller(
@@ -284,14 +284,14 @@ def person(
 def test_signed_in_user_has_the_permissions_of_their_role() -> None:
     """Invariant 3: unlike a key, a session can change visibility and transfer or delete the channel."""
     by_key = key_of("owner", Mode.MANAGE)
-    assert set(Action) - {L} == allowed(person(), access("owner", public=False))
-    assert {P, T, X} == allowed(person(), access("owner", public=False)) - allowed(
+    assert set(Action) - {L} == allowed(signed_in_user(), access("owner", public=False))
+    assert {P, T, X} == allowed(signed_in_user(), access("owner", public=False)) - allowed(
         by_key, access("owner", public=False)
     )
-    assert {R, S, U, Y, L} == allowed(person(), access("contributor", public=False))
-    assert {R, S, L} == allowed(person(), access("viewer", public=False))
-    assert set() == allowed(person(), access("no member", public=False))
-    assert set(Action) - {U, Y, L} == allowed(person(admin=True), access("admin", public=False))
+    assert {R, S, U, Y, L} == allowed(signed_in_user(), access("contributor", public=False))
+    assert {R, S, L} == allowed(signed_in_user(), access("viewer", public=False))
+    assert set() == allowed(signed_in_user(), access("no member", public=False))
+    assert set(Action) - {U, Y, L} == allowed(signed_in_user(admin=True), access("admin", public=False))
 
 
 @pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
@@ -349,10 +349,10 @@ def refused_site(caller: Caller, action: SiteAction) -> type[SeawayError] | None
     ("caller", "expected"),
     [
         pytest.param(OPERATOR, set(SiteAction), id="operator"),
-        pytest.param(person(admin=True), set(SiteAction), id="admin"),
-        pytest.param(person(), set(SiteAction) - FOR_ADMINS, id="user"),
+        pytest.param(signed_in_user(admin=True), set(SiteAction), id="admin"),
+        pytest.param(signed_in_user(), set(SiteAction) - FOR_ADMINS, id="user"),
         pytest.param(
-            person(verified=False),
+            signed_in_user(verified=False),
             set(SiteAction) - FOR_ADMINS - NEEDS_UNRESTRICTED,
             id="unverified user",
         ),
@@ -373,9 +373,9 @@ def test_site_permissions_by_caller(caller: Caller, expected: set[SiteAction]) -
 
 def test_error_for_unverified_user_names_the_verification_email() -> None:
     """Case 1."""
-    require_verified(person())
+    require_verified(signed_in_user())
     with pytest.raises(NotAllowed, match="not verified") as refused:
-        require_verified(person(verified=False))
+        require_verified(signed_in_user(verified=False))
     assert "verification email" in refused.value.hint
 
 
@@ -403,17 +403,19 @@ def refused(caller: Caller, action: Action | SiteAction) -> type[SeawayError] | 
 def test_actions_that_need_a_fresh_session(action: Action | SiteAction) -> None:
     """Invariant 3, both tables: an old session, a confirmed old one, a new one, and a key of the widest mode."""
     key = Caller("ada", 1, CredentialKind.KEY, is_admin=True, key_name="ci")
-    old, confirmed = person(admin=True, fresh=False, new=False), person(admin=True, new=False)
+    old, confirmed = signed_in_user(admin=True, fresh=False, new=False), signed_in_user(admin=True, new=False)
     needs_proof = FRESH | FRESH_PERSON
     assert (ConfirmationRequired if action in needs_proof | NEW_SESSION else None) is refused(old, action)
     assert (ConfirmationRequired if action in NEW_SESSION else None) is refused(confirmed, action)
-    assert (ConfirmationRequired if action in needs_proof else None) is refused(person(admin=True, fresh=False), action)
+    assert (ConfirmationRequired if action in needs_proof else None) is refused(
+        signed_in_user(admin=True, fresh=False), action
+    )
     assert (NotAllowed if action in PERSON | FRESH_PERSON | NEW_SESSION else None) is refused(key, action)
     assert refused(OPERATOR, action) is None
 
 
 def test_confirmation_is_required_only_if_it_would_help() -> None:
-    stale = person(fresh=False, new=False)
+    stale = signed_in_user(fresh=False, new=False)
     assert decide(stale, P, access("contributor", public=True)) is Verdict.FORBIDDEN
     assert decide(stale, P, access("no member", public=False)) is Verdict.HIDDEN
     assert decide(stale, P, access("owner", public=True)) is Verdict.STALE

@@ -118,7 +118,7 @@ LINES = ["\r\nBcc: all@example.com", "\nSubject: other", "\x00", "\u2028x", "<sc
 
 @pytest.mark.parametrize("line", LINES, ids=ascii)
 def test_names_cannot_inject_headers_or_markup(seaway: Seaway, server: MailServer, line: str) -> None:
-    """Names are validated when they are created, but emails do not rely on that (letters 1)."""
+    """Names are validated when they are created, but emails do not rely on that (messages 1)."""
     send(seaway, messages.transfer_offered("ada@example.com", site_url="https://c.example", channel=line, by=line))
     seaway.runner.run_due()
     (received,) = server.received
@@ -139,7 +139,7 @@ MESSAGE_FUNCTIONS = [
 
 @pytest.mark.parametrize("name", MESSAGE_FUNCTIONS)
 def test_every_email_is_complete(name: str) -> None:
-    """Text and HTML contain the same link and the sender's URL, and no secret is in the subject (letters 2)."""
+    """Text and HTML contain the same link and the sender's URL, and no secret is in the subject (messages 2)."""
     function = getattr(messages, name)
     parameters = function.__annotations__
     values = {
