@@ -240,7 +240,7 @@ def test_adding_a_member_again_changes_the_role(seaway: Seaway, people: People) 
     assert {"owner": Role.OWNER, "friend": Role.CONTRIBUTOR} == roles(seaway, "crew")
 
 
-def test_removing_a_user_who_is_no_member_raises_not_found(seaway: Seaway, people: People) -> None:
+def test_removing_a_non_member_raises_not_found(seaway: Seaway, people: People) -> None:
     people.channel("crew", owner="owner")
     people.user("friend")
     with seaway.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):

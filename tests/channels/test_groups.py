@@ -181,7 +181,7 @@ def test_group_names_follow_the_rules_for_user_names(seaway: Seaway, people: Peo
         add(seaway, people.person("bob"))
 
 
-def test_removing_a_user_who_is_not_in_the_group_raises_not_found(seaway: Seaway, people: People) -> None:
+def test_removing_user_outside_the_group_raises_not_found(seaway: Seaway, people: People) -> None:
     ada = people.person("ada")
     people.user("bob")
     add(seaway, ada)

@@ -53,7 +53,7 @@ def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, pe
     [("helper", NotAllowed), ("guest", NotAllowed), ("stranger", NotFound), (None, BadCredential)],
     ids=["contributor", "viewer", "no member", "anonymous"],
 )
-def test_users_who_are_not_owner_cannot_change_members(
+def test_only_owner_changes_members(
     seaway: Seaway, people: People, boats: str, name: str | None, error: type[SeawayError]
 ) -> None:
     """Members are refused; for users without access the channel does not exist."""
