@@ -1,4 +1,4 @@
-"""People with addresses and passwords, in a house whose letters lie in its folder."""
+"""Accounts with email addresses and passwords, on a server that writes emails to its folder."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,29 +22,29 @@ AWAY = BrowserInfo("198.51.100.7", "Firefox 150")
 
 
 class CountingHasher(PasswordHasher):
-    """Cheap parameters that count what is hashed, to be kept or to be compared."""
+    """Password hasher with cheap parameters that counts the hashes it computes and verifies."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=1024, parallelism=1)
         self.hashes = 0
 
-    def hash(self, *given: Any, **options: Any) -> str:
+    def hash(self, *args: Any, **options: Any) -> str:
         self.hashes += 1
-        return super().hash(*given, **options)
+        return super().hash(*args, **options)
 
-    def verify(self, *given: Any, **options: Any) -> Literal[True]:
+    def verify(self, *args: Any, **options: Any) -> Literal[True]:
         self.hashes += 1
-        return super().verify(*given, **options)
+        return super().verify(*args, **options)
 
 
 @dataclass(frozen=True)
-class Folk:
-    """Shorthand for what tests of accounts do with people."""
+class Accounts:
+    """Account operations for tests, each in its own transaction."""
 
     seaway: Seaway
 
     @property
-    def house(self) -> AccountParts:
+    def parts(self) -> AccountParts:
         return self.seaway.request_parts.accounts
 
     @property
@@ -52,7 +52,7 @@ class Folk:
         return self.seaway.clock.now_ms()
 
     def add(self, name: str, *, verified: bool = True) -> int:
-        """A user with the address NAME@example.com and the usual password."""
+        """Add a user with the address NAME@example.com and `PASSWORD`; return the id."""
         with self.seaway.database.write_site() as tx:
             user = users.add(
                 tx, self.now_ms, OPERATOR, name, email=None, password_hash=PARAMETERS.hash(PASSWORD), is_admin=False
@@ -63,26 +63,26 @@ class Folk:
     async def sign_in(
         self, login: str, password: str = PASSWORD, client: BrowserInfo = HOME
     ) -> SignedIn | NeedsSecondFactor:
-        return await password_sign_in.sign_in(self.house, login, password, client)
+        return await password_sign_in.sign_in(self.parts, login, password, client)
 
     async def session(self, login: str, client: BrowserInfo = HOME) -> tuple[Caller, str]:
-        """Sign in where no second factor is needed; who it is, and the cookie."""
-        found = await self.sign_in(login, client=client)
-        assert isinstance(found, SignedIn)
-        return self.who(found.secret), found.secret
+        """Sign in a user without a second factor; return the caller and the cookie."""
+        result = await self.sign_in(login, client=client)
+        assert isinstance(result, SignedIn)
+        return self.caller_of(result.secret), result.secret
 
-    def is_good(self, secret: str) -> bool:
+    def is_valid(self, secret: str) -> bool:
         with self.seaway.database.read() as tx:
             return sessions.caller_of(tx, secret, self.now_ms) is not None
 
-    def who(self, secret: str) -> Caller:
+    def caller_of(self, secret: str) -> Caller:
         with self.seaway.database.read() as tx:
-            found = sessions.caller_of(tx, secret, self.now_ms)
-        assert found is not None
-        return found
+            result = sessions.caller_of(tx, secret, self.now_ms)
+        assert result is not None
+        return result
 
 
 @pytest.fixture
-def folk(seaway: Seaway, people: People) -> Folk:
+def accounts(seaway: Seaway, people: People) -> Accounts:
     people.user("founder")
-    return Folk(seaway)
+    return Accounts(seaway)

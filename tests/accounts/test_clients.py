@@ -1,4 +1,4 @@
-"""The tools that can be logged in: which scope comes of which words, and where a code may go."""
+"""OAuth clients: granted scopes and allowed redirect URIs."""
 
 import pytest
 from hypothesis import given
@@ -9,31 +9,31 @@ from seaway.oauth import clients
 
 
 @pytest.mark.parametrize(
-    ("asked", "scope", "mode"),
+    ("requested", "scope", "mode"),
     [
-        pytest.param("openid profile offline_access", "openid profile offline_access channel:read channel:upload", Mode.READ_WRITE, id="as rattler asks any host"),
-        pytest.param("", "channel:read channel:upload", Mode.READ_WRITE, id="nothing"),
-        pytest.param("channel:read", "channel:read", Mode.READ, id="only reading"),
-        pytest.param("channel:delete openid", "openid channel:delete", Mode.READ_WRITE_DELETE, id="deleting"),
-        pytest.param("email channel:read  channel:read", "channel:read", Mode.READ, id="words of others, and one twice"),
+        pytest.param("openid profile offline_access", "openid profile offline_access channel:read channel:upload", Mode.READ_WRITE, id="default scopes of rattler"),
+        pytest.param("", "channel:read channel:upload", Mode.READ_WRITE, id="empty"),
+        pytest.param("channel:read", "channel:read", Mode.READ, id="read only"),
+        pytest.param("channel:delete openid", "openid channel:delete", Mode.READ_WRITE_DELETE, id="delete"),
+        pytest.param("email channel:read  channel:read", "channel:read", Mode.READ, id="unknown scope and a duplicate"),
     ],
 )  # fmt: skip
-def test_scopes(asked: str, scope: str, mode: Mode) -> None:
-    """Generic scopes alone get what a login is for; channel scopes narrow or widen it."""
-    assert scope == clients.granted(asked)
+def test_granted_scopes_and_mode(requested: str, scope: str, mode: Mode) -> None:
+    """Requests without channel scopes get the default ones; channel scopes narrow or widen the grant."""
+    assert scope == clients.granted(requested)
     assert mode is clients.mode_of(scope)
 
 
-def test_a_misspelt_channel_scope_is_refused() -> None:
-    """It would open something else than was meant."""
+def test_misspelled_channel_scope_is_refused() -> None:
+    """Ignoring it would grant another scope than the one requested."""
     assert clients.granted("channel:uplaod") is None
 
 
 @pytest.mark.parametrize(
     "uri", ["http://127.0.0.1:43211", "http://127.0.0.1:43211/", "http://127.0.0.1/callback", "http://[::1]:5/x"]
 )
-def test_a_code_goes_to_the_loopback_at_any_port(uri: str) -> None:
-    """As rattler listens: a free port, with no path."""
+def test_loopback_redirect_uri_is_allowed_at_any_port(uri: str) -> None:
+    """rattler listens on a free port and redirects to the root path."""
     assert clients.is_loopback(uri)
 
 
@@ -58,14 +58,14 @@ def test_a_code_goes_to_the_loopback_at_any_port(uri: str) -> None:
         "javascript:alert(1)//127.0.0.1",
     ],
 )
-def test_a_code_goes_nowhere_else(uri: str) -> None:
-    """Whatever could lead it to another machine is refused."""
+def test_other_redirect_uris_are_refused(uri: str) -> None:
+    """The authorization code must never reach another machine."""
     assert not clients.is_loopback(uri)
 
 
 @given(st.text())
-def test_any_text_is_an_answer_and_not_an_error(text: str) -> None:
-    """Everything here is told by strangers."""
+def test_arbitrary_text_raises_no_error(text: str) -> None:
+    """All of these values come from unauthenticated clients."""
     assert clients.is_loopback(text) in (True, False)
     assert clients.is_challenge(text) in (True, False)
     assert clients.granted(text) is None or clients.mode_of(clients.granted(text) or "") in Mode

@@ -1,4 +1,4 @@
-"""Which ID tokens are believed: one good one, and every way in which one can be wrong (case 23)."""
+"""ID token verification: valid tokens and every kind of invalid one (case 23)."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ def signed(claims: dict[str, Any] | bytes, *, key: Any = KEY, **header: Any) -> 
 
 
 def changed(**changes: Any) -> str:
-    """The good token with other claims; None takes one away."""
+    """Return the valid token with other claims; None removes a claim."""
     return signed({name: value for name, value in {**CLAIMS, **changes}.items() if value is not None})
 
 
@@ -56,36 +56,35 @@ def check(text: str, keys: Sequence[Key] = KEYS) -> Any:
 
 
 def find(keys: Sequence[Key], token: ParsedToken) -> Key:
-    found = select_key(keys, token.algorithm, token.kid)
-    if found is None:
+    key = select_key(keys, token.algorithm, token.kid)
+    if key is None:
         raise InvalidToken("has an unknown key")
-    return found
+    return key
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(signed(CLAIMS), id="as it should be"),
-        pytest.param(signed(CLAIMS, key=EC, alg="ES256", kid=EC.kid), id="by elliptic curve"),
-        pytest.param(signed(CLAIMS, kid=None), id="without a kid, where one key fits"),
+        pytest.param(signed(CLAIMS), id="valid"),
+        pytest.param(signed(CLAIMS, key=EC, alg="ES256", kid=EC.kid), id="signed with an elliptic curve key"),
+        pytest.param(signed(CLAIMS, kid=None), id="no kid, one matching key"),
         pytest.param(changed(aud=["our-client"]), id="audience as a list"),
-        pytest.param(changed(aud=["our-client", "other"], azp="our-client"), id="for two, given to us"),
+        pytest.param(changed(aud=["our-client", "other"], azp="our-client"), id="two audiences, azp is this client"),
         pytest.param(changed(exp=NOW - 59), id="expired within the leeway"),
-        pytest.param(changed(iat=NOW + 59.5), id="from a clock that is ahead"),
+        pytest.param(changed(iat=NOW + 59.5), id="issued by a clock that is ahead"),
     ],
 )
-def test_good(text: str) -> None:
-    """These say who somebody is."""
+def test_valid_token_identifies_the_user(text: str) -> None:
     assert "4711" == check(text)["sub"]
 
 
 HOSTILE: dict[str, Callable[[], str]] = {
     "other audience": lambda: changed(aud="other-client"),
     "audience missing": lambda: changed(aud=None),
-    "audience that begins as ours": lambda: changed(aud="our-client-2"),
+    "audience that starts with this client id": lambda: changed(aud="our-client-2"),
     "audience as an object": lambda: changed(aud={"our-client": 1}),
     "two audiences without azp": lambda: changed(aud=["our-client", "other"]),
-    "azp of another": lambda: changed(azp="other"),
+    "azp of another client": lambda: changed(azp="other"),
     "other nonce": lambda: changed(nonce="another"),
     "nonce missing": lambda: changed(nonce=None),
     "nonce as a list": lambda: changed(nonce=[NONCE]),
@@ -97,12 +96,12 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "exp missing": lambda: changed(exp=None),
     "exp as text": lambda: changed(exp=str(NOW + 300)),
     "exp as true": lambda: changed(exp=True),
-    "exp beyond numbers": lambda: signed(json.dumps(CLAIMS).replace(str(NOW + 300), "1e400").encode()),
+    "exp out of range": lambda: signed(json.dumps(CLAIMS).replace(str(NOW + 300), "1e400").encode()),
     "exp NaN": lambda: signed(json.dumps(CLAIMS).replace(str(NOW + 300), "NaN").encode()),
     "iat in the future": lambda: changed(iat=NOW + 120),
     "iat of last week": lambda: changed(iat=NOW - 7 * 86_400),
     "iat missing": lambda: changed(iat=None),
-    "not good yet": lambda: changed(nbf=NOW + 120),
+    "not valid yet": lambda: changed(nbf=NOW + 120),
     "sub missing": lambda: changed(sub=None),
     "sub empty": lambda: changed(sub=""),
     "sub as a number": lambda: changed(sub=4711),
@@ -112,23 +111,23 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "alg none, no signature": lambda: unsigned({"alg": "none"}),
     "alg nOnE": lambda: unsigned({"alg": "nOnE"}),
     "no alg": lambda: unsigned({}),
-    "HS256 by the client secret": lambda: signed(CLAIMS, key=OctKey.import_key(PROVIDER.client_secret), alg="HS256"),
-    "HS256 by the public key": lambda: signed(CLAIMS, key=OctKey.import_key(KEY.as_pem(private=False).hex()), alg="HS256"),
-    "RS512, which is not in the list": lambda: signed(CLAIMS, alg="RS512"),
+    "HS256 with the client secret": lambda: signed(CLAIMS, key=OctKey.import_key(PROVIDER.client_secret), alg="HS256"),
+    "HS256 with the public key": lambda: signed(CLAIMS, key=OctKey.import_key(KEY.as_pem(private=False).hex()), alg="HS256"),
+    "RS512, which is not allowed": lambda: signed(CLAIMS, alg="RS512"),
     "signed by another key": lambda: signed(CLAIMS, key=OTHER),
-    "its own key in the header": lambda: signed(CLAIMS, key=OTHER, jwk=OTHER.as_dict(private=False)),
+    "key in the header": lambda: signed(CLAIMS, key=OTHER, jwk=OTHER.as_dict(private=False)),
     "crit": lambda: spliced({"alg": "RS256", "kid": KEY.kid, "crit": ["exp"], "exp": 1}),
     "an access token": lambda: signed(CLAIMS, typ="at+jwt"),
-    "signature cut off": lambda: signed(CLAIMS).rpartition(".")[0] + ".",
+    "signature missing": lambda: signed(CLAIMS).rpartition(".")[0] + ".",
     "signature of another token": lambda: ".".join([*changed(sub="1").split(".")[:2], signed(CLAIMS).split(".")[2]]),
     "two parts": lambda: ".".join(signed(CLAIMS).split(".")[:2]),
     "four parts": lambda: signed(CLAIMS) + ".x",
-    "an encrypted one": lambda: signed(CLAIMS) + ".x.y",
+    "encrypted": lambda: signed(CLAIMS) + ".x.y",
     "a list": lambda: signed(b"[]"),
     "not JSON": lambda: signed(b"{"),
     "not UTF-8": lambda: signed(b'{"iss":"\xff"}'),
     "issuer twice": lambda: signed(json.dumps(CLAIMS).replace("{", '{"iss":"https://evil.example",', 1).encode()),
-    "very deep": lambda: signed(b'{"a":' * 2_000 + b"1" + b"}" * 2_000),
+    "deeply nested": lambda: signed(b'{"a":' * 2_000 + b"1" + b"}" * 2_000),
     "very long": lambda: changed(filler="x" * 70_000),
     "empty": lambda: "",
     "not ASCII": lambda: "é.é.é",
@@ -140,7 +139,7 @@ def unsigned(header: dict[str, Any]) -> str:
 
 
 def spliced(header: dict[str, Any]) -> str:
-    """The good signature behind another header."""
+    """Return the claims and signature of the valid token with another header."""
     return f"{_part(header)}.{_part(CLAIMS)}.{signed(CLAIMS).split('.')[2]}"
 
 
@@ -149,29 +148,28 @@ def _part(value: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile(make: Callable[[], str]) -> None:
-    """Nobody is signed in by any of these, and the refusal does not repeat what was sent."""
+def test_invalid_token_is_refused(make: Callable[[], str]) -> None:
+    """The error message must not repeat the token's contents."""
     with pytest.raises(NotAllowed) as refused:
         check(make())
     assert "4711" not in str(refused.value)
 
 
-def test_a_key_that_is_not_known_is_another_matter() -> None:
-    """It may be the provider's newest, so its keys are asked for again (`oidc.key_sets`); without them it is refused."""
+def test_unknown_key_is_reported_as_unknown() -> None:
+    """It may be a new key of the provider, so `oidc.key_sets` fetches the key set again."""
     with pytest.raises(NotAllowed, match="unknown key"):
         check(signed(CLAIMS, kid="next-year"))
     with pytest.raises(NotAllowed, match="unknown key"):
         check(signed(CLAIMS), keys=[])
 
 
-def test_a_key_is_used_for_its_own_kind_only() -> None:
-    """RS256 never meets a key of a curve, however it is named."""
+def test_key_of_another_type_is_not_used() -> None:
+    """An RS256 token never selects an elliptic curve key, even when its kid matches."""
     with pytest.raises(NotAllowed, match="unknown key"):
         check(signed(CLAIMS, kid=EC.kid))
 
 
-def test_without_a_name_two_keys_are_no_key() -> None:
-    """Which one signed must be said where there is a choice."""
+def test_token_without_kid_is_refused_when_two_keys_match() -> None:
     two = keys_of({"keys": [KEY.as_dict(private=False), OTHER.as_dict(private=False) | {"kid": "b"}]})
     assert check(signed(CLAIMS), keys=two)
     with pytest.raises(NotAllowed):
@@ -190,22 +188,21 @@ def test_without_a_name_two_keys_are_no_key() -> None:
         {"keys": [{"kty": "EC", "crv": "unknown", "x": "AA", "y": "AA"}]},
     ],
 )  # fmt: skip
-def test_keys_that_cannot_sign_are_passed_over(document: Any) -> None:
-    """Shared secrets, short keys, keys for something else, and whatever is no key."""
+def test_unusable_keys_are_ignored(document: Any) -> None:
+    """A set of only shared secrets, short keys, encryption keys or malformed keys is refused."""
     with pytest.raises(BadKeySet):
         keys_of(document)
 
 
 @settings(max_examples=300)
 @given(st.text(max_size=300) | st.lists(st.text(max_size=60), min_size=3, max_size=3).map(".".join))
-def test_any_text_is_refused_and_not_an_error(text: str) -> None:
-    """Garbage ends in a refusal."""
+def test_arbitrary_text_is_refused_without_an_error(text: str) -> None:
     with pytest.raises(NotAllowed):
         check(text)
 
 
-def test_a_token_of_a_workflow_signs_nobody_in() -> None:
-    """The two worlds share nothing: what GitHub Actions mints has no nonce of ours, and another audience."""
+def test_workflow_token_cannot_sign_in_a_user() -> None:
+    """A GitHub Actions token has no nonce from this server and another audience."""
     claims = {"iss": ISSUER, "aud": "conda.example.com", "sub": "repo:acme/tools:ref:refs/heads/main", "iat": NOW}
     with pytest.raises(NotAllowed):
         check(jwt.encode({"alg": "RS256", "kid": KEY.kid}, claims | {"exp": NOW + 300}, KEY))

@@ -1,4 +1,4 @@
-"""Links in letters, and what browsers have begun: each is used once (users/email_links.py, sign_in/pending_sign_ins.py)."""
+"""Links in emails and pending sign-ins: each is used once (users/email_links.py, sign_in/pending_sign_ins.py)."""
 
 import pytest
 
@@ -30,8 +30,8 @@ def use(seaway: Seaway, secret: str, purpose: Purpose = Purpose.VERIFY) -> Link 
         return email_links.use(tx, seaway.clock.now_ms(), purpose, secret)
 
 
-def test_a_link_is_used_once(seaway: Seaway, ada: int) -> None:
-    """And whoever opens it again can be told so (1)."""
+def test_link_is_used_once(seaway: Seaway, ada: int) -> None:
+    """A page can report that the link was already used (1)."""
     secret = make(seaway, ada)
     assert Link(ada, "ada@example.com") == use(seaway, secret)
     assert use(seaway, secret) is None
@@ -40,36 +40,36 @@ def test_a_link_is_used_once(seaway: Seaway, ada: int) -> None:
         assert not email_links.was_used(tx, Purpose.RESET, secret)
 
 
-def test_looking_does_not_use_it_up(seaway: Seaway, ada: int) -> None:
-    """Case 3: scanners of mail open every link, more than once (2)."""
+def test_finding_a_link_does_not_use_it(seaway: Seaway, ada: int) -> None:
+    """Case 3: mail scanners open every link, more than once (2)."""
     secret = make(seaway, ada)
     with seaway.database.read() as tx:
-        found = [email_links.find(tx, seaway.clock.now_ms(), Purpose.VERIFY, secret) for _ in range(2)]
+        links = [email_links.find(tx, seaway.clock.now_ms(), Purpose.VERIFY, secret) for _ in range(2)]
         assert not email_links.was_used(tx, Purpose.VERIFY, secret)
-    assert [Link(ada, "ada@example.com")] * 2 == found
+    assert [Link(ada, "ada@example.com")] * 2 == links
     assert use(seaway, secret) is not None
 
 
-def test_a_link_is_for_one_purpose(seaway: Seaway, ada: int) -> None:
-    """Case 6: one that verifies an address sets no password, and is not used up by the try."""
+def test_link_is_valid_for_one_purpose(seaway: Seaway, ada: int) -> None:
+    """Case 6: a verification link cannot set a password, and the attempt does not use it."""
     secret = make(seaway, ada)
     assert use(seaway, secret, Purpose.RESET) is None
     assert use(seaway, secret) is not None
 
 
-@pytest.mark.parametrize(("purpose", "lasts"), [(Purpose.VERIFY, DAY_MS), (Purpose.RESET, HOUR_MS)], ids=str)
-def test_a_link_ends(seaway: Seaway, ada: int, clock: TurnedClock, purpose: Purpose, lasts: int) -> None:
-    """A day to verify, an hour to set a password."""
-    good, late = make(seaway, ada, purpose), make(seaway, ada, purpose)
-    clock.move(lasts - 1)
-    assert use(seaway, good, purpose) is not None
+@pytest.mark.parametrize(("purpose", "lifetime_ms"), [(Purpose.VERIFY, DAY_MS), (Purpose.RESET, HOUR_MS)], ids=str)
+def test_link_expires(seaway: Seaway, ada: int, clock: TurnedClock, purpose: Purpose, lifetime_ms: int) -> None:
+    """Verification links are valid for a day, password reset links for an hour."""
+    valid, late = make(seaway, ada, purpose), make(seaway, ada, purpose)
+    clock.move(lifetime_ms - 1)
+    assert use(seaway, valid, purpose) is not None
     clock.move(1)
     assert use(seaway, late, purpose) is None
 
 
-def test_links_are_ended(seaway: Seaway, ada: int) -> None:
-    """When what they are bound to changes (3)."""
-    secret, other = make(seaway, ada, Purpose.RESET), make(seaway, ada)
+def test_pending_links_are_deleted_by_purpose_and_address(seaway: Seaway, ada: int) -> None:
+    """They become invalid when the data they depend on changes (3)."""
+    secret, verify_secret = make(seaway, ada, Purpose.RESET), make(seaway, ada)
     with seaway.database.write_site() as tx:
         email_links.delete_pending(tx, Purpose.RESET, ada, address="another@example.com")
     with seaway.database.read() as tx:
@@ -77,7 +77,7 @@ def test_links_are_ended(seaway: Seaway, ada: int) -> None:
     with seaway.database.write_site() as tx:
         email_links.delete_pending(tx, Purpose.RESET, ada)
     assert use(seaway, secret, Purpose.RESET) is None
-    assert use(seaway, other) is not None
+    assert use(seaway, verify_secret) is not None
 
 
 @pytest.mark.parametrize(
@@ -85,27 +85,26 @@ def test_links_are_ended(seaway: Seaway, ada: int) -> None:
     ["", "x", secret_tokens.new_key(secret_tokens.KeyKind.LINK), secret_tokens.new_key(secret_tokens.KeyKind.USER)],
     ids=len,
 )
-def test_another_secret_opens_nothing(seaway: Seaway, ada: int, secret: str) -> None:
-    """Garbage, one that was never made, one of another kind."""
+def test_unknown_secret_is_refused(seaway: Seaway, ada: int, secret: str) -> None:
     make(seaway, ada)
     assert use(seaway, secret) is None
 
 
-def test_what_was_begun_is_taken_once(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
-    """Case 22, 31: the state of a sign-in, or a challenge, is good for one answer, of one kind, for ten minutes."""
+def test_pending_sign_in_is_taken_once(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
+    """Cases 22 and 31: the stored state is valid for one response of one kind, for ten minutes."""
     now_ms = clock.now_ms()
     with seaway.database.write_site() as tx:
-        one, two = (pending_sign_ins.add(tx, now_ms, "provider", {"state": "x"}, user_id=ada) for _ in range(2))
-        assert pending_sign_ins.take(tx, now_ms, "passkey", one) is None
-        assert Pending(ada, {"state": "x"}) == pending_sign_ins.find(tx, now_ms, "provider", one)
-        assert Pending(ada, {"state": "x"}) == pending_sign_ins.take(tx, now_ms, "provider", one)
-        assert pending_sign_ins.take(tx, now_ms, "provider", one) is None
-        assert pending_sign_ins.take(tx, now_ms + 10 * MINUTE_MS, "provider", two) is None
+        first, second = (pending_sign_ins.add(tx, now_ms, "provider", {"state": "x"}, user_id=ada) for _ in range(2))
+        assert pending_sign_ins.take(tx, now_ms, "passkey", first) is None
+        assert Pending(ada, {"state": "x"}) == pending_sign_ins.find(tx, now_ms, "provider", first)
+        assert Pending(ada, {"state": "x"}) == pending_sign_ins.take(tx, now_ms, "provider", first)
+        assert pending_sign_ins.take(tx, now_ms, "provider", first) is None
+        assert pending_sign_ins.take(tx, now_ms + 10 * MINUTE_MS, "provider", second) is None
         assert pending_sign_ins.take(tx, now_ms, "provider", "garbage") is None
 
 
-def test_what_ended_is_forgotten(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
-    """The hourly job takes it away; a link a week later, so that its reader is told what happened."""
+def test_expired_links_and_pending_sign_ins_are_deleted(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
+    """Used links are kept for a week longer, so that pages can report that they were used."""
     secret = make(seaway, ada)
     use(seaway, secret)
     with seaway.database.write_site() as tx:

@@ -1,4 +1,4 @@
-"""Emails that one person causes to another are few, and collapsed where they repeat (callers/email_limits.py)."""
+"""Limits for emails that one user causes to another (callers/email_limits.py)."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -20,7 +20,7 @@ VICTIM = "victim@example.com"
 
 @pytest.fixture(autouse=True)
 def _victim(seaway: Seaway, people: People) -> None:
-    """A user with a verified address, whom others know by name."""
+    """Add a user with a verified address, whose name other users know."""
     reachable(seaway, people, "victim")
 
 
@@ -40,21 +40,21 @@ def add(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
         members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, notifier=seaway.request_parts.accounts)
 
 
-def take_out(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
+def remove(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
     with seaway.database.write_channel(channel) as tx:
         members.remove(tx, seaway.clock.now_ms(), by, channel, user)
 
 
-def test_adding_and_removing_again_is_one_email(
+def test_repeated_adding_and_removing_sends_one_email_per_day(
     on_both: str, seaway: Seaway, people: People, clock: TurnedClock
 ) -> None:
-    """Every change succeeds; the emails after the first of a day are dropped, which the log says."""
+    """Every change succeeds; later emails of the day are dropped, and each drop is logged."""
     people.channel("boats", owner="eve")
     eve = people.person("eve")
     with capture_logs() as logged:
         for _ in range(51):
             add(seaway, eve, "boats")
-            take_out(seaway, eve, "boats")
+            remove(seaway, eve, "boats")
     assert 1 == count(seaway)
     dropped = [line for line in logged if line["event"] == "mail.dropped"]
     assert (50, VICTIM) == (len(dropped), dropped[0]["to"])
@@ -63,8 +63,8 @@ def test_adding_and_removing_again_is_one_email(
     assert 2 == count(seaway)
 
 
-def test_one_sender_cannot_use_up_what_others_may_send(seaway: Seaway, people: People) -> None:
-    """Ten a day between two people, however many channels; another sender still gets through."""
+def test_sender_cannot_exhaust_the_limit_of_other_senders(seaway: Seaway, people: People) -> None:
+    """Ten emails a day from one user to another, however many channels; another sender still gets through."""
     for number in range(12):
         people.channel(f"eve-{number}", owner="eve")
         add(seaway, people.person("eve"), f"eve-{number}")
@@ -74,8 +74,8 @@ def test_one_sender_cannot_use_up_what_others_may_send(seaway: Seaway, people: P
     assert 11 == count(seaway)
 
 
-def test_one_recipient_gets_thirty_a_day(seaway: Seaway, people: People) -> None:
-    """Also from many accounts of one attacker."""
+def test_recipient_gets_at_most_thirty_emails_per_day(seaway: Seaway, people: People) -> None:
+    """The limit also holds when one attacker has many accounts."""
     for number in range(40):
         owner = f"eve-{number // 9}"
         people.channel(f"boats-{number}", owner=owner)
@@ -83,8 +83,8 @@ def test_one_recipient_gets_thirty_a_day(seaway: Seaway, people: People) -> None
     assert 30 == count(seaway)
 
 
-def test_one_sender_causes_sixty_an_hour(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    """To however many people; those that are dropped are members all the same."""
+def test_sender_causes_at_most_sixty_emails_per_hour(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+    """The limit covers all recipients together; users whose email is dropped still become members."""
     people.channel("boats", owner="eve")
     names = [reachable(seaway, people, f"user-{number}") for number in range(62)]
     for name in names:
@@ -97,8 +97,7 @@ def test_one_sender_causes_sixty_an_hour(seaway: Seaway, people: People, clock: 
     assert 1 == count(seaway)
 
 
-def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> None:
-    """Whatever is done and undone again."""
+def test_group_changes_and_transfer_offers_are_limited(seaway: Seaway, people: People) -> None:
     people.channel("boats", owner="eve")
     people.member("boats", "victim", Role.VIEWER)
     with seaway.database.write_site() as tx:
@@ -114,8 +113,8 @@ def test_groups_and_offers_are_limited_too(seaway: Seaway, people: People) -> No
     assert 2 == count(seaway)
 
 
-def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, people: People) -> None:
-    """Its purpose is the email: nothing is left of one that cannot be sent, and sending again counts too."""
+def test_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, people: People) -> None:
+    """An invitation that cannot be sent is not stored, and sending one again counts too."""
     people.channel("boats", owner="eve")
     eve, notifier = people.person("eve"), seaway.request_parts.accounts
 
@@ -131,12 +130,11 @@ def test_an_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, p
     assert 10 == count(seaway, "stranger@example.com")
     invite("another@example.com")
     with seaway.database.read() as tx:
-        known = invitations.of_channel(tx, eve, "boats")
-    assert ["another@example.com", "stranger@example.com"] == [one.address for one in known]
+        pending = invitations.of_channel(tx, eve, "boats")
+    assert ["another@example.com", "stranger@example.com"] == [invitation.address for invitation in pending]
 
 
-def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people: People) -> None:
-    """Nor those that the operator causes."""
+def test_security_emails_and_operator_emails_are_never_dropped(seaway: Seaway, people: People) -> None:
     people.channel("boats", owner="eve")
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
@@ -146,5 +144,5 @@ def test_emails_about_ones_own_account_are_never_dropped(seaway: Seaway, people:
             )
     for _ in range(3):
         add(seaway, OPERATOR, "boats")
-        take_out(seaway, OPERATOR, "boats")
+        remove(seaway, OPERATOR, "boats")
     assert 43 == count(seaway)

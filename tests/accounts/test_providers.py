@@ -1,4 +1,4 @@
-"""What is asked of providers, and what of their answers is believed."""
+"""Identity providers: requests to them, and which responses are accepted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,51 +38,50 @@ def fetcher() -> JsonClient:
 
 
 class Broken(OpenIdProvider):
-    """Answers as nobody should."""
+    """A provider that returns the response in `response`."""
 
-    told: Told = (200, {}, {})
+    response: Told = (200, {}, {})
 
     def answer(self, *_args: object) -> Told:
-        return self.told
+        return self.response
 
 
 @pytest.fixture(scope="module")
 def broken() -> Iterator[Broken]:
-    with running(Broken()) as made:
-        assert isinstance(made, Broken)
-        yield made
+    with running(Broken()) as provider_server:
+        assert isinstance(provider_server, Broken)
+        yield provider_server
 
 
-def test_nobody_leads_us_elsewhere(fetcher: JsonClient, broken: Broken) -> None:
-    """A redirect is an answer like any other, and is not followed."""
-    broken.told = (302, {}, {"Location": f"{broken.address}/elsewhere"})
+def test_redirect_is_not_followed(fetcher: JsonClient, broken: Broken) -> None:
+    """A redirect is returned like any other response."""
+    broken.response = (302, {}, {"Location": f"{broken.address}/elsewhere"})
     assert 302 == fetcher.get(f"{broken.address}/here").status
     assert "GET /elsewhere" not in broken.asked
 
 
-def test_an_endless_answer_is_cut_off(fetcher: JsonClient, broken: Broken) -> None:
-    """More than half a megabyte is no answer."""
-    broken.told = (200, b"[" + b" " * 600_000 + b"]", {})
+def test_oversized_response_is_refused(fetcher: JsonClient, broken: Broken) -> None:
+    """Responses of more than half a megabyte are refused."""
+    broken.response = (200, b"[" + b" " * 600_000 + b"]", {})
     with pytest.raises(Unavailable):
         fetcher.get(broken.address)
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"\xff", b"[" * 100_000, b"", b'{"id": 1, "id": 2}', b'{"id": NaN}'])
-def test_what_is_no_json_is_nothing(fetcher: JsonClient, broken: Broken, content: bytes) -> None:
-    """It is no error of ours, and no object."""
-    broken.told = (200, content, {})
+def test_malformed_json_becomes_an_empty_object(fetcher: JsonClient, broken: Broken, content: bytes) -> None:
+    broken.response = (200, content, {})
     assert {} == fetcher.get(broken.address).json_object()
 
 
-def test_a_host_that_is_away_is_named_and_nothing_else(fetcher: JsonClient) -> None:
-    """What was sent has secrets in it, so that is not in the refusal."""
+def test_error_for_unreachable_host_names_only_the_host(fetcher: JsonClient) -> None:
+    """The request contains secrets, which must not appear in the error."""
     with pytest.raises(Unavailable) as refused:
         fetcher.post("http://127.0.0.1:9/token", {"client_secret": "s3cret"})
     assert "127.0.0.1" in str(refused.value)
     assert "s3cret" not in str(refused.value) + refused.value.cause
 
 
-# Descriptions
+# Discovery documents
 
 
 DESCRIPTION = {
@@ -93,19 +92,19 @@ DESCRIPTION = {
 }
 
 
-def test_a_description_may_name_other_hosts() -> None:
-    """As Google's does; with https."""
-    found = openid_providers.parse_discovery(
+def test_discovery_document_can_name_other_hosts() -> None:
+    """Google's does; the URLs must use https."""
+    result = openid_providers.parse_discovery(
         provider(), DESCRIPTION | {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     )
     assert ("https://tokens.example.com/t", "", False, False) == (
-        found.token_url, found.userinfo_url, found.sends_iss, found.supports_basic,
+        result.token_url, result.userinfo_url, result.sends_iss, result.supports_basic,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("written", ["https://login.example.com:443", "https://Login.Example.com"])
-def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
-    """Settings drop them; the tokens of the provider say what its description says."""
+def test_issuer_with_default_port_or_capitals_is_accepted(written: str) -> None:
+    """Settings normalize them away; the provider's tokens contain the issuer exactly as its discovery document does."""
     assert written == openid_providers.parse_discovery(provider(), DESCRIPTION | {"issuer": written}).issuer
 
 
@@ -128,25 +127,25 @@ def test_an_issuer_may_write_its_default_port_or_capitals(written: str) -> None:
         {"userinfo_endpoint": "http://127.0.0.1/u"},
     ],
 )
-def test_a_description_that_leads_astray_is_refused(changes: dict[str, Any]) -> None:
-    """Another issuer, plain http, and whatever is no address."""
+def test_unsafe_discovery_document_is_refused(changes: dict[str, Any]) -> None:
+    """Another issuer, plain http and malformed URLs are refused."""
     with pytest.raises(Unavailable):
         openid_providers.parse_discovery(provider(), DESCRIPTION | changes)
 
 
-def test_plain_http_is_for_the_same_loopback() -> None:
-    """A trial on one machine names itself, and nothing else."""
-    own = "http://127.0.0.1:9000"
-    assert is_safe_url("http://127.0.0.1:9001/x", issuer=own)
-    assert not is_safe_url("http://10.0.0.1/x", issuer=own)
+def test_plain_http_is_allowed_only_on_the_same_loopback() -> None:
+    """A provider on the same machine is allowed for trials."""
+    issuer = "http://127.0.0.1:9000"
+    assert is_safe_url("http://127.0.0.1:9001/x", issuer=issuer)
+    assert not is_safe_url("http://10.0.0.1/x", issuer=issuer)
 
 
 # Claims
 
 
 @pytest.mark.parametrize("email_verified", [False, None, "true", 1])
-def test_an_address_counts_only_if_it_was_verified_there(email_verified: object) -> None:
-    """`email_verified` is true or it is not; Google's people need it to come in at all (case 26)."""
+def test_only_address_verified_by_provider_is_used(email_verified: object) -> None:
+    """`email_verified` must be exactly true; Google users without it cannot sign in (case 26)."""
     claims = {"sub": "1", "email": "alice@example.com", "email_verified": email_verified, "preferred_username": "alice"}
     assert openid_providers.account_from_claims(provider(), claims).address is None
     with pytest.raises(NotAllowed, match="not verified at Google"):
@@ -170,8 +169,7 @@ def test_an_address_counts_only_if_it_was_verified_there(email_verified: object)
         (None, None),
     ],
 )
-def test_github_s_primary_address_counts_if_it_is_verified(listed: object, address: str | None) -> None:
-    """And no other one."""
+def test_only_verified_primary_github_address_is_used(listed: object, address: str | None) -> None:
     assert address == github.primary_address(listed)
 
 
@@ -179,95 +177,98 @@ def test_github_s_primary_address_counts_if_it_is_verified(listed: object, addre
     ("login", "name"),
     [("Octo-Cat", "octo-cat"), ("alice.b@example.com", "alice-b"), ("__", ""), ("é", ""), ("x" * 60, "x" * 39)],
 )
-def test_a_user_name_is_suggested(login: str, name: str) -> None:
-    """As near to the name there as our names allow."""
+def test_suggested_user_name_follows_external_login(login: str, name: str) -> None:
+    """The suggestion is as close to the external login as the rules for user names allow."""
     assert name == suggested_name(login)
 
 
-def test_providers_are_those_of_the_operator() -> None:
-    """Another name is nothing, and the secret is not shown."""
-    known = Providers([provider()])
-    assert CLIENT_SECRET not in repr(known.get("corp"))
-    assert ["Corp", "gone"] == [known.title_of("corp"), known.title_of("gone")]
+def test_only_configured_providers_are_found() -> None:
+    """The client secret does not appear in the repr."""
+    providers = Providers([provider()])
+    assert CLIENT_SECRET not in repr(providers.get("corp"))
+    assert ["Corp", "gone"] == [providers.title_of("corp"), providers.title_of("gone")]
     with pytest.raises(NotFound):
-        known.get("other")
+        providers.get("other")
 
 
-# Keys that change
+# Key rotation
 
 
 @pytest.fixture
-def there() -> Iterator[OpenIdProvider]:
-    with running(OpenIdProvider({"sub": "1"})) as made:
-        assert isinstance(made, OpenIdProvider)
-        yield made
+def openid_provider() -> Iterator[OpenIdProvider]:
+    with running(OpenIdProvider({"sub": "1"})) as provider_server:
+        assert isinstance(provider_server, OpenIdProvider)
+        yield provider_server
 
 
-def signed_in(openids: OpenIdProviders, there: OpenIdProvider, clock: TurnedClock) -> None:
-    """Check a token that is signed with the provider's key of now."""
+def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: TurnedClock) -> None:
+    """Check a token that is signed with the provider's current key."""
     now = clock.now_ms() // 1000
-    claims = {"iss": there.address, "aud": CLIENT_ID, "sub": "1", "nonce": "n", "iat": now, "exp": now + 60}
-    text = oidc_token(there.key, claims)
-    known = provider(there.address)
-    openids._verified(known, openids.discovery(known), text, "n")
+    claims = {"iss": openid_provider.address, "aud": CLIENT_ID, "sub": "1", "nonce": "n", "iat": now, "exp": now + 60}
+    text = oidc_token(openid_provider.key, claims)
+    corp = provider(openid_provider.address)
+    openids._verified(corp, openids.discovery(corp), text, "n")
 
 
 def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:
     return jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key)
 
 
-def test_a_new_key_works_at_once_and_costs_one_question_a_minute(
-    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+def test_new_provider_key_is_fetched_at_most_once_per_minute(
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
 ) -> None:
-    """Keys are fresh for an hour; one that is not among them lets us look again, unless we just did."""
+    """Keys are fresh for an hour; an unknown key triggers a fetch unless one was made within the last minute."""
     built = house.build(tmp_path, clock)
     key_sets = built.request_parts.exchanging.key_sets
     openids = OpenIdProviders(fetcher, clock, key_sets)
     for _ in range(3):
-        signed_in(openids, there, clock)
-    assert ["GET /.well-known/openid-configuration", "GET /jwks"] == there.asked
-    signed_in(OpenIdProviders(fetcher, clock, KeySets(built.database, clock, fetch_keys)), there, clock)
-    assert 1 == there.asked.count("GET /jwks")  # another worker uses the stored keys
+        signed_in(openids, openid_provider, clock)
+    assert ["GET /.well-known/openid-configuration", "GET /jwks"] == openid_provider.asked
+    signed_in(OpenIdProviders(fetcher, clock, KeySets(built.database, clock, fetch_keys)), openid_provider, clock)
+    assert 1 == openid_provider.asked.count("GET /jwks")  # another worker uses the stored keys
 
-    there.key = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
+    openid_provider.key = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
     with pytest.raises(NotAllowed):
-        signed_in(openids, there, clock)
-    assert 1 == there.asked.count("GET /jwks")
+        signed_in(openids, openid_provider, clock)
+    assert 1 == openid_provider.asked.count("GET /jwks")
     clock.move(MINUTE_MS)
-    signed_in(openids, there, clock)
-    assert 2 == there.asked.count("GET /jwks")
+    signed_in(openids, openid_provider, clock)
+    assert 2 == openid_provider.asked.count("GET /jwks")
     clock.move(HOUR_MS)
-    signed_in(openids, there, clock)
+    signed_in(openids, openid_provider, clock)
     key_sets.close()  # waits for the fetch in the background
-    assert (3, 3) == (there.asked.count("GET /.well-known/openid-configuration"), there.asked.count("GET /jwks"))
+    assert (3, 3) == (
+        openid_provider.asked.count("GET /.well-known/openid-configuration"),
+        openid_provider.asked.count("GET /jwks"),
+    )
     built.close()
 
 
-@pytest.mark.parametrize("told", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
-def test_keys_that_cannot_be_used_replace_nothing(
-    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, told: Told
+@pytest.mark.parametrize("response", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
+def test_unusable_key_set_does_not_replace_stored_keys(
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, response: Told
 ) -> None:
-    """Without keys the provider is unavailable; with stored ones users still sign in."""
+    """Without keys the provider is unavailable; with stored ones users can still sign in."""
     built = house.build(tmp_path, clock)
     openids = OpenIdProviders(fetcher, clock, built.request_parts.exchanging.key_sets)
-    there.told_keys = told
+    openid_provider.told_keys = response
     with pytest.raises(Unavailable):
-        signed_in(openids, there, clock)
-    there.told_keys = None
+        signed_in(openids, openid_provider, clock)
+    openid_provider.told_keys = None
     clock.move(MINUTE_MS)
-    signed_in(openids, there, clock)
-    there.told_keys = told
+    signed_in(openids, openid_provider, clock)
+    openid_provider.told_keys = response
     clock.move(2 * HOUR_MS)
-    signed_in(openids, there, clock)
+    signed_in(openids, openid_provider, clock)
     built.close()
 
 
-def test_keys_for_sign_in_are_not_used_for_trusted_publishing(
-    there: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+def test_sign_in_keys_are_not_used_for_trusted_publishing(
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
 ) -> None:
-    """Sign-in lets the provider name another host for its keys, so one issuer has two sets."""
+    """At sign-in the provider can name another host for its keys, so one issuer has two key sets."""
     built = house.build(tmp_path, clock)
     key_sets = built.request_parts.exchanging.key_sets
-    signed_in(OpenIdProviders(fetcher, clock, key_sets), there, clock)
-    assert not key_sets.stored(Issuer("x", BUILT_IN[0].kind, there.address).key_source).keys
+    signed_in(OpenIdProviders(fetcher, clock, key_sets), openid_provider, clock)
+    assert not key_sets.stored(Issuer("x", BUILT_IN[0].kind, openid_provider.address).key_source).keys
     built.close()

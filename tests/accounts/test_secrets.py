@@ -1,4 +1,4 @@
-"""A dump of the database, the log and the letters that wait hold nothing that opens anything (cases 34 and 35)."""
+"""Dumps of the database, the log and queued emails contain no usable secret (cases 34 and 35)."""
 
 import pytest
 import structlog.testing
@@ -10,7 +10,7 @@ from seaway.errors import BadCredential
 from seaway.server.wiring import Seaway
 from seaway.sign_in import passkeys, password_reset, password_sign_in, sign_up, totp, user_access
 from seaway.sign_in.password_sign_in import NeedsSecondFactor
-from tests.accounts.conftest import HOME, OTHER_PASSWORD, PASSWORD, Folk
+from tests.accounts.conftest import HOME, OTHER_PASSWORD, PASSWORD, Accounts
 from tests.accounts.test_second_factors import Phone
 from tests.support.house import People
 from tests.support.kept import dump
@@ -19,48 +19,48 @@ from tests.support.mail import letters, link_in
 pytestmark = pytest.mark.anyio
 
 
-async def live(seaway: Seaway, folk: Folk, people: People) -> list[str]:
-    """Do with an account what people do; every secret that was made on the way."""
+async def use_account(seaway: Seaway, accounts: Accounts, people: People) -> list[str]:
+    """Run through every account operation that creates a secret; return the secrets."""
     secrets: list[str] = [PASSWORD, OTHER_PASSWORD, people.key("founder")]
-    await sign_up.sign_up(folk.house, "ada", "ada@example.com", PASSWORD, client=HOME.address)
-    password_reset.request(folk.house, "ada@example.com", client=HOME.address)
+    await sign_up.sign_up(accounts.parts, "ada", "ada@example.com", PASSWORD, client=HOME.address)
+    password_reset.request(accounts.parts, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[0]))
-    by, session = await folk.session("ada")
-    sign_up.verify(folk.house, by, secrets[-1])
+    by, session = await accounts.session("ada")
+    sign_up.verify(accounts.parts, by, secrets[-1])
     secrets.append(session)
-    password_reset.request(folk.house, "ada@example.com", client=HOME.address)
+    password_reset.request(accounts.parts, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[-1]))
-    await password_reset.reset(folk.house, secrets[-1], OTHER_PASSWORD, client=HOME.address)
+    await password_reset.reset(accounts.parts, secrets[-1], OTHER_PASSWORD, client=HOME.address)
     with pytest.raises(BadCredential):
-        await folk.sign_in("ada", PASSWORD)
-    signed_in = await folk.sign_in("ada", OTHER_PASSWORD)
+        await accounts.sign_in("ada", PASSWORD)
+    signed_in = await accounts.sign_in("ada", OTHER_PASSWORD)
     assert not isinstance(signed_in, NeedsSecondFactor)
-    by = folk.who(signed_in.secret)
-    seed = totp.begin(folk.house, by).seed
-    phone = Phone(folk, seed)
-    recovery_codes = await totp.confirm(folk.house, by, phone.code())
-    found = await folk.sign_in("ada", OTHER_PASSWORD)
-    assert isinstance(found, NeedsSecondFactor)
-    passkeys.sign_in_options(folk.house, HOME)
-    fresh = await password_sign_in.confirm(folk.house, by, signed_in.secret, OTHER_PASSWORD, HOME)
+    by = accounts.caller_of(signed_in.secret)
+    seed = totp.begin(accounts.parts, by).seed
+    phone = Phone(accounts, seed)
+    recovery_codes = await totp.confirm(accounts.parts, by, phone.code())
+    result = await accounts.sign_in("ada", OTHER_PASSWORD)
+    assert isinstance(result, NeedsSecondFactor)
+    passkeys.sign_in_options(accounts.parts, HOME)
+    fresh = await password_sign_in.confirm(accounts.parts, by, signed_in.secret, OTHER_PASSWORD, HOME)
     plain_codes = [code.replace("-", "") for code in recovery_codes]
-    return [*secrets, signed_in.secret, seed, found.flow, fresh, *recovery_codes, *plain_codes]
+    return [*secrets, signed_in.secret, seed, result.flow, fresh, *recovery_codes, *plain_codes]
 
 
-async def test_nothing_that_is_kept_opens_anything(
-    seaway: Seaway, folk: Folk, people: People, caplog: pytest.LogCaptureFixture
+async def test_stored_and_logged_data_contains_no_secret(
+    seaway: Seaway, accounts: Accounts, people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While letters wait and after they left: in tables and jobs, and in what is logged, before anything is masked."""
-    with structlog.testing.capture_logs() as lines, caplog.at_level("DEBUG"):
-        secrets = await live(seaway, folk, people)
+    """Checked while emails are queued and after they were sent: tables, jobs and log entries, before any masking."""
+    with structlog.testing.capture_logs() as log_entries, caplog.at_level("DEBUG"):
+        secrets = await use_account(seaway, accounts, people)
         with seaway.database.write_site() as tx:
-            user_access.set_disabled(tx, folk.now_ms, OPERATOR, "ada", disabled=True)
+            user_access.set_disabled(tx, accounts.now_ms, OPERATOR, "ada", disabled=True)
         with seaway.database.read() as tx:
             assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-email")))
-        kept = dump(seaway)
+        stored = dump(seaway)
         letters(seaway)
-        kept += dump(seaway)
-    logged = f"{lines}{caplog.text}"
+        stored += dump(seaway)
+    logged = f"{log_entries}{caplog.text}"
     assert "mail.sent" in logged
     assert 20 < len(secrets)
-    assert [] == [secret for secret in secrets if secret.encode() in kept or secret in logged]
+    assert [] == [secret for secret in secrets if secret.encode() in stored or secret in logged]

@@ -1,4 +1,4 @@
-"""An account for a stranger (sign_in/sign_up.py), with the letters that really leave."""
+"""Sign-up and email verification (sign_in/sign_up.py), with the emails that are sent."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from seaway.sign_in import sessions
 from seaway.sign_in import sign_up as signing_up
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
-from tests.accounts.conftest import HOME, PASSWORD, Folk
+from tests.accounts.conftest import HOME, PASSWORD, Accounts
 from tests.support import house
 from tests.support.clock import TurnedClock
 from tests.support.mail import letters, letters_to, link_in, text_of
@@ -24,108 +24,112 @@ pytestmark = pytest.mark.anyio
 ADA = "ada@example.com"
 
 
-async def sign_up(folk: Folk, name: str = "ada", address: str = ADA, password: str = PASSWORD) -> users.User:
-    return await signing_up.sign_up(folk.house, name, address, password, client=HOME.address)
+async def sign_up(accounts: Accounts, name: str = "ada", address: str = ADA, password: str = PASSWORD) -> users.User:
+    return await signing_up.sign_up(accounts.parts, name, address, password, client=HOME.address)
 
 
-async def test_who_signs_up_gets_a_letter_and_proves_to_read_it(seaway: Seaway, folk: Folk) -> None:
-    """Case 1: before that, they can sign in and do nothing that others see (3)."""
-    await sign_up(folk)
-    by, secret = await folk.session("ada")
+async def test_new_account_is_restricted_until_address_is_verified(seaway: Seaway, accounts: Accounts) -> None:
+    """Case 1: before that, the user can sign in but create nothing that other users see (3)."""
+    await sign_up(accounts)
+    by, secret = await accounts.session("ada")
     with pytest.raises(NotAllowed, match="not verified"):
         require_site(by, SiteAction.ADD_CHANNEL)
 
-    (letter,) = letters(seaway)
-    assert (ADA, "Verify your email address for 127.0.0.1:8000") == (letter["To"], letter["Subject"])
-    signing_up.verify(folk.house, by, link_in(letter))
+    (email,) = letters(seaway)
+    assert (ADA, "Verify your email address for 127.0.0.1:8000") == (email["To"], email["Subject"])
+    signing_up.verify(accounts.parts, by, link_in(email))
 
-    require_site(folk.who(secret), SiteAction.ADD_CHANNEL)
-    assert folk.is_good(secret)
+    require_site(accounts.caller_of(secret), SiteAction.ADD_CHANNEL)
+    assert accounts.is_valid(secret)
 
 
-async def test_a_link_is_pressed_twice(seaway: Seaway, folk: Folk) -> None:
-    """Case 2: the second time is harmless, and no way in."""
-    await sign_up(folk)
+async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts) -> None:
+    """Case 2: using it again changes nothing and signs no user in."""
+    await sign_up(accounts)
     secret = link_in(letters(seaway)[0])
-    by, _ = await folk.session("ada")
-    signing_up.verify(folk.house, by, secret)
+    by, _ = await accounts.session("ada")
+    signing_up.verify(accounts.parts, by, secret)
     with pytest.raises(NotFound, match="no longer valid"):
-        signing_up.verify(folk.house, by, secret)
+        signing_up.verify(accounts.parts, by, secret)
     with seaway.database.read() as tx:
         assert email_links.was_used(tx, Purpose.VERIFY, secret)
-        assert 1 == len(sessions.of_user(tx, users.get(tx, "ada").id, folk.now_ms))
+        assert 1 == len(sessions.of_user(tx, users.get(tx, "ada").id, accounts.now_ms))
 
 
-async def test_a_link_works_for_the_account_that_named_the_address(seaway: Seaway, folk: Folk) -> None:
-    """Nobody gives their address to the account of an attacker by pressing a button, signed in elsewhere or not (2)."""
-    await sign_up(folk, "attacker", "victim@example.com")
+async def test_verification_link_works_only_for_its_account(seaway: Seaway, accounts: Accounts) -> None:
+    """An attacker must not get a victim's address verified, whether the victim is signed in or not (2)."""
+    await sign_up(accounts, "attacker", "victim@example.com")
     secret = link_in(letters_to(seaway, "victim@example.com")[0])
-    folk.add("victim-elsewhere")
-    other, _ = await folk.session("victim-elsewhere")
-    attacker, _ = await folk.session("attacker")
-    for by in (ANONYMOUS, other, replace(attacker, credential=CredentialKind.KEY)):
+    accounts.add("victim-elsewhere")
+    other_user, _ = await accounts.session("victim-elsewhere")
+    attacker, _ = await accounts.session("attacker")
+    for by in (ANONYMOUS, other_user, replace(attacker, credential=CredentialKind.KEY)):
         with pytest.raises(NotAllowed, match="an email address of the account attacker"):
-            signing_up.verify(folk.house, by, secret)
+            signing_up.verify(accounts.parts, by, secret)
     with seaway.database.read() as tx:
         assert emails.owner_of(tx, "victim@example.com") is None
-    signing_up.verify(folk.house, attacker, secret)
+    signing_up.verify(accounts.parts, attacker, secret)
 
 
-async def test_a_scanner_that_opens_the_link_verifies_nothing(seaway: Seaway, folk: Folk) -> None:
-    """Case 3: what a page is shown by changes nothing (2)."""
-    user = await sign_up(folk)
+async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accounts: Accounts) -> None:
+    """Case 3: mail scanners open links; only the button on the page verifies (2)."""
+    user = await sign_up(accounts)
     secret = link_in(letters(seaway)[0])
     with seaway.database.read() as tx:
-        assert email_links.find(tx, folk.now_ms, Purpose.VERIFY, secret) is not None
-        assert [None] == [one.verified_at_ms for one in emails.of_user(tx, user.id)]
+        assert email_links.find(tx, accounts.now_ms, Purpose.VERIFY, secret) is not None
+        assert [None] == [address.verified_at_ms for address in emails.of_user(tx, user.id)]
 
 
-async def test_a_known_address_looks_like_any_other(seaway: Seaway, folk: Folk) -> None:
-    """Case 4: the same answer and the same account; its owner gets a letter, and nobody a link (1)."""
-    folk.add("owner")
-    new = await sign_up(folk, "stranger", "new@example.com")
-    known = await sign_up(folk, "thief", "Owner@example.com")
+async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, accounts: Accounts) -> None:
+    """Case 4: the result and the account do not differ; the owner of the address gets an email without a link (1)."""
+    accounts.add("owner")
+    new = await sign_up(accounts, "stranger", "new@example.com")
+    duplicate = await sign_up(accounts, "thief", "Owner@example.com")
 
-    assert (new.display_name, new.is_admin, True) == (known.display_name, known.is_admin, known.email is not None)
+    assert (new.display_name, new.is_admin, True) == (
+        duplicate.display_name,
+        duplicate.is_admin,
+        duplicate.email is not None,
+    )
     for name in ("stranger", "thief"):
-        by, _ = await folk.session(name)
+        by, _ = await accounts.session(name)
         assert not by.is_verified
-    (letter,) = letters_to(seaway, "Owner@example.com")
-    assert "already belongs to your account owner" in text_of(letter)
-    assert "swy-ln-" not in letter.as_string()
+    (email,) = letters_to(seaway, "Owner@example.com")
+    assert "already belongs to your account owner" in text_of(email)
+    assert "swy-ln-" not in email.as_string()
 
 
-async def test_an_address_is_verified_by_one(seaway: Seaway, folk: Folk) -> None:
-    """Two claim it; who reads its letters has it, and the other link is of no use any more."""
-    await sign_up(folk, "first")
-    await sign_up(folk, "second")
-    one, two = (link_in(letter) for letter in letters(seaway))
-    (first, _), (second, _) = await folk.session("first"), await folk.session("second")
-    signing_up.verify(folk.house, second, two)
+async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts: Accounts) -> None:
+    """When two accounts claim it, the first to verify gets it and the other link becomes invalid."""
+    await sign_up(accounts, "first")
+    await sign_up(accounts, "second")
+    first_link, second_link = (link_in(email) for email in letters(seaway))
+    (first, _), (second, _) = await accounts.session("first"), await accounts.session("second")
+    signing_up.verify(accounts.parts, second, second_link)
     with pytest.raises(NotFound):
-        signing_up.verify(folk.house, first, one)
+        signing_up.verify(accounts.parts, first, first_link)
     with seaway.database.read() as tx:
         assert users.get(tx, "second").id == emails.owner_of(tx, ADA)
 
 
-async def test_a_link_is_good_for_a_day(seaway: Seaway, folk: Folk, clock: TurnedClock) -> None:
-    """After that a new letter is needed, which the account can ask for."""
-    await sign_up(folk)
-    old = link_in(letters(seaway)[0])
+async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+    """The user can request another email."""
+    await sign_up(accounts)
+    old_link = link_in(letters(seaway)[0])
     clock.move(DAY_MS)
-    by, _ = await folk.session("ada")
+    by, _ = await accounts.session("ada")
     with pytest.raises(NotFound):
-        signing_up.verify(folk.house, by, old)
-    signing_up.resend_verification(folk.house, by, ADA, client=HOME.address)
-    signing_up.verify(folk.house, by, link_in(letters(seaway)[1]))
+        signing_up.verify(accounts.parts, by, old_link)
+    signing_up.resend_verification(accounts.parts, by, ADA, client=HOME.address)
+    signing_up.verify(accounts.parts, by, link_in(letters(seaway)[1]))
 
 
-async def test_a_letter_again_goes_to_ones_own_address_only(seaway: Seaway, folk: Folk) -> None:
-    """Seaway does not write to strangers for somebody."""
-    await sign_up(folk)
-    by, _ = await folk.session("ada")
+async def test_verification_email_is_resent_only_to_own_address(seaway: Seaway, accounts: Accounts) -> None:
+    """Users must not be able to send emails to other people."""
+    await sign_up(accounts)
+    by, _ = await accounts.session("ada")
     before = len(letters(seaway))
-    signing_up.resend_verification(folk.house, by, "victim@example.com", client=HOME.address)
+    signing_up.resend_verification(accounts.parts, by, "victim@example.com", client=HOME.address)
     assert before == len(letters(seaway))
 
 
@@ -143,45 +147,44 @@ async def test_a_letter_again_goes_to_ones_own_address_only(seaway: Seaway, folk
         ("ada", ADA, "ada@example.com", WeakPassword),
     ],
 )
-async def test_what_is_refused_leaves_nothing(
-    seaway: Seaway, folk: Folk, name: str, address: str, password: str, error: type[Exception]
+async def test_refused_sign_up_creates_no_account_and_sends_no_email(
+    seaway: Seaway, accounts: Accounts, name: str, address: str, password: str, error: type[Exception]
 ) -> None:
-    """No account, no letter."""
     with pytest.raises(error):
-        await sign_up(folk, name, address, password)
+        await sign_up(accounts, name, address, password)
     with seaway.database.read() as tx:
         assert ["founder"] == [user.name for user in users.all_users(tx)]
     assert [] == letters(seaway)
 
 
-async def test_letters_to_one_address_are_few(folk: Folk) -> None:
-    """Nobody's mailbox is filled by strangers who type its address."""
+async def test_emails_to_one_address_are_limited(accounts: Accounts) -> None:
+    """Signing up with a victim's address must not flood their mailbox."""
     for name in ("one", "two", "three"):
-        await sign_up(folk, name)
+        await sign_up(accounts, name)
     with pytest.raises(TooManyRequests, match="emails to this address"):
-        await sign_up(folk, "four")
+        await sign_up(accounts, "four")
 
 
-async def test_the_operator_can_close_the_door(tmp_path: Path, clock: TurnedClock) -> None:
-    """Nobody signs up, or only people with an address of the organization."""
+async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: TurnedClock) -> None:
+    """Sign-up can be closed, or limited to email domains."""
     closed = house.build(tmp_path / "closed", clock, sign_up="closed")
-    theirs = house.build(tmp_path / "theirs", clock, email_domains="example.com, example.org")
-    for built in (closed, theirs):
-        house.People(built).user("founder")
+    restricted = house.build(tmp_path / "theirs", clock, email_domains="example.com, example.org")
+    for seaway in (closed, restricted):
+        house.People(seaway).user("founder")
     with pytest.raises(NotAllowed, match="Sign-up is closed"):
-        await sign_up(Folk(closed))
+        await sign_up(Accounts(closed))
     with pytest.raises(NotAllowed, match=r"at example\.net are not accepted"):
-        await sign_up(Folk(theirs), address="ada@example.net")
+        await sign_up(Accounts(restricted), address="ada@example.net")
     with pytest.raises(NotAllowed, match=r"at evil\.example\.com are not accepted"):
-        await sign_up(Folk(theirs), address="ada@evil.example.com")
-    assert "ada" == (await sign_up(Folk(theirs), address="ada@EXAMPLE.org")).name
+        await sign_up(Accounts(restricted), address="ada@evil.example.com")
+    assert "ada" == (await sign_up(Accounts(restricted), address="ada@EXAMPLE.org")).name
     closed.close()
-    theirs.close()
+    restricted.close()
 
 
-async def test_nobody_signs_up_before_the_operator(seaway: Seaway) -> None:
-    """Else whoever finds a fresh site first would look after it."""
+async def test_sign_up_is_refused_before_the_first_account(seaway: Seaway) -> None:
+    """Otherwise the first visitor of a new site would become its admin."""
     with pytest.raises(NotAllowed, match="no account yet"):
-        await sign_up(Folk(seaway))
+        await sign_up(Accounts(seaway))
     with seaway.database.read() as tx:
         assert not users.any_exist(tx)

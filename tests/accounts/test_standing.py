@@ -1,4 +1,4 @@
-"""What the policy of a site makes of people (sign_in/account_policy.py), and what they may do then."""
+"""Account policy: required second factors and verification (sign_in/account_policy.py)."""
 
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +16,7 @@ from seaway.server.app import create_app
 from seaway.sign_in import totp
 from seaway.sign_in.account_policy import apply_policy
 from seaway.users import users
-from tests.accounts.conftest import Folk
+from tests.accounts.conftest import Accounts
 from tests.accounts.test_second_factors import Phone
 from tests.support import house
 from tests.support.clock import TurnedClock
@@ -25,109 +25,112 @@ from tests.support.house import People
 pytestmark = pytest.mark.anyio
 
 
-def standing(folk: Folk, by: Caller) -> Caller:
-    with folk.seaway.database.read() as tx:
-        return apply_policy(tx, folk.house.policy, by)
+def with_policy(accounts: Accounts, by: Caller) -> Caller:
+    with accounts.seaway.database.read() as tx:
+        return apply_policy(tx, accounts.parts.policy, by)
 
 
-def require(folk: Folk, by: Caller, action: Action) -> None:
-    with folk.seaway.database.read() as tx:
+def require(accounts: Accounts, by: Caller, action: Action) -> None:
+    with accounts.seaway.database.read() as tx:
         permissions.require(by, action, channels.access_of(tx, "tools", by), channel_name="tools")
 
 
-@pytest.mark.parametrize("who", ["owners", "all"])
-async def test_a_second_factor_is_asked_for(tmp_path: Path, clock: TurnedClock, who: str) -> None:
-    """Who must have one and has none reads, sets one up, and changes nothing else."""
-    seaway = house.build(tmp_path, clock, require_second_factor=who)
-    people, folk = People(seaway), Folk(seaway)
+@pytest.mark.parametrize("required_for", ["owners", "all"])
+async def test_required_second_factor_restricts_users_without_one(
+    tmp_path: Path, clock: TurnedClock, required_for: str
+) -> None:
+    """They can read and set one up, but change nothing else."""
+    seaway = house.build(tmp_path, clock, require_second_factor=required_for)
+    people, accounts = People(seaway), Accounts(seaway)
     people.user("founder")
-    folk.add("ada")
-    folk.add("bob")
+    accounts.add("ada")
+    accounts.add("bob")
     people.channel("tools", owner="ada", public=False)
-    ada, bob = [standing(folk, (await folk.session(name))[0]) for name in ("ada", "bob")]
-    assert (True, who == "all") == (ada.lacks_second_factor, bob.lacks_second_factor)
+    ada, bob = [with_policy(accounts, (await accounts.session(name))[0]) for name in ("ada", "bob")]
+    assert (True, required_for == "all") == (ada.lacks_second_factor, bob.lacks_second_factor)
 
-    require(folk, ada, Action.READ)
+    require(accounts, ada, Action.READ)
     require_site(ada, SiteAction.CHANGE_ACCOUNT)
     for action in (Action.UPLOAD, Action.MANAGE, Action.TRANSFER, Action.REMOVE):
         with pytest.raises(NotAllowed, match="requires a second factor"):
-            require(folk, ada, action)
+            require(accounts, ada, action)
     with pytest.raises(NotAllowed, match="requires a second factor"):
         require_site(ada, SiteAction.ADD_CHANNEL)
 
-    phone = Phone(folk, totp.begin(folk.house, ada).seed)
-    await totp.confirm(folk.house, ada, phone.code())
-    ada = standing(folk, ada)
-    require(folk, ada, Action.MANAGE)
+    phone = Phone(accounts, totp.begin(accounts.parts, ada).seed)
+    await totp.confirm(accounts.parts, ada, phone.code())
+    ada = with_policy(accounts, ada)
+    require(accounts, ada, Action.MANAGE)
     require_site(ada, SiteAction.ADD_CHANNEL)
     seaway.close()
 
 
-async def test_keys_and_tools_are_no_way_round_it(tmp_path: Path, clock: TurnedClock) -> None:
-    """Those of an owner from before the rule too: they read, change nothing, and work again once there is a factor."""
+async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: Path, clock: TurnedClock) -> None:
+    """Also those created before the policy: they can read, and write again once the owner has a second factor."""
     with closing(house.build(tmp_path, clock, require_second_factor="owners")) as seaway:
-        people, folk = People(seaway), Folk(seaway)
+        people, accounts = People(seaway), Accounts(seaway)
         people.user("founder")
         for name in ("ada", "bob"):
-            folk.add(name)
+            accounts.add(name)
         people.channel("tools", owner="ada")
         people.member("tools", "bob", Role.CONTRIBUTOR)
-        carried = {name: people.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
+        credentials = {name: people.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
         with seaway.database.write_site() as tx:
             user_id = users.get(tx, "ada").id
             scope = "openid channel:read channel:upload"
-            carried["ada's tool"] = grants.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
+            credentials["ada's tool"] = grants.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
         transport = httpx.ASGITransport(create_app(seaway))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
 
-            async def statuses(who: str) -> tuple[int, int, int]:
-                """Reading, uploading, and making a channel; 422 and 201 are what comes after the permission."""
-                headers = {"Authorization": f"Bearer {carried[who]}", "X-File-Name": "demo-1.0-h1_0.conda"}
+            async def statuses(name: str) -> tuple[int, int, int]:
+                """Return the statuses of reading, uploading and creating a channel; 422 and 201 mean permitted."""
+                headers = {"Authorization": f"Bearer {credentials[name]}", "X-File-Name": "demo-1.0-h1_0.conda"}
                 read = await http.get("/tools/noarch/repodata.json", headers=headers)
-                sent = await http.post("/api/v1/upload/tools", content=b"no package", headers=headers)
-                made = await http.post("/api/v1/channels", json={"name": f"of-{len(who)}"}, headers=headers)
-                assert ("second factor" in sent.text) is (sent.status_code == 403)
-                return read.status_code, sent.status_code, made.status_code
+                uploaded = await http.post("/api/v1/upload/tools", content=b"no package", headers=headers)
+                created = await http.post("/api/v1/channels", json={"name": f"of-{len(name)}"}, headers=headers)
+                assert ("second factor" in uploaded.text) is (uploaded.status_code == 403)
+                return read.status_code, uploaded.status_code, created.status_code
 
             assert (200, 403, 403) == await statuses("ada")
             assert (200, 403, 403) == await statuses("ada's tool")
-            assert (200, 422, 403) == await statuses("bob"), "who owns nothing may work, and not become an owner"
+            assert (200, 422, 403) == await statuses("bob"), (
+                "users who own no channel can upload but not create a channel"
+            )
 
-            ada = standing(folk, (await folk.session("ada"))[0])
-            phone = Phone(folk, totp.begin(folk.house, ada).seed)
-            await totp.confirm(folk.house, ada, phone.code())
+            ada = with_policy(accounts, (await accounts.session("ada"))[0])
+            phone = Phone(accounts, totp.begin(accounts.parts, ada).seed)
+            await totp.confirm(accounts.parts, ada, phone.code())
             assert (200, 422, 201) == await statuses("ada")
             assert (200, 422, 403) == await statuses("ada's tool")
 
 
-async def test_nobody_takes_a_channel_over_without_it(tmp_path: Path, clock: TurnedClock) -> None:
-    """A member to whom a channel is offered sets the factor up first."""
+async def test_accepting_a_channel_needs_the_required_second_factor(tmp_path: Path, clock: TurnedClock) -> None:
     with closing(house.build(tmp_path, clock, require_second_factor="owners")) as seaway:
-        people, folk = People(seaway), Folk(seaway)
+        people, accounts = People(seaway), Accounts(seaway)
         people.user("founder")
         people.channel("tools", owner="ada")
-        folk.add("bob")
+        accounts.add("bob")
         people.member("tools", "bob", Role.CONTRIBUTOR)
         ada = people.person("ada")
         with seaway.database.write_site() as tx:
             transfers.offer(tx, clock.now_ms(), ada, "tools", "bob")
-        bob = standing(folk, (await folk.session("bob"))[0])
+        bob = with_policy(accounts, (await accounts.session("bob"))[0])
         with pytest.raises(NotAllowed, match="of channel owners"), seaway.database.write_site() as tx:
             transfers.accept(tx, clock.now_ms(), bob, "tools")
-        phone = Phone(folk, totp.begin(folk.house, bob).seed)
-        await totp.confirm(folk.house, bob, phone.code())
-        bob = standing(folk, bob)
+        phone = Phone(accounts, totp.begin(accounts.parts, bob).seed)
+        await totp.confirm(accounts.parts, bob, phone.code())
+        bob = with_policy(accounts, bob)
         with seaway.database.write_site() as tx:
             assert "tools" == transfers.accept(tx, clock.now_ms(), bob, "tools").channel
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_verification_can_be_left_out(tmp_path: Path, clock: TurnedClock, required: bool) -> None:
-    """Where the operator trusts whoever can reach the site."""
+async def test_verification_can_be_disabled(tmp_path: Path, clock: TurnedClock, required: bool) -> None:
+    """For sites where the operator trusts every user who can reach them."""
     seaway = house.build(tmp_path, clock, require_verification=required)
-    folk = Folk(seaway)
+    accounts = Accounts(seaway)
     People(seaway).user("founder")
-    folk.add("ada", verified=False)
-    by = standing(folk, (await folk.session("ada"))[0])
+    accounts.add("ada", verified=False)
+    by = with_policy(accounts, (await accounts.session("ada"))[0])
     assert by.is_verified is not required
     seaway.close()

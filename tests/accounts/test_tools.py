@@ -1,4 +1,4 @@
-"""Logins of command-line tools: who gets tokens, how they follow one another, and what ends them."""
+"""OAuth grants of command-line tools: authorization, tokens, refresh and revocation."""
 
 import secrets
 from collections.abc import Callable
@@ -32,53 +32,55 @@ REDIRECT = "http://127.0.0.1:40000"
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Everything that can be asked, each in a transaction of its own, as the endpoints do it."""
+class OAuthGrants:
+    """OAuth operations of one user, each in its own transaction, as in the endpoints."""
 
     seaway: Seaway
     clock: TurnedClock
-    person: Caller
+    user: Caller
 
-    def do(self, act: Callable[..., Result], *args: object, **named: object) -> Result:
+    def run(self, operation: Callable[..., Result], *args: object, **options: object) -> Result:
         with self.seaway.database.write_unlocked() as tx:
             grants.lock(self.seaway.database, tx)
-            return act(tx, self.clock.now_ms(), *args, **named)
+            return operation(tx, self.clock.now_ms(), *args, **options)
 
-    def log_in(self, scope: str = SCOPE) -> IssuedTokens:
-        assert self.person.user_id is not None
-        return self.do(grants.add, self.person.user_id, CLIENT, scope, address="192.0.2.7")[1]
+    def add_grant(self, scope: str = SCOPE) -> IssuedTokens:
+        assert self.user.user_id is not None
+        return self.run(grants.add, self.user.user_id, CLIENT, scope, address="192.0.2.7")[1]
 
     def refresh(self, secret: str, client: str = CLIENT) -> IssuedTokens | OAuthError:
-        return self.do(grants.refresh, secret, client, address="192.0.2.8")
+        return self.run(grants.refresh, secret, client, address="192.0.2.8")
 
-    def who(self, secret: str) -> Caller | None:
+    def caller_of(self, secret: str) -> Caller | None:
         with self.seaway.database.read() as tx:
             return grants.caller_of(tx, secret, self.clock.now_ms())
 
-    def logins(self) -> list[grants.OAuthGrant]:
-        assert self.person.user_id is not None
+    def user_grants(self) -> list[grants.OAuthGrant]:
+        assert self.user.user_id is not None
         with self.seaway.database.read() as tx:
-            return grants.of_user(tx, self.person.user_id, self.clock.now_ms())
+            return grants.of_user(tx, self.user.user_id, self.clock.now_ms())
 
     def poll(self, secret: str, client: str = CLIENT) -> str:
-        """The refusal's code, or «in»."""
-        told = self.do(codes.exchange_device, secret, client, address="192.0.2.9")
-        return told.code if isinstance(told, OAuthError) else "in"
+        """Poll with a device code; return the error code, or "ok" when tokens were issued."""
+        response = self.run(codes.exchange_device, secret, client, address="192.0.2.9")
+        return response.code if isinstance(response, OAuthError) else "ok"
 
     def code(self, verifier: str) -> str:
-        wish = AuthorizationRequest(CLIENT, REDIRECT, SCOPE, codes.challenge_of(verifier), "nonce")
-        return self.do(codes.add_code, self.person, wish)
+        request = AuthorizationRequest(CLIENT, REDIRECT, SCOPE, codes.challenge_of(verifier), "nonce")
+        return self.run(codes.add_code, self.user, request)
 
     def exchange(
         self, code: str, verifier: str, redirect: str = REDIRECT, client: str = CLIENT
     ) -> IssuedTokens | OAuthError:
-        return self.do(codes.exchange_code, code, client, redirect_uri=redirect, verifier=verifier, address="192.0.2.9")
+        return self.run(
+            codes.exchange_code, code, client, redirect_uri=redirect, verifier=verifier, address="192.0.2.9"
+        )
 
     def disable(self) -> None:
         with self.seaway.database.write_site() as tx:
-            user_access.set_disabled(tx, self.clock.now_ms(), OPERATOR, self.person.name, disabled=True)
+            user_access.set_disabled(tx, self.clock.now_ms(), OPERATOR, self.user.name, disabled=True)
 
-    def log(self) -> list[tuple[str, str]]:
+    def audit_entries(self) -> list[tuple[str, str]]:
         with self.seaway.database.read() as tx:
             return [
                 (row.action, row.actor)
@@ -88,10 +90,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(seaway: Seaway, clock: TurnedClock, people: People) -> Desk:
+def oauth(seaway: Seaway, clock: TurnedClock, people: People) -> OAuthGrants:
     people.user("alice")
     with seaway.database.read() as tx:
-        return Desk(
+        return OAuthGrants(
             seaway, clock, Caller("alice", users.get(tx, "alice").id, CredentialKind.PERSON, address="192.0.2.1")
         )
 
@@ -99,247 +101,247 @@ def desk(seaway: Seaway, clock: TurnedClock, people: People) -> Desk:
 # Tokens
 
 
-def test_an_access_token_speaks_for_its_user_within_its_scope(desk: Desk) -> None:
-    """It is a tool's, with the mode of the scope, for all channels of the user, for an hour."""
-    issued = desk.log_in()
-    by = desk.who(issued.access)
+def test_access_token_identifies_its_user_within_its_scope(oauth: OAuthGrants) -> None:
+    """It has the mode of the scope, covers all channels of the user, and expires after an hour."""
+    issued = oauth.add_grant()
+    by = oauth.caller_of(issued.access)
     assert by is not None
     assert ("alice", CredentialKind.TOOL, Mode.READ_WRITE, None) == (by.name, by.credential, by.mode, by.channel_ids)
-    assert by.expires_at_ms == desk.clock.now_ms() + HOUR_MS
+    assert by.expires_at_ms == oauth.clock.now_ms() + HOUR_MS
     assert "alice (tool rattler)" == by.actor.name
-    desk.clock.move(HOUR_MS)
-    assert desk.who(issued.access) is None
+    oauth.clock.move(HOUR_MS)
+    assert oauth.caller_of(issued.access) is None
 
 
-def test_a_refresh_token_opens_nothing_by_itself(desk: Desk) -> None:
-    """It is for the token endpoint alone, and an access token is no refresh token."""
-    issued = desk.log_in()
-    assert desk.who(issued.refresh) is None
-    assert isinstance(desk.refresh(issued.access), OAuthError)
+def test_refresh_token_does_not_authenticate(oauth: OAuthGrants) -> None:
+    """It works only at the token endpoint, and an access token does not refresh."""
+    issued = oauth.add_grant()
+    assert oauth.caller_of(issued.refresh) is None
+    assert isinstance(oauth.refresh(issued.access), OAuthError)
 
 
-def test_nothing_that_a_tool_holds_is_stored(desk: Desk) -> None:
-    """Invariant 1, for tokens and codes: no row of the database has any of them."""
+def test_tokens_and_codes_are_not_stored(oauth: OAuthGrants) -> None:
+    """Invariant 1: no row of the database contains any of them."""
     verifier = secrets.token_urlsafe(48)
-    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
-    issued = desk.log_in()
-    held = [issued.access, issued.refresh, device, user_code, user_code.replace("-", ""), desk.code(verifier)]
-    with desk.seaway.database.read() as tx:
+    device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
+    issued = oauth.add_grant()
+    secrets_held = [issued.access, issued.refresh, device, user_code, user_code.replace("-", ""), oauth.code(verifier)]
+    with oauth.seaway.database.read() as tx:
         stored = "".join(
             str(tuple(row)) for table in tables.metadata.sorted_tables for row in tx.execute(select(table))
         )
-    assert [] == [secret for secret in held if secret in stored]
-    assert all(secret_tokens.mask(secret) != secret for secret in held if secret.startswith("swy-"))
+    assert [] == [secret for secret in secrets_held if secret in stored]
+    assert all(secret_tokens.mask(secret) != secret for secret in secrets_held if secret.startswith("swy-"))
 
 
-def test_refreshing_goes_on_for_as_long_as_it_is_used(desk: Desk) -> None:
-    """Each refresh gives the next two tokens, and 90 more days."""
-    issued = desk.log_in()
+def test_refreshing_extends_the_grant(oauth: OAuthGrants) -> None:
+    """Each refresh issues two new tokens and extends the grant by 90 days."""
+    issued = oauth.add_grant()
     for _ in range(5):
-        desk.clock.move(80 * DAY_MS)
-        told = desk.refresh(issued.refresh)
-        assert isinstance(told, IssuedTokens)
-        issued = told
-    assert desk.who(issued.access) is not None
-    assert ["192.0.2.8"] == [login.address for login in desk.logins()]
-    desk.clock.move(90 * DAY_MS)
-    assert isinstance(desk.refresh(issued.refresh), OAuthError)
-    assert [] == desk.logins()
+        oauth.clock.move(80 * DAY_MS)
+        response = oauth.refresh(issued.refresh)
+        assert isinstance(response, IssuedTokens)
+        issued = response
+    assert oauth.caller_of(issued.access) is not None
+    assert ["192.0.2.8"] == [grant.address for grant in oauth.user_grants()]
+    oauth.clock.move(90 * DAY_MS)
+    assert isinstance(oauth.refresh(issued.refresh), OAuthError)
+    assert [] == oauth.user_grants()
 
 
-def test_two_processes_may_use_the_same_refresh_token_within_a_minute(desk: Desk) -> None:
-    """Invariant 3: both go on, whichever of the two answers is stored last, and the login is one."""
-    first = desk.log_in()
-    one = desk.refresh(first.refresh)
-    desk.clock.move(59 * SECOND_MS)
-    other = desk.refresh(first.refresh)
-    assert isinstance(one, IssuedTokens)
-    assert isinstance(other, IssuedTokens)
-    assert {one.refresh, other.refresh}.isdisjoint({first.refresh})
-    desk.clock.move(HOUR_MS)
-    kept = desk.refresh(one.refresh)
-    assert isinstance(kept, IssuedTokens)
-    assert isinstance(desk.refresh(other.refresh), IssuedTokens)
-    assert 1 == len(desk.logins())
+def test_two_processes_can_use_the_same_refresh_token_within_a_minute(oauth: OAuthGrants) -> None:
+    """Invariant 3: both continue, whichever response is stored last, and there is one grant."""
+    original = oauth.add_grant()
+    first = oauth.refresh(original.refresh)
+    oauth.clock.move(59 * SECOND_MS)
+    second = oauth.refresh(original.refresh)
+    assert isinstance(first, IssuedTokens)
+    assert isinstance(second, IssuedTokens)
+    assert {first.refresh, second.refresh}.isdisjoint({original.refresh})
+    oauth.clock.move(HOUR_MS)
+    latest = oauth.refresh(first.refresh)
+    assert isinstance(latest, IssuedTokens)
+    assert isinstance(oauth.refresh(second.refresh), IssuedTokens)
+    assert 1 == len(oauth.user_grants())
 
 
-@pytest.mark.parametrize("stolen", ["the replaced one", "the other of two answers"])
-def test_an_older_refresh_token_ends_the_login(desk: Desk, stolen: str) -> None:
-    """Invariant 4: after the grace a replaced token is a copy, and nobody goes on with either."""
-    first = desk.log_in()
-    one, other = desk.refresh(first.refresh), desk.refresh(first.refresh)
-    assert isinstance(one, IssuedTokens)
-    assert isinstance(other, IssuedTokens)
-    desk.clock.move(MINUTE_MS)
-    newest = desk.refresh(one.refresh)
+@pytest.mark.parametrize("stolen", ["the replaced token", "the second of two responses"])
+def test_replaced_refresh_token_revokes_the_grant(oauth: OAuthGrants, stolen: str) -> None:
+    """Invariant 4: after the grace period a replaced token must be a copy, so the whole grant is revoked."""
+    original = oauth.add_grant()
+    first, second = oauth.refresh(original.refresh), oauth.refresh(original.refresh)
+    assert isinstance(first, IssuedTokens)
+    assert isinstance(second, IssuedTokens)
+    oauth.clock.move(MINUTE_MS)
+    newest = oauth.refresh(first.refresh)
     assert isinstance(newest, IssuedTokens)
-    desk.clock.move(MINUTE_MS)
-    copy = first.refresh if stolen == "the replaced one" else other.refresh
-    told = desk.refresh(copy)
-    assert isinstance(told, OAuthError)
-    assert "invalid_grant" == told.code
-    assert desk.who(newest.access) is None
-    assert isinstance(desk.refresh(newest.refresh), OAuthError)
-    assert ("tool.ended", "alice (tool rattler)") == desk.log()[-1]
+    oauth.clock.move(MINUTE_MS)
+    copy = original.refresh if stolen == "the replaced token" else second.refresh
+    response = oauth.refresh(copy)
+    assert isinstance(response, OAuthError)
+    assert "invalid_grant" == response.code
+    assert oauth.caller_of(newest.access) is None
+    assert isinstance(oauth.refresh(newest.refresh), OAuthError)
+    assert ("tool.ended", "alice (tool rattler)") == oauth.audit_entries()[-1]
 
 
-def test_many_refreshes_at_once_all_go_on(desk: Desk) -> None:
-    """Of many processes that refresh at the same moment none loses the login."""
-    first = desk.log_in()
+def test_concurrent_refreshes_all_succeed(oauth: OAuthGrants) -> None:
+    original = oauth.add_grant()
     with ThreadPoolExecutor(8) as pool:
-        told = list(pool.map(desk.refresh, [first.refresh] * 8))
-    assert {IssuedTokens} == {type(one) for one in told}
-    assert 8 == len({one.refresh for one in told if isinstance(one, IssuedTokens)})
+        responses = list(pool.map(oauth.refresh, [original.refresh] * 8))
+    assert {IssuedTokens} == {type(response) for response in responses}
+    assert 8 == len({response.refresh for response in responses if isinstance(response, IssuedTokens)})
 
 
-def test_a_disabled_user_has_no_tools(desk: Desk) -> None:
-    """Invariant 2: tokens stop on the next request, and no new ones are given; an approved device gets nothing."""
-    issued = desk.log_in()
+def test_grants_of_disabled_user_are_refused(oauth: OAuthGrants) -> None:
+    """Invariant 2: tokens stop working on the next request, and no new ones are issued, even for an approved device."""
+    issued = oauth.add_grant()
     verifier = secrets.token_urlsafe(48)
-    code = desk.code(verifier)
-    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
-    assert desk.do(codes.decide_device, desk.person, user_code, approved=True)
-    desk.disable()
-    assert desk.who(issued.access) is None
-    assert isinstance(desk.refresh(issued.refresh), OAuthError)
-    assert isinstance(desk.exchange(code, verifier), OAuthError)
-    assert "access_denied" == desk.poll(device)
+    code = oauth.code(verifier)
+    device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="")
+    assert oauth.run(codes.decide_device, oauth.user, user_code, approved=True)
+    oauth.disable()
+    assert oauth.caller_of(issued.access) is None
+    assert isinstance(oauth.refresh(issued.refresh), OAuthError)
+    assert isinstance(oauth.exchange(code, verifier), OAuthError)
+    assert "access_denied" == oauth.poll(device)
 
 
-def test_a_login_ends_when_its_user_says_so(desk: Desk) -> None:
-    """By its number, which only its owner can use."""
-    issued, other = desk.log_in(), desk.log_in("channel:delete")
-    newest, oldest = desk.logins()
+def test_user_revokes_own_grant_by_id(oauth: OAuthGrants) -> None:
+    issued, other_issued = oauth.add_grant(), oauth.add_grant("channel:delete")
+    newest, oldest = oauth.user_grants()
     assert (Mode.READ_WRITE_DELETE, Mode.READ_WRITE) == (newest.mode, oldest.mode)
-    assert desk.person.user_id is not None
+    assert oauth.user.user_id is not None
     with pytest.raises(NotFound):
-        desk.do(grants.revoke, desk.person, desk.person.user_id + 1, oldest.id)
-    desk.do(grants.revoke, desk.person, desk.person.user_id, oldest.id)
-    assert desk.who(issued.access) is None
-    assert desk.who(other.access) is not None
-    assert ("tool.revoked", "alice") == desk.log()[-1]
+        oauth.run(grants.revoke, oauth.user, oauth.user.user_id + 1, oldest.id)
+    oauth.run(grants.revoke, oauth.user, oauth.user.user_id, oldest.id)
+    assert oauth.caller_of(issued.access) is None
+    assert oauth.caller_of(other_issued.access) is not None
+    assert ("tool.revoked", "alice") == oauth.audit_entries()[-1]
 
 
 @pytest.mark.parametrize("kind", ["access", "refresh"])
-def test_a_tool_that_gives_a_token_back_is_logged_out(desk: Desk, kind: str) -> None:
-    """RFC 7009: both tokens are over; what is unknown, or of another client, changes nothing."""
-    issued = desk.log_in()
-    desk.do(grants.revoke_token, getattr(issued, kind), "other", address="")
-    desk.do(grants.revoke_token, secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS), CLIENT, address="")
-    assert desk.who(issued.access) is not None
-    desk.do(grants.revoke_token, getattr(issued, kind), CLIENT, address="")
-    assert desk.who(issued.access) is None
-    assert isinstance(desk.refresh(issued.refresh), OAuthError)
+def test_revoking_a_token_revokes_its_grant(oauth: OAuthGrants, kind: str) -> None:
+    """RFC 7009: both tokens are revoked; an unknown token or one of another client changes nothing."""
+    issued = oauth.add_grant()
+    oauth.run(grants.revoke_token, getattr(issued, kind), "other", address="")
+    oauth.run(grants.revoke_token, secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS), CLIENT, address="")
+    assert oauth.caller_of(issued.access) is not None
+    oauth.run(grants.revoke_token, getattr(issued, kind), CLIENT, address="")
+    assert oauth.caller_of(issued.access) is None
+    assert isinstance(oauth.refresh(issued.refresh), OAuthError)
 
 
-def test_what_is_over_is_forgotten(desk: Desk) -> None:
-    """Rows do not pile up; what is in use stays."""
-    old = desk.log_in()
-    desk.do(codes.add_device, CLIENT, SCOPE, address="")
-    desk.code(secrets.token_urlsafe(48))
-    desk.clock.move(60 * DAY_MS)
-    used = desk.log_in()
-    desk.clock.move(31 * DAY_MS)
+def test_expired_grants_and_codes_are_deleted(oauth: OAuthGrants) -> None:
+    old = oauth.add_grant()
+    oauth.run(codes.add_device, CLIENT, SCOPE, address="")
+    oauth.code(secrets.token_urlsafe(48))
+    oauth.clock.move(60 * DAY_MS)
+    used = oauth.add_grant()
+    oauth.clock.move(31 * DAY_MS)
 
     def forget(tx: Tx, now_ms: int) -> int:
         assert 2 == codes.delete_expired(tx, now_ms)
         return grants.delete_expired(tx, now_ms)
 
-    assert 1 == desk.do(forget)
-    with desk.seaway.database.read() as tx:
+    assert 1 == oauth.run(forget)
+    with oauth.seaway.database.read() as tx:
         rows = [len(tx.execute(select(table)).all()) for table in (tables.cli_devices, tables.cli_codes)]
     assert [0, 0] == rows
-    assert isinstance(desk.refresh(old.refresh), OAuthError)
-    assert isinstance(desk.refresh(used.refresh), IssuedTokens)
+    assert isinstance(oauth.refresh(old.refresh), OAuthError)
+    assert isinstance(oauth.refresh(used.refresh), IssuedTokens)
 
 
-# Codes that people type
+# Device codes
 
 
-def test_a_tool_waits_until_its_user_has_said_yes(desk: Desk) -> None:
-    """RFC 8628: pending, then in, once."""
-    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
-    assert "authorization_pending" == desk.poll(device)
-    found = desk.do(codes.find_device, user_code.lower().replace("-", " "))
-    assert codes.DeviceAuthorization(CLIENT, SCOPE, "192.0.2.9") == found
-    assert desk.do(codes.decide_device, desk.person, user_code, approved=True)
-    desk.clock.move(5 * SECOND_MS)
-    assert ["in", "invalid_grant"] == [desk.poll(device), desk.poll(device)]
-    assert [("tool.allowed", "alice"), ("tool.logged-in", "alice (tool rattler)")] == desk.log()
+def test_device_code_is_exchanged_once_after_approval(oauth: OAuthGrants) -> None:
+    """RFC 8628."""
+    device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
+    assert "authorization_pending" == oauth.poll(device)
+    authorization = oauth.run(codes.find_device, user_code.lower().replace("-", " "))
+    assert codes.DeviceAuthorization(CLIENT, SCOPE, "192.0.2.9") == authorization
+    assert oauth.run(codes.decide_device, oauth.user, user_code, approved=True)
+    oauth.clock.move(5 * SECOND_MS)
+    assert ["ok", "invalid_grant"] == [oauth.poll(device), oauth.poll(device)]
+    assert [("tool.allowed", "alice"), ("tool.logged-in", "alice (tool rattler)")] == oauth.audit_entries()
 
 
-def test_a_no_is_told_to_the_tool(desk: Desk) -> None:
-    """And a code that was answered cannot be answered again."""
-    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
-    assert desk.do(codes.decide_device, desk.person, user_code, approved=False)
-    assert not desk.do(codes.decide_device, desk.person, user_code, approved=True)
-    assert "access_denied" == desk.poll(device)
-    assert [] == desk.logins()
+def test_denied_device_code_returns_access_denied(oauth: OAuthGrants) -> None:
+    """A code that was decided cannot be decided again."""
+    device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="")
+    assert oauth.run(codes.decide_device, oauth.user, user_code, approved=False)
+    assert not oauth.run(codes.decide_device, oauth.user, user_code, approved=True)
+    assert "access_denied" == oauth.poll(device)
+    assert [] == oauth.user_grants()
 
 
-def test_who_asks_too_often_is_slowed_down(desk: Desk) -> None:
-    """Five seconds more each time (RFC 8628, 3.5), and patience helps."""
-    device, _ = desk.do(codes.add_device, CLIENT, SCOPE, address="")
-    assert ["authorization_pending", "slow_down", "slow_down"] == [desk.poll(device) for _ in range(3)]
-    desk.clock.move(10 * SECOND_MS)
-    assert "slow_down" == desk.poll(device)
-    desk.clock.move(20 * SECOND_MS)
-    assert "authorization_pending" == desk.poll(device)
+def test_frequent_polling_returns_slow_down(oauth: OAuthGrants) -> None:
+    """The interval grows by five seconds each time (RFC 8628, 3.5); polling slowly works again."""
+    device, _ = oauth.run(codes.add_device, CLIENT, SCOPE, address="")
+    assert ["authorization_pending", "slow_down", "slow_down"] == [oauth.poll(device) for _ in range(3)]
+    oauth.clock.move(10 * SECOND_MS)
+    assert "slow_down" == oauth.poll(device)
+    oauth.clock.move(20 * SECOND_MS)
+    assert "authorization_pending" == oauth.poll(device)
 
 
-def test_a_code_that_nobody_enters_expires(desk: Desk) -> None:
-    """After ten minutes the tool is told so, and the page knows the code no more."""
-    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
-    desk.clock.move(10 * MINUTE_MS)
-    assert desk.do(codes.find_device, user_code) is None
-    assert not desk.do(codes.decide_device, desk.person, user_code, approved=True)
-    assert "expired_token" == desk.poll(device)
+def test_device_code_expires_after_ten_minutes(oauth: OAuthGrants) -> None:
+    """The tool gets expired_token, and the page does not find the code."""
+    device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="")
+    oauth.clock.move(10 * MINUTE_MS)
+    assert oauth.run(codes.find_device, user_code) is None
+    assert not oauth.run(codes.decide_device, oauth.user, user_code, approved=True)
+    assert "expired_token" == oauth.poll(device)
 
 
-def test_a_device_code_is_good_for_its_own_client(desk: Desk) -> None:
-    """Another client learns nothing, and garbage is an answer."""
-    device, user_code = desk.do(codes.add_device, CLIENT, SCOPE, address="")
-    desk.do(codes.decide_device, desk.person, user_code, approved=True)
-    assert ["invalid_grant", "invalid_grant", "in"] == [desk.poll(device, "other"), desk.poll("x"), desk.poll(device)]
+def test_device_code_is_bound_to_its_client(oauth: OAuthGrants) -> None:
+    device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="")
+    oauth.run(codes.decide_device, oauth.user, user_code, approved=True)
+    assert ["invalid_grant", "invalid_grant", "ok"] == [
+        oauth.poll(device, "other"),
+        oauth.poll("x"),
+        oauth.poll(device),
+    ]
 
 
-# Codes that browsers carry
+# Authorization codes
 
 
-def test_a_code_is_good_for_the_tool_that_knows_the_verifier(desk: Desk) -> None:
-    """Invariant 3, and the nonce comes along."""
+def test_authorization_code_needs_the_verifier(oauth: OAuthGrants) -> None:
+    """Invariant 3; the response contains the nonce."""
     verifier = secrets.token_urlsafe(48)
-    told = desk.exchange(desk.code(verifier), verifier)
-    assert isinstance(told, IssuedTokens)
-    assert "nonce" == told.nonce
-    assert desk.who(told.access) is not None
+    response = oauth.exchange(oauth.code(verifier), verifier)
+    assert isinstance(response, IssuedTokens)
+    assert "nonce" == response.nonce
+    assert oauth.caller_of(response.access) is not None
 
 
 @pytest.mark.parametrize("wrong", ["verifier", "short verifier", "redirect", "client", "late", "unknown"])
-def test_a_code_in_other_hands_is_good_for_nothing(desk: Desk, wrong: str) -> None:
-    """Each thing that the code is bound to is compared; the right one still works afterwards, in time."""
+def test_authorization_code_is_bound_to_its_request(oauth: OAuthGrants, wrong: str) -> None:
+    """Each bound value is compared; a failed attempt does not use up the code, unless it expired."""
     verifier = secrets.token_urlsafe(48)
-    code = desk.code(verifier)
+    code = oauth.code(verifier)
     tries = {
-        "verifier": lambda: desk.exchange(code, secrets.token_urlsafe(48)),
-        "short verifier": lambda: desk.exchange(code, "x"),
-        "redirect": lambda: desk.exchange(code, verifier, redirect="http://127.0.0.1:40001"),
-        "client": lambda: desk.exchange(code, verifier, client="other"),
-        "unknown": lambda: desk.exchange(secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_CODE), verifier),
-        "late": lambda: desk.clock.move(MINUTE_MS) or desk.exchange(code, verifier),
+        "verifier": lambda: oauth.exchange(code, secrets.token_urlsafe(48)),
+        "short verifier": lambda: oauth.exchange(code, "x"),
+        "redirect": lambda: oauth.exchange(code, verifier, redirect="http://127.0.0.1:40001"),
+        "client": lambda: oauth.exchange(code, verifier, client="other"),
+        "unknown": lambda: oauth.exchange(secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_CODE), verifier),
+        "late": lambda: oauth.clock.move(MINUTE_MS) or oauth.exchange(code, verifier),
     }
-    told = tries[wrong]()
-    assert isinstance(told, OAuthError)
-    assert "invalid_grant" == told.code
-    assert isinstance(desk.exchange(code, verifier), OAuthError if wrong == "late" else IssuedTokens)
+    response = tries[wrong]()
+    assert isinstance(response, OAuthError)
+    assert "invalid_grant" == response.code
+    assert isinstance(oauth.exchange(code, verifier), OAuthError if wrong == "late" else IssuedTokens)
 
 
-def test_a_code_that_comes_again_ends_the_login_that_it_made(desk: Desk) -> None:
-    """Invariant 3: two have it, so one of them stole it; and it makes no second login afterwards."""
+def test_reused_authorization_code_revokes_its_grant(oauth: OAuthGrants) -> None:
+    """Invariant 3: the code was stolen if two clients have it; no further grant is created."""
     verifier = secrets.token_urlsafe(48)
-    code = desk.code(verifier)
-    told = desk.exchange(code, verifier)
-    assert isinstance(told, IssuedTokens)
-    assert [OAuthError, OAuthError] == [type(desk.exchange(code, verifier)) for _ in range(2)]
-    assert desk.who(told.access) is None
-    assert [] == desk.logins()
+    code = oauth.code(verifier)
+    response = oauth.exchange(code, verifier)
+    assert isinstance(response, IssuedTokens)
+    assert [OAuthError, OAuthError] == [type(oauth.exchange(code, verifier)) for _ in range(2)]
+    assert oauth.caller_of(response.access) is None
+    assert [] == oauth.user_grants()

@@ -1,4 +1,4 @@
-"""A real server while many sign in at once (case 9)."""
+"""A real server during a burst of sign-ins (case 9)."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,20 +20,20 @@ _AT_ONCE = 200
 
 
 @dataclass(frozen=True)
-class Door:
-    """The forms of a server, for people at as many addresses as one likes."""
+class FormClient:
+    """Form submissions to a server from any IP address."""
 
     http: httpx.Client
     token: str
 
-    def send(self, path: str, place: str, **fields: str) -> httpx.Response:
-        headers = {"X-Forwarded-For": place, "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+    def send(self, path: str, ip_address: str, **fields: str) -> httpx.Response:
+        headers = {"X-Forwarded-For": ip_address, "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
         return self.http.post(path, data={"csrf_token": self.token, **fields}, headers=headers)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that believes who says where a request comes from."""
+    """Run a server that trusts X-Forwarded-For."""
     folder = tmp_path_factory.mktemp("load")
     with closing(house.build(folder)) as seaway:
         People(seaway).user("known")
@@ -42,41 +42,41 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def door(server: Server) -> Iterator[Door]:
+def forms(server: Server) -> Iterator[FormClient]:
     limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
     with httpx.Client(base_url=server.address, limits=limits, timeout=60) as http:
-        found = re.search(r'name="csrf_token" value="([^"]+)"', http.get("/signin").text)
-        assert found is not None
-        yield Door(http, found[1])
+        csrf_token = re.search(r'name="csrf_token" value="([^"]+)"', http.get("/signin").text)
+        assert csrf_token is not None
+        yield FormClient(http, csrf_token[1])
 
 
 def memory_of(server: Server) -> int:
-    """Bytes of the server and its workers."""
-    top = psutil.Process(server.process.pid)
-    return sum(one.memory_info().rss for one in [top, *top.children(recursive=True)])
+    """Return the resident memory of the server and its workers in bytes."""
+    root = psutil.Process(server.process.pid)
+    return sum(process.memory_info().rss for process in [root, *root.children(recursive=True)])
 
 
-def rush(server: Server, send: Callable[[int], httpx.Response]) -> tuple[set[int], int]:
-    """Send many at one moment, while the probe is answered: the status codes, and the most memory in bytes."""
-    most, probes = 0, 0
+def send_burst(server: Server, send: Callable[[int], httpx.Response]) -> tuple[set[int], int]:
+    """Send many requests at once while polling the health probe; return status codes and peak bytes of memory."""
+    peak_bytes, probes = 0, 0
     with ThreadPoolExecutor(_AT_ONCE) as pool, httpx.Client(base_url=server.address, timeout=60) as probe:
-        sent = [pool.submit(send, number) for number in range(_AT_ONCE)]
-        while not all(each.done() for each in sent):
+        futures = [pool.submit(send, number) for number in range(_AT_ONCE)]
+        while not all(future.done() for future in futures):
             assert 200 == probe.get("/health/live").status_code
             probes += 1
-            most = max(most, memory_of(server))
+            peak_bytes = max(peak_bytes, memory_of(server))
     assert probes > 5
-    return {each.result().status_code for each in sent}, most
+    return {future.result().status_code for future in futures}, peak_bytes
 
 
-def test_a_rush_of_sign_ins_leaves_the_server_well(server: Server, door: Door) -> None:
-    """Case 9: the probe is answered meanwhile, and memory stays within 200 MB."""
-    door.send("/signin", "10.9.0.1", login="nobody", password="what is not it")
-    before = memory_of(server)
+def test_server_stays_responsive_during_a_burst_of_sign_ins(server: Server, forms: FormClient) -> None:
+    """Case 9: the probe responds meanwhile, and memory grows by less than 200 MB."""
+    forms.send("/signin", "10.9.0.1", login="nobody", password="wrong password")
+    bytes_before = memory_of(server)
 
     def sign_in(number: int) -> httpx.Response:
-        return door.send("/signin", f"10.1.{number}.1", login=f"nobody-{number}", password="what is not it")
+        return forms.send("/signin", f"10.1.{number}.1", login=f"nobody-{number}", password="wrong password")
 
-    answers, most = rush(server, sign_in)
-    assert {401, 429} == answers, "some were looked at, the rest was told to come again"
-    assert most - before < 200 * 1024 * 1024
+    statuses, peak_bytes = send_burst(server, sign_in)
+    assert {401, 429} == statuses, "some passwords were checked, the other requests were refused"
+    assert peak_bytes - bytes_before < 200 * 1024 * 1024

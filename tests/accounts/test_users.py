@@ -1,4 +1,4 @@
-"""Accounts: names, the first admin."""
+"""User names and the first admin."""
 
 import pytest
 
@@ -19,31 +19,28 @@ BAD_NAMES = ["", "A", "-a", "a-", "a" * 40, "a_b", "a.b", "a b", "ä", "a\n", "a
 RESERVED = ["admin", "api", "root", "seaway", "operator", "t", *KNOWN_SUBDIRS]
 
 
-def test_a_plain_name_is_taken(seaway: Seaway) -> None:
-    """Lower case letters, digits and hyphens between them make a user name."""
+def test_valid_name_is_accepted(seaway: Seaway) -> None:
+    """User names consist of lowercase letters and digits, with hyphens between them."""
     assert GOOD_NAMES == [add(seaway, name).name for name in GOOD_NAMES]
 
 
-def test_any_other_name_is_refused(seaway: Seaway) -> None:
-    """A name that would read like another, or break a line or a path, or is a word of the site, is refused."""
+def test_invalid_or_reserved_name_is_refused(seaway: Seaway) -> None:
+    """Names that look alike, break a line or a path, or are reserved by the site."""
     for name in (*BAD_NAMES, *RESERVED):
         with pytest.raises(NameTaken, match="not a valid user name"):
             add(seaway, name)
 
 
-def test_a_name_is_given_once(seaway: Seaway) -> None:
-    """Two users of one name cannot be."""
+def test_user_name_is_unique(seaway: Seaway) -> None:
     add(seaway, "ada")
     with pytest.raises(NameTaken, match="already exists"):
         add(seaway, "ada")
 
 
-def test_the_first_user_is_admin(seaway: Seaway) -> None:
-    """Whoever makes the first account looks after the site; later ones do not."""
+def test_first_user_is_admin(seaway: Seaway) -> None:
     assert [True, False] == [add(seaway, name).is_admin for name in ("first", "second")]
 
 
-def test_an_unknown_user_is_not_found(seaway: Seaway) -> None:
-    """A mistyped name is told."""
+def test_unknown_user_raises_not_found(seaway: Seaway) -> None:
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no user named 'nobody'"):
         users.get(tx, "nobody")

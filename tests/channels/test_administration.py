@@ -1,4 +1,4 @@
-"""What site admins do to each other's accounts."""
+"""Concurrent changes of site admins to each other's accounts."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,23 +11,25 @@ from seaway.users import users
 from tests.support.house import People
 
 
-@pytest.mark.parametrize("way", ["demote", "disable"])
-def test_of_admins_who_end_each_other_one_remains(on_both: str, seaway: Seaway, people: People, way: str) -> None:
-    """Both were admins when they asked: the one whose change comes second is none any more."""
+@pytest.mark.parametrize("change", ["demote", "disable"])
+def test_two_admins_changing_each_other_leave_one_admin(
+    on_both: str, seaway: Seaway, people: People, change: str
+) -> None:
+    """The permission is checked in the transaction: the second change comes from a user who is no longer an admin."""
     names = [people.user("ada", admin=True), people.user("bob", admin=True)]
-    askers = [people.person(name) for name in names]
+    admins = [people.person(name) for name in names]
 
-    def end(number: int) -> None:
-        by, other = askers[number], names[1 - number]
+    def change_other_admin(number: int) -> None:
+        by, target = admins[number], names[1 - number]
         with seaway.database.write_site() as tx:
-            if way == "demote":
-                site_admin.set_admin(tx, seaway.clock.now_ms(), by, other, is_admin=False)
+            if change == "demote":
+                site_admin.set_admin(tx, seaway.clock.now_ms(), by, target, is_admin=False)
             else:
-                site_admin.set_disabled(tx, seaway.clock.now_ms(), by, other, disabled=True)
+                site_admin.set_disabled(tx, seaway.clock.now_ms(), by, target, disabled=True)
 
     with ThreadPoolExecutor(2) as threads:
-        outcomes = [done.exception(60) for done in [threads.submit(end, number) for number in (0, 1)]]
-    assert {type(None), NotAllowed} == {type(outcome) for outcome in outcomes}
+        errors = [future.exception(60) for future in [threads.submit(change_other_admin, number) for number in (0, 1)]]
+    assert {type(None), NotAllowed} == {type(error) for error in errors}
     with seaway.database.read() as tx:
-        left = [user.name for user in users.all_users(tx) if user.is_admin and user.disabled_at_ms is None]
-    assert [names[outcomes.index(None)]] == left
+        remaining = [user.name for user in users.all_users(tx) if user.is_admin and user.disabled_at_ms is None]
+    assert [names[errors.index(None)]] == remaining

@@ -1,4 +1,4 @@
-"""The names of channels, their one owner, and what stays of a channel that is gone."""
+"""Channel names, ownership, settings and deletion."""
 
 import pytest
 from sqlalchemy import select, update
@@ -61,46 +61,45 @@ RESERVED = ["api", "t", "static", "channels", "admin", "login", "well-known", "s
 
 
 @pytest.mark.parametrize("name", GOOD_NAMES, ids=lambda name: name[:20])
-def test_a_name_that_clients_can_ask_for_is_possible(name: str) -> None:
-    """Lower case letters, digits and - _ . between them make a channel's name (CEP 26)."""
+def test_valid_channel_name_is_possible(name: str) -> None:
+    """Names consist of lowercase letters and digits, with - _ . between them (CEP 26)."""
     assert channels.is_possible_name(name)
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=repr)
-def test_any_other_name_is_not_possible(name: str) -> None:
-    """What is no plain path segment, or looks like another, is no name."""
+def test_invalid_channel_name_is_not_possible(name: str) -> None:
+    """Names that are no plain path segment or resemble another name."""
     assert not channels.is_possible_name(name)
 
 
-def test_a_channel_without_a_possible_name_is_not_made(people: People) -> None:
-    """A name that is not possible is refused in words."""
+def test_channel_with_invalid_or_reserved_name_is_refused(people: People) -> None:
     for name in (*BAD_NAMES, *RESERVED):
         with pytest.raises(NameTaken, match="is not a valid channel name"):
             people.channel(name)
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_words_of_the_site_and_platforms_are_reserved(name: str) -> None:
-    """A channel never stands in the way of a page, a protocol, or a subdir."""
+def test_site_words_and_platforms_are_reserved(name: str) -> None:
+    """A channel must not shadow a page, a protocol or a subdir."""
     assert is_reserved(name)
     assert not channels.is_possible_name(name)
 
 
-def test_every_first_segment_of_a_route_is_reserved() -> None:
-    """Whatever the application answers at its root, no channel can have that name."""
-    first = {route.path.split("/")[1] for route in ROUTES}
-    assert [] == [word for word in first if word and not word.startswith("{") and not is_reserved(word)]
+def test_first_segment_of_every_route_is_reserved() -> None:
+    segments = {route.path.split("/")[1] for route in ROUTES}
+    assert [] == [
+        segment for segment in segments if segment and not segment.startswith("{") and not is_reserved(segment)
+    ]
 
 
-def test_a_name_is_given_once(people: People) -> None:
-    """Names of channels are unique over the whole site, whoever owns them."""
+def test_channel_name_is_unique(people: People) -> None:
+    """Names are unique over the whole site, whoever the owner is."""
     people.channel("taken", owner="one")
     with pytest.raises(NameTaken, match="already exists"):
         people.channel("taken", owner="two")
 
 
-def test_a_channel_is_private_unless_said_otherwise(seaway: Seaway, people: People) -> None:
-    """Nobody but its members sees a private channel in a list."""
+def test_private_channel_is_listed_only_for_users_with_access(seaway: Seaway, people: People) -> None:
     people.channel("hidden", public=False)
     people.channel("open", public=True)
     with seaway.database.read() as tx:
@@ -108,18 +107,17 @@ def test_a_channel_is_private_unless_said_otherwise(seaway: Seaway, people: Peop
         assert ["hidden", "open"] == [channel.name for channel in channels.visible_to(tx, OPERATOR)]
 
 
-def test_a_released_name_is_free_for_its_owner_at_once(seaway: Seaway, people: People) -> None:
-    """Who deleted a channel may make it again."""
+def test_owner_can_reuse_name_of_deleted_channel_at_once(seaway: Seaway, people: People) -> None:
     people.channel("mine", owner="owner")
     remove(seaway, "mine")
     people.channel("mine", owner="owner")
     assert ["owner"] == owners(seaway, "mine")
 
 
-def test_the_name_of_a_channel_that_never_overwrote_is_held_for_its_owner_too(
+def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
     seaway: Seaway, people: People, clock: TurnedClock
 ) -> None:
-    """Caches were told that its files never change, and may keep them for a year."""
+    """Caches were allowed to store its files as immutable for a year."""
     people.channel("fixed", owner="owner")
     with seaway.database.write_site() as tx:
         channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=False)
@@ -134,15 +132,15 @@ def test_the_name_of_a_channel_that_never_overwrote_is_held_for_its_owner_too(
     people.channel("fixed", owner="owner")
 
 
-@pytest.mark.parametrize(("days", "free"), [(0, False), (364, False), (365, True), (1_000, True)], ids=str)
-def test_a_released_name_is_held_for_a_year(
-    seaway: Seaway, people: People, clock: TurnedClock, days: int, free: bool
+@pytest.mark.parametrize(("days", "is_free"), [(0, False), (364, False), (365, True), (1_000, True)], ids=str)
+def test_name_of_deleted_channel_is_reserved_for_a_year(
+    seaway: Seaway, people: People, clock: TurnedClock, days: int, is_free: bool
 ) -> None:
-    """Configurations still name a deleted channel: for a year nobody else can take its place."""
+    """Configurations still name the deleted channel, so no other user can take the name for a year."""
     people.channel("gone", owner="owner")
     remove(seaway, "gone")
     clock.move(days * DAY_MS)
-    if free:
+    if is_free:
         people.channel("gone", owner="other")
         assert ["other"] == owners(seaway, "gone")
     else:
@@ -150,8 +148,8 @@ def test_a_released_name_is_held_for_a_year(
             people.channel("gone", owner="other")
 
 
-def test_a_released_name_belongs_to_the_last_owner(seaway: Seaway, people: People) -> None:
-    """After a transfer it is the new owner for whom the name is held."""
+def test_name_of_deleted_channel_is_reserved_for_the_last_owner(seaway: Seaway, people: People) -> None:
+    """After a transfer that is the new owner."""
     people.channel("gone", owner="old")
     people.user("newcomer")
     transfer(seaway, "gone", "newcomer")
@@ -161,8 +159,7 @@ def test_a_released_name_belongs_to_the_last_owner(seaway: Seaway, people: Peopl
     people.channel("gone", owner="newcomer")
 
 
-def test_a_name_that_was_taken_again_is_held_anew(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    """Each deletion begins a year of its own."""
+def test_each_deletion_reserves_the_name_for_another_year(seaway: Seaway, people: People, clock: TurnedClock) -> None:
     for _ in range(2):
         people.channel("gone", owner="owner")
         remove(seaway, "gone")
@@ -171,51 +168,52 @@ def test_a_name_that_was_taken_again_is_held_anew(seaway: Seaway, people: People
         people.channel("gone", owner="other")
 
 
-# One owner
+# Ownership
 
 
-def test_a_channel_begins_with_its_owner(seaway: Seaway, people: People) -> None:
-    """A new channel has one member, who owns it."""
+def test_new_channel_has_its_owner_as_only_member(seaway: Seaway, people: People) -> None:
     people.channel("newcomer", owner="owner")
     assert {"owner": Role.OWNER} == roles(seaway, "newcomer")
 
 
-@pytest.mark.parametrize("before", [None, Role.VIEWER, Role.CONTRIBUTOR], ids=["stranger", "viewer", "contributor"])
-def test_a_transfer_makes_the_old_owner_a_contributor(seaway: Seaway, people: People, before: Role | None) -> None:
-    """Whoever gets a channel, member or not, is its one owner, and the giver stays as contributor."""
+@pytest.mark.parametrize(
+    "previous_role", [None, Role.VIEWER, Role.CONTRIBUTOR], ids=["no member", "viewer", "contributor"]
+)
+def test_transfer_makes_the_previous_owner_a_contributor(
+    seaway: Seaway, people: People, previous_role: Role | None
+) -> None:
+    """The new owner, member or not, is the only owner."""
     people.channel("given", owner="old")
     people.user("newcomer")
-    if before is not None:
-        people.member("given", "newcomer", before)
+    if previous_role is not None:
+        people.member("given", "newcomer", previous_role)
     transfer(seaway, "given", "newcomer")
     assert {"old": Role.CONTRIBUTOR, "newcomer": Role.OWNER} == roles(seaway, "given")
 
 
-def test_a_transfer_to_the_owner_changes_nothing(seaway: Seaway, people: People) -> None:
-    """Giving a channel to its own owner leaves it with one."""
+def test_transfer_to_the_owner_changes_nothing(seaway: Seaway, people: People) -> None:
     people.channel("given", owner="owner")
     transfer(seaway, "given", "owner")
     assert {"owner": Role.OWNER} == roles(seaway, "given")
 
 
 @pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
-def test_the_owner_is_not_made_anything_else(seaway: Seaway, people: People, role: Role) -> None:
-    """Ownership is moved by transfer only."""
+def test_role_of_the_owner_cannot_be_changed(seaway: Seaway, people: People, role: Role) -> None:
+    """Ownership changes only by transfer."""
     people.channel("kept", owner="owner")
     with pytest.raises(Conflict, match="exactly one owner"):
         people.member("kept", "owner", role)
     assert ["owner"] == owners(seaway, "kept")
 
 
-def test_nobody_becomes_a_second_owner(seaway: Seaway, people: People) -> None:
-    """A member cannot be made owner beside the one there is."""
+def test_second_owner_cannot_be_added(seaway: Seaway, people: People) -> None:
     people.channel("kept", owner="owner")
     with pytest.raises(Conflict, match="exactly one owner"):
         people.member("kept", "other", Role.OWNER)
     assert ["owner"] == owners(seaway, "kept")
 
 
-def test_the_owner_does_not_leave(seaway: Seaway, people: People) -> None:
+def test_owner_cannot_be_removed(seaway: Seaway, people: People) -> None:
     """A channel always has an owner."""
     people.channel("kept", owner="owner")
     with seaway.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
@@ -223,8 +221,8 @@ def test_the_owner_does_not_leave(seaway: Seaway, people: People) -> None:
     assert ["owner"] == owners(seaway, "kept")
 
 
-def test_a_second_owner_is_refused_by_the_database_too(seaway: Seaway, people: People) -> None:
-    """Whatever code forgets, two owners of one channel cannot be stored."""
+def test_database_refuses_a_second_owner(seaway: Seaway, people: People) -> None:
+    """Even if the code has an error, two owners of one channel cannot be stored."""
     people.channel("kept", owner="owner")
     people.member("kept", "other", Role.VIEWER)
     with pytest.raises(IntegrityError), seaway.database.write_site() as tx:
@@ -235,16 +233,14 @@ def test_a_second_owner_is_refused_by_the_database_too(seaway: Seaway, people: P
 # Members
 
 
-def test_a_member_is_added_and_changed_in_one_way(seaway: Seaway, people: People) -> None:
-    """Adding a member again changes the role."""
+def test_adding_a_member_again_changes_the_role(seaway: Seaway, people: People) -> None:
     people.channel("crew", owner="owner")
     people.member("crew", "friend", Role.VIEWER)
     people.member("crew", "friend", Role.CONTRIBUTOR)
     assert {"owner": Role.OWNER, "friend": Role.CONTRIBUTOR} == roles(seaway, "crew")
 
 
-def test_a_member_that_is_none_cannot_be_removed(seaway: Seaway, people: People) -> None:
-    """Removing someone who is no member says so."""
+def test_removing_a_non_member_raises_not_found(seaway: Seaway, people: People) -> None:
     people.channel("crew", owner="owner")
     people.user("friend")
     with seaway.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
@@ -263,8 +259,8 @@ def test_a_member_that_is_none_cannot_be_removed(seaway: Seaway, people: People)
         pytest.param({"description": "a\x1b[31mb"}, id="escape in the description"),
     ],
 )
-def test_texts_that_could_harm_a_page_are_refused(seaway: Seaway, people: People, change: dict[str, str]) -> None:
-    """A description is a printable text of bounded length."""
+def test_unsafe_description_is_refused(seaway: Seaway, people: People, change: dict[str, str]) -> None:
+    """A description is printable text of bounded length."""
     people.channel("plain")
     with pytest.raises(Malformed), seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", **change)
@@ -272,8 +268,7 @@ def test_texts_that_could_harm_a_page_are_refused(seaway: Seaway, people: People
         assert "" == channels.get(tx, "plain").description
 
 
-def test_what_is_not_given_stays(seaway: Seaway, people: People) -> None:
-    """A change touches what it names and nothing else."""
+def test_change_keeps_settings_that_are_not_given(seaway: Seaway, people: People) -> None:
     people.channel("plain", public=False)
     with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", description="Tools\nof ours")
@@ -281,39 +276,40 @@ def test_what_is_not_given_stays(seaway: Seaway, people: People) -> None:
     assert ("Tools\nof ours", True, False) == (changed.description, changed.is_public, changed.refuses_lookalikes)
 
 
-def test_an_unknown_channel_is_not_found(seaway: Seaway) -> None:
-    """Whoever may see all channels is told that there is none of that name."""
+def test_unknown_channel_raises_not_found(seaway: Seaway) -> None:
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no channel named 'nothing'"):
         channels.get(tx, "nothing")
 
 
-def test_a_removed_channel_takes_its_memberships_and_scopes_along(seaway: Seaway, people: People) -> None:
-    """Nothing of a deleted channel is left for the next one of the name; a key of its own opens nothing any more."""
+def test_deleting_a_channel_deletes_its_members_and_key_scopes(seaway: Seaway, people: People) -> None:
+    """A new channel with the same name inherits nothing, and a key restricted to the old one grants nothing."""
     people.channel("gone", owner="owner")
     people.member("gone", "friend", Role.CONTRIBUTOR)
     secret = people.key("owner", only=["gone"])
     remove(seaway, "gone")
     people.channel("gone", owner="owner")
     with seaway.database.read() as tx:
-        principal = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert {"owner": Role.OWNER} == roles(seaway, "gone")
-    assert principal is not None
-    assert frozenset() == principal.channel_ids
+    assert caller is not None
+    assert frozenset() == caller.channel_ids
 
 
-def test_every_change_of_a_channel_leaves_a_line(seaway: Seaway, people: People) -> None:
-    """Making, changing, giving and deleting a channel, and changes of its members, are in the audit log in order."""
-    people.channel("told", owner="owner")
-    people.member("told", "friend", Role.VIEWER)
-    people.member("told", "friend", Role.CONTRIBUTOR)
-    transfer(seaway, "told", "friend")
+def test_every_channel_change_is_logged(seaway: Seaway, people: People) -> None:
+    """The audit log contains changes of the channel and its members, in order."""
+    people.channel("logged", owner="owner")
+    people.member("logged", "friend", Role.VIEWER)
+    people.member("logged", "friend", Role.CONTRIBUTOR)
+    transfer(seaway, "logged", "friend")
     with seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, "told", description="x")
-        members.remove(tx, 0, OPERATOR, "told", "owner")
-    remove(seaway, "told")
+        channels.change(tx, 0, OPERATOR, "logged", description="x")
+        members.remove(tx, 0, OPERATOR, "logged", "owner")
+    remove(seaway, "logged")
     with seaway.database.read() as tx:
-        lines = tx.execute(select(audit.c.action).where(audit.c.channel == "told").order_by(audit.c.id)).scalars().all()
+        actions = (
+            tx.execute(select(audit.c.action).where(audit.c.channel == "logged").order_by(audit.c.id)).scalars().all()
+        )
     assert [
         "channel.added", "member.added", "member.changed", "channel.transferred",
         "channel.changed", "member.removed", "channel.removed",
-    ] == lines  # fmt: skip
+    ] == actions  # fmt: skip

@@ -1,4 +1,4 @@
-"""Groups of users: who makes them, who is in them, and what they give in channels."""
+"""Groups: management, members and the roles they grant in channels."""
 
 from itertools import product
 
@@ -25,50 +25,50 @@ def put(seaway: Seaway, by: Caller, user: str, *, is_manager: bool = False, name
         groups.put_member(tx, seaway.clock.now_ms(), by, name, user, is_manager=is_manager)
 
 
-def take_out(seaway: Seaway, by: Caller, user: str) -> None:
+def remove(seaway: Seaway, by: Caller, user: str) -> None:
     with seaway.database.write_site() as tx:
         groups.remove_member(tx, seaway.clock.now_ms(), by, "crew", user)
 
 
-def inside(seaway: Seaway, by: Caller, name: str = "crew") -> dict[str, bool]:
+def members_of_group(seaway: Seaway, by: Caller, name: str = "crew") -> dict[str, bool]:
     with seaway.database.read() as tx:
         return {member.user: member.is_manager for member in groups.get(tx, by, name)[1]}
 
 
-def role(seaway: Seaway, channel: str, who: Caller) -> Role | None:
+def role(seaway: Seaway, channel: str, caller: Caller) -> Role | None:
     with seaway.database.read() as tx:
-        access = channels.access_of(tx, channel, who)
+        access = channels.access_of(tx, channel, caller)
     assert access is not None
     return access.role
 
 
-def test_who_makes_a_group_manages_it(seaway: Seaway, people: People) -> None:
-    """The first one in a group is who made it, as its manager, and may take others in."""
+def test_creator_of_a_group_is_its_manager(seaway: Seaway, people: People) -> None:
+    """Managers can add other users."""
     ada = people.person("ada")
     people.user("bob")
     add(seaway, ada)
     put(seaway, ada, "bob")
-    assert {"ada": True, "bob": False} == inside(seaway, ada)
+    assert {"ada": True, "bob": False} == members_of_group(seaway, ada)
 
 
-def test_the_role_of_a_group_counts_until_it_ends(on_both: str, seaway: Seaway, people: People) -> None:
-    """Everybody in a group has its role in a channel: from the next request, and until they or the group are out."""
+def test_group_role_applies_while_user_is_in_the_group(on_both: str, seaway: Seaway, people: People) -> None:
+    """The role applies from the next request, until the user leaves the group or the group is deleted."""
     ada, bob = people.person("ada"), people.person("bob")
     people.channel("boats", owner="owner", public=False)
     owner = people.person("owner")
     add(seaway, ada)
-    seen = [role(seaway, "boats", bob)]
+    roles_of_bob = [role(seaway, "boats", bob)]
     with seaway.database.write_site() as tx:
         members.put_group(tx, seaway.clock.now_ms(), OPERATOR, "boats", "crew", Role.CONTRIBUTOR)
-    seen.append(role(seaway, "boats", bob))
+    roles_of_bob.append(role(seaway, "boats", bob))
     put(seaway, ada, "bob")
-    seen.append(role(seaway, "boats", bob))
+    roles_of_bob.append(role(seaway, "boats", bob))
     with seaway.database.write_site() as tx:
         members.put_group(tx, seaway.clock.now_ms(), owner, "boats", "crew", Role.VIEWER)
-    seen.append(role(seaway, "boats", bob))
-    take_out(seaway, ada, "bob")
-    seen.append(role(seaway, "boats", bob))
-    assert [None, None, Role.CONTRIBUTOR, Role.VIEWER, None] == seen
+    roles_of_bob.append(role(seaway, "boats", bob))
+    remove(seaway, ada, "bob")
+    roles_of_bob.append(role(seaway, "boats", bob))
+    assert [None, None, Role.CONTRIBUTOR, Role.VIEWER, None] == roles_of_bob
     assert Role.VIEWER is role(seaway, "boats", ada)
     with seaway.database.write_site() as tx:
         groups.remove(tx, seaway.clock.now_ms(), ada, "crew")
@@ -76,24 +76,24 @@ def test_the_role_of_a_group_counts_until_it_ends(on_both: str, seaway: Seaway, 
 
 
 @pytest.mark.parametrize(
-    ("direct", "one", "two"),
+    ("direct", "first", "second"),
     list(product((None, Role.VIEWER, Role.CONTRIBUTOR), repeat=3)),
     ids=lambda role: "none" if role is None else role.value,
 )
-def test_the_strongest_role_counts(
-    seaway: Seaway, people: People, direct: Role | None, one: Role | None, two: Role | None
+def test_strongest_role_applies(
+    seaway: Seaway, people: People, direct: Role | None, first: Role | None, second: Role | None
 ) -> None:
-    """Of what somebody is by themselves and through each group, the strongest is what they may do."""
+    """Of the user's own role and the roles of their groups."""
     people.channel("boats", public=False)
     bob = people.person("bob")
     with seaway.database.write_site() as tx:
-        for name, of_group in (("one", one), ("two", two)):
+        for name, group_role in (("one", first), ("two", second)):
             groups.add(tx, 0, OPERATOR, name, users.get(tx, "bob"))
-            if of_group is not None:
-                members.put_group(tx, 0, OPERATOR, "boats", name, of_group)
+            if group_role is not None:
+                members.put_group(tx, 0, OPERATOR, "boats", name, group_role)
         if direct is not None:
             members.put(tx, 0, OPERATOR, "boats", "bob", direct)
-    expected = strongest(*(given.value for given in (direct, one, two) if given is not None))
+    expected = strongest(*(role.value for role in (direct, first, second) if role is not None))
     assert expected is role(seaway, "boats", bob)
     with seaway.database.read() as tx:
         assert ([] if expected is None else ["boats"]) == [channel.name for channel in channels.visible_to(tx, bob)]
@@ -102,8 +102,8 @@ def test_the_strongest_role_counts(
         ]
 
 
-def test_an_owner_in_a_group_stays_owner(seaway: Seaway, people: People) -> None:
-    """A group never takes anything away."""
+def test_owner_in_a_group_stays_owner(seaway: Seaway, people: People) -> None:
+    """A group never reduces a role."""
     people.channel("boats", owner="ada")
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "ada"))
@@ -111,7 +111,7 @@ def test_an_owner_in_a_group_stays_owner(seaway: Seaway, people: People) -> None
     assert Role.OWNER is role(seaway, "boats", people.person("ada"))
 
 
-def test_a_group_owns_nothing(seaway: Seaway, people: People) -> None:
+def test_group_cannot_own_a_channel(seaway: Seaway, people: People) -> None:
     """A channel has exactly one owner, who is a user."""
     people.channel("boats", owner="ada")
     add(seaway, people.person("ada"))
@@ -119,29 +119,28 @@ def test_a_group_owns_nothing(seaway: Seaway, people: People) -> None:
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.OWNER)
 
 
-def test_only_managers_change_a_group(seaway: Seaway, people: People) -> None:
-    """Who is in a group may look; who is not may not even look; site admins may change it."""
+def test_only_managers_and_admins_change_a_group(seaway: Seaway, people: People) -> None:
+    """Members can view it; other users cannot."""
     ada, bob, eve, _ = (people.person(name) for name in ("ada", "bob", "eve", "root-2"))
     with seaway.database.write_site() as tx:
         users.set_admin(tx, 0, OPERATOR, "root-2", is_admin=True)
     admin = people.person("root-2")
     add(seaway, ada)
     put(seaway, ada, "bob")
-    assert {"ada": True, "bob": False} == inside(seaway, bob) == inside(seaway, admin)
-    for who in (bob, eve):
+    assert {"ada": True, "bob": False} == members_of_group(seaway, bob) == members_of_group(seaway, admin)
+    for caller in (bob, eve):
         with pytest.raises(NotAllowed):
-            put(seaway, who, "eve")
+            put(seaway, caller, "eve")
     with pytest.raises(NotAllowed):
-        inside(seaway, eve)
+        members_of_group(seaway, eve)
     for name in ("crew", "nothing"):
         with pytest.raises(BadCredential):
-            inside(seaway, ANONYMOUS, name)
+            members_of_group(seaway, ANONYMOUS, name)
     put(seaway, admin, "eve")
-    assert ["ada", "bob", "eve"] == sorted(inside(seaway, eve))
+    assert ["ada", "bob", "eve"] == sorted(members_of_group(seaway, eve))
 
 
-def test_a_group_keeps_a_manager(seaway: Seaway, people: People) -> None:
-    """The last manager neither leaves nor steps down; when there is another, they may."""
+def test_only_manager_cannot_leave_or_step_down(seaway: Seaway, people: People) -> None:
     ada = people.person("ada")
     people.user("bob")
     add(seaway, ada)
@@ -153,18 +152,18 @@ def test_a_group_keeps_a_manager(seaway: Seaway, people: People) -> None:
     put(seaway, ada, "bob", is_manager=True)
     with seaway.database.write_site() as tx:
         groups.leave(tx, 0, ada, "crew")
-    assert {"bob": True} == inside(seaway, people.person("bob"))
+    assert {"bob": True} == members_of_group(seaway, people.person("bob"))
 
 
-def test_a_group_is_made_with_a_good_account_and_a_wide_key(seaway: Seaway, people: People) -> None:
-    """An unverified account makes none, nor does a key that is meant for less, nor a browser left open."""
-    for narrow in (
+def test_creating_a_group_needs_verified_user_and_manage_key(seaway: Seaway, people: People) -> None:
+    """Also refused: a session that was not confirmed recently."""
+    for by in (
         people.person("ada", verified=False),
         people.by_key(people.key("ada", mode=Mode.READ_WRITE_DELETE)),
         people.by_key(people.key("ada", mode=Mode.MANAGE, only=[])),
     ):
         with pytest.raises(NotAllowed):
-            add(seaway, narrow)
+            add(seaway, by)
     with pytest.raises(ConfirmationRequired):
         add(seaway, people.person("ada", confirmed=False))
     add(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
@@ -174,8 +173,7 @@ def test_a_group_is_made_with_a_good_account_and_a_wide_key(seaway: Seaway, peop
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "x" * 40, "admin", "a/b", "noarch"])
-def test_the_names_of_groups_are_those_of_users(seaway: Seaway, people: People, name: str) -> None:
-    """The name of a group could be that of a user, and is given once."""
+def test_group_names_follow_the_rules_for_user_names(seaway: Seaway, people: People, name: str) -> None:
     with pytest.raises(NameTaken):
         add(seaway, people.person("ada"), name)
     add(seaway, people.person("ada"))
@@ -183,31 +181,30 @@ def test_the_names_of_groups_are_those_of_users(seaway: Seaway, people: People, 
         add(seaway, people.person("bob"))
 
 
-def test_who_is_in_no_group_cannot_be_taken_out(seaway: Seaway, people: People) -> None:
-    """What is not there is told, without a line in the log."""
+def test_removing_user_outside_the_group_raises_not_found(seaway: Seaway, people: People) -> None:
     ada = people.person("ada")
     people.user("bob")
     add(seaway, ada)
     with pytest.raises(NotFound, match="bob is not in the group crew"):
-        take_out(seaway, ada, "bob")
+        remove(seaway, ada, "bob")
     with pytest.raises(NotFound, match="no group named"):
         put(seaway, ada, "bob", name="nothing")
 
 
-def test_every_change_of_a_group_leaves_a_line(seaway: Seaway, people: People) -> None:
-    """Making, describing, filling, emptying and deleting a group are in the audit log, in order."""
+def test_every_group_change_is_logged(seaway: Seaway, people: People) -> None:
+    """The audit log contains the changes in order."""
     ada = people.person("ada")
     people.user("bob")
     add(seaway, ada)
     put(seaway, ada, "bob")
     put(seaway, ada, "bob", is_manager=True)
-    take_out(seaway, ada, "bob")
+    remove(seaway, ada, "bob")
     with seaway.database.write_site() as tx:
         groups.describe(tx, 0, ada, "crew", "Who sails")
         groups.remove(tx, 0, ada, "crew")
     with seaway.database.read() as tx:
-        lines = tx.execute(select(audit.c.action).where(audit.c.action.startswith("group.")).order_by(audit.c.id))
+        actions = tx.execute(select(audit.c.action).where(audit.c.action.startswith("group.")).order_by(audit.c.id))
         assert [
             "group.added", "group.member-added", "group.member-changed", "group.member-removed",
             "group.changed", "group.removed",
-        ] == lines.scalars().all()  # fmt: skip
+        ] == actions.scalars().all()  # fmt: skip

@@ -1,4 +1,4 @@
-"""Invitations by e-mail: one link, one week, one answer."""
+"""Invitations by email."""
 
 from collections.abc import Callable
 
@@ -37,20 +37,20 @@ def accept(seaway: Seaway, by: Caller, secret: str) -> None:
         invitations.accept(tx, seaway.clock.now_ms(), by, secret)
 
 
-def role(seaway: Seaway, who: Caller) -> Role | None:
+def role(seaway: Seaway, caller: Caller) -> Role | None:
     with seaway.database.read() as tx:
-        access = channels.access_of(tx, "boats", who)
+        access = channels.access_of(tx, "boats", caller)
     assert access is not None
     return access.role
 
 
-def test_whoever_holds_the_link_becomes_a_member(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    """Signed in to any verified account, once."""
+def test_verified_user_with_the_link_becomes_a_member(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+    """Any verified account can accept, and only once."""
     kim, eve = people.person("kim"), people.person("eve")
-    made, secret = invite(seaway, people.person("ada"))
+    invitation, secret = invite(seaway, people.person("ada"))
     with seaway.database.read() as tx:
-        assert made == invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
-    assert ("boats", "Kim@example.com", "ada") == (made.channel, made.address, made.invited_by)
+        assert invitation == invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
+    assert ("boats", "Kim@example.com", "ada") == (invitation.channel, invitation.address, invitation.invited_by)
     accept(seaway, kim, secret)
     assert Role.CONTRIBUTOR is role(seaway, kim)
     with pytest.raises(NotFound):
@@ -58,8 +58,8 @@ def test_whoever_holds_the_link_becomes_a_member(on_both: str, seaway: Seaway, p
     assert role(seaway, eve) is None
 
 
-def test_the_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str) -> None:
-    """A copy of the database opens no channel, and logs hide what is in the link."""
+def test_invitation_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str) -> None:
+    """A copy of the database grants no access, and logs mask the link."""
     _, secret = invite(seaway, people.person("ada"))
     with seaway.database.read() as tx:
         stored = tx.execute(select(rows.c.digest)).scalar_one()
@@ -67,48 +67,45 @@ def test_the_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str
     assert "/invitations/swy-inv-***" == secret_tokens.mask(f"/invitations/{secret}")
 
 
-def test_accepting_needs_a_person_with_a_verified_account(seaway: Seaway, people: People, boats: str) -> None:
-    """Neither nobody, nor a key, nor an account whose address is not known to be theirs."""
+def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, people: People, boats: str) -> None:
     _, secret = invite(seaway, people.person("ada"))
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS, secret)
-    for narrow in (people.by_key(people.key("kim", mode=Mode.MANAGE)), people.person("kim", verified=False)):
+    for by in (people.by_key(people.key("kim", mode=Mode.MANAGE)), people.person("kim", verified=False)):
         with pytest.raises(NotAllowed):
-            accept(seaway, narrow, secret)
+            accept(seaway, by, secret)
     assert role(seaway, people.person("kim")) is None
 
 
-def over_by_time(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
+def expire(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
     assert isinstance(seaway.clock, TurnedClock)
     seaway.clock.move(invitations.LIFETIME_MS)
 
 
-def over_by_decline(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
+def decline(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
     with seaway.database.write_site() as tx:
         invitations.decline(tx, seaway.clock.now_ms(), ANONYMOUS, secret)
 
 
-def over_by_withdrawal(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
+def withdraw(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
     ada = people.person("ada")
     with seaway.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", made.id)
+        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
 
 
-def over_by_another(seaway: Seaway, people: People, made: Invitation, secret: str) -> None:
+def resend(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
     ada = people.person("ada")
     with seaway.database.write_site() as tx:
-        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", made.id, notifier=None)
+        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", invitation.id, notifier=None)
 
 
-@pytest.mark.parametrize(
-    "end", [over_by_time, over_by_decline, over_by_withdrawal, over_by_another], ids=lambda end: end.__name__
-)
-def test_an_invitation_that_is_over_opens_nothing(
-    seaway: Seaway, people: People, boats: str, end: Callable[[Seaway, People, Invitation, str], None]
+@pytest.mark.parametrize("invalidate", [expire, decline, withdraw, resend], ids=lambda invalidate: invalidate.__name__)
+def test_invalid_invitation_is_refused(
+    seaway: Seaway, people: People, boats: str, invalidate: Callable[[Seaway, People, Invitation, str], None]
 ) -> None:
-    """Expired, declined, withdrawn, sent again: the old link is refused in one way, to look at and to accept."""
-    made, secret = invite(seaway, people.person("ada"))
-    end(seaway, people, made, secret)
+    """Expired, declined, withdrawn or resent: viewing and accepting the old link give the same error."""
+    invitation, secret = invite(seaway, people.person("ada"))
+    invalidate(seaway, people, invitation, secret)
     with pytest.raises(NotFound, match="no longer valid"):
         accept(seaway, people.person("kim"), secret)
     with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
@@ -117,22 +114,23 @@ def test_an_invitation_that_is_over_opens_nothing(
         invitations.get_by_secret(tx, seaway.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION))
 
 
-def test_an_invitation_sent_again_is_good(seaway: Seaway, people: People, boats: str, clock: TurnedClock) -> None:
-    """It has a week from then on, and there is one for each address."""
+def test_resent_invitation_is_valid_for_another_week(
+    seaway: Seaway, people: People, boats: str, clock: TurnedClock
+) -> None:
+    """There is still only one invitation per address."""
     ada = people.person("ada")
-    made, _ = invite(seaway, ada)
+    invitation, _ = invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS - 1)
     ada = people.person("ada")
     with seaway.database.write_site() as tx:
-        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", made.id, notifier=None)
+        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, notifier=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
     clock.move(invitations.LIFETIME_MS - 1)
     accept(seaway, people.person("kim"), secret)
     assert Role.CONTRIBUTOR is role(seaway, people.person("kim"))
 
 
-def test_an_invitation_makes_nobody_less(seaway: Seaway, people: People, boats: str) -> None:
-    """The owner stays owner and a contributor stays contributor, whatever they are invited to be."""
+def test_accepting_an_invitation_never_lowers_a_role(seaway: Seaway, people: People, boats: str) -> None:
     for name, expected in (("ada", Role.OWNER), ("bob", Role.CONTRIBUTOR)):
         _, secret = invite(seaway, people.person("ada"), role=Role.VIEWER)
         accept(seaway, people.person(name), secret)
@@ -140,16 +138,16 @@ def test_an_invitation_makes_nobody_less(seaway: Seaway, people: People, boats: 
 
 
 def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
-    """Others hear a no, or that there is nothing; an owner proves to be there; nobody is invited to own."""
-    made, _ = invite(seaway, people.person("ada"))
-    for who, error in (("bob", NotAllowed), ("stranger", NotFound)):
+    """Members are refused, other users find no channel; inviting needs a recent sign-in and grants no ownership."""
+    invitation, _ = invite(seaway, people.person("ada"))
+    for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):
-            invite(seaway, people.person(who))
+            invite(seaway, people.person(name))
         with seaway.database.read() as tx, pytest.raises(error):
-            invitations.of_channel(tx, people.person(who), "boats")
-        other = people.person(who)
+            invitations.of_channel(tx, people.person(name), "boats")
+        by = people.person(name)
         with seaway.database.write_site() as tx, pytest.raises(error):
-            invitations.withdraw(tx, 0, other, "boats", made.id)
+            invitations.withdraw(tx, 0, by, "boats", invitation.id)
     with pytest.raises(ConfirmationRequired):
         invite(seaway, people.person("ada", confirmed=False))
     with pytest.raises(Malformed, match="exactly one owner"):
@@ -158,19 +156,18 @@ def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
         invite(seaway, people.person("ada"), address="kim")
 
 
-def test_the_invitations_of_another_channel_are_out_of_reach(seaway: Seaway, people: People, boats: str) -> None:
-    """An owner who names the invitation of somebody else finds nothing."""
-    made, secret = invite(seaway, people.person("ada"))
+def test_invitation_of_another_channel_is_not_found(seaway: Seaway, people: People, boats: str) -> None:
+    invitation, secret = invite(seaway, people.person("ada"))
     people.channel("others", owner="eve")
     eve = people.person("eve")
-    for act in (invitations.withdraw, lambda *args: invitations.resend(*args, notifier=None)):
+    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, notifier=None)):
         with seaway.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
-            act(tx, seaway.clock.now_ms(), eve, "others", made.id)
+            operation(tx, seaway.clock.now_ms(), eve, "others", invitation.id)
     accept(seaway, people.person("kim"), secret)
 
 
-def test_a_channel_has_so_many_open_invitations(seaway: Seaway, people: People, boats: str) -> None:
-    """Letters to strangers are what they cost, so there is an end."""
+def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, people: People, boats: str) -> None:
+    """Each one sends an email to an address that may belong to another person."""
     with seaway.database.write_site() as tx:
         for number in range(invitations.MAX_OPEN):
             invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, notifier=None)
@@ -179,8 +176,10 @@ def test_a_channel_has_so_many_open_invitations(seaway: Seaway, people: People, 
         invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, notifier=None)
 
 
-def test_old_ones_are_forgotten(seaway: Seaway, people: People, boats: str, clock: TurnedClock) -> None:
-    """The owner sees for a month that one is over; then its row goes."""
+def test_expired_invitations_are_deleted_after_a_month(
+    seaway: Seaway, people: People, boats: str, clock: TurnedClock
+) -> None:
+    """Until then the owner sees that they expired."""
     ada = people.person("ada")
     invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS + 1)
@@ -192,19 +191,18 @@ def test_old_ones_are_forgotten(seaway: Seaway, people: People, boats: str, cloc
         assert 1 == invitations.delete_expired(tx, clock.now_ms())
 
 
-def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) -> None:
-    """Sent, withdrawn, declined, accepted: each is in the log of the channel."""
+def test_every_invitation_step_is_logged(seaway: Seaway, people: People, boats: str) -> None:
     ada, kim = people.person("ada"), people.person("kim")
-    made, _ = invite(seaway, ada)
+    invitation, _ = invite(seaway, ada)
     with seaway.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", made.id)
+        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
     _, secret = invite(seaway, ada)
     with seaway.database.write_site() as tx:
         invitations.decline(tx, seaway.clock.now_ms(), kim, secret)
     _, secret = invite(seaway, ada)
     accept(seaway, kim, secret)
     with seaway.database.read() as tx:
-        lines = tx.execute(
+        entries = tx.execute(
             select(audit.c.actor, audit.c.action)
             .where(audit.c.channel == boats, audit.c.actor != "operator")
             .order_by(audit.c.id)
@@ -213,4 +211,4 @@ def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) ->
     assert [
         ("ada", "invitation.sent"), ("ada", "invitation.withdrawn"), ("ada", "invitation.sent"),
         ("kim", "invitation.declined"), ("ada", "invitation.sent"), ("kim", "member.added"),
-    ] == [tuple(line) for line in lines]  # fmt: skip
+    ] == [tuple(entry) for entry in entries]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Each change of an account, a group or the site leaves one line, whoever makes it by whichever face (case 98)."""
+"""Each change of an account, a group or the site writes one audit log entry, whichever route makes it (case 98)."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +13,8 @@ from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import audit, cli_grants
-from seaway.database.tables import invitations as invited
-from seaway.database.tables import notices as told
+from seaway.database.tables import invitations as invitation_rows
+from seaway.database.tables import notices as notice_rows
 from seaway.keys import api_keys
 from seaway.oauth import grants
 from seaway.server.wiring import Seaway
@@ -24,10 +24,10 @@ from seaway.users import users
 from tests.support.house import People
 
 BY = OPERATOR.with_address("192.0.2.9")
-Act = Callable[[Tx, int, Caller, Caller], Any]
+Change = Callable[[Tx, int, Caller, Caller], Any]
 
-# In this order: what each makes, the next ones need. `ada` owns the channel `boats`, `bob` is a member of it.
-STEPS: list[tuple[str, Act]] = [
+# The order matters: later steps use what earlier ones create. `ada` owns the channel `boats`, `bob` is a member.
+STEPS: list[tuple[str, Change]] = [
     ("user.display-name-set", lambda tx, now, by, ada: users.set_display_name(tx, now, by, "bob", "Bob")),
     ("user.password-set", lambda tx, now, by, ada: user_access.set_password(tx, now, by, "bob", "hash")),
     ("user.disabled", lambda tx, now, by, ada: user_access.set_disabled(tx, now, by, "bob", disabled=True)),
@@ -39,7 +39,7 @@ STEPS: list[tuple[str, Act]] = [
     ("key.revoked", lambda tx, now, by, ada: api_keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
     ("key.removed", lambda tx, now, by, ada: api_keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
     ("tool.logged-in", lambda tx, now, by, ada: grants.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
-    ("tool.revoked", lambda tx, now, by, ada: grants.revoke(tx, now, by, ada.user_id or 0, last(tx, cli_grants))),
+    ("tool.revoked", lambda tx, now, by, ada: grants.revoke(tx, now, by, ada.user_id or 0, last_id(tx, cli_grants))),
     ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
     ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
     ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob")),
@@ -50,9 +50,9 @@ STEPS: list[tuple[str, Act]] = [
     ("member.removed", lambda tx, now, by, ada: members.remove_group(tx, now, by, "boats", "crew")),
     ("group.removed", lambda tx, now, by, ada: groups.remove(tx, now, by, "crew")),
     ("invitation.sent", lambda tx, now, by, ada: invite(tx, now, by)),
-    ("invitation.withdrawn", lambda tx, now, by, ada: invitations.withdraw(tx, now, by, "boats", last(tx, invited))),
+    ("invitation.withdrawn", lambda tx, now, by, ada: invitations.withdraw(tx, now, by, "boats", last_id(tx, invitation_rows))),
     ("notice.added", lambda tx, now, by, ada: notices.add(tx, now, by, "boats", Level.INFO, "hello", expires_at_ms=now + DAY_MS)),
-    ("notice.removed", lambda tx, now, by, ada: notices.remove(tx, now, by, "boats", last(tx, told))),
+    ("notice.removed", lambda tx, now, by, ada: notices.remove(tx, now, by, "boats", last_id(tx, notice_rows))),
     ("quota.changed", lambda tx, now, by, ada: quotas.set_of_channel(tx, now, by, "boats", 1_000)),
     ("transfer.offered", lambda tx, now, by, ada: transfers.offer(tx, now, ada, "boats", "bob")),
     ("transfer.canceled", lambda tx, now, by, ada: transfers.cancel(tx, now, ada, "boats")),
@@ -62,8 +62,8 @@ STEPS: list[tuple[str, Act]] = [
 ]  # fmt: skip
 
 
-def last(tx: Tx, table: Table) -> int:
-    """The number of the row made last; what was undone before may have used some up."""
+def last_id(tx: Tx, table: Table) -> int:
+    """Return the id of the newest row; ids of rolled back rows are skipped."""
     return int(tx.execute(select(func.max(table.c.id))).scalar_one())
 
 
@@ -75,26 +75,26 @@ def invite(tx: Tx, now_ms: int, by: Caller) -> None:
     invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, notifier=None)
 
 
-def lines(seaway: Seaway) -> list[Any]:
+def entries(seaway: Seaway) -> list[Any]:
     with seaway.database.read() as tx:
         return list(tx.execute(select(audit).order_by(audit.c.id)))
 
 
-def test_each_step_leaves_one_line(seaway: Seaway, people: People) -> None:
-    """Who, from where, what, to what; in the transaction of the change, so that an undone one leaves none."""
+def test_each_change_writes_one_audit_log_entry(seaway: Seaway, people: People) -> None:
+    """The entry has actor, IP address, action and target; a rolled back change writes none."""
     people.channel("boats", owner="ada")
     people.member("boats", "bob", Role.CONTRIBUTOR)
     ada = people.person("ada").with_address(BY.address)
     assert len(STEPS) > 30
-    for event, act in STEPS:
-        before = lines(seaway)
+    for action, change in STEPS:
+        before = entries(seaway)
         with suppress(ZeroDivisionError), seaway.database.write_site() as tx:
-            act(tx, seaway.clock.now_ms(), BY, ada)
+            change(tx, seaway.clock.now_ms(), BY, ada)
             raise ZeroDivisionError
-        assert before == lines(seaway), event
+        assert before == entries(seaway), action
         with seaway.database.write_site() as tx:
-            act(tx, seaway.clock.now_ms(), BY, ada)
-        (line,) = lines(seaway)[len(before) :]
-        assert event == line.action
-        assert (True, BY.address, seaway.clock.now_ms()) == (bool(line.actor), line.address, line.at), event
-        assert line.target or line.channel, event
+            change(tx, seaway.clock.now_ms(), BY, ada)
+        (entry,) = entries(seaway)[len(before) :]
+        assert action == entry.action
+        assert (True, BY.address, seaway.clock.now_ms()) == (bool(entry.actor), entry.address, entry.at), action
+        assert entry.target or entry.channel, action

@@ -1,4 +1,4 @@
-"""Who belongs to a channel, who may change that, and how it ends."""
+"""Members of a channel: adding, changing, removing, leaving and groups."""
 
 import pytest
 from sqlalchemy import select
@@ -39,8 +39,7 @@ def roles(seaway: Seaway) -> dict[str, str]:
         return {member.user: member.role.value for member in members.list_all(tx, OPERATOR, "boats")[0]}
 
 
-def test_the_owner_takes_users_in_and_out(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    """A user by name is a member at once; the role changes in place; a removed one is out."""
+def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
     owner = people.person("owner")
     put(seaway, owner)
     put(seaway, owner, role=Role.CONTRIBUTOR)
@@ -50,16 +49,16 @@ def test_the_owner_takes_users_in_and_out(on_both: str, seaway: Seaway, people: 
 
 
 @pytest.mark.parametrize(
-    ("who", "error"),
+    ("name", "error"),
     [("helper", NotAllowed), ("guest", NotAllowed), ("stranger", NotFound), (None, BadCredential)],
-    ids=["contributor", "viewer", "stranger", "nobody"],
+    ids=["contributor", "viewer", "no member", "anonymous"],
 )
-def test_others_change_nothing(
-    seaway: Seaway, people: People, boats: str, who: str | None, error: type[SeawayError]
+def test_only_owner_changes_members(
+    seaway: Seaway, people: People, boats: str, name: str | None, error: type[SeawayError]
 ) -> None:
-    """Members hear that it is not for them, strangers that there is nothing, and nothing changes."""
-    by = ANONYMOUS if who is None else people.person(who)
-    before = roles(seaway)
+    """Members are refused; for users without access the channel does not exist."""
+    by = ANONYMOUS if name is None else people.person(name)
+    roles_before = roles(seaway)
     with pytest.raises(error):
         put(seaway, by)
     with pytest.raises(error), seaway.database.write_site() as tx:
@@ -68,11 +67,11 @@ def test_others_change_nothing(
         members.put_group(tx, 0, by, boats, "nothing", Role.VIEWER)
     with pytest.raises(error), seaway.database.write_site() as tx:
         members.remove_group(tx, 0, by, boats, "nothing")
-    assert before == roles(seaway)
+    assert roles_before == roles(seaway)
 
 
-def test_a_browser_left_open_changes_no_member(seaway: Seaway, people: People, boats: str) -> None:
-    """A cookie alone may have been stolen: the owner proves to be there; a key of the right mode stands for itself."""
+def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, people: People, boats: str) -> None:
+    """A cookie may have been stolen; a key with MANAGE needs no confirmation."""
     with pytest.raises(ConfirmationRequired):
         put(seaway, people.person("owner", confirmed=False))
     with pytest.raises(NotAllowed):
@@ -81,8 +80,8 @@ def test_a_browser_left_open_changes_no_member(seaway: Seaway, people: People, b
     assert "viewer" == roles(seaway)["stranger"]
 
 
-def test_the_members_are_seen_by_members(seaway: Seaway, people: People, boats: str) -> None:
-    """Who belongs to a channel is nobody else's business, also where everybody may read it."""
+def test_member_list_is_visible_to_members_only(seaway: Seaway, people: People, boats: str) -> None:
+    """Also for a public channel."""
     with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, boats, is_public=True)
     with seaway.database.read() as tx:
@@ -94,8 +93,8 @@ def test_the_members_are_seen_by_members(seaway: Seaway, people: People, boats: 
             members.list_all(tx, ANONYMOUS, boats)
 
 
-def test_members_leave_by_themselves(seaway: Seaway, people: People, boats: str) -> None:
-    """Whoever is a member may end that; the owner first gives the channel away."""
+def test_members_can_leave(seaway: Seaway, people: People, boats: str) -> None:
+    """The owner must transfer the channel first."""
     leave(seaway, people.person("guest"))
     leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)))
     with pytest.raises(Conflict, match="owner owns boats"):
@@ -108,8 +107,8 @@ def test_members_leave_by_themselves(seaway: Seaway, people: People, boats: str)
     assert {"owner": "owner", "helper": "viewer"} == roles(seaway)
 
 
-def test_who_is_there_through_a_group_leaves_the_group(seaway: Seaway, people: People, boats: str) -> None:
-    """There is no membership of their own to end, and the answer says where to look."""
+def test_member_through_a_group_cannot_leave_the_channel(seaway: Seaway, people: People, boats: str) -> None:
+    """There is no membership of their own to end; the error names the group."""
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
@@ -117,8 +116,8 @@ def test_who_is_there_through_a_group_leaves_the_group(seaway: Seaway, people: P
         leave(seaway, people.person("stranger"))
 
 
-def test_groups_are_listed_beside_users(seaway: Seaway, people: People, boats: str) -> None:
-    """The list of members names the groups, with how many are in each; a group that is taken out is gone from it."""
+def test_groups_are_listed_with_their_size(seaway: Seaway, people: People, boats: str) -> None:
+    """A removed group is no longer listed."""
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
@@ -142,8 +141,8 @@ def sizes(seaway: Seaway, by: Caller) -> list[int | None]:
         return [entry.user_count for entry in members.list_all(tx, by, "boats")[1]]
 
 
-def test_only_people_in_a_group_add_it(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    """An owner who is not in the group cannot bring it in, but can change the role of one that is there; admins can."""
+def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+    """An owner who is not in the group cannot add it, but can change its role once it is there."""
     people.user("moderator", admin=True)
     owner = people.person("owner")
     with seaway.database.write_site() as tx:
@@ -158,8 +157,10 @@ def test_only_people_in_a_group_add_it(on_both: str, seaway: Seaway, people: Peo
     assert 2 == put_group(seaway, owner).user_count
 
 
-def test_the_size_of_a_group_is_shown_to_its_members(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    """Not to the owner of a channel that it is in, nor to other members of the channel."""
+def test_group_size_is_visible_to_its_members_and_admins(
+    on_both: str, seaway: Seaway, people: People, boats: str
+) -> None:
+    """Not to the owner or other members of a channel that the group is in."""
     people.user("moderator", admin=True)
     with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
@@ -168,8 +169,8 @@ def test_the_size_of_a_group_is_shown_to_its_members(on_both: str, seaway: Seawa
     assert [1] == sizes(seaway, people.person("stranger")) == sizes(seaway, people.person("moderator"))
 
 
-def test_the_log_of_a_channel_says_nothing_of_people_in_groups(seaway: Seaway, people: People, boats: str) -> None:
-    """What happens inside a group is in the log of the site only."""
+def test_channel_log_does_not_reveal_group_members(seaway: Seaway, people: People, boats: str) -> None:
+    """Changes within a group are in the log of the site only."""
     with seaway.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
@@ -182,29 +183,28 @@ def test_the_log_of_a_channel_says_nothing_of_people_in_groups(seaway: Seaway, p
     assert "group.member" not in text
 
 
-def test_leaving_does_not_tell_the_owner_from_where(seaway: Seaway, people: People, boats: str) -> None:
-    """Anyone can be added without being asked: who gets out shows their network address to site admins only."""
+def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, people: People, boats: str) -> None:
+    """Users can be added without their consent, so only site admins see the IP address of a user who leaves."""
     leave(seaway, people.person("guest").with_address("203.0.113.9"))
     leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
     put(seaway, people.person("owner").with_address("198.51.100.1"))
     with seaway.database.read() as tx:
-        seen = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
-        kept = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
-    assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == seen
-    assert {"guest": "203.0.113.9", "helper": "203.0.113.9", "stranger": "198.51.100.1"}.items() <= kept.items()
+        owner_log = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
+        site_log = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
+    assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == owner_log
+    assert {"guest": "203.0.113.9", "helper": "203.0.113.9", "stranger": "198.51.100.1"}.items() <= site_log.items()
 
 
-def test_every_change_of_a_member_leaves_a_line(seaway: Seaway, people: People, boats: str) -> None:
-    """The log of the channel says who made whom what."""
+def test_every_member_change_is_logged(seaway: Seaway, people: People, boats: str) -> None:
     owner = people.person("owner")
     put(seaway, owner)
     leave(seaway, people.person("guest"))
     with seaway.database.read() as tx:
-        lines = tx.execute(
+        entries = tx.execute(
             select(audit.c.actor, audit.c.action, audit.c.target)
             .where(audit.c.channel == boats, audit.c.actor != "operator")
             .order_by(audit.c.id)
         ).all()
     assert [("owner", "member.added", "stranger"), ("guest", "member.removed", "guest")] == [
-        tuple(row) for row in lines
+        tuple(row) for row in entries
     ]

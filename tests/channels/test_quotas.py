@@ -1,4 +1,4 @@
-"""Quotas: what fits comes in, what does not is refused with the figures, and the count is true at every step."""
+"""Quotas: refusals, accounting and concurrency."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -34,13 +34,13 @@ async def upload(seaway: Seaway, by: Caller, file: PackageFile, channel: str = "
 
 
 def used(seaway: Seaway) -> int:
-    """What the channel holds by its count, which is what its files say."""
+    """Return the bytes that the channel counts, which must equal the sum of its files."""
     with seaway.database.read() as tx:
         counted = tx.execute(select(func.coalesce(func.sum(subdirs.c.size), 0))).scalar_one()
-        real = tx.execute(
+        actual = tx.execute(
             select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.state != "deleted")
         ).scalar_one()
-    assert real == counted
+    assert actual == counted
     return int(counted)
 
 
@@ -53,34 +53,34 @@ def set_quota(seaway: Seaway, quota: int | None, *, user: str | None = None) -> 
 
 
 @pytest.mark.anyio
-async def test_the_count_follows_every_change(on_both: str, seaway: Seaway, ada: Caller) -> None:
-    """Uploading, overwriting, yanking, deleting and uploading again: the bytes are those of the files that are there."""
-    file, other = package("a"), package("b")
-    await upload(seaway, ada, file)
-    await upload(seaway, ada, other)
-    assert len(file.content) + len(other.content) == used(seaway)
+async def test_usage_follows_every_change(on_both: str, seaway: Seaway, ada: Caller) -> None:
+    """Uploading, overwriting, yanking, deleting and uploading again."""
+    first, second = package("a"), package("b")
+    await upload(seaway, ada, first)
+    await upload(seaway, ada, second)
+    assert len(first.content) + len(second.content) == used(seaway)
     larger = package("a", b"more" * 500)
     await upload(seaway, ada, larger, force=True)
-    assert len(larger.content) + len(other.content) == used(seaway)
-    removal.yank(seaway.request_parts.removing, ada, "boats", "noarch", file.name)
-    assert len(larger.content) + len(other.content) == used(seaway)
-    removal.delete(seaway.request_parts.removing, ada, "boats", "noarch", file.name)
-    assert len(other.content) == used(seaway)
-    await upload(seaway, ada, file, force=True)
-    assert len(file.content) + len(other.content) == used(seaway)
+    assert len(larger.content) + len(second.content) == used(seaway)
+    removal.yank(seaway.request_parts.removing, ada, "boats", "noarch", first.name)
+    assert len(larger.content) + len(second.content) == used(seaway)
+    removal.delete(seaway.request_parts.removing, ada, "boats", "noarch", first.name)
+    assert len(second.content) == used(seaway)
+    await upload(seaway, ada, first, force=True)
+    assert len(first.content) + len(second.content) == used(seaway)
 
 
 @pytest.mark.anyio
-async def test_what_does_not_fit_is_refused_with_the_figures(seaway: Seaway, ada: Caller) -> None:
-    """To the byte: what fills the quota comes in, one byte more does not, and nothing is left of it."""
-    file, other = package("a"), package("b")
-    set_quota(seaway, len(file.content) + len(other.content) - 1)
-    await upload(seaway, ada, file)
-    with pytest.raises(TooLarge, match=f"holds {len(file.content):,} of .* {len(other.content):,} more do not fit"):
-        await upload(seaway, ada, other)
-    assert len(file.content) == used(seaway)
-    set_quota(seaway, len(file.content) + len(other.content))
-    await upload(seaway, ada, other)
+async def test_upload_over_quota_is_refused_with_the_numbers(seaway: Seaway, ada: Caller) -> None:
+    """Exact to the byte: an upload that fills the quota is accepted, one byte more is refused and leaves nothing."""
+    first, second = package("a"), package("b")
+    set_quota(seaway, len(first.content) + len(second.content) - 1)
+    await upload(seaway, ada, first)
+    with pytest.raises(TooLarge, match=f"holds {len(first.content):,} of .* {len(second.content):,} more do not fit"):
+        await upload(seaway, ada, second)
+    assert len(first.content) == used(seaway)
+    set_quota(seaway, len(first.content) + len(second.content))
+    await upload(seaway, ada, second)
     with pytest.raises(TooLarge):
         await upload(seaway, ada, package("c"))
     set_quota(seaway, None)
@@ -88,8 +88,8 @@ async def test_what_does_not_fit_is_refused_with_the_figures(seaway: Seaway, ada
 
 
 @pytest.mark.anyio
-async def test_a_smaller_replacement_always_fits(seaway: Seaway, ada: Caller) -> None:
-    """What takes room away is let in, also where the quota was lowered below what is there."""
+async def test_smaller_replacement_is_always_accepted(seaway: Seaway, ada: Caller) -> None:
+    """Also if the quota was lowered below the current usage."""
     large, small = package("a", bytes(range(256)) * 90), package("a")
     await upload(seaway, ada, large)
     set_quota(seaway, 10)
@@ -98,26 +98,26 @@ async def test_a_smaller_replacement_always_fits(seaway: Seaway, ada: Caller) ->
 
 
 @pytest.mark.anyio
-async def test_the_channels_of_an_owner_count_together(seaway: Seaway, people: People, ada: Caller) -> None:
-    """The quota of a user is about all channels that they own, whoever uploads; those of others have nothing to do with it."""
-    file, other = package("a"), package("b")
-    set_quota(seaway, len(file.content), user="ada")
+async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, people: People, ada: Caller) -> None:
+    """Whoever uploads to them; channels of other owners do not count."""
+    first, second = package("a"), package("b")
+    set_quota(seaway, len(first.content), user="ada")
     people.channel("bobs", owner="bob")
     bob = people.by_key(people.key("bob"))
     await upload(seaway, bob, package("big"), "bobs")
-    await upload(seaway, ada, file)
+    await upload(seaway, ada, first)
     with pytest.raises(TooLarge, match="The channels of the owner of sails hold"):
-        await upload(seaway, ada, other, "sails")
+        await upload(seaway, ada, second, "sails")
     with seaway.database.read() as tx:
-        assert quotas.Usage(len(file.content), len(file.content)) == quotas.of_user(tx, ada.user_id or 0, None)
+        assert quotas.Usage(len(first.content), len(first.content)) == quotas.of_user(tx, ada.user_id or 0, None)
 
 
 @pytest.mark.both_states
-def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, ada: Caller) -> None:
-    """The transaction that records decides: however many come at once, the channel holds no more than it may."""
+def test_concurrent_uploads_do_not_exceed_the_quota(on_both: str, seaway: Seaway, ada: Caller) -> None:
+    """The transaction that records a file checks the quota."""
     files_at_once = [package(f"p{number}") for number in range(6)]
-    room = sum(len(file.content) for file in files_at_once[:2]) + 10
-    set_quota(seaway, room)
+    quota = sum(len(file.content) for file in files_at_once[:2]) + 10
+    set_quota(seaway, quota)
 
     def attempt(file: PackageFile) -> bool:
         try:
@@ -127,43 +127,43 @@ def test_of_two_that_fit_one_by_one_one_comes_in(on_both: str, seaway: Seaway, a
         return True
 
     with ThreadPoolExecutor(6) as threads:
-        came_in = sum(threads.map(attempt, files_at_once))
-    assert 1 <= came_in <= 2
-    assert used(seaway) <= room
+        accepted = sum(threads.map(attempt, files_at_once))
+    assert 1 <= accepted <= 2
+    assert used(seaway) <= quota
 
 
 @pytest.mark.anyio
-async def test_a_wrong_count_is_found_and_put_right(seaway: Seaway, ada: Caller) -> None:
-    """`check` tells that the bytes are not those of the files, and `reindex` counts again."""
+async def test_wrong_usage_is_detected_and_repaired(seaway: Seaway, ada: Caller) -> None:
+    """`check` reports the difference, and `reindex` counts again."""
     await upload(seaway, ada, package("a"))
-    right = used(seaway)
+    expected = used(seaway)
     with seaway.database.write_site() as tx:
         tx.execute(update(subdirs).values(size=7))
         subdir = get_subdir(tx, tx.execute(select(subdirs.c.id)).scalar_one())
         assert subdir is not None
         assert ["the subdir counts 7 bytes"] == [
-            one.description.partition(" but")[0] for one in rebuild.differences(tx, subdir)
+            difference.description.partition(" but")[0] for difference in rebuild.differences(tx, subdir)
         ]
         rebuild.rebuild(tx, subdir, 0, 100)
-    assert right == used(seaway)
+    assert expected == used(seaway)
 
 
-def test_only_admins_set_quotas(seaway: Seaway, people: People, ada: Caller) -> None:
-    """Not the owner, nor a key of an admin; and a quota is a number of bytes."""
+def test_only_signed_in_admins_set_quotas(seaway: Seaway, people: People, ada: Caller) -> None:
+    """Neither the owner nor a key of an admin can; a negative quota is refused."""
     people.user("boss", admin=True)
     for by in (people.person("ada"), ada, people.by_key(people.key("boss", mode=Mode.MANAGE))):
         with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_channel(tx, 0, by, "boats", 1)
         with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_user(tx, 0, by, "ada", 1)
-    boss = people.person("boss")
+    admin = people.person("boss")
     with seaway.database.write_site() as tx:
-        quotas.set_of_channel(tx, 0, boss, "boats", 1)
-        quotas.set_of_user(tx, 0, boss, "ada", None)
+        quotas.set_of_channel(tx, 0, admin, "boats", 1)
+        quotas.set_of_user(tx, 0, admin, "ada", None)
         with pytest.raises(Malformed):
-            quotas.set_of_channel(tx, 0, boss, "boats", -1)
-        found = channels.get(tx, "boats")
-        assert quotas.Usage(1, 0) == quotas.of_channel(tx, found.id)
+            quotas.set_of_channel(tx, 0, admin, "boats", -1)
+        channel = channels.get(tx, "boats")
+        assert quotas.Usage(1, 0) == quotas.of_channel(tx, channel.id)
         assert (
             2
             == tx.execute(

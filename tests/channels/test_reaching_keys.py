@@ -1,4 +1,4 @@
-"""Which keys open a channel, and who sees them."""
+"""The caller's API keys with access to a channel."""
 
 import pytest
 
@@ -14,22 +14,22 @@ from tests.support.clock import TurnedClock
 from tests.support.house import People
 
 
-def of_oneself(seaway: Seaway, by: Caller, channel: str) -> list[str]:
+def own_keys(seaway: Seaway, by: Caller, channel: str) -> list[str]:
     with seaway.database.read() as tx:
         return [key.name for key in channel_keys.of_caller(tx, seaway.clock.now_ms(), by, channel)]
 
 
-def test_an_admin_sees_their_own_that_open_it(seaway: Seaway, people: People) -> None:
-    """A key of a site admin opens every channel, also one whose member its user is not."""
+def test_admin_sees_own_keys_with_access(seaway: Seaway, people: People) -> None:
+    """A key of a site admin has access to every channel, also without membership."""
     people.channel("robots", owner="ada", public=False)
     people.user("iris", admin=True)
     people.key("iris")
     people.key("iris", only=["robots"])
-    assert ["key 0", "key 1"] == of_oneself(seaway, people.person("iris"), "robots")
+    assert ["key 0", "key 1"] == own_keys(seaway, people.person("iris"), "robots")
 
 
 def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    """Not keys for other channels, expired ones or revoked ones; membership through a group is enough to see them."""
+    """Keys for other channels, expired keys and revoked keys are omitted; membership through a group is enough."""
     people.channel("robots", owner="ada", public=False)
     people.channel("others", owner="ada")
     people.user("mia")
@@ -45,21 +45,21 @@ def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, people: Peop
     with seaway.database.write_site() as tx:
         api_keys.revoke(tx, 1, OPERATOR, users.get(tx, "mia"), "key 4")
     clock.move(2 * DAY_MS)
-    assert ["key 0", "key 2"] == of_oneself(seaway, people.person("mia"), "robots")
+    assert ["key 0", "key 2"] == own_keys(seaway, people.person("mia"), "robots")
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_nobody_sees_the_keys_of_another_member(seaway: Seaway, people: People, role: Role) -> None:
-    """An owner who adds a user learns nothing of their keys, narrowed to the channel or not; nor does a site admin."""
+def test_keys_of_other_members_are_hidden(seaway: Seaway, people: People, role: Role) -> None:
+    """Neither the owner nor a site admin sees keys of another user, restricted to the channel or not."""
     people.channel("robots", owner="ada" if role is not Role.OWNER else "victim", public=False)
     if role is not Role.OWNER:
         people.member("robots", "victim", role)
     people.key("victim")
     people.key("victim", only=["robots"])
     people.user("moderator", admin=True)
-    assert 2 == len(of_oneself(seaway, people.person("victim"), "robots"))
-    assert [] == of_oneself(seaway, people.person("moderator"), "robots")
+    assert 2 == len(own_keys(seaway, people.person("victim"), "robots"))
+    assert [] == own_keys(seaway, people.person("moderator"), "robots")
     if role is not Role.OWNER:
-        assert [] == of_oneself(seaway, people.person("ada"), "robots")
+        assert [] == own_keys(seaway, people.person("ada"), "robots")
     with pytest.raises(NotFound):
-        of_oneself(seaway, people.person("stranger"), "robots")
+        own_keys(seaway, people.person("stranger"), "robots")

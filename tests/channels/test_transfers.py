@@ -1,4 +1,4 @@
-"""A channel changes hands: offered, answered, and at every moment with exactly one owner."""
+"""Channel transfers: offers, responses and exactly one owner at all times."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,13 +63,15 @@ BEFORE = {"ada": "owner", "bob": "contributor", "eve": "viewer"}
 AFTER = {"ada": "contributor", "bob": "owner", "eve": "viewer"}
 
 
-def test_nothing_changes_until_the_offer_is_accepted(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    """The channel is the old owner's until then; afterwards the old owner is a contributor."""
+def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+    """Then the previous owner becomes a contributor."""
     offer(seaway, people.person("ada"))
     assert BEFORE == roles(seaway)
     with seaway.database.read() as tx:
-        waiting = transfers.pending_for(tx, seaway.clock.now_ms(), people.person("bob").user_id or 0)
-    assert [("boats", "bob", "ada")] == [(one.channel, one.to_user, one.offered_by) for one in waiting]
+        pending = transfers.pending_for(tx, seaway.clock.now_ms(), people.person("bob").user_id or 0)
+    assert [("boats", "bob", "ada")] == [
+        (transfer.channel, transfer.to_user, transfer.offered_by) for transfer in pending
+    ]
     accept(seaway, people.person("bob"))
     assert AFTER == roles(seaway)
     with pytest.raises(NotFound):
@@ -77,45 +79,45 @@ def test_nothing_changes_until_the_offer_is_accepted(on_both: str, seaway: Seawa
 
 
 @pytest.mark.parametrize(
-    "end",
+    "end_offer",
     [
         pytest.param(lambda seaway, people: decline(seaway, people.person("bob")), id="declined"),
-        pytest.param(lambda seaway, people: cancel(seaway, people.person("ada")), id="cancelled"),
+        pytest.param(lambda seaway, people: cancel(seaway, people.person("ada")), id="canceled"),
         pytest.param(lambda seaway, people: people.seaway.clock.move(transfers.LIFETIME_MS), id="expired"),
-        pytest.param(lambda seaway, people: take_out(seaway, "bob"), id="no member any more"),
-        pytest.param(lambda seaway, people: give(seaway, "ada"), id="the operator was faster"),
+        pytest.param(lambda seaway, people: remove_member(seaway, "bob"), id="membership removed"),
+        pytest.param(lambda seaway, people: transfer_now(seaway, "ada"), id="transferred by the operator"),
     ],
 )
-def test_an_offer_that_is_over_gives_nothing(
-    seaway: Seaway, people: People, boats: str, end: Callable[[Seaway, People], None]
+def test_ended_offer_cannot_be_accepted(
+    seaway: Seaway, people: People, boats: str, end_offer: Callable[[Seaway, People], None]
 ) -> None:
-    """Declined, cancelled, expired, or overtaken: accepting finds nothing, and another offer can be made."""
+    """Declined, canceled, expired or superseded: another offer can be made."""
     offer(seaway, people.person("ada"))
-    end(seaway, people)
-    before = roles(seaway)
+    end_offer(seaway, people)
+    roles_before = roles(seaway)
     with pytest.raises(NotFound):
         accept(seaway, people.person("bob"))
-    assert before == roles(seaway)
+    assert roles_before == roles(seaway)
     offer(seaway, people.person("ada"), "eve")
 
 
-def take_out(seaway: Seaway, user: str) -> None:
+def remove_member(seaway: Seaway, user: str) -> None:
     with seaway.database.write_channel("boats") as tx:
         members.remove(tx, 0, OPERATOR, "boats", user)
 
 
-def give(seaway: Seaway, user: str) -> None:
+def transfer_now(seaway: Seaway, user: str) -> None:
     with seaway.database.write_site() as tx:
         transfers.transfer_now(tx, 0, OPERATOR, "boats", user)
 
 
-def test_only_the_one_to_whom_it_was_offered_accepts(seaway: Seaway, people: People, boats: str) -> None:
-    """Others hear what they would hear if nothing was offered."""
+def test_only_the_recipient_can_respond(seaway: Seaway, people: People, boats: str) -> None:
+    """Other users get the same error as if there were no offer; the recipient needs a recent verified sign-in."""
     offer(seaway, people.person("ada"))
-    for other in ("eve", "ada", "stranger"):
-        for answer in (accept, decline):
+    for name in ("eve", "ada", "stranger"):
+        for respond in (accept, decline):
             with pytest.raises(NotFound, match="no pending transfer"):
-                answer(seaway, people.person(other))
+                respond(seaway, people.person(name))
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS)
     with pytest.raises(NotAllowed):
@@ -127,27 +129,26 @@ def test_only_the_one_to_whom_it_was_offered_accepts(seaway: Seaway, people: Peo
     assert BEFORE == roles(seaway)
 
 
-def test_only_the_owner_offers_and_proves_it(seaway: Seaway, people: People, boats: str) -> None:
-    """Members, strangers, keys, and a browser left open offer nothing."""
-    for who, error in (("bob", NotAllowed), ("eve", NotAllowed), ("stranger", NotFound)):
+def test_only_owner_with_recent_sign_in_can_offer(seaway: Seaway, people: People, boats: str) -> None:
+    for name, error in (("bob", NotAllowed), ("eve", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):
-            offer(seaway, people.person(who), "bob")
+            offer(seaway, people.person(name), "bob")
     with pytest.raises(NotAllowed):
         offer(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
     with pytest.raises(ConfirmationRequired):
         offer(seaway, people.person("ada", confirmed=False))
     with pytest.raises(NotAllowed):
-        give_as(seaway, people.person("ada"))
+        transfer_now_as(seaway, people.person("ada"))
 
 
-def give_as(seaway: Seaway, by: Caller) -> None:
+def transfer_now_as(seaway: Seaway, by: Caller) -> None:
     with seaway.database.write_site() as tx:
         transfers.transfer_now(tx, seaway.clock.now_ms(), by, "boats", "bob")
 
 
 @pytest.mark.parametrize("to", ["stranger", "ada", "gone", "unverified", "nobody"])
-def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, people: People, boats: str, to: str) -> None:
-    """Not to who is no member, to the owner, to a disabled or unverified account, or to nobody."""
+def test_offer_to_ineligible_user_is_refused(seaway: Seaway, people: People, boats: str, to: str) -> None:
+    """The recipient must be an existing, enabled and verified member other than the owner."""
     people.user("stranger")
     people.member("boats", "gone", Role.VIEWER)
     with seaway.database.write_site() as tx:
@@ -162,7 +163,7 @@ def test_a_channel_is_offered_to_a_member_in_good_standing(seaway: Seaway, peopl
 
 
 def unverified(seaway: Seaway, people: People, name: str) -> None:
-    """A member with an address that nobody has proved to read."""
+    """Add a member whose address is not verified."""
     with seaway.database.write_site() as tx:
         user = users.add(
             tx, 0, OPERATOR, name, email=f"{name}@example.com", password_hash=None, is_admin=False, is_verified=False
@@ -171,15 +172,14 @@ def unverified(seaway: Seaway, people: People, name: str) -> None:
     people.member("boats", name, Role.CONTRIBUTOR)
 
 
-def test_one_offer_waits_at_a_time(seaway: Seaway, people: People, boats: str) -> None:
-    """A second one would make it unclear whose the channel will be."""
+def test_only_one_offer_can_be_pending(seaway: Seaway, people: People, boats: str) -> None:
     offer(seaway, people.person("ada"))
     with pytest.raises(Conflict, match="already has a pending transfer"):
         offer(seaway, people.person("ada"), "eve")
 
 
-def test_a_new_owner_does_not_inherit_invitations(seaway: Seaway, people: People, boats: str) -> None:
-    """The old owner may hold links of them: they are over."""
+def test_transfer_invalidates_invitations(seaway: Seaway, people: People, boats: str) -> None:
+    """The previous owner may still hold their links."""
     with seaway.database.write_site() as tx:
         _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, notifier=None)
     offer(seaway, people.person("ada"))
@@ -188,20 +188,20 @@ def test_a_new_owner_does_not_inherit_invitations(seaway: Seaway, people: People
         invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
 
 
-def at_once(*acts: Callable[[], None]) -> list[SeawayError | None]:
-    """Do all of them in the same moment, each in a thread."""
-    gate = Barrier(len(acts))
+def run_concurrently(*operations: Callable[[], None]) -> list[SeawayError | None]:
+    """Run all operations concurrently, each in a thread; return their errors."""
+    barrier = Barrier(len(operations))
 
-    def do(act: Callable[[], None]) -> SeawayError | None:
-        gate.wait(30)
+    def run(operation: Callable[[], None]) -> SeawayError | None:
+        barrier.wait(30)
         try:
-            act()
+            operation()
         except SeawayError as error:
             return error
         return None
 
-    with ThreadPoolExecutor(len(acts)) as threads:
-        return list(threads.map(do, acts))
+    with ThreadPoolExecutor(len(operations)) as threads:
+        return list(threads.map(run, operations))
 
 
 def count_owners(seaway: Seaway) -> int:
@@ -210,40 +210,40 @@ def count_owners(seaway: Seaway) -> int:
 
 
 @pytest.mark.both_states
-def test_a_race_has_one_winner(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    """Two accept at once, while the operator gives it away and the owner cancels: there is one owner at the end."""
+def test_concurrent_responses_leave_one_owner(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+    """Two acceptances, a transfer by the operator and a cancellation at the same moment."""
     ada, bob = people.person("ada"), people.person("bob")
     for _ in range(6):
-        give(seaway, "ada")
+        transfer_now(seaway, "ada")
         with suppress(NotFound):
             cancel(seaway, ada)
         people.member("boats", "bob", Role.CONTRIBUTOR)
         offer(seaway, ada)
-        outcomes = at_once(
+        outcomes = run_concurrently(
             lambda: accept(seaway, bob),
             lambda: accept(seaway, bob),
-            lambda: give(seaway, "eve"),
+            lambda: transfer_now(seaway, "eve"),
             lambda: cancel(seaway, ada),
         )
         assert sum(outcome is None for outcome in outcomes[:2]) <= 1
         assert 1 == count_owners(seaway)
 
 
-# What may happen to who owns and who belongs, in any order.
-WHO = st.sampled_from(["ada", "bob", "eve", "kim"])
+# Changes of owner and members, in any order.
+USERS = st.sampled_from(["ada", "bob", "eve", "kim"])
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("offer"), WHO, WHO),
-        st.tuples(st.sampled_from(["accept", "decline", "cancel", "leave"]), WHO),
-        st.tuples(st.sampled_from(["put", "remove"]), WHO, WHO),
-        st.tuples(st.just("give"), WHO),
+        st.tuples(st.just("offer"), USERS, USERS),
+        st.tuples(st.sampled_from(["accept", "decline", "cancel", "leave"]), USERS),
+        st.tuples(st.sampled_from(["put", "remove"]), USERS, USERS),
+        st.tuples(st.just("give"), USERS),
     ),
     max_size=25,
 )
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
+def shared_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     people = People(house.build(tmp_path_factory.mktemp("owners"), TurnedClock()))
     for name in ("bob", "eve", "kim"):
         people.user(name)
@@ -254,10 +254,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_there_is_one_owner_whatever_happens(shared: People, steps: list[tuple[str, ...]]) -> None:
-    """After every step, allowed or refused, the channel has exactly one owner."""
-    seaway = shared.seaway
-    acts: dict[str, Callable[..., object]] = {
+def test_channel_has_exactly_one_owner_after_every_step(shared_people: People, steps: list[tuple[str, ...]]) -> None:
+    """Whether the step is allowed or refused."""
+    seaway = shared_people.seaway
+    operations: dict[str, Callable[..., object]] = {
         "offer": lambda tx, by, to: transfers.offer(tx, seaway.clock.now_ms(), by, "boats", to),
         "accept": lambda tx, by: transfers.accept(tx, seaway.clock.now_ms(), by, "boats"),
         "decline": lambda tx, by: transfers.decline(tx, seaway.clock.now_ms(), by, "boats"),
@@ -267,15 +267,14 @@ def test_there_is_one_owner_whatever_happens(shared: People, steps: list[tuple[s
         "remove": lambda tx, by, to: members.remove(tx, seaway.clock.now_ms(), by, "boats", to),
         "give": lambda tx, by: transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, "boats", by.name),
     }
-    for act, who, *more in steps:
-        by = shared.person(who)
+    for operation, name, *more in steps:
+        by = shared_people.person(name)
         with suppress(SeawayError), seaway.database.write_site() as tx:
-            acts[act](tx, by, *more)
+            operations[operation](tx, by, *more)
         assert 1 == count_owners(seaway)
 
 
-def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) -> None:
-    """Who offered what to whom, and what became of it, is in the log of the channel."""
+def test_every_transfer_step_is_logged(seaway: Seaway, people: People, boats: str) -> None:
     ada, bob = people.person("ada"), people.person("bob")
     offer(seaway, ada)
     cancel(seaway, ada)
@@ -284,7 +283,7 @@ def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) ->
     offer(seaway, ada)
     accept(seaway, bob)
     with seaway.database.read() as tx:
-        lines = tx.execute(
+        entries = tx.execute(
             select(audit.c.actor, audit.c.action)
             .where(audit.c.channel == boats, audit.c.actor != "operator")
             .order_by(audit.c.id)
@@ -292,4 +291,4 @@ def test_every_step_leaves_a_line(seaway: Seaway, people: People, boats: str) ->
     assert [
         ("ada", "transfer.offered"), ("ada", "transfer.canceled"), ("ada", "transfer.offered"),
         ("bob", "transfer.declined"), ("ada", "transfer.offered"), ("bob", "channel.transferred"),
-    ] == [tuple(line) for line in lines]  # fmt: skip
+    ] == [tuple(entry) for entry in entries]  # fmt: skip

@@ -17,6 +17,6 @@ def server() -> Iterator[MailServer]:
 
 
 def message(to: str = "ada@example.com") -> EmailMessage:
-    """A short letter, as it is sent."""
-    letter = OutgoingEmail(to, "Grüße", "Line one\n.\nend\n", "<p>Grüße</p>")
-    return to_message(letter, sender="Seaway <seaway@conda.example.com>", message_id="abc", at_ms=1_800_000_000_000)
+    """Return a short email as it is sent."""
+    email = OutgoingEmail(to, "Grüße", "Line one\n.\nend\n", "<p>Grüße</p>")
+    return to_message(email, sender="Seaway <seaway@conda.example.com>", message_id="abc", at_ms=1_800_000_000_000)
