@@ -61,7 +61,7 @@ async def test_operator_is_not_limited_to_a_share() -> None:
 
 
 async def test_slots_are_granted_round_robin() -> None:
-    """Invariant 2: with one slot, a sender of many requests alternates with the others, who do not wait for all of them."""
+    """Invariant 2: with one slot, a sender of many requests alternates with the others."""
     queue = Queue(FairSlots(1, share=1))
     await queue.request("a", "a", "a", "a", "b", "b", "c")
     for _ in range(6):

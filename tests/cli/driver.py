@@ -50,7 +50,7 @@ def run_request(request: dict) -> None:
 
 
 def exit_code() -> int:
-    """Run the command; return the exit code that the interpreter would have. A normal exit, which frees all, is slower."""
+    """Run the command; return the exit code of the interpreter, whose own exit is slower because it frees everything."""
     from seaway.cli.main import run
 
     try:

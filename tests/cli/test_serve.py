@@ -230,7 +230,7 @@ def test_host_of_another_machine_is_named(shell: Shell) -> None:
 
 
 def test_first_start_prints_commands_that_create_an_upload_key(shell: Shell, tmp_path: Path) -> None:
-    """The printed line, pasted into a shell, creates a user, a channel and a key that can upload; Ctrl-C stops the server."""
+    """Pasted into a shell, they create a user, a channel and a key that can upload; Ctrl-C stops the server."""
     with serving(tmp_path, examiners=1, log_format="json") as server:
         line = next(line for line in server.log if "user add" in line)
         results = [shell.run(*shlex.split(command)[1:]) for command in line.split("&&")]

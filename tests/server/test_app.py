@@ -66,7 +66,7 @@ async def test_nul_in_path_or_query_is_refused_on_every_route(seaway: Seaway) ->
 
 @pytest.mark.anyio
 async def test_wrong_method_returns_405_with_all_allowed_methods(seaway: Seaway) -> None:
-    """Allow lists the methods of all routes of the path, and no others, also in the documented API (RFC 9110, 15.5.6)."""
+    """Allow lists the methods of all routes of the path and no others, also in the API (RFC 9110, 15.5.6)."""
     declared: dict[str, set[str]] = {}
     listed = [(route.path, route.methods) for route in ROUTES if isinstance(route, Route)]
     for path, methods in [*listed, *((v1.PREFIX + route.path, route.methods) for route in v1.routes())]:

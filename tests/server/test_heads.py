@@ -165,7 +165,7 @@ def test_partial_heads_time_out(server: Server) -> None:
 
 @pytest.mark.slow
 def test_slow_rest_of_a_refused_body_is_cut_off(server: Server) -> None:
-    """Invariant 3: the rest of an unused body is drained while it arrives fast enough, then the connection is closed."""
+    """Invariant 3: an unused body is drained while it arrives fast enough, then the connection is closed."""
     head = head_bytes("POST", "/api/v1/keys", {"Content-Length": "1000000", "Content-Type": "text/plain"})
     with connected(server.address) as connection:
         connection.sendall(head + b"a")

@@ -37,7 +37,7 @@ class Owners(Provider):
     ids: dict[str, int] = field(default_factory=lambda: {"acme": 1001, "other": 2002})
     during_request: Callable[[], object] = lambda: None
 
-    def response(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
+    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
         self.during_request()
         owner = path.rpartition("/")[2]
         if owner not in self.ids:

@@ -506,7 +506,7 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
 
 
 def test_download_chart_is_filtered_by_version_and_period(site: Site, http: httpx.Client) -> None:
-    """Both are chosen in the URL; invalid choices fall back to the default, and each bar has a title with its number."""
+    """Both are chosen in the URL; invalid choices fall back to the default, and each bar has a title."""
     channel, seaway = site.new_channel(), site.people.seaway
     publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
     today = seaway.clock.now_ms() // DAY_MS

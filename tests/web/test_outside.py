@@ -458,7 +458,7 @@ def test_account_is_linked_only_to_the_user_who_started(setup: Setup) -> None:
 
 
 def test_linking_needs_a_recent_confirmation(setup: Setup) -> None:
-    """A session confirmed more than 30 minutes ago links and unlinks nothing; signing in at the provider confirms it."""
+    """A session older than 30 minutes links and unlinks nothing; signing in at the provider confirms it."""
     account = openid_account()
     browser = setup.browser()
     user = sign_up_with(setup, browser, "corp", account)
@@ -504,7 +504,7 @@ def user_with_linked_account(setup: Setup, name: str, account: dict[str, Any]) -
 
 @pytest.mark.parametrize("name", ["github", "google"])
 def test_provider_without_auth_time_does_not_confirm(setup: Setup, name: str) -> None:
-    """Such a provider may sign in without any question, so neither signing in nor confirming counts; the password does."""
+    """It may sign in without any question, so neither signing in nor confirming counts; the password does."""
     account = github_account() if name == "github" else openid_account()
     user = user_with_linked_account(setup, name, account)
     browser = setup.browser()

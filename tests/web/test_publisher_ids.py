@@ -41,7 +41,7 @@ class Api(Provider):
 
     responses: dict[str, Told] = field(default_factory=lambda: dict(SAME))
 
-    def response(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
+    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
         return self.responses.get(path, (404, {"message": "Not Found"}, {}))
 
 

@@ -66,7 +66,7 @@ def test_new_channel_is_private_by_default(shared: Seaway, visitor: Visitor, ada
 
 
 def test_unavailable_channel_name_is_refused(visitor: Visitor, ada: str, channel: str) -> None:
-    """The form shows the reason and keeps its values; while typing, the page shows only whether the name is available."""
+    """The form shows the reason and keeps its values; the check while typing shows only the availability."""
     visitor.sign_in(ada)
     visitor.get("/channels/new")
     for name in (channel, "api", "no good"):
