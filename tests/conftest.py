@@ -1,4 +1,4 @@
-"""Fixtures that every folder of tests uses."""
+"""Fixtures for all test folders."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ import pytest
 from tests.support.clock import TurnedClock
 from tests.support.state_names import NAMES, POSTGRES_S3, SQLITE_DISK
 
-# Loading Seaway takes longer than most tests of a single file, so the fixtures that need it import it.
+# Importing Seaway takes longer than most single test files, so only the fixtures that need it import it.
 if TYPE_CHECKING:
     import httpx
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _numbers = count(1)
 
-# Each of hundreds of processes that tests start would compile everything that it imports, in seconds.
+# Without bytecode files, each of the hundreds of processes that tests start would compile all its imports (seconds).
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--state", choices=NAMES, default=SQLITE_DISK, help="Where servers keep their state.")
+    parser.addoption("--state", choices=NAMES, default=SQLITE_DISK, help="Database and store of the test servers.")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
@@ -40,7 +40,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def usual_state(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Servers keep their state where the option says, unless a test says otherwise."""
+    """Use the database and store of the --state option, unless a test chooses others."""
     option = request.config.getoption("--state")
     if option == SQLITE_DISK:  # the default of `tests.support.state`
         yield
@@ -54,9 +54,9 @@ def usual_state(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def on_both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """
-    For a main story: it runs on each of the states, whatever the option says.
+    Run a test of a main workflow on each state, whatever the option is.
 
-    PostgreSQL and S3 are left to the slow tests, unless the test is marked `both_states`.
+    PostgreSQL with S3 runs as a slow test, unless the test is marked `both_states`.
     """
     from tests.support import state
 
@@ -65,29 +65,29 @@ def on_both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         state.forget(tmp_path)
 
 
-# What keeps no state in houses, or chooses the state for itself.
+# Tests that use no server state, or choose the state themselves.
 _STATELESS = ("tests/bench/", "tests/conda/", "tests/contracts/", "tests/docs/", "tests/crash/test_faults.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On the other state, leave out what runs the same on both and was run already."""
+    """On PostgreSQL and S3, deselect tests that run the same on both states."""
     if config.getoption("--state") == SQLITE_DISK:
         return
-    done = [item for item in items if _same_on_both(item)]
-    config.hook.pytest_deselected(items=done)
-    items[:] = [item for item in items if item not in done]
+    skipped = [item for item in items if _same_on_both(item)]
+    config.hook.pytest_deselected(items=skipped)
+    items[:] = [item for item in items if item not in skipped]
 
 
 def _same_on_both(item: pytest.Item) -> bool:
-    chosen = "on_both" in item.fixturenames or item.get_closest_marker("on_disk")  # type: ignore[attr-defined]
-    return bool(chosen) or item.nodeid.startswith(_STATELESS)
+    chooses_state = "on_both" in item.fixturenames or item.get_closest_marker("on_disk")  # type: ignore[attr-defined]
+    return bool(chooses_state) or item.nodeid.startswith(_STATELESS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "on_both" in metafunc.fixturenames:
-        usual = metafunc.definition.get_closest_marker("both_states")
-        other = pytest.param(POSTGRES_S3, marks=() if usual else pytest.mark.slow)
-        metafunc.parametrize("on_both", [SQLITE_DISK, other], indirect=True)
+        is_fast = metafunc.definition.get_closest_marker("both_states")
+        postgres = pytest.param(POSTGRES_S3, marks=() if is_fast else pytest.mark.slow)
+        metafunc.parametrize("on_both", [SQLITE_DISK, postgres], indirect=True)
 
 
 @pytest.fixture
@@ -102,12 +102,12 @@ def clock() -> TurnedClock:
 
 @pytest.fixture
 def seaway(tmp_path: Path, clock: TurnedClock) -> "Iterator[Seaway]":
-    """The parts of a server in this process, on a clock that tests move."""
+    """The parts of a server in this process, on a clock that tests can move."""
     from tests.support import house
 
-    built = house.build(tmp_path, clock)
-    yield built
-    built.close()
+    parts = house.build(tmp_path, clock)
+    yield parts
+    parts.close()
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def people(seaway: "Seaway") -> "People":
 
 @dataclass(frozen=True)
 class Site:
-    """A running server that many tests share, and its store opened beside it; every test takes names of its own."""
+    """A running server shared by many tests, and a second Seaway on its state; every test uses new names."""
 
     server: "Server"
     people: "People"
@@ -144,11 +144,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     from tests.support.server import serving
 
     folder = tmp_path_factory.mktemp("site")
-    with serving(folder, examiners=2, downloads="direct") as server:  # redirects have tests of their own
-        beside = house.build(folder)
-        yield Site(server, People(beside))
-        # Case 35: whatever the tests of a whole run sent it, no secret of any kind is in what it wrote, but for the link
-        # of the first account, which is for whoever reads the log.
+    with serving(folder, examiners=2, downloads="direct") as server:  # redirects have their own tests
+        second_seaway = house.build(folder)
+        yield Site(server, People(second_seaway))
+        # Case 35: after all requests of a test run, neither log nor database contains a secret, except the link for the
+        # first account, which is for the reader of the log.
         assert [] == [line for line in server.log if "/first-account/swy-ln-" not in line and secrets_of_log(line)]
-        assert [] == secrets_in(dump(beside))
-        beside.close()
+        assert [] == secrets_in(dump(second_seaway))
+        second_seaway.close()

@@ -1,4 +1,4 @@
-"""Turns at a scarce resource: each sender has its share, whatever the others ask for."""
+"""Fair slots of a scarce resource: each sender keeps its share, however many slots the others request."""
 
 import asyncio
 import threading
@@ -11,11 +11,11 @@ from seaway.fair_slots import FairSlots, Sender, Slot
 pytestmark = pytest.mark.anyio
 
 
-class Line:
-    """Requests that wait for turns, in the order in which they were granted."""
+class Queue:
+    """Requests that wait for slots, in the order in which they were granted."""
 
-    def __init__(self, turns: FairSlots) -> None:
-        self._turns = turns
+    def __init__(self, slots: FairSlots) -> None:
+        self._slots = slots
         self.granted: list[Sender] = []
         self._held: list[Slot] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -26,11 +26,11 @@ class Line:
             await settled()
 
     async def _wait(self, sender: Sender) -> None:
-        self._held.append(await self._turns.acquire(sender))
+        self._held.append(await self._slots.acquire(sender))
         self.granted.append(sender)
 
-    async def end_one(self) -> None:
-        """The turn that is held longest ends."""
+    async def release_oldest(self) -> None:
+        """Release the slot that is held longest."""
         self._held.pop(0).release()
         await settled()
 
@@ -44,74 +44,74 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_one_sender_leaves_a_turn_to_others() -> None:
-    """Invariant 1: however many it asks for, a sender holds its share; another one has a turn at once."""
-    line = Line(FairSlots(3, share=2))
-    await line.request("a", "a", "a", "a")
-    assert ["a", "a"] == line.granted
-    await line.request("b")
-    assert ["a", "a", "b"] == line.granted
+async def test_sender_cannot_take_more_than_its_share() -> None:
+    """Invariant 1: a sender never holds more than its share, so another sender gets a slot at once."""
+    queue = Queue(FairSlots(3, share=2))
+    await queue.request("a", "a", "a", "a")
+    assert ["a", "a"] == queue.granted
+    await queue.request("b")
+    assert ["a", "a", "b"] == queue.granted
 
 
-async def test_the_operator_has_no_share() -> None:
-    """Invariant 1: a command that imports a channel uses every process."""
-    line = Line(FairSlots(3, share=2))
-    await line.request(None, None, None)
-    assert [None] * 3 == line.granted
+async def test_operator_is_not_limited_to_a_share() -> None:
+    """Invariant 1: a command that imports a channel can use every process."""
+    queue = Queue(FairSlots(3, share=2))
+    await queue.request(None, None, None)
+    assert [None] * 3 == queue.granted
 
 
-async def test_senders_take_turns() -> None:
-    """Invariant 2: with a single turn, a sender of many waits for each of the others, and none for all of its many."""
-    line = Line(FairSlots(1, share=1))
-    await line.request("a", "a", "a", "a", "b", "b", "c")
+async def test_slots_are_granted_round_robin() -> None:
+    """Invariant 2: with one slot, a sender of many requests alternates with the others."""
+    queue = Queue(FairSlots(1, share=1))
+    await queue.request("a", "a", "a", "a", "b", "b", "c")
     for _ in range(6):
-        await line.end_one()
-    assert ["a", "b", "c", "a", "b", "a", "a"] == line.granted
+        await queue.release_oldest()
+    assert ["a", "b", "c", "a", "b", "a", "a"] == queue.granted
 
 
-async def test_who_holds_the_fewest_is_next() -> None:
-    """Invariant 2: the turn that ends goes to the sender that has none."""
-    line = Line(FairSlots(3, share=3))
-    await line.request("a", "a", "b", "b", "a", "c")
-    assert ["a", "a", "b"] == line.granted
-    await line.end_one()
-    assert ["a", "a", "b", "c"] == line.granted
+async def test_sender_with_fewest_slots_is_next() -> None:
+    """Invariant 2: a released slot goes to the sender that has none."""
+    queue = Queue(FairSlots(3, share=3))
+    await queue.request("a", "a", "b", "b", "a", "c")
+    assert ["a", "a", "b"] == queue.granted
+    await queue.release_oldest()
+    assert ["a", "a", "b", "c"] == queue.granted
 
 
-async def test_a_cancelled_request_keeps_no_turn() -> None:
-    """Invariant 3: while it waits, and when it was granted in the same moment."""
-    turns = FairSlots(1, share=1)
-    line = Line(turns)
-    await line.request("a", "b", "c")
-    await line.cancel(1)
-    await line.end_one()
-    assert ["a", "c"] == line.granted
-    await line.request("d")
-    line._held.pop(0).release()
-    line._tasks[-1].cancel()
+async def test_canceled_request_holds_no_slot() -> None:
+    """Invariant 3: canceled while waiting, and canceled in the moment in which it was granted."""
+    slots = FairSlots(1, share=1)
+    queue = Queue(slots)
+    await queue.request("a", "b", "c")
+    await queue.cancel(1)
+    await queue.release_oldest()
+    assert ["a", "c"] == queue.granted
+    await queue.request("d")
+    queue._held.pop(0).release()
+    queue._tasks[-1].cancel()
     await settled()
-    assert turns.try_acquire("e") is not None
+    assert slots.try_acquire("e") is not None
 
 
-def test_a_turn_ends_once() -> None:
-    turns = FairSlots(1, share=1)
-    turn = turns.try_acquire("a")
-    assert turn is not None
-    assert turns.try_acquire("b") is None
-    turn.release()
-    turn.release()
-    assert turns.try_acquire("b") is not None
-    assert turns.try_acquire("c") is None
+def test_second_release_of_a_slot_does_nothing() -> None:
+    slots = FairSlots(1, share=1)
+    slot = slots.try_acquire("a")
+    assert slot is not None
+    assert slots.try_acquire("b") is None
+    slot.release()
+    slot.release()
+    assert slots.try_acquire("b") is not None
+    assert slots.try_acquire("c") is None
 
 
-def test_threads_wait_too() -> None:
-    """Of many threads of several senders no more are inside than there are turns, and all come through."""
-    turns, lock = FairSlots(3, share=2), threading.Lock()
+def test_threads_share_the_same_slots() -> None:
+    """Never more threads run than there are slots, and all of them finish."""
+    slots, lock = FairSlots(3, share=2), threading.Lock()
     inside: list[str] = []
     most: dict[str, int] = {}
 
     def work(sender: str) -> None:
-        with turns.acquire_in_thread(sender):
+        with slots.acquire_in_thread(sender):
             with lock:
                 inside.append(sender)
                 assert len(inside) <= 3

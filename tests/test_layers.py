@@ -1,4 +1,4 @@
-"""The house is built in the order that pyproject.toml declares."""
+"""Imports follow the layers declared in pyproject.toml."""
 
 import subprocess
 import sys
@@ -7,16 +7,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_imports_run_one_way() -> None:
-    """Every contract of import-linter is kept."""
+def test_imports_follow_the_declared_layers() -> None:
+    """All contracts of import-linter hold."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout
 
 
-def test_nothing_registers_a_registry_or_a_lock_with_addresses() -> None:
-    """No tracked file names the host of a package registry."""
+def test_no_tracked_file_contains_a_registry_url() -> None:
+    """A lock file would contain the URL of the package registry of the machine that wrote it."""
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     texts = [ROOT / name for name in tracked if Path(name).suffix in (".toml", ".txt", ".cfg", ".json")]
 

@@ -1,4 +1,4 @@
-"""No test asserts how long something takes: work is counted instead, since a busy machine makes everything slow."""
+"""No test asserts a duration: tests count work instead, because a busy machine makes everything slow."""
 
 import ast
 from pathlib import Path
@@ -16,7 +16,7 @@ _CLOCKS = {
 
 
 def durations(source: str) -> list[int]:
-    """The lines that subtract one reading of a clock, or a name that was set to one, from another."""
+    """Return the lines that subtract one clock reading (or a name assigned from one) from another."""
     tree = ast.parse(source)
     readings = {
         target.id
@@ -42,18 +42,18 @@ def durations(source: str) -> list[int]:
 def _is_reading(node: ast.expr) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    called = node.func
-    return (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")) in _CLOCKS
+    function = node.func
+    return (function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")) in _CLOCKS
 
 
-def test_no_module_measures_a_duration() -> None:
-    """Waiting until a deadline is fine: it fails only where something never happens."""
+def test_no_test_module_measures_a_duration() -> None:
+    """Waiting until a deadline is allowed: it fails only if the event never happens."""
     found = {str(path.relative_to(_TESTS)): durations(path.read_text()) for path in _TESTS.rglob("*.py")}
     assert {} == {name: lines for name, lines in found.items() if lines}
 
 
-def test_a_duration_is_found() -> None:
-    """The check itself, on what it is to find and what it is to leave."""
+def test_duration_is_detected() -> None:
+    """The check finds subtractions of clock readings and ignores deadlines."""
     assert [2] == durations("began = time.monotonic()\nassert time.monotonic() - began < 5")
     assert [3] == durations("began = perf_counter()\nended = perf_counter()\ntook = ended - began")
     assert [] == durations("deadline = time.monotonic() + 5\nassert time.monotonic() < deadline")

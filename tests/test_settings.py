@@ -1,4 +1,4 @@
-"""What the operator writes about providers: taken, or refused at the start with the line to correct."""
+"""Settings: values are normalized, or rejected at startup with a message that names the setting."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def load(folder: Path, text: str) -> settings.Settings:
     return settings.load(path)
 
 
-def test_a_provider_of_the_file(tmp_path: Path) -> None:
-    """Algorithms and scopes need not be said; the secret is not shown."""
+def test_provider_in_the_settings_file_is_loaded(tmp_path: Path) -> None:
+    """Algorithms and scopes have defaults; the secret is not shown."""
     loaded = load(tmp_path, GOOD)
     (corp,) = loaded.oidc
     assert (("RS256", "ES256"), ("openid", "profile", "email")) == (corp.algorithms, corp.scopes)
@@ -51,16 +51,16 @@ def test_a_provider_of_the_file(tmp_path: Path) -> None:
         ((GOOD, "oidc = 7"), "oidc"),
     ],
 )
-def test_a_provider_that_cannot_work_stops_the_start(tmp_path: Path, change: tuple[str, str], named: str) -> None:
-    """The sentence names what to correct, and never the secret."""
-    with pytest.raises(BadSetting) as refused:
+def test_invalid_provider_is_rejected(tmp_path: Path, change: tuple[str, str], named: str) -> None:
+    """The message names the setting to correct, and never the secret."""
+    with pytest.raises(BadSetting) as error:
         load(tmp_path, GOOD.replace(*change))
-    assert named in str(refused.value)
-    assert "s3cret" not in str(refused.value)
+    assert named in str(error.value)
+    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "read"),
+    ("name", "given", "loaded"),
     [
         ("public_url", " HTTPS://Conda.Example.COM:443/ ", "https://conda.example.com"),
         ("public_url", "https://conda.example.com.:8443", "https://conda.example.com:8443"),
@@ -77,13 +77,13 @@ def test_a_provider_that_cannot_work_stops_the_start(tmp_path: Path, change: tup
         ("mail_from", " seaway@example.com ", "seaway@example.com"),
     ],
 )
-def test_addresses_are_written_as_clients_write_them(name: str, given: str, read: str) -> None:
-    """Clients compare the issuer and attestations to the byte, and all of them write a host in lower case."""
-    assert read == getattr(settings.load(**{name: given, "insecure_http": True}), name)
+def test_urls_are_normalized(name: str, given: str, loaded: str) -> None:
+    """Clients compare issuers and attestations byte by byte, and write hosts in lower case."""
+    assert loaded == getattr(settings.load(**{name: given, "insecure_http": True}), name)
 
 
-def test_the_issuer_of_a_provider_is_normal_too(tmp_path: Path) -> None:
-    """Its path stays, since it may tell capitals apart."""
+def test_provider_issuer_is_normalized(tmp_path: Path) -> None:
+    """The path is kept, because it can be case-sensitive."""
     (corp,) = load(
         tmp_path, GOOD.replace("https://login.example.com/realms/main", " https://Login.EXAMPLE.com/R ")
     ).oidc
@@ -91,8 +91,8 @@ def test_the_issuer_of_a_provider_is_normal_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["database_url", "mail_url"])
-def test_white_space_around_a_secret_address_is_dropped(name: str) -> None:
-    """A variable that a file fills often ends in a line feed."""
+def test_white_space_around_a_secret_url_is_removed(name: str) -> None:
+    """A variable that is read from a file often ends in a line feed."""
     address = "postgresql://u:p@host/name" if name == "database_url" else "smtp://u:p@host:25"
     assert address == getattr(settings.load(**{name: f" {address}\n"}), name).get_secret_value()
 
@@ -102,28 +102,32 @@ def test_white_space_around_a_secret_address_is_dropped(name: str) -> None:
     ["https://u:p@conda.example.com", "https://", "ftp://x", "https://a b", "https://a:99999", "https://[::1", "https://a/b",
      "https://a?", "https://a/#", "conda.example.com"],
 )  # fmt: skip
-def test_what_is_no_public_address_is_named(url: str) -> None:
-    """Each of them would be printed on pages, or break a client later."""
+def test_invalid_public_url_is_rejected(url: str) -> None:
+    """Otherwise it would appear on pages, or break a client later."""
     with pytest.raises(BadSetting, match="public_url"):
         settings.load(public_url=url)
 
 
 @pytest.mark.parametrize("host", ["0", "0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0", "[::]", "::ffff:0.0.0.0"])
-def test_every_way_to_write_every_address(host: str) -> None:
-    """Each of them is open to other machines, and shown as localhost."""
-    read = settings.load(host=host)
-    assert (True, False, "http://localhost:8000") == (read.listens_on_all_addresses, read.is_loopback, read.site_url)
+def test_wildcard_host_listens_on_all_addresses(host: str) -> None:
+    """Other machines can connect, and the site URL says localhost."""
+    loaded = settings.load(host=host)
+    assert (True, False, "http://localhost:8000") == (
+        loaded.listens_on_all_addresses,
+        loaded.is_loopback,
+        loaded.site_url,
+    )
 
 
 @pytest.mark.parametrize(
     "host", ["127.1", "localhost.", "LOCALHOST", "::ffff:127.0.0.1", "127.0.0.2", "0:0:0:0:0:0:0:1"]
 )
-def test_every_way_to_write_a_loopback_address(host: str) -> None:
-    read = settings.load(host=host)
-    assert (False, True) == (read.listens_on_all_addresses, read.is_loopback)
+def test_loopback_host_is_recognized(host: str) -> None:
+    loaded = settings.load(host=host)
+    assert (False, True) == (loaded.listens_on_all_addresses, loaded.is_loopback)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0:80", "127.0.0.1:8000", "[::1]:80", ":80"])
-def test_a_host_with_a_port_is_refused(host: str) -> None:
+def test_host_with_a_port_is_rejected(host: str) -> None:
     with pytest.raises(BadSetting):
         settings.load(host=host)

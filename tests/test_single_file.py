@@ -1,4 +1,4 @@
-"""A single test file runs without worker processes, and without loading Seaway unless it needs it."""
+"""A single test file runs without worker processes, and imports Seaway only if needed."""
 
 import subprocess
 import sys
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parents[1]
         (["tests/a.py", "tests/b.py"], None),
     ],
 )
-def test_a_single_file_needs_no_workers(arguments: list[str], workers: int | None) -> None:
-    """0 is no worker; None leaves the number to xdist."""
+def test_single_file_runs_without_workers(arguments: list[str], workers: int | None) -> None:
+    """0 means no workers; None lets xdist choose the number."""
     assert workers == pytest_xdist_auto_num_workers(SimpleNamespace(args=arguments))  # type: ignore[arg-type]
 
 
-def test_the_fixtures_of_all_tests_load_no_server() -> None:
-    """Importing it takes longer than the tests of most files."""
+def test_shared_fixtures_do_not_import_the_server() -> None:
+    """Importing the server takes longer than the tests of most files."""
     code = "import sys, tests.conftest; print('seaway.server.wiring' in sys.modules, 'httpx' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "False False\n" == ran.stdout
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "False False\n" == result.stdout

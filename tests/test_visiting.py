@@ -1,4 +1,4 @@
-"""Outbound requests: by a proxy where the environment names one, and never to where a stranger may not lead."""
+"""Outbound requests: they use the proxy of the environment, and never reach addresses that users must not choose."""
 
 import json
 import socket
@@ -41,22 +41,22 @@ VARIABLES = [name for kind in ("https", "http", "all", "no") for name in (f"{kin
 
 @dataclass
 class Proxy:
-    """A proxy that leads every name to one TLS server, which answers by the path."""
+    """A proxy that connects every name to one TLS server, whose responses depend on the path."""
 
     address: str = ""
-    asked: list[str] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    bodies: dict[str, str] = field(default_factory=dict)
 
 
 @pytest.fixture
 def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    made = tls.certificate(tmp_path)
-    context = tls.serving_context(made)
-    told = Proxy()
+    certificate = tls.certificate(tmp_path)
+    context = tls.serving_context(certificate)
+    running_proxy = Proxy()
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            told.asked.append(self.rfile.readline().decode().rsplit(" ", 1)[0])  # without the version
+            running_proxy.requests.append(self.rfile.readline().decode().rsplit(" ", 1)[0])  # without the version
             while self.rfile.readline().strip():
                 pass
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -65,7 +65,7 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
                     path = lines.readline().split()[1].decode()
                     while lines.readline().strip():
                         pass
-                    body = told.answers.get(path, "{}").encode()
+                    body = running_proxy.bodies.get(path, "{}").encode()
                     inner.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
                                   b"Content-Length: %d\r\n\r\n" % len(body) + body)  # fmt: skip
             except (ssl.SSLError, OSError):
@@ -76,41 +76,41 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        told.address = f"http://127.0.0.1:{server.server_address[1]}"
+        running_proxy.address = f"http://127.0.0.1:{server.server_address[1]}"
         for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("HTTPS_PROXY", told.address)
-        monkeypatch.setenv("SSL_CERT_FILE", str(made.path))
-        yield told
+        monkeypatch.setenv("HTTPS_PROXY", running_proxy.address)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+        yield running_proxy
         server.shutdown()
 
 
-def visit(url: str, *, is_trusted: bool = False) -> OutboundResponse:
+def request(url: str, *, is_trusted: bool = False) -> OutboundResponse:
     return anyio.run(OutboundRequest(url, accept="*/*", most_bytes=1000, is_trusted=is_trusted, may_be_plain=True).send)
 
 
-def test_a_name_that_only_the_proxy_knows_is_reached(proxy: Proxy) -> None:
-    """On a closed network nothing outside resolves, and the proxy connects by the name."""
-    proxy.answers["/x"] = "yes"
-    assert b"yes" == visit("https://seaway.test/x").content
-    assert ["CONNECT seaway.test:443"] == proxy.asked
+def test_name_that_only_the_proxy_resolves_is_reached(proxy: Proxy) -> None:
+    """On a closed network no outside name resolves, and the proxy connects by name."""
+    proxy.bodies["/x"] = "yes"
+    assert b"yes" == request("https://seaway.test/x").content
+    assert ["CONNECT seaway.test:443"] == proxy.requests
 
 
-def test_keys_of_issuers_come_by_the_proxy(proxy: Proxy) -> None:
-    """The discovery document and the keys, for trusted publishing behind a proxy."""
-    proxy.answers["/.well-known/openid-configuration"] = (
+def test_issuer_keys_are_fetched_through_the_proxy(proxy: Proxy) -> None:
+    """Trusted publishing behind a proxy needs the discovery document and the keys."""
+    proxy.bodies["/.well-known/openid-configuration"] = (
         '{"issuer": "https://seaway.test", "jwks_uri": "https://seaway.test/keys"}'
     )
-    proxy.answers["/keys"] = support.key_set("key-1")
+    proxy.bodies["/keys"] = support.key_set("key-1")
     assert "key-1" in fetch_keys(Issuer("forge", GITLAB, "https://seaway.test").key_source)
-    assert ["CONNECT seaway.test:443"] * 2 == proxy.asked
+    assert ["CONNECT seaway.test:443"] * 2 == proxy.requests
 
 
-def test_providers_are_asked_by_the_proxy(proxy: Proxy) -> None:
-    """Signing in by another site works behind a proxy too."""
-    proxy.answers["/x"] = '{"a": 1}'
+def test_identity_providers_are_reached_through_the_proxy(proxy: Proxy) -> None:
+    """External login also works behind a proxy."""
+    proxy.bodies["/x"] = '{"a": 1}'
     assert {"a": 1} == JsonClient().get("https://seaway.test/x").json_object()
-    assert ["CONNECT seaway.test:443"] == proxy.asked
+    assert ["CONNECT seaway.test:443"] == proxy.requests
 
 
 CORP = Provider(
@@ -120,7 +120,7 @@ CORP = Provider(
 
 
 def sign_in_by_github(proxy: Proxy, _folder: Path) -> None:
-    proxy.answers |= {
+    proxy.bodies |= {
         "/login/oauth/access_token": '{"access_token": "t"}',
         "/api/user": '{"id": 7, "login": "ada"}',
         "/api/user/emails": '[{"email": "ada@example.com", "verified": true, "primary": true}]',
@@ -130,8 +130,8 @@ def sign_in_by_github(proxy: Proxy, _folder: Path) -> None:
 
 def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
     names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-    told = {"issuer": SEAWAY_TEST, **{name: f"{SEAWAY_TEST}/{name}" for name in names}}
-    proxy.answers["/.well-known/openid-configuration"] = json.dumps(told)
+    configuration = {"issuer": SEAWAY_TEST, **{name: f"{SEAWAY_TEST}/{name}" for name in names}}
+    proxy.bodies["/.well-known/openid-configuration"] = json.dumps(configuration)
     assert (
         f"{SEAWAY_TEST}/jwks_uri"
         == OpenIdProviders(JsonClient(), SystemClock(), Mock(spec=KeySets)).discovery(CORP).keys_url
@@ -139,14 +139,14 @@ def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
 
 
 def look_up_an_owner(proxy: Proxy, _folder: Path) -> None:
-    proxy.answers["/users/acme"] = '{"id": 1001, "login": "acme"}'
+    proxy.bodies["/users/acme"] = '{"id": 1001, "login": "acme"}'
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
-    found = with_owner_id(draft, BUILT_IN[0], lambda url: JsonClient().get(url).json_object(), SEAWAY_TEST)
-    assert {"owner_id": "1001"} == found.pins
+    completed = with_owner_id(draft, BUILT_IN[0], lambda url: JsonClient().get(url).json_object(), SEAWAY_TEST)
+    assert {"owner_id": "1001"} == completed.pins
 
 
 def look_up_a_repository(proxy: Proxy, _folder: Path) -> None:
-    proxy.answers["/repos/acme/tools"] = '{"id": 2003}'
+    proxy.bodies["/repos/acme/tools"] = '{"id": 2003}'
     matched = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
     wanted = Criteria(matched, {"repository_id": "2002"})
     publisher = Publisher(
@@ -158,13 +158,13 @@ def look_up_a_repository(proxy: Proxy, _folder: Path) -> None:
 
 
 def refresh_the_trusted_root(_proxy: Proxy, folder: Path) -> None:
-    with pytest.raises(Unavailable):  # a repository on TLS would have to be signed anew for each answer
+    with pytest.raises(Unavailable):  # the proxy does not serve a signed TUF repository
         TufRepository(folder / "tuf", SEAWAY_TEST).trusted_root()
 
 
 def open_a_bucket(_proxy: Proxy, _folder: Path) -> None:
     store = S3Store("bucket", endpoint=SEAWAY_TEST, access_key_id="a", secret_access_key="b", region="x")
-    with pytest.raises(BaseError):  # its client trusts other certificates
+    with pytest.raises(BaseError):  # the S3 client does not trust the test certificate
         obstore.head(store, "x")
 
 
@@ -179,27 +179,25 @@ def open_a_bucket(_proxy: Proxy, _folder: Path) -> None:
         open_a_bucket,
     ],
 )
-def test_everything_that_speaks_http_goes_by_the_proxy(
-    proxy: Proxy, tmp_path: Path, connect: Callable[[Proxy, Path], None]
-) -> None:
-    """Where only the proxy leads out of the network."""
+def test_every_http_client_uses_the_proxy(proxy: Proxy, tmp_path: Path, connect: Callable[[Proxy, Path], None]) -> None:
+    """On some networks the proxy is the only way out."""
     connect(proxy, tmp_path)
-    assert {"CONNECT seaway.test:443"} == set(proxy.asked)
+    assert {"CONNECT seaway.test:443"} == set(proxy.requests)
 
 
-def test_a_failure_does_not_tell_what_was_sent() -> None:
-    """HTTP clients quote a header that they cannot send, and there are tokens in headers."""
-    with pytest.raises(Unavailable) as refused:
+def test_error_does_not_contain_the_sent_headers() -> None:
+    """HTTP clients quote a header that they cannot send, and headers contain tokens."""
+    with pytest.raises(Unavailable) as error:
         JsonClient().get("http://127.0.0.1:9/", {"Authorization": "Bearer s3cret\n"})
-    assert "s3cret" not in str(refused.value) + refused.value.cause
+    assert "s3cret" not in str(error.value) + error.value.cause
 
 
 @pytest.mark.parametrize("address", ["http://169.254.169.254/", "http://[fe80::1]/", "http://0.0.0.0/"])
-def test_metadata_of_clouds_is_refused_to_settings_too(address: str) -> None:
-    """The description of a provider may name any address."""
-    with pytest.raises(Unavailable) as refused:
+def test_cloud_metadata_address_is_refused_for_urls_from_settings(address: str) -> None:
+    """The discovery document of a provider can name any address."""
+    with pytest.raises(Unavailable) as error:
         JsonClient().get(address)
-    assert "not allowed" in refused.value.cause
+    assert "not allowed" in error.value.cause
 
 
 @pytest.mark.parametrize(
@@ -207,40 +205,42 @@ def test_metadata_of_clouds_is_refused_to_settings_too(address: str) -> None:
     ["https://10.0.0.1/", "https://192.168.1.1/", "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/",
      "https://localhost/", "https://x.localhost/", "https://169.254.169.254/"],
 )  # fmt: skip
-def test_private_addresses_do_not_go_by_the_proxy(proxy: Proxy, url: str) -> None:
-    """A stranger's address leads to no private network, of this machine or of the proxy's."""
+def test_private_address_is_refused_before_the_proxy(proxy: Proxy, url: str) -> None:
+    """A URL given by a user must not reach a private network, neither of this machine nor of the proxy."""
     with pytest.raises(OutboundRequestFailed):
-        visit(url)
-    assert [] == proxy.asked
+        request(url)
+    assert [] == proxy.requests
 
 
-def test_a_name_that_resolves_here_is_checked(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name of a private network is refused before the proxy hears of it, unless an admin chose the host."""
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 443))]
+def test_name_that_resolves_to_a_private_address_is_refused(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in a private network is refused before the proxy is contacted, unless an admin chose the host."""
+    private = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 443))]
     real = socket.getaddrinfo
     monkeypatch.setattr(
-        socket, "getaddrinfo", lambda host, *rest, **more: found if host == "seaway.test" else real(host, *rest, **more)
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: private if host == "seaway.test" else real(host, *rest, **more),
     )
     with pytest.raises(OutboundRequestFailed, match="not allowed"):
-        visit("https://seaway.test/")
-    assert [] == proxy.asked
-    assert 200 == visit("https://seaway.test/", is_trusted=True).status
+        request("https://seaway.test/")
+    assert [] == proxy.requests
+    assert 200 == request("https://seaway.test/", is_trusted=True).status
 
 
-def test_metadata_of_clouds_is_refused_to_trusted_hosts_too(proxy: Proxy) -> None:
-    """The addresses of the local link hold the credentials of machines."""
+def test_cloud_metadata_address_is_refused_for_trusted_hosts(proxy: Proxy) -> None:
+    """Link-local addresses serve the credentials of cloud machines."""
     with pytest.raises(OutboundRequestFailed, match="not allowed"):
-        visit("https://169.254.169.254/", is_trusted=True)
-    assert [] == proxy.asked
+        request("https://169.254.169.254/", is_trusted=True)
+    assert [] == proxy.requests
 
 
-def test_hosts_of_no_proxy_are_checked_in_full(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked directly is resolved here, and must be allowed."""
+def test_hosts_in_no_proxy_are_resolved_and_checked(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A direct request resolves the name on this machine, and the address must be allowed."""
     monkeypatch.setenv("NO_PROXY", "seaway.test,10.0.0.0/8")
     for url in ("https://seaway.test/", "https://10.0.0.1/"):
         with pytest.raises(OutboundRequestFailed):
-            visit(url)
-    assert [] == proxy.asked
+            request(url)
+    assert [] == proxy.requests
 
 
 @pytest.mark.parametrize(
@@ -260,10 +260,10 @@ def test_hosts_of_no_proxy_are_checked_in_full(proxy: Proxy, monkeypatch: pytest
         ({"HTTPS_PROXY": "http://p:1"}, "http://localhost:8000/", None),
     ],
 )
-def test_which_proxy_is_used(
+def test_proxy_variables_follow_curl(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str, expected: str | None
 ) -> None:
-    """The variables mean what they mean to curl."""
+    """The proxy variables have the same meaning as for curl."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -273,13 +273,11 @@ def test_which_proxy_is_used(
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "socks5h://p", "ftp://p", "http://[", "http://p:x"])
-def test_a_proxy_that_cannot_be_used_fails_with_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, variable: str, address: str
-) -> None:
-    """Only what goes out by it fails, and starting goes out nowhere."""
+def test_unusable_proxy_fails_the_request(monkeypatch: pytest.MonkeyPatch, variable: str, address: str) -> None:
+    """Only outbound requests fail; startup makes none."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, address)
     monkeypatch.setenv("NO_PROXY", "localhost,::1/128,[::1],fd00::/8")
     with pytest.raises(OutboundRequestFailed):
-        visit("https://a.example/")
+        request("https://a.example/")

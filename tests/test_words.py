@@ -1,4 +1,4 @@
-"""What somebody types to find something."""
+"""Search terms: how typed text is split and matched."""
 
 from seaway.channels import channels
 from seaway.search_terms import MAX_TERMS, search_terms
@@ -7,17 +7,17 @@ from seaway.users import users
 from tests.support.house import People
 
 
-def test_words_are_few_whatever_is_typed() -> None:
-    """Two hundred characters can be a hundred words, each of them a pass over every text."""
+def test_number_of_search_terms_is_limited() -> None:
+    """Two hundred characters can be a hundred terms, and each term costs a pass over every text."""
     assert ["numpy", "fast"] == search_terms("  NumPy\tfast ")
     assert MAX_TERMS == len(search_terms("a " * 100))
 
 
-def test_words_beyond_the_most_narrow_nothing(seaway: Seaway, people: People) -> None:
-    """In lists of channels and of users."""
+def test_terms_beyond_the_limit_are_ignored(seaway: Seaway, people: People) -> None:
+    """Both in the channel list and in the user list."""
     people.channel("abacus", owner="abba")
     typed = "a " * MAX_TERMS
     with seaway.database.read() as tx:
-        for words, count in ((typed + "zzz", 1), ("zzz " + typed, 0)):
-            assert count == len(users.all_users(tx, words))
-            assert count == len(channels.public(tx, words, limit=9))
+        for terms, count in ((typed + "zzz", 1), ("zzz " + typed, 0)):
+            assert count == len(users.all_users(tx, terms))
+            assert count == len(channels.public(tx, terms, limit=9))

@@ -1,4 +1,4 @@
-"""A shell for commands, and a folder with something in it."""
+"""A shell that runs commands, and folders with data."""
 
 import json
 import os
@@ -18,8 +18,8 @@ FILE = conda()
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a command left: its exit code and what it printed."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -27,55 +27,57 @@ class Ran:
 
     @property
     def value(self) -> Any:
-        """The JSON that it printed, and nothing else."""
+        """The JSON that the command printed."""
         assert 0 == self.code, self.err
         return json.loads(self.out)
 
     @property
     def error(self) -> dict[str, str]:
-        """The error that a command with --json told."""
+        """The error that a command with --json printed."""
         assert (1, "") == (self.code, self.out)
-        told: dict[str, dict[str, str]] = json.loads(self.err)
-        return told["error"]
+        printed: dict[str, dict[str, str]] = json.loads(self.err)
+        return printed["error"]
 
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs `seaway` in a folder, with variables of its own."""
+    """Run `seaway` in a folder, with additional environment variables."""
 
     driver: subprocess.Popen[str]
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: object, stdin: str = "", **variables: str) -> Ran:
-        talk = self.folder / ".talk"
-        talk.mkdir(exist_ok=True)
-        files = {name: talk / name for name in ("stdin", "stdout", "stderr")}
+    def run(self, *arguments: object, stdin: str = "", **variables: str) -> CommandResult:
+        exchange = self.folder / ".talk"
+        exchange.mkdir(exist_ok=True)
+        files = {name: exchange / name for name in ("stdin", "stdout", "stderr")}
         for name, path in files.items():
             path.write_text(stdin if name == "stdin" else "")
-        own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
-        order = {
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
+        request = {
             **{name: str(path) for name, path in files.items()},
             "folder": str(self.folder),
-            "environment": {**own, **state.variables(self.folder), **self.variables, **variables},
+            "environment": {**environment, **state.variables(self.folder), **self.variables, **variables},
             "arguments": [str(argument) for argument in arguments],
         }
         assert self.driver.stdin is not None
         assert self.driver.stdout is not None
-        self.driver.stdin.write(json.dumps(order) + "\n")
+        self.driver.stdin.write(json.dumps(request) + "\n")
         self.driver.stdin.flush()
         code = int(self.driver.stdout.readline())
-        return Ran(code, files["stdout"].read_text(), files["stderr"].read_text())
+        return CommandResult(code, files["stdout"].read_text(), files["stderr"].read_text())
 
 
 @pytest.fixture(scope="session")
 def driver() -> Iterator[subprocess.Popen[str]]:
     path = Path(__file__).with_name("driver.py")
-    with subprocess.Popen([sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
-        yield one
-        assert one.stdin is not None
-        one.stdin.close()
-        assert 0 == one.wait(20)
+    with subprocess.Popen(
+        [sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert 0 == process.wait(20)
 
 
 @pytest.fixture
@@ -85,8 +87,8 @@ def shell(driver: subprocess.Popen[str], tmp_path: Path) -> Shell:
 
 
 @pytest.fixture(scope="session")
-def furnished(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two users, a channel with a member, a key, a publisher and a file; not to be changed."""
+def filled_folder(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two users, a channel with a member, a key, a publisher and a file; tests must not change it."""
     folder = tmp_path_factory.mktemp("furnished")
     shell = Shell(driver, folder, {"SEAWAY_EXAMINERS": "1"})
     FILE.write_to(folder)
@@ -110,8 +112,8 @@ def furnished(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def house(shell: Shell, furnished: Path, tmp_path: Path) -> Shell:
-    """A shell in a copy of the furnished folder."""
+def filled_shell(shell: Shell, filled_folder: Path, tmp_path: Path) -> Shell:
+    """A shell in a copy of the folder with data."""
     folder = tmp_path / "house"
-    state.copy(furnished, folder)
+    state.copy(filled_folder, folder)
     return replace(shell, folder=folder, variables={"SEAWAY_EXAMINERS": "1"})

@@ -1,7 +1,7 @@
 """
-Runs commands in forks of itself: each as real as one from a shell, without importing everything each time.
+Run commands in forked processes: each as real as one started by a shell, without importing all modules each time.
 
-An order is one line of JSON on standard input; the answer is one line with the exit code.
+A request is one line of JSON on standard input; the response is one line with the exit code.
 """
 
 import gc
@@ -26,38 +26,38 @@ PRELOADED = (
 def main() -> None:
     for module in PRELOADED:
         importlib.import_module(module)
-    gc.freeze()  # what is loaded is shared with the forks, not looked through and so copied by each
+    gc.freeze()  # share the loaded objects with the forks: a garbage collection would write to them, and so copy them
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            become(json.loads(line))
+            run_request(json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def become(order: dict) -> None:
-    """Be the command that the order says; does not return."""
+def run_request(request: dict) -> None:
+    """Run the requested command in this process; does not return."""
     for number, (path, flags) in enumerate(
-        ((order["stdin"], os.O_RDONLY), (order["stdout"], os.O_WRONLY), (order["stderr"], os.O_WRONLY))
+        ((request["stdin"], os.O_RDONLY), (request["stdout"], os.O_WRONLY), (request["stderr"], os.O_WRONLY))
     ):
         os.dup2(os.open(path, flags), number)
     sys.stdin = os.fdopen(0)
-    os.chdir(order["folder"])
+    os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(order["environment"])
-    sys.argv = ["seaway", *order["arguments"]]
+    os.environ.update(request["environment"])
+    sys.argv = ["seaway", *request["arguments"]]
     os._exit(exit_code())
 
 
 def exit_code() -> int:
-    """Run the command, and say how the interpreter would end; its own end, which frees everything, takes longer."""
+    """Run the command; return the exit code of the interpreter, whose own exit is slower because it frees everything."""
     from seaway.cli.main import run
 
     try:
         run()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 - what the interpreter would print
+    except BaseException:  # noqa: BLE001 - the interpreter would print it too
         traceback.print_exc()
         return 1
     finally:

@@ -1,4 +1,4 @@
-"""Every command, as a script uses it: JSON out, JSON errors, exit codes."""
+"""Every command, as a script uses it: JSON output, JSON errors, exit codes."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from seaway.database.migrate import NEWEST
 from seaway.database.tables import audit, channels, files, keys, members, users
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
-from tests.cli.conftest import FILE, Ran, Shell
+from tests.cli.conftest import FILE, CommandResult, Shell
 from tests.support import state
 from tests.support.house import build
 from tests.support.packages import conda, index_json, tar_bz2
@@ -33,7 +33,7 @@ UNKNOWN = "nobody"
 
 
 def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Every command that there is, as its words."""
+    """Yield every command as a tuple of its words."""
     for name, command in (group or typer.main.get_command(app)).commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*before, name))
@@ -41,8 +41,8 @@ def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[
             yield (*before, name)
 
 
-# What each command tells with --json, in a house with ada, bob, the channel tools, a key and a file.
-TOLD: dict[tuple[str, ...], Any] = {
+# The output of each command with --json, on data with ada, bob, the channel tools, a key and a file.
+OUTPUT: dict[tuple[str, ...], Any] = {
     ("user", "add", "eve", "--email", "eve@example.com"): {"name": "eve", "email": "eve@example.com", "admin": False},
     ("user", "add", "root-of-all", "--admin"): {"name": "root-of-all", "admin": True},
     ("user", "list"): [{"name": "ada", "admin": True}, {"name": "bob", "admin": False}],
@@ -161,77 +161,79 @@ TOLD: dict[tuple[str, ...], Any] = {
 }  # fmt: skip
 
 
-def part(value: Any, like: Any) -> Any:
-    """As much of a value as the other one speaks of."""
+def part_like(value: Any, like: Any) -> Any:
+    """Return the part of a value that `like` also has."""
     if isinstance(like, dict):
-        return {key: part(value[key], like[key]) for key in like}
+        return {key: part_like(value[key], like[key]) for key in like}
     if isinstance(like, list) and len(like) == len(value):
-        return [part(one, other) for one, other in zip(value, like, strict=True)]
+        return [part_like(item, item_like) for item, item_like in zip(value, like, strict=True)]
     return value
 
 
-def test_every_command_tells_json() -> None:
-    """Whoever adds a command gives it --json, and a row above."""
+def test_every_command_has_a_json_example() -> None:
+    """A new command needs --json and a row in OUTPUT."""
     known = {
         command
         for command in commands()
         if command not in {("serve",), ("work",), ("restore",), ("rebuild",), ("file", "restore")}
     }
-    assert known == {words[:length] for words in TOLD for length in (1, 2) if words[:length] in known}
+    assert known == {words[:length] for words in OUTPUT for length in (1, 2) if words[:length] in known}
 
 
-def test_a_quota_that_cannot_be_read_changes_nothing(house: Shell) -> None:
-    """The other options of the command are not carried out first."""
-    house.run("channel", "add", "base", "--owner", "ada", "--public")
-    ran = house.run("channel", "set", "tools", "--base", "base", "--quota", "plenty")
-    assert (2, True) == (ran.code, "a quota is a number of bytes" in ran.err)
-    assert "" == house.run("channel", "show", "tools", "--json").value["base"]
+def test_invalid_quota_changes_nothing(filled_shell: Shell) -> None:
+    """The other options of the command are not applied first."""
+    filled_shell.run("channel", "add", "base", "--owner", "ada", "--public")
+    result = filled_shell.run("channel", "set", "tools", "--base", "base", "--quota", "plenty")
+    assert (2, True) == (result.code, "a quota is a number of bytes" in result.err)
+    assert "" == filled_shell.run("channel", "show", "tools", "--json").value["base"]
 
 
-def test_a_correction_that_was_restored_tells_json(house: Shell) -> None:
-    """It needs a correction first, so it has no row above."""
+def test_restored_correction_prints_json(filled_shell: Shell) -> None:
+    """It needs a correction first, so it has no row in OUTPUT."""
     file = ("tools", "noarch/demo-1.0-h1_0.conda")
-    house.run("file", "correct", *file, "--license", "BSD", "--reason", "R")
-    restored = house.run("file", "restore", *file, "--json").value
+    filled_shell.run("file", "correct", *file, "--license", "BSD", "--reason", "R")
+    restored = filled_shell.run("file", "restore", *file, "--json").value
     assert ("tools", file[1]) == (restored["channel"], restored["file"])
 
 
-@pytest.mark.parametrize("words", TOLD, ids=" ".join)
-def test_a_command_tells_json(house: Shell, words: tuple[str, ...]) -> None:
-    """With --json a command prints one value, whole, and nothing on standard error."""
-    ran = house.run(*words, "--json", stdin="a password of some length\n")
-    assert "" == ran.err
-    assert TOLD[words] == part(ran.value, TOLD[words])
+@pytest.mark.parametrize("words", OUTPUT, ids=" ".join)
+def test_command_prints_json(filled_shell: Shell, words: tuple[str, ...]) -> None:
+    """With --json a command prints one complete value, and nothing on standard error."""
+    result = filled_shell.run(*words, "--json", stdin="a password of some length\n")
+    assert "" == result.err
+    assert OUTPUT[words] == part_like(result.value, OUTPUT[words])
 
 
-@pytest.mark.parametrize("words", TOLD, ids=" ".join)
-def test_a_command_tells_people(house: Shell, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", OUTPUT, ids=" ".join)
+def test_command_prints_text(filled_shell: Shell, words: tuple[str, ...]) -> None:
     """Without --json a command prints a sentence or a table, and no JSON."""
-    ran = house.run(*words, stdin="a password of some length\n")
-    told, silent = (ran.err, ran.out) if TOLD[words] == [] else (ran.out, ran.err)  # "There are none" is no row
-    assert (0, "") == (ran.code, silent)
-    assert told.strip()
-    assert not told.startswith(("{", "["))
+    result = filled_shell.run(*words, stdin="a password of some length\n")
+    printed, silent = (
+        (result.err, result.out) if OUTPUT[words] == [] else (result.out, result.err)
+    )  # a message about an empty list goes to standard error
+    assert (0, "") == (result.code, silent)
+    assert printed.strip()
+    assert not printed.startswith(("{", "["))
 
 
 def test_help_lists_every_command(shell: Shell) -> None:
-    """--help, at each level, names what there is with a sentence for each."""
-    ran = shell.run("--help")
-    assert 0 == ran.code
+    """--help works at each level."""
+    result = shell.run("--help")
+    assert 0 == result.code
     for words in commands():
-        assert words[0] in ran.out
+        assert words[0] in result.out
         inner = shell.run(*words, "--help")
         assert (0, True) == (inner.code, "Usage: seaway " + " ".join(words) in inner.out)
 
 
-def test_the_version_is_printed(shell: Shell) -> None:
+def test_version_is_printed(shell: Shell) -> None:
     """--version prints the version of the installed package."""
-    ran = shell.run("--version")
-    assert (0, f"seaway {version('seaway')}\n") == (ran.code, ran.out)
+    result = shell.run("--version")
+    assert (0, f"seaway {version('seaway')}\n") == (result.code, result.out)
 
 
-def test_help_makes_no_data(shell: Shell) -> None:
-    """Asking for help or for the settings leaves the folder as it was."""
+def test_help_and_config_create_no_data(shell: Shell) -> None:
+    """The folder stays unchanged."""
     shell.run("--help")
     shell.run("config")
     assert [".talk"] == [path.name for path in shell.folder.iterdir()]
@@ -240,38 +242,38 @@ def test_help_makes_no_data(shell: Shell) -> None:
 MAKE_DATA = (("migrate",), ("user", "add"), ("config",))
 
 
-@pytest.mark.parametrize("words", [*(w for w in TOLD if w[:2] not in MAKE_DATA and w[:1] not in MAKE_DATA), ("work",),
+@pytest.mark.parametrize("words", [*(w for w in OUTPUT if w[:2] not in MAKE_DATA and w[:1] not in MAKE_DATA), ("work",),
                                    ("rebuild", "--from-store")], ids=" ".join)  # fmt: skip
-def test_a_mistyped_data_folder_is_named_and_not_made(shell: Shell, words: tuple[str, ...]) -> None:
-    """Every command but those that begin a site refuses a data folder that does not exist, or that has no database."""
+def test_missing_data_folder_is_named_and_not_created(shell: Shell, words: tuple[str, ...]) -> None:
+    """All commands except those that start a site refuse a data folder that does not exist."""
     FILE.write_to(shell.folder)
-    ran = shell.run("--data", "nope/x", *words, stdin="a password of some length\n")
-    assert (1, "") == (ran.code, ran.out)
-    assert "seaway: The data folder nope/x does not exist." in ran.err
+    result = shell.run("--data", "nope/x", *words, stdin="a password of some length\n")
+    assert (1, "") == (result.code, result.out)
+    assert "seaway: The data folder nope/x does not exist." in result.err
     assert not (shell.folder / "nope").exists()
 
 
-def test_a_folder_without_a_database_stays_empty(shell: Shell) -> None:
-    """A folder of something else does not become an empty site."""
+def test_folder_without_database_is_refused(shell: Shell) -> None:
+    """A folder with other content must not become an empty site."""
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     (shell.folder / "data").mkdir()
     for words in (("user", "list"), ("check",), ("backup", "backup.tar"), ("work",)):
-        ran = shell.run(*words)
-        assert (1, True) == (ran.code, "has no database" in ran.err)
+        result = shell.run(*words)
+        assert (1, True) == (result.code, "has no database" in result.err)
     assert [] == list((shell.folder / "data").iterdir())
 
 
 @pytest.mark.parametrize("words", [("migrate",), ("user", "add", "ada")], ids=" ".join)
-def test_a_new_data_folder_is_for_its_owner_only(shell: Shell, words: tuple[str, ...]) -> None:
-    """The commands that begin a site make the folder as `serve` does."""
+def test_new_data_folder_is_private(shell: Shell, words: tuple[str, ...]) -> None:
+    """Commands that start a site create the folder with the same mode as `serve`."""
     assert 0 == shell.run("--data", "new/x", *words).code
     assert 0 == (shell.folder / "new" / "x").stat().st_mode & 0o077
 
 
-def test_times_are_told_in_utc(house: Shell) -> None:
-    """Times are ISO 8601 in UTC, so that scripts can compare them."""
-    created = house.run("key", "list", "ada", "--json").value[0]["created_at"]
+def test_times_are_in_utc(filled_shell: Shell) -> None:
+    """ISO 8601 in UTC, so that scripts can compare times."""
+    created = filled_shell.run("key", "list", "ada", "--json").value[0]["created_at"]
     assert (20, "T", "Z") == (len(created), created[10], created[-1])
 
 
@@ -378,30 +380,30 @@ WRONG_IN_THE_DATA_FOLDER = {
 
 @pytest.mark.on_disk
 @pytest.mark.parametrize("words", WRONG_IN_THE_DATA_FOLDER, ids=" ".join)
-def test_a_place_of_the_house_itself_is_refused(house: Shell, words: tuple[str, ...]) -> None:
-    """A copy must not lie in what it copies."""
-    code, says = WRONG_IN_THE_DATA_FOLDER[words]
-    error = house.run(*words, "--json").error
-    assert (code, True) == (error["code"], says in error["message"] + error["hint"])
+def test_target_inside_the_data_folder_is_refused(filled_shell: Shell, words: tuple[str, ...]) -> None:
+    """A copy must not be inside the data that it copies."""
+    code, expected = WRONG_IN_THE_DATA_FOLDER[words]
+    error = filled_shell.run(*words, "--json").error
+    assert (code, True) == (error["code"], expected in error["message"] + error["hint"])
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
-def test_an_error_is_told_as_json(house: Shell, words: tuple[str, ...]) -> None:
-    """With --json an error is one object on standard error, with a code, a message and what to do; the exit code is 1."""
-    code, says = WRONG[words]
-    error = house.run(*words, "--json", stdin="short\n").error
+def test_error_is_printed_as_json(filled_shell: Shell, words: tuple[str, ...]) -> None:
+    """With --json an error is one object on standard error, with code, message and hint; the exit code is 1."""
+    code, expected = WRONG[words]
+    error = filled_shell.run(*words, "--json", stdin="short\n").error
     assert {"code", "message", "hint"} == error.keys()
     assert code == error["code"]
-    assert says in error["message"] + error["hint"]
+    assert expected in error["message"] + error["hint"]
     assert error["hint"]
 
 
-def test_an_error_is_told_to_people_in_one_line(house: Shell) -> None:
-    """Without --json an error is one sentence, without a trace of where it came from."""
-    ran = house.run("channel", "show", UNKNOWN)
-    assert (1, "") == (ran.code, ran.out)
-    assert [ran.err.strip()] == ran.err.splitlines()
-    assert ran.err.startswith("seaway: There is no channel named")
+def test_error_is_printed_as_one_line(filled_shell: Shell) -> None:
+    """Without --json an error is one sentence without a traceback."""
+    result = filled_shell.run("channel", "show", UNKNOWN)
+    assert (1, "") == (result.code, result.out)
+    assert [result.err.strip()] == result.err.splitlines()
+    assert result.err.startswith("seaway: There is no channel named")
 
 
 @pytest.mark.parametrize(
@@ -426,61 +428,61 @@ def test_an_error_is_told_to_people_in_one_line(house: Shell) -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_command_line_changes_nothing(house: Shell, words: tuple[str, ...]) -> None:
-    """What cannot be understood, or is not confirmed, ends with a usage error, and nothing was done."""
-    before = rows(house)
-    ran = house.run(*words)
-    assert ran.code in ((1, 2) if words[1:] == ("remove", "tools") else (2,))
-    assert "Traceback" not in ran.err
-    assert before == rows(house)
+def test_wrong_command_line_changes_nothing(filled_shell: Shell, words: tuple[str, ...]) -> None:
+    """An invalid or unconfirmed command ends with a usage error and changes nothing."""
+    before = rows(filled_shell)
+    result = filled_shell.run(*words)
+    assert result.code in ((1, 2) if words[1:] == ("remove", "tools") else (2,))
+    assert "Traceback" not in result.err
+    assert before == rows(filled_shell)
 
 
-def rows(house: Shell) -> dict[str, list[Any]]:
-    """Everything that commands change."""
-    with opened(house) as seaway, seaway.database.read() as tx:
+def rows(filled_shell: Shell) -> dict[str, list[Any]]:
+    """Return all rows that commands change."""
+    with opened(filled_shell) as seaway, seaway.database.read() as tx:
         tables = (users, channels, members, keys, files, audit)
         return {table.name: [tuple(row) for row in tx.execute(select(table))] for table in tables}
 
 
 @contextmanager
-def opened(house: Shell) -> Iterator[Seaway]:
-    """The house of a shell, opened beside its commands."""
-    with closing(build(house.folder)) as seaway:
+def opened(filled_shell: Shell) -> Iterator[Seaway]:
+    """Open a second Seaway on the data of a shell."""
+    with closing(build(filled_shell.folder)) as seaway:
         yield seaway
 
 
-def needs_a_folder() -> None:
-    """What a test does to files; on other states the same is tested in tests/indexing and tests/packages."""
+def skip_unless_disk_store() -> None:
+    """Skip tests that change files; tests/indexing and tests/packages test the same for other stores."""
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the blobs are no files here")
 
 
-def test_a_command_that_failed_left_nothing(house: Shell) -> None:
-    """A refused password makes no account."""
-    house.run("user", "add", "eve", "--password-stdin", stdin="short\n")
-    assert ["ada", "bob"] == [user["name"] for user in house.run("user", "list", "--json").value]
+def test_failed_command_leaves_nothing(filled_shell: Shell) -> None:
+    """A refused password creates no user."""
+    filled_shell.run("user", "add", "eve", "--password-stdin", stdin="short\n")
+    assert ["ada", "bob"] == [user["name"] for user in filled_shell.run("user", "list", "--json").value]
 
 
-def test_a_password_is_kept_out_of_sight(house: Shell) -> None:
-    """A password comes by standard input, is not printed, and cannot be read in the data."""
-    ran = house.run("user", "add", "eve", "--password-stdin", "--json", stdin="correct horse battery\n")
-    stored = repr(rows(house))
-    assert "horse" not in ran.out + ran.err
+def test_password_is_neither_printed_nor_stored(filled_shell: Shell) -> None:
+    """It is read from standard input, and only its hash is stored."""
+    result = filled_shell.run("user", "add", "eve", "--password-stdin", "--json", stdin="correct horse battery\n")
+    stored = repr(rows(filled_shell))
+    assert "horse" not in result.out + result.err
     assert "horse" not in stored
     assert "$argon2id$" in stored
 
 
-def test_a_channel_is_removed_after_its_name_was_typed(house: Shell) -> None:
-    """Without --yes the name is asked for; another one deletes nothing, the right one does."""
-    wrong = house.run("channel", "remove", "tools", stdin="tool\n")
-    between = house.run("channel", "list", "--json").value
-    right = house.run("channel", "remove", "tools", stdin="tools\n")
+def test_channel_removal_needs_the_typed_name(filled_shell: Shell) -> None:
+    """Without --yes the command asks for the name; another name deletes nothing."""
+    wrong = filled_shell.run("channel", "remove", "tools", stdin="tool\n")
+    between = filled_shell.run("channel", "list", "--json").value
+    right = filled_shell.run("channel", "remove", "tools", stdin="tools\n")
     assert [2, 0] == [wrong.code, right.code]
-    assert [1, 0] == [len(between), len(house.run("channel", "list", "--json").value)]
+    assert [1, 0] == [len(between), len(filled_shell.run("channel", "list", "--json").value)]
 
 
-def test_lists_of_nothing_say_how_to_begin(shell: Shell) -> None:
-    """An empty list is `[]` for scripts, and for people the command that makes the first one."""
+def test_empty_list_names_the_command_that_adds(shell: Shell) -> None:
+    """An empty list is `[]` with --json, and otherwise a hint how to add the first entry."""
     shell.run("migrate")
     assert [] == shell.run("user", "list", "--json").value
     assert "seaway user add" in shell.run("user", "list").err
@@ -488,24 +490,23 @@ def test_lists_of_nothing_say_how_to_begin(shell: Shell) -> None:
     assert "seaway channel add" in shell.run("channel", "list").err
 
 
-def test_the_modes_in_the_help_are_those_that_there_are(shell: Shell) -> None:
-    """The help of `key add` names every mode, and each is taken."""
+def test_help_of_key_add_names_every_mode(shell: Shell) -> None:
     text = shell.run("key", "add", "--help").out
     assert [] == [mode.name for mode in Mode if mode.name not in text]
 
 
-def test_a_secret_is_shown_once(house: Shell) -> None:
-    """A key is printed when it is made and in no list afterwards."""
-    secret = house.run("key", "add", "ada", "ci").out.strip()
+def test_key_is_shown_once(filled_shell: Shell) -> None:
+    """A key is printed when it is created, and in no list afterwards."""
+    secret = filled_shell.run("key", "add", "ada", "ci").out.strip()
     assert secret.startswith("swy-u-")
-    assert secret[6:] not in house.run("key", "list", "ada", "--json").out
+    assert secret[6:] not in filled_shell.run("key", "list", "ada", "--json").out
 
 
 # Uploading from this machine
 
 
 def fill(folder: Path) -> Path:
-    """A folder as build tools leave it: packages in subfolders, and other files."""
+    """Fill a folder as build tools do: packages in subfolders, and other files."""
     for subdir, file in (
         ("noarch", conda(index_json("one"))),
         ("linux-64", conda(index_json("two", subdir="linux-64", noarch=...))),
@@ -518,154 +519,156 @@ def fill(folder: Path) -> Path:
     return folder
 
 
-def statuses(ran: Ran) -> dict[str, str]:
-    return {one["file"]: one["status"] for one in json.loads(ran.out)["files"]}
+def statuses(result: CommandResult) -> dict[str, str]:
+    return {file["file"]: file["status"] for file in json.loads(result.out)["files"]}
 
 
 BUILT = {"one-1.0-h1_0.conda", "two-1.0-h1_0.conda", "three-1.0-h1_0.tar.bz2"}
 
 
-def test_a_folder_is_uploaded(house: Shell) -> None:
-    """Every package below a folder goes to the subdir that it says; again it is exit code 1, unless skipped or forced."""
-    folder = fill(house.folder / "built")
+def test_upload_folder(filled_shell: Shell) -> None:
+    """Each package goes to its subdir; repeating exits with code 1, except with --skip-existing or --force."""
+    folder = fill(filled_shell.folder / "built")
     options = ((), (), ("--skip-existing",), ("--force",))
-    runs = [house.run("upload", "tools", folder, *some, "--json") for some in options]
-    assert [0, 1, 0, 0] == [ran.code for ran in runs], runs[0].err
-    assert dict.fromkeys(BUILT, "uploaded") == statuses(runs[0])
-    assert [{"exists"}, {"exists"}, {"replaced"}] == [set(statuses(ran).values()) for ran in runs[1:]]
-    assert 4 == house.run("channel", "show", "tools", "--json").value["files"]
-    assert house.run("check", "--json").value["ok"]
+    results = [filled_shell.run("upload", "tools", folder, *some, "--json") for some in options]
+    assert [0, 1, 0, 0] == [result.code for result in results], results[0].err
+    assert dict.fromkeys(BUILT, "uploaded") == statuses(results[0])
+    assert [{"exists"}, {"exists"}, {"replaced"}] == [set(statuses(result).values()) for result in results[1:]]
+    assert 4 == filled_shell.run("channel", "show", "tools", "--json").value["files"]
+    assert filled_shell.run("check", "--json").value["ok"]
 
 
-def test_a_bad_file_does_not_stop_the_good_ones(house: Shell) -> None:
-    """A refused file is exit code 1 with its reason, and the others are uploaded."""
-    folder = fill(house.folder / "built")
+def test_bad_file_does_not_stop_the_upload_of_others(filled_shell: Shell) -> None:
+    """A refused file gives exit code 1 and its reason, and the other files are uploaded."""
+    folder = fill(filled_shell.folder / "built")
     (folder / "bad-1.0-0.conda").write_bytes(b"no package")
-    ran = house.run("upload", "tools", folder, "--json")
-    told = {one["file"]: one["message"] for one in json.loads(ran.out)["files"]}
-    assert (1, "refused") == (ran.code, statuses(ran)["bad-1.0-0.conda"])
-    assert told["bad-1.0-0.conda"]
-    assert dict.fromkeys(BUILT, "uploaded") == {name: statuses(ran)[name] for name in BUILT}
-    people = house.run("upload", "tools", folder / "bad-1.0-0.conda")
-    assert (1, True) == (people.code, "bad-1.0-0.conda: " in people.out)
+    result = filled_shell.run("upload", "tools", folder, "--json")
+    messages = {file["file"]: file["message"] for file in json.loads(result.out)["files"]}
+    assert (1, "refused") == (result.code, statuses(result)["bad-1.0-0.conda"])
+    assert messages["bad-1.0-0.conda"]
+    assert dict.fromkeys(BUILT, "uploaded") == {name: statuses(result)[name] for name in BUILT}
+    text_result = filled_shell.run("upload", "tools", folder / "bad-1.0-0.conda")
+    assert (1, True) == (text_result.code, "bad-1.0-0.conda: " in text_result.out)
 
 
-def test_an_upload_to_no_channel_is_refused(house: Shell) -> None:
-    """Without the channel every file is refused."""
-    ran = house.run("upload", UNKNOWN, FILE.name, "--json")
-    assert (1, {FILE.name: "refused"}) == (ran.code, statuses(ran))
+def test_upload_to_unknown_channel_is_refused(filled_shell: Shell) -> None:
+    """Every file is refused."""
+    result = filled_shell.run("upload", UNKNOWN, FILE.name, "--json")
+    assert (1, {FILE.name: "refused"}) == (result.code, statuses(result))
 
 
-# Looking after a store
+# Maintenance of the store
 
 
-def a_blob(house: Shell) -> Path:
-    return next(path for path in (house.folder / "data" / "store" / "blobs").rglob("*") if path.is_file())
+def any_blob(filled_shell: Shell) -> Path:
+    return next(path for path in (filled_shell.folder / "data" / "store" / "blobs").rglob("*") if path.is_file())
 
 
-def test_a_trusted_root_can_be_kept_and_given_back(house: Shell, tmp_path: Path) -> None:
-    """From a file; what is none is refused, and what was there stays."""
+def test_trusted_root_is_replaced_and_restored(filled_shell: Shell, tmp_path: Path) -> None:
+    """From a file; an invalid file is refused and changes nothing."""
     good, bad = tmp_path / "root.json", tmp_path / "bad.json"
     good.write_bytes(MiniSigstore().trusted_root)
     bad.write_text("{}")
 
-    assert 1 == house.run("sigstore", "update", "--file", str(bad)).code
-    assert ["https://rekor.example.com"] == house.run("sigstore", "update", "--file", str(good), "--json").value["logs"]
-    assert "database" == house.run("sigstore", "show", "--json").value["origin"]
-    assert 2 == house.run("sigstore", "update").code
-    assert 2 == house.run("channel", "set", "tools", "--attestations", "maybe").code
-    assert "program" == house.run("sigstore", "update", "--embedded", "--json").value["origin"]
+    assert 1 == filled_shell.run("sigstore", "update", "--file", str(bad)).code
+    assert ["https://rekor.example.com"] == filled_shell.run("sigstore", "update", "--file", str(good), "--json").value[
+        "logs"
+    ]
+    assert "database" == filled_shell.run("sigstore", "show", "--json").value["origin"]
+    assert 2 == filled_shell.run("sigstore", "update").code
+    assert 2 == filled_shell.run("channel", "set", "tools", "--attestations", "maybe").code
+    assert "program" == filled_shell.run("sigstore", "update", "--embedded", "--json").value["origin"]
 
 
-def test_a_check_finds_a_blob_that_is_gone(house: Shell) -> None:
-    """A file without its bytes is exit code 1, with the promise that does not hold and the place."""
-    needs_a_folder()
-    a_blob(house).unlink()
-    ran = house.run("check", "--json")
-    broken = json.loads(ran.out)["broken"]
+def test_check_finds_a_missing_blob(filled_shell: Shell) -> None:
+    """Exit code 1, with the broken promise and the file."""
+    skip_unless_disk_store()
+    any_blob(filled_shell).unlink()
+    result = filled_shell.run("check", "--json")
+    broken = json.loads(result.out)["broken"]
     assert (1, [("S1", f"tools/noarch/{FILE.name}")]) == (
-        ran.code, [(entry["check"], entry["where"]) for entry in broken],
+        result.code, [(entry["check"], entry["where"]) for entry in broken],
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 1), (("--quick",), 0)], ids=["whole", "quick"])
-def test_a_check_reads_every_byte_unless_it_is_quick(house: Shell, options: tuple[str, ...], code: int) -> None:
-    """One bit that turned in a blob is found by reading it; the quick check looks at sizes only."""
-    needs_a_folder()
-    blob = a_blob(house)
+def test_check_reads_every_byte_unless_quick(filled_shell: Shell, options: tuple[str, ...], code: int) -> None:
+    """A flipped bit is found only by reading the blob; the quick check compares sizes."""
+    skip_unless_disk_store()
+    blob = any_blob(filled_shell)
     content = bytearray(blob.read_bytes())
     content[100] ^= 1
     blob.write_bytes(content)
-    assert code == house.run("check", *options).code
+    assert code == filled_shell.run("check", *options).code
 
 
-def test_a_check_repairs(house: Shell) -> None:
-    """What is damaged is taken out of use and named with exit code 1; with a backup it comes back, and all is well."""
-    needs_a_folder()
-    house.run("backup", "backup.tar")
-    blob, name = a_blob(house), f"tools/noarch/{FILE.name}"
+def test_check_repairs_with_a_backup(filled_shell: Shell) -> None:
+    """A damaged file is taken out of use and named, with exit code 1; with a backup it is repaired."""
+    skip_unless_disk_store()
+    filled_shell.run("backup", "backup.tar")
+    blob, name = any_blob(filled_shell), f"tools/noarch/{FILE.name}"
     content = blob.read_bytes()
     blob.unlink()
     blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    ran = house.run("check", "--repair", "--json")
-    told = json.loads(ran.out)
-    assert (1, [], [name]) == (ran.code, told["repair"]["repaired"], told["repair"]["broken"])
-    assert [name] == [entry["where"] for entry in told["broken"]]
-    assert (False, 1) == (blob.exists(), house.run("check", "--backup", "backup.tar").code)
-    ran = house.run("check", "--repair", "--backup", "backup.tar")
-    assert (0, f"{name} was repaired.\nNo problems found.\n") == (ran.code, ran.out)
+    result = filled_shell.run("check", "--repair", "--json")
+    report = json.loads(result.out)
+    assert (1, [], [name]) == (result.code, report["repair"]["repaired"], report["repair"]["broken"])
+    assert [name] == [entry["where"] for entry in report["broken"]]
+    assert (False, 1) == (blob.exists(), filled_shell.run("check", "--backup", "backup.tar").code)
+    result = filled_shell.run("check", "--repair", "--backup", "backup.tar")
+    assert (0, f"{name} was repaired.\nNo problems found.\n") == (result.code, result.out)
     assert content == blob.read_bytes()
     assert {"verified": 1, "repaired": [], "dropped": [], "broken": [], "unread": []} == (
-        house.run("check", "--repair", "--json").value["repair"]
+        filled_shell.run("check", "--repair", "--json").value["repair"]
     )
 
 
-def test_a_sweep_is_told(house: Shell) -> None:
-    """The sweep says what it took: here the bytes of a channel that was deleted days ago."""
-    needs_a_folder()
-    house.run("channel", "remove", "tools", "--yes")
-    for path in (house.folder / "data" / "store").rglob("*"):
+def test_sweep_reports_deleted_blobs(filled_shell: Shell) -> None:
+    """Here it deletes the bytes of a channel that was removed long ago."""
+    skip_unless_disk_store()
+    filled_shell.run("channel", "remove", "tools", "--yes")
+    for path in (filled_shell.folder / "data" / "store").rglob("*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
-    taken = house.run("sweep", "--yes", "--json").value
-    assert (1, len(FILE.content)) == (taken["blobs"], taken["bytes"])
+    deleted = filled_shell.run("sweep", "--yes", "--json").value
+    assert (1, len(FILE.content)) == (deleted["blobs"], deleted["bytes"])
 
 
-def test_adopt_writes_an_identity_that_cannot_be_read_anew(house: Shell) -> None:
-    """What the error of every other command says helps."""
-    needs_a_folder()
-    (house.folder / "data" / "store" / "identity").write_bytes(b"{")
-    assert "adopt" in house.run("check").err
-    assert 0 == house.run("adopt").code
-    assert 0 == house.run("check").code
+def test_adopt_replaces_an_unreadable_identity(filled_shell: Shell) -> None:
+    """Errors of other commands recommend this command."""
+    skip_unless_disk_store()
+    (filled_shell.folder / "data" / "store" / "identity").write_bytes(b"{")
+    assert "adopt" in filled_shell.run("check").err
+    assert 0 == filled_shell.run("adopt").code
+    assert 0 == filled_shell.run("check").code
 
 
-# The machine
+# Output streams
 
 
-def seaway_in(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """A command in a process of its own, for what the driver does not show."""
+def start_seaway(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    """Start a command in a new process, for tests that the driver cannot run."""
     return subprocess.Popen(
         [sys.executable, "-m", "seaway", *arguments], cwd=folder, env=variables() | state.variables(folder),
         stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
 
-def test_a_pipe_whose_reader_left_is_no_failure(house: Shell) -> None:
-    """`seaway ... | head -0` ends without a traceback."""
+def test_closed_pipe_causes_no_traceback(filled_shell: Shell) -> None:
+    """For example `seaway ... | head -0`."""
     reading, writing = os.pipe()
     os.close(reading)
-    with seaway_in(house.folder, "user", "list", stdout=writing) as process:
+    with start_seaway(filled_shell.folder, "user", "list", stdout=writing) as process:
         os.close(writing)
-        _, told = process.communicate(timeout=60)
-    assert (1, "") == (process.returncode, told)
+        _, errors = process.communicate(timeout=60)
+    assert (1, "") == (process.returncode, errors)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
-def test_a_full_disk_for_what_is_printed_is_told(house: Shell) -> None:
-    """What could not be written is said, in one sentence."""
-    with Path("/dev/full").open("w") as full, seaway_in(house.folder, "user", "list", stdout=full) as process:
-        _, told = process.communicate(timeout=60)
-    assert (1, "seaway: The disk is full. Free some space and try again.\n") == (process.returncode, told)
+def test_output_on_a_full_disk_is_reported(filled_shell: Shell) -> None:
+    """The error is one sentence."""
+    with Path("/dev/full").open("w") as full, start_seaway(filled_shell.folder, "user", "list", stdout=full) as process:
+        _, errors = process.communicate(timeout=60)
+    assert (1, "seaway: The disk is full. Free some space and try again.\n") == (process.returncode, errors)
 
 
 # Settings
@@ -683,33 +686,35 @@ SECRET = "hunter2/@x"
         (f"mysql://seaway:{SECRET}@db/house", None),
     ],
 )
-def test_the_password_of_the_database_is_never_shown(shell: Shell, address: str, shown: str | None) -> None:
-    """Neither `config` nor the refusal of an address prints what may be a password."""
-    ran = shell.run("config", "--json", SEAWAY_DATABASE_URL=address)
-    assert "hunter2" not in ran.out + ran.err
+def test_database_password_is_never_shown(shell: Shell, address: str, shown: str | None) -> None:
+    """Neither `config` nor an error about the URL prints a possible password."""
+    result = shell.run("config", "--json", SEAWAY_DATABASE_URL=address)
+    assert "hunter2" not in result.out + result.err
     if shown is None:
-        assert (1, True) == (ran.code, "database_url" in ran.err)
+        assert (1, True) == (result.code, "database_url" in result.err)
     else:
-        assert shown in ran.value["database_url"]
+        assert shown in result.value["database_url"]
 
 
-def test_packages_in_memory_are_for_one_worker(shell: Shell) -> None:
-    """Several workers would each have packages of their own."""
-    ran = shell.run("config", SEAWAY_STORAGE_URL="memory:", SEAWAY_WORKERS="2")
-    assert (1, True) == (ran.code, "storage_url" in ran.err)
+def test_memory_store_with_several_workers_is_refused(shell: Shell) -> None:
+    """Each worker would have separate packages."""
+    result = shell.run("config", SEAWAY_STORAGE_URL="memory:", SEAWAY_WORKERS="2")
+    assert (1, True) == (result.code, "storage_url" in result.err)
 
 
-def test_settings_come_from_file_variable_and_option_in_this_order(shell: Shell) -> None:
-    """A variable goes before the file, an option before both, and the rest is as documented."""
+def test_option_overrides_variable_and_variable_overrides_file(shell: Shell) -> None:
+    """`config` shows every setting."""
     (shell.folder / "seaway.toml").write_text('port = 1111\nhost = "0.0.0.0"\ndata = "from-file"\n')
-    seen = shell.run("--data", "from-option", "config", "--json", SEAWAY_PORT="2222", SEAWAY_DATA="from-variable").value
-    assert ("0.0.0.0", 2222, "from-option") == (seen["host"], seen["port"], seen["data"])
-    assert set(Settings.model_fields) == set(seen)
+    shown = shell.run(
+        "--data", "from-option", "config", "--json", SEAWAY_PORT="2222", SEAWAY_DATA="from-variable"
+    ).value
+    assert ("0.0.0.0", 2222, "from-option") == (shown["host"], shown["port"], shown["data"])
+    assert set(Settings.model_fields) == set(shown)
 
 
 @pytest.mark.parametrize("by", ["option", "variable"])
-def test_another_settings_file_can_be_named(shell: Shell, by: str) -> None:
-    """--config and SEAWAY_CONFIG name the file to read."""
+def test_settings_file_can_be_chosen(shell: Shell, by: str) -> None:
+    """With --config or SEAWAY_CONFIG."""
     (shell.folder / "other.toml").write_text("port = 3333\n")
     options = ("--config", "other.toml") if by == "option" else ()
     variables = {"SEAWAY_CONFIG": "other.toml"} if by == "variable" else {}
@@ -738,19 +743,19 @@ BAD_SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("variables", "text", "says", "cure"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+@pytest.mark.parametrize(("variables", "text", "expected", "cure"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
 @pytest.mark.parametrize("command", ["serve", "config"])
-def test_a_setting_that_cannot_work_is_named(
-    shell: Shell, command: str, variables: dict[str, str], text: str | bytes, says: str, cure: str
+def test_invalid_setting_is_named(
+    shell: Shell, command: str, variables: dict[str, str], text: str | bytes, expected: str, cure: str
 ) -> None:
-    """A bad setting is one sentence with its name and the cure; nothing was started and nothing made."""
+    """The error is one sentence with the setting and the correction; nothing is started or created."""
     if text:
         (shell.folder / "seaway.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    ran = shell.run(command, **variables)
-    assert (1, "") == (ran.code, ran.out)
-    assert [ran.err.strip()] == ran.err.splitlines()
-    assert says in ran.err
-    assert cure in ran.err
+    result = shell.run(command, **variables)
+    assert (1, "") == (result.code, result.out)
+    assert [result.err.strip()] == result.err.splitlines()
+    assert expected in result.err
+    assert cure in result.err
     assert not (shell.folder / "data").exists()
 
 
@@ -765,105 +770,109 @@ def test_a_setting_that_cannot_work_is_named(
         ("http://conda.lan", "true"),
     ],
 )
-def test_a_public_address_that_can_work_is_taken(shell: Shell, address: str, insecure: str) -> None:
-    """https needs nothing, nor does this machine itself; other plain http needs a word of consent."""
-    seen = shell.run("config", "--json", SEAWAY_PUBLIC_URL=address, SEAWAY_INSECURE_HTTP=insecure).value
-    assert address.rstrip("/") == seen["public_url"]
+def test_valid_public_url_is_accepted(shell: Shell, address: str, insecure: str) -> None:
+    """Plain http to other machines needs `insecure_http`."""
+    shown = shell.run("config", "--json", SEAWAY_PUBLIC_URL=address, SEAWAY_INSECURE_HTTP=insecure).value
+    assert address.rstrip("/") == shown["public_url"]
 
 
-def test_a_data_folder_that_is_a_file_is_named(shell: Shell) -> None:
-    """When the data folder cannot be made, the sentence says which it is."""
+def test_data_folder_that_is_a_file_is_named(shell: Shell) -> None:
+    """If the data folder cannot be created, the error names it and the setting."""
     (shell.folder / "data").write_text("not a folder")
-    ran = shell.run("user", "list")
-    assert 1 == ran.code
-    assert [ran.err.strip()] == ran.err.splitlines()
-    assert "The data folder data" in ran.err
-    assert "SEAWAY_DATA" in ran.err
+    result = shell.run("user", "list")
+    assert 1 == result.code
+    assert [result.err.strip()] == result.err.splitlines()
+    assert "The data folder data" in result.err
+    assert "SEAWAY_DATA" in result.err
 
 
-# A script from nothing to a package on a running server
+# Commands beside a running server
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("served"), examiners=1) as one:
-        yield one
+    with serving(tmp_path_factory.mktemp("served"), examiners=1) as running:
+        yield running
 
 
 @pytest.fixture
-def beside(shell: Shell, server: Server) -> Shell:
-    """A shell beside the running server, on the same data."""
+def server_shell(shell: Shell, server: Server) -> Shell:
+    """A shell on the data of the running server."""
     return Shell(shell.driver, server.folder, {"SEAWAY_DATA": str(server.folder / "data")})
 
 
-def test_a_script_makes_all_that_an_upload_needs(beside: Shell, server: Server) -> None:
-    """With what the commands printed as JSON, and nothing else, a script goes from nothing to a package."""
-    owner = beside.run("user", "add", "script-owner", "--json").value["name"]
-    friend = beside.run(
+def test_script_creates_all_that_an_upload_needs(server_shell: Shell, server: Server) -> None:
+    """A script needs only the JSON output of the commands."""
+    owner = server_shell.run("user", "add", "script-owner", "--json").value["name"]
+    friend = server_shell.run(
         "user", "add", "script-friend", "--password-stdin", "--json", stdin="mossy lantern over weir\n"
     ).value["name"]
-    channel = beside.run("channel", "add", "script-made", "--owner", owner, "--public", "--json").value["name"]
-    beside.run("member", "add", channel, friend, "--json").value["role"]
-    key = beside.run("key", "add", friend, "ci", "--channel", channel, "--json").value["key"]
+    channel = server_shell.run("channel", "add", "script-made", "--owner", owner, "--public", "--json").value["name"]
+    server_shell.run("member", "add", channel, friend, "--json").value["role"]
+    key = server_shell.run("key", "add", friend, "ci", "--channel", channel, "--json").value["key"]
     with server.client(key) as http:
         assert 201 == upload(http, channel, FILE).status_code
         assert [FILE.name] == list(http.get(f"/{channel}/noarch/repodata.json").json()["packages.conda"])
-        beside.run("key", "revoke", friend, "ci")
+        server_shell.run("key", "revoke", friend, "ci")
         assert 401 == upload(http, channel, conda(index_json("late"))).status_code
-    assert 1 == beside.run("channel", "show", channel, "--json").value["files"]
-    assert beside.run("check", "--json").value["ok"]
+    assert 1 == server_shell.run("channel", "show", channel, "--json").value["files"]
+    assert server_shell.run("check", "--json").value["ok"]
 
 
-def test_a_folder_is_uploaded_to_a_server(beside: Shell, server: Server, tmp_path: Path) -> None:
-    """The same upload goes to a server, with the same outcomes and exit codes."""
-    beside.run("user", "add", "remote-owner")
-    beside.run("channel", "add", "remote", "--owner", "remote-owner", "--public")
+def test_upload_folder_to_a_server(server_shell: Shell, server: Server, tmp_path: Path) -> None:
+    """The outcomes and exit codes are the same as for a local upload."""
+    server_shell.run("user", "add", "remote-owner")
+    server_shell.run("channel", "add", "remote", "--owner", "remote-owner", "--public")
     variables = {
         "SEAWAY_SERVER": server.address + "/",
-        "SEAWAY_KEY": beside.run("key", "add", "remote-owner", "ci", "--mode", "READ_WRITE_DELETE").out.strip(),
+        "SEAWAY_KEY": server_shell.run("key", "add", "remote-owner", "ci", "--mode", "READ_WRITE_DELETE").out.strip(),
     }
     folder = fill(tmp_path / "built")
-    runs = [
-        beside.run("upload", "remote", folder, *options, "--json", **variables)
+    results = [
+        server_shell.run("upload", "remote", folder, *options, "--json", **variables)
         for options in ((), (), ("--skip-existing",), ("--force",))
     ]
-    assert [0, 1, 0, 0] == [ran.code for ran in runs], runs[0].err
-    assert [{"uploaded"}, {"exists"}, {"exists"}, {"replaced"}] == [set(statuses(ran).values()) for ran in runs]
-    refused = beside.run("upload", "remote", folder, "--json", **{**variables, "SEAWAY_KEY": "swy-u-wrong"})
+    assert [0, 1, 0, 0] == [result.code for result in results], results[0].err
+    assert [{"uploaded"}, {"exists"}, {"exists"}, {"replaced"}] == [
+        set(statuses(result).values()) for result in results
+    ]
+    refused = server_shell.run("upload", "remote", folder, "--json", **{**variables, "SEAWAY_KEY": "swy-u-wrong"})
     assert (1, {"refused"}) == (refused.code, set(statuses(refused).values()))
     assert "API key" in json.loads(refused.out)["files"][0]["message"]
 
 
-def test_a_server_that_is_not_there_is_told(house: Shell) -> None:
-    """An upload to where nobody listens is refused with a sentence, file by file."""
-    ran = house.run("upload", "tools", FILE.name, "--server", "http://127.0.0.1:1", "--key", "k", "--json")
-    assert (1, {FILE.name: "refused"}) == (ran.code, statuses(ran))
-    assert "could not be reached" in json.loads(ran.out)["files"][0]["message"]
+def test_upload_to_unreachable_server_is_reported(filled_shell: Shell) -> None:
+    """Each file is refused with one sentence."""
+    result = filled_shell.run("upload", "tools", FILE.name, "--server", "http://127.0.0.1:1", "--key", "k", "--json")
+    assert (1, {FILE.name: "refused"}) == (result.code, statuses(result))
+    assert "could not be reached" in json.loads(result.out)["files"][0]["message"]
 
 
-def test_a_file_that_cannot_be_sent_is_told(house: Shell) -> None:
-    """Whatever is wrong with one file, it is one sentence, and the others are tried."""
-    (house.folder / "caf\xe9-1.0-0.conda").write_bytes(FILE.content)
-    (house.folder / "away-1.0-0.conda").symlink_to("/nowhere/away.conda")
-    (house.folder / "more").mkdir()
+def test_unsendable_file_does_not_stop_the_upload_of_others(filled_shell: Shell) -> None:
+    """Each error is one sentence, and the other files are still tried."""
+    (filled_shell.folder / "caf\xe9-1.0-0.conda").write_bytes(FILE.content)
+    (filled_shell.folder / "away-1.0-0.conda").symlink_to("/nowhere/away.conda")
+    (filled_shell.folder / "more").mkdir()
     for name in ("caf\xe9-1.0-0.conda", "away-1.0-0.conda"):
-        (house.folder / name).rename(house.folder / "more" / name)
-    ran = house.run("upload", "tools", "more", FILE.name, "--server", "http://127.0.0.1:1", "--key", "k", "--json")
-    told = {each["file"]: each["message"] for each in json.loads(ran.out)["files"]}
-    assert ["away-1.0-0.conda", "caf\xe9-1.0-0.conda", FILE.name] == list(told)
-    assert "cannot be read" in told["away-1.0-0.conda"]
-    assert "file name" in told["caf\xe9-1.0-0.conda"]
+        (filled_shell.folder / name).rename(filled_shell.folder / "more" / name)
+    result = filled_shell.run(
+        "upload", "tools", "more", FILE.name, "--server", "http://127.0.0.1:1", "--key", "k", "--json"
+    )
+    messages = {file["file"]: file["message"] for file in json.loads(result.out)["files"]}
+    assert ["away-1.0-0.conda", "caf\xe9-1.0-0.conda", FILE.name] == list(messages)
+    assert "cannot be read" in messages["away-1.0-0.conda"]
+    assert "file name" in messages["caf\xe9-1.0-0.conda"]
 
 
-def test_commands_and_the_server_share_the_data(beside: Shell, server: Server) -> None:
-    """What a command does beside a running server is served on the next request."""
-    beside.run("user", "add", "sharer")
-    beside.run("channel", "add", "shared", "--owner", "sharer", "--public")
-    FILE.write_to(beside.folder)
+def test_changes_by_commands_are_served_at_once(server_shell: Shell, server: Server) -> None:
+    """The next request to the running server sees them."""
+    server_shell.run("user", "add", "sharer")
+    server_shell.run("channel", "add", "shared", "--owner", "sharer", "--public")
+    FILE.write_to(server_shell.folder)
     with server.client() as http:
         before = http.get("/shared/noarch/repodata.json").json()["packages.conda"]
-        beside.run("upload", "shared", FILE.name)
+        server_shell.run("upload", "shared", FILE.name)
         after = http.get("/shared/noarch/repodata.json").json()["packages.conda"]
-        beside.run("channel", "set", "shared", "--private")
+        server_shell.run("channel", "set", "shared", "--private")
         private: httpx.Response = http.get("/shared/noarch/repodata.json")
     assert ([], [FILE.name], 401) == (list(before), list(after), private.status_code)

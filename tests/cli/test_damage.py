@@ -1,4 +1,4 @@
-"""Commands on a damaged store: each ends in one sentence, with exit code 1 and without a traceback."""
+"""Commands on damaged data or a full disk: each prints one sentence, with exit code 1 and without a traceback."""
 
 import os
 import sqlite3
@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from seaway.database.sqlite import SqliteDatabase
 from seaway.errors import DamagedDatabase, DiskFull
-from tests.cli.conftest import FILE, Ran, Shell
-from tests.cli.test_commands import TOLD, commands
+from tests.cli.conftest import FILE, CommandResult, Shell
+from tests.cli.test_commands import OUTPUT, commands
 from tests.support import state
 from tests.support.mounts import small_disk
 from tests.support.server import variables
@@ -27,7 +27,7 @@ def database_of(folder: Path) -> Path:
     return folder / "data" / "seaway.db"
 
 
-def cut(length: int) -> Callable[[Path], None]:
+def truncate_to(length: int) -> Callable[[Path], None]:
     def damage(file: Path) -> None:
         os.truncate(file, length)
 
@@ -44,12 +44,12 @@ def overwrite(start: int, content: bytes) -> Callable[[Path], None]:
 
 
 def damage_every_page(file: Path) -> None:
-    """The header of the file is whole, and no table can be read."""
+    """Keep the header of the file and make every table unreadable."""
     size = file.stat().st_size
     overwrite(4096, b"\xa5" * (size - 4096))(file)
 
 
-def half(file: Path) -> None:
+def cut_in_half(file: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
 
 
@@ -76,9 +76,9 @@ def lose_the_version(file: Path) -> None:
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "another file": lambda file: file.write_bytes(b"This is no database.\n" * 500),
-    "100 bytes left": cut(100),
-    "a page left": cut(4096),
-    "half of the file left": half,
+    "100 bytes left": truncate_to(100),
+    "a page left": truncate_to(4096),
+    "half of the file left": cut_in_half,
     "header garbage": overwrite(0, b"\xff" * 100),
     "garbage in the schema": overwrite(100, b"\xff" * 900),
     "every page but the first": damage_every_page,
@@ -102,45 +102,45 @@ COMMANDS = [
     ("serve", "--port", "0"),
 ]
 
-# Of every other damage, one command for each way of opening the database.
+# For the other damages, one command for each way of opening the database.
 FEW = [("check",), ("reindex",), ("backup", "copy.tar"), ("serve", "--port", "0")]
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="session")
-def folded(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The furnished folder without the write-ahead log, which would mend what a test damages."""
+def folder_without_log(filled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with data, without the write-ahead log, which would repair what a test damages."""
     folder = tmp_path_factory.mktemp("folded") / "house"
-    state.copy(furnished, folder)
-    for rest in ("seaway.db-wal", "seaway.db-shm"):
-        (folder / "data" / rest).unlink(missing_ok=True)
+    state.copy(filled_folder, folder)
+    for name in ("seaway.db-wal", "seaway.db-shm"):
+        (folder / "data" / name).unlink(missing_ok=True)
     return folder
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_command_on_a_damaged_database_ends_in_a_sentence(shell: Shell, folded: Path, damage: str) -> None:
-    """Whatever command runs on whatever damage: one line that says so and what to do, and exit code 1."""
+def test_command_on_damaged_database_prints_one_sentence(shell: Shell, folder_without_log: Path, damage: str) -> None:
+    """For each command and damage: one line with the damage and what to do, and exit code 1."""
     folder = shell.folder / "house"
-    state.copy(folded, folder)
+    state.copy(folder_without_log, folder)
     DAMAGES[damage](database_of(folder))
     for command in COMMANDS if damage == "another file" else FEW:
-        ran = replace(shell, folder=folder, variables={"SEAWAY_EXAMINERS": "1"}).run(*command)
-        assert 1 == ran.code, (command, ran)
-        assert DAMAGED in ran.out + ran.err, (command, ran)
-        assert len(ran.err.splitlines()) <= 1, (command, ran.err)
+        result = replace(shell, folder=folder, variables={"SEAWAY_EXAMINERS": "1"}).run(*command)
+        assert 1 == result.code, (command, result)
+        assert DAMAGED in result.out + result.err, (command, result)
+        assert len(result.err.splitlines()) <= 1, (command, result.err)
 
 
 def every_command() -> list[tuple[str, ...]]:
-    """One line for each command that opens the data; a new one is among them."""
-    others = [("serve", "--port", "0"), ("work",), ("restore", "backup.tar"), ("rebuild", "--from-store")]
-    others += [("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda")]
-    lines = [*TOLD, *others]
+    """Return an example of each command that opens the data, including new commands."""
+    more_commands = [("serve", "--port", "0"), ("work",), ("restore", "backup.tar"), ("rebuild", "--from-store")]
+    more_commands += [("file", "restore", "tools", "noarch/demo-1.0-h1_0.conda")]
+    lines = [*OUTPUT, *more_commands]
     return [next(line for line in lines if line[: len(words)] == words) for words in commands() if words != ("config",)]
 
 
 def fill(file: Path) -> None:
-    """Take every byte of the disk."""
+    """Use every free byte of the disk."""
     with file.open("wb", buffering=0) as opened:
         for size in (65_536, 512, 1):
             with suppress(OSError):
@@ -148,68 +148,69 @@ def fill(file: Path) -> None:
                     pass
 
 
-def assert_a_sentence(ran: Ran, words: tuple[str, ...], part: str) -> None:
-    assert (1, 1, True) == (ran.code, len(ran.err.splitlines()), part in ran.err), (words, ran)
+def assert_one_sentence(result: CommandResult, words: tuple[str, ...], part: str) -> None:
+    assert (1, 1, True) == (result.code, len(result.err.splitlines()), part in result.err), (words, result)
 
 
 @pytest.mark.slow
-def test_every_command_ends_in_a_sentence_on_a_full_disk(house: Shell, tmp_path: Path) -> None:
-    """With not one byte free a command says that the disk is full and what to do; later it works again."""
+def test_every_command_on_a_full_disk_prints_one_sentence(filled_shell: Shell, tmp_path: Path) -> None:
+    """Without a free byte the command says that the disk is full and what to do; with space it works again."""
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
-        full = replace(house, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
-        assert 0 == full.run("user", "add", "ada").code
+        full_shell = replace(filled_shell, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
+        assert 0 == full_shell.run("user", "add", "ada").code
         fill(disk / "fill")
         for words in every_command():
-            ran = full.run(*words, stdin="a password of some length\n")
-            assert_a_sentence(
-                ran, words, "The disk is full: the database has no room for this now. Free some space and try"
+            result = full_shell.run(*words, stdin="a password of some length\n")
+            assert_one_sentence(
+                result, words, "The disk is full: the database has no room for this now. Free some space and try"
             )
         (disk / "fill").unlink()
-        assert 0 == full.run("check").code
+        assert 0 == full_shell.run("check").code
 
 
 @pytest.mark.slow
-def test_every_command_ends_in_a_sentence_where_the_data_folder_is_a_file(house: Shell) -> None:
-    """The sentence names the folder."""
+def test_every_command_names_a_data_folder_that_is_a_file(filled_shell: Shell) -> None:
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
-    (house.folder / "file").write_text("not a folder")
-    wrong = replace(house, variables={"SEAWAY_DATA": "file"})
+    (filled_shell.folder / "file").write_text("not a folder")
+    wrong_shell = replace(filled_shell, variables={"SEAWAY_DATA": "file"})
     for words in every_command():
-        ran = wrong.run(*words, stdin="a password of some length\n")
-        assert_a_sentence(ran, words, "The data folder file ")
+        result = wrong_shell.run(*words, stdin="a password of some length\n")
+        assert_one_sentence(result, words, "The data folder file ")
 
 
-def test_a_check_on_a_full_disk_names_no_damage(house: Shell, tmp_path: Path) -> None:
-    """A package file that cannot be copied to be examined is not damaged: the disk is full."""
+def test_check_on_a_full_disk_reports_no_damage(filled_shell: Shell, tmp_path: Path) -> None:
+    """A package file that cannot be copied for the examination is not damaged."""
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
-        state.copy(house.folder, disk / "house")
-        with closing(sqlite3.connect(database_of(disk / "house"))) as other:
-            other.execute("SELECT count(*) FROM users").fetchone()  # the index of the log has its room
+        state.copy(filled_shell.folder, disk / "house")
+        with closing(sqlite3.connect(database_of(disk / "house"))) as connection:
+            connection.execute(
+                "SELECT count(*) FROM users"
+            ).fetchone()  # creates the index of the write-ahead log before the disk is full
             fill(disk / "fill")
-            ran = replace(house, variables={"SEAWAY_DATA": str(disk / "house" / "data")}).run("check")
-        assert (1, "") == (ran.code, ran.out)
-        assert_a_sentence(ran, ("check",), "The disk is full")
+            result = replace(filled_shell, variables={"SEAWAY_DATA": str(disk / "house" / "data")}).run("check")
+        assert (1, "") == (result.code, result.out)
+        assert_one_sentence(result, ("check",), "The disk is full")
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_closed_stream_is_no_failure(house: Shell, stream: str) -> None:
-    """Where the shell closed a standard stream, a command does its work and prints nothing there."""
-    ran = subprocess.run(
-        ["sh", "-c", f'"$0" -m seaway user add eve {stream}', sys.executable], cwd=house.folder, check=False,
-        env=variables() | state.variables(house.folder), capture_output=True, text=True,
+def test_closed_standard_stream_is_no_failure(filled_shell: Shell, stream: str) -> None:
+    """The command does its work and prints nothing to the closed stream."""
+    result = subprocess.run(
+        ["sh", "-c", f'"$0" -m seaway user add eve {stream}', sys.executable], cwd=filled_shell.folder, check=False,
+        env=variables() | state.variables(filled_shell.folder), capture_output=True, text=True,
     )  # fmt: skip
-    assert (0, "") == (ran.returncode, ran.stderr)
-    assert "eve" in house.run("user", "list").out
+    assert (0, "") == (result.returncode, result.stderr)
+    assert "eve" in filled_shell.run("user", "list").out
 
 
-@pytest.mark.timeout(15)  # less than a new database waits for other processes
-def test_a_new_database_on_a_full_disk_is_refused_at_once(tmp_path: Path) -> None:
-    """Room does not come by waiting, as another process that makes the same file does."""
+@pytest.mark.timeout(15)  # shorter than a new database waits for other processes
+def test_new_database_on_a_full_disk_fails_at_once(tmp_path: Path) -> None:
+    """Waiting helps if another process creates the same file, but not if the disk is full."""
     with small_disk(tmp_path / "small", "1m") as disk:
         fill(disk / "fill")
         with closing(SqliteDatabase(disk / "new.db", tmp_path / "locks")) as database:

@@ -13,52 +13,55 @@ def lose_database(shell: Shell) -> None:
     state.lose_database(shell.folder)
 
 
-def test_a_lost_database_is_rebuilt(house: Shell) -> None:
-    """The answer says what is back, whose it is, how they sign in, and what is not in a store."""
-    lose_database(house)
-    ran = house.run("rebuild", "--from-store", "--admin", "captain")
+def test_lost_database_is_rebuilt(filled_shell: Shell) -> None:
+    """The output lists what was restored, the site admin, how to sign in, and what a store does not contain."""
+    lose_database(filled_shell)
+    result = filled_shell.run("rebuild", "--from-store", "--admin", "captain")
 
-    assert 0 == ran.code, ran.err
-    assert "1 channels with 1 files were restored" in ran.out
-    assert "`seaway user password captain`" in ran.out
-    assert "accounts other than the site admin, keys, members" in ran.out
-    assert 0 == house.run("user", "password", "captain", "--password-stdin", stdin="a password of some length\n").code
+    assert 0 == result.code, result.err
+    assert "1 channels with 1 files were restored" in result.out
+    assert "`seaway user password captain`" in result.out
+    assert "accounts other than the site admin, keys, members" in result.out
+    assert (
+        0
+        == filled_shell.run("user", "password", "captain", "--password-stdin", stdin="a password of some length\n").code
+    )
     assert {"owner": "captain", "public": False} == {
-        key: house.run("channel", "show", "tools", "--json").value[key] for key in ("owner", "public")
+        key: filled_shell.run("channel", "show", "tools", "--json").value[key] for key in ("owner", "public")
     }
-    assert 0 == house.run("check").code
+    assert 0 == filled_shell.run("check").code
 
 
-def test_what_is_lost_is_listed(house: Shell) -> None:
-    """As lines, and as JSON with the same in fields."""
-    lose_database(house)
-    with closing(houses.build(house.folder, paired=False)) as seaway:
+def test_lost_files_are_listed(filled_shell: Shell) -> None:
+    """The JSON output has a count for each kind of entry, and each lost file."""
+    lose_database(filled_shell)
+    with closing(houses.build(filled_shell.folder, paired=False)) as seaway:
         (blob,) = [stat.key for stat in state.stored(seaway.blobs) if stat.size == len(FILE.content)]
         seaway.blobs.delete(blob)
-    told = house.run("rebuild", "--from-store", "--json").value
+    report = filled_shell.run("rebuild", "--from-store", "--json").value
 
     assert {"channels": 1, "files": 0, "deleted": 0, "admin": "admin", "is_new_admin": True} == {
-        key: told[key] for key in ("channels", "files", "deleted", "admin", "is_new_admin")
+        key: report[key] for key in ("channels", "files", "deleted", "admin", "is_new_admin")
     }
-    assert [(FILE.sha256, "missing")] == [(one["sha256"], one["reason"]) for one in told["lost"]]
-    assert [] == told["unreadable"] == told["unnamed"]
-    assert told["earlier_store_id"] is None
+    assert [(FILE.sha256, "missing")] == [(file["sha256"], file["reason"]) for file in report["lost"]]
+    assert [] == report["unreadable"] == report["unnamed"]
+    assert report["earlier_store_id"] is None
 
 
-def test_the_manifests_that_were_used_are_named(house: Shell) -> None:
-    """After an adoption without a run of the job they are those of the earlier id."""
-    with closing(houses.build(house.folder)) as seaway:
+def test_rebuild_names_manifests_of_an_earlier_store_id(filled_shell: Shell) -> None:
+    """After `adopt` without a run of the manifest job, the manifests are those of the earlier id."""
+    with closing(houses.build(filled_shell.folder)) as seaway:
         seaway.runner.run_due()
-        old = seaway.pairing.store_id()
+        old_id = seaway.pairing.store_id()
         seaway.pairing.adopt()
-    state.lose_database(house.folder)
-    ran = house.run("rebuild", "--from-store")
+    state.lose_database(filled_shell.folder)
+    result = filled_shell.run("rebuild", "--from-store")
 
-    assert "1 channels with 1 files were restored" in ran.out
-    assert f"those under its earlier id {old} were used" in ran.out
+    assert "1 channels with 1 files were restored" in result.out
+    assert f"those under its earlier id {old_id} were used" in result.out
 
 
-def test_it_is_not_done_by_accident(house: Shell) -> None:
-    """Without the option nothing is read, and where channels are nothing is made."""
-    assert 2 == house.run("rebuild").code
-    assert "bad-setting" == house.run("rebuild", "--from-store", "--json").error["code"]
+def test_rebuild_needs_the_option_and_a_lost_database(filled_shell: Shell) -> None:
+    """Without --from-store, or if there are channels, nothing is rebuilt."""
+    assert 2 == filled_shell.run("rebuild").code
+    assert "bad-setting" == filled_shell.run("rebuild", "--from-store", "--json").error["code"]

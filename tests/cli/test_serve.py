@@ -1,4 +1,4 @@
-"""`seaway serve` as a process: how it begins, and how it ends at any moment."""
+"""`seaway serve` as a process: start, and stop at any moment."""
 
 import json
 import os
@@ -30,8 +30,8 @@ from tests.support.server import Server, serving, variables
 _QUICK_SECONDS = 8  # far below what a stop may wait for requests in flight
 
 
-def begin(folder: Path) -> subprocess.Popen[str]:
-    """A server that is just being started."""
+def start_process(folder: Path) -> subprocess.Popen[str]:
+    """Start a server without waiting for it."""
     return subprocess.Popen(
         [sys.executable, "-m", "seaway", "serve", "--port", "0"],
         env={**variables(), "SEAWAY_DATA": str(folder / "data")},
@@ -42,25 +42,25 @@ def begin(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
-    """Send the signal; the exit code and all output, or an error if it takes long."""
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
+    """Send the signal; return the exit code and all output, or fail if the stop takes long."""
     process.send_signal(number)
     try:
         output, _ = process.communicate(timeout=_QUICK_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()
-        raise AssertionError(f"it did not stop:\n{output}") from None
+        raise AssertionError(f"the server did not stop:\n{output}") from None
     return process.returncode, output
 
 
-def broken(folder: Path) -> list[object]:
-    """What a check of the store finds, after the start that it takes."""
-    opened = house.build(folder)
+def problems(folder: Path) -> list[object]:
+    """Return the problems that a check finds after a start on this data."""
+    seaway = house.build(folder)
     try:
-        return list(check(opened))
+        return list(check(seaway))
     finally:
-        opened.close()
+        seaway.close()
 
 
 def children(process: int) -> list[int]:
@@ -83,44 +83,44 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
-def test_a_stop_during_the_start_is_orderly(tmp_path: Path, moment: Callable[[Path], bool]) -> None:
-    """Stopped while it starts, a server ends at once with exit code 0, and the next start finds nothing wrong."""
-    process = begin(tmp_path)
+def test_stop_during_startup_exits_with_0(tmp_path: Path, moment: Callable[[Path], bool]) -> None:
+    """A server stopped during startup exits at once with code 0, and the next start finds no problem."""
+    process = start_process(tmp_path)
     until(lambda: moment(tmp_path / "data"))
-    code, output = stopped(process)
+    code, output = stop(process)
     assert (0, False) == (code, "Traceback" in output), output
-    assert [] == broken(tmp_path)
+    assert [] == problems(tmp_path)
 
 
-def test_a_stop_after_the_address_was_printed_is_orderly(tmp_path: Path) -> None:
-    """Stopped between its first words and its first answer, a server ends with exit code 0."""
-    process = begin(tmp_path)
+def test_stop_after_the_url_was_printed_exits_with_0(tmp_path: Path) -> None:
+    """The server is stopped between its first output and its first response."""
+    process = start_process(tmp_path)
     assert process.stdout is not None
     assert "listens on" in process.stdout.readline()
-    code, output = stopped(process)
+    code, output = stop(process)
     assert (0, False) == (code, "Traceback" in output), output
-    assert [] == broken(tmp_path)
+    assert [] == problems(tmp_path)
 
 
-def test_a_stop_at_any_time_is_orderly(tmp_path: Path) -> None:
-    """Whenever the signal comes, the exit code is 0; before the first line of ours has run nothing was made yet."""
+def test_stop_at_any_time_exits_with_0(tmp_path: Path) -> None:
+    """Before Seaway handles the signal, it kills the process, but then nothing has been created yet."""
 
     def start_and_stop(seconds: float) -> tuple[int, bool, str]:
         folder = tmp_path / str(seconds)
         folder.mkdir()
-        process = begin(folder)
+        process = start_process(folder)
         time.sleep(seconds)
-        code, output = stopped(process)
+        code, output = stop(process)
         return code, (folder / "data").exists(), output
 
     with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(start_and_stop, (0.05, 0.3, 0.5, 0.7, 0.9, 1.2)))
-    assert [] == [end for end in ends if end[0] != 0 and (end[0] != -signal.SIGTERM or end[1])]
-    assert [] == [output for _, _, output in ends if "Traceback" in output]
+        endings = list(pool.map(start_and_stop, (0.05, 0.3, 0.5, 0.7, 0.9, 1.2)))
+    assert [] == [end for end in endings if end[0] != 0 and (end[0] != -signal.SIGTERM or end[1])]
+    assert [] == [output for _, _, output in endings if "Traceback" in output]
 
 
-def test_a_stop_while_serving_is_quick(tmp_path: Path) -> None:
-    """Open connections on which nothing is asked do not delay a stop, and no process stays behind."""
+def test_stop_does_not_wait_for_idle_connections(tmp_path: Path) -> None:
+    """The stop is quick, and no process remains."""
     with serving(tmp_path, examiners=2) as server, server.client() as http:
         assert 200 == http.get("/").status_code
         workers = children(server.process.pid)
@@ -131,19 +131,19 @@ def test_a_stop_while_serving_is_quick(tmp_path: Path) -> None:
     assert "Traceback" not in "".join(server.log)
 
 
-# What is in flight
+# Requests in flight
 
 
-def furnish(folder: Path) -> tuple[str, str]:
-    """A channel, and its owner's key."""
-    opened = house.build(folder)
-    people = People(opened)
-    made = people.channel("chan"), people.key("owner")
-    opened.close()
-    return made
+def add_channel(folder: Path) -> tuple[str, str]:
+    """Create a channel; return its name and a key of its owner."""
+    seaway = house.build(folder)
+    people = People(seaway)
+    channel_and_key = people.channel("chan"), people.key("owner")
+    seaway.close()
+    return channel_and_key
 
 
-def refuses(server: Server) -> bool:
+def refuses_connections(server: Server) -> bool:
     try:
         with connected(server.address):
             return False
@@ -151,12 +151,12 @@ def refuses(server: Server) -> bool:
         return True
 
 
-def test_what_is_in_flight_at_a_stop_is_finished(tmp_path: Path) -> None:
-    """A server that was told to stop takes nothing new, and brings an upload and a download to their ends."""
+def test_stop_finishes_requests_in_flight(tmp_path: Path) -> None:
+    """A stopping server refuses new connections, and completes a running upload and download."""
     noise = b"".join(os.urandom(1024) for _ in range(16 * 1024))
     large = conda(index_json("large"), files={"share/noise": noise})
     with serving(tmp_path, examiners=1, stop_seconds=60, downloads="direct") as server:
-        channel, key = furnish(tmp_path)
+        channel, key = add_channel(tmp_path)
         with server.client(key) as http:
             assert 201 == upload(http, channel, large).status_code
         half = len(FILE.content) // 2
@@ -168,35 +168,35 @@ def test_what_is_in_flight_at_a_stop_is_finished(tmp_path: Path) -> None:
             until(lambda: kept(server).spool)
             start = reading.recv(1000)
             server.process.send_signal(signal.SIGTERM)
-            until(lambda: refuses(server))
+            until(lambda: refuses_connections(server))
             sending.sendall(FILE.content[half:])
-            answer = read_answer(sending, "POST")
+            response = read_answer(sending, "POST")
             rest = b"".join(iter(lambda: reading.recv(1_000_000), b""))
         code = server.process.wait(_QUICK_SECONDS)
-    assert (201, 0) == (answer.status, code), answer.body
+    assert (201, 0) == (response.status, code), response.body
     assert large.content == (start + rest).split(b"\r\n\r\n", 1)[1]
     assert (2, frozenset()) == (kept(server).rows, kept(server).spool)
-    assert [] == broken(tmp_path)
+    assert [] == problems(tmp_path)
 
 
-def test_what_does_not_end_at_a_stop_leaves_nothing(tmp_path: Path) -> None:
-    """An upload that stands still is given up after the time for a stop: exit code 0, no row, no blob, no spool file."""
+def test_stalled_upload_at_a_stop_leaves_nothing(tmp_path: Path) -> None:
+    """A stalled upload is aborted after `stop_seconds`: exit code 0, no row, no blob, no spool file."""
     with serving(tmp_path, examiners=1, stop_seconds=1, downloads="direct") as server:
-        channel, key = furnish(tmp_path)
+        channel, key = add_channel(tmp_path)
         headers = {**raw_headers(FILE), **bearer(key), "Content-Length": "5000"}
         with connected(server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{channel}", headers) + FILE.content[:300])
             until(lambda: kept(server).spool)
             code = server.stop()
-        left = kept(server)
-    assert (0, frozenset(), frozenset(), 0) == (code, left.blobs, left.spool, left.rows)
-    assert [] == broken(tmp_path)
+        kept_after = kept(server)
+    assert (0, frozenset(), frozenset(), 0) == (code, kept_after.blobs, kept_after.spool, kept_after.rows)
+    assert [] == problems(tmp_path)
 
 
-def test_what_a_kill_leaves_is_cleared_at_the_next_start(tmp_path: Path) -> None:
-    """A spool file of a process that was killed is gone after the next start, and the upload can be repeated."""
+def test_spool_file_of_a_killed_server_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    """SIGKILL during an upload leaves one spool file and no row."""
     with serving(tmp_path, examiners=1) as server:
-        channel, key = furnish(tmp_path)
+        channel, key = add_channel(tmp_path)
         headers = {**raw_headers(FILE), **bearer(key), "Content-Length": "5000"}
         with connected(server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{channel}", headers) + FILE.content[:300])
@@ -204,53 +204,53 @@ def test_what_a_kill_leaves_is_cleared_at_the_next_start(tmp_path: Path) -> None
             server.kill()
         killed = kept(server)
     assert (1, 0) == (len(killed.spool), killed.rows)
-    assert [] == broken(tmp_path)
+    assert [] == problems(tmp_path)
     assert frozenset() == kept(server).spool
 
 
-# How it begins
+# Start
 
 
-def test_a_port_that_is_taken_is_named(shell: Shell, site: Site) -> None:
-    """When something else listens there, the sentence names the port and the setting for another one."""
+def test_taken_port_is_named(shell: Shell, site: Site) -> None:
+    """The error names the port and the setting."""
     port = site.server.address.rsplit(":", 1)[1]
-    ran = shell.run("serve", "--port", port)
-    assert (1, "") == (ran.code, ran.out)
-    assert [ran.err.strip()] == ran.err.splitlines()
-    assert f"port {port}" in ran.err
-    assert "SEAWAY_PORT" in ran.err
+    result = shell.run("serve", "--port", port)
+    assert (1, "") == (result.code, result.out)
+    assert [result.err.strip()] == result.err.splitlines()
+    assert f"port {port}" in result.err
+    assert "SEAWAY_PORT" in result.err
 
 
-def test_an_address_that_is_not_ours_is_named(shell: Shell) -> None:
-    """When the host is not of this machine, the sentence names it."""
-    ran = shell.run("serve", "--port", "0", "--host", "192.0.2.1")
-    assert (ran.code, [ran.err.strip()]) == (1, ran.err.splitlines())
-    assert "192.0.2.1" in ran.err
-    assert re.search(r"--host|SEAWAY_HOST", ran.err)
+def test_host_of_another_machine_is_named(shell: Shell) -> None:
+    """A server can listen only on addresses of its machine; the error names the host and the setting."""
+    result = shell.run("serve", "--port", "0", "--host", "192.0.2.1")
+    assert (result.code, [result.err.strip()]) == (1, result.err.splitlines())
+    assert "192.0.2.1" in result.err
+    assert re.search(r"--host|SEAWAY_HOST", result.err)
 
 
-def test_the_first_start_tells_how_to_go_on(shell: Shell, tmp_path: Path) -> None:
-    """The line that a first start prints, pasted into a shell, makes a key that uploads; Ctrl-C ends it all."""
+def test_first_start_prints_commands_that_create_an_upload_key(shell: Shell, tmp_path: Path) -> None:
+    """Pasted into a shell, they create a user, a channel and a key that can upload; Ctrl-C stops the server."""
     with serving(tmp_path, examiners=1, log_format="json") as server:
         line = next(line for line in server.log if "user add" in line)
-        runs = [shell.run(*shlex.split(command)[1:]) for command in line.split("&&")]
-        key, channel = runs[-1].out.strip(), shlex.split(line.split("&&")[1])[5]
+        results = [shell.run(*shlex.split(command)[1:]) for command in line.split("&&")]
+        key, channel = results[-1].out.strip(), shlex.split(line.split("&&")[1])[5]
         with server.client(key) as http:
-            answer: httpx.Response = upload(http, channel, FILE)
+            response: httpx.Response = upload(http, channel, FILE)
         until(lambda: any("/api/v1/upload/" in line for line in server.log))
         logged = [json.loads(line) for line in server.log if line.startswith("{")]
         server.process.send_signal(signal.SIGINT)
         code = server.process.wait(_QUICK_SECONDS)
-    assert [0, 0, 0] == [ran.code for ran in runs]
-    assert 201 == answer.status_code, answer.text
+    assert [0, 0, 0] == [result.code for result in results]
+    assert 201 == response.status_code, response.text
     assert code in (0, 1, 130)
     assert "Traceback" not in "".join(server.log)
     assert ("request", "POST", 201) == tuple(logged[-1][name] for name in ("event", "method", "status"))
 
 
 @pytest.mark.slow
-def test_a_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None:
-    """With two workers one, good once; the next start prints another, and none when somebody has an account."""
+def test_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None:
+    """One link with two workers; the next start prints a new link, and none if a user exists."""
     printed: list[list[str]] = []
     for workers in (2, 1):
         with serving(tmp_path, examiners=1, workers=workers) as server:
@@ -267,7 +267,7 @@ def test_a_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> No
         assert "first-account" not in "".join(server.log)
 
 
-def test_the_data_is_for_its_owner_only(site: Site) -> None:
-    """What a server keeps can be read by the user that runs it, and by nobody else of the machine."""
+def test_data_folder_is_private(site: Site) -> None:
+    """Only the system user that runs the server can read it."""
     data = site.server.folder / "data"
     assert 0 == data.stat().st_mode & 0o077

@@ -1,4 +1,4 @@
-"""Running servers whose metrics are read, and what a scrape of one says."""
+"""Running servers with metrics, and parsed scrapes of them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,30 +22,34 @@ PACKAGES = [package.file for package in real_packages() if package.is_good and p
 
 @dataclass(frozen=True)
 class Scrape:
-    """The values of one scrape: by the name of a series and its labels."""
+    """The values of one scrape, by series name and labels."""
 
     values: Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum over the series that have these labels."""
+        """Return the sum over the series that have these labels."""
         wanted = set(labels.items())
-        return sum(value for (found, has), value in self.values.items() if found == name and wanted <= has)
+        return sum(
+            value
+            for (series, series_labels), value in self.values.items()
+            if series == name and wanted <= series_labels
+        )
 
     def has(self, name: str) -> bool:
-        return any(found == name for found, _ in self.values)
+        return any(series == name for series, _ in self.values)
 
 
 def parsed(text: str) -> Scrape:
-    """The values of an exposition; the library's own parser refuses what Prometheus would."""
+    """Parse an exposition; the parser of the library rejects what Prometheus would reject."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     values = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
-    assert len(samples) == len(values), "a series is there twice"
+    assert len(samples) == len(values), "a series occurs twice"
     return Scrape(values)
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A server, its metrics, and a channel with the key of its owner."""
+class WatchedServer:
+    """A server with metrics, a channel, and a key of the channel's owner."""
 
     server: Server
     channel: str
@@ -64,17 +68,17 @@ class Watched:
 
 
 @pytest.fixture(scope="package")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """One process that serves and logs as JSON."""
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]:
+    """A server of one process that logs as JSON."""
     folder = tmp_path_factory.mktemp("watched")
     with serving(folder, examiners=1, metrics_port=0, log_format="json") as server:
-        yield furnished(server, folder)
+        yield with_channel(server, folder)
 
 
-def furnished(server: Server, folder: Path) -> Watched:
-    """The server with a channel."""
-    beside = house.build(folder)
-    people = People(beside)
-    made = Watched(server, people.channel("chan"), people.key("owner"))
-    beside.close()
-    return made
+def with_channel(server: Server, folder: Path) -> WatchedServer:
+    """Create a channel on the server, and a key of its owner."""
+    seaway = house.build(folder)
+    people = People(seaway)
+    watched_server = WatchedServer(server, people.channel("chan"), people.key("owner"))
+    seaway.close()
+    return watched_server

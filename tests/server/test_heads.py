@@ -1,4 +1,4 @@
-"""What a client may send before a route sees its request, by a real server without a proxy in front."""
+"""Limits on request heads, tested against a real server without a proxy."""
 
 import re
 import socket
@@ -18,7 +18,7 @@ from tests.support.server import Server, serving
 pytestmark = pytest.mark.on_disk
 
 _MB = 1024 * 1024
-_HALF_SENT = 300
+_PARTIAL_HEADS = 300
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def memory_of(server: Server) -> int:
-    top = psutil.Process(server.process.pid)
-    return sum(one.memory_info().rss for one in [top, *top.children(recursive=True)])
+    main = psutil.Process(server.process.pid)
+    return sum(process.memory_info().rss for process in [main, *main.children(recursive=True)])
 
 
-def pour(server: Server, start: bytes, piece: bytes, count: int) -> int:
-    """Send a head that does not end, until the server takes no more; the status of what it said."""
+def send_endless_head(server: Server, start: bytes, piece: bytes, count: int) -> int:
+    """Send an endless head until the server closes the connection; return the status of its response."""
     with connected(server.address) as connection:
         try:
             connection.sendall(start)
@@ -63,15 +63,15 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-def test_an_endless_head_is_refused(server: Server, kind: str) -> None:
-    """Invariant 1: 431 for 100 MB, which cost no memory; other requests are answered meanwhile."""
+def test_endless_head_is_refused(server: Server, kind: str) -> None:
+    """Invariant 1: 100 MB get a 431 and use no memory; other requests are served meanwhile."""
     start, piece = ENDLESS[kind]
     before = memory_of(server)
     with ThreadPoolExecutor(1) as pool:
-        poured = pool.submit(pour, server, start, piece, 100 * _MB // len(piece))
-        while not poured.done():
+        sending = pool.submit(send_endless_head, server, start, piece, 100 * _MB // len(piece))
+        while not sending.done():
             assert 200 == exchange(server.address, "GET", "/health/live").status
-    assert poured.result() in ((401, 400, 403, 431) if kind in ("trailers", "chunk-extension") else (431,))
+    assert sending.result() in ((401, 400, 403, 431) if kind in ("trailers", "chunk-extension") else (431,))
     assert memory_of(server) - before < 20 * _MB
 
 
@@ -85,40 +85,45 @@ def test_an_endless_head_is_refused(server: Server, kind: str) -> None:
     ],
     ids=["long", "too-long", "many", "too-many"],
 )
-def test_a_head_up_to_the_bound_is_taken(server: Server, headers: dict[str, str], status: int) -> None:
-    """Invariant 1, from both sides; the sentence names the bounds."""
-    answer = exchange(server.address, "GET", "/health/live", headers)
-    assert status == answer.status
+def test_head_up_to_the_limit_is_accepted(server: Server, headers: dict[str, str], status: int) -> None:
+    """Invariant 1, just below and above the limits; the message names them."""
+    response = exchange(server.address, "GET", "/health/live", headers)
+    assert status == response.status
     if status == 431:
-        assert (b"65,536 bytes or 128 headers" in answer.body, "close") == (True, answer.header("Connection"))
+        assert (b"65,536 bytes or 128 headers" in response.body, "close") == (True, response.header("Connection"))
 
 
 def statuses(connection: socket.socket) -> list[int]:
-    """The status of every answer until the server closes the connection."""
-    said = b""
+    """Return the status of every response until the server closes the connection."""
+    received = b""
     with suppress(ConnectionResetError):
         while piece := connection.recv(65_536):
-            said += piece
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", said)]
+            received += piece
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
 
 
-def test_a_long_head_behind_another_request_is_refused(server: Server) -> None:
-    """Invariant 1: a small request in the same read hides none."""
+def test_long_head_behind_another_request_is_refused(server: Server) -> None:
+    """Invariant 1: a small request in the same read does not hide the long one."""
     with connected(server.address) as connection:
         connection.sendall(HEAD + b"\r\n" + HEAD + b"Connection: close\r\nX-Long: " + b"a" * 150_000 + b"\r\n\r\n")
-        assert statuses(connection) in ([431], [200, 431], [200], [])  # it closes what it was answering
+        assert statuses(connection) in (
+            [431],
+            [200, 431],
+            [200],
+            [],
+        )  # the server can close the connection before the first response
 
 
-def test_requests_that_wait_are_answered_in_their_order(server: Server) -> None:
-    """Invariant 4: as many as may wait."""
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    """Invariant 4: up to the number of requests that can wait."""
     missing = b"GET /no-such HTTP/1.1\r\nHost: seaway.test\r\n"
     with connected(server.address) as connection:
         connection.sendall((HEAD + b"\r\n" + missing + b"\r\n") * 8 + missing + b"Connection: close\r\n\r\n")
         assert [*[200, 404] * 8, 404] == statuses(connection)
 
 
-def test_a_flood_of_small_requests_takes_no_memory(server: Server) -> None:
-    """Invariant 4: 30 MiB of them on one connection, whose answers nobody reads; others are answered meanwhile."""
+def test_flood_of_pipelined_requests_uses_no_memory(server: Server) -> None:
+    """Invariant 4: 30 MiB of requests on a connection whose responses are not read; other connections are served."""
     before, request = memory_of(server), HEAD + b"\r\n"
     with connected(server.address) as connection, suppress(ConnectionError, TimeoutError):
         connection.settimeout(2)
@@ -128,19 +133,18 @@ def test_a_flood_of_small_requests_takes_no_memory(server: Server) -> None:
     assert memory_of(server) - before < 20 * _MB
 
 
-def test_what_is_not_http_is_refused(server: Server) -> None:
-    """400 in one sentence."""
+def test_bytes_that_are_not_http_return_400(server: Server) -> None:
     with connected(server.address) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
-        answer = read_answer(connection)
-    assert (400, b"is not valid HTTP/1.1" in answer.body) == (400, True)
+        response = read_answer(connection)
+    assert (400, b"is not valid HTTP/1.1" in response.body) == (400, True)
 
 
 @pytest.mark.slow
-def test_heads_that_stop_half_way_are_closed(server: Server) -> None:
-    """Invariant 2: 408 for each that began, nothing for one that did not; none stays open."""
+def test_partial_heads_time_out(server: Server) -> None:
+    """Invariant 2: 408 for each head that began, nothing for a silent connection; none stays open."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(connected(server.address)) for _ in range(_HALF_SENT)]
+        opened = [stack.enter_context(connected(server.address)) for _ in range(_PARTIAL_HEADS)]
         silent = stack.enter_context(connected(server.address))
         drip = stack.enter_context(connected(server.address))
         deadline = time.monotonic() + 3 * HEAD_SECONDS
@@ -148,7 +152,7 @@ def test_heads_that_stop_half_way_are_closed(server: Server) -> None:
             connection.sendall(HEAD + b"X-Half: ")
         drip.sendall(HEAD)
         drip.settimeout(0.5)
-        while time.monotonic() < deadline:  # a byte now and then makes no head
+        while time.monotonic() < deadline:  # a byte now and then does not extend the time
             try:
                 drip.recv(1, socket.MSG_PEEK)
                 break
@@ -160,8 +164,8 @@ def test_heads_that_stop_half_way_are_closed(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_the_rest_of_a_refused_body_does_not_drip_for_ever(server: Server) -> None:
-    """Invariant 3: a body that nobody reads any more is read while it comes at a pace, then the connection is closed."""
+def test_slow_rest_of_a_refused_body_is_cut_off(server: Server) -> None:
+    """Invariant 3: an unused body is drained while it arrives fast enough, then the connection is closed."""
     head = head_bytes("POST", "/api/v1/keys", {"Content-Length": "1000000", "Content-Type": "text/plain"})
     with connected(server.address) as connection:
         connection.sendall(head + b"a")
@@ -174,14 +178,14 @@ def test_the_rest_of_a_refused_body_does_not_drip_for_ever(server: Server) -> No
                 connection.sendall(b"a")
                 is_open = bool(connection.recv(1))
             except TimeoutError:
-                continue  # still open, and silent
+                continue  # still open, without a response
             except (BrokenPipeError, ConnectionResetError):
                 is_open = False
         assert not is_open
 
 
-def test_a_connection_is_good_after_a_body_that_nobody_read(server: Server) -> None:
-    """Invariant 3: what was dropped to its end does not count against the next head."""
+def test_connection_is_reusable_after_an_unread_body(server: Server) -> None:
+    """Invariant 3: a fully drained body does not count against the next head."""
     body = b"a" * 500_000
     head = head_bytes("POST", "/api/v1/keys", {"Content-Length": str(len(body)), "Content-Type": "application/json"})
     with connected(server.address) as connection:
@@ -192,7 +196,7 @@ def test_a_connection_is_good_after_a_body_that_nobody_read(server: Server) -> N
         assert 200 == read_answer(connection).status
 
 
-def test_the_bounds_are_those_of_the_manual() -> None:
+def test_limits_match_the_manual() -> None:
     """docs/operate/running.md names them."""
     page = (ROOT / "docs/operate/running.md").read_text()
     assert f"| {MAX_HEAD_BYTES // 1024} KiB, {MAX_HEADERS} headers | 431 |" in page

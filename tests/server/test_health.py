@@ -1,4 +1,4 @@
-"""What orchestrators are told."""
+"""Health probes for orchestrators."""
 
 import sqlite3
 import threading
@@ -30,15 +30,15 @@ _SECRET = "hunter2"
 _PATIENCE_SECONDS = 0.2
 
 
-class Away:
-    """A database or a store that is away; it says more of it than strangers may know."""
+class Unreachable:
+    """An unavailable database or store, whose error contains a secret."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         raise Unavailable(f"No connection to postgresql://me:{_SECRET}@db.internal.")
 
 
-class Compared(MemoryBlobs):
-    """A store that is compared with what a database notes of it, which fails."""
+class FailingComparison(MemoryBlobs):
+    """A store whose identity check fails because the database fails."""
 
     def __init__(self, error: sqlite3.Error) -> None:
         super().__init__()
@@ -51,44 +51,43 @@ class Compared(MemoryBlobs):
 
 
 class Hanging(MemoryBlobs):
-    """A store that does not answer until it is let."""
+    """A store that does not respond until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = 0
-        self.let = threading.Event()
+        self.calls = 0
+        self.released = threading.Event()
 
     def stat(self, key: str) -> None:
-        self.asked += 1
-        self.let.wait(60)
+        self.calls += 1
+        self.released.wait(60)
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Seaway]:
-    """A house in a folder, whatever state other tests use."""
-    built = wiring.build(Settings(data=tmp_path / "data"))
-    yield built
-    built.close()
+    """A Seaway with SQLite and a folder, whatever state other tests use."""
+    seaway = wiring.build(Settings(data=tmp_path / "data"))
+    yield seaway
+    seaway.close()
 
 
 @asynccontextmanager
 async def client(seaway: Seaway, *, database: object = None, blobs: object = None) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the house, whose probes ask these parts instead of its own."""
-    asked_database: Any = database or seaway.database
-    asked_blobs: Any = blobs or seaway.blobs
-    readiness = Readiness(asked_database, asked_blobs, patience_seconds=_PATIENCE_SECONDS)
+    """A client of an app whose probes check the given database and store."""
+    probed_database: Any = database or seaway.database
+    probed_blobs: Any = blobs or seaway.blobs
+    readiness = Readiness(probed_database, probed_blobs, patience_seconds=_PATIENCE_SECONDS)
     probed = replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness))
     transport = httpx.ASGITransport(app=create_app(probed))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as http:
         yield http
 
 
-async def test_a_whole_house_is_ready(opened: Seaway) -> None:
-    """Both probes say yes, in one word that nobody keeps."""
+async def test_probes_succeed_and_are_not_cached(opened: Seaway) -> None:
     async with client(opened) as http:
-        answers = [await http.get(f"/health/{probe}") for probe in ("live", "ready")]
-    assert [(200, "alive"), (200, "ready")] == [(answer.status_code, answer.text) for answer in answers]
-    assert {"private, no-store"} == {answer.headers["cache-control"] for answer in answers}
+        responses = [await http.get(f"/health/{probe}") for probe in ("live", "ready")]
+    assert [(200, "alive"), (200, "ready")] == [(response.status_code, response.text) for response in responses]
+    assert {"private, no-store"} == {response.headers["cache-control"] for response in responses}
 
 
 def damaged() -> sqlite3.DatabaseError:
@@ -105,13 +104,13 @@ def damaged() -> sqlite3.DatabaseError:
     ],
     ids=["damaged", "away"],
 )
-async def test_a_database_that_fails_is_not_told_of_the_storage(
+async def test_database_failure_is_not_reported_as_storage_failure(
     opened: Seaway, error: sqlite3.Error, sentence: str
 ) -> None:
-    """The storage is asked too, and reads in the database what it is compared with."""
-    async with client(opened, blobs=Compared(error)) as http:
-        answer = await http.get("/health/ready")
-    assert (503, sentence) == (answer.status_code, answer.text)
+    """The storage check reads the identity of the store from the database, so it fails too."""
+    async with client(opened, blobs=FailingComparison(error)) as http:
+        response = await http.get("/health/ready")
+    assert (503, sentence) == (response.status_code, response.text)
 
 
 @pytest.mark.parametrize(
@@ -122,27 +121,31 @@ async def test_a_database_that_fails_is_not_told_of_the_storage(
         (("database", "blobs"), "The database and the storage do not answer."),
     ],
 )
-async def test_what_is_away_is_named_and_nothing_else(opened: Seaway, away: tuple[str, ...], sentence: str) -> None:
-    """503 and one sentence; why it is away stays in the log, and the process is alive all the same."""
-    async with client(opened, **{part: Away() for part in away}) as http:
-        answer = await http.get("/health/ready")
+async def test_unavailable_part_is_named_without_details(opened: Seaway, away: tuple[str, ...], sentence: str) -> None:
+    """503 and one sentence; the reason is only in the log, and the liveness probe still succeeds."""
+    async with client(opened, **{part: Unreachable() for part in away}) as http:
+        response = await http.get("/health/ready")
         head = await http.head("/health/ready")
         alive = await http.get("/health/live")
-    assert (503, sentence, 503, 200) == (answer.status_code, answer.text, head.status_code, alive.status_code)
+    assert (503, sentence, 503, 200) == (response.status_code, response.text, head.status_code, alive.status_code)
 
 
-async def test_a_folder_that_went_away_is_noticed(opened: Seaway, tmp_path: Path) -> None:
-    """A store that was unmounted or removed has no blobs and raises no error, and is away all the same."""
+async def test_missing_store_folder_fails_the_probe(opened: Seaway, tmp_path: Path) -> None:
+    """An unmounted or removed store has no blobs and raises no error, but is unavailable."""
     (tmp_path / "data" / "store").rename(tmp_path / "elsewhere")
     async with client(opened) as http:
-        answer = await http.get("/health/ready")
+        response = await http.get("/health/ready")
         (tmp_path / "elsewhere").rename(tmp_path / "data" / "store")
         later = await http.get("/health/ready")
-    assert (503, "The storage is empty or not mounted.", 200) == (answer.status_code, answer.text, later.status_code)
+    assert (503, "The storage is empty or not mounted.", 200) == (
+        response.status_code,
+        response.text,
+        later.status_code,
+    )
 
 
-async def test_a_store_that_hangs_does_not_hang_the_probe(opened: Seaway) -> None:
-    """The bound holds however many ask, they hold one thread together, and the store may come back."""
+async def test_hanging_store_does_not_block_the_probe(opened: Seaway) -> None:
+    """Fifty concurrent probes time out, share one thread, and succeed once the store responds again."""
     blobs = Hanging()
     async with client(opened, blobs=blobs) as http:
         statuses: list[int] = []
@@ -150,25 +153,24 @@ async def test_a_store_that_hangs_does_not_hang_the_probe(opened: Seaway) -> Non
         async def probe() -> None:
             statuses.append((await http.get("/health/ready")).status_code)
 
-        with anyio.fail_after(20):  # less than the store hangs
+        with anyio.fail_after(20):  # shorter than the store hangs
             async with anyio.create_task_group() as group:
                 for _ in range(50):
                     group.start_soon(probe)
-        asked = blobs.asked
-        blobs.let.set()
+        calls = blobs.calls
+        blobs.released.set()
         with anyio.fail_after(10):
             while (await http.get("/health/ready")).status_code != 200:
                 pass
-    assert ([503] * 50, 1) == (statuses, asked)
+    assert ([503] * 50, 1) == (statuses, calls)
 
 
-def test_the_probes_stand_in_no_channels_way() -> None:
-    """Nobody can take the first part of their addresses as the name of a channel."""
+def test_health_is_a_reserved_name() -> None:
+    """A channel with this name would hide the probes."""
     assert reserved_names.is_reserved("health")
 
 
-def test_the_parts_that_are_asked_are_those_of_the_house(opened: Seaway) -> None:
-    """A house is wired so that its probes ask its own database and store."""
+def test_probes_check_the_wired_database_and_store(opened: Seaway) -> None:
     expected: tuple[Database, BlobStore] = (opened.database, opened.blobs)
-    asked = opened.request_parts.readiness._probes
-    assert expected == (asked["database"]._ask.args[0], asked["storage"]._ask.args[0])  # type: ignore[attr-defined]
+    probes = opened.request_parts.readiness._probes
+    assert expected == (probes["database"]._ask.args[0], probes["storage"]._ask.args[0])  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The log of a real server, as a machine reads it."""
+"""The JSON log of a real server."""
 
 import json
 import re
@@ -11,35 +11,35 @@ from sqlalchemy import update
 
 from seaway.database.tables import keys
 from seaway.users import users
-from tests.server.conftest import Watched
+from tests.server.conftest import WatchedServer
 from tests.support import house
 from tests.support.house import People
 from tests.support.packages import PackageFile
 from tests.support.requests import bearer, until, upload
 
 
-def events(watched: Watched) -> list[dict[str, Any]]:
-    """Every line since the server greeted, each one object; what is printed for people stands before them."""
+def events(watched: WatchedServer) -> list[dict[str, Any]]:
+    """Return the log lines as objects, without the plain text that is printed before the first of them."""
     lines = watched.server.log
     first = next(number for number, line in enumerate(lines) if line.startswith("{"))
     return [json.loads(line) for line in lines[first:]]
 
 
-def of_request(watched: Watched, request_id: str) -> dict[str, dict[str, Any]]:
-    """The lines of one request by their events."""
+def of_request(watched: WatchedServer, request_id: str) -> dict[str, dict[str, Any]]:
+    """Return the log lines of one request by event."""
 
-    def found() -> dict[str, dict[str, Any]]:
+    def by_event() -> dict[str, dict[str, Any]]:
         return {event["event"]: event for event in events(watched) if event.get("request_id") == request_id}
 
-    until(lambda: "request" in found())
-    return found()
+    until(lambda: "request" in by_event())
+    return by_event()
 
 
-def test_a_refused_upload_says_which_file_and_why(watched: Watched) -> None:
-    """Its lines carry one request id, the file, the code, and the fields that every request has."""
+def test_refused_upload_is_logged_with_file_and_reason(watched: WatchedServer) -> None:
+    """The lines have the same request id; one names the file and the code, the other is the usual request line."""
     with watched.client() as http:
-        answer = upload(http, watched.channel, PackageFile("x-1.0-0.conda", b"no zip"))
-    lines = of_request(watched, answer.headers["seaway-request-id"])
+        response = upload(http, watched.channel, PackageFile("x-1.0-0.conda", b"no zip"))
+    lines = of_request(watched, response.headers["seaway-request-id"])
     refused, request = lines["upload.refused"], lines["request"]
     assert ("chan", "x-1.0-0.conda", "bad-zip") == tuple(refused[name] for name in ("channel", "file", "code"))
     assert refused["reason"]
@@ -49,42 +49,42 @@ def test_a_refused_upload_says_which_file_and_why(watched: Watched) -> None:
     assert 0 < request["ms"] < 60_000
 
 
-def test_a_request_says_its_own_id(watched: Watched) -> None:
-    """An id that a stranger sends is not believed: it could be that of somebody else's request."""
+def test_request_id_of_the_client_is_ignored(watched: WatchedServer) -> None:
+    """A client could send the id of another request."""
     with watched.client() as http:
-        answer = http.get("/", headers={"X-Request-Id": "forged", "Seaway-Request-Id": "forged"})
-    lines = of_request(watched, answer.headers["seaway-request-id"])
+        response = http.get("/", headers={"X-Request-Id": "forged", "Seaway-Request-Id": "forged"})
+    lines = of_request(watched, response.headers["seaway-request-id"])
     assert "forged" not in json.dumps(lines)
 
 
-def test_a_key_in_a_path_is_masked(watched: Watched) -> None:
-    """No line holds a key, wherever it stood."""
+def test_key_in_a_path_is_masked(watched: WatchedServer) -> None:
+    """No log line contains the key."""
     with watched.client() as http:
-        answer = http.get(f"/t/{watched.key}/{watched.channel}/noarch/repodata.json")
-    line = of_request(watched, answer.headers["seaway-request-id"])["request"]
+        response = http.get(f"/t/{watched.key}/{watched.channel}/noarch/repodata.json")
+    line = of_request(watched, response.headers["seaway-request-id"])["request"]
     assert (200, "/t/***/chan/noarch/repodata.json") == (line["status"], line["path"])
     assert watched.key not in "".join(watched.server.log)
 
 
-def test_an_unforeseen_error_is_one_line(watched: Watched) -> None:
-    """A bug is an object with its traceback in a field, and the asker gets its id but nothing of it."""
-    beside = house.build(watched.server.folder)
-    key = People(beside).key("victim")
-    with beside.database.write_site() as tx:
+def test_unexpected_error_is_one_log_line(watched: WatchedServer) -> None:
+    """The traceback is a field of the log object; the response contains the request id and no details."""
+    seaway = house.build(watched.server.folder)
+    key = People(seaway).key("victim")
+    with seaway.database.write_site() as tx:
         victim = users.get(tx, "victim")
         tx.execute(update(keys).where(keys.c.user_id == victim.id).values(mode="NONSENSE"))
-    beside.close()
+    seaway.close()
     with watched.client() as http:
-        answer = http.get(f"/{watched.channel}/noarch/repodata.json", headers=bearer(key))
-    lines = of_request(watched, answer.headers["seaway-request-id"])
-    assert (500, 500) == (answer.status_code, lines["request"]["status"])
+        response = http.get(f"/{watched.channel}/noarch/repodata.json", headers=bearer(key))
+    lines = of_request(watched, response.headers["seaway-request-id"])
+    assert (500, 500) == (response.status_code, lines["request"]["status"])
     assert "NONSENSE" in lines["request.failed"]["exception"]
     assert "Traceback" in lines["request.failed"]["exception"]
-    assert "NONSENSE" not in answer.text
+    assert "NONSENSE" not in response.text
 
 
-def test_what_libraries_log_is_one_line_each(watched: Watched) -> None:
-    """uvicorn's lines are objects too, and say whose they are."""
+def test_uvicorn_log_lines_are_objects(watched: WatchedServer) -> None:
+    """They name their logger."""
     assert "uvicorn.error" in {event.get("logger") for event in events(watched)}
 
 
@@ -103,17 +103,17 @@ warnings.warn(f"mind {key}")
 """
 
 
-def test_libraries_go_through_the_same_writer() -> None:
-    """Loggers, tracebacks with their line ends and warnings become objects; a key in them is masked."""
+def test_library_logs_and_warnings_are_objects_without_keys() -> None:
+    """Log calls, tracebacks and warnings each become one object; keys are masked."""
     key = "swy-u-" + "a" * 42
-    ran = subprocess.run([sys.executable, "-c", LIBRARIES, key], capture_output=True, text=True, check=True)
-    found = [json.loads(line) for line in ran.stderr.splitlines()]
+    result = subprocess.run([sys.executable, "-c", LIBRARIES, key], capture_output=True, text=True, check=True)
+    logged = [json.loads(line) for line in result.stderr.splitlines()]
     assert [("alembic.runtime.migration", "warning"), ("uvicorn.error", "error"), ("py.warnings", "warning")] == [
-        (event["logger"], event["level"]) for event in found
+        (event["logger"], event["level"]) for event in logged
     ]
-    assert "two\nlines of swy-u-***" == found[0]["event"]
-    assert "ValueError" in found[1]["exception"]
-    assert key not in ran.stderr
+    assert "two\nlines of swy-u-***" == logged[0]["event"]
+    assert "ValueError" in logged[1]["exception"]
+    assert key not in result.stderr
 
 
 FIELDS = [
@@ -143,28 +143,28 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-@pytest.mark.parametrize("fields", [pytest.param(list(one.values), id=one.id) for one in FIELDS])
-def test_the_short_way_to_a_line_leads_to_the_same(log_format: str, fields: list[object]) -> None:
-    """The line of a request is the one that structlog writes, but for the time, and holds no key."""
+@pytest.mark.parametrize("fields", [pytest.param(list(case.values), id=case.id) for case in FIELDS])
+def test_fast_request_log_equals_structlog_output(log_format: str, fields: list[object]) -> None:
+    """The two lines differ only in the time, and contain no key."""
     command = [sys.executable, "-c", TWICE, log_format, json.dumps(fields)]
-    short, long = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+    fast, slow = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
     time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
-    assert time.sub("", long) == time.sub("", short)
-    assert time.search(short)
-    assert "aaaa" not in short
+    assert time.sub("", slow) == time.sub("", fast)
+    assert time.search(fast)
+    assert "aaaa" not in fast
     if log_format == "json":
-        assert list(json.loads(long)) == list(json.loads(short))
+        assert list(json.loads(slow)) == list(json.loads(fast))
 
 
-def test_a_terminal_is_not_told_what_to_do() -> None:
-    """An escape in a path comes as text."""
+def test_escape_sequences_are_logged_as_text() -> None:
+    """Otherwise a path could control the terminal that shows the log."""
     command = [sys.executable, "-c", TWICE, "text", json.dumps(["GET", "/a\x1b[31mb\u2028", 404, 1.0, "", ""])]
-    short, *_ = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split("\n")
-    assert r"path='/a\x1b[31mb\u2028'" in short
+    fast, *_ = subprocess.run(command, capture_output=True, text=True, check=True).stderr.split("\n")
+    assert r"path='/a\x1b[31mb\u2028'" in fast
 
 
-def test_a_higher_level_leaves_requests_out() -> None:
-    """Lines of requests are of the level info."""
+def test_level_warning_omits_request_lines() -> None:
+    """Request lines have level info."""
     program = TWICE.replace('"info"', '"warning"')
     command = [sys.executable, "-c", program, "json", json.dumps(["GET", "/", 200, 1.0, "", ""])]
     assert "" == subprocess.run(command, capture_output=True, text=True, check=True).stderr

@@ -1,4 +1,4 @@
-"""nginx in front, on the configuration of the manual: the same answers as without it, and files that it sends itself."""
+"""nginx with the configuration of the manual: same responses as without it, and files sent by nginx itself."""
 
 import grp
 import os
@@ -37,8 +37,8 @@ _EACH_TIME = {"date", "seaway-request-id", "server", "connection", "x-accel-redi
 
 
 @dataclass(frozen=True)
-class Stand:
-    """A server, nginx before it, and the keys of the owner of its channels and of a stranger."""
+class Setup:
+    """A server behind nginx, and the keys of the channel owner and of a user without access."""
 
     server: Server
     nginx: Nginx
@@ -46,35 +46,38 @@ class Stand:
     stranger: str
 
     def both(self, path: str, key: str | None = None, **headers: str) -> tuple[httpx.Response, httpx.Response]:
-        """The answer of nginx and that of the server itself."""
-        asked = {"Accept-Encoding": "identity", **{name.replace("_", "-"): text for name, text in headers.items()}}
+        """Return the response through nginx and the direct response of the server."""
+        request_headers = {
+            "Accept-Encoding": "identity",
+            **{name.replace("_", "-"): text for name, text in headers.items()},
+        }
         with self.nginx.client(key) as through, self.server.client(key) as directly:
-            return through.get(path, headers=asked), directly.get(path, headers=asked)
+            return through.get(path, headers=request_headers), directly.get(path, headers=request_headers)
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("behind")
     with (
         state.choose(state.SQLITE_DISK),
         serving(folder, examiners=1, downloads="x-accel", trusted_proxies="127.0.0.1") as server,
     ):
-        beside = house.build(folder)
-        people = People(beside)
+        seaway = house.build(folder)
+        people = People(seaway)
         for name in ("open", "closed"):
             people.channel(name, public=name == "open")
         owner, stranger = people.key("owner"), people.key("stranger")
-        beside.close()
+        seaway.close()
         with nginx.before(server.address, folder / "data" / "store", tmp_path_factory.mktemp("nginx")) as front:
             for channel in ("open", "closed"):
                 for file in (FILE, SMALL):
                     with front.client() as http:
                         assert 201 == upload(http, channel, file, owner).status_code
-            yield Stand(server, front, owner, stranger)
+            yield Setup(server, front, owner, stranger)
 
 
-def told(answer: httpx.Response) -> dict[str, str]:
-    return {name: value for name, value in answer.headers.items() if name not in _EACH_TIME}
+def stable_headers(response: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name not in _EACH_TIME}
 
 
 def path_of(channel: str, file: str = FILE.name) -> str:
@@ -83,95 +86,94 @@ def path_of(channel: str, file: str = FILE.name) -> str:
 
 @pytest.mark.parametrize("channel", ["open", "closed"])
 @pytest.mark.parametrize("file", [FILE, SMALL], ids=["large", "small"])
-def test_a_package_is_the_same_through_nginx(stand: Stand, channel: str, file: object) -> None:
-    """Bytes, status and every header that means something are those that Seaway itself sends."""
-    through, directly = stand.both(path_of(channel, file.name), stand.owner)
+def test_package_is_the_same_through_nginx(setup: Setup, channel: str, file: object) -> None:
+    """Bytes, status and every relevant header equal those sent by Seaway."""
+    through, directly = setup.both(path_of(channel, file.name), setup.owner)
     assert (200, file.content) == (through.status_code, through.content)
     assert (200, file.content) == (directly.status_code, directly.content)
-    assert told(directly) == told(through)
+    assert stable_headers(directly) == stable_headers(through)
     assert through.headers["seaway-request-id"]
     assert "x-accel-redirect" not in through.headers
 
 
-def test_nginx_sends_it(stand: Stand) -> None:
-    """To who says what nginx says, Seaway names the file and sends no byte of it."""
-    with stand.server.client() as http:
-        answer = http.get(path_of("open"), headers=HANDS_OVER)
-    assert (200, b"") == (answer.status_code, answer.content)
-    assert f"/_seaway/store/{BLOB}" == answer.headers["x-accel-redirect"]
+def test_seaway_delegates_the_file_to_nginx(setup: Setup) -> None:
+    """With the header that nginx adds, Seaway names the file and sends none of its bytes."""
+    with setup.server.client() as http:
+        response = http.get(path_of("open"), headers=HANDS_OVER)
+    assert (200, b"") == (response.status_code, response.content)
+    assert f"/_seaway/store/{BLOB}" == response.headers["x-accel-redirect"]
 
 
-def test_who_comes_past_nginx_gets_the_file(stand: Stand) -> None:
-    """Without nginx nobody reads an address that is not for them."""
-    with stand.server.client() as http:
-        answer = http.get(path_of("open"))
-    assert (200, FILE.content) == (answer.status_code, answer.content)
-    assert "x-accel-redirect" not in answer.headers
+def test_direct_request_gets_the_file_itself(setup: Setup) -> None:
+    """Without nginx the internal URL would be useless to the client."""
+    with setup.server.client() as http:
+        response = http.get(path_of("open"))
+    assert (200, FILE.content) == (response.status_code, response.content)
+    assert "x-accel-redirect" not in response.headers
 
 
 @pytest.mark.parametrize(
-    ("asked", "part"),
+    ("requested", "part"),
     [("bytes=0-9", slice(0, 10)), ("bytes=100000-", slice(100_000, None)), ("bytes=-7", slice(-7, None))],
 )
 @pytest.mark.parametrize("if_range", [None, f'"{FILE.sha256}"'])
-def test_a_range_comes_through_nginx(stand: Stand, asked: str, part: slice, if_range: str | None) -> None:
-    """One range is 206 with the same place in the whole, also if the ETag is a condition."""
+def test_range_through_nginx_returns_206(setup: Setup, requested: str, part: slice, if_range: str | None) -> None:
+    """The range is the same as without nginx, also with If-Range."""
     headers = {} if if_range is None else {"If_Range": if_range}
-    through, directly = stand.both(path_of("open"), Range=asked, **headers)
+    through, directly = setup.both(path_of("open"), Range=requested, **headers)
     assert (206, FILE.content[part]) == (through.status_code, through.content)
-    assert told(directly) == {"accept-ranges": "bytes"} | told(through)  # of a part nginx does not say it
+    assert stable_headers(directly) == {"accept-ranges": "bytes"} | stable_headers(through)  # nginx omits it in a 206
 
 
-def test_a_range_of_an_old_file_is_the_whole_new_one(stand: Stand) -> None:
-    """Another ETag in If-Range brings everything."""
-    through, _ = stand.both(path_of("open"), Range="bytes=0-9", If_Range='"stale"')
+def test_if_range_with_another_etag_returns_the_whole_file(setup: Setup) -> None:
+    through, _ = setup.both(path_of("open"), Range="bytes=0-9", If_Range='"stale"')
     assert (200, FILE.content) == (through.status_code, through.content)
 
 
-def test_several_ranges_are_the_whole_file(stand: Stand) -> None:
+def test_several_ranges_return_the_whole_file(setup: Setup) -> None:
     """As without nginx."""
-    through, directly = stand.both(path_of("open"), Range="bytes=0-1,5-9")
+    through, directly = setup.both(path_of("open"), Range="bytes=0-1,5-9")
     assert (200, 200) == (through.status_code, directly.status_code)
     assert FILE.content == through.content
 
 
-def test_a_range_past_the_end_is_refused(stand: Stand) -> None:
-    through, directly = stand.both(path_of("open"), Range="bytes=999999999-")
-    assert (416, told(directly)) == (through.status_code, told(through))
+def test_range_past_the_end_returns_416(setup: Setup) -> None:
+    through, directly = setup.both(path_of("open"), Range="bytes=999999999-")
+    assert (416, stable_headers(directly)) == (through.status_code, stable_headers(through))
 
 
 @pytest.mark.parametrize("condition", [f'"{FILE.sha256}"', f'W/"{FILE.sha256}"', "*"])
-def test_what_has_not_changed_is_not_sent_again(stand: Stand, condition: str) -> None:
-    """304 with the same headers."""
-    through, directly = stand.both(path_of("open"), If_None_Match=condition)
+def test_matching_if_none_match_returns_304(setup: Setup, condition: str) -> None:
+    """The headers are the same as without nginx."""
+    through, directly = setup.both(path_of("open"), If_None_Match=condition)
     assert (304, b"") == (through.status_code, through.content)
-    assert told(directly) == told(through)
+    assert stable_headers(directly) == stable_headers(through)
 
 
-def test_a_date_never_overrules_an_etag(stand: Stand) -> None:
-    """nginx knows when the blob was written, and that means nothing."""
+def test_if_modified_since_is_ignored(setup: Setup) -> None:
+    """nginx knows when the blob was written, which says nothing about the file."""
     headers = {"If_None_Match": '"other"', "If_Modified_Since": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    assert 200 == stand.both(path_of("open"), **headers)[0].status_code
-    assert 200 == stand.both(path_of("open"), If_Modified_Since=headers["If_Modified_Since"])[0].status_code
+    assert 200 == setup.both(path_of("open"), **headers)[0].status_code
+    assert 200 == setup.both(path_of("open"), If_Modified_Since=headers["If_Modified_Since"])[0].status_code
 
 
-def test_head_tells_what_get_would(stand: Stand) -> None:
-    with stand.nginx.client() as http:
+def test_head_has_the_headers_of_get(setup: Setup) -> None:
+    with setup.nginx.client() as http:
         head, get = http.head(path_of("open")), http.get(path_of("open"))
     assert (200, b"") == (head.status_code, head.content)
-    assert told(get) == told(head)
+    assert stable_headers(get) == stable_headers(head)
 
 
-@pytest.mark.parametrize(("who", "status"), [("nobody", 401), ("stranger", 404), ("owner", 200)])
+@pytest.mark.parametrize(("caller", "status"), [("nobody", 401), ("stranger", 404), ("owner", 200)])
 @pytest.mark.parametrize("form", ["header", "path"])
-def test_a_private_channel_is_as_private(stand: Stand, who: str, status: int, form: str) -> None:
-    """Who may not read hears the same with nginx and without, and no address."""
-    key = {"nobody": None, "stranger": stand.stranger, "owner": stand.owner}[who]
+def test_private_channel_stays_private_through_nginx(setup: Setup, caller: str, status: int, form: str) -> None:
+    """Callers without access get the same refusal with and without nginx, and no internal URL."""
+    key = {"nobody": None, "stranger": setup.stranger, "owner": setup.owner}[caller]
     prefix = f"/t/{key}" if form == "path" and key else ""
-    through, directly = stand.both(prefix + path_of("closed"), None if prefix else key)
+    through, directly = setup.both(prefix + path_of("closed"), None if prefix else key)
     assert (status, status) == (through.status_code, directly.status_code)
-    assert (through.content == FILE.content) == (who == "owner")
-    assert told(directly) == told(through)
+    assert (through.content == FILE.content) == (caller == "owner")
+    assert stable_headers(directly) == stable_headers(through)
 
 
 @pytest.mark.parametrize(
@@ -188,57 +190,57 @@ def test_a_private_channel_is_as_private(stand: Stand, who: str, status: int, fo
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_nobody_asks_for_a_blob(stand: Stand, target: str, method: str) -> None:
-    """The internal location is not there for who asks for it, in no spelling and with no header."""
-    answer = exchange(stand.nginx.plain_address, method, target, {**HANDS_OVER, **bearer(stand.owner)})
-    assert answer.status in (404, 405)
-    assert FILE.content[:100] not in answer.body
-    assert answer.header("seaway-x-accel") is None
+def test_internal_blob_location_is_not_reachable(setup: Setup, target: str, method: str) -> None:
+    """Clients cannot request the internal location, in any spelling and with any header."""
+    response = exchange(setup.nginx.plain_address, method, target, {**HANDS_OVER, **bearer(setup.owner)})
+    assert response.status in (404, 405)
+    assert FILE.content[:100] not in response.body
+    assert response.header("seaway-x-accel") is None
 
 
 @pytest.mark.parametrize("form", ["raw", "multipart"])
-def test_a_large_upload_comes_through(stand: Stand, form: str) -> None:
-    """20 MB are taken as they come, and read again."""
+def test_large_upload_works_through_nginx(setup: Setup, form: str) -> None:
+    """20 MB are uploaded and downloaded again."""
     channel = "open" if form == "raw" else "closed"
     body, headers = LARGE.content, raw_headers(LARGE)
     if form == "multipart":
         body, headers = multipart(file_part(LARGE)), multipart_type()
-    with stand.nginx.client(stand.owner) as http:
-        answer = http.post(f"/api/v1/upload/{channel}", content=body, headers=headers)
-        assert 201 == answer.status_code, answer.text
+    with setup.nginx.client(setup.owner) as http:
+        response = http.post(f"/api/v1/upload/{channel}", content=body, headers=headers)
+        assert 201 == response.status_code, response.text
         assert LARGE.content == http.get(path_of(channel, LARGE.name)).content
 
 
-def test_index_documents_are_the_same(stand: Stand) -> None:
-    """What nginx could pack once more, it leaves alone: the ETag is of these bytes."""
+def test_index_documents_are_not_recompressed(setup: Setup) -> None:
+    """nginx must not compress them again, because the ETag belongs to these bytes."""
     for name in ("repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst"):
         for coding in ("identity", "gzip, zstd"):
-            through, directly = stand.both(f"/open/noarch/{name}", Accept_Encoding=coding)
-            assert (directly.content, told(directly)) == (through.content, told(through))
+            through, directly = setup.both(f"/open/noarch/{name}", Accept_Encoding=coding)
+            assert (directly.content, stable_headers(directly)) == (through.content, stable_headers(through))
 
 
-def test_seaway_is_told_who_asks(stand: Stand) -> None:
-    """The client's address is in its log, and a forged one is not."""
-    with stand.nginx.client() as http:
-        answer = http.get("/nobody/noarch/x", headers={"X-Forwarded-For": "192.0.2.1"})
-    mark = answer.headers["seaway-request-id"]
-    until(lambda: any(mark in line for line in stand.server.log))
-    assert not any("192.0.2.1" in line for line in stand.server.log)
+def test_client_address_reaches_the_log_of_seaway(setup: Setup) -> None:
+    """A forged X-Forwarded-For does not appear in the log."""
+    with setup.nginx.client() as http:
+        response = http.get("/nobody/noarch/x", headers={"X-Forwarded-For": "192.0.2.1"})
+    mark = response.headers["seaway-request-id"]
+    until(lambda: any(mark in line for line in setup.server.log))
+    assert not any("192.0.2.1" in line for line in setup.server.log)
 
 
-def addresses_with_secrets() -> dict[str, tuple[str, list[str]]]:
-    """Every address of ours that holds a secret, with those secrets: keys, links, codes of sign-ins, where to go on."""
+def urls_with_secrets() -> dict[str, tuple[str, list[str]]]:
+    """Return every kind of URL that contains secrets (keys, links, codes, next pages), with these secrets."""
     link, code, state = (
         secret_tokens.new_key(kind)
         for kind in (secret_tokens.KeyKind.LINK, secret_tokens.KeyKind.SIGN_IN_FLOW, secret_tokens.KeyKind.USER)
     )
     plain = "Sf3aVbL9kQz7-plain-code"
-    found = {
+    links = {
         route.path: (route.path.format(secret=link), [link])
         for route in ROUTES
         if isinstance(route, Route) and "{secret}" in route.path
     }
-    return found | {
+    return links | {
         "key": (f"/t/{code}/closed/noarch/{FILE.name}", [code]),
         "key, two slashes": (f"//t//{code}/closed/noarch/repodata.json", [code]),
         "key, escaped": (f"/%74/{plain}/closed/noarch/repodata.json", [plain]),
@@ -254,61 +256,61 @@ def addresses_with_secrets() -> dict[str, tuple[str, list[str]]]:
     }
 
 
-SECRETS = addresses_with_secrets()
+SECRETS = urls_with_secrets()
 
 
-def test_all_kinds_of_links_are_among_them() -> None:
-    """The routes with a secret in their path, so that the list is not empty by mistake."""
+def test_secret_urls_include_all_link_routes() -> None:
+    """The list would be empty by mistake if the routes changed their parameter name."""
     assert {"/verify/{secret}", "/reset/{secret}", "/first-account/{secret}", "/invitations/{secret}"} <= SECRETS.keys()
 
 
-@pytest.mark.parametrize("what", SECRETS)
-def test_no_secret_is_in_a_log(stand: Stand, what: str) -> None:
-    """Neither in nginx's nor in ours; the rest of the line is there."""
-    address, secrets = SECRETS[what]
-    before = len(stand.nginx.log.read_text())
-    mark = f"seen-{len(stand.server.log)}-{before}"
-    answer = exchange(stand.nginx.plain_address, "GET", address, {})
-    exchange(stand.nginx.plain_address, "GET", f"/nobody/{mark}", {})
-    until(lambda: mark in stand.nginx.log.read_text())
-    until(lambda: any(mark in line for line in stand.server.log))
-    written = stand.nginx.log.read_text()[before:]
-    assert f" {answer.status} " in written
-    for text in (written, stand.nginx.error_log.read_text(), "".join(stand.server.log)):
+@pytest.mark.parametrize("kind", SECRETS)
+def test_logs_contain_no_secret(setup: Setup, kind: str) -> None:
+    """Neither the log of nginx nor that of Seaway; the rest of the line is kept."""
+    target, secrets = SECRETS[kind]
+    before = len(setup.nginx.log.read_text())
+    mark = f"seen-{len(setup.server.log)}-{before}"
+    response = exchange(setup.nginx.plain_address, "GET", target, {})
+    exchange(setup.nginx.plain_address, "GET", f"/nobody/{mark}", {})
+    until(lambda: mark in setup.nginx.log.read_text())
+    until(lambda: any(mark in line for line in setup.server.log))
+    written = setup.nginx.log.read_text()[before:]
+    assert f" {response.status} " in written
+    for text in (written, setup.nginx.error_log.read_text(), "".join(setup.server.log)):
         assert not [secret for secret in secrets if secret in text]
 
 
-def test_no_secret_is_in_the_error_log_when_seaway_is_away(tmp_path: Path) -> None:
-    """nginx writes the whole request into its error log, which no format masks."""
+def test_nginx_error_log_contains_no_secret_when_seaway_is_down(tmp_path: Path) -> None:
+    """nginx writes the whole request to its error log, which no log format can mask."""
     (port,) = free_ports(1)
     with nginx.before(f"http://127.0.0.1:{port}", tmp_path / "store", tmp_path) as front:
-        for address, _ in SECRETS.values():
-            assert exchange(front.plain_address, "GET", address, {}).status == 502
+        for target, _ in SECRETS.values():
+            assert exchange(front.plain_address, "GET", target, {}).status == 502
         until(lambda: len(front.log.read_text().splitlines()) >= len(SECRETS))
         logs = "".join(path.read_text() for path in (front.log, front.error_log, tmp_path / "error.log"))
     assert not [secret for _, secrets in SECRETS.values() for secret in secrets if secret in logs]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to a group and runs nginx as another user")
-def test_nginx_reads_the_store_as_a_member_of_the_group() -> None:
-    """After the commands of the manual Seaway starts again, nginx has old and new files, and neither key nor database."""
-    with tempfile.TemporaryDirectory() as made, state.choose(state.SQLITE_DISK):
-        folder = Path(made)
+def test_nginx_group_can_read_blobs_but_not_keys_or_database() -> None:
+    """After the commands of the manual, Seaway starts again, and nginx can read old and new files only."""
+    with tempfile.TemporaryDirectory() as temporary, state.choose(state.SQLITE_DISK):
+        folder = Path(temporary)
         folder.chmod(0o711)
         data = folder / "data"
         data.mkdir(mode=0o700)
         os.chown(data, -1, grp.getgrnam("www-data").gr_gid)
-        data.chmod(0o2700)  # as under systemd, whatever is made below is of the service's group
-        with umask(0o077), serving(folder, **FOR_GROUP):  # as the unit sets it
-            beside = house.build(folder)
-            People(beside).channel("open")
-            key = People(beside).key("owner")
-            beside.close()
-        with umask(0o077), serving(folder, **FOR_GROUP) as server, server.client() as http:
+        data.chmod(0o2700)  # as under systemd, new files get the group of the service
+        with umask(0o077), serving(folder, **GROUP_SETTINGS):  # as the unit sets it
+            seaway = house.build(folder)
+            People(seaway).channel("open")
+            key = People(seaway).key("owner")
+            seaway.close()
+        with umask(0o077), serving(folder, **GROUP_SETTINGS) as server, server.client() as http:
             assert 201 == upload(http, "open", FILE, key).status_code
         for command in nginx.permissions():
             subprocess.run(["/bin/sh", "-euc", command.replace("/var/lib/seaway", str(data))], check=True)
-        with umask(0o027), serving(folder, **FOR_GROUP) as server:
+        with umask(0o027), serving(folder, **GROUP_SETTINGS) as server:
             beside_nginx = folder / "nginx"
             beside_nginx.mkdir(mode=0o755)
             with (
@@ -324,20 +326,20 @@ def test_nginx_reads_the_store_as_a_member_of_the_group() -> None:
         assert as_www_data("test", "-r", data / "store" / BLOB)
 
 
-FOR_GROUP = {"examiners": 1, "downloads": "x-accel", "trusted_proxies": "127.0.0.1"}
+GROUP_SETTINGS = {"examiners": 1, "downloads": "x-accel", "trusted_proxies": "127.0.0.1"}
 
 
 def as_www_data(*command: object) -> bool:
-    """Whether this succeeds as the user of nginx's workers."""
-    ran = subprocess.run(
+    """Return whether the command succeeds as the user of the nginx workers."""
+    result = subprocess.run(
         [str(part) for part in command], user="www-data", group="www-data", extra_groups=[], check=False
     )
-    return ran.returncode == 0
+    return result.returncode == 0
 
 
 @contextmanager
 def umask(mask: int) -> Iterator[None]:
-    """What is started meanwhile makes files with this mask."""
+    """Run the block, and processes it starts, with this umask."""
     before = os.umask(mask)
     try:
         yield
@@ -345,12 +347,12 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def test_a_solver_installs_through_nginx(stand: Stand, tmp_path: Path) -> None:
-    """py-rattler solves, fetches packages that nginx sends, and installs them."""
-    with stand.nginx.client(stand.owner) as http:
+def test_rattler_installs_through_nginx(setup: Setup, tmp_path: Path) -> None:
+    """py-rattler solves, downloads packages sent by nginx, and installs them."""
+    with setup.nginx.client(setup.owner) as http:
         for file in (APP, LIB_2):
             assert 201 == upload(http, "open", file).status_code
-    url, prefix = f"{stand.nginx.plain_address}/open", str(tmp_path / "prefix")
-    told = rattler.run(tmp_path, rattler.action(tmp_path, "solve", url, "app", prefix=prefix))
-    assert [{"solved": sorted([APP.name, LIB_2.name])}] == told
+    url, prefix = f"{setup.nginx.plain_address}/open", str(tmp_path / "prefix")
+    output = rattler.run(tmp_path, rattler.action(tmp_path, "solve", url, "app", prefix=prefix))
+    assert [{"solved": sorted([APP.name, LIB_2.name])}] == output
     assert "app" == (tmp_path / "prefix/share/app.txt").read_text()

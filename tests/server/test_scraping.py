@@ -1,4 +1,4 @@
-"""`/metrics` of real servers, of one process and of several."""
+"""`/metrics` of real servers with one and with several processes."""
 
 import os
 import signal
@@ -10,67 +10,69 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.conftest import PACKAGES, Watched, furnished
+from tests.server.conftest import PACKAGES, WatchedServer, with_channel
 from tests.support.requests import until, upload
 from tests.support.server import serving
 
 
-def test_one_process_tells_what_it_did(watched: Watched) -> None:
-    """After uploads, a repetition and a download, the scrape says so; the text is what Prometheus reads."""
+def test_scrape_shows_uploads_and_requests(watched: WatchedServer) -> None:
+    """Uploads, a repeated upload and requests are counted, in the format of Prometheus."""
     with watched.client() as http:
         statuses = [upload(http, watched.channel, file).status_code for file in (*PACKAGES, PACKAGES[0])]
         http.get("/health/ready").raise_for_status()
-    found = watched.scrape()
+    scrape = watched.scrape()
     assert [201] * len(PACKAGES) + [200] == statuses
-    assert len(PACKAGES) == found.value("seaway_uploads_total", outcome="published")
-    assert 1 == found.value("seaway_uploads_total", outcome="repeated", code="")
-    assert sum(len(file.content) for file in PACKAGES) == found.value("seaway_stored_bytes", what="packages")
-    assert 1 == found.value("seaway_requests_total", route="/health/ready", status="200")
-    assert 1 == found.value("seaway_database_up")
-    assert 0 < found.value("process_resident_memory_bytes", worker="1")
+    assert len(PACKAGES) == scrape.value("seaway_uploads_total", outcome="published")
+    assert 1 == scrape.value("seaway_uploads_total", outcome="repeated", code="")
+    assert sum(len(file.content) for file in PACKAGES) == scrape.value("seaway_stored_bytes", what="packages")
+    assert 1 == scrape.value("seaway_requests_total", route="/health/ready", status="200")
+    assert 1 == scrape.value("seaway_database_up")
+    assert 0 < scrape.value("process_resident_memory_bytes", worker="1")
 
 
-def test_metrics_are_not_on_the_public_port(watched: Watched) -> None:
-    """What strangers reach has no metrics, and the port of the metrics has nothing else."""
+def test_metrics_are_not_on_the_public_port(watched: WatchedServer) -> None:
+    """The public port serves no metrics, and the metrics port serves nothing else."""
     with watched.client() as http:
         public = http.get("/metrics")
-    other = httpx.get(watched.metrics_address.replace("/metrics", "/"))
-    assert (404, 404) == (public.status_code, other.status_code)
-    assert "seaway_" not in public.text + other.text
+    metrics_root = httpx.get(watched.metrics_address.replace("/metrics", "/"))
+    assert (404, 404) == (public.status_code, metrics_root.status_code)
+    assert "seaway_" not in public.text + metrics_root.text
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    """When something else listens there, the start ends with a sentence that names the port and the setting."""
+def test_taken_metrics_port_stops_the_start(tmp_path: Path) -> None:
+    """The error is one sentence that names the port and the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = {"SEAWAY_METRICS_PORT": str(port), "SEAWAY_PORT": "0", "SEAWAY_DATA": str(tmp_path / "data")}
-        own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
         command = [sys.executable, "-m", "seaway", "serve"]
-        ran = subprocess.run(command, env=own | settings, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (1, "", [ran.stderr.strip()]) == (ran.returncode, ran.stdout, ran.stderr.splitlines())
-    assert f"port {port}" in ran.stderr
-    assert "SEAWAY_METRICS_PORT" in ran.stderr
+        result = subprocess.run(
+            command, env=environment | settings, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    assert (1, "", [result.stderr.strip()]) == (result.returncode, result.stdout, result.stderr.splitlines())
+    assert f"port {port}" in result.stderr
+    assert "SEAWAY_METRICS_PORT" in result.stderr
 
 
 @pytest.mark.slow
-def test_workers_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scrape adds all workers up, no counter falls when one is killed, and the end leaves no file behind."""
+def test_scrape_sums_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No counter decreases when a worker is killed, and a stop leaves no counter files."""
     shared = tmp_path / "tmp"
     shared.mkdir()
     monkeypatch.setenv("TMPDIR", str(shared))
     with serving(tmp_path, workers=2, examiners=1, metrics_port=0) as server:
-        watched = furnished(server, tmp_path)
+        watched = with_channel(server, tmp_path)
         for file in PACKAGES:
-            with watched.client() as http:  # each on a connection of its own, which any worker may take
+            with watched.client() as http:  # a new connection each, so that any worker can accept it
                 assert 201 == upload(http, watched.channel, file).status_code
         before = watched.scrape()
         victim = next(pid for pid, content in counters(shared).items() if b"/api/v1/upload" in content)
         os.kill(victim, signal.SIGKILL)
         until(lambda: watched.scrape().value("seaway_worker_deaths_total") == 1)
         after = watched.scrape()
-        buried = victim not in counters(shared)
+        is_removed = victim not in counters(shared)
         code = server.stop()
-    assert buried
+    assert is_removed
     assert len(PACKAGES) == before.value("seaway_uploads_total", outcome="published")
     for name in ("seaway_uploads_total", "seaway_upload_received_bytes_total", "seaway_job_attempts_total"):
         assert before.value(name) <= after.value(name)
@@ -85,6 +87,6 @@ def test_workers_are_counted_together(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def counters(shared: Path) -> dict[int, bytes]:
-    """The processes that have a file of counters, and what is in it."""
+    """Return the contents of the counter files by process id."""
     files = shared.glob("seaway-metrics-*/counter_*.db")
     return {int(path.stem.partition("_")[2]): path.read_bytes() for path in files if path.stem != "counter_dead"}

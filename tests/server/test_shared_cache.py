@@ -1,4 +1,4 @@
-"""A cache in front that many share keeps what is public, and nothing that is private (case 86)."""
+"""A shared cache in front of Seaway stores public responses, and nothing private (case 86)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -26,8 +26,8 @@ INDEX = "repodata_shards.msgpack.zst"
 
 
 @dataclass(frozen=True)
-class Front:
-    """nginx with a cache before a site, and the keys of a member and of a stranger."""
+class CachedSite:
+    """A site behind nginx with a cache, and the keys of a member and of a user without access."""
 
     nginx: Nginx
     site: Site
@@ -40,7 +40,7 @@ class Front:
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CachedSite]:
     folder = tmp_path_factory.mktemp("cached")
     with (
         state.choose(state.SQLITE_DISK),
@@ -56,16 +56,16 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"
         with nginx.before(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
-            yield Front(before, site, member, stranger)
+            yield CachedSite(before, site, member, stranger)
 
 
-def test_the_cache_caches(front: Front) -> None:
-    """What everybody may read for a while comes from it the second time, or the tests below would show nothing."""
+def test_public_response_is_served_from_the_cache(front: CachedSite) -> None:
+    """Without a working cache the tests below would prove nothing."""
     index = front.get(f"/open/noarch/{INDEX}", None)
     shards = msgspec.msgpack.decode(zstd.decompress(index.content))["shards"].values()
     path = f"/open/noarch/shards/{next(iter(shards)).hex()}.msgpack.zst"
-    answers = [front.get(path, None) for _ in range(2)]
-    assert ["MISS", "HIT"] == [answer.headers["cache-status"] for answer in answers]
+    responses = [front.get(path, None) for _ in range(2)]
+    assert ["MISS", "HIT"] == [response.headers["cache-status"] for response in responses]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_the_cache_caches(front: Front) -> None:
         "/api/v1/channels/closed/packages",
     ],
 )
-def test_nothing_private_comes_from_it(front: Front, path: str) -> None:
-    """What a member fetched is not served to a stranger or to nobody, in whichever order they ask."""
+def test_private_response_is_never_served_from_the_cache(front: CachedSite, path: str) -> None:
+    """A response for a member is not served to other users or anonymous callers, in any order of requests."""
     for _ in range(2):
-        if not path.startswith("/channels/"):  # a page is for who signed in, and no key opens it
+        if not path.startswith("/channels/"):  # pages need a session, not a key
             fetched = front.get(path, front.member)
             assert (200, "MISS") == (fetched.status_code, fetched.headers["cache-status"])
         for key, statuses in ((front.stranger, (403, 404)), (None, (401, 404))):
@@ -93,16 +93,16 @@ def test_nothing_private_comes_from_it(front: Front, path: str) -> None:
             assert b"demo" not in refused.content
 
 
-def test_a_key_in_the_path_is_not_the_key_of_a_cache(front: Front) -> None:
-    """conda's way to send a key makes an address of its own; without it there is nothing."""
+def test_response_to_a_key_in_the_path_is_not_served_without_it(front: CachedSite) -> None:
+    """conda sends the key in the path, which gives the cache a separate URL."""
     path = f"noarch/{FILE.name}"
     for _ in range(2):
         assert FILE.content == front.get(f"/t/{front.member}/closed/{path}", None).content
     assert 401 == front.get(f"/closed/{path}", None).status_code
 
 
-def test_nothing_that_depends_on_its_caller_comes_from_it(front: Front) -> None:
-    """Every GET route, twice with a session, with a key and with nothing: only what says that it is public is kept."""
+def test_caller_dependent_responses_are_never_cached(front: CachedSite) -> None:
+    """Every GET route, twice with a session, a key and no credential: only responses marked public are cached."""
     with front.site.client() as direct, front.nginx.client() as cached:
         for public in (True, False):
             stage = asks.stage(front.site, direct, public=public)
@@ -110,16 +110,18 @@ def test_nothing_that_depends_on_its_caller_comes_from_it(front: Front) -> None:
             for row in ROWS:
                 method, _, _ = row.partition(" ")
                 if method == "GET":
-                    for ask in asks.of(stage, row, "owner"):
-                        crawl(cached, ask, callers)
+                    for request in asks.of(stage, row, "owner"):
+                        request_twice(cached, request, callers)
 
 
-def crawl(http: httpx.Client, ask: Ask, callers: Sequence[dict[str, str]]) -> None:
+def request_twice(http: httpx.Client, request: Ask, callers: Sequence[dict[str, str]]) -> None:
     for caller in callers:
         for _ in range(2):
-            answer = http.get(ask.path, params=ask.params, headers={**(caller if ask.signed else {}), **ask.headers})
-            control, varies = answer.headers["cache-control"], answer.headers.get("vary", "")
+            response = http.get(
+                request.path, params=request.params, headers={**(caller if request.signed else {}), **request.headers}
+            )
+            control, varies = response.headers["cache-control"], response.headers.get("vary", "")
             if not control.startswith("public"):
-                assert "HIT" != answer.headers["cache-status"], ask.path
-                assert {"Authorization", "Cookie"} <= {name.strip() for name in varies.split(",")}, ask.path
-                assert "private" in control, ask.path
+                assert "HIT" != response.headers["cache-status"], request.path
+                assert {"Authorization", "Cookie"} <= {name.strip() for name in varies.split(",")}, request.path
+                assert "private" in control, request.path

@@ -1,4 +1,4 @@
-"""A stop during a start ends the process wherever the signal comes, also where an exception would be lost or printed."""
+"""A stop during startup ends the process wherever the signal arrives, also where an exception would be swallowed."""
 
 import subprocess
 import sys
@@ -24,24 +24,24 @@ except BaseException:
 }
 
 
-def ended(script: str) -> tuple[int, str]:
+def run_script(script: str) -> tuple[int, str]:
     start = "import signal\nfrom seaway.server.stop_signal import StopSignal\nstop = StopSignal()\nsignal.signal(signal.SIGTERM, stop)\n"
-    run = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", f"{start}{script}\nprint('went on', stop.is_requested)"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    return run.returncode, run.stdout
+    return result.returncode, result.stdout
 
 
 @pytest.mark.parametrize("place", _PLACES.values(), ids=_PLACES.keys())
-def test_a_stop_during_the_start_ends_it_on_the_spot(place: str) -> None:
-    """Exit code 0, and not a word, wherever it is."""
-    assert (0, "") == ended(place)
+def test_stop_during_startup_exits_at_once(place: str) -> None:
+    """Exit code 0 and no output."""
+    assert (0, "") == run_script(place)
 
 
-def test_a_stop_after_the_start_is_remembered() -> None:
-    """Once something else hears signals, letting go of everything is not cut short."""
-    assert (0, "went on True\n") == ended("stop.only_record()\nsignal.raise_signal(signal.SIGTERM)")
+def test_stop_after_startup_is_only_recorded() -> None:
+    """Once another handler receives signals, the cleanup must not be interrupted."""
+    assert (0, "went on True\n") == run_script("stop.only_record()\nsignal.raise_signal(signal.SIGTERM)")

@@ -1,4 +1,4 @@
-"""What the operating system refuses is a 503 that says when to come again, and one line in the log, whatever is asked."""
+"""Errors of the operating system: a 503 with Retry-After and one log line, on every route."""
 
 import base64
 import errno
@@ -37,7 +37,7 @@ from tests.support.mounts import read_only
 from tests.support.server import Server, serving
 
 CHANNEL = "boats"
-THERE = packages.conda(packages.index_json("there"), files={"share/noise": os.urandom(300_000)})
+STORED = packages.conda(packages.index_json("there"), files={"share/noise": os.urandom(300_000)})
 NEW = packages.conda(packages.index_json("new"))
 
 ERRORS: dict[str, Exception] = {
@@ -54,7 +54,7 @@ ERRORS: dict[str, Exception] = {
 
 
 class Failing:
-    """A part whose methods all fail, once it is told to."""
+    """A part whose methods all raise `error`, once it is set."""
 
     def __init__(self, part: Any) -> None:
         self._part = part
@@ -70,7 +70,7 @@ class Failing:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seaway, Failing, str]]:
-    """A house whose store fails when it is told to, and a key of the owner of its channel."""
+    """A Seaway whose store can be made to fail, and a key of the channel owner."""
     folder = tmp_path_factory.mktemp("house")
     settings = Settings(data=folder / "data", **state.settings(folder))
     failing = Failing(wiring.open_store(settings))
@@ -88,7 +88,7 @@ async def http(store: tuple[Seaway, Failing, str]) -> AsyncIterator[httpx.AsyncC
     seaway, failing, key = store
     failing.error = None
     async with client(seaway, key) as http:
-        await upload(http, THERE)
+        await upload(http, STORED)
         yield http
         failing.error = None
 
@@ -109,14 +109,14 @@ async def upload_form(http: httpx.AsyncClient, file: packages.PackageFile) -> ht
 
 
 async def upload_pieces(http: httpx.AsyncClient, file: packages.PackageFile) -> httpx.Response:
-    named = f"filename {base64.b64encode(file.name.encode()).decode()}"
-    begun = await http.post(
+    metadata = f"filename {base64.b64encode(file.name.encode()).decode()}"
+    created = await http.post(
         f"/api/v1/uploads/{CHANNEL}",
-        headers={"Tus-Resumable": "1.0.0", "Upload-Length": str(len(file.content)), "Upload-Metadata": named},
+        headers={"Tus-Resumable": "1.0.0", "Upload-Length": str(len(file.content)), "Upload-Metadata": metadata},
     )
-    assert 201 == begun.status_code, begun.text
+    assert 201 == created.status_code, created.text
     return await http.patch(
-        begun.headers["location"],
+        created.headers["location"],
         content=file.content,
         headers={
             "Tus-Resumable": "1.0.0",
@@ -127,86 +127,86 @@ async def upload_pieces(http: httpx.AsyncClient, file: packages.PackageFile) -> 
 
 
 async def download(http: httpx.AsyncClient, file: packages.PackageFile) -> httpx.Response:
-    return await http.get(f"/{CHANNEL}/noarch/{THERE.name}")
+    return await http.get(f"/{CHANNEL}/noarch/{STORED.name}")
 
 
 async def page(http: httpx.AsyncClient, file: packages.PackageFile) -> httpx.Response:
-    return await http.get(f"/{CHANNEL}/noarch/{THERE.name}", headers={"Accept": "text/html"})
+    return await http.get(f"/{CHANNEL}/noarch/{STORED.name}", headers={"Accept": "text/html"})
 
 
-ASKS = {"upload": upload, "form": upload_form, "pieces": upload_pieces, "download": download, "page": page}
+REQUESTS = {"upload": upload, "form": upload_form, "pieces": upload_pieces, "download": download, "page": page}
 
 
-def told_once(answer: httpx.Response, logs: list[Any]) -> None:
-    """503, when to come again, no path, and one line without a traceback besides that of the request."""
-    assert (503, True) == (answer.status_code, "retry-after" in answer.headers), answer.text
-    assert "secret" not in answer.text
+def assert_unavailable(response: httpx.Response, logs: list[Any]) -> None:
+    """Check for a 503 with Retry-After, without a path, and one log line without traceback besides the request line."""
+    assert (503, True) == (response.status_code, "retry-after" in response.headers), response.text
+    assert "secret" not in response.text
     lines = [line for line in logs if line["event"] != "request"]
     assert ["request.unavailable"] == [line["event"] for line in lines], lines
     assert not lines[0].get("exc_info")
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize("route", REQUESTS)
 @pytest.mark.parametrize("name", ERRORS)
-async def test_a_store_that_fails_is_told(
-    http: httpx.AsyncClient, store: tuple[Seaway, Failing, str], name: str, ask: str
+async def test_failing_store_returns_503(
+    http: httpx.AsyncClient, store: tuple[Seaway, Failing, str], name: str, route: str
 ) -> None:
-    """Each error at each door."""
+    """Each error on each route."""
     store[1].error = ERRORS[name]
     with structlog.testing.capture_logs() as logs:
-        answer = await ASKS[ask](http, NEW)
-    told_once(answer, logs)
-    if ask == "pieces":
-        assert "1.0.0" == answer.headers["tus-resumable"]
+        response = await REQUESTS[route](http, NEW)
+    assert_unavailable(response, logs)
+    if route == "pieces":
+        assert "1.0.0" == response.headers["tus-resumable"]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["EROFS", "EMFILE", "ENOSPC", "thread"])
 @pytest.mark.parametrize("part", ["spool", "disk"])
-async def test_a_spool_and_threads_that_fail_are_told(store: tuple[Seaway, Failing, str], part: str, name: str) -> None:
-    """A file that cannot be made, a thread that cannot be started: 503 for every kind of upload."""
+async def test_failing_spool_or_threads_return_503(store: tuple[Seaway, Failing, str], part: str, name: str) -> None:
+    """If a file cannot be created or a thread started, every kind of upload gets a 503."""
     seaway, failing, key = store
     failing.error = None
     broken = Failing(getattr(seaway.request_parts.publishing, part))
     broken.error = ERRORS[name]
     publishing = replace(seaway.request_parts.publishing, **{part: broken})
     async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
-        for ask in (upload, upload_form, upload_pieces):
+        for send_file in (upload, upload_form, upload_pieces):
             with structlog.testing.capture_logs() as logs:
-                answer = await ask(
+                response = await send_file(
                     http, packages.conda(packages.index_json("large"), files={"a": os.urandom(3_000_000)})
                 )
-            told_once(answer, logs)
+            assert_unavailable(response, logs)
     assert [] == list(seaway.settings.spool_folder.iterdir())
 
 
 @pytest.mark.anyio
-async def test_examiners_that_cannot_be_started_are_told(
+async def test_examiner_that_cannot_start_returns_503(
     http: httpx.AsyncClient, store: tuple[Seaway, Failing, str]
 ) -> None:
-    """The process of an examiner cannot be made: no fault of the package."""
+    """A process that cannot be created is not a fault of the package."""
     seaway, _, key = store
     examiners = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/nowhere/python")
     publishing = replace(seaway.request_parts.publishing, examiners=examiners)
     async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
         with structlog.testing.capture_logs() as logs:
-            answer = await upload(http, NEW)
-    told_once(answer, logs)
+            response = await upload(http, NEW)
+    assert_unavailable(response, logs)
 
 
 @pytest.mark.anyio
-async def test_a_fault_of_ours_is_still_a_fault(http: httpx.AsyncClient, store: tuple[Seaway, Failing, str]) -> None:
-    """What no operating system said keeps its traceback."""
+async def test_other_errors_still_return_500(http: httpx.AsyncClient, store: tuple[Seaway, Failing, str]) -> None:
+    """An error that is not from the operating system is logged with its traceback."""
     store[1].error = RuntimeError("a mistake")
     with structlog.testing.capture_logs() as logs:
-        answer = await upload(http, NEW)
-    assert 500 == answer.status_code
+        response = await upload(http, NEW)
+    assert 500 == response.status_code
     assert ["request.failed"] == [line["event"] for line in logs if line["event"] != "request"]
 
 
-def test_a_disk_that_fails_while_an_archive_is_read_is_no_fault_of_the_archive(tmp_path: Path) -> None:
-    """bzip2 and Pillow raise errors of the same type for what strangers send."""
+def test_disk_error_while_reading_an_archive_is_not_a_bad_archive(tmp_path: Path) -> None:
+    """bzip2 and Pillow raise errors of the same type for malformed uploads."""
 
     def chunks() -> Iterator[bytes]:
         raise ERRORS["EIO"]
@@ -218,8 +218,8 @@ def test_a_disk_that_fails_while_an_archive_is_read_is_no_fault_of_the_archive(t
         images.encode_png(tmp_path / "gone")
 
 
-def test_a_database_says_what_is_wrong(tmp_path: Path) -> None:
-    """Full, read-only and not to be opened are told apart."""
+def test_database_errors_are_distinguished(tmp_path: Path) -> None:
+    """Full, read-only, and impossible to open."""
     database = SqliteDatabase(tmp_path / "seaway.db", tmp_path / "locks")
     with pytest.raises(DiskFull):
         write(database, "PRAGMA max_page_count = 2")
@@ -242,10 +242,10 @@ def write(database: SqliteDatabase, pragma: str) -> None:
         tx.exec_driver_sql("CREATE TABLE others (number INTEGER)")
 
 
-# The spool.
+# Spool
 
 
-def test_a_spool_that_was_removed_is_made_again(tmp_path: Path) -> None:
+def test_removed_spool_is_created_again(tmp_path: Path) -> None:
     """Invariant 3 of the spool."""
     spool = Spool(tmp_path / "data" / "spool")
     shutil.rmtree(tmp_path / "data" / "spool")
@@ -255,8 +255,8 @@ def test_a_spool_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
-def test_a_spool_is_not_made_in_another_folder(tmp_path: Path, is_replaced: bool) -> None:
-    """Invariant 3 of the spool: an unmounted data folder leaves an empty one in its place."""
+def test_spool_is_not_created_in_a_replaced_data_folder(tmp_path: Path, is_replaced: bool) -> None:
+    """Invariant 3 of the spool: an unmounted data folder leaves an empty folder in its place."""
     spool = Spool(tmp_path / "data" / "spool")
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     if is_replaced:
@@ -278,33 +278,33 @@ def test_a_spool_is_not_made_in_another_folder(tmp_path: Path, is_replaced: bool
         (ValueError("secret"), "The spool folder does not answer."),
     ],
 )
-async def test_the_probe_says_what_is_wrong_with_the_spool(
+async def test_probe_reports_the_state_of_the_spool(
     store: tuple[Seaway, Failing, str], error: Exception, sentence: str
 ) -> None:
-    """503, the part, and the reason in plain words; nothing that strangers may not know."""
+    """503 with the part and the reason in plain words, without internal details."""
     seaway, failing, key = store
     failing.error = None
     spool = Failing(seaway.spool)
     readiness = Readiness(seaway.database, seaway.blobs, spool=spool)  # type: ignore[arg-type]
     async with client(replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness)), key) as http:
-        assert (200, "ready") == ((answer := await http.get("/health/ready")).status_code, answer.text)
+        assert (200, "ready") == ((response := await http.get("/health/ready")).status_code, response.text)
         spool.error = error
-        assert (503, sentence) == ((answer := await http.get("/health/ready")).status_code, answer.text)
+        assert (503, sentence) == ((response := await http.get("/health/ready")).status_code, response.text)
 
 
-# Real causes, on one machine.
+# Real causes, on one machine
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[Server, httpx.Client]]:
     """A server on SQLite and a folder, with a channel and one package."""
     with state.choose(state.SQLITE_DISK):
-        built = house.build(tmp_path)
-        People(built).channel(CHANNEL, owner="owner")
-        key = People(built).key("owner")
-        built.close()
+        seaway = house.build(tmp_path)
+        People(seaway).channel(CHANNEL, owner="owner")
+        key = People(seaway).key("owner")
+        seaway.close()
         with serving(tmp_path, examiners=1) as server, server.client(key) as http:
-            assert 201 == send(http, THERE).status_code
+            assert 201 == send(http, STORED).status_code
             yield server, http
 
 
@@ -312,38 +312,38 @@ def send(http: httpx.Client, file: packages.PackageFile) -> httpx.Response:
     return http.post(f"/api/v1/upload/{CHANNEL}", content=file.content, headers={"X-File-Name": file.name})
 
 
-def test_a_read_only_spool(running: tuple[Server, httpx.Client]) -> None:
-    """Uploads are refused, readers go on, the probe says why; with the mount gone everything goes on."""
+def test_read_only_spool_refuses_uploads_only(running: tuple[Server, httpx.Client]) -> None:
+    """Uploads are refused, reads work, the probe reports the reason; after unmounting, everything works."""
     server, http = running
     with read_only(server.folder / "data" / "spool"):
-        answers = [send(http, NEW), http.get("/health/ready")]
-        whole = http.get(f"/{CHANNEL}/noarch/{THERE.name}")
-    assert [503, 503] == [answer.status_code for answer in answers]
-    assert "retry-after" in answers[0].headers
-    assert "The spool folder is read-only." == answers[1].text
-    assert THERE.content == whole.content
+        responses = [send(http, NEW), http.get("/health/ready")]
+        downloaded = http.get(f"/{CHANNEL}/noarch/{STORED.name}")
+    assert [503, 503] == [response.status_code for response in responses]
+    assert "retry-after" in responses[0].headers
+    assert "The spool folder is read-only." == responses[1].text
+    assert STORED.content == downloaded.content
     assert [201, 200] == [send(http, NEW).status_code, http.get("/health/ready").status_code]
     assert not [line for line in server.log if "Traceback" in line]
 
 
-def test_a_removed_spool(running: tuple[Server, httpx.Client]) -> None:
-    """It is made again, and nobody notices."""
+def test_removed_spool_is_recreated_by_the_server(running: tuple[Server, httpx.Client]) -> None:
+    """The probe and uploads work without a restart."""
     server, http = running
     shutil.rmtree(server.folder / "data" / "spool")
     assert [200, 201] == [http.get("/health/ready").status_code, send(http, NEW).status_code]
 
 
-def test_too_many_open_files(running: tuple[Server, httpx.Client]) -> None:
-    """Whatever needs another file is 503 meanwhile; with the limit raised it goes on."""
+def test_too_many_open_files_return_503(running: tuple[Server, httpx.Client]) -> None:
+    """Requests that need another file get a 503; after raising the limit they work."""
     server, http = running
     with no_more_files(server.process.pid):
-        answers = [http.get(f"/{CHANNEL}/noarch/{THERE.name}"), send(http, NEW), http.get("/health/ready")]
+        responses = [http.get(f"/{CHANNEL}/noarch/{STORED.name}"), send(http, NEW), http.get("/health/ready")]
         page = http.get("/channels/nobody", headers={"Accept": "text/html"})
-    assert [503] * 3 == [answer.status_code for answer in answers]
-    assert all("retry-after" in answer.headers for answer in answers[:2])
-    assert "too many files are open" in answers[2].text
+    assert [503] * 3 == [response.status_code for response in responses]
+    assert all("retry-after" in response.headers for response in responses[:2])
+    assert "too many files are open" in responses[2].text
     assert 500 != page.status_code
-    assert [200, 201] == [http.get(f"/{CHANNEL}/noarch/{THERE.name}").status_code, send(http, NEW).status_code]
+    assert [200, 201] == [http.get(f"/{CHANNEL}/noarch/{STORED.name}").status_code, send(http, NEW).status_code]
     assert not [line for line in server.log if "Traceback" in line], "".join(server.log)
 
 
@@ -352,9 +352,9 @@ _STANDARD_STREAMS = 3
 
 @contextmanager
 def no_more_files(pid: int) -> Iterator[None]:
-    """A running process can open nothing more."""
+    """Prevent a running process from opening files."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    # Not the first free number: what a background job closes meanwhile would be free to be opened again.
+    # Not the first free number: a file closed by a background job would free a number below the limit.
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (_STANDARD_STREAMS, before[1]))
     try:
         yield
@@ -362,8 +362,8 @@ def no_more_files(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def test_a_log_on_a_full_disk_fails_no_request() -> None:
-    """A line that cannot be written is lost, whichever way it is written."""
+def test_log_on_a_full_disk_fails_no_request() -> None:
+    """A line that cannot be written is dropped, with each of the log writers."""
     program = (
         "import asyncio, logging, structlog; from seaway import logs; logs.set_up('text', 'info');"
         "structlog.get_logger().error('a'); logging.getLogger('b').error('b');"
@@ -371,7 +371,7 @@ def test_a_log_on_a_full_disk_fails_no_request() -> None:
         "asyncio.run(main()); print('went on')"
     )
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", program], stderr=full, stdout=subprocess.PIPE, text=True, check=False
         )
-    assert "went on\n" == done.stdout
+    assert "went on\n" == result.stdout

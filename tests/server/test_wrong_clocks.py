@@ -1,7 +1,7 @@
 """
-Wrong clocks: one that was far ahead and is set back holds nothing up; one that is behind for a while destroys nothing.
+Wrong clocks: after a clock far ahead is set back, nothing is blocked; a clock behind for a while destroys nothing.
 
-Nothing stored tells the two apart, so no stored time is rewritten but those of jobs and schedules.
+Stored times cannot distinguish the two cases, so only the times of jobs and schedules are rewritten.
 """
 
 import pytest
@@ -30,11 +30,11 @@ from tests.support.packages import conda, index_json
 YEARS_MS = 800 * DAY_MS
 
 
-def run_what_is_due(seaway: Seaway) -> None:
+def run_due_jobs(seaway: Seaway) -> None:
     seaway.runner.run_due()
 
 
-def fill(seaway: Seaway, now_ms: int, rate: Rate) -> None:
+def fill_rate_limit(seaway: Seaway, now_ms: int, rate: Rate) -> None:
     for _ in range(rate.limits[0].count):
         rate_limits.count_attempt(seaway.database, now_ms, rate, "ada")
     with pytest.raises(TooManyRequests):
@@ -42,41 +42,41 @@ def fill(seaway: Seaway, now_ms: int, rate: Rate) -> None:
 
 
 @pytest.mark.parametrize("rate", [Rate.SIGN_IN_USER, Rate.SECOND_FACTOR_USER])
-def test_a_full_bucket_does_not_outlive_a_wrong_clock(seaway: Seaway, clock: TurnedClock, rate: Rate) -> None:
-    """Ten wrong passwords in 2029 do not refuse the right one today."""
+def test_full_rate_limit_ends_when_the_clock_is_set_back(seaway: Seaway, clock: TurnedClock, rate: Rate) -> None:
+    """Ten wrong passwords with a clock in 2029 must not block the right one today."""
     clock.move(YEARS_MS)
-    fill(seaway, clock.now_ms(), rate)
+    fill_rate_limit(seaway, clock.now_ms(), rate)
     clock.move(-YEARS_MS)
     rate_limits.count_attempt(seaway.database, clock.now_ms(), rate, "ada")
 
 
-def test_a_clock_that_differs_by_a_minute_empties_no_bucket(seaway: Seaway, clock: TurnedClock) -> None:
-    fill(seaway, clock.now_ms() + MINUTE_MS, Rate.SIGN_IN_USER)
+def test_clock_difference_of_a_minute_resets_no_rate_limit(seaway: Seaway, clock: TurnedClock) -> None:
+    fill_rate_limit(seaway, clock.now_ms() + MINUTE_MS, Rate.SIGN_IN_USER)
     with pytest.raises(TooManyRequests):
         rate_limits.count_attempt(seaway.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
 
 
-def test_sessions_and_logins_of_a_wrong_clock_have_ended(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, people: People, clock: TurnedClock) -> None:
     people.user("ada")
     clock.move(YEARS_MS)
     with seaway.database.write_site() as tx:
         user_id = tx.execute(select(tables.users.c.id).where(tables.users.c.name == "ada")).scalar_one()
         secret = sessions.start(tx, clock.now_ms(), user_id, address="", agent="")
-        _, login = grants.add(tx, clock.now_ms(), user_id, "rattler", "openid channel:read", address="")
+        _, grant = grants.add(tx, clock.now_ms(), user_id, "rattler", "openid channel:read", address="")
     clock.move(-YEARS_MS)
     with seaway.database.read() as tx:
         assert sessions.caller_of(tx, secret, clock.now_ms()) is None
         assert sessions.of_user(tx, user_id, clock.now_ms()) == []
-        assert grants.caller_of(tx, login.access, clock.now_ms()) is None
+        assert grants.caller_of(tx, grant.access, clock.now_ms()) is None
         assert grants.of_user(tx, user_id, clock.now_ms()) == []
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
     with seaway.database.write_site() as tx:
-        again = sessions.start(tx, clock.now_ms(), user_id, address="", agent="")
-        assert sessions.caller_of(tx, again, clock.now_ms()) is not None
+        new_secret = sessions.start(tx, clock.now_ms(), user_id, address="", agent="")
+        assert sessions.caller_of(tx, new_secret, clock.now_ms()) is not None
 
 
-def test_secrets_of_a_clock_that_was_ahead_are_refused(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    """A link for a new password would otherwise be valid for years."""
+def test_email_links_from_the_future_are_refused(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+    """A link for a password reset would otherwise be valid for years."""
     people.user("ada")
     clock.move(YEARS_MS)
     with seaway.database.write_site() as tx:
@@ -91,15 +91,15 @@ def test_secrets_of_a_clock_that_was_ahead_are_refused(seaway: Seaway, people: P
 
 
 @pytest.mark.anyio
-async def test_after_a_clock_is_set_back_the_cleanup_and_uploads_go_on(
+async def test_cleanup_and_uploads_continue_after_the_clock_is_set_back(
     seaway: Seaway, people: People, clock: TurnedClock
 ) -> None:
     people.channel("one")
     clock.move(YEARS_MS)
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
     await publish_file(seaway, "one", conda())
     clock.move(-YEARS_MS)
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
     with seaway.database.read() as tx:
         next_times = tx.execute(select(tables.schedules.c.next_at)).scalars().all()
     assert next_times
@@ -107,7 +107,7 @@ async def test_after_a_clock_is_set_back_the_cleanup_and_uploads_go_on(
     assert await publish_file(seaway, "one", conda(index_json(version="2.0")))
 
 
-def test_the_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, people: People, clock: TurnedClock) -> None:
     people.key("ada", days=30)
     with seaway.database.write_site() as tx:
         key_id = tx.execute(select(tables.keys.c.id)).scalar_one()
@@ -117,7 +117,7 @@ def test_the_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, peop
 
 
 def _contents(seaway: Seaway) -> dict[str, list[tuple[object, ...]]]:
-    """Everything stored but jobs, schedules and what the cleanup notes of itself."""
+    """Return all rows, except jobs, schedules and the notes of the cleanup."""
     with seaway.database.read() as tx:
         return {
             table.name: sorted(map(tuple, tx.execute(select(table))), key=repr)
@@ -128,10 +128,10 @@ def _contents(seaway: Seaway) -> dict[str, list[tuple[object, ...]]]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("behind_ms", [1_800_000_000_000, YEARS_MS, 60 * DAY_MS], ids=["1970", "years", "months"])
-async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
+async def test_clock_behind_for_a_while_destroys_nothing(
     seaway: Seaway, people: People, clock: TurnedClock, behind_ms: int
 ) -> None:
-    """A machine without a battery for its clock starts in the past, and the cleanup runs before NTP has set the time."""
+    """A machine without a clock battery starts in the past, and the cleanup can run before NTP sets the time."""
     people.channel("one", owner="ada")
     people.user("bob")
     people.key("ada", days=30)
@@ -140,7 +140,7 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
     with seaway.database.write_site() as tx:
         now_ms, ada = clock.now_ms(), users.get(tx, "ada")
         session = sessions.start(tx, now_ms, ada.id, address="", agent="")
-        _, login = grants.add(tx, now_ms, ada.id, "rattler", "openid channel:read", address="")
+        _, grant = grants.add(tx, now_ms, ada.id, "rattler", "openid channel:read", address="")
         link = email_links.make(tx, now_ms, Purpose.RESET, user_id=ada.id, address="ada@example.com")
         flow = pending_sign_ins.add(tx, now_ms, "test", {})
         second_factors.request_reset(accounts, tx, now_ms, OPERATOR, users.get(tx, "bob").id)
@@ -148,26 +148,26 @@ async def test_a_clock_that_is_behind_for_a_while_destroys_nothing(
         channels.remove(tx, now_ms, OPERATOR, "two")
         rate_limits.add(tx, now_ms, Rate.SIGN_IN_USER, 1, "ada")
         invitations.invite(tx, now_ms, OPERATOR, "one", "carol@example.com", Role.CONTRIBUTOR, notifier=None)
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
     before = _contents(seaway)
     clock.move(-behind_ms)
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
     with seaway.database.read() as tx:
         assert second_factors.ends_at(tx, users.get(tx, "bob").id) == now_ms + second_factors.RESET_AFTER_MS
     clock.move(behind_ms)
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
     assert _contents(seaway) == before
     with seaway.database.read() as tx:
         assert sessions.caller_of(tx, session, now_ms) is not None
-        assert grants.caller_of(tx, login.access, now_ms) is not None
+        assert grants.caller_of(tx, grant.access, now_ms) is not None
         assert email_links.find(tx, now_ms, Purpose.RESET, link) is not None
         assert pending_sign_ins.find(tx, now_ms, "test", flow) is not None
 
 
-def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
+def test_clock_before_the_release_date_starts_no_waiting_time(
     seaway: Seaway, people: People, clock: TurnedClock
 ) -> None:
-    """The 72 hours before second factors are removed would be over as soon as the clock is right."""
+    """The 72 hours before second factors are removed would end as soon as the clock is corrected."""
     people.user("bob")
     with seaway.database.write_site() as tx, pytest.raises(Unavailable):
         second_factors.request_reset(
@@ -175,17 +175,17 @@ def test_a_clock_that_is_certainly_behind_starts_no_waiting_time(
         )
 
 
-def test_the_release_lies_in_the_past() -> None:
+def test_release_date_is_in_the_past() -> None:
     assert SystemClock().now_ms() > RELEASE_DATE_MS
 
 
-def test_jobs_of_one_wrong_machine_are_due_when_it_is_corrected(seaway: Seaway, clock: TurnedClock) -> None:
-    """The schedules of the other machines are right, so that nothing else notices."""
-    run_what_is_due(seaway)
+def test_jobs_enqueued_with_a_wrong_clock_run_after_its_correction(seaway: Seaway, clock: TurnedClock) -> None:
+    """The schedules, kept by machines with right clocks, do not reveal such jobs."""
+    run_due_jobs(seaway)
     with seaway.database.write_unlocked() as tx:
         queue.enqueue(tx, clock.now_ms() + YEARS_MS, WriteManifests())
     clock.move(HOUR_MS)
-    run_what_is_due(seaway)
-    run_what_is_due(seaway)
+    run_due_jobs(seaway)
+    run_due_jobs(seaway)
     with seaway.database.read() as tx:
         assert queue.list_jobs(tx) == []

@@ -1,4 +1,4 @@
-"""A house in this process, behind https, whose clock the tests turn; and people who visit it."""
+"""A Seaway in this process, served over https, with a clock that tests move, and browsers that visit it."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -26,23 +26,23 @@ def turned() -> TurnedClock:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
-    """One house for all: every test has people of its own, and comes from an address of its own."""
-    built = house.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
-    People(built).user("operator-of-it", admin=True)
-    yield built
-    built.close()
+    """One Seaway for all tests: each test uses its own users and IP address."""
+    seaway = house.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
+    People(seaway).user("operator-of-it", admin=True)
+    yield seaway
+    seaway.close()
 
 
 @pytest.fixture(scope="session")
 def portal() -> Iterator[BlockingPortal]:
-    """The event loop that the house answers on."""
-    with start_blocking_portal() as opened:
-        yield opened
+    """The event loop that handles the requests."""
+    with start_blocking_portal() as running_portal:
+        yield running_portal
 
 
 @pytest.fixture
 def visit(shared: Seaway, portal: BlockingPortal) -> Callable[[], Visitor]:
-    """A new browser each time, at an address of its own."""
+    """Return a function that makes a new browser with a new IP address."""
     return lambda: Visitor(shared, portal, f"2001:db8:{next(_numbers):x}::1")
 
 
@@ -53,12 +53,12 @@ def visitor(visit: Callable[[], Visitor]) -> Visitor:
 
 @pytest.fixture
 def ada(shared: Seaway) -> str:
-    """Somebody with a verified address and the usual password."""
+    """The name of a user with a verified email address and the password PASSWORD."""
     return new_user(shared)
 
 
 def new_user(seaway: Seaway) -> str:
-    """An account, and its name."""
+    """Create a user; return the name."""
     name = f"ada-{next(_numbers)}"
     with seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()

@@ -1,4 +1,4 @@
-"""Publishers by the page, the API and the command line: one limit per user, one lookup of the owner at GitHub."""
+"""Adding publishers by page, API and command: one rate limit per user, one lookup of the owner at GitHub."""
 
 import json
 import os
@@ -32,13 +32,13 @@ MATCHED = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
 
 @dataclass
 class Owners(Provider):
-    """GitHub's endpoint for users; `watch` is called while a request waits for it."""
+    """GitHub's endpoint for users; `during_request` is called before it responds."""
 
     ids: dict[str, int] = field(default_factory=lambda: {"acme": 1001, "other": 2002})
-    watch: Callable[[], object] = lambda: None
+    during_request: Callable[[], object] = lambda: None
 
     def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
-        self.watch()
+        self.during_request()
         owner = path.rpartition("/")[2]
         if owner not in self.ids:
             return 500, {}, {}
@@ -46,8 +46,8 @@ class Owners(Provider):
 
 
 @dataclass(frozen=True)
-class Place:
-    """A house whose GitHub is ours, and a person who owns the channel `harbour`."""
+class Setup:
+    """A Seaway with a simulated GitHub, and the owner of the channel `harbour`."""
 
     seaway: Seaway
     folder: Path
@@ -95,131 +95,130 @@ github.API_URL = "{self.github.address}/api"
 run()
 """
         command = [sys.executable, "-c", code, "publisher", "add", "harbour", "github", *options]
-        ran = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
+        result = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
         return 303
 
 
 @pytest.fixture
-def place(tmp_path: Path, portal: BlockingPortal) -> Iterator[Place]:
+def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
     clock = TurnedClock()
     with running(Owners()) as github:
         assert isinstance(github, Owners)
-        built = house.build(tmp_path, clock, public_url=SITE, github_com_api=f"{github.address}/api")
-        People(built).user("operator-of-it", admin=True)
-        user = new_user(built)
-        People(built).channel("harbour", owner=user)
-        browser = Visitor(built, portal, "2001:db8:add::1")
+        seaway = house.build(tmp_path, clock, public_url=SITE, github_com_api=f"{github.address}/api")
+        People(seaway).user("operator-of-it", admin=True)
+        user = new_user(seaway)
+        People(seaway).channel("harbour", owner=user)
+        browser = Visitor(seaway, portal, "2001:db8:add::1")
         browser.sign_in(user)
-        yield Place(built, tmp_path, github, browser, user, People(built).key(user, mode=Mode.MANAGE))
-        built.close()
+        yield Setup(seaway, tmp_path, github, browser, user, People(seaway).key(user, mode=Mode.MANAGE))
+        seaway.close()
 
 
 @pytest.mark.parametrize("way", ["page", "api", "command"])
-def test_the_owner_is_looked_up_whichever_way_a_publisher_comes(place: Place, way: str) -> None:
-    """Its id is pinned and its spelling taken before the first token comes."""
-    assert getattr(place, f"by_{way}")() in (201, 303)
-    (made,) = place.found()
-    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (place.github.asked, dict(made.criteria.pins))
-    assert "Acme" == made.criteria.matched["owner"]
+def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, way: str) -> None:
+    """Its id is pinned and its spelling corrected before the first token arrives."""
+    assert getattr(setup, f"by_{way}")() in (201, 303)
+    (publisher,) = setup.found()
+    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (setup.github.asked, dict(publisher.criteria.pins))
+    assert "Acme" == publisher.criteria.matched["owner"]
 
 
-def test_an_enterprise_server_for_sign_in_is_not_asked_about_github_com(tmp_path: Path, portal: BlockingPortal) -> None:
-    """`github_api_url` belongs to sign-in: its `acme` is not the one whose workflows github.com signs for."""
+def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, portal: BlockingPortal) -> None:
+    """`github_api_url` is for sign-in: its `acme` is not the owner whose workflow tokens github.com signs."""
     with running(Owners()) as github, running(Owners()) as enterprise:
         assert isinstance(github, Owners)
         api = {"github_api_url": f"{enterprise.address}/api", "github_com_api": f"{github.address}/api"}
-        built = house.build(tmp_path, TurnedClock(), public_url=SITE, **api)
-        user = new_user(built)
-        People(built).channel("harbour", owner=user)
-        browser = Visitor(built, portal, "2001:db8:add::2")
+        seaway = house.build(tmp_path, TurnedClock(), public_url=SITE, **api)
+        user = new_user(seaway)
+        People(seaway).channel("harbour", owner=user)
+        browser = Visitor(seaway, portal, "2001:db8:add::2")
         browser.sign_in(user)
-        place = Place(built, tmp_path, github, browser, user, "")
-        assert 303 == place.by_page()
+        setup = Setup(seaway, tmp_path, github, browser, user, "")
+        assert 303 == setup.by_page()
         browser.get("/channels/harbour/settings/publishers")
         assert (["GET /api/users/acme", "GET /api/repos/Acme/tools"], []) == (github.asked, enterprise.asked)
-        built.close()
+        seaway.close()
 
 
-def test_github_com_is_asked_at_its_own_api() -> None:
-    """Without any setting."""
+def test_lookups_use_the_github_api_by_default() -> None:
     assert "https://api.github.com" == api_of_github.API_URL
 
 
 @pytest.mark.parametrize("way", ["page", "api"])
-def test_a_lookup_that_fails_leaves_the_id_to_the_first_token(place: Place, way: str) -> None:
-    place.github.ids.clear()
-    assert getattr(place, f"by_{way}")() in (201, 303)
-    assert {} == dict(place.found()[0].criteria.pins)
+def test_failed_lookup_leaves_the_id_to_the_first_token(setup: Setup, way: str) -> None:
+    setup.github.ids.clear()
+    assert getattr(setup, f"by_{way}")() in (201, 303)
+    assert {} == dict(setup.found()[0].criteria.pins)
 
 
-def test_no_transaction_is_open_while_github_is_asked(place: Place) -> None:
-    """Others write meanwhile: a slow GitHub must not hold the channel's lock."""
+def test_no_transaction_is_open_during_the_lookup(setup: Setup) -> None:
+    """A slow GitHub must not hold the lock of the channel."""
     wrote = []
 
     def write() -> None:
-        with place.seaway.database.write_site() as tx:
-            wrote.append(users.get(tx, place.user).name)
+        with setup.seaway.database.write_site() as tx:
+            wrote.append(users.get(tx, setup.user).name)
 
-    place.github.watch = write
-    assert 303 == place.by_page()
-    assert [place.user] == wrote
-
-
-def owners_asked(place: Place) -> int:
-    """The lookups of owners; the page compares the ids of its publishers besides."""
-    return sum("/api/users/" in request for request in place.github.asked)
+    setup.github.during_request = write
+    assert 303 == setup.by_page()
+    assert [setup.user] == wrote
 
 
-def test_one_limit_per_user_for_page_and_api(place: Place) -> None:
-    """The page and keys of one user count together; another user has a limit of their own."""
+def owner_lookups(setup: Setup) -> int:
+    """Count the lookups of owners; the page also makes requests to compare the ids of its publishers."""
+    return sum("/api/users/" in request for request in setup.github.asked)
+
+
+def test_page_and_api_share_one_limit_per_user(setup: Setup) -> None:
+    """The page and all keys of a user count together; another user has a separate limit."""
     most = Rate.PUBLISHER_ADD.limits[0].count
-    with place.seaway.database.read() as tx:
-        user_id = users.get(tx, place.user).id
+    with setup.seaway.database.read() as tx:
+        user_id = users.get(tx, setup.user).id
     for _ in range(most - 2):
-        rate_limits.count_attempt(place.seaway.database, place.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
-    assert (303, 201) == (place.by_page(repository="one"), place.by_api(repository="two"))
-    asked = owners_asked(place)
-    assert (429, 429) == (place.by_page(repository="three"), place.by_api(repository="three"))
-    assert asked == owners_asked(place)
-    assert {"one", "two"} == {one.criteria.matched["repository"] for one in place.found()}
+        rate_limits.count_attempt(setup.seaway.database, setup.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
+    assert (303, 201) == (setup.by_page(repository="one"), setup.by_api(repository="two"))
+    lookups = owner_lookups(setup)
+    assert (429, 429) == (setup.by_page(repository="three"), setup.by_api(repository="three"))
+    assert lookups == owner_lookups(setup)
+    assert {"one", "two"} == {publisher.criteria.matched["repository"] for publisher in setup.found()}
 
 
-def test_a_stranger_makes_the_server_ask_nobody(place: Place) -> None:
-    """Who may not change publishers is refused before anything is counted or asked."""
-    stranger = new_user(place.seaway)
-    browser = place.browser.another()
-    browser.sign_in(stranger)
+def test_user_without_permission_causes_no_lookup(setup: Setup) -> None:
+    """A user who cannot change publishers is refused before the rate limit and the lookup."""
+    other_user = new_user(setup.seaway)
+    browser = setup.browser.another()
+    browser.sign_in(other_user)
     browser.get("/account")
-    answer = browser.send("/channels/harbour/settings/publishers", issuer="github", mode="READ_WRITE", **MATCHED)
-    assert (403, []) == (answer.status_code, place.github.asked)
+    response = browser.send("/channels/harbour/settings/publishers", issuer="github", mode="READ_WRITE", **MATCHED)
+    assert (403, []) == (response.status_code, setup.github.asked)
 
 
-def test_a_change_of_the_owner_is_looked_up_like_a_new_one(place: Place) -> None:
-    """To change a publisher into another is no way round the lookup; to change its mode asks nobody."""
-    assert 201 == place.by_api()
-    number = place.found()[0].id
+def test_changed_owner_is_looked_up_again(setup: Setup) -> None:
+    """Changing the owner of a publisher must not bypass the lookup; changing its mode needs none."""
+    assert 201 == setup.by_api()
+    number = setup.found()[0].id
     path = f"/api/v1/channels/harbour/publishers/{number}"
-    headers = {"Authorization": f"Bearer {place.key}"}
+    headers = {"Authorization": f"Bearer {setup.key}"}
 
     def change(**body: object) -> dict[str, object]:
-        answer = place.browser.another().ask("PATCH", path, json=body, headers=headers)
-        assert 200 == answer.status_code, answer.text
-        return dict(json.loads(answer.text))
+        response = setup.browser.another().ask("PATCH", path, json=body, headers=headers)
+        assert 200 == response.status_code, response.text
+        return dict(json.loads(response.text))
 
     assert {"owner_id": "1001"} == change(mode="READ")["pinned"]
     assert {"owner_id": "1001"} == change(fields={"owner": "ACME"})["pinned"]
-    assert 1 == len(place.github.asked)
+    assert 1 == len(setup.github.asked)
     assert {"owner_id": "2002"} == change(fields={"owner": "other"})["pinned"]
-    assert ["GET /api/users/acme", "GET /api/users/other"] == place.github.asked
+    assert ["GET /api/users/acme", "GET /api/users/other"] == setup.github.asked
 
 
 @pytest.mark.parametrize("way", ["page", "api", "command"])
-def test_what_was_copied_with_white_space_or_git_is_the_name(place: Place, way: str) -> None:
-    """A publisher has the names that tokens have, whichever way it comes, and its owner is looked up by them."""
+def test_white_space_and_git_suffix_are_removed_from_names(setup: Setup, way: str) -> None:
+    """A publisher stores the names as in tokens, and its owner is looked up by them."""
     copied = {"owner": " acme\t", "repository": "tools.git\n", "workflow": " release.yml "}
-    assert getattr(place, f"by_{way}")(**copied) in (201, 303)
-    (made,) = place.found()
+    assert getattr(setup, f"by_{way}")(**copied) in (201, 303)
+    (publisher,) = setup.found()
     matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
-    assert (matched, {"owner_id": "1001"}) == (made.criteria.matched, made.criteria.pins)
-    assert getattr(place, f"by_{way}")(owner="acme ", repository="TOOLS.GIT") >= 400 if way != "command" else True
+    assert (matched, {"owner_id": "1001"}) == (publisher.criteria.matched, publisher.criteria.pins)
+    assert getattr(setup, f"by_{way}")(owner="acme ", repository="TOOLS.GIT") >= 400 if way != "command" else True

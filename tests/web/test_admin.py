@@ -1,4 +1,4 @@
-"""The pages of site admins: what they show and do, how much they ask of the database, and that they are theirs alone."""
+"""Pages of site admins: contents, actions, number of database statements, and access by admins only."""
 
 import json
 import re
@@ -36,19 +36,19 @@ _numbers = count(1)
 
 
 class Admin(Visitor):
-    """Whoever sends a form has a page with a fresh token open."""
+    """A browser of an admin, which opens a page with a form token before it submits a form."""
 
     name = ""
 
     def fill(self, path: str, **fields: str) -> httpx.Response:
-        """Send the form of a page."""
+        """Submit a form with a new token."""
         self.get("/account")
         return self.send(path, **fields)
 
 
 @pytest.fixture
 def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
-    """An admin with a browser."""
+    """A browser with a signed-in admin."""
     visitor = Admin(shared, portal, f"2001:db8:ad::{next(_numbers):x}")
     visitor.name = new_user(shared)
     with shared.database.write_site() as tx:
@@ -58,13 +58,13 @@ def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
 
 
 @pytest.fixture
-def dead_jobs(shared: Seaway) -> Iterator[list[int]]:
-    """Two that failed for good."""
+def failed_jobs(shared: Seaway) -> Iterator[list[int]]:
+    """Two jobs that failed permanently."""
     with shared.database.write_site() as tx:
         tx.execute(delete(jobs))
-        given = {"kind": "send-email", "args": "{}", "state": "failed", "attempt": 10, "run_at": 1, "created_at": 1}
+        values = {"kind": "send-email", "args": "{}", "state": "failed", "attempt": 10, "run_at": 1, "created_at": 1}
         numbers = [
-            tx.execute(insert(jobs).values(**given, error=f"no server {number}").returning(jobs.c.id)).scalar_one()
+            tx.execute(insert(jobs).values(**values, error=f"no server {number}").returning(jobs.c.id)).scalar_one()
             for number in range(2)
         ]
     yield numbers
@@ -77,38 +77,38 @@ def last_actions(seaway: Seaway, number: int) -> list[str]:
         return [line.action for line in log.of_all(tx, limit=number)]
 
 
-def test_only_admins_see_the_way(visit: Callable[[], Visitor], admin: Admin, shared: Seaway) -> None:
-    """The menu of others has no link, and what it leads to is not there for them."""
-    somebody = visit()
-    somebody.sign_in(new_user(shared))
-    assert ('href="/admin/users"' in admin.get("/").text, 'href="/admin/users"' in somebody.get("/").text) == (
+def test_admin_pages_are_hidden_from_other_users(visit: Callable[[], Visitor], admin: Admin, shared: Seaway) -> None:
+    """Their menu has no link, and the pages return 404 as for unknown paths."""
+    user_browser = visit()
+    user_browser.sign_in(new_user(shared))
+    assert ('href="/admin/users"' in admin.get("/").text, 'href="/admin/users"' in user_browser.get("/").text) == (
         True,
         False,
     )
-    unknown, hidden = somebody.get("/admin/users/nobody"), somebody.get("/admin/users")
+    unknown, hidden = user_browser.get("/admin/users/nobody"), user_browser.get("/admin/users")
     assert (404, unknown.text) == (hidden.status_code, hidden.text)
     assert 404 == visit().get("/admin/users").status_code
 
 
-def test_a_user_is_found_shut_and_opened(admin: Admin, visit: Callable[[], Visitor], shared: Seaway) -> None:
-    """By a part of the address; their browser is out at once, and each step leaves a line."""
+def test_user_is_found_disabled_and_enabled(admin: Admin, visit: Callable[[], Visitor], shared: Seaway) -> None:
+    """Found by a part of the email address; disabling ends the session at once, and each step is in the audit log."""
     name = new_user(shared)
-    theirs = visit()
-    theirs.sign_in(name)
+    user_browser = visit()
+    user_browser.sign_in(name)
     found = admin.get(f"/admin/users?q={name}@EXAMPLE").text
     assert (True, False) == (f'href="/admin/users/{name}"' in found, 'href="/admin/users/operator-of-it"' in found)
     assert f"/admin/users/{name}" == admin.fill(f"/admin/users/{name}/disable").headers["location"]
-    assert 303 == theirs.get("/account").status_code
+    assert 303 == user_browser.get("/account").status_code
     assert "Disabled" in admin.get(f"/admin/users/{name}").text
-    for act in ("enable", "promote", "demote"):
-        assert 303 == admin.fill(f"/admin/users/{name}/{act}").status_code
+    for action in ("enable", "promote", "demote"):
+        assert 303 == admin.fill(f"/admin/users/{name}/{action}").status_code
     assert ["user.demoted", "user.promoted", "user.enabled", "user.disabled"] == last_actions(shared, 4)
     assert 404 == admin.fill(f"/admin/users/{name}/vanish").status_code
     assert 404 == admin.fill("/admin/users/nobody-at-all/disable").status_code
 
 
-def test_nobody_does_it_to_themselves(admin: Admin, shared: Seaway) -> None:
-    """The last admin would be locked out; the page says why, and has no button for it."""
+def test_admin_cannot_demote_themselves(admin: Admin, shared: Seaway) -> None:
+    """Otherwise the last admin could be locked out; the page has no button for it and the refusal says why."""
     assert "/demote" not in admin.get(f"/admin/users/{admin.name}").text
     refused = admin.fill(f"/admin/users/{admin.name}/demote")
     assert (400, True) == (refused.status_code, "Ask another admin." in refused.text)
@@ -116,8 +116,8 @@ def test_nobody_does_it_to_themselves(admin: Admin, shared: Seaway) -> None:
         assert users.get(tx, admin.name).is_admin
 
 
-def test_lost_second_factors_go_later_or_stay(admin: Admin, shared: Seaway) -> None:
-    """The page tells when, and how to stop it."""
+def test_second_factor_reset_is_scheduled_and_can_be_canceled(admin: Admin, shared: Seaway) -> None:
+    """The page shows when the factors will be removed."""
     name = new_user(shared)
     with shared.database.read() as tx:
         user_id = users.get(tx, name).id
@@ -131,14 +131,14 @@ def test_lost_second_factors_go_later_or_stay(admin: Admin, shared: Seaway) -> N
 
 
 def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
-    """In the unit that somebody thinks in; what cannot be read is said, and changes nothing."""
+    """With any unit; an unreadable size is refused with an example and changes nothing."""
     name, channel = new_user(shared), f"limited-{next(_numbers)}"
     People(shared).channel(channel, owner=name)
     admin.fill(f"/admin/users/{name}/quota", quota="20 GB")
     admin.fill(f"/admin/channels/{channel}/quota", quota="1.5 TB")
     with shared.database.read() as tx:
-        found = quotas.of_user(tx, users.get(tx, name).id, None), quotas.of_channel(tx, channels.get(tx, channel).id)
-    assert [20 * 10**9, 1_500 * 10**9] == [usage.quota for usage in found]
+        usages = quotas.of_user(tx, users.get(tx, name).id, None), quotas.of_channel(tx, channels.get(tx, channel).id)
+    assert [20 * 10**9, 1_500 * 10**9] == [usage.quota for usage in usages]
     assert 'value="1500 GB"' in admin.get(f"/admin/channels/{channel}").text
     refused = admin.fill(f"/admin/channels/{channel}/quota", quota="a lot")
     assert (400, True) == (refused.status_code, "such as 20 GB" in refused.text)
@@ -161,8 +161,8 @@ def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
         ("12,345,678.5 kB", 12_345_678_500),
     ],
 )
-def test_sizes_are_read(text: str, size: int | None) -> None:
-    """With a unit or without, and written back to the byte."""
+def test_quota_is_parsed_and_formatted(text: str, size: int | None) -> None:
+    """With or without a unit; formatting and parsing again gives the same number of bytes."""
     assert (size, size) == (parse_quota(text), parse_quota(format_quota(size)))
 
 
@@ -183,14 +183,16 @@ def test_sizes_are_read(text: str, size: int | None) -> None:
         "1,0000",
     ],
 )
-def test_what_is_no_size_is_refused(text: str) -> None:
-    """With a sentence that shows one."""
+def test_invalid_quota_is_refused(text: str) -> None:
+    """The message contains an example."""
     with pytest.raises(Malformed, match="such as 20 GB"):
         parse_quota(text)
 
 
-def test_a_change_needs_a_proof(admin: Admin, turned: TurnedClock, shared: Seaway, dead_jobs: list[int]) -> None:
-    """After half an hour each form leads to it, whatever is in the form; looking does not."""
+def test_admin_changes_need_a_recent_confirmation(
+    admin: Admin, turned: TurnedClock, shared: Seaway, failed_jobs: list[int]
+) -> None:
+    """After half an hour each form redirects to the confirmation, whatever its fields; reading does not."""
     name = new_user(shared)
     turned.move(HOUR_MS)
     sent = [
@@ -201,20 +203,20 @@ def test_a_change_needs_a_proof(admin: Admin, turned: TurnedClock, shared: Seawa
         admin.fill("/admin/issuers", name="x", address="x", kind="x"),
         admin.fill("/admin/issuers/github/disable"),
     ]
-    assert [303] * len(sent) == [answer.status_code for answer in sent]
-    assert all(answer.headers["location"].startswith("/confirm?") for answer in sent)
+    assert [303] * len(sent) == [response.status_code for response in sent]
+    assert all(response.headers["location"].startswith("/confirm?") for response in sent)
     assert 200 == admin.get("/admin/users").status_code
     with shared.database.read() as tx:
         assert users.get(tx, name).disabled_at_ms is None
         assert 2 == tx.execute(select(func.count()).where(jobs.c.state == "failed")).scalar()
 
 
-def test_dead_jobs_are_retried(admin: Admin, shared: Seaway, dead_jobs: list[int]) -> None:
-    """One, then all; the error is there to read, and the retry leaves a line."""
+def test_failed_jobs_are_retried(admin: Admin, shared: Seaway, failed_jobs: list[int]) -> None:
+    """One job, then all; the page shows the errors, and each retry is in the audit log."""
     shown = admin.get("/admin/jobs").text
     assert all(f"no server {number}" in shown for number in range(2))
-    assert "/admin/jobs" == admin.fill("/admin/jobs/retry", job=str(dead_jobs[0])).headers["location"]
-    assert 404 == admin.fill("/admin/jobs/retry", job=str(dead_jobs[0])).status_code
+    assert "/admin/jobs" == admin.fill("/admin/jobs/retry", job=str(failed_jobs[0])).headers["location"]
+    assert 404 == admin.fill("/admin/jobs/retry", job=str(failed_jobs[0])).status_code
     assert ("no server 0" in admin.get("/admin/jobs").text, "no server 1" in admin.shown) == (False, True)
     assert "no server 0" in admin.get("/admin/jobs?state=ready").text
     admin.fill("/admin/jobs/retry")
@@ -222,17 +224,17 @@ def test_dead_jobs_are_retried(admin: Admin, shared: Seaway, dead_jobs: list[int
     assert ["jobs.retried", "jobs.retried"] == last_actions(shared, 2)
 
 
-def test_an_issuer_is_registered_switched_and_forgotten(admin: Admin, shared: Seaway) -> None:
-    """With keys that were given; what cannot be is said above the form, which keeps what was typed."""
+def test_issuer_is_added_disabled_and_removed(admin: Admin, shared: Seaway) -> None:
+    """With static keys; after a refusal the form keeps its values."""
     name = f"forge-{next(_numbers)}"
     refused = admin.fill("/admin/issuers", name=name, address="http://forge.example.com", kind="gitlab")
     assert (400, True) == (refused.status_code, 'value="http://forge.example.com"' in refused.text)
-    made = admin.fill("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
-    assert f"/admin/issuers/{name}" == made.headers["location"]
+    created = admin.fill("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
+    assert f"/admin/issuers/{name}" == created.headers["location"]
     assert "The key set cannot be used" in admin.fill(f"/admin/issuers/{name}/keys", keys="[]").text
     key = RSAKey.generate_key(2048, {"kid": "harbour"}, private=False)
-    given = json.dumps({"keys": [key.as_dict(private=False) | {"kid": "harbour"}]})
-    assert 303 == admin.fill(f"/admin/issuers/{name}/keys", keys=given).status_code
+    key_set = json.dumps({"keys": [key.as_dict(private=False) | {"kid": "harbour"}]})
+    assert 303 == admin.fill(f"/admin/issuers/{name}/keys", keys=key_set).status_code
     assert "harbour" in admin.get(f"/admin/issuers/{name}").text
     admin.fill(f"/admin/issuers/{name}/disable")
     with shared.database.read() as tx:
@@ -243,8 +245,8 @@ def test_an_issuer_is_registered_switched_and_forgotten(admin: Admin, shared: Se
     assert (400, True) == (builtin.status_code, "Disable it instead." in builtin.text)
 
 
-def test_storage_tells_what_is_held(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
-    """Of each channel, and what the last sweep did; before the first one it says how to have one."""
+def test_storage_page_shows_channels_and_the_last_sweep(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
+    """The size of each channel and the result of the last sweep."""
     channel, file = f"held-{next(_numbers)}", conda(index_json("held"))
     People(shared).channel(channel)
     portal.call(publish_file, shared, channel, file)
@@ -254,8 +256,8 @@ def test_storage_tells_what_is_held(admin: Admin, shared: Seaway, portal: Blocki
     assert ("Kept" in shown, "has not run yet" in shown) == (True, False)
 
 
-def test_storage_names_damaged_files(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
-    """Each file whose stored copy is damaged or missing, with what is wrong; nothing of it when all are whole."""
+def test_storage_page_lists_damaged_files(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
+    """The list is shown only if a stored file is damaged or missing."""
     channel, file = People(shared).channel(f"damaged-{next(_numbers)}"), conda(index_json(f"lost{next(_numbers)}"))
     portal.call(partial(publish_file, shared, channel, file))
     assert "Damaged files" not in admin.get("/admin/storage").text
@@ -268,8 +270,8 @@ def test_storage_names_damaged_files(admin: Admin, shared: Seaway, portal: Block
         tx.execute(delete(damaged_blobs))
 
 
-def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: list[int]) -> None:
-    """The number of statements of each page is the same with a few entries and with many, and a page has its end."""
+def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, failed_jobs: list[int]) -> None:
+    """Each page sends the same number of statements with few and many entries, and lists have pages."""
     owner = new_user(shared)
     People(shared).channel(f"first-{next(_numbers)}", owner=owner)
     paths = ["users", f"users/{owner}", "channels", "storage", "jobs", "issuers", "log"]
@@ -302,7 +304,7 @@ def test_a_longer_list_asks_no_more(admin: Admin, shared: Seaway, dead_jobs: lis
 
 
 def statements(admin: Admin, shared: Seaway, path: str) -> int:
-    """How many a page sends, with those that tell who asks."""
+    """Count the statements of a page, including those that identify the caller."""
     with counted(shared.database) as seen:
         assert 200 == admin.get(f"/admin/{path}").status_code
     return len(seen)

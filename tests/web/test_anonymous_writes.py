@@ -1,4 +1,4 @@
-"""What nobody in particular can make a server write is limited, or begins with a secret that somebody was given."""
+"""Writes caused by anonymous callers are rate-limited, or need a secret that a user was given."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ Sender = Callable[[Visitor], httpx.Response]
 
 
 def form(path: str, **fields: str) -> Sender:
-    """Send a form of a page for nobody."""
+    """Submit a form without a session."""
 
     def send(visitor: Visitor) -> httpx.Response:
         visitor.get("/signin")
@@ -37,12 +37,12 @@ def form(path: str, **fields: str) -> Sender:
 
 
 def tool(path: str, **fields: str) -> Sender:
-    """Send the form of a command-line tool."""
+    """Send a form as a command-line tool does."""
     return lambda visitor: visitor.ask("POST", path, data={"client_id": "rattler", **fields})
 
 
 def second(path: str, **fields: str) -> Sender:
-    """Send a form of a sign-in that waits for a second factor."""
+    """Submit a form of a sign-in that waits for a second factor."""
 
     def send(visitor: Visitor) -> httpx.Response:
         flow = visitor.cookies.get("flow") or new_flow(visitor)
@@ -62,14 +62,14 @@ def new_flow(visitor: Visitor) -> str:
 
 
 def sign_up(visitor: Visitor) -> httpx.Response:
-    """Make an account, each time another one, in a browser where nobody is signed in."""
+    """Create a new account each time, in a browser without a session."""
     visitor.cookies.clear()
     name = f"user-{next(_numbers)}"
     return form("/signup", name=name, address=f"{name}@example.com", password=PASSWORD)(visitor)
 
 
-# Every route that somebody without a credential may send something to, and how many writes one address can cause in a
-# moment; where that takes a secret, the secret is good if it can be used often.
+# Every route that accepts data without a credential, and how many writes one IP address can cause in a moment. If the
+# route needs a secret that can be used often, the secret is valid.
 ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /signin": (form("/signin", login="ada", password="wrong"), 10),
     "POST /signin/second": (second("/signin/second", code="000000"), 5),
@@ -86,63 +86,65 @@ ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /api/oauth/device": (tool("/api/oauth/device", scope="openid"), 300),
     "POST /api/oauth/token": (tool("/api/oauth/token", grant_type="refresh_token", refresh_token="swy-or-unknown"), 600),
     "POST /api/oauth/revoke": (tool("/api/oauth/revoke", token="swy-or-unknown"), 600),
-    "POST /api/oidc/mint_token": (lambda one: one.ask("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
-    "POST /api/github/secret-scanning": (lambda one: one.ask("POST", "/api/github/secret-scanning", json=[]), 0),
-    "POST /api/graphql": (lambda one: one.ask("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
+    "POST /api/oidc/mint_token": (lambda visitor: visitor.ask("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
+    "POST /api/github/secret-scanning": (lambda visitor: visitor.ask("POST", "/api/github/secret-scanning", json=[]), 0),
+    "POST /api/graphql": (lambda visitor: visitor.ask("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
 }  # fmt: skip
 
-# Refused before anything is looked at: 401, or the 404 of what is for site admins.
+# Admin routes are refused before the request is processed, with 401 or 404.
 _ADMIN = "POST /admin/"
 
 
-def built(folder: Path, clock: TurnedClock) -> Seaway:
-    """A house that takes reports of leaked keys, with one user."""
+def build(folder: Path, clock: TurnedClock) -> Seaway:
+    """A Seaway that accepts reports of leaked keys, with one user."""
     keys = folder / "keys.json"
     keys.write_text('{"public_keys": []}')
-    made = house.build(folder, clock, public_url=SITE, secret_scanning_keys=str(keys), searches_per_minute=1_000_000)
-    People(made).user("ada", admin=True)
-    return made
+    seaway = house.build(folder, clock, public_url=SITE, secret_scanning_keys=str(keys), searches_per_minute=1_000_000)
+    People(seaway).user("ada", admin=True)
+    return seaway
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
-    made = built(tmp_path_factory.mktemp("anonymous"), turned)
-    yield made
-    made.close()
+    seaway = build(tmp_path_factory.mktemp("anonymous"), turned)
+    yield seaway
+    seaway.close()
 
 
-def test_every_route_that_nobody_may_send_to_is_here() -> None:
-    """Whoever adds one says here how it is limited."""
+def test_every_anonymous_write_route_is_listed() -> None:
+    """A new route must be added to ROUTES with its limit."""
     rows = matrix.rows(matrix.KEYS)
-    open_to_nobody = {
+    anonymous_routes = {
         matrix.route_of(row)
         for row, expected in rows.items()
         if not row.startswith(("GET ", "HEAD ", "OPTIONS ", _ADMIN)) and expected["nobody"] != (401, 401)
     }
-    assert set(ROUTES) == open_to_nobody
+    assert set(ROUTES) == anonymous_routes
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_nobody_makes_a_server_write_without_limit(shared: Seaway, portal: BlockingPortal, route: str) -> None:
-    """After its number of writes, an address causes none any more, and is told to wait."""
+def test_anonymous_writes_are_limited(shared: Seaway, portal: BlockingPortal, route: str) -> None:
+    """After its number of writes, an IP address causes no more writes and gets 429."""
     visitor = Visitor(shared, portal, f"2001:db8:{next(_numbers):x}::7")
-    send, most = ROUTES[route]
-    for _ in range(most):
+    send, limit = ROUTES[route]
+    for _ in range(limit):
         assert send(visitor).status_code != 429
     before = shared.database.change_mark()
-    with nullcontext() if most else shared.database.write_site():  # what writes nothing waits for nobody
-        answers = {send(visitor).status_code for _ in range(3)}
+    with nullcontext() if limit else shared.database.write_site():  # routes that never write do not wait for the lock
+        statuses = {send(visitor).status_code for _ in range(3)}
     assert before == shared.database.change_mark()
-    assert answers == {429} if most else max(answers) < 429
+    assert statuses == {429} if limit else max(statuses) < 429
 
 
-def test_nobody_waits_for_a_channel_that_others_change(
+def test_anonymous_requests_do_not_wait_for_a_channel_lock(
     tmp_path: Path, turned: TurnedClock, portal: BlockingPortal
 ) -> None:
-    """On PostgreSQL, where locks are many: while a channel is held, as an upload does, each of them goes on."""
+    """On PostgreSQL, which has a lock per channel: all routes work while an upload holds one."""
     with state.choose(state.POSTGRES_S3):
-        seaway = built(tmp_path, turned)
+        seaway = build(tmp_path, turned)
     with closing(seaway), seaway.database.write_channel("busy"):
-        found = {route: send(Visitor(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()}
+        statuses = {
+            route: send(Visitor(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()
+        }
     state.forget(tmp_path)
-    assert {} == {route: status for route, status in found.items() if status >= 500}
+    assert {} == {route: status for route, status in statuses.items() if status >= 500}

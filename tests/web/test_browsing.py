@@ -1,4 +1,4 @@
-"""The pages of channels, packages and files, as a browser without scripts sees them."""
+"""Pages of channels, packages and files, in a browser without scripts."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def http(site: Site) -> Iterator[httpx.Client]:
 
 
 class Tags(HTMLParser):
-    """What a browser would make of a page: its tags, the names of their attributes, what its scripts are."""
+    """Collect the tags, attribute names and script sources of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Tags(HTMLParser):
 
 
 def signed_in(site: Site, user: str) -> httpx.Client:
-    """A browser of this user, with the token that its pages hold."""
+    """Return a browser in which this user is signed in."""
     seaway = site.people.seaway
     with seaway.database.write_site() as tx:
         user_id = tx.exec_driver_sql(f"SELECT id FROM users WHERE name = '{user}'").scalar_one()
@@ -63,22 +63,22 @@ def signed_in(site: Site, user: str) -> httpx.Client:
     return httpx.Client(base_url=site.server.address, headers=headers)
 
 
-def publish(site: Site, http: httpx.Client, channel: str, *sent: PackageFile) -> None:
+def publish(site: Site, http: httpx.Client, channel: str, *files: PackageFile) -> None:
     with site.people.seaway.database.read() as tx:
         owner = channels.get(tx, channel).owner
-    for file in sent:
+    for file in files:
         assert 201 == upload(http, channel, file, site.people.key(owner)).status_code
 
 
 def shown(http: httpx.Client, path: str, status: int = 200) -> str:
-    """The text of a page."""
-    answer = http.get(path)
-    assert status == answer.status_code, answer.text[:500]
-    return answer.text
+    """Return the HTML of a page."""
+    response = http.get(path)
+    assert status == response.status_code, response.text[:500]
+    return response.text
 
 
-def test_a_channel_shows_its_packages_and_how_to_use_it(site: Site, http: httpx.Client) -> None:
-    """Newest version, platforms, exact lines, notices, Markdown; searched, filtered and sorted by address alone."""
+def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.Client) -> None:
+    """Newest version, platforms, install lines, notices, Markdown; search, filter and sort through the URL."""
     channel = site.new_channel()
     publish(
         site,
@@ -115,8 +115,8 @@ def test_a_channel_shows_its_packages_and_how_to_use_it(site: Site, http: httpx.
     assert packages("page=99999&sort=&subdir=") == ["alpha", "beta"]
 
 
-def test_a_package_shows_what_it_is(site: Site, http: httpx.Client) -> None:
-    """Versions, dependencies that lead on, what depends on it, run exports, links that are http, the chosen version."""
+def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None:
+    """Versions, linked dependencies and dependents, run exports, http links only, and the selected version."""
     channel = site.new_channel()
     about = {
         "summary": "A library",
@@ -135,32 +135,32 @@ def test_a_package_shows_what_it_is(site: Site, http: httpx.Client) -> None:
     assert 'href="https://example.org/lib" rel="nofollow noopener noreferrer ugc"' in page
     assert "javascript:" not in page
     assert f"pixi workspace channel add {site.server.address}/{channel} && pixi add lib" in unescape(page)
-    chosen = unescape(shown(http, f"/channels/{channel}/packages/lib?version=0.9"))
-    assert "pixi add lib==0.9" in chosen
-    assert "conda install -c" in chosen
-    assert "lib=0.9" in chosen
+    selected = unescape(shown(http, f"/channels/{channel}/packages/lib?version=0.9"))
+    assert "pixi add lib==0.9" in selected
+    assert "conda install -c" in selected
+    assert "lib=0.9" in selected
     tool = shown(http, f"/channels/{channel}/packages/tool")
     assert f'href="/channels/{channel}/packages/lib"' in tool
     shown(http, f"/channels/{channel}/packages/nothing", 404)
 
 
-def test_warnings_stay_with_a_file(site: Site, http: httpx.Client) -> None:
-    """What the uploader was told is on the file's page, among the recent uploads and in the API, and nothing else is."""
+def test_upload_warnings_are_shown_with_the_file(site: Site, http: httpx.Client) -> None:
+    """Exactly the warnings of the upload are on the file page, in the recent uploads and in the API."""
     channel = site.new_channel()
     odd = index_json("my_pkg", depends=["lib (>=1)"], timestamp=1_700_000_000)
     publish(site, http, channel, conda(index_json("my-pkg")), conda(odd))
-    told = http.get(f"/api/v1/channels/{channel}/files/noarch/my_pkg-1.0-h1_0.conda").json()
+    details = http.get(f"/api/v1/channels/{channel}/files/noarch/my_pkg-1.0-h1_0.conda").json()
     parts = ["'lib (>=1)' in depends", "1700000000 of index.json is in seconds", "my_pkg looks like my-pkg"]
-    assert [True] * 3 == [part in warning for part, warning in zip(parts, told["warnings"], strict=True)]
-    assert "warnings" not in told["about"]
+    assert [True] * 3 == [part in warning for part, warning in zip(parts, details["warnings"], strict=True)]
+    assert "warnings" not in details["about"]
     (listed,) = http.get(f"/api/v1/channels/{channel}/packages/my_pkg/files").json()["items"]
-    assert told["warnings"] == listed["warnings"]
+    assert details["warnings"] == listed["warnings"]
     page = unescape(shown(http, f"/channels/{channel}/packages/my_pkg/files/noarch/my_pkg-1.0-h1_0.conda"))
     with site.people.seaway.database.read() as tx:
         owner = channels.get(tx, channel).owner
     with signed_in(site, owner) as browser:
         recent = unescape(shown(browser, f"/channels/{channel}/settings/upload"))
-    for warning in told["warnings"]:
+    for warning in details["warnings"]:
         assert warning in page
         assert warning in recent
     assert "2023-11-14T22:13:20Z (1700000000)" in page
@@ -168,8 +168,8 @@ def test_warnings_stay_with_a_file(site: Site, http: httpx.Client) -> None:
     assert "notice warn" not in plain
 
 
-def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
-    """Hashes, paths that can be searched, fields of index.json, and what differs from another build."""
+def test_file_page_shows_hashes_paths_and_differences(site: Site, http: httpx.Client) -> None:
+    """Paths can be searched, and the file can be compared with another build."""
     channel = site.new_channel()
 
     before, after = (
@@ -178,8 +178,8 @@ def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
     old = conda(index_json("lib", "1.0", depends=["tool >=1"]), files=before, paths=paths_json(before))
     new = conda(index_json("lib", "2.0", depends=["tool >=2"]), files=after, paths=paths_json(after))
     publish(site, http, channel, old, new)
-    here = f"/channels/{channel}/packages/lib/files/noarch/{new.name}"
-    page = shown(http, here)
+    page_path = f"/channels/{channel}/packages/lib/files/noarch/{new.name}"
+    page = shown(http, page_path)
     for text in (
         new.sha256,
         "lib/new.so",
@@ -188,18 +188,18 @@ def test_a_file_shows_everything(site: Site, http: httpx.Client) -> None:
         f"{site.server.address}/{channel}/noarch/{new.name}",
     ):
         assert text in page
-    found = shown(http, f"{here}?q=NEW")
+    found = shown(http, f"{page_path}?q=NEW")
     assert "lib/new.so" in found
     assert "lib/same.so" not in found
-    compared = shown(http, f"{here}?against=noarch/{old.name}")
+    compared = shown(http, f"{page_path}?against=noarch/{old.name}")
     for text in ("<del>tool &gt;=1</del>", "<ins>tool &gt;=2</ins>", "lib/old.so"):
         assert text in compared
-    shown(http, f"{here}?against=noarch/none-1-0.conda", 404)
-    shown(http, here.replace("/packages/lib/", "/packages/tool/"), 404)
+    shown(http, f"{page_path}?against=noarch/none-1-0.conda", 404)
+    shown(http, page_path.replace("/packages/lib/", "/packages/tool/"), 404)
 
 
-def test_nothing_that_strangers_write_is_more_than_text(site: Site, http: httpx.Client) -> None:
-    """In a summary, a licence, a description, a path, a dependency, a link; on every page that shows them."""
+def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client) -> None:
+    """Summaries, licenses, descriptions, paths, links and search terms."""
     channel = site.new_channel()
     files = {f"share/{EVIL}".replace("/", "_"): b""}
     evil = conda(
@@ -211,25 +211,25 @@ def test_nothing_that_strangers_write_is_more_than_text(site: Site, http: httpx.
     publish(site, http, channel, evil)
     with site.people.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel, description=EVIL)
-    here = f"/channels/{channel}"
+    page_path = f"/channels/{channel}"
     for path in (
-        "/", "/channels", f"/search?q={channel}", "/search?q=evil", f"/search?q={EVIL}", here, f"{here}?q={EVIL}",
-        f"{here}/packages/evil", f"{here}/packages/evil/files/noarch/{evil.name}",
-        f"{here}/packages/evil/files/noarch/{evil.name}?q={EVIL}",
+        "/", "/channels", f"/search?q={channel}", "/search?q=evil", f"/search?q={EVIL}", page_path, f"{page_path}?q={EVIL}",
+        f"{page_path}/packages/evil", f"{page_path}/packages/evil/files/noarch/{evil.name}",
+        f"{page_path}/packages/evil/files/noarch/{evil.name}?q={EVIL}",
     ):  # fmt: skip
         page = shown(http, path)
         assert "\u202e" not in page
-        seen = Tags()
-        seen.feed(page)
-        assert not {"img", "iframe", "object", "embed", "style", "base"} & seen.tags
-        assert not {name for name in seen.attributes if name.startswith("on") or name in ("style", "srcdoc")}
-        assert all(source.startswith("/static/") for source in seen.sources)
+        tags = Tags()
+        tags.feed(page)
+        assert not {"img", "iframe", "object", "embed", "style", "base"} & tags.tags
+        assert not {name for name in tags.attributes if name.startswith("on") or name in ("style", "srcdoc")}
+        assert all(source.startswith("/static/") for source in tags.sources)
     with site.people.seaway.database.write_site() as tx:
-        channels.remove(tx, site.people.seaway.clock.now_ms(), OPERATOR, channel)  # other tests read the front page
+        channels.remove(tx, site.people.seaway.clock.now_ms(), OPERATOR, channel)  # other tests read the home page
 
 
 def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> None:
-    """By a part of a name, by a match spec, and it says so when nothing fits or nothing was asked."""
+    """By a part of the name or by a match spec; an empty query shows help, and odd queries do not fail."""
     channel = site.new_channel()
     name = site.new_name("needle")
     publish(site, http, channel, conda(index_json(name, "1.5")))
@@ -240,26 +240,28 @@ def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> N
     assert f'href="/channels/{channel}"' in shown(http, f"/search?q={channel}")
     assert "Search syntax" in shown(http, "/search")
     for odd in ("<", "a b c d e f g h i j", "%", "x" * 5_000, "numpy >=", "[]", "*"):
-        answer = http.get("/search", params={"q": odd})
-        assert 200 == answer.status_code
+        response = http.get("/search", params={"q": odd})
+        assert 200 == response.status_code
 
 
-def test_a_feed_names_what_came(site: Site, http: httpx.Client) -> None:
-    """Atom: one entry a file, the newest first, with an id that its bytes decide."""
+def test_feed_lists_uploaded_files(site: Site, http: httpx.Client) -> None:
+    """Atom: one entry per file, with an absolute id."""
     channel = site.new_channel()
     files = [conda(index_json("lib", version), about={"summary": "x\u0001<y>"}) for version in ("1.0", "2.0")]
     publish(site, http, channel, *files)
-    answer = http.get(f"/channels/{channel}/feed.atom")
-    assert answer.headers["content-type"].startswith("application/atom+xml")
-    feed = ElementTree.fromstring(answer.content)
+    response = http.get(f"/channels/{channel}/feed.atom")
+    assert response.headers["content-type"].startswith("application/atom+xml")
+    feed = ElementTree.fromstring(response.content)
     entries = feed.findall(f"{ATOM}entry")
-    assert {"lib 2.0 h1_0 for noarch", "lib 1.0 h1_0 for noarch"} == {one.findtext(f"{ATOM}title") for one in entries}
-    assert all((one.findtext(f"{ATOM}id") or "").startswith(site.server.address) for one in entries)
-    assert {"x<y>"} == {one.findtext(f"{ATOM}summary") for one in entries}
+    assert {"lib 2.0 h1_0 for noarch", "lib 1.0 h1_0 for noarch"} == {
+        entry.findtext(f"{ATOM}title") for entry in entries
+    }
+    assert all((entry.findtext(f"{ATOM}id") or "").startswith(site.server.address) for entry in entries)
+    assert {"x<y>"} == {entry.findtext(f"{ATOM}summary") for entry in entries}
 
 
-def test_what_is_private_is_on_no_page(site: Site, http: httpx.Client) -> None:
-    """Neither its name nor its packages, for strangers, in lists, search, feeds and counts; its members see it (P4)."""
+def test_private_channel_is_on_no_page(site: Site, http: httpx.Client) -> None:
+    """Lists, search and feeds show its name and packages only to members (P4)."""
     channel = site.new_channel(public=False)
     name = site.new_name("hush")
     publish(site, http, channel, conda(index_json(name)))
@@ -267,8 +269,8 @@ def test_what_is_private_is_on_no_page(site: Site, http: httpx.Client) -> None:
     paths = ("/", "/channels", f"/channels?q={channel}", f"/search?q={channel}", f"/search?q={name} >=0")
     with signed_in(site, site.people.user(site.new_name("stranger"))) as stranger, signed_in(site, member) as insider:
         for path in paths:
-            for external_account in (http, stranger):
-                page = shown(external_account, path)
+            for outsider in (http, stranger):
+                page = shown(outsider, path)
                 assert f"/channels/{channel}" not in page
                 assert f"/packages/{name}" not in page
             page = shown(insider, path)
@@ -280,59 +282,59 @@ def test_what_is_private_is_on_no_page(site: Site, http: httpx.Client) -> None:
             shown(insider, path)
 
 
-def test_a_file_is_yanked_and_deleted_by_its_page(site: Site, http: httpx.Client) -> None:
-    """Each button asks for confirmation, the form holds the token, and only callers who may act see buttons."""
+def test_file_is_yanked_and_deleted_on_its_page(site: Site, http: httpx.Client) -> None:
+    """Each button asks for confirmation, the form needs its token, and only users with permission see buttons."""
     channel = site.new_channel()
     file = conda(index_json("lib"))
     publish(site, http, channel, file)
     package = f"/channels/{channel}/packages/lib"
-    here = f"{package}/files/noarch/{file.name}"
-    assert f"{package}/yank" not in shown(http, here) + shown(http, package)
+    page_path = f"{package}/files/noarch/{file.name}"
+    assert f"{package}/yank" not in shown(http, page_path) + shown(http, package)
     with signed_in(site, owner_of(site, channel)) as browser:
-        fields = {**token_of(shown(browser, here)), "file": f"noarch/{file.name}"}
+        fields = {**token_of(shown(browser, page_path)), "file": f"noarch/{file.name}"}
         assert 403 == browser.post(f"{package}/yank", data={"confirmed": "yes", "file": fields["file"]}).status_code
         assert "Yank this file?" in browser.post(f"{package}/yank", data=fields).text
-        long = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "x" * 501})
-        assert (400, True) == (long.status_code, "longer than 500 characters" in long.text)
-        done = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"})
-        assert (303, f"{here}?done=yank&count=1") == (done.status_code, done.headers["location"])
-        assert "The file was yanked." in shown(browser, done.headers["location"])
-        assert "was yanked" not in shown(http, done.headers["location"])
-        assert f"{package}/unyank" in shown(browser, here)
-        assert "Reason: &lt;b&gt;leak&lt;/b&gt;" in shown(http, here)
+        too_long = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "x" * 501})
+        assert (400, True) == (too_long.status_code, "longer than 500 characters" in too_long.text)
+        response = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"})
+        assert (303, f"{page_path}?done=yank&count=1") == (response.status_code, response.headers["location"])
+        assert "The file was yanked." in shown(browser, response.headers["location"])
+        assert "was yanked" not in shown(http, response.headers["location"])
+        assert f"{package}/unyank" in shown(browser, page_path)
+        assert "Reason: &lt;b&gt;leak&lt;/b&gt;" in shown(http, page_path)
         assert "all yanked" in shown(http, f"/channels/{channel}")
-        done = browser.post(f"{package}/delete", data={**fields, "confirmed": "yes"})
-        assert f"/channels/{channel}?done=delete&count=1" == done.headers["location"]
-        assert "The file was deleted." in shown(browser, done.headers["location"])
+        response = browser.post(f"{package}/delete", data={**fields, "confirmed": "yes"})
+        assert f"/channels/{channel}?done=delete&count=1" == response.headers["location"]
+        assert "The file was deleted." in shown(browser, response.headers["location"])
         assert 404 == browser.post(f"{package}/burn", data=fields).status_code
-    shown(http, here, 404)
+    shown(http, page_path, 404)
 
 
-def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(site: Site, http: httpx.Client) -> None:
-    """The page that confirms lists every file, and the next one says how many changed."""
+def test_package_page_changes_files_versions_and_the_package(site: Site, http: httpx.Client) -> None:
+    """The confirmation page lists every file, and the next page says how many changed."""
     channel = site.new_channel()
     builds = [conda(index_json("lib", "1.0", build=f"h1_{number}", build_number=number)) for number in range(3)]
     publish(site, http, channel, *builds, conda(index_json("lib", "2.0")))
     package = f"/channels/{channel}/packages/lib"
-    places = [f"noarch/{file.name}" for file in builds]
+    paths = [f"noarch/{file.name}" for file in builds]
     with signed_in(site, owner_of(site, channel)) as browser:
         fields = token_of(shown(browser, package))
 
-        def asked(act: str, **chosen: Any) -> list[str]:
-            text = browser.post(f"{package}/{act}", data={**fields, **chosen}).text
+        def listed_files(action: str, **selection: Any) -> list[str]:
+            text = browser.post(f"{package}/{action}", data={**fields, **selection}).text
             return sorted(set(re.findall(r"noarch/lib-[\w.-]+\.conda", text)))
 
-        def confirmed(act: str, **chosen: Any) -> dict[str, Any]:
-            """The form of the page that confirms."""
-            page = browser.post(f"{package}/{act}", data={**fields, **chosen}).text
+        def confirmation_fields(action: str, **selection: Any) -> dict[str, Any]:
+            """Return the fields of the confirmation form."""
+            page = browser.post(f"{package}/{action}", data={**fields, **selection}).text
             expected = re.search(r'name="expected" value="(\w+)"', page)
-            return {**fields, **chosen, "confirmed": "yes", **({"expected": expected[1]} if expected else {})}
+            return {**fields, **selection, "confirmed": "yes", **({"expected": expected[1]} if expected else {})}
 
-        def told(act: str, **chosen: Any) -> str:
-            answer = browser.post(f"{package}/{act}", data=confirmed(act, **chosen))
+        def notice_after(action: str, **selection: Any) -> str:
+            response = browser.post(f"{package}/{action}", data=confirmation_fields(action, **selection))
             found = re.search(
                 r'class="notice good" role="status">.*?<div> *([^<]+)',
-                shown(browser, answer.headers["location"]),
+                shown(browser, response.headers["location"]),
                 re.DOTALL,
             )
             assert found
@@ -342,59 +344,59 @@ def test_files_a_version_and_a_package_are_changed_by_the_page_of_the_package(si
         assert 400 == nothing.status_code
         assert "No file is selected." in nothing.text
         assert 'formaction="' in nothing.text  # the page of the package, where the selection is made
-        assert places[:2] == asked("yank", what="files", file=places[:2])
-        assert places == asked("yank", what="version", version="1.0")
-        assert [*places, "noarch/lib-2.0-h1_0.conda"] == asked("delete", what="package")
-        assert "2 files were yanked." == told("yank", what="files", file=places[:2])
-        assert "The file was yanked." == told("yank", what="version", version="1.0")
-        assert "Nothing changed." == told("yank", what="version", version="1.0")
+        assert paths[:2] == listed_files("yank", what="files", file=paths[:2])
+        assert paths == listed_files("yank", what="version", version="1.0")
+        assert [*paths, "noarch/lib-2.0-h1_0.conda"] == listed_files("delete", what="package")
+        assert "2 files were yanked." == notice_after("yank", what="files", file=paths[:2])
+        assert "The file was yanked." == notice_after("yank", what="version", version="1.0")
+        assert "Nothing changed." == notice_after("yank", what="version", version="1.0")
         assert 400 == browser.post(f"{package}/delete", data={**fields, "what": "version", "version": ""}).status_code
-        stale = confirmed("delete", what="package")
+        stale = confirmation_fields("delete", what="package")
         publish(site, http, channel, conda(index_json("lib", "3.0")))
         for form in (stale, {**stale, "expected": ""}):
             refused = browser.post(f"{package}/delete", data=form)
             assert 409 == refused.status_code
             for text in ("The selected files have changed.", "Delete 5 files?", "noarch/lib-3.0-h1_0.conda"):
                 assert text in refused.text
-        assert "5 files were deleted." == told("delete", what="package")
+        assert "5 files were deleted." == notice_after("delete", what="package")
         log = shown(browser, f"/channels/{channel}/settings/log")
         assert f"noarch/lib-1.0-h1_0.conda {builds[0].sha256}, " in log
         assert "and 2 more" in log
     shown(http, package, 404)
 
 
-def test_the_page_of_a_package_changes_selected_files_of_that_package_only(site: Site, http: httpx.Client) -> None:
-    """A file of another package is not there, before and after the confirmation; too many files are counted."""
+def test_package_page_changes_only_files_of_its_package(site: Site, http: httpx.Client) -> None:
+    """A file of another package returns 404, before and after the confirmation; more than 200 files are refused."""
     channel = site.new_channel()
-    mine, other = conda(index_json("lib")), conda(index_json("zzz"))
-    publish(site, http, channel, mine, other)
+    own, foreign = conda(index_json("lib")), conda(index_json("zzz"))
+    publish(site, http, channel, own, foreign)
     package = f"/channels/{channel}/packages/lib"
-    places = [f"noarch/{mine.name}", f"noarch/{other.name}"]
+    paths = [f"noarch/{own.name}", f"noarch/{foreign.name}"]
     with signed_in(site, owner_of(site, channel)) as browser:
         fields = {**token_of(shown(browser, package)), "what": "files"}
-        for chosen in (places, places[1:]):
+        for selection in (paths, paths[1:]):
             for step in ({}, {"confirmed": "yes"}):
-                answer = browser.post(f"{package}/delete", data={**fields, **step, "file": chosen})
-                assert 404 == answer.status_code
-                assert f"The package lib has no file {places[1]}." in answer.text
-        many = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n}" for n in range(250)]})
-        assert 400 == many.status_code
-        assert "Select at most 200 files, or choose the version or the package." in many.text
-        most = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n:0243}" for n in range(200)]})
-        assert 404 == most.status_code
+                response = browser.post(f"{package}/delete", data={**fields, **step, "file": selection})
+                assert 404 == response.status_code
+                assert f"The package lib has no file {paths[1]}." in response.text
+        too_many = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n}" for n in range(250)]})
+        assert 400 == too_many.status_code
+        assert "Select at most 200 files, or choose the version or the package." in too_many.text
+        at_limit = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n:0243}" for n in range(200)]})
+        assert 404 == at_limit.status_code
     for name in ("lib", "zzz"):
         shown(http, f"/channels/{channel}/packages/{name}")
 
 
-def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, http: httpx.Client) -> None:
-    """A refused value stays in the form; the page of the file shows the original, the correction and the reason."""
+def test_metadata_is_corrected_and_restored_on_the_file_page(site: Site, http: httpx.Client) -> None:
+    """A refused value stays in the form; the file page shows the original, the correction and the reason."""
     channel = site.new_channel()
     file = conda(index_json("lib", depends=["a", "b >=1"]))
     publish(site, http, channel, file)
-    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}"
-    assert f"{here}/correction" not in shown(http, here)
+    page_path = f"/channels/{channel}/packages/lib/files/noarch/{file.name}"
+    assert f"{page_path}/correction" not in shown(http, page_path)
     with signed_in(site, owner_of(site, channel)) as browser:
-        form = shown(browser, f"{here}/correction")
+        form = shown(browser, f"{page_path}/correction")
         assert ">a\nb &gt;=1</textarea>" in form
         fields = {
             **token_of(form),
@@ -404,32 +406,32 @@ def test_metadata_is_corrected_and_restored_by_the_page_of_the_file(site: Site, 
             "license": "MIT",
             "track_features": "",
         }
-        wrong = browser.post(f"{here}/correction", data={**fields, "depends": "a >=>", "reason": "pin"})
-        assert (422, True) == (wrong.status_code, "a &gt;=&gt;</textarea>" in wrong.text)
-        assert fingerprints_of(form) == fingerprints_of(wrong.text)
-        assert 400 == browser.post(f"{here}/correction", data=fields).status_code
-        done = browser.post(f"{here}/correction", data={**fields, "reason": "<b>pin</b>"})
-        assert (303, f"{here}?done=correct&count=1") == (done.status_code, done.headers["location"])
-        page = shown(browser, done.headers["location"])
+        refused = browser.post(f"{page_path}/correction", data={**fields, "depends": "a >=>", "reason": "pin"})
+        assert (422, True) == (refused.status_code, "a &gt;=&gt;</textarea>" in refused.text)
+        assert fingerprints_of(form) == fingerprints_of(refused.text)
+        assert 400 == browser.post(f"{page_path}/correction", data=fields).status_code
+        response = browser.post(f"{page_path}/correction", data={**fields, "reason": "<b>pin</b>"})
+        assert (303, f"{page_path}?done=correct&count=1") == (response.status_code, response.headers["location"])
+        page = shown(browser, response.headers["location"])
         assert "The file was corrected." in page
         assert "<del>a, b &gt;=1</del><br><ins>a &lt;2, b &gt;=1</ins>" in page
-        assert "&lt;b&gt;pin&lt;/b&gt;" in shown(http, here)
-        assert "correction/remove" not in shown(http, here)
-        assert 303 == browser.post(f"{here}/correction/remove", data=fields).status_code
-        assert "The metadata was corrected" not in shown(browser, here)
+        assert "&lt;b&gt;pin&lt;/b&gt;" in shown(http, page_path)
+        assert "correction/remove" not in shown(http, page_path)
+        assert 303 == browser.post(f"{page_path}/correction/remove", data=fields).status_code
+        assert "The metadata was corrected" not in shown(browser, page_path)
 
 
-def test_a_correction_form_changes_only_what_was_changed_in_it(site: Site, http: httpx.Client) -> None:
-    """What another person corrected meanwhile stays, and spaces that the form does not keep are no change."""
+def test_correction_form_changes_only_edited_fields(site: Site, http: httpx.Client) -> None:
+    """Concurrent corrections by another user are kept, and white space that a form does not preserve is no change."""
     channel = site.new_channel()
     depends = ["a ", "b  >=1"]
     file = conda(index_json("lib", depends=depends, license="MIT  OR BSD-3-Clause", track_features="x  y"))
     publish(site, http, channel, file)
-    here = f"/channels/{channel}/packages/lib/files/noarch/{file.name}/correction"
+    page_path = f"/channels/{channel}/packages/lib/files/noarch/{file.name}/correction"
     data = f"/api/v1/channels/{channel}/files/noarch/{file.name}"
     removing = site.people.seaway.request_parts.removing
     with signed_in(site, owner_of(site, channel)) as browser:
-        form = shown(browser, here)
+        form = shown(browser, page_path)
         fields = {
             **token_of(form),
             **fingerprints_of(form),
@@ -439,10 +441,10 @@ def test_a_correction_form_changes_only_what_was_changed_in_it(site: Site, http:
             "track_features": "x  y",
             "reason": "features",
         }
-        assert 400 == browser.post(here, data=fields).status_code  # nothing is changed
+        assert 400 == browser.post(page_path, data=fields).status_code  # no field was edited
         changes = {"depends": ["a <2"], "constrains": ["c"], "license": "ISC"}
         metadata_corrections.correct(removing, OPERATOR, channel, "noarch", file.name, changes, "meanwhile")
-        assert 303 == browser.post(here, data={**fields, "track_features": ""}).status_code
+        assert 303 == browser.post(page_path, data={**fields, "track_features": ""}).status_code
     found = http.get(data).json()
     assert changes == found["correction"]["fields"]
     assert {"depends": depends, "license": "MIT  OR BSD-3-Clause", "track_features": "x  y"} == found["correction"][
@@ -451,7 +453,7 @@ def test_a_correction_form_changes_only_what_was_changed_in_it(site: Site, http:
     assert "track_features" not in found["record"]
 
 
-def test_the_correction_form_is_for_a_file_of_its_package(site: Site, http: httpx.Client) -> None:
+def test_correction_form_returns_404_for_a_file_of_another_package(site: Site, http: httpx.Client) -> None:
     channel = site.new_channel()
     file = conda(index_json("lib"))
     publish(site, http, channel, file)
@@ -472,21 +474,21 @@ def owner_of(site: Site, channel: str) -> str:
 
 
 def token_of(page: str) -> dict[str, str]:
-    """The field by which a form proves that it came from its page."""
+    """Return the CSRF token field of a page."""
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
     assert token
     return {"csrf_token": token[1]}
 
 
 def fingerprints_of(page: str) -> dict[str, str]:
-    """The hidden fields by which a correction form knows what it showed."""
+    """Return the hidden fields with the values that a correction form showed."""
     found = dict(re.findall(r'name="(shown_\w+)" value="([^"]+)"', page))
     assert len(FIELDS) == len(found)
     return found
 
 
-def test_pages_ask_no_more_of_many_packages_than_of_few(site: Site, http: httpx.Client) -> None:
-    """The statements of a page do not grow with what stands on it (the beside-house looks with the same functions)."""
+def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: httpx.Client) -> None:
+    """The functions that the pages use send the same number of statements for few and many packages."""
     seaway = site.people.seaway
     channel = site.new_channel()
     publish(site, http, channel, conda(index_json("a")), conda(index_json("b", depends=["a"])))
@@ -503,8 +505,8 @@ def test_pages_ask_no_more_of_many_packages_than_of_few(site: Site, http: httpx.
     assert len(few) == len(many)
 
 
-def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) -> None:
-    """Both are chosen by address alone; the drawing has its numbers in a table, and what cannot be chosen is the usual."""
+def test_download_chart_is_filtered_by_version_and_period(site: Site, http: httpx.Client) -> None:
+    """Both are chosen in the URL; invalid choices fall back to the default, and each bar has a title."""
     channel, seaway = site.new_channel(), site.people.seaway
     publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
     today = seaway.clock.now_ms() // DAY_MS
@@ -530,8 +532,8 @@ def test_downloads_of_a_version_and_of_a_time(site: Site, http: httpx.Client) ->
     assert "5 in 30 days for 2.0" in page
 
 
-def test_a_chart_draws_every_day() -> None:
-    """One bar a day, as high as its number; the day without has none."""
+def test_chart_has_one_bar_per_day() -> None:
+    """The height is proportional to the count; a day without downloads has height 0."""
     drawn = download_chart.draw([(10, 4), (12, 8)], today=12, days=3)
     assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
         ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
@@ -540,9 +542,8 @@ def test_a_chart_draws_every_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (99_960, "100 kB"), (1_500_000, "1.5 MB")]
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (99_960, "100 kB"), (1_500_000, "1.5 MB")]
 )
-def test_sizes_are_short(count: int, said: str) -> None:
-    """Two or three digits and a unit."""
-    assert formats.size(count) == said
-    assert formats.size_difference(count) == (f"+{said}" if count else "unchanged")
+def test_sizes_have_at_most_three_digits_and_a_unit(count: int, text: str) -> None:
+    assert formats.size(count) == text
+    assert formats.size_difference(count) == (f"+{text}" if count else "unchanged")

@@ -1,4 +1,4 @@
-"""What strangers wrote becomes HTML that runs and loads nothing."""
+"""Rendering of untrusted Markdown to HTML that runs no script and loads nothing."""
 
 import re
 from html import unescape
@@ -41,14 +41,14 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_only_text(text: str) -> None:
-    """Whatever is written, only known tags come out, with no attribute but a link and its rel."""
+def test_hostile_markdown_renders_to_harmless_html(text: str) -> None:
+    """The HTML has only known tags, and no attributes except href and rel of links."""
     assert_harmless(str(render(text)))
 
 
 @given(st.text(alphabet="<>/=\"'`[]()!#*_ \n\\&;:aimgscrptonjvhe", max_size=200))
-def test_no_text_gets_through(text: str) -> None:
-    """The same for text that nobody thought of."""
+def test_random_text_renders_to_harmless_html(text: str) -> None:
+    """The same for generated text."""
     assert_harmless(str(render(text)))
 
 
@@ -63,8 +63,8 @@ def assert_harmless(html: str) -> None:
     assert "<" not in re.sub(r"<[^>]*>", "", html)
 
 
-def test_honest_text_is_shown_as_it_was_meant() -> None:
-    """Headings below those of the page, lists, tables, code; links say that they are a stranger's."""
+def test_usual_markdown_is_rendered() -> None:
+    """Headings below those of the page, lists, tables, code; links are marked as user content (ugc)."""
     html = render("# Head\n\n* one\n\n| a |\n|---|\n| 1 |\n\n[l](https://a.example) `x` <b>bold</b>")
     assert "<h3>Head</h3>" in html
     assert "<li>one</li>" in html
@@ -73,8 +73,8 @@ def test_honest_text_is_shown_as_it_was_meant() -> None:
     assert "&lt;b&gt;" in html
 
 
-def test_a_long_text_costs_little_and_is_cut() -> None:
-    """The worst that is known makes neither deep nor large HTML, whose cleaning would take seconds; the rest is cut."""
+def test_long_text_is_cheap_and_truncated() -> None:
+    """The worst known inputs give neither deep nor large HTML, which would take seconds to clean."""
     for unit in ("[", "*a_", "> ", ">", "- ", "1. ", "> - ", "> \n", "![](", "`", "<a ", "|a", "- \n "):
         shown = str(render(unit * MAX_BYTES))
         assert depth_of(shown) < 50, unit
@@ -92,15 +92,15 @@ def depth_of(html: str) -> int:
     return deepest
 
 
-def test_masks_are_taken_off() -> None:
-    """Characters that turn text around, or are not seen, do not come through; other scripts do."""
+def test_deceptive_characters_are_removed() -> None:
+    """Bidirectional controls and invisible characters are removed; letters of other scripts are kept."""
     assert unmasked("a\u202eb\u2066c\u200bd\ufeff") == "abcd"
     assert unmasked("Grüße 你好 שלום") == "Grüße 你好 שלום"
     assert "\u202e" not in render("x\u202ey")
 
 
-def test_masks_written_as_entities_are_taken_off() -> None:
-    """By their number or their name they do not come through either, nor where an entity makes an entity."""
+def test_deceptive_characters_written_as_entities_are_removed() -> None:
+    """Numeric and named entities, and entities that decode to entities."""
     masked = 'hello &#x202E;evil &#8203;`&rlm;` &ShY; [l](https://a.example/&#8238;x "&#x2066;") &amp;#x202E; &amp;amp;#8203;'
     assert unmasked(masked) == masked
     for shown in (str(render(masked)), unescape(str(render(masked))), first_sentence(masked)):
@@ -126,8 +126,8 @@ def test_masks_written_as_entities_are_taken_off() -> None:
         ("https://a.example\\@evil.example", False),
     ],
 )
-def test_only_plain_addresses_are_links(text: str, is_link: bool) -> None:
-    """http and https with a host; everything else is shown as text."""
+def test_only_plain_web_urls_are_links(text: str, is_link: bool) -> None:
+    """http and https with a host; other text is not a link."""
     assert external_link(text) == (text if is_link else "")
 
 
@@ -148,12 +148,12 @@ def test_only_plain_addresses_are_links(text: str, is_link: bool) -> None:
         ("---", ""),
     ],
 )
-def test_the_first_sentence_is_text(text: str, sentence: str) -> None:
-    """What stands on a card has no marks of Markdown in it, and is text, which the page escapes."""
+def test_first_sentence_is_plain_text(text: str, sentence: str) -> None:
+    """The summary on a card contains no Markdown syntax, and is escaped by the page."""
     assert first_sentence(text) == sentence
 
 
-def test_a_sentence_without_end_is_cut_at_a_word() -> None:
-    """However long it is, at most 142 characters of it stand there; costs do not grow with the rest."""
+def test_long_sentence_is_cut_at_a_word() -> None:
+    """At most 142 characters are shown; the cost does not grow with the rest of the text."""
     assert first_sentence("many words " * 400) == "many words " * 12 + "many …"
     assert len(first_sentence("x" * MAX_BYTES)) <= 142

@@ -1,4 +1,4 @@
-"""The publishers page compares ids with the provider: renamed and recreated repositories are marked, nothing else is."""
+"""The publishers page compares ids with the provider, and marks only renamed and recreated repositories."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ from tests.web.conftest import new_user
 from tests.web.visitor import SITE, Visitor
 
 PAGE = "/channels/harbour/settings/publishers"
-OTHER, RENAMED = "differ from those of this publisher", "was renamed or moved"
+RECREATED, RENAMED = "differ from those of this publisher", "was renamed or moved"
 GITHUB = ("github", {"owner": "acme", "repository": "tools", "workflow": "release.yml"})
 GITLAB = ("forge", {"namespace": "acme/team", "project": "tools"})
 GITHUB_PATH, GITLAB_PATH = "/repos/acme/tools", "/api/v4/projects/acme%2Fteam%2Ftools"
@@ -37,16 +37,16 @@ SAME = {
 
 @dataclass
 class Api(Provider):
-    """The public APIs of GitHub and GitLab on one address."""
+    """Simulated public APIs of GitHub and GitLab."""
 
-    told: dict[str, Told] = field(default_factory=lambda: dict(SAME))
+    responses: dict[str, Told] = field(default_factory=lambda: dict(SAME))
 
     def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
-        return self.told.get(path, (404, {"message": "Not Found"}, {}))
+        return self.responses.get(path, (404, {"message": "Not Found"}, {}))
 
 
 @dataclass(frozen=True)
-class Place:
+class Setup:
     seaway: Seaway
     clock: TurnedClock
     api: Api
@@ -59,9 +59,9 @@ class Place:
             return publishers.add(tx, self.clock.now_ms(), OPERATOR, notifier, "harbour", issuer, draft)
 
     def page(self) -> str:
-        answer = self.browser.get(PAGE)
-        assert 200 == answer.status_code
-        return answer.text
+        response = self.browser.get(PAGE)
+        assert 200 == response.status_code
+        return response.text
 
     def lines(self) -> list[Any]:
         with self.seaway.database.read() as tx:
@@ -69,21 +69,21 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, portal: BlockingPortal) -> Iterator[Place]:
+def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
     clock = TurnedClock()
     with running(Api()) as api:
         assert isinstance(api, Api)
-        built = house.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
-        People(built).user("operator-of-it", admin=True)
-        user = new_user(built)
-        People(built).channel("harbour", owner=user)
-        with built.database.write_site() as tx:
+        seaway = house.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
+        People(seaway).user("operator-of-it", admin=True)
+        user = new_user(seaway)
+        People(seaway).channel("harbour", owner=user)
+        with seaway.database.write_site() as tx:
             issuers.add(tx, clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=api.address)
-        built.request_parts.exchanging.repository_ids.page_seconds = 60.0  # a busy machine may take its time
-        browser = Visitor(built, portal, "2001:db8:1d5::1")
+        seaway.request_parts.exchanging.repository_ids.page_seconds = 60.0  # long enough for a busy machine
+        browser = Visitor(seaway, portal, "2001:db8:1d5::1")
         browser.sign_in(user)
-        yield Place(built, clock, api, browser)
-        built.close()
+        yield Setup(seaway, clock, api, browser)
+        seaway.close()
 
 
 KINDS = pytest.mark.parametrize(
@@ -95,33 +95,33 @@ KINDS = pytest.mark.parametrize(
 
 @KINDS
 @pytest.mark.parametrize("changed", ["owner", "repository"])
-def test_a_recreated_repository_is_marked(
-    place: Place, trusted: Any, path: str, owner: str, repository: str, changed: str
+def test_recreated_repository_is_marked(
+    setup: Setup, trusted: Any, path: str, owner: str, repository: str, changed: str
 ) -> None:
-    """Another id than the publisher has, of the repository or of its owner; the page says what to do."""
-    place.trust(
+    """The id of the repository or of its owner differs; the page says what to do."""
+    setup.trust(
         *trusted, {owner: "7" if changed == "owner" else "1001", repository: "2002" if changed == "owner" else "7"}
     )
-    text = place.page()
-    assert (True, False) == (OTHER in text, RENAMED in text)
+    text = setup.page()
+    assert (True, False) == (RECREATED in text, RENAMED in text)
     assert "remove the publisher and add it again" in text
-    assert [f"GET {path}"] == place.api.asked
+    assert [f"GET {path}"] == setup.api.asked
 
 
 @KINDS
-def test_a_renamed_repository_is_marked(place: Place, trusted: Any, path: str, owner: str, repository: str) -> None:
-    """Providers lead from the former name to the number; that is not followed."""
-    place.trust(*trusted, {owner: "1001", repository: "2002"})
+def test_renamed_repository_is_marked(setup: Setup, trusted: Any, path: str, owner: str, repository: str) -> None:
+    """Providers redirect from the former name to the number; the redirect is not followed."""
+    setup.trust(*trusted, {owner: "1001", repository: "2002"})
     kind = "repositories" if trusted is GITHUB else "api/v4/projects"
-    place.api.told[path] = (301, {}, {"Location": f"{place.api.address}/{kind}/2002"})
-    text = place.page()
-    assert (False, True) == (OTHER in text, RENAMED in text)
-    assert [f"GET {path}"] == place.api.asked
+    setup.api.responses[path] = (301, {}, {"Location": f"{setup.api.address}/{kind}/2002"})
+    text = setup.page()
+    assert (False, True) == (RECREATED in text, RENAMED in text)
+    assert [f"GET {path}"] == setup.api.asked
 
 
 @KINDS
 @pytest.mark.parametrize(
-    "told",
+    "response",
     [
         None,
         (404, {}, {}),
@@ -134,20 +134,20 @@ def test_a_renamed_repository_is_marked(place: Place, trusted: Any, path: str, o
         (302, {}, {"Location": "https://login.example.com/"}),
     ],
 )
-def test_nothing_is_said_without_a_clear_answer(
-    place: Place, trusted: Any, path: str, owner: str, repository: str, told: Told | None
+def test_unclear_response_marks_nothing(
+    setup: Setup, trusted: Any, path: str, owner: str, repository: str, response: Told | None
 ) -> None:
-    """The same ids, a private repository, a refusal, nonsense, a portal for signing in."""
-    place.trust(*trusted, {owner: "1001", repository: "2002"})
-    if told is not None:
-        place.api.told[path] = told
-    text = place.page()
-    assert (False, False) == (OTHER in text, RENAMED in text)
-    assert [f"GET {path}"] == place.api.asked
+    """The same ids, a private repository, a refusal, an invalid body, a redirect to a login portal."""
+    setup.trust(*trusted, {owner: "1001", repository: "2002"})
+    if response is not None:
+        setup.api.responses[path] = response
+    text = setup.page()
+    assert (False, False) == (RECREATED in text, RENAMED in text)
+    assert [f"GET {path}"] == setup.api.asked
 
 
 def connections_to(listener: socket.socket) -> int:
-    """The connections that were made since the last count."""
+    """Return the number of connections since the last call."""
     listener.setblocking(False)
     count = 0
     with suppress(BlockingIOError):
@@ -157,59 +157,59 @@ def connections_to(listener: socket.socket) -> int:
     return count
 
 
-def test_a_silent_provider_does_not_hold_the_page(place: Place) -> None:
-    """It comes without the answers, and the provider is not asked again in the next five minutes."""
+def test_silent_provider_does_not_block_the_page(setup: Setup) -> None:
+    """The page is shown without the comparison, and the provider gets no requests in the next five minutes."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        with place.seaway.database.write_site() as tx:
+        with setup.seaway.database.write_site() as tx:
             address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            issuers.add(tx, place.clock.now_ms(), OPERATOR, "silent", kind="gitlab", issuer=address)
+            issuers.add(tx, setup.clock.now_ms(), OPERATOR, "silent", kind="gitlab", issuer=address)
         for number in range(5):
-            place.trust("silent", GITLAB[1] | {"project": f"tools{number}"}, {"project_id": "1"})
-        place.seaway.request_parts.exchanging.repository_ids.page_seconds = 0.5
-        assert "tools4" in place.page()
+            setup.trust("silent", GITLAB[1] | {"project": f"tools{number}"}, {"project_id": "1"})
+        setup.seaway.request_parts.exchanging.repository_ids.page_seconds = 0.5
+        assert "tools4" in setup.page()
         assert 0 < connections_to(silent)
-        place.page()
+        setup.page()
         assert 0 == connections_to(silent)
 
 
-def test_answers_are_kept_for_five_minutes_and_requests_are_bounded(place: Place) -> None:
-    """GitHub answers 60 requests an hour to those without a token."""
+def test_responses_are_cached_and_requests_are_limited(setup: Setup) -> None:
+    """GitHub allows 60 requests an hour without a token."""
     for number in range(25):
-        place.trust(GITHUB[0], GITHUB[1] | {"repository": f"tools{number}"}, {"repository_id": "7"})
-    place.page()
-    place.page()
-    assert 20 == len(place.api.asked)
-    place.clock.move(MINUTE_MS)
-    place.page()
-    assert 25 == len(place.api.asked)
-    place.clock.move(5 * MINUTE_MS)
-    place.page()
-    assert 45 == len(place.api.asked)
+        setup.trust(GITHUB[0], GITHUB[1] | {"repository": f"tools{number}"}, {"repository_id": "7"})
+    setup.page()
+    setup.page()
+    assert 20 == len(setup.api.asked)
+    setup.clock.move(MINUTE_MS)
+    setup.page()
+    assert 25 == len(setup.api.asked)
+    setup.clock.move(5 * MINUTE_MS)
+    setup.page()
+    assert 45 == len(setup.api.asked)
 
 
-def test_a_run_that_did_not_upload_changes_nothing_on_the_page(place: Place) -> None:
-    """Ids of a token that was exchanged, and is of a stranger perhaps, are neither compared nor shown."""
-    made = place.trust(*GITHUB, {})
-    with place.seaway.database.write_site() as tx:
-        publishers.pin(tx, made, {"owner_id": "7", "repository_id": "7"})
-    before = place.lines()
-    assert OTHER not in place.page()
-    assert ([], before) == (place.api.asked, place.lines())
+def test_ids_of_a_run_without_upload_are_ignored(setup: Setup) -> None:
+    """The token could come from another repository, so its ids are neither compared nor shown."""
+    publisher = setup.trust(*GITHUB, {})
+    with setup.seaway.database.write_site() as tx:
+        publishers.pin(tx, publisher, {"owner_id": "7", "repository_id": "7"})
+    before = setup.lines()
+    assert RECREATED not in setup.page()
+    assert ([], before) == (setup.api.asked, setup.lines())
 
 
-def test_kinds_without_a_public_api_are_not_looked_up(place: Place) -> None:
-    """Buildkite answers nobody without a token."""
-    with place.seaway.database.write_site() as tx:
-        issuers.add(tx, place.clock.now_ms(), OPERATOR, "kite", kind="buildkite", issuer="https://agent.buildkite.com")
-    place.trust("kite", {"organization_slug": "acme", "pipeline_slug": "tools"}, {"organization_id": "7"})
-    assert OTHER not in place.page()
-    assert [] == place.api.asked
+def test_kind_without_public_api_causes_no_request(setup: Setup) -> None:
+    """Buildkite has no API for requests without a token."""
+    with setup.seaway.database.write_site() as tx:
+        issuers.add(tx, setup.clock.now_ms(), OPERATOR, "kite", kind="buildkite", issuer="https://agent.buildkite.com")
+    setup.trust("kite", {"organization_slug": "acme", "pipeline_slug": "tools"}, {"organization_id": "7"})
+    assert RECREATED not in setup.page()
+    assert [] == setup.api.asked
 
 
-def test_only_owners_cause_requests(place: Place) -> None:
-    """A stranger is refused before anything is requested."""
-    place.trust(*GITHUB, {"repository_id": "7"})
-    stranger = place.browser.another()
-    stranger.sign_in(new_user(place.seaway))
-    assert 200 != stranger.get(PAGE).status_code
-    assert [] == place.api.asked
+def test_only_owners_cause_requests(setup: Setup) -> None:
+    """Another user is refused before the provider gets a request."""
+    setup.trust(*GITHUB, {"repository_id": "7"})
+    other_user = setup.browser.another()
+    other_user.sign_in(new_user(setup.seaway))
+    assert 200 != other_user.get(PAGE).status_code
+    assert [] == setup.api.asked

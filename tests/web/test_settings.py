@@ -1,4 +1,4 @@
-"""A channel and its settings by the pages: made, described, shared, entrusted, given away, deleted."""
+"""Channel pages: creation, settings, members, keys, publishers, transfer, deletion; and the pages of groups."""
 
 import re
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _numbers = count(1)
 
 
 class Owner(Visitor):
-    """Whoever sends a form has opened the page that it stands on."""
+    """A browser that opens the page of a form before it submits the form."""
 
     def on(self, page: str, end: str = "", **fields: str) -> httpx.Response:
         self.get(page)
@@ -42,7 +42,7 @@ class Owner(Visitor):
 
 @pytest.fixture
 def channel(shared: Seaway, ada: str) -> str:
-    """A private channel of ada's."""
+    """A private channel owned by ada."""
     return People(shared).channel(f"settings-{next(_numbers)}", owner=ada, public=False)
 
 
@@ -53,41 +53,41 @@ def owner(shared: Seaway, portal: BlockingPortal, ada: str, channel: str) -> Own
     return visitor
 
 
-def test_a_new_channel(shared: Seaway, visitor: Visitor, ada: str) -> None:
-    """Private unless said otherwise; its maker owns it, and is led to it."""
+def test_new_channel_is_private_by_default(shared: Seaway, visitor: Visitor, ada: str) -> None:
+    """Its creator becomes the owner and is redirected to it."""
     visitor.sign_in(ada)
     name = f"made-{next(_numbers)}"
     assert "checked" in visitor.get("/channels/new").text.partition('value="private"')[2][:40]
-    answer = visitor.send("/channels/new", name=name.upper(), description="For ships.", visibility="private")
-    assert (303, f"/channels/{name}") == (answer.status_code, answer.headers["location"])
+    response = visitor.send("/channels/new", name=name.upper(), description="For ships.", visibility="private")
+    assert (303, f"/channels/{name}") == (response.status_code, response.headers["location"])
     with shared.database.read() as tx:
-        made = channels.get(tx, name)
-    assert (ada, "For ships.", False) == (made.owner, made.description, made.is_public)
+        created = channels.get(tx, name)
+    assert (ada, "For ships.", False) == (created.owner, created.description, created.is_public)
 
 
-def test_a_name_that_cannot_be_had(visitor: Visitor, ada: str, channel: str) -> None:
-    """The form comes back with the reason and with what was typed; while typing, only whether it is free is told."""
+def test_unavailable_channel_name_is_refused(visitor: Visitor, ada: str, channel: str) -> None:
+    """The form shows the reason and keeps its values; the check while typing shows only the availability."""
     visitor.sign_in(ada)
     visitor.get("/channels/new")
     for name in (channel, "api", "no good"):
-        answer = visitor.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
-        assert 422 == answer.status_code
-        assert "&lt;b&gt;kept&lt;/b&gt;" in answer.text
+        response = visitor.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
+        assert 422 == response.status_code
+        assert "&lt;b&gt;kept&lt;/b&gt;" in response.text
         assert "is not available" in visitor.get("/channels/new/free", params={"name": name}).text
         visitor.get("/channels/new")
     assert "is available" in visitor.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
 
 
-def test_who_asks_too_often_can_go_on_typing(visitor: Visitor, ada: str) -> None:
-    """Names can be tried a hundred times an hour; then the field says nothing, and the form still works."""
+def test_availability_check_is_rate_limited(visitor: Visitor, ada: str) -> None:
+    """After a hundred checks in an hour the check returns nothing."""
     visitor.sign_in(ada)
-    answers = [visitor.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
-    assert "is not available" in answers[99]
-    assert "" == answers[100].strip()
+    responses = [visitor.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
+    assert "is not available" in responses[99]
+    assert "" == responses[100].strip()
 
 
-def test_related_channels(shared: Seaway, owner: Owner, channel: str) -> None:
-    """They are set by a form of their own, kept in it when refused, and shown beside the lines for tools."""
+def test_related_channels_are_set_and_shown(shared: Seaway, owner: Owner, channel: str) -> None:
+    """They have a separate form, which keeps refused values, and are shown beside the install lines."""
     page, name = f"/channels/{channel}/settings", f"under-{channel}"
     People(shared).channel(name)
     owner.get(page)
@@ -99,20 +99,29 @@ def test_related_channels(shared: Seaway, owner: Owner, channel: str) -> None:
     assert 'value="nothing-here"' in owner.shown
     assert 303 == owner.on(page, "/relations", base="", overrides=name).status_code
     with shared.database.read() as tx:
-        found = channels.get(tx, channel)
-    assert (False, "Use\npixi.", "", name) == (found.allows_v3, found.v3_message, found.base, found.overrides)
+        settings = channels.get(tx, channel)
+    assert (False, "Use\npixi.", "", name) == (
+        settings.allows_v3,
+        settings.v3_message,
+        settings.base,
+        settings.overrides,
+    )
     owner.get(f"/channels/{channel}")
     assert f"in this order: {channel}, {name}" in owner.shown
 
 
-def test_general_settings(shared: Seaway, owner: Owner, channel: str) -> None:
-    """Description, visibility and what counts as a lookalike."""
+def test_general_settings_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:
+    """Description, visibility and lookalikes; a refused form keeps its values and changes nothing."""
     owner.get(f"/channels/{channel}/settings")
     fields = {"description": "# Robots\r\n\r\nand more", "visibility": "public", "refuses_lookalikes": "on"}
     assert 303 == owner.on(f"/channels/{channel}/settings", "", **fields).status_code
     with shared.database.read() as tx:
-        found = channels.get(tx, channel)
-    assert ("# Robots\n\nand more", True, True) == (found.description, found.is_public, found.refuses_lookalikes)
+        settings = channels.get(tx, channel)
+    assert ("# Robots\n\nand more", True, True) == (
+        settings.description,
+        settings.is_public,
+        settings.refuses_lookalikes,
+    )
     assert (
         400 == owner.on(f"/channels/{channel}/settings", "", description="x" * 5_000, visibility="private").status_code
     )
@@ -126,10 +135,10 @@ def logo_of(seaway: Seaway, channel: str) -> str:
         return channels.get(tx, channel).logo_path
 
 
-def test_a_logo_is_sent_shown_and_taken_away(
+def test_logo_is_uploaded_shown_and_removed(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
-    """A picture from the page of settings stands on the pages of the channel, for who may see them."""
+    """The logo is on the pages of the channel, for users who can see the channel."""
     page = f"/channels/{channel}/settings"
     assert f'src="/channels/{channel}/logo/' not in owner.get(page).text
     assert 303 == owner.send_file(page + "/logo", "logo", pictures.png()).status_code
@@ -143,8 +152,8 @@ def test_a_logo_is_sent_shown_and_taken_away(
     assert "nosniff" == picture.headers["x-content-type-options"]
     assert "sandbox" in picture.headers["content-security-policy"]
     assert 304 == owner.get(path, headers={"If-None-Match": picture.headers["etag"]}).status_code
-    stranger = visit()
-    hidden, unknown = stranger.get(path), stranger.get(path.replace(channel, "x" * len(channel)))
+    other_user = visit()
+    hidden, unknown = other_user.get(path), other_user.get(path.replace(channel, "x" * len(channel)))
     assert 404 == hidden.status_code
     assert hidden.text == unknown.text
     owner.get(page)
@@ -153,10 +162,8 @@ def test_a_logo_is_sent_shown_and_taken_away(
     assert 404 == owner.get(path).status_code
 
 
-def test_the_logo_of_a_public_channel_is_kept_for_good(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor]
-) -> None:
-    """Its address says its content, so whoever has it need not ask again; another address is nobody's."""
+def test_logo_of_a_public_channel_is_immutable(shared: Seaway, owner: Owner, visit: Callable[[], Visitor]) -> None:
+    """The URL contains the hash of the content, so caches can keep it; other URLs return 404."""
     name = f"made-{next(_numbers)}"
     owner.get("/channels/new")
     sent = {"name": name, "description": "", "visibility": "public"}
@@ -168,7 +175,7 @@ def test_the_logo_of_a_public_channel_is_kept_for_good(
 
 
 @pytest.mark.parametrize(
-    ("content", "fields", "status", "said"),
+    ("content", "fields", "status", "message"),
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", {}, 422, "SVG is not accepted"),
         (bytes(600 * 1024), {}, 413, "512 KiB"),
@@ -176,58 +183,58 @@ def test_the_logo_of_a_public_channel_is_kept_for_good(
         (b"", {"logo_address": "https://evil.example/x.png"}, 422, "Only GitHub avatars"),
     ],
 )
-def test_a_picture_that_is_not_taken(
-    shared: Seaway, owner: Owner, channel: str, content: bytes, fields: dict[str, str], status: int, said: str
+def test_refused_logo_keeps_the_form(
+    shared: Seaway, owner: Owner, channel: str, content: bytes, fields: dict[str, str], status: int, message: str
 ) -> None:
-    """The form says why, and holds the address that was typed; a new channel is not made with it."""
+    """The form shows the reason and keeps its values; a new channel is not created."""
     page = f"/channels/{channel}/settings"
     owner.get(page)
-    answer = owner.send_file(page + "/logo", "logo", content, **fields)
-    assert status == answer.status_code
-    assert said in answer.text
-    assert fields.get("logo_address", "") in answer.text
+    response = owner.send_file(page + "/logo", "logo", content, **fields)
+    assert status == response.status_code
+    assert message in response.text
+    assert fields.get("logo_address", "") in response.text
     assert "" == logo_of(shared, channel)
     if not content and not fields:
         return
     owner.get("/channels/new")
     sent = {"name": f"never-{channel}", "description": "words", "visibility": "public", **fields}
-    answer = owner.send_file("/channels/new", "logo", content, **sent)
-    assert status == answer.status_code
-    assert "words" in answer.text
+    response = owner.send_file("/channels/new", "logo", content, **sent)
+    assert status == response.status_code
+    assert "words" in response.text
     with shared.database.read() as tx, pytest.raises(NotFound):
         channels.get(tx, f"never-{channel}")
 
 
-def test_a_form_with_a_file_is_read_within_limits(owner: Owner, channel: str) -> None:
-    """Too much of anything is refused, as is what is no form, or not ours."""
+def test_multipart_form_is_limited(owner: Owner, channel: str) -> None:
+    """Oversized fields, too many fields, malformed forms and wrong tokens are refused."""
     page = f"/channels/{channel}/settings"
     owner.get(page)
     token = owner.token
-    said = {"Sec-Fetch-Site": "same-origin", "Origin": SITE}
+    same_origin = {"Sec-Fetch-Site": "same-origin", "Origin": SITE}
 
-    def answer(content: bytes, content_type: str = "multipart/form-data; boundary=b") -> int:
-        headers = said | {"Content-Type": content_type}
+    def status_of(content: bytes, content_type: str = "multipart/form-data; boundary=b") -> int:
+        headers = same_origin | {"Content-Type": content_type}
         return owner.ask("POST", page + "/logo", content=content, headers=headers).status_code
 
     def field(name: str, value: bytes) -> bytes:
         return b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
 
-    ours = field("csrf_token", token.encode())
-    assert 413 == answer(ours + field("x", b"x" * 70_000) + b"--b--\r\n")
-    assert 413 == answer(ours + b"".join(field(f"f{number}", b"") for number in range(2_100)) + b"--b--\r\n")
-    assert 413 == answer(
-        ours + b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + bytes(17 << 20)
+    with_token = field("csrf_token", token.encode())
+    assert 413 == status_of(with_token + field("x", b"x" * 70_000) + b"--b--\r\n")
+    assert 413 == status_of(with_token + b"".join(field(f"f{number}", b"") for number in range(2_100)) + b"--b--\r\n")
+    assert 413 == status_of(
+        with_token + b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + bytes(17 << 20)
     )
-    assert 400 == answer(ours + field("x", b"\xff") + b"--b--\r\n")
-    assert 400 == answer(ours + field("x", b"a\0b") + b"--b--\r\n")
-    assert 400 == answer(ours)
-    assert 400 == answer(b"nonsense")
-    assert 400 == answer(ours, "multipart/form-data")
-    assert 403 == answer(field("csrf_token", b"guessed") + b"--b--\r\n")
+    assert 400 == status_of(with_token + field("x", b"\xff") + b"--b--\r\n")
+    assert 400 == status_of(with_token + field("x", b"a\0b") + b"--b--\r\n")
+    assert 400 == status_of(with_token)
+    assert 400 == status_of(b"nonsense")
+    assert 400 == status_of(with_token, "multipart/form-data")
+    assert 403 == status_of(field("csrf_token", b"guessed") + b"--b--\r\n")
 
 
-def test_notices(shared: Seaway, owner: Owner, channel: str) -> None:
-    """Written by the owner, read by clients, taken back."""
+def test_notices_are_posted_and_removed(shared: Seaway, owner: Owner, channel: str) -> None:
+    """Posted by the owner, shown to clients, removed."""
     page = f"/channels/{channel}/settings"
     owner.get(page)
     assert 303 == owner.on(page, "/notices", message="Move on", level="warning", days="7").status_code
@@ -241,8 +248,8 @@ def test_notices(shared: Seaway, owner: Owner, channel: str) -> None:
     assert 400 == owner.on(page, "/notices", message="Move on", level="loud", days="7").status_code
 
 
-def test_members(shared: Seaway, owner: Owner, channel: str) -> None:
-    """A user by name at once, with a role that can be changed and taken."""
+def test_members_are_added_changed_and_removed(shared: Seaway, owner: Owner, channel: str) -> None:
+    """A user is added by name at once; unknown users and the role owner are refused."""
     user, page = new_user(shared), f"/channels/{channel}/settings/members"
     owner.get(page)
     assert 303 == owner.on(page, "", who=user, role="viewer").status_code
@@ -252,15 +259,15 @@ def test_members(shared: Seaway, owner: Owner, channel: str) -> None:
     assert user in owner.get(page).text
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert role_of(shared, channel, user) is None
-    for who, role in (("nobody-of-that-name", "viewer"), (user, "owner")):
+    for name, role in (("nobody-of-that-name", "viewer"), (user, "owner")):
         owner.get(page)
-        answer = owner.on(page, "", who=who, role=role)
-        assert answer.status_code in (400, 404)
+        response = owner.on(page, "", who=name, role=role)
+        assert response.status_code in (400, 404)
         assert role_of(shared, channel, user) is None
 
 
-def test_an_address_gets_an_invitation(shared: Seaway, owner: Owner, channel: str) -> None:
-    """Whoever has no account here is asked by letter; the owner sees that, and can take it back."""
+def test_email_address_is_invited(shared: Seaway, owner: Owner, channel: str) -> None:
+    """An email address without an account gets an invitation, which the owner can resend and withdraw."""
     page = f"/channels/{channel}/settings/members"
     owner.get(page)
     assert 303 == owner.on(page, "", who="grace@example.com", role="viewer").status_code
@@ -278,28 +285,30 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
         return members.role_of(tx, channels.get(tx, channel).id, users.get(tx, user).id)
 
 
-def test_users_are_found_while_their_name_is_typed(shared: Seaway, owner: Owner) -> None:
-    """By the beginning of the name, from two letters on; what is typed stands for nothing but itself."""
+def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
+    """By a prefix of at least two letters; SQL wildcards match nothing."""
     user = new_user(shared)
     assert f'value="{user}"' in owner.get("/account/user-names", params={"who": user[:-1]}).text
-    for nothing in ("a", "", "%%", "__"):
-        assert "option" not in owner.get("/account/user-names", params={"who": nothing}).text
+    for typed in ("a", "", "%%", "__"):
+        assert "option" not in owner.get("/account/user-names", params={"who": typed}).text
 
 
-def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str) -> None:
-    """One's own are created for the channel and revoked there; its owner sees none of other members."""
+def test_channel_keys_page_shows_only_the_callers_keys(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str
+) -> None:
+    """Keys for the channel are created and revoked there; the owner does not see the keys of other members."""
     page, people = f"/channels/{channel}/settings/keys", People(shared)
     member = new_user(shared)
     people.member(channel, member, Role.CONTRIBUTOR)
-    theirs = people.key(member, only=[channel])
+    member_key = people.key(member, only=[channel])
     shown = owner.get(page).text
     assert member not in shown
-    assert theirs not in shown
+    assert member_key not in shown
     name = f"ship {next(_numbers)}"
     assert 400 == owner.send(page, name=name, mode="READ", days="1000").status_code
     assert f'value="{name}"' in owner.shown
-    made = owner.send(page, name=name, mode="READ", days="7")
-    secret = re.search(r"swy-u-[0-9A-Za-z]{42}", made.text)
+    created = owner.send(page, name=name, mode="READ", days="7")
+    secret = re.search(r"swy-u-[0-9A-Za-z]{42}", created.text)
     assert secret is not None
     assert people.by_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
@@ -313,7 +322,7 @@ def test_keys(shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channe
     assert "key 0" in shown
     assert 303 == guest.send(page + "/revoke", name="key 0").status_code
     with shared.database.read() as tx:
-        assert api_keys.caller_of(tx, theirs, shared.clock.now_ms()) is None
+        assert api_keys.caller_of(tx, member_key, shared.clock.now_ms()) is None
 
 
 def channel_id(seaway: Seaway, channel: str) -> int:
@@ -321,8 +330,8 @@ def channel_id(seaway: Seaway, channel: str) -> int:
         return channels.get(tx, channel).id
 
 
-def test_trusted_publishers(owner: Owner, channel: str) -> None:
-    """A workflow is entrusted by its form, listed, and removed; the lines to paste name this host and channel."""
+def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) -> None:
+    """The lines to paste contain the URL of the site and the channel; a refused form keeps its values."""
     page = f"/channels/{channel}/settings/publishers"
     text = owner.get(page).text
     assert f"--url https://conda.example.com --channel {channel}" in text
@@ -338,22 +347,22 @@ def test_trusted_publishers(owner: Owner, channel: str) -> None:
     refused = owner.on(page, "", **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
     assert 400 == refused.status_code
     assert 'value="octo"' in refused.text
-    for issuer, asked in (("gitlab", "Namespace"), ("google", "Service account")):
-        assert asked in owner.get(page, params={"issuer": issuer}).text
+    for issuer, label in (("gitlab", "Namespace"), ("google", "Service account")):
+        assert label in owner.get(page, params={"issuer": issuer}).text
 
 
-def test_what_the_channel_takes(shared: Seaway, owner: Owner, channel: str) -> None:
-    """The two switches of trusted publishing."""
+def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:
+    """Publishers only, and required attestations."""
     page = f"/channels/{channel}/settings/publishers"
     owner.get(page)
     assert 303 == owner.on(page, "/rules", only_publishers="on", attestations="required").status_code
     with shared.database.read() as tx:
-        found = channels.get(tx, channel)
-    assert (True, "required") == (found.only_publishers, found.attestations.value)
+        settings = channels.get(tx, channel)
+    assert (True, "required") == (settings.only_publishers, settings.attestations.value)
 
 
-def test_the_log(owner: Owner, channel: str) -> None:
-    """What was done stands there, with who did it."""
+def test_log_page_shows_the_change_and_its_address(owner: Owner, channel: str) -> None:
+    """With the network of the caller's IP address."""
     owner.get(f"/channels/{channel}/settings")
     owner.on(f"/channels/{channel}/settings", "", description="changed", visibility="private")
     text = owner.get(f"/channels/{channel}/settings/log").text
@@ -362,8 +371,8 @@ def test_the_log(owner: Owner, channel: str) -> None:
     assert 200 == owner.get(f"/channels/{channel}/settings/log", params={"before": "1"}).status_code
 
 
-def test_an_offer(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
-    """Until it is accepted nothing changes, and it can be taken back."""
+def test_transfer_offer_changes_nothing_until_accepted(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
+    """The owner can cancel the offer."""
     user, page = new_user(shared), f"/channels/{channel}/settings/danger"
     assert "you are the only member" in owner.get(page).text
     People(shared).member(channel, user, Role.VIEWER)
@@ -377,8 +386,7 @@ def test_an_offer(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
         assert [] == transfers.pending_for(tx, shared.clock.now_ms(), users.get(tx, user).id)
 
 
-def test_deleting_needs_the_name_typed(shared: Seaway, owner: Owner, channel: str) -> None:
-    """A slip deletes nothing."""
+def test_channel_deletion_needs_the_typed_name(shared: Seaway, owner: Owner, channel: str) -> None:
     page = f"/channels/{channel}/settings/danger"
     owner.get(page)
     assert 400 == owner.on(page, "/delete", name="another").status_code
@@ -387,8 +395,8 @@ def test_deleting_needs_the_name_typed(shared: Seaway, owner: Owner, channel: st
     assert 404 == owner.get(page).status_code
 
 
-class Noted(Reserve):
-    """A reserve that notes what is done with its room."""
+class CountingReserve(Reserve):
+    """A disk reserve that counts its uses."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -398,77 +406,79 @@ class Noted(Reserve):
         return act()
 
 
-@pytest.mark.parametrize("way", ["page", "API"])
-def test_a_channel_can_be_deleted_on_a_full_disk(
-    shared: Seaway, portal: BlockingPortal, ada: str, channel: str, way: str
+@pytest.mark.parametrize("route", ["page", "API"])
+def test_channel_deletion_can_use_the_disk_reserve(
+    shared: Seaway, portal: BlockingPortal, ada: str, channel: str, route: str
 ) -> None:
-    """Deletion makes room, so it may use the room that is kept for it (storage.reserve 2)."""
-    reserve = Noted()
+    """On a full disk, deletion frees space, so it can use the reserved space (storage.reserve 2)."""
+    reserve = CountingReserve()
     removing = replace(shared.request_parts.removing, reserve=reserve)
     full = replace(shared, request_parts=replace(shared.request_parts, removing=removing))
     owner = Owner(full, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
     owner.sign_in(ada)
-    if way == "page":
+    if route == "page":
         assert 303 == owner.on(f"/channels/{channel}/settings/danger", "/delete", name=channel).status_code
     else:
         owner.get(f"/channels/{channel}/settings/danger")
-        said = {"Sec-Fetch-Site": "same-origin", "Origin": SITE, "X-CSRF-Token": owner.token}
-        answer = owner.ask("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=said)
-        assert 204 == answer.status_code
+        headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE, "X-CSRF-Token": owner.token}
+        response = owner.ask("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=headers)
+        assert 204 == response.status_code
     assert 1 == reserve.times
     assert 404 == owner.get(f"/channels/{channel}").status_code
 
 
-def test_grave_things_need_a_fresh_proof(owner: Owner, channel: str, turned: TurnedClock) -> None:
-    """Who signed in a while ago is led to prove it again, and back to where they were."""
+def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, turned: TurnedClock) -> None:
+    """After an hour the user is redirected to the confirmation and then back; a Referer of another site is ignored."""
     page = f"/channels/{channel}/settings/danger"
     owner.get(page)
     turned.move(HOUR_MS)
-    answer = owner.send(f"{page}/delete", name=channel, headers={"Referer": f"https://conda.example.com{page}"})
-    assert (303, f"/confirm?next={page}") == (answer.status_code, answer.headers["location"])
+    response = owner.send(f"{page}/delete", name=channel, headers={"Referer": f"https://conda.example.com{page}"})
+    assert (303, f"/confirm?next={page}") == (response.status_code, response.headers["location"])
     owner.get(page)
     elsewhere = owner.send(f"{page}/delete", name=channel, headers={"Referer": f"https://evil.example{page}"})
     assert f"/confirm?next=/channels/{channel}" == elsewhere.headers["location"]
     assert 200 == owner.get(page).status_code
 
 
-def test_who_may_not_sees_nothing(shared: Seaway, visit: Callable[[], Visitor], channel: str) -> None:
-    """A stranger gets what a name gets that nobody has; a contributor only the page to upload."""
-    stranger, contributor = new_user(shared), new_user(shared)
+def test_settings_are_hidden_from_users_without_permission(
+    shared: Seaway, visit: Callable[[], Visitor], channel: str
+) -> None:
+    """Users without access get the same 404 as for an unknown channel; contributors see only the upload page."""
+    other_user, contributor = new_user(shared), new_user(shared)
     People(shared).member(channel, contributor, Role.CONTRIBUTOR)
-    for user, expected in ((stranger, {404}), (contributor, {200, 403})):
+    for user, expected in ((other_user, {404}), (contributor, {200, 403})):
         browser = visit()
         browser.sign_in(user)
         ends = ("", "/members", "/publishers", "/upload", "/log", "/danger")
-        answers = {end: browser.get(f"/channels/{channel}/settings{end}") for end in ends}
-        assert expected == {answer.status_code for answer in answers.values()}
-        assert (200 in expected) == (answers["/upload"].status_code == 200)
+        responses = {end: browser.get(f"/channels/{channel}/settings{end}") for end in ends}
+        assert expected == {response.status_code for response in responses.values()}
+        assert (200 in expected) == (responses["/upload"].status_code == 200)
         unknown = browser.get("/channels/nobody-has-this/settings/members")
-        if user == stranger:
-            assert unknown.status_code == answers["/members"].status_code
-            assert unknown.text.replace("nobody-has-this", channel) == answers["/members"].text
+        if user == other_user:
+            assert unknown.status_code == responses["/members"].status_code
+            assert unknown.text.replace("nobody-has-this", channel) == responses["/members"].text
 
 
-def test_an_invitation_is_accepted_by_its_link(
+def test_invitation_is_accepted_with_its_link(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
-    """Opening it uses nothing up; who has no session is led to sign in and back; then they are a member."""
+    """Opening the link does not use it up; a caller without a session is sent to sign in and back."""
     secret = invited(shared, channel)
     user, browser = new_user(shared), visit()
     text = browser.get(f"/invitations/{secret}").text
     assert f"/signin?next=/invitations/{secret}" in text
     browser.sign_in(user)
     browser.get(f"/invitations/{secret}")
-    answer = browser.send(f"/invitations/{secret}/accept")
-    assert (303, f"/channels/{channel}") == (answer.status_code, answer.headers["location"])
+    response = browser.send(f"/invitations/{secret}/accept")
+    assert (303, f"/channels/{channel}") == (response.status_code, response.headers["location"])
     assert Role.VIEWER is role_of(shared, channel, user)
     assert 404 == browser.get(f"/invitations/{secret}").status_code
 
 
-def test_an_invitation_shows_the_logo_to_who_may_see_it(
+def test_invitation_shows_the_logo_of_public_channels_only(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
-    """That of a public channel; of a private one its initials, since who is invited is no member yet."""
+    """The invited user is not a member yet, so a private channel shows its initials."""
     shared.request_parts.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
@@ -477,10 +487,10 @@ def test_an_invitation_shows_the_logo_to_who_may_see_it(
     assert logo_of(shared, channel) in visit().get(link).text
 
 
-def test_an_invitation_is_declined_without_an_account(
+def test_invitation_is_declined_without_an_account(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
-    """By the page only, so that a link in another page declines nothing."""
+    """Only with the form of the page, so that a link on another site declines nothing."""
     secret, browser = invited(shared, channel), visit()
     assert 403 == browser.send(f"/invitations/{secret}/decline").status_code
     browser.get(f"/invitations/{secret}")
@@ -497,28 +507,28 @@ def invited(seaway: Seaway, channel: str) -> str:
     return secret
 
 
-@pytest.mark.parametrize("answer", ["accept", "decline"])
-def test_an_offer_is_answered(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str, answer: str
+@pytest.mark.parametrize("decision", ["accept", "decline"])
+def test_transfer_offer_is_accepted_or_declined(
+    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str, decision: str
 ) -> None:
-    """Who is offered a channel sees it among their offers, and answers there."""
+    """The recipient sees the channel among the offers and decides there."""
     user, browser = new_user(shared), visit()
     People(shared).member(channel, user, Role.VIEWER)
     owner.on(f"/channels/{channel}/settings/danger", "/offer", to=user)
     browser.sign_in(user)
     assert channel in browser.get("/account/offers").text
-    assert 303 == browser.send(f"/account/offers/{answer}", channel=channel).status_code
+    assert 303 == browser.send(f"/account/offers/{decision}", channel=channel).status_code
     assert channel not in browser.get("/account/offers").text
     with shared.database.read() as tx:
-        assert (user if answer == "accept" else ada) == channels.get(tx, channel).owner
+        assert (user if decision == "accept" else ada) == channels.get(tx, channel).owner
 
 
-def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
-    """Made, filled, managed, emptied, deleted; what is refused is said on the page."""
+def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
+    """Creation, members, managers, emails, deletion; the last manager cannot leave."""
     name, user = f"crew-{next(_numbers)}", new_user(shared)
-    answer = owner.on("/account/groups", "", name=name, description="The night watch")
+    response = owner.on("/account/groups", "", name=name, description="The night watch")
     page = f"/account/groups/{name}"
-    assert page == answer.headers["location"]
+    assert page == response.headers["location"]
     assert 303 == owner.on(page, "", who=user).status_code
     assert user in owner.get(page).text
     assert 303 == owner.on(page, "", who=user, manager="on").status_code
@@ -526,7 +536,7 @@ def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert user not in owner.get(page).text
     assert [f"You are now in the group {name}"] == [
-        letter["Subject"] for letter in letters_to(shared, f"{user}@example.com") if "group" in letter["Subject"]
+        email["Subject"] for email in letters_to(shared, f"{user}@example.com") if "group" in email["Subject"]
     ]
     assert 409 == owner.on(page, "/leave").status_code
     assert 422 == owner.on("/account/groups", "", name=name).status_code
@@ -534,8 +544,8 @@ def test_a_group_by_its_pages(shared: Seaway, owner: Owner, ada: str) -> None:
     assert name not in owner.get("/account/groups").text
 
 
-def test_a_group_is_for_those_in_it(shared: Seaway, owner: Owner, visit: Callable[[], Visitor]) -> None:
-    """Others do not look into it, and who is in it changes nothing."""
+def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, visit: Callable[[], Visitor]) -> None:
+    """Other users get 403, and members without the manager role cannot change the group."""
     name, user = f"crew-{next(_numbers)}", new_user(shared)
     owner.on("/account/groups", "", name=name)
     browser = visit()

@@ -1,4 +1,4 @@
-"""The page shell: its headers, its assets, its pages for errors, and what strangers type on it."""
+"""The page shell: headers, assets, error pages, and escaped user input."""
 
 import gzip
 import re
@@ -16,57 +16,61 @@ from tests.conftest import Site
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 FOLDER = Path(assets.__file__).parent / "templates"
 TEMPLATES = [str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html")]
-MOST_BYTES = 100_000  # of our assets, on any page
+MOST_BYTES = 100_000  # of assets, on any page
 
 
-def test_a_page_loads_from_here_only(site: Site) -> None:
-    """The policy names this site alone and nothing inline, and the page names nothing else."""
+def test_page_loads_only_from_this_site(site: Site) -> None:
+    """The content security policy allows only this site and nothing inline, and the page refers to nothing else."""
     with site.client() as client:
-        answer = client.get("/", headers=BROWSER)
-    policy = answer.headers["content-security-policy"]
+        response = client.get("/", headers=BROWSER)
+    policy = response.headers["content-security-policy"]
 
     assert "default-src 'none'" in policy
     assert "font-src 'self'" in policy
     assert "unsafe" not in policy
-    assert {"private, no-store"} == {answer.headers["cache-control"]}
-    for address in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
-        assert address.startswith(("/", "#")), address
-    assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script>", answer.text)
+    assert {"private, no-store"} == {response.headers["cache-control"]}
+    for url in re.findall(r'(?:src|href)="([^"]+)"', response.text):
+        assert url.startswith(("/", "#")), url
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script>", response.text)
 
 
-def loaded(template: str) -> set[str]:
-    """The assets that a page loads: what its template and those that it extends name, and what the style names."""
+def loaded_assets(template: str) -> set[str]:
+    """Return the assets that a page loads: those in its template, in templates it extends, and in the style sheet."""
     text = (FOLDER / template).read_text()
     extended = re.search(r'{% extends "([^"]+)" %}', text)
-    named = set(re.findall(r"asset\('([^']+)'\)", text))
-    return named | (loaded(extended[1]) if extended else {name for name in assets.sizes() if not name.endswith(".js")})
+    assets_in_template = set(re.findall(r"asset\('([^']+)'\)", text))
+    return assets_in_template | (
+        loaded_assets(extended[1]) if extended else {name for name in assets.sizes() if not name.endswith(".js")}
+    )
 
 
-def test_every_asset_is_small_and_kept_for_good(site: Site) -> None:
-    """No page loads more than its limit; a browser asks for each once."""
+def test_assets_are_small_and_immutable(site: Site) -> None:
+    """No page loads more than MOST_BYTES; browsers request each asset once."""
     assert {} == {
-        name: size for name in TEMPLATES if (size := sum(assets.sizes()[one] for one in loaded(name))) > MOST_BYTES
+        name: size
+        for name in TEMPLATES
+        if (size := sum(assets.sizes()[asset] for asset in loaded_assets(name))) > MOST_BYTES
     }
-    assert {"uplot.js", "inter.woff2", "theme.js"} < loaded("package.html")
+    assert {"uplot.js", "inter.woff2", "theme.js"} < loaded_assets("package.html")
     with site.client() as client:
         for name in assets.sizes():
-            answer = client.get(assets.asset_path(name), headers={"Accept-Encoding": "gzip"})
-            assert 200 == answer.status_code
-            assert "immutable" in answer.headers["cache-control"]
+            response = client.get(assets.asset_path(name), headers={"Accept-Encoding": "gzip"})
+            assert 200 == response.status_code
+            assert "immutable" in response.headers["cache-control"]
             plain = client.get(assets.asset_path(name), headers={"Accept-Encoding": "identity"})
-            assert plain.content == answer.content
+            assert plain.content == response.content
             assert "content-encoding" not in plain.headers
 
 
-def test_an_unknown_asset_is_not_found(site: Site) -> None:
-    """A path among the assets leads nowhere else."""
+def test_unknown_asset_returns_404(site: Site) -> None:
+    """Paths below /static/ never lead outside the assets."""
     with site.client() as client:
         assert {404} == {client.get(f"/static/{name}").status_code for name in ("seaway.css", "..%2fshell.py", "x")}
 
 
 @pytest.mark.parametrize("path", ["/channels/no-such-channel", "/nowhere/noarch/x.conda", "/static/nothing"])
-def test_a_browser_gets_a_page_and_a_program_its_sentence(site: Site, path: str) -> None:
-    """The status is the same; what is said of it depends on who looks."""
+def test_error_is_a_page_for_browsers_and_text_for_programs(site: Site, path: str) -> None:
+    """The status is the same."""
     with site.client() as client:
         page, plain = client.get(path, headers=BROWSER), client.get(path)
     assert page.status_code == plain.status_code
@@ -76,8 +80,8 @@ def test_a_browser_gets_a_page_and_a_program_its_sentence(site: Site, path: str)
     assert "<" not in plain.text
 
 
-def test_what_is_typed_stays_text(site: Site) -> None:
-    """A description is shown as it was written, and is no part of the page."""
+def test_channel_description_is_escaped(site: Site) -> None:
+    """HTML in a description is shown as text."""
     hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
     people = site.people
     owner = people.user(site.new_name("owner"))
@@ -95,13 +99,13 @@ def test_what_is_typed_stays_text(site: Site) -> None:
 @pytest.mark.parametrize(
     "value", ["//evil", "/\\evil", "https:evil", "javascript:alert(1)", "\\evil", "/a\nb", "/\tevil", "", "evil"]
 )
-def test_next_leads_nowhere_else(value: str) -> None:
-    """Case 21: what is no path of this site becomes the front page."""
+def test_next_never_leads_to_another_site(value: str) -> None:
+    """Case 21: a value that is not a path of this site becomes the front page."""
     assert "/" == next_page.local_path(value)
 
 
-def test_next_keeps_paths_of_ours() -> None:
-    """A path with a query is one of ours."""
+def test_next_keeps_paths_of_this_site() -> None:
+    """Paths can have a query."""
     assert "/device?user_code=AB-CD" == next_page.local_path("/device?user_code=AB-CD")
     assert "/signin?next=/account/keys" == next_page.with_next("/signin", "/account/keys")
 
@@ -110,12 +114,11 @@ def test_next_keeps_paths_of_ours() -> None:
     ("site_url", "name"),
     [("https://conda.example.com", "__Host-seaway_session"), ("http://127.0.0.1:8000", "seaway_session")],
 )
-def test_cookies_are_bound_to_the_host_where_tls_is(site_url: str, name: str) -> None:
-    """Case 17: the prefix only where browsers keep such a cookie."""
+def test_cookie_has_the_host_prefix_with_https_only(site_url: str, name: str) -> None:
+    """Case 17: browsers reject a `__Host-` cookie over plain http."""
     assert name == Cookies.of_site(site_url).session_name
 
 
-def test_packed_assets_are_the_plain_ones() -> None:
-    """What is served compressed is what is served plain."""
+def test_compressed_assets_equal_the_plain_ones() -> None:
     for asset in assets._ASSETS.values():
         assert asset.packed is None or gzip.decompress(asset.packed) == asset.plain

@@ -1,4 +1,4 @@
-"""Addresses as people and programs type them, and what they send without being asked to."""
+"""Untidy URLs, wrong methods, content codings, and files that browsers request by themselves."""
 
 import gzip
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BROWSER = {"Accept": "text/html"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "there"),
+    ("requested", "location"),
     [
         ("/channels/", "/channels"),
         ("/channels//", "/channels"),
@@ -32,41 +32,40 @@ BROWSER = {"Accept": "text/html"}
         ("/channels/{CHANNEL}/packages/a%0D%0Ab/", "/channels/{channel}/packages/a%0D%0Ab"),
     ],
 )
-def test_a_page_is_found_at_an_untidy_address(site: Site, asked: str, there: str) -> None:
-    """One redirect, with the query, for GET and HEAD."""
+def test_untidy_url_is_redirected_to_its_page(site: Site, requested: str, location: str) -> None:
+    """One redirect that keeps the query, for GET and HEAD."""
     name = site.new_channel()
     names = {"channel": name, "CHANNEL": name.capitalize()}
     with site.client() as http:
         for method in ("GET", "HEAD"):
-            answer: httpx.Response = http.request(method, asked.format(**names), headers=BROWSER)
-            assert (308, there.format(**names)) == (answer.status_code, answer.headers["location"])
+            response: httpx.Response = http.request(method, requested.format(**names), headers=BROWSER)
+            assert (308, location.format(**names)) == (response.status_code, response.headers["location"])
 
 
 @pytest.mark.parametrize(
     "path", ["//evil.example/", "//evil.example/channels/", "/\\evil.example/", "/nowhere/x/", "/a/b/c/"]
 )
-def test_nothing_leads_to_another_host(site: Site, path: str) -> None:
-    """What is no page is led nowhere."""
+def test_untidy_url_never_redirects_to_another_host(site: Site, path: str) -> None:
+    """Paths that are not pages are not redirected."""
     with site.client() as http:
-        answer = http.send(http.build_request("GET", site.server.address + path, headers=BROWSER))
-    assert "location" not in answer.headers
-    assert answer.status_code in (401, 404)
+        response = http.send(http.build_request("GET", site.server.address + path, headers=BROWSER))
+    assert "location" not in response.headers
+    assert response.status_code in (401, 404)
 
 
-def test_a_tidy_path_stays() -> None:
-    """So nothing is led in a circle."""
+def test_tidy_path_is_unchanged() -> None:
+    """Otherwise redirects could loop."""
     for path in ("/", "/channels", "/channels/a/packages/B", "//"):
         assert path == normalized_path(path)
 
 
-def test_capitals_in_a_channel_are_told(site: Site) -> None:
-    """A client hears why nothing is there."""
+def test_capitals_in_a_channel_name_are_explained(site: Site) -> None:
+    """The 404 for a client says that names are in lower case."""
     with site.client() as http:
         assert "lower case" in http.get(f"/{site.new_channel().capitalize()}/noarch/repodata.json").text
 
 
-def test_what_browsers_ask_for_by_themselves(site: Site) -> None:
-    """An icon, and what robots may read."""
+def test_favicon_and_robots_txt_are_served(site: Site) -> None:
     with site.client() as http:
         icon = http.get(http.get("/favicon.ico").headers["location"])
         robots = http.get("/robots.txt")
@@ -86,23 +85,25 @@ def test_what_browsers_ask_for_by_themselves(site: Site) -> None:
         ("DELETE", "/chan/noarch/repodata.json", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_wrong_method_hears_all_that_there_are(site: Site, method: str, path: str, allowed: str) -> None:
-    """RFC 9110, 15.5.6: the header lists the methods of the address, of every route there."""
+def test_wrong_method_returns_405_with_all_methods_of_the_path(
+    site: Site, method: str, path: str, allowed: str
+) -> None:
+    """RFC 9110, 15.5.6: Allow lists the methods of all routes of the path."""
     with site.client() as http:
-        answer = http.request(method, path)
-    assert (405, allowed) == (answer.status_code, answer.headers["allow"])
+        response = http.request(method, path)
+    assert (405, allowed) == (response.status_code, response.headers["allow"])
 
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "zstd"])
-def test_a_coded_upload_is_refused_by_its_cause(site: Site, coding: str) -> None:
-    """Not as a broken package: nothing is wrong with the file."""
+def test_upload_with_content_encoding_returns_415(site: Site, coding: str) -> None:
+    """The file is not refused as a broken package."""
     file, owner = conda(), site.people.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
     headers = {**raw_headers(file), **bearer(site.people.key(owner)), "Content-Encoding": coding}
     with site.client() as http:
-        answer = http.post(f"/api/v1/upload/{channel}", content=gzip.compress(file.content), headers=headers)
-    assert (415, "identity") == (answer.status_code, answer.headers["accept-encoding"])
-    assert "Content-Encoding" in answer.text
+        response = http.post(f"/api/v1/upload/{channel}", content=gzip.compress(file.content), headers=headers)
+    assert (415, "identity") == (response.status_code, response.headers["accept-encoding"])
+    assert "Content-Encoding" in response.text
 
 
 @pytest.mark.parametrize(
@@ -113,39 +114,41 @@ def test_a_coded_upload_is_refused_by_its_cause(site: Site, coding: str) -> None
         ("POST", "/api/oidc/mint_token"),
     ],
 )
-def test_no_path_reads_a_coded_body(site: Site, method: str, path: str) -> None:
-    """The API, uploads and the exchange of tokens say the same."""
+def test_content_encoding_is_refused_on_every_route(site: Site, method: str, path: str) -> None:
+    """The API, uploads and the token exchange."""
     owner = site.people.user(site.new_name("owner"))
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     if "oidc" not in path:
         headers |= bearer(site.people.key(owner, mode=Mode.MANAGE)) | raw_headers(conda())
     with site.client() as http:
-        answer = http.request(method, path.format(channel=site.new_channel(owner=owner)), content=b"x", headers=headers)
-    assert (415, "identity") == (answer.status_code, answer.headers.get("accept-encoding")), answer.text
+        response = http.request(
+            method, path.format(channel=site.new_channel(owner=owner)), content=b"x", headers=headers
+        )
+    assert (415, "identity") == (response.status_code, response.headers.get("accept-encoding")), response.text
 
 
-def test_a_named_identity_is_no_coding(site: Site) -> None:
-    """Nor is an empty header."""
+def test_content_encoding_identity_is_accepted(site: Site) -> None:
+    """So is an empty header."""
     file, owner = conda(), site.people.user(site.new_name("owner"))
     headers = {**raw_headers(file), **bearer(site.people.key(owner))}
     with site.client() as http:
         for coding in ("identity", ""):
             path = f"/api/v1/upload/{site.new_channel(owner=owner)}"
-            answer = http.post(path, content=file.content, headers=headers | {"Content-Encoding": coding})
-            assert 201 == answer.status_code
+            response = http.post(path, content=file.content, headers=headers | {"Content-Encoding": coding})
+            assert 201 == response.status_code
 
 
 @pytest.mark.parametrize("kind", ["", "-precomposed"])
-def test_apples_icons_are_known_to_be_absent(site: Site, kind: str) -> None:
-    """Browsers ask for them on each page otherwise."""
+def test_apple_touch_icons_return_a_cacheable_404(site: Site, kind: str) -> None:
+    """Otherwise browsers request them with each page."""
     with site.client() as http:
-        answer = http.get(f"/apple-touch-icon{kind}.png")
-    assert (404, "public, max-age=86400") == (answer.status_code, answer.headers["cache-control"])
+        response = http.get(f"/apple-touch-icon{kind}.png")
+    assert (404, "public, max-age=86400") == (response.status_code, response.headers["cache-control"])
 
 
 @pytest.mark.parametrize("order", [(conda, tar_bz2), (tar_bz2, conda)])
-def test_of_two_formats_the_conda_is_the_latest(site: Site, order: tuple[Callable[..., PackageFile], ...]) -> None:
-    """Whichever came last, on the page and in the API."""
+def test_conda_format_is_the_latest_of_two_formats(site: Site, order: tuple[Callable[..., PackageFile], ...]) -> None:
+    """In any order of upload, on the page and in the API."""
     owner = site.people.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
     with site.client(site.people.key(owner)) as http:
@@ -158,13 +161,13 @@ def test_of_two_formats_the_conda_is_the_latest(site: Site, order: tuple[Callabl
     assert conda(index_json("demo")).name == version.newest.file_name
 
 
-def test_lists_in_about_json_are_shown_by_their_first(site: Site) -> None:
-    """As conda-build writes `home` and `dev_url` of some recipes."""
-    said = {"home": ["https://one.example/", "https://two.example/"], "dev_url": ["https://dev.example/"]}
+def test_first_url_of_a_list_in_about_json_is_shown(site: Site) -> None:
+    """conda-build writes `home` and `dev_url` of some recipes as lists."""
+    about = {"home": ["https://one.example/", "https://two.example/"], "dev_url": ["https://dev.example/"]}
     owner = site.people.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
     with site.client(site.people.key(owner)) as http:
-        assert 201 == upload(http, channel, conda(index_json("demo"), about=said)).status_code
+        assert 201 == upload(http, channel, conda(index_json("demo"), about=about)).status_code
         page = http.get(f"/channels/{channel}/packages/demo", headers=BROWSER).text
         data = http.get(f"/{channel}/channeldata.json").json()["packages"]["demo"]
     assert all(f'href="{url}"' in page for url in ("https://one.example/", "https://dev.example/"))

@@ -1,4 +1,4 @@
-"""The pages on which somebody lets a command-line tool in: by its code, or by the question of a browser."""
+"""Pages that authorize command-line tools: with a device code, or with an authorization request."""
 
 import re
 import secrets
@@ -17,7 +17,7 @@ from tests.web.visitor import PASSWORD, Visitor
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 REDIRECT = "http://127.0.0.1:40123"
 VERIFIER = secrets.token_urlsafe(48)
-ASKED = {
+REQUEST = {
     "response_type": "code", "client_id": "rattler", "redirect_uri": REDIRECT, "scope": "openid profile offline_access",
     "state": "the state & more", "nonce": "n", "code_challenge": codes.challenge_of(VERIFIER),
     "code_challenge_method": "S256",
@@ -25,18 +25,18 @@ ASKED = {
 
 
 class Tool:
-    """pixi at somebody's machine, which has no cookies."""
+    """A command-line tool such as pixi, without cookies."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor.another()
 
     def post(self, path: str, **form: str) -> Any:
-        answer = self._visitor.ask("POST", f"/api/oauth/{path}", data={"client_id": "rattler", **form})
-        return answer.json()
+        response = self._visitor.ask("POST", f"/api/oauth/{path}", data={"client_id": "rattler", **form})
+        return response.json()
 
     def poll(self, device: dict[str, Any]) -> Any:
-        told = self.post("token", grant_type=DEVICE_GRANT, device_code=device["device_code"])
-        return told.get("error", "in")
+        response = self.post("token", grant_type=DEVICE_GRANT, device_code=device["device_code"])
+        return response.get("error", "in")
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ def tool(visitor: Visitor) -> Tool:
     return Tool(visitor)
 
 
-# By its code
+# Device code
 
 
-def test_somebody_enters_the_code_and_agrees(visitor: Visitor, tool: Tool, ada: str) -> None:
-    """From the address that pixi opens: sign in on the way, see which tool asks from where for what, agree."""
+def test_device_code_is_approved(visitor: Visitor, tool: Tool, ada: str) -> None:
+    """Starts at the URL that pixi opens; the user signs in, sees tool, IP address and permissions, and allows it."""
     device = tool.post("device")
     page = urlsplit(device["verification_uri_complete"])
-    led = visitor.get(f"{page.path}?{page.query}")
-    assert 303 == led.status_code
-    visitor.get(led.headers["location"])
+    redirect = visitor.get(f"{page.path}?{page.query}")
+    assert 303 == redirect.status_code
+    visitor.get(redirect.headers["location"])
     back = visitor.send("/signin", login=ada, password=PASSWORD, next=visitor.hidden("next")).headers["location"]
     assert f"/device?user_code={device['user_code']}" == back
     assert f'value="{device["user_code"]}"' in visitor.get(back).text
@@ -70,19 +70,19 @@ def test_somebody_enters_the_code_and_agrees(visitor: Visitor, tool: Tool, ada: 
     assert "rattler" in visitor.get("/account/tools").text
 
 
-@pytest.mark.parametrize("answer", ["deny", "", "ALLOW"])
-def test_whatever_is_not_a_yes_is_a_no(visitor: Visitor, tool: Tool, ada: str, answer: str) -> None:
-    """And the tool is told."""
+@pytest.mark.parametrize("decision", ["deny", "", "ALLOW"])
+def test_anything_but_allow_denies_the_device(visitor: Visitor, tool: Tool, ada: str, decision: str) -> None:
+    """The tool gets `access_denied`."""
     device = tool.post("device")
     visitor.sign_in(ada)
     visitor.get("/device")
     visitor.send("/device", user_code=device["user_code"].lower())
-    visitor.send("/device/answer", user_code=visitor.hidden("user_code"), answer=answer)
+    visitor.send("/device/answer", user_code=visitor.hidden("user_code"), answer=decision)
     assert "access_denied" == tool.poll(device)
 
 
-def test_an_unknown_code_is_said_to_be_unknown(visitor: Visitor, ada: str) -> None:
-    """And looking for one is slowed down after ten tries."""
+def test_unknown_device_code_returns_404_and_is_rate_limited(visitor: Visitor, ada: str) -> None:
+    """Guessing is limited to ten attempts."""
     visitor.sign_in(ada)
     visitor.get("/device")
     tried = [visitor.send("/device", user_code=f"BCDF-GHJ{letter}").status_code for letter in "BCDFGHJKLM"]
@@ -92,8 +92,8 @@ def test_an_unknown_code_is_said_to_be_unknown(visitor: Visitor, ada: str) -> No
     assert int(too_many.headers["retry-after"]) > 0
 
 
-def test_a_code_cannot_be_answered_by_another_site(visitor: Visitor, tool: Tool, ada: str) -> None:
-    """Without the token of the page, and from elsewhere, nothing is agreed to."""
+def test_device_code_cannot_be_approved_by_another_site(visitor: Visitor, tool: Tool, ada: str) -> None:
+    """Without the form token, or from another origin, nothing is approved."""
     device = tool.post("device")
     visitor.sign_in(ada)
     visitor.get("/device")
@@ -105,60 +105,63 @@ def test_a_code_cannot_be_answered_by_another_site(visitor: Visitor, tool: Tool,
     assert "authorization_pending" == tool.poll(device)
 
 
-def test_a_sign_in_of_a_while_ago_is_not_enough(visitor: Visitor, tool: Tool, ada: str, turned: TurnedClock) -> None:
-    """The person proves again to be there, and comes back to the very question."""
+def test_authorization_needs_a_recent_confirmation(visitor: Visitor, tool: Tool, ada: str, turned: TurnedClock) -> None:
+    """The user confirms the password and returns to the same request."""
     visitor.sign_in(ada)
     turned.move(31 * MINUTE_MS)
-    for path in ("/device?user_code=BCDF-GHJK", f"/authorize?{urlencode(ASKED)}"):
-        led = visitor.get(path)
-        assert (303, "/confirm") == (led.status_code, urlsplit(led.headers["location"]).path)
-        assert [path] == parse_qs(urlsplit(led.headers["location"]).query)["next"]
+    for path in ("/device?user_code=BCDF-GHJK", f"/authorize?{urlencode(REQUEST)}"):
+        redirect = visitor.get(path)
+        assert (303, "/confirm") == (redirect.status_code, urlsplit(redirect.headers["location"]).path)
+        assert [path] == parse_qs(urlsplit(redirect.headers["location"]).query)["next"]
 
 
-# By the question of a browser
+# Authorization request
 
 
-def question(**changes: str | None) -> str:
-    asked = {name: value for name, value in {**ASKED, **changes}.items() if value is not None}
-    return f"/authorize?{urlencode(asked)}"
+def authorization_request(**changes: str | None) -> str:
+    parameters = {name: value for name, value in {**REQUEST, **changes}.items() if value is not None}
+    return f"/authorize?{urlencode(parameters)}"
 
 
-def told_back(answer: httpx.Response) -> dict[str, list[str]]:
-    """What the tool is told at its own address."""
-    assert 303 == answer.status_code
-    parts = urlsplit(answer.headers["location"])
+def sent_to_tool(response: httpx.Response) -> dict[str, list[str]]:
+    """Return the query of the redirect to the tool."""
+    assert 303 == response.status_code
+    parts = urlsplit(response.headers["location"])
     assert REDIRECT == f"{parts.scheme}://{parts.netloc}"
     return parse_qs(parts.query)
 
 
-def test_somebody_agrees_in_the_browser(visitor: Visitor, tool: Tool, ada: str) -> None:
-    """The code goes to the tool with its state, and makes tokens for who has the verifier; the form may end there only."""
+def test_authorization_request_is_approved(visitor: Visitor, tool: Tool, ada: str) -> None:
+    """The tool gets the code with its state, and tokens with its verifier; the form can redirect only to the tool."""
     visitor.sign_in(ada)
-    shown = visitor.get(question())
+    shown = visitor.get(authorization_request())
     assert 200 == shown.status_code
     assert f"form-action 'self' {REDIRECT};" in shown.headers["content-security-policy"]
     assert "127.0.0.1:40123" in shown.text
-    told = told_back(visitor.send(question(), answer="allow"))
-    assert ["the state & more"] == told["state"]
+    query = sent_to_tool(visitor.send(authorization_request(), answer="allow"))
+    assert ["the state & more"] == query["state"]
     tokens = tool.post(
-        "token", grant_type="authorization_code", code=told["code"][0], redirect_uri=REDIRECT, code_verifier=VERIFIER
+        "token",
+        grant_type="authorization_code",
+        code=query["code"][0],
+        redirect_uri=REDIRECT,
+        code_verifier=VERIFIER,
     )
     assert {"access_token", "refresh_token", "id_token"} <= set(tokens)
 
 
-def test_the_form_sends_the_question_on(visitor: Visitor, ada: str) -> None:
-    """Its address is the very question."""
+def test_form_submits_the_same_authorization_request(visitor: Visitor, ada: str) -> None:
     visitor.sign_in(ada)
-    action = re.search(r'action="(/authorize[^"]+)"', visitor.get(question()).text)
+    action = re.search(r'action="(/authorize[^"]+)"', visitor.get(authorization_request()).text)
     assert action is not None
-    assert question() == action[1].replace("&amp;", "&")
+    assert authorization_request() == action[1].replace("&amp;", "&")
 
 
-def test_a_no_goes_back_too(visitor: Visitor, ada: str) -> None:
-    """As `access_denied`."""
+def test_denial_is_sent_to_the_tool(visitor: Visitor, ada: str) -> None:
+    """The error is `access_denied`."""
     visitor.sign_in(ada)
-    visitor.get(question())
-    assert ["access_denied"] == told_back(visitor.send(question(), answer="deny"))["error"]
+    visitor.get(authorization_request())
+    assert ["access_denied"] == sent_to_tool(visitor.send(authorization_request(), answer="deny"))["error"]
 
 
 @pytest.mark.parametrize(
@@ -174,43 +177,43 @@ def test_a_no_goes_back_too(visitor: Visitor, ada: str) -> None:
         ({"prompt": "none"}, "consent_required"),
     ],
 )
-def test_a_wrong_question_of_a_right_tool_is_answered_to_it(
+def test_invalid_request_of_a_known_tool_is_reported_to_it(
     visitor: Visitor, ada: str, changes: dict[str, str | None], error: str
 ) -> None:
-    """With a code of the standard and its state."""
+    """With an error code of the standard and the state."""
     visitor.sign_in(ada)
-    told = told_back(visitor.get(question(**changes)))
-    assert ([error], ["the state & more"]) == (told["error"], told["state"])
+    query = sent_to_tool(visitor.get(authorization_request(**changes)))
+    assert ([error], ["the state & more"]) == (query["error"], query["state"])
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        question(client_id="other"),
-        question(client_id=None),
-        question(redirect_uri="https://evil.example"),
-        question(redirect_uri="http://localhost:40123"),
-        question(redirect_uri=None),
-        question() + "&redirect_uri=https://evil.example",
-        question() + "&client_id=rattler",
-        question(state="x" * 501),
+        authorization_request(client_id="other"),
+        authorization_request(client_id=None),
+        authorization_request(redirect_uri="https://evil.example"),
+        authorization_request(redirect_uri="http://localhost:40123"),
+        authorization_request(redirect_uri=None),
+        authorization_request() + "&redirect_uri=https://evil.example",
+        authorization_request() + "&client_id=rattler",
+        authorization_request(state="x" * 501),
     ],
 )
-def test_a_question_of_somebody_else_is_answered_here(visitor: Visitor, ada: str, path: str) -> None:
-    """Nobody is sent to where it says."""
+def test_request_with_wrong_client_or_redirect_is_not_redirected(visitor: Visitor, ada: str, path: str) -> None:
+    """The browser must not be redirected to an unverified URL."""
     visitor.sign_in(ada)
-    answers = [visitor.get(path)]
+    responses = [visitor.get(path)]
     visitor.get("/device")
-    answers.append(visitor.send(path, answer="allow"))
-    assert [400, 400] == [answer.status_code for answer in answers]
-    assert not any("location" in answer.headers for answer in answers)
+    responses.append(visitor.send(path, answer="allow"))
+    assert [400, 400] == [response.status_code for response in responses]
+    assert not any("location" in response.headers for response in responses)
 
 
-def test_agreeing_is_bound_to_the_page(visitor: Visitor, visit: Callable[[], Visitor], ada: str) -> None:
-    """No other site agrees for somebody, and nobody agrees who is not signed in."""
+def test_approval_needs_form_token_and_session(visitor: Visitor, visit: Callable[[], Visitor], ada: str) -> None:
+    """Another site cannot approve for the user, and a caller without a session cannot approve."""
     visitor.sign_in(ada)
-    visitor.get(question())
-    assert 403 == visitor.send(question(), answer="allow", csrf_token="x").status_code
-    stranger = visit()
-    stranger.get("/signin")
-    assert 401 == stranger.send(question(), answer="allow").status_code
+    visitor.get(authorization_request())
+    assert 403 == visitor.send(authorization_request(), answer="allow", csrf_token="x").status_code
+    anonymous = visit()
+    anonymous.get("/signin")
+    assert 401 == anonymous.send(authorization_request(), answer="allow").status_code

@@ -1,4 +1,4 @@
-"""A browser without a screen: it keeps cookies, says what browsers say, and sends the forms of the pages that it got."""
+"""A browser without a screen: it keeps cookies, sends the headers of browsers, and submits the forms of its pages."""
 
 import re
 from functools import partial
@@ -18,7 +18,7 @@ _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
 class Visitor:
-    """Somebody with a browser of their own, in front of a house in this process."""
+    """A browser that visits a Seaway in this process."""
 
     def __init__(self, seaway: Seaway, portal: BlockingPortal, address: str) -> None:
         self.seaway, self.address = seaway, address
@@ -31,59 +31,59 @@ class Visitor:
         self.shown = ""
 
     def another(self) -> "Visitor":
-        """Another browser at the same place."""
+        """Return another browser at the same IP address."""
         return Visitor(self.seaway, self._portal, self.address)
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Any request."""
+        """Send any request."""
         return self._portal.call(partial(self._http.request, method, path, **options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Open a page."""
-        return self._seen(self.ask("GET", path, **options))
+        return self._remember(self.ask("GET", path, **options))
 
     def send(self, path: str, *, headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
-        """Send a form of the page that was opened last, with its token."""
+        """Submit a form of the page that was opened last, with its CSRF token."""
         data = {"csrf_token": self.token} | fields
-        said = {"Sec-Fetch-Site": "same-origin", "Origin": SITE} | (headers or {})
-        return self._seen(self.ask("POST", path, data=data, headers=said))
+        all_headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE} | (headers or {})
+        return self._remember(self.ask("POST", path, data=data, headers=all_headers))
 
     def send_file(self, path: str, file_field: str, content: bytes, **fields: Any) -> httpx.Response:
-        """The same with a file in it."""
-        said = {"Sec-Fetch-Site": "same-origin", "Origin": SITE}
+        """Submit a form with a file."""
+        all_headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE}
         files = {file_field: ("picture", content, "application/octet-stream")}
         data = {"csrf_token": self.token} | fields
-        return self._seen(self.ask("POST", path, data=data, files=files, headers=said))
+        return self._remember(self.ask("POST", path, data=data, files=files, headers=all_headers))
 
     @property
     def token(self) -> str:
-        """The token of the page that was opened last."""
-        found = _FIELD.search(self.shown)
-        return found[1] if found else ""
+        """The CSRF token of the page that was opened last."""
+        match = _FIELD.search(self.shown)
+        return match[1] if match else ""
 
     def hidden(self, name: str) -> str:
-        """A hidden field of it."""
+        """Return a hidden field of the page that was opened last."""
         return unescape(dict(_HIDDEN.findall(self.shown))[name])
 
     @property
     def session(self) -> str | None:
-        """The cookie that signs in."""
+        """The session cookie."""
         return self.cookies.get("__Host-seaway_session")
 
     def bring(self, secret: str | None) -> None:
-        """Take a cookie for a session from elsewhere."""
+        """Set the session cookie to a given secret."""
         self.cookies.set("__Host-seaway_session", secret or "", domain="conda.example.com", path="/")
 
     def sign_in(self, login: str, password: str = PASSWORD) -> httpx.Response:
-        """By name and password."""
+        """Sign in with name and password."""
         self.get("/signin")
         return self.send("/signin", login=login, password=password)
 
     def sign_up(self, name: str, address: str, password: str = PASSWORD) -> httpx.Response:
-        """With an address that is still to be verified."""
+        """Create an account with an email address that is not verified yet."""
         self.get("/signup")
         return self.send("/signup", name=name, address=address, password=password)
 
-    def _seen(self, answer: httpx.Response) -> httpx.Response:
-        self.shown = answer.text
-        return answer
+    def _remember(self, response: httpx.Response) -> httpx.Response:
+        self.shown = response.text
+        return response
