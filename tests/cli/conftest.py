@@ -114,6 +114,6 @@ def filled_folder(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def filled_shell(shell: Shell, filled_folder: Path, tmp_path: Path) -> Shell:
     """A shell in a copy of the folder with data."""
-    folder = tmp_path / "house"
+    folder = tmp_path / "site"
     state.copy(filled_folder, folder)
     return replace(shell, folder=folder, variables={"SEAWAY_EXAMINERS": "1"})

@@ -111,7 +111,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="session")
 def folder_without_log(filled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with data, without the write-ahead log, which would repair what a test damages."""
-    folder = tmp_path_factory.mktemp("folded") / "house"
+    folder = tmp_path_factory.mktemp("without-log") / "site"
     state.copy(filled_folder, folder)
     for name in ("seaway.db-wal", "seaway.db-shm"):
         (folder / "data" / name).unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def folder_without_log(filled_folder: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_command_on_damaged_database_prints_one_sentence(shell: Shell, folder_without_log: Path, damage: str) -> None:
     """For each command and damage: one line with the damage and what to do, and exit code 1."""
-    folder = shell.folder / "house"
+    folder = shell.folder / "site"
     state.copy(folder_without_log, folder)
     DAMAGES[damage](database_of(folder))
     for command in COMMANDS if damage == "another file" else FEW:
@@ -186,13 +186,13 @@ def test_check_on_a_full_disk_reports_no_damage(filled_shell: Shell, tmp_path: P
     if state.chosen() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
-        state.copy(filled_shell.folder, disk / "house")
-        with closing(sqlite3.connect(database_of(disk / "house"))) as connection:
+        state.copy(filled_shell.folder, disk / "site")
+        with closing(sqlite3.connect(database_of(disk / "site"))) as connection:
             connection.execute(
                 "SELECT count(*) FROM users"
             ).fetchone()  # creates the index of the write-ahead log before the disk is full
             fill(disk / "fill")
-            result = replace(filled_shell, variables={"SEAWAY_DATA": str(disk / "house" / "data")}).run("check")
+            result = replace(filled_shell, variables={"SEAWAY_DATA": str(disk / "site" / "data")}).run("check")
         assert (1, "") == (result.code, result.out)
         assert_one_sentence(result, ("check",), "The disk is full")
 

@@ -71,7 +71,7 @@ class Failing:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seaway, Failing, str]]:
     """A Seaway whose store can be made to fail, and a key of the channel owner."""
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("site")
     settings = Settings(data=folder / "data", **state.settings(folder))
     failing = Failing(wiring.open_store(settings))
     blobs: BlobStore = failing  # type: ignore[assignment]

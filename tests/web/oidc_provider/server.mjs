@@ -1,5 +1,5 @@
-// A certified OpenID provider with one client and anybody as account; prints where it listens.
-// Its own pages for development ask for a name, take any password, and ask whether to agree.
+// A certified OpenID provider with one client, which accepts any account; prints its URL.
+// Its development pages ask for a name, accept any password, and ask for consent.
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
