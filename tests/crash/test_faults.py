@@ -340,7 +340,7 @@ class FullBlobs:
 
 
 @pytest.mark.parametrize("moment", ["prepare_file", "put_file", "stat"])
-def test_a_full_disk_at_any_step_gives_503_without_leftovers(on_both: str, tmp_path: Path, moment: str) -> None:
+def test_a_full_disk_at_each_moment_gives_503_without_leftovers(on_both: str, tmp_path: Path, moment: str) -> None:
     """ENOSPC while a file is synced, stored or checked: 503, no row and no spool file; uploads work again later."""
     key = prepare(tmp_path, {})
     settings = Settings(data=tmp_path / "data", **state.settings(tmp_path))

@@ -179,7 +179,7 @@ STEPS = {
     "upload": ["put blob", "blob was put", "look at blob", "INSERT INTO files", "INSERT INTO shards", "COMMIT"],
     "overwrite": ["put blob", "UPDATE files SET", "INSERT INTO retired_shards", "UPDATE shards SET", "COMMIT"],
     "refused upload": ["put blob", "delete blob", "COMMIT"],
-    "yank": ["UPDATE files SET", "UPDATE shards SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
+    "yank": ["UPDATE files SET", "UPDATE subdirs SET", "UPDATE shards SET", "INSERT INTO audit", "COMMIT"],
     "delete": ["UPDATE files SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
     "delete of two files": ["UPDATE files SET", "DELETE FROM attestations", "INSERT INTO audit", "COMMIT"],
     "build": ["put blob", "INSERT INTO documents", "COMMIT", "delete blob", "blob was deleted"],

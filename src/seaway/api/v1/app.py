@@ -73,6 +73,7 @@ _ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     408: {"model": Problem, "description": "The body arrived too slowly."},
     409: {"model": Problem, "description": "Conflict with the current state."},
     413: {"model": Problem, "description": "The body is larger than 64 KiB, or a quota is exceeded."},
+    415: {"model": Problem, "description": "The body has a `Content-Encoding`."},
     422: {"model": Problem, "description": "A field is missing, unknown or invalid, or a name is taken."},
     429: {"model": Problem, "description": "Too many requests; retry after `Retry-After` seconds."},
     503: {"model": Problem, "description": "Temporarily unavailable; retry after `Retry-After` seconds."},
