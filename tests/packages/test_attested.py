@@ -1,4 +1,4 @@
-"""Provenance on pages: from the upload records and from the claims of the attestation certificates."""
+"""Provenance on pages: from the upload log and from the claims of the attestation certificates."""
 
 import msgspec
 import pytest

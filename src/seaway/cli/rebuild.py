@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _NOT_RESTORED = (
     "Not restored, because the store does not hold it: accounts other than the site admin, keys, members, groups, "
-    "publishers, notices, download counts, the record of uploads, the audit log and the names of deleted channels."
+    "publishers, notices, download counts, the upload log, the audit log and the names of deleted channels."
 )
 
 

@@ -9,7 +9,7 @@ import typer
 from seaway.cli.context import JsonOption, options
 from seaway.clock import format_time
 
-app = typer.Typer(help="Read the record of uploads.", no_args_is_help=True)
+app = typer.Typer(help="Read the upload log.", no_args_is_help=True)
 
 
 @app.callback()

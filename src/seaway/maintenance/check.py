@@ -5,7 +5,7 @@ Verify the consistency of the database and the store.
     S2  every document row is of one revision, not later than that of its subdir, and its blob matches the row
     S3  every shard and fragment is derived from the file rows of its name, and there are no others
     S4  every channel has exactly one owner; every replaced shard still matches its hash
-    S5  the record of uploads of every channel is one unbroken chain with the expected end
+    S5  the upload log of every channel is one unbroken chain with the expected end
     S6  a record names the hash of a sidecar of attestations if and only if that sidecar exists, for these bytes
     S7  every logo of a channel is an existing blob of its size and hash
     S8  every value has the type of its column, and every reference leads to a row

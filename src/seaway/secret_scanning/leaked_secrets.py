@@ -131,7 +131,7 @@ def process_report(
 def revoke(
     tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, notifications: Notifier
 ) -> list[ReportResult]:
-    """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaks`."""
+    """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaked-secrets`."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
     matches = [_look_up(tx, secret.token) for secret in found]
     for leaked in dict.fromkeys(match for match in matches if match is not None):
