@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from tests.browser.real import real_files
 from tests.browser.stage import Stand, standing
 from tests.support import state
 from tests.support.packages import conda, index_json
@@ -73,7 +72,7 @@ def take(stand: Stand, folder: Path) -> None:
 
 
 def _upload(page: Page) -> None:
-    there = real_files()[0]
+    there = conda(index_json("gripper", "2.0"), about={"summary": "Other bytes"})
     fresh = [conda(index_json(name, "0.3.1")) for name in ("wrist-camera", "wrist-torque")]
     files = [{"name": one.name, "mimeType": "", "buffer": one.content} for one in (*fresh, there)]
     page.get_by_label("Choose files").set_input_files(files)
