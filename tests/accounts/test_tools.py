@@ -44,6 +44,10 @@ class OAuthGrants:
             grants.lock(self.seaway.database, tx)
             return operation(tx, self.clock.now_ms(), *args, **options)
 
+    def revoke(self, user_id: int, grant_id: int) -> None:
+        with self.seaway.database.write_user(user_id) as tx:
+            grants.revoke(self.seaway.database, tx, self.clock.now_ms(), self.user, user_id, grant_id)
+
     def add_grant(self, scope: str = SCOPE) -> IssuedTokens:
         assert self.user.user_id is not None
         return self.run(grants.add, self.user.user_id, CLIENT, scope, address="192.0.2.7")[1]
@@ -213,8 +217,8 @@ def test_user_revokes_own_grant_by_id(oauth: OAuthGrants) -> None:
     assert (Mode.READ_WRITE_DELETE, Mode.READ_WRITE) == (newest.mode, oldest.mode)
     assert oauth.user.user_id is not None
     with pytest.raises(NotFound):
-        oauth.run(grants.revoke, oauth.user, oauth.user.user_id + 1, oldest.id)
-    oauth.run(grants.revoke, oauth.user, oauth.user.user_id, oldest.id)
+        oauth.revoke(oauth.user.user_id + 1, oldest.id)
+    oauth.revoke(oauth.user.user_id, oldest.id)
     assert oauth.caller_of(issued.access) is None
     assert oauth.caller_of(other_issued.access) is not None
     assert ("tool.revoked", "alice") == oauth.audit_entries()[-1]

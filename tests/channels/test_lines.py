@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from sqlalchemy import Table, func, select
 
@@ -11,7 +12,7 @@ from seaway.channels import groups, invitations, members, notices, quotas, trans
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
-from seaway.database.engine import Tx
+from seaway.database.engine import Database, Tx
 from seaway.database.tables import audit, cli_grants
 from seaway.database.tables import invitations as invitation_rows
 from seaway.database.tables import notices as notice_rows
@@ -24,6 +25,8 @@ from seaway.users import users
 from tests.support.house import People
 
 BY = OPERATOR.with_address("192.0.2.9")
+# The transaction of a step locks the whole site.
+SITE_LOCKED = cast("Database", SimpleNamespace(lock=lambda _tx, _thing: None))
 Change = Callable[[Tx, int, Caller, Caller], Any]
 
 # The order matters: later steps use what earlier ones create. `ada` owns the channel `boats`, `bob` is a member.
@@ -39,7 +42,7 @@ STEPS: list[tuple[str, Change]] = [
     ("key.revoked", lambda tx, now, by, ada: api_keys.revoke(tx, now, by, users.get(tx, "bob"), "ci")),
     ("key.removed", lambda tx, now, by, ada: api_keys.remove(tx, now, by, users.get(tx, "bob"), "ci")),
     ("tool.logged-in", lambda tx, now, by, ada: grants.add(tx, now, ada.user_id or 0, "rattler", "openid channel:read", address=by.address)),
-    ("tool.revoked", lambda tx, now, by, ada: grants.revoke(tx, now, by, ada.user_id or 0, last_id(tx, cli_grants))),
+    ("tool.revoked", lambda tx, now, by, ada: grants.revoke(SITE_LOCKED, tx, now, by, ada.user_id or 0, last_id(tx, cli_grants))),
     ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
     ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
     ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob")),

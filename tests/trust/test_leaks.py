@@ -161,7 +161,7 @@ def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, people: 
     secrets = [grant_tokens.refresh, grant_tokens.access, people.key("ada")] * 2
     with seaway.database.write_site() as tx:
         found = [ReportedSecret(secret, "stdin") for secret in secrets]
-        labels = revoke(tx, 0, OPERATOR, found, notifications=seaway.request_parts.accounts)
+        labels = revoke(seaway.database, tx, 0, OPERATOR, found, notifications=seaway.request_parts.accounts)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
     assert [1, 1] == [len(audit_entries(seaway, action)) for action in ("tool.revoked", "key.revoked")]
     assert 2 == queued_emails(seaway)
@@ -208,7 +208,14 @@ def test_reported_token_without_publisher_is_audited(seaway: Seaway, people: Peo
         publisher = publishers.add(tx, 0, OPERATOR, notifier, "boats", "github", Draft(matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
         publishers.remove(tx, 0, OPERATOR, notifier, "boats", publisher.id)
-        labels = revoke(tx, 0, OPERATOR, [ReportedSecret(secret, "stdin")], notifications=seaway.request_parts.accounts)
+        labels = revoke(
+            seaway.database,
+            tx,
+            0,
+            OPERATOR,
+            [ReportedSecret(secret, "stdin")],
+            notifications=seaway.request_parts.accounts,
+        )
     assert [True] == [label.is_ours for label in labels]
     assert [("operator", "", "acme/demo on GitHub")] == audit_entries(seaway, "token.revoked")
 
@@ -287,6 +294,7 @@ def test_operator_revokes_leaked_keys(seaway: Seaway, people: People) -> None:
     secret = people.key("ada")
     with seaway.database.write_site() as tx:
         labels = revoke(
+            seaway.database,
             tx,
             0,
             OPERATOR,

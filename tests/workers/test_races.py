@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 from seaway.callers.caller import OPERATOR
 from seaway.database.tables import totp
 from seaway.keys import api_keys
-from seaway.oauth import grants
+from seaway.oauth import grants, provider
 from seaway.secret_scanning import leaked_secrets
 from seaway.secret_scanning.leaked_secrets import SCANNER, ReportedSecret
 from seaway.server.wiring import Seaway
@@ -121,11 +121,32 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
 
     def revoke() -> object:
         with shared.database.write_unlocked() as tx:
-            return leaked_secrets.revoke(tx, now_ms, SCANNER, report, notifications=shared.request_parts.accounts)
+            return leaked_secrets.revoke(
+                shared.database, tx, now_ms, SCANNER, report, notifications=shared.request_parts.accounts
+            )
 
     with shared.database.write_user(ada.user_id) as tx:
-        grants.revoke(tx, now_ms, ada, ada.user_id, grant)
+        grants.revoke(shared.database, tx, now_ms, ada, ada.user_id, grant)
         revoking = start_and_wait(shared, other_thread, revoke)
     assert [True, True] == [label.is_ours for label in revoking.result()]
     with shared.database.read() as tx:
         assert api_keys.caller_of(tx, secret, now_ms) is None
+
+
+def test_a_refresh_during_a_logout_is_refused(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
+    """The tool gets an OAuth error, as after the logout, and not an error of the server."""
+    people, now_ms = People(shared), shared.clock.now_ms()
+    ada, parts = people.person("ada"), shared.request_parts
+    assert ada.user_id is not None
+    with shared.database.write_unlocked() as tx:
+        grant, issued = grants.add(tx, now_ms, ada.user_id, "rattler", "openid channel:upload", address="2001:db8::1")
+    form = {"grant_type": "refresh_token", "client_id": "rattler", "refresh_token": issued.refresh}
+
+    with shared.database.write_user(ada.user_id) as tx:
+        grants.revoke(shared.database, tx, now_ms, ada, ada.user_id, grant)
+        refreshing = start_and_wait(
+            shared, other_thread, lambda: provider.issue(parts.openid, form, address="2001:db8::1")
+        )
+    refused = refreshing.result()
+    assert isinstance(refused, grants.OAuthError)
+    assert "invalid_grant" == refused.code

@@ -102,7 +102,7 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         labels = leaked_secrets.revoke(
-            tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.request_parts.accounts
+            seaway.database, tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.request_parts.accounts
         )
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}

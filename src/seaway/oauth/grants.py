@@ -183,8 +183,9 @@ def owner_of_token(tx: Tx, secret: str) -> TokenOwner | None:
     return None if row is None else TokenOwner(row.grant_id, row.user_id, row.client_id)
 
 
-def revoke(tx: Tx, now_ms: int, by: Caller, user_id: int, grant_id: int) -> None:
+def revoke(database: Database, tx: Tx, now_ms: int, by: Caller, user_id: int, grant_id: int) -> None:
     """Revoke a user's grant from its next request on; raise `NotFound` if the user has no such grant."""
+    lock(database, tx)  # a concurrent refresh would otherwise add tokens to a deleted grant
     client_id = tx.execute(
         delete(cli_grants)
         .where(cli_grants.c.id == grant_id, cli_grants.c.user_id == user_id)

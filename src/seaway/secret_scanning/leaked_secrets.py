@@ -125,17 +125,24 @@ def process_report(
     found = _read(body)
     with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, "leaked-secrets")
-        return revoke(tx, parts.clock.now_ms(), SCANNER.with_address(address), found, notifications=parts.notifier)
+        by = SCANNER.with_address(address)
+        return revoke(parts.database, tx, parts.clock.now_ms(), by, found, notifications=parts.notifier)
 
 
 def revoke(
-    tx: Tx, now_ms: int, by: Caller, found: Sequence[ReportedSecret], *, notifications: Notifier
+    database: Database,
+    tx: Tx,
+    now_ms: int,
+    by: Caller,
+    found: Sequence[ReportedSecret],
+    *,
+    notifications: Notifier,
 ) -> list[ReportResult]:
-    """Revoke the found secrets and notify their owners; the transaction must hold the lock `leaked-secrets`."""
+    """Revoke the found secrets and notify their owners, in a transaction that locks `leaked-secrets` or the site."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
     matches = [_look_up(tx, secret.token) for secret in found]
     for leaked in dict.fromkeys(match for match in matches if match is not None):
-        leaked.end(tx, now_ms, by, notifications)
+        leaked.end(database, tx, now_ms, by, notifications)
     return [
         ReportResult(secret.token, secret.type, leaked is not None)
         for secret, leaked in zip(found, matches, strict=True)
@@ -149,7 +156,7 @@ class _Key:
     user: str
     revoked_at_ms: int | None
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
+    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         if self.revoked_at_ms is None:
             with suppress(NotFound):  # its user deleted it at this moment
                 api_keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
@@ -160,9 +167,9 @@ class _Key:
 class _Login:
     login: TokenOwner
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
+    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         with suppress(NotFound):  # its user ended it at this moment
-            grants.revoke(tx, now_ms, by, self.login.user_id, self.login.id)
+            grants.revoke(database, tx, now_ms, by, self.login.user_id, self.login.id)
         notify_user(
             tx, now_ms, notifications, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id
         )
@@ -172,7 +179,7 @@ class _Login:
 class _Token:
     token: PublishToken
 
-    def end(self, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
+    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
         if self.token.revoked_at_ms is None:
             notifier = PublisherNotifier(notifications.outbox, notifications.site_url)
             for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
