@@ -13,6 +13,7 @@ import traceback
 
 PRELOADED = (
     "seaway.cli.main",
+    "seaway.api.v1.app",
     "seaway.maintenance.check",
     "seaway.server.wiring",
     "seaway.logs",

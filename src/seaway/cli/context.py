@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from seaway.http.request_context import RequestContext
     from seaway.server.wiring import Seaway
     from seaway.settings import Settings
+
+    Result = BaseModel | dict[str, Any]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -56,6 +61,15 @@ class Context:
         finally:
             seaway.close()
 
+    @contextmanager
+    def open_call(self) -> Iterator[RequestContext]:
+        """Open the local store like `open_site`, to call functions of the API as the operator."""
+        from seaway.callers.caller import OPERATOR
+        from seaway.http.request_context import RequestContext
+
+        with self.open_site() as seaway:
+            yield RequestContext(seaway.request_parts, OPERATOR)
+
 
 def options(context: typer.Context) -> Context:
     """Return the options given before the command."""
@@ -81,13 +95,18 @@ def require_data(settings: Settings, *, needs_database: bool = True) -> None:
         raise BadSetting(f"The data folder {settings.data} has no database.", hint)
 
 
-def show(value: dict[str, Any], as_json: bool, sentence: str) -> None:
-    """Print one result: the JSON object, or the sentence."""
-    print(json.dumps(value) if as_json else sentence)
+def show(result: Result | None, as_json: bool, sentence: str = "") -> None:
+    """Print one result: its JSON (null if the API returns nothing), or the sentence, or a line for each field."""
+    value = None if result is None else _fields(result)
+    if as_json:
+        print(json.dumps(value))
+    else:
+        print(sentence or "\n".join(f"{name}: {_plain(field)}" for name, field in (value or {}).items()))
 
 
-def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) -> None:
-    """Print a list: a JSON array, or a table with the keys as header."""
+def show_rows(results: Sequence[Result], as_json: bool, *, nothing: str) -> None:
+    """Print a list: a JSON array, or a table with the names of the fields as header."""
+    rows = [_fields(result) for result in results]
     if as_json:
         print(json.dumps(rows))
         return
@@ -112,9 +131,18 @@ def bytes_of(text: str) -> int | None:
     return int(text)
 
 
+def _fields(result: Result) -> dict[str, Any]:
+    return result if isinstance(result, dict) else result.model_dump(mode="json")
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_plain, value))
+    if isinstance(value, dict):  # an item of a list: its name, and the other fields in parentheses
+        first, *others = (
+            name if field is True else _plain(field) for name, field in value.items() if field is not False
+        )
+        return f"{first} ({', '.join(others)})"
     return "yes" if value is True else "no" if value is False else str(value)

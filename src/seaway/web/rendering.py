@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.counted_nouns import counted
 from seaway.http import caller
 from seaway.http.parts import RequestParts
 from seaway.http.site_url import site_url_of
@@ -131,4 +132,4 @@ _templates.filters |= {
     "initials": formats.initials,
     "tint": formats.color_index,
 }
-_templates.globals |= {"asset": assets.asset_path, "ago": ago}
+_templates.globals |= {"asset": assets.asset_path, "ago": ago, "counted": counted}

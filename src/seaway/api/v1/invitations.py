@@ -8,13 +8,10 @@ from pydantic import ConfigDict, Field
 from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, ApiRequestDep, ChannelName, Id
 from seaway.api.v1.members import GivenRole, RoleName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
-from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction
 from seaway.channels import invitations
 from seaway.channels.roles import Action, Role
 from seaway.clock import format_time
-from seaway.http.request_context import RequestContext
-from seaway.users import emails
 
 router = APIRouter(tags=["invitations"])
 
@@ -59,9 +56,6 @@ def list_invitations(call: ApiRequestDep, channel: ChannelName) -> Page[Invitati
 @router.post("/channels/{channel}/invitations", operation_id="sendInvitation", status_code=201)
 def send_invitation(call: ApiRequestDep, channel: ChannelName, given: InvitationCreate) -> Invitation:
     """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
-    with call.read() as tx:
-        call.require(tx, Action.ADMIT, channel)
-    _count_email(call, given.address)
     with call.write_channel(channel, Action.ADMIT) as tx:
         invitation, _ = invitations.invite(
             tx, call.now_ms, call.by, channel, given.address, Role(given.role), notifier=call.parts.accounts
@@ -72,11 +66,6 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
 @router.post("/channels/{channel}/invitations/{invitation}/resend", operation_id="resendInvitation")
 def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> Invitation:
     """Send an invitation again with a new link; the old link becomes invalid."""
-    with call.read() as tx:
-        call.require(tx, Action.ADMIT, channel)
-        old = next((item for item in invitations.of_channel(tx, call.by, channel) if item.id == invitation), None)
-    if old is not None:
-        _count_email(call, old.address)
     with call.write_channel(channel, Action.ADMIT) as tx:
         resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, notifier=call.parts.accounts)
     return _shown(resent)
@@ -98,11 +87,6 @@ def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Inv
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel, SiteAction.JOIN if is_accepted else None) as tx:
         return _shown(respond(tx, call.now_ms, call.by, given.secret, notifier=call.parts.accounts))
-
-
-def _count_email(call: RequestContext, address: str) -> None:
-    call.count(Rate.EMAILS_FROM_ADDRESS, call.by.address)
-    call.count(Rate.EMAILS_TO_ADDRESS, emails.case_folded(address))
 
 
 def _shown(invitation: invitations.Invitation) -> Invitation:

@@ -5,10 +5,10 @@ Base classes of request and response bodies, and lists.
 2. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seaway.errors import Invalid
 
@@ -24,6 +24,7 @@ Moment = Annotated[
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
 
+_MAX_PROBLEMS = 3
 _ID_DIGITS = 18  # always fits the 64-bit ids of both databases
 
 
@@ -31,6 +32,14 @@ class RequestBody(BaseModel):
     """The body of a request."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate the values of a form or a command; raise `Invalid`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise invalid_fields(error.errors(), "Correct the value.") from None
 
 
 class ResponseBody(BaseModel):
@@ -52,6 +61,16 @@ class Problem(ResponseBody):
     code: str = Field(description="Stable error code for programs.", examples=["not-allowed"])
     message: str = Field(description="What happened.")
     hint: str = Field(description="What to do; may be empty.")
+
+
+def invalid_fields(errors: Iterable[Mapping[str, Any]], hint: str) -> Invalid:
+    """Return an error that names the first few invalid fields, never their values, which may be secrets."""
+    named = [f"{_location(error['loc'])}: {error['msg']}" for error in errors]
+    return Invalid("; ".join(named[:_MAX_PROBLEMS]) + ".", hint)
+
+
+def _location(loc: Iterable[str | int]) -> str:
+    return ".".join(str(part)[:60] for part in loc if part != "body") or "request"
 
 
 def page(

@@ -82,7 +82,7 @@ def list_jobs(call: ApiRequestDep, state: OfState = None, after: After = "", lim
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = queue.list_jobs(tx, state, after=start or 0, limit=limit + 1)
-    return page(found, limit, _job, lambda job: job.id)
+    return page(found, limit, job_of, lambda job: job.id)
 
 
 @router.post("/jobs/retry", operation_id="retryJobs")
@@ -140,7 +140,8 @@ def _held(found: Usage) -> BlobUsage:
     return BlobUsage(blobs=found.blobs, bytes=found.size)
 
 
-def _job(job: queue.Job) -> Job:
+def job_of(job: queue.Job) -> Job:
+    """Return the response body for a job."""
     return Job(
         id=job.id,
         kind=job.kind,

@@ -48,7 +48,7 @@ def list_users(call: ApiRequestDep, q: SearchText = "", after: After = "", limit
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = users.all_users(tx, q, after=after, limit=limit + 1)
-    return page(found, limit, _shown, lambda user: user.name)
+    return page(found, limit, user_of, lambda user: user.name)
 
 
 @router.get("/users/{user}", operation_id="getUser")
@@ -56,7 +56,7 @@ def get_user(call: ApiRequestDep, user: UserName) -> User:
     """Return a user account. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return _shown(users.get(tx, user))
+        return user_of(users.get(tx, user))
 
 
 @router.patch("/users/{user}", operation_id="changeUser")
@@ -71,7 +71,7 @@ def change_user(call: ApiRequestDep, user: UserName, given: UserUpdate) -> User:
             site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
             site_admin.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
-        return _shown(users.get(tx, user))
+        return user_of(users.get(tx, user))
 
 
 @router.post("/users/{user}/second-factor-reset", operation_id="requestSecondFactorReset")
@@ -96,7 +96,8 @@ def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
         site_admin.cancel_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)
 
 
-def _shown(user: users.User) -> User:
+def user_of(user: users.User) -> User:
+    """Return the response body for an account."""
     return User(
         name=user.name,
         display_name=user.display_name,

@@ -2,11 +2,10 @@
 Shared code of the pages for site admins.
 
 1. Only signed-in site admins get these pages; all other callers get the same response as for an unknown path.
-2. A change requires a recent confirmation and is made in one transaction. A refusal is shown on the page.
+2. A change requires a recent confirmation and is made by a function of the API. A refusal is shown on the page.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial, wraps
 from typing import Any
 
@@ -53,21 +52,11 @@ async def change(
     call: RequestContext,
     template: str,
     look: Look,
-    act: Callable[[Tx, int], object],
+    work: Callable[[], object],
     *,
     then: str,
-    transaction: AbstractContextManager[Tx] | None = None,
 ) -> Response:
-    """
-    Make the change and redirect to `then`; if it is refused, show the page again with the reason.
-
-    None as the transaction means one that locks the site.
-    """
-
-    def work() -> None:
-        with transaction or call.write_site() as tx:
-            act(tx, call.now_ms)
-
+    """Make the change and redirect to `then`; if it is refused, show the page again with the reason."""
     return await submit(request, work, then, f"admin/{template}.html", partial(_read, call, look), raises=NotFound)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.api.v1 import notices as notices_api
+from seaway.api.v1.notices import NoticeCreate
 from seaway.channels import channels, logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
-from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, accepts_file, form_of
 from seaway.http.request_context import RequestContext
@@ -89,14 +90,17 @@ def given_logo(form: Form) -> NewLogo:
 async def add_notice(request: Request, call: RequestContext) -> Response:
     """Post a notice to all users of the channel."""
     form = await form_of(request)
-    return await do(request, call, SECTION, partial(_add_notice, form), message=form.text("message"))
+    message = form.text("message").replace("\r\n", "\n")
+    given = {"message": message, "level": form.text("level"), "days": form.number("days")}
+    act = partial(_add_notice, request.path_params["channel"], given)
+    return await change_without_transaction(request, call, SECTION, act, message=message)
 
 
 @for_user
 async def remove_notice(request: Request, call: RequestContext) -> Response:
     """Remove a notice."""
-    form = await form_of(request)
-    return await do(request, call, SECTION, partial(_remove_notice, form))
+    act = partial(_remove_notice, request.path_params["channel"], (await form_of(request)).number("notice"))
+    return await change_without_transaction(request, call, SECTION, act)
 
 
 def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:
@@ -142,15 +146,9 @@ def _drop_logo(scene: SettingsContext) -> None:
     logos.remove(scene.tx, scene.now_ms, scene.by, scene.channel)
 
 
-def _add_notice(form: Form, scene: SettingsContext) -> None:
-    days, level = form.text("days"), form.text("level")
-    if days not in map(str, DAYS) or level not in {item.value for item in Level}:
-        raise Malformed("The notice has no level or no expiration.", "Select both.")
-    message = form.text("message").replace("\r\n", "\n")
-    expires_at_ms = scene.now_ms + int(days) * DAY_MS
-    notices.add(scene.tx, scene.now_ms, scene.by, scene.channel, Level(level), message, expires_at_ms=expires_at_ms)
+def _add_notice(channel: str, given: Mapping[str, object], call: RequestContext) -> None:
+    notices_api.post_notice(call, channel, NoticeCreate.parse(given))
 
 
-def _remove_notice(form: Form, scene: SettingsContext) -> None:
-    number = form.text("notice")
-    notices.remove(scene.tx, scene.now_ms, scene.by, scene.channel, int(number) if number.isdecimal() else 0)
+def _remove_notice(channel: str, notice: int, call: RequestContext) -> None:
+    notices_api.withdraw_notice(call, channel, notice)
