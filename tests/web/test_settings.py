@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from itertools import count
 from typing import TypeVar
 
@@ -245,7 +246,7 @@ def test_notices_are_posted_and_removed(shared: Seaway, owner: Owner, channel: s
     assert "Move on" not in owner.get(page).text
     assert 404 == owner.on(page, "/notices/remove", notice="x").status_code
     owner.get(page)
-    assert 400 == owner.on(page, "/notices", message="Move on", level="loud", days="7").status_code
+    assert 422 == owner.on(page, "/notices", message="Move on", level="loud", days="7").status_code
 
 
 def test_members_are_added_changed_and_removed(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -259,11 +260,33 @@ def test_members_are_added_changed_and_removed(shared: Seaway, owner: Owner, cha
     assert user in owner.get(page).text
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert role_of(shared, channel, user) is None
-    for name, role in (("nobody-of-that-name", "viewer"), (user, "owner")):
+    for name, role, status in (("nobody-of-that-name", "viewer", 404), (user, "owner", 422)):
         owner.get(page)
-        response = owner.on(page, "", who=name, role=role)
-        assert response.status_code in (400, 404)
+        assert status == owner.on(page, "", who=name, role=role).status_code
         assert role_of(shared, channel, user) is None
+
+
+def test_page_and_api_refuse_the_same_fault_with_the_same_sentence(
+    shared: Seaway, owner: Owner, ada: str, channel: str
+) -> None:
+    """A form is validated by the model of the API."""
+    page = f"/channels/{channel}/settings/members"
+    owner.get(page)
+    shown = owner.on(page, "", who="bob", role="owner").text
+    headers = {"Authorization": f"Bearer {People(shared).key(ada)}"}
+    said = owner.ask("PUT", f"/api/v1/channels/{channel}/members/bob", json={"role": "owner"}, headers=headers).json()
+
+    assert "role: Input should be 'viewer' or 'contributor'." == said["message"]
+    assert said["message"] in unescape(shown)
+
+
+def test_emails_to_an_invited_address_are_limited(owner: Owner, channel: str) -> None:
+    """The page counts like the API."""
+    page, address = f"/channels/{channel}/settings/members", f"guest-{next(_numbers)}@example.com"
+    owner.get(page)
+    statuses = [owner.on(page, "", who=address, role="viewer").status_code for _ in range(4)]
+
+    assert [303, 303, 303, 429] == statuses
 
 
 def test_email_address_is_invited(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -305,7 +328,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     assert member not in shown
     assert member_key not in shown
     name = f"ship {next(_numbers)}"
-    assert 400 == owner.send(page, name=name, mode="READ", days="1000").status_code
+    assert 422 == owner.send(page, name=name, mode="READ", days="1000").status_code
     assert f'value="{name}"' in owner.shown
     created = owner.send(page, name=name, mode="READ", days="7")
     secret = re.search(r"swy-u-[0-9A-Za-z]{42}", created.text)

@@ -10,6 +10,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.api.v1.corrections import MetadataCorrectionUpdate, correct_file, remove_correction
 from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.channels.channels import Channel
@@ -19,10 +20,9 @@ from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotFound, SeawayError
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.packages import metadata_corrections
 from seaway.packages.files import File
 from seaway.web import confirmation_message
-from seaway.web.channel_pages import parts_of, read_for_caller
+from seaway.web.channel_pages import read_for_caller
 from seaway.web.file import file_of_path
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import for_user, show_refusal
@@ -51,20 +51,10 @@ async def change(request: Request, call: RequestContext) -> Response:
     form, found = await form_of(request), await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
     shown = {name: form.exact(f"shown_{name}") for name in FIELDS}
-    changes = _changes(form, shown)
-    names = request.path_params
+    names, given = request.path_params, {**_changes(form, shown), "reason": typed["reason"]}
     try:
-        await to_thread.run_sync(
-            lambda: metadata_corrections.correct(
-                parts_of(request).removing,
-                call.by,
-                names["channel"],
-                names["subdir"],
-                names["file"],
-                changes,
-                typed["reason"],
-            )
-        )
+        update = MetadataCorrectionUpdate.parse(given)
+        await to_thread.run_sync(correct_file, call, names["channel"], names["subdir"], names["file"], update)
     except (BadCredential, NotFound):
         raise
     except SeawayError as error:
@@ -75,12 +65,10 @@ async def change(request: Request, call: RequestContext) -> Response:
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Restore the original metadata."""
-    names, parts = request.path_params, parts_of(request).removing
+    names = request.path_params
     await form_of(request)
     await _find(request)
-    await to_thread.run_sync(
-        metadata_corrections.restore, parts, call.by, names["channel"], names["subdir"], names["file"]
-    )
+    await to_thread.run_sync(remove_correction, call, names["channel"], names["subdir"], names["file"])
     return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
 
 
