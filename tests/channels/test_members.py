@@ -26,7 +26,7 @@ def boats(seaway: Seaway, people: People) -> str:
 
 def put(seaway: Seaway, by: Caller, user: str = "stranger", role: Role = Role.VIEWER) -> None:
     with seaway.database.write_channel("boats") as tx:
-        members.put(tx, seaway.clock.now_ms(), by, "boats", user, role)
+        members.put(tx, seaway.clock.now_ms(), by, "boats", user, role, notifier=None)
 
 
 def leave(seaway: Seaway, by: Caller) -> None:
@@ -153,7 +153,7 @@ def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway,
     assert put_group(seaway, owner).user_count is None
     with seaway.database.write_site() as tx:
         members.remove_group(tx, seaway.clock.now_ms(), owner, boats, "crew")
-        groups.put_member(tx, 0, OPERATOR, "crew", "owner")
+        groups.put_member(tx, 0, OPERATOR, "crew", "owner", notifier=None)
     assert 2 == put_group(seaway, owner).user_count
 
 
@@ -174,7 +174,7 @@ def test_channel_log_does_not_reveal_group_members(seaway: Seaway, people: Peopl
     with seaway.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
-        groups.put_member(tx, 1, OPERATOR, "crew", "helper")
+        groups.put_member(tx, 1, OPERATOR, "crew", "helper", notifier=None)
         groups.remove_member(tx, 1, OPERATOR, "crew", "helper")
         groups.remove(tx, 1, OPERATOR, "crew")
     with seaway.database.read() as tx:

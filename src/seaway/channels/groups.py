@@ -135,7 +135,7 @@ def put_member(
     user: str,
     *,
     is_manager: bool = False,
-    notifier: Notifier | None = None,
+    notifier: Notifier | None,
 ) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
     group = require_manager(tx, by, name)
