@@ -310,7 +310,7 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
 
 def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
     """By a prefix of at least two letters; SQL wildcards match nothing."""
-    user = new_user(shared)
+    user = People(shared).user("zoe-the-completed")
     assert f'value="{user}"' in owner.get("/account/user-names", params={"who": user[:-1]}).text
     for typed in ("a", "", "%%", "__"):
         assert "option" not in owner.get("/account/user-names", params={"who": typed}).text
