@@ -14,7 +14,7 @@ from bench.measure import Samples
 from bench.report import Report, progress
 from seaway.channels.roles import Role
 from tests.support import packages
-from tests.support.house import People
+from tests.support.sites import People
 
 TITLE = "one user's small uploads, alone and while another user uploads files that are slow to examine"
 QUICK = {"sizes": [], "rounds": 3, "count": 40, "members": 100_000}

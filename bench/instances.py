@@ -7,14 +7,14 @@ from typing import Any
 
 from bench import channels
 from seaway.server.wiring import Seaway
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
+from tests.support.sites import People
 
 
 @contextmanager
 def open_instance(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
     """Open the instance in `folder` with these settings."""
-    seaway = house.build(folder, **settings)
+    seaway = sites.build(folder, **settings)
     try:
         yield seaway
     finally:

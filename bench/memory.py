@@ -20,7 +20,7 @@ from bench.report import Report, progress
 from bench.synthetic_packages import SUBDIR, SyntheticPackage
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
-from tests.support.house import People
+from tests.support.sites import People
 from tests.support.packages import conda, zstd
 
 TITLE = "memory of the workers under mixed load, and where it stops growing"

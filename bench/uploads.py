@@ -12,7 +12,7 @@ from bench.measure import Samples
 from bench.report import Report, progress
 from bench.servers import Running
 from seaway.server.wiring import Seaway
-from tests.support.house import People
+from tests.support.sites import People
 
 TITLE = "small uploads per second from one client and from eight, compared with the disk syncs"
 QUICK = {"sizes": [0, 100_000], "rounds": 5, "count": 60}

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
     from seaway.server.wiring import Seaway
-    from tests.support.house import People
     from tests.support.server import Server
+    from tests.support.sites import People
 
 _numbers = count(1)
 
@@ -103,16 +103,16 @@ def clock() -> TurnedClock:
 @pytest.fixture
 def seaway(tmp_path: Path, clock: TurnedClock) -> "Iterator[Seaway]":
     """The parts of a server in this process, on a clock that tests can move."""
-    from tests.support import house
+    from tests.support import sites
 
-    parts = house.build(tmp_path, clock)
+    parts = sites.build(tmp_path, clock)
     yield parts
     parts.close()
 
 
 @pytest.fixture
 def people(seaway: "Seaway") -> "People":
-    from tests.support.house import People
+    from tests.support.sites import People
 
     return People(seaway)
 
@@ -138,14 +138,14 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    from tests.support import house
-    from tests.support.house import People
-    from tests.support.kept import dump, secrets_in, secrets_of_log
+    from tests.support import sites
     from tests.support.server import serving
+    from tests.support.sites import People
+    from tests.support.stored_secrets import dump, secrets_in, secrets_of_log
 
     folder = tmp_path_factory.mktemp("site")
     with serving(folder, examiners=2, downloads="direct") as server:  # redirects have their own tests
-        second_seaway = house.build(folder)
+        second_seaway = sites.build(folder)
         yield Site(server, People(second_seaway))
         # Case 35: after all requests of a test run, neither log nor database contains a secret, except the link for the
         # first account, which is for the reader of the log.

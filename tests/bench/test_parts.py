@@ -7,9 +7,9 @@ import pytest
 from bench import building, fairness, load
 from seaway.errors import SeawayError
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import conda
 from tests.support.postgres import free_ports
+from tests.support.sites import People, publish_file
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from seaway.sign_in import passwords, second_factors, user_access
 from seaway.trusted_publishing import issuers
 from seaway.users import emails, users
 from tests.browser import real
-from tests.support import house, pictures
-from tests.support.house import People
+from tests.support import images, sites
 from tests.support.packages import conda, index_json, paths_json
 from tests.support.requests import upload
 from tests.support.server import Server, serving
+from tests.support.sites import People
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "tangerine ladder 7 fathoms"
@@ -149,7 +149,7 @@ def standing(folder: Path) -> Iterator[Stand]:
         port = free.getsockname()[1]
     address = f"http://localhost:{port}"  # a name: passkeys are bound to one
     with serving(folder, examiners=1, port=port, public_url=address) as server:
-        beside = house.build(folder, public_url=address)
+        beside = sites.build(folder, public_url=address)
         _furnish(server, beside)
         real.attest(beside, "robots")
         _furnish_site(People(beside))  # last, since it leaves the channel no room
@@ -217,7 +217,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
         people.channel(name, owner=ada, public=public)
         with beside.database.write_site() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
-    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(pictures.emblem()))
+    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.emblem()))
     for user in ("hopper", "turing"):
         people.member("robots", user, Role.CONTRIBUTOR)
         people.key(user, only=["robots"])

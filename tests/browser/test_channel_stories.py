@@ -12,9 +12,9 @@ from seaway.trusted_publishing import issuers, workflow_snippets
 from tests.browser.person import Person, arriving
 from tests.browser.stage import Stand, new_user
 from tests.support import rattler
-from tests.support.house import People
 from tests.support.issuer import LocalIssuer, gitlab, local_issuer, now_s, token
 from tests.support.packages import REAL, conda, index_json
+from tests.support.sites import People
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.stage import PASSWORD, Stand, new_user
-from tests.support.house import People
 from tests.support.packages import conda, index_json
+from tests.support.sites import People
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
 from seaway.users.reserved_names import is_reserved
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import People
 
 
 def owners(seaway: Seaway, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from seaway.database.tables import audit
 from seaway.errors import BadCredential, ConfirmationRequired, Conflict, Malformed, NameTaken, NotAllowed, NotFound
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.house import People
+from tests.support.sites import People
 
 
 def add(seaway: Seaway, by: Caller, name: str = "crew", *, manager: str | None = None) -> groups.Group:

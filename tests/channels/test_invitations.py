@@ -15,7 +15,7 @@ from seaway.database.tables import invitations as rows
 from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import People
 
 
 @pytest.fixture

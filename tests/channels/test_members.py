@@ -11,7 +11,7 @@ from seaway.database.tables import audit
 from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllowed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.house import People
+from tests.support.sites import People
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from seaway.indexing import rebuild
 from seaway.indexing.file_rows import get_subdir
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import People, publish_file
 
 
 def package(name: str, content: bytes = b"") -> PackageFile:

@@ -19,9 +19,9 @@ from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllo
 from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import People
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ STEPS = st.lists(
 
 @pytest.fixture(scope="module")
 def shared_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
-    people = People(house.build(tmp_path_factory.mktemp("owners"), TurnedClock()))
+    people = People(sites.build(tmp_path_factory.mktemp("owners"), TurnedClock()))
     for name in ("bob", "eve", "kim"):
         people.user(name)
     people.channel("boats", owner="ada", public=False)

@@ -12,9 +12,9 @@ from seaway.publishing.publish import publish
 from seaway.publishing.verify_attestation import AttestationParts
 from tests.clients.test_rattler import Reader
 from tests.conftest import Site
-from tests.support.house import FromMemory
 from tests.support.packages import conda, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, statement, written
+from tests.support.sites import FromMemory
 from tests.support.workflows import Attester
 
 FILE = conda(index_json("attested"))

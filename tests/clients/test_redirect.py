@@ -24,11 +24,11 @@ from tests.clients.test_rattler import (
     with_paths,
 )
 from tests.conftest import Site
-from tests.support import house, state
-from tests.support.house import People
+from tests.support import sites, state
 from tests.support.packages import index_json
 from tests.support.requests import until, upload
 from tests.support.server import serving
+from tests.support.sites import People
 
 SECRETS = re.compile(r"X-Amz|Signature|Credential=")
 
@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("redirecting")
     with state.choose(state.POSTGRES_S3):
         with serving(folder, examiners=1, log_format="json", log_level="debug") as server:
-            beside = house.build(folder)
+            beside = sites.build(folder)
             yield Site(server, People(beside))
             beside.close()
         assert [] == [line for line in server.log if SECRETS.search(line)]

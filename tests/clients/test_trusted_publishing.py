@@ -12,7 +12,7 @@ from tests.conftest import Site
 from tests.support import rattler
 from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
 from tests.support.packages import PackageFile, conda, index_json
-from tests.trust.conftest import GITHUB, GITLAB, Trust
+from tests.support.publishing_app import GITHUB, GITLAB, Trust
 
 AUDIENCE = "127.0.0.1"
 REQUEST = "/token?api-version=2.0"

@@ -31,8 +31,8 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities, passkeys, sessions
 from seaway.users import emails, users
 from seaway.web.channel import _holdings
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import People, publish_file
 
 
 @dataclass(frozen=True)

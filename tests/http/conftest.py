@@ -8,10 +8,10 @@ import pytest
 
 from seaway.channels.roles import Role
 from tests.conftest import Site
-from tests.support import house, packages
-from tests.support.house import People
+from tests.support import packages, sites
 from tests.support.packages import PackageFile
 from tests.support.server import serving
+from tests.support.sites import People
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +78,6 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LimitedSite]:
     folder = tmp_path_factory.mktemp("limited")
     largest = packages.conda()
     with serving(folder, examiners=1, upload_limit=len(largest.content), index_max_age=60) as server:
-        parts = house.build(folder)
+        parts = sites.build(folder)
         yield LimitedSite(server, People(parts), largest)
         parts.close()

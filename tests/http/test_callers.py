@@ -17,8 +17,8 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.caller_identification import Accepted
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.requests import bearer
+from tests.support.sites import People
 
 GRAPHQL = {"query": "{ viewer { login } }"}
 

@@ -7,8 +7,8 @@ from seaway.clock import DAY_MS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.requests import basic, bearer
+from tests.support.sites import People
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ from seaway.server.wiring import Seaway
 from seaway.serving import resolve
 from seaway.serving.blob_cache import SMALL_BYTES
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support.house import People
 from tests.support.packages import conda, index_json
+from tests.support.sites import People
 
 pytestmark = [pytest.mark.anyio, pytest.mark.on_disk]
 

@@ -8,9 +8,9 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.conftest import Site
 from tests.http.test_keys import new_file, signed_in
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
+from tests.support.sites import People, publish_file
 from tests.support.statements import counted
 
 

@@ -12,9 +12,9 @@ from seaway.callers.caller import OPERATOR
 from seaway.packages import removal
 from tests.conftest import Site
 from tests.http.conftest import Channel, make_channel
-from tests.support.house import publish_file
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2, zstd
 from tests.support.requests import bearer
+from tests.support.sites import publish_file
 from tests.support.workflows import Attester
 
 FILE = conda(index_json("attested"))

@@ -10,8 +10,8 @@ from seaway.indexing.channeldata import ChannelDataCache
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel
 from tests.support import packages
-from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, real_packages
+from tests.support.sites import People
 
 TRAITS = ("activate.d", "binary_prefix", "deactivate.d", "post_link", "pre_link", "pre_unlink", "text_prefix")
 

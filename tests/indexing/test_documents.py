@@ -28,8 +28,8 @@ from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, RacingStore, Statements, recorded_statements, with_in_process_examiners
 from tests.support import packages, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, zstd
+from tests.support.sites import People
 
 LIMIT = 3
 

@@ -16,8 +16,8 @@ from seaway.errors import BadCredential, Malformed, NotAllowed, SeawayError
 from seaway.indexing import relations
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import NEW, A, Channel
-from tests.support.house import People
 from tests.support.packages import conda, index_json, zstd
+from tests.support.sites import People
 
 LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
 

@@ -7,8 +7,8 @@ from seaway.channels import channels
 from seaway.packages import catalog, removal
 from seaway.packages.catalog import PackageSummary
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, tar_bz2
+from tests.support.sites import People, publish_file
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from seaway.packages.file_listings import Entry, ListingCache
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage.blobs import BlobStore
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, info_files, paths_json, real_packages, tar_bz2
+from tests.support.sites import People, publish_file
 
 pytestmark = pytest.mark.anyio
 

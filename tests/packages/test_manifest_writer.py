@@ -28,11 +28,11 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import A2, A, B, Channel, recorded_statements, with_in_process_examiners
-from tests.support import packages, pictures
+from tests.support import images, packages
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.jobs import run_job
 from tests.support.packages import index_json
+from tests.support.sites import People
 
 OTHER_STORE = "f" * 32
 
@@ -213,7 +213,7 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
     with seaway.database.write_site() as tx:
         channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats", only_publishers=True)
     described = run(seaway)
-    seaway.request_parts.logos.store(OPERATOR, "demo", pictures.png())
+    seaway.request_parts.logos.store(OPERATOR, "demo", images.png())
     with_logo = run(seaway)
     (key,) = (key for key in objects(seaway) if key.endswith("/channel"))
     found = decode_channel(objects(seaway)[key])

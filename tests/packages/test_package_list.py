@@ -9,8 +9,8 @@ from seaway.packages import downloads, package_list, recent_uploads, versions
 from seaway.packages.package_list import PackageSort
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import People, publish_file
 from tests.support.statements import counted
 
 pytestmark = pytest.mark.anyio

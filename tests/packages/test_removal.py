@@ -17,8 +17,8 @@ from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import People, publish_file
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from seaway.packages import removal
 from seaway.packages.search import Hit, search
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import People, publish_file
 
 pytestmark = pytest.mark.anyio
 

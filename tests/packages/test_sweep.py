@@ -22,8 +22,8 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import People, publish_file
 
 pytestmark = pytest.mark.anyio
 

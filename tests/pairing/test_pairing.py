@@ -21,11 +21,11 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, s3, state
+from tests.support import s3, sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
+from tests.support.sites import People
 
 FILES = [conda(index_json(name)) for name in ("one", "two", "three")]
 ANY_AGE = -(1 << 60)
@@ -37,7 +37,7 @@ def blobs_of(seaway: Seaway) -> set[str]:
 
 
 def opened(folder: Path, **settings: object) -> Seaway:
-    return with_in_process_examiners(house.build(folder, TurnedClock(), **settings))
+    return with_in_process_examiners(sites.build(folder, TurnedClock(), **settings))
 
 
 def sweep_all(seaway: Seaway) -> None:

@@ -15,8 +15,8 @@ from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import publish
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
-from tests.support.house import FromMemory, People
 from tests.support.packages import conda
+from tests.support.sites import FromMemory, People
 
 MORE_THAN_ANY_DISK = 1 << 60
 FILE = conda()

@@ -24,10 +24,10 @@ from seaway.publishing.examiners import Examiners
 from seaway.publishing.upload_rates import RefusedTime
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from tests.support import house, workflows
+from tests.support import sites, workflows
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import People, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -152,7 +152,7 @@ async def test_real_slow_archives_do_not_block_others(tmp_path: Path) -> None:
     many = {f"share/{number}": b"" for number in range(60_000)}
     content = conda(index_json("slow"), files={**many, "../late": b""}).content
     ended: list[int] = []
-    with closing(house.build(tmp_path, examiners=2)) as seaway:
+    with closing(sites.build(tmp_path, examiners=2)) as seaway:
         people = People(seaway)
         people.channel("boats", owner="ada")
         people.member("boats", "mallory", Role.CONTRIBUTOR)
@@ -188,7 +188,7 @@ class SteppingStopwatch:
 @pytest.fixture
 def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
     """Return a Seaway instance in which each examination takes seven minutes."""
-    with closing(house.build(tmp_path, clock)) as built:
+    with closing(sites.build(tmp_path, clock)) as built:
         gate = Gate()
         gate.opened.release(100)
         refused_time = RefusedTime(built.database, built.clock, SteppingStopwatch())

@@ -42,10 +42,10 @@ from seaway.publishing.upload_rates import UploadRate
 from seaway.server.wiring import Seaway
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, packages
+from tests.support import packages, sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import index_json
+from tests.support.sites import People
 
 CHANNEL = "demo"
 # Incompressible and larger than one piece, so that there are several pieces.
@@ -110,7 +110,7 @@ class Uploads:
 
 @pytest.fixture
 def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Uploads]:
-    with closing(with_in_process_examiners(house.build(tmp_path, clock))) as seaway:
+    with closing(with_in_process_examiners(sites.build(tmp_path, clock))) as seaway:
         people = People(seaway)
         people.channel(CHANNEL, owner="owner")
         yield Uploads(with_min_piece_bytes(1, seaway), caller_with_key(seaway, people.key("owner")), clock)
@@ -225,7 +225,7 @@ def test_announced_hash_is_verified(uploads: Uploads) -> None:
 
 def test_invalid_request_is_refused_at_the_start(uploads: Uploads) -> None:
     """No byte is accepted for a file that cannot be published."""
-    anyio.run(house.publish_file, uploads.seaway, CHANNEL, SMALL)
+    anyio.run(sites.publish_file, uploads.seaway, CHANNEL, SMALL)
     refusals: list[tuple[type[SeawayError], dict[str, Any]]] = [
         (FileExists, {}),
         (Refused, {"file_name": "no-package.zip"}),

@@ -16,8 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import (
     RawAnswer,
@@ -35,6 +34,7 @@ from tests.support.requests import (
     upload,
 )
 from tests.support.server import Server, serving, variables
+from tests.support.sites import People
 
 FILE = conda(index_json("demo"))
 LARGE = conda(index_json("large"), files={"share/noise": os.urandom(3_000_000)})
@@ -64,7 +64,7 @@ class ServerWithFiles:
 @contextmanager
 def serve_with_files(folder: Path, **settings: object) -> Iterator[ServerWithFiles]:
     with serving(folder, examiners=1, log_format="json", **settings) as server:
-        with closing(house.build(folder)) as seaway:
+        with closing(sites.build(folder)) as seaway:
             people = People(seaway)
             with_files = ServerWithFiles(server, people.channel("chan"), people.key("owner"))
         with server.client(with_files.key) as client:

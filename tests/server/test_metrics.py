@@ -30,9 +30,9 @@ from seaway.storage.memory import MemoryBlobs
 from tests.server.conftest import PACKAGES, Scrape, parsed
 from tests.support import state
 from tests.support.clock import TurnedClock
-from tests.support.house import OPERATOR, People, publish_file
 from tests.support.jobs import work_of
 from tests.support.packages import PackageFile
+from tests.support.sites import OPERATOR, People, publish_file
 
 pytestmark = pytest.mark.anyio
 

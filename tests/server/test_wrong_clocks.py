@@ -24,8 +24,8 @@ from seaway.sign_in import pending_sign_ins, second_factors, sessions
 from seaway.users import email_links, users
 from seaway.users.email_links import Purpose
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import People, publish_file
 
 YEARS_MS = 800 * DAY_MS
 

@@ -19,8 +19,8 @@ from seaway.server.wiring import Seaway
 from seaway.serving.usage_counter import UsageCounter
 from seaway.users import users
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import People, publish_file
 
 FILE = conda(index_json("demo"))
 PATH = f"/boats/noarch/{FILE.name}"

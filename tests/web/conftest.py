@@ -10,9 +10,9 @@ from seaway.callers.caller import OPERATOR
 from seaway.server.wiring import Seaway
 from seaway.sign_in import passwords
 from seaway.users import users
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import People
 from tests.web.visitor import PASSWORD, SITE, Visitor
 
 _numbers = count(1)
@@ -27,7 +27,7 @@ def turned() -> TurnedClock:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
     """One Seaway for all tests: each test uses its own users and IP address."""
-    seaway = house.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
+    seaway = sites.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
     People(seaway).user("operator-of-it", admin=True)
     yield seaway
     seaway.close()

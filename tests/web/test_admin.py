@@ -26,8 +26,8 @@ from seaway.trusted_publishing import issuers
 from seaway.users import users
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import People, publish_file
 from tests.support.statements import counted
 from tests.web.conftest import new_user
 from tests.web.visitor import Visitor

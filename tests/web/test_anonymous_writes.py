@@ -15,9 +15,9 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import password_sign_in, pending_sign_ins
 from seaway.users import users
 from tests.http import matrix
-from tests.support import house, state
+from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import People
 from tests.web.visitor import PASSWORD, SITE, Visitor
 
 CREDENTIAL = json.dumps({"id": "AAAA", "response": {"clientDataJSON": "e30"}})
@@ -99,7 +99,7 @@ def build(folder: Path, clock: TurnedClock) -> Seaway:
     """A Seaway that accepts reports of leaked keys, with one user."""
     keys = folder / "keys.json"
     keys.write_text('{"public_keys": []}')
-    seaway = house.build(folder, clock, public_url=SITE, secret_scanning_keys=str(keys), searches_per_minute=1_000_000)
+    seaway = sites.build(folder, clock, public_url=SITE, secret_scanning_keys=str(keys), searches_per_minute=1_000_000)
     People(seaway).user("ada", admin=True)
     return seaway
 

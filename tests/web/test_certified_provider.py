@@ -14,9 +14,9 @@ from anyio.from_thread import BlockingPortal
 
 from seaway.server.wiring import Seaway
 from seaway.settings import OpenIdProvider
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET
+from tests.support.sites import People
 from tests.web.visitor import SITE, Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")]
@@ -48,7 +48,7 @@ def seaway(issuer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     provider = OpenIdProvider(
         name="certified", title="Certified", issuer=issuer, client_id=CLIENT_ID, client_secret=CLIENT_SECRET
     )
-    parts = house.build(tmp_path_factory.mktemp("certified"), public_url=SITE, oidc=[provider])
+    parts = sites.build(tmp_path_factory.mktemp("certified"), public_url=SITE, oidc=[provider])
     People(parts).user("operator-of-it", admin=True)
     yield parts
     parts.close()

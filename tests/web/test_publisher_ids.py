@@ -17,10 +17,10 @@ from seaway.database.tables import audit
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.providers import Provider, Told, running
+from tests.support.sites import People
 from tests.web.conftest import new_user
 from tests.web.visitor import SITE, Visitor
 
@@ -73,7 +73,7 @@ def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
     clock = TurnedClock()
     with running(Api()) as api:
         assert isinstance(api, Api)
-        seaway = house.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
+        seaway = sites.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
         People(seaway).user("operator-of-it", admin=True)
         user = new_user(seaway)
         People(seaway).channel("harbour", owner=user)

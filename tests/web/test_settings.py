@@ -20,10 +20,10 @@ from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
-from tests.support import pictures
+from tests.support import images
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.mail import letters_to
+from tests.support.sites import People
 from tests.web.conftest import new_user
 from tests.web.visitor import SITE, Visitor
 
@@ -141,7 +141,7 @@ def test_logo_is_uploaded_shown_and_removed(
     """The logo is on the pages of the channel, for users who can see the channel."""
     page = f"/channels/{channel}/settings"
     assert f'src="/channels/{channel}/logo/' not in owner.get(page).text
-    assert 303 == owner.send_file(page + "/logo", "logo", pictures.png()).status_code
+    assert 303 == owner.send_file(page + "/logo", "logo", images.png()).status_code
     path = logo_of(shared, channel)
     for shown in (page, f"/channels/{channel}", "/channels"):
         assert f'src="{path}"' in owner.get(shown).text
@@ -167,7 +167,7 @@ def test_logo_of_a_public_channel_is_immutable(shared: Seaway, owner: Owner, vis
     name = f"made-{next(_numbers)}"
     owner.get("/channels/new")
     sent = {"name": name, "description": "", "visibility": "public"}
-    assert 303 == owner.send_file("/channels/new", "logo", pictures.png(), **sent).status_code
+    assert 303 == owner.send_file("/channels/new", "logo", images.png(), **sent).status_code
     path = logo_of(shared, name)
     assert "public, max-age=31536000, immutable" == visit().get(path).headers["cache-control"]
     for wrong in ("0" * 64 + ".png", "x.png", path.rpartition("/")[2].upper(), path.rpartition("/")[2][:-4]):
@@ -479,7 +479,7 @@ def test_invitation_shows_the_logo_of_public_channels_only(
     shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
 ) -> None:
     """The invited user is not a member yet, so a private channel shows its initials."""
-    shared.request_parts.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
+    shared.request_parts.logos.put(OPERATOR, channel, NewLogo(images.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
     with shared.database.write_site() as tx:

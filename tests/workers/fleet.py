@@ -14,10 +14,10 @@ import httpx
 import msgspec
 
 from seaway.maintenance.check import Violation, check
-from tests.support import house, postgres, state
-from tests.support.house import People
+from tests.support import postgres, sites, state
 from tests.support.packages import zstd
 from tests.support.server import Server, start
+from tests.support.sites import People
 
 REPODATA = "noarch/repodata.json"
 REPODATA_ZST = "noarch/repodata.json.zst"
@@ -87,7 +87,7 @@ def fleet_of(folder: Path, number: int, **settings: object) -> Iterator[Fleet]:
             servers = at_once([partial(start, each, **shared, **settings) for each in folders])
         for server in servers:
             stack.callback(server.kill)
-        yield Fleet(servers, People(stack.enter_context(closing(house.build(folder)))))
+        yield Fleet(servers, People(stack.enter_context(closing(sites.build(folder)))))
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:

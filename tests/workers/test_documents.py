@@ -17,10 +17,10 @@ from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, state
-from tests.support.house import People
+from tests.support import sites, state
 from tests.support.packages import conda, index_json
 from tests.support.requests import upload
+from tests.support.sites import People
 from tests.workers.fleet import REPODATA, REPODATA_ZST, Fleet, Owned, at_once
 
 READERS = 12
@@ -110,7 +110,7 @@ class RacingStore:
 
 def test_a_document_that_another_server_replaces_is_found_again(on_both: str, tmp_path: Path) -> None:
     """If a document is replaced before its blob is opened, the response is the next document."""
-    with closing(house.build(tmp_path)) as other:
+    with closing(sites.build(tmp_path)) as other:
         channel = Channel(with_in_process_examiners(other), People(other).channel("chan"))
         channel.put(conda(index_json("first")))
 

@@ -22,10 +22,10 @@ from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor
 from seaway.trusted_publishing import exchange, issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
 from seaway.trusted_publishing.refusals import TokenRefused
-from tests.support import house, issuer, state
+from tests.support import issuer, sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.requests import until
+from tests.support.sites import People
 
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
@@ -33,7 +33,7 @@ _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_d
 @pytest.fixture
 def shared(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
     with state.choose(state.POSTGRES_S3):
-        built = house.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}")
+        built = sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}")
     People(built).user("operator-of-it", admin=True)
     yield built
     built.close()

@@ -13,9 +13,9 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import sessions
 from seaway.users import emails, users
 from tests.conftest import Site
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import People
 from tests.web.visitor import SITE, Visitor
 
 _user_numbers = count(1)
@@ -48,7 +48,7 @@ class SignedInUser(Visitor):
 @pytest.fixture(scope="session")
 def local_seaway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaway]:
     """A Seaway instance in this process; every test creates its own users."""
-    seaway = house.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_expiry=True)
+    seaway = sites.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_expiry=True)
     yield seaway
     seaway.close()
 

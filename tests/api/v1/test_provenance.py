@@ -11,8 +11,8 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import SignedInUser
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, paths_json
+from tests.support.sites import People, publish_file
 from tests.support.workflows import Attester
 
 

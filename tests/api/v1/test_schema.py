@@ -28,11 +28,11 @@ from seaway.channels.roles import Role
 from seaway.sign_in import sessions
 from seaway.users import users
 from tests.conftest import Site
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import conda
 from tests.support.requests import bearer, upload
 from tests.support.server import serving
+from tests.support.sites import People
 
 CHECKS = [
     not_a_server_error,
@@ -92,7 +92,7 @@ def admin_callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ap
     """A separate server, and its admin with a key, with a session, and an anonymous caller."""
     folder = tmp_path_factory.mktemp("described")
     with serving(folder, examiners=1) as server:
-        seaway = house.build(folder)
+        seaway = sites.build(folder)
         people = People(seaway)
         key_headers, known = _create_channel_and_group(people, server.address, people.user("ada", admin=True), "robots")
         with seaway.database.write_site() as tx:

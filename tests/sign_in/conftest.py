@@ -1,0 +1,3 @@
+"""Fixtures: accounts with email addresses and passwords."""
+
+from tests.support.accounts import accounts as accounts
