@@ -33,7 +33,7 @@ from seaway.indexing.package_index import PackageIndex, derive
 from seaway.indexing.rebuild import differences
 from seaway.server.wiring import Seaway
 from tests.support import sites
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 TITLE = "create realistic channels directly in the database"
 QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 1}
@@ -91,8 +91,8 @@ def copy_cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> N
 
 def fill(seaway: Seaway, channel: str, size: int) -> ChannelStatistics:
     """Create a public channel with `size` files in one subdir."""
-    people = People(seaway)
-    people.channel(channel, owner=OWNER)
+    factory = Factory(seaway)
+    factory.channel(channel, owner=OWNER)
     progress(f"creating {channel} with {size:,} records")
     return _Filler(seaway, channel).fill(synthetic_packages.generate(size))
 

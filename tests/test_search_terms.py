@@ -4,7 +4,7 @@ from seaway.channels import channels
 from seaway.search_terms import MAX_TERMS, search_terms
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 def test_number_of_search_terms_is_limited() -> None:
@@ -13,9 +13,9 @@ def test_number_of_search_terms_is_limited() -> None:
     assert MAX_TERMS == len(search_terms("a " * 100))
 
 
-def test_terms_beyond_the_limit_are_ignored(seaway: Seaway, people: People) -> None:
+def test_terms_beyond_the_limit_are_ignored(seaway: Seaway, factory: Factory) -> None:
     """Both in the channel list and in the user list."""
-    people.channel("abacus", owner="abba")
+    factory.channel("abacus", owner="abba")
     typed = "a " * MAX_TERMS
     with seaway.database.read() as tx:
         for terms, count in ((typed + "zzz", 1), ("zzz " + typed, 0)):

@@ -122,7 +122,7 @@ def test_upload_without_required_attestation_is_refused(app: PublishingApp) -> N
     """This applies to API keys and to workflows."""
     with app.seaway.database.write_site() as tx:
         channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", attestations=Attestations.REQUIRED)
-    for secret in (app.workflow_token(issuer.token(issuer.github(app.now_s))), app.people.key("owner")):
+    for secret in (app.workflow_token(issuer.token(issuer.github(app.now_s))), app.factory.key("owner")):
         response = upload(app, secret, None)
         assert 422 == response.status_code
         assert "accepts only files with an attestation" in sentence(response)
@@ -131,7 +131,7 @@ def test_upload_without_required_attestation_is_refused(app: PublishingApp) -> N
 def test_attestation_with_an_api_key_is_refused(app: PublishingApp) -> None:
     """Refused even if the attestation is valid and from a workflow that the channel trusts."""
     bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(issuer.github(app.now_s))))
-    response = upload(app, app.people.key("owner"), bundle)
+    response = upload(app, app.factory.key("owner"), bundle)
 
     assert 422 == response.status_code
     assert "accepted only from trusted publishers" in sentence(response)

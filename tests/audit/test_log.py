@@ -22,7 +22,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import sessions, user_access
 from seaway.trusted_publishing import issuers
 from seaway.users import users
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 BY = OPERATOR.with_address("192.0.2.9")
 # The transaction of a step locks the whole site.
@@ -83,11 +83,11 @@ def entries(seaway: Seaway) -> list[Any]:
         return list(tx.execute(select(audit).order_by(audit.c.id)))
 
 
-def test_each_change_writes_one_audit_log_entry(seaway: Seaway, people: People) -> None:
+def test_each_change_writes_one_audit_log_entry(seaway: Seaway, factory: Factory) -> None:
     """The entry has actor, IP address, action and target; a rolled back change writes none."""
-    people.channel("boats", owner="ada")
-    people.member("boats", "bob", Role.CONTRIBUTOR)
-    ada = people.person("ada").with_address(BY.address)
+    factory.channel("boats", owner="ada")
+    factory.member("boats", "bob", Role.CONTRIBUTOR)
+    ada = factory.signed_in("ada").with_address(BY.address)
     assert len(STEPS) > 30
     for action, change in STEPS:
         before = entries(seaway)

@@ -33,7 +33,7 @@ from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import images, sites
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json, real_packages
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 from tests.support.workflows import Attester
 
 PUBLIC, PRIVATE = "tools", "secret"
@@ -58,9 +58,9 @@ def some_real_packages() -> list[PackageFile]:
 
 def furnish(seaway: Seaway) -> str:
     """Fill a house with one of everything; a key that reads the private channel."""
-    people = People(seaway)
-    tools, secret = (Channel(seaway, people.channel(name, public=name == PUBLIC)) for name in (PUBLIC, PRIVATE))
-    people.member(PRIVATE, "friend", Role.VIEWER)
+    factory = Factory(seaway)
+    tools, secret = (Channel(seaway, factory.channel(name, public=name == PUBLIC)) for name in (PUBLIC, PRIVATE))
+    factory.member(PRIVATE, "friend", Role.VIEWER)
     for file in (*some_real_packages(), LARGE):
         tools.put(file)
     secret.put(LARGE)
@@ -77,8 +77,8 @@ def furnish(seaway: Seaway) -> str:
     )
     seaway.request_parts.logos.store(OPERATOR, PRIVATE, images.png())
     tools.read("noarch", "repodata.json")
-    Channel(seaway, people.channel("gone")).remove()  # the highest id, not to be given out again
-    return people.key("friend", only=[PRIVATE])
+    Channel(seaway, factory.channel("gone")).remove()  # the highest id, not to be given out again
+    return factory.key("friend", only=[PRIVATE])
 
 
 def _attest(seaway: Seaway, file: PackageFile) -> None:

@@ -56,7 +56,7 @@ from tests.indexing.channel import Channel
 from tests.support import state
 from tests.support.migrations import later_migrations
 from tests.support.packages import conda, index_json
-from tests.support.sites import People
+from tests.support.sites import Factory
 from tests.support.state import folder_store
 
 NewHouse = Callable[..., Seaway]
@@ -115,9 +115,9 @@ def test_there_and_back(
 def test_a_copy_goes_on(source: Seaway, empty: Seaway, backed_up: Path) -> None:
     """A restored house takes uploads, and gives out no id that its source ever gave out."""
     restore_file(empty, backed_up)
-    people = People(empty)
+    factory = Factory(empty)
     Channel(empty, PUBLIC).put(conda(index_json("later")))
-    people.channel("newer", owner="another")
+    factory.channel("newer", owner="another")
 
     with source.database.read() as tx:
         before = tables.last_ids(tx)
@@ -391,7 +391,7 @@ def test_a_place_that_lost_something_is_refused(
 def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: NewHouse, backed_up: Path) -> None:
     """Restore invariant 1: nothing of it changes, not even a blob comes."""
     lived_in = new_house()
-    People(lived_in).user("first")
+    Factory(lived_in).user("first")
     before = rows(lived_in.database)
     for seaway in (lived_in, source):
         with pytest.raises(BadSetting, match="not empty"):

@@ -24,7 +24,7 @@ from tests.backup.sites import PUBLIC, HookedDatabase, StopError, open_house, ro
 from tests.indexing.channel import Channel
 from tests.support import postgres, state
 from tests.support.packages import conda, index_json
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 ALL: frozenset[str] = frozenset()
 
@@ -73,7 +73,7 @@ def test_a_house_goes_on_in_its_new_database(
     here = open_house(tmp_path / "moved", **settings)
     assert served_there == served(here, furnished.key)
     Channel(here, PUBLIC).put(conda(index_json("later")))
-    People(here).channel("later")
+    Factory(here).channel("later")
     assert [] == list(check(here))
     with here.database.read() as tx:
         assert before["channels"] + 1 == tables.last_ids(tx)["channels"]
@@ -162,7 +162,7 @@ def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database,
 def test_two_houses_are_not_mixed(source: Seaway, empty: Seaway, target: Database) -> None:
     """Database invariant 3: the beginning of another house, or a house, is left as it is."""
     killed(source, target, 8)
-    People(empty).channel("another", owner="somebody-else")
+    Factory(empty).channel("another", owner="somebody-else")
     begun = rows(target, but=ALL)
     with pytest.raises(BadSetting, match="another site"):
         move_database(empty.database, target)

@@ -30,7 +30,7 @@ from tests.indexing.channel import Channel
 from tests.support import folders, state
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json, tar_bz2
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 Reopen = Callable[[Seaway], Seaway]
 
@@ -147,7 +147,7 @@ def test_readers_get_the_same_bytes(
     rebuild_here(copy)
     with copy.database.write_site() as tx:
         channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, is_public=True)
-    found = served(copy, People(copy).key("admin"))
+    found = served(copy, Factory(copy).key("admin"))
 
     def without_times(all_: dict[str, bytes]) -> dict[str, bytes]:
         return {path: bytes_ for path, bytes_ in all_.items() if "repodata_shards" not in path}
@@ -160,8 +160,8 @@ def test_channels_belong_to_the_admin_there_is(source: Seaway, lose: Reopen) -> 
     """An account that was made before is used, with its password, and no other is made."""
     follow(source)
     copy = lose(source)
-    People(copy).user("friend")
-    People(copy).user("captain", admin=True)
+    Factory(copy).user("friend")
+    Factory(copy).user("captain", admin=True)
     rebuilt = rebuild_here(copy, admin="another")
 
     assert ("captain", False) == (rebuilt.admin, rebuilt.is_new_admin)
@@ -182,7 +182,7 @@ def test_a_rebuilt_house_goes_on(source: Seaway, lose: Reopen) -> None:
     revision = tools.revision()
     tools.put(conda(index_json("late")))
     assert tools.revision() == revision + 1
-    newer = Channel(copy, People(copy).channel("newer", owner="captain"))
+    newer = Channel(copy, Factory(copy).channel("newer", owner="captain"))
     newer.put(conda(index_json("inside")))
     follow(copy)
     assert 3 == len(manifests(copy).keys() - before)
@@ -224,7 +224,7 @@ def test_it_is_refused_where_channels_are(source: Seaway, lose: Reopen) -> None:
     with pytest.raises(BadSetting):
         rebuild_here(source)
     copy = lose(source)
-    Channel(copy, People(copy).channel("newer")).remove()
+    Channel(copy, Factory(copy).channel("newer")).remove()
     with pytest.raises(BadSetting):
         rebuild_here(copy)
 
@@ -330,7 +330,7 @@ def test_an_object_that_cannot_be_used_is_named_and_the_rest_goes_on(source: Sea
     assert set() == {LARGE.name, "yanked-1.0-h1_0.conda", "replaced-1.0-h1_0.conda"} & file_states(copy).keys()
     with copy.database.read() as tx:
         assert {PUBLIC, PRIVATE} == {channel.name for channel in channels.visible_to(tx, OPERATOR)}
-    People(copy).channel("newer", owner="captain")
+    Factory(copy).channel("newer", owner="captain")
     follow(copy)
     assert spoiled.keys() <= manifests(copy).keys()  # what a newer Seaway may read is not deleted
 

@@ -9,15 +9,15 @@ from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import tokens
 from seaway.users import users
 from tests.backup.test_backup import back_up, restore_file
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 _ISSUER, _TOKEN = "https://issuer.example", bytes(32)
 
 
 def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
     """A restored house takes no key that was revoked, and no token of a workflow a second time."""
-    people, now_ms = People(source), source.clock.now_ms()
-    good, revoked = people.key("grace"), people.key("grace")
+    factory, now_ms = Factory(source), source.clock.now_ms()
+    good, revoked = factory.key("grace"), factory.key("grace")
     with source.database.write_site() as tx:
         name = api_keys.caller_of(tx, revoked, now_ms)
         assert name is not None

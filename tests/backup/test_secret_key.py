@@ -16,7 +16,7 @@ from tests.support.state import folder_store
 
 @pytest.fixture
 def sealed(seaway: Seaway) -> bytes:
-    sites.People(seaway).user("ada")
+    sites.Factory(seaway).user("ada")
     return seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
 
 

@@ -24,7 +24,7 @@ from tests.support import images, sites
 from tests.support.packages import conda, index_json, paths_json
 from tests.support.requests import upload
 from tests.support.server import Server, serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "tangerine ladder 7 fathoms"
@@ -152,7 +152,7 @@ def standing(folder: Path) -> Iterator[Stand]:
         beside = sites.build(folder, public_url=address)
         _furnish(server, beside)
         real.attest(beside, "robots")
-        _furnish_site(People(beside))  # last, since it leaves the channel no room
+        _furnish_site(Factory(beside))  # last, since it leaves the channel no room
         real.fetch_for_a_year(beside)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
@@ -177,11 +177,11 @@ def new_user(beside: Seaway, name: str, *, admin: bool = False) -> str:
     return name
 
 
-def _furnish_site(people: People) -> None:
+def _furnish_site(factory: Factory) -> None:
     """What only site admins see: another user, limits, an issuer, work that failed, a sweep."""
-    beside = people.seaway
+    beside = factory.seaway
     grace = new_user(beside, "grace")
-    people.channel("grace-notes", owner=grace)
+    factory.channel("grace-notes", owner=grace)
     now_ms = beside.clock.now_ms()
     with beside.database.write_site() as tx:
         users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
@@ -206,7 +206,7 @@ def _furnish_site(people: People) -> None:
 
 
 def _furnish(server: Server, beside: Seaway) -> None:
-    people = People(beside)
+    factory = Factory(beside)
     ada = new_user(beside, "ada", admin=True)
     for name, public, description in (
         ("robots", True, "Motion planning, drivers and simulators for the arms in hall 3."),
@@ -214,16 +214,16 @@ def _furnish(server: Server, beside: Seaway) -> None:
         ("deep-sea", False, "Instruments of the cruise M214. Not published before the paper."),
         ("hostile", True, HOSTILE),
     ):
-        people.channel(name, owner=ada, public=public)
+        factory.channel(name, owner=ada, public=public)
         with beside.database.write_site() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
     beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.emblem()))
     for user in ("hopper", "turing"):
-        people.member("robots", user, Role.CONTRIBUTOR)
-        people.key(user, only=["robots"])
-    key = people.key(ada)
-    people.key(ada, only=["robots"], days=3)
-    people.key(ada, days=-1)
+        factory.member("robots", user, Role.CONTRIBUTOR)
+        factory.key(user, only=["robots"])
+    key = factory.key(ada)
+    factory.key(ada, only=["robots"], days=3)
+    factory.key(ada, days=-1)
     with beside.database.write_site() as tx:
         emails.add(tx, beside.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
     with server.client() as client:

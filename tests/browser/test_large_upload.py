@@ -24,7 +24,7 @@ from tests.support.packages import Tar, index_json, info_files, zstd
 from tests.support.proxy import FaultProxy
 from tests.support.requests import until
 from tests.support.server import serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +126,7 @@ def test_a_gigabyte_arrives_whatever_happens_on_the_way(stand: Stand) -> None:
             stand.browser.new_context(base_url=f"http://localhost:{proxy.port}") as context,
         ):
             beside = sites.build(folder, public_url=f"http://localhost:{proxy.port}")
-            People(beside).channel("robots", owner=new_user(beside, "ada"))
+            Factory(beside).channel("robots", owner=new_user(beside, "ada"))
             beside.close()
             file, page, begun = make(folder), context.new_page(), list[int]()
             stand.sign_in(page)

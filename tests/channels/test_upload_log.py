@@ -16,7 +16,7 @@ from seaway.database.tables import upload_chains, uploads, users
 from seaway.server.wiring import Seaway
 from seaway.serving.caller_identification import Accepted, Secrets, identify
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -38,11 +38,11 @@ def caller_with_key(seaway: Seaway, key: str) -> Caller:
         )
 
 
-async def test_each_upload_has_a_row(seaway: Seaway, people: People) -> None:
+async def test_each_upload_has_a_row(seaway: Seaway, factory: Factory) -> None:
     """User, key, IP address and file; an overwrite has a separate row with the replaced hash."""
-    people.channel("robots")
-    people.member("robots", "ann", Role.CONTRIBUTOR)
-    by = caller_with_key(seaway, people.key("ann"))
+    factory.channel("robots")
+    factory.member("robots", "ann", Role.CONTRIBUTOR)
+    by = caller_with_key(seaway, factory.key("ann"))
     first, second = conda(), conda(files={"a": b"other"})
     await publish_file(seaway, "robots", first, by=by)
     await publish_file(seaway, "robots", second, by=by, force=True)
@@ -64,9 +64,9 @@ async def test_each_upload_has_a_row(seaway: Seaway, people: People) -> None:
     assert [1, 2] == [upload_row["number"], overwrite_row["number"]]
 
 
-async def test_workflow_upload_records_its_run(seaway: Seaway, people: People) -> None:
+async def test_workflow_upload_records_its_run(seaway: Seaway, factory: Factory) -> None:
     """Repository, workflow, commit and run come from the issuer's token; the publisher is the one of this channel."""
-    people.channel("robots")
+    factory.channel("robots")
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, "robots").id
     workflow = Workflow(
@@ -94,8 +94,8 @@ async def test_workflow_upload_records_its_run(seaway: Seaway, people: People) -
     assert (None, None) == (row["user_id"], row["key_id"])
 
 
-async def test_refused_upload_has_no_row(seaway: Seaway, people: People) -> None:
-    people.channel("robots")
+async def test_refused_upload_has_no_row(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("robots")
     await publish_file(seaway, "robots", conda())
     with pytest.raises(Exception, match="was uploaded on"):
         await publish_file(seaway, "robots", conda())
@@ -103,15 +103,15 @@ async def test_refused_upload_has_no_row(seaway: Seaway, people: People) -> None
     assert 1 == len(rows(seaway, "robots"))
 
 
-async def test_upload_log_outlives_channel_and_user(seaway: Seaway, people: People) -> None:
+async def test_upload_log_outlives_channel_and_user(seaway: Seaway, factory: Factory) -> None:
     """Invariants 1 and 3: a new channel of the same name begins a new chain; the old chain remains valid."""
-    people.channel("robots")
-    people.member("robots", "ann", Role.CONTRIBUTOR)
-    await publish_file(seaway, "robots", conda(), by=caller_with_key(seaway, people.key("ann")))
+    factory.channel("robots")
+    factory.member("robots", "ann", Role.CONTRIBUTOR)
+    await publish_file(seaway, "robots", conda(), by=caller_with_key(seaway, factory.key("ann")))
     with seaway.database.write_site() as tx:
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, "robots")
         tx.execute(delete(users).where(users.c.name == "ann"))
-    people.channel("robots")
+    factory.channel("robots")
     await publish_file(seaway, "robots", conda())
     old, new = rows(seaway, "robots")
 
@@ -120,9 +120,9 @@ async def test_upload_log_outlives_channel_and_user(seaway: Seaway, people: Peop
     assert broken_rows(seaway) == []
 
 
-async def test_export_can_be_verified_with_json_and_sha256(seaway: Seaway, people: People) -> None:
+async def test_export_can_be_verified_with_json_and_sha256(seaway: Seaway, factory: Factory) -> None:
     """As described in the manual."""
-    people.channel("robots")
+    factory.channel("robots")
     for number in range(3):
         await publish_file(seaway, "robots", conda(index_json(f"package-é{number}"[:7] + str(number))))
     previous = "0" * 64
@@ -167,9 +167,9 @@ FORGERIES: dict[str, Callable[[Tx], object]] = {
 
 
 @pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
-async def test_tampering_is_detected(seaway: Seaway, people: People, forge: Callable[[Tx], object]) -> None:
+async def test_tampering_is_detected(seaway: Seaway, factory: Factory, forge: Callable[[Tx], object]) -> None:
     """Invariant 2."""
-    people.channel("robots")
+    factory.channel("robots")
     for name in ("a", "b", "c"):
         await publish_file(seaway, "robots", conda(index_json(name)))
     assert broken_rows(seaway) == []
@@ -179,8 +179,8 @@ async def test_tampering_is_detected(seaway: Seaway, people: People, forge: Call
     assert broken_rows(seaway) != []
 
 
-async def test_uploads_and_overwrites_make_one_chain(seaway: Seaway, people: People) -> None:
-    people.channel("robots")
+async def test_uploads_and_overwrites_make_one_chain(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("robots")
     files: list[PackageFile] = [conda(), tar_bz2(), conda(index_json("other"))]
     for file in files:
         await publish_file(seaway, "robots", file)

@@ -19,7 +19,7 @@ from tests.cli.conftest import Shell
 from tests.support import sites
 from tests.support.requests import until
 from tests.support.server import Server, serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 BROWSER = {"Accept": "text/html"}
 PASSWORD = "correct horse battery staple"
@@ -111,8 +111,8 @@ def wildcard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     """A server on all addresses without `public_url`, with a public channel and a user."""
     folder = tmp_path_factory.mktemp("everywhere")
     seaway = sites.build(folder)
-    people = People(seaway)
-    people.channel("tools", owner="ada")
+    factory = Factory(seaway)
+    factory.channel("tools", owner="ada")
     with seaway.database.write_site() as tx:
         user_access.set_password(tx, seaway.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
     seaway.close()

@@ -25,7 +25,7 @@ from tests.support import sites
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_answer, until, upload
 from tests.support.server import Server, serving, variables
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 _QUICK_SECONDS = 8  # far below what a stop may wait for requests in flight
 
@@ -137,8 +137,8 @@ def test_stop_does_not_wait_for_idle_connections(tmp_path: Path) -> None:
 def add_channel(folder: Path) -> tuple[str, str]:
     """Create a channel; return its name and a key of its owner."""
     seaway = sites.build(folder)
-    people = People(seaway)
-    channel_and_key = people.channel("chan"), people.key("owner")
+    factory = Factory(seaway)
+    channel_and_key = factory.channel("chan"), factory.key("owner")
     seaway.close()
     return channel_and_key
 
@@ -261,7 +261,7 @@ def test_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None
     with pytest.raises(NotFound):
         first_account.require_valid(seaway.request_parts.accounts, old)
     first_account.require_valid(seaway.request_parts.accounts, new)
-    People(seaway).user("ada")
+    Factory(seaway).user("ada")
     seaway.close()
     with serving(tmp_path, examiners=1) as server:
         assert "first-account" not in "".join(server.log)

@@ -38,11 +38,11 @@ class Verifying:
 
 @pytest.fixture
 def verifying(site: Site, tmp_path: Path) -> Verifying:
-    attester, address = Attester.trusted_by(site.people.seaway), site.server.address
+    attester, address = Attester.trusted_by(site.factory.seaway), site.server.address
     channel = site.new_channel()
     bundle = written(attester.sigstore.bundle(statement(FILE, f"{address}/{channel}")))
     # The house beside the server does not know where the server listens.
-    publishing = site.people.seaway.request_parts.publishing
+    publishing = site.factory.seaway.request_parts.publishing
     here = replace(publishing, attesting=AttestationParts(publishing.attesting.roots, (address,)))
     incoming = FromMemory(FILE, attestation=bundle)
     asyncio.run(publish(here, channel, incoming, by=attester.principal(channel), force=False))

@@ -121,7 +121,7 @@ asyncio.run(index())
 
 
 async def publish_all(site: Site, channels: dict[Path, str], files: list[Accepted]) -> None:
-    seaway = with_in_process_examiners(site.people.seaway)
+    seaway = with_in_process_examiners(site.factory.seaway)
     for one in files:
         await publish_file(seaway, channels[one.folder], one.file)
 

@@ -35,7 +35,7 @@ from tests.support.mounts import small_disk
 from tests.support.postgres import Postgres
 from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
 from tests.support.server import Server, serving, variables
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 _ENOUGH = 12
 _UNWANTED = ("sqlalchemy", "Error closing cursor", "Traceback", "Exception during reset")
@@ -93,8 +93,8 @@ def _shared_state(postgres: Postgres) -> dict[str, Any]:
 
 def prepare(folder: Path, settings: dict[str, Any]) -> str:
     with closing(sites.build(folder, **settings)) as seaway:
-        People(seaway).channel(CHANNEL, owner="owner")
-        return People(seaway).key("owner")
+        Factory(seaway).channel(CHANNEL, owner="owner")
+        return Factory(seaway).key("owner")
 
 
 def assert_consistent(folder: Path, settings: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from seaway.server.wiring import Seaway
 from tests.support import packages, sites, state
 from tests.support.packages import PackageFile
 from tests.support.server import Server, serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 WRITERS = 4
 CHANNEL = "robots"
@@ -79,9 +79,9 @@ class Load:
 
 def prepare(folder: Path) -> str:
     with closing(sites.build(folder)) as seaway:
-        people = People(seaway)
-        people.channel(CHANNEL, owner="owner")
-        return people.key("owner")
+        factory = Factory(seaway)
+        factory.channel(CHANNEL, owner="owner")
+        return factory.key("owner")
 
 
 def assert_consistent(seaway: Seaway, folder: Path, published: set[str]) -> None:

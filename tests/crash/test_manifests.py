@@ -24,7 +24,7 @@ from tests.crash.test_steps import EVERY_STEP, Stepper, stepper
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import sites, state
 from tests.support.server import serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 __all__ = ["stepper"]  # a fixture
 
@@ -72,8 +72,8 @@ def states(seaway: Seaway) -> States:
 def make_changes(folder: Path) -> tuple[States, States]:
     """Create a site with outdated manifests; return the files in the manifests and in the database."""
     with closing(with_in_process_examiners(sites.build(folder))) as seaway:
-        People(seaway).channel(CHANNEL)
-        gone = Channel(seaway, People(seaway).channel("gone"))
+        Factory(seaway).channel(CHANNEL)
+        gone = Channel(seaway, Factory(seaway).channel("gone"))
         gone.put(LATE)
         prepare(seaway)
         write_manifests(seaway)

@@ -25,7 +25,7 @@ from seaway.server.wiring import Seaway
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import sites, state
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 EVERY_STEP = 1
 _AFTER_A_KILL = -9
@@ -69,7 +69,7 @@ def before(name: str, folder: Path) -> Path:
     """Create the folder of a site before any change, on this state; it is copied for each change."""
     assert name == state.chosen()
     with closing(sites.build(folder / "before")) as seaway:
-        People(seaway).channel(CHANNEL)
+        Factory(seaway).channel(CHANNEL)
         prepare(seaway)
     return folder / "before"
 

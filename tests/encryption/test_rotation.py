@@ -13,7 +13,7 @@ from tests.sign_in.test_second_factors import Phone
 from tests.support import sites
 from tests.support.accounts import HOME, Accounts
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ async def test_new_secret_key_keeps_sessions(tmp_path: Path, clock: TurnedClock)
     """Case 96: sessions continue; TOTP codes work as long as the old key is listed."""
     old_key, new_key = ("first" * 8), ("second" * 8)
     with closing(sites.build(tmp_path, clock, secret_key=old_key)) as seaway:
-        People(seaway).user("founder")
+        Factory(seaway).user("founder")
         accounts = Accounts(seaway)
         accounts.add("ada")
         by, cookie = await accounts.session("ada")

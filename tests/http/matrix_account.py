@@ -37,7 +37,7 @@ def _adding_an_address(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _new_address_of(stage: Stage, user: str) -> int:
     """Add an address, neither primary nor verified, because changing those ends other sessions; return its id."""
-    seaway, address = stage.site.people.seaway, f"{stage.site.new_name('m')}@example.com"
+    seaway, address = stage.site.factory.seaway, f"{stage.site.new_name('m')}@example.com"
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, user).id
         emails.add(tx, seaway.clock.now_ms(), user_id, f"first-{address}", verified=True)
@@ -52,7 +52,7 @@ def _removing_an_address(stage: Stage, caller: str) -> Iterable[Ask]:
 
 @builds("DELETE /api/v1/me/addresses/{address} #another's")
 def _removing_the_address_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
-    other_user = stage.site.people.user(stage.site.new_name("other"))
+    other_user = stage.site.factory.user(stage.site.new_name("other"))
     yield Ask(f"/api/v1/me/addresses/{_new_address_of(stage, other_user)}")
 
 
@@ -107,10 +107,10 @@ def _viewer(_stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _new_key_of(stage: Stage, user: str) -> int:
     """Create a key; return its id."""
-    people = stage.site.people
-    with people.seaway.database.write_site() as tx:
+    factory = stage.site.factory
+    with factory.seaway.database.write_site() as tx:
         added, _ = api_keys.add(
-            tx, people.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
+            tx, factory.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
             mode=Mode.READ, channel_ids=None, expires_at_ms=None,
         )  # fmt: skip
     return added.id
@@ -133,14 +133,14 @@ def _removing_a_key(stage: Stage, caller: str) -> Iterable[Ask]:
 
 @builds("DELETE /api/v1/keys/{key} #another's")
 def _removing_the_key_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/keys/{_new_key_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
+    yield Ask(f"/api/v1/keys/{_new_key_of(stage, stage.site.factory.user(stage.site.new_name('other')))}")
 
 
 def _new_session_of(stage: Stage, user: str) -> int:
     """Start a session; return its id."""
-    people, secret = stage.site.people, session(stage.site, user)
-    with people.seaway.database.read() as tx:
-        caller = sessions.caller_of(tx, secret, people.seaway.clock.now_ms())
+    factory, secret = stage.site.factory, session(stage.site, user)
+    with factory.seaway.database.read() as tx:
+        caller = sessions.caller_of(tx, secret, factory.seaway.clock.now_ms())
     assert caller is not None
     assert caller.session_id is not None
     return caller.session_id
@@ -153,7 +153,7 @@ def _ending_a_session(stage: Stage, caller: str) -> Iterable[Ask]:
 
 @builds("DELETE /api/v1/me/sessions/{session} #another's")
 def _ending_the_session_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/sessions/{_new_session_of(stage, stage.site.people.user(stage.site.new_name('other')))}")
+    yield Ask(f"/api/v1/me/sessions/{_new_session_of(stage, stage.site.factory.user(stage.site.new_name('other')))}")
 
 
 @builds("DELETE /api/v1/me/tools/{tool}")
@@ -179,7 +179,7 @@ def _adding_invalid_passkey(_stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _new_passkey_of(stage: Stage, user: str) -> int:
     """Add a passkey without an authenticator; return its id."""
-    with stage.site.people.seaway.database.write_site() as tx:
+    with stage.site.factory.seaway.database.write_site() as tx:
         added: int = tx.execute(
             insert(passkeys)
             .values(
@@ -201,7 +201,7 @@ def _renaming_a_passkey(stage: Stage, caller: str) -> Iterable[Ask]:
     passkey_id = _new_passkey_of(stage, user_of(stage, caller))
 
     def check(_done: bool) -> None:
-        with stage.site.people.seaway.database.write_site() as tx:
+        with stage.site.factory.seaway.database.write_site() as tx:
             tx.execute(delete(passkeys).where(passkeys.c.id == passkey_id))
 
     yield Ask(f"/api/v1/me/passkeys/{passkey_id}", json={"name": "another"}, check=check)

@@ -62,7 +62,7 @@ def _relating_a_channel(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 @builds("PUT /api/v1/channels/{channel}/members/{user}")
 def _adding_a_member(stage: Stage, _caller: str) -> Iterable[Ask]:
-    user = stage.site.people.user(stage.site.new_name("newcomer"))
+    user = stage.site.factory.user(stage.site.new_name("newcomer"))
     yield Ask(f"/api/v1/channels/{stage.channel}/members/{user}", json={"role": "viewer"})
 
 
@@ -86,7 +86,7 @@ def _leaving_a_channel(stage: Stage, caller: str) -> Iterable[Ask]:
     def check(done: bool) -> None:
         if done:
             role = Role.VIEWER if caller == "viewer" else Role.CONTRIBUTOR
-            stage.site.people.member(stage.channel, stage.users[caller], role)
+            stage.site.factory.member(stage.channel, stage.users[caller], role)
 
     yield Ask(f"/api/v1/channels/{stage.channel}/leave", check=check)
 
@@ -126,7 +126,7 @@ def _removing_a_channel(stage: Stage, _caller: str) -> Iterable[Ask]:
     channel = stage.new_channel()
 
     def check(done: bool) -> None:
-        with stage.site.people.seaway.database.read() as tx:
+        with stage.site.factory.seaway.database.read() as tx:
             assert (channels.access_of(tx, channel, OPERATOR) is None) is done
 
     yield Ask(f"/api/v1/channels/{channel}", params={"confirm": channel}, about=channel, check=check)
@@ -147,11 +147,11 @@ def _sending_an_invitation(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _new_invitation(stage: Stage, channel: str) -> tuple[int, str]:
     """Create an invitation; return its id and secret."""
-    people = stage.site.people
-    with people.seaway.database.write_site() as tx:
+    factory = stage.site.factory
+    with factory.seaway.database.write_site() as tx:
         address = f"{stage.site.new_name('m')}@example.com"
         invitation, secret = invitations.invite(
-            tx, people.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, notifier=None
+            tx, factory.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, notifier=None
         )
     return invitation.id, secret
 
@@ -176,9 +176,9 @@ def _accepting_an_invitation(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _offered_channel(stage: Stage) -> str:
     """Create a channel whose owner offers it to the contributor."""
-    people, channel = stage.site.people, stage.new_channel()
-    with people.seaway.database.write_site() as tx:
-        now_ms = people.seaway.clock.now_ms()
+    factory, channel = stage.site.factory, stage.new_channel()
+    with factory.seaway.database.write_site() as tx:
+        now_ms = factory.seaway.clock.now_ms()
         owner = users.get(tx, stage.users["owner"])
         by = Caller(owner.name, owner.id, CredentialKind.PERSON, is_fresh=True)
         transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
@@ -210,9 +210,9 @@ def _adding_a_notice(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 @builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
 def _removing_a_notice(stage: Stage, _caller: str) -> Iterable[Ask]:
-    people, channel = stage.site.people, stage.new_channel()
-    with people.seaway.database.write_site() as tx:
-        now_ms = people.seaway.clock.now_ms()
+    factory, channel = stage.site.factory, stage.new_channel()
+    with factory.seaway.database.write_site() as tx:
+        now_ms = factory.seaway.clock.now_ms()
         notice = notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "Hello", expires_at_ms=now_ms + DAY_MS)
     yield Ask(f"/api/v1/channels/{channel}/notices/{notice.id}", about=channel)
 
@@ -261,13 +261,13 @@ def _putting_a_logo(stage: Stage, caller: str) -> Iterable[Ask]:
 @builds("GET /channels/{channel}/logo/{name}", "HEAD /channels/{channel}/logo/{name}")
 def _logo(stage: Stage, _caller: str) -> Iterable[Ask]:
     if not _logo_path(stage):
-        stage.site.people.seaway.request_parts.logos.put(OPERATOR, stage.channel, NewLogo(images.png()))
+        stage.site.factory.seaway.request_parts.logos.put(OPERATOR, stage.channel, NewLogo(images.png()))
     yield Ask(_logo_path(stage))
 
 
 def _logo_path(stage: Stage) -> str:
     """Return the path of the channel logo, or an empty string."""
-    with stage.site.people.seaway.database.read() as tx:
+    with stage.site.factory.seaway.database.read() as tx:
         return channels.get(tx, stage.channel).logo_path
 
 
@@ -279,8 +279,8 @@ def _creating_a_key_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 @builds("POST /channels/{channel}/settings/keys/revoke")
 def _revoking_a_key_by_page(stage: Stage, caller: str) -> Iterable[Ask]:
-    stage.site.people.key(user_of(stage, caller))
-    with stage.site.people.seaway.database.read() as tx:
+    stage.site.factory.key(user_of(stage, caller))
+    with stage.site.factory.seaway.database.read() as tx:
         name = api_keys.all_keys(tx, users.get(tx, user_of(stage, caller)).id)[-1].name
     yield form(f"/channels/{stage.channel}/settings/keys/revoke", name=name)
 
@@ -292,7 +292,7 @@ def _adding_a_notice_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 @builds("POST /channels/{channel}/settings/members")
 def _adding_a_member_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    user = stage.site.people.user(stage.site.new_name("newcomer"))
+    user = stage.site.factory.user(stage.site.new_name("newcomer"))
     yield form(f"/channels/{stage.channel}/settings/members", who=user, role="viewer")
 
 

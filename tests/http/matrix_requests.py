@@ -72,9 +72,9 @@ class Stage:
 
     def new_channel(self) -> str:
         """Create another channel with the same members, for changes that are possible only once per channel."""
-        people, channel = self.site.people, self.site.new_channel(public=self.is_public, owner=self.users["owner"])
-        people.member(channel, self.users["contrib"], Role.CONTRIBUTOR)
-        people.member(channel, self.users["viewer"], Role.VIEWER)
+        factory, channel = self.site.factory, self.site.new_channel(public=self.is_public, owner=self.users["owner"])
+        factory.member(channel, self.users["contrib"], Role.CONTRIBUTOR)
+        factory.member(channel, self.users["viewer"], Role.VIEWER)
         return channel
 
     def new_file(self) -> PackageFile:
@@ -127,9 +127,9 @@ class Stage:
 
     def group(self, *, in_channel: bool = False) -> str:
         """Create a group that the owner manages, with the contributor as a member."""
-        people, name = self.site.people, self.site.new_name("group")
-        with people.seaway.database.write_site() as tx:
-            now_ms = people.seaway.clock.now_ms()
+        factory, name = self.site.factory, self.site.new_name("group")
+        with factory.seaway.database.write_site() as tx:
+            now_ms = factory.seaway.clock.now_ms()
             groups.add(tx, now_ms, OPERATOR, name, users.get(tx, self.users["owner"]))
             groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"])
             if in_channel:
@@ -138,37 +138,37 @@ class Stage:
 
     def new_member(self) -> str:
         """Add a new viewer to the channel."""
-        return self.site.people.member(self.channel, self.site.new_name("member"), Role.VIEWER)
+        return self.site.factory.member(self.channel, self.site.new_name("member"), Role.VIEWER)
 
 
 def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
     """Create a channel with a user for each role, and every kind of key."""
-    people = site.people
+    factory = site.factory
     owner, contributor, viewer, stranger, disabled_user = (
-        people.user(site.new_name(kind)) for kind in ("owner", "contributor", "viewer", "stranger", "gone")
+        factory.user(site.new_name(kind)) for kind in ("owner", "contributor", "viewer", "stranger", "gone")
     )
     channel = site.new_channel(public=public, owner=owner)
     for user, role in ((contributor, Role.CONTRIBUTOR), (disabled_user, Role.CONTRIBUTOR), (viewer, Role.VIEWER)):
-        people.member(channel, user, role)
-    admin, manage = people.user(site.new_name("admin"), admin=True), Mode.MANAGE
+        factory.member(channel, user, role)
+    admin, manage = factory.user(site.new_name("admin"), admin=True), Mode.MANAGE
     secrets: dict[str, str | None] = {
         "nobody": None,
-        "stranger": people.key(stranger, mode=manage),
-        "viewer": people.key(viewer, mode=manage),
-        "contrib": people.key(contributor, mode=manage),
-        "owner": people.key(owner, mode=manage),
-        "admin": people.key(admin, mode=manage),
-        "READ": people.key(owner, mode=Mode.READ),
-        "WRITE": people.key(owner, mode=Mode.READ_WRITE),
-        "DELETE": people.key(owner, mode=Mode.READ_WRITE_DELETE),
-        "elsewhere": people.key(owner, mode=manage, only=[site.new_channel(owner=owner)]),
-        "expired": people.key(owner, days=-1),
-        "revoked": _revoked(site, owner, people.key(owner)),
-        "disabled": people.key(disabled_user),
-        "garbled": _garbled(people.key(owner)),
+        "stranger": factory.key(stranger, mode=manage),
+        "viewer": factory.key(viewer, mode=manage),
+        "contrib": factory.key(contributor, mode=manage),
+        "owner": factory.key(owner, mode=manage),
+        "admin": factory.key(admin, mode=manage),
+        "READ": factory.key(owner, mode=Mode.READ),
+        "WRITE": factory.key(owner, mode=Mode.READ_WRITE),
+        "DELETE": factory.key(owner, mode=Mode.READ_WRITE_DELETE),
+        "elsewhere": factory.key(owner, mode=manage, only=[site.new_channel(owner=owner)]),
+        "expired": factory.key(owner, days=-1),
+        "revoked": _revoked(site, owner, factory.key(owner)),
+        "disabled": factory.key(disabled_user),
+        "garbled": _garbled(factory.key(owner)),
     }
-    with people.seaway.database.write_site() as tx:
-        user_access.set_disabled(tx, people.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
+    with factory.seaway.database.write_site() as tx:
+        user_access.set_disabled(tx, factory.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
     users_by_column = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
     cookies = {caller: session(site, user) for caller, user in users_by_column.items()}
     cookies["stale"] = session(site, owner, ago_ms=FRESH_MS + 1)
@@ -177,14 +177,14 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
 
 def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
     """Start a session; return its secret."""
-    with site.people.seaway.database.write_site() as tx:
-        started_ms = site.people.seaway.clock.now_ms() - ago_ms
+    with site.factory.seaway.database.write_site() as tx:
+        started_ms = site.factory.seaway.clock.now_ms() - ago_ms
         return sessions.start(tx, started_ms, users.get(tx, user).id, address="127.0.0.1", agent="a browser")
 
 
 def _revoked(site: Site, user: str, secret: str) -> str:
-    with site.people.seaway.database.write_site() as tx:
-        now_ms = site.people.seaway.clock.now_ms()
+    with site.factory.seaway.database.write_site() as tx:
+        now_ms = site.factory.seaway.clock.now_ms()
         caller = api_keys.caller_of(tx, secret, now_ms)
         assert caller is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), caller.key_name)

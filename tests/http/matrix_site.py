@@ -13,7 +13,7 @@ from tests.http.matrix_requests import Ask, Stage, builds, form
 
 @builds("PATCH /api/v1/users/{user}")
 def _disabling_an_account(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/users/{stage.site.people.user(stage.site.new_name('other'))}", json={"disabled": True})
+    yield Ask(f"/api/v1/users/{stage.site.factory.user(stage.site.new_name('other'))}", json={"disabled": True})
 
 
 @builds("PATCH /api/v1/channels/{channel}/quota")
@@ -28,7 +28,7 @@ def _limiting_a_user(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def new_issuer(stage: Stage) -> str:
     """Add an issuer without publishers; return its name."""
-    seaway, name = stage.site.people.seaway, stage.site.new_name("forge")
+    seaway, name = stage.site.factory.seaway, stage.site.new_name("forge")
     with seaway.database.write_site() as tx:
         url = f"https://{name}.example.com"
         issuers.add(tx, seaway.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=url)
@@ -76,7 +76,7 @@ def _changing_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 @builds("POST /admin/users/{user}/{act}")
 def _changing_a_user_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    user = stage.site.people.user(stage.site.new_name("other"))
+    user = stage.site.factory.user(stage.site.new_name("other"))
     for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
         yield form(f"/admin/users/{user}/{act}")
     yield form(f"/admin/users/{user}/quota", quota="20 GB")

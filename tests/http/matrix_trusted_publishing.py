@@ -24,7 +24,7 @@ def _new_project(stage: Stage) -> dict[str, str]:
 
 def _new_publisher(stage: Stage) -> int:
     """Replace the publishers of the channel with a new one; return its id."""
-    seaway = stage.site.people.seaway
+    seaway = stage.site.factory.seaway
     with seaway.database.write_site() as tx:
         for publisher in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
             publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, publisher.id)

@@ -19,7 +19,7 @@ from tests.support.requests import bearer, upload
 
 @pytest.fixture
 def owner(site: Site) -> str:
-    return site.people.user(site.new_name("owner"))
+    return site.factory.user(site.new_name("owner"))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def channel(site: Site, owner: str) -> str:
 
 
 def new_member(site: Site, channel: str) -> str:
-    return site.people.member(channel, site.people.user(site.new_name("member")), Role.CONTRIBUTOR)
+    return site.factory.member(channel, site.factory.user(site.new_name("member")), Role.CONTRIBUTOR)
 
 
 def call(site: Site, http: httpx.Client, caller: str, method: str, path: str, **json: Any) -> httpx.Response:
@@ -44,10 +44,10 @@ def owners(site: Site, http: httpx.Client, channel: str, caller: str) -> list[st
 
 def test_channel_has_exactly_one_owner(site: Site, http: httpx.Client, channel: str, owner: str) -> None:
     """Case 91: the owner cannot leave, be removed or demoted, and no second owner can be added."""
-    member, stranger = new_member(site, channel), site.people.user(site.new_name("stranger"))
+    member, stranger = new_member(site, channel), site.factory.user(site.new_name("stranger"))
     disabled_user = new_member(site, channel)
-    with site.people.seaway.database.write_site() as tx:
-        user_access.set_disabled(tx, site.people.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
+    with site.factory.seaway.database.write_site() as tx:
+        user_access.set_disabled(tx, site.factory.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
     refused = [
         call(site, http, owner, "POST", f"{channel}/leave"),
         call(site, http, owner, "DELETE", f"{channel}/members/{owner}"),
@@ -69,7 +69,7 @@ def test_only_the_recipient_can_accept_a_transfer(site: Site, http: httpx.Client
     recipient, other = new_member(site, channel), new_member(site, channel)
     assert 201 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=recipient).status_code
     assert 409 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=other).status_code
-    stranger = site.people.user(site.new_name("stranger"))
+    stranger = site.factory.user(site.new_name("stranger"))
     for caller in (other, owner, stranger):
         assert call(site, http, caller, "POST", f"{channel}/transfer/response", response="accept").status_code in (
             403,
@@ -117,7 +117,7 @@ def test_deleted_channel_is_inaccessible_and_its_name_reserved(site: Site, http:
         assert 404 == http.get(address, headers=bearer(key)).status_code
     assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(key)).status_code
     assert upload(http, channel, file, key).status_code == 404
-    other = signed_in(site, site.people.user(site.new_name("other")))
+    other = signed_in(site, site.factory.user(site.new_name("other")))
     assert 200 <= http.post("/api/v1/channels", json={"name": site.new_name()}, headers=other).status_code < 300
     assert http.post("/api/v1/channels", json={"name": channel}, headers=other).status_code == 422
     assert 201 == http.post("/api/v1/channels", json={"name": channel}, headers=credentials).status_code
@@ -126,7 +126,7 @@ def test_deleted_channel_is_inaccessible_and_its_name_reserved(site: Site, http:
 
 def test_deleted_file_is_in_no_index(site: Site, http: httpx.Client, channel: str, owner: str) -> None:
     """Case 93: a running download gets all its bytes; after the response, no index contains the file."""
-    key, file = site.people.key(owner), new_file(site)
+    key, file = site.factory.key(owner), new_file(site)
     assert 201 == upload(http, channel, file, key).status_code
     path = f"/{channel}/noarch/{file.name}"
     with http.stream("GET", path) as begun:
@@ -139,7 +139,7 @@ def test_deleted_file_is_in_no_index(site: Site, http: httpx.Client, channel: st
 
 def test_each_change_makes_one_audit_entry(site: Site, http: httpx.Client, owner: str) -> None:
     """Case 98: with actor, IP address and target; refused requests make none."""
-    channel, member = site.new_name(), site.people.user(site.new_name("member"))
+    channel, member = site.new_name(), site.factory.user(site.new_name("member"))
     credentials = signed_in(site, owner)
     key = new_key(site, http, owner, mode="MANAGE")
     file = new_file(site)
@@ -183,12 +183,12 @@ def test_each_change_makes_one_audit_entry(site: Site, http: httpx.Client, owner
 
 
 def last_entry_id(site: Site) -> int:
-    with site.people.seaway.database.read() as tx:
+    with site.factory.seaway.database.read() as tx:
         return int(tx.execute(select(audit.c.id).order_by(audit.c.id.desc()).limit(1)).scalar_one())
 
 
 def entries_of(site: Site, owner: str, since: int) -> list[Any]:
-    with site.people.seaway.database.read() as tx:
+    with site.factory.seaway.database.read() as tx:
         user = users.get(tx, owner)
         found = select(audit).where(audit.c.id > since, audit.c.actor_id == user.id).order_by(audit.c.id)
         return list(tx.execute(found))
@@ -197,7 +197,7 @@ def entries_of(site: Site, owner: str, since: int) -> list[Any]:
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "POST"])
 def test_audit_log_cannot_be_changed(site: Site, http: httpx.Client, channel: str, method: str) -> None:
     """Case 98: no route changes or deletes entries."""
-    admin = signed_in(site, site.people.user(site.new_name("admin"), admin=True))
+    admin = signed_in(site, site.factory.user(site.new_name("admin"), admin=True))
     for path in ("/api/v1/audit", "/api/v1/audit/1", f"/api/v1/channels/{channel}/audit"):
         assert http.request(method, path, headers=admin, json={}).status_code in (404, 405)
     assert 200 == http.get("/api/v1/audit", headers=admin).status_code

@@ -36,9 +36,9 @@ class Tenant:
 
 
 def tenant(site: Site, *, public: bool) -> Tenant:
-    name = site.people.user(site.new_name("tenant"))
+    name = site.factory.user(site.new_name("tenant"))
     channel = site.new_channel(owner=name, public=public)
-    seaway = site.people.seaway
+    seaway = site.factory.seaway
     now_ms, notifier = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, name).id

@@ -17,14 +17,14 @@ from seaway.server.app import create_app
 from tests.support import sites
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 
 @pytest.fixture
 async def http(tmp_path: Path, clock: TurnedClock) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server that allows an IP address six lists a minute."""
     with closing(sites.build(tmp_path, clock, searches_per_minute=6)) as seaway:
-        People(seaway).channel("boats", owner="ada")
+        Factory(seaway).channel("boats", owner="ada")
         transport = httpx.ASGITransport(create_app(seaway))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
@@ -82,8 +82,8 @@ async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, 
     with closing(sites.build(tmp_path, clock)) as built:
         limiter = RateLimiter(clock, Limit(12, MINUTE_MS), "lists and comparisons of files in packages")
         seaway = replace(built, request_parts=replace(built.request_parts, file_list_limit=limiter))
-        people = People(seaway)
-        people.channel("boats", owner="ada")
+        factory = Factory(seaway)
+        factory.channel("boats", owner="ada")
         for number in (1, 2):
             await publish_file(
                 seaway, "boats", conda(index_json("demo", build=f"h{number}_{number}", build_number=number))
@@ -104,10 +104,10 @@ async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, 
             assert 429 == refused.status_code
             assert "Too many lists and comparisons of files in packages." in refused.text
             assert "50" == refused.headers["retry-after"]
-            keys = [people.key("ada") for _ in range(2)]
+            keys = [factory.key("ada") for _ in range(2)]
             assert [200] == await statuses(compared, key=keys[0])
             assert [200, 200, 429] == await statuses(paths, paths, paths, key=keys[1])
-            assert [200] == await statuses(paths, key=people.key("bob"))
+            assert [200] == await statuses(paths, key=factory.key("bob"))
             before = seaway.database.change_mark()
             assert [429] * 3 == await statuses(paths, shown, compared)
             assert before == seaway.database.change_mark(), "counting wrote to the database"

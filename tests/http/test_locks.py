@@ -21,7 +21,7 @@ from tests.http import (
 from tests.http.matrix_requests import Ask, Stage
 from tests.support import sites, state
 from tests.support.server import serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 BUILDERS = (matrix_account, matrix_channels, matrix_files, matrix_site, matrix_trusted_publishing)
 # These routes lock the site: changes by site admins that exclude all other writes, and deleting an account.
@@ -54,7 +54,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("locks")
     with state.choose(state.POSTGRES_S3), serving(folder, examiners=1) as server:
         parts = sites.build(folder)
-        site = Site(server, People(parts))
+        site = Site(server, Factory(parts))
         with site.client() as http:
             yield matrix_requests.stage(site, http, public=True)
         parts.close()
@@ -63,7 +63,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int:
     """Send a request while another channel is locked; return the status, or fail if it waits for the lock."""
-    database = stage.site.people.seaway.database
+    database = stage.site.factory.seaway.database
     headers = {**(credentials if ask.signed else {}), **ask.headers}
     with database.write_channel("busy"):
         return stage.http.request(

@@ -34,7 +34,7 @@ from tests.http.matrix_requests import Stage
 from tests.http.test_matrix import send
 from tests.support import state
 from tests.support.server import Server
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 BUILDERS = (matrix_account, matrix_channels, matrix_files, matrix_site, matrix_trusted_publishing)
 KEYS, SESSIONS = (
@@ -90,7 +90,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     seaway = wiring.build(settings, database=database)
     with start_blocking_portal() as portal:
         http = httpx.Client(transport=InProcess(seaway, portal), base_url="http://127.0.0.1")
-        stage_of_channel = matrix_requests.stage(Site(cast("Server", None), People(seaway)), http, public=True)
+        stage_of_channel = matrix_requests.stage(Site(cast("Server", None), Factory(seaway)), http, public=True)
         http.get(
             "/", headers=stage_of_channel.signed_in("stale")
         )  # writes the last use of the session, at most every ten minutes
@@ -100,7 +100,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def writes(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
     """Send the requests of a row; return each status with the number of write transactions."""
-    database = cast("CountingDatabase", stage.site.people.seaway.database)
+    database = cast("CountingDatabase", stage.site.factory.seaway.database)
     results = set()
     for ask in matrix_requests.of(stage, row, caller):
         before = database.begun

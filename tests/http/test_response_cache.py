@@ -24,7 +24,7 @@ from tests.support import sites
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
@@ -41,8 +41,8 @@ def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
 
 
 @pytest.fixture
-def channel(seaway: Seaway, people: People) -> Channel:
-    return Channel(with_in_process_examiners(seaway), people.channel("chan"))
+def channel(seaway: Seaway, factory: Factory) -> Channel:
+    return Channel(with_in_process_examiners(seaway), factory.channel("chan"))
 
 
 def client(seaway: Seaway) -> httpx.AsyncClient:
@@ -73,16 +73,16 @@ async def test_small_package_is_read_once(seaway: Seaway, channel: Channel, monk
             before = reads.count
             url = f"/chan/noarch/{file.name}"
             assert file.content == (await http.get(url)).content
-            People(seaway).channel(f"beside-{file.name[:5]}")
+            Factory(seaway).channel(f"beside-{file.name[:5]}")
             assert file.content == (await http.get(url)).content
             assert file.content[5:9] == (await http.get(url, headers={"Range": "bytes=5-8"})).content
             assert expected == reads.count - before
 
 
-async def test_cached_blob_is_not_sent_without_permission(seaway: Seaway, people: People, channel: Channel) -> None:
+async def test_cached_blob_is_not_sent_without_permission(seaway: Seaway, factory: Factory, channel: Channel) -> None:
     """The database decides before the cache is used: callers without access, deleted files, other channels."""
-    key = people.key("owner")
-    people.channel("closed", public=False)
+    key = factory.key("owner")
+    factory.channel("closed", public=False)
     closed = Channel(with_in_process_examiners(seaway), "closed")
     await anyio.to_thread.run_sync(closed.put, SMALL)
     url = f"/closed/noarch/{SMALL.name}"
@@ -90,17 +90,17 @@ async def test_cached_blob_is_not_sent_without_permission(seaway: Seaway, people
         assert SMALL.content == (await http.get(url, headers=bearer(key))).content
         assert [401, 401] == [(await http.get(path)).status_code for path in (url, f"/t/no-key{url}")]
         assert 404 == (await http.get(f"/chan/noarch/{SMALL.name}")).status_code
-        stranger = bearer(people.key("stranger"))
+        stranger = bearer(factory.key("stranger"))
         assert 404 == (await http.get(url, headers=stranger)).status_code
         response = await http.delete(f"/api/v1/delete{url}", headers=bearer(key))
         assert 200 == response.status_code
         assert 404 == (await http.get(url, headers=bearer(key))).status_code
 
 
-async def test_overwritten_file_is_served_with_new_content(seaway: Seaway, people: People, channel: Channel) -> None:
+async def test_overwritten_file_is_served_with_new_content(seaway: Seaway, factory: Factory, channel: Channel) -> None:
     """The cache does not return the old content after an overwrite."""
     url = f"/chan/noarch/{SMALL.name}"
-    upload = {"headers": {**bearer(people.key("owner")), "X-File-Name": SMALL.name}, "params": {"force": "true"}}
+    upload = {"headers": {**bearer(factory.key("owner")), "X-File-Name": SMALL.name}, "params": {"force": "true"}}
     async with client(seaway) as http:
         for file in (SMALL, OTHER):
             assert (await http.post("/api/v1/upload/chan", content=file.content, **upload)).status_code < 300

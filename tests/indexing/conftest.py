@@ -10,7 +10,7 @@ from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, fill_with_all_states, with_in_process_examiners
 from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def seaway(seaway: Seaway) -> Seaway:
 
 @pytest.fixture
 def channel(seaway: Seaway) -> Channel:
-    return Channel(seaway, People(seaway).channel("demo"))
+    return Channel(seaway, Factory(seaway).channel("demo"))
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., C
     def make(**settings: Any) -> Channel:
         built.append(sites.build(tmp_path / str(len(built)), clock, **settings))
         seaway = with_in_process_examiners(built[-1])
-        return Channel(seaway, People(seaway).channel("demo"))
+        return Channel(seaway, Factory(seaway).channel("demo"))
 
     yield make
     for seaway in built:
@@ -43,7 +43,7 @@ def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data of a server whose channel has files in all states; copied for each test that damages it."""
     folder = tmp_path_factory.mktemp("filled")
     built = sites.build(folder, TurnedClock())
-    fill_with_all_states(Channel(with_in_process_examiners(built), People(built).channel("demo")))
+    fill_with_all_states(Channel(with_in_process_examiners(built), Factory(built).channel("demo")))
     built.close()
     return folder
 

@@ -17,7 +17,7 @@ from tests.indexing.channel import Channel, RacingStore
 from tests.support import packages, state
 from tests.support.packages import PackageFile, index_json
 from tests.support.requests import until
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 FILE = packages.conda(index_json("a"))
 SAME_NAME = packages.conda(index_json("a", license="BSD"))
@@ -59,9 +59,9 @@ def test_an_existing_blob_swept_before_it_is_recorded_is_stored_again(channel: C
     assert_served(channel, FILE)
 
 
-def test_a_sweep_during_an_upload_of_equal_bytes_deletes_nothing(channel: Channel, people: People) -> None:
+def test_a_sweep_during_an_upload_of_equal_bytes_deletes_nothing(channel: Channel, factory: Factory) -> None:
     """A blob referenced by one channel is reused by an upload to another and stays for both."""
-    other = Channel(channel.seaway, people.channel("other"))
+    other = Channel(channel.seaway, factory.channel("other"))
     channel.put(FILE)
     racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
     on(other, racing_store).put(FILE)
@@ -69,9 +69,9 @@ def test_a_sweep_during_an_upload_of_equal_bytes_deletes_nothing(channel: Channe
         assert_served(each, FILE)
 
 
-def test_a_blob_deleted_during_an_upload_is_stored_again(channel: Channel, people: People) -> None:
+def test_a_blob_deleted_during_an_upload_is_stored_again(channel: Channel, factory: Factory) -> None:
     """The other channel deletes its file and the blob is swept while an upload relies on it."""
-    other = Channel(channel.seaway, people.channel("other"))
+    other = Channel(channel.seaway, factory.channel("other"))
     other.put(FILE)
 
     def delete_and_sweep() -> None:
@@ -168,9 +168,9 @@ class Overlapped(RacingStore):
         return True
 
 
-def test_a_refused_upload_does_not_delete_the_bytes_of_another(channel: Channel, people: People) -> None:
+def test_a_refused_upload_does_not_delete_the_bytes_of_another(channel: Channel, factory: Factory) -> None:
     """If two uploads store equal bytes at once and one is refused, the bytes stay for the other."""
-    other = Channel(channel.seaway, people.channel("other"))
+    other = Channel(channel.seaway, factory.channel("other"))
     other.put(SAME_NAME)
 
     def refused_upload() -> None:

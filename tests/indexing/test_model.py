@@ -18,7 +18,7 @@ from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, index_json, zstd
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 FILES = [
     packages.conda(index_json("a")),
@@ -77,7 +77,7 @@ def new_channel() -> Iterator[Channel]:
     with TemporaryDirectory() as folder:
         built = sites.build(Path(folder), TurnedClock())
         try:
-            yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
+            yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
         finally:
             built.close()
 

@@ -10,7 +10,7 @@ from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, recorded_statements
 from tests.support import packages
 from tests.support.packages import index_json
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 def document(names: ShardIndexCache, channel: Channel) -> ShardIndex:
@@ -97,12 +97,12 @@ def test_concurrent_readers_get_consistent_documents(channel: Channel) -> None:
     assert {2} == {result.revision for result in results[16:]}
 
 
-def test_a_recreated_channel_is_empty(channel: Channel, people: People) -> None:
+def test_a_recreated_channel_is_empty(channel: Channel, factory: Factory) -> None:
     """A new channel with the name of a deleted one has none of its content."""
     channel.put(packages.conda(index_json("a")))
     channel.shard_index()
     channel.remove()
-    people.channel(channel.name)
+    factory.channel(channel.name)
     assert {} == channel.shard_index()["shards"]
     channel.put(packages.conda(index_json("b")))
     assert {"b"} == set(channel.shard_index()["shards"])
@@ -111,7 +111,7 @@ def test_a_recreated_channel_is_empty(channel: Channel, people: People) -> None:
 
 def test_the_shard_index_cache_is_limited(seaway: Seaway) -> None:
     """Invariant 3: the subdirs read last are kept; the last one always, independent of its size."""
-    channels = [Channel(seaway, People(seaway).channel(name)) for name in ("one", "two", "three")]
+    channels = [Channel(seaway, Factory(seaway).channel(name)) for name in ("one", "two", "three")]
     cache = ShardIndexCache(max_names=14)
     sizes: list[list[int]] = []
     for channel in channels:

@@ -13,7 +13,7 @@ from tests.indexing.channel import Channel, Statements, recorded_statements
 from tests.support import packages
 from tests.support.clock import TurnedClock
 from tests.support.packages import index_json
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 A = packages.conda(index_json("a"))
 B = packages.conda(index_json("b"))
@@ -86,10 +86,10 @@ def cost_of(channel: Channel, change: Callable[[Channel], object]) -> Statements
 
 
 @pytest.mark.parametrize("case", ["a new name", *CHANGES])
-def test_the_cost_of_a_change_does_not_depend_on_the_channel(case: str, channel: Channel, people: People) -> None:
+def test_the_cost_of_a_change_does_not_depend_on_the_channel(case: str, channel: Channel, factory: Factory) -> None:
     """The same change takes the same statements and as many bytes in a channel with twenty names as with four."""
     change = CHANGES.get(case, lambda channel: channel.put(packages.conda(index_json("new"))))
-    large = Channel(channel.seaway, people.channel("large"))
+    large = Channel(channel.seaway, factory.channel("large"))
     for number in range(16):
         large.put(packages.conda(index_json(f"n{number}")))
     costs = [cost_of(filled(each), change) for each in (channel, large)]
@@ -120,11 +120,11 @@ def counted_steps(channel: Channel) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("case", ["upload", "yank", "delete"])
-def test_a_change_reads_nothing_of_other_names(case: str, channel: Channel, people: People) -> None:
+def test_a_change_reads_nothing_of_other_names(case: str, channel: Channel, factory: Factory) -> None:
     """Change invariant 4: with 150 other names a change takes SQLite hardly more steps than with none."""
     if channel.seaway.database.engine.dialect.name != "sqlite":
         pytest.skip("only SQLite counts its steps")
-    large = Channel(channel.seaway, people.channel("large"))
+    large = Channel(channel.seaway, factory.channel("large"))
     for number in range(150):
         large.put(packages.conda(index_json(f"n{number}")))
     costs = []

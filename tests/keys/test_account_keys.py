@@ -16,7 +16,7 @@ from seaway.mail.outbox import SendEmail
 from seaway.server.wiring import Seaway
 from seaway.users import emails, users
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 POLICY = KeyPolicy()
 
@@ -38,36 +38,36 @@ def add(
         )  # fmt: skip
 
 
-def test_user_creates_a_key_for_channels_and_packages(seaway: Seaway, people: People) -> None:
+def test_user_creates_a_key_for_channels_and_packages(seaway: Seaway, factory: Factory) -> None:
     """The list contains everything but the secret."""
-    people.channel("boats", owner="owner", public=False)
-    people.member("boats", "ada", Role.VIEWER)
-    ada = people.person("ada")
+    factory.channel("boats", owner="owner", public=False)
+    factory.member("boats", "ada", Role.VIEWER)
+    ada = factory.signed_in("ada")
     key, secret = add(seaway, ada, channels=["boats"], patterns=("sail*", "mast"))
-    caller = people.by_key(secret)
+    caller = factory.by_key(secret)
     assert ("ada", Mode.READ_WRITE, ("sail*", "mast")) == (caller.name, caller.mode, caller.patterns)
     assert seaway.clock.now_ms() + 90 * DAY_MS == key.expires_at_ms
     with seaway.database.read() as tx:
         assert [key] == account_keys.list_all(tx, ada)
 
 
-def test_creating_a_key_needs_a_recent_verified_sign_in(seaway: Seaway, people: People) -> None:
+def test_creating_a_key_needs_a_recent_verified_sign_in(seaway: Seaway, factory: Factory) -> None:
     """A leaked key could otherwise create further keys that outlive it."""
-    people.user("ada")
+    factory.user("ada")
     with pytest.raises(NotAllowed):
-        add(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
+        add(seaway, factory.by_key(factory.key("ada", mode=Mode.MANAGE)))
     with pytest.raises(BadCredential):
         add(seaway, ANONYMOUS)
     with pytest.raises(NotAllowed, match="not verified"):
-        add(seaway, people.person("ada", verified=False))
+        add(seaway, factory.signed_in("ada", verified=False))
     with pytest.raises(ConfirmationRequired):
-        add(seaway, people.person("ada", confirmed=False))
+        add(seaway, factory.signed_in("ada", confirmed=False))
 
 
-def test_key_can_name_only_channels_that_its_user_can_read(seaway: Seaway, people: People) -> None:
+def test_key_can_name_only_channels_that_its_user_can_read(seaway: Seaway, factory: Factory) -> None:
     """The error for a hidden channel equals the one for an unknown channel."""
-    people.channel("hidden", owner="owner", public=False)
-    ada = people.person("ada")
+    factory.channel("hidden", owner="owner", public=False)
+    ada = factory.signed_in("ada")
     refusals = set()
     for name in ("hidden", "nothing"):
         with pytest.raises(NotFound) as error:
@@ -77,9 +77,9 @@ def test_key_can_name_only_channels_that_its_user_can_read(seaway: Seaway, peopl
 
 
 @pytest.mark.parametrize("days", [0, -1, 366, None])
-def test_key_expires_within_a_year(seaway: Seaway, people: People, days: int | None) -> None:
+def test_key_expires_within_a_year(seaway: Seaway, factory: Factory, days: int | None) -> None:
     """Keys without expiry must be allowed by the operator; a number of days is limited even then."""
-    ada = people.person("ada")
+    ada = factory.signed_in("ada")
     with pytest.raises(Malformed):
         add(seaway, ada, days=days)
     if days is None:
@@ -88,17 +88,17 @@ def test_key_expires_within_a_year(seaway: Seaway, people: People, days: int | N
 
 
 @pytest.mark.parametrize("pattern", ["", "A", "a b", "*a", "a**", "a*b", "-a", "a" * 65])
-def test_invalid_package_pattern_is_refused(seaway: Seaway, people: People, pattern: str) -> None:
+def test_invalid_package_pattern_is_refused(seaway: Seaway, factory: Factory, pattern: str) -> None:
     """A pattern is a package name, optionally with one star at the end."""
     with pytest.raises(Malformed, match="not a valid package name"):
-        add(seaway, people.person("ada"), patterns=(pattern,))
+        add(seaway, factory.signed_in("ada"), patterns=(pattern,))
 
 
-def test_revoked_key_is_listed_and_deleted_key_is_not(seaway: Seaway, people: People) -> None:
+def test_revoked_key_is_listed_and_deleted_key_is_not(seaway: Seaway, factory: Factory) -> None:
     """Deleting frees the name; both refuse the key, and neither needs a recent sign-in."""
-    ada = people.person("ada")
+    ada = factory.signed_in("ada")
     secrets = [add(seaway, ada, name)[1] for name in ("one", "two", "three")]
-    unconfirmed = people.person("ada", confirmed=False)
+    unconfirmed = factory.signed_in("ada", confirmed=False)
     with seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         account_keys.revoke(tx, now_ms, unconfirmed, "one")
@@ -120,9 +120,9 @@ def count_warnings(seaway: Seaway) -> int:
         return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
-def test_expiry_email_is_sent_14_3_and_1_days_before(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_expiry_email_is_sent_14_3_and_1_days_before(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """Each is sent once, however often the job runs; not for revoked keys."""
-    ada = people.person("ada")
+    ada = factory.signed_in("ada")
     with seaway.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     add(seaway, ada, "long", days=30)

@@ -17,7 +17,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 KEY = secret_tokens.new_key(secret_tokens.KeyKind.USER)
 
@@ -99,8 +99,8 @@ def test_tokens_in_paths_are_masked(text: str, masked: str) -> None:
     assert masked == secret_tokens.mask(text)
 
 
-def test_key_is_stored_as_a_hash(seaway: Seaway, people: People) -> None:
-    secret = people.key("ada")
+def test_key_is_stored_as_a_hash(seaway: Seaway, factory: Factory) -> None:
+    secret = factory.key("ada")
     with seaway.database.read() as tx:
         row = tx.execute(select(tables.keys)).mappings().one()
     assert secret_tokens.hash_key(secret) == row["digest"]
@@ -116,17 +116,17 @@ def caller_of(seaway: Seaway, secret: str) -> Caller | None:
 
 
 @pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
-def test_key_identifies_its_user_and_mode(seaway: Seaway, people: People, mode: Mode) -> None:
+def test_key_identifies_its_user_and_mode(seaway: Seaway, factory: Factory, mode: Mode) -> None:
     """The caller has the user's name, the key's mode and no channel restriction."""
-    caller = caller_of(seaway, people.key("ada", mode=mode))
+    caller = caller_of(seaway, factory.key("ada", mode=mode))
     assert caller is not None
     assert ("ada", mode, None, False) == (caller.name, caller.mode, caller.channel_ids, caller.is_anonymous)
 
 
-def test_key_for_two_channels_is_restricted_to_them(seaway: Seaway, people: People) -> None:
+def test_key_for_two_channels_is_restricted_to_them(seaway: Seaway, factory: Factory) -> None:
     for name in ("one", "two", "three"):
-        people.channel(name)
-    caller = caller_of(seaway, people.key("owner", only=["one", "two"]))
+        factory.channel(name)
+    caller = caller_of(seaway, factory.key("owner", only=["one", "two"]))
     assert caller is not None
     assert caller.channel_ids is not None
     assert 2 == len(caller.channel_ids)
@@ -146,23 +146,23 @@ def test_unknown_well_formed_key_is_refused(seaway: Seaway) -> None:
 
 @pytest.mark.parametrize(("offset_ms", "valid"), [(-1, True), (0, False), (1, False)], ids=["before", "at", "after"])
 def test_key_is_valid_until_it_expires(
-    seaway: Seaway, people: People, clock: TurnedClock, offset_ms: int, valid: bool
+    seaway: Seaway, factory: Factory, clock: TurnedClock, offset_ms: int, valid: bool
 ) -> None:
     """The key is refused from the exact millisecond of its expiry."""
-    secret = people.key("ada", days=30)
+    secret = factory.key("ada", days=30)
     clock.move(30 * DAY_MS + offset_ms)
     assert valid is (caller_of(seaway, secret) is not None)
 
 
-def test_key_without_expiry_stays_valid(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    secret = people.key("ada", days=None)
+def test_key_without_expiry_stays_valid(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+    secret = factory.key("ada", days=None)
     clock.move(36_500 * DAY_MS)
     assert caller_of(seaway, secret) is not None
 
 
-def test_revoked_key_is_refused(seaway: Seaway, people: People) -> None:
+def test_revoked_key_is_refused(seaway: Seaway, factory: Factory) -> None:
     """The revoked key stays in the list; other keys are not affected."""
-    first, second = people.key("ada"), people.key("ada")
+    first, second = factory.key("ada"), factory.key("ada")
     with seaway.database.write_site() as tx:
         api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         listed = api_keys.all_keys(tx, users.get(tx, "ada").id)
@@ -170,8 +170,8 @@ def test_revoked_key_is_refused(seaway: Seaway, people: People) -> None:
     assert [seaway.clock.now_ms(), None] == [key.revoked_at_ms for key in listed]
 
 
-def test_revoking_again_keeps_the_first_time(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    people.key("ada")
+def test_revoking_again_keeps_the_first_time(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+    factory.key("ada")
     first = seaway.clock.now_ms()
     for _ in range(2):
         with seaway.database.write_site() as tx:
@@ -180,9 +180,9 @@ def test_revoking_again_keeps_the_first_time(seaway: Seaway, people: People, clo
     assert first == key.revoked_at_ms
 
 
-def test_keys_of_disabled_user_are_refused(seaway: Seaway, people: People) -> None:
+def test_keys_of_disabled_user_are_refused(seaway: Seaway, factory: Factory) -> None:
     """They work again once the account is enabled."""
-    secret = people.key("ada")
+    secret = factory.key("ada")
     refused = []
     for disabled in (True, False):
         with seaway.database.write_site() as tx:
@@ -199,24 +199,24 @@ def add(seaway: Seaway, user: str, name: str) -> None:
         api_keys.add(tx, 0, OPERATOR, users.get(tx, user), name, mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
-def test_key_name_must_be_printable(seaway: Seaway, people: People) -> None:
+def test_key_name_must_be_printable(seaway: Seaway, factory: Factory) -> None:
     """Key names appear in lists, logs and error messages, so they are one short printable line."""
-    people.user("ada")
+    factory.user("ada")
     for name in ("", "k" * 101, "a\nb", "a\0b", "a\u202eb"):
         with pytest.raises(NameTaken, match="not a valid key name"):
             add(seaway, "ada", name)
 
 
-def test_key_name_is_unique_per_user(seaway: Seaway, people: People) -> None:
-    people.user("ada")
-    people.user("bob")
+def test_key_name_is_unique_per_user(seaway: Seaway, factory: Factory) -> None:
+    factory.user("ada")
+    factory.user("bob")
     add(seaway, "ada", "laptop")
     add(seaway, "bob", "laptop")
     with pytest.raises(NameTaken, match="already has a key named 'laptop'"):
         add(seaway, "ada", "laptop")
 
 
-def test_revoking_unknown_key_raises_not_found(seaway: Seaway, people: People) -> None:
-    people.user("ada")
+def test_revoking_unknown_key_raises_not_found(seaway: Seaway, factory: Factory) -> None:
+    factory.user("ada")
     with seaway.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
         api_keys.revoke(tx, 0, OPERATOR, users.get(tx, "ada"), "nothing")

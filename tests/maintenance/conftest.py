@@ -1,7 +1,5 @@
 """Fixtures: the channel of the index tests."""
 
-from tests.indexing.conftest import channel as channel
-from tests.indexing.conftest import channel_with as channel_with
-from tests.indexing.conftest import filled as filled
-from tests.indexing.conftest import filled_folder as filled_folder
-from tests.indexing.conftest import seaway as seaway
+from tests.indexing.conftest import channel, channel_with, filled, filled_folder, seaway
+
+__all__ = ["channel", "channel_with", "filled", "filled_folder", "seaway"]

@@ -15,7 +15,7 @@ from seaway.storage import keys
 from seaway.users import users
 from tests.indexing.channel import A2, OLD, A, Channel
 from tests.support import state
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 def in_database(change: Callable[[Tx], object]) -> Callable[[Channel], None]:
@@ -149,7 +149,7 @@ def test_an_undamaged_store_has_no_violations(filled: Channel) -> None:
 @pytest.mark.parametrize("case", DAMAGES)
 def test_damage_is_reported(case: str, filled: Channel) -> None:
     """Each kind of damage is reported as the promise that it breaks, with its place."""
-    People(filled.seaway).user("second")
+    Factory(filled.seaway).user("second")
     damage, promise, place = DAMAGES[case]
     damage(filled)
     broken = list(check(filled.seaway))
@@ -173,7 +173,7 @@ def test_damage_is_reported_once_with_a_message(filled: Channel) -> None:
 
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:
     """The database refuses a second owner of a channel, independent of the calling code."""
-    People(filled.seaway).user("second")
+    Factory(filled.seaway).user("second")
     with pytest.raises(IntegrityError), filled.seaway.database.write_site() as tx:
         tx.execute(second_owner(tx, filled))
 

@@ -22,7 +22,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 Result = TypeVar("Result")
 
@@ -94,8 +94,8 @@ class OAuthGrants:
 
 
 @pytest.fixture
-def oauth(seaway: Seaway, clock: TurnedClock, people: People) -> OAuthGrants:
-    people.user("alice")
+def oauth(seaway: Seaway, clock: TurnedClock, factory: Factory) -> OAuthGrants:
+    factory.user("alice")
     with seaway.database.read() as tx:
         return OAuthGrants(
             seaway, clock, Caller("alice", users.get(tx, "alice").id, CredentialKind.PERSON, address="192.0.2.1")

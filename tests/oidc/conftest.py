@@ -1,3 +1,5 @@
 """Fixtures: an application with trusted publishers."""
 
-from tests.support.publishing_app import app as app
+from tests.support.publishing_app import app
+
+__all__ = ["app"]

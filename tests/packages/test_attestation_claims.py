@@ -11,7 +11,7 @@ from seaway.database.tables import attestations, subdirs, uploads
 from seaway.packages import attestation_claims, uploaders, versions
 from seaway.server.wiring import Seaway
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -39,10 +39,10 @@ def attest(seaway: Seaway, file: PackageFile, *, superseded: bool = False) -> No
 
 
 async def test_version_without_attestation_after_an_attested_one_gets_a_warning(
-    seaway: Seaway, people: People, on_both: str
+    seaway: Seaway, factory: Factory, on_both: str
 ) -> None:
     """Only current attestations count, and the upload order decides which version came before."""
-    people.channel("chan")
+    factory.channel("chan")
     first, second = conda(index_json("lib", "1.0")), conda(index_json("lib", "0.9"))
     for file in (first, second):
         await publish_file(seaway, "chan", file)
@@ -58,11 +58,11 @@ async def test_version_without_attestation_after_an_attested_one_gets_a_warning(
     assert provenance["0.9"].warnings
 
 
-async def test_upload_record_names_key_or_workflow(seaway: Seaway, people: People) -> None:
+async def test_upload_record_names_key_or_workflow(seaway: Seaway, factory: Factory) -> None:
     """A key is shown as "an API key" without its name; a workflow has links if its site is known."""
-    people.channel("chan", owner="ada")
+    factory.channel("chan", owner="ada")
     file = conda(index_json())
-    await publish_file(seaway, "chan", file, by=people.by_key(people.key("ada")))
+    await publish_file(seaway, "chan", file, by=factory.by_key(factory.key("ada")))
     sha256 = bytes.fromhex(file.sha256)
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, "chan").id

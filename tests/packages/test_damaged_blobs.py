@@ -43,7 +43,7 @@ from tests.indexing.channel import with_in_process_examiners
 from tests.support import images, sites, state
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +114,7 @@ class Store:
 @pytest.fixture
 async def store(on_both: str, tmp_path: Path, clock: TurnedClock) -> AsyncIterator[Store]:
     built = with_in_process_examiners(sites.build(tmp_path, clock, downloads="direct"))
-    People(built).channel(CHANNEL)
+    Factory(built).channel(CHANNEL)
     transport = httpx.ASGITransport(app=create_app(built))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as client:
         store = Store(built, clock, client)
@@ -139,7 +139,7 @@ async def import_from_folder(store: Store, folder: Path) -> None:
 
 
 async def resumable_upload(store: Store, _: Path) -> None:
-    publishing, by = store.seaway.request_parts.publishing, People(store.seaway).person("owner")
+    publishing, by = store.seaway.request_parts.publishing, Factory(store.seaway).signed_in("owner")
     request = ResumableRequest(CHANNEL, FILE.name, len(FILE.content), FILE.sha256, force=True)
     upload = await resumable.begin(publishing, request, by=by)
 
@@ -150,7 +150,7 @@ async def resumable_upload(store: Store, _: Path) -> None:
 
 
 async def upload_to_another_channel(store: Store, _: Path) -> None:
-    People(store.seaway).channel("other")
+    Factory(store.seaway).channel("other")
     await publish_file(store.seaway, "other", FILE)
 
 
@@ -375,7 +375,7 @@ async def test_missing_document_is_rebuilt(
         monkeypatch.setattr("seaway.http.channel_responses.SMALL_BYTES", 0)
     settings = {} if limit is None else {"whole_document_limit": limit}
     seaway = with_in_process_examiners(sites.build(tmp_path, clock, downloads="direct", **settings))
-    People(seaway).channel(CHANNEL)
+    Factory(seaway).channel(CHANNEL)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(seaway)), base_url="http://seaway.test"
     ) as client:
@@ -383,7 +383,7 @@ async def test_missing_document_is_rebuilt(
         await store.upload()
         before = await documents_of(store)
         seaway.blobs.delete(keys.blob(store.document_blobs()[kind]))
-        People(seaway).user("another")  # a commit, which invalidates the caches of a worker
+        Factory(seaway).user("another")  # a commit, which invalidates the caches of a worker
         assert before == await documents_of(store)
         assert [] == list(check(seaway))
     seaway.close()
@@ -464,7 +464,7 @@ async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
     """A recorded file is refused before the client is sent to a bucket or the proxy, until it is uploaded again."""
     with state.choose(state.POSTGRES_S3 if downloads == "redirect" else state.SQLITE_DISK):
         seaway = with_in_process_examiners(sites.build(tmp_path, clock, downloads=downloads))
-        People(seaway).channel(CHANNEL)
+        Factory(seaway).channel(CHANNEL)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=create_app(seaway)),
             base_url="http://seaway.test",
@@ -488,7 +488,7 @@ async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
 async def test_truncated_file_is_not_passed_to_the_proxy(tmp_path: Path, clock: TurnedClock) -> None:
     """The size is compared before the proxy reads the file, even before a scrub."""
     seaway = with_in_process_examiners(sites.build(tmp_path, clock, downloads="x-accel"))
-    People(seaway).channel(CHANNEL)
+    Factory(seaway).channel(CHANNEL)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(seaway)),
         base_url="http://seaway.test",
@@ -580,7 +580,7 @@ async def test_path_listing_of_a_missing_blob_returns_503(store: Store) -> None:
 async def test_lost_piece_ends_the_upload(store: Store) -> None:
     """The error tells the client to start again, which works."""
     publishing = replace(store.seaway.request_parts.publishing, min_piece_bytes=400)
-    by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
+    by, file = Factory(store.seaway).signed_in("owner"), conda(index_json("pieces"))
     request = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
     upload = await resumable.begin(publishing, request, by=by)
 
@@ -740,14 +740,14 @@ async def test_damaged_document_is_not_cached(store: Store) -> None:
         content = file.read()
     store.seaway.blobs.delete(key)
     state.rewrite(store.seaway.blobs, key, flipped(content))
-    People(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
+    Factory(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
     assert before == await documents_of(store)
 
 
 async def test_damaged_piece_ends_the_upload(store: Store) -> None:
     """A byte flipped in the store does not count as an invalid package: the client is asked to send it again."""
     publishing = replace(store.seaway.request_parts.publishing, min_piece_bytes=400)
-    by, file = People(store.seaway).person("owner"), conda(index_json("pieces"))
+    by, file = Factory(store.seaway).signed_in("owner"), conda(index_json("pieces"))
     upload = await resumable.begin(
         publishing, ResumableRequest(CHANNEL, file.name, len(file.content), None, force=False), by=by
     )

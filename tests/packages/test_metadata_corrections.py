@@ -24,7 +24,7 @@ from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -33,8 +33,8 @@ MODERN = conda(index_json("modern", depends=["numpy[when='__unix']"]))
 
 
 @pytest.fixture
-async def channel(seaway: Seaway, people: People) -> str:
-    name = people.channel("chan")
+async def channel(seaway: Seaway, factory: Factory) -> str:
+    name = factory.channel("chan")
     await publish_file(seaway, name, FILE)
     return name
 
@@ -180,20 +180,20 @@ async def test_specs_that_not_all_clients_can_read_give_a_warning(seaway: Seaway
 
 
 async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
-    seaway: Seaway, channel: str, people: People
+    seaway: Seaway, channel: str, factory: Factory
 ) -> None:
-    contributor = people.member(channel, "friend", Role.CONTRIBUTOR)
-    moderator = people.user("moderator", admin=True)
+    contributor = factory.member(channel, "friend", Role.CONTRIBUTOR)
+    moderator = factory.user("moderator", admin=True)
     for user, mode in (("owner", Mode.READ_WRITE_DELETE), (contributor, Mode.MANAGE)):
         with pytest.raises(NotAllowed, match="is not allowed to correct the metadata"):
-            correct(seaway, by=people.by_key(people.key(user, mode=mode)), license="BSD")
+            correct(seaway, by=factory.by_key(factory.key(user, mode=mode)), license="BSD")
     for user, text in (("owner", "BSD"), (moderator, "ISC")):
-        correct(seaway, by=people.by_key(people.key(user, mode=Mode.MANAGE)), license=text)
+        correct(seaway, by=factory.by_key(factory.key(user, mode=Mode.MANAGE)), license=text)
 
 
-async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, people: People) -> None:
+async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Permission and file are checked before the channel lock, which another transaction holds here."""
-    outsider = people.by_key(people.key(people.user("stranger"), mode=Mode.MANAGE))
+    outsider = factory.by_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
     with seaway.database.write_channel(channel):
         with pytest.raises(NotAllowed):
             correct(seaway, by=outsider, license="BSD")
@@ -216,7 +216,7 @@ async def test_damaged_row_returns_503_with_the_repair_command(
     seaway: Seaway,
     http: httpx.AsyncClient,
     channel: str,
-    people: People,
+    factory: Factory,
     column: str,
     value: bytes,
     repair_command: str,
@@ -225,7 +225,7 @@ async def test_damaged_row_returns_503_with_the_repair_command(
     correct(seaway, license="BSD")
     with seaway.database.write_site() as tx:
         tx.execute(update(files).values({column: value}))
-    url, headers = f"/api/v1/channels/chan/files/noarch/{FILE.name}", bearer(people.key("owner", mode=Mode.MANAGE))
+    url, headers = f"/api/v1/channels/chan/files/noarch/{FILE.name}", bearer(factory.key("owner", mode=Mode.MANAGE))
     responses = [await http.get(url)]
     if column != "about":  # a correction does not read this column
         responses.append(
@@ -276,10 +276,12 @@ async def test_rebuilt_row_and_rebuilt_index_keep_the_correction(
     assert [] == list(check(seaway))
 
 
-async def test_api_corrects_and_restores(seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People) -> None:
+async def test_api_corrects_and_restores(
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, factory: Factory
+) -> None:
     url, headers = (
         f"/api/v1/channels/chan/files/noarch/{FILE.name}/correction",
-        bearer(people.key("owner", mode=Mode.MANAGE)),
+        bearer(factory.key("owner", mode=Mode.MANAGE)),
     )
     body = {"depends": ["numpy (>=1.4,<1.5)|>=2.2"], "reason": "numpy 2 breaks it"}
     response = await http.patch(url, json=body, headers=headers)

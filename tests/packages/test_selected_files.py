@@ -21,7 +21,7 @@ from seaway.packages.removal import FileAction, Selection, select_files
 from seaway.server.wiring import Seaway
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import bearer
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
 
 pytestmark = pytest.mark.anyio
@@ -42,9 +42,9 @@ LINUX_FILE = for_linux()
 
 
 @pytest.fixture
-async def channel(seaway: Seaway, people: People) -> str:
+async def channel(seaway: Seaway, factory: Factory) -> str:
     """Two builds of 1.0 and one of 2.0 for noarch, one of 1.0 for linux-64, and another package."""
-    name = people.channel("chan")
+    name = factory.channel("chan")
     for file in (*OLD, NEW, OTHER, LINUX_FILE):
         await publish_file(seaway, name, file)
     return name
@@ -136,10 +136,10 @@ async def test_package_is_deleted(seaway: Seaway, http: httpx.AsyncClient, chann
     assert [] == list(check(seaway))
 
 
-async def test_contributor_deletes_only_their_own_files(seaway: Seaway, channel: str, people: People) -> None:
+async def test_contributor_deletes_only_their_own_files(seaway: Seaway, channel: str, factory: Factory) -> None:
     """One file of another uploader refuses the whole action, which names it; a contributor can yank any file."""
-    key = people.key(people.member(channel, "friend", Role.CONTRIBUTOR))
-    friend = people.by_key(key)
+    key = factory.key(factory.member(channel, "friend", Role.CONTRIBUTOR))
+    friend = factory.by_key(key)
     own = [build(number, "3.0") for number in range(2)]
     for file in own:
         await publish_file(seaway, channel, file, by=friend)
@@ -158,28 +158,33 @@ async def test_contributor_deletes_only_their_own_files(seaway: Seaway, channel:
     )
 
 
-def by_key(people: People, **limits: Any) -> Caller:
-    return people.by_key(people.key("owner", **limits))
+def by_key(factory: Factory, **limits: Any) -> Caller:
+    return factory.by_key(factory.key("owner", **limits))
 
 
 @pytest.mark.parametrize(
     ("caller", "action", "message"),
     [
-        (lambda people: by_key(people, mode=Mode.READ), FileAction.YANK, "is not allowed to yank"),
-        (lambda people: by_key(people, mode=Mode.READ_WRITE), FileAction.DELETE, "is not allowed to delete"),
-        (lambda people: replace(by_key(people), patterns=("other",)), FileAction.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
-        (lambda people: people.by_key(people.key(people.user("moderator", admin=True))), FileAction.YANK, "is not allowed to yank"),
-        (lambda people: people.by_key(people.key(people.member("chan", "v", Role.VIEWER))), FileAction.YANK, "is not allowed to yank"),
+        (lambda factory: by_key(factory, mode=Mode.READ), FileAction.YANK, "is not allowed to yank"),
+        (lambda factory: by_key(factory, mode=Mode.READ_WRITE), FileAction.DELETE, "is not allowed to delete"),
+        (lambda factory: replace(by_key(factory), patterns=("other",)), FileAction.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
+        (lambda factory: factory.by_key(factory.key(factory.user("moderator", admin=True))), FileAction.YANK, "is not allowed to yank"),
+        (lambda factory: factory.by_key(factory.key(factory.member("chan", "v", Role.VIEWER))), FileAction.YANK, "is not allowed to yank"),
     ],
     ids=["READ", "READ_WRITE", "other package", "admin", "viewer"],
 )  # fmt: skip
 async def test_limits_of_a_caller_refuse_the_whole_action(
-    seaway: Seaway, channel: str, people: People, caller: Callable[[People], Caller], action: FileAction, message: str
+    seaway: Seaway,
+    channel: str,
+    factory: Factory,
+    caller: Callable[[Factory], Caller],
+    action: FileAction,
+    message: str,
 ) -> None:
     before = state(seaway)
     selection = Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{OLD[0].name}"))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.request_parts.removing, caller(people), channel, action, selection)
+        removal.change(seaway.request_parts.removing, caller(factory), channel, action, selection)
     assert message in refusal.value.message
     assert before == state(seaway)
 
@@ -227,16 +232,16 @@ def test_selection_is_either_files_or_a_package(selection: dict[str, Any]) -> No
 @pytest.mark.parametrize("action", FileAction)
 @pytest.mark.parametrize("public", [True, False])
 async def test_caller_without_permission_is_refused_without_lock_and_file_reads(
-    seaway: Seaway, people: People, action: FileAction, public: bool
+    seaway: Seaway, factory: Factory, action: FileAction, public: bool
 ) -> None:
     """The refusal does not wait for the channel lock; neither action nor preview reads a file row (6)."""
-    channel = people.channel("chan", public=public)
+    channel = factory.channel("chan", public=public)
     await publish_file(seaway, channel, NEW)
-    viewer = people.by_key(people.key(people.member(channel, "viewer", Role.VIEWER)))
+    viewer = factory.by_key(factory.key(factory.member(channel, "viewer", Role.VIEWER)))
     selection = Selection(package="demo")
     callers: list[tuple[Caller, type[SeawayError]]] = [
         (ANONYMOUS, BadCredential),
-        (people.by_key(people.key(people.user("stranger"))), NotAllowed if public else NotFound),
+        (factory.by_key(factory.key(factory.user("stranger"))), NotAllowed if public else NotFound),
         (viewer, NotAllowed),
     ]
     with seaway.database.write_channel(channel), counted(seaway.database) as statements:
@@ -281,9 +286,9 @@ async def test_audit_log_has_every_file_of_a_large_action(
     assert hashes == found[0][2]["sha256"] | found[1][2]["sha256"]
 
 
-async def test_statements_do_not_grow_with_the_files(seaway: Seaway, people: People) -> None:
+async def test_statements_do_not_grow_with_the_files(seaway: Seaway, factory: Factory) -> None:
     """Twelve files of a version take as many as two."""
-    channel, counts = people.channel("chan"), []
+    channel, counts = factory.channel("chan"), []
     for number in range(12):
         await publish_file(seaway, channel, build(number, "2.0" if number > 1 else "1.0"))
     for action in (FileAction.YANK, FileAction.UNYANK, FileAction.DELETE):
@@ -309,9 +314,9 @@ async def test_too_many_files_are_refused(seaway: Seaway, channel: str) -> None:
         removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
 
 
-async def test_api_changes_many_files(seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People) -> None:
+async def test_api_changes_many_files(seaway: Seaway, http: httpx.AsyncClient, channel: str, factory: Factory) -> None:
     """Invalid selections are refused with the reason; the response lists the changed files and the new revisions."""
-    headers = bearer(people.key("owner"))
+    headers = bearer(factory.key("owner"))
 
     async def send(action: str, **body: Any) -> httpx.Response:
         return await http.post(f"/api/v1/channels/{channel}/files/{action}", json=body, headers=headers)

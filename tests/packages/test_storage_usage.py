@@ -8,18 +8,18 @@ from seaway.packages import removal, storage_usage
 from seaway.packages.storage_usage import ChannelUsage
 from seaway.server.wiring import Seaway
 from tests.support.packages import conda, index_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_file_in_two_channels_counts_in_each_and_is_stored_once(
-    seaway: Seaway, people: People, http: httpx.AsyncClient
+    seaway: Seaway, factory: Factory, http: httpx.AsyncClient
 ) -> None:
     """A deleted file does not count; documents count separately."""
     shared, other, gone = (conda(index_json(name)) for name in ("shared", "other", "gone"))
     for channel, files in (("one", [shared, other, gone]), ("two", [shared]), ("three", [])):
-        people.channel(channel)
+        factory.channel(channel)
         for file in files:
             await publish_file(seaway, channel, file)
     removal.delete(seaway.request_parts.removing, OPERATOR, "one", "noarch", gone.name)

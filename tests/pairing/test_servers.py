@@ -16,7 +16,7 @@ from tests.support.mounts import read_only
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
 from tests.support.server import serving, start, variables
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 FILE = packages.conda()
 OTHER = packages.conda(packages.index_json("other"))
@@ -26,9 +26,9 @@ DAMAGED = DamagedDatabase("").message
 def make_site(folder: Path, **settings: object) -> str:
     """Create a site with a channel; return a key of its owner."""
     with closing(sites.build(folder, **settings)) as seaway:
-        people = People(seaway)
-        people.channel("chan")
-        return people.key("owner")
+        factory = Factory(seaway)
+        factory.channel("chan")
+        return factory.key("owner")
 
 
 def upload(http: httpx.Client, file: packages.PackageFile) -> httpx.Response:

@@ -24,7 +24,7 @@ from tests.indexing.channel import Channel, RacingStore, recorded_statements, wi
 from tests.support import packages, sites, state
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, index_json
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 FILES = [
     packages.conda(index_json(f"name-{number % 30}", version=f"{number}.0", subdir=subdir, noarch=noarch))
@@ -36,7 +36,7 @@ FILES = [
 @pytest.fixture
 def channel(on_both: str, tmp_path: Path) -> Iterator[Channel]:
     with closing(sites.build(tmp_path, TurnedClock())) as built:
-        yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
+        yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_deleted_name_is_reserved_in_any_case_without_overwrites(channel: Channe
 
 def test_import_has_the_same_result_as_uploads(channel: Channel, folder: Path) -> None:
     """With more files than one transaction takes, of two subdirs: the same rows, index and number of revisions."""
-    other = Channel(channel.seaway, People(channel.seaway).channel("other"))
+    other = Channel(channel.seaway, Factory(channel.seaway).channel("other"))
     results = channel.bring(write(folder, FILES))
     assert [file.name for file in FILES] == [result.file_name for result in results if isinstance(result, Published)]
     for file in FILES:

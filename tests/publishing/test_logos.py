@@ -33,7 +33,7 @@ from tests.indexing.channel import RacingStore
 from tests.support import images, state
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,10 @@ def logo_of(seaway: Seaway, channel: str) -> bytes | None:
         return channels.get(tx, channel).logo
 
 
-def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """Two channels with the same picture share a blob, which is deleted after the last of them gave it up."""
-    people.channel("robots")
-    people.channel("others")
+    factory.channel("robots")
+    factory.channel("others")
     for channel in ("robots", "others"):
         seaway.request_parts.logos.put(OPERATOR, channel, NewLogo(images.png()))
     first = logo_of(seaway, "robots")
@@ -194,9 +194,9 @@ class AlwaysSweptStore(RacingStore):
         return is_new
 
 
-def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, people: People) -> None:
+def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory: Factory) -> None:
     """The race with the sweep is not the caller's fault: it is retried, and repeated failures return 503."""
-    people.channel("robots")
+    factory.channel("robots")
     logo_parts = seaway.request_parts.logos
     sweeping_store = RacingStore(
         seaway.blobs, after_put=lambda: [seaway.blobs.delete(stat.key) for stat in state.stored(seaway.blobs)]
@@ -211,19 +211,19 @@ def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, people:
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, people: People) -> None:
+async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory: Factory) -> None:
     """A JPEG that repeats its last scan thousands of times is refused, and packages are accepted meanwhile."""
-    people.channel("robots", owner="ada")
+    factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MOST_BYTES - 1)))
-        await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=people.by_key(people.key("ada")))
+        await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=factory.by_key(factory.key("ada")))
         assert not drawing.done()
         with pytest.raises(Invalid):
             await to_thread.run_sync(drawing.result)
 
 
-def test_check_reports_a_missing_logo(seaway: Seaway, people: People) -> None:
-    people.channel("holed")
+def test_check_reports_a_missing_logo(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("holed")
     seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(colour=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
     assert digest is not None
@@ -231,26 +231,26 @@ def test_check_reports_a_missing_logo(seaway: Seaway, people: People) -> None:
     assert [("S7", "holed logo")] == [(broken.check, broken.where) for broken in check(seaway)]
 
 
-def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, people: People) -> None:
+def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, factory: Factory) -> None:
     """No fetch, decoding or blob; a user without access gets the response for a missing channel."""
-    channel = people.channel("closed", public=False)
-    people.member(channel, "carl", Role.CONTRIBUTOR)
+    channel = factory.channel("closed", public=False)
+    factory.member(channel, "carl", Role.CONTRIBUTOR)
     fetched: list[str] = []
     recording_logos = replace(seaway.request_parts.logos, fetch=lambda url: fetched.append(url) or b"")  # type: ignore[func-returns-value]
     with pytest.raises(NotAllowed):
-        recording_logos.put(people.person("carl"), channel, NewLogo(url="https://github.com/ada.png"))
+        recording_logos.put(factory.signed_in("carl"), channel, NewLogo(url="https://github.com/ada.png"))
     messages = []
     for name in (channel, "no-such-channel"):
         with pytest.raises(NotFound) as refusal:
-            recording_logos.put(people.person("stranger"), name, NewLogo(url="https://github.com/ada.png"))
+            recording_logos.put(factory.signed_in("stranger"), name, NewLogo(url="https://github.com/ada.png"))
         messages.append(refusal.value.full_message)
     assert messages[0] == messages[1]
     assert [] == fetched
 
 
-def test_logos_are_rate_limited_by_user(seaway: Seaway, people: People) -> None:
+def test_logos_are_rate_limited_by_user(seaway: Seaway, factory: Factory) -> None:
     """Thirty at once."""
-    owner = people.person(people.user("eager"))
+    owner = factory.signed_in(factory.user("eager"))
     for _ in range(30):
         with pytest.raises(Invalid):
             seaway.request_parts.logos.draw(owner, NewLogo(b"x"))

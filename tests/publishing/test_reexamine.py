@@ -19,13 +19,13 @@ from tests.support import packages, sites
 from tests.support.clock import TurnedClock
 from tests.support.hostile import hashes_of
 from tests.support.packages import index_json
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
 def channel(tmp_path: Path) -> Iterator[Channel]:
     with closing(sites.build(tmp_path, TurnedClock())) as built:
-        yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
+        yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 
 @pytest.mark.parametrize(

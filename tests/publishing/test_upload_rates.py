@@ -18,7 +18,7 @@ from seaway.server.wiring import Seaway
 from tests.support import sites, workflows
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -56,13 +56,13 @@ async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
     with_rate_of_six: Seaway, clock: TurnedClock
 ) -> None:
     """Exactly six of ten files are accepted, then one for each ten minutes; other senders are not affected."""
-    people = People(with_rate_of_six)
-    people.channel("boats", owner="ada")
-    people.member("boats", "bob", Role.CONTRIBUTOR)
-    ada = people.by_key(people.key("ada"))
+    factory = Factory(with_rate_of_six)
+    factory.channel("boats", owner="ada")
+    factory.member("boats", "bob", Role.CONTRIBUTOR)
+    ada = factory.by_key(factory.key("ada"))
 
     assert ["accepted"] * 6 + ["wait 600 s"] * 4 == await outcomes(with_rate_of_six, ada, "boats", files("a", 10))
-    assert ["accepted"] == await outcomes(with_rate_of_six, people.by_key(people.key("bob")), "boats", files("b", 1))
+    assert ["accepted"] == await outcomes(with_rate_of_six, factory.by_key(factory.key("bob")), "boats", files("b", 1))
     assert ["accepted"] * 9 == await outcomes(with_rate_of_six, OPERATOR, "boats", files("o", 9))
     clock.move(10 * MINUTE_MS)
     assert ["accepted", "wait 600 s"] == await outcomes(with_rate_of_six, ada, "boats", files("c", 2))
@@ -70,7 +70,7 @@ async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
 
 async def test_workflows_of_a_publisher_share_a_rate(with_rate_of_six: Seaway) -> None:
     """Tokens live for minutes, so the rate cannot be per token."""
-    People(with_rate_of_six).channel("boats", owner="ada")
+    Factory(with_rate_of_six).channel("boats", owner="ada")
     workflow = workflows.principal_of(with_rate_of_six, "boats")
 
     assert ["accepted"] * 6 + ["wait 600 s"] == await outcomes(with_rate_of_six, workflow, "boats", files("w", 7))
@@ -83,8 +83,8 @@ async def test_workflows_of_a_publisher_share_a_rate(with_rate_of_six: Seaway) -
 async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: TurnedClock) -> None:
     """Any two numbers that an operator sets accept uploads."""
     with closing(sites.build(tmp_path, clock, uploads_per_hour=4_000_000, upload_burst=1)) as fast:
-        People(fast).channel("boats", owner="ada")
-        ada = People(fast).by_key(People(fast).key("ada"))
+        Factory(fast).channel("boats", owner="ada")
+        ada = Factory(fast).by_key(Factory(fast).key("ada"))
         for number in range(2):
             assert ["accepted"] == await outcomes(fast, ada, "boats", files(f"fast-{number}", 1))
             clock.move(1)
@@ -93,13 +93,13 @@ async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: 
 async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_path: Path, clock: TurnedClock) -> None:
     """429 with the time to wait, for every key of the user and both upload methods; refused files do not count."""
     with closing(sites.build(tmp_path, clock, uploads_per_hour=2, upload_burst=2)) as seaway:
-        people = People(seaway)
-        people.channel("boats", owner="ada")
+        factory = Factory(seaway)
+        factory.channel("boats", owner="ada")
         transport = httpx.ASGITransport(create_app(seaway))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
 
             async def send(file: PackageFile, content: bytes) -> httpx.Response:
-                headers = {"Authorization": f"Bearer {people.key('ada')}", "X-File-Name": file.name}
+                headers = {"Authorization": f"Bearer {factory.key('ada')}", "X-File-Name": file.name}
                 return await http.post("/api/v1/upload/boats", content=content, headers=headers)
 
             first, second, third = files("d", 3)
@@ -115,7 +115,7 @@ async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_pat
             resumable = await http.post(
                 "/api/v1/uploads/boats",
                 headers={
-                    "Authorization": f"Bearer {people.key('ada')}",
+                    "Authorization": f"Bearer {factory.key('ada')}",
                     "Tus-Resumable": "1.0.0",
                     "Upload-Length": "9",
                     "Upload-Metadata": "filename ZC0yLTEuMC1oMV8wLmNvbmRh",
@@ -126,6 +126,6 @@ async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_pat
 
 async def test_rate_of_zero_means_no_limit(tmp_path: Path, clock: TurnedClock) -> None:
     with closing(sites.build(tmp_path, clock, uploads_per_hour=0)) as seaway:
-        people = People(seaway)
-        people.channel("boats", owner="ada")
-        assert ["accepted"] * 7 == await outcomes(seaway, people.by_key(people.key("ada")), "boats", files("e", 7))
+        factory = Factory(seaway)
+        factory.channel("boats", owner="ada")
+        assert ["accepted"] * 7 == await outcomes(seaway, factory.by_key(factory.key("ada")), "boats", files("e", 7))

@@ -21,7 +21,7 @@ from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.packages import conda
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 from tests.support.workflows import Attester
 
 pytestmark = pytest.mark.anyio
@@ -31,8 +31,8 @@ OTHER_BYTES = conda(files={"a": b"other"})
 
 
 @pytest.fixture
-def attester(seaway: Seaway, people: People) -> Attester:
-    people.channel("robots")
+def attester(seaway: Seaway, factory: Factory) -> Attester:
+    factory.channel("robots")
     return Attester.trusted_by(seaway)
 
 

@@ -30,7 +30,7 @@ from tests.support import sites
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, raw_headers
-from tests.support.sites import People
+from tests.support.sites import Factory
 from tests.support.workflows import GITHUB
 
 REPORT_PATH = "/api/github/secret-scanning"
@@ -90,9 +90,9 @@ async def test_signed_report_revokes_keys_and_notifies_owners(
     http: httpx.AsyncClient, seaway_with_scanning: Seaway
 ) -> None:
     """Secrets of this server are labeled true positives and refused at once; each owner is notified once."""
-    people = People(seaway_with_scanning)
-    people.channel("boats", owner="ada", public=False)
-    secret, unreported = people.key("ada"), people.key("ada")
+    factory = Factory(seaway_with_scanning)
+    factory.channel("boats", owner="ada", public=False)
+    secret, unreported = factory.key("ada"), factory.key("ada")
     with seaway_with_scanning.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     assert 200 == await read_status(http, secret)
@@ -123,8 +123,8 @@ async def test_reported_oauth_token_revokes_its_grant(
     http: httpx.AsyncClient, seaway_with_scanning: Seaway, token_kind: str
 ) -> None:
     """Either token revokes both tokens of its grant and no other grant; the user is notified."""
-    people = People(seaway_with_scanning)
-    people.channel("boats", owner="ada", public=False)
+    factory = Factory(seaway_with_scanning)
+    factory.channel("boats", owner="ada", public=False)
     with seaway_with_scanning.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
@@ -151,14 +151,14 @@ async def test_reported_oauth_token_revokes_its_grant(
     assert 1 == queued_emails(seaway_with_scanning)
 
 
-def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, people: People) -> None:
+def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, factory: Factory) -> None:
     """Both tokens of a grant are true positives although revoking the first revokes the second; repeats count once."""
-    people.user("ada")
+    factory.user("ada")
     with seaway.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         _, grant_tokens = grants.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
-    secrets = [grant_tokens.refresh, grant_tokens.access, people.key("ada")] * 2
+    secrets = [grant_tokens.refresh, grant_tokens.access, factory.key("ada")] * 2
     with seaway.database.write_site() as tx:
         found = [ReportedSecret(secret, "stdin") for secret in secrets]
         labels = revoke(seaway.database, tx, 0, OPERATOR, found, notifications=seaway.request_parts.accounts)
@@ -170,9 +170,9 @@ def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, people: 
 @pytest.mark.anyio
 async def test_reported_workflow_token_is_revoked(http: httpx.AsyncClient, seaway_with_scanning: Seaway) -> None:
     """Only channels that its run uploaded to get an audit entry, and their owner is notified once."""
-    people = People(seaway_with_scanning)
-    people.channel("boats", owner="ada", public=False)
-    people.channel("others", owner="ada", public=False)
+    factory = Factory(seaway_with_scanning)
+    factory.channel("boats", owner="ada", public=False)
+    factory.channel("others", owner="ada", public=False)
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway_with_scanning.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
@@ -199,9 +199,9 @@ async def test_reported_workflow_token_is_revoked(http: httpx.AsyncClient, seawa
     assert 1 == queued_emails(seaway_with_scanning) - before
 
 
-def test_reported_token_without_publisher_is_audited(seaway: Seaway, people: People) -> None:
+def test_reported_token_without_publisher_is_audited(seaway: Seaway, factory: Factory) -> None:
     """After its publisher was removed, only the site's audit log has the entry."""
-    people.channel("boats", owner="ada")
+    factory.channel("boats", owner="ada")
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway.database.write_site() as tx:
         notifier = seaway.request_parts.exchanging.notifier
@@ -235,9 +235,9 @@ async def test_report_without_valid_signature_is_refused(
     http: httpx.AsyncClient, seaway_with_scanning: Seaway, change: dict[str, object]
 ) -> None:
     """Otherwise anyone could revoke keys: 400, and nothing changes."""
-    people = People(seaway_with_scanning)
-    people.channel("boats", owner="ada", public=False)
-    secret = people.key("ada")
+    factory = Factory(seaway_with_scanning)
+    factory.channel("boats", owner="ada", public=False)
+    secret = factory.key("ada")
     assert 400 == (await report(http, report_body(secret), **change)).status_code  # type: ignore[arg-type]
     assert 400 == (await http.post(REPORT_PATH, content=report_body(secret))).status_code
     assert 200 == await read_status(http, secret)
@@ -289,9 +289,9 @@ def test_unreadable_key_file_names_the_setting(clock: TurnedClock, tmp_path: Pat
         PublicKeys(str(tmp_path / "none"), lambda _: None, clock).find("one")
 
 
-def test_operator_revokes_leaked_keys(seaway: Seaway, people: People) -> None:
+def test_operator_revokes_leaked_keys(seaway: Seaway, factory: Factory) -> None:
     """`key revoke --stdin` needs no signature."""
-    secret = people.key("ada")
+    secret = factory.key("ada")
     with seaway.database.write_site() as tx:
         labels = revoke(
             seaway.database,

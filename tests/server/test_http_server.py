@@ -34,7 +34,7 @@ from tests.support.requests import (
     upload,
 )
 from tests.support.server import Server, serving, variables
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 FILE = conda(index_json("demo"))
 LARGE = conda(index_json("large"), files={"share/noise": os.urandom(3_000_000)})
@@ -65,8 +65,8 @@ class ServerWithFiles:
 def serve_with_files(folder: Path, **settings: object) -> Iterator[ServerWithFiles]:
     with serving(folder, examiners=1, log_format="json", **settings) as server:
         with closing(sites.build(folder)) as seaway:
-            people = People(seaway)
-            with_files = ServerWithFiles(server, people.channel("chan"), people.key("owner"))
+            factory = Factory(seaway)
+            with_files = ServerWithFiles(server, factory.channel("chan"), factory.key("owner"))
         with server.client(with_files.key) as client:
             for file in (FILE, LARGE):
                 assert 201 == upload(client, with_files.channel, file).status_code

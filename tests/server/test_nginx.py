@@ -24,7 +24,7 @@ from tests.support.packages import conda, index_json
 from tests.support.postgres import free_ports
 from tests.support.requests import bearer, exchange, file_part, multipart, multipart_type, raw_headers, until, upload
 from tests.support.server import Server, serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = [pytest.mark.slow, pytest.mark.on_disk]
 
@@ -63,10 +63,10 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         serving(folder, examiners=1, downloads="x-accel", trusted_proxies="127.0.0.1") as server,
     ):
         seaway = sites.build(folder)
-        people = People(seaway)
+        factory = Factory(seaway)
         for name in ("open", "closed"):
-            people.channel(name, public=name == "open")
-        owner, stranger = people.key("owner"), people.key("stranger")
+            factory.channel(name, public=name == "open")
+        owner, stranger = factory.key("owner"), factory.key("stranger")
         seaway.close()
         with nginx.before(server.address, folder / "data" / "store", tmp_path_factory.mktemp("nginx")) as front:
             for channel in ("open", "closed"):
@@ -303,8 +303,8 @@ def test_nginx_group_can_read_blobs_but_not_keys_or_database() -> None:
         data.chmod(0o2700)  # as under systemd, new files get the group of the service
         with umask(0o077), serving(folder, **GROUP_SETTINGS):  # as the unit sets it
             seaway = sites.build(folder)
-            People(seaway).channel("open")
-            key = People(seaway).key("owner")
+            Factory(seaway).channel("open")
+            key = Factory(seaway).key("owner")
             seaway.close()
         with umask(0o077), serving(folder, **GROUP_SETTINGS) as server, server.client() as http:
             assert 201 == upload(http, "open", FILE, key).status_code

@@ -17,7 +17,7 @@ from tests.support.nginx import Nginx
 from tests.support.packages import conda, zstd
 from tests.support.requests import upload
 from tests.support.server import serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = [pytest.mark.slow, pytest.mark.on_disk]
 
@@ -47,11 +47,11 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CachedSite]:
         serving(folder, examiners=1, trusted_proxies="127.0.0.1") as server,
         closing(sites.build(folder)) as beside,
     ):
-        people = People(beside)
-        site = Site(server, people)
+        factory = Factory(beside)
+        site = Site(server, factory)
         for name in ("open", "closed"):
-            people.channel(name, owner="owner", public=name == "open")
-        member, stranger = people.key("owner"), people.key("stranger")
+            factory.channel(name, owner="owner", public=name == "open")
+        member, stranger = factory.key("owner"), factory.key("stranger")
         with server.client() as http:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"

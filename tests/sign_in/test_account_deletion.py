@@ -12,8 +12,8 @@ from seaway.sign_in import account_deletion, first_account
 from seaway.users import users
 from tests.support.accounts import HOME, PASSWORD, Accounts
 from tests.support.clock import TurnedClock
-from tests.support.mail import letters_to, text_of
-from tests.support.sites import People
+from tests.support.mail import emails_to, text_of
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
@@ -53,22 +53,22 @@ async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClo
         await make(seaway, new)
 
 
-async def test_account_created_by_command_invalidates_the_link(seaway: Seaway, people: People) -> None:
+async def test_account_created_by_command_invalidates_the_link(seaway: Seaway, factory: Factory) -> None:
     """The link is valid only while the site has no account (1)."""
     secret = first_account_secret(seaway)
     first_account.require_valid(seaway.request_parts.accounts, secret)
-    people.user("founder")
+    factory.user("founder")
     with pytest.raises(NotFound):
         first_account.require_valid(seaway.request_parts.accounts, secret)
     with pytest.raises(NotFound):
         await make(seaway, secret)
 
 
-async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accounts: Accounts, people: People) -> None:
+async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accounts: Accounts, factory: Factory) -> None:
     """The user is notified by email, and the audit log is kept (2)."""
     accounts.add("ada")
     by, secret = await accounts.session("ada")
-    key = people.key("ada")
+    key = factory.key("ada")
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
     account_deletion.remove(accounts.parts, by, user)
@@ -78,15 +78,15 @@ async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accoun
         assert [] == list(tx.execute(select(sessions.c.id)))
         assert "user.removed" == tx.execute(select(audit.c.action).order_by(audit.c.id.desc())).scalars().first()
     assert key
-    assert "were deleted" in text_of(letters_to(seaway, "ada@example.com")[-1])
+    assert "were deleted" in text_of(emails_to(seaway, "ada@example.com")[-1])
 
 
-async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts: Accounts, people: People) -> None:
+async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts: Accounts, factory: Factory) -> None:
     """The channels must be transferred or deleted first (1)."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
     for name in ("tools", "more-tools"):
-        people.channel(name, owner="ada")
+        factory.channel(name, owner="ada")
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
     with pytest.raises(NotAllowed, match="owns channels: more-tools, tools"):
@@ -94,18 +94,18 @@ async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts:
 
 
 async def test_name_of_deleted_account_is_reserved_for_a_year(
-    seaway: Seaway, accounts: Accounts, people: People, clock: TurnedClock
+    seaway: Seaway, accounts: Accounts, factory: Factory, clock: TurnedClock
 ) -> None:
     """Otherwise another user could impersonate the previous one (3)."""
-    people.user("ada")
+    factory.user("ada")
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
     account_deletion.remove(accounts.parts, OPERATOR, user)
     clock.move(364 * DAY_MS)
     with pytest.raises(NameTaken, match="recently used"):
-        people.user("ada")
+        factory.user("ada")
     clock.move(2 * DAY_MS)
-    people.user("ada")
+    factory.user("ada")
 
 
 async def test_deleting_account_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:

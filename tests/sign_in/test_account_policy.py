@@ -20,7 +20,7 @@ from tests.sign_in.test_second_factors import Phone
 from tests.support import sites
 from tests.support.accounts import Accounts
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +41,11 @@ async def test_required_second_factor_restricts_users_without_one(
 ) -> None:
     """They can read and set one up, but change nothing else."""
     seaway = sites.build(tmp_path, clock, require_second_factor=required_for)
-    people, accounts = People(seaway), Accounts(seaway)
-    people.user("founder")
+    factory, accounts = Factory(seaway), Accounts(seaway)
+    factory.user("founder")
     accounts.add("ada")
     accounts.add("bob")
-    people.channel("tools", owner="ada", public=False)
+    factory.channel("tools", owner="ada", public=False)
     ada, bob = [with_policy(accounts, (await accounts.session(name))[0]) for name in ("ada", "bob")]
     assert (True, required_for == "all") == (ada.lacks_second_factor, bob.lacks_second_factor)
 
@@ -68,13 +68,13 @@ async def test_required_second_factor_restricts_users_without_one(
 async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: Path, clock: TurnedClock) -> None:
     """Also those created before the policy: they can read, and write again once the owner has a second factor."""
     with closing(sites.build(tmp_path, clock, require_second_factor="owners")) as seaway:
-        people, accounts = People(seaway), Accounts(seaway)
-        people.user("founder")
+        factory, accounts = Factory(seaway), Accounts(seaway)
+        factory.user("founder")
         for name in ("ada", "bob"):
             accounts.add(name)
-        people.channel("tools", owner="ada")
-        people.member("tools", "bob", Role.CONTRIBUTOR)
-        credentials = {name: people.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
+        factory.channel("tools", owner="ada")
+        factory.member("tools", "bob", Role.CONTRIBUTOR)
+        credentials = {name: factory.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
         with seaway.database.write_site() as tx:
             user_id = users.get(tx, "ada").id
             scope = "openid channel:read channel:upload"
@@ -106,12 +106,12 @@ async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: 
 
 async def test_accepting_a_channel_needs_the_required_second_factor(tmp_path: Path, clock: TurnedClock) -> None:
     with closing(sites.build(tmp_path, clock, require_second_factor="owners")) as seaway:
-        people, accounts = People(seaway), Accounts(seaway)
-        people.user("founder")
-        people.channel("tools", owner="ada")
+        factory, accounts = Factory(seaway), Accounts(seaway)
+        factory.user("founder")
+        factory.channel("tools", owner="ada")
         accounts.add("bob")
-        people.member("tools", "bob", Role.CONTRIBUTOR)
-        ada = people.person("ada")
+        factory.member("tools", "bob", Role.CONTRIBUTOR)
+        ada = factory.signed_in("ada")
         with seaway.database.write_site() as tx:
             transfers.offer(tx, clock.now_ms(), ada, "tools", "bob")
         bob = with_policy(accounts, (await accounts.session("bob"))[0])
@@ -129,7 +129,7 @@ async def test_verification_can_be_disabled(tmp_path: Path, clock: TurnedClock, 
     """For sites where the operator trusts every user who can reach them."""
     seaway = sites.build(tmp_path, clock, require_verification=required)
     accounts = Accounts(seaway)
-    People(seaway).user("founder")
+    Factory(seaway).user("founder")
     accounts.add("ada", verified=False)
     by = with_policy(accounts, (await accounts.session("ada"))[0])
     assert by.is_verified is not required

@@ -9,7 +9,7 @@ from seaway.sign_in import email_addresses, password_reset, sign_up
 from seaway.users import emails
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, Accounts
 from tests.support.clock import TurnedClock
-from tests.support.mail import letters, letters_to, link_in, text_of
+from tests.support.mail import emails_to, letters, link_in, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -35,13 +35,13 @@ async def test_address_is_added_verified_and_made_primary(seaway: Seaway, accoun
     _, other_session = await accounts.session("ada", AWAY)
     sign_up.verify(accounts.parts, by, link_in(letters(seaway)[0]))
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
-    assert f"{HOME_ADDRESS} was added" in text_of(letters_to(seaway, "ada@example.com")[0])
+    assert f"{HOME_ADDRESS} was added" in text_of(emails_to(seaway, "ada@example.com")[0])
 
     email_addresses.make_primary(accounts.parts, by, HOME_ADDRESS.upper())
     assert [(HOME_ADDRESS, True, True), ("ada@example.com", False, True)] == addresses_of(seaway, ada)
     email_addresses.remove(accounts.parts, by, "ada@example.com")
     assert [(HOME_ADDRESS, True, True)] == addresses_of(seaway, ada)
-    assert "ada@example.com was removed" in text_of(letters_to(seaway, "ada@example.com")[-1])
+    assert "ada@example.com was removed" in text_of(emails_to(seaway, "ada@example.com")[-1])
 
 
 async def test_primary_address_cannot_be_removed(accounts: Accounts) -> None:
@@ -59,7 +59,7 @@ async def test_address_of_another_user_can_be_added_but_not_verified(seaway: Sea
     by, _ = await accounts.session("ada")
     email_addresses.add(accounts.parts, by, "Bob@example.com")
     assert ("Bob@example.com", False, False) in addresses_of(seaway, ada)
-    (email,) = letters_to(seaway, "Bob@example.com")
+    (email,) = emails_to(seaway, "Bob@example.com")
     assert "already belongs to your account bob" in text_of(email)
     with seaway.database.write_site() as tx, pytest.raises(NameTaken, match="belongs to an account"):
         emails.verify(tx, 0, ada, "bob@example.com")
@@ -75,9 +75,9 @@ async def test_link_to_removed_address_is_refused(seaway: Seaway, accounts: Acco
     with pytest.raises(NotFound):
         sign_up.verify(accounts.parts, by, secret)
     email_addresses.add(accounts.parts, by, HOME_ADDRESS)
-    sign_up.verify(accounts.parts, by, link_in(letters_to(seaway, HOME_ADDRESS)[-1]))
+    sign_up.verify(accounts.parts, by, link_in(emails_to(seaway, HOME_ADDRESS)[-1]))
     password_reset.request(accounts.parts, HOME_ADDRESS, client=HOME.address)
-    secret = link_in(letters_to(seaway, HOME_ADDRESS)[-1])
+    secret = link_in(emails_to(seaway, HOME_ADDRESS)[-1])
     email_addresses.remove(accounts.parts, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
         await password_reset.reset(accounts.parts, secret, OTHER_PASSWORD, client=HOME.address)

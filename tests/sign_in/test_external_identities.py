@@ -11,7 +11,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities
 from seaway.sign_in.identity_providers import ExternalAccount
 from seaway.users import users
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 OCTOCAT = ExternalAccount("github", "https://github.com", "583231", "octocat", "The Octocat", "octo@example.com")
 
@@ -21,8 +21,8 @@ def signed_in_caller(tx: Tx, name: str) -> Caller:
 
 
 @pytest.fixture
-def alice_and_bob(people: People) -> tuple[str, str]:
-    return people.user("alice"), people.user("bob")
+def alice_and_bob(factory: Factory) -> tuple[str, str]:
+    return factory.user("alice"), factory.user("bob")
 
 
 def link(tx: Tx, name: str, external_account: ExternalAccount) -> None:

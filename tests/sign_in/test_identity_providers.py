@@ -19,7 +19,7 @@ from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
 from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, Told, running
+from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, ProviderResponse, running
 
 ISSUER = "https://login.example.com"
 
@@ -40,9 +40,9 @@ def fetcher() -> JsonClient:
 class Broken(OpenIdProvider):
     """A provider that returns the response in `response`."""
 
-    response: Told = (200, {}, {})
+    response: ProviderResponse = (200, {}, {})
 
-    def answer(self, *_args: object) -> Told:
+    def answer(self, *_args: object) -> ProviderResponse:
         return self.response
 
 
@@ -246,7 +246,7 @@ def test_new_provider_key_is_fetched_at_most_once_per_minute(
 
 @pytest.mark.parametrize("response", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
 def test_unusable_key_set_does_not_replace_stored_keys(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, response: Told
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, response: ProviderResponse
 ) -> None:
     """Without keys the provider is unavailable; with stored ones users can still sign in."""
     built = sites.build(tmp_path, clock)

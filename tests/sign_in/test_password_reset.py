@@ -14,7 +14,7 @@ from seaway.sign_in.passwords import PARAMETERS
 from seaway.users import emails, users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
 from tests.support.clock import TurnedClock
-from tests.support.mail import letters, letters_to, link_in, text_of
+from tests.support.mail import emails_to, letters, link_in, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ ADA = "ada@example.com"
 def request_link(accounts: Accounts, address: str = ADA) -> str:
     """Request a password reset; return the secret of the newest link."""
     password_reset.request(accounts.parts, address, client=HOME.address)
-    return link_in(letters_to(accounts.seaway, address)[-1])
+    return link_in(emails_to(accounts.seaway, address)[-1])
 
 
 async def reset(accounts: Accounts, secret: str, password: str = OTHER_PASSWORD) -> None:

@@ -17,7 +17,7 @@ from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
 from seaway.sign_in.passwords import PARAMETERS, Hasher
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts, CountingHasher
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
@@ -51,13 +51,13 @@ async def test_password_sign_in_by_name_or_address_starts_a_session(
     ],
 )
 async def test_every_refused_sign_in_gives_the_same_error(
-    seaway: Seaway, accounts: Accounts, people: People, login: str, password: str
+    seaway: Seaway, accounts: Accounts, factory: Factory, login: str, password: str
 ) -> None:
     """The error must not reveal which accounts exist or their state (1)."""
     accounts.add("ada")
     accounts.add("unverified", verified=False)
     accounts.add("disabled")
-    people.user("keyless")
+    factory.user("keyless")
     with seaway.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
     with pytest.raises(BadCredential) as refused:
@@ -67,11 +67,11 @@ async def test_every_refused_sign_in_gives_the_same_error(
 
 @pytest.mark.parametrize("login", ["ada", "ada@example.com", "nobody", "nobody@example.com", "keyless", ""])
 async def test_unknown_name_costs_the_same_hash_as_wrong_password(
-    accounts: Accounts, people: People, login: str
+    accounts: Accounts, factory: Factory, login: str
 ) -> None:
     """Case 7: one hash with the same parameters takes nearly all of the time (1)."""
     accounts.add("ada")
-    people.user("keyless")
+    factory.user("keyless")
     counting_hasher = CountingHasher()
     parts = replace(accounts.parts, hasher=Hasher(parameters=counting_hasher))
     with pytest.raises(BadCredential):

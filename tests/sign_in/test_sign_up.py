@@ -17,7 +17,7 @@ from seaway.users.email_links import Purpose
 from tests.support import sites
 from tests.support.accounts import HOME, PASSWORD, Accounts
 from tests.support.clock import TurnedClock
-from tests.support.mail import letters, letters_to, link_in, text_of
+from tests.support.mail import emails_to, letters, link_in, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts
 async def test_verification_link_works_only_for_its_account(seaway: Seaway, accounts: Accounts) -> None:
     """An attacker must not get a victim's address verified, whether the victim is signed in or not (2)."""
     await sign_up(accounts, "attacker", "victim@example.com")
-    secret = link_in(letters_to(seaway, "victim@example.com")[0])
+    secret = link_in(emails_to(seaway, "victim@example.com")[0])
     accounts.add("victim-elsewhere")
     other_user, _ = await accounts.session("victim-elsewhere")
     attacker, _ = await accounts.session("attacker")
@@ -94,7 +94,7 @@ async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, account
     for name in ("stranger", "thief"):
         by, _ = await accounts.session(name)
         assert not by.is_verified
-    (email,) = letters_to(seaway, "Owner@example.com")
+    (email,) = emails_to(seaway, "Owner@example.com")
     assert "already belongs to your account owner" in text_of(email)
     assert "swy-ln-" not in email.as_string()
 
@@ -125,7 +125,7 @@ async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: A
 
 
 async def test_verification_email_is_resent_only_to_own_address(seaway: Seaway, accounts: Accounts) -> None:
-    """Users must not be able to send emails to other people."""
+    """Users must not be able to send emails to other factory."""
     await sign_up(accounts)
     by, _ = await accounts.session("ada")
     before = len(letters(seaway))
@@ -170,7 +170,7 @@ async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: Tur
     closed = sites.build(tmp_path / "closed", clock, sign_up="closed")
     restricted = sites.build(tmp_path / "theirs", clock, email_domains="example.com, example.org")
     for seaway in (closed, restricted):
-        sites.People(seaway).user("founder")
+        sites.Factory(seaway).user("founder")
     with pytest.raises(NotAllowed, match="Sign-up is closed"):
         await sign_up(Accounts(closed))
     with pytest.raises(NotAllowed, match=r"at example\.net are not accepted"):

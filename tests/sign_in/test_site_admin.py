@@ -8,16 +8,16 @@ from seaway.errors import NotAllowed
 from seaway.server.wiring import Seaway
 from seaway.sign_in import site_admin
 from seaway.users import users
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 @pytest.mark.parametrize("change", ["demote", "disable"])
 def test_two_admins_changing_each_other_leave_one_admin(
-    on_both: str, seaway: Seaway, people: People, change: str
+    on_both: str, seaway: Seaway, factory: Factory, change: str
 ) -> None:
     """The permission is checked in the transaction: the second change comes from a user who is no longer an admin."""
-    names = [people.user("ada", admin=True), people.user("bob", admin=True)]
-    admins = [people.person(name) for name in names]
+    names = [factory.user("ada", admin=True), factory.user("bob", admin=True)]
+    admins = [factory.signed_in(name) for name in names]
 
     def change_other_admin(number: int) -> None:
         by, target = admins[number], names[1 - number]

@@ -13,15 +13,15 @@ from seaway.sign_in.password_sign_in import NeedsSecondFactor
 from tests.sign_in.test_second_factors import Phone
 from tests.support.accounts import HOME, OTHER_PASSWORD, PASSWORD, Accounts
 from tests.support.mail import letters, link_in
-from tests.support.sites import People
+from tests.support.sites import Factory
 from tests.support.stored_secrets import dump
 
 pytestmark = pytest.mark.anyio
 
 
-async def use_account(seaway: Seaway, accounts: Accounts, people: People) -> list[str]:
+async def use_account(seaway: Seaway, accounts: Accounts, factory: Factory) -> list[str]:
     """Run through every account operation that creates a secret; return the secrets."""
-    secrets: list[str] = [PASSWORD, OTHER_PASSWORD, people.key("founder")]
+    secrets: list[str] = [PASSWORD, OTHER_PASSWORD, factory.key("founder")]
     await sign_up.sign_up(accounts.parts, "ada", "ada@example.com", PASSWORD, client=HOME.address)
     password_reset.request(accounts.parts, "ada@example.com", client=HOME.address)
     secrets.append(link_in(letters(seaway)[0]))
@@ -48,11 +48,11 @@ async def use_account(seaway: Seaway, accounts: Accounts, people: People) -> lis
 
 
 async def test_stored_and_logged_data_contains_no_secret(
-    seaway: Seaway, accounts: Accounts, people: People, caplog: pytest.LogCaptureFixture
+    seaway: Seaway, accounts: Accounts, factory: Factory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Checked while emails are queued and after they were sent: tables, jobs and log entries, before any masking."""
     with structlog.testing.capture_logs() as log_entries, caplog.at_level("DEBUG"):
-        secrets = await use_account(seaway, accounts, people)
+        secrets = await use_account(seaway, accounts, factory)
         with seaway.database.write_site() as tx:
             user_access.set_disabled(tx, accounts.now_ms, OPERATOR, "ada", disabled=True)
         with seaway.database.read() as tx:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import sites
 from tests.support.server import Server, serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run a server that trusts X-Forwarded-For."""
     folder = tmp_path_factory.mktemp("load")
     with closing(sites.build(folder)) as seaway:
-        People(seaway).user("known")
+        Factory(seaway).user("known")
     with serving(folder, trusted_proxies="127.0.0.1", examiners=1) as running:
         yield running
 

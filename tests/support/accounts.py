@@ -13,7 +13,7 @@ from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
 from seaway.sign_in.passwords import PARAMETERS
 from seaway.users import emails, users
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 PASSWORD = "mossy lantern over weir"
 OTHER_PASSWORD = "copper harbour seven gulls"
@@ -83,6 +83,6 @@ class Accounts:
 
 
 @pytest.fixture
-def accounts(seaway: Seaway, people: People) -> Accounts:
-    people.user("founder")
+def accounts(seaway: Seaway, factory: Factory) -> Accounts:
+    factory.user("founder")
     return Accounts(seaway)

@@ -20,7 +20,7 @@ from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publishers import Draft, Publisher
 from tests.support import issuer, sites
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 MINT = "/api/oidc/mint_token"
 GITHUB = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
@@ -35,8 +35,8 @@ class Trust:
     seaway: Seaway
 
     @property
-    def people(self) -> People:
-        return People(self.seaway)
+    def factory(self) -> Factory:
+        return Factory(self.seaway)
 
     def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **draft: Any) -> Publisher:
         with self.seaway.database.write_site() as tx:
@@ -122,7 +122,7 @@ def publishing_app(folder: Path, clock: TurnedClock, **settings: Any) -> Iterato
 def app(tmp_path: Path, clock: TurnedClock) -> Iterator[PublishingApp]:
     """A new instance whose private channel `harbour` trusts one workflow of each issuer."""
     with publishing_app(tmp_path, clock) as made:
-        made.people.channel("harbour", public=False)
+        made.factory.channel("harbour", public=False)
         made.trust("harbour", "github", GITHUB)
         made.trust("harbour", "gitlab", GITLAB)
         made.trust("harbour", "google", GOOGLE, mode=Mode.READ)

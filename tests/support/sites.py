@@ -1,4 +1,4 @@
-"""A whole house for a test: the real parts on a folder of its own, with people, channels and keys made in one line."""
+"""A whole house for a test: the real parts on a folder of its own, with factory, channels and keys made in one line."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def build(
 
 
 @dataclass(frozen=True)
-class People:
+class Factory:
     """Shorthand for what a test must set up before it begins."""
 
     seaway: Seaway
@@ -86,7 +86,7 @@ class People:
             )
         return secret
 
-    def person(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
+    def signed_in(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
         """A user who is signed in, and has proved just now to be there unless said otherwise."""
         self.user(name)
         with self.seaway.database.read() as tx:

@@ -163,7 +163,7 @@ def test_recreated_repository_is_refused_with_other_ids(app: PublishingApp) -> N
 def test_matching_ids_of_another_publisher_are_not_reported_as_different(app: PublishingApp) -> None:
     """If only one of two publishers of a repository has outdated ids, the token must match the other."""
     upload(app, app.workflow_token(github(app)))
-    app.people.channel("second")
+    app.factory.channel("second")
     app.trust("second", "github", GITHUB | {"workflow": "other.yml"}, pins={"repository_id": "2003"})
     assert "invalid-publisher" == app.mint(github(app, repository_id="2003")).json()["code"]
 
@@ -293,7 +293,7 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 
 def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
     """Uploads of packages with other names are refused."""
-    app.people.channel("narrow", public=True)
+    app.factory.channel("narrow", public=True)
     app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, patterns=("tools-*",))
     file = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
     secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=file, job_workflow_ref=file))
@@ -310,7 +310,7 @@ def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
 
 
 def test_token_cannot_read_other_private_channels(app: PublishingApp) -> None:
-    app.people.channel("hidden", public=False)
+    app.factory.channel("hidden", public=False)
     secret = app.workflow_token(github(app))
 
     assert 403 == app.read_status("hidden", secret)  # like an unknown channel
@@ -353,7 +353,7 @@ def test_upload_can_outlast_the_token(app: PublishingApp) -> None:
 
 def test_disabling_a_user_revokes_tokens_of_their_publishers(app: PublishingApp) -> None:
     """Case 27: the publisher stays, marked as orphaned, and new tokens work."""
-    app.people.user("maker")
+    app.factory.user("maker")
     with app.seaway.database.write_site() as tx:
         tx.execute(update(publishers_table).values(created_by=users.get(tx, "maker").id))
     secret = app.workflow_token(github(app))
@@ -383,7 +383,7 @@ REVOCATIONS = {
 @pytest.mark.parametrize("revoke", REVOCATIONS.values(), ids=REVOCATIONS.keys())
 def test_token_is_revoked_at_once_when(app: PublishingApp, revoke: Any) -> None:
     """Case 51."""
-    app.people.user("heir")
+    app.factory.user("heir")
     secret = app.workflow_token(github(app))
     assert 200 == app.read_status("harbour", secret)
     with app.seaway.database.write_site() as tx:
@@ -396,7 +396,7 @@ def test_token_is_revoked_at_once_when(app: PublishingApp, revoke: Any) -> None:
 def test_token_can_revoke_itself(app: PublishingApp) -> None:
     """Only workflow tokens can be revoked this way; API keys cannot."""
     secret = app.workflow_token(github(app))
-    key = app.people.key("owner")
+    key = app.factory.key("owner")
     bearer = {"Authorization": f"Bearer {secret}"}
 
     assert 401 == app.request("DELETE", "/api/oidc/token").status_code
@@ -412,7 +412,7 @@ def test_publishers_only_channel_refuses_the_owners_key(app: PublishingApp) -> N
     with app.seaway.database.write_site() as tx:
         channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", only_publishers=True)
 
-    refused = upload(app, app.people.key("owner"))
+    refused = upload(app, app.factory.key("owner"))
     assert (403, True) == (refused.status_code, "trusted publishers only" in refused.text)
     assert 201 == upload(app, app.workflow_token(github(app))).status_code
 
@@ -420,7 +420,7 @@ def test_publishers_only_channel_refuses_the_owners_key(app: PublishingApp) -> N
 def test_strictest_matching_publisher_applies_per_channel(app: PublishingApp) -> None:
     """A publisher with an environment decides the mode in its channel, not in other channels."""
     app.trust("harbour", "github", {**GITHUB, "environment": "release"}, mode=Mode.READ)
-    app.people.channel("second", public=False)
+    app.factory.channel("second", public=False)
     app.trust("second", "github", GITHUB)
     secret = app.workflow_token(github(app, environment="Release"))
 
@@ -493,7 +493,7 @@ def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: T
     instances = [sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}") for _ in range(2)]
     made = Trust(instances[0])
     made.keys("github", "key-1")
-    made.people.channel("harbour")
+    made.factory.channel("harbour")
     made.trust("harbour", "github", GITHUB)
     text = issuer.token(issuer.github(clock.now_ms() // 1000))
 
@@ -519,7 +519,7 @@ def test_concurrent_http_exchanges_of_one_token_succeed_once(tmp_path: Path) -> 
         beside = sites.build(tmp_path)
         made = Trust(beside)
         made.keys("github", "key-1")
-        made.people.channel("harbour")
+        made.factory.channel("harbour")
         made.trust("harbour", "github", GITHUB)
         text = issuer.token(issuer.github(issuer.now_s()))
         with ThreadPoolExecutor(50) as pool, server.client() as http:

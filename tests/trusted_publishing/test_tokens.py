@@ -37,7 +37,7 @@ REUSABLE = "acme/shared/.github/workflows/publish.yml@refs/tags/v1"
 def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingApp]:
     """One instance for all vectors: every token has its own jti, and the clock does not advance."""
     with publishing_app(tmp_path_factory.mktemp("tokens"), TurnedClock(NOW_MS)) as made:
-        made.people.channel("harbour", public=False)
+        made.factory.channel("harbour", public=False)
         made.trust("harbour", "github", GITHUB)
         made.trust("harbour", "github", {**GITHUB, "repository": "deploys", "environment": "Production"})
         made.trust("harbour", "github", {**GITHUB, "repository": "tags"}, gates={"allowed_refs": ["refs/tags/v*", REF]})

@@ -10,12 +10,12 @@ from seaway.sign_in.pending_sign_ins import Pending
 from seaway.users import email_links, users
 from seaway.users.email_links import Link, Purpose
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
-def ada(seaway: Seaway, people: People) -> int:
-    people.user("ada")
+def ada(seaway: Seaway, factory: Factory) -> int:
+    factory.user("ada")
     with seaway.database.read() as tx:
         return users.get(tx, "ada").id
 

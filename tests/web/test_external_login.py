@@ -28,8 +28,8 @@ from seaway.users import emails, users
 from tests.support import mail, sites
 from tests.support.clock import TurnedClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, GitHub, OpenIdProvider, Provider, running
-from tests.support.sites import People
-from tests.web.visitor import PASSWORD, SITE, Visitor
+from tests.support.sites import Factory
+from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
 _numbers = count(1)
 _HASH = passwords.hash_new(PASSWORD)
@@ -46,8 +46,8 @@ class Setup:
     corp: OpenIdProvider
     portal: BlockingPortal
 
-    def browser(self) -> Visitor:
-        return Visitor(self.seaway, self.portal, f"2001:db8:ffff:{next(_numbers):x}::1")
+    def browser(self) -> HttpBrowser:
+        return HttpBrowser(self.seaway, self.portal, f"2001:db8:ffff:{next(_numbers):x}::1")
 
     def provider(self, name: str) -> Provider:
         return {"github": self.github, "google": self.google, "corp": self.corp}[name]
@@ -62,7 +62,7 @@ class Setup:
         return name
 
     def texts_of_emails_to(self, address: str) -> list[str]:
-        return [mail.text_of(email) for email in mail.letters_to(self.seaway, address)]
+        return [mail.text_of(email) for email in mail.emails_to(self.seaway, address)]
 
     def verified(self, name: str) -> list[str]:
         with self.seaway.database.read() as tx:
@@ -107,7 +107,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> I
         seaway = replace(
             seaway, request_parts=replace(seaway.request_parts, external_login=replace(login, providers=providers))
         )
-        People(seaway).user("operator-of-it", admin=True)
+        Factory(seaway).user("operator-of-it", admin=True)
         yield Setup(seaway, clock, github, google, corp, portal)
 
 
@@ -136,7 +136,7 @@ def openid_account(**changes: Any) -> dict[str, Any]:
     return {"sub": f"sub-{number}", **about, **changes}
 
 
-def go_to_provider_and_back(browser: Visitor, name: str, next_path: str = "/") -> tuple[str, dict[str, str]]:
+def go_to_provider_and_back(browser: HttpBrowser, name: str, next_path: str = "/") -> tuple[str, dict[str, str]]:
     """Go to the provider and back, without opening the callback; return the callback's path and query."""
     redirect = browser.get(f"/signin/{name}", params={"next": next_path})
     assert 303 == redirect.status_code, redirect.text
@@ -153,7 +153,7 @@ def follow_provider(url: str) -> tuple[str, dict[str, str]]:
 
 
 def sign_in_with(
-    setup: Setup, browser: Visitor, name: str, account: dict[str, Any], next_path: str = "/"
+    setup: Setup, browser: HttpBrowser, name: str, account: dict[str, Any], next_path: str = "/"
 ) -> httpx.Response:
     """Sign in through the provider as this account; return the response of the callback."""
     setup.provider(name).person = account
@@ -161,7 +161,7 @@ def sign_in_with(
     return browser.get(f"{path}?{urlencode(query)}")
 
 
-def sign_up_with(setup: Setup, browser: Visitor, name: str, account: dict[str, Any], user: str = "") -> str:
+def sign_up_with(setup: Setup, browser: HttpBrowser, name: str, account: dict[str, Any], user: str = "") -> str:
     """Sign up with an external account; return the user name."""
     assert "/signup/external" == sign_in_with(setup, browser, name, account).headers["location"]
     browser.get("/signup/external")
@@ -171,7 +171,7 @@ def sign_up_with(setup: Setup, browser: Visitor, name: str, account: dict[str, A
     return user
 
 
-def signed_in_user(browser: Visitor) -> str | None:
+def signed_in_user(browser: HttpBrowser) -> str | None:
     """Return the name of the signed-in user, or None."""
     shown = browser.get("/account")
     return None if shown.status_code != 200 else shown.text.partition("User name</dt><dd>")[2].partition("<")[0]
@@ -479,7 +479,7 @@ def test_linking_needs_a_recent_confirmation(setup: Setup) -> None:
 # Confirmation through a provider
 
 
-def is_fresh(browser: Visitor) -> bool:
+def is_fresh(browser: HttpBrowser) -> bool:
     """Return whether this session can do what needs a recent confirmation: start to link another account."""
     browser.get("/account/identities")
     response = browser.send("/account/identities/link", provider="github")
@@ -546,7 +546,7 @@ def add_authenticator_app(setup: Setup, user: str) -> str:
     return enroll_app(setup, browser)
 
 
-def enroll_app(setup: Setup, browser: Visitor) -> str:
+def enroll_app(setup: Setup, browser: HttpBrowser) -> str:
     """Set up an authenticator app in this browser; return the seed."""
     browser.get("/account/security")
     response = browser.send("/account/security/totp")

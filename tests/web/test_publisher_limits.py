@@ -22,10 +22,10 @@ from seaway.trusted_publishing.publishers import Publisher
 from seaway.users import users
 from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.support.providers import Provider, Told, running
-from tests.support.sites import People
+from tests.support.providers import Provider, ProviderResponse, running
+from tests.support.sites import Factory
 from tests.web.conftest import new_user
-from tests.web.visitor import SITE, Visitor
+from tests.web.http_browser import SITE, HttpBrowser
 
 MATCHED = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
 
@@ -37,7 +37,7 @@ class Owners(Provider):
     ids: dict[str, int] = field(default_factory=lambda: {"acme": 1001, "other": 2002})
     during_request: Callable[[], object] = lambda: None
 
-    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
+    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> ProviderResponse:
         self.during_request()
         owner = path.rpartition("/")[2]
         if owner not in self.ids:
@@ -52,7 +52,7 @@ class Setup:
     seaway: Seaway
     folder: Path
     github: Owners
-    browser: Visitor
+    browser: HttpBrowser
     user: str
     key: str
 
@@ -106,12 +106,12 @@ def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
     with running(Owners()) as github:
         assert isinstance(github, Owners)
         seaway = sites.build(tmp_path, clock, public_url=SITE, github_com_api=f"{github.address}/api")
-        People(seaway).user("operator-of-it", admin=True)
+        Factory(seaway).user("operator-of-it", admin=True)
         user = new_user(seaway)
-        People(seaway).channel("harbour", owner=user)
-        browser = Visitor(seaway, portal, "2001:db8:add::1")
+        Factory(seaway).channel("harbour", owner=user)
+        browser = HttpBrowser(seaway, portal, "2001:db8:add::1")
         browser.sign_in(user)
-        yield Setup(seaway, tmp_path, github, browser, user, People(seaway).key(user, mode=Mode.MANAGE))
+        yield Setup(seaway, tmp_path, github, browser, user, Factory(seaway).key(user, mode=Mode.MANAGE))
         seaway.close()
 
 
@@ -131,8 +131,8 @@ def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, p
         api = {"github_api_url": f"{enterprise.address}/api", "github_com_api": f"{github.address}/api"}
         seaway = sites.build(tmp_path, TurnedClock(), public_url=SITE, **api)
         user = new_user(seaway)
-        People(seaway).channel("harbour", owner=user)
-        browser = Visitor(seaway, portal, "2001:db8:add::2")
+        Factory(seaway).channel("harbour", owner=user)
+        browser = HttpBrowser(seaway, portal, "2001:db8:add::2")
         browser.sign_in(user)
         setup = Setup(seaway, tmp_path, github, browser, user, "")
         assert 303 == setup.by_page()

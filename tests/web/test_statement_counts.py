@@ -20,10 +20,10 @@ from seaway.web.routes import PAGE_ROUTES
 from tests.support import sites
 from tests.support.packages import conda, index_json
 from tests.support.publishing_app import GITLAB, Trust
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
 from tests.web.conftest import new_user
-from tests.web.visitor import SITE, Visitor
+from tests.web.http_browser import SITE, HttpBrowser
 
 FEW, MANY = 2, 50
 MOST_STATEMENTS = 25
@@ -54,19 +54,19 @@ def seaway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaway]:
 
 def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, end: int) -> None:
     """Add entries `start` to `end` to every list that a page shows."""
-    people = People(seaway)
+    factory = Factory(seaway)
     for number in range(start, end):
-        people.channel(f"mine-{number}", owner=ada)
-        people.channel(f"other-{number}", owner=f"u-{number}")
-        people.member(f"other-{number}", ada, Role.VIEWER)
-        people.key(ada, only=["robots", f"mine-{number}"])
+        factory.channel(f"mine-{number}", owner=ada)
+        factory.channel(f"other-{number}", owner=f"u-{number}")
+        factory.member(f"other-{number}", ada, Role.VIEWER)
+        factory.key(ada, only=["robots", f"mine-{number}"])
         Trust(seaway).trust("robots", "gitlab", {**GITLAB, "project": f"tools-{number}"})
         for file in (
             conda(index_json("lib", f"{number}.0", depends=[f"dep-{number}"])),
             conda(index_json(f"dep-{number}")),
         ):
             portal.call(publish_file, seaway, "robots", file)
-        owner = people.person(f"u-{number}")
+        owner = factory.signed_in(f"u-{number}")
         with seaway.database.write_site() as tx:
             _add_rows(tx, seaway.clock.now_ms(), ada, number)
             grants.add(
@@ -93,19 +93,19 @@ def _add_rows(tx: Tx, now_ms: int, ada: str, number: int) -> None:
 def test_statements_of_a_page_do_not_grow_with_its_lists(seaway: Seaway, portal: BlockingPortal) -> None:
     """Every page with a list, requested through the whole application by the owner of the entries."""
     ada = new_user(seaway)
-    People(seaway).channel("robots", owner=ada)
+    Factory(seaway).channel("robots", owner=ada)
     with seaway.database.write_site() as tx:
         groups.add(tx, seaway.clock.now_ms(), OPERATOR, "crew", users.get(tx, ada))
         users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, ada, is_admin=True)
-    visitor = Visitor(seaway, portal, "2001:db8::1")
-    visitor.sign_in(ada)
+    browser = HttpBrowser(seaway, portal, "2001:db8::1")
+    browser.sign_in(ada)
 
     def statements_by_page() -> dict[str, int]:
         counts = {}
         for page in PAGES:
-            assert 200 == visitor.get(page).status_code, page
+            assert 200 == browser.get(page).status_code, page
             with counted(seaway.database) as statements:
-                visitor.get(page)
+                browser.get(page)
             counts[page] = len(statements)
         return counts
 

@@ -97,9 +97,9 @@ def test_wrong_method_returns_405_with_all_methods_of_the_path(
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "zstd"])
 def test_upload_with_content_encoding_returns_415(site: Site, coding: str) -> None:
     """The file is not refused as a broken package."""
-    file, owner = conda(), site.people.user(site.new_name("owner"))
+    file, owner = conda(), site.factory.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
-    headers = {**raw_headers(file), **bearer(site.people.key(owner)), "Content-Encoding": coding}
+    headers = {**raw_headers(file), **bearer(site.factory.key(owner)), "Content-Encoding": coding}
     with site.client() as http:
         response = http.post(f"/api/v1/upload/{channel}", content=gzip.compress(file.content), headers=headers)
     assert (415, "identity") == (response.status_code, response.headers["accept-encoding"])
@@ -116,10 +116,10 @@ def test_upload_with_content_encoding_returns_415(site: Site, coding: str) -> No
 )
 def test_content_encoding_is_refused_on_every_route(site: Site, method: str, path: str) -> None:
     """The API, uploads and the token exchange."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     if "oidc" not in path:
-        headers |= bearer(site.people.key(owner, mode=Mode.MANAGE)) | raw_headers(conda())
+        headers |= bearer(site.factory.key(owner, mode=Mode.MANAGE)) | raw_headers(conda())
     with site.client() as http:
         response = http.request(
             method, path.format(channel=site.new_channel(owner=owner)), content=b"x", headers=headers
@@ -129,8 +129,8 @@ def test_content_encoding_is_refused_on_every_route(site: Site, method: str, pat
 
 def test_content_encoding_identity_is_accepted(site: Site) -> None:
     """So is an empty header."""
-    file, owner = conda(), site.people.user(site.new_name("owner"))
-    headers = {**raw_headers(file), **bearer(site.people.key(owner))}
+    file, owner = conda(), site.factory.user(site.new_name("owner"))
+    headers = {**raw_headers(file), **bearer(site.factory.key(owner))}
     with site.client() as http:
         for coding in ("identity", ""):
             path = f"/api/v1/upload/{site.new_channel(owner=owner)}"
@@ -149,14 +149,14 @@ def test_apple_touch_icons_return_a_cacheable_404(site: Site, kind: str) -> None
 @pytest.mark.parametrize("order", [(conda, tar_bz2), (tar_bz2, conda)])
 def test_conda_format_is_the_latest_of_two_formats(site: Site, order: tuple[Callable[..., PackageFile], ...]) -> None:
     """In any order of upload, on the page and in the API."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
-    with site.client(site.people.key(owner)) as http:
+    with site.client(site.factory.key(owner)) as http:
         for build in order:
             assert 201 == upload(http, channel, build(index_json("demo"))).status_code
         latest = http.get(f"/api/v1/channels/{channel}/packages/demo").json()["latest"]
     assert conda(index_json("demo")).name in latest.values()
-    with site.people.seaway.database.read() as tx:
+    with site.factory.seaway.database.read() as tx:
         (version,) = versions.of_package(tx, channels.get(tx, channel).id, "demo")
     assert conda(index_json("demo")).name == version.newest.file_name
 
@@ -164,9 +164,9 @@ def test_conda_format_is_the_latest_of_two_formats(site: Site, order: tuple[Call
 def test_first_url_of_a_list_in_about_json_is_shown(site: Site) -> None:
     """conda-build writes `home` and `dev_url` of some recipes as lists."""
     about = {"home": ["https://one.example/", "https://two.example/"], "dev_url": ["https://dev.example/"]}
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
-    with site.client(site.people.key(owner)) as http:
+    with site.client(site.factory.key(owner)) as http:
         assert 201 == upload(http, channel, conda(index_json("demo"), about=about)).status_code
         page = http.get(f"/channels/{channel}/packages/demo", headers=BROWSER).text
         data = http.get(f"/{channel}/channeldata.json").json()["packages"]["demo"]

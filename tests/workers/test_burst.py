@@ -15,7 +15,7 @@ from tests.support import postgres, sites, state
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import bearer, raw_headers, until, upload
 from tests.support.server import serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, at_once, in_repodata, in_shards
 
 READS = 200
@@ -34,7 +34,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with state.choose(state.POSTGRES_S3):
         settings = {"database_connections": 4, "examiners": 2, "whole_document_limit": 3}
         with closing(sites.build(folder)) as seaway, serving(folder, **settings) as server:
-            yield Fleet([server], People(seaway))
+            yield Fleet([server], Factory(seaway))
         state.forget(folder)
 
 

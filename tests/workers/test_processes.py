@@ -21,7 +21,7 @@ from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_answer, until, upload
 from tests.support.server import Server, serving
-from tests.support.sites import People
+from tests.support.sites import Factory
 from tests.workers.fleet import Owned, in_repodata
 
 WORKERS = 2
@@ -70,8 +70,8 @@ def wait_for_starts(server: Server, number: int) -> None:
 def serving_by_workers(folder: Path, number: int = WORKERS, **settings: object) -> Iterator[tuple[Server, Owned]]:
     """A server with all workers running, and a channel."""
     with closing(sites.build(folder)) as seaway:
-        people = People(seaway)
-        owned = Owned(people.channel("chan"), people.key("owner"))
+        factory = Factory(seaway)
+        owned = Owned(factory.channel("chan"), factory.key("owner"))
     with serving(folder, workers=number, examiners=1, downloads="direct", **settings) as server:
         wait_for_starts(server, number)
         yield server, owned

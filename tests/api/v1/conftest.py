@@ -15,8 +15,8 @@ from seaway.users import emails, users
 from tests.conftest import Site
 from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.sites import People
-from tests.web.visitor import SITE, Visitor
+from tests.support.sites import Factory
+from tests.web.http_browser import SITE, HttpBrowser
 
 _user_numbers = count(1)
 
@@ -28,7 +28,7 @@ def http(site: Site) -> Iterator[httpx.Client]:
         yield client
 
 
-class SignedInUser(Visitor):
+class SignedInUser(HttpBrowser):
     """A signed-in user with a verified email address, who sends JSON."""
 
     name = ""
@@ -74,7 +74,7 @@ def create_signed_in_user(seaway: Seaway, portal: BlockingPortal, *, admin: bool
     """Create a user with a verified email address in an instance, and sign in."""
     number = next(_user_numbers)
     created = SignedInUser(seaway, portal, f"2001:db8:{number:x}::1")
-    created.name = People(seaway).user(f"person-{number}", admin=admin)
+    created.name = Factory(seaway).user(f"person-{number}", admin=admin)
     with seaway.database.write_site() as tx:
         address = f"{created.name}@example.com"
         emails.add(tx, seaway.clock.now_ms(), users.get(tx, created.name).id, address, verified=True)

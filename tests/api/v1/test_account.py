@@ -14,9 +14,9 @@ from seaway.sign_in.identity_providers import ExternalAccount
 from seaway.users import emails, users
 from tests.api.v1.conftest import SignedInUser
 from tests.support.authenticator import Authenticator
-from tests.support.mail import letters_to, text_of
+from tests.support.mail import emails_to, text_of
 from tests.support.requests import bearer
-from tests.web.visitor import PASSWORD, SITE
+from tests.web.http_browser import PASSWORD, SITE
 
 _OTHER_PASSWORD = "seven lanterns over 4 piers"
 
@@ -28,7 +28,7 @@ def audit_actions(user: SignedInUser) -> list[str]:
 
 
 def email_texts(user: SignedInUser) -> list[str]:
-    return [text_of(email) for email in letters_to(user.seaway, f"{user.name}@example.com")]
+    return [text_of(email) for email in emails_to(user.seaway, f"{user.name}@example.com")]
 
 
 def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:

@@ -12,7 +12,7 @@ from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import SignedInUser
 from tests.support.packages import conda, index_json, paths_json
-from tests.support.sites import People, publish_file
+from tests.support.sites import Factory, publish_file
 from tests.support.workflows import Attester
 
 
@@ -23,11 +23,11 @@ def test_upload_log_covers_one_channel_and_can_be_verified(
     owner, admin = new_user(), new_user(admin=True)
     channel = f"again-{owner.name}"
     files = [conda(index_json("demo", version=version)) for version in ("1.0", "2.0", "3.0")]
-    People(local_seaway).channel(channel, owner=owner.name)
+    Factory(local_seaway).channel(channel, owner=owner.name)
     portal.call(publish_file, local_seaway, channel, files[0])
     with local_seaway.database.write_site() as tx:
         channels.remove(tx, local_seaway.clock.now_ms(), OPERATOR, channel)
-    People(local_seaway).channel(channel, owner=owner.name)
+    Factory(local_seaway).channel(channel, owner=owner.name)
     for file in files[1:]:
         portal.call(publish_file, local_seaway, channel, file)
 

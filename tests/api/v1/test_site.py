@@ -17,7 +17,7 @@ from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import SignedInUser, create_signed_in_user
 from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.web.visitor import SITE
+from tests.web.http_browser import SITE
 
 
 @pytest.fixture

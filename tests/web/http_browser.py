@@ -17,7 +17,7 @@ _FIELD = re.compile(r'<input[^>]*?name="csrf_token" value="([^"]+)"')
 _HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
 
-class Visitor:
+class HttpBrowser:
     """A browser that visits a Seaway in this process."""
 
     def __init__(self, seaway: Seaway, portal: BlockingPortal, address: str) -> None:
@@ -30,9 +30,9 @@ class Visitor:
         self.cookies = self._http.cookies
         self.shown = ""
 
-    def another(self) -> "Visitor":
+    def another(self) -> "HttpBrowser":
         """Return another browser at the same IP address."""
-        return Visitor(self.seaway, self._portal, self.address)
+        return HttpBrowser(self.seaway, self._portal, self.address)
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send any request."""
