@@ -159,14 +159,14 @@ def test_creating_a_group_needs_verified_user_and_manage_key(seaway: Seaway, fac
     """Also refused: a session that was not confirmed recently."""
     for by in (
         factory.signed_in("ada", verified=False),
-        factory.by_key(factory.key("ada", mode=Mode.READ_WRITE_DELETE)),
-        factory.by_key(factory.key("ada", mode=Mode.MANAGE, only=[])),
+        factory.caller_of_key(factory.key("ada", mode=Mode.READ_WRITE_DELETE)),
+        factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE, only=[])),
     ):
         with pytest.raises(NotAllowed):
             add(seaway, by)
     with pytest.raises(ConfirmationRequired):
         add(seaway, factory.signed_in("ada", confirmed=False))
-    add(seaway, factory.by_key(factory.key("ada", mode=Mode.MANAGE)))
+    add(seaway, factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE)))
     factory.user("bob")
     with pytest.raises(NotAllowed):
         add(seaway, factory.signed_in("ada"), "others", manager="bob")

@@ -73,7 +73,7 @@ def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, factory: Fact
     _, secret = invite(seaway, factory.signed_in("ada"))
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS, secret)
-    for by in (factory.by_key(factory.key("kim", mode=Mode.MANAGE)), factory.signed_in("kim", verified=False)):
+    for by in (factory.caller_of_key(factory.key("kim", mode=Mode.MANAGE)), factory.signed_in("kim", verified=False)):
         with pytest.raises(NotAllowed):
             accept(seaway, by, secret)
     assert role(seaway, factory.signed_in("kim")) is None

@@ -75,8 +75,8 @@ def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, fac
     with pytest.raises(ConfirmationRequired):
         put(seaway, factory.signed_in("owner", confirmed=False))
     with pytest.raises(NotAllowed):
-        put(seaway, factory.by_key(factory.key("owner", mode=Mode.READ_WRITE_DELETE)))
-    put(seaway, factory.by_key(factory.key("owner", mode=Mode.MANAGE)))
+        put(seaway, factory.caller_of_key(factory.key("owner", mode=Mode.READ_WRITE_DELETE)))
+    put(seaway, factory.caller_of_key(factory.key("owner", mode=Mode.MANAGE)))
     assert "viewer" == roles(seaway)["stranger"]
 
 
@@ -96,14 +96,14 @@ def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory
 def test_members_can_leave(seaway: Seaway, factory: Factory, boats: str) -> None:
     """The owner must transfer the channel first."""
     leave(seaway, factory.signed_in("guest"))
-    leave(seaway, factory.by_key(factory.key("helper", mode=Mode.MANAGE)))
+    leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.MANAGE)))
     with pytest.raises(Conflict, match="owner owns boats"):
         leave(seaway, factory.signed_in("owner"))
     with pytest.raises(NotFound):
         leave(seaway, factory.signed_in("stranger"))
     put(seaway, OPERATOR, "helper")
     with pytest.raises(NotAllowed):
-        leave(seaway, factory.by_key(factory.key("helper", mode=Mode.READ_WRITE_DELETE)))
+        leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.READ_WRITE_DELETE)))
     assert {"owner": "owner", "helper": "viewer"} == roles(seaway)
 
 
@@ -186,7 +186,7 @@ def test_channel_log_does_not_reveal_group_members(seaway: Seaway, factory: Fact
 def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Users can be added without their consent, so only site admins see the IP address of a user who leaves."""
     leave(seaway, factory.signed_in("guest").with_address("203.0.113.9"))
-    leave(seaway, factory.by_key(factory.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
+    leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
     put(seaway, factory.signed_in("owner").with_address("198.51.100.1"))
     with seaway.database.read() as tx:
         owner_log = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}

@@ -26,7 +26,7 @@ def package(name: str, content: bytes = b"") -> PackageFile:
 def ada(factory: Factory) -> Caller:
     factory.channel("boats", owner="ada")
     factory.channel("sails", owner="ada")
-    return factory.by_key(factory.key("ada", mode=Mode.MANAGE))
+    return factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE))
 
 
 async def upload(seaway: Seaway, by: Caller, file: PackageFile, channel: str = "boats", *, force: bool = False) -> None:
@@ -103,7 +103,7 @@ async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, facto
     first, second = package("a"), package("b")
     set_quota(seaway, len(first.content), user="ada")
     factory.channel("bobs", owner="bob")
-    bob = factory.by_key(factory.key("bob"))
+    bob = factory.caller_of_key(factory.key("bob"))
     await upload(seaway, bob, package("big"), "bobs")
     await upload(seaway, ada, first)
     with pytest.raises(TooLarge, match="The channels of the owner of sails hold"):
@@ -151,7 +151,7 @@ async def test_wrong_usage_is_detected_and_repaired(seaway: Seaway, ada: Caller)
 def test_only_signed_in_admins_set_quotas(seaway: Seaway, factory: Factory, ada: Caller) -> None:
     """Neither the owner nor a key of an admin can; a negative quota is refused."""
     factory.user("boss", admin=True)
-    for by in (factory.signed_in("ada"), ada, factory.by_key(factory.key("boss", mode=Mode.MANAGE))):
+    for by in (factory.signed_in("ada"), ada, factory.caller_of_key(factory.key("boss", mode=Mode.MANAGE))):
         with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_channel(tx, 0, by, "boats", 1)
         with seaway.database.write_site() as tx, pytest.raises(NotAllowed):

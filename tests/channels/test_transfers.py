@@ -121,7 +121,7 @@ def test_only_the_recipient_can_respond(seaway: Seaway, factory: Factory, boats:
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS)
     with pytest.raises(NotAllowed):
-        accept(seaway, factory.by_key(factory.key("bob", mode=Mode.MANAGE)))
+        accept(seaway, factory.caller_of_key(factory.key("bob", mode=Mode.MANAGE)))
     with pytest.raises(NotAllowed):
         accept(seaway, factory.signed_in("bob", verified=False))
     with pytest.raises(ConfirmationRequired):
@@ -134,7 +134,7 @@ def test_only_owner_with_recent_sign_in_can_offer(seaway: Seaway, factory: Facto
         with pytest.raises(error):
             offer(seaway, factory.signed_in(name), "bob")
     with pytest.raises(NotAllowed):
-        offer(seaway, factory.by_key(factory.key("ada", mode=Mode.MANAGE)))
+        offer(seaway, factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE)))
     with pytest.raises(ConfirmationRequired):
         offer(seaway, factory.signed_in("ada", confirmed=False))
     with pytest.raises(NotAllowed):

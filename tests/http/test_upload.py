@@ -243,7 +243,7 @@ def test_upload_of_existing_file_with_other_bytes_returns_409(site: Site, http: 
 def test_refused_overwrite_names_missing_mode_or_role(site: Site, http: httpx.Client, channel: Channel) -> None:
     """If the key is too narrow, the message names the mode; if the role is too low, another key would not help."""
     upload(http, channel.name, GOOD, channel.owner)
-    narrow = site.factory.key(site.factory.by_key(channel.owner).name, mode=Mode.READ_WRITE)
+    narrow = site.factory.key(site.factory.caller_of_key(channel.owner).name, mode=Mode.READ_WRITE)
     for key, expected in ((narrow, "READ_WRITE_DELETE"), (channel.contributor, "files that they uploaded")):
         response = http.post(
             f"/api/v1/upload/{channel.name}",
@@ -325,7 +325,7 @@ def test_repeated_forced_upload_needs_no_permission_to_overwrite(
     site: Site, http: httpx.Client, channel: Channel
 ) -> None:
     """A job that always passes `force=true` can lose the response too."""
-    narrow = site.factory.key(site.factory.by_key(channel.owner).name, mode=Mode.READ_WRITE)
+    narrow = site.factory.key(site.factory.caller_of_key(channel.owner).name, mode=Mode.READ_WRITE)
     responses = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
     with site.factory.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)

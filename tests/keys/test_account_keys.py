@@ -44,7 +44,7 @@ def test_user_creates_a_key_for_channels_and_packages(seaway: Seaway, factory: F
     factory.member("boats", "ada", Role.VIEWER)
     ada = factory.signed_in("ada")
     key, secret = add(seaway, ada, channels=["boats"], patterns=("sail*", "mast"))
-    caller = factory.by_key(secret)
+    caller = factory.caller_of_key(secret)
     assert ("ada", Mode.READ_WRITE, ("sail*", "mast")) == (caller.name, caller.mode, caller.patterns)
     assert seaway.clock.now_ms() + 90 * DAY_MS == key.expires_at_ms
     with seaway.database.read() as tx:
@@ -55,7 +55,7 @@ def test_creating_a_key_needs_a_recent_verified_sign_in(seaway: Seaway, factory:
     """A leaked key could otherwise create further keys that outlive it."""
     factory.user("ada")
     with pytest.raises(NotAllowed):
-        add(seaway, factory.by_key(factory.key("ada", mode=Mode.MANAGE)))
+        add(seaway, factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE)))
     with pytest.raises(BadCredential):
         add(seaway, ANONYMOUS)
     with pytest.raises(NotAllowed, match="not verified"):

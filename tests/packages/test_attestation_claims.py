@@ -62,7 +62,7 @@ async def test_upload_record_names_key_or_workflow(seaway: Seaway, factory: Fact
     """A key is shown as "an API key" without its name; a workflow has links if its site is known."""
     factory.channel("chan", owner="ada")
     file = conda(index_json())
-    await publish_file(seaway, "chan", file, by=factory.by_key(factory.key("ada")))
+    await publish_file(seaway, "chan", file, by=factory.caller_of_key(factory.key("ada")))
     sha256 = bytes.fromhex(file.sha256)
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, "chan").id

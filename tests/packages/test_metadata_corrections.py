@@ -186,14 +186,14 @@ async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
     moderator = factory.user("moderator", admin=True)
     for user, mode in (("owner", Mode.READ_WRITE_DELETE), (contributor, Mode.MANAGE)):
         with pytest.raises(NotAllowed, match="is not allowed to correct the metadata"):
-            correct(seaway, by=factory.by_key(factory.key(user, mode=mode)), license="BSD")
+            correct(seaway, by=factory.caller_of_key(factory.key(user, mode=mode)), license="BSD")
     for user, text in (("owner", "BSD"), (moderator, "ISC")):
-        correct(seaway, by=factory.by_key(factory.key(user, mode=Mode.MANAGE)), license=text)
+        correct(seaway, by=factory.caller_of_key(factory.key(user, mode=Mode.MANAGE)), license=text)
 
 
 async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Permission and file are checked before the channel lock, which another transaction holds here."""
-    outsider = factory.by_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
+    outsider = factory.caller_of_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
     with seaway.database.write_channel(channel):
         with pytest.raises(NotAllowed):
             correct(seaway, by=outsider, license="BSD")

@@ -139,7 +139,7 @@ async def test_package_is_deleted(seaway: Seaway, http: httpx.AsyncClient, chann
 async def test_contributor_deletes_only_their_own_files(seaway: Seaway, channel: str, factory: Factory) -> None:
     """One file of another uploader refuses the whole action, which names it; a contributor can yank any file."""
     key = factory.key(factory.member(channel, "friend", Role.CONTRIBUTOR))
-    friend = factory.by_key(key)
+    friend = factory.caller_of_key(key)
     own = [build(number, "3.0") for number in range(2)]
     for file in own:
         await publish_file(seaway, channel, file, by=friend)
@@ -159,7 +159,7 @@ async def test_contributor_deletes_only_their_own_files(seaway: Seaway, channel:
 
 
 def by_key(factory: Factory, **limits: Any) -> Caller:
-    return factory.by_key(factory.key("owner", **limits))
+    return factory.caller_of_key(factory.key("owner", **limits))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def by_key(factory: Factory, **limits: Any) -> Caller:
         (lambda factory: by_key(factory, mode=Mode.READ), FileAction.YANK, "is not allowed to yank"),
         (lambda factory: by_key(factory, mode=Mode.READ_WRITE), FileAction.DELETE, "is not allowed to delete"),
         (lambda factory: replace(by_key(factory), patterns=("other",)), FileAction.YANK, f"Affected files: {NOARCH}/{OLD[0].name}."),
-        (lambda factory: factory.by_key(factory.key(factory.user("moderator", admin=True))), FileAction.YANK, "is not allowed to yank"),
-        (lambda factory: factory.by_key(factory.key(factory.member("chan", "v", Role.VIEWER))), FileAction.YANK, "is not allowed to yank"),
+        (lambda factory: factory.caller_of_key(factory.key(factory.user("moderator", admin=True))), FileAction.YANK, "is not allowed to yank"),
+        (lambda factory: factory.caller_of_key(factory.key(factory.member("chan", "v", Role.VIEWER))), FileAction.YANK, "is not allowed to yank"),
     ],
     ids=["READ", "READ_WRITE", "other package", "admin", "viewer"],
 )  # fmt: skip
@@ -237,11 +237,11 @@ async def test_caller_without_permission_is_refused_without_lock_and_file_reads(
     """The refusal does not wait for the channel lock; neither action nor preview reads a file row (6)."""
     channel = factory.channel("chan", public=public)
     await publish_file(seaway, channel, NEW)
-    viewer = factory.by_key(factory.key(factory.member(channel, "viewer", Role.VIEWER)))
+    viewer = factory.caller_of_key(factory.key(factory.member(channel, "viewer", Role.VIEWER)))
     selection = Selection(package="demo")
     callers: list[tuple[Caller, type[SeawayError]]] = [
         (ANONYMOUS, BadCredential),
-        (factory.by_key(factory.key(factory.user("stranger"))), NotAllowed if public else NotFound),
+        (factory.caller_of_key(factory.key(factory.user("stranger"))), NotAllowed if public else NotFound),
         (viewer, NotAllowed),
     ]
     with seaway.database.write_channel(channel), counted(seaway.database) as statements:

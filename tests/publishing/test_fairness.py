@@ -95,14 +95,16 @@ async def test_forty_slow_files_of_one_sender_do_not_block_others(seaway: Seaway
     """With two examiners one stays free for other senders, and so do threads for finishing uploads."""
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(2, gate))
-    mallory = factory.by_key(factory.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
+    mallory = (
+        factory.caller_of_key(factory.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
+    )
     async with anyio.create_task_group() as group:
         for number in range(40):
             group.start_soon(expect_refusal, slow, number, mallory)
         await until_waiting(gate, 1)
         await until_queued(slow, 1)
         with anyio.fail_after(30):
-            await publish_file(slow, "boats", SMALL, by=factory.by_key(factory.key("ada")))
+            await publish_file(slow, "boats", SMALL, by=factory.caller_of_key(factory.key("ada")))
         assert (1, 0) == (gate.began, gate.ended)
         gate.opened.release(40)
 
@@ -111,7 +113,7 @@ async def test_senders_take_turns_with_one_examiner(seaway: Seaway, factory: Fac
     """A later sender waits for the file in examination, and not for all earlier files."""
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(1, gate))
-    mallory = factory.by_key(factory.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
     async with anyio.create_task_group() as group:
         for number in range(20):
             group.start_soon(expect_refusal, slow, number, mallory)
@@ -119,7 +121,7 @@ async def test_senders_take_turns_with_one_examiner(seaway: Seaway, factory: Fac
         done = anyio.Event()
 
         async def publish_small() -> None:
-            await publish_file(slow, "boats", SMALL, by=factory.by_key(factory.key("ada")))
+            await publish_file(slow, "boats", SMALL, by=factory.caller_of_key(factory.key("ada")))
             done.set()
 
         group.start_soon(publish_small)
@@ -134,7 +136,7 @@ async def test_senders_take_turns_with_one_examiner(seaway: Seaway, factory: Fac
 async def test_canceled_upload_releases_its_slot(seaway: Seaway, factory: Factory) -> None:
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(1, gate))
-    mallory = factory.by_key(factory.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
     async with anyio.create_task_group() as group:
         for number in range(5):
             group.start_soon(expect_refusal, slow, number, mallory)
@@ -143,7 +145,7 @@ async def test_canceled_upload_releases_its_slot(seaway: Seaway, factory: Factor
         group.cancel_scope.cancel()
     gate.opened.release(5)
     with anyio.fail_after(30):
-        await publish_file(slow, "boats", SMALL, by=factory.by_key(factory.key("ada")))
+        await publish_file(slow, "boats", SMALL, by=factory.caller_of_key(factory.key("ada")))
 
 
 @pytest.mark.slow
@@ -157,7 +159,7 @@ async def test_real_slow_archives_do_not_block_others(tmp_path: Path) -> None:
         factory.channel("boats", owner="ada")
         factory.member("boats", "mallory", Role.CONTRIBUTOR)
         seaway.examiners.warm_up()
-        mallory, ada = (factory.by_key(factory.key(name)) for name in ("mallory", "ada"))
+        mallory, ada = (factory.caller_of_key(factory.key(name)) for name in ("mallory", "ada"))
 
         async def send(number: int) -> None:
             file = PackageFile("slow-1.0-h1_0.conda", content)
@@ -200,12 +202,12 @@ async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clo
     factory = Factory(with_slow_examiners)
     factory.channel("boats", owner="ada")
     factory.member("boats", "mallory", Role.CONTRIBUTOR)
-    mallory, ada = (factory.by_key(factory.key(name)) for name in ("mallory", "ada"))
+    mallory, ada = (factory.caller_of_key(factory.key(name)) for name in ("mallory", "ada"))
     for number in range(2):
         with pytest.raises(Refused):
             await publish_file(with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=mallory)
     with pytest.raises(TooManyRequests, match="Too many refused files that take long to examine") as waits:
-        await publish_file(with_slow_examiners, "boats", SMALL, by=factory.by_key(factory.key("mallory")))
+        await publish_file(with_slow_examiners, "boats", SMALL, by=factory.caller_of_key(factory.key("mallory")))
     assert 24 * 60 <= waits.value.retry_after_seconds <= 24 * 60 + 1
     await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
     await publish_file(with_slow_examiners, "boats", conda(index_json("other")), by=OPERATOR)
@@ -220,7 +222,7 @@ async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway
     gate, ended = Gate(), []
     refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
     slow = with_examiners(seaway, GatedExaminers(2, gate), refused_time=refused_time)
-    mallory = factory.by_key(factory.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
 
     async def send(number: int) -> None:
         try:
@@ -245,7 +247,7 @@ async def test_time_of_accepted_files_does_not_count(with_slow_examiners: Seaway
     """Refusals before the examination do not count either."""
     factory = Factory(with_slow_examiners)
     factory.channel("boats", owner="ada")
-    ada = factory.by_key(factory.key("ada"))
+    ada = factory.caller_of_key(factory.key("ada"))
     for number in range(4):
         await publish_file(with_slow_examiners, "boats", conda(index_json(f"p{number}")), by=ada)
         with pytest.raises(NotFound):
@@ -256,7 +258,7 @@ async def test_refused_overwrite_counts(with_slow_examiners: Seaway) -> None:
     """The file is examined before it is refused."""
     factory = Factory(with_slow_examiners)
     factory.channel("boats", owner="ada")
-    ada = factory.by_key(factory.key("ada"))
+    ada = factory.caller_of_key(factory.key("ada"))
     await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
     for _ in range(2):
         with pytest.raises(SeawayError, match="Published files do not change"):
@@ -273,7 +275,7 @@ async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaw
     for number in range(2):
         with pytest.raises(Refused):
             await publish_file(
-                with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=factory.by_key(key)
+                with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=factory.caller_of_key(key)
             )
     transport = httpx.ASGITransport(create_app(with_slow_examiners))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
@@ -290,7 +292,7 @@ async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaw
 
 async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: Factory) -> None:
     """They are written once they reach a second."""
-    ada = factory.by_key(factory.key("ada"))
+    ada = factory.caller_of_key(factory.key("ada"))
     refused_time = RefusedTime(seaway.database, seaway.clock)
 
     def refuse(ms: int) -> bool:
@@ -306,7 +308,7 @@ async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: F
 @pytest.mark.parametrize("error", [Unavailable("The disk is full."), TooManyRequests("Wait.")], ids=type)
 async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, factory: Factory, error: SeawayError) -> None:
     """Nothing is wrong with these files: the server was busy or lacked a resource."""
-    mallory = factory.by_key(factory.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
     refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
     with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
         raise error

@@ -216,7 +216,9 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
     factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MOST_BYTES - 1)))
-        await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=factory.by_key(factory.key("ada")))
+        await publish_file(
+            seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))
+        )
         assert not drawing.done()
         with pytest.raises(Invalid):
             await to_thread.run_sync(drawing.result)

@@ -59,10 +59,12 @@ async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
     factory = Factory(with_rate_of_six)
     factory.channel("boats", owner="ada")
     factory.member("boats", "bob", Role.CONTRIBUTOR)
-    ada = factory.by_key(factory.key("ada"))
+    ada = factory.caller_of_key(factory.key("ada"))
 
     assert ["accepted"] * 6 + ["wait 600 s"] * 4 == await outcomes(with_rate_of_six, ada, "boats", files("a", 10))
-    assert ["accepted"] == await outcomes(with_rate_of_six, factory.by_key(factory.key("bob")), "boats", files("b", 1))
+    assert ["accepted"] == await outcomes(
+        with_rate_of_six, factory.caller_of_key(factory.key("bob")), "boats", files("b", 1)
+    )
     assert ["accepted"] * 9 == await outcomes(with_rate_of_six, OPERATOR, "boats", files("o", 9))
     clock.move(10 * MINUTE_MS)
     assert ["accepted", "wait 600 s"] == await outcomes(with_rate_of_six, ada, "boats", files("c", 2))
@@ -128,4 +130,6 @@ async def test_rate_of_zero_means_no_limit(tmp_path: Path, clock: TurnedClock) -
     with closing(sites.build(tmp_path, clock, uploads_per_hour=0)) as seaway:
         factory = Factory(seaway)
         factory.channel("boats", owner="ada")
-        assert ["accepted"] * 7 == await outcomes(seaway, factory.by_key(factory.key("ada")), "boats", files("e", 7))
+        assert ["accepted"] * 7 == await outcomes(
+            seaway, factory.caller_of_key(factory.key("ada")), "boats", files("e", 7)
+        )

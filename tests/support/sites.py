@@ -101,7 +101,7 @@ class Factory:
             is_new=confirmed,
         )
 
-    def by_key(self, secret: str) -> Caller:
+    def caller_of_key(self, secret: str) -> Caller:
         """Who carries this key."""
         with self.seaway.database.read() as tx:
             principal = api_keys.caller_of(tx, secret, self._now())

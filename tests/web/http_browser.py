@@ -34,26 +34,26 @@ class HttpBrowser:
         """Return another browser at the same IP address."""
         return HttpBrowser(self.seaway, self._portal, self.address)
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send any request."""
         return self._portal.call(partial(self._http.request, method, path, **options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Open a page."""
-        return self._remember(self.ask("GET", path, **options))
+        return self._remember(self.request("GET", path, **options))
 
     def send(self, path: str, *, headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
         """Submit a form of the page that was opened last, with its CSRF token."""
         data = {"csrf_token": self.token} | fields
         all_headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE} | (headers or {})
-        return self._remember(self.ask("POST", path, data=data, headers=all_headers))
+        return self._remember(self.request("POST", path, data=data, headers=all_headers))
 
     def send_file(self, path: str, file_field: str, content: bytes, **fields: Any) -> httpx.Response:
         """Submit a form with a file."""
         all_headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE}
         files = {file_field: ("picture", content, "application/octet-stream")}
         data = {"csrf_token": self.token} | fields
-        return self._remember(self.ask("POST", path, data=data, files=files, headers=all_headers))
+        return self._remember(self.request("POST", path, data=data, files=files, headers=all_headers))
 
     @property
     def token(self) -> str:
@@ -70,7 +70,7 @@ class HttpBrowser:
         """The session cookie."""
         return self.cookies.get("__Host-seaway_session")
 
-    def bring(self, secret: str | None) -> None:
+    def set_session(self, secret: str | None) -> None:
         """Set the session cookie to a given secret."""
         self.cookies.set("__Host-seaway_session", secret or "", domain="conda.example.com", path="/")
 

@@ -38,7 +38,7 @@ def form(path: str, **fields: str) -> Sender:
 
 def tool(path: str, **fields: str) -> Sender:
     """Send a form as a command-line tool does."""
-    return lambda browser: browser.ask("POST", path, data={"client_id": "rattler", **fields})
+    return lambda browser: browser.request("POST", path, data={"client_id": "rattler", **fields})
 
 
 def second(path: str, **fields: str) -> Sender:
@@ -86,9 +86,9 @@ ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /api/oauth/device": (tool("/api/oauth/device", scope="openid"), 300),
     "POST /api/oauth/token": (tool("/api/oauth/token", grant_type="refresh_token", refresh_token="swy-or-unknown"), 600),
     "POST /api/oauth/revoke": (tool("/api/oauth/revoke", token="swy-or-unknown"), 600),
-    "POST /api/oidc/mint_token": (lambda browser: browser.ask("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
-    "POST /api/github/secret-scanning": (lambda browser: browser.ask("POST", "/api/github/secret-scanning", json=[]), 0),
-    "POST /api/graphql": (lambda browser: browser.ask("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
+    "POST /api/oidc/mint_token": (lambda browser: browser.request("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
+    "POST /api/github/secret-scanning": (lambda browser: browser.request("POST", "/api/github/secret-scanning", json=[]), 0),
+    "POST /api/graphql": (lambda browser: browser.request("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
 }  # fmt: skip
 
 # Admin routes are refused before the request is processed, with 401 or 404.

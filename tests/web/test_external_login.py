@@ -204,7 +204,7 @@ def test_first_external_login_creates_an_account(setup: Setup, name: str) -> Non
 def test_authorization_request_has_callback_pkce_state_and_nonce(setup: Setup) -> None:
     """The callback does not depend on the Host headers, and the request does not reveal the secret of the cookie."""
     browser = setup.browser()
-    redirect = browser.ask(
+    redirect = browser.request(
         "GET", "/signin/corp", headers={"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
     )
     request = parse_qs(urlsplit(redirect.headers["location"]).query)

@@ -74,7 +74,7 @@ class Setup:
         body = {"issuer": "github", "fields": MATCHED | matched}
         return (
             self.browser.another()
-            .ask(
+            .request(
                 "POST",
                 "/api/v1/channels/harbour/publishers",
                 json=body,
@@ -202,7 +202,7 @@ def test_changed_owner_is_looked_up_again(setup: Setup) -> None:
     headers = {"Authorization": f"Bearer {setup.key}"}
 
     def change(**body: object) -> dict[str, object]:
-        response = setup.browser.another().ask("PATCH", path, json=body, headers=headers)
+        response = setup.browser.another().request("PATCH", path, json=body, headers=headers)
         assert 200 == response.status_code, response.text
         return dict(json.loads(response.text))
 

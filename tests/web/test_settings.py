@@ -214,7 +214,7 @@ def test_multipart_form_is_limited(owner: Owner, channel: str) -> None:
 
     def status_of(content: bytes, content_type: str = "multipart/form-data; boundary=b") -> int:
         headers = same_origin | {"Content-Type": content_type}
-        return owner.ask("POST", page + "/logo", content=content, headers=headers).status_code
+        return owner.request("POST", page + "/logo", content=content, headers=headers).status_code
 
     def field(name: str, value: bytes) -> bytes:
         return b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
@@ -310,7 +310,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     created = owner.send(page, name=name, mode="READ", days="7")
     secret = re.search(r"swy-u-[0-9A-Za-z]{42}", created.text)
     assert secret is not None
-    assert factory.by_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
+    assert factory.caller_of_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
     assert 303 == owner.send(page + "/revoke", name=name).status_code
     assert name not in owner.get(page).text
@@ -421,7 +421,7 @@ def test_channel_deletion_can_use_the_disk_reserve(
     else:
         owner.get(f"/channels/{channel}/settings/danger")
         headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE, "X-CSRF-Token": owner.token}
-        response = owner.ask("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=headers)
+        response = owner.request("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=headers)
         assert 204 == response.status_code
     assert 1 == reserve.times
     assert 404 == owner.get(f"/channels/{channel}").status_code

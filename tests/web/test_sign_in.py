@@ -40,7 +40,7 @@ def test_each_sign_in_makes_a_new_session_secret(browser: HttpBrowser, ada: str)
 
     second_browser = browser.another()
     second_browser.get("/signin")
-    second_browser.bring(browser.session)
+    second_browser.set_session(browser.session)
     assert 303 == second_browser.send("/signin", login=ada, password=PASSWORD).status_code
     assert second_browser.session not in (None, browser.session)
     assert 401 == browser.get("/account", headers=PROGRAM).status_code
@@ -49,7 +49,7 @@ def test_each_sign_in_makes_a_new_session_secret(browser: HttpBrowser, ada: str)
 def test_session_secret_from_the_client_is_not_adopted(browser: HttpBrowser, ada: str) -> None:
     """Case 13: session fixation; an attacker cannot choose the secret of another user's session."""
     chosen = "swy-s-000000000000000000000000000000000000000000"
-    browser.bring(chosen)
+    browser.set_session(chosen)
     browser.sign_in(ada)
     assert browser.session not in (None, chosen)
 
@@ -61,7 +61,7 @@ def test_sign_out_invalidates_the_cookie(browser: HttpBrowser, ada: str) -> None
     browser.get("/account")
     assert 303 == browser.send("/signout").status_code
     assert browser.session is None
-    browser.bring(copy)
+    browser.set_session(copy)
     assert 401 == browser.get("/account", headers=PROGRAM).status_code
     assert "/signin?next=/account" == browser.get("/account").headers["location"]
 
@@ -114,7 +114,7 @@ def test_form_without_origin_and_token_is_refused(
     browser.sign_in(ada)
     browser.get("/account")
     sent = browser.token if token == "right" else token
-    response = browser.ask("POST", "/signout", data={"csrf_token": sent}, headers=headers)
+    response = browser.request("POST", "/signout", data={"csrf_token": sent}, headers=headers)
     assert expected == response.status_code
     assert (401 if expected == 303 else 200) == browser.get("/account", headers=PROGRAM).status_code
 
@@ -124,7 +124,7 @@ def test_json_sent_as_plain_text_is_refused(browser: HttpBrowser, ada: str) -> N
     browser.sign_in(ada)
     browser.get("/account")
     body = f'{{"csrf_token": "{browser.token}"}}'
-    response = browser.ask(
+    response = browser.request(
         "POST", "/signout", content=body, headers={"Content-Type": "text/plain", "Sec-Fetch-Site": "same-origin"}
     )
     assert 403 == response.status_code
@@ -136,7 +136,7 @@ def test_form_token_of_another_session_is_refused(visit: Callable[[], HttpBrowse
     for browser in (own, foreign):
         browser.sign_in(ada)
         browser.get("/account")
-    response = own.ask(
+    response = own.request(
         "POST", "/signout", data={"csrf_token": foreign.token}, headers={"Sec-Fetch-Site": "same-origin"}
     )
     assert 403 == response.status_code
@@ -160,21 +160,21 @@ def test_key_needs_no_form_token_and_cookie_does_not_replace_it(shared: Seaway, 
     channel = factory.channel(f"of-{ada}", owner=ada, public=False)
     key = factory.key(ada)
     path = f"/{channel}/noarch/repodata.json"
-    assert 200 == browser.ask("GET", path, headers=bearer(key)).status_code
+    assert 200 == browser.request("GET", path, headers=bearer(key)).status_code
     browser.sign_in(ada)
-    assert 200 == browser.ask("GET", path).status_code
+    assert 200 == browser.request("GET", path).status_code
     bad = bearer(key[:-1] + ("0" if key[-1] != "0" else "1"))
     for address in (path, "/account", f"/channels/{channel}", "/"):
-        assert 401 == browser.ask("GET", address, headers=bad | PROGRAM).status_code
+        assert 401 == browser.request("GET", address, headers=bad | PROGRAM).status_code
 
 
 def test_key_opens_no_account_page_and_session_is_no_bearer_token(
     shared: Seaway, browser: HttpBrowser, ada: str
 ) -> None:
     key = Factory(shared).key(ada)
-    assert 403 == browser.ask("GET", "/account/keys", headers=bearer(key)).status_code
+    assert 403 == browser.request("GET", "/account/keys", headers=bearer(key)).status_code
     browser.sign_in(ada)
-    assert 401 == browser.another().ask("GET", "/account", headers=bearer(browser.session) | PROGRAM).status_code
+    assert 401 == browser.another().request("GET", "/account", headers=bearer(browser.session) | PROGRAM).status_code
 
 
 @pytest.mark.parametrize("evil", ["//evil.example", "/\\evil.example", "https:evil.example", "javascript:alert(1)"])
@@ -405,6 +405,6 @@ def test_session_secret_is_accepted_in_the_cookie_only(browser: HttpBrowser, sha
     browser.sign_in(ada)
     secret, document = browser.session, f"/{channel}/noarch/repodata.json"
     assert 200 == browser.get(document, headers=PROGRAM).status_code
-    browser.bring(None)
+    browser.set_session(None)
     assert 401 == browser.get(f"/t/{secret}{document}", headers=PROGRAM).status_code
     assert 401 == browser.get(document, headers=PROGRAM | bearer(secret)).status_code

@@ -31,7 +31,7 @@ class Tool:
         self._visitor = browser.another()
 
     def post(self, path: str, **form: str) -> Any:
-        response = self._visitor.ask("POST", f"/api/oauth/{path}", data={"client_id": "rattler", **form})
+        response = self._visitor.request("POST", f"/api/oauth/{path}", data={"client_id": "rattler", **form})
         return response.json()
 
     def poll(self, device: dict[str, Any]) -> Any:

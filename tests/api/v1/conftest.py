@@ -37,12 +37,12 @@ class SignedInUser(HttpBrowser):
         """Start a new, freshly confirmed session."""
         with self.seaway.database.write_site() as tx:
             user_id, now_ms = users.get(tx, self.name).id, self.seaway.clock.now_ms()
-            self.bring(sessions.start(tx, now_ms, user_id, address=self.address, agent="a test"))
+            self.set_session(sessions.start(tx, now_ms, user_id, address=self.address, agent="a test"))
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request with the session cookie and the CSRF token that pages send."""
         headers = {"X-CSRF-Token": sessions.csrf_token(self.session or ""), "Sec-Fetch-Site": "same-origin"}
-        return self.ask(method, f"/api/v1/{path}", headers=headers, **options)
+        return self.request(method, f"/api/v1/{path}", headers=headers, **options)
 
 
 @pytest.fixture(scope="session")
