@@ -23,7 +23,7 @@ from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
 from tests.support import sites
 from tests.support.packages import conda, index_json
-from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_answer, until, upload
+from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_response, until, upload
 from tests.support.server import Server, serving, variables
 from tests.support.sites import Factory
 
@@ -170,7 +170,7 @@ def test_stop_finishes_requests_in_flight(tmp_path: Path) -> None:
             server.process.send_signal(signal.SIGTERM)
             until(lambda: refuses_connections(server))
             sending.sendall(FILE.content[half:])
-            response = read_answer(sending, "POST")
+            response = read_response(sending, "POST")
             rest = b"".join(iter(lambda: reading.recv(1_000_000), b""))
         code = server.process.wait(_QUICK_SECONDS)
     assert (201, 0) == (response.status, code), response.body

@@ -35,7 +35,7 @@ from tests.support.requests import (
     multipart_type,
     nothing_left,
     raw_headers,
-    read_answer,
+    read_response,
     sentence,
     until,
     upload,
@@ -673,7 +673,7 @@ def test_chunked_body_is_refused_at_the_limit(limited: LimitedSite, form: dict[s
     with nothing_left(limited.server), requests.connected(limited.server.address) as connection:
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{owner.name}", headers))
         connection.sendall(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-        response = read_answer(connection, "POST")
+        response = read_response(connection, "POST")
     assert 413 == response.status
 
 
@@ -809,7 +809,7 @@ def test_stalled_client_is_disconnected(site: Site, channel: Channel) -> None:
     with nothing_left(site.server), requests.connected(site.server.address) as connection:
         connection.settimeout(60)
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{channel.name}", headers) + UNSEEN.content[:400])
-        response = read_answer(connection, "POST")
+        response = read_response(connection, "POST")
     assert (408, "close") == (response.status, response.header("connection"))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from seaway.server.http_protocol import HEAD_SECONDS, MAX_HEAD_BYTES, MAX_HEADERS
 from tests.docs.test_manual import ROOT
-from tests.support.requests import connected, exchange, head_bytes, read_answer
+from tests.support.requests import connected, exchange, head_bytes, read_response
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.on_disk
@@ -41,7 +41,7 @@ def send_endless_head(server: Server, start: bytes, piece: bytes, count: int) ->
                 connection.sendall(piece)
         except (BrokenPipeError, ConnectionResetError):
             pass
-        return read_answer(connection).status
+        return read_response(connection).status
 
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: seaway.test\r\n"
@@ -136,7 +136,7 @@ def test_flood_of_pipelined_requests_uses_no_memory(server: Server) -> None:
 def test_bytes_that_are_not_http_return_400(server: Server) -> None:
     with connected(server.address) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
-        response = read_answer(connection)
+        response = read_response(connection)
     assert (400, b"is not valid HTTP/1.1" in response.body) == (400, True)
 
 
@@ -158,8 +158,8 @@ def test_partial_heads_time_out(server: Server) -> None:
                 break
             except TimeoutError:
                 drip.sendall(b"a")
-        assert 408 == read_answer(drip).status
-        assert {408} == {read_answer(connection).status for connection in opened}
+        assert 408 == read_response(drip).status
+        assert {408} == {read_response(connection).status for connection in opened}
         assert b"" == silent.recv(1)
 
 
@@ -170,7 +170,7 @@ def test_slow_rest_of_a_refused_body_is_cut_off(server: Server) -> None:
     with connected(server.address) as connection:
         connection.sendall(head + b"a")
         deadline = time.monotonic() + 3 * HEAD_SECONDS
-        assert read_answer(connection, "POST").status in (400, 401, 413)
+        assert read_response(connection, "POST").status in (400, 401, 413)
         connection.settimeout(1)
         is_open = True
         while is_open and time.monotonic() < deadline:
@@ -191,9 +191,9 @@ def test_connection_is_reusable_after_an_unread_body(server: Server) -> None:
     with connected(server.address) as connection:
         for _ in range(3):
             connection.sendall(head + body)
-            assert read_answer(connection, "POST").status in (401, 413)
+            assert read_response(connection, "POST").status in (401, 413)
         connection.sendall(head_bytes("GET", "/health/live"))
-        assert 200 == read_answer(connection).status
+        assert 200 == read_response(connection).status
 
 
 def test_limits_match_the_manual() -> None:

@@ -19,7 +19,7 @@ import pytest
 from tests.support import postgres, sites, state
 from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_answer, until, upload
+from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_response, until, upload
 from tests.support.server import Server, serving
 from tests.support.sites import Factory
 from tests.workers.fleet import Owned, in_repodata
@@ -118,7 +118,7 @@ class RunningUpload:
 
             def finish() -> int:
                 connection.sendall(FILE.content[half:])
-                return read_answer(connection, "POST").status
+                return read_response(connection, "POST").status
 
             yield finish
 

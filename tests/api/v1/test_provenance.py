@@ -88,7 +88,7 @@ def test_attested_file_shows_its_workflow_and_attestation(
         found["upload"]["repository"],
         found["upload"]["repository_url"],
     )
-    sidecar = user.ask("GET", f"/{channel}/noarch/{file.name}.sigs").content
+    sidecar = user.request("GET", f"/{channel}/noarch/{file.name}.sigs").content
     assert hashlib.sha256(sidecar).hexdigest() == found["attestation"]["sha256"]
     versions = user.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
     assert [("full", [found["attestation"]["repository"]])] == [
