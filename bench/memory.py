@@ -20,8 +20,8 @@ from bench.report import Report, progress
 from bench.synthetic_packages import SUBDIR, SyntheticPackage
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
-from tests.support.sites import Factory
 from tests.support.packages import conda, zstd
+from tests.support.sites import Factory
 
 TITLE = "memory of the workers under mixed load, and where it stops growing"
 QUICK = {"sizes": [5_000], "rounds": 12, "count": 2_000}
