@@ -117,6 +117,7 @@ class Stage:
             "group": self.seen_group,
             "user": self.users["viewer"],
             "provider": "nobody",
+            "page": "use/tutorial",
             "secret": "swy-inv-unknown",
         }
 
