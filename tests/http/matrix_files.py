@@ -25,6 +25,12 @@ def _asset(_stage: Stage, _caller: str) -> Iterable[Ask]:
     yield Ask(assets.asset_path("seaway.css"))
 
 
+@builds("GET /docs/{page:path}", "HEAD /docs/{page:path}")
+def _page_and_picture_of_the_manual(_stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask("/docs/use/tutorial")
+    yield Ask("/docs/pictures/front.png")
+
+
 @builds("POST /api/v1/upload/{channel:path}")
 def _uploading(stage: Stage, _caller: str) -> Iterable[Ask]:
     file = stage.new_file()

@@ -117,7 +117,6 @@ class Stage:
             "group": self.seen_group,
             "user": self.users["viewer"],
             "provider": "nobody",
-            "page": "use/tutorial",
             "secret": "swy-inv-unknown",
         }
 
