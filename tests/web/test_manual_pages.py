@@ -12,8 +12,8 @@ import pytest
 from anyio.from_thread import BlockingPortal
 
 from seaway.users import reserved_names
-from tests.support import house
-from tests.web.visitor import Visitor
+from tests.support import sites
+from tests.web.http_browser import HttpBrowser
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(file.relative_to(DOCS).as_posix() for file in DOCS.rglob("*.md"))
@@ -22,17 +22,17 @@ Read = Callable[[str], httpx.Response]
 
 
 @pytest.fixture(scope="module")
-def visitor(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> Iterator[Visitor]:
+def browser(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> Iterator[HttpBrowser]:
     """A browser that is not signed in, on a site with a URL that the manual does not contain."""
-    seaway = house.build(tmp_path_factory.mktemp("manual"), public_url=SITE)
-    yield Visitor(seaway, portal, "2001:db8::1")
+    seaway = sites.build(tmp_path_factory.mktemp("manual"), public_url=SITE)
+    yield HttpBrowser(seaway, portal, "2001:db8::1")
     seaway.close()
 
 
 @pytest.fixture(scope="module")
-def read(visitor: Visitor) -> Read:
+def read(browser: HttpBrowser) -> Read:
     """Return a function that requests each URL once."""
-    return cache(visitor.get)
+    return cache(browser.get)
 
 
 def url_of(file: str) -> str:
@@ -126,8 +126,8 @@ def test_navigation_lists_the_index_and_marks_the_page(read: Read) -> None:
 @pytest.mark.parametrize(
     "path", ["/docs/README", "/docs/README.md", "/docs/decisions/README", "/docs/use/tutorial.md", "/docs/use/keys/"]
 )
-def test_names_of_the_files_lead_to_their_pages(visitor: Visitor, path: str) -> None:
-    assert 200 == visitor.get(path, follow_redirects=True).status_code
+def test_names_of_the_files_lead_to_their_pages(browser: HttpBrowser, path: str) -> None:
+    assert 200 == browser.get(path, follow_redirects=True).status_code
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_unknown_page_returns_404(read: Read, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/pictures/front.png"])
-def test_head_has_no_body(visitor: Visitor, path: str) -> None:
-    response = visitor.ask("HEAD", path)
+def test_head_has_no_body(browser: HttpBrowser, path: str) -> None:
+    response = browser.request("HEAD", path)
 
     assert (200, b"") == (response.status_code, response.content)
 
@@ -179,8 +179,8 @@ def test_examples_name_the_host_of_the_request_without_public_url(
     tmp_path: Path, portal: BlockingPortal, host: str
 ) -> None:
     """As other pages do; a strange host is shown or ignored, and never fails."""
-    seaway = house.build(tmp_path, host="0.0.0.0")
-    response = Visitor(seaway, portal, "2001:db8::1").get("/docs/use/trusted-publishing", headers={"Host": host})
+    seaway = sites.build(tmp_path, host="0.0.0.0")
+    response = HttpBrowser(seaway, portal, "2001:db8::1").get("/docs/use/trusted-publishing", headers={"Host": host})
     seaway.close()
 
     assert 200 == response.status_code
