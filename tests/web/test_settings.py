@@ -273,8 +273,10 @@ def test_page_and_api_refuse_the_same_fault_with_the_same_sentence(
     page = f"/channels/{channel}/settings/members"
     owner.get(page)
     shown = owner.on(page, "", who="bob", role="owner").text
-    headers = {"Authorization": f"Bearer {People(shared).key(ada)}"}
-    said = owner.ask("PUT", f"/api/v1/channels/{channel}/members/bob", json={"role": "owner"}, headers=headers).json()
+    headers = {"Authorization": f"Bearer {Factory(shared).key(ada)}"}
+    said = owner.request(
+        "PUT", f"/api/v1/channels/{channel}/members/bob", json={"role": "owner"}, headers=headers
+    ).json()
 
     assert "role: Input should be 'viewer' or 'contributor'." == said["message"]
     assert said["message"] in unescape(shown)
@@ -310,7 +312,7 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
 
 def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
     """By a prefix of at least two letters; SQL wildcards match nothing."""
-    user = People(shared).user("zoe-the-completed")
+    user = Factory(shared).user("zoe-the-completed")
     assert f'value="{user}"' in owner.get("/account/user-names", params={"who": user[:-1]}).text
     for typed in ("a", "", "%%", "__"):
         assert "option" not in owner.get("/account/user-names", params={"who": typed}).text
