@@ -66,8 +66,9 @@ class OpenIdProviders:
         text = tokens.get("id_token")
         if not isinstance(text, str):
             raise _unusable(provider, "no id_token")
-        claims = self._verified(provider, metadata, text, nonce)
-        return account_from_claims(provider, self._with_userinfo(metadata, claims, tokens.get("access_token")))
+        access_token = tokens.get("access_token")
+        claims = self._verified(provider, metadata, text, nonce, access_token)
+        return account_from_claims(provider, self._with_userinfo(metadata, claims, access_token))
 
     def _exchange_code(
         self, provider: Provider, metadata: DiscoveryDocument, form: Mapping[str, str]
@@ -87,7 +88,9 @@ class OpenIdProviders:
             raise _unusable(provider, f"status {reply.status}")
         return reply.json_object()
 
-    def _verified(self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str) -> Mapping[str, Any]:
+    def _verified(
+        self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str, access_token: object
+    ) -> Mapping[str, Any]:
         source = replace(_source(provider), keys_url=metadata.keys_url)
         try:
             return id_tokens.verified(
@@ -95,6 +98,7 @@ class OpenIdProviders:
                 partial(self._key_sets.key, source),
                 replace(provider, issuer=metadata.issuer),
                 nonce=nonce,
+                access_token=access_token,
                 now_ms=self._clock.now_ms(),
             )
         except KeysUnavailable as error:
