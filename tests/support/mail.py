@@ -69,7 +69,7 @@ class _Controller(Controller):
     def cancel_tasks(self, stop_loop: bool = True) -> None:
         """Close the connections, then stop: a stopped loop leaves the sockets of its connections open."""
         for connection in self._connections:
-            for transport in (connection.transport, connection._original_transport):  # noqa: SLF001
+            for transport in (connection.transport, connection._original_transport):
                 if transport is not None:
                     transport.abort()
         self.loop.call_soon(super().cancel_tasks, stop_loop)

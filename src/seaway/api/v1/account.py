@@ -14,7 +14,6 @@ from seaway.clock import format_time
 from seaway.errors import Malformed
 from seaway.http.request_context import RequestContext
 from seaway.oauth import grants
-from seaway.oauth.grants import OAuthGrant
 from seaway.sign_in import account_deletion, sessions
 from seaway.users import users
 from seaway.users.users import MAX_DISPLAY_NAME, User
@@ -117,9 +116,9 @@ class Tool(ResponseBody):
     """A logged-in command-line tool."""
 
     id: int
-    tool: str = Field(examples=["pixi"])
+    tool: str = Field(validation_alias="client_id", examples=["pixi"])
     mode: ModeName
-    logged_in_at: Moment
+    logged_in_at: Moment = Field(validation_alias="created_at_ms")
     used_at: Moment
     address: str
 
@@ -152,7 +151,9 @@ def list_tools(call: ApiRequestDep) -> Page[Tool]:
     """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
+        return single_page(
+            [Tool.model_validate(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)]
+        )
 
 
 @router.delete("/me/tools/{tool}", operation_id="logOutTool", status_code=204)
@@ -170,15 +171,4 @@ def _session(call: RequestContext, session: sessions.Session) -> Session:
         address=session.address,
         agent=session.agent,
         current=session.id == call.by.session_id,
-    )
-
-
-def _tool(grant: OAuthGrant) -> Tool:
-    return Tool(
-        id=grant.id,
-        tool=grant.client_id,
-        mode=grant.mode.name,
-        logged_in_at=format_time(grant.created_at_ms),
-        used_at=format_time(grant.used_at_ms),
-        address=grant.address,
     )
