@@ -20,7 +20,9 @@ from seaway.sign_in.identity_providers import LoginProtocol, Provider
 NOW = 1_800_000_000
 NOW_MS = NOW * 1000
 ISSUER = "https://login.example.com"
-PROVIDER = Provider("corp", "Corp", LoginProtocol.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-")
+PROVIDER = Provider(
+    "corp", "Corp", LoginProtocol.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-", ("RS256", "ES256")
+)
 KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
 EC = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
 OTHER = RSAKey.generate_key(2048, {"kid": KEY.kid})

@@ -34,11 +34,12 @@ def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str,
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": _API_VERSION,
     }
-    user = _successful(fetcher.get(f"{provider.api_url}/user", headers), provider).json_object()
+    api_url = "https://api.github.com" if provider.issuer == "https://github.com" else f"{provider.issuer}/api/v3"
+    user = _successful(fetcher.get(f"{api_url}/user", headers), provider).json_object()
     account_id, login = user.get("id"), user.get("login")
     if not isinstance(account_id, int) or isinstance(account_id, bool) or account_id <= 0 or not isinstance(login, str):
         raise _unusable(provider)
-    addresses = _successful(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).json
+    addresses = _successful(fetcher.get(f"{api_url}/user/emails", headers), provider).json
     name = user.get("name")
     return ExternalAccount(
         provider=provider.name,
