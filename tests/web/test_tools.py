@@ -64,7 +64,7 @@ def test_device_code_is_approved(visitor: Visitor, tool: Tool, ada: str) -> None
     assert "upload to channels" in shown
     assert "delete" not in shown
     assert "authorization_pending" == tool.poll(device)
-    assert 200 == visitor.send("/device/answer", user_code=visitor.hidden("user_code"), answer="allow").status_code
+    assert 200 == visitor.send("/device/decision", user_code=visitor.hidden("user_code"), answer="allow").status_code
     tool._visitor.seaway.clock.move(MINUTE_MS)  # type: ignore[attr-defined]
     assert "in" == tool.poll(device)
     assert "rattler" in visitor.get("/account/tools").text
@@ -77,7 +77,7 @@ def test_anything_but_allow_denies_the_device(visitor: Visitor, tool: Tool, ada:
     visitor.sign_in(ada)
     visitor.get("/device")
     visitor.send("/device", user_code=device["user_code"].lower())
-    visitor.send("/device/answer", user_code=visitor.hidden("user_code"), answer=decision)
+    visitor.send("/device/decision", user_code=visitor.hidden("user_code"), answer=decision)
     assert "access_denied" == tool.poll(device)
 
 
@@ -98,10 +98,10 @@ def test_device_code_cannot_be_approved_by_another_site(visitor: Visitor, tool: 
     visitor.sign_in(ada)
     visitor.get("/device")
     fields = {"user_code": device["user_code"], "answer": "allow"}
-    assert 403 == visitor.send("/device/answer", csrf_token="", **fields).status_code
+    assert 403 == visitor.send("/device/decision", csrf_token="", **fields).status_code
     visitor.get("/device")
     elsewhere = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
-    assert 403 == visitor.send("/device/answer", headers=elsewhere, **fields).status_code
+    assert 403 == visitor.send("/device/decision", headers=elsewhere, **fields).status_code
     assert "authorization_pending" == tool.poll(device)
 
 

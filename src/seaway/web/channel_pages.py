@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from seaway.callers.caller import Caller
@@ -16,7 +16,7 @@ from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import credentials
 from seaway.http.parts import RequestParts
-from seaway.http.request_context import context_of
+from seaway.http.request_context import context_of, in_transaction
 
 T = TypeVar("T")
 
@@ -61,12 +61,7 @@ async def read_for_caller(
 ) -> T:
     """Call `find` with a read transaction and the caller, in a thread; `limiter` limits expensive queries."""
     call = await context_of(request)
-
-    def read() -> T:
-        with call.read() as tx:
-            return find(tx, call.by)
-
-    return await to_thread.run_sync(read, limiter=limiter)
+    return await in_transaction(call.read(), lambda tx: find(tx, call.by), limiter)
 
 
 def readable(tx: Tx, by: Caller, name: str) -> tuple[Channel, Access]:

@@ -4,6 +4,8 @@ Pages of the link in an invitation email.
 Opening the link changes nothing, because mail scanners open links. Accepting requires an account; declining does not.
 """
 
+from collections.abc import Callable
+
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +15,7 @@ from seaway.channels import channels, invitations
 from seaway.channels.invitations import Invitation
 from seaway.http.caller import check_anonymous_form
 from seaway.http.next_page import with_next
-from seaway.http.request_context import RequestContext, context_of
+from seaway.http.request_context import Permission, RequestContext, context_of, in_transaction
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import for_user
 
@@ -29,7 +31,7 @@ async def show(request: Request) -> Response:
 @for_user
 async def accept(request: Request, call: RequestContext) -> Response:
     """Accept the invitation: the user becomes a member."""
-    found = await to_thread.run_sync(_accept, call, request.path_params["secret"])
+    found = await _respond(request, call, SiteAction.JOIN, invitations.accept)
     return redirect(f"/channels/{found.channel}")
 
 
@@ -38,7 +40,7 @@ async def decline(request: Request) -> Response:
     call = await context_of(request)
     if call.by.is_anonymous:
         await check_anonymous_form(request)
-    await to_thread.run_sync(_decline, call, request.path_params["secret"])
+    await _respond(request, call, None, invitations.decline)  # the secret is enough
     return redirect("/")
 
 
@@ -50,13 +52,12 @@ def _look(call: RequestContext, secret: str) -> tuple[Invitation, str]:
     return found, channel.logo_path if channel.is_public else ""
 
 
-def _accept(call: RequestContext, secret: str) -> Invitation:
-    channel = _look(call, secret)[0].channel
-    with call.write_channel(channel, SiteAction.JOIN) as tx:
-        return invitations.accept(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts)
-
-
-def _decline(call: RequestContext, secret: str) -> Invitation:
-    channel = _look(call, secret)[0].channel
-    with call.write_channel(channel, None) as tx:  # the secret is enough
-        return invitations.decline(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts)
+async def _respond(
+    request: Request, call: RequestContext, permission: Permission, respond: Callable[..., Invitation]
+) -> Invitation:
+    secret = request.path_params["secret"]
+    found, _ = await to_thread.run_sync(_look, call, secret)
+    return await in_transaction(
+        call.write_channel(found.channel, permission),
+        lambda tx: respond(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts),
+    )

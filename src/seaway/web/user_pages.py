@@ -71,7 +71,9 @@ async def submit(
 def show_refusal(
     request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
 ) -> Response:
-    """Show the form again with the error; the status and Retry-After follow from the error."""
+    """Show the form again with the error, except `ConfirmationRequired`; status and Retry-After follow from the error."""
+    if isinstance(error, ConfirmationRequired):
+        raise error
     problems.log_cause(error)
     status, headers = problems.status_of(error), problems.retry_after(error)
     return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)

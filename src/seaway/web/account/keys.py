@@ -16,9 +16,9 @@ from seaway.callers.caller import Caller, Mode
 from seaway.callers.site_permissions import SiteAction
 from seaway.channels import channels
 from seaway.database.engine import Tx
-from seaway.errors import ConfirmationRequired, Malformed, SeawayError
+from seaway.errors import Malformed, SeawayError
 from seaway.http.page_forms import Form, form_of
-from seaway.http.request_context import RequestContext
+from seaway.http.request_context import RequestContext, in_transaction
 from seaway.keys import account_keys
 from seaway.keys.account_keys import KeyPolicy
 from seaway.keys.api_keys import Key
@@ -59,9 +59,10 @@ async def add(request: Request, call: RequestContext) -> Response:
     """Create a key, and show its secret."""
     typed = key_form_of(await form_of(request))
     try:
-        key, secret = await to_thread.run_sync(_add, call, typed)
-    except ConfirmationRequired:
-        raise
+        key, secret = await in_transaction(
+            call.write_user(SiteAction.OPEN_ACCOUNT),
+            lambda tx: create_key(tx, call.now_ms, call.by, typed, call.parts.key_rules),
+        )
     except SeawayError as error:
         values = await to_thread.run_sync(_look, call)
         return show_refusal(request, "account/keys.html", error, typed=typed, created_key=None, secret="", **values)
@@ -72,14 +73,16 @@ async def add(request: Request, call: RequestContext) -> Response:
 @for_user
 async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
-    await to_thread.run_sync(_revoke, call, (await form_of(request)).exact("name"))
+    name, within = (await form_of(request)).exact("name"), call.write_user(SiteAction.CHANGE_ACCOUNT)
+    await in_transaction(within, lambda tx: account_keys.revoke(tx, call.now_ms, call.by, name))
     return redirect("/account/keys")
 
 
 @for_user
 async def delete(request: Request, call: RequestContext) -> Response:
     """Delete an expired or revoked key from the list."""
-    await to_thread.run_sync(_delete, call, (await form_of(request)).exact("name"))
+    name, within = (await form_of(request)).exact("name"), call.write_user(SiteAction.CHANGE_ACCOUNT)
+    await in_transaction(within, lambda tx: account_keys.remove(tx, call.now_ms, call.by, name))
     return redirect("/account/keys")
 
 
@@ -126,11 +129,6 @@ def create_key(tx: Tx, now_ms: int, by: Caller, typed: KeyForm, rules: KeyPolicy
     )
 
 
-def _add(call: RequestContext, typed: KeyForm) -> tuple[Key, str]:
-    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
-        return create_key(tx, call.now_ms, call.by, typed, call.parts.key_rules)
-
-
 def _mode(text: str) -> Mode:
     if text not in Mode.__members__:
         raise Malformed("No access mode is selected.", "Select what the key can do.")
@@ -141,13 +139,3 @@ def _days(text: str) -> int:
     if text not in map(str, DAYS):
         raise Malformed("No expiration is selected.", "Select when the key expires.")
     return int(text)
-
-
-def _revoke(call: RequestContext, name: str) -> None:
-    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        account_keys.revoke(tx, call.now_ms, call.by, name)
-
-
-def _delete(call: RequestContext, name: str) -> None:
-    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        account_keys.remove(tx, call.now_ms, call.by, name)

@@ -8,7 +8,6 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
@@ -19,7 +18,6 @@ from seaway.web.admin.admin_pages import change, for_admin, require_recent_confi
 from seaway.web.channel_pages import parts_of
 
 _LIST = "/admin/issuers"
-Act = Callable[[Caller, str, Form, Tx, int], object]
 
 
 @for_admin
@@ -55,18 +53,18 @@ async def look(request: Request, call: RequestContext) -> Response:
 async def act(request: Request, call: RequestContext) -> Response:
     """Enable, disable or remove an issuer, or set or fetch its keys."""
     name, act_name = request.path_params["issuer"], request.path_params["act"]
-    chosen = _ACTS.get(act_name)
+    form = await form_of(request)
+    chosen = partial(issuers.set_static_keys, keys=form.text("keys")) if act_name == "keys" else _ACTS.get(act_name)
     if chosen is None:
         raise NotFound("This page does not exist.", "Check the URL.")
     require_recent_confirmation(call.by)
-    form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
     response = await change(
         request,
         call,
         "issuer",
         partial(_look, name, form.exact("keys")),
-        partial(chosen, call.by, name, form),
+        lambda tx, now_ms: chosen(tx, now_ms, call.by, name),
         then=then,
     )
     if act_name == "fetch":
@@ -89,30 +87,10 @@ def _fetch(request: Request, name: str) -> None:
     parts.exchanging.key_sets.refresh(issuer.key_source)
 
 
-def _enable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_enabled(tx, now_ms, by, name, enabled=True)
-
-
-def _disable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_enabled(tx, now_ms, by, name, enabled=False)
-
-
-def _remove(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.remove(tx, now_ms, by, name)
-
-
-def _give_keys(by: Caller, name: str, form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_static_keys(tx, now_ms, by, name, form.text("keys"))
-
-
-def _fetch_again(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_static_keys(tx, now_ms, by, name, None)
-
-
-_ACTS: Mapping[str, Act] = {
-    "enable": _enable,
-    "disable": _disable,
-    "remove": _remove,
-    "keys": _give_keys,
-    "fetch": _fetch_again,
+# What each button does, called as `act(tx, now_ms, caller, name)`; "keys" needs the form.
+_ACTS: Mapping[str, Callable[..., object]] = {
+    "enable": partial(issuers.set_enabled, enabled=True),
+    "disable": partial(issuers.set_enabled, enabled=False),
+    "remove": issuers.remove,
+    "fetch": partial(issuers.set_static_keys, keys=None),
 }

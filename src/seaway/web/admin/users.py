@@ -7,7 +7,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
 from seaway.channels import channels, quotas
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
@@ -17,13 +16,10 @@ from seaway.http.request_context import RequestContext
 from seaway.sign_in import second_factors, site_admin
 from seaway.sign_in.parts import AccountParts
 from seaway.users import emails, users
-from seaway.web.admin.admin_pages import PER_PAGE, after_of, for_admin, require_recent_confirmation, show
-from seaway.web.admin.admin_pages import change as do
+from seaway.web.admin.admin_pages import PER_PAGE, after_of, change, for_admin, require_recent_confirmation, show
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
 from seaway.web.channel_pages import parts_of, search_text_of
 from seaway.web.user_pages import accounts_of
-
-Act = Callable[[AccountParts, Caller, str, Form, Tx, int], object]
 
 
 @for_admin
@@ -54,13 +50,12 @@ async def look(request: Request, call: RequestContext) -> Response:
 @for_admin
 async def act(request: Request, call: RequestContext) -> Response:
     """Make one change to an account."""
-    name, chosen = request.path_params["user"], _ACTS.get(request.path_params["act"])
-    if chosen is None:
-        raise NotFound("This page does not exist.", "Check the URL.")
+    name, form = request.path_params["user"], await form_of(request)
+    chosen = _act_of(request.path_params["act"], accounts_of(request), form)
     require_recent_confirmation(call.by)
-    change = partial(chosen, accounts_of(request), call.by, name, await form_of(request))
-    return await do(
-        request, call, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}"
+    look = partial(_look, name, _user_quota(request))
+    return await change(
+        request, call, "user", look, lambda tx, now_ms: chosen(tx, now_ms, call.by, name), then=f"/admin/users/{name}"
     )
 
 
@@ -84,40 +79,26 @@ def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     }
 
 
-def _disable(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_disabled(tx, now_ms, by, name, disabled=True)
-
-
-def _enable(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_disabled(tx, now_ms, by, name, disabled=False)
-
-
-def _promote(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_admin(tx, now_ms, by, name, is_admin=True)
-
-
-def _demote(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_admin(tx, now_ms, by, name, is_admin=False)
-
-
-def _ask_reset(accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.schedule_factor_reset(accounts, tx, now_ms, by, name)
-
-
-def _stop_reset(accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.cancel_factor_reset(accounts, tx, now_ms, by, name)
-
-
-def _limit(_accounts: AccountParts, by: Caller, name: str, form: Form, tx: Tx, now_ms: int) -> None:
-    quotas.set_of_user(tx, now_ms, by, name, parse_quota(form.text("quota")))
-
-
-_ACTS: Mapping[str, Act] = {
-    "disable": _disable,
-    "enable": _enable,
-    "promote": _promote,
-    "demote": _demote,
-    "reset": _ask_reset,
-    "cancel-reset": _stop_reset,
-    "quota": _limit,
+# What each button does, called as `act(tx, now_ms, caller, name)`; the others are in `_act_of`.
+_ACTS: Mapping[str, Callable[..., object]] = {
+    "disable": partial(site_admin.set_disabled, disabled=True),
+    "enable": partial(site_admin.set_disabled, disabled=False),
+    "promote": partial(site_admin.set_admin, is_admin=True),
+    "demote": partial(site_admin.set_admin, is_admin=False),
 }
+
+
+def _act_of(act: str, accounts: AccountParts, form: Form) -> Callable[..., object]:
+    match act:
+        case "reset":
+            return partial(site_admin.schedule_factor_reset, accounts)
+        case "cancel-reset":
+            return partial(site_admin.cancel_factor_reset, accounts)
+        case "quota":
+            return lambda tx, now_ms, by, name: quotas.set_of_user(
+                tx, now_ms, by, name, parse_quota(form.text("quota"))
+            )
+        case _ if act in _ACTS:
+            return _ACTS[act]
+        case _:
+            raise NotFound("This page does not exist.", "Check the URL.")
