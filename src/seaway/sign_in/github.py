@@ -13,18 +13,8 @@ from seaway.errors import NotAllowed, Unavailable
 from seaway.outbound import JsonClient, OutboundResponse
 from seaway.sign_in.identity_providers import ExternalAccount, Provider
 
-_SCOPE = "read:user user:email"
+SCOPE = "read:user user:email"  # the profile and the email addresses
 _API_VERSION = "2022-11-28"
-
-
-def authorize_url(provider: Provider) -> str:
-    """Return the URL of GitHub's authorization page."""
-    return f"{provider.issuer}/login/oauth/authorize"
-
-
-def scope() -> str:
-    """Return the OAuth scopes to request: the profile and the email addresses."""
-    return _SCOPE
 
 
 def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str, str]) -> ExternalAccount:

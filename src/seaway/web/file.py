@@ -8,7 +8,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.attestations.sidecars import AttestedClaims
+from seaway.attestations.bundles import AttestedClaims
 from seaway.callers.caller import Caller
 from seaway.channels import permissions
 from seaway.channels.channels import Channel
