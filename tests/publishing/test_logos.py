@@ -26,7 +26,7 @@ from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing.avatars import Avatars
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.logos import MOST_BYTES, NewLogo
+from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.indexing.channel import RacingStore
@@ -216,7 +216,7 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, people: 
     people.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(
-            seaway.request_parts.logos.draw, OPERATOR, NewLogo(pictures.many_scans(MOST_BYTES - 1))
+            seaway.request_parts.logos.draw, OPERATOR, NewLogo(pictures.many_scans(MAX_LOGO_BYTES - 1))
         )
         await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=people.by_key(people.key("ada")))
         assert not drawing.done()

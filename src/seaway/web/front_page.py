@@ -24,7 +24,7 @@ _HITS = 30
 
 @dataclass(frozen=True, slots=True)
 class _Front:
-    mine: list[Channel]
+    own: list[Channel]
     public: list[Channel]
     newest: list[RecentFile]
 
@@ -33,9 +33,9 @@ async def front(request: Request) -> Response:
     """Show the caller's channels, public channels and the newest packages."""
 
     def find(tx: Tx, by: Caller) -> _Front:
-        mine = [] if by.user_id is None else [channel for channel, _ in channels.with_role_of(tx, by.user_id)]
+        own = [] if by.user_id is None else [channel for channel, _ in channels.with_role_of(tx, by.user_id)]
         return _Front(
-            mine[:_CHANNELS], channels.public(tx, limit=_CHANNELS), recent_uploads.packages_for(tx, by, _NEWEST)
+            own[:_CHANNELS], channels.public(tx, limit=_CHANNELS), recent_uploads.packages_for(tx, by, _NEWEST)
         )
 
     found = await read_for_caller(request, find)

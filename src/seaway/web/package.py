@@ -50,7 +50,7 @@ class Dependency:
 @dataclass(frozen=True, slots=True)
 class _Found:
     channel: Channel
-    found: list[Version]
+    versions: list[Version]
     chosen: Version
     build: Build
     file: File
@@ -90,7 +90,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         file = files.get(tx, channel.id, build.subdir, build.file_name)
         return _Found(
             channel=channel,
-            found=found,
+            versions=found,
             chosen=chosen,
             build=build,
             file=file,
@@ -103,7 +103,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             provenance=attestation_claims.provenance_of(found, attestation_claims.claims_of(tx, channel.id, name)),
         )
 
-    seen = await read_for_caller(request, find)
+    found = await read_for_caller(request, find)
     shows_all = request.query_params.get("versions") == "all"
     return page(
         request,
@@ -111,23 +111,23 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         status=200 if problem is None else problems.status_of(problem),
         problem=problem,
         selected=frozenset() if problem is None else problem.selected,
-        seen=seen,
+        found=found,
         name=name,
-        channel=seen.channel,
+        channel=found.channel,
         install=install_lines.of_package(
-            site_url_of(request), seen.channel.name, name, requested and seen.chosen.version
+            site_url_of(request), found.channel.name, name, requested and found.chosen.version
         ),
-        summary=seen.file.about.get("summary", ""),
-        description=render(seen.file.about.get("description", "")),
-        links=links_of(seen.file.about),
-        license=seen.file.record.get("license") or "",
-        run_exports=run_exports_of(seen.file.record),
-        shown=seen.found if shows_all else _shown_versions(seen.found, seen.chosen),
-        dependents=None if seen.dependents is None else seen.dependents[:_DEPENDENTS],
+        summary=found.file.about.get("summary", ""),
+        description=render(found.file.about.get("description", "")),
+        links=links_of(found.file.about),
+        license=found.file.record.get("license") or "",
+        run_exports=run_exports_of(found.file.record),
+        shown=found.versions if shows_all else _shown_versions(found.versions, found.chosen),
+        dependents=None if found.dependents is None else found.dependents[:_DEPENDENTS],
         requested_version=requested,
         ranges=download_chart.RANGES,
-        chart=download_chart.draw(seen.counts, now_ms // DAY_MS, days),
-        total=sum(build.downloads for version in seen.found for build in version.builds),
+        chart=download_chart.draw(found.counts, now_ms // DAY_MS, days),
+        total=sum(build.downloads for version in found.versions for build in version.builds),
     )
 
 

@@ -46,7 +46,7 @@ async def add(request: Request, call: RequestContext) -> Response:
 async def show_one(request: Request, call: RequestContext) -> Response:
     """Show the members of a group."""
     found = await to_thread.run_sync(_look, call, request.path_params["group"])
-    return page(request, "account/group.html", problem=None, who="", **found)
+    return page(request, "account/group.html", problem=None, user="", **found)
 
 
 @for_user
@@ -56,10 +56,16 @@ async def put_member(request: Request, call: RequestContext) -> Response:
 
     def put(tx: Tx, now_ms: int) -> None:
         groups.put_member(
-            tx, now_ms, call.by, name, form.text("who"), is_manager=form.is_set("manager"), notifier=call.parts.accounts
+            tx,
+            now_ms,
+            call.by,
+            name,
+            form.text("user"),
+            is_manager=form.is_set("manager"),
+            notifier=call.parts.accounts,
         )
 
-    return await _change(request, call, put, who=form.text("who")[:60])
+    return await _change(request, call, put, user=form.text("user")[:60])
 
 
 @for_user
@@ -67,7 +73,7 @@ async def remove_member(request: Request, call: RequestContext) -> Response:
     """Remove a user from a group."""
     form, name = await form_of(request), request.path_params["group"]
     return await _change(
-        request, call, lambda tx, now_ms: groups.remove_member(tx, now_ms, call.by, name, form.text("who"))
+        request, call, lambda tx, now_ms: groups.remove_member(tx, now_ms, call.by, name, form.text("user"))
     )
 
 
@@ -98,7 +104,7 @@ async def _change(
     *,
     requires: Permission = groups.require_manager,
     then: str = "",
-    who: str = "",
+    user: str = "",
 ) -> Response:
     """Make the change and redirect; if it is refused, show the reason above the group."""
     name = request.path_params["group"]
@@ -108,7 +114,7 @@ async def _change(
             act(tx, call.now_ms)
 
     look = partial(_look, call, name)
-    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, who=who)
+    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, user=user)
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:
