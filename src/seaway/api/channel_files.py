@@ -14,7 +14,7 @@ from seaway.http import credentials, paths
 from seaway.http.channel_request import ChannelRequest, encodings
 from seaway.http.channel_responses import EXPOSED_HEADERS, respond
 from seaway.http.cookies import Cookies
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.packages.damaged_blobs import BlobProblem, refusal
 from seaway.serving.channel_response import ChannelResponse
 from seaway.serving.resolve import forget_document, resolve_cached
@@ -32,7 +32,7 @@ _MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymou
 async def read(request: Request) -> ASGIApp:
     """Serve GET and HEAD requests for files of a channel."""
     channel_request = ChannelRequest(request.scope)
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     # Solvers send no cookie: parse cookies only if there are any.
     session = "" if channel_request.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
     key = _cache_key_of(channel_request, session)

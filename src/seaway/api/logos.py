@@ -12,14 +12,14 @@ from seaway.errors import Malformed
 from seaway.http import problems
 from seaway.http.bodies import read_body
 from seaway.http.caller import caller_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
 
 
 async def put(request: Request) -> Response:
     """Set the logo of the channel to the image in the body; 204."""
     request.scope[problems.RESPONSE_BUILDER] = problems.json_response_for
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await caller_of(request)
     content = await read_body(request, MAX_LOGO_BYTES, what="picture", hint="Use a smaller one, or a JPEG.")
     if not content:

@@ -24,7 +24,7 @@ from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.http.caller import caller_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import RequestParts, parts_of
 from seaway.http.request_limits import rate_limit_key
 
 T = TypeVar("T")
@@ -131,5 +131,5 @@ async def context_of(request: Request) -> RequestContext:
 
     An invalid credential is refused even where none is required, so that programs notice it.
     """
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     return RequestContext(parts, await caller_of(request))

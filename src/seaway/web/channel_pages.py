@@ -15,7 +15,7 @@ from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import credentials
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.http.request_context import context_of, in_transaction
 
 T = TypeVar("T")
@@ -43,12 +43,6 @@ class ListPage:
     def end(self) -> int:
         """Number of entries up to the end of this page."""
         return min(self.total, self.number * self.length)
-
-
-def parts_of(request: Request) -> RequestParts:
-    """Return the parts available to request handlers."""
-    parts: RequestParts = request.app.state.parts
-    return parts
 
 
 def limit_list(request: Request) -> None:
@@ -79,7 +73,11 @@ def search_text_of(request: Request, most: int = 200) -> str:
 
 def pages_of(request: Request, total: int, length: int) -> ListPage:
     """Return the requested page of a list, or the last page if the number is too high."""
-    text = request.query_params.get("page", "1")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1
     whole = ListPage(1, length, total)
-    return ListPage(max(1, min(number, whole.last)), length, total)
+    return ListPage(max(1, min(number_of(request, "page") or 1, whole.last)), length, total)
+
+
+def number_of(request: Request, name: str) -> int | None:
+    """Return the number in a query parameter, or None if it has none; ids have up to 15 digits here."""
+    text = request.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

@@ -17,12 +17,12 @@ from seaway.errors import SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form, cookies_of
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext, in_transaction
 from seaway.sign_in import external_identities, external_login
 from seaway.sign_in.external_login import Linked, PendingSignUp
 from seaway.sign_in.identity_providers import suggested_name
 from seaway.sign_in.password_sign_in import SignedIn
-from seaway.web.channel_pages import parts_of
 from seaway.web.rendering import page, redirect
 from seaway.web.sign_in_pages import continue_sign_in
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal

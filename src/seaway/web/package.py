@@ -15,6 +15,7 @@ from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import problems
+from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
 from seaway.packages import attestation_claims, files, uploaders, versions
 from seaway.packages.files import File
@@ -22,7 +23,7 @@ from seaway.packages.overview import name_of_spec
 from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Build, Version
 from seaway.web import download_chart, file_changes, install_lines
-from seaway.web.channel_pages import parts_of, read_for_caller, readable
+from seaway.web.channel_pages import read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
 from seaway.web.markdown import external_link, render
 from seaway.web.rendering import page

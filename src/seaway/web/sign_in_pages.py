@@ -18,12 +18,12 @@ from seaway.errors import SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form, cookies_of, signed_in_user
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
 from seaway.sign_in.identity_providers import LoginProtocol
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
-from seaway.web.channel_pages import parts_of
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from seaway.api.v1.api_request import (
     ANONYMOUS_ALLOWED,
@@ -15,7 +15,7 @@ from seaway.api.v1.api_request import (
     Limit,
     PackageName,
 )
-from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, TextOrNull, id_cursor, page
 from seaway.channels.roles import Action
 from seaway.packages import catalog, files
 
@@ -48,9 +48,7 @@ class File(ResponseBody):
     state: Literal["listed", "yanked"] = Field(
         description="Yanked files are hidden from solvers, but can be downloaded."
     )
-    yank_reason: Annotated[str | None, BeforeValidator(lambda reason: reason or None)] = Field(
-        description="Why it was yanked; null when no reason was given."
-    )
+    yank_reason: TextOrNull = Field(description="Why it was yanked; null when no reason was given.")
     size: int = Field(description="Size in bytes.")
     sha256: str
     indexed_at: Moment

@@ -26,6 +26,9 @@ Moment = Annotated[
     ),
 ]
 
+# Text that is null where our objects have an empty one.
+TextOrNull = Annotated[str | None, BeforeValidator(lambda text: text or None)]
+
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
 

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_kinds import registry
 from seaway.web.admin.admin_pages import change, for_admin, require_recent_confirmation, show
-from seaway.web.channel_pages import parts_of
 
 _LIST = "/admin/issuers"
 

@@ -15,6 +15,7 @@ from seaway.jobs import queue
 from seaway.sign_in import site_admin
 from seaway.web.admin.admin_pages import PER_PAGE, for_admin, require_recent_confirmation, show
 from seaway.web.admin.admin_pages import change as do
+from seaway.web.channel_pages import number_of
 
 _STATES = (
     (queue.FAILED, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
@@ -26,9 +27,8 @@ _STATES = (
 @for_admin
 async def look(request: Request, call: RequestContext) -> Response:
     """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
-    state_name, after = request.query_params.get("state", ""), request.query_params.get("after", "")
-    after_id = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
-    return await show(request, call, "jobs", partial(_look, state_name, after_id))
+    state_name, after = request.query_params.get("state", ""), number_of(request, "after") or 0
+    return await show(request, call, "jobs", partial(_look, state_name, after))
 
 
 @for_admin
