@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seaway.attestations.sidecars import AttestedClaims, digest
+from seaway.attestations.bundles import AttestedClaims
+from seaway.attestations.sidecars import digest
 from seaway.channels.channels import Attestations
 from seaway.conda import zstd
 from seaway.conda.record import Section

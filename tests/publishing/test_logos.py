@@ -26,7 +26,7 @@ from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing.avatars import Avatars
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.logos import MOST_BYTES, NewLogo
+from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.indexing.channel import RacingStore
@@ -215,7 +215,9 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
     """A JPEG that repeats its last scan thousands of times is refused, and packages are accepted meanwhile."""
     factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
-        drawing = threads.submit(seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MOST_BYTES - 1)))
+        drawing = threads.submit(
+            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MAX_LOGO_BYTES - 1))
+        )
         await publish_file(
             seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))
         )

@@ -335,7 +335,7 @@ class GitHub(Provider):
                 return self._authorized(fields)
             case "POST", "/login/oauth/access_token":
                 return 200, self._token(fields), {}
-            case "GET", "/api/user" | "/api/user/emails":
+            case "GET", "/api/v3/user" | "/api/v3/user/emails":
                 return self._told(path, headers)
             case _:
                 return 404, {"message": "Not Found"}, {}

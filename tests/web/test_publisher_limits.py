@@ -125,10 +125,10 @@ def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, way: str) ->
 
 
 def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, portal: BlockingPortal) -> None:
-    """`github_api_url` is for sign-in: its `acme` is not the owner whose workflow tokens github.com signs."""
+    """`github_url` is for sign-in: its `acme` is not the owner whose workflow tokens github.com signs."""
     with running(Owners()) as github, running(Owners()) as enterprise:
         assert isinstance(github, Owners)
-        api = {"github_api_url": f"{enterprise.address}/api", "github_com_api": f"{github.address}/api"}
+        api = {"github_url": enterprise.address, "github_com_api": f"{github.address}/api"}
         seaway = sites.build(tmp_path, TurnedClock(), public_url=SITE, **api)
         user = new_user(seaway)
         Factory(seaway).channel("harbour", owner=user)

@@ -554,11 +554,11 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     response = owner.on("/account/groups", "", name=name, description="The night watch")
     page = f"/account/groups/{name}"
     assert page == response.headers["location"]
-    assert 303 == owner.on(page, "", who=user).status_code
+    assert 303 == owner.on(page, "", user=user).status_code
     assert user in owner.get(page).text
-    assert 303 == owner.on(page, "", who=user, manager="on").status_code
+    assert 303 == owner.on(page, "", user=user, manager="on").status_code
     assert "The night watch" in owner.get("/account/groups").text
-    assert 303 == owner.on(page, "/remove", who=user).status_code
+    assert 303 == owner.on(page, "/remove", user=user).status_code
     assert user not in owner.get(page).text
     assert [f"You are now in the group {name}"] == [
         email["Subject"] for email in emails_to(shared, f"{user}@example.com") if "group" in email["Subject"]
@@ -576,7 +576,7 @@ def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, visit: Cal
     browser = visit()
     browser.sign_in(user)
     assert 403 == browser.get(f"/account/groups/{name}").status_code
-    owner.on(f"/account/groups/{name}", "", who=user)
+    owner.on(f"/account/groups/{name}", "", user=user)
     assert "Add a user" not in browser.get(f"/account/groups/{name}").text
     assert 403 == browser.send(f"/account/groups/{name}/delete").status_code
     browser.get(f"/account/groups/{name}")

@@ -243,13 +243,13 @@ def _described(channel: Channel) -> dict[str, Any]:
 
 def _logo_source(logo: str) -> NewLogo:
     """Return the logo that --logo names."""
-    from seaway.publishing.logos import MOST_BYTES, NewLogo
+    from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
 
     if "://" in logo:
         return NewLogo(url=logo)
     try:
         with Path(logo).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_LOGO_BYTES + 1)
     except OSError as error:
         raise typer.BadParameter(f"{logo} cannot be read: {error.strerror}") from None
     if not content:

@@ -21,12 +21,12 @@ def list_jobs(
     as_json: JsonOption = False,
 ) -> None:
     """List waiting, running and failed jobs. Finished jobs are not listed."""
-    from seaway.api.v1.site import job_of
+    from seaway.api.v1.site import Job
     from seaway.jobs import queue
 
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
-    show_rows([job_of(job) for job in jobs], as_json, nothing="There are no jobs.")
+    show_rows([Job.model_validate(job) for job in jobs], as_json, nothing="There are no jobs.")
 
 
 @app.command()

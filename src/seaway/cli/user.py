@@ -28,7 +28,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create an account. A terminal prompts for a password; elsewhere, without --password-stdin, it has none yet."""
-    from seaway.api.v1.users import user_of
+    from seaway.api.v1.users import User
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import passwords
     from seaway.users import users
@@ -41,7 +41,7 @@ def add(
             tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )
     kind = "site admin" if user.is_admin else "user"
-    show(user_of(user), as_json, f"{user.name} is now a {kind}.")
+    show(User.model_validate(user), as_json, f"{user.name} is now a {kind}.")
 
 
 @app.command()
@@ -65,13 +65,13 @@ def quota(
 @app.command("list")
 def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every account."""
-    from seaway.api.v1.users import user_of
+    from seaway.api.v1.users import User
     from seaway.users import users
 
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = users.all_users(tx)
     show_rows(
-        [user_of(user) for user in found],
+        [User.model_validate(user) for user in found],
         as_json,
         nothing="There are no users yet. Create one: seaway user add NAME",
     )
@@ -82,7 +82,7 @@ def password(
     context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
 ) -> None:
     """Set a new password, and sign out every browser."""
-    from seaway.api.v1.users import user_of
+    from seaway.api.v1.users import User
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import account_security, passwords, user_access
     from seaway.users import users
@@ -100,7 +100,7 @@ def password(
             account_security.end_sessions_and_notify(
                 seaway.request_parts.accounts, tx, now_ms, user.id, what, keep=None
             )
-    show(user_of(user), as_json, f"{name} has a new password.")
+    show(User.model_validate(user), as_json, f"{name} has a new password.")
 
 
 @app.command()
@@ -118,7 +118,7 @@ def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
 @app.command("reset-2fa")
 def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Remove all second factors of a user who lost them. It signs out every browser."""
-    from seaway.api.v1.users import user_of
+    from seaway.api.v1.users import User
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import second_factors
     from seaway.users import users
@@ -126,7 +126,7 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
         second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
-    show(user_of(user), as_json, f"{name} now signs in without a second factor.")
+    show(User.model_validate(user), as_json, f"{name} now signs in without a second factor.")
 
 
 @app.command()

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from seaway.attestations import sidecars
+from seaway.attestations.bundles import AttestedClaims
 from seaway.channels.channels import MAX_DESCRIPTION, Attestations, is_possible_name
 from seaway.conda import corrections, filename, zstd
 from seaway.conda.record import Section
@@ -134,7 +134,7 @@ _name_decoder = msgspec.msgpack.Decoder(NameManifest)
 _channel_decoder = msgspec.msgpack.Decoder(ChannelManifest)
 _record_decoder = msgspec.json.Decoder(_Record)
 _about_decoder = msgspec.json.Decoder(dict[str, Any])
-_claims_decoder = msgspec.json.Decoder(sidecars.AttestedClaims)
+_claims_decoder = msgspec.json.Decoder(AttestedClaims)
 
 _Manifest = TypeVar("_Manifest", NameManifest, ChannelManifest)
 

@@ -28,7 +28,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
-MOST_BYTES = 512 * 1024
+MAX_LOGO_BYTES = 512 * 1024
 _AT_ONCE = 2  # so that one can be re-encoded while one is fetched
 _PUTS = 3  # fails only if a sweep deletes the blob each time
 
@@ -76,8 +76,10 @@ class Logos:
             count_attempt(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
         with self._slot(by):
             content = given.content or self._fetched(given.url)
-            if len(content) > MOST_BYTES:
-                raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
+            if len(content) > MAX_LOGO_BYTES:
+                raise TooLarge(
+                    f"The picture is larger than {MAX_LOGO_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG."
+                )
             with self._spooled(content) as path, self.examiners.slots.acquire_in_thread(sender_of(by)):
                 return self.examiners.encode_picture(path)
 

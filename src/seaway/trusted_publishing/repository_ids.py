@@ -28,7 +28,7 @@ from seaway.trusted_publishing.publishers import Publisher
 
 log = structlog.get_logger()
 
-_MOST_BYTES = 256 * 1024
+_MAX_BYTES = 256 * 1024
 _CACHED_MS = 5 * MINUTE_MS
 _LIMIT = Limit(20, MINUTE_MS)
 _MAX_CACHED = 1_000
@@ -125,7 +125,7 @@ class RepositoryIds:
         request = OutboundRequest(
             lookup.url,
             accept="application/json",
-            most_bytes=_MOST_BYTES,
+            most_bytes=_MAX_BYTES,
             is_trusted=lookup.is_trusted,
             may_be_plain=lookup.is_trusted,
             seconds=self.page_seconds,

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,25 +29,20 @@ from seaway.web.user_pages import for_user, show_refusal
 _LISTS = ("depends", "constrains")
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    channel: Channel
-    file: File
-
-
 @for_user
 async def show(request: Request, _call: RequestContext) -> Response:
     """Show the form with the current values."""
-    found = await _find(request)
-    present = _present(found.file.record)
+    channel, file = await _find(request)
+    present = _present(file.record)
     shown = {name: _fingerprint(name, present[name]) for name in FIELDS}
-    return page(request, "correction.html", problem=None, **_values(found, present, shown))
+    return page(request, "correction.html", problem=None, **_values(channel, file, present, shown))
 
 
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Apply the changes of the form; if they are refused, show the form again as it was sent."""
-    form, found = await form_of(request), await _find(request)
+    form = await form_of(request)
+    channel, file = await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
     shown = {name: form.exact(f"shown_{name}") for name in FIELDS}
     names, given = request.path_params, {**_changes(form, shown), "reason": typed["reason"]}
@@ -58,7 +52,7 @@ async def change(request: Request, call: RequestContext) -> Response:
     except (BadCredential, NotFound):
         raise
     except SeawayError as error:
-        return show_refusal(request, "correction.html", error, **_values(found, typed, shown))
+        return show_refusal(request, "correction.html", error, **_values(channel, file, typed, shown))
     return redirect(confirmation_message.with_message(_file_page(request), "correct", 1))
 
 
@@ -72,18 +66,18 @@ async def remove(request: Request, call: RequestContext) -> Response:
     return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
 
 
-async def _find(request: Request) -> _Found:
+async def _find(request: Request) -> tuple[Channel, File]:
     names = request.path_params
 
-    def find(tx: Tx, by: Caller) -> _Found:
+    def find(tx: Tx, by: Caller) -> tuple[Channel, File]:
         access = channels.require(tx, by, Action.CORRECT, names["channel"])
-        return _Found(channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request))
+        return channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request)
 
     return await read_for_caller(request, find)
 
 
-def _values(found: _Found, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:
-    return {"channel": found.channel, "summary": found.file.summary, "typed": typed, "shown": shown}
+def _values(channel: Channel, file: File, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:
+    return {"channel": channel, "summary": file.summary, "typed": typed, "shown": shown}
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from seaway.api.v1.api_request import (
     Limit,
     SearchText,
 )
-from seaway.api.v1.quotas import StorageUse, storage_use_of
+from seaway.api.v1.quotas import StorageUse
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
@@ -177,7 +177,7 @@ def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
         access = call.require(tx, Action.READ, channel)
         found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
         can_see_storage = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        storage = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_storage else None
+        storage = StorageUse.model_validate(quotas.of_channel(tx, access.channel_id)) if can_see_storage else None
     role = None if access.role is None else access.role.value
     return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, storage=storage)
 

@@ -43,22 +43,22 @@ async def add(request: Request, call: RequestContext) -> Response:
 async def show_one(request: Request, call: RequestContext) -> Response:
     """Show the members of a group."""
     found = await to_thread.run_sync(_look, call, request.path_params["group"])
-    return page(request, "account/group.html", problem=None, who="", **found)
+    return page(request, "account/group.html", problem=None, user="", **found)
 
 
 @for_user
 async def put_member(request: Request, call: RequestContext) -> Response:
     """Add a user, or change whether a member is a manager."""
     form, name = await form_of(request), request.path_params["group"]
-    who, given = form.text("who"), GroupMemberUpdate(manager=form.is_set("manager"))
-    return await _change(request, lambda: groups_api.put_group_member(call, name, who, given), call, who=who[:60])
+    user, given = form.text("user"), GroupMemberUpdate(manager=form.is_set("manager"))
+    return await _change(request, lambda: groups_api.put_group_member(call, name, user, given), call, user=user[:60])
 
 
 @for_user
 async def remove_member(request: Request, call: RequestContext) -> Response:
     """Remove a user from a group."""
     form, name = await form_of(request), request.path_params["group"]
-    return await _change(request, lambda: groups_api.remove_group_member(call, name, form.text("who")), call)
+    return await _change(request, lambda: groups_api.remove_group_member(call, name, form.text("user")), call)
 
 
 @for_user
@@ -76,12 +76,12 @@ async def remove(request: Request, call: RequestContext) -> Response:
 
 
 async def _change(
-    request: Request, work: Callable[[], object], call: RequestContext, *, then: str = "", who: str = ""
+    request: Request, work: Callable[[], object], call: RequestContext, *, then: str = "", user: str = ""
 ) -> Response:
     """Make the change and redirect; if it is refused, show the reason above the group."""
     name = request.path_params["group"]
     look = partial(_look, call, name)
-    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, who=who)
+    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, user=user)
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:

@@ -96,11 +96,11 @@ def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
 
 def _look(call: RequestContext) -> dict[str, Any]:
     with call.read() as tx:
-        mine = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
+        channel_names = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
         all_keys = account_keys.list_all(tx, call.by)
     now_ms = call.now_ms
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
-    return {"keys": all_keys, "channels": mine, "modes": MODES, "has_ended": _has_ended}
+    return {"keys": all_keys, "channels": channel_names, "modes": MODES, "has_ended": _has_ended}
 
 
 def _has_ended(key: Key, now_ms: int) -> bool:

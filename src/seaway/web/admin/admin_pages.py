@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +17,7 @@ from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.caller import caller_of
-from seaway.http.request_context import RequestContext
+from seaway.http.request_context import RequestContext, in_transaction
 from seaway.web.rendering import page
 from seaway.web.user_pages import Handler, UserHandler, for_user, submit
 
@@ -43,8 +42,7 @@ def for_admin(handler: UserHandler) -> Handler:
 
 async def show(request: Request, call: RequestContext, template: str, look: Look) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read, call, look)
-    return page(request, f"admin/{template}.html", problem=None, **found)
+    return page(request, f"admin/{template}.html", problem=None, **await in_transaction(call.read(), look))
 
 
 async def change(

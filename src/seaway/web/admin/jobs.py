@@ -13,6 +13,7 @@ from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.jobs import queue
 from seaway.web.admin.admin_pages import PER_PAGE, change, for_admin, require_recent_confirmation, show
+from seaway.web.channel_pages import number_of
 
 _STATES = (
     (queue.FAILED, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
@@ -24,9 +25,8 @@ _STATES = (
 @for_admin
 async def look(request: Request, call: RequestContext) -> Response:
     """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
-    state_name, after = request.query_params.get("state", ""), request.query_params.get("after", "")
-    after_id = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
-    return await show(request, call, "jobs", partial(_look, state_name, after_id))
+    state_name, after = request.query_params.get("state", ""), number_of(request, "after") or 0
+    return await show(request, call, "jobs", partial(_look, state_name, after))
 
 
 @for_admin

@@ -15,12 +15,13 @@ from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import second_factors
 from seaway.users import emails, users
 from seaway.web.admin.admin_pages import PER_PAGE, after_of, change, for_admin, require_recent_confirmation, show
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
-from seaway.web.channel_pages import parts_of, search_text_of
+from seaway.web.channel_pages import search_text_of
 
 Act = Callable[[RequestContext, str, Form], object]
 
