@@ -22,7 +22,7 @@ from seaway.database.tables import audit, channels, files, keys, members, users
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from tests.cli.conftest import FILE, CommandResult, Shell
-from tests.support import state
+from tests.support import pictures, state
 from tests.support.house import build
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
@@ -186,6 +186,39 @@ def test_invalid_quota_changes_nothing(filled_shell: Shell) -> None:
     result = filled_shell.run("channel", "set", "tools", "--base", "base", "--quota", "plenty")
     assert (2, True) == (result.code, "a quota is a number of bytes" in result.err)
     assert "" == filled_shell.run("channel", "show", "tools", "--json").value["base"]
+
+
+def test_change_of_a_channel_is_atomic(filled_shell: Shell) -> None:
+    """The last option is refused, so none of the others has an effect."""
+    (filled_shell.folder / "logo.png").write_bytes(pictures.png())
+    before = filled_shell.run("channel", "show", "tools", "--json").value
+    for more in ((), ("--logo", "logo.png")):
+        result = filled_shell.run(
+            "channel", "set", "tools", "--quota", "5", "--description", "D", *more, "--base", "nowhere", "--json"
+        )
+        assert "no channel 'nowhere'" in result.error["message"]
+        assert before == filled_shell.run("channel", "show", "tools", "--json").value
+    filled_shell.run("channel", "add", "base", "--owner", "ada", "--public")
+    changed = filled_shell.run(
+        "channel", "set", "tools", "--logo", "logo.png", "--base", "base", "--description", "D", "--json"
+    ).value
+    assert ("base", "D", True) == (changed["base"], changed["description"], changed["logo"].endswith(".png"))
+
+
+def test_channel_is_shown_without_none(filled_shell: Shell) -> None:
+    """What is not set is "none" in the text, and null or empty in JSON."""
+    lines = filled_shell.run("channel", "show", "tools").out.splitlines()
+    assert {"name: tools", "quota: none", "public: yes", "members: ada (owner), bob (contributor)"} <= set(lines)
+    assert filled_shell.run("channel", "show", "tools", "--json").value["quota"] is None
+
+
+def test_transfer_notifies_both_owners(filled_shell: Shell) -> None:
+    """The operator does not ask them, so they are told."""
+    for name in ("eve", "mallory"):
+        filled_shell.run("user", "add", name, "--email", f"{name}@example.com")
+    filled_shell.run("channel", "add", "shop", "--owner", "eve")
+    filled_shell.run("channel", "transfer", "shop", "mallory")
+    assert ["send-email"] * 2 == [job["kind"] for job in filled_shell.run("jobs", "list", "--json").value]
 
 
 def test_restored_correction_prints_json(filled_shell: Shell) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from seaway.audit import log
 from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels, transfers
+from seaway.channels.channel import ChannelSettings
 from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publishers_table
@@ -410,7 +411,7 @@ def test_token_can_revoke_itself(app: PublishingApp) -> None:
 def test_publishers_only_channel_refuses_the_owners_key(app: PublishingApp) -> None:
     """Case 61: uploads of the workflow are accepted."""
     with app.seaway.database.write_site() as tx:
-        channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", only_publishers=True)
+        channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", ChannelSettings(only_publishers=True))
 
     refused = upload(app, app.people.key("owner"))
     assert (403, True) == (refused.status_code, "trusted publishers only" in refused.text)

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from seaway.models import InputModel
     from seaway.server.wiring import Seaway
     from seaway.settings import Settings
 
+_Model = TypeVar("_Model", bound="InputModel")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -61,6 +63,14 @@ def options(context: typer.Context) -> Context:
     """Return the options given before the command."""
     found: Context = context.obj
     return found
+
+
+def given(model: type[_Model], context: typer.Context, **more: Any) -> _Model:
+    """Return the fields of the model that were given as options of the same name, and `more`."""
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return model.parse(
+        {name: value for name, value in (context.params | more).items() if name in names and value is not None}
+    )
 
 
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:

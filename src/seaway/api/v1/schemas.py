@@ -1,25 +1,18 @@
 """
 Base classes of request and response bodies, and lists.
 
-1. Unknown fields in a request are refused, so that a misspelled field is never silently ignored.
-2. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
+1. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from seaway import models
 from seaway.errors import Invalid
 
-Moment = Annotated[
-    str,
-    Field(
-        description="A time, ISO 8601 in UTC.",
-        examples=["2026-11-24T09:30:00Z"],
-        json_schema_extra={"format": "date-time"},
-    ),
-]
+Moment = models.Moment
 
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
@@ -27,10 +20,8 @@ _Row = TypeVar("_Row")
 _ID_DIGITS = 18  # always fits the 64-bit ids of both databases
 
 
-class RequestBody(BaseModel):
+class RequestBody(models.InputModel):
     """The body of a request."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ResponseBody(BaseModel):

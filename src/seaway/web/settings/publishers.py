@@ -9,8 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.caller import Caller, Mode
-from seaway.channels import channels
-from seaway.channels.channels import Attestations
 from seaway.channels.roles import Action
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, form_of
@@ -19,6 +17,7 @@ from seaway.trusted_publishing import issuers, publisher_changes, publishers, wo
 from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
 from seaway.trusted_publishing.publishers import Draft
+from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import Section, SettingsContext, change, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
@@ -42,7 +41,8 @@ def _look(chosen: str, scene: SettingsContext) -> Mapping[str, Any]:
         "issuers": usable,
         "issuer": issuer,
         "modes": MODES,
-        "policies": [(policy.value, policy.value.capitalize()) for policy in Attestations],
+        "fields": fields_of("publishers"),
+        "typed_settings": None,
         "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
         "typed": Form([]),
         "findings": {},
@@ -99,11 +99,7 @@ async def remove(request: Request, call: RequestContext) -> Response:
 @for_user
 async def change_rules(request: Request, call: RequestContext) -> Response:
     """Set which uploads the channel accepts."""
-    form = await form_of(request)
-    policy = next((policy for policy in Attestations if policy.value == form.text("attestations")), None)
-    can_change = partial(channels.require_change, only_publishers=form.is_set("only_publishers"), attestations=policy)
-    act = partial(_change_rules, form.is_set("only_publishers"), policy)
-    return await change(request, call, _section(""), act, requires=can_change)
+    return await save(request, call, _section(""), "publishers")
 
 
 def _draft(kind: IssuerKind, form: Form) -> Draft:
@@ -144,12 +140,4 @@ def _remove(form: Form, scene: SettingsContext) -> None:
         scene.parts.exchanging.notifier,
         scene.channel,
         int(number) if number.isdecimal() and len(number) < 16 else 0,
-    )
-
-
-def _change_rules(only_publishers: bool, policy: Attestations | None, scene: SettingsContext) -> None:
-    if policy is None:
-        raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
-    channels.change(
-        scene.tx, scene.now_ms, scene.by, scene.channel, only_publishers=only_publishers, attestations=policy
     )
