@@ -29,6 +29,10 @@ class InputModel(BaseModel):
         except ValidationError as error:
             raise invalid_fields(error.errors(), "Correct the value.") from None
 
+    def described(self) -> dict[str, Any]:
+        """Return the values as the API does."""
+        return self.model_dump(mode="json", by_alias=True)
+
 
 def invalid_fields(errors: Iterable[Mapping[str, Any]], hint: str) -> Invalid:
     """Return an error that names the first few invalid fields, never their values, which may be secrets."""

@@ -144,7 +144,3 @@ class Channel(ChannelSettings):
     def logo_path(self) -> str:
         """Return the URL path of the logo, which contains its sha256; empty if there is none."""
         return f"/channels/{self.name}/logo/{self.logo_sha256.hex()}.png" if self.logo_sha256 else ""
-
-    def described(self) -> dict[str, Any]:
-        """Return the channel as the API does."""
-        return self.model_dump(mode="json", by_alias=True)

@@ -116,7 +116,8 @@ def set_channel(
     allows_overwrite: Annotated[
         bool | None,
         typer.Option(
-            " /--never-overwrite", help="Never replace the contents of a published file. This cannot be undone."
+            "--allow-overwrite/--never-overwrite",
+            help="Never replace the contents of a published file. This cannot be undone.",
         ),
     ] = None,
     allows_v3: Annotated[

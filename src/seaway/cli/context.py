@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,13 @@ def options(context: typer.Context) -> Context:
 def given(model: type[_Model], context: typer.Context, **more: Any) -> _Model:
     """Return the fields of the model that were given as options of the same name, and `more`."""
     names = {field.alias or name for name, field in model.model_fields.items()}
-    return model.parse(
-        {name: value for name, value in (context.params | more).items() if name in names and value is not None}
-    )
+    return model.parse(options_among(context, names - set(more)) | more)
+
+
+def options_among(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
+    """Return the options that have these names and were given."""
+    found = {name: value for name, value in context.params.items() if name in names and value not in (None, ())}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:

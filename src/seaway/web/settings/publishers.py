@@ -1,6 +1,6 @@
 """Trusted publishers of a channel, and what to paste into their workflows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,12 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller, Mode
 from seaway.channels.roles import Action
-from seaway.errors import Malformed
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuers, publisher_changes, publishers, workflow_snippets
 from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import Section, SettingsContext, change, change_without_transaction, show
 from seaway.web.user_pages import for_user
@@ -102,33 +101,31 @@ async def change_rules(request: Request, call: RequestContext) -> Response:
     return await save(request, call, _section(""), "publishers")
 
 
-def _draft(kind: IssuerKind, form: Form) -> Draft:
-    if form.text("mode") not in {name for name, _, _ in MODES}:
-        raise Malformed("No permission is selected.", "Select what the publisher can do.")
-    return Draft(
-        matched={field.name: form.text(field.name) for field in kind.fields if form.text(field.name)},
-        gates={
-            gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))
-        },
-        mode=Mode[form.text("mode")],
-        patterns=_split(form.text("patterns")),
+def _settings(kind: IssuerKind, form: Form) -> PublisherSettings:
+    return PublisherSettings.parse(
+        {
+            "fields": {field.name: form.text(field.name) for field in kind.fields},
+            "conditions": {gate.name: _gate(form, gate.name, gate.is_list, gate.is_switch) for gate in kind.gates},
+            "mode": form.text("mode"),
+            "packages": _split(form.text("patterns")),
+        }
     )
 
 
 def _gate(form: Form, name: str, is_list: bool, is_switch: bool) -> GateValue:
     if is_switch:
         return form.is_set(name)
-    return list(_split(form.text(name))) if is_list else form.text(name)
+    return _split(form.text(name)) if is_list else form.text(name)
 
 
-def _split(text: str) -> Sequence[str]:
+def _split(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
 def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> None:
     with call.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _draft(kind, form))
+    publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _settings(kind, form))
 
 
 def _remove(form: Form, scene: SettingsContext) -> None:
