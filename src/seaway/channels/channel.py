@@ -117,7 +117,15 @@ class ChannelSettings(InputModel):
         return self.model_dump(mode="json", include=set(ChannelSettings.model_fields), exclude_unset=only_given)
 
 
-class Channel(ChannelSettings):
+class _Named(InputModel):
+    """The fields that come first."""
+
+    id: int = Field(exclude=True)
+    name: str = Field(examples=["robots"])
+    owner: str = Field(examples=["ada"])
+
+
+class Channel(ChannelSettings, _Named):
     """A channel."""
 
     model_config = ConfigDict(
@@ -128,9 +136,6 @@ class Channel(ChannelSettings):
         json_schema_serialization_defaults_required=True,
     )
 
-    id: int = Field(exclude=True)
-    name: str = Field(examples=["robots"])
-    owner: str = Field(examples=["ada"])
     logo_sha256: bytes | None = Field(exclude=True)
     base: str = Field(description="The channel with priority over this one (CEP 42); empty for none.")
     overrides: str = Field(

@@ -138,7 +138,7 @@ def set_channel(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a channel. Options that are not given stay unchanged."""
+    """Change a channel, completely or not at all. Options that are not given stay unchanged."""
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, logos, quotas
     from seaway.channels.channel import ChannelSettings
@@ -185,7 +185,7 @@ def transfer(
     new_owner: Annotated[str, typer.Argument(metavar="USER")],
     as_json: JsonOption = False,
 ) -> None:
-    """Transfer a channel to another user at once. The previous owner becomes a contributor."""
+    """Transfer a channel to another user at once. The previous owner becomes a contributor. Both get an email."""
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
