@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ import typer
 from sqlalchemy import select
 
 from seaway.callers.caller import Mode
+from seaway.channels.channel import ChannelSettings
+from seaway.cli import channel, publisher
 from seaway.cli.main import app
 from seaway.database.migrate import NEWEST
 from seaway.database.tables import audit, channels, files, keys, members, users
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
+from seaway.trusted_publishing.issuer_kinds import registry
+from seaway.trusted_publishing.publisher import PublisherSettings
 from tests.cli.conftest import FILE, CommandResult, Shell
 from tests.support import pictures, state
 from tests.support.house import build
@@ -186,6 +191,17 @@ def test_invalid_quota_changes_nothing(filled_shell: Shell) -> None:
     result = filled_shell.run("channel", "set", "tools", "--base", "base", "--quota", "plenty")
     assert (2, True) == (result.code, "a quota is a number of bytes" in result.err)
     assert "" == filled_shell.run("channel", "show", "tools", "--json").value["base"]
+
+
+def test_every_setting_is_an_option() -> None:
+    """`given` finds options by name, so a setting without one could not be set."""
+    settings = {info.alias or name for name, info in ChannelSettings.model_fields.items()}
+    assert settings <= set(signature(channel.set_channel).parameters)
+    named = {entry.name for kind in registry.KINDS.values() for entry in (*kind.fields, *kind.gates)}
+    named -= {field.name for kind in ("buildkite", "circleci") for field in registry.KINDS[kind].fields}  # by --claim
+    named |= set(PublisherSettings.model_fields) - {"fields", "conditions", "pinned", "enabled"}
+    for command in (publisher.add, publisher.set_publisher):
+        assert named <= set(signature(command).parameters)
 
 
 def test_change_of_a_channel_is_atomic(filled_shell: Shell) -> None:

@@ -6,11 +6,14 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.callers.caller import Caller
 from seaway.channels import channels
 from seaway.channels.channel import ChannelSettings, Label
+from seaway.database.engine import Tx
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
@@ -25,19 +28,27 @@ class SettingField:
 
     name: str
     label: Label
-    hint: str
-    default: Any
-    options: tuple[tuple[str, str], ...]
-    max_length: int | None
+    info: FieldInfo
 
     @property
     def is_box(self) -> bool:
         """Whether the field is a box, which is checked unless the setting has its default."""
-        return isinstance(self.default, bool)
+        return self.info.annotation is bool
+
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """Values of a list, with their labels."""
+        default = self.info.default
+        return [(one.value, one.value.capitalize()) for one in type(default)] if isinstance(default, Enum) else []
+
+    @property
+    def max_length(self) -> int | None:
+        """The most characters of a text, if there is a limit."""
+        return next((limit.max_length for limit in self.info.metadata if hasattr(limit, "max_length")), None)
 
     def is_fixed(self, value: object) -> bool:
         """Return whether the setting cannot be changed any more."""
-        return self.label.is_permanent and value != self.default
+        return self.label.is_permanent and value != self.info.default
 
     def values_in(self, form: Form) -> dict[str, Any]:
         """Return the value in a form, if there is one; an empty box cannot change a permanent setting back."""
@@ -46,24 +57,15 @@ class SettingField:
             return {self.name: text}
         if form.is_set(self.name):
             return {self.name: _VALUES.get(text)}
-        return {} if self.label.is_permanent else {self.name: self.default}
+        return {} if self.label.is_permanent else {self.name: self.info.default}
 
 
 def fields_of(page: str) -> list[SettingField]:
     """Return the fields on a settings page."""
     return [
-        SettingField(
-            name,
-            label,
-            field.description or "",
-            field.default,
-            tuple((option.value, option.value.capitalize()) for option in type(field.default))
-            if isinstance(field.default, Enum)
-            else (),
-            next((limit.max_length for limit in field.metadata if hasattr(limit, "max_length")), None),
-        )
-        for name, field in ChannelSettings.model_fields.items()
-        for label in field.metadata
+        SettingField(name, label, info)
+        for name, info in ChannelSettings.model_fields.items()
+        for label in info.metadata
         if isinstance(label, Label) and label.page == page
     ]
 
@@ -79,7 +81,7 @@ async def save(request: Request, call: RequestContext, section: Section, page: s
     )
 
 
-def _require(values: Mapping[str, Any], tx: Any, by: Any, channel: str) -> None:
+def _require(values: Mapping[str, Any], tx: Tx, by: Caller, channel: str) -> None:
     channels.require_change(tx, by, channel, ChannelSettings.parse(values))
 
 
