@@ -27,12 +27,12 @@ from seaway.settings import Settings
 from seaway.trusted_publishing.issuer_kinds import registry
 from seaway.trusted_publishing.publisher import PublisherSettings
 from tests.cli.conftest import FILE, CommandResult, Shell
-from tests.support import pictures, state
-from tests.support.house import build
+from tests.support import images, state
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
 from tests.support.server import Server, serving, variables
 from tests.support.sigstore import MiniSigstore
+from tests.support.sites import build
 
 UNKNOWN = "nobody"
 
@@ -206,7 +206,7 @@ def test_every_setting_is_an_option() -> None:
 
 def test_change_of_a_channel_is_atomic(filled_shell: Shell) -> None:
     """The last option is refused, so none of the others has an effect."""
-    (filled_shell.folder / "logo.png").write_bytes(pictures.png())
+    (filled_shell.folder / "logo.png").write_bytes(images.png())
     before = filled_shell.run("channel", "show", "tools", "--json").value
     for more in ((), ("--logo", "logo.png")):
         result = filled_shell.run(
