@@ -6,6 +6,7 @@ from sqlalchemy import select
 from seaway.audit import log
 from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels, groups, members
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllowed, NotFound, SeawayError
@@ -83,7 +84,7 @@ def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, fac
 def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Also for a public channel."""
     with seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, boats, is_public=True)
+        channels.change(tx, 0, OPERATOR, boats, ChannelSettings(public=True))
     with seaway.database.read() as tx:
         for name in ("owner", "helper", "guest"):
             assert 3 == len(members.list_all(tx, factory.signed_in(name), boats)[0])

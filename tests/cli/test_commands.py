@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,17 @@ from seaway.api.v1.site import RetryResult
 from seaway.api.v1.uploads import Upload
 from seaway.api.v1.users import User
 from seaway.callers.caller import Mode
+from seaway.channels.channel import ChannelSettings
+from seaway.cli import channel, publisher
 from seaway.cli.main import app
 from seaway.database.migrate import NEWEST
 from seaway.database.tables import audit, channels, files, keys, members, users
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
+from seaway.trusted_publishing.issuer_kinds import registry
+from seaway.trusted_publishing.publisher import PublisherSettings
 from tests.cli.conftest import FILE, CommandResult, Shell
-from tests.support import state
+from tests.support import images, state
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
 from tests.support.server import Server, serving, variables
@@ -197,6 +202,50 @@ def test_invalid_quota_changes_nothing(filled_shell: Shell) -> None:
     result = filled_shell.run("channel", "set", "tools", "--base", "base", "--quota", "plenty")
     assert (2, True) == (result.code, "a quota is a number of bytes" in result.err)
     assert "" == filled_shell.run("channel", "show", "tools", "--json").value["base"]
+
+
+def test_every_setting_is_an_option() -> None:
+    """`given` finds options by name, so a setting without one could not be set."""
+    settings = {info.alias or name for name, info in ChannelSettings.model_fields.items()}
+    assert settings <= set(signature(channel.set_channel).parameters)
+    named = {entry.name for kind in registry.KINDS.values() for entry in (*kind.fields, *kind.gates)}
+    named -= {field.name for kind in ("buildkite", "circleci") for field in registry.KINDS[kind].fields}  # by --claim
+    named |= set(PublisherSettings.model_fields) - {"fields", "conditions", "pinned", "enabled"}
+    for command in (publisher.add, publisher.set_publisher):
+        assert named <= set(signature(command).parameters)
+
+
+def test_change_of_a_channel_is_atomic(filled_shell: Shell) -> None:
+    """The last option is refused, so none of the others has an effect."""
+    (filled_shell.folder / "logo.png").write_bytes(images.png())
+    before = filled_shell.run("channel", "show", "tools", "--json").value
+    for more in ((), ("--logo", "logo.png")):
+        result = filled_shell.run(
+            "channel", "set", "tools", "--quota", "5", "--description", "D", *more, "--base", "nowhere", "--json"
+        )
+        assert "no channel 'nowhere'" in result.error["message"]
+        assert before == filled_shell.run("channel", "show", "tools", "--json").value
+    filled_shell.run("channel", "add", "base", "--owner", "ada", "--public")
+    changed = filled_shell.run(
+        "channel", "set", "tools", "--logo", "logo.png", "--base", "base", "--description", "D", "--json"
+    ).value
+    assert ("base", "D", True) == (changed["base"], changed["description"], changed["logo"].endswith(".png"))
+
+
+def test_channel_is_shown_without_none(filled_shell: Shell) -> None:
+    """What is not set is "none" in the text, and null or empty in JSON."""
+    lines = filled_shell.run("channel", "show", "tools").out.splitlines()
+    assert {"name: tools", "quota: none", "public: yes", "members: ada (owner), bob (contributor)"} <= set(lines)
+    assert filled_shell.run("channel", "show", "tools", "--json").value["quota"] is None
+
+
+def test_transfer_notifies_both_owners(filled_shell: Shell) -> None:
+    """The operator does not ask them, so they are told."""
+    for name in ("eve", "mallory"):
+        filled_shell.run("user", "add", name, "--email", f"{name}@example.com")
+    filled_shell.run("channel", "add", "shop", "--owner", "eve")
+    filled_shell.run("channel", "transfer", "shop", "mallory")
+    assert ["send-email"] * 2 == [job["kind"] for job in filled_shell.run("jobs", "list", "--json").value]
 
 
 def test_restored_correction_prints_json(filled_shell: Shell) -> None:
@@ -408,7 +457,7 @@ WRONG = {
     ("publisher", "add", UNKNOWN, "google", "--email", "a@b.iam.gserviceaccount.com", "--sub", "1"): ("not-found", ""),
     ("publisher", "add", "tools", UNKNOWN): ("not-found", UNKNOWN),
     ("publisher", "set", "tools", "1", "--exchanges", "11"): ("malformed", "1 to 10"),
-    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("malformed", "MANAGE"),
+    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("invalid", "mode: Input should be"),
     ("publisher", "remove", "tools", "99"): ("not-found", "99"),
     ("reindex", UNKNOWN): ("not-found", UNKNOWN),
     ("backup", "backup"): ("bad-setting", ".tar"),

@@ -155,7 +155,7 @@ def test_pictures_above_512_kib_are_refused_before_decoding(seaway: Seaway) -> N
 
 def logo_of(seaway: Seaway, channel: str) -> bytes | None:
     with seaway.database.read() as tx:
-        return channels.get(tx, channel).logo
+        return channels.get(tx, channel).logo_sha256
 
 
 def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:

@@ -18,7 +18,7 @@ from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import publishers
 from seaway.trusted_publishing.issuer_kinds import github as api_of_github
-from seaway.trusted_publishing.publishers import Publisher
+from seaway.trusted_publishing.publisher import Publisher
 from seaway.users import users
 from tests.support import sites, state
 from tests.support.clock import TurnedClock
@@ -121,7 +121,7 @@ def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, way: str) ->
     assert getattr(setup, f"by_{way}")() in (201, 303)
     (publisher,) = setup.found()
     assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (setup.github.asked, dict(publisher.criteria.pins))
-    assert "Acme" == publisher.criteria.matched["owner"]
+    assert "Acme" == publisher.fields["owner"]
 
 
 def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, portal: BlockingPortal) -> None:
@@ -181,7 +181,7 @@ def test_page_and_api_share_one_limit_per_user(setup: Setup) -> None:
     lookups = owner_lookups(setup)
     assert (429, 429) == (setup.by_page(repository="three"), setup.by_api(repository="three"))
     assert lookups == owner_lookups(setup)
-    assert {"one", "two"} == {publisher.criteria.matched["repository"] for publisher in setup.found()}
+    assert {"one", "two"} == {publisher.fields["repository"] for publisher in setup.found()}
 
 
 def test_user_without_permission_causes_no_lookup(setup: Setup) -> None:
@@ -220,5 +220,5 @@ def test_white_space_and_git_suffix_are_removed_from_names(setup: Setup, way: st
     assert getattr(setup, f"by_{way}")(**copied) in (201, 303)
     (publisher,) = setup.found()
     matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
-    assert (matched, {"owner_id": "1001"}) == (publisher.criteria.matched, publisher.criteria.pins)
+    assert (matched, {"owner_id": "1001"}) == (publisher.fields, publisher.criteria.pins)
     assert getattr(setup, f"by_{way}")(owner="acme ", repository="TOOLS.GIT") >= 400 if way != "command" else True

@@ -13,6 +13,7 @@ from anyio.from_thread import BlockingPortal
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, invitations, members, notices, transfers
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
 from seaway.errors import NotFound
@@ -92,7 +93,7 @@ def test_related_channels_are_set_and_shown(shared: Seaway, owner: Owner, channe
     page, name = f"/channels/{channel}/settings", f"under-{channel}"
     Factory(shared).channel(name)
     owner.get(page)
-    fields = {"description": "", "visibility": "public", "refuses_v3": "on", "v3_message": "Use\r\npixi."}
+    fields = {"description": "", "visibility": "public", "allows_v3": "false", "v3_message": "Use\r\npixi."}
     assert 303 == owner.on(page, "", **fields).status_code
     owner.get(page)
     assert 400 == owner.on(page, "/relations", base="nothing-here", overrides=name).status_code
@@ -114,7 +115,7 @@ def test_related_channels_are_set_and_shown(shared: Seaway, owner: Owner, channe
 def test_general_settings_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:
     """Description, visibility and lookalikes; a refused form keeps its values and changes nothing."""
     owner.get(f"/channels/{channel}/settings")
-    fields = {"description": "# Robots\r\n\r\nand more", "visibility": "public", "refuses_lookalikes": "on"}
+    fields = {"description": "# Robots\r\n\r\nand more", "visibility": "public", "refuses_lookalikes": "true"}
     assert 303 == owner.on(f"/channels/{channel}/settings", "", **fields).status_code
     with shared.database.read() as tx:
         settings = channels.get(tx, channel)
@@ -124,7 +125,7 @@ def test_general_settings_are_changed(shared: Seaway, owner: Owner, channel: str
         settings.refuses_lookalikes,
     )
     assert (
-        400 == owner.on(f"/channels/{channel}/settings", "", description="x" * 5_000, visibility="private").status_code
+        422 == owner.on(f"/channels/{channel}/settings", "", description="x" * 5_000, visibility="private").status_code
     )
     assert "x" * 100 in owner.shown
     with shared.database.read() as tx:
@@ -380,7 +381,7 @@ def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) ->
     """Publishers only, and required attestations."""
     page = f"/channels/{channel}/settings/publishers"
     owner.get(page)
-    assert 303 == owner.on(page, "/rules", only_publishers="on", attestations="required").status_code
+    assert 303 == owner.on(page, "/rules", only_publishers="true", attestations="required").status_code
     with shared.database.read() as tx:
         settings = channels.get(tx, channel)
     assert (True, "required") == (settings.only_publishers, settings.attestations.value)
@@ -508,7 +509,7 @@ def test_invitation_shows_the_logo_of_public_channels_only(
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
     with shared.database.write_site() as tx:
-        channels.change(tx, shared.clock.now_ms(), OPERATOR, channel, is_public=True)
+        channels.change(tx, shared.clock.now_ms(), OPERATOR, channel, ChannelSettings(public=True))
     assert logo_of(shared, channel) in visit().get(link).text
 
 

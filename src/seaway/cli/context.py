@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from seaway.http.request_context import RequestContext
+    from seaway.models import InputModel
     from seaway.server.wiring import Seaway
     from seaway.settings import Settings
 
     Result = BaseModel | dict[str, Any]
 
+_Model = TypeVar("_Model", bound="InputModel")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -75,6 +77,18 @@ def options(context: typer.Context) -> Context:
     """Return the options given before the command."""
     found: Context = context.obj
     return found
+
+
+def given(model: type[_Model], context: typer.Context, **more: Any) -> _Model:
+    """Return the fields of the model that were given as options of the same name, and `more`."""
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return model.parse(options_among(context, names - set(more)) | more)
+
+
+def options_among(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
+    """Return the options that have these names and were given."""
+    found = {name: value for name, value in context.params.items() if name in names and value not in (None, ())}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import notices, permissions
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS

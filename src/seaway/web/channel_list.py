@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.search_terms import search_terms

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from seaway.attestations.bundles import AttestedClaims
 from seaway.callers.caller import Caller
 from seaway.channels import permissions
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.conda.corrections import Correction

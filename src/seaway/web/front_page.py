@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.database.engine import Tx
 from seaway.errors import Malformed
 from seaway.packages import recent_uploads, search

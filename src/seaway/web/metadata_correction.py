@@ -12,7 +12,7 @@ from starlette.responses import Response
 from seaway.api.v1.corrections import MetadataCorrectionUpdate, correct_file, remove_correction
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.roles import Action
 from seaway.conda.corrections import FIELDS
 from seaway.database.engine import Tx

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seaway.attestations.provenance import Provenance
 from seaway.callers.caller import Caller
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx

@@ -14,10 +14,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seaway.api.v1.schemas import invalid_fields
 from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import read_body
+from seaway.models import invalid_fields
 
 MAX_BODY_BYTES = 64 * 1024
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

@@ -1,15 +1,14 @@
 """
 Base classes of request and response bodies, and lists.
 
-1. Unknown fields in a request are refused, so that a misspelled field is never silently ignored.
-2. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
-3. `ResponseBody.model_validate` reads the fields from the attributes of an object. Where the attribute has another name,
+1. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
+2. `ResponseBody.model_validate` reads the fields from the attributes of an object. Where the attribute has another name,
    the field names it (`validation_alias`), except for times (`*_ms`) and yes or no (`is_*`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -18,21 +17,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
 )
 
+from seaway import models
 from seaway.clock import format_time
 from seaway.errors import Invalid
 
 Moment = Annotated[
-    str,
-    BeforeValidator(lambda value: format_time(value) if isinstance(value, int) else value),
-    Field(
-        description="A time, ISO 8601 in UTC.",
-        examples=["2026-11-24T09:30:00Z"],
-        json_schema_extra={"format": "date-time"},
-    ),
+    models.Moment, BeforeValidator(lambda value: format_time(value) if isinstance(value, int) else value)
 ]
 
 # Text that is null where our objects have an empty one.
@@ -41,22 +34,11 @@ TextOrNull = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
 
-_MAX_PROBLEMS = 3
 _ID_DIGITS = 18  # always fits the 64-bit ids of both databases
 
 
-class RequestBody(BaseModel):
+class RequestBody(models.InputModel):
     """The body of a request."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Validate the values of a form or a command; raise `Invalid`."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise invalid_fields(error.errors(), "Correct the value.") from None
 
 
 class ResponseBody(BaseModel):
@@ -89,16 +71,6 @@ class Problem(ResponseBody):
     code: str = Field(description="Stable error code for programs.", examples=["not-allowed"])
     message: str = Field(description="What happened.")
     hint: str = Field(description="What to do; may be empty.")
-
-
-def invalid_fields(errors: Iterable[Mapping[str, Any]], hint: str) -> Invalid:
-    """Return an error that names the first few invalid fields, never their values, which may be secrets."""
-    named = [f"{_location(error['loc'])}: {error['msg']}" for error in errors]
-    return Invalid("; ".join(named[:_MAX_PROBLEMS]) + ".", hint)
-
-
-def _location(loc: Iterable[str | int]) -> str:
-    return ".".join(str(part)[:60] for part in loc if part != "body") or "request"
 
 
 def page(

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seaway.api.v1 import notices as notices_api
 from seaway.api.v1.notices import NoticeCreate
-from seaway.channels import channels, logos, notices, quotas
+from seaway.channels import logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
 from seaway.errors import Malformed
@@ -17,6 +17,7 @@ from seaway.http.page_forms import Form, accepts_file, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.publishing.logos import NewLogo
+from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
 from seaway.web.settings.settings_pages import change as do
 from seaway.web.user_pages import for_user
@@ -30,7 +31,8 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "notices": notices.current(scene.tx, scene.now_ms, scene.channel_id),
         "levels": [(level.value, level.value.capitalize()) for level in Level],
         "days": DAYS,
-        "typed": {},
+        "fields": fields_of("general"),
+        "typed_settings": None,
         "related": {},
         "message": "",
         "logo_address": "",
@@ -50,15 +52,7 @@ async def look(request: Request, call: RequestContext) -> Response:
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Save the settings of the form."""
-    form = await form_of(request)
-    typed = {
-        "description": form.text("description").replace("\r\n", "\n"),
-        "visibility": form.text("visibility"),
-        "v3_message": form.text("v3_message").replace("\r\n", "\n"),
-    }
-    act = partial(_change, form, typed["description"], typed["v3_message"])
-    can_change = partial(channels.require_change, is_public=_is_public(form))
-    return await do(request, call, SECTION, act, requires=can_change, typed=typed)
+    return await save(request, call, SECTION, "general")
 
 
 @for_user
@@ -101,31 +95,6 @@ async def remove_notice(request: Request, call: RequestContext) -> Response:
     """Remove a notice."""
     act = partial(_remove_notice, request.path_params["channel"], (await form_of(request)).number("notice"))
     return await change_without_transaction(request, call, SECTION, act)
-
-
-def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:
-    is_public = _is_public(form)
-    if is_public is None:
-        raise Malformed("No visibility is selected.", "Select public or private.")
-    channels.change(
-        scene.tx,
-        scene.now_ms,
-        scene.by,
-        scene.channel,
-        description=description,
-        is_public=is_public,
-        refuses_lookalikes=form.is_set("refuses_lookalikes"),
-        allows_overwrite=False if form.is_set("never_overwrite") else None,
-        allows_v3=not form.is_set("refuses_v3"),
-    )
-    relations.set_v3_message(
-        scene.tx, scene.now_ms, scene.by, scene.channel, v3_message,
-        whole_document_limit=scene.parts.reading.documents.whole_document_limit,
-    )  # fmt: skip
-
-
-def _is_public(form: Form) -> bool | None:
-    return {"public": True, "private": False}.get(form.text("visibility"))
 
 
 def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
