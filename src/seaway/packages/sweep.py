@@ -5,6 +5,7 @@ Delete unused data: blobs that no row names, replaced shards, and orphaned spool
    upload can name it before it is deleted (`indexing.blob_references`).
 2. A blob younger than a day is never deleted: an upload may have stored it and be about to name it. An upload that
    relies on an older blob checks that it exists while holding its lock, and stores it again if the sweep was first.
+   The partial file of a put is a day old by the clock of the store too, since a put cannot go on without it.
 3. Objects in the store that are not our blobs belong to someone else, and stay.
 4. A replaced shard that a served index named is kept for a week (CEP 16); others are dropped when they are replaced.
 5. Nothing is deleted unless the database and the store have the same identity, whose counter was raised just before
@@ -102,7 +103,7 @@ def sweep(
     with database.exclusive(SWEEP_LOCK, wait=wait) as is_acquired:
         found, deleted = _Found(), []
         if is_acquired and refusal is None:
-            found = _list_unnamed(parts, now_ms - grace_ms)
+            found = _list_unnamed(parts, now_ms, grace_ms)
             refusal = None if unlimited else _share_exceeded(found, parts.max_percent)
         if is_acquired and refusal is None:
             deleted = _delete_all(parts, found.old)
@@ -117,15 +118,18 @@ def sweep(
     return swept
 
 
-def _list_unnamed(parts: SweepParts, old_ms: int) -> _Found:
+def _list_unnamed(parts: SweepParts, now_ms: int, grace_ms: int) -> _Found:
     """List the store and find the blobs that no row names now."""
     found = _Found()
+    identity = parts.blobs.stat(keys.IDENTITY)  # written just now, with the raised counter
+    store_now_ms = now_ms if identity is None else min(now_ms, identity.modified_ms)
     ours = (stat for stat in parts.blobs.list() if keys.is_swept(stat.key))
     while batch := list(islice(ours, _BLOBS_AT_ONCE)):
         found.blobs += len(batch)
         found.bytes += _bytes_of(batch)
         for stat in _unnamed(parts.database, batch):
-            (found.old if stat.modified_ms <= old_ms else found.waiting).append(stat)
+            age_ms = (store_now_ms if keys.is_unfinished(stat.key) else now_ms) - stat.modified_ms
+            (found.old if age_ms >= grace_ms else found.waiting).append(stat)
     return found
 
 
