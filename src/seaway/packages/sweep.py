@@ -25,6 +25,7 @@ from sqlalchemy import delete, update
 from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, Clock
 from seaway.database import site_values
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import in_batches
 from seaway.database.tables import kept_blobs, retired_shards
 from seaway.errors import SeawayError
 from seaway.indexing.blob_references import deleting, named
@@ -149,10 +150,10 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
 
 def _delete_all(parts: SweepParts, stats: Sequence[BlobStat]) -> list[BlobStat]:
     deleted: list[BlobStat] = []
-    for start in range(0, len(stats), _BLOBS_AT_ONCE):
+    for batch in in_batches(stats, _BLOBS_AT_ONCE):
         if not parts.pairing.can_delete():
             break
-        deleted += _delete_batch(parts.database, parts.blobs, stats[start : start + _BLOBS_AT_ONCE])
+        deleted += _delete_batch(parts.database, parts.blobs, batch)
     return deleted
 
 
