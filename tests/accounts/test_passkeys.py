@@ -55,7 +55,7 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
     for _ in range(2):
         assert ada == accounts.caller_of(sign_in(accounts, authenticator).secret).user_id
     assert "A passkey was added" in text_of(letters(seaway)[-1])
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         (result,) = passkeys.of_user(tx, ada)
     assert (registered.id, "laptop", accounts.now_ms) == (result.id, result.name, result.used_at_ms)
 
@@ -104,7 +104,7 @@ async def test_faulty_registration_is_refused(accounts: Accounts, seaway: Seaway
     authenticator = Authenticator(**FAULTS[fault])  # type: ignore[arg-type]
     with pytest.raises(BadCredential):
         passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert not second_factors.of_user(tx, ada).any
 
 
@@ -172,7 +172,7 @@ async def test_registration_is_bound_to_the_requesting_user(accounts: Accounts) 
 async def test_disabled_user_cannot_sign_in_with_passkey(accounts: Accounts, seaway: Seaway) -> None:
     """Case 27."""
     authenticator = await enroll(accounts)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     with pytest.raises(BadCredential):
         sign_in(accounts, authenticator)
@@ -183,7 +183,7 @@ async def test_only_owner_removes_a_passkey(accounts: Accounts) -> None:
     ada = accounts.caller_of(sign_in(accounts, authenticator).secret)
     accounts.add("bob")
     bob, _ = await accounts.session("bob")
-    with accounts.seaway.database.read() as tx:
+    with accounts.seaway.site.database.read() as tx:
         assert ada.user_id is not None
         (result,) = passkeys.of_user(tx, ada.user_id)
     with pytest.raises(NotFound):

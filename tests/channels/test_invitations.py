@@ -28,17 +28,17 @@ def boats(people: People) -> str:
 def invite(
     seaway: Seaway, by: Caller, address: str = "Kim@Example.com", role: Role = Role.CONTRIBUTOR
 ) -> tuple[Invitation, str]:
-    with seaway.database.write_channel("boats") as tx:
-        return invitations.invite(tx, seaway.clock.now_ms(), by, "boats", address, role, notifier=None)
+    with seaway.site.database.write_channel("boats") as tx:
+        return invitations.invite(tx, seaway.site.clock.now_ms(), by, "boats", address, role, outbox=None)
 
 
 def accept(seaway: Seaway, by: Caller, secret: str) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        invitations.accept(tx, seaway.clock.now_ms(), by, secret)
+    with seaway.site.database.write_channel("boats") as tx:
+        invitations.accept(tx, seaway.site.clock.now_ms(), by, secret)
 
 
 def role(seaway: Seaway, caller: Caller) -> Role | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, "boats", caller)
     assert access is not None
     return access.role
@@ -48,8 +48,8 @@ def test_verified_user_with_the_link_becomes_a_member(on_both: str, seaway: Seaw
     """Any verified account can accept, and only once."""
     kim, eve = people.person("kim"), people.person("eve")
     invitation, secret = invite(seaway, people.person("ada"))
-    with seaway.database.read() as tx:
-        assert invitation == invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
+    with seaway.site.database.read() as tx:
+        assert invitation == invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
     assert ("boats", "Kim@example.com", "ada") == (invitation.channel, invitation.address, invitation.invited_by)
     accept(seaway, kim, secret)
     assert Role.CONTRIBUTOR is role(seaway, kim)
@@ -61,7 +61,7 @@ def test_verified_user_with_the_link_becomes_a_member(on_both: str, seaway: Seaw
 def test_invitation_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str) -> None:
     """A copy of the database grants no access, and logs mask the link."""
     _, secret = invite(seaway, people.person("ada"))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         stored = tx.execute(select(rows.c.digest)).scalar_one()
     assert secret_tokens.hash_key(secret) == stored
     assert "/invitations/swy-inv-***" == secret_tokens.mask(f"/invitations/{secret}")
@@ -78,25 +78,25 @@ def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, people: Peopl
 
 
 def expire(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
-    assert isinstance(seaway.clock, TurnedClock)
-    seaway.clock.move(invitations.LIFETIME_MS)
+    assert isinstance(seaway.site.clock, TurnedClock)
+    seaway.site.clock.move(invitations.LIFETIME_MS)
 
 
 def decline(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
-    with seaway.database.write_site() as tx:
-        invitations.decline(tx, seaway.clock.now_ms(), ANONYMOUS, secret)
+    with seaway.site.database.write_site() as tx:
+        invitations.decline(tx, seaway.site.clock.now_ms(), ANONYMOUS, secret)
 
 
 def withdraw(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
     ada = people.person("ada")
-    with seaway.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
+    with seaway.site.database.write_site() as tx:
+        invitations.withdraw(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id)
 
 
 def resend(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
     ada = people.person("ada")
-    with seaway.database.write_site() as tx:
-        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", invitation.id, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        invitations.resend(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id, outbox=None)
 
 
 @pytest.mark.parametrize("invalidate", [expire, decline, withdraw, resend], ids=lambda invalidate: invalidate.__name__)
@@ -108,10 +108,12 @@ def test_invalid_invitation_is_refused(
     invalidate(seaway, people, invitation, secret)
     with pytest.raises(NotFound, match="no longer valid"):
         accept(seaway, people.person("kim"), secret)
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION))
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
+        invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
+        invitations.get_by_secret(
+            tx, seaway.site.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION)
+        )
 
 
 def test_resent_invitation_is_valid_for_another_week(
@@ -122,8 +124,8 @@ def test_resent_invitation_is_valid_for_another_week(
     invitation, _ = invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS - 1)
     ada = people.person("ada")
-    with seaway.database.write_site() as tx:
-        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, outbox=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
     clock.move(invitations.LIFETIME_MS - 1)
     accept(seaway, people.person("kim"), secret)
@@ -143,10 +145,10 @@ def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
     for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):
             invite(seaway, people.person(name))
-        with seaway.database.read() as tx, pytest.raises(error):
+        with seaway.site.database.read() as tx, pytest.raises(error):
             invitations.of_channel(tx, people.person(name), "boats")
         by = people.person(name)
-        with seaway.database.write_site() as tx, pytest.raises(error):
+        with seaway.site.database.write_site() as tx, pytest.raises(error):
             invitations.withdraw(tx, 0, by, "boats", invitation.id)
     with pytest.raises(ConfirmationRequired):
         invite(seaway, people.person("ada", confirmed=False))
@@ -160,20 +162,20 @@ def test_invitation_of_another_channel_is_not_found(seaway: Seaway, people: Peop
     invitation, secret = invite(seaway, people.person("ada"))
     people.channel("others", owner="eve")
     eve = people.person("eve")
-    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, notifier=None)):
-        with seaway.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
-            operation(tx, seaway.clock.now_ms(), eve, "others", invitation.id)
+    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, outbox=None)):
+        with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
+            operation(tx, seaway.site.clock.now_ms(), eve, "others", invitation.id)
     accept(seaway, people.person("kim"), secret)
 
 
 def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, people: People, boats: str) -> None:
     """Each one sends an email to an address that may belong to another person."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         for number in range(invitations.MAX_OPEN):
-            invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, notifier=None)
+            invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, outbox=None)
         with pytest.raises(TooManyRequests):
-            invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, notifier=None)
-        invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, notifier=None)
+            invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, outbox=None)
+        invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, outbox=None)
 
 
 def test_expired_invitations_are_deleted_after_a_month(
@@ -183,25 +185,25 @@ def test_expired_invitations_are_deleted_after_a_month(
     ada = people.person("ada")
     invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS + 1)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert 0 == invitations.delete_expired(tx, clock.now_ms())
         assert 1 == len(invitations.of_channel(tx, ada, "boats"))
     clock.move(31 * 24 * 3_600_000)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert 1 == invitations.delete_expired(tx, clock.now_ms())
 
 
 def test_every_invitation_step_is_logged(seaway: Seaway, people: People, boats: str) -> None:
     ada, kim = people.person("ada"), people.person("kim")
     invitation, _ = invite(seaway, ada)
-    with seaway.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
+    with seaway.site.database.write_site() as tx:
+        invitations.withdraw(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id)
     _, secret = invite(seaway, ada)
-    with seaway.database.write_site() as tx:
-        invitations.decline(tx, seaway.clock.now_ms(), kim, secret)
+    with seaway.site.database.write_site() as tx:
+        invitations.decline(tx, seaway.site.clock.now_ms(), kim, secret)
     _, secret = invite(seaway, ada)
     accept(seaway, kim, secret)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         entries = tx.execute(
             select(audit.c.actor, audit.c.action)
             .where(audit.c.channel == boats, audit.c.actor != "operator")

@@ -74,18 +74,18 @@ def test_rekor_v2_bundle_is_verified_by_its_own_root() -> None:
 
 def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
     """Invariant 1 without a file, and invariant 3: each verification uses the root stored at that moment."""
-    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.database, None)
+    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.site.database, None)
     bundle = written(sigstore.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
-    with seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, sigstore.trusted_root)
+    with seaway.site.database.write_site() as tx:
+        trusted_root.keep(tx, seaway.site.clock.now_ms(), OPERATOR, sigstore.trusted_root)
 
     assert RootSource.DATABASE is roots.current().origin
     assert roots.verifier().verify(bundle).payload
     assert roots.verifier() is roots.verifier()
-    with seaway.database.write_site() as tx:
-        trusted_root.forget(tx, seaway.clock.now_ms(), OPERATOR)
+    with seaway.site.database.write_site() as tx:
+        trusted_root.forget(tx, seaway.site.clock.now_ms(), OPERATOR)
         lines = tx.execute(select(audit.c.target).where(audit.c.action == Event.TRUSTED_ROOT_CHANGED.value)).scalars()
         assert ["database", "program"] == list(lines)
     assert trusted_root.embedded() == roots.current().content
@@ -95,9 +95,9 @@ def test_root_of_the_setting_takes_precedence(seaway: Seaway, tmp_path: Path) ->
     """Invariant 1: the root in the database is ignored."""
     sigstore, other_sigstore, file = MiniSigstore(), MiniSigstore(), tmp_path / "root.json"
     file.write_bytes(sigstore.trusted_root)
-    with seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, other_sigstore.trusted_root)
-    roots = TrustedRoots(seaway.database, file)
+    with seaway.site.database.write_site() as tx:
+        trusted_root.keep(tx, seaway.site.clock.now_ms(), OPERATOR, other_sigstore.trusted_root)
+    roots = TrustedRoots(seaway.site.database, file)
 
     assert RootSource.SETTING is roots.current().origin
     assert roots.verifier().verify(written(sigstore.bundle(statement(conda())))).payload
@@ -118,6 +118,6 @@ def test_root_of_the_setting_takes_precedence(seaway: Seaway, tmp_path: Path) ->
 )
 def test_invalid_root_is_not_stored(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
-    with pytest.raises(BadSetting, match="not a trusted root"), seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
-    assert RootSource.PROGRAM is TrustedRoots(seaway.database, None).current().origin
+    with pytest.raises(BadSetting, match="not a trusted root"), seaway.site.database.write_site() as tx:
+        trusted_root.keep(tx, seaway.site.clock.now_ms(), OPERATOR, content)
+    assert RootSource.PROGRAM is TrustedRoots(seaway.site.database, None).current().origin

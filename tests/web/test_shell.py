@@ -86,8 +86,8 @@ def test_channel_description_is_escaped(site: Site) -> None:
     people = site.people
     owner = people.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
-    with people.seaway.database.write_site() as tx:
-        channels.change(tx, people.seaway.clock.now_ms(), OPERATOR, name, description=hostile)
+    with people.seaway.site.database.write_site() as tx:
+        channels.change(tx, people.seaway.site.clock.now_ms(), OPERATOR, name, description=hostile)
     with site.client() as client:
         for path in (f"/channels?q={name}", f"/channels/{name}"):
             text = client.get(path, headers=BROWSER).text

@@ -222,7 +222,7 @@ def test_confirming_the_password_makes_a_new_session_secret(visitor: Visitor, ad
     response = visitor.send("/confirm", proof=PASSWORD, next="/account/keys", csrf_token=token)
     assert "/account/keys" == response.headers["location"]
     assert old != visitor.session
-    with visitor.seaway.database.read() as tx:
+    with visitor.seaway.site.database.read() as tx:
         assert sessions.caller_of(tx, old or "", turned.now_ms()) is None
     visitor.get("/account/keys")
     created = visitor.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
@@ -312,7 +312,7 @@ def test_password_reset_does_not_reveal_whether_an_address_is_known(visit: Calla
     for address in (f"{ada}@example.com", f"nobody-{ada}@example.com"):
         browser = visit()
         browser.get("/reset")
-        with counted(browser.seaway.database) as statements:
+        with counted(browser.seaway.site.database) as statements:
             response = browser.send("/reset", address=address)
         work.append(list(statements))
         responses.append((response.status_code, response.headers["location"], browser.get("/reset/sent").text))
@@ -339,7 +339,7 @@ def test_password_reset_link_sets_one_password(visitor: Visitor, ada: str) -> No
 def test_huge_password_is_refused_without_database_access(visitor: Visitor, ada: str) -> None:
     """Case 10: a form of one megabyte returns 413."""
     visitor.get("/signin")
-    with counted(visitor.seaway.database) as statements:
+    with counted(visitor.seaway.site.database) as statements:
         assert 413 == visitor.send("/signin", login=ada, password="x" * 1_000_000).status_code
     assert [] == statements
 
@@ -362,7 +362,7 @@ def test_first_account_link_works_once_and_makes_an_admin(
 ) -> None:
     """`serve` prints this link."""
     empty = house.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)
-    link = first_account.create_link(empty.database, turned.now_ms(), SITE)
+    link = first_account.create_link(empty.site.database, turned.now_ms(), SITE)
     assert link is not None
     path = link.removeprefix(SITE)
     visitor = Visitor(empty, portal, "203.0.113.10")

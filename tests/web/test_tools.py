@@ -65,7 +65,7 @@ def test_device_code_is_approved(visitor: Visitor, tool: Tool, ada: str) -> None
     assert "delete" not in shown
     assert "authorization_pending" == tool.poll(device)
     assert 200 == visitor.send("/device/answer", user_code=visitor.hidden("user_code"), answer="allow").status_code
-    tool._visitor.seaway.clock.move(MINUTE_MS)  # type: ignore[attr-defined]
+    tool._visitor.seaway.site.clock.move(MINUTE_MS)  # type: ignore[attr-defined]
     assert "in" == tool.poll(device)
     assert "rattler" in visitor.get("/account/tools").text
 

@@ -142,5 +142,5 @@ async def _caller(request: Request, accepted: Accepted) -> Caller:
 
 
 def _claims(parts: OAuthProvider, user_id: int) -> _Json:
-    with parts.database.read() as tx:
+    with parts.site.database.read() as tx:
         return provider.claims_of(tx, user_id)

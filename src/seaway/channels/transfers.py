@@ -18,7 +18,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_factor_to_own, require_site, require_verified
 from seaway.channels import channels, invitations, members
-from seaway.channels.notify import Notifier, caused_by, notify_user
+from seaway.channels.notify import caused_by, notify_user
 from seaway.channels.roles import Action, Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -28,6 +28,7 @@ from seaway.database.tables import emails, transfers
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.users import users
 
 LIFETIME_MS = 7 * DAY_MS
@@ -46,7 +47,7 @@ class Transfer:
     offered_by_id: int
 
 
-def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifier: Notifier | None = None) -> Transfer:
+def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, outbox: Outbox | None = None) -> Transfer:
     """Offer a channel to one of its members."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
     to = users.get(tx, to_user)
@@ -75,7 +76,7 @@ def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifi
     notify_user(
         tx,
         now_ms,
-        notifier,
+        outbox,
         to.id,
         messages.transfer_offered,
         cause=caused_by(by, "transfer_offered", channel),
@@ -87,7 +88,7 @@ def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifi
     return made
 
 
-def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier | None = None) -> Transfer:
+def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, outbox: Outbox | None = None) -> Transfer:
     """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
     transfer = _take(tx, now_ms, by, channel, to_accept=True)
     assert by.user_id is not None
@@ -99,7 +100,7 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier 
     notify_user(
         tx,
         now_ms,
-        notifier,
+        outbox,
         transfer.offered_by_id,
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),
@@ -109,14 +110,14 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier 
     return transfer
 
 
-def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier | None = None) -> Transfer:
+def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, outbox: Outbox | None = None) -> Transfer:
     """Decline a channel that was offered to the caller."""
     transfer = _take(tx, now_ms, by, channel, to_accept=False)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
     notify_user(
         tx,
         now_ms,
-        notifier,
+        outbox,
         transfer.offered_by_id,
         messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", channel),

@@ -41,14 +41,14 @@ def add(
     with options(context).open_site() as seaway:
         logos = seaway.request_parts.logos
         png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             channels.add(
-                tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
+                tx, seaway.site.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
                 description=description or "", is_public=public,
             )  # fmt: skip
         if png:
             logos.store(OPERATOR, name, png)
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             made = channels.get(tx, name)
         address = f"{seaway.settings.site_url}/{name}"
     show(_described(made), as_json, f"{'Public' if public else 'Private'} channel at {address}, owned by {owner}.")
@@ -60,7 +60,7 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     show_rows(
         [_described(channel) for channel in found],
@@ -75,7 +75,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
     from seaway.channels import channels, members, quotas
     from seaway.packages import catalog
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
@@ -152,27 +152,24 @@ def set_channel(
     with options(context).open_site() as seaway:
         if logo:
             seaway.request_parts.logos.put(OPERATOR, name, _logo_source(logo))
-        limit = seaway.request_parts.reading.documents.whole_document_limit
         if base is not None or overrides is not None:
-            relations.change(
-                seaway.database, seaway.clock, OPERATOR, name,
-                base=base, overrides=overrides, whole_document_limit=limit,
-            )  # fmt: skip
-        with seaway.database.write_site() as tx:
+            relations.change(seaway.site, OPERATOR, name, base=base, overrides=overrides)
+        with seaway.site.database.write_site() as tx:
             if quota is not None:
-                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, quota_bytes)
+                quotas.set_of_channel(tx, seaway.site.clock.now_ms(), OPERATOR, name, quota_bytes)
             if no_logo:
-                logos.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+                logos.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
             changed = channels.change(
-                tx, seaway.clock.now_ms(), OPERATOR, name,
+                tx, seaway.site.clock.now_ms(), OPERATOR, name,
                 description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
                 only_publishers=only_publishers, attestations=attestations_mode,
                 allows_overwrite=False if never_overwrite else None, allows_v3=allow_v3,
             )  # fmt: skip
             if v3_message is not None:
                 relations.set_v3_message(
-                    tx, seaway.clock.now_ms(), OPERATOR, name, v3_message, whole_document_limit=limit
-                )
+                    tx, seaway.site.clock.now_ms(), OPERATOR, name, v3_message,
+                    whole_document_limit=seaway.site.whole_document_limit,
+                )  # fmt: skip
                 changed = channels.get(tx, name)
     show(
         _described(changed),
@@ -192,8 +189,8 @@ def transfer(
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        transfers.transfer_now(tx, seaway.site.clock.now_ms(), OPERATOR, name, new_owner)
         changed = channels.get(tx, name)
     show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
 
@@ -214,10 +211,10 @@ def remove(
     with options(context).open_site() as seaway:
 
         def act() -> Channel:
-            with seaway.database.write_site() as tx:
-                return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+            with seaway.site.database.write_site() as tx:
+                return channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
 
-        removed = seaway.request_parts.removing.reserve.retry_with_reserve(act)
+        removed = seaway.site.reserve.retry_with_reserve(act)
     show(_described(removed), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 

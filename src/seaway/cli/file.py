@@ -102,9 +102,7 @@ def correct(
     changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
     subdir, _, file_name = file.partition("/")
     with options(context).open_site() as seaway:
-        done = metadata_corrections.correct(
-            seaway.request_parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
-        )
+        done = metadata_corrections.correct(seaway.site, OPERATOR, channel, subdir, file_name, changes, reason)
     value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
     lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
     show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(lines))
@@ -118,7 +116,7 @@ def restore(context: typer.Context, channel: _Channel, file: _File, as_json: Jso
 
     subdir, _, file_name = file.partition("/")
     with options(context).open_site() as seaway:
-        revision = metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, channel, subdir, file_name)
+        revision = metadata_corrections.restore(seaway.site, OPERATOR, channel, subdir, file_name)
     value = {"channel": channel, "file": file, "revision": revision}
     show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
 
@@ -136,7 +134,7 @@ def _change(
     from seaway.packages import removal
 
     with options(context).open_site() as seaway:
-        done = removal.change(seaway.request_parts.removing, OPERATOR, channel, act, selection, reason=reason)
+        done = removal.change(seaway.site, OPERATOR, channel, act, selection, reason=reason)
     state = act.state.value
     value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
     if act is removal.FileAction.YANK:

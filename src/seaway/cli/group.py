@@ -33,8 +33,8 @@ def add(
     from seaway.channels import groups
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
     show(_described(made), as_json, f"The group {group} was created; {manager} manages it.")
 
@@ -45,7 +45,7 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = groups.all_groups(tx, OPERATOR)
     show_rows(
         [_described(group) for group in found],
@@ -60,7 +60,7 @@ def show_group(context: typer.Context, group: _Group, as_json: JsonOption = Fals
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found, users_in_it = groups.get(tx, OPERATOR, group)
         roles = groups.roles_of(tx, found.id)
     value = {
@@ -84,8 +84,8 @@ def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        removed = groups.remove(tx, seaway.site.clock.now_ms(), OPERATOR, group)
     show(_described(removed), as_json, f"The group {group} was deleted.")
 
 
@@ -101,9 +101,15 @@ def add_member(
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         groups.put_member(
-            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, notifier=seaway.request_parts.accounts
+            tx,
+            seaway.site.clock.now_ms(),
+            OPERATOR,
+            group,
+            user,
+            is_manager=manager,
+            outbox=seaway.request_parts.accounts.outbox,
         )
     value = {"group": group, "user": user, "manager": manager}
     show(value, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")
@@ -115,8 +121,8 @@ def remove_member(context: typer.Context, group: _Group, user: _User, as_json: J
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        groups.remove_member(tx, seaway.site.clock.now_ms(), OPERATOR, group, user)
     show({"group": group, "user": user, "manager": None}, as_json, f"{user} is no longer in the group {group}.")
 
 
@@ -135,8 +141,8 @@ def role(
 
     if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
         raise typer.BadParameter("ROLE must be viewer, contributor or none")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         if wanted == _NO_ROLE:
             members.remove_group(tx, now_ms, OPERATOR, channel, group)
         else:

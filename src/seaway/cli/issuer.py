@@ -37,8 +37,8 @@ def add(
     from seaway.trusted_publishing import issuers
 
     with options(context).open_site() as seaway:
-        with seaway.database.write_site() as tx:
-            now_ms = seaway.clock.now_ms()
+        with seaway.site.database.write_site() as tx:
+            now_ms = seaway.site.clock.now_ms()
             issuers.add(tx, now_ms, OPERATOR, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
             if keys is not None:
                 issuers.set_static_keys(tx, now_ms, OPERATOR, name, _text(keys))
@@ -51,7 +51,7 @@ def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every issuer, with the state of its keys."""
     from seaway.trusted_publishing import issuer_states
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         rows = [_row(state) for state in issuer_states.states(tx)]
     show_rows(rows, as_json, nothing="There are no issuers.")
 
@@ -64,8 +64,8 @@ def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
 
     with options(context).open_site() as seaway:
         value = _described(seaway, name)
-        with seaway.database.write_site() as tx:
-            issuers.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+        with seaway.site.database.write_site() as tx:
+            issuers.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
     show(value, as_json, f"{name} is no longer an issuer.")
 
 
@@ -101,8 +101,8 @@ def keys(
     with options(context).open_site() as seaway:
         if file is not None or fetch:
             text = None if file is None else (sys.stdin.read() if file == "-" else _text(Path(file)))
-            with seaway.database.write_site() as tx:
-                found = issuers.set_static_keys(tx, seaway.clock.now_ms(), OPERATOR, name, text)
+            with seaway.site.database.write_site() as tx:
+                found = issuers.set_static_keys(tx, seaway.site.clock.now_ms(), OPERATOR, name, text)
             if fetch:
                 seaway.request_parts.exchanging.key_sets.refresh(found.key_source)
         value = _described(seaway, name)
@@ -118,8 +118,8 @@ def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) 
     from seaway.trusted_publishing import issuers
 
     with options(context).open_site() as seaway:
-        with seaway.database.write_site() as tx:
-            issuers.set_enabled(tx, seaway.clock.now_ms(), OPERATOR, name, enabled=enabled)
+        with seaway.site.database.write_site() as tx:
+            issuers.set_enabled(tx, seaway.site.clock.now_ms(), OPERATOR, name, enabled=enabled)
         value = _described(seaway, name)
     show(value, as_json, f"Tokens of {name} are {'' if enabled else 'not '}exchanged.")
 
@@ -136,7 +136,7 @@ def _text(path: Path) -> str:
 def _described(seaway: Seaway, name: str) -> dict[str, Any]:
     from seaway.trusted_publishing import issuer_states
 
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return _row(issuer_states.state(tx, name))
 
 

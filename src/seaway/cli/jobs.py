@@ -24,7 +24,7 @@ def list_jobs(
 
     if state not in (None, queue.READY, queue.RUNNING, queue.FAILED):
         raise Malformed(f"There is no job state {state!r}.", "Use ready, running or failed.")
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
     rows = [
         {
@@ -53,6 +53,6 @@ def retry(
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import site_admin
 
-    with options(context).open_site() as seaway, seaway.database.write_unlocked() as tx:
-        count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
+    with options(context).open_site() as seaway, seaway.site.database.write_unlocked() as tx:
+        count = site_admin.retry_jobs(tx, seaway.site.clock.now_ms(), OPERATOR, job_id)
     show({"retried": count}, as_json, f"{count} failed jobs will be retried.")

@@ -44,8 +44,8 @@ def add(
 
     if mode not in Mode.__members__:
         raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         made, secret = api_keys.add(
             tx, now_ms, OPERATOR, users.get(tx, user), name,
             mode=Mode[mode],
@@ -62,7 +62,7 @@ def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) 
     from seaway.keys import api_keys
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = api_keys.all_keys(tx, users.get(tx, user).id)
     rows = [_described(user, key) for key in found]
     show_rows(rows, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
@@ -89,8 +89,8 @@ def revoke(
         return
     if user is None or name is None:
         raise typer.BadParameter("give USER and KEY, or --stdin")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        revoked = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        revoked = api_keys.revoke(tx, seaway.site.clock.now_ms(), OPERATOR, users.get(tx, user), name)
     show(_described(user, revoked), as_json, f"The key {name} of {user} was revoked.")
 
 
@@ -100,9 +100,14 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     from seaway.secret_scanning import leaked_secrets
 
     found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         labels = leaked_secrets.revoke(
-            seaway.database, tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.request_parts.accounts
+            seaway.site.database,
+            tx,
+            seaway.site.clock.now_ms(),
+            OPERATOR,
+            found,
+            outbox=seaway.request_parts.accounts.outbox,
         )
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}

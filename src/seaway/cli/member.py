@@ -30,8 +30,8 @@ def add(
 
     if role not in (Role.VIEWER.value, Role.CONTRIBUTOR.value):
         raise typer.BadParameter("--role must be viewer or contributor")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        member = members.put(tx, seaway.site.clock.now_ms(), OPERATOR, channel, user, Role(role))
     value = {"channel": channel, "user": user, "role": member.role.value, "added_at": format_time(member.added_at_ms)}
     show(value, as_json, f"{user} is a {role} of {channel}.")
 
@@ -42,6 +42,6 @@ def remove(context: typer.Context, channel: _Channel, user: _User, as_json: Json
     from seaway.callers.caller import OPERATOR
     from seaway.channels import members
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        members.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, user)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        members.remove(tx, seaway.site.clock.now_ms(), OPERATOR, channel, user)
     show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no longer a member of {channel}.")

@@ -34,8 +34,8 @@ def add(
 
     if level not in {known.value for known in Level}:
         raise typer.BadParameter("--level must be info, warning or critical")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         made = notices.add(tx, now_ms, OPERATOR, channel, Level(level), message, expires_at_ms=now_ms + days * DAY_MS)
     show(_described(channel, made), as_json, f"Users of {channel} see notice {made.id} for {days} days.")
 
@@ -46,8 +46,8 @@ def list_notices(context: typer.Context, channel: _Channel, as_json: JsonOption 
     from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
-        found = notices.list_current(tx, seaway.clock.now_ms(), OPERATOR, channel)
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
+        found = notices.list_current(tx, seaway.site.clock.now_ms(), OPERATOR, channel)
     rows = [_described(channel, notice) for notice in found]
     show_rows(rows, as_json, nothing=f"{channel} has no notices. Post one: seaway notice add {channel} MESSAGE")
 
@@ -63,8 +63,8 @@ def remove(
     from seaway.callers.caller import OPERATOR
     from seaway.channels import notices
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        notices.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, notice)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        notices.remove(tx, seaway.site.clock.now_ms(), OPERATOR, channel, notice)
     show({"channel": channel, "id": notice}, as_json, f"Notice {notice} of {channel} was withdrawn.")
 
 

@@ -39,9 +39,9 @@ def add(
     obj = options(context)
     password = _password(password_stdin, required=False)
     password_hash = None if password is None else passwords.hash_new(password, about=[name, email or ""])
-    with obj.open_site(makes_data=True) as seaway, seaway.database.write_site() as tx:
+    with obj.open_site(makes_data=True) as seaway, seaway.site.database.write_site() as tx:
         user = users.add(
-            tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
+            tx, seaway.site.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )
     kind = "site admin" if user.is_admin else "user"
     show(_described(user), as_json, f"{user.name} is now a {kind}.")
@@ -59,9 +59,9 @@ def quota(
     from seaway.channels import quotas
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         if limit is not None:
-            quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
+            quotas.set_of_user(tx, seaway.site.clock.now_ms(), OPERATOR, name, bytes_of(limit))
         usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
     quota_text = "unlimited" if usage.quota is None else f"{usage.quota:,} bytes"
     show(
@@ -76,7 +76,7 @@ def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every account."""
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = users.all_users(tx)
     show_rows(
         [_described(user) for user in found],
@@ -97,11 +97,11 @@ def password(
     new = _password(password_stdin, required=True)
     assert new is not None
     with options(context).open_site() as seaway:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             user = users.get(tx, name)
         password_hash = passwords.hash_new(new, about=[name, user.email or ""])
-        with seaway.database.write_site() as tx:
-            now_ms = seaway.clock.now_ms()
+        with seaway.site.database.write_site() as tx:
+            now_ms = seaway.site.clock.now_ms()
             user_access.set_password(tx, now_ms, OPERATOR, name, password_hash)
             what = "The operator of the site has set a new password."
             account_security.end_sessions_and_notify(
@@ -129,9 +129,9 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
     from seaway.sign_in import second_factors
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         user = users.get(tx, name)
-        second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
+        second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.site.clock.now_ms(), OPERATOR, user.id)
     show(_described(user), as_json, f"{name} now signs in without a second factor.")
 
 
@@ -150,7 +150,7 @@ def remove(
     if not yes:
         typer.confirm(f"Delete the account {name} and its keys?", abort=True)
     with options(context).open_site() as seaway:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             user = users.get(tx, name)
         account_deletion.remove(seaway.request_parts.accounts, OPERATOR, user)
     show(_described(user), as_json, f"{name} was deleted.")
@@ -167,16 +167,16 @@ def promote(
     from seaway.callers.caller import OPERATOR
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        user = users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, name, is_admin=not revert)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        user = users.set_admin(tx, seaway.site.clock.now_ms(), OPERATOR, name, is_admin=not revert)
     show(_described(user), as_json, f"{name} is {'no longer' if revert else 'now'} a site admin.")
 
 
 def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bool) -> None:
     from seaway.callers.caller import OPERATOR
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        user = user_access.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        user = user_access.set_disabled(tx, seaway.site.clock.now_ms(), OPERATOR, name, disabled=disabled)
     show(_described(user), as_json, f"{name} is {'disabled' if disabled else 'enabled'}.")
 
 

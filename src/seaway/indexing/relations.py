@@ -24,25 +24,18 @@ from seaway.channels import channels, permissions
 from seaway.channels.channels import MAX_V3_MESSAGE, is_possible_name
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
-from seaway.clock import Clock
 from seaway.conda.metadata import has_controls
 from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
-from seaway.database.engine import Database, Tx, lock_channel
+from seaway.database.engine import Tx, lock_channel
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import Malformed
 from seaway.indexing.shard_index import relations_of
 from seaway.indexing.updates import raise_revisions
+from seaway.site import Site
 
 
 def change(
-    database: Database,
-    clock: Clock,
-    by: Caller,
-    channel: str,
-    *,
-    whole_document_limit: int,
-    base: str | None = None,
-    overrides: str | None = None,
+    site: Site, by: Caller, channel: str, *, base: str | None = None, overrides: str | None = None
 ) -> ChannelRelations:
     """
     Set the given relations of a channel and return all of them.
@@ -51,12 +44,12 @@ def change(
     """
     given = {"base": base, "overrides": overrides}
     requested = {relation: _channel_name(text) for relation, text in given.items() if text is not None}
-    with database.read() as tx:  # before any lock
+    with site.database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
-    with database.write_unlocked() as tx:
-        database.lock(tx, "channel-relations")
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, "channel-relations")
         for name in sorted({channel, *filter(None, requested.values())}):
-            lock_channel(database, tx, name)
+            lock_channel(site.database, tx, name)
         access = channels.require(tx, by, Action.MANAGE, channel)
         current = relations_of(tx, access.channel_id)
         wanted = ChannelRelations(requested.get("base", current.base), requested.get("overrides", current.overrides))
@@ -66,19 +59,19 @@ def change(
         for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
             _require_allowed(tx, by, channel, access, name)
         check(channel, wanted, {**_declared(tx), channel: wanted})
-        _write(tx, clock.now_ms(), by, channel, access.channel_id, current, wanted, whole_document_limit)
+        _write(tx, site, by, channel, access.channel_id, current, wanted)
         return wanted
 
 
-def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: int) -> None:
+def drop(site: Site, neighbor: str) -> None:
     """Remove relations to a deleted channel, and those of public channels to a private one (3)."""
-    with database.read() as tx:
+    with site.database.read() as tx:
         naming = select(channel_rows.c.name).where(
             or_(channel_rows.c.base == neighbor, channel_rows.c.overrides == neighbor)
         )
         names = list(tx.execute(naming.order_by(channel_rows.c.name)).scalars())
     for name in names:
-        with database.write_channel(name) as tx:
+        with site.database.write_channel(name) as tx:
             access, there = channels.access_of(tx, name, OPERATOR), channels.access_of(tx, neighbor, OPERATOR)
             if access is None or (there is not None and (there.is_public or not access.is_public)):
                 continue
@@ -87,7 +80,7 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
                 "" if current.base == neighbor else current.base,
                 "" if current.overrides == neighbor else current.overrides,
             )
-            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, remaining, whole_document_limit)
+            _write(tx, site, OPERATOR, name, access.channel_id, current, remaining)
 
 
 def set_v3_message(tx: Tx, now_ms: int, by: Caller, channel: str, message: str, *, whole_document_limit: int) -> None:
@@ -172,19 +165,19 @@ def _require_allowed(tx: Tx, by: Caller, channel: str, access: Access, neighbor:
 
 def _write(
     tx: Tx,
-    now_ms: int,
+    site: Site,
     by: Caller,
     channel: str,
     channel_id: int,
     old: ChannelRelations,
     new: ChannelRelations,
-    whole_document_limit: int,
 ) -> None:
+    now_ms = site.clock.now_ms()
     values = {"base": new.base, "overrides": new.overrides}
     changed = [relation for relation, name in values.items() if name != getattr(old, relation)]
     if not changed:
         return
     tx.execute(update(channel_rows).where(channel_rows.c.id == channel_id).values(values))
-    raise_revisions(tx, channel_id, now_ms, whole_document_limit)
+    raise_revisions(tx, channel_id, now_ms, site.whole_document_limit)
     detail = {relation: values[relation] for relation in changed}
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed=", ".join(changed), **detail)

@@ -34,8 +34,11 @@ def create_link(database: Database, now_ms: int, site_url: str) -> str | None:
 
 def require_valid(accounts: AccountParts, secret: str) -> None:
     """Return if the link is valid; raise `NotFound` otherwise."""
-    with accounts.database.read() as tx:
-        if users.any_exist(tx) or email_links.find(tx, accounts.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
+    with accounts.site.database.read() as tx:
+        if (
+            users.any_exist(tx)
+            or email_links.find(tx, accounts.site.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None
+        ):
             raise _invalid_link()
 
 
@@ -48,9 +51,9 @@ async def make(accounts: AccountParts, secret: str, name: str, address: str, pas
 
 
 def _make(accounts: AccountParts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_unlocked() as tx:
-        accounts.database.lock(tx, _LOCK)
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_unlocked() as tx:
+        accounts.site.database.lock(tx, _LOCK)
         if users.any_exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()
         by = OPERATOR.with_address(client)

@@ -85,9 +85,9 @@ def creation_options(accounts: AccountParts, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
     second_factors.require_may_add(accounts, by)
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with accounts.site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         own_descriptors = _descriptors(tx, by.user_id)
         challenge = pending_sign_ins.add(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
@@ -108,11 +108,11 @@ def creation_options(accounts: AccountParts, by: Caller) -> str:
 def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passkey:
     """Store the passkey that the browser created."""
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     second_factors.require_may_add(accounts, by)
     _check_name(name)
     challenge = _challenge_in(credential)
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, _ADD, challenge)
     if pending is None or pending.user_id != by.user_id:
         raise _refused()
@@ -124,7 +124,7 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
             expected_origin=_origin(accounts),
         )
     )
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)  # another factor may have been added meanwhile
         return _store(accounts, tx, now_ms, by, registration, name)
 
@@ -134,10 +134,10 @@ def rename(accounts: AccountParts, by: Caller, passkey_id: int, name: str) -> Pa
     assert by.user_id is not None
     _check_name(name)
     own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         if tx.execute(update(passkeys).where(*own).values(name=name)).rowcount != 1:
             raise _not_found()
-        audit.write(tx, accounts.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
+        audit.write(tx, accounts.site.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
         return next(passkey for passkey in of_user(tx, by.user_id) if passkey.id == passkey_id)
 
 
@@ -145,8 +145,8 @@ def remove(accounts: AccountParts, by: Caller, passkey_id: int) -> None:
     """Remove one of the caller's passkeys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
         name = tx.execute(delete(passkeys).where(*own).returning(passkeys.c.name)).scalar()
         if name is None:
@@ -169,20 +169,22 @@ def _not_found() -> NotFound:
 
 def sign_in_options(accounts: AccountParts, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.database.write_unlocked() as tx:
+    now_ms = accounts.site.clock.now_ms()
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with accounts.site.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
     return _options(accounts, challenge, [], UserVerificationRequirement.REQUIRED)
 
 
 def sign_in(accounts: AccountParts, credential: str, client: BrowserInfo) -> SignedIn:
     """Sign in with only a passkey, which must have verified the user (3)."""
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
+    now_ms = accounts.site.clock.now_ms()
+    rate_limits.count_all(
+        accounts.site.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ())
+    )
     stored = _verify_response(accounts, credential, _SIGN_IN, None)
-    rate_limits.uncount(accounts.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
-    with accounts.database.write_user(stored.user_id) as tx:
+    rate_limits.uncount(accounts.site.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
+    with accounts.site.database.write_user(stored.user_id) as tx:
         if tx.execute(select(users.c.disabled_at).where(users.c.id == stored.user_id)).scalar_one() is not None:
             raise _refused()
         return SignedIn(sessions.start(tx, now_ms, stored.user_id, address=client.address, agent=client.agent))
@@ -190,13 +192,13 @@ def sign_in(accounts: AccountParts, credential: str, client: BrowserInfo) -> Sig
 
 def second_factor_options(accounts: AccountParts, flow: str, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in that needs a second factor."""
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.read() as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.read() as tx:
         pending = pending_sign_ins.find(tx, now_ms, password_sign_in.SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _refused()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.database.write_unlocked() as tx:
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with accounts.site.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, pending.user_id)
     return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
@@ -206,16 +208,16 @@ def second_factor(accounts: AccountParts, flow: str, credential: str, client: Br
     """Complete a sign-in that needs a second factor with a passkey."""
     user_id = password_sign_in.waiting(accounts, flow, client)
     _verify_response(accounts, credential, _SECOND_FACTOR, user_id)
-    with accounts.database.write_user(user_id) as tx:
-        return password_sign_in.finish(tx, accounts.clock.now_ms(), flow, user_id, client)
+    with accounts.site.database.write_user(user_id) as tx:
+        return password_sign_in.finish(tx, accounts.site.clock.now_ms(), flow, user_id, client)
 
 
 def confirm_options(accounts: AccountParts, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with accounts.site.database.write_user(by.user_id) as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, by.user_id)
     return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.PREFERRED)
@@ -226,8 +228,8 @@ def confirm(accounts: AccountParts, by: Caller, secret: str, credential: str, cl
     assert by.user_id is not None
     password_sign_in.count_second_factor(accounts, by.user_id, client)
     _verify_response(accounts, credential, _SECOND_FACTOR, by.user_id)
-    with accounts.database.write_user(by.user_id) as tx:
-        return sessions.renew(tx, accounts.clock.now_ms(), secret)
+    with accounts.site.database.write_user(by.user_id) as tx:
+        return sessions.renew(tx, accounts.site.clock.now_ms(), secret)
 
 
 def _options(
@@ -247,9 +249,9 @@ def _options(
 
 def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
     """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     challenge = _challenge_in(credential)
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, kind, challenge)
         stored = _find(tx, credential)
     if pending is None or stored is None or pending.user_id != user_id or user_id not in (None, stored.user_id):
@@ -265,7 +267,7 @@ def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id
             require_user_verification=user_id is None,
         )
     )
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         unchanged = (passkeys.c.id == stored.id, passkeys.c.sign_count == stored.sign_count)
         changed = tx.execute(
             update(passkeys).where(*unchanged).values(sign_count=verified.new_sign_count, used_at=now_ms)
@@ -349,11 +351,11 @@ def _handle(user_id: int) -> bytes:
 
 
 def _rp_id(accounts: AccountParts) -> str:
-    return urlsplit(accounts.site_url).hostname or "localhost"
+    return urlsplit(accounts.site.url).hostname or "localhost"
 
 
 def _origin(accounts: AccountParts) -> str:
-    parts = urlsplit(accounts.site_url)
+    parts = urlsplit(accounts.site.url)
     default = {"https": 443, "http": 80}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")

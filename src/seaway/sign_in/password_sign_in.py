@@ -109,8 +109,8 @@ async def second_factor(accounts: AccountParts, flow: str, code: str, client: Br
 
 def waiting(accounts: AccountParts, flow: str, client: BrowserInfo) -> int:
     """Count an attempt and return the id of the user whose sign-in needs a second factor."""
-    with accounts.database.read() as tx:
-        pending = pending_sign_ins.find(tx, accounts.clock.now_ms(), SECOND_FACTOR, flow)
+    with accounts.site.database.read() as tx:
+        pending = pending_sign_ins.find(tx, accounts.site.clock.now_ms(), SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _expired()
     count_second_factor(accounts, pending.user_id, client)
@@ -120,8 +120,8 @@ def waiting(accounts: AccountParts, flow: str, client: BrowserInfo) -> int:
 def count_second_factor(accounts: AccountParts, user_id: int, client: BrowserInfo) -> None:
     """Count an attempt with a second factor: a code has only six digits and could be guessed."""
     rate_limits.count_all(
-        accounts.database,
-        accounts.clock.now_ms(),
+        accounts.site.database,
+        accounts.site.clock.now_ms(),
         (Rate.SECOND_FACTOR_USER, (str(user_id),)),
         (Rate.SECOND_FACTOR_ADDRESS, (client.address,)),
     )
@@ -157,7 +157,7 @@ async def confirm(accounts: AccountParts, by: Caller, secret: str, proof: str, c
 def _begin(accounts: AccountParts, login: str, client: BrowserInfo) -> _FoundUser | None:
     user = _find(accounts, login)
     rate_limits.count_all(
-        accounts.database, accounts.clock.now_ms(), *_rates(user, login, client), (Rate.SIGN_IN_ALL, ())
+        accounts.site.database, accounts.site.clock.now_ms(), *_rates(user, login, client), (Rate.SIGN_IN_ALL, ())
     )
     return user
 
@@ -169,7 +169,7 @@ def _rates(user: _FoundUser | None, login: str, client: BrowserInfo) -> tuple[tu
 
 
 def _find(accounts: AccountParts, login: str) -> _FoundUser | None:
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         columns = select(users.c.id, users.c.name, users.c.password_hash).where(users.c.disabled_at.is_(None))
         if "@" in login:
             owner = emails.owner_if_address(tx, login)
@@ -187,10 +187,10 @@ def storable(login: str) -> str:
 def _proceed_after_password(
     accounts: AccountParts, login: str, user: _FoundUser, better_hash: str | None, client: BrowserInfo
 ) -> SignedIn | NeedsSecondFactor:
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     for rate, subject in _rates(user, login, client):
-        rate_limits.uncount(accounts.database, now_ms, rate, *subject)
-    with accounts.database.write_user(user.id) as tx:
+        rate_limits.uncount(accounts.site.database, now_ms, rate, *subject)
+    with accounts.site.database.write_user(user.id) as tx:
         unchanged = (users.c.id == user.id, users.c.password_hash == user.password_hash)
         if tx.execute(select(users.c.id).where(*unchanged)).first() is None:
             raise BadCredential("The password was just changed.", "Sign in with the new one.")
@@ -215,8 +215,8 @@ async def _check_code(accounts: AccountParts, user_id: int, code: str) -> Recove
 
 
 def _finish(accounts: AccountParts, flow: str, user_id: int, used: RecoveryCode | int, client: BrowserInfo) -> SignedIn:
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(user_id) as tx:
         _mark_used(accounts, tx, now_ms, user_id, used)
         return finish(tx, now_ms, flow, user_id, client)
 
@@ -231,8 +231,8 @@ def _mark_used(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, used: 
 
 
 def _password_of(accounts: AccountParts, user_id: int, client: BrowserInfo) -> str | None:
-    rate_limits.count_attempt(accounts.database, accounts.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
-    with accounts.database.read() as tx:
+    rate_limits.count_attempt(accounts.site.database, accounts.site.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
+    with accounts.site.database.read() as tx:
         stored_hash: str | None = tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar_one()
     if stored_hash is None:
         count_second_factor(accounts, user_id, client)
@@ -241,8 +241,8 @@ def _password_of(accounts: AccountParts, user_id: int, client: BrowserInfo) -> s
 
 def _renew_session(accounts: AccountParts, by: Caller, secret: str, used: RecoveryCode | int | None) -> str:
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         if used is not None:
             _mark_used(accounts, tx, now_ms, by.user_id, used)
         return sessions.renew(tx, now_ms, secret)

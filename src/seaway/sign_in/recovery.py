@@ -78,7 +78,7 @@ def find(accounts: AccountParts, user_id: int, code: str) -> RecoveryCode | None
     """Return the unused stored code with the number that `code` starts with; its hash is not verified here."""
     if not code.isascii() or not code[:1].isdigit():
         return None
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         rows = tx.execute(
             select(recovery_codes.c.id, recovery_codes.c.hash, recovery_codes.c.used_at)
             .where(recovery_codes.c.user_id == user_id)
@@ -103,20 +103,20 @@ def use(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, code: Recover
 
 def _has_some(accounts: AccountParts, by: Caller) -> bool:
     assert by.user_id is not None
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         return second_factors.of_user(tx, by.user_id).recovery_codes > 0
 
 
 def _put_first(accounts: AccountParts, by: Caller, made: NewCodes) -> list[str]:
     assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        return put_if_none(tx, accounts.clock.now_ms(), by, made)
+    with accounts.site.database.write_user(by.user_id) as tx:
+        return put_if_none(tx, accounts.site.clock.now_ms(), by, made)
 
 
 def _renew(accounts: AccountParts, by: Caller, made: NewCodes) -> list[str]:
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         if not second_factors.of_user(tx, by.user_id).any:
             raise NotAllowed("Recovery codes replace a second factor, and this account has none.", "Set one up first.")
         what = "New recovery codes were created, and the old ones no longer work."

@@ -20,28 +20,28 @@ from seaway.trusted_publishing.publishers import Draft, Publisher
 
 def add(parts: TokenExchange, by: Caller, channel: str, issuer_name: str, draft: Draft) -> Publisher:
     """Add a publisher to a channel."""
-    now_ms = parts.clock.now_ms()
-    with parts.database.read() as tx:
+    now_ms = parts.site.clock.now_ms()
+    with parts.site.database.read() as tx:
         publishers.require_can_change(tx, by, channel)
         issuer = issuers.get(tx, issuer_name)
     draft = _with_owner_id(parts, now_ms, by, draft, issuer)
-    with parts.database.write_channel(channel) as tx:
-        return publishers.add(tx, now_ms, by, parts.notifier, channel, issuer_name, draft)
+    with parts.site.database.write_channel(channel) as tx:
+        return publishers.add(tx, now_ms, by, parts.outbox, channel, issuer_name, draft)
 
 
 def change(
     parts: TokenExchange, by: Caller, channel: str, publisher_id: int, edit: Callable[[Draft], Draft]
 ) -> Publisher:
     """Apply `edit` to the draft of a publisher and save it; look up the owner again if the workflow changes."""
-    now_ms = parts.clock.now_ms()
-    with parts.database.read() as tx:
+    now_ms = parts.site.clock.now_ms()
+    with parts.site.database.read() as tx:
         publishers.require_can_change(tx, by, channel)
         before = publishers.get(tx, channel, publisher_id)
         issuer = publishers.issuer_of(tx, before)
     wanted = edit(publishers.draft_of(before))
     is_another = publishers.is_another(issuer, before, wanted)
     completed = _with_owner_id(parts, now_ms, by, wanted, issuer) if is_another else wanted
-    with parts.database.write_channel(channel) as tx:
+    with parts.site.database.write_channel(channel) as tx:
         publishers.require_can_change(tx, by, channel)
         edited = edit(publishers.draft_of(publishers.get(tx, channel, publisher_id)))
         if edited.matched == wanted.matched:  # otherwise it was changed concurrently, and the first token pins the id
@@ -51,5 +51,5 @@ def change(
 
 def _with_owner_id(parts: TokenExchange, now_ms: int, by: Caller, draft: Draft, issuer: Issuer) -> Draft:
     if not by.is_operator:
-        rate_limits.count_attempt(parts.database, now_ms, Rate.PUBLISHER_ADD, str(by.user_id))
+        rate_limits.count_attempt(parts.site.database, now_ms, Rate.PUBLISHER_ADD, str(by.user_id))
     return parts.look_up_owner(draft, issuer)

@@ -1,13 +1,13 @@
 """Emails to channel owners about changes and use of their publishers, since a publisher grants upload access."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from sqlalchemy import select
 
+from seaway.channels.notify import notify_user
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.database.tables import emails, members
+from seaway.database.tables import members
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
 
@@ -32,29 +32,13 @@ class PublisherEvent(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PublisherNotifier:
-    """Queues emails to channel owners in the caller's transaction."""
-
-    outbox: Outbox
-    site_url: str
-
-    def notify_owner(
-        self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: PublisherEvent
-    ) -> None:
-        """Email the channel owner if they have a verified address."""
-        to = tx.execute(
-            select(emails.c.address)
-            .join(members, members.c.user_id == emails.c.user_id)
-            .where(
-                members.c.channel_id == channel_id,
-                members.c.role == Role.OWNER.value,
-                emails.c.is_primary,
-                emails.c.verified_at.is_not(None),
-            )
-        ).scalar()
-        if to is not None:
-            email = messages.publisher_changed(
-                to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
-            )
-            self.outbox.send(tx, now_ms, email, cause=None)  # no rate limit: it concerns the security of the channel
+def notify_owner(
+    tx: Tx, now_ms: int, outbox: Outbox, channel_id: int, channel: str, publisher: str, news: PublisherEvent
+) -> None:
+    """Queue an email to the channel owner, without a rate limit: it concerns the security of the channel."""
+    is_owner = (members.c.channel_id == channel_id, members.c.role == Role.OWNER.value)
+    owner_id = tx.execute(select(members.c.user_id).where(*is_owner)).scalar()
+    notify_user(
+        tx, now_ms, outbox, owner_id, messages.publisher_changed,
+        cause=None, channel=channel, publisher=publisher, what=news.value,
+    )  # fmt: skip

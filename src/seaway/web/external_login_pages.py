@@ -155,7 +155,7 @@ async def _identities_page(request: Request, by: Caller, problem: SeawayError | 
 
 def _linked(request: Request, by: Caller) -> list[Identity]:
     assert by.user_id is not None
-    with accounts_of(request).database.read() as tx:
+    with accounts_of(request).site.database.read() as tx:
         return external_identities.of_user(tx, by.user_id)
 
 

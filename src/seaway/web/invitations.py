@@ -53,10 +53,10 @@ def _look(call: RequestContext, secret: str) -> tuple[Invitation, str]:
 def _accept(call: RequestContext, secret: str) -> Invitation:
     channel = _look(call, secret)[0].channel
     with call.write_channel(channel, SiteAction.JOIN) as tx:
-        return invitations.accept(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts)
+        return invitations.accept(tx, call.now_ms, call.by, secret, outbox=call.parts.accounts.outbox)
 
 
 def _decline(call: RequestContext, secret: str) -> Invitation:
     channel = _look(call, secret)[0].channel
     with call.write_channel(channel, None) as tx:  # the secret is enough
-        return invitations.decline(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts)
+        return invitations.decline(tx, call.now_ms, call.by, secret, outbox=call.parts.accounts.outbox)

@@ -22,7 +22,7 @@ from seaway.http.request_context import RequestContext
 from seaway.packages import metadata_corrections
 from seaway.packages.files import File
 from seaway.web import confirmation_message
-from seaway.web.channel_pages import parts_of, read_for_caller
+from seaway.web.channel_pages import read_for_caller
 from seaway.web.file import file_of_path
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import for_user, show_refusal
@@ -56,7 +56,7 @@ async def change(request: Request, call: RequestContext) -> Response:
     try:
         await to_thread.run_sync(
             lambda: metadata_corrections.correct(
-                parts_of(request).removing,
+                call.parts.site,
                 call.by,
                 names["channel"],
                 names["subdir"],
@@ -75,11 +75,11 @@ async def change(request: Request, call: RequestContext) -> Response:
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Restore the original metadata."""
-    names, parts = request.path_params, parts_of(request).removing
+    names = request.path_params
     await form_of(request)
     await _find(request)
     await to_thread.run_sync(
-        metadata_corrections.restore, parts, call.by, names["channel"], names["subdir"], names["file"]
+        metadata_corrections.restore, call.parts.site, call.by, names["channel"], names["subdir"], names["file"]
     )
     return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
 

@@ -64,5 +64,5 @@ async def reset(request: Request) -> Response:
 
 
 def _is_valid(accounts: AccountParts, secret: str) -> bool:
-    with accounts.database.read() as tx:
-        return email_links.find(tx, accounts.clock.now_ms(), Purpose.RESET, secret) is not None
+    with accounts.site.database.read() as tx:
+        return email_links.find(tx, accounts.site.clock.now_ms(), Purpose.RESET, secret) is not None

@@ -231,12 +231,12 @@ async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
 
 def _proofs(accounts: AccountParts, by: Caller) -> tuple[bool, bool, set[str]]:
     assert by.user_id is not None
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         names = {identity.provider for identity in external_identities.of_user(tx, by.user_id)}
         return second_factors.can_confirm(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
 
 
 def _end(accounts: AccountParts, by: Caller) -> None:
     assert by.session_id is not None
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         sessions.end(tx, by.session_id)

@@ -121,12 +121,12 @@ def _field_of(problem: SeawayError) -> str:
 
 def _look(accounts: AccountParts, secret: str) -> tuple[Link | None, bool, str]:
     """Return the link, whether it was used, and the name of its account."""
-    with accounts.database.read() as tx:
-        link = email_links.find(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
+    with accounts.site.database.read() as tx:
+        link = email_links.find(tx, accounts.site.clock.now_ms(), Purpose.VERIFY, secret)
         name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
         return link, email_links.was_used(tx, Purpose.VERIFY, secret), name
 
 
 def _begin_session(accounts: AccountParts, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
-    with accounts.database.write_user(user_id) as tx:
-        return password_sign_in.proceed(tx, accounts.clock.now_ms(), user_id, client)
+    with accounts.site.database.write_user(user_id) as tx:
+        return password_sign_in.proceed(tx, accounts.site.clock.now_ms(), user_id, client)

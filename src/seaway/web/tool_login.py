@@ -121,11 +121,11 @@ async def authorize(request: Request, call: RequestContext) -> Response:
 
 
 def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthorization:
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.database.read() as tx:
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.site.database.read() as tx:
         device = codes.find_device(tx, now_ms, user_code)
     if device is None:
         raise _no_device()
@@ -133,22 +133,22 @@ def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthoriza
 
 
 def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, approved: bool) -> None:
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.database.write_unlocked() as tx:
-        grants.lock(accounts.database, tx)
+    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with accounts.site.database.write_unlocked() as tx:
+        grants.lock(accounts.site.database, tx)
         if not codes.decide_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
 
 
 def _approve(accounts: AccountParts, by: Caller, wish: AuthorizationRequest) -> str:
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    with accounts.database.write_unlocked() as tx:
-        grants.lock(accounts.database, tx)
+    with accounts.site.database.write_unlocked() as tx:
+        grants.lock(accounts.site.database, tx)
         return codes.add_code(tx, now_ms, by, wish)
 
 

@@ -198,7 +198,7 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpda
     def change_fields(tx: Tx) -> None:
         channels.change(tx, call.now_ms, call.by, channel, **settings)
         if given.v3_message is not None:
-            limit = call.parts.reading.documents.whole_document_limit
+            limit = call.parts.site.whole_document_limit
             relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
 
     with call.read() as tx:
@@ -218,11 +218,7 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpda
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
 def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsUpdate) -> Relations:
     """Set the relations of a channel, which its index contains for clients that support CEP 42."""
-    reading = call.parts.reading
-    changed = relations.change(
-        reading.database, reading.clock, call.by, channel,
-        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.whole_document_limit,
-    )  # fmt: skip
+    changed = relations.change(call.parts.site, call.by, channel, base=given.base, overrides=given.overrides)
     return Relations(base=changed.base, overrides=changed.overrides)
 
 
@@ -234,7 +230,7 @@ def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) 
         with call.write_channel(channel, Action.REMOVE) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
-    call.parts.removing.reserve.retry_with_reserve(delete)
+    call.parts.site.reserve.retry_with_reserve(delete)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")

@@ -72,5 +72,5 @@ def _change(
     selection = removal.select_files(
         files=given.files, package=given.package, version=given.version, subdir=given.subdir
     )
-    done = removal.change(call.parts.removing, call.by, channel, act, selection, reason=reason)
+    done = removal.change(call.parts.site, call.by, channel, act, selection, reason=reason)
     return FileChangeResult(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)

@@ -64,7 +64,7 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
     _count_email(call, given.address)
     with call.write_channel(channel, Action.ADMIT) as tx:
         invitation, _ = invitations.invite(
-            tx, call.now_ms, call.by, channel, given.address, Role(given.role), notifier=call.parts.accounts
+            tx, call.now_ms, call.by, channel, given.address, Role(given.role), outbox=call.parts.accounts.outbox
         )
     return _shown(invitation)
 
@@ -78,7 +78,7 @@ def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id)
     if old is not None:
         _count_email(call, old.address)
     with call.write_channel(channel, Action.ADMIT) as tx:
-        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, notifier=call.parts.accounts)
+        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, outbox=call.parts.accounts.outbox)
     return _shown(resent)
 
 
@@ -97,7 +97,7 @@ def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Inv
     with call.read() as tx:
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel, SiteAction.JOIN if is_accepted else None) as tx:
-        return _shown(respond(tx, call.now_ms, call.by, given.secret, notifier=call.parts.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, given.secret, outbox=call.parts.accounts.outbox))
 
 
 def _count_email(call: RequestContext, address: str) -> None:

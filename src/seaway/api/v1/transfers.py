@@ -65,7 +65,9 @@ def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[Transfer]:
 def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferCreate) -> Transfer:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel, Action.TRANSFER) as tx:
-        return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, notifier=call.parts.accounts))
+        return _shown(
+            transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, outbox=call.parts.accounts.outbox)
+        )
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
@@ -82,7 +84,7 @@ def respond_to_transfer(call: ApiRequestDep, channel: ChannelName, given: Transf
     respond = transfers.accept if is_accepted else transfers.decline
     can_respond = partial(transfers.require_offer, now_ms=call.now_ms, to_accept=is_accepted)
     with call.write_channel(channel, can_respond) as tx:
-        return _shown(respond(tx, call.now_ms, call.by, channel, notifier=call.parts.accounts))
+        return _shown(respond(tx, call.now_ms, call.by, channel, outbox=call.parts.accounts.outbox))
 
 
 def _shown(transfer: transfers.Transfer) -> Transfer:

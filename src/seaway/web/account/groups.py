@@ -56,7 +56,13 @@ async def put_member(request: Request, call: RequestContext) -> Response:
 
     def put(tx: Tx, now_ms: int) -> None:
         groups.put_member(
-            tx, now_ms, call.by, name, form.text("who"), is_manager=form.is_set("manager"), notifier=call.parts.accounts
+            tx,
+            now_ms,
+            call.by,
+            name,
+            form.text("who"),
+            is_manager=form.is_set("manager"),
+            outbox=call.parts.accounts.outbox,
         )
 
     return await _change(request, call, put, who=form.text("who")[:60])

@@ -47,6 +47,6 @@ async def _respond(request: Request, call: RequestContext, *, to_accept: bool) -
 
     def respond() -> Transfer:
         with call.write_channel(channel, can_respond) as tx:
-            return act(tx, call.now_ms, call.by, channel, notifier=call.parts.accounts)
+            return act(tx, call.now_ms, call.by, channel, outbox=call.parts.accounts.outbox)
 
     return await to_thread.run_sync(respond)

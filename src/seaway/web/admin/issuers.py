@@ -84,7 +84,7 @@ def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
 
 def _fetch(request: Request, name: str) -> None:
     parts = parts_of(request)
-    with parts.reading.database.read() as tx:
+    with parts.site.database.read() as tx:
         issuer = issuers.get(tx, name)
     parts.exchanging.key_sets.refresh(issuer.key_source)
 

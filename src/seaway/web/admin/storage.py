@@ -21,7 +21,7 @@ async def look(request: Request, call: RequestContext) -> Response:
     text = request.query_params.get("page", "1")
     number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
     skip = (max(number, 1) - 1) * PER_PAGE
-    spool = parts_of(request).publishing.spool
+    spool = parts_of(request).site.spool
 
     def find(tx: Tx) -> Mapping[str, Any]:
         packages, named = storage_usage.of_packages(tx), storage_usage.bytes_of_packages(tx)

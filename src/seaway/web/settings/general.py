@@ -116,7 +116,7 @@ def _change(form: Form, description: str, v3_message: str, scene: SettingsContex
     )
     relations.set_v3_message(
         scene.tx, scene.now_ms, scene.by, scene.channel, v3_message,
-        whole_document_limit=scene.parts.reading.documents.whole_document_limit,
+        whole_document_limit=scene.parts.site.whole_document_limit,
     )  # fmt: skip
 
 
@@ -125,11 +125,7 @@ def _is_public(form: Form) -> bool | None:
 
 
 def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
-    reading = call.parts.reading
-    relations.change(
-        reading.database, reading.clock, call.by, channel,
-        base=base, overrides=overrides, whole_document_limit=reading.documents.whole_document_limit,
-    )  # fmt: skip
+    relations.change(call.parts.site, call.by, channel, base=base, overrides=overrides)
 
 
 def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:

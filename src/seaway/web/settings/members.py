@@ -84,7 +84,7 @@ def _add(form: Form, scene: SettingsContext) -> None:
             scene.channel,
             form.text("who"),
             _role(form),
-            notifier=scene.parts.accounts,
+            outbox=scene.parts.accounts.outbox,
         )
     else:
         _put(form, scene)
@@ -95,7 +95,7 @@ def _put(form: Form, scene: SettingsContext) -> None:
     if form.is_set("group"):
         members.put_group(tx, now_ms, by, channel, form.text("group"), _role(form))
     else:
-        members.put(tx, now_ms, by, channel, form.text("who"), _role(form), notifier=scene.parts.accounts)
+        members.put(tx, now_ms, by, channel, form.text("who"), _role(form), outbox=scene.parts.accounts.outbox)
 
 
 def _remove(form: Form, scene: SettingsContext) -> None:
@@ -111,7 +111,9 @@ def _withdraw(form: Form, scene: SettingsContext) -> None:
 
 
 def _resend(form: Form, scene: SettingsContext) -> None:
-    invitations.resend(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), notifier=scene.parts.accounts)
+    invitations.resend(
+        scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), outbox=scene.parts.accounts.outbox
+    )
 
 
 def _role(form: Form) -> Role:
