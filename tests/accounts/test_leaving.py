@@ -19,9 +19,9 @@ pytestmark = pytest.mark.anyio
 
 
 def first_account_secret(seaway: Seaway) -> str:
-    link = first_account.create_link(seaway.site.database, seaway.site.clock.now_ms(), "https://conda.example.com")
+    link = first_account.create_link(seaway.site)
     assert link is not None
-    assert link.startswith("https://conda.example.com/first-account/swy-ln-")
+    assert link.startswith(f"{seaway.site.url}/first-account/swy-ln-")
     return link.rpartition("/")[2]
 
 
@@ -40,9 +40,7 @@ async def test_link_creates_the_first_account(seaway: Seaway) -> None:
     assert (await Accounts(seaway).session("ada@example.com"))[0].is_verified
     with pytest.raises(NotFound):
         await make(seaway, secret, "bob")
-    assert (
-        first_account.create_link(seaway.site.database, seaway.site.clock.now_ms(), "https://conda.example.com") is None
-    )
+    assert first_account.create_link(seaway.site) is None
 
 
 async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClock) -> None:
@@ -58,10 +56,10 @@ async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClo
 async def test_account_created_by_command_invalidates_the_link(seaway: Seaway, people: People) -> None:
     """The link is valid only while the site has no account (1)."""
     secret = first_account_secret(seaway)
-    first_account.require_valid(seaway.request_parts.accounts, secret)
+    first_account.require_valid(seaway.request_parts.accounts.site, secret)
     people.user("founder")
     with pytest.raises(NotFound):
-        first_account.require_valid(seaway.request_parts.accounts, secret)
+        first_account.require_valid(seaway.request_parts.accounts.site, secret)
     with pytest.raises(NotFound):
         await make(seaway, secret)
 

@@ -41,7 +41,7 @@ async def use_account(seaway: Seaway, accounts: Accounts, people: People) -> lis
     recovery_codes = await totp.confirm(accounts.parts, by, phone.code())
     result = await accounts.sign_in("ada", OTHER_PASSWORD)
     assert isinstance(result, NeedsSecondFactor)
-    passkeys.sign_in_options(accounts.parts, HOME)
+    passkeys.sign_in_options(accounts.parts.site, HOME)
     fresh = await password_sign_in.confirm(accounts.parts, by, signed_in.secret, OTHER_PASSWORD, HOME)
     plain_codes = [code.replace("-", "") for code in recovery_codes]
     return [*secrets, signed_in.secret, seed, result.flow, fresh, *recovery_codes, *plain_codes]

@@ -210,7 +210,7 @@ def job(channel: Channel) -> None:
 
 def _write_manifests(channel: Channel) -> None:
     seaway = channel.seaway
-    write_changes(seaway.site.database, seaway.site.blobs, seaway.pairing.store_id())
+    write_changes(seaway.site, seaway.pairing.store_id())
 
 
 def _rebuild(channel: Channel) -> None:

@@ -38,7 +38,7 @@ def opened(folder: Path) -> Seaway:
 
 
 def write_manifests(seaway: Seaway) -> None:
-    write_changes(seaway.site.database, seaway.site.blobs, seaway.pairing.store_id())
+    write_changes(seaway.site, seaway.pairing.store_id())
 
 
 def rebuild_site(seaway: Seaway) -> RebuiltSite:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -152,7 +152,7 @@ def back_up(seaway: Seaway, target: BackupTarget, blobs: BlobStore | None = None
 
 
 def restore_into(seaway: Seaway, source: BackupSource, blobs: BlobStore | None = None) -> int:
-    return restore(seaway.site.database, blobs or seaway.site.blobs, seaway.site.spool, source)
+    return restore(replace(seaway.site, blobs=blobs or seaway.site.blobs), source)
 
 
 def is_empty(seaway: Seaway) -> bool:

@@ -515,7 +515,7 @@ def test_an_older_backup_is_migrated(source: Seaway, empty: Seaway, file: Path, 
     made = back_up(source, TarTarget(file))
     later = later_migrations(tmp_path / "later")
     with tar.open_backup(file) as backup:
-        restore(empty.site.database, empty.site.blobs, empty.site.spool, backup, later)
+        restore(empty.site, backup, later)
 
     assert migrate.NEWEST == made.manifest.schema
     with empty.site.database.read() as tx:

@@ -56,7 +56,7 @@ def lose(clock: TurnedClock, tmp_path: Path) -> Iterator[Reopen]:
 
 def follow(seaway: Seaway) -> None:
     """What the job does every minute."""
-    write_changes(seaway.site.database, seaway.site.blobs, seaway.pairing.store_id())
+    write_changes(seaway.site, seaway.pairing.store_id())
 
 
 def rebuild_here(seaway: Seaway, admin: str = "admin") -> RebuiltSite:
@@ -371,8 +371,9 @@ def test_manifests_below_an_earlier_id_are_used(source: Seaway, lose: Reopen, na
     old = source.pairing.store_id()
     source.pairing.adopt()
     if names is not None:
+        site = replace(source.site, blobs=Failing(source.site.blobs, writes=names))
         with pytest.raises(StopError):
-            write_changes(source.site.database, Failing(source.site.blobs, writes=names), source.pairing.store_id())
+            write_changes(site, source.pairing.store_id())
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 

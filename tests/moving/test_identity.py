@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def kept(source: Seaway, tmp_path: Path) -> Path:
 
 def restored(seaway: Seaway, path: Path) -> Verdict:
     with open_backup(path) as found:
-        restore(seaway.site.database, state.raw(seaway.site.blobs), seaway.site.spool, found)
+        restore(replace(seaway.site, blobs=state.raw(seaway.site.blobs)), found)
     seaway.pairing.write_to_store()
     return seaway.pairing.check()
 
@@ -96,22 +97,20 @@ def test_a_store_of_another_database_is_refused(
 def test_a_moved_store_carries_the_identity(source: Seaway, tmp_path: Path) -> None:
     """What went on in the old store after the last run makes the new one an older copy, and the start stops."""
     target = state.folder_store(tmp_path / "target")
-    move_storage(source.site.database, source.site.blobs, target, source.site.spool, verify=False)
+    move_storage(source.site, target, verify=False)
     assert identity_storage.of_store(target) == identity_storage.of_store(source.site.blobs)
     for _ in range(2):
         source.pairing.raise_counter()
     with pytest.raises(BadSetting, match="older copy"):
         open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
-    move_storage(source.site.database, source.site.blobs, target, source.site.spool, verify=False)
+    move_storage(source.site, target, verify=False)
     open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri()).close()
 
 
 def test_a_store_is_not_moved_into_that_of_another_database(source: Seaway, empty: Seaway) -> None:
     source.pairing.adopt()
     with pytest.raises(BadSetting, match="another database"):
-        move_storage(
-            source.site.database, source.site.blobs, state.raw(empty.site.blobs), source.site.spool, verify=False
-        )
+        move_storage(source.site, state.raw(empty.site.blobs), verify=False)
 
 
 def test_a_moved_database_leaves_the_old_one_behind(source: Seaway, tmp_path: Path) -> None:

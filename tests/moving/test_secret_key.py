@@ -27,7 +27,7 @@ def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes
     )
     fresh = house.build(tmp_path / "new")
     with open_backup(tmp_path / "all.tar") as source:
-        restore(fresh.site.database, fresh.site.blobs, fresh.site.spool, source)
+        restore(fresh.site, source)
     fresh.close()
     again = house.build(tmp_path / "new")
     assert b"seed" == again.request_parts.accounts.encryption.decrypt(sealed, "totp")
@@ -39,7 +39,7 @@ def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path
     """For its owner alone, there too."""
     target = folder_store(tmp_path / "target")
     for _ in range(2):
-        move_storage(seaway.site.database, seaway.site.blobs, target, seaway.site.spool, verify=False)
+        move_storage(seaway.site, target, verify=False)
     path = target.local_path(keys.SECRET_KEY)
     assert 0o600 == path.stat().st_mode & 0o777
     with seaway.site.blobs.open(keys.SECRET_KEY) as file:

@@ -30,10 +30,7 @@ def test_a_house_moves_to_servers(
     """The store first, then the database, and the house goes on there: with the same rows, readers and promises."""
     database_url, storage_url = postgres.shared().new_database(), f"s3://{s3.shared().new_bucket()}/store"
     store = other_store(storage_url, source.settings.effective_storage_url, access)
-    moved = [
-        move_storage(source.site.database, source.site.blobs, store, source.site.spool, verify=True).sent
-        for _ in range(2)
-    ]
+    moved = [move_storage(source.site, store, verify=True).sent for _ in range(2)]
     target = other_database(database_url)
     move_database(source.site.database, target)
     target.close()

@@ -42,7 +42,7 @@ def target(tmp_path: Path) -> DiskBlobs:
 
 
 def move(seaway: Seaway, target: BlobStore, *, verify: bool = False) -> StorageMoveResult:
-    return move_storage(seaway.site.database, seaway.site.blobs, target, seaway.site.spool, verify=verify)
+    return move_storage(seaway.site, target, verify=verify)
 
 
 def wrong(blobs: BlobStore) -> list[str]:
@@ -88,14 +88,14 @@ def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_
 def test_the_manifests_of_the_new_store_are_written_anew(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
     """Older ones, of an earlier move there, are gone; the first run there writes all."""
     folder = keys.store_manifests(source.pairing.store_id())
-    write_changes(source.site.database, source.site.blobs, source.pairing.store_id())
+    write_changes(source.site, source.pairing.store_id())
     here = {stat.key for stat in source.site.blobs.list(folder)}
     target.write(f"{folder}/999/999", b"of a channel that is gone")
     move(source, target)
     assert [] == list(target.list(folder))
     source.close()
     moved = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
-    write_changes(moved.site.database, moved.site.blobs, moved.pairing.store_id())
+    write_changes(moved.site, moved.pairing.store_id())
     assert here == {stat.key for stat in target.list(folder)} != set()
     moved.close()
 

@@ -75,8 +75,7 @@ class RecordingStore:
 
 def run(seaway: Seaway, **more: Any) -> WriteResult:
     return write_changes(
-        seaway.site.database,
-        more.pop("blobs", seaway.site.blobs),
+        replace(seaway.site, blobs=more.pop("blobs", seaway.site.blobs)),
         more.pop("store_id", seaway.pairing.store_id()),
         **more,
     )

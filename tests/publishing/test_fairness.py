@@ -191,7 +191,7 @@ def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Ite
     with closing(house.build(tmp_path, clock)) as built:
         gate = Gate()
         gate.opened.release(100)
-        refused_time = RefusedTime(built.site.database, built.site.clock, SteppingStopwatch())
+        refused_time = RefusedTime(built.site, SteppingStopwatch())
         yield with_examiners(built, GatedExaminers(2, gate), refused_time=refused_time)
 
 
@@ -218,7 +218,7 @@ async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clo
 async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway, people: People) -> None:
     """All three were admitted before the first was refused; the last one is then not examined."""
     gate, ended = Gate(), []
-    refused_time = RefusedTime(seaway.site.database, seaway.site.clock, SteppingStopwatch(minutes=11))
+    refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
     slow = with_examiners(seaway, GatedExaminers(2, gate), refused_time=refused_time)
     mallory = people.by_key(people.key("mallory"))
 
@@ -289,7 +289,7 @@ async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaw
 async def test_small_times_are_summed_before_a_commit(seaway: Seaway, people: People) -> None:
     """They are written once they reach a second."""
     ada = people.by_key(people.key("ada"))
-    refused_time = RefusedTime(seaway.site.database, seaway.site.clock)
+    refused_time = RefusedTime(seaway.site)
 
     def refuse(ms: int) -> bool:
         before = seaway.site.database.change_mark()
@@ -305,7 +305,7 @@ async def test_small_times_are_summed_before_a_commit(seaway: Seaway, people: Pe
 async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, people: People, error: SeawayError) -> None:
     """Nothing is wrong with these files: the server was busy or lacked a resource."""
     mallory = people.by_key(people.key("mallory"))
-    refused_time = RefusedTime(seaway.site.database, seaway.site.clock, SteppingStopwatch(minutes=11))
+    refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
     with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
         raise error
     with seaway.site.database.read() as tx:

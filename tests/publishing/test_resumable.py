@@ -90,10 +90,10 @@ class Uploads:
         )
 
     def get(self, upload: ResumableUpload, by: Caller | None = None) -> ResumableUpload:
-        return resumable.get(self.seaway.request_parts.publishing, upload.id, by or self.by)
+        return resumable.get(self.seaway.request_parts.publishing.site, upload.id, by or self.by)
 
     def cancel(self, upload: ResumableUpload) -> None:
-        resumable.cancel(self.seaway.request_parts.publishing, upload.id, self.by)
+        resumable.cancel(self.seaway.request_parts.publishing.site, upload.id, self.by)
 
     def row_counts(self) -> tuple[int, int]:
         """Return the number of upload rows and of piece rows."""

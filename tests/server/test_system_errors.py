@@ -289,7 +289,7 @@ async def test_probe_reports_the_state_of_the_spool(
     seaway, failing, key = store
     failing.error = None
     spool = Failing(seaway.site.spool)
-    readiness = Readiness(seaway.site.database, seaway.site.blobs, spool=spool)  # type: ignore[arg-type]
+    readiness = Readiness(replace(seaway.site, spool=spool))  # type: ignore[arg-type]
     async with client(replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness)), key) as http:
         assert (200, "ready") == ((response := await http.get("/health/ready")).status_code, response.text)
         spool.error = error

@@ -1,6 +1,7 @@
 """Usage counter: which requests count as downloads, and when the use of a key is recorded."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -76,7 +77,7 @@ async def test_downloads_are_counted_by_file_and_day(
 ) -> None:
     """Each day has a row that grows with every batch; sums are by file, package, channel and day range."""
     today = downloads.day_of(clock.now_ms())
-    usage_counter = UsageCounter(seaway.site.database, clock)
+    usage_counter = UsageCounter(replace(seaway.site, clock=clock))
     with seaway.site.database.read() as tx:
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
@@ -111,7 +112,7 @@ async def test_unavailable_database_loses_no_counts(http: httpx.AsyncClient, sea
     with seaway.site.database.read() as tx:
         file_id = tx.execute(select(files.c.id)).scalar_one()
     unavailable = UnavailableDatabase(seaway)
-    usage_counter = UsageCounter(unavailable, seaway.site.clock)  # type: ignore[arg-type]
+    usage_counter = UsageCounter(replace(seaway.site, database=unavailable))  # type: ignore[arg-type]
     usage_counter.count_download(file_id)
     usage_counter.write()
     unavailable.is_away = False

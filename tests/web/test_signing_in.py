@@ -362,7 +362,7 @@ def test_first_account_link_works_once_and_makes_an_admin(
 ) -> None:
     """`serve` prints this link."""
     empty = house.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)
-    link = first_account.create_link(empty.site.database, turned.now_ms(), SITE)
+    link = first_account.create_link(empty.site)
     assert link is not None
     path = link.removeprefix(SITE)
     visitor = Visitor(empty, portal, "203.0.113.10")

@@ -76,7 +76,7 @@ async def yank(request: Request) -> Response:
     parts: RequestParts = request.app.state.parts
     by = await _authenticated_caller(request)
     # Before the body, so that callers without access learn nothing from its errors.
-    await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
+    await to_thread.run_sync(_require_readable, parts.site, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
 
@@ -118,8 +118,8 @@ def _file_of(request: Request) -> tuple[str, str, str]:
     return channel, subdir, file_name
 
 
-def _require_readable(parts: RequestParts, by: Caller, channel: str) -> None:
-    with parts.site.database.read() as tx:
+def _require_readable(site: Site, by: Caller, channel: str) -> None:
+    with site.database.read() as tx:
         channels.require(tx, by, Action.READ, channel)
 
 

@@ -68,7 +68,7 @@ def restore(
         with locations.backup_source(
             source, at, settings.effective_storage_url, wiring.bucket_access(settings)
         ) as found:
-            sent = restoring.restore(seaway.site.database, seaway.site.blobs, seaway.site.spool, found)
+            sent = restoring.restore(seaway.site, found)
             manifest = found.manifest
         seaway.pairing.write_to_store()
         is_behind = seaway.pairing.check() is Verdict.BEHIND
@@ -101,7 +101,7 @@ def move_storage(
         target = locations.other_store(
             url, seaway.settings.effective_storage_url, wiring.bucket_access(seaway.settings)
         )
-        moved = moving.move_storage(seaway.site.database, seaway.site.blobs, target, seaway.site.spool, verify=verify)
+        moved = moving.move_storage(seaway.site, target, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
     sentence = (
         f"{moved.blobs:,} blobs ({moved.bytes:,} bytes) are in {url}, {moved.sent:,} of them newly copied. "

@@ -103,14 +103,9 @@ def add_member(
 
     with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         groups.put_member(
-            tx,
-            seaway.site.clock.now_ms(),
-            OPERATOR,
-            group,
-            user,
-            is_manager=manager,
-            outbox=seaway.request_parts.accounts.outbox,
-        )
+            tx, seaway.site.clock.now_ms(), OPERATOR, group, user,
+            is_manager=manager, outbox=seaway.request_parts.accounts.outbox,
+        )  # fmt: skip
     value = {"group": group, "user": user, "manager": manager}
     show(value, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")
 

@@ -10,9 +10,9 @@ import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.clock import format_time
+from seaway.site import Site
 
 if TYPE_CHECKING:
-    from seaway.server.wiring import Seaway
     from seaway.trusted_publishing.issuer_states import IssuerState
 
 app = typer.Typer(help="Register and manage issuers of workflow tokens.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def add(
             issuers.add(tx, now_ms, OPERATOR, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
             if keys is not None:
                 issuers.set_static_keys(tx, now_ms, OPERATOR, name, _text(keys))
-        value = _described(seaway, name)
+        value = _described(seaway.site, name)
     show(value, as_json, f"Tokens of {address} can now be exchanged for access to channels that trust them.")
 
 
@@ -63,7 +63,7 @@ def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> 
     from seaway.trusted_publishing import issuers
 
     with options(context).open_site() as seaway:
-        value = _described(seaway, name)
+        value = _described(seaway.site, name)
         with seaway.site.database.write_site() as tx:
             issuers.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
     show(value, as_json, f"{name} is no longer an issuer.")
@@ -105,7 +105,7 @@ def keys(
                 found = issuers.set_static_keys(tx, seaway.site.clock.now_ms(), OPERATOR, name, text)
             if fetch:
                 seaway.request_parts.exchanging.key_sets.refresh(found.key_source)
-        value = _described(seaway, name)
+        value = _described(seaway.site, name)
     show(
         value,
         as_json,
@@ -120,7 +120,7 @@ def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) 
     with options(context).open_site() as seaway:
         with seaway.site.database.write_site() as tx:
             issuers.set_enabled(tx, seaway.site.clock.now_ms(), OPERATOR, name, enabled=enabled)
-        value = _described(seaway, name)
+        value = _described(seaway.site, name)
     show(value, as_json, f"Tokens of {name} are {'' if enabled else 'not '}exchanged.")
 
 
@@ -133,10 +133,10 @@ def _text(path: Path) -> str:
         raise Malformed(f"The file {path} cannot be read.", "Check its path, and that it is UTF-8 text.") from None
 
 
-def _described(seaway: Seaway, name: str) -> dict[str, Any]:
+def _described(site: Site, name: str) -> dict[str, Any]:
     from seaway.trusted_publishing import issuer_states
 
-    with seaway.site.database.read() as tx:
+    with site.database.read() as tx:
         return _row(issuer_states.state(tx, name))
 
 

@@ -102,13 +102,9 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
     with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         labels = leaked_secrets.revoke(
-            seaway.site.database,
-            tx,
-            seaway.site.clock.now_ms(),
-            OPERATOR,
-            found,
+            seaway.site.database, tx, seaway.site.clock.now_ms(), OPERATOR, found,
             outbox=seaway.request_parts.accounts.outbox,
-        )
+        )  # fmt: skip
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
     show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and are revoked.")

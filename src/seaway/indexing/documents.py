@@ -265,10 +265,7 @@ class Documents:
             for draft in drafts:
                 self._site.blobs.put_file(keys.blob(draft.sha256), draft.path)
             try:
-                with referencing(self._site.database, self._site.blobs, [draft.sha256 for draft in drafts]) as (
-                    tx,
-                    missing,
-                ):
+                with referencing(self._site, [draft.sha256 for draft in drafts]) as (tx, missing):
                     if missing:
                         raise BlobSwept
                     self._site.database.lock(tx, f"documents/{subdir_id}")
@@ -277,7 +274,7 @@ class Documents:
                 continue
             # Delete the old documents at once: a large channel writes tens of megabytes at every build. A reader that
             # has opened an old document can read it to its end; other readers find the new one.
-            discard(self._site.database, self._site.blobs, replaced)
+            discard(self._site, replaced)
             return
         raise _store_failure()
 

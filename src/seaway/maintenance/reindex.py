@@ -20,6 +20,7 @@ from seaway.indexing import rebuild
 from seaway.indexing.file_rows import get_subdir
 from seaway.publishing import reexamine
 from seaway.server.wiring import Seaway
+from seaway.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     result = ReindexResult(len(pairs))
     if from_blobs:
         for _, subdir_id in pairs:
-            _rebuild_files(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
+            _rebuild_files(seaway.site, subdir_id, places.get(subdir_id, str(subdir_id)), result)
         with seaway.site.database.write_site() as tx:
             reexamine.repair_packages(tx)
     if channel is None:
@@ -83,9 +84,9 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     return result
 
 
-def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
+def _rebuild_files(site: Site, subdir_id: int, where: str, result: ReindexResult) -> None:
     try:
-        for outcome in reexamine.rebuild(seaway.site, subdir_id, OPERATOR.actor):
+        for outcome in reexamine.rebuild(site, subdir_id, OPERATOR.actor):
             result.files_rebuilt += bool(outcome.changed)
             if outcome.reason:
                 result.failed.append(Failure(outcome.where, outcome.reason))

@@ -64,24 +64,24 @@ class Repaired:
 def repair(keeper: BlobVerifier, source: BackupSource | None) -> Repaired:
     """Verify every blob, take bad ones out of use, and restore good copies from a backup if there is one."""
     with keeper.site.database.exclusive(VERIFY_LOCK):
-        before = _affected(keeper)
+        before = _affected(keeper.site)
         unread: set[bytes] = set()
         recovered = set(keeper.recheck())
         verified, dropped = _verify_all(keeper, unread)
-        bad = _affected(keeper)
+        bad = _affected(keeper.site)
         with keeper.site.database.read() as tx:
             wanted = set(known_bad_blobs(tx))
         if source is not None and wanted:
             _bring_back(keeper.site, source, wanted)
         recovered |= set(keeper.recheck())
     repaired = {entry.where for entry in (*before, *bad) if entry.sha256 in recovered}
-    broken = {entry.where: None for entry in _affected(keeper)}
-    names = _names_of(keeper, unread)
+    broken = {entry.where: None for entry in _affected(keeper.site)}
+    names = _names_of(keeper.site, unread)
     return Repaired(verified, tuple(sorted(repaired)), tuple(sorted(dropped)), tuple(broken), names)
 
 
-def _affected(keeper: BlobVerifier) -> list[AffectedFile]:
-    with keeper.site.database.read() as tx:
+def _affected(site: Site) -> list[AffectedFile]:
+    with site.database.read() as tx:
         return affected_files(tx, None)
 
 
@@ -110,11 +110,11 @@ def _dropped(keeper: BlobVerifier, sha256: bytes) -> list[str]:
     return names if keeper.take_out_of_use(finding) else []
 
 
-def _names_of(keeper: BlobVerifier, unread: set[bytes]) -> tuple[str, ...]:
+def _names_of(site: Site, unread: set[bytes]) -> tuple[str, ...]:
     """Return the paths of the files and documents with these blobs, or else the keys of the blobs."""
     names: list[str] = []
     for sha256 in sorted(unread):
-        with keeper.site.database.read() as tx:
+        with site.database.read() as tx:
             names += (_files_of(tx, sha256) + _documents_of(tx, sha256)) or [keys.blob(sha256)]
     return tuple(names)
 

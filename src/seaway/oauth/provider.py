@@ -119,7 +119,7 @@ def issue(openid: OAuthProvider, form: Form, *, address: str) -> JsonObject | OA
         return OAuthError("invalid_request", f"The field {missing} is missing.")
     now_ms = openid.site.clock.now_ms()
     rate_limits.count_attempt(openid.site.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _locked(openid) as tx:
+    with _locked(openid.site) as tx:
         found = _exchange(tx, now_ms, form, client_id, address)
         if isinstance(found, OAuthError):
             return found
@@ -147,16 +147,16 @@ def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> 
             return codes.exchange_device(tx, now_ms, form["device_code"], client_id, address=address)
 
 
-def revoke(openid: OAuthProvider, form: Form, *, address: str) -> OAuthError | None:
+def revoke(site: Site, form: Form, *, address: str) -> OAuthError | None:
     """Revoke a token (RFC 7009, 2.1); an unknown token is not an error."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
     if not form.get("token"):
         return OAuthError("invalid_request", "The field token is missing.")
-    now_ms = openid.site.clock.now_ms()
-    rate_limits.count_attempt(openid.site.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _locked(openid) as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_TOKENS, address)
+    with _locked(site) as tx:
         grants.revoke_token(tx, now_ms, form["token"], client_id, address=address)
     return None
 
@@ -172,9 +172,9 @@ _UNKNOWN_CLIENT = OAuthError("invalid_client", f"Supported clients: {', '.join(c
 
 
 @contextmanager
-def _locked(openid: OAuthProvider) -> Iterator[Tx]:
-    with openid.site.database.write_unlocked() as tx:
-        grants.lock(openid.site.database, tx)
+def _locked(site: Site) -> Iterator[Tx]:
+    with site.database.write_unlocked() as tx:
+        grants.lock(site.database, tx)
         yield tx
 
 

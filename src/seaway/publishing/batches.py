@@ -80,7 +80,7 @@ class Batches:
 
     def _record_together(self, batch: Sequence[_Entry]) -> list[Recorded | BaseException]:
         site = self._parts.site
-        with referencing(site.database, site.blobs, {entry.sha256 for entry in batch}) as (tx, missing):
+        with referencing(site, {entry.sha256 for entry in batch}) as (tx, missing):
             outcomes: dict[int, Recorded | BaseException] = {
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }

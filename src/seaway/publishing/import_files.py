@@ -140,7 +140,7 @@ def _record(parts: PublishingParts, channel: str, lot: _Lot, by: Caller, force: 
         else:
             raise result
     if unnamed:
-        discard(parts.site.database, parts.site.blobs, unnamed)
+        discard(parts.site, unnamed)
 
 
 def _store_again(parts: PublishingParts, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:

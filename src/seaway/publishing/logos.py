@@ -82,7 +82,7 @@ class Logos:
         with self._spooled(png) as path:
             for _ in range(_PUTS):
                 self.site.blobs.put_file(keys.blob(sha256), path)
-                with referencing(self.site.database, self.site.blobs, [sha256]) as (tx, missing):
+                with referencing(self.site, [sha256]) as (tx, missing):
                     if missing:  # a sweep deleted a blob that existed before
                         continue
                     lock_channel(self.site.database, tx, channel)

@@ -248,7 +248,7 @@ def store_and_record(parts: PublishingParts, channel: str, path: Path, submissio
             continue
         except SeawayError:
             if is_new:  # a backup may be copying a blob that existed before
-                discard(parts.site.database, parts.site.blobs, [sha256])
+                discard(parts.site, [sha256])
             raise
 
 

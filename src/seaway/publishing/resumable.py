@@ -36,6 +36,7 @@ from seaway.indexing.file_rows import FileState
 from seaway.publishing.publish import Published, PublishingParts, UploadRequest, publish, refuse_early, run_in_slot
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import DamagedBlob
 
@@ -105,10 +106,10 @@ async def append(
     return upload
 
 
-def get(parts: PublishingParts, upload_id: str, by: Caller) -> ResumableUpload:
+def get(site: Site, upload_id: str, by: Caller) -> ResumableUpload:
     """Return the upload; raise `NotFound` unless the caller began it and can still upload to the channel."""
-    with parts.site.database.read() as tx:
-        return _find(tx, upload_id, by, parts.site.clock.now_ms())
+    with site.database.read() as tx:
+        return _find(tx, upload_id, by, site.clock.now_ms())
 
 
 def _find_at_offset(parts: PublishingParts, upload_id: str, offset: int, by: Caller) -> ResumableUpload:
@@ -143,11 +144,11 @@ def _require_room(tx: Tx, parts: PublishingParts, order: ResumableRequest, size:
     quotas.room_of_channel(tx, channel_id, parts.user_quota).require(size, order.channel, replaced=replaced)
 
 
-def cancel(parts: PublishingParts, upload_id: str, by: Caller) -> None:
+def cancel(site: Site, upload_id: str, by: Caller) -> None:
     """Cancel an upload."""
-    with parts.site.database.read() as tx:
-        upload = _find(tx, upload_id, by, parts.site.clock.now_ms())
-    _delete(parts, upload)
+    with site.database.read() as tx:
+        upload = _find(tx, upload_id, by, site.clock.now_ms())
+    _delete(site, upload)
 
 
 def expire(tx: Tx, now_ms: int) -> int:
@@ -248,7 +249,7 @@ def _tail_of(parts: PublishingParts, upload: ResumableUpload) -> _Tail:
         ).one_or_none()
     if row is None or upload.offset - row.start >= parts.min_piece_bytes:
         return _Tail(upload.offset, b"", b"")
-    with _deleted_if_lost(parts, upload), parts.site.blobs.open(keys.blob(row.sha256)) as file:
+    with _deleted_if_lost(parts.site, upload), parts.site.blobs.open(keys.blob(row.sha256)) as file:
         content = file.read()
         if hashlib.sha256(content).digest() != row.sha256:
             raise DamagedBlob(keys.blob(row.sha256))
@@ -261,18 +262,18 @@ def _store_piece(parts: PublishingParts, upload: ResumableUpload, tail: _Tail, r
     while True:
         is_new = parts.site.blobs.put_file(keys.blob(sha256), received.path)
         try:
-            with referencing(parts.site.database, parts.site.blobs, [sha256]) as (tx, missing):
+            with referencing(parts.site, [sha256]) as (tx, missing):
                 if missing:
                     continue
                 parts.site.database.lock(tx, f"upload/{upload.id}")
                 _record_piece(tx, parts, upload, tail, received, by)
         except SeawayError:
             if is_new:
-                discard(parts.site.database, parts.site.blobs, [sha256])
+                discard(parts.site, [sha256])
             raise
         break
     if tail.content and tail.sha256 != sha256:
-        discard(parts.site.database, parts.site.blobs, [tail.sha256])
+        discard(parts.site, [tail.sha256])
 
 
 def _record_piece(
@@ -302,12 +303,12 @@ def _count(tx: Tx, parts: PublishingParts, now_ms: int, by: Caller) -> None:
 
 
 @contextmanager
-def _deleted_if_lost(parts: PublishingParts, upload: ResumableUpload) -> Iterator[None]:
+def _deleted_if_lost(site: Site, upload: ResumableUpload) -> Iterator[None]:
     """Delete the upload if the store has lost a piece of it."""
     try:
         yield
     except FileNotFoundError:
-        _delete(parts, upload)
+        _delete(site, upload)
         raise NotFound("The server lost a part of this upload.", "Start it again.") from None
 
 
@@ -320,38 +321,38 @@ async def _finish(parts: PublishingParts, upload: ResumableUpload, by: Caller) -
     except (Unavailable, TooManyRequests):
         raise  # the last piece can be sent again
     except FileNotFoundError:
-        await to_thread.run_sync(_delete, parts, upload)
+        await to_thread.run_sync(_delete, parts.site, upload)
         raise NotFound("The server lost a part of this upload.", "Start it again.") from None
     except SeawayError:
-        await to_thread.run_sync(_delete, parts, upload)
+        await to_thread.run_sync(_delete, parts.site, upload)
         raise
-    return await to_thread.run_sync(_store_result, parts, upload, published)
+    return await to_thread.run_sync(_store_result, parts.site, upload, published)
 
 
-def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Published) -> ResumableUpload:
-    expires_at = parts.site.clock.now_ms() + RESULT_KEPT_MS
-    with parts.site.database.write_unlocked() as tx:
-        parts.site.database.lock(tx, f"upload/{upload.id}")
+def _store_result(site: Site, upload: ResumableUpload, published: Published) -> ResumableUpload:
+    expires_at = site.clock.now_ms() + RESULT_KEPT_MS
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, f"upload/{upload.id}")
         result = msgspec.json.encode(published).decode()
         _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=result)
-    _drop_pieces(parts, upload)
+    _drop_pieces(site, upload)
     return replace(upload, offset=upload.order.length, expires_at_ms=expires_at, published=published)
 
 
-def _delete(parts: PublishingParts, upload: ResumableUpload) -> None:
-    _drop_pieces(parts, upload)
-    with parts.site.database.write_unlocked() as tx:
-        parts.site.database.lock(tx, f"upload/{upload.id}")
+def _delete(site: Site, upload: ResumableUpload) -> None:
+    _drop_pieces(site, upload)
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, f"upload/{upload.id}")
         tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
 
 
-def _drop_pieces(parts: PublishingParts, upload: ResumableUpload) -> None:
+def _drop_pieces(site: Site, upload: ResumableUpload) -> None:
     of_upload = resumable_pieces.c.upload_id == upload.id
-    with parts.site.database.write_unlocked() as tx:
-        parts.site.database.lock(tx, f"upload/{upload.id}")
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, f"upload/{upload.id}")
         digests = set(tx.execute(select(resumable_pieces.c.sha256).where(of_upload)).scalars())
         tx.execute(delete(resumable_pieces).where(of_upload))
-    discard(parts.site.database, parts.site.blobs, digests)
+    discard(site, digests)
 
 
 def _set(tx: Tx, upload: ResumableUpload, **values: object) -> None:

@@ -143,9 +143,7 @@ class JobHandlers:
 
     def _write_manifests(self, _job: WriteManifests) -> None:
         try:
-            written = write_changes(
-                self.site.database, self.site.blobs, self.pairing.store_id(), self.pairing.require_match
-            )
+            written = write_changes(self.site, self.pairing.store_id(), self.pairing.require_match)
         except (Unavailable, OSError) as error:  # the next run is in a minute; a failed job would wait longer
             log.warning("manifests.not_written", error=str(error))
             return

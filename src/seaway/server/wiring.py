@@ -216,10 +216,10 @@ def _wire_request_parts(
         logos=Logos(site, _logo_examiners(), can_fetch=settings.fetch_avatars),
         secret_scanning=SecretScanning(site, keys_of_reports, accounts.outbox),
         delivery=_wire_delivery(settings, site.blobs),
-        readiness=Readiness(database, site.blobs, spool=site.spool),
+        readiness=Readiness(site),
         key_rules=KeyPolicy(settings.keys_without_expiry),
         counts=counts,
-        usage_counter=UsageCounter(database, clock),
+        usage_counter=UsageCounter(site),
         search_slots=CapacityLimiter(_SEARCHES_AT_ONCE),
         list_rate_limit=RateLimiter(
             clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
@@ -245,7 +245,7 @@ def _wire_publishing(settings: Settings, site: Site, outbox: Outbox, counts: Eve
         user_quota=user_quota,
         min_piece_bytes=_LEAST_PIECE_BYTES,
         rate=rate,
-        refused_time=RefusedTime(site.database, site.clock),
+        refused_time=RefusedTime(site),
         turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
         threads=CapacityLimiter(_UPLOADS_AT_ONCE),
         batches=Batches(RecordingParts(site, rate, outbox, user_quota)),

@@ -180,9 +180,9 @@ def _find(
         case (subdir, name) if (matched := _SIDECAR.fullmatch(name)) is not None:
             return _sidecar(tx, access, channel, subdir, matched)
         case (subdir, name) if name not in _WHOLE_DOCUMENTS:
-            return _package(parts, tx, access, subdir, name)
+            return _package(parts.site, tx, access, subdir, name)
         case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
-            return _shard(parts, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
+            return _shard(parts.site, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
         case (subdir, name):
             return _whole_document(parts, tx, _Address(access, channel, subdir, name, encodings))
         case _:
@@ -231,7 +231,7 @@ def forget_document(parts: ReadingParts, answer: ChannelResponse) -> None:
 
 def _of_channel(parts: ReadingParts, tx: Tx, access: Access, channel: str, name: str) -> ChannelResponse | Deferred:
     if name == NOTICES:
-        return _notices(parts, tx, access, channel)
+        return _notices(parts.site, tx, access, channel)
     if name == CHANNELDATA:
         data = parts.channel_datas.current(tx, access.channel_id)
         return (
@@ -242,8 +242,8 @@ def _of_channel(parts: ReadingParts, tx: Tx, access: Access, channel: str, name:
     raise _not_found()
 
 
-def _notices(parts: ReadingParts, tx: Tx, access: Access, channel: str) -> ChannelResponse:
-    found = notices.current(tx, parts.site.clock.now_ms(), access.channel_id)
+def _notices(site: Site, tx: Tx, access: Access, channel: str) -> ChannelResponse:
+    found = notices.current(tx, site.clock.now_ms(), access.channel_id)
     content = notices.notices_json(found)
     response = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
     return replace(response, valid_until_ms=min((notice.expires_at_ms for notice in found), default=None))
@@ -308,9 +308,7 @@ _PACKAGE = (
 )  # fmt: skip
 
 
-def _shard(
-    parts: ReadingParts, tx: Tx, access: Access, channel: str, subdir: str, digest: str
-) -> ChannelResponse | Deferred:
+def _shard(site: Site, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse | Deferred:
     sha256 = _digest(digest)
     where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": sha256}
     for statement in _SHARD_CONTENT:
@@ -318,7 +316,7 @@ def _shard(
         if content is None:
             continue
         if not matches_sha256(sha256, content):
-            return Deferred(partial(_rebuild_shard, parts, access, channel, subdir, digest))
+            return Deferred(partial(_rebuild_shard, site, access, channel, subdir, digest))
         return _shard_of(access, digest, content)
     raise _not_found()
 
@@ -334,23 +332,23 @@ def _shard_of(access: Access, digest: str, content: bytes) -> ChannelResponse:
     )
 
 
-def _rebuild_shard(parts: ReadingParts, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse:
+def _rebuild_shard(site: Site, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse:
     """
     Rebuild a damaged shard (invariant 5) and return it, if its file rows still give these bytes.
 
     The file rows are read before the lock is taken: otherwise every request for unreadable rows would take the lock.
     """
     log.error("shard.damaged", channel=channel, subdir=subdir, sha256=digest)
-    with parts.site.database.read() as tx:
+    with site.database.read() as tx:
         name = _name_of_shard(tx, access, subdir, digest)
         found = find_subdir(tx, access.channel_id, subdir)
         content = None if name is None or found is None else derive(records_of(tx, found.id, name)).shard
     if name is None or found is None:
         raise _damaged_shard(digest, channel)
-    with parts.site.database.write_channel(channel) as tx:
+    with site.database.write_channel(channel) as tx:
         current = find_subdir(tx, access.channel_id, subdir)
         if current is not None and _name_of_shard(tx, access, subdir, digest) == name:
-            rebuild_name(tx, current, name, parts.site.clock.now_ms(), parts.site.whole_document_limit)
+            rebuild_name(tx, current, name, site.clock.now_ms(), site.whole_document_limit)
     if content is None or not matches_sha256(bytes.fromhex(digest), content):
         raise _damaged_shard(digest, channel)
     return _shard_of(access, digest, content)
@@ -369,12 +367,12 @@ def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
     )
 
 
-def _package(parts: ReadingParts, tx: Tx, access: Access, subdir: str, file_name: str) -> ChannelResponse:
+def _package(site: Site, tx: Tx, access: Access, subdir: str, file_name: str) -> ChannelResponse:
     where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
         raise _not_found()
-    if row.problem is not None and damaged.is_refused(parts.site.blobs, row.sha256, row.problem, row.found_at):
+    if row.problem is not None and damaged.is_refused(site.blobs, row.sha256, row.problem, row.found_at):
         raise damaged.refusal(file_name, row.problem)
     return ChannelResponse(
         etag=row.sha256.hex(),

@@ -92,19 +92,20 @@ class Linked:
 def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: bool = False) -> Redirect:
     """Start a redirect to a provider, to sign in, to confirm a session, or to link the account there (`link`)."""
     provider = parts.providers.get(name)
-    now_ms = parts.accounts.site.clock.now_ms()
+    site = parts.accounts.site
+    now_ms = site.clock.now_ms()
     if link:
         require_site(by, SiteAction.OPEN_ACCOUNT)
-    rate_limits.count_attempt(parts.accounts.site.database, now_ms, Rate.EXTERNAL_LOGIN, by.address)
+    rate_limits.count_attempt(site.database, now_ms, Rate.EXTERNAL_LOGIN, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     page = _authorize_url(parts, provider)
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
-    with parts.accounts.site.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         secret = pending_sign_ins.add(tx, now_ms, REDIRECTED, data, user_id=by.user_id if link else None)
     parameters = {
         "response_type": "code",
         "client_id": provider.client_id,
-        "redirect_uri": callback(parts.accounts.site.url, provider),
+        "redirect_uri": callback(site.url, provider),
         "scope": github.scope() if provider.dialect is LoginProtocol.GITHUB else " ".join(provider.scopes),
         "state": state_of(secret),
         "code_challenge": codes.challenge_of(verifier),
@@ -130,14 +131,16 @@ def finish(
         )
     external_account = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
-    with parts.accounts.site.database.write_unlocked() as tx:
+    site = parts.accounts.site
+    now_ms = site.clock.now_ms()
+    with site.database.write_unlocked() as tx:
         _lock(parts, tx, external_account)
         if pending.user_id is None:
             return _result_for(parts, tx, external_account, next_path, client)
-        lock_user(parts.accounts.site.database, tx, pending.user_id)
-        external_identities.link(tx, parts.accounts.site.clock.now_ms(), by, pending.user_id, external_account)
+        lock_user(site.database, tx, pending.user_id)
+        external_identities.link(tx, now_ms, by, pending.user_id, external_account)
         what = f"An account at {provider.title} was linked and can now be used to sign in."
-        account_security.notify(parts.accounts, tx, parts.accounts.site.clock.now_ms(), pending.user_id, what)
+        account_security.notify(parts.accounts, tx, now_ms, pending.user_id, what)
         return Linked(next_path)
 
 
@@ -210,11 +213,12 @@ def _take_flow(parts: ExternalLogin, provider: Provider, state: str, secret: str
     """Take the flow that this browser started; every failure gives the same error."""
     pending = None
     if secret and hmac.compare_digest(state_of(secret).encode(), state.encode(errors="replace")):
-        now_ms = parts.accounts.site.clock.now_ms()
-        with parts.accounts.site.database.read() as tx:  # a request without a flow must not cause a write
+        site = parts.accounts.site
+        now_ms = site.clock.now_ms()
+        with site.database.read() as tx:  # a request without a flow must not cause a write
             pending = pending_sign_ins.find(tx, now_ms, REDIRECTED, secret)
         if pending is not None:
-            with parts.accounts.site.database.write_unlocked() as tx:
+            with site.database.write_unlocked() as tx:
                 pending = pending_sign_ins.take(tx, now_ms, REDIRECTED, secret)
     if pending is None or pending.data["provider"] != provider.name:
         raise Malformed(

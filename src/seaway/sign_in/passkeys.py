@@ -40,6 +40,7 @@ from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotFo
 from seaway.sign_in import account_security, password_sign_in, pending_sign_ins, second_factors, sessions
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
+from seaway.site import Site
 
 LASTS_MS = 5 * MINUTE_MS
 MAX_PASSKEYS = 20
@@ -81,18 +82,18 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
     return [from_row(Passkey, row) for row in rows]
 
 
-def creation_options(accounts: AccountParts, by: Caller) -> str:
+def creation_options(site: Site, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
-    second_factors.require_may_add(accounts, by)
-    now_ms = accounts.site.clock.now_ms()
-    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with accounts.site.database.write_user(by.user_id) as tx:
+    second_factors.require_may_add(site, by)
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         own_descriptors = _descriptors(tx, by.user_id)
         challenge = pending_sign_ins.add(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
     options = webauthn.generate_registration_options(
-        rp_id=_rp_id(accounts),
+        rp_id=_rp_id(site),
         rp_name="Seaway",
         user_id=_handle(by.user_id),
         user_name=by.name,
@@ -109,7 +110,7 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
     """Store the passkey that the browser created."""
     assert by.user_id is not None
     now_ms = accounts.site.clock.now_ms()
-    second_factors.require_may_add(accounts, by)
+    second_factors.require_may_add(accounts.site, by)
     _check_name(name)
     challenge = _challenge_in(credential)
     with accounts.site.database.write_unlocked() as tx:
@@ -120,8 +121,8 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
         lambda: webauthn.verify_registration_response(
             credential=credential,
             expected_challenge=challenge.encode(),
-            expected_rp_id=_rp_id(accounts),
-            expected_origin=_origin(accounts),
+            expected_rp_id=_rp_id(accounts.site),
+            expected_origin=_origin(accounts.site),
         )
     )
     with accounts.site.database.write_user(by.user_id) as tx:
@@ -129,15 +130,15 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
         return _store(accounts, tx, now_ms, by, registration, name)
 
 
-def rename(accounts: AccountParts, by: Caller, passkey_id: int, name: str) -> Passkey:
+def rename(site: Site, by: Caller, passkey_id: int, name: str) -> Passkey:
     """Rename one of the caller's passkeys."""
     assert by.user_id is not None
     _check_name(name)
     own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-    with accounts.site.database.write_user(by.user_id) as tx:
+    with site.database.write_user(by.user_id) as tx:
         if tx.execute(update(passkeys).where(*own).values(name=name)).rowcount != 1:
             raise _not_found()
-        audit.write(tx, accounts.site.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
+        audit.write(tx, site.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
         return next(passkey for passkey in of_user(tx, by.user_id) if passkey.id == passkey_id)
 
 
@@ -167,79 +168,77 @@ def _not_found() -> NotFound:
     return NotFound("This account has no such passkey.", "Check the list of passkeys.")
 
 
-def sign_in_options(accounts: AccountParts, client: BrowserInfo) -> str:
+def sign_in_options(site: Site, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
-    now_ms = accounts.site.clock.now_ms()
-    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.site.database.write_unlocked() as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with site.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
-    return _options(accounts, challenge, [], UserVerificationRequirement.REQUIRED)
+    return _options(site, challenge, [], UserVerificationRequirement.REQUIRED)
 
 
-def sign_in(accounts: AccountParts, credential: str, client: BrowserInfo) -> SignedIn:
+def sign_in(site: Site, credential: str, client: BrowserInfo) -> SignedIn:
     """Sign in with only a passkey, which must have verified the user (3)."""
-    now_ms = accounts.site.clock.now_ms()
-    rate_limits.count_all(
-        accounts.site.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ())
-    )
-    stored = _verify_response(accounts, credential, _SIGN_IN, None)
-    rate_limits.uncount(accounts.site.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
-    with accounts.site.database.write_user(stored.user_id) as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_all(site.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
+    stored = _verify_response(site, credential, _SIGN_IN, None)
+    rate_limits.uncount(site.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
+    with site.database.write_user(stored.user_id) as tx:
         if tx.execute(select(users.c.disabled_at).where(users.c.id == stored.user_id)).scalar_one() is not None:
             raise _refused()
         return SignedIn(sessions.start(tx, now_ms, stored.user_id, address=client.address, agent=client.agent))
 
 
-def second_factor_options(accounts: AccountParts, flow: str, client: BrowserInfo) -> str:
+def second_factor_options(site: Site, flow: str, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in that needs a second factor."""
-    now_ms = accounts.site.clock.now_ms()
-    with accounts.site.database.read() as tx:
+    now_ms = site.clock.now_ms()
+    with site.database.read() as tx:
         pending = pending_sign_ins.find(tx, now_ms, password_sign_in.SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _refused()
-    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.site.database.write_unlocked() as tx:
+    rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
+    with site.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, pending.user_id)
-    return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
+    return _options(site, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
 
 
-def second_factor(accounts: AccountParts, flow: str, credential: str, client: BrowserInfo) -> SignedIn:
+def second_factor(site: Site, flow: str, credential: str, client: BrowserInfo) -> SignedIn:
     """Complete a sign-in that needs a second factor with a passkey."""
-    user_id = password_sign_in.waiting(accounts, flow, client)
-    _verify_response(accounts, credential, _SECOND_FACTOR, user_id)
-    with accounts.site.database.write_user(user_id) as tx:
-        return password_sign_in.finish(tx, accounts.site.clock.now_ms(), flow, user_id, client)
+    user_id = password_sign_in.waiting(site, flow, client)
+    _verify_response(site, credential, _SECOND_FACTOR, user_id)
+    with site.database.write_user(user_id) as tx:
+        return password_sign_in.finish(tx, site.clock.now_ms(), flow, user_id, client)
 
 
-def confirm_options(accounts: AccountParts, by: Caller) -> str:
+def confirm_options(site: Site, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
-    now_ms = accounts.site.clock.now_ms()
-    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with accounts.site.database.write_user(by.user_id) as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with site.database.write_user(by.user_id) as tx:
         challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
         own_descriptors = _descriptors(tx, by.user_id)
-    return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.PREFERRED)
+    return _options(site, challenge, own_descriptors, UserVerificationRequirement.PREFERRED)
 
 
-def confirm(accounts: AccountParts, by: Caller, secret: str, credential: str, client: BrowserInfo) -> str:
+def confirm(site: Site, by: Caller, secret: str, credential: str, client: BrowserInfo) -> str:
     """Confirm a session with a passkey; return its new secret."""
     assert by.user_id is not None
-    password_sign_in.count_second_factor(accounts, by.user_id, client)
-    _verify_response(accounts, credential, _SECOND_FACTOR, by.user_id)
-    with accounts.site.database.write_user(by.user_id) as tx:
-        return sessions.renew(tx, accounts.site.clock.now_ms(), secret)
+    password_sign_in.count_second_factor(site, by.user_id, client)
+    _verify_response(site, credential, _SECOND_FACTOR, by.user_id)
+    with site.database.write_user(by.user_id) as tx:
+        return sessions.renew(tx, site.clock.now_ms(), secret)
 
 
 def _options(
-    accounts: AccountParts,
+    site: Site,
     challenge: str,
     own_descriptors: list[PublicKeyCredentialDescriptor],
     verification: UserVerificationRequirement,
 ) -> str:
     options = webauthn.generate_authentication_options(
-        rp_id=_rp_id(accounts),
+        rp_id=_rp_id(site),
         challenge=challenge.encode(),
         allow_credentials=own_descriptors,
         user_verification=verification,
@@ -247,11 +246,11 @@ def _options(
     return webauthn.options_to_json(options)
 
 
-def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
+def _verify_response(site: Site, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
     """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
-    now_ms = accounts.site.clock.now_ms()
+    now_ms = site.clock.now_ms()
     challenge = _challenge_in(credential)
-    with accounts.site.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, kind, challenge)
         stored = _find(tx, credential)
     if pending is None or stored is None or pending.user_id != user_id or user_id not in (None, stored.user_id):
@@ -260,14 +259,14 @@ def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id
         lambda: webauthn.verify_authentication_response(
             credential=credential,
             expected_challenge=challenge.encode(),
-            expected_rp_id=_rp_id(accounts),
-            expected_origin=_origin(accounts),
+            expected_rp_id=_rp_id(site),
+            expected_origin=_origin(site),
             credential_public_key=stored.public_key,
             credential_current_sign_count=stored.sign_count,
             require_user_verification=user_id is None,
         )
     )
-    with accounts.site.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         unchanged = (passkeys.c.id == stored.id, passkeys.c.sign_count == stored.sign_count)
         changed = tx.execute(
             update(passkeys).where(*unchanged).values(sign_count=verified.new_sign_count, used_at=now_ms)
@@ -350,12 +349,12 @@ def _handle(user_id: int) -> bytes:
     return f"seaway-{user_id}".encode()
 
 
-def _rp_id(accounts: AccountParts) -> str:
-    return urlsplit(accounts.site.url).hostname or "localhost"
+def _rp_id(site: Site) -> str:
+    return urlsplit(site.url).hostname or "localhost"
 
 
-def _origin(accounts: AccountParts) -> str:
-    parts = urlsplit(accounts.site.url)
+def _origin(site: Site) -> str:
+    parts = urlsplit(site.url)
     default = {"https": 443, "http": 80}[parts.scheme]
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")

@@ -23,6 +23,7 @@ from seaway.jobs.queue import JobArgs
 from seaway.mail import messages
 from seaway.sign_in import account_security, user_access
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Link, Purpose
 
@@ -73,7 +74,7 @@ def send_email(accounts: AccountParts, job: SendResetEmail) -> None:
 
 async def reset(accounts: AccountParts, secret: str, password: str, *, client: str) -> None:
     """Set the password with a reset link; raise `NotFound` if the link is no longer valid."""
-    link, user = await to_thread.run_sync(partial(_valid_link, accounts, secret))
+    link, user = await to_thread.run_sync(partial(_valid_link, accounts.site, secret))
     password_hash = await accounts.hasher.hash_new(password, about=[user.name, link.address])
     await to_thread.run_sync(partial(_reset, accounts, secret, password_hash, client))
 
@@ -86,9 +87,9 @@ async def change(accounts: AccountParts, by: Caller, password: str) -> None:
     await to_thread.run_sync(partial(_set_password, accounts, by, password_hash))
 
 
-def _valid_link(accounts: AccountParts, secret: str) -> tuple[Link, users.User]:
-    with accounts.site.database.read() as tx:
-        link = email_links.find(tx, accounts.site.clock.now_ms(), Purpose.RESET, secret)
+def _valid_link(site: Site, secret: str) -> tuple[Link, users.User]:
+    with site.database.read() as tx:
+        link = email_links.find(tx, site.clock.now_ms(), Purpose.RESET, secret)
         if link is None or link.user_id is None:
             raise _invalid_link()
         return link, users.by_id(tx, link.user_id)
@@ -96,7 +97,7 @@ def _valid_link(accounts: AccountParts, secret: str) -> tuple[Link, users.User]:
 
 def _reset(accounts: AccountParts, secret: str, password_hash: str, client: str) -> None:
     now_ms = accounts.site.clock.now_ms()
-    found, _ = _valid_link(accounts, secret)
+    found, _ = _valid_link(accounts.site, secret)
     with accounts.site.database.write_user(found.user_id or 0) as tx:
         link = email_links.use(tx, now_ms, Purpose.RESET, secret)
         if link is None or link.user_id is None or emails.owner_of(tx, link.address) != link.user_id:

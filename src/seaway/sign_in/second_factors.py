@@ -22,6 +22,7 @@ from seaway.database.tables import users as rows
 from seaway.errors import Unavailable
 from seaway.sign_in import account_security
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import users
 
 RESET_AFTER_MS = 72 * HOUR_MS
@@ -74,9 +75,9 @@ def require_fresh_to_add(tx: Tx, by: Caller) -> None:
         require_site(by, SiteAction.ADD_FIRST_FACTOR)
 
 
-def require_may_add(accounts: AccountParts, by: Caller) -> None:
+def require_may_add(site: Site, by: Caller) -> None:
     """Check `require_fresh_to_add` in a separate transaction, before expensive work."""
-    with accounts.site.database.read() as tx:
+    with site.database.read() as tx:
         require_fresh_to_add(tx, by)
 
 

@@ -22,6 +22,7 @@ from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import messages
 from seaway.sign_in import account_security
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
 from seaway.users.users import User
@@ -32,7 +33,7 @@ async def sign_up(accounts: AccountParts, name: str, address: str, password: str
     accounts.policy.require_sign_up()
     normalized = emails.normalize(address)
     accounts.policy.require_domain(normalized)
-    await to_thread.run_sync(partial(_count, accounts, normalized, client))
+    await to_thread.run_sync(partial(_count, accounts.site, normalized, client))
     password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
     return await to_thread.run_sync(partial(_make, accounts, name, normalized, password_hash, client))
 
@@ -40,7 +41,7 @@ async def sign_up(accounts: AccountParts, name: str, address: str, password: str
 def resend_verification(accounts: AccountParts, by: Caller, address: str, *, client: str) -> None:
     """Send the verification email again, to an unverified address of the caller's account."""
     assert by.user_id is not None
-    _count(accounts, address, client)
+    _count(accounts.site, address, client)
     now_ms = accounts.site.clock.now_ms()
     with accounts.site.database.write_user(by.user_id) as tx:
         if any(email.address == address and email.verified_at_ms is None for email in emails.of_user(tx, by.user_id)):
@@ -97,10 +98,10 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
         return user
 
 
-def _count(accounts: AccountParts, address: str, client: str) -> None:
+def _count(site: Site, address: str, client: str) -> None:
     rate_limits.count_all(
-        accounts.site.database,
-        accounts.site.clock.now_ms(),
+        site.database,
+        site.clock.now_ms(),
         (Rate.SIGN_UP_ADDRESS, (client,)),
         (Rate.EMAILS_TO_ADDRESS, (emails.case_folded(address),)),
     )

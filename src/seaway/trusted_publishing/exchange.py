@@ -100,7 +100,7 @@ def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
     try:
         return _redeem(parts, signed, address)
     except TokenRefused as refusal:
-        _audit_refusal(parts, signed, refusal, address)
+        _audit_refusal(parts.site, signed, refusal, address)
         raise
 
 
@@ -108,7 +108,7 @@ def _require_signed(parts: TokenExchange, text: str) -> _Signed:
     """Parse a token and verify its signature."""
     try:
         token = jwt.read(text, RULES)
-        issuer = _issuer_of(parts, token)
+        issuer = _issuer_of(parts.site, token)
         jwt.verify(token, _key(parts, issuer, token))
     except MalformedToken as error:
         raise TokenRefused(Code.MALFORMED_TOKEN, f"The token {error}.") from None
@@ -161,8 +161,8 @@ def _mint(tx: Tx, now_ms: int, signed: _Signed, address: str) -> str:
     return secret
 
 
-def _issuer_of(parts: TokenExchange, token: ParsedToken) -> Issuer:
-    with parts.site.database.read() as tx:
+def _issuer_of(site: Site, token: ParsedToken) -> Issuer:
+    with site.database.read() as tx:
         issuer = issuers.find(tx, token.claims.get("iss"))
     if issuer is None:
         raise TokenRefused(Code.UNKNOWN_ISSUER, "The issuer of the token is not registered on this server.")
@@ -260,20 +260,20 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
     return replace(workflow, name=f"{signed.kind.label}: {publisher.name}")
 
 
-def _audit_refusal(parts: TokenExchange, signed: _Signed, refusal: TokenRefused, address: str) -> None:
+def _audit_refusal(site: Site, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
     Write the refusal of a signed token to the audit log, rate-limited per repository.
 
     Tokens without a valid signature are in the server's log only: anyone can send them, up to the rate limit.
     """
-    now_ms = parts.site.clock.now_ms()
+    now_ms = site.clock.now_ms()
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
     source = workflow.repository or workflow.account
     try:
-        rate_limits.count_attempt(parts.site.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
+        rate_limits.count_attempt(site.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
     except TooManyRequests:
         return
-    with parts.site.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         audit.write(
             tx, now_ms, Actor("workflow", ip_address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,

@@ -28,7 +28,7 @@ from seaway.http.request_context import RequestContext
 from seaway.oauth import clients, codes, grants
 from seaway.oauth.clients import CLIENTS
 from seaway.oauth.codes import AuthorizationRequest, DeviceAuthorization
-from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.web.rendering import POLICY, page
 from seaway.web.user_pages import accounts_of, for_user, show_refusal
 
@@ -63,7 +63,7 @@ async def find_device(request: Request, call: RequestContext) -> Response:
     """Show the tool that waits with this code, and ask the user to approve it."""
     user_code = (await form_of(request)).text("user_code")[:20]
     try:
-        device = await to_thread.run_sync(partial(_find, accounts_of(request), call.by, user_code))
+        device = await to_thread.run_sync(partial(_find, accounts_of(request).site, call.by, user_code))
     except SeawayError as error:
         if error.code == "not-confirmed":
             raise
@@ -83,7 +83,7 @@ async def answer_device(request: Request, call: RequestContext) -> Response:
     is_yes = form.text("answer") == "allow"
     try:
         await to_thread.run_sync(
-            partial(_record_decision, accounts_of(request), call.by, form.text("user_code"), approved=is_yes)
+            partial(_record_decision, accounts_of(request).site, call.by, form.text("user_code"), approved=is_yes)
         )
     except NotFound as error:
         return show_refusal(request, "device.html", error, user_code="")
@@ -116,39 +116,39 @@ async def authorize(request: Request, call: RequestContext) -> Response:
     if (await form_of(request)).text("answer") != "allow":
         return _redirect_back(request, {"error": "access_denied", "error_description": "The user refused the login."})
     return _redirect_back(
-        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), call.by, wish))}
+        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request).site, call.by, wish))}
     )
 
 
-def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthorization:
-    now_ms = accounts.site.clock.now_ms()
+def _find(site: Site, by: Caller, user_code: str) -> DeviceAuthorization:
+    now_ms = site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.site.database.read() as tx:
+    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with site.database.read() as tx:
         device = codes.find_device(tx, now_ms, user_code)
     if device is None:
         raise _no_device()
     return device
 
 
-def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, approved: bool) -> None:
-    now_ms = accounts.site.clock.now_ms()
+def _record_decision(site: Site, by: Caller, user_code: str, *, approved: bool) -> None:
+    now_ms = site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    rate_limits.count_attempt(accounts.site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.site.database.write_unlocked() as tx:
-        grants.lock(accounts.site.database, tx)
+    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with site.database.write_unlocked() as tx:
+        grants.lock(site.database, tx)
         if not codes.decide_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
 
 
-def _approve(accounts: AccountParts, by: Caller, wish: AuthorizationRequest) -> str:
-    now_ms = accounts.site.clock.now_ms()
+def _approve(site: Site, by: Caller, wish: AuthorizationRequest) -> str:
+    now_ms = site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     require_verified(by)
-    with accounts.site.database.write_unlocked() as tx:
-        grants.lock(accounts.site.database, tx)
+    with site.database.write_unlocked() as tx:
+        grants.lock(site.database, tx)
         return codes.add_code(tx, now_ms, by, wish)
 
 

@@ -34,4 +34,4 @@ def _tools(call: RequestContext) -> list[grants.OAuthGrant]:
 
 def _end_tool(call: RequestContext, grant_id: int) -> None:
     with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        grants.revoke(call.parts.accounts.site.database, tx, call.now_ms, call.by, call.by.user_id or 0, grant_id)
+        grants.revoke(call.parts.site.database, tx, call.now_ms, call.by, call.by.user_id or 0, grant_id)
