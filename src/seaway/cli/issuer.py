@@ -10,9 +10,9 @@ import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
 from seaway.clock import format_time
-from seaway.site import Site
 
 if TYPE_CHECKING:
+    from seaway.site import Site
     from seaway.trusted_publishing.issuer_states import IssuerState
 
 app = typer.Typer(help="Register and manage issuers of workflow tokens.", no_args_is_help=True)

@@ -132,12 +132,12 @@ def finish(
     external_account = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
     site = parts.accounts.site
-    now_ms = site.clock.now_ms()
     with site.database.write_unlocked() as tx:
         _lock(parts, tx, external_account)
         if pending.user_id is None:
             return _result_for(parts, tx, external_account, next_path, client)
         lock_user(site.database, tx, pending.user_id)
+        now_ms = site.clock.now_ms()
         external_identities.link(tx, now_ms, by, pending.user_id, external_account)
         what = f"An account at {provider.title} was linked and can now be used to sign in."
         account_security.notify(parts.accounts, tx, now_ms, pending.user_id, what)
