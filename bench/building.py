@@ -29,7 +29,7 @@ from seaway.server.wiring import Seaway
 from seaway.serving.caller_identification import Secrets
 from seaway.serving.resolve import Deferred, resolve
 from seaway.storage import keys
-from tests.support import house
+from tests.support import sites
 from tests.support.packages import zstd as stdlib_zstd
 
 _CHUNK_BYTES = 1024 * 1024
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 def main(folder: Path, channel: str, rounds: int) -> None:
     """Change one name, read its shard and build the documents, in the given number of rounds."""
-    seaway = house.build(folder)
+    seaway = sites.build(folder)
     try:
         with seaway.site.database.read() as tx:
             subdir_id = channels.subdir_of(tx, channel).id

@@ -32,8 +32,8 @@ from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdi
 from seaway.indexing.package_index import PackageIndex, derive
 from seaway.indexing.rebuild import differences
 from seaway.server.wiring import Seaway
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
+from tests.support.sites import Factory
 
 TITLE = "create realistic channels directly in the database"
 QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 1}
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
         samples = Samples()
         for _ in range(options.rounds):
             with folders.scratch(options.folder) as folder:
-                seaway = house.build(folder)
+                seaway = sites.build(folder)
                 try:
                     with samples.timed("make"):
                         made = fill(seaway, "bench", size)
@@ -91,8 +91,8 @@ def copy_cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> N
 
 def fill(seaway: Seaway, channel: str, size: int) -> ChannelStatistics:
     """Create a public channel with `size` files in one subdir."""
-    people = People(seaway)
-    people.channel(channel, owner=OWNER)
+    factory = Factory(seaway)
+    factory.channel(channel, owner=OWNER)
     progress(f"creating {channel} with {size:,} records")
     return _Filler(seaway, channel).fill(synthetic_packages.generate(size))
 
@@ -119,7 +119,7 @@ def _pack_all(folder: Path, size: int) -> None:
 
 
 def _make_instance(folder: Path, sizes: Mapping[str, int]) -> None:
-    seaway = house.build(folder)
+    seaway = sites.build(folder)
     try:
         for name, size in sizes.items():
             fill(seaway, name, size)

@@ -14,7 +14,7 @@ from bench.measure import Samples
 from bench.report import Report, progress
 from seaway.channels.roles import Role
 from tests.support import packages
-from tests.support.house import People
+from tests.support.sites import Factory
 
 TITLE = "one user's small uploads, alone and while another user uploads files that are slow to examine"
 QUICK = {"sizes": [], "rounds": 3, "count": 40, "members": 100_000}
@@ -37,9 +37,9 @@ def run(options: argparse.Namespace, report: Report) -> None:
     with scratch(options.folder) as folder:
         owner = instances.prepare_instance(folder, {}, {_CHANNEL: 0}, None)
         with instances.open_instance(folder, {}) as seaway, servers.seaway(folder, **dict(options.set)) as server:
-            people = People(seaway)
-            people.member(_CHANNEL, "sender", Role.CONTRIBUTOR)
-            slow = http_client.upload(_CHANNEL, _slow_file(options.members), people.key("sender"))
+            factory = Factory(seaway)
+            factory.member(_CHANNEL, "sender", Role.CONTRIBUTOR)
+            slow = http_client.upload(_CHANNEL, _slow_file(options.members), factory.key("sender"))
             latencies, examinations = Samples(), Samples()
             for number in range(-1, options.rounds):  # the first one warms up
                 progress(f"round {number + 1} of {options.rounds}")

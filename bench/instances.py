@@ -7,14 +7,14 @@ from typing import Any
 
 from bench import channels
 from seaway.server.wiring import Seaway
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
+from tests.support.sites import Factory
 
 
 @contextmanager
 def open_instance(folder: Path, settings: Mapping[str, Any]) -> Iterator[Seaway]:
     """Open the instance in `folder` with these settings."""
-    seaway = house.build(folder, **settings)
+    seaway = sites.build(folder, **settings)
     try:
         yield seaway
     finally:
@@ -27,10 +27,10 @@ def prepare_instance(folder: Path, settings: Mapping[str, Any], sizes: Mapping[s
     if not settings:
         channels.copy_cached(cache, folder, filled)
     with open_instance(folder, settings) as seaway:
-        people = People(seaway)
+        factory = Factory(seaway)
         for name in sizes if settings else sizes.keys() - filled.keys():
             if name in filled:
                 channels.fill(seaway, name, sizes[name])
             else:
-                people.channel(name, owner=channels.OWNER)
-        return people.key(channels.OWNER)
+                factory.channel(name, owner=channels.OWNER)
+        return factory.key(channels.OWNER)

@@ -20,8 +20,8 @@ from bench.report import Report, progress
 from bench.synthetic_packages import SUBDIR, SyntheticPackage
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels as channel_rows
-from tests.support.house import People
 from tests.support.packages import conda, zstd
+from tests.support.sites import Factory
 
 TITLE = "memory of the workers under mixed load, and where it stops growing"
 QUICK = {"sizes": [5_000], "rounds": 12, "count": 2_000}
@@ -80,9 +80,9 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
     with scratch(options.folder) as folder:
         instances.prepare_instance(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
         with instances.open_instance(folder, {}) as seaway:
-            with seaway.site.database.write_site() as tx:
-                channel_rows.change(tx, seaway.site.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
-            keys = [People(seaway).key(OWNER) for _ in range(_KEYS)]
+            with seaway.database.write_site() as tx:
+                channel_rows.change(tx, seaway.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
+            keys = [Factory(seaway).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}
         with servers.seaway(folder, **settings) as server:
             yield MixedLoad(server, keys, synthetic_packages.generate(size), options.workers)

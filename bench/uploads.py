@@ -12,7 +12,7 @@ from bench.measure import Samples
 from bench.report import Report, progress
 from bench.servers import Running
 from seaway.server.wiring import Seaway
-from tests.support.house import People
+from tests.support.sites import Factory
 
 TITLE = "small uploads per second from one client and from eight, compared with the disk syncs"
 QUICK = {"sizes": [0, 100_000], "rounds": 5, "count": 60}
@@ -81,7 +81,7 @@ class _Batches:
     def requests(self, size: int, tag: str) -> list[bytes]:
         """Return uploads for the channel of this size, or for a new empty channel."""
         names = synthetic_packages.generate(max(size, 1_000))  # the names that the channel starts with
-        channel = _channel(size) if size else People(self.seaway).channel(f"empty-{tag}", owner=_OWNER)
+        channel = _channel(size) if size else Factory(self.seaway).channel(f"empty-{tag}", owner=_OWNER)
         builds = synthetic_packages.new_builds(names, self.options.count, f"{size}.{tag}")
         return [http_client.upload(channel, build.pack(), self.key) for build in builds]
 

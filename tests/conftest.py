@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import httpx
 
     from seaway.server.wiring import Seaway
-    from tests.support.house import People
     from tests.support.server import Server
+    from tests.support.sites import Factory
 
 _numbers = count(1)
 
@@ -103,18 +103,18 @@ def clock() -> TurnedClock:
 @pytest.fixture
 def seaway(tmp_path: Path, clock: TurnedClock) -> "Iterator[Seaway]":
     """The parts of a server in this process, on a clock that tests can move."""
-    from tests.support import house
+    from tests.support import sites
 
-    parts = house.build(tmp_path, clock)
+    parts = sites.build(tmp_path, clock)
     yield parts
     parts.close()
 
 
 @pytest.fixture
-def people(seaway: "Seaway") -> "People":
-    from tests.support.house import People
+def factory(seaway: "Seaway") -> "Factory":
+    from tests.support.sites import Factory
 
-    return People(seaway)
+    return Factory(seaway)
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,14 @@ class Site:
     """A running server shared by many tests, and a second Seaway on its state; every test uses new names."""
 
     server: "Server"
-    people: "People"
+    factory: "Factory"
 
     def new_name(self, prefix: str = "channel") -> str:
         return f"{prefix}-{next(_numbers)}"
 
     def new_channel(self, *, public: bool = True, owner: str | None = None) -> str:
-        return self.people.channel(
-            self.new_name(), owner=owner or self.people.user(self.new_name("owner")), public=public
+        return self.factory.channel(
+            self.new_name(), owner=owner or self.factory.user(self.new_name("owner")), public=public
         )
 
     def client(self, key: str | None = None) -> "httpx.Client":
@@ -138,15 +138,15 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    from tests.support import house
-    from tests.support.house import People
-    from tests.support.kept import dump, secrets_in, secrets_of_log
+    from tests.support import sites
     from tests.support.server import serving
+    from tests.support.sites import Factory
+    from tests.support.stored_secrets import dump, secrets_in, secrets_of_log
 
     folder = tmp_path_factory.mktemp("site")
     with serving(folder, examiners=2, downloads="direct") as server:  # redirects have their own tests
-        second_seaway = house.build(folder)
-        yield Site(server, People(second_seaway))
+        second_seaway = sites.build(folder)
+        yield Site(server, Factory(second_seaway))
         # Case 35: after all requests of a test run, neither log nor database contains a secret, except the link for the
         # first account, which is for the reader of the log.
         assert [] == [line for line in server.log if "/first-account/swy-ln-" not in line and secrets_of_log(line)]

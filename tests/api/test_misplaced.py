@@ -40,7 +40,7 @@ def test_upload_to_a_wrong_url_returns_404_with_the_right_url(
     site: Site, method: str, path: str, has_key: bool
 ) -> None:
     """One sentence for any body; it does not repeat the names of the request."""
-    channel, key = site.new_channel(), site.people.key("somebody")
+    channel, key = site.new_channel(), site.factory.key("somebody")
     path_sent = path.format(channel=channel, file=FILE.name)
     with site.client() as http:
         response: httpx.Response = http.request(
@@ -59,14 +59,14 @@ def test_upload_to_a_wrong_url_returns_404_with_the_right_url(
 )  # fmt: skip
 def test_other_wrong_methods_return_405(site: Site, method: str, path: str) -> None:
     """Only the upload paths that clients use are treated as misplaced uploads."""
-    channel, key = site.new_channel(), site.people.key("somebody")
+    channel, key = site.new_channel(), site.factory.key("somebody")
     with site.client() as http:
         assert 405 == http.request(method, path.format(channel=channel), headers=bearer(key)).status_code
 
 
 def test_upper_case_channel_name_is_explained(site: Site) -> None:
     """The response does not reveal whether the channel exists."""
-    key = site.people.key("somebody")
+    key = site.factory.key("somebody")
     with site.client() as http:
         for name in (site.new_channel().upper(), "NOWHERE"):
             response = upload(http, name, FILE, key)
@@ -75,7 +75,7 @@ def test_upper_case_channel_name_is_explained(site: Site) -> None:
 
 def test_upload_to_the_right_url_is_accepted(site: Site) -> None:
     """The route of misplaced uploads does not shadow the real one."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
     with site.client() as http:
-        assert 201 == upload(http, channel, FILE, site.people.key(owner)).status_code
+        assert 201 == upload(http, channel, FILE, site.factory.key(owner)).status_code

@@ -7,9 +7,9 @@ import pytest
 from bench import building, fairness, load
 from seaway.errors import SeawayError
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import conda
 from tests.support.postgres import free_ports
+from tests.support.sites import Factory, publish_file
 
 
 @pytest.mark.parametrize(
@@ -30,16 +30,16 @@ def test_a_dead_sender_fails_the_benchmark() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_slow_file_is_refused(seaway: Seaway, people: People) -> None:
+async def test_a_slow_file_is_refused(seaway: Seaway, factory: Factory) -> None:
     """An accepted file would be examined only once."""
-    people.channel("chan")
+    factory.channel("chan")
     with pytest.raises(SeawayError, match="share/missing"):
         await publish_file(seaway, "chan", fairness._slow_file(3))
 
 
 @pytest.mark.anyio
-async def test_documents_are_read_without_a_server(seaway: Seaway, people: People) -> None:
+async def test_documents_are_read_without_a_server(seaway: Seaway, factory: Factory) -> None:
     """The process that builds documents reads the index like a request without credentials."""
-    people.channel("chan")
+    factory.channel("chan")
     await publish_file(seaway, "chan", conda())
     assert building._read(seaway, "chan", building._INDEX)

@@ -9,8 +9,8 @@ from seaway.clock import DAY_MS
 from seaway.database.tables import files, packages
 from seaway.packages import downloads
 from seaway.server.wiring import Seaway
-from tests.support.house import publish_file
 from tests.support.packages import REAL, PackageFile, conda, index_json
+from tests.support.sites import publish_file
 from tests.support.workflows import Attester
 
 EDITORS = (

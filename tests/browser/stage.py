@@ -20,11 +20,11 @@ from seaway.sign_in import passwords, second_factors, user_access
 from seaway.trusted_publishing import issuers
 from seaway.users import emails, users
 from tests.browser import real
-from tests.support import house, pictures
-from tests.support.house import People
+from tests.support import images, sites
 from tests.support.packages import conda, index_json, paths_json
 from tests.support.requests import upload
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "tangerine ladder 7 fathoms"
@@ -63,6 +63,10 @@ PAGES = (
     Shot("search", "/search?q=gripper"),
     Shot("search-how", "/search"),
     Shot("search-nothing", "/search?q=nothing-like-it"),
+    Shot("docs", "/docs"),
+    Shot("docs-publishing", "/docs/use/trusted-publishing"),
+    Shot("docs-settings", "/docs/operate/settings"),
+    Shot("docs-architecture", "/docs/ARCHITECTURE"),
     Shot("signin", "/signin"),
     Shot("signup", "/signup"),
     Shot("signup-sent", "/signup/sent"),
@@ -149,10 +153,10 @@ def standing(folder: Path) -> Iterator[Stand]:
         port = free.getsockname()[1]
     address = f"http://localhost:{port}"  # a name: passkeys are bound to one
     with serving(folder, examiners=1, port=port, public_url=address) as server:
-        beside = house.build(folder, public_url=address)
+        beside = sites.build(folder, public_url=address)
         _furnish(server, beside)
         real.attest(beside, "robots")
-        _furnish_site(People(beside))  # last, since it leaves the channel no room
+        _furnish_site(Factory(beside))  # last, since it leaves the channel no room
         real.fetch_for_a_year(beside)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
@@ -177,13 +181,13 @@ def new_user(beside: Seaway, name: str, *, admin: bool = False) -> str:
     return name
 
 
-def _furnish_site(people: People) -> None:
+def _furnish_site(factory: Factory) -> None:
     """What only site admins see: another user, limits, an issuer, work that failed, a sweep."""
-    beside = people.seaway
+    beside = factory.seaway
     grace = new_user(beside, "grace")
-    people.channel("grace-notes", owner=grace)
-    now_ms = beside.site.clock.now_ms()
-    with beside.site.database.write_site() as tx:
+    factory.channel("grace-notes", owner=grace)
+    now_ms = beside.clock.now_ms()
+    with beside.database.write_site() as tx:
         users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
         tx.execute(insert(totp).values(user_id=users.get(tx, grace).id, seed=b"", confirmed_at=now_ms, last_step=0))
         second_factors.request_reset(beside.request_parts.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
@@ -206,7 +210,7 @@ def _furnish_site(people: People) -> None:
 
 
 def _furnish(server: Server, beside: Seaway) -> None:
-    people = People(beside)
+    factory = Factory(beside)
     ada = new_user(beside, "ada", admin=True)
     for name, public, description in (
         ("robots", True, "Motion planning, drivers and simulators for the arms in hall 3."),
@@ -214,18 +218,18 @@ def _furnish(server: Server, beside: Seaway) -> None:
         ("deep-sea", False, "Instruments of the cruise M214. Not published before the paper."),
         ("hostile", True, HOSTILE),
     ):
-        people.channel(name, owner=ada, public=public)
-        with beside.site.database.write_site() as tx:
-            channels.change(tx, beside.site.clock.now_ms(), OPERATOR, name, description=description)
-    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(pictures.emblem()))
+        factory.channel(name, owner=ada, public=public)
+        with beside.database.write_site() as tx:
+            channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
+    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.emblem()))
     for user in ("hopper", "turing"):
-        people.member("robots", user, Role.CONTRIBUTOR)
-        people.key(user, only=["robots"])
-    key = people.key(ada)
-    people.key(ada, only=["robots"], days=3)
-    people.key(ada, days=-1)
-    with beside.site.database.write_site() as tx:
-        emails.add(tx, beside.site.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
+        factory.member("robots", user, Role.CONTRIBUTOR)
+        factory.key(user, only=["robots"])
+    key = factory.key(ada)
+    factory.key(ada, only=["robots"], days=3)
+    factory.key(ada, days=-1)
+    with beside.database.write_site() as tx:
+        emails.add(tx, beside.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
     with server.client() as client:
         for name, summary in real.SUMMARIES.items():
             assert upload(client, "robots", conda(index_json(name), about={"summary": summary}), key).status_code == 201

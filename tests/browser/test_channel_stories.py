@@ -12,9 +12,9 @@ from seaway.trusted_publishing import issuers, workflow_snippets
 from tests.browser.person import Person, arriving
 from tests.browser.stage import Stand, new_user
 from tests.support import rattler
-from tests.support.house import People
 from tests.support.issuer import LocalIssuer, gitlab, local_issuer, now_s, token
 from tests.support.packages import REAL, conda, index_json
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def owner(stand: Stand) -> Iterator[Person]:
 @pytest.fixture
 def channel(stand: Stand, owner: Person) -> str:
     """A private channel of theirs."""
-    return People(stand.beside).channel(f"story-{next(_numbers)}", owner=owner.name, public=False)
+    return Factory(stand.beside).channel(f"story-{next(_numbers)}", owner=owner.name, public=False)
 
 
 def install(stand: Stand, folder: Path, channel: str, key: str, spec: str) -> list[dict[str, object]]:

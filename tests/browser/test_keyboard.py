@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.stage import PASSWORD, Stand, new_user
-from tests.support.house import People
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ def test_the_menu(stand: Stand, page: Page) -> None:
 def test_somebody_is_let_in(stand: Stand, page: Page) -> None:
     """A name typed, a role chosen by its first letter, and the membership ended again."""
     owner, guest = new_user(stand.beside, "bosun"), new_user(stand.beside, "stowaway")
-    People(stand.beside).channel("crew-list", owner=owner)
+    Factory(stand.beside).channel("crew-list", owner=owner)
     sign_in(page, owner)
     page.goto("/channels/crew-list/settings/members")
     fill(page, "User name or email address", guest)

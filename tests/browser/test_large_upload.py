@@ -19,12 +19,12 @@ from playwright.sync_api import Page, Request, expect
 
 from seaway.settings import Settings
 from tests.browser.stage import Stand, new_user
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import Tar, index_json, info_files, zstd
 from tests.support.proxy import FaultProxy
 from tests.support.requests import until
 from tests.support.server import serving
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.slow
 
@@ -125,8 +125,8 @@ def test_a_gigabyte_arrives_whatever_happens_on_the_way(stand: Stand) -> None:
             serving(folder, port=port, public_url=f"http://localhost:{proxy.port}", examiners=1) as server,
             stand.browser.new_context(base_url=f"http://localhost:{proxy.port}") as context,
         ):
-            beside = house.build(folder, public_url=f"http://localhost:{proxy.port}")
-            People(beside).channel("robots", owner=new_user(beside, "ada"))
+            beside = sites.build(folder, public_url=f"http://localhost:{proxy.port}")
+            Factory(beside).channel("robots", owner=new_user(beside, "ada"))
             beside.close()
             file, page, begun = make(folder), context.new_page(), list[int]()
             stand.sign_in(page)

@@ -17,7 +17,7 @@ from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
 from seaway.users.reserved_names import is_reserved
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import Factory
 
 
 def owners(seaway: Seaway, name: str) -> list[str]:
@@ -72,10 +72,10 @@ def test_invalid_channel_name_is_not_possible(name: str) -> None:
     assert not channels.is_possible_name(name)
 
 
-def test_channel_with_invalid_or_reserved_name_is_refused(people: People) -> None:
+def test_channel_with_invalid_or_reserved_name_is_refused(factory: Factory) -> None:
     for name in (*BAD_NAMES, *RESERVED):
         with pytest.raises(NameTaken, match="is not a valid channel name"):
-            people.channel(name)
+            factory.channel(name)
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -92,87 +92,87 @@ def test_first_segment_of_every_route_is_reserved() -> None:
     ]
 
 
-def test_channel_name_is_unique(people: People) -> None:
+def test_channel_name_is_unique(factory: Factory) -> None:
     """Names are unique over the whole site, whoever the owner is."""
-    people.channel("taken", owner="one")
+    factory.channel("taken", owner="one")
     with pytest.raises(NameTaken, match="already exists"):
-        people.channel("taken", owner="two")
+        factory.channel("taken", owner="two")
 
 
-def test_private_channel_is_listed_only_for_users_with_access(seaway: Seaway, people: People) -> None:
-    people.channel("hidden", public=False)
-    people.channel("open", public=True)
-    with seaway.site.database.read() as tx:
+def test_private_channel_is_listed_only_for_users_with_access(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("hidden", public=False)
+    factory.channel("open", public=True)
+    with seaway.database.read() as tx:
         assert ["open"] == [channel.name for channel in channels.visible_to(tx, ANONYMOUS)]
         assert ["hidden", "open"] == [channel.name for channel in channels.visible_to(tx, OPERATOR)]
 
 
-def test_owner_can_reuse_name_of_deleted_channel_at_once(seaway: Seaway, people: People) -> None:
-    people.channel("mine", owner="owner")
+def test_owner_can_reuse_name_of_deleted_channel_at_once(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("mine", owner="owner")
     remove(seaway, "mine")
-    people.channel("mine", owner="owner")
+    factory.channel("mine", owner="owner")
     assert ["owner"] == owners(seaway, "mine")
 
 
 def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
-    seaway: Seaway, people: People, clock: TurnedClock
+    seaway: Seaway, factory: Factory, clock: TurnedClock
 ) -> None:
     """Caches were allowed to store its files as immutable for a year."""
-    people.channel("fixed", owner="owner")
-    with seaway.site.database.write_site() as tx:
+    factory.channel("fixed", owner="owner")
+    with seaway.database.write_site() as tx:
         channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=False)
         with pytest.raises(NotAllowed, match="cannot be undone"):
             channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=True)
     remove(seaway, "fixed")
     with pytest.raises(NameTaken, match="less than a year ago"):
-        people.channel("fixed", owner="owner")
-    with seaway.site.database.read() as tx:
-        assert not channels.is_free(tx, clock.now_ms(), people.person("owner"), "fixed")
+        factory.channel("fixed", owner="owner")
+    with seaway.database.read() as tx:
+        assert not channels.is_free(tx, clock.now_ms(), factory.signed_in("owner"), "fixed")
     clock.move(365 * DAY_MS)
-    people.channel("fixed", owner="owner")
+    factory.channel("fixed", owner="owner")
 
 
 @pytest.mark.parametrize(("days", "is_free"), [(0, False), (364, False), (365, True), (1_000, True)], ids=str)
 def test_name_of_deleted_channel_is_reserved_for_a_year(
-    seaway: Seaway, people: People, clock: TurnedClock, days: int, is_free: bool
+    seaway: Seaway, factory: Factory, clock: TurnedClock, days: int, is_free: bool
 ) -> None:
     """Configurations still name the deleted channel, so no other user can take the name for a year."""
-    people.channel("gone", owner="owner")
+    factory.channel("gone", owner="owner")
     remove(seaway, "gone")
     clock.move(days * DAY_MS)
     if is_free:
-        people.channel("gone", owner="other")
+        factory.channel("gone", owner="other")
         assert ["other"] == owners(seaway, "gone")
     else:
         with pytest.raises(NameTaken, match="less than a year ago"):
-            people.channel("gone", owner="other")
+            factory.channel("gone", owner="other")
 
 
-def test_name_of_deleted_channel_is_reserved_for_the_last_owner(seaway: Seaway, people: People) -> None:
+def test_name_of_deleted_channel_is_reserved_for_the_last_owner(seaway: Seaway, factory: Factory) -> None:
     """After a transfer that is the new owner."""
-    people.channel("gone", owner="old")
-    people.user("newcomer")
+    factory.channel("gone", owner="old")
+    factory.user("newcomer")
     transfer(seaway, "gone", "newcomer")
     remove(seaway, "gone")
     with pytest.raises(NameTaken):
-        people.channel("gone", owner="old")
-    people.channel("gone", owner="newcomer")
+        factory.channel("gone", owner="old")
+    factory.channel("gone", owner="newcomer")
 
 
-def test_each_deletion_reserves_the_name_for_another_year(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_each_deletion_reserves_the_name_for_another_year(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     for _ in range(2):
-        people.channel("gone", owner="owner")
+        factory.channel("gone", owner="owner")
         remove(seaway, "gone")
         clock.move(300 * DAY_MS)
     with pytest.raises(NameTaken):
-        people.channel("gone", owner="other")
+        factory.channel("gone", owner="other")
 
 
 # Ownership
 
 
-def test_new_channel_has_its_owner_as_only_member(seaway: Seaway, people: People) -> None:
-    people.channel("newcomer", owner="owner")
+def test_new_channel_has_its_owner_as_only_member(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("newcomer", owner="owner")
     assert {"owner": Role.OWNER} == roles(seaway, "newcomer")
 
 
@@ -180,52 +180,52 @@ def test_new_channel_has_its_owner_as_only_member(seaway: Seaway, people: People
     "previous_role", [None, Role.VIEWER, Role.CONTRIBUTOR], ids=["no member", "viewer", "contributor"]
 )
 def test_transfer_makes_the_previous_owner_a_contributor(
-    seaway: Seaway, people: People, previous_role: Role | None
+    seaway: Seaway, factory: Factory, previous_role: Role | None
 ) -> None:
     """The new owner, member or not, is the only owner."""
-    people.channel("given", owner="old")
-    people.user("newcomer")
+    factory.channel("given", owner="old")
+    factory.user("newcomer")
     if previous_role is not None:
-        people.member("given", "newcomer", previous_role)
+        factory.member("given", "newcomer", previous_role)
     transfer(seaway, "given", "newcomer")
     assert {"old": Role.CONTRIBUTOR, "newcomer": Role.OWNER} == roles(seaway, "given")
 
 
-def test_transfer_to_the_owner_changes_nothing(seaway: Seaway, people: People) -> None:
-    people.channel("given", owner="owner")
+def test_transfer_to_the_owner_changes_nothing(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("given", owner="owner")
     transfer(seaway, "given", "owner")
     assert {"owner": Role.OWNER} == roles(seaway, "given")
 
 
 @pytest.mark.parametrize("role", Role, ids=lambda role: role.value)
-def test_role_of_the_owner_cannot_be_changed(seaway: Seaway, people: People, role: Role) -> None:
+def test_role_of_the_owner_cannot_be_changed(seaway: Seaway, factory: Factory, role: Role) -> None:
     """Ownership changes only by transfer."""
-    people.channel("kept", owner="owner")
+    factory.channel("kept", owner="owner")
     with pytest.raises(Conflict, match="exactly one owner"):
-        people.member("kept", "owner", role)
+        factory.member("kept", "owner", role)
     assert ["owner"] == owners(seaway, "kept")
 
 
-def test_second_owner_cannot_be_added(seaway: Seaway, people: People) -> None:
-    people.channel("kept", owner="owner")
+def test_second_owner_cannot_be_added(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("kept", owner="owner")
     with pytest.raises(Conflict, match="exactly one owner"):
-        people.member("kept", "other", Role.OWNER)
+        factory.member("kept", "other", Role.OWNER)
     assert ["owner"] == owners(seaway, "kept")
 
 
-def test_owner_cannot_be_removed(seaway: Seaway, people: People) -> None:
+def test_owner_cannot_be_removed(seaway: Seaway, factory: Factory) -> None:
     """A channel always has an owner."""
-    people.channel("kept", owner="owner")
-    with seaway.site.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
+    factory.channel("kept", owner="owner")
+    with seaway.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
         members.remove(tx, 0, OPERATOR, "kept", "owner")
     assert ["owner"] == owners(seaway, "kept")
 
 
-def test_database_refuses_a_second_owner(seaway: Seaway, people: People) -> None:
+def test_database_refuses_a_second_owner(seaway: Seaway, factory: Factory) -> None:
     """Even if the code has an error, two owners of one channel cannot be stored."""
-    people.channel("kept", owner="owner")
-    people.member("kept", "other", Role.VIEWER)
-    with pytest.raises(IntegrityError), seaway.site.database.write_site() as tx:
+    factory.channel("kept", owner="owner")
+    factory.member("kept", "other", Role.VIEWER)
+    with pytest.raises(IntegrityError), seaway.database.write_site() as tx:
         tx.execute(update(member_rows).values(role=Role.OWNER.value))
     assert ["owner"] == owners(seaway, "kept")
 
@@ -233,17 +233,17 @@ def test_database_refuses_a_second_owner(seaway: Seaway, people: People) -> None
 # Members
 
 
-def test_adding_a_member_again_changes_the_role(seaway: Seaway, people: People) -> None:
-    people.channel("crew", owner="owner")
-    people.member("crew", "friend", Role.VIEWER)
-    people.member("crew", "friend", Role.CONTRIBUTOR)
+def test_adding_a_member_again_changes_the_role(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("crew", owner="owner")
+    factory.member("crew", "friend", Role.VIEWER)
+    factory.member("crew", "friend", Role.CONTRIBUTOR)
     assert {"owner": Role.OWNER, "friend": Role.CONTRIBUTOR} == roles(seaway, "crew")
 
 
-def test_removing_a_non_member_raises_not_found(seaway: Seaway, people: People) -> None:
-    people.channel("crew", owner="owner")
-    people.user("friend")
-    with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
+def test_removing_a_non_member_raises_not_found(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("crew", owner="owner")
+    factory.user("friend")
+    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
         members.remove(tx, 0, OPERATOR, "crew", "friend")
 
 
@@ -259,18 +259,18 @@ def test_removing_a_non_member_raises_not_found(seaway: Seaway, people: People) 
         pytest.param({"description": "a\x1b[31mb"}, id="escape in the description"),
     ],
 )
-def test_unsafe_description_is_refused(seaway: Seaway, people: People, change: dict[str, str]) -> None:
+def test_unsafe_description_is_refused(seaway: Seaway, factory: Factory, change: dict[str, str]) -> None:
     """A description is printable text of bounded length."""
-    people.channel("plain")
-    with pytest.raises(Malformed), seaway.site.database.write_site() as tx:
+    factory.channel("plain")
+    with pytest.raises(Malformed), seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", **change)
     with seaway.site.database.read() as tx:
         assert "" == channels.get(tx, "plain").description
 
 
-def test_change_keeps_settings_that_are_not_given(seaway: Seaway, people: People) -> None:
-    people.channel("plain", public=False)
-    with seaway.site.database.write_site() as tx:
+def test_change_keeps_settings_that_are_not_given(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("plain", public=False)
+    with seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", description="Tools\nof ours")
         changed = channels.change(tx, 0, OPERATOR, "plain", is_public=True)
     assert ("Tools\nof ours", True, False) == (changed.description, changed.is_public, changed.refuses_lookalikes)
@@ -281,25 +281,25 @@ def test_unknown_channel_raises_not_found(seaway: Seaway) -> None:
         channels.get(tx, "nothing")
 
 
-def test_deleting_a_channel_deletes_its_members_and_key_scopes(seaway: Seaway, people: People) -> None:
+def test_deleting_a_channel_deletes_its_members_and_key_scopes(seaway: Seaway, factory: Factory) -> None:
     """A new channel with the same name inherits nothing, and a key restricted to the old one grants nothing."""
-    people.channel("gone", owner="owner")
-    people.member("gone", "friend", Role.CONTRIBUTOR)
-    secret = people.key("owner", only=["gone"])
+    factory.channel("gone", owner="owner")
+    factory.member("gone", "friend", Role.CONTRIBUTOR)
+    secret = factory.key("owner", only=["gone"])
     remove(seaway, "gone")
-    people.channel("gone", owner="owner")
-    with seaway.site.database.read() as tx:
-        caller = api_keys.caller_of(tx, secret, seaway.site.clock.now_ms())
+    factory.channel("gone", owner="owner")
+    with seaway.database.read() as tx:
+        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
     assert {"owner": Role.OWNER} == roles(seaway, "gone")
     assert caller is not None
     assert frozenset() == caller.channel_ids
 
 
-def test_every_channel_change_is_logged(seaway: Seaway, people: People) -> None:
+def test_every_channel_change_is_logged(seaway: Seaway, factory: Factory) -> None:
     """The audit log contains changes of the channel and its members, in order."""
-    people.channel("logged", owner="owner")
-    people.member("logged", "friend", Role.VIEWER)
-    people.member("logged", "friend", Role.CONTRIBUTOR)
+    factory.channel("logged", owner="owner")
+    factory.member("logged", "friend", Role.VIEWER)
+    factory.member("logged", "friend", Role.CONTRIBUTOR)
     transfer(seaway, "logged", "friend")
     with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "logged", description="x")

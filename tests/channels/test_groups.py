@@ -12,7 +12,7 @@ from seaway.database.tables import audit
 from seaway.errors import BadCredential, ConfirmationRequired, Conflict, Malformed, NameTaken, NotAllowed, NotFound
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.house import People
+from tests.support.sites import Factory
 
 
 def add(seaway: Seaway, by: Caller, name: str = "crew", *, manager: str | None = None) -> groups.Group:
@@ -42,20 +42,20 @@ def role(seaway: Seaway, channel: str, caller: Caller) -> Role | None:
     return access.role
 
 
-def test_creator_of_a_group_is_its_manager(seaway: Seaway, people: People) -> None:
+def test_creator_of_a_group_is_its_manager(seaway: Seaway, factory: Factory) -> None:
     """Managers can add other users."""
-    ada = people.person("ada")
-    people.user("bob")
+    ada = factory.signed_in("ada")
+    factory.user("bob")
     add(seaway, ada)
     put(seaway, ada, "bob")
     assert {"ada": True, "bob": False} == members_of_group(seaway, ada)
 
 
-def test_group_role_applies_while_user_is_in_the_group(on_both: str, seaway: Seaway, people: People) -> None:
+def test_group_role_applies_while_user_is_in_the_group(on_both: str, seaway: Seaway, factory: Factory) -> None:
     """The role applies from the next request, until the user leaves the group or the group is deleted."""
-    ada, bob = people.person("ada"), people.person("bob")
-    people.channel("boats", owner="owner", public=False)
-    owner = people.person("owner")
+    ada, bob = factory.signed_in("ada"), factory.signed_in("bob")
+    factory.channel("boats", owner="owner", public=False)
+    owner = factory.signed_in("owner")
     add(seaway, ada)
     roles_of_bob = [role(seaway, "boats", bob)]
     with seaway.site.database.write_site() as tx:
@@ -81,12 +81,12 @@ def test_group_role_applies_while_user_is_in_the_group(on_both: str, seaway: Sea
     ids=lambda role: "none" if role is None else role.value,
 )
 def test_strongest_role_applies(
-    seaway: Seaway, people: People, direct: Role | None, first: Role | None, second: Role | None
+    seaway: Seaway, factory: Factory, direct: Role | None, first: Role | None, second: Role | None
 ) -> None:
     """Of the user's own role and the roles of their groups."""
-    people.channel("boats", public=False)
-    bob = people.person("bob")
-    with seaway.site.database.write_site() as tx:
+    factory.channel("boats", public=False)
+    bob = factory.signed_in("bob")
+    with seaway.database.write_site() as tx:
         for name, group_role in (("one", first), ("two", second)):
             groups.add(tx, 0, OPERATOR, name, users.get(tx, "bob"))
             if group_role is not None:
@@ -102,29 +102,29 @@ def test_strongest_role_applies(
         ]
 
 
-def test_owner_in_a_group_stays_owner(seaway: Seaway, people: People) -> None:
+def test_owner_in_a_group_stays_owner(seaway: Seaway, factory: Factory) -> None:
     """A group never reduces a role."""
-    people.channel("boats", owner="ada")
-    with seaway.site.database.write_site() as tx:
+    factory.channel("boats", owner="ada")
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "ada"))
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.VIEWER)
-    assert Role.OWNER is role(seaway, "boats", people.person("ada"))
+    assert Role.OWNER is role(seaway, "boats", factory.signed_in("ada"))
 
 
-def test_group_cannot_own_a_channel(seaway: Seaway, people: People) -> None:
+def test_group_cannot_own_a_channel(seaway: Seaway, factory: Factory) -> None:
     """A channel has exactly one owner, who is a user."""
-    people.channel("boats", owner="ada")
-    add(seaway, people.person("ada"))
-    with pytest.raises(Malformed, match="cannot own"), seaway.site.database.write_site() as tx:
+    factory.channel("boats", owner="ada")
+    add(seaway, factory.signed_in("ada"))
+    with pytest.raises(Malformed, match="cannot own"), seaway.database.write_site() as tx:
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.OWNER)
 
 
-def test_only_managers_and_admins_change_a_group(seaway: Seaway, people: People) -> None:
+def test_only_managers_and_admins_change_a_group(seaway: Seaway, factory: Factory) -> None:
     """Members can view it; other users cannot."""
-    ada, bob, eve, _ = (people.person(name) for name in ("ada", "bob", "eve", "root-2"))
-    with seaway.site.database.write_site() as tx:
+    ada, bob, eve, _ = (factory.signed_in(name) for name in ("ada", "bob", "eve", "root-2"))
+    with seaway.database.write_site() as tx:
         users.set_admin(tx, 0, OPERATOR, "root-2", is_admin=True)
-    admin = people.person("root-2")
+    admin = factory.signed_in("root-2")
     add(seaway, ada)
     put(seaway, ada, "bob")
     assert {"ada": True, "bob": False} == members_of_group(seaway, bob) == members_of_group(seaway, admin)
@@ -140,9 +140,9 @@ def test_only_managers_and_admins_change_a_group(seaway: Seaway, people: People)
     assert ["ada", "bob", "eve"] == sorted(members_of_group(seaway, eve))
 
 
-def test_only_manager_cannot_leave_or_step_down(seaway: Seaway, people: People) -> None:
-    ada = people.person("ada")
-    people.user("bob")
+def test_only_manager_cannot_leave_or_step_down(seaway: Seaway, factory: Factory) -> None:
+    ada = factory.signed_in("ada")
+    factory.user("bob")
     add(seaway, ada)
     put(seaway, ada, "bob")
     with pytest.raises(Conflict, match="only manager"):
@@ -152,38 +152,38 @@ def test_only_manager_cannot_leave_or_step_down(seaway: Seaway, people: People) 
     put(seaway, ada, "bob", is_manager=True)
     with seaway.site.database.write_site() as tx:
         groups.leave(tx, 0, ada, "crew")
-    assert {"bob": True} == members_of_group(seaway, people.person("bob"))
+    assert {"bob": True} == members_of_group(seaway, factory.signed_in("bob"))
 
 
-def test_creating_a_group_needs_verified_user_and_manage_key(seaway: Seaway, people: People) -> None:
+def test_creating_a_group_needs_verified_user_and_manage_key(seaway: Seaway, factory: Factory) -> None:
     """Also refused: a session that was not confirmed recently."""
     for by in (
-        people.person("ada", verified=False),
-        people.by_key(people.key("ada", mode=Mode.READ_WRITE_DELETE)),
-        people.by_key(people.key("ada", mode=Mode.MANAGE, only=[])),
+        factory.signed_in("ada", verified=False),
+        factory.caller_of_key(factory.key("ada", mode=Mode.READ_WRITE_DELETE)),
+        factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE, only=[])),
     ):
         with pytest.raises(NotAllowed):
             add(seaway, by)
     with pytest.raises(ConfirmationRequired):
-        add(seaway, people.person("ada", confirmed=False))
-    add(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
-    people.user("bob")
+        add(seaway, factory.signed_in("ada", confirmed=False))
+    add(seaway, factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE)))
+    factory.user("bob")
     with pytest.raises(NotAllowed):
-        add(seaway, people.person("ada"), "others", manager="bob")
+        add(seaway, factory.signed_in("ada"), "others", manager="bob")
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "x" * 40, "admin", "a/b", "noarch"])
-def test_group_names_follow_the_rules_for_user_names(seaway: Seaway, people: People, name: str) -> None:
+def test_group_names_follow_the_rules_for_user_names(seaway: Seaway, factory: Factory, name: str) -> None:
     with pytest.raises(NameTaken):
-        add(seaway, people.person("ada"), name)
-    add(seaway, people.person("ada"))
+        add(seaway, factory.signed_in("ada"), name)
+    add(seaway, factory.signed_in("ada"))
     with pytest.raises(NameTaken, match="already exists"):
-        add(seaway, people.person("bob"))
+        add(seaway, factory.signed_in("bob"))
 
 
-def test_removing_user_outside_the_group_raises_not_found(seaway: Seaway, people: People) -> None:
-    ada = people.person("ada")
-    people.user("bob")
+def test_removing_user_outside_the_group_raises_not_found(seaway: Seaway, factory: Factory) -> None:
+    ada = factory.signed_in("ada")
+    factory.user("bob")
     add(seaway, ada)
     with pytest.raises(NotFound, match="bob is not in the group crew"):
         remove(seaway, ada, "bob")
@@ -191,10 +191,10 @@ def test_removing_user_outside_the_group_raises_not_found(seaway: Seaway, people
         put(seaway, ada, "bob", name="nothing")
 
 
-def test_every_group_change_is_logged(seaway: Seaway, people: People) -> None:
+def test_every_group_change_is_logged(seaway: Seaway, factory: Factory) -> None:
     """The audit log contains the changes in order."""
-    ada = people.person("ada")
-    people.user("bob")
+    ada = factory.signed_in("ada")
+    factory.user("bob")
     add(seaway, ada)
     put(seaway, ada, "bob")
     put(seaway, ada, "bob", is_manager=True)

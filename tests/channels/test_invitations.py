@@ -15,13 +15,13 @@ from seaway.database.tables import invitations as rows
 from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
-def boats(people: People) -> str:
-    people.channel("boats", owner="ada", public=False)
-    people.member("boats", "bob", Role.CONTRIBUTOR)
+def boats(factory: Factory) -> str:
+    factory.channel("boats", owner="ada", public=False)
+    factory.member("boats", "bob", Role.CONTRIBUTOR)
     return "boats"
 
 
@@ -44,12 +44,14 @@ def role(seaway: Seaway, caller: Caller) -> Role | None:
     return access.role
 
 
-def test_verified_user_with_the_link_becomes_a_member(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+def test_verified_user_with_the_link_becomes_a_member(
+    on_both: str, seaway: Seaway, factory: Factory, boats: str
+) -> None:
     """Any verified account can accept, and only once."""
-    kim, eve = people.person("kim"), people.person("eve")
-    invitation, secret = invite(seaway, people.person("ada"))
-    with seaway.site.database.read() as tx:
-        assert invitation == invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
+    kim, eve = factory.signed_in("kim"), factory.signed_in("eve")
+    invitation, secret = invite(seaway, factory.signed_in("ada"))
+    with seaway.database.read() as tx:
+        assert invitation == invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
     assert ("boats", "Kim@example.com", "ada") == (invitation.channel, invitation.address, invitation.invited_by)
     accept(seaway, kim, secret)
     assert Role.CONTRIBUTOR is role(seaway, kim)
@@ -58,117 +60,115 @@ def test_verified_user_with_the_link_becomes_a_member(on_both: str, seaway: Seaw
     assert role(seaway, eve) is None
 
 
-def test_invitation_link_is_stored_as_a_hash(seaway: Seaway, people: People, boats: str) -> None:
+def test_invitation_link_is_stored_as_a_hash(seaway: Seaway, factory: Factory, boats: str) -> None:
     """A copy of the database grants no access, and logs mask the link."""
-    _, secret = invite(seaway, people.person("ada"))
-    with seaway.site.database.read() as tx:
+    _, secret = invite(seaway, factory.signed_in("ada"))
+    with seaway.database.read() as tx:
         stored = tx.execute(select(rows.c.digest)).scalar_one()
     assert secret_tokens.hash_key(secret) == stored
     assert "/invitations/swy-inv-***" == secret_tokens.mask(f"/invitations/{secret}")
 
 
-def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, people: People, boats: str) -> None:
-    _, secret = invite(seaway, people.person("ada"))
+def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, factory: Factory, boats: str) -> None:
+    _, secret = invite(seaway, factory.signed_in("ada"))
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS, secret)
-    for by in (people.by_key(people.key("kim", mode=Mode.MANAGE)), people.person("kim", verified=False)):
+    for by in (factory.caller_of_key(factory.key("kim", mode=Mode.MANAGE)), factory.signed_in("kim", verified=False)):
         with pytest.raises(NotAllowed):
             accept(seaway, by, secret)
-    assert role(seaway, people.person("kim")) is None
+    assert role(seaway, factory.signed_in("kim")) is None
 
 
-def expire(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
-    assert isinstance(seaway.site.clock, TurnedClock)
-    seaway.site.clock.move(invitations.LIFETIME_MS)
+def expire(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
+    assert isinstance(seaway.clock, TurnedClock)
+    seaway.clock.move(invitations.LIFETIME_MS)
 
 
-def decline(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
-    with seaway.site.database.write_site() as tx:
-        invitations.decline(tx, seaway.site.clock.now_ms(), ANONYMOUS, secret)
+def decline(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
+    with seaway.database.write_site() as tx:
+        invitations.decline(tx, seaway.clock.now_ms(), ANONYMOUS, secret)
 
 
-def withdraw(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
-    ada = people.person("ada")
-    with seaway.site.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id)
+def withdraw(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
+    ada = factory.signed_in("ada")
+    with seaway.database.write_site() as tx:
+        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
 
 
-def resend(seaway: Seaway, people: People, invitation: Invitation, secret: str) -> None:
-    ada = people.person("ada")
-    with seaway.site.database.write_site() as tx:
-        invitations.resend(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id, outbox=None)
+def resend(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
+    ada = factory.signed_in("ada")
+    with seaway.database.write_site() as tx:
+        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", invitation.id, notifier=None)
 
 
 @pytest.mark.parametrize("invalidate", [expire, decline, withdraw, resend], ids=lambda invalidate: invalidate.__name__)
 def test_invalid_invitation_is_refused(
-    seaway: Seaway, people: People, boats: str, invalidate: Callable[[Seaway, People, Invitation, str], None]
+    seaway: Seaway, factory: Factory, boats: str, invalidate: Callable[[Seaway, Factory, Invitation, str], None]
 ) -> None:
     """Expired, declined, withdrawn or resent: viewing and accepting the old link give the same error."""
-    invitation, secret = invite(seaway, people.person("ada"))
-    invalidate(seaway, people, invitation, secret)
+    invitation, secret = invite(seaway, factory.signed_in("ada"))
+    invalidate(seaway, factory, invitation, secret)
     with pytest.raises(NotFound, match="no longer valid"):
-        accept(seaway, people.person("kim"), secret)
-    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
-    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.get_by_secret(
-            tx, seaway.site.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION)
-        )
+        accept(seaway, factory.signed_in("kim"), secret)
+    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
+        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
+    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
+        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION))
 
 
 def test_resent_invitation_is_valid_for_another_week(
-    seaway: Seaway, people: People, boats: str, clock: TurnedClock
+    seaway: Seaway, factory: Factory, boats: str, clock: TurnedClock
 ) -> None:
     """There is still only one invitation per address."""
-    ada = people.person("ada")
+    ada = factory.signed_in("ada")
     invitation, _ = invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS - 1)
-    ada = people.person("ada")
-    with seaway.site.database.write_site() as tx:
-        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, outbox=None)
+    ada = factory.signed_in("ada")
+    with seaway.database.write_site() as tx:
+        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, notifier=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
     clock.move(invitations.LIFETIME_MS - 1)
-    accept(seaway, people.person("kim"), secret)
-    assert Role.CONTRIBUTOR is role(seaway, people.person("kim"))
+    accept(seaway, factory.signed_in("kim"), secret)
+    assert Role.CONTRIBUTOR is role(seaway, factory.signed_in("kim"))
 
 
-def test_accepting_an_invitation_never_lowers_a_role(seaway: Seaway, people: People, boats: str) -> None:
+def test_accepting_an_invitation_never_lowers_a_role(seaway: Seaway, factory: Factory, boats: str) -> None:
     for name, expected in (("ada", Role.OWNER), ("bob", Role.CONTRIBUTOR)):
-        _, secret = invite(seaway, people.person("ada"), role=Role.VIEWER)
-        accept(seaway, people.person(name), secret)
-        assert expected is role(seaway, people.person(name))
+        _, secret = invite(seaway, factory.signed_in("ada"), role=Role.VIEWER)
+        accept(seaway, factory.signed_in(name), secret)
+        assert expected is role(seaway, factory.signed_in(name))
 
 
-def test_only_owners_invite(seaway: Seaway, people: People, boats: str) -> None:
+def test_only_owners_invite(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Members are refused, other users find no channel; inviting needs a recent sign-in and grants no ownership."""
-    invitation, _ = invite(seaway, people.person("ada"))
+    invitation, _ = invite(seaway, factory.signed_in("ada"))
     for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):
-            invite(seaway, people.person(name))
-        with seaway.site.database.read() as tx, pytest.raises(error):
-            invitations.of_channel(tx, people.person(name), "boats")
-        by = people.person(name)
-        with seaway.site.database.write_site() as tx, pytest.raises(error):
+            invite(seaway, factory.signed_in(name))
+        with seaway.database.read() as tx, pytest.raises(error):
+            invitations.of_channel(tx, factory.signed_in(name), "boats")
+        by = factory.signed_in(name)
+        with seaway.database.write_site() as tx, pytest.raises(error):
             invitations.withdraw(tx, 0, by, "boats", invitation.id)
     with pytest.raises(ConfirmationRequired):
-        invite(seaway, people.person("ada", confirmed=False))
+        invite(seaway, factory.signed_in("ada", confirmed=False))
     with pytest.raises(Malformed, match="exactly one owner"):
-        invite(seaway, people.person("ada"), role=Role.OWNER)
+        invite(seaway, factory.signed_in("ada"), role=Role.OWNER)
     with pytest.raises(Malformed, match="not an email address"):
-        invite(seaway, people.person("ada"), address="kim")
+        invite(seaway, factory.signed_in("ada"), address="kim")
 
 
-def test_invitation_of_another_channel_is_not_found(seaway: Seaway, people: People, boats: str) -> None:
-    invitation, secret = invite(seaway, people.person("ada"))
-    people.channel("others", owner="eve")
-    eve = people.person("eve")
-    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, outbox=None)):
-        with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
-            operation(tx, seaway.site.clock.now_ms(), eve, "others", invitation.id)
-    accept(seaway, people.person("kim"), secret)
+def test_invitation_of_another_channel_is_not_found(seaway: Seaway, factory: Factory, boats: str) -> None:
+    invitation, secret = invite(seaway, factory.signed_in("ada"))
+    factory.channel("others", owner="eve")
+    eve = factory.signed_in("eve")
+    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, notifier=None)):
+        with seaway.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
+            operation(tx, seaway.clock.now_ms(), eve, "others", invitation.id)
+    accept(seaway, factory.signed_in("kim"), secret)
 
 
-def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, people: People, boats: str) -> None:
+def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Each one sends an email to an address that may belong to another person."""
     with seaway.site.database.write_site() as tx:
         for number in range(invitations.MAX_OPEN):
@@ -179,10 +179,10 @@ def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, people: Peopl
 
 
 def test_expired_invitations_are_deleted_after_a_month(
-    seaway: Seaway, people: People, boats: str, clock: TurnedClock
+    seaway: Seaway, factory: Factory, boats: str, clock: TurnedClock
 ) -> None:
     """Until then the owner sees that they expired."""
-    ada = people.person("ada")
+    ada = factory.signed_in("ada")
     invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS + 1)
     with seaway.site.database.write_site() as tx:
@@ -193,8 +193,8 @@ def test_expired_invitations_are_deleted_after_a_month(
         assert 1 == invitations.delete_expired(tx, clock.now_ms())
 
 
-def test_every_invitation_step_is_logged(seaway: Seaway, people: People, boats: str) -> None:
-    ada, kim = people.person("ada"), people.person("kim")
+def test_every_invitation_step_is_logged(seaway: Seaway, factory: Factory, boats: str) -> None:
+    ada, kim = factory.signed_in("ada"), factory.signed_in("kim")
     invitation, _ = invite(seaway, ada)
     with seaway.site.database.write_site() as tx:
         invitations.withdraw(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id)

@@ -11,16 +11,16 @@ from seaway.database.tables import audit
 from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllowed, NotFound, SeawayError
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.house import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
-def boats(seaway: Seaway, people: People) -> str:
+def boats(seaway: Seaway, factory: Factory) -> str:
     """A private channel with an owner, a contributor and a viewer."""
-    people.channel("boats", owner="owner", public=False)
-    people.member("boats", "helper", Role.CONTRIBUTOR)
-    people.member("boats", "guest", Role.VIEWER)
-    people.user("stranger")
+    factory.channel("boats", owner="owner", public=False)
+    factory.member("boats", "helper", Role.CONTRIBUTOR)
+    factory.member("boats", "guest", Role.VIEWER)
+    factory.user("stranger")
     return "boats"
 
 
@@ -39,8 +39,8 @@ def roles(seaway: Seaway) -> dict[str, str]:
         return {member.user: member.role.value for member in members.list_all(tx, OPERATOR, "boats")[0]}
 
 
-def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
-    owner = people.person("owner")
+def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, factory: Factory, boats: str) -> None:
+    owner = factory.signed_in("owner")
     put(seaway, owner)
     put(seaway, owner, role=Role.CONTRIBUTOR)
     with seaway.site.database.write_channel(boats) as tx:
@@ -54,10 +54,10 @@ def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, pe
     ids=["contributor", "viewer", "no member", "anonymous"],
 )
 def test_only_owner_changes_members(
-    seaway: Seaway, people: People, boats: str, name: str | None, error: type[SeawayError]
+    seaway: Seaway, factory: Factory, boats: str, name: str | None, error: type[SeawayError]
 ) -> None:
     """Members are refused; for users without access the channel does not exist."""
-    by = ANONYMOUS if name is None else people.person(name)
+    by = ANONYMOUS if name is None else factory.signed_in(name)
     roles_before = roles(seaway)
     with pytest.raises(error):
         put(seaway, by)
@@ -70,53 +70,53 @@ def test_only_owner_changes_members(
     assert roles_before == roles(seaway)
 
 
-def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, people: People, boats: str) -> None:
+def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, factory: Factory, boats: str) -> None:
     """A cookie may have been stolen; a key with MANAGE needs no confirmation."""
     with pytest.raises(ConfirmationRequired):
-        put(seaway, people.person("owner", confirmed=False))
+        put(seaway, factory.signed_in("owner", confirmed=False))
     with pytest.raises(NotAllowed):
-        put(seaway, people.by_key(people.key("owner", mode=Mode.READ_WRITE_DELETE)))
-    put(seaway, people.by_key(people.key("owner", mode=Mode.MANAGE)))
+        put(seaway, factory.caller_of_key(factory.key("owner", mode=Mode.READ_WRITE_DELETE)))
+    put(seaway, factory.caller_of_key(factory.key("owner", mode=Mode.MANAGE)))
     assert "viewer" == roles(seaway)["stranger"]
 
 
-def test_member_list_is_visible_to_members_only(seaway: Seaway, people: People, boats: str) -> None:
+def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Also for a public channel."""
     with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, boats, is_public=True)
     with seaway.site.database.read() as tx:
         for name in ("owner", "helper", "guest"):
-            assert 3 == len(members.list_all(tx, people.person(name), boats)[0])
+            assert 3 == len(members.list_all(tx, factory.signed_in(name), boats)[0])
         with pytest.raises(NotAllowed):
-            members.list_all(tx, people.person("stranger"), boats)
+            members.list_all(tx, factory.signed_in("stranger"), boats)
         with pytest.raises(BadCredential):
             members.list_all(tx, ANONYMOUS, boats)
 
 
-def test_members_can_leave(seaway: Seaway, people: People, boats: str) -> None:
+def test_members_can_leave(seaway: Seaway, factory: Factory, boats: str) -> None:
     """The owner must transfer the channel first."""
-    leave(seaway, people.person("guest"))
-    leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)))
+    leave(seaway, factory.signed_in("guest"))
+    leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.MANAGE)))
     with pytest.raises(Conflict, match="owner owns boats"):
-        leave(seaway, people.person("owner"))
+        leave(seaway, factory.signed_in("owner"))
     with pytest.raises(NotFound):
-        leave(seaway, people.person("stranger"))
+        leave(seaway, factory.signed_in("stranger"))
     put(seaway, OPERATOR, "helper")
     with pytest.raises(NotAllowed):
-        leave(seaway, people.by_key(people.key("helper", mode=Mode.READ_WRITE_DELETE)))
+        leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.READ_WRITE_DELETE)))
     assert {"owner": "owner", "helper": "viewer"} == roles(seaway)
 
 
-def test_member_through_a_group_cannot_leave_the_channel(seaway: Seaway, people: People, boats: str) -> None:
+def test_member_through_a_group_cannot_leave_the_channel(seaway: Seaway, factory: Factory, boats: str) -> None:
     """There is no membership of their own to end; the error names the group."""
     with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     with pytest.raises(NotFound, match="stranger is not a member of boats"):
-        leave(seaway, people.person("stranger"))
+        leave(seaway, factory.signed_in("stranger"))
 
 
-def test_groups_are_listed_with_their_size(seaway: Seaway, people: People, boats: str) -> None:
+def test_groups_are_listed_with_their_size(seaway: Seaway, factory: Factory, boats: str) -> None:
     """A removed group is no longer listed."""
     with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
@@ -141,15 +141,15 @@ def sizes(seaway: Seaway, by: Caller) -> list[int | None]:
         return [entry.user_count for entry in members.list_all(tx, by, "boats")[1]]
 
 
-def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway, factory: Factory, boats: str) -> None:
     """An owner who is not in the group cannot add it, but can change its role once it is there."""
-    people.user("moderator", admin=True)
-    owner = people.person("owner")
-    with seaway.site.database.write_site() as tx:
+    factory.user("moderator", admin=True)
+    owner = factory.signed_in("owner")
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
     with pytest.raises(NotAllowed, match="owner is not in the group 'crew'"):
         put_group(seaway, owner)
-    assert 1 == put_group(seaway, people.person("moderator")).user_count
+    assert 1 == put_group(seaway, factory.signed_in("moderator")).user_count
     assert put_group(seaway, owner).user_count is None
     with seaway.site.database.write_site() as tx:
         members.remove_group(tx, seaway.site.clock.now_ms(), owner, boats, "crew")
@@ -158,18 +158,18 @@ def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway,
 
 
 def test_group_size_is_visible_to_its_members_and_admins(
-    on_both: str, seaway: Seaway, people: People, boats: str
+    on_both: str, seaway: Seaway, factory: Factory, boats: str
 ) -> None:
     """Not to the owner or other members of a channel that the group is in."""
-    people.user("moderator", admin=True)
-    with seaway.site.database.write_site() as tx:
+    factory.user("moderator", admin=True)
+    with seaway.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
-    assert [None] == sizes(seaway, people.person("owner")) == sizes(seaway, people.person("guest"))
-    assert [1] == sizes(seaway, people.person("stranger")) == sizes(seaway, people.person("moderator"))
+    assert [None] == sizes(seaway, factory.signed_in("owner")) == sizes(seaway, factory.signed_in("guest"))
+    assert [1] == sizes(seaway, factory.signed_in("stranger")) == sizes(seaway, factory.signed_in("moderator"))
 
 
-def test_channel_log_does_not_reveal_group_members(seaway: Seaway, people: People, boats: str) -> None:
+def test_channel_log_does_not_reveal_group_members(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Changes within a group are in the log of the site only."""
     with seaway.site.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
@@ -183,23 +183,23 @@ def test_channel_log_does_not_reveal_group_members(seaway: Seaway, people: Peopl
     assert "group.member" not in text
 
 
-def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, people: People, boats: str) -> None:
+def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Users can be added without their consent, so only site admins see the IP address of a user who leaves."""
-    leave(seaway, people.person("guest").with_address("203.0.113.9"))
-    leave(seaway, people.by_key(people.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
-    put(seaway, people.person("owner").with_address("198.51.100.1"))
-    with seaway.site.database.read() as tx:
+    leave(seaway, factory.signed_in("guest").with_address("203.0.113.9"))
+    leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
+    put(seaway, factory.signed_in("owner").with_address("198.51.100.1"))
+    with seaway.database.read() as tx:
         owner_log = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
         site_log = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
     assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == owner_log
     assert {"guest": "203.0.113.9", "helper": "203.0.113.9", "stranger": "198.51.100.1"}.items() <= site_log.items()
 
 
-def test_every_member_change_is_logged(seaway: Seaway, people: People, boats: str) -> None:
-    owner = people.person("owner")
+def test_every_member_change_is_logged(seaway: Seaway, factory: Factory, boats: str) -> None:
+    owner = factory.signed_in("owner")
     put(seaway, owner)
-    leave(seaway, people.person("guest"))
-    with seaway.site.database.read() as tx:
+    leave(seaway, factory.signed_in("guest"))
+    with seaway.database.read() as tx:
         entries = tx.execute(
             select(audit.c.actor, audit.c.action, audit.c.target)
             .where(audit.c.channel == boats, audit.c.actor != "operator")

@@ -14,8 +14,8 @@ from seaway.indexing import rebuild
 from seaway.indexing.file_rows import get_subdir
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import Factory, publish_file
 
 
 def package(name: str, content: bytes = b"") -> PackageFile:
@@ -23,10 +23,10 @@ def package(name: str, content: bytes = b"") -> PackageFile:
 
 
 @pytest.fixture
-def ada(people: People) -> Caller:
-    people.channel("boats", owner="ada")
-    people.channel("sails", owner="ada")
-    return people.by_key(people.key("ada", mode=Mode.MANAGE))
+def ada(factory: Factory) -> Caller:
+    factory.channel("boats", owner="ada")
+    factory.channel("sails", owner="ada")
+    return factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE))
 
 
 async def upload(seaway: Seaway, by: Caller, file: PackageFile, channel: str = "boats", *, force: bool = False) -> None:
@@ -98,12 +98,12 @@ async def test_smaller_replacement_is_always_accepted(seaway: Seaway, ada: Calle
 
 
 @pytest.mark.anyio
-async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, people: People, ada: Caller) -> None:
+async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, factory: Factory, ada: Caller) -> None:
     """Whoever uploads to them; channels of other owners do not count."""
     first, second = package("a"), package("b")
     set_quota(seaway, len(first.content), user="ada")
-    people.channel("bobs", owner="bob")
-    bob = people.by_key(people.key("bob"))
+    factory.channel("bobs", owner="bob")
+    bob = factory.caller_of_key(factory.key("bob"))
     await upload(seaway, bob, package("big"), "bobs")
     await upload(seaway, ada, first)
     with pytest.raises(TooLarge, match="The channels of the owner of sails hold"):
@@ -148,16 +148,16 @@ async def test_wrong_usage_is_detected_and_repaired(seaway: Seaway, ada: Caller)
     assert expected == used(seaway)
 
 
-def test_only_signed_in_admins_set_quotas(seaway: Seaway, people: People, ada: Caller) -> None:
+def test_only_signed_in_admins_set_quotas(seaway: Seaway, factory: Factory, ada: Caller) -> None:
     """Neither the owner nor a key of an admin can; a negative quota is refused."""
-    people.user("boss", admin=True)
-    for by in (people.person("ada"), ada, people.by_key(people.key("boss", mode=Mode.MANAGE))):
-        with seaway.site.database.write_site() as tx, pytest.raises(NotAllowed):
+    factory.user("boss", admin=True)
+    for by in (factory.signed_in("ada"), ada, factory.caller_of_key(factory.key("boss", mode=Mode.MANAGE))):
+        with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_channel(tx, 0, by, "boats", 1)
         with seaway.site.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_user(tx, 0, by, "ada", 1)
-    admin = people.person("boss")
-    with seaway.site.database.write_site() as tx:
+    admin = factory.signed_in("boss")
+    with seaway.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, admin, "boats", 1)
         quotas.set_of_user(tx, 0, admin, "ada", None)
         with pytest.raises(Malformed):

@@ -19,16 +19,16 @@ from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllo
 from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
-def boats(people: People) -> str:
-    people.channel("boats", owner="ada", public=False)
-    people.member("boats", "bob", Role.CONTRIBUTOR)
-    people.member("boats", "eve", Role.VIEWER)
+def boats(factory: Factory) -> str:
+    factory.channel("boats", owner="ada", public=False)
+    factory.member("boats", "bob", Role.CONTRIBUTOR)
+    factory.member("boats", "eve", Role.VIEWER)
     return "boats"
 
 
@@ -63,42 +63,42 @@ BEFORE = {"ada": "owner", "bob": "contributor", "eve": "viewer"}
 AFTER = {"ada": "contributor", "bob": "owner", "eve": "viewer"}
 
 
-def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway, factory: Factory, boats: str) -> None:
     """Then the previous owner becomes a contributor."""
-    offer(seaway, people.person("ada"))
+    offer(seaway, factory.signed_in("ada"))
     assert BEFORE == roles(seaway)
-    with seaway.site.database.read() as tx:
-        pending = transfers.pending_for(tx, seaway.site.clock.now_ms(), people.person("bob").user_id or 0)
+    with seaway.database.read() as tx:
+        pending = transfers.pending_for(tx, seaway.clock.now_ms(), factory.signed_in("bob").user_id or 0)
     assert [("boats", "bob", "ada")] == [
         (transfer.channel, transfer.to_user, transfer.offered_by) for transfer in pending
     ]
-    accept(seaway, people.person("bob"))
+    accept(seaway, factory.signed_in("bob"))
     assert AFTER == roles(seaway)
     with pytest.raises(NotFound):
-        accept(seaway, people.person("bob"))
+        accept(seaway, factory.signed_in("bob"))
 
 
 @pytest.mark.parametrize(
     "end_offer",
     [
-        pytest.param(lambda seaway, people: decline(seaway, people.person("bob")), id="declined"),
-        pytest.param(lambda seaway, people: cancel(seaway, people.person("ada")), id="canceled"),
-        pytest.param(lambda seaway, people: people.seaway.site.clock.move(transfers.LIFETIME_MS), id="expired"),
-        pytest.param(lambda seaway, people: remove_member(seaway, "bob"), id="membership removed"),
-        pytest.param(lambda seaway, people: transfer_now(seaway, "ada"), id="transferred by the operator"),
+        pytest.param(lambda seaway, factory: decline(seaway, factory.signed_in("bob")), id="declined"),
+        pytest.param(lambda seaway, factory: cancel(seaway, factory.signed_in("ada")), id="canceled"),
+        pytest.param(lambda seaway, factory: factory.seaway.clock.move(transfers.LIFETIME_MS), id="expired"),
+        pytest.param(lambda seaway, factory: remove_member(seaway, "bob"), id="membership removed"),
+        pytest.param(lambda seaway, factory: transfer_now(seaway, "ada"), id="transferred by the operator"),
     ],
 )
 def test_ended_offer_cannot_be_accepted(
-    seaway: Seaway, people: People, boats: str, end_offer: Callable[[Seaway, People], None]
+    seaway: Seaway, factory: Factory, boats: str, end_offer: Callable[[Seaway, Factory], None]
 ) -> None:
     """Declined, canceled, expired or superseded: another offer can be made."""
-    offer(seaway, people.person("ada"))
-    end_offer(seaway, people)
+    offer(seaway, factory.signed_in("ada"))
+    end_offer(seaway, factory)
     roles_before = roles(seaway)
     with pytest.raises(NotFound):
-        accept(seaway, people.person("bob"))
+        accept(seaway, factory.signed_in("bob"))
     assert roles_before == roles(seaway)
-    offer(seaway, people.person("ada"), "eve")
+    offer(seaway, factory.signed_in("ada"), "eve")
 
 
 def remove_member(seaway: Seaway, user: str) -> None:
@@ -111,34 +111,34 @@ def transfer_now(seaway: Seaway, user: str) -> None:
         transfers.transfer_now(tx, 0, OPERATOR, "boats", user)
 
 
-def test_only_the_recipient_can_respond(seaway: Seaway, people: People, boats: str) -> None:
+def test_only_the_recipient_can_respond(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Other users get the same error as if there were no offer; the recipient needs a recent verified sign-in."""
-    offer(seaway, people.person("ada"))
+    offer(seaway, factory.signed_in("ada"))
     for name in ("eve", "ada", "stranger"):
         for respond in (accept, decline):
             with pytest.raises(NotFound, match="no pending transfer"):
-                respond(seaway, people.person(name))
+                respond(seaway, factory.signed_in(name))
     with pytest.raises(BadCredential):
         accept(seaway, ANONYMOUS)
     with pytest.raises(NotAllowed):
-        accept(seaway, people.by_key(people.key("bob", mode=Mode.MANAGE)))
+        accept(seaway, factory.caller_of_key(factory.key("bob", mode=Mode.MANAGE)))
     with pytest.raises(NotAllowed):
-        accept(seaway, people.person("bob", verified=False))
+        accept(seaway, factory.signed_in("bob", verified=False))
     with pytest.raises(ConfirmationRequired):
-        accept(seaway, people.person("bob", confirmed=False))
+        accept(seaway, factory.signed_in("bob", confirmed=False))
     assert BEFORE == roles(seaway)
 
 
-def test_only_owner_with_recent_sign_in_can_offer(seaway: Seaway, people: People, boats: str) -> None:
+def test_only_owner_with_recent_sign_in_can_offer(seaway: Seaway, factory: Factory, boats: str) -> None:
     for name, error in (("bob", NotAllowed), ("eve", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):
-            offer(seaway, people.person(name), "bob")
+            offer(seaway, factory.signed_in(name), "bob")
     with pytest.raises(NotAllowed):
-        offer(seaway, people.by_key(people.key("ada", mode=Mode.MANAGE)))
+        offer(seaway, factory.caller_of_key(factory.key("ada", mode=Mode.MANAGE)))
     with pytest.raises(ConfirmationRequired):
-        offer(seaway, people.person("ada", confirmed=False))
+        offer(seaway, factory.signed_in("ada", confirmed=False))
     with pytest.raises(NotAllowed):
-        transfer_now_as(seaway, people.person("ada"))
+        transfer_now_as(seaway, factory.signed_in("ada"))
 
 
 def transfer_now_as(seaway: Seaway, by: Caller) -> None:
@@ -147,45 +147,45 @@ def transfer_now_as(seaway: Seaway, by: Caller) -> None:
 
 
 @pytest.mark.parametrize("to", ["stranger", "ada", "gone", "unverified", "nobody"])
-def test_offer_to_ineligible_user_is_refused(seaway: Seaway, people: People, boats: str, to: str) -> None:
+def test_offer_to_ineligible_user_is_refused(seaway: Seaway, factory: Factory, boats: str, to: str) -> None:
     """The recipient must be an existing, enabled and verified member other than the owner."""
-    people.user("stranger")
-    people.member("boats", "gone", Role.VIEWER)
-    with seaway.site.database.write_site() as tx:
+    factory.user("stranger")
+    factory.member("boats", "gone", Role.VIEWER)
+    with seaway.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
-    unverified(seaway, people, "unverified")
+    unverified(seaway, factory, "unverified")
     with pytest.raises((Conflict, NotFound)):
-        offer(seaway, people.person("ada"), to)
-    with seaway.site.database.read() as tx:
+        offer(seaway, factory.signed_in("ada"), to)
+    with seaway.database.read() as tx:
         access = channels.access_of(tx, "boats", OPERATOR)
         assert access is not None
         assert transfers.of_channel(tx, seaway.site.clock.now_ms(), access.channel_id) is None
 
 
-def unverified(seaway: Seaway, people: People, name: str) -> None:
+def unverified(seaway: Seaway, factory: Factory, name: str) -> None:
     """Add a member whose address is not verified."""
     with seaway.site.database.write_site() as tx:
         user = users.add(
             tx, 0, OPERATOR, name, email=f"{name}@example.com", password_hash=None, is_admin=False, is_verified=False
         )
         assert user.email is not None
-    people.member("boats", name, Role.CONTRIBUTOR)
+    factory.member("boats", name, Role.CONTRIBUTOR)
 
 
-def test_only_one_offer_can_be_pending(seaway: Seaway, people: People, boats: str) -> None:
-    offer(seaway, people.person("ada"))
+def test_only_one_offer_can_be_pending(seaway: Seaway, factory: Factory, boats: str) -> None:
+    offer(seaway, factory.signed_in("ada"))
     with pytest.raises(Conflict, match="already has a pending transfer"):
-        offer(seaway, people.person("ada"), "eve")
+        offer(seaway, factory.signed_in("ada"), "eve")
 
 
-def test_transfer_invalidates_invitations(seaway: Seaway, people: People, boats: str) -> None:
+def test_transfer_invalidates_invitations(seaway: Seaway, factory: Factory, boats: str) -> None:
     """The previous owner may still hold their links."""
-    with seaway.site.database.write_site() as tx:
-        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, outbox=None)
-    offer(seaway, people.person("ada"))
-    accept(seaway, people.person("bob"))
-    with seaway.site.database.read() as tx, pytest.raises(NotFound):
-        invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
+    with seaway.database.write_site() as tx:
+        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, notifier=None)
+    offer(seaway, factory.signed_in("ada"))
+    accept(seaway, factory.signed_in("bob"))
+    with seaway.database.read() as tx, pytest.raises(NotFound):
+        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
 
 
 def run_concurrently(*operations: Callable[[], None]) -> list[SeawayError | None]:
@@ -210,14 +210,14 @@ def count_owners(seaway: Seaway) -> int:
 
 
 @pytest.mark.both_states
-def test_concurrent_responses_leave_one_owner(on_both: str, seaway: Seaway, people: People, boats: str) -> None:
+def test_concurrent_responses_leave_one_owner(on_both: str, seaway: Seaway, factory: Factory, boats: str) -> None:
     """Two acceptances, a transfer by the operator and a cancellation at the same moment."""
-    ada, bob = people.person("ada"), people.person("bob")
+    ada, bob = factory.signed_in("ada"), factory.signed_in("bob")
     for _ in range(6):
         transfer_now(seaway, "ada")
         with suppress(NotFound):
             cancel(seaway, ada)
-        people.member("boats", "bob", Role.CONTRIBUTOR)
+        factory.member("boats", "bob", Role.CONTRIBUTOR)
         offer(seaway, ada)
         outcomes = run_concurrently(
             lambda: accept(seaway, bob),
@@ -243,20 +243,20 @@ STEPS = st.lists(
 
 
 @pytest.fixture(scope="module")
-def shared_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
-    people = People(house.build(tmp_path_factory.mktemp("owners"), TurnedClock()))
+def shared_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
+    factory = Factory(sites.build(tmp_path_factory.mktemp("owners"), TurnedClock()))
     for name in ("bob", "eve", "kim"):
-        people.user(name)
-    people.channel("boats", owner="ada", public=False)
-    yield people
-    people.seaway.close()
+        factory.user(name)
+    factory.channel("boats", owner="ada", public=False)
+    yield factory
+    factory.seaway.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_channel_has_exactly_one_owner_after_every_step(shared_people: People, steps: list[tuple[str, ...]]) -> None:
+def test_channel_has_exactly_one_owner_after_every_step(shared_factory: Factory, steps: list[tuple[str, ...]]) -> None:
     """Whether the step is allowed or refused."""
-    seaway = shared_people.seaway
+    seaway = shared_factory.seaway
     operations: dict[str, Callable[..., object]] = {
         "offer": lambda tx, by, to: transfers.offer(tx, seaway.site.clock.now_ms(), by, "boats", to),
         "accept": lambda tx, by: transfers.accept(tx, seaway.site.clock.now_ms(), by, "boats"),
@@ -268,14 +268,14 @@ def test_channel_has_exactly_one_owner_after_every_step(shared_people: People, s
         "give": lambda tx, by: transfers.transfer_now(tx, seaway.site.clock.now_ms(), OPERATOR, "boats", by.name),
     }
     for operation, name, *more in steps:
-        by = shared_people.person(name)
-        with suppress(SeawayError), seaway.site.database.write_site() as tx:
+        by = shared_factory.signed_in(name)
+        with suppress(SeawayError), seaway.database.write_site() as tx:
             operations[operation](tx, by, *more)
         assert 1 == count_owners(seaway)
 
 
-def test_every_transfer_step_is_logged(seaway: Seaway, people: People, boats: str) -> None:
-    ada, bob = people.person("ada"), people.person("bob")
+def test_every_transfer_step_is_logged(seaway: Seaway, factory: Factory, boats: str) -> None:
+    ada, bob = factory.signed_in("ada"), factory.signed_in("bob")
     offer(seaway, ada)
     cancel(seaway, ada)
     offer(seaway, ada)

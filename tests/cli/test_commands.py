@@ -23,11 +23,11 @@ from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from tests.cli.conftest import FILE, CommandResult, Shell
 from tests.support import state
-from tests.support.house import build
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
 from tests.support.server import Server, serving, variables
 from tests.support.sigstore import MiniSigstore
+from tests.support.sites import build
 
 UNKNOWN = "nobody"
 

@@ -16,10 +16,10 @@ from seaway.errors import BadSetting
 from seaway.server import listen_addresses
 from seaway.sign_in import passwords, user_access
 from tests.cli.conftest import Shell
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.requests import until
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 
 BROWSER = {"Accept": "text/html"}
 PASSWORD = "correct horse battery staple"
@@ -110,11 +110,11 @@ def test_damaged_saved_address_is_ignored(tmp_path: Path, saved: str) -> None:
 def wildcard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on all addresses without `public_url`, with a public channel and a user."""
     folder = tmp_path_factory.mktemp("everywhere")
-    seaway = house.build(folder)
-    people = People(seaway)
-    people.channel("tools", owner="ada")
-    with seaway.site.database.write_site() as tx:
-        user_access.set_password(tx, seaway.site.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
+    seaway = sites.build(folder)
+    factory = Factory(seaway)
+    factory.channel("tools", owner="ada")
+    with seaway.database.write_site() as tx:
+        user_access.set_password(tx, seaway.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
     seaway.close()
     with serving(folder, examiners=1, host="0.0.0.0") as server:
         yield server

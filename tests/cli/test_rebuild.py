@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from tests.cli.conftest import FILE, Shell
-from tests.support import house as houses
+from tests.support import sites as houses
 from tests.support import state
 
 

@@ -21,11 +21,11 @@ from seaway.maintenance.check import check
 from seaway.sign_in import first_account
 from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import conda, index_json
-from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_answer, until, upload
+from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_response, until, upload
 from tests.support.server import Server, serving, variables
+from tests.support.sites import Factory
 
 _QUICK_SECONDS = 8  # far below what a stop may wait for requests in flight
 
@@ -56,7 +56,7 @@ def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[
 
 def problems(folder: Path) -> list[object]:
     """Return the problems that a check finds after a start on this data."""
-    seaway = house.build(folder)
+    seaway = sites.build(folder)
     try:
         return list(check(seaway))
     finally:
@@ -136,9 +136,9 @@ def test_stop_does_not_wait_for_idle_connections(tmp_path: Path) -> None:
 
 def add_channel(folder: Path) -> tuple[str, str]:
     """Create a channel; return its name and a key of its owner."""
-    seaway = house.build(folder)
-    people = People(seaway)
-    channel_and_key = people.channel("chan"), people.key("owner")
+    seaway = sites.build(folder)
+    factory = Factory(seaway)
+    channel_and_key = factory.channel("chan"), factory.key("owner")
     seaway.close()
     return channel_and_key
 
@@ -170,7 +170,7 @@ def test_stop_finishes_requests_in_flight(tmp_path: Path) -> None:
             server.process.send_signal(signal.SIGTERM)
             until(lambda: refuses_connections(server))
             sending.sendall(FILE.content[half:])
-            response = read_answer(sending, "POST")
+            response = read_response(sending, "POST")
             rest = b"".join(iter(lambda: reading.recv(1_000_000), b""))
         code = server.process.wait(_QUICK_SECONDS)
     assert (201, 0) == (response.status, code), response.body
@@ -257,11 +257,11 @@ def test_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None
             until(lambda server=server: any("user add" in line for line in server.log))  # type: ignore[misc]
             printed.append(re.findall(r"http://127\.0\.0\.1:\d+/first-account/(swy-ln-\w+)", "".join(server.log)))
     (old,), (new,) = printed
-    seaway = house.build(tmp_path)
+    seaway = sites.build(tmp_path)
     with pytest.raises(NotFound):
-        first_account.require_valid(seaway.request_parts.accounts.site, old)
-    first_account.require_valid(seaway.request_parts.accounts.site, new)
-    People(seaway).user("ada")
+        first_account.require_valid(seaway.request_parts.accounts, old)
+    first_account.require_valid(seaway.request_parts.accounts, new)
+    Factory(seaway).user("ada")
     seaway.close()
     with serving(tmp_path, examiners=1) as server:
         assert "first-account" not in "".join(server.log)

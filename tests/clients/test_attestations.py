@@ -12,9 +12,9 @@ from seaway.publishing.publish import publish
 from seaway.publishing.verify_attestation import AttestationParts
 from tests.clients.test_rattler import Reader
 from tests.conftest import Site
-from tests.support.house import FromMemory
 from tests.support.packages import conda, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, statement, written
+from tests.support.sites import FromMemory
 from tests.support.workflows import Attester
 
 FILE = conda(index_json("attested"))
@@ -38,11 +38,11 @@ class Verifying:
 
 @pytest.fixture
 def verifying(site: Site, tmp_path: Path) -> Verifying:
-    attester, address = Attester.trusted_by(site.people.seaway), site.server.address
+    attester, address = Attester.trusted_by(site.factory.seaway), site.server.address
     channel = site.new_channel()
     bundle = written(attester.sigstore.bundle(statement(FILE, f"{address}/{channel}")))
     # The house beside the server does not know where the server listens.
-    publishing = site.people.seaway.request_parts.publishing
+    publishing = site.factory.seaway.request_parts.publishing
     here = replace(publishing, attesting=AttestationParts(publishing.attesting.roots, (address,)))
     incoming = FromMemory(FILE, attestation=bundle)
     asyncio.run(publish(here, channel, incoming, by=attester.principal(channel), force=False))

@@ -25,8 +25,8 @@ from tests.conftest import Site
 from tests.indexing.channel import with_in_process_examiners
 from tests.support import packages
 from tests.support.hostile import examined
-from tests.support.house import publish_file
 from tests.support.packages import PackageFile, index_json, real_packages, zstd
+from tests.support.sites import publish_file
 
 # Fields of a record that are not compared, and why.
 OTHER_FIELDS = {
@@ -121,7 +121,7 @@ asyncio.run(index())
 
 
 async def publish_all(site: Site, channels: dict[Path, str], files: list[Accepted]) -> None:
-    seaway = with_in_process_examiners(site.people.seaway)
+    seaway = with_in_process_examiners(site.factory.seaway)
     for one in files:
         await publish_file(seaway, channels[one.folder], one.file)
 

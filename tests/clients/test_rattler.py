@@ -43,8 +43,8 @@ class Owned:
 
 
 def make(site: Site, *, public: bool = True) -> Owned:
-    owner = site.people.user(site.new_name("owner"))
-    return Owned(site.new_channel(owner=owner, public=public), site.people.key(owner))
+    owner = site.factory.user(site.new_name("owner"))
+    return Owned(site.new_channel(owner=owner, public=public), site.factory.key(owner))
 
 
 def stock(site: Site, *, public: bool) -> Owned:
@@ -146,7 +146,7 @@ def test_no_key_is_told_by_the_client(publisher: Publisher, owned: Owned) -> Non
 
 def test_a_key_without_the_right_is_told(publisher: Publisher, owned: Owned, site: Site) -> None:
     """A stranger's key is refused with what would help."""
-    told = publisher.upload(owned.channel, APP, api_key=site.people.key(site.people.user(site.new_name("stranger"))))
+    told = publisher.upload(owned.channel, APP, api_key=site.factory.key(site.factory.user(site.new_name("stranger"))))
     assert "the server rejected the upload (HTTP 403)" in told
     assert "is not allowed to upload to the channel" in told
 
@@ -400,8 +400,8 @@ def test_a_revoked_key_is_refused_although_the_index_is_cached(reader: Reader, s
 
 
 def revoke(site: Site, owned: Owned) -> None:
-    with site.people.seaway.site.database.write_site() as tx:
-        now_ms = site.people.seaway.site.clock.now_ms()
+    with site.factory.seaway.database.write_site() as tx:
+        now_ms = site.factory.seaway.clock.now_ms()
         principal = api_keys.caller_of(tx, owned.key, now_ms)
         assert principal is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, principal.name), principal.key_name)

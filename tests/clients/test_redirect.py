@@ -24,11 +24,11 @@ from tests.clients.test_rattler import (
     with_paths,
 )
 from tests.conftest import Site
-from tests.support import house, state
-from tests.support.house import People
+from tests.support import sites, state
 from tests.support.packages import index_json
 from tests.support.requests import until, upload
 from tests.support.server import serving
+from tests.support.sites import Factory
 
 SECRETS = re.compile(r"X-Amz|Signature|Credential=")
 
@@ -39,8 +39,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("redirecting")
     with state.choose(state.POSTGRES_S3):
         with serving(folder, examiners=1, log_format="json", log_level="debug") as server:
-            beside = house.build(folder)
-            yield Site(server, People(beside))
+            beside = sites.build(folder)
+            yield Site(server, Factory(beside))
             beside.close()
         assert [] == [line for line in server.log if SECRETS.search(line)]
         state.forget(folder)
@@ -118,7 +118,7 @@ def test_other_bytes_are_not_installed(reader: Reader, site: Site) -> None:
     good, bad = (with_paths(index_json("app", "9.0"), text) for text in ("good", "bad, from a stranger"))
     with site.client(owned.key) as http:
         assert 201 == upload(http, owned.channel, good).status_code
-    state.rewrite(site.people.seaway.site.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
+    state.rewrite(site.factory.seaway.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
     told, statuses = install(reader, reader.url(owned.channel))
     assert {302} == statuses
     assert "hash mismatch" in told[0]["error"], told

@@ -16,9 +16,9 @@ FORMS = {"shards": {"sharded": True}, "repodata.json.zst": {"sharded": False}}
 @pytest.fixture(scope="module")
 def related(site: Site) -> tuple[str, str, str]:
     """A base, a channel, and the channel that it overrides; each has the package `demo` in a version of its own."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     base, middle, under = (site.new_channel(owner=owner) for _ in range(3))
-    with site.client(site.people.key(owner, mode=Mode.MANAGE)) as http:
+    with site.client(site.factory.key(owner, mode=Mode.MANAGE)) as http:
         for number, channel in enumerate((base, middle, under)):
             assert 201 == upload(http, channel, conda(index_json("demo", version=f"{number}.0"))).status_code
         given = {"base": base, "overrides": under}

@@ -12,7 +12,7 @@ from tests.conftest import Site
 from tests.support import rattler
 from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
 from tests.support.packages import PackageFile, conda, index_json
-from tests.trust.conftest import GITHUB, GITLAB, Trust
+from tests.support.publishing_app import GITHUB, GITLAB, Trust
 
 AUDIENCE = "127.0.0.1"
 REQUEST = "/token?api-version=2.0"
@@ -22,8 +22,8 @@ REQUEST = "/token?api-version=2.0"
 def platform(site: Site) -> Iterator[LocalIssuer]:
     """A GitLab and a GitHub Enterprise Server at one address each, whose keys the server fetches."""
     with local_issuer() as running:
-        trust = Trust(site.people.seaway)
-        with trust.seaway.site.database.write_site() as tx:
+        trust = Trust(site.factory.seaway)
+        with trust.seaway.database.write_site() as tx:
             issuers.add(tx, 1, OPERATOR, site.new_name("forge"), kind="gitlab", issuer=running.address)
         trust.keys("github", "key-1")
         yield running
@@ -58,10 +58,10 @@ def in_gitlab(text: str) -> dict[str, str]:
 def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
     """Several files with one token, from the variable that the manual names; the second command finds it used."""
     channel = site.new_channel()
-    with site.people.seaway.site.database.read() as tx:
+    with site.factory.seaway.database.read() as tx:
         forge = issuers.find(tx, platform.address)
     assert forge is not None
-    Trust(site.people.seaway).trust(channel, forge.name, GITLAB)
+    Trust(site.factory.seaway).trust(channel, forge.name, GITLAB)
     files = [conda(index_json(site.new_name("pkg"))) for _ in range(2)]
     variables = in_gitlab(token(gitlab(now_s(), issuer=platform.address, aud=AUDIENCE)))
 
@@ -74,7 +74,7 @@ def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
 def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
     """The client asks the platform for a token of our audience, which is the host without the port."""
     channel = site.new_channel()
-    Trust(site.people.seaway).trust(channel, "github", GITHUB)
+    Trust(site.factory.seaway).trust(channel, "github", GITHUB)
     asked = f"{REQUEST}&audience={AUDIENCE}"
     platform.answers[asked] = lambda: json_answer({"value": token(github(now_s(), aud=AUDIENCE))})
     file = conda(index_json(site.new_name("pkg")))

@@ -42,10 +42,10 @@ from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import packages, pictures
-from tests.support.house import FromMemory
+from tests.support import images, packages
 from tests.support.packages import PackageFile, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, PAYLOAD_TYPE, statement
+from tests.support.sites import FromMemory
 from tests.support.workflows import principal_of
 
 CHANNEL = "demo"
@@ -157,7 +157,7 @@ def prepare(seaway: Seaway) -> None:
     channel.shard_index()
     channel.delete(GONE)  # leaves an unreferenced blob, and a retired shard that a served index named
     put_attested(channel, OTHER)
-    seaway.request_parts.logos.store(OPERATOR, CHANNEL, pictures.png())
+    seaway.request_parts.logos.store(OPERATOR, CHANNEL, images.png())
 
 
 class _AcceptingRoots(TrustedRoots):
@@ -245,7 +245,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "delete of two files": _delete_both,
     "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
     "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
-    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, pictures.png(colour=(1, 2, 3))),
+    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, images.png(colour=(1, 2, 3))),
     "sweep": lambda channel: _sweep(channel.seaway),
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),

@@ -30,12 +30,12 @@ from seaway.storage.blobs import BlobStore
 from seaway.storage.disk_reserve import Reserve
 from tests.crash.load import CHANNEL, Load
 from tests.indexing.channel import with_in_process_examiners
-from tests.support import house, packages, s3, state
-from tests.support.house import People
+from tests.support import packages, s3, sites, state
 from tests.support.mounts import small_disk
 from tests.support.postgres import Postgres
 from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
 from tests.support.server import Server, serving, variables
+from tests.support.sites import Factory
 
 _ENOUGH = 12
 _UNWANTED = ("sqlalchemy", "Error closing cursor", "Traceback", "Exception during reset")
@@ -92,13 +92,13 @@ def _shared_state(postgres: Postgres) -> dict[str, Any]:
 
 
 def prepare(folder: Path, settings: dict[str, Any]) -> str:
-    with closing(house.build(folder, **settings)) as seaway:
-        People(seaway).channel(CHANNEL, owner="owner")
-        return People(seaway).key("owner")
+    with closing(sites.build(folder, **settings)) as seaway:
+        Factory(seaway).channel(CHANNEL, owner="owner")
+        return Factory(seaway).key("owner")
 
 
 def assert_consistent(folder: Path, settings: dict[str, Any]) -> None:
-    with closing(house.build(folder, **settings)) as seaway:
+    with closing(sites.build(folder, **settings)) as seaway:
         assert [] == list(check(seaway))
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
-from tests.support import house, packages, state
-from tests.support.house import People
+from tests.support import packages, sites, state
 from tests.support.packages import PackageFile
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 
 WRITERS = 4
 CHANNEL = "robots"
@@ -78,10 +78,10 @@ class Load:
 
 
 def prepare(folder: Path) -> str:
-    with closing(house.build(folder)) as seaway:
-        people = People(seaway)
-        people.channel(CHANNEL, owner="owner")
-        return people.key("owner")
+    with closing(sites.build(folder)) as seaway:
+        factory = Factory(seaway)
+        factory.channel(CHANNEL, owner="owner")
+        return factory.key("owner")
 
 
 def assert_consistent(seaway: Seaway, folder: Path, published: set[str]) -> None:
@@ -98,7 +98,7 @@ def kill_at(folder: Path, moments: list[int]) -> None:
             load = Load(server.address, key)
             load.run(round_number, server, milliseconds)
             published |= load.published
-        with closing(house.build(folder)) as seaway:
+        with closing(sites.build(folder)) as seaway:
             assert_consistent(seaway, folder, published)
     with serving(folder) as server, server.client() as client:
         repodata = client.get(f"/{CHANNEL}/noarch/repodata.json").json()
@@ -142,6 +142,6 @@ def test_a_kill_during_a_request_body_leaves_nothing(tmp_path: Path) -> None:
         server.kill()
         thread.join(30)
 
-    with closing(house.build(tmp_path)) as seaway:
+    with closing(sites.build(tmp_path)) as seaway:
         assert_consistent(seaway, tmp_path, set())
         assert [] == state.stored(seaway.site.blobs)

@@ -22,9 +22,9 @@ from tests.crash.test_kill import Load
 from tests.crash.test_kill import prepare as prepare_for_load
 from tests.crash.test_steps import EVERY_STEP, Stepper, stepper
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, state
-from tests.support.house import People
+from tests.support import sites, state
 from tests.support.server import serving
+from tests.support.sites import Factory
 
 __all__ = ["stepper"]  # a fixture
 
@@ -34,7 +34,7 @@ States = dict[str, tuple[str, bytes]]
 
 def opened(folder: Path) -> Seaway:
     """Open a site whose database may be lost."""
-    return with_in_process_examiners(house.build(folder, paired=False))
+    return with_in_process_examiners(sites.build(folder, paired=False))
 
 
 def write_manifests(seaway: Seaway) -> None:
@@ -68,9 +68,9 @@ def states(seaway: Seaway) -> States:
 
 def make_changes(folder: Path) -> tuple[States, States]:
     """Create a site with outdated manifests; return the files in the manifests and in the database."""
-    with closing(with_in_process_examiners(house.build(folder))) as seaway:
-        People(seaway).channel(CHANNEL)
-        gone = Channel(seaway, People(seaway).channel("gone"))
+    with closing(with_in_process_examiners(sites.build(folder))) as seaway:
+        Factory(seaway).channel(CHANNEL)
+        gone = Channel(seaway, Factory(seaway).channel("gone"))
         gone.put(LATE)
         prepare(seaway)
         write_manifests(seaway)
@@ -130,7 +130,7 @@ def kill_the_rebuild(stepper: Stepper, folder: Path, every: int) -> None:
     with closing(opened(folder / "source")) as seaway:
         write_manifests(seaway)
     state.lose_database(folder / "source")
-    house.build(folder / "source", paired=False).close()  # so that every copy has the tables
+    sites.build(folder / "source", paired=False).close()  # so that every copy has the tables
     state.copy(folder / "source", folder / "whole")
     steps = stepper.run(folder / "whole", "rebuild")
     for number in selected_steps(steps, every):

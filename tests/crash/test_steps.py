@@ -24,8 +24,8 @@ from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
 from tests.crash.stepper import CHANGES, CHANNEL, prepare
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, state
-from tests.support.house import People
+from tests.support import sites, state
+from tests.support.sites import Factory
 
 EVERY_STEP = 1
 _AFTER_A_KILL = -9
@@ -68,8 +68,8 @@ def stepper() -> Iterator[Stepper]:
 def before(name: str, folder: Path) -> Path:
     """Create the folder of a site before any change, on this state; it is copied for each change."""
     assert name == state.chosen()
-    with closing(house.build(folder / "before")) as seaway:
-        People(seaway).channel(CHANNEL)
+    with closing(sites.build(folder / "before")) as seaway:
+        Factory(seaway).channel(CHANNEL)
         prepare(seaway)
     return folder / "before"
 
@@ -114,7 +114,7 @@ def _of_subdir(channel: Channel, subdir: str) -> Any:
 
 
 def opened(folder: Path) -> Seaway:
-    return with_in_process_examiners(house.build(folder))
+    return with_in_process_examiners(sites.build(folder))
 
 
 def read_state(folder: Path) -> Any:

@@ -31,8 +31,8 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities, passkeys, sessions
 from seaway.users import emails, users
 from seaway.web.channel import _holdings
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
 
 
 @pytest.mark.anyio
-async def test_rows_have_the_declared_types(seaway: Seaway, people: People) -> None:
-    await fill(seaway, people)
-    by_ada, by_bob = people.person("ada"), people.person("bob")
-    with seaway.site.database.read() as tx:
+async def test_rows_have_the_declared_types(seaway: Seaway, factory: Factory) -> None:
+    await fill(seaway, factory)
+    by_ada, by_bob = factory.signed_in("ada"), factory.signed_in("bob")
+    with seaway.database.read() as tx:
         at = _Stored(
             tx, seaway.site.clock.now_ms(), users.get(tx, "ada").id, users.get(tx, "bob").id,
             channels.get(tx, "robots").id, by_ada, by_bob,
@@ -131,11 +131,11 @@ def test_a_row_of_the_wrong_type_is_refused(seaway: Seaway) -> None:
                 from_row(Thing, tx.execute(select(*columns)).one())
 
 
-async def fill(seaway: Seaway, people: People) -> None:
+async def fill(seaway: Seaway, factory: Factory) -> None:
     """Store at least one row for every entry of `READERS`."""
-    people.channel("robots", owner="ada")
-    people.member("robots", "bob", Role.VIEWER)
-    people.key("ada")
+    factory.channel("robots", owner="ada")
+    factory.member("robots", "bob", Role.VIEWER)
+    factory.key("ada")
     await publish_file(seaway, "robots", conda(index_json(name="talos", version="1.0", build="0")))
     now = seaway.site.clock.now_ms()
     with seaway.site.database.write_site() as tx:
@@ -160,9 +160,9 @@ async def fill(seaway: Seaway, people: People) -> None:
         file_id = tx.execute(select(tables.files.c.id)).scalar_one()
         tx.execute(insert(tables.downloads).values(file_id=file_id, day=3, count=2))
         queue.enqueue(tx, now, Sweep())
-    by = people.person("ada")
-    with seaway.site.database.write_site() as tx:
-        transfers.offer(tx, now, by, "robots", "bob", outbox=None)
+    by = factory.signed_in("ada")
+    with seaway.database.write_site() as tx:
+        transfers.offer(tx, now, by, "robots", "bob", notifier=None)
 
 
 def subdir_id(at: _Stored) -> int:

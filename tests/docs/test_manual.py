@@ -189,7 +189,7 @@ def test_every_token_refusal_is_in_the_manual() -> None:
 
 @pytest.mark.parametrize("snippet", [workflow_snippets.github, workflow_snippets.gitlab, workflow_snippets.google])
 def test_manual_shows_the_snippets_of_the_pages(snippet: Callable[[str, str, str], str]) -> None:
-    text = snippet("https://conda.example.com", "conda.example.com", "my-channel")
+    text = snippet("https://HOST", "HOST", "my-channel")
 
     assert f"\n{text}```" in (DOCS / "use/trusted-publishing.md").read_text()
 

@@ -8,10 +8,10 @@ import pytest
 
 from seaway.channels.roles import Role
 from tests.conftest import Site
-from tests.support import house, packages
-from tests.support.house import People
+from tests.support import packages, sites
 from tests.support.packages import PackageFile
 from tests.support.server import serving
+from tests.support.sites import Factory
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +37,10 @@ _KINDS = ("owner", "contributor", "viewer", "stranger")
 
 def make_channel(site: Site, *, public: bool = True) -> Channel:
     """Create a channel. Its members are the same users each time, since only the channel matters."""
-    people = site.people
-    name = people.channel(site.new_name(), owner="the-owner", public=public)
-    people.member(name, "the-contributor", Role.CONTRIBUTOR)
-    people.member(name, "the-viewer", Role.VIEWER)
+    factory = site.factory
+    name = factory.channel(site.new_name(), owner="the-owner", public=public)
+    factory.member(name, "the-contributor", Role.CONTRIBUTOR)
+    factory.member(name, "the-viewer", Role.VIEWER)
     return Channel(name, **{kind: _key_of(site, f"the-{kind}") for kind in _KINDS})
 
 
@@ -50,7 +50,7 @@ _keys: dict[tuple[str, str], str] = {}
 def _key_of(site: Site, user: str) -> str:
     known = (site.server.address, user)
     if known not in _keys:
-        _keys[known] = site.people.key(user)
+        _keys[known] = site.factory.key(user)
     return _keys[known]
 
 
@@ -78,6 +78,6 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LimitedSite]:
     folder = tmp_path_factory.mktemp("limited")
     largest = packages.conda()
     with serving(folder, examiners=1, upload_limit=len(largest.content), index_max_age=60) as server:
-        parts = house.build(folder)
-        yield LimitedSite(server, People(parts), largest)
+        parts = sites.build(folder)
+        yield LimitedSite(server, Factory(parts), largest)
         parts.close()

@@ -244,11 +244,11 @@ def test_private_channel_is_indistinguishable_from_missing_channel(
 ) -> None:
     """For callers without access, responses are byte for byte those for a missing channel, on every path."""
     unknown = "x" * len(private.name)
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     secret = {
         "anonymous": None,
         "stranger": private.stranger,
-        "elsewhere": site.people.key("the-owner", only=[site.new_channel(owner=owner)]),
+        "elsewhere": site.factory.key("the-owner", only=[site.new_channel(owner=owner)]),
     }[caller]
     for path in PATHS:
         for name, extra in EXTRA_HEADERS.items():
@@ -304,42 +304,42 @@ def read_status(http: httpx.Client, channel: str, key: str | None, **headers: st
 
 def test_revoked_key_is_refused_on_next_request(site: Site, http: httpx.Client, private_channel: Channel) -> None:
     """Revoking a key stops its reads and uploads immediately; other keys still work."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner, public=False)
-    key, other = site.people.key(owner), site.people.key(owner)
+    key, other = site.factory.key(owner), site.factory.key(owner)
     before = read_status(http, name, key)
-    with site.people.seaway.site.database.write_site() as tx:
-        api_keys.revoke(tx, site.people.seaway.site.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
+    with site.factory.seaway.database.write_site() as tx:
+        api_keys.revoke(tx, site.factory.seaway.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
     after = [read_status(http, name, key), upload(http, name, LISTED, key).status_code, read_status(http, name, other)]
     assert (200, [401, 401, 200]) == (before, after)
 
 
 def test_keys_of_disabled_user_are_refused_on_next_request(site: Site, http: httpx.Client) -> None:
     """The keys work again when the account is enabled."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner, public=False)
-    key = site.people.key(owner)
+    key = site.factory.key(owner)
     seen = []
     for disabled in (True, False):
-        with site.people.seaway.site.database.write_site() as tx:
-            user_access.set_disabled(tx, site.people.seaway.site.clock.now_ms(), OPERATOR, owner, disabled=disabled)
+        with site.factory.seaway.database.write_site() as tx:
+            user_access.set_disabled(tx, site.factory.seaway.clock.now_ms(), OPERATOR, owner, disabled=disabled)
         seen.append(read_status(http, name, key))
     assert [401, 200] == seen
 
 
 def test_demotion_limits_keys_on_next_request(site: Site, http: httpx.Client, private_channel: Channel) -> None:
     """A key grants no more than its user's current role, and nothing once the user is removed."""
-    user = site.people.member(private_channel.name, site.new_name("member"), Role.CONTRIBUTOR)
-    key = site.people.key(user)
+    user = site.factory.member(private_channel.name, site.new_name("member"), Role.CONTRIBUTOR)
+    key = site.factory.key(user)
 
     def try_both() -> tuple[int, int]:
         file = conda(index_json(site.new_name("pkg")))
         return read_status(http, private_channel.name, key), upload(http, private_channel.name, file, key).status_code
 
     as_contributor = try_both()
-    site.people.member(private_channel.name, user, Role.VIEWER)
+    site.factory.member(private_channel.name, user, Role.VIEWER)
     as_viewer = try_both()
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         members.remove(tx, 0, OPERATOR, private_channel.name, user)
     assert [(200, 201), (200, 403), (403, 404)] == [as_contributor, as_viewer, try_both()]
 
@@ -370,30 +370,30 @@ def test_channel_made_public_is_readable_on_next_request(
 
 
 def set_public(site: Site, name: str, *, is_public: bool) -> None:
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, name, is_public=is_public)
 
 
 def test_key_limited_to_deleted_channel_has_no_access(site: Site, http: httpx.Client) -> None:
     """It reads neither another channel nor a new channel with the same name."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     narrow, other = site.new_channel(owner=owner, public=False), site.new_channel(owner=owner, public=False)
-    key = site.people.key(owner, only=[narrow])
+    key = site.factory.key(owner, only=[narrow])
     before = [read_status(http, name, key) for name in (narrow, other)]
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, narrow)
-    site.people.channel(narrow, owner=owner, public=False)
+    site.factory.channel(narrow, owner=owner, public=False)
     after = [read_status(http, name, key) for name in (narrow, other)]
     assert ([200, 403], [403, 403]) == (before, after)
 
 
 def test_transfer_moves_permissions_on_next_request(site: Site, http: httpx.Client) -> None:
     """The new owner can delete files; the previous owner is a Contributor and can delete only files they uploaded."""
-    old, new = site.people.user(site.new_name("old")), site.people.user(site.new_name("new"))
+    old, new = site.factory.user(site.new_name("old")), site.factory.user(site.new_name("new"))
     name = site.new_channel(owner=old)
-    key_of_old, key_of_new = site.people.key(old), site.people.key(new)
+    key_of_old, key_of_new = site.factory.key(old), site.factory.key(new)
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         transfers.transfer_now(tx, 0, OPERATOR, name, new)
     assert [201, 201] == [
         upload(http, name, own, key_of_old).status_code, upload(http, name, foreign, key_of_new).status_code,
@@ -518,8 +518,8 @@ def test_file_name_with_special_characters_is_deleted(http: httpx.Client, channe
 
 def test_keys_are_never_logged(site: Site, http: httpx.Client, private: Channel) -> None:
     """No log line contains a key or another value sent in place of one, wherever in the request it was."""
-    owner = site.people.user(site.new_name("owner"))
-    secret = site.people.key(owner, mode=Mode.READ)
+    owner = site.factory.user(site.new_name("owner"))
+    secret = site.factory.key(owner, mode=Mode.READ)
     url = f"/{private.name}/{REPODATA}"
     wrong = "my-old-token-of-another-server"
     encoded = "".join(f"%{byte:02x}" for byte in secret.encode())
@@ -560,7 +560,7 @@ def test_refusals_do_not_repeat_keys(site: Site, private: Channel) -> None:
 
 def test_database_contains_no_usable_key(site: Site, private: Channel) -> None:
     """Reading the database or a backup reveals no credential."""
-    with site.people.seaway.site.database.read() as tx:
+    with site.factory.seaway.database.read() as tx:
         content = repr([list(tx.execute(select(table))) for table in metadata.sorted_tables]).encode()
     assert private.name.encode() in content
     for secret in (private.owner, private.viewer, private.stranger):

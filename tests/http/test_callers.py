@@ -17,8 +17,8 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.caller_identification import Accepted
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.requests import bearer
+from tests.support.sites import Factory
 
 GRAPHQL = {"query": "{ viewer { login } }"}
 
@@ -36,9 +36,9 @@ def request_with(seaway: Seaway, secret: str) -> Request:
     return Request(scope)
 
 
-def test_cached_caller_is_not_reused_for_fewer_kinds_of_secret(seaway: Seaway, people: People) -> None:
+def test_cached_caller_is_not_reused_for_fewer_kinds_of_secret(seaway: Seaway, factory: Factory) -> None:
     """An API key that was accepted before in the same request is still no workflow token."""
-    request = request_with(seaway, people.key("ada"))
+    request = request_with(seaway, factory.key("ada"))
     with start_blocking_portal() as portal:
         assert "ada" == portal.call(caller_of, request).name
         for accepted in (Accepted.WORKFLOW, Accepted.OAUTH, Accepted.SESSION):
@@ -60,10 +60,10 @@ def test_cached_caller_is_not_reused_for_fewer_kinds_of_secret(seaway: Seaway, p
     ],
 )
 def test_every_route_updates_the_last_use_of_a_key(
-    seaway: Seaway, people: People, clock: TurnedClock, method: str, path: str, options: dict[str, Any]
+    seaway: Seaway, factory: Factory, clock: TurnedClock, method: str, path: str, options: dict[str, Any]
 ) -> None:
     """The API, pages, uploads, and the GraphQL query with which clients of prefix.dev check a key."""
-    headers = bearer(people.key("ada")) | options.get("headers", {})
+    headers = bearer(factory.key("ada")) | options.get("headers", {})
     transport = httpx.ASGITransport(create_app(seaway), client=("192.0.2.7", 50_000))
     http = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
     with start_blocking_portal() as portal:

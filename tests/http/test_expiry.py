@@ -7,8 +7,8 @@ from seaway.clock import DAY_MS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.requests import basic, bearer
+from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
@@ -17,11 +17,11 @@ PATHS = ("noarch/repodata.json", "noarch/repodata_shards.msgpack.zst", "notices.
 
 @pytest.mark.parametrize("form", ["bearer", "basic", "path"])
 async def test_expired_key_is_refused_without_a_write(
-    seaway: Seaway, people: People, clock: TurnedClock, form: str
+    seaway: Seaway, factory: Factory, clock: TurnedClock, form: str
 ) -> None:
     """No commit signals that a key expired, so the clock is checked for each response, cached or not."""
-    channel = people.channel("chan", public=False)
-    key = people.key("owner", days=1)
+    channel = factory.channel("chan", public=False)
+    key = factory.key("owner", days=1)
     headers = {"bearer": bearer(key), "basic": basic("x", key), "path": {}}[form]
     prefix = f"/t/{key}/{channel}" if form == "path" else f"/{channel}"
     statuses = []

@@ -16,9 +16,9 @@ from tests.support.requests import bearer, raw_headers, sentence, upload
 
 def signed_in(site: Site, user: str) -> dict[str, str]:
     """Return the headers of a user who just signed in, as a page of this site sends them."""
-    seaway = site.people.seaway
-    with seaway.site.database.write_site() as tx:
-        secret = sessions.start(tx, seaway.site.clock.now_ms(), users.get(tx, user).id, address="", agent="")
+    seaway = site.factory.seaway
+    with seaway.database.write_site() as tx:
+        secret = sessions.start(tx, seaway.clock.now_ms(), users.get(tx, user).id, address="", agent="")
     return {
         "Cookie": f"seaway_session={secret}",
         "X-CSRF-Token": sessions.csrf_token(secret),
@@ -39,7 +39,7 @@ def new_file(site: Site, prefix: str = "pkg") -> PackageFile:
 
 @pytest.fixture
 def owner(site: Site) -> str:
-    return site.people.user(site.new_name("owner"))
+    return site.factory.user(site.new_name("owner"))
 
 
 def test_read_key_can_only_read(site: Site, http: httpx.Client, owner: str) -> None:
@@ -110,13 +110,13 @@ def test_revoked_or_deleted_key_is_refused_on_next_request(site: Site, http: htt
 def test_expired_key_cannot_upload(site: Site, http: httpx.Client, owner: str) -> None:
     """Case 40: it gets 401 like an unknown key."""
     channel = site.new_channel(owner=owner)
-    assert 401 == upload(http, channel, new_file(site), site.people.key(owner, days=-1)).status_code
+    assert 401 == upload(http, channel, new_file(site), site.factory.key(owner, days=-1)).status_code
 
 
 def test_key_is_limited_by_current_role_of_its_user(site: Site, http: httpx.Client, owner: str) -> None:
     """Case 41: after a demotion to Viewer through the API, the key of the member can only read."""
-    channel, member = site.new_channel(owner=owner, public=False), site.people.user(site.new_name("member"))
-    site.people.member(channel, member, Role.CONTRIBUTOR)
+    channel, member = site.new_channel(owner=owner, public=False), site.factory.user(site.new_name("member"))
+    site.factory.member(channel, member, Role.CONTRIBUTOR)
     key = new_key(site, http, member, mode="MANAGE")
     assert 201 == upload(http, channel, new_file(site), key).status_code
     response = http.put(
@@ -130,7 +130,7 @@ def test_key_is_limited_by_current_role_of_its_user(site: Site, http: httpx.Clie
 def test_keys_cannot_change_the_account(site: Site, http: httpx.Client, owner: str) -> None:
     """Case 42: a MANAGE key cannot manage keys and sessions, transfer or delete a channel, or read the audit log."""
     channel, key = site.new_channel(owner=owner), new_key(site, http, owner, mode="MANAGE")
-    other = site.people.member(channel, site.people.user(site.new_name("member")), Role.CONTRIBUTOR)
+    other = site.factory.member(channel, site.factory.user(site.new_name("member")), Role.CONTRIBUTOR)
     responses = [
         http.post("/api/v1/keys", json={"name": "more"}, headers=bearer(key)),
         http.post("/api/v1/keys/1/revoke", headers=bearer(key)),
@@ -149,7 +149,7 @@ def test_keys_cannot_change_the_account(site: Site, http: httpx.Client, owner: s
 def test_members_and_publishers_need_mode_manage(site: Site, http: httpx.Client, owner: str, mode: str) -> None:
     """Case 42: keys with other modes cannot add members or publishers."""
     channel, key = site.new_channel(owner=owner), new_key(site, http, owner, mode=mode)
-    member = site.people.user(site.new_name("member"))
+    member = site.factory.user(site.new_name("member"))
     fields = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
     publisher = {"issuer": "github", "fields": fields, "pinned": {"owner_id": "1", "repository_id": "2"}}
     path = f"/api/v1/channels/{channel}"
@@ -212,5 +212,5 @@ def test_resumable_upload_checks_the_same_limits_of_a_key(site: Site, http: http
         new_key(site, http, owner, packages=["sail-*"]),
     ]
     assert [403] * 3 == [begin_upload(key) for key in denied]
-    assert 401 == begin_upload(site.people.key(owner, days=-1))
+    assert 401 == begin_upload(site.factory.key(owner, days=-1))
     assert 201 == begin_upload(new_key(site, http, owner, channels=[channel], packages=["boat-*"]))

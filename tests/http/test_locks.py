@@ -9,13 +9,21 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Site
-from tests.http import asks, asks_account, asks_channels, asks_files, asks_site, asks_trust, matrix
-from tests.http.asks import Ask, Stage
-from tests.support import house, state
-from tests.support.house import People
+from tests.http import (
+    matrix,
+    matrix_account,
+    matrix_channels,
+    matrix_files,
+    matrix_requests,
+    matrix_site,
+    matrix_trusted_publishing,
+)
+from tests.http.matrix_requests import Ask, Stage
+from tests.support import sites, state
 from tests.support.server import serving
+from tests.support.sites import Factory
 
-BUILDERS = (asks_account, asks_channels, asks_files, asks_site, asks_trust)
+BUILDERS = (matrix_account, matrix_channels, matrix_files, matrix_site, matrix_trusted_publishing)
 # These routes lock the site: changes by site admins that exclude all other writes, and deleting an account.
 SITE_WIDE = {
     "DELETE /api/v1/me",
@@ -45,17 +53,17 @@ def writes(table: str) -> list[str]:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("locks")
     with state.choose(state.POSTGRES_S3), serving(folder, examiners=1) as server:
-        parts = house.build(folder)
-        site = Site(server, People(parts))
+        parts = sites.build(folder)
+        site = Site(server, Factory(parts))
         with site.client() as http:
-            yield asks.stage(site, http, public=True)
+            yield matrix_requests.stage(site, http, public=True)
         parts.close()
     state.forget(folder)
 
 
 def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int:
     """Send a request while another channel is locked; return the status, or fail if it waits for the lock."""
-    database = stage.site.people.seaway.site.database
+    database = stage.site.factory.seaway.database
     headers = {**(credentials if ask.signed else {}), **ask.headers}
     with database.write_channel("busy"):
         return stage.http.request(
@@ -73,7 +81,9 @@ def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str,
 @pytest.mark.parametrize("row", writes(matrix.KEYS))
 def test_requests_with_keys_do_not_wait_for_another_channel(stage: Stage, row: str) -> None:
     """Uploads, deletions, members, settings etc. as the owner of the channel."""
-    statuses = [status_while_locked(stage, row, ask, stage.signed("owner")) for ask in asks.of(stage, row, "owner")]
+    statuses = [
+        status_while_locked(stage, row, ask, stage.signed("owner")) for ask in matrix_requests.of(stage, row, "owner")
+    ]
     assert max(statuses) < 500
 
 
@@ -82,7 +92,9 @@ def test_requests_with_keys_do_not_wait_for_another_channel(stage: Stage, row: s
 @pytest.mark.parametrize("row", writes(matrix.SESSIONS))
 def test_signed_in_requests_do_not_wait_for_another_channel(stage: Stage, row: str, caller: str) -> None:
     """Pages and account settings, as the owner and as a site admin."""
-    statuses = [status_while_locked(stage, row, ask, stage.signed_in(caller)) for ask in asks.of(stage, row, caller)]
+    statuses = [
+        status_while_locked(stage, row, ask, stage.signed_in(caller)) for ask in matrix_requests.of(stage, row, caller)
+    ]
     assert max(statuses) < 500
 
 

@@ -13,15 +13,23 @@ import pytest
 from seaway.api.v1 import app as v1
 from seaway.server.app import ROUTES
 from tests.conftest import Site
-from tests.http import asks, asks_account, asks_channels, asks_files, asks_site, asks_trust, matrix
-from tests.http.asks import Ask, Stage
+from tests.http import (
+    matrix,
+    matrix_account,
+    matrix_channels,
+    matrix_files,
+    matrix_requests,
+    matrix_site,
+    matrix_trusted_publishing,
+)
+from tests.http.matrix_requests import Ask, Stage
 
 BUILDERS = (
-    asks_account,
-    asks_channels,
-    asks_files,
-    asks_site,
-    asks_trust,
+    matrix_account,
+    matrix_channels,
+    matrix_files,
+    matrix_site,
+    matrix_trusted_publishing,
 )  # importing them registers their request builders
 ROWS = matrix.rows(matrix.KEYS)
 SIGNED_IN_ROWS = matrix.rows(matrix.SESSIONS)
@@ -45,14 +53,14 @@ def test_every_route_has_a_row_and_every_row_a_route() -> None:
 
 
 def test_every_request_builder_belongs_to_a_row() -> None:
-    assert set() == set(asks.BUILDERS) - set(ROWS) - set(SIGNED_IN_ROWS)
+    assert set() == set(matrix_requests.BUILDERS) - set(ROWS) - set(SIGNED_IN_ROWS)
     assert {matrix.route_of(row) for row in SIGNED_IN_ROWS} <= all_routes()
 
 
 @pytest.fixture(scope="module")
 def stages(site: Site, http: httpx.Client) -> tuple[Stage, Stage]:
     """A public and a private channel, with the keys of all callers in the table."""
-    return asks.stage(site, http, public=True), asks.stage(site, http, public=False)
+    return matrix_requests.stage(site, http, public=True), matrix_requests.stage(site, http, public=False)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -91,7 +99,7 @@ def test_signed_in_requests_match_the_table(stages: tuple[Stage, Stage], row: st
 def status(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> int:
     """Return the status of the row's requests, which must all get the same."""
     responses = []
-    for ask in asks.of(stage, row, caller):
+    for ask in matrix_requests.of(stage, row, caller):
         response = send(stage, row, ask, credentials)
         ask.check(response.status_code < 300)
         responses.append(response)
@@ -127,7 +135,7 @@ def test_private_channel_is_indistinguishable_with_other_invalid_keys(stages: tu
 
 def assert_hidden(private: Stage, row: str, strangers: Iterable[tuple[str, dict[str, str]]]) -> None:
     for caller, credentials in strangers:
-        for ask in asks.of(private, row, caller):
+        for ask in matrix_requests.of(private, row, caller):
             hidden = comparable(send(private, row, ask, credentials))
             unknown = comparable(send(private, row, ask.elsewhere(private.channel), credentials))
             assert hidden == unknown, caller

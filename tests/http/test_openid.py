@@ -48,23 +48,23 @@ def request_token(http: httpx.Client, **form: str) -> httpx.Response:
 
 
 def caller_for(site: Site, name: str) -> Caller:
-    site.people.user(name)
-    with site.people.seaway.site.database.read() as tx:
+    site.factory.user(name)
+    with site.factory.seaway.database.read() as tx:
         return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
 def decide_code(site: Site, user: str, user_code: str, *, approved: bool = True) -> None:
     """Approve or deny a device code, as the page does."""
-    database, by = site.people.seaway.site.database, caller_for(site, user)
+    database, by = site.factory.seaway.database, caller_for(site, user)
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        now_ms = site.people.seaway.site.clock.now_ms()
+        now_ms = site.factory.seaway.clock.now_ms()
         assert codes.decide_device(tx, now_ms, by, user_code, approved=approved)
 
 
 def log_in(site: Site, http: httpx.Client, user: str, scope: str = GENERIC) -> dict[str, Any]:
     """Complete the device flow; return the tokens."""
-    site.people.user(user)
+    site.factory.user(user)
     device = begin(http, scope)
     decide_code(site, user, device["user_code"])
     response = request_token(http, grant_type=DEVICE_GRANT, device_code=device["device_code"])
@@ -101,7 +101,7 @@ def test_issuer_does_not_depend_on_the_host_header(http: httpx.Client, site: Sit
 
 def test_device_flow(http: httpx.Client, site: Site) -> None:
     """Like `pixi auth login --oauth`: pending, approved, then tokens that read and upload to a private channel."""
-    user = site.people.user(site.new_name("alice"))
+    user = site.factory.user(site.new_name("alice"))
     channel = site.new_channel(public=False, owner=user)
     device = begin(http)
     assert {
@@ -148,10 +148,10 @@ def test_scope_limits_access_token(
     http: httpx.Client, site: Site, scope: str, read: int, uploaded: int, deleted: int
 ) -> None:
     """Also for the owner of the channel; the refusal names the missing scope."""
-    user = site.people.user(site.new_name("alice"))
+    user = site.factory.user(site.new_name("alice"))
     channel = site.new_channel(public=False, owner=user)
     existing = conda(index_json("there"))
-    assert 201 == upload(http, channel, existing, site.people.key(user)).status_code
+    assert 201 == upload(http, channel, existing, site.factory.key(user)).status_code
     token = log_in(site, http, user, scope)["access_token"]
     assert read == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(token)).status_code
     assert uploaded == upload(http, channel, conda(index_json("new")), token).status_code
@@ -164,7 +164,7 @@ def test_access_token_is_limited_by_role_of_its_user(http: httpx.Client, site: S
     """A viewer's token cannot upload, one of a user without a role cannot read, and none creates channels."""
     channel = site.new_channel(public=False)
     viewer, stranger = site.new_name("viewer"), site.new_name("stranger")
-    site.people.member(channel, viewer, Role.VIEWER)
+    site.factory.member(channel, viewer, Role.VIEWER)
     token, stranger_token = (log_in(site, http, user, "channel:delete")["access_token"] for user in (viewer, stranger))
     assert 403 == upload(http, channel, conda(index_json("x")), token).status_code
     assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(stranger_token)).status_code
@@ -176,13 +176,13 @@ def test_access_token_is_limited_by_role_of_its_user(http: httpx.Client, site: S
 
 def code_for(site: Site, user: str, verifier: str, nonce: str = "the-nonce") -> str:
     """Create an authorization code, as the consent page does."""
-    database, by = site.people.seaway.site.database, caller_for(site, user)
+    database, by = site.factory.seaway.database, caller_for(site, user)
     authorization = AuthorizationRequest(
         "rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce
     )
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        return codes.add_code(tx, site.people.seaway.site.clock.now_ms(), by, authorization)
+        return codes.add_code(tx, site.factory.seaway.clock.now_ms(), by, authorization)
 
 
 def test_code_flow_and_id_token(http: httpx.Client, site: Site) -> None:
@@ -308,8 +308,8 @@ def viewer(http: httpx.Client, token: str | None) -> httpx.Response:
 
 def test_viewer_is_the_user_of_the_credential(http: httpx.Client, site: Site) -> None:
     """An access token or a key; null for anything else, which clients understand."""
-    user = site.people.user(site.new_name("alice"))
-    for credential in (site.people.key(user), log_in(site, http, user)["access_token"]):
+    user = site.factory.user(site.new_name("alice"))
+    for credential in (site.factory.key(user), log_in(site, http, user)["access_token"]):
         assert {"data": {"viewer": {"login": user}}} == viewer(http, credential).json()
     for invalid_credential in (None, "swy-u-nothing", "x"):
         assert {"data": {"viewer": None}} == viewer(http, invalid_credential).json()
@@ -337,7 +337,7 @@ def test_only_access_token_reads_a_channel(
     http: httpx.Client, site: Site, misuse: Callable[[dict[str, Any]], str]
 ) -> None:
     """Refresh tokens, ID tokens and tokens with a wrong checksum get 401."""
-    user = site.people.user(site.new_name("alice"))
+    user = site.factory.user(site.new_name("alice"))
     channel = site.new_channel(public=False, owner=user)
     wrong = misuse(log_in(site, http, user))
     assert 401 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(wrong)).status_code

@@ -12,8 +12,8 @@ from seaway.server.wiring import Seaway
 from seaway.serving import resolve
 from seaway.serving.blob_cache import SMALL_BYTES
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support.house import People
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory
 
 pytestmark = [pytest.mark.anyio, pytest.mark.on_disk]
 
@@ -57,8 +57,8 @@ def body(sent: list[dict[str, Any]]) -> bytes:
 
 
 @pytest.fixture
-def channel(seaway: Seaway, people: People) -> Channel:
-    channel = Channel(with_in_process_examiners(seaway), people.channel("chan"))
+def channel(seaway: Seaway, factory: Factory) -> Channel:
+    channel = Channel(with_in_process_examiners(seaway), factory.channel("chan"))
     for file in (LARGE, SMALL):
         channel.put(file)
     return channel

@@ -8,35 +8,35 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.conftest import Site
 from tests.http.test_keys import new_file, signed_in
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
+from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
 
 
 @pytest.fixture(scope="module")
 def owner(site: Site) -> str:
-    return site.people.user(site.new_name("owner"))
+    return site.factory.user(site.new_name("owner"))
 
 
 @pytest.fixture(scope="module")
 def hidden(site: Site, http: httpx.Client, owner: str) -> str:
     """A private channel with one package, whose name is in no other channel; it sorts first by name."""
-    channel = site.people.channel(site.new_name("a-hidden"), owner=owner, public=False)
+    channel = site.factory.channel(site.new_name("a-hidden"), owner=owner, public=False)
     file = conda(index_json(f"in-{channel}"))
-    assert 201 == upload(http, channel, file, site.people.key(owner)).status_code
+    assert 201 == upload(http, channel, file, site.factory.key(owner)).status_code
     return channel
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("caller", ["anonymous", "stranger"])
 async def test_hidden_and_missing_channels_need_the_same_statements(
-    seaway: Seaway, people: People, caller: str
+    seaway: Seaway, factory: Factory, caller: str
 ) -> None:
     """Case 84: the same database statements run, so that timing reveals nothing."""
-    people.channel("hidden", owner="ada", public=False)
+    factory.channel("hidden", owner="ada", public=False)
     await publish_file(seaway, "hidden", conda(index_json("secret")))
-    headers = bearer(people.key("eve") if caller == "stranger" else None)
+    headers = bearer(factory.key("eve") if caller == "stranger" else None)
     statements_by_channel: list[list[str]] = []
     transport = httpx.ASGITransport(app=create_app(seaway))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
@@ -72,8 +72,8 @@ def test_lists_do_not_contain_hidden_channel(
     site: Site, http: httpx.Client, hidden: str, owner: str, caller: str
 ) -> None:
     """Case 85: searches, users and their channels, the front page, and documents for crawlers and monitoring."""
-    stranger = site.people.user(site.new_name("stranger"))
-    key = bearer(site.people.key(stranger))
+    stranger = site.factory.user(site.new_name("stranger"))
+    key = bearer(site.factory.key(stranger))
     headers = {"anonymous": {}, "stranger": signed_in(site, stranger), "stranger's key": key}[caller]
     for path in lists_of(hidden, owner):
         response = http.get(path, headers=headers)
@@ -85,8 +85,8 @@ def test_lists_do_not_contain_hidden_channel(
 
 def test_lists_contain_private_channel_for_members(site: Site, http: httpx.Client, hidden: str) -> None:
     """Case 85: proves that the test above reads lists that would contain the channel."""
-    viewer = site.people.member(hidden, site.people.user(site.new_name("viewer")), Role.VIEWER)
-    headers = bearer(site.people.key(viewer))
+    viewer = site.factory.member(hidden, site.factory.user(site.new_name("viewer")), Role.VIEWER)
+    headers = bearer(site.factory.key(viewer))
     assert hidden in http.get(f"/api/v1/search?q=in-{hidden}", headers=headers).text
     assert f'"{hidden}"' in http.get("/api/v1/channels?limit=100", headers=headers).text
 
@@ -96,7 +96,7 @@ def test_responses_of_private_channel_are_not_shared(
     site: Site, http: httpx.Client, hidden: str, owner: str, form: str
 ) -> None:
     """Case 86: a shared cache must not serve them to other callers, whichever credential was used."""
-    key = site.people.key(owner)
+    key = site.factory.key(owner)
     headers = {"bearer": bearer(key), "path": {}, "cookie": signed_in(site, owner)}[form]
     prefix = f"/t/{key}/{hidden}" if form == "path" else f"/{hidden}"
     repodata = http.get(f"{prefix}/noarch/repodata.json", headers=headers)
@@ -116,12 +116,12 @@ def test_channel_made_private_revalidates_no_cached_response(site: Site, http: h
     """Case 90: conditional requests with old ETags are refused and get no 304."""
     channel, file = site.new_channel(owner=owner), new_file(site)
     credentials = signed_in(site, owner)
-    assert 201 == upload(http, channel, file, site.people.key(owner)).status_code
+    assert 201 == upload(http, channel, file, site.factory.key(owner)).status_code
     paths = [f"/{channel}/noarch/repodata.json", f"/{channel}/noarch/{file.name}", f"/{channel}/channeldata.json"]
     etags = [http.get(path).headers["etag"] for path in paths]
     response = http.patch(f"/api/v1/channels/{channel}", json={"public": False}, headers=credentials)
     assert 200 == response.status_code, response.text
-    stranger = bearer(site.people.key(site.people.user(site.new_name("stranger"))))
+    stranger = bearer(site.factory.key(site.factory.user(site.new_name("stranger"))))
     for headers, statuses in (({}, (401, 401, 401)), (stranger, (403, 404, 404))):
         for path, etag, status in zip(paths, etags, statuses, strict=True):
             assert status == http.get(path, headers={"If-None-Match": etag, **headers}).status_code

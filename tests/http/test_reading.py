@@ -718,10 +718,10 @@ def test_recreated_channel_is_empty(site: Site, http: httpx.Client, channel: Cha
     """No document or ETag of the deleted channel with the same name is valid."""
     upload(http, channel.name, LISTED, channel.owner)
     old = {path: http.get(f"/{channel.name}/{path}") for path in INDEX_DOCUMENTS}
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
     gone = {path: http.get(f"/{channel.name}/{path}").status_code for path in INDEX_DOCUMENTS}
-    site.people.channel(channel.name, owner="the-owner")
+    site.factory.channel(channel.name, owner="the-owner")
     new = {
         path: http.get(f"/{channel.name}/{path}", headers={"If-None-Match": old[path].headers["etag"]}) for path in old
     }
@@ -739,9 +739,9 @@ def test_recreated_channel_lists_only_new_uploads(site: Site, http: httpx.Client
     for number in range(3):
         upload(http, channel.name, conda(index_json(f"old{number}")), channel.owner)
     http.get(f"/{channel.name}/{SHARD_INDEX}")
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
-    site.people.channel(channel.name, owner="the-owner")
+    site.factory.channel(channel.name, owner="the-owner")
     upload(http, channel.name, LISTED, channel.owner)
     assert ["listed"] == list(unpacked(http.get(f"/{channel.name}/{SHARD_INDEX}").content)["shards"])
     assert [LISTED.name] == list(http.get(f"/{channel.name}/{REPODATA}").json()["packages.conda"])

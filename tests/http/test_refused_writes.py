@@ -21,14 +21,22 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from tests.conftest import Site
-from tests.http import asks, asks_account, asks_channels, asks_files, asks_site, asks_trust, matrix
-from tests.http.asks import Stage
+from tests.http import (
+    matrix,
+    matrix_account,
+    matrix_channels,
+    matrix_files,
+    matrix_requests,
+    matrix_site,
+    matrix_trusted_publishing,
+)
+from tests.http.matrix_requests import Stage
 from tests.http.test_matrix import send
 from tests.support import state
-from tests.support.house import People
 from tests.support.server import Server
+from tests.support.sites import Factory
 
-BUILDERS = (asks_account, asks_channels, asks_files, asks_site, asks_trust)
+BUILDERS = (matrix_account, matrix_channels, matrix_files, matrix_site, matrix_trusted_publishing)
 KEYS, SESSIONS = (
     {row: cells for row, cells in matrix.rows(table).items() if not row.startswith(("GET ", "HEAD ", "OPTIONS "))}
     for table in (matrix.KEYS, matrix.SESSIONS)
@@ -82,7 +90,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     seaway = wiring.build(settings, database=database)
     with start_blocking_portal() as portal:
         http = httpx.Client(transport=InProcess(seaway, portal), base_url="http://127.0.0.1")
-        stage_of_channel = asks.stage(Site(cast("Server", None), People(seaway)), http, public=True)
+        stage_of_channel = matrix_requests.stage(Site(cast("Server", None), Factory(seaway)), http, public=True)
         http.get(
             "/", headers=stage_of_channel.signed_in("stale")
         )  # writes the last use of the session, at most every ten minutes
@@ -92,9 +100,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def writes(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
     """Send the requests of a row; return each status with the number of write transactions."""
-    database = cast("CountingDatabase", stage.site.people.seaway.site.database)
+    database = cast("CountingDatabase", stage.site.factory.seaway.database)
     results = set()
-    for ask in asks.of(stage, row, caller):
+    for ask in matrix_requests.of(stage, row, caller):
         before = database.begun
         status = send(stage, row, ask, credentials).status_code
         results.add((status, database.begun - before))

@@ -11,8 +11,8 @@ from seaway.secret_tokens import KeyKind
 from seaway.users import email_links, users
 from seaway.users.email_links import Purpose
 from tests.conftest import Site
-from tests.http import asks
-from tests.http.asks import Stage
+from tests.http import matrix_requests
+from tests.http.matrix_requests import Stage
 from tests.http.test_matrix import ROWS, send
 from tests.support.requests import bearer
 
@@ -20,14 +20,14 @@ from tests.support.requests import bearer
 @pytest.fixture(scope="module")
 def stage(site: Site, http: httpx.Client) -> Stage:
     """A private channel, whose routes refuse unknown keys."""
-    return asks.stage(site, http, public=False)
+    return matrix_requests.stage(site, http, public=False)
 
 
 @pytest.fixture(scope="module")
 def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
     """Valid secrets of the owner, of each kind that is not accepted in a header."""
-    people, now_ms = site.people, site.people.seaway.site.clock.now_ms()
-    with people.seaway.site.database.write_site() as tx:
+    factory, now_ms = site.factory, site.factory.seaway.clock.now_ms()
+    with factory.seaway.database.write_site() as tx:
         owner = users.get(tx, stage.users["owner"]).id
         _, login = grants.add(tx, now_ms, owner, "pixi", "channel:read", address="127.0.0.1")
         link = email_links.make(tx, now_ms, Purpose.RESET, user_id=owner, address="owner@example.com")
@@ -42,7 +42,7 @@ def test_secret_that_a_route_does_not_accept_equals_unknown_key(
     basic = base64.b64encode(f"__token__:{secrets[KeyKind.SESSION]}".encode()).decode()
     headers = [*map(bearer, secrets.values()), {"Authorization": f"Basic {basic}"}]
     cookie = {"Cookie": f"seaway_session={stage.secrets['owner']}"}
-    for ask in asks.of(stage, row, "nobody"):
+    for ask in matrix_requests.of(stage, row, "nobody"):
         refused = send(stage, row, ask, bearer(secret_tokens.new_key(KeyKind.USER))).status_code
         assert {refused} == {send(stage, row, ask, each).status_code for each in headers}
         assert send(stage, row, ask, {}).status_code == send(stage, row, ask, cookie).status_code

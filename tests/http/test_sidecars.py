@@ -12,9 +12,9 @@ from seaway.callers.caller import OPERATOR
 from seaway.packages import removal
 from tests.conftest import Site
 from tests.http.conftest import Channel, make_channel
-from tests.support.house import publish_file
 from tests.support.packages import PackageFile, conda, index_json, tar_bz2, zstd
 from tests.support.requests import bearer
+from tests.support.sites import publish_file
 from tests.support.workflows import Attester
 
 FILE = conda(index_json("attested"))
@@ -37,14 +37,14 @@ class Attested:
         return f"/{self.channel.name}/noarch/{file.name}{end}"
 
     def publish(self, file: PackageFile, attestation: bytes | None = None) -> None:
-        seaway = self.site.people.seaway
+        seaway = self.site.factory.seaway
         by = self.attester.principal(self.channel.name)
         asyncio.run(publish_file(seaway, self.channel.name, file, by=by, force=True, attestation=attestation))
 
 
 @pytest.fixture(scope="session")
 def attester(site: Site) -> Attester:
-    return Attester.trusted_by(site.people.seaway)
+    return Attester.trusted_by(site.factory.seaway)
 
 
 def attested(site: Site, attester: Attester, *, public: bool = True) -> Attested:
@@ -108,7 +108,7 @@ def test_replaced_sidecar_stays_available_by_hash(http: httpx.Client, public: At
 
 def test_yanked_file_keeps_its_sidecar_and_deleted_file_does_not(http: httpx.Client, public: Attested) -> None:
     """Clients install yanked files from lock files and can verify them."""
-    removing = public.site.people.seaway.site
+    removing = public.site.factory.seaway.request_parts.removing
     removal.yank(removing, OPERATOR, public.channel.name, "noarch", FILE.name)
     assert 200 == http.get(public.path(".sigs")).status_code
     removal.delete(removing, OPERATOR, public.channel.name, "noarch", FILE.name)

@@ -35,7 +35,7 @@ from tests.support.requests import (
     multipart_type,
     nothing_left,
     raw_headers,
-    read_answer,
+    read_response,
     sentence,
     until,
     upload,
@@ -193,7 +193,7 @@ def test_lookalike_name_causes_a_warning(http: httpx.Client, channel: Channel) -
 
 
 def test_channel_can_refuse_lookalike_names(site: Site, http: httpx.Client, channel: Channel) -> None:
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, refuses_lookalikes=True)
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
     with nothing_left(site.server):
@@ -243,7 +243,7 @@ def test_upload_of_existing_file_with_other_bytes_returns_409(site: Site, http: 
 def test_refused_overwrite_names_missing_mode_or_role(site: Site, http: httpx.Client, channel: Channel) -> None:
     """If the key is too narrow, the message names the mode; if the role is too low, another key would not help."""
     upload(http, channel.name, GOOD, channel.owner)
-    narrow = site.people.key(site.people.by_key(channel.owner).name, mode=Mode.READ_WRITE)
+    narrow = site.factory.key(site.factory.caller_of_key(channel.owner).name, mode=Mode.READ_WRITE)
     for key, expected in ((narrow, "READ_WRITE_DELETE"), (channel.contributor, "files that they uploaded")):
         response = http.post(
             f"/api/v1/upload/{channel.name}",
@@ -270,7 +270,7 @@ def test_channel_can_refuse_packages_for_repodata_v3(
     """The refusal names the feature that needs v3; such packages are accepted by default."""
     file = conda(index_json("modern", **more))
     for allowed, status in ((False, 422), (True, 201)):
-        with site.people.seaway.site.database.write_site() as tx:
+        with site.factory.seaway.database.write_site() as tx:
             channels.change(tx, 0, OPERATOR, channel.name, allows_v3=allowed)
         response = upload(http, channel.name, file, channel.owner)
         assert (status, not allowed) == (response.status_code, f"needs repodata v3 for {needs}" in response.text), (
@@ -285,7 +285,7 @@ def test_channel_can_forbid_overwriting(site: Site, http: httpx.Client, channel:
     headers = {"X-File-Name": GOOD.name, **bearer(channel.owner)}
     upload(http, channel.name, GOOD, channel.owner)
     assert "public, max-age=0, must-revalidate" == http.get(url).headers["cache-control"]
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
     assert "public, max-age=31536000, immutable" == http.get(url).headers["cache-control"]
     forced = http.post(f"/api/v1/upload/{channel.name}", params={"force": "true"}, headers=headers, **sent)
@@ -325,9 +325,9 @@ def test_repeated_forced_upload_needs_no_permission_to_overwrite(
     site: Site, http: httpx.Client, channel: Channel
 ) -> None:
     """A job that always passes `force=true` can lose the response too."""
-    narrow = site.people.key(site.people.by_key(channel.owner).name, mode=Mode.READ_WRITE)
+    narrow = site.factory.key(site.factory.caller_of_key(channel.owner).name, mode=Mode.READ_WRITE)
     responses = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
-    with site.people.seaway.site.database.write_site() as tx:
+    with site.factory.seaway.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
     responses.append(upload(http, channel.name, GOOD, channel.owner, force=True))
     assert [201, 200, 200] == [response.status_code for response in responses]
@@ -392,13 +392,13 @@ def test_contributor_overwrites_only_files_they_uploaded(site: Site, http: httpx
 
 def test_force_needs_key_with_mode_to_overwrite(site: Site, http: httpx.Client) -> None:
     """A READ_WRITE key of the owner uploads, but does not overwrite."""
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
-    key = site.people.key(owner, mode=Mode.READ_WRITE)
+    key = site.factory.key(owner, mode=Mode.READ_WRITE)
     responses = [
         upload(http, name, GOOD, key),
         upload(http, name, changed(), key, force=True),
-        upload(http, name, changed(), site.people.key(owner), force=True),
+        upload(http, name, changed(), site.factory.key(owner), force=True),
     ]
     assert [201, 403, 200] == [response.status_code for response in responses]
     assert "READ_WRITE_DELETE" in sentence(responses[1])
@@ -673,7 +673,7 @@ def test_chunked_body_is_refused_at_the_limit(limited: LimitedSite, form: dict[s
     with nothing_left(limited.server), requests.connected(limited.server.address) as connection:
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{owner.name}", headers))
         connection.sendall(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-        response = read_answer(connection, "POST")
+        response = read_response(connection, "POST")
     assert 413 == response.status
 
 
@@ -809,7 +809,7 @@ def test_stalled_client_is_disconnected(site: Site, channel: Channel) -> None:
     with nothing_left(site.server), requests.connected(site.server.address) as connection:
         connection.settimeout(60)
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{channel.name}", headers) + UNSEEN.content[:400])
-        response = read_answer(connection, "POST")
+        response = read_response(connection, "POST")
     assert (408, "close") == (response.status, response.header("connection"))
 
 

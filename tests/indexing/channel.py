@@ -34,8 +34,8 @@ from seaway.serving.resolve import resolve_cached
 from seaway.serving.response_cache import CacheKey
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.support import packages
-from tests.support.house import publish_file
 from tests.support.packages import PackageFile, index_json, zstd
+from tests.support.sites import publish_file
 
 A = packages.conda(index_json("a"))
 A2 = packages.conda(index_json("a", version="2.0"))

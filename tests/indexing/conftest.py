@@ -8,9 +8,9 @@ import pytest
 
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, fill_with_all_states, with_in_process_examiners
-from tests.support import house, state
+from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
+from tests.support.sites import Factory
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def seaway(seaway: Seaway) -> Seaway:
 
 @pytest.fixture
 def channel(seaway: Seaway) -> Channel:
-    return Channel(seaway, People(seaway).channel("demo"))
+    return Channel(seaway, Factory(seaway).channel("demo"))
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., C
     built: list[Seaway] = []
 
     def make(**settings: Any) -> Channel:
-        built.append(house.build(tmp_path / str(len(built)), clock, **settings))
+        built.append(sites.build(tmp_path / str(len(built)), clock, **settings))
         seaway = with_in_process_examiners(built[-1])
-        return Channel(seaway, People(seaway).channel("demo"))
+        return Channel(seaway, Factory(seaway).channel("demo"))
 
     yield make
     for seaway in built:
@@ -42,8 +42,8 @@ def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., C
 def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data of a server whose channel has files in all states; copied for each test that damages it."""
     folder = tmp_path_factory.mktemp("filled")
-    built = house.build(folder, TurnedClock())
-    fill_with_all_states(Channel(with_in_process_examiners(built), People(built).channel("demo")))
+    built = sites.build(folder, TurnedClock())
+    fill_with_all_states(Channel(with_in_process_examiners(built), Factory(built).channel("demo")))
     built.close()
     return folder
 
@@ -52,6 +52,6 @@ def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(filled_folder: Path, tmp_path: Path) -> Iterator[Channel]:
     """A channel with listed, yanked and deleted files, v3 and legacy records, a replaced shard and all documents."""
     state.copy(filled_folder, tmp_path / "filled")
-    built = house.build(tmp_path / "filled", TurnedClock())
+    built = sites.build(tmp_path / "filled", TurnedClock())
     yield Channel(with_in_process_examiners(built), "demo")
     built.close()

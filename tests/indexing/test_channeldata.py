@@ -10,8 +10,8 @@ from seaway.indexing.channeldata import ChannelDataCache
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel
 from tests.support import packages
-from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, real_packages
+from tests.support.sites import Factory
 
 TRAITS = ("activate.d", "binary_prefix", "deactivate.d", "post_link", "pre_link", "pre_unlink", "text_prefix")
 
@@ -186,8 +186,8 @@ def test_the_document_is_deterministic(channel: Channel) -> None:
 
 def test_the_document_cache_is_limited(seaway: Seaway) -> None:
     """The cache keeps the most recent documents; the last one always, independent of its size."""
-    names = [People(seaway).channel(name) for name in ("one", "two")]
-    with seaway.site.database.read() as tx:
+    names = [Factory(seaway).channel(name) for name in ("one", "two")]
+    with seaway.database.read() as tx:
         ids = [channels.get(tx, name).id for name in names]
     cache = ChannelDataCache(max_bytes=1)
     for each in ids:

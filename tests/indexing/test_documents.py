@@ -29,8 +29,8 @@ from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, RacingStore, Statements, recorded_statements, with_in_process_examiners
 from tests.support import packages, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, zstd
+from tests.support.sites import Factory
 
 LIMIT = 3
 
@@ -313,7 +313,7 @@ def without_writes(tmp_path: Path) -> Iterator[tuple[Channel, NoWrites]]:
     store = NoWrites(wiring.open_store(settings))
     blobs: BlobStore = store  # type: ignore[assignment]
     with closing(with_in_process_examiners(wiring.build(settings, blobs=blobs))) as seaway:
-        yield Channel(seaway, People(seaway).channel("demo")), store
+        yield Channel(seaway, Factory(seaway).channel("demo")), store
         store.error = None
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from seaway.errors import FileExists, NotFound
 from seaway.maintenance.check import check
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, packages
+from tests.support import packages, sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import PackageFile, index_json, zstd
+from tests.support.sites import Factory
 
 FILES = [
     packages.conda(index_json("a")),
@@ -75,9 +75,9 @@ class Model:
 @contextmanager
 def new_channel() -> Iterator[Channel]:
     with TemporaryDirectory() as folder:
-        built = house.build(Path(folder), TurnedClock())
+        built = sites.build(Path(folder), TurnedClock())
         try:
-            yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
+            yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
         finally:
             built.close()
 
@@ -161,7 +161,7 @@ def compare(channel: Channel, model: Model) -> None:
 
 def compare_late(channel: Channel) -> None:
     """A newly started worker serves the same bytes as this one, which followed each change."""
-    late = house.build(channel.seaway.settings.data.parent, channel.seaway.site.clock)
+    late = sites.build(channel.seaway.settings.data.parent, channel.seaway.clock)
     try:
         reader = Channel(late, channel.name)
         for name in ("repodata_shards.msgpack.zst", "repodata.json", "run_exports.json"):

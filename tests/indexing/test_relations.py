@@ -16,8 +16,8 @@ from seaway.errors import BadCredential, Malformed, NotAllowed, SeawayError
 from seaway.indexing import relations
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import NEW, A, Channel
-from tests.support.house import People
 from tests.support.packages import conda, index_json, zstd
+from tests.support.sites import Factory
 
 LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
 
@@ -50,10 +50,10 @@ def run_removal_jobs(seaway: Seaway) -> list[str]:
     return names
 
 
-def test_every_index_document_names_the_relations(channel: Channel, people: People) -> None:
+def test_every_index_document_names_the_relations(channel: Channel, factory: Factory) -> None:
     """Relation invariant 1: all subdirs and forms, with and without files, at a new revision for each change."""
     for name in ("base", "under"):
-        people.channel(name)
+        factory.channel(name)
     for file in (A, LINUX):
         channel.put(file)
     subdirs = ("noarch", "linux-64", "osx-arm64")
@@ -82,7 +82,7 @@ def relate_and_read(channel: Channel, **named: str) -> Any:
 
 def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any) -> None:
     channel = channel_with(whole_document_limit=0)
-    People(channel.seaway).channel("base")
+    Factory(channel.seaway).channel("base")
     channel.put(A)
     with channel.seaway.site.database.write_site() as tx:
         tx.execute(jobs.delete())
@@ -90,10 +90,10 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
     assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]
 
 
-def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, people: People) -> None:
+def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, factory: Factory) -> None:
     """While another transaction holds the channel, the refusal is immediate."""
-    stranger = people.person("stranger")
-    with channel.seaway.site.database.write_channel(channel.name):
+    stranger = factory.signed_in("stranger")
+    with channel.seaway.database.write_channel(channel.name):
         for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
             with pytest.raises(refusal):
                 set_relations(channel, caller, base="base")
@@ -112,42 +112,42 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("relation", ["base", "overrides"])
-def test_an_invalid_relation_is_refused(case: str, relation: str, channel: Channel, people: People) -> None:
+def test_an_invalid_relation_is_refused(case: str, relation: str, channel: Channel, factory: Factory) -> None:
     """Relation invariant 2, for a public channel; the refusal changes nothing."""
-    people.channel("secret", owner="stranger", public=False)
-    people.channel("mine", public=False)
+    factory.channel("secret", owner="stranger", public=False)
+    factory.channel("mine", public=False)
     name, message = REFUSED[case]
     with pytest.raises(Malformed, match=message):
-        set_relations(channel, people.person("owner"), **{relation: name})
+        set_relations(channel, factory.signed_in("owner"), **{relation: name})
     assert index_relations(channel) is None
 
 
-def test_a_private_channel_can_name_a_private_one(channel: Channel, people: People, seaway: Seaway) -> None:
+def test_a_private_channel_can_name_a_private_one(channel: Channel, factory: Factory, seaway: Seaway) -> None:
     """Its editor can read both; it cannot become public while it names the other."""
     for name in ("inner", "mine"):
-        people.channel(name, public=False)
+        factory.channel(name, public=False)
     inner = Channel(seaway, "inner")
-    set_relations(inner, people.person("owner"), base="mine")
+    set_relations(inner, factory.signed_in("owner"), base="mine")
     change = partial(channels.change, now_ms=0, by=OPERATOR, name="inner", is_public=True)
     with pytest.raises(Malformed, match="name mine, which is private"), seaway.site.database.write_site() as tx:
         change(tx)
-    set_relations(inner, people.person("owner"), base="demo")
-    with seaway.site.database.write_site() as tx:
+    set_relations(inner, factory.signed_in("owner"), base="demo")
+    with seaway.database.write_site() as tx:
         assert change(tx).is_public
 
 
-def test_changing_relations_requires_manage_permission(channel: Channel, people: People) -> None:
-    people.channel("base")
-    stranger = people.person("stranger")
+def test_changing_relations_requires_manage_permission(channel: Channel, factory: Factory) -> None:
+    factory.channel("base")
+    stranger = factory.signed_in("stranger")
     with pytest.raises(NotAllowed):
         set_relations(channel, stranger, base="base")
     with pytest.raises(NotAllowed), channel.seaway.site.database.write_site() as tx:
         relations.set_v3_message(tx, 0, stranger, "demo", "words", whole_document_limit=1)
 
 
-def test_base_and_overrides_must_differ(channel: Channel, people: People) -> None:
+def test_base_and_overrides_must_differ(channel: Channel, factory: Factory) -> None:
     """CEP 42; holds also if they are set one after the other."""
-    people.channel("base")
+    factory.channel("base")
     with pytest.raises(Malformed, match="both the base of demo and overridden"):
         set_relations(channel, base="base", overrides="base")
     set_relations(channel, base="base")
@@ -175,10 +175,10 @@ def test_cycles_are_refused(case: str) -> None:
         relations.check("demo", declared["demo"], declared)
 
 
-def test_a_change_that_closes_a_cycle_is_refused(channel: Channel, people: People, seaway: Seaway) -> None:
+def test_a_change_that_closes_a_cycle_is_refused(channel: Channel, factory: Factory, seaway: Seaway) -> None:
     """Relation invariant 4: relations declared by other channels count."""
     for name in "xy":
-        people.channel(name)
+        factory.channel(name)
     set_relations(Channel(seaway, "x"), base="y")
     set_relations(Channel(seaway, "y"), base="demo")
     with pytest.raises(Malformed, match="cycle"):
@@ -187,15 +187,15 @@ def test_a_change_that_closes_a_cycle_is_refused(channel: Channel, people: Peopl
 
 
 def test_a_cycle_through_an_unreadable_channel_reveals_nothing(
-    channel: Channel, people: People, seaway: Seaway
+    channel: Channel, factory: Factory, seaway: Seaway
 ) -> None:
     """The refusal is that of an unknown channel, and an unreachable channel does not block other relations."""
-    people.channel("secret", owner="stranger", public=False)
-    people.channel("base")
-    set_relations(Channel(seaway, "secret"), people.person("stranger"), base="demo", overrides="base")
+    factory.channel("secret", owner="stranger", public=False)
+    factory.channel("base")
+    set_relations(Channel(seaway, "secret"), factory.signed_in("stranger"), base="demo", overrides="base")
     with pytest.raises(Malformed, match="no channel 'secret'"):
-        set_relations(channel, people.person("owner"), base="secret")
-    assert "base" == set_relations(channel, people.person("owner"), base="base").base
+        set_relations(channel, factory.signed_in("owner"), base="secret")
+    assert "base" == set_relations(channel, factory.signed_in("owner"), base="base").base
 
 
 def remove(seaway: Seaway, name: str) -> None:
@@ -210,12 +210,12 @@ def hide(seaway: Seaway, name: str) -> None:
 
 @pytest.mark.parametrize("act", [remove, hide])
 def test_relations_to_a_removed_or_private_channel_are_dropped(
-    act: Any, channel: Channel, people: People, seaway: Seaway
+    act: Any, channel: Channel, factory: Factory, seaway: Seaway
 ) -> None:
     """Relation invariant 3: public channels drop a deleted or private neighbor at a new revision, with an audit entry."""
     for name in ("base", "under"):
-        people.channel(name)
-    people.channel("inner", public=False)
+        factory.channel(name)
+    factory.channel("inner", public=False)
     inner = Channel(seaway, "inner")
     channel.put(A)
     set_relations(channel, base="base", overrides="under")
@@ -231,9 +231,9 @@ def test_relations_to_a_removed_or_private_channel_are_dropped(
     assert ("base" if act is hide else "") == base
 
 
-def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, people: People, seaway: Seaway) -> None:
+def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, factory: Factory, seaway: Seaway) -> None:
     """The job checks the state at the time it runs."""
-    people.channel("base")
+    factory.channel("base")
     set_relations(channel, base="base")
     hide(seaway, "base")
     with seaway.site.database.write_site() as tx:

@@ -16,7 +16,7 @@ from seaway.mail import messages
 from seaway.mail.messages import OutgoingEmail
 from seaway.mail.outbox import SendEmail
 from seaway.server.wiring import Seaway
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
 from tests.support.mail import MailServer
 
@@ -27,7 +27,7 @@ EMAIL = messages.reset("ada@example.com", site_url="https://conda.example.com", 
 def seaway(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[Seaway]:
     """A server that sends its emails to `server`."""
     url = f"smtp://127.0.0.1:{server.port}"
-    seaway = house.build(tmp_path, clock, mail_url=url, mail_from="Seaway <seaway@conda.example.com>")
+    seaway = sites.build(tmp_path, clock, mail_url=url, mail_from="Seaway <seaway@conda.example.com>")
     yield seaway
     seaway.close()
 

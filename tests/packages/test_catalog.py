@@ -7,15 +7,15 @@ from seaway.channels import channels
 from seaway.packages import catalog, removal
 from seaway.packages.catalog import PackageSummary
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, tar_bz2
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people: People) -> None:
+async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, factory: Factory) -> None:
     """A package is one entry with its subdirs and the number of listed files."""
-    people.channel("chan")
+    factory.channel("chan")
     package_files = [
         conda(index_json("b")), tar_bz2(index_json("b")), conda(index_json("b", subdir="linux-64", noarch=...)),
         conda(index_json("a")), conda(index_json("a", version="2.0")), conda(index_json("c")), conda(index_json("d")),
@@ -38,8 +38,8 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, people
     assert 3 == channel.package_count
 
 
-def test_empty_channel_has_no_packages(seaway: Seaway, people: People) -> None:
-    people.channel("chan")
-    with seaway.site.database.read() as tx:
+def test_empty_channel_has_no_packages(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("chan")
+    with seaway.database.read() as tx:
         channel = channels.get(tx, "chan")
         assert ([], 0) == (catalog.list_packages(tx, channel.id), catalog.count_files(tx, channel.id))

@@ -19,8 +19,8 @@ from seaway.packages.file_listings import Entry, ListingCache
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage.blobs import BlobStore
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json, info_files, paths_json, real_packages, tar_bz2
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -34,33 +34,33 @@ PATHS = {
 FILES = {"share/b.txt": b"12345", "bin/a": b"12"}
 
 
-async def listing(seaway: Seaway, people: People, file: PackageFile) -> listings.Listing:
-    people.channel("chan")
+async def listing(seaway: Seaway, factory: Factory, file: PackageFile) -> listings.Listing:
+    factory.channel("chan")
     await publish_file(seaway, "chan", file)
     return ListingCache(seaway.site.blobs).read_blocking(bytes.fromhex(file.sha256), len(file.content), file.name)
 
 
 @pytest.mark.both_states
 @pytest.mark.parametrize("make", [conda, tar_bz2])
-async def test_paths_are_read_from_the_store(seaway: Seaway, people: People, on_both: str, make: object) -> None:
+async def test_paths_are_read_from_the_store(seaway: Seaway, factory: Factory, on_both: str, make: object) -> None:
     """From disk and from a bucket, for both archive formats, sorted by path and searchable by words."""
-    paths = await listing(seaway, people, make(index_json(), files=FILES, paths=PATHS))  # type: ignore[operator]
+    paths = await listing(seaway, factory, make(index_json(), files=FILES, paths=PATHS))  # type: ignore[operator]
     assert [entry.path for entry in paths.entries] == ["bin/a", "share/b.txt"]
     assert paths.size == 7
     assert [entry.path for entry in paths.search("SHARE txt")] == ["share/b.txt"]
     assert not paths.problem
 
 
-async def test_packages_without_paths_json_use_info_files(seaway: Seaway, people: People) -> None:
+async def test_packages_without_paths_json_use_info_files(seaway: Seaway, factory: Factory) -> None:
     info = info_files(index_json(), paths=...) | {"info/files": b"share/demo.txt\n"}
-    found = await listing(seaway, people, tar_bz2(index_json(), info=info))
+    found = await listing(seaway, factory, tar_bz2(index_json(), info=info))
     assert found.entries == (Entry("share/demo.txt"),)
 
 
-async def test_paths_json_above_the_byte_limit_is_reported_as_a_problem(seaway: Seaway, people: People) -> None:
+async def test_paths_json_above_the_byte_limit_is_reported_as_a_problem(seaway: Seaway, factory: Factory) -> None:
     """The listing reports the problem instead of failing."""
     long = paths_json(FILES, note="x" * 9_000_000)
-    found = await listing(seaway, people, conda(index_json(), files=FILES, paths=long))
+    found = await listing(seaway, factory, conda(index_json(), files=FILES, paths=long))
     assert (found.entries, found.problem) == ((), "The file list is too long to show.")
 
 
@@ -93,9 +93,9 @@ class ThreadRecordingListings(ListingCache):
         return listings.Listing(ThreadRecordingEntries([Entry("bin/a")]))
 
 
-async def test_long_listings_are_processed_in_threads(seaway: Seaway, people: People) -> None:
+async def test_long_listings_are_processed_in_threads(seaway: Seaway, factory: Factory) -> None:
     """Searching and comparing on the event loop would delay all other requests."""
-    people.channel("chan")
+    factory.channel("chan")
     first, second = (conda(index_json("demo", build_number=number, build=f"h1_{number}")) for number in (1, 2))
     for file in (first, second):
         await publish_file(seaway, "chan", file)
@@ -135,9 +135,9 @@ class BlockedListings(ListingCache):
         assert self.gate.wait(60)
 
 
-async def test_many_requests_of_one_caller_do_not_block_others(seaway: Seaway, people: People) -> None:
+async def test_many_requests_of_one_caller_do_not_block_others(seaway: Seaway, factory: Factory) -> None:
     """Invariant 4: one caller's comparisons and reads leave slots for others; a cached listing needs no slot."""
-    people.channel("chan")
+    factory.channel("chan")
     slow, small = (
         conda(index_json("slow-a"), files=FILES, paths=PATHS),
         conda(index_json("small"), files=FILES, paths=PATHS),
@@ -159,9 +159,9 @@ async def test_many_requests_of_one_caller_do_not_block_others(seaway: Seaway, p
         listing_cache.gate.set()
 
 
-async def test_listing_cache_is_bounded(seaway: Seaway, people: People) -> None:
+async def test_listing_cache_is_bounded(seaway: Seaway, factory: Factory) -> None:
     """A second read returns the cached listing; the oldest listings are evicted at the size limit."""
-    people.channel("chan")
+    factory.channel("chan")
     package_files = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
     for file in package_files:
         await publish_file(seaway, "chan", file)
@@ -188,7 +188,7 @@ def test_real_packages_are_listed(seaway: Seaway) -> None:
     assert checked
 
 
-async def test_comparison_of_builds_lists_dependencies_paths_and_fields(seaway: Seaway, people: People) -> None:
+async def test_comparison_of_builds_lists_dependencies_paths_and_fields(seaway: Seaway, factory: Factory) -> None:
     """Hashes and times are not differences."""
     before = {"name": "a", "depends": ["python >=3.9", "zlib", "gone"], "size": 100, "sha256": "00", "license": "MIT"}
     after = {"name": "a", "depends": ["python >=3.10", "zlib", "new"], "size": 150, "sha256": "11", "license": "BSD"}
@@ -223,9 +223,9 @@ async def test_comparison_is_bounded() -> None:
     assert ((), "It is too long.") == (unread.paths, unread.problem)
 
 
-async def test_versions_are_ordered_as_clients_order_them(seaway: Seaway, people: People, on_both: str) -> None:
+async def test_versions_are_ordered_as_clients_order_them(seaway: Seaway, factory: Factory, on_both: str) -> None:
     """10 follows 9, and a release follows its candidates; each version has its builds."""
-    people.channel("chan")
+    factory.channel("chan")
     for version in ("9.0", "10.0", "10.0rc1"):
         await publish_file(seaway, "chan", conda(index_json(version=version)))
     await publish_file(seaway, "chan", conda(index_json(version="9.0", subdir="linux-64", noarch=...)))

@@ -28,11 +28,11 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import A2, A, B, Channel, recorded_statements, with_in_process_examiners
-from tests.support import packages, pictures
+from tests.support import images, packages
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.jobs import run_job
 from tests.support.packages import index_json
+from tests.support.sites import Factory
 
 OTHER_STORE = "f" * 32
 
@@ -42,8 +42,8 @@ class StopError(Exception):
 
 
 @pytest.fixture
-def channel(seaway: Seaway, people: People) -> Channel:
-    return Channel(with_in_process_examiners(seaway), people.channel("demo"))
+def channel(seaway: Seaway, factory: Factory) -> Channel:
+    return Channel(with_in_process_examiners(seaway), factory.channel("demo"))
 
 
 @dataclass
@@ -215,7 +215,7 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
     with seaway.site.database.write_site() as tx:
         channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, "demo", description="boats", only_publishers=True)
     described = run(seaway)
-    seaway.request_parts.logos.store(OPERATOR, "demo", pictures.png())
+    seaway.request_parts.logos.store(OPERATOR, "demo", images.png())
     with_logo = run(seaway)
     (key,) = (key for key in objects(seaway) if key.endswith("/channel"))
     found = decode_channel(objects(seaway)[key])
@@ -228,9 +228,9 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
         assert channels.get(tx, "demo").logo == found.logo
 
 
-def test_objects_of_a_removed_channel_are_deleted(seaway: Seaway, people: People, channel: Channel) -> None:
+def test_objects_of_a_removed_channel_are_deleted(seaway: Seaway, factory: Factory, channel: Channel) -> None:
     """Objects are deleted before marks, and other channels keep theirs."""
-    other = Channel(channel.seaway, people.channel("other"))
+    other = Channel(channel.seaway, factory.channel("other"))
     for each in (channel, other):
         each.put(A)
         each.put(B)
@@ -247,9 +247,9 @@ def test_objects_of_a_removed_channel_are_deleted(seaway: Seaway, people: People
 # Interrupted runs
 
 
-def change_everything(channel: Channel, people: People) -> None:
+def change_everything(channel: Channel, factory: Factory) -> None:
     """Make one change of each kind since the last run, including a removed channel."""
-    other = Channel(channel.seaway, people.channel("other"))
+    other = Channel(channel.seaway, factory.channel("other"))
     for each in (channel, other):
         each.put(A)
         each.put(B)
@@ -257,12 +257,12 @@ def change_everything(channel: Channel, people: People) -> None:
     other.remove()
     channel.put(A2)
     channel.delete(B)
-    people.channel("late")
+    factory.channel("late")
 
 
-def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, people: People, channel: Channel) -> None:
+def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, factory: Factory, channel: Channel) -> None:
     """Invariants 2 and 3: the result is that of an uninterrupted run, wherever the run stopped."""
-    change_everything(channel, people)
+    change_everything(channel, factory)
     stop_at, is_done = 0, False
     while not is_done:
         try:
@@ -329,10 +329,12 @@ def test_foreign_objects_are_left_alone(seaway: Seaway, channel: Channel) -> Non
     assert {foreign} == set(objects(seaway))
 
 
-def test_before_writing_is_called_once_before_the_first_write(seaway: Seaway, people: People, channel: Channel) -> None:
+def test_before_writing_is_called_once_before_the_first_write(
+    seaway: Seaway, factory: Factory, channel: Channel
+) -> None:
     """Only by a run that writes or deletes."""
-    change_everything(channel, people)
-    recording = RecordingStore(seaway.site.blobs)
+    change_everything(channel, factory)
+    recording = RecordingStore(seaway.blobs)
     call_counts: list[int] = []
     run(seaway, blobs=recording, before_writing=lambda: call_counts.append(len(recording.calls)))
 
@@ -387,12 +389,12 @@ def skip_without_sqlite(seaway: Seaway) -> None:
 
 @pytest.mark.parametrize(("column", "value"), DAMAGES, ids=lambda value: getattr(value, "name", repr(value)[:9]))
 def test_damaged_row_blocks_only_its_own_object(
-    seaway: Seaway, people: People, channel: Channel, column: "Column[Any]", value: object
+    seaway: Seaway, factory: Factory, channel: Channel, column: "Column[Any]", value: object
 ) -> None:
     """Invariant 6: the good object stays, all others are written, and a repair is noticed without another change."""
     if (column, value) in ONLY_IN_SQLITE:
         skip_without_sqlite(seaway)
-    other = Channel(channel.seaway, people.channel("other"))
+    other = Channel(channel.seaway, factory.channel("other"))
     for each in (channel, other):
         each.put(A)
         each.put(B)
@@ -421,12 +423,12 @@ def test_damaged_row_blocks_only_its_own_object(
     ("column", "value"), [(channel_rows.c.attestations, "xyz"), (channel_rows.c.description, NOT_UTF8)]
 )
 def test_damaged_channel_row_blocks_only_its_own_object(
-    seaway: Seaway, people: People, channel: Channel, column: "Column[Any]", value: object
+    seaway: Seaway, factory: Factory, channel: Channel, column: "Column[Any]", value: object
 ) -> None:
     """The channel keeps its last good object, and its names are written."""
     if value == NOT_UTF8:
         skip_without_sqlite(seaway)
-    people.channel("other")
+    factory.channel("other")
     run(seaway)
     before, good = objects(seaway), value_of(seaway, column)
     channel.put(A)

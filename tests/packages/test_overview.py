@@ -7,8 +7,8 @@ from seaway.channels import channels
 from seaway.packages import overview, removal, versions
 from seaway.packages.overview import PackageLine, PackageOverviews, name_of_spec
 from seaway.server.wiring import Seaway
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, tar_bz2
+from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
 
 pytestmark = pytest.mark.anyio
@@ -20,9 +20,9 @@ def package_lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "c
     return None if found is None else dict(found)
 
 
-async def test_line_shows_the_newest_version(seaway: Seaway, people: People, on_both: str) -> None:
+async def test_line_shows_the_newest_version(seaway: Seaway, factory: Factory, on_both: str) -> None:
     """2.0 is older than 10.0, a yanked version counts only if there is no other, and each subdir is listed."""
-    people.channel("chan")
+    factory.channel("chan")
     for version in ("2.0", "10.0", "11.0"):
         await publish_file(seaway, "chan", conda(index_json("tool", version), about={"summary": f"Version {version}."}))
     old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
@@ -42,9 +42,9 @@ async def test_line_shows_the_newest_version(seaway: Seaway, people: People, on_
     )
 
 
-async def test_version_order_ignores_case(seaway: Seaway, people: People) -> None:
+async def test_version_order_ignores_case(seaway: Seaway, factory: Factory) -> None:
     """1.0RC1 is newer than 1.0b2 and older than 1.0, keeps its capitals, and is found in either spelling."""
-    people.channel("chan")
+    factory.channel("chan")
     for version in ("1.0b2", "1.0RC1", "1.0", "5.4_22Jul22.46e"):
         await publish_file(seaway, "chan", conda(index_json("tool", version)))
     with seaway.site.database.read() as tx:
@@ -53,9 +53,9 @@ async def test_version_order_ignores_case(seaway: Seaway, people: People) -> Non
     assert [found[2], found[2], None] == [versions.named(found, text) for text in ("1.0RC1", "1.0rc1", "1.0rc2")]
 
 
-async def test_changes_are_visible_at_once(seaway: Seaway, people: People) -> None:
+async def test_changes_are_visible_at_once(seaway: Seaway, factory: Factory) -> None:
     """The next read has each upload, yank and delete, and queries only the names that changed."""
-    people.channel("chan")
+    factory.channel("chan")
     overviews = PackageOverviews()
     assert package_lines(seaway, overviews) == {}
     for name in ("a", "b", "c"):
@@ -74,9 +74,9 @@ async def test_changes_are_visible_at_once(seaway: Seaway, people: People) -> No
     assert len(statements) == 2  # the channel, its subdirs
 
 
-async def test_page_by_name_takes_five_statements(seaway: Seaway, people: People) -> None:
+async def test_page_by_name_takes_five_statements(seaway: Seaway, factory: Factory) -> None:
     """The number does not depend on the packages of the page, and nothing is cached."""
-    people.channel("chan")
+    factory.channel("chan")
     for number in range(12):
         await publish_file(seaway, "chan", conda(index_json(f"package-{number:02}")))
     with seaway.site.database.read() as tx:
@@ -89,10 +89,10 @@ async def test_page_by_name_takes_five_statements(seaway: Seaway, people: People
     assert len(for_two) == len(for_ten) == 5
 
 
-async def test_overview_cache_is_bounded(seaway: Seaway, people: People) -> None:
+async def test_overview_cache_is_bounded(seaway: Seaway, factory: Factory) -> None:
     """A channel with too many packages is not cached; of several channels, the last used stay cached."""
     for channel in ("one", "two"):
-        people.channel(channel)
+        factory.channel(channel)
         for name in ("a", "b"):
             await publish_file(seaway, channel, conda(index_json(name)))
     assert package_lines(seaway, PackageOverviews(max_packages=1), "one") is None

@@ -9,8 +9,8 @@ from seaway.packages import downloads, package_list, recent_uploads, versions
 from seaway.packages.package_list import PackageSort
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
 
 pytestmark = pytest.mark.anyio
@@ -20,29 +20,29 @@ async def publish(seaway: Seaway, channel: str, name: str, version: str = "1.0",
     await publish_file(seaway, channel, conda(index_json(name, version), about={"summary": summary}))
 
 
-async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, people: People) -> None:
+async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, factory: Factory) -> None:
     """A private channel is listed only for users who can read it (P4)."""
-    people.channel("open")
-    people.channel("hidden", public=False)
-    people.member("hidden", "reader", Role.VIEWER)
+    factory.channel("open")
+    factory.channel("hidden", public=False)
+    factory.member("hidden", "reader", Role.VIEWER)
     await publish(seaway, "open", "plain")
     await publish(seaway, "hidden", "secret-tool", summary="unheard of")
-    with seaway.site.database.read() as tx:
-        for by in (ANONYMOUS, people.person("stranger")):
+    with seaway.database.read() as tx:
+        for by in (ANONYMOUS, factory.signed_in("stranger")):
             assert [upload.package for upload in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
-        found = recent_uploads.packages_for(tx, people.person("reader"), 9)
+        found = recent_uploads.packages_for(tx, factory.signed_in("reader"), 9)
     assert {upload.package for upload in found} == {"plain", "secret-tool"}
 
 
-async def test_package_list_is_sorted_and_filtered(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """By name, last upload, downloads and platform."""
-    people.channel("chan")
+    factory.channel("chan")
     await publish(seaway, "chan", "b")
     clock.move(1)
     await publish_file(seaway, "chan", conda(index_json("a", subdir="linux-64", noarch=...)))
     clock.move(1)
     await publish(seaway, "chan", "b-c", summary="Motion PLANNING")
-    people.channel("other")
+    factory.channel("other")
     await publish(seaway, "other", "b")
     with seaway.site.database.write_site() as tx:
         channel_id = channels.get(tx, "chan").id
@@ -66,9 +66,9 @@ async def test_package_list_is_sorted_and_filtered(seaway: Seaway, people: Peopl
     assert names("100%") == names("x" * 300) == []
 
 
-async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway, people: People) -> None:
+async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway, factory: Factory) -> None:
     """The feed lists every file; the number of statements does not grow with the channel."""
-    people.channel("chan")
+    factory.channel("chan")
     for name, version in (("a", "1.0"), ("b", "1.0"), ("a", "2.0")):
         await publish(seaway, "chan", name, version, summary=f"{name} {version}")
     with seaway.site.database.read() as tx:

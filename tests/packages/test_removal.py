@@ -17,8 +17,8 @@ from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -55,8 +55,8 @@ def changed(text: str) -> PackageFile:
 
 
 @pytest.fixture
-def channel(people: People) -> str:
-    return people.channel("chan")
+def channel(factory: Factory) -> str:
+    return factory.channel("chan")
 
 
 async def test_yanked_and_unyanked_file_keeps_its_indexed_timestamp(
@@ -72,11 +72,11 @@ async def test_yanked_and_unyanked_file_keeps_its_indexed_timestamp(
 
 
 async def test_yank_reason_is_stored_shown_and_audited(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, factory: Factory
 ) -> None:
     """It comes in a JSON body, a form or the query; a later yank can change it, and unyank clears it."""
     await publish_file(seaway, channel, FILE)
-    headers = {"Authorization": f"Bearer {people.key('owner')}"}
+    headers = {"Authorization": f"Bearer {factory.key('owner')}"}
     shown, url = f"/api/v1/channels/{channel}/files/noarch/{FILE.name}", f"{channel}/noarch/{FILE.name}"
 
     async def reason_after(act: str, **request: Any) -> str | None:
@@ -104,10 +104,10 @@ async def test_yank_reason_is_stored_shown_and_audited(
     "body", [b'{"reason": 1}', b"why not", b'{"reason": "a\\u0000b"}', b'{"reason": "%s"}' % (b"x" * 501)]
 )
 async def test_invalid_yank_reason_is_refused(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People, body: bytes
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, factory: Factory, body: bytes
 ) -> None:
     await publish_file(seaway, channel, FILE)
-    headers = {"Authorization": f"Bearer {people.key('owner')}"}
+    headers = {"Authorization": f"Bearer {factory.key('owner')}"}
     response = await http.post(f"/api/v1/yank/{channel}/noarch/{FILE.name}", headers=headers, content=body)
     assert 400 == response.status_code
     assert [] == (await repodata(http))["removed"]
@@ -167,9 +167,9 @@ async def test_yanked_file_is_not_replaced_without_force(seaway: Seaway, http: h
     assert ([FILE.name], []) == (list((await repodata(http))["packages.conda"]), (await repodata(http))["removed"])
 
 
-async def test_each_change_has_an_audit_entry(seaway: Seaway, channel: str, people: People) -> None:
+async def test_each_change_has_an_audit_entry(seaway: Seaway, channel: str, factory: Factory) -> None:
     """The entry has the actor, IP address, file and sha256; an action without effect has no entry."""
-    by = caller_with_key(seaway, people.key("owner"))
+    by = caller_with_key(seaway, factory.key("owner"))
     new = changed("new")
     await publish_file(seaway, channel, FILE, by=by)
     await publish_file(seaway, channel, new, by=by, force=True)
@@ -193,10 +193,10 @@ async def test_each_change_has_an_audit_entry(seaway: Seaway, channel: str, peop
 
 
 async def test_refused_changes_leave_no_audit_entry_and_no_revision(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, people: People
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, factory: Factory
 ) -> None:
     await publish_file(seaway, channel, FILE)
-    viewer = caller_with_key(seaway, people.key(people.member(channel, "viewer", Role.VIEWER)))
+    viewer = caller_with_key(seaway, factory.key(factory.member(channel, "viewer", Role.VIEWER)))
     before = audit_entries(seaway)
     for act in (removal.yank, removal.delete):
         with pytest.raises(NotAllowed):
@@ -210,20 +210,20 @@ async def test_refused_changes_leave_no_audit_entry_and_no_revision(
 
 
 async def test_demoted_contributor_cannot_delete_their_own_uploads(
-    seaway: Seaway, channel: str, people: People
+    seaway: Seaway, channel: str, factory: Factory
 ) -> None:
-    friend = people.member(channel, "friend", Role.CONTRIBUTOR)
-    by = caller_with_key(seaway, people.key(friend))
+    friend = factory.member(channel, "friend", Role.CONTRIBUTOR)
+    by = caller_with_key(seaway, factory.key(friend))
     await publish_file(seaway, channel, FILE, by=by)
-    people.member(channel, friend, Role.VIEWER)
+    factory.member(channel, friend, Role.VIEWER)
     with pytest.raises(NotAllowed):
         removal.delete(seaway.site, by, channel, "noarch", FILE.name)
 
 
-async def test_site_admin_can_delete_but_not_upload_or_yank(seaway: Seaway, channel: str, people: People) -> None:
+async def test_site_admin_can_delete_but_not_upload_or_yank(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Moderation removes files under the admin's own name; it does not publish."""
     await publish_file(seaway, channel, FILE)
-    admin = caller_with_key(seaway, people.key(people.user("moderator", admin=True)))
+    admin = caller_with_key(seaway, factory.key(factory.user("moderator", admin=True)))
     with pytest.raises(NotAllowed):
         await publish_file(seaway, channel, OTHER, by=admin)
     with pytest.raises(NotAllowed):

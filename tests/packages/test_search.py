@@ -13,8 +13,8 @@ from seaway.packages import removal
 from seaway.packages.search import Hit, search
 from seaway.server.wiring import Seaway
 from seaway.users import users
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +35,9 @@ def session_caller(seaway: Seaway, name: str) -> Caller:
         return Caller(name=name, user_id=users.get(tx, name).id, credential=CredentialKind.PERSON)
 
 
-async def test_exact_name_comes_first(seaway: Seaway, people: People) -> None:
+async def test_exact_name_comes_first(seaway: Seaway, factory: Factory) -> None:
     """Then names by prefix, names by substring and summaries; `_`, `-` and case make no difference."""
-    people.channel("chan")
+    factory.channel("chan")
     for name, summary in [
         ("zz", "Arrays for robots"), ("my_robots", ""), ("robots-base", ""), ("robots", ""), ("other", "Nothing"),
     ]:  # fmt: skip
@@ -49,9 +49,9 @@ async def test_exact_name_comes_first(seaway: Seaway, people: People) -> None:
     assert [] == search_hits(seaway, "rob%")
 
 
-async def test_match_spec_selects_versions(seaway: Seaway, people: People) -> None:
+async def test_match_spec_selects_versions(seaway: Seaway, factory: Factory) -> None:
     """A package without a matching file is left out; a hit names its newest matching version."""
-    people.channel("chan")
+    factory.channel("chan")
     for version in ("1.9", "1.10", "2.0"):
         await publish(seaway, "chan", "demo", version)
     with seaway.site.database.read() as tx:
@@ -62,11 +62,11 @@ async def test_match_spec_selects_versions(seaway: Seaway, people: People) -> No
     assert [("chan", "demo")] == search_hits(seaway, "demo 2.0 h1_0")
 
 
-async def test_private_channel_is_searched_only_for_its_members(seaway: Seaway, people: People) -> None:
+async def test_private_channel_is_searched_only_for_its_members(seaway: Seaway, factory: Factory) -> None:
     """Naming the channel does not help (P4)."""
-    people.channel("closed", public=False)
-    people.member("closed", "friend", Role.VIEWER)
-    people.user("stranger")
+    factory.channel("closed", public=False)
+    factory.member("closed", "friend", Role.VIEWER)
+    factory.user("stranger")
     await publish(seaway, "closed", "secret-thing", summary="A hidden purpose")
     for by in (
         ANONYMOUS,
@@ -79,9 +79,9 @@ async def test_private_channel_is_searched_only_for_its_members(seaway: Seaway, 
     assert [("closed", "secret-thing")] == search_hits(seaway, "hidden", session_caller(seaway, "friend"))
 
 
-async def test_deleted_and_yanked_packages_are_not_found(seaway: Seaway, people: People) -> None:
+async def test_deleted_and_yanked_packages_are_not_found(seaway: Seaway, factory: Factory) -> None:
     """They cannot be installed."""
-    people.channel("chan")
+    factory.channel("chan")
     await publish(seaway, "chan", "gone")
     await publish(seaway, "chan", "yanked")
     removal.delete(seaway.site, OPERATOR, "chan", "noarch", "gone-1.0-h1_0.conda")
@@ -89,9 +89,9 @@ async def test_deleted_and_yanked_packages_are_not_found(seaway: Seaway, people:
     assert [] == search_hits(seaway, "gone") + search_hits(seaway, "yanked")
 
 
-async def test_summary_of_the_last_upload_is_searched(seaway: Seaway, people: People) -> None:
+async def test_summary_of_the_last_upload_is_searched(seaway: Seaway, factory: Factory) -> None:
     """It replaces the earlier one."""
-    people.channel("chan")
+    factory.channel("chan")
     await publish(seaway, "chan", "demo", "1.0", "The  old\npurpose")
     assert [("chan", "demo")] == search_hits(seaway, "old purpose")
     await publish(seaway, "chan", "demo", "2.0", "A new one")
@@ -99,11 +99,11 @@ async def test_summary_of_the_last_upload_is_searched(seaway: Seaway, people: Pe
     assert [("chan", "demo")] == search_hits(seaway, "new")
 
 
-async def test_each_page_of_hits_takes_two_statements(seaway: Seaway, people: People) -> None:
+async def test_each_page_of_hits_takes_two_statements(seaway: Seaway, factory: Factory) -> None:
     """Every hit is on exactly one page."""
     names = [f"part-{number:02}" for number in range(7)]
     for channel in ("one", "two"):
-        people.channel(channel)
+        factory.channel(channel)
         for name in names:
             await publish(seaway, channel, name)
     statements: list[str] = []

@@ -21,8 +21,8 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -56,8 +56,8 @@ def delete(seaway: Seaway, channel: str, file: PackageFile = FILE) -> None:
 
 
 @pytest.fixture
-def channel(people: People) -> str:
-    return people.channel("chan")
+def channel(factory: Factory) -> str:
+    return factory.channel("chan")
 
 
 async def test_referenced_blobs_are_kept_at_any_age(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
@@ -102,9 +102,9 @@ async def test_sweep_stops_if_a_folder_cannot_be_listed(seaway: Seaway, channel:
     assert is_stored(seaway, FILE)
 
 
-async def test_shared_blob_is_deleted_after_its_last_file(seaway: Seaway, people: People, channel: str) -> None:
+async def test_shared_blob_is_deleted_after_its_last_file(seaway: Seaway, factory: Factory, channel: str) -> None:
     """Channels share equal bytes, which stay until the last file with them is deleted."""
-    other = people.channel("other")
+    other = factory.channel("other")
     kept = []
     for name in (channel, other):
         await publish_file(seaway, name, FILE)

@@ -21,11 +21,11 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, s3, state
+from tests.support import s3, sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
+from tests.support.sites import Factory
 
 FILES = [conda(index_json(name)) for name in ("one", "two", "three")]
 ANY_AGE = -(1 << 60)
@@ -37,7 +37,7 @@ def blobs_of(seaway: Seaway) -> set[str]:
 
 
 def opened(folder: Path, **settings: object) -> Seaway:
-    return with_in_process_examiners(house.build(folder, TurnedClock(), **settings))
+    return with_in_process_examiners(sites.build(folder, TurnedClock(), **settings))
 
 
 def sweep_all(seaway: Seaway) -> None:
@@ -49,7 +49,7 @@ def filled(tmp_path: Path, on_both: str) -> Iterator[Path]:
     """A folder with a site of three packages, not opened by any process."""
     folder = tmp_path / "site"
     with closing(opened(folder)) as seaway:
-        channel = Channel(seaway, People(seaway).channel("chan"))
+        channel = Channel(seaway, Factory(seaway).channel("chan"))
         for file in FILES:
             channel.put(file)
         seaway.pairing.raise_counter()
@@ -191,7 +191,7 @@ def test_a_missing_store_refuses_uploads_and_is_not_created(tmp_path: Path) -> N
     """If it is unmounted, renamed or emptied while a server runs, uploads are refused until it is back (2)."""
     store, moved = tmp_path / "data" / "store", tmp_path / "elsewhere"
     with closing(opened(tmp_path)) as seaway:
-        channel = Channel(seaway, People(seaway).channel("chan"))
+        channel = Channel(seaway, Factory(seaway).channel("chan"))
         channel.put(FILES[0])
         for replace_store in (lambda: None, store.mkdir):  # no folder, or an empty mount point
             store.rename(moved)
@@ -210,9 +210,9 @@ def test_a_replaced_store_is_detected(tmp_path: Path) -> None:
     """The store of another site is moved to the same path while a server runs."""
     with closing(opened(tmp_path / "other")) as other:
         other.pairing.adopt()
-        Channel(other, People(other).channel("chan")).put(FILES[0])
+        Channel(other, Factory(other).channel("chan")).put(FILES[0])
     with closing(opened(tmp_path / "site")) as seaway:
-        channel = Channel(seaway, People(seaway).channel("chan"))
+        channel = Channel(seaway, Factory(seaway).channel("chan"))
         channel.put(FILES[0])
         store = tmp_path / "site" / "data" / "store"
         store.rename(tmp_path / "away")
@@ -230,7 +230,7 @@ def test_a_start_without_the_store_does_not_create_one(tmp_path: Path) -> None:
     """The server refuses uploads, creates neither a store nor a secret key, and works again with the store."""
     store = tmp_path / "data" / "store"
     with closing(opened(tmp_path)) as seaway:
-        Channel(seaway, People(seaway).channel("chan")).put(FILES[0])
+        Channel(seaway, Factory(seaway).channel("chan")).put(FILES[0])
     store.rename(tmp_path / "elsewhere")
     with closing(opened(tmp_path)) as seaway:
         with pytest.raises(Unavailable, match="is missing"):
@@ -342,7 +342,7 @@ def test_a_first_start_without_the_bucket_is_paired_later(tmp_path: Path) -> Non
             "s3_secret_key": bucket.secret_key,
         }
         with closing(opened(tmp_path, **settings)) as seaway:
-            channel = Channel(seaway, People(seaway).channel("chan"))
+            channel = Channel(seaway, Factory(seaway).channel("chan"))
             with pytest.raises(Unavailable):
                 channel.put(FILES[0])
             proxy.mode = Pass()

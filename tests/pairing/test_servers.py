@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from seaway.errors import DamagedDatabase
-from tests.support import house, packages, s3
-from tests.support.house import People
+from tests.support import packages, s3, sites
 from tests.support.mounts import read_only
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.requests import until
 from tests.support.server import serving, start, variables
+from tests.support.sites import Factory
 
 FILE = packages.conda()
 OTHER = packages.conda(packages.index_json("other"))
@@ -25,10 +25,10 @@ DAMAGED = DamagedDatabase("").message
 
 def make_site(folder: Path, **settings: object) -> str:
     """Create a site with a channel; return a key of its owner."""
-    with closing(house.build(folder, **settings)) as seaway:
-        people = People(seaway)
-        people.channel("chan")
-        return people.key("owner")
+    with closing(sites.build(folder, **settings)) as seaway:
+        factory = Factory(seaway)
+        factory.channel("chan")
+        return factory.key("owner")
 
 
 def upload(http: httpx.Client, file: packages.PackageFile) -> httpx.Response:

@@ -7,7 +7,7 @@ import pytest
 
 from seaway.conda.filename import parse
 from seaway.conda.refusals import Refused
-from tests.support import house
+from tests.support import sites
 from tests.support.hostile import hashes_of
 from tests.support.packages import conda
 
@@ -23,7 +23,7 @@ def test_archive_limits_are_settings(setting: str, tmp_path: Path) -> None:
     limit, files = LARGE[setting]
     file = conda(files=files)
     for settings, status in (({setting: limit}, 422), ({}, 201)):
-        with closing(house.build(tmp_path / str(status), **settings)) as seaway:
+        with closing(sites.build(tmp_path / str(status), **settings)) as seaway:
             examiners = seaway.request_parts.publishing.examiners
             path = file.write_to(tmp_path)
             if status == 201:

@@ -22,7 +22,7 @@ from seaway.publishing.examine import Candidate
 from seaway.publishing.record import Recorded, RecordingParts, Submission
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
-from tests.support import house
+from tests.support import sites
 from tests.support.requests import until
 
 CONTENT = b"content"
@@ -31,8 +31,8 @@ SHA256 = hashlib.sha256(CONTENT).digest()
 
 @pytest.fixture
 def seaway(on_both: str, tmp_path: Path) -> Iterator[Seaway]:
-    with closing(house.build(tmp_path)) as built:
-        with built.site.spool.file() as file:
+    with closing(sites.build(tmp_path)) as built:
+        with built.spool.file() as file:
             file.write(CONTENT)
             file.flush()
             built.site.blobs.put_file(keys.blob(SHA256), Path(file.name))

@@ -15,8 +15,8 @@ from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import publish
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
-from tests.support.house import FromMemory, People
 from tests.support.packages import conda
+from tests.support.sites import Factory, FromMemory
 
 MORE_THAN_ANY_DISK = 1 << 60
 FILE = conda()
@@ -36,17 +36,19 @@ def reserve(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def with_low_disk(seaway: Seaway, people: People, reserve: Path) -> Seaway:
+def with_low_disk(seaway: Seaway, factory: Factory, reserve: Path) -> Seaway:
     """Return a Seaway instance that refuses uploads while its reserve is an empty file."""
-    people.channel("boats", owner="ada")
-    site = replace(seaway.site, reserve=Reserve(reserve, MORE_THAN_ANY_DISK))
-    publishing = replace(seaway.request_parts.publishing, site=site)
+    factory.channel("boats", owner="ada")
+    publishing = replace(seaway.request_parts.publishing, reserve=Reserve(reserve, MORE_THAN_ANY_DISK))
     return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 
 def test_upload_is_refused_before_its_bytes_are_read(with_low_disk: Seaway, reserve: Path) -> None:
     """Whole files and resumable uploads, also those that began before."""
-    parts, ada = with_low_disk.request_parts.publishing, People(with_low_disk).by_key(People(with_low_disk).key("ada"))
+    parts, ada = (
+        with_low_disk.request_parts.publishing,
+        Factory(with_low_disk).by_key(Factory(with_low_disk).key("ada")),
+    )
     request = resumable.ResumableRequest("boats", FILE.name, len(FILE.content), FILE.sha256, force=False)
     unfinished = anyio.run(partial(resumable.begin, parts, request, by=ada))
     reserve.write_bytes(b"")

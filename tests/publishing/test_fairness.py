@@ -24,10 +24,10 @@ from seaway.publishing.examiners import Examiners
 from seaway.publishing.upload_rates import RefusedTime
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from tests.support import house, workflows
+from tests.support import sites, workflows
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import PackageFile, conda, index_json
+from tests.support.sites import Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -65,11 +65,11 @@ def with_examiners(seaway: Seaway, examiners: Examiners, **parts: object) -> Sea
 
 
 @pytest.fixture
-def people(seaway: Seaway) -> People:
-    people = People(seaway)
-    people.channel("boats", owner="ada")
-    people.member("boats", "mallory", Role.CONTRIBUTOR)
-    return people
+def factory(seaway: Seaway) -> Factory:
+    factory = Factory(seaway)
+    factory.channel("boats", owner="ada")
+    factory.member("boats", "mallory", Role.CONTRIBUTOR)
+    return factory
 
 
 async def expect_refusal(seaway: Seaway, number: int, by: Caller) -> None:
@@ -91,27 +91,29 @@ async def until_queued(seaway: Seaway, senders: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["user", "publisher"])
-async def test_forty_slow_files_of_one_sender_do_not_block_others(seaway: Seaway, people: People, kind: str) -> None:
+async def test_forty_slow_files_of_one_sender_do_not_block_others(seaway: Seaway, factory: Factory, kind: str) -> None:
     """With two examiners one stays free for other senders, and so do threads for finishing uploads."""
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(2, gate))
-    mallory = people.by_key(people.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
+    mallory = (
+        factory.caller_of_key(factory.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
+    )
     async with anyio.create_task_group() as group:
         for number in range(40):
             group.start_soon(expect_refusal, slow, number, mallory)
         await until_waiting(gate, 1)
         await until_queued(slow, 1)
         with anyio.fail_after(30):
-            await publish_file(slow, "boats", SMALL, by=people.by_key(people.key("ada")))
+            await publish_file(slow, "boats", SMALL, by=factory.caller_of_key(factory.key("ada")))
         assert (1, 0) == (gate.began, gate.ended)
         gate.opened.release(40)
 
 
-async def test_senders_take_turns_with_one_examiner(seaway: Seaway, people: People) -> None:
+async def test_senders_take_turns_with_one_examiner(seaway: Seaway, factory: Factory) -> None:
     """A later sender waits for the file in examination, and not for all earlier files."""
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(1, gate))
-    mallory = people.by_key(people.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
     async with anyio.create_task_group() as group:
         for number in range(20):
             group.start_soon(expect_refusal, slow, number, mallory)
@@ -119,7 +121,7 @@ async def test_senders_take_turns_with_one_examiner(seaway: Seaway, people: Peop
         done = anyio.Event()
 
         async def publish_small() -> None:
-            await publish_file(slow, "boats", SMALL, by=people.by_key(people.key("ada")))
+            await publish_file(slow, "boats", SMALL, by=factory.caller_of_key(factory.key("ada")))
             done.set()
 
         group.start_soon(publish_small)
@@ -131,10 +133,10 @@ async def test_senders_take_turns_with_one_examiner(seaway: Seaway, people: Peop
         gate.opened.release(20)
 
 
-async def test_canceled_upload_releases_its_slot(seaway: Seaway, people: People) -> None:
+async def test_canceled_upload_releases_its_slot(seaway: Seaway, factory: Factory) -> None:
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(1, gate))
-    mallory = people.by_key(people.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
     async with anyio.create_task_group() as group:
         for number in range(5):
             group.start_soon(expect_refusal, slow, number, mallory)
@@ -143,7 +145,7 @@ async def test_canceled_upload_releases_its_slot(seaway: Seaway, people: People)
         group.cancel_scope.cancel()
     gate.opened.release(5)
     with anyio.fail_after(30):
-        await publish_file(slow, "boats", SMALL, by=people.by_key(people.key("ada")))
+        await publish_file(slow, "boats", SMALL, by=factory.caller_of_key(factory.key("ada")))
 
 
 @pytest.mark.slow
@@ -152,12 +154,12 @@ async def test_real_slow_archives_do_not_block_others(tmp_path: Path) -> None:
     many = {f"share/{number}": b"" for number in range(60_000)}
     content = conda(index_json("slow"), files={**many, "../late": b""}).content
     ended: list[int] = []
-    with closing(house.build(tmp_path, examiners=2)) as seaway:
-        people = People(seaway)
-        people.channel("boats", owner="ada")
-        people.member("boats", "mallory", Role.CONTRIBUTOR)
-        seaway.request_parts.publishing.examiners.warm_up()
-        mallory, ada = (people.by_key(people.key(name)) for name in ("mallory", "ada"))
+    with closing(sites.build(tmp_path, examiners=2)) as seaway:
+        factory = Factory(seaway)
+        factory.channel("boats", owner="ada")
+        factory.member("boats", "mallory", Role.CONTRIBUTOR)
+        seaway.examiners.warm_up()
+        mallory, ada = (factory.caller_of_key(factory.key(name)) for name in ("mallory", "ada"))
 
         async def send(number: int) -> None:
             file = PackageFile("slow-1.0-h1_0.conda", content)
@@ -188,7 +190,7 @@ class SteppingStopwatch:
 @pytest.fixture
 def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
     """Return a Seaway instance in which each examination takes seven minutes."""
-    with closing(house.build(tmp_path, clock)) as built:
+    with closing(sites.build(tmp_path, clock)) as built:
         gate = Gate()
         gate.opened.release(100)
         refused_time = RefusedTime(built.site, SteppingStopwatch())
@@ -197,15 +199,15 @@ def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Ite
 
 async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clock: TurnedClock) -> None:
     """After ten minutes in an hour the user waits, with every key, until the rest has expired; others do not."""
-    people = People(with_slow_examiners)
-    people.channel("boats", owner="ada")
-    people.member("boats", "mallory", Role.CONTRIBUTOR)
-    mallory, ada = (people.by_key(people.key(name)) for name in ("mallory", "ada"))
+    factory = Factory(with_slow_examiners)
+    factory.channel("boats", owner="ada")
+    factory.member("boats", "mallory", Role.CONTRIBUTOR)
+    mallory, ada = (factory.caller_of_key(factory.key(name)) for name in ("mallory", "ada"))
     for number in range(2):
         with pytest.raises(Refused):
             await publish_file(with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=mallory)
     with pytest.raises(TooManyRequests, match="Too many refused files that take long to examine") as waits:
-        await publish_file(with_slow_examiners, "boats", SMALL, by=people.by_key(people.key("mallory")))
+        await publish_file(with_slow_examiners, "boats", SMALL, by=factory.caller_of_key(factory.key("mallory")))
     assert 24 * 60 <= waits.value.retry_after_seconds <= 24 * 60 + 1
     await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
     await publish_file(with_slow_examiners, "boats", conda(index_json("other")), by=OPERATOR)
@@ -215,12 +217,12 @@ async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clo
     await publish_file(with_slow_examiners, "boats", conda(index_json("mine")), by=mallory)
 
 
-async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway, people: People) -> None:
+async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway, factory: Factory) -> None:
     """All three were admitted before the first was refused; the last one is then not examined."""
     gate, ended = Gate(), []
     refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
     slow = with_examiners(seaway, GatedExaminers(2, gate), refused_time=refused_time)
-    mallory = people.by_key(people.key("mallory"))
+    mallory = factory.caller_of_key(factory.key("mallory"))
 
     async def send(number: int) -> None:
         try:
@@ -243,9 +245,9 @@ async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway
 
 async def test_time_of_accepted_files_does_not_count(with_slow_examiners: Seaway) -> None:
     """Refusals before the examination do not count either."""
-    people = People(with_slow_examiners)
-    people.channel("boats", owner="ada")
-    ada = people.by_key(people.key("ada"))
+    factory = Factory(with_slow_examiners)
+    factory.channel("boats", owner="ada")
+    ada = factory.caller_of_key(factory.key("ada"))
     for number in range(4):
         await publish_file(with_slow_examiners, "boats", conda(index_json(f"p{number}")), by=ada)
         with pytest.raises(NotFound):
@@ -254,9 +256,9 @@ async def test_time_of_accepted_files_does_not_count(with_slow_examiners: Seaway
 
 async def test_refused_overwrite_counts(with_slow_examiners: Seaway) -> None:
     """The file is examined before it is refused."""
-    people = People(with_slow_examiners)
-    people.channel("boats", owner="ada")
-    ada = people.by_key(people.key("ada"))
+    factory = Factory(with_slow_examiners)
+    factory.channel("boats", owner="ada")
+    ada = factory.caller_of_key(factory.key("ada"))
     await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
     for _ in range(2):
         with pytest.raises(SeawayError, match="Published files do not change"):
@@ -267,12 +269,14 @@ async def test_refused_overwrite_counts(with_slow_examiners: Seaway) -> None:
 
 async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaway) -> None:
     """By both upload methods."""
-    people = People(with_slow_examiners)
-    people.channel("boats", owner="ada")
-    key = people.key("ada")
+    factory = Factory(with_slow_examiners)
+    factory.channel("boats", owner="ada")
+    key = factory.key("ada")
     for number in range(2):
         with pytest.raises(Refused):
-            await publish_file(with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=people.by_key(key))
+            await publish_file(
+                with_slow_examiners, "boats", conda(index_json(f"slow-{number}")), by=factory.caller_of_key(key)
+            )
     transport = httpx.ASGITransport(create_app(with_slow_examiners))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         headers = {"Authorization": f"Bearer {key}", "X-File-Name": SMALL.name}
@@ -286,10 +290,10 @@ async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaw
         assert int(response.headers["retry-after"]) > 1_400
 
 
-async def test_small_times_are_summed_before_a_commit(seaway: Seaway, people: People) -> None:
+async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: Factory) -> None:
     """They are written once they reach a second."""
-    ada = people.by_key(people.key("ada"))
-    refused_time = RefusedTime(seaway.site)
+    ada = factory.caller_of_key(factory.key("ada"))
+    refused_time = RefusedTime(seaway.database, seaway.clock)
 
     def refuse(ms: int) -> bool:
         before = seaway.site.database.change_mark()
@@ -302,10 +306,10 @@ async def test_small_times_are_summed_before_a_commit(seaway: Seaway, people: Pe
 
 
 @pytest.mark.parametrize("error", [Unavailable("The disk is full."), TooManyRequests("Wait.")], ids=type)
-async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, people: People, error: SeawayError) -> None:
+async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, factory: Factory, error: SeawayError) -> None:
     """Nothing is wrong with these files: the server was busy or lacked a resource."""
-    mallory = people.by_key(people.key("mallory"))
-    refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
+    mallory = factory.caller_of_key(factory.key("mallory"))
+    refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
     with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
         raise error
     with seaway.site.database.read() as tx:

@@ -31,10 +31,10 @@ from seaway.publishing.logos import MOST_BYTES, Logos, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.indexing.channel import RacingStore
-from tests.support import pictures, state
+from tests.support import images, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def open_png(png: bytes) -> Image.Image:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
     """The result is always a PNG of 256 by 256 pixels with the whole picture in its center."""
-    picture = open_png(draw(pictures.written(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
+    picture = open_png(draw(images.written(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
     assert ("PNG", (256, 256), "RGBA") == (picture.format, picture.size, picture.mode)
     red, green, blue, opaque = picture.getpixel((128, 128))  # type: ignore[misc]
     assert (abs(red - 200) < 8, abs(green - 80) < 8, abs(blue - 20) < 8, opaque) == (True, True, True, 255)
@@ -82,17 +82,17 @@ def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_all_color_modes_are_accepted(draw: Draw, mode: str) -> None:
     """Black and white, gray, palettes, transparency, CMYK, 16 bits."""
-    content = pictures.written(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
+    content = images.written(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
     assert (256, 256) == open_png(draw(content)).size
 
 
 def test_only_pixels_are_kept(draw: Draw) -> None:
     """A photo is rotated upright, and its EXIF data and comment are removed."""
-    content = pictures.photograph()
+    content = images.photograph()
     png = draw(content)
     assert b"secret" in content
     assert b"secret" not in png
-    assert {"IHDR", "IDAT", "IEND"} == set(pictures.chunks(png))
+    assert {"IHDR", "IDAT", "IEND"} == set(images.chunks(png))
     picture = open_png(png)
     assert 255 == picture.getpixel((128, 5))[3]  # type: ignore[index]
     assert 0 == picture.getpixel((5, 128))[3]  # type: ignore[index]
@@ -101,7 +101,7 @@ def test_only_pixels_are_kept(draw: Draw) -> None:
 def test_content_hidden_in_a_picture_is_removed(draw: Draw) -> None:
     """A file that is a picture and also a page, an archive or a script (polyglot) becomes only a picture."""
     for hidden in (b"<script>alert(1)</script>", b"PK\x03\x04 an archive", b"#!/bin/sh\n"):
-        for content in (pictures.png() + hidden, pictures.png(pnginfo=_text(hidden))):
+        for content in (images.png() + hidden, images.png(pnginfo=_text(hidden))):
             assert hidden in content
             assert hidden not in draw(content)
 
@@ -118,22 +118,22 @@ HOSTILE = {
     "html": b"<!doctype html><script>alert(1)</script>",
     "gzip": b"\x1f\x8b\x08\x00",
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n",
-    "bmp": pictures.written(Image.new("RGB", (9, 9)), "BMP"),
-    "tiff": pictures.written(Image.new("RGB", (9, 9)), "TIFF"),
-    "ico": pictures.written(Image.new("RGB", (16, 16)), "ICO"),
-    "truncated": pictures.written(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
-    "truncated jpeg": pictures.photograph()[:-40],
-    "only a header": pictures.png()[:20],
-    "wide": pictures.claiming(1_000_000, 1),
-    "one pixel too wide": pictures.claiming(4_097, 1),
-    "huge": pictures.claiming(100_000, 100_000),
-    "no pixels": pictures.claiming(4_096, 4_096),
-    "no size": pictures.claiming(0, 0),
-    "bomb": pictures.claiming(12_000, 12_000, bytes(8 * 1024 * 1024)),
-    "text bomb": pictures.text_bomb(),
-    "animated gif": pictures.moving("GIF"),
-    "animated png": pictures.moving("PNG"),
-    "animated webp": pictures.moving("WEBP"),
+    "bmp": images.written(Image.new("RGB", (9, 9)), "BMP"),
+    "tiff": images.written(Image.new("RGB", (9, 9)), "TIFF"),
+    "ico": images.written(Image.new("RGB", (16, 16)), "ICO"),
+    "truncated": images.written(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
+    "truncated jpeg": images.photograph()[:-40],
+    "only a header": images.png()[:20],
+    "wide": images.claiming(1_000_000, 1),
+    "one pixel too wide": images.claiming(4_097, 1),
+    "huge": images.claiming(100_000, 100_000),
+    "no pixels": images.claiming(4_096, 4_096),
+    "no size": images.claiming(0, 0),
+    "bomb": images.claiming(12_000, 12_000, bytes(8 * 1024 * 1024)),
+    "text bomb": images.text_bomb(),
+    "animated gif": images.moving("GIF"),
+    "animated png": images.moving("PNG"),
+    "animated webp": images.moving("WEBP"),
     "one byte": b"x",
 }
 
@@ -143,12 +143,12 @@ def test_hostile_pictures_are_refused(draw: Draw, kind: str) -> None:
     """The refusal is a sentence, and the examiner can encode the next picture."""
     with pytest.raises(Invalid, match=r"picture"):
         draw(HOSTILE[kind])
-    assert (256, 256) == open_png(draw(pictures.png())).size
+    assert (256, 256) == open_png(draw(images.png())).size
 
 
 def test_pictures_above_512_kib_are_refused_before_decoding(seaway: Seaway) -> None:
     with pytest.raises(TooLarge, match="512 KiB"):
-        seaway.request_parts.logos.draw(OPERATOR, NewLogo(pictures.png() + bytes(512 * 1024)))
+        seaway.request_parts.logos.draw(OPERATOR, NewLogo(images.png() + bytes(512 * 1024)))
 
 
 # Storage
@@ -159,12 +159,12 @@ def logo_of(seaway: Seaway, channel: str) -> bytes | None:
         return channels.get(tx, channel).logo
 
 
-def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """Two channels with the same picture share a blob, which is deleted after the last of them gave it up."""
-    people.channel("robots")
-    people.channel("others")
+    factory.channel("robots")
+    factory.channel("others")
     for channel in ("robots", "others"):
-        seaway.request_parts.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
+        seaway.request_parts.logos.put(OPERATOR, channel, NewLogo(images.png()))
     first = logo_of(seaway, "robots")
     assert first is not None
     assert first == logo_of(seaway, "others")
@@ -175,7 +175,7 @@ def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, people: Peopl
         return seaway.site.blobs.stat(keys.blob(first)) is not None
 
     assert is_stored_after_a_sweep()
-    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3))))
+    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3))))
     assert is_stored_after_a_sweep()
     assert [] == list(check(seaway))
     with seaway.site.database.write_site() as tx:
@@ -195,18 +195,19 @@ class AlwaysSweptStore(RacingStore):
         return is_new
 
 
-def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, people: People) -> None:
+def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory: Factory) -> None:
     """The race with the sweep is not the caller's fault: it is retried, and repeated failures return 503."""
-    people.channel("robots")
+    factory.channel("robots")
+    logo_parts = seaway.request_parts.logos
     sweeping_store = RacingStore(
         seaway.site.blobs,
         after_put=lambda: [seaway.site.blobs.delete(stat.key) for stat in state.stored(seaway.site.blobs)],
     )
-    logos_on(seaway, sweeping_store).put(OPERATOR, "robots", NewLogo(pictures.png()))
+    replace(logo_parts, blobs=sweeping_store).put(OPERATOR, "robots", NewLogo(images.png()))
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):
-        logos_on(seaway, AlwaysSweptStore(seaway.site.blobs)).put(
-            OPERATOR, "robots", NewLogo(pictures.png(colour=(1, 2, 3)))
+        replace(logo_parts, blobs=AlwaysSweptStore(seaway.blobs)).put(
+            OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3)))
         )
 
 
@@ -216,48 +217,48 @@ def logos_on(seaway: Seaway, blobs: Any) -> Logos:
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, people: People) -> None:
+async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory: Factory) -> None:
     """A JPEG that repeats its last scan thousands of times is refused, and packages are accepted meanwhile."""
-    people.channel("robots", owner="ada")
+    factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
-        drawing = threads.submit(
-            seaway.request_parts.logos.draw, OPERATOR, NewLogo(pictures.many_scans(MOST_BYTES - 1))
+        drawing = threads.submit(seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MOST_BYTES - 1)))
+        await publish_file(
+            seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))
         )
-        await publish_file(seaway, "robots", conda(index_json("meanwhile")), by=people.by_key(people.key("ada")))
         assert not drawing.done()
         with pytest.raises(Invalid):
             await to_thread.run_sync(drawing.result)
 
 
-def test_check_reports_a_missing_logo(seaway: Seaway, people: People) -> None:
-    people.channel("holed")
-    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(pictures.png(colour=(9, 9, 9))))
+def test_check_reports_a_missing_logo(seaway: Seaway, factory: Factory) -> None:
+    factory.channel("holed")
+    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(colour=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
     assert digest is not None
     seaway.site.blobs.delete(keys.blob(digest))
     assert [("S7", "holed logo")] == [(broken.check, broken.where) for broken in check(seaway)]
 
 
-def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, people: People) -> None:
+def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, factory: Factory) -> None:
     """No fetch, decoding or blob; a user without access gets the response for a missing channel."""
-    channel = people.channel("closed", public=False)
-    people.member(channel, "carl", Role.CONTRIBUTOR)
+    channel = factory.channel("closed", public=False)
+    factory.member(channel, "carl", Role.CONTRIBUTOR)
     fetched: list[str] = []
     recording_logos = replace(seaway.request_parts.logos, fetch=lambda url: fetched.append(url) or b"")  # type: ignore[func-returns-value]
     with pytest.raises(NotAllowed):
-        recording_logos.put(people.person("carl"), channel, NewLogo(url="https://github.com/ada.png"))
+        recording_logos.put(factory.signed_in("carl"), channel, NewLogo(url="https://github.com/ada.png"))
     messages = []
     for name in (channel, "no-such-channel"):
         with pytest.raises(NotFound) as refusal:
-            recording_logos.put(people.person("stranger"), name, NewLogo(url="https://github.com/ada.png"))
+            recording_logos.put(factory.signed_in("stranger"), name, NewLogo(url="https://github.com/ada.png"))
         messages.append(refusal.value.full_message)
     assert messages[0] == messages[1]
     assert [] == fetched
 
 
-def test_logos_are_rate_limited_by_user(seaway: Seaway, people: People) -> None:
+def test_logos_are_rate_limited_by_user(seaway: Seaway, factory: Factory) -> None:
     """Thirty at once."""
-    owner = people.person(people.user("eager"))
+    owner = factory.signed_in(factory.user("eager"))
     for _ in range(30):
         with pytest.raises(Invalid):
             seaway.request_parts.logos.draw(owner, NewLogo(b"x"))

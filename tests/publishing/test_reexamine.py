@@ -15,17 +15,17 @@ from seaway.maintenance.check import check
 from seaway.publishing.reexamine import rebuild
 from seaway.storage import keys
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, packages
+from tests.support import packages, sites
 from tests.support.clock import TurnedClock
 from tests.support.hostile import hashes_of
-from tests.support.house import People
 from tests.support.packages import index_json
+from tests.support.sites import Factory
 
 
 @pytest.fixture
 def channel(tmp_path: Path) -> Iterator[Channel]:
-    with closing(house.build(tmp_path, TurnedClock())) as built:
-        yield Channel(with_in_process_examiners(built), People(built).channel("demo"))
+    with closing(sites.build(tmp_path, TurnedClock())) as built:
+        yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ from seaway.publishing.upload_rates import UploadRate
 from seaway.server.wiring import Seaway
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, packages
+from tests.support import packages, sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.packages import index_json
+from tests.support.sites import Factory
 
 CHANNEL = "demo"
 # Incompressible and larger than one piece, so that there are several pieces.
@@ -110,10 +110,10 @@ class Uploads:
 
 @pytest.fixture
 def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Uploads]:
-    with closing(with_in_process_examiners(house.build(tmp_path, clock))) as seaway:
-        people = People(seaway)
-        people.channel(CHANNEL, owner="owner")
-        yield Uploads(with_min_piece_bytes(1, seaway), caller_with_key(seaway, people.key("owner")), clock)
+    with closing(with_in_process_examiners(sites.build(tmp_path, clock))) as seaway:
+        factory = Factory(seaway)
+        factory.channel(CHANNEL, owner="owner")
+        yield Uploads(with_min_piece_bytes(1, seaway), caller_with_key(seaway, factory.key("owner")), clock)
 
 
 def with_min_piece_bytes(min_piece_bytes: int, seaway: Seaway, **changes: Any) -> Seaway:
@@ -225,7 +225,7 @@ def test_announced_hash_is_verified(uploads: Uploads) -> None:
 
 def test_invalid_request_is_refused_at_the_start(uploads: Uploads) -> None:
     """No byte is accepted for a file that cannot be published."""
-    anyio.run(house.publish_file, uploads.seaway, CHANNEL, SMALL)
+    anyio.run(sites.publish_file, uploads.seaway, CHANNEL, SMALL)
     refusals: list[tuple[type[SeawayError], dict[str, Any]]] = [
         (FileExists, {}),
         (Refused, {"file_name": "no-package.zip"}),
@@ -242,9 +242,9 @@ def test_invalid_request_is_refused_at_the_start(uploads: Uploads) -> None:
 
 def test_permission_is_checked_before_the_request_is_validated(uploads: Uploads) -> None:
     """A caller without the right to upload gets no error about the file name or the hash."""
-    people = People(uploads.seaway)
-    people.member(CHANNEL, "viewer", Role.VIEWER)
-    viewer = replace(uploads, by=caller_with_key(uploads.seaway, people.key("viewer")))
+    factory = Factory(uploads.seaway)
+    factory.member(CHANNEL, "viewer", Role.VIEWER)
+    viewer = replace(uploads, by=caller_with_key(uploads.seaway, factory.key("viewer")))
     for changes in ({"file_name": "no-package.zip"}, {"sha256": "x"}):
         with pytest.raises(NotAllowed):
             viewer.begin(**changes)
@@ -260,7 +260,7 @@ def test_more_bytes_than_announced_are_refused(uploads: Uploads) -> None:
 def test_upload_is_visible_only_to_the_user_who_began_it(uploads: Uploads) -> None:
     """Other callers get NotFound, whatever their role."""
     upload = uploads.begin()
-    another_caller = caller_with_key(uploads.seaway, People(uploads.seaway).key("stranger"))
+    another_caller = caller_with_key(uploads.seaway, Factory(uploads.seaway).key("stranger"))
     with pytest.raises(NotFound):
         uploads.get(upload, another_caller)
     with pytest.raises(NotFound):
@@ -270,9 +270,9 @@ def test_upload_is_visible_only_to_the_user_who_began_it(uploads: Uploads) -> No
 
 def test_permission_is_checked_for_each_piece(uploads: Uploads) -> None:
     """A user who was removed since the start cannot continue, and publishes nothing."""
-    people = People(uploads.seaway)
-    people.member(CHANNEL, "helper", Role.CONTRIBUTOR)
-    uploads.by = caller_with_key(uploads.seaway, people.key("helper"))
+    factory = Factory(uploads.seaway)
+    factory.member(CHANNEL, "helper", Role.CONTRIBUTOR)
+    uploads.by = caller_with_key(uploads.seaway, factory.key("helper"))
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
     with uploads.seaway.site.database.write_site() as tx:
@@ -555,8 +555,8 @@ def test_replacement_can_use_the_quota_of_the_replaced_file(with_minimum: Upload
 
 def test_pieces_count_in_the_owner_quota(with_minimum: Uploads) -> None:
     """In all channels that a user owns, for every uploader; `user_quota` is the default of users."""
-    people = People(with_minimum.seaway)
-    people.channel("second", owner="owner")
+    factory = Factory(with_minimum.seaway)
+    factory.channel("second", owner="owner")
     with_minimum.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, with_minimum.seaway, user_quota=len(LARGE.content) + 10)
     upload = with_minimum.begin(LARGE)
     with_minimum.send(upload, 0, LARGE.content[:-10])

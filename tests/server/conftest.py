@@ -9,11 +9,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import real_packages
 from tests.support.requests import until
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 
 PACKAGES = [package.file for package in real_packages() if package.is_good and package.path.stat().st_size < 100_000][
     :6
@@ -77,8 +77,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedServer]
 
 def with_channel(server: Server, folder: Path) -> WatchedServer:
     """Create a channel on the server, and a key of its owner."""
-    seaway = house.build(folder)
-    people = People(seaway)
-    watched_server = WatchedServer(server, people.channel("chan"), people.key("owner"))
+    seaway = sites.build(folder)
+    factory = Factory(seaway)
+    watched_server = WatchedServer(server, factory.channel("chan"), factory.key("owner"))
     seaway.close()
     return watched_server

@@ -16,8 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import (
     RawAnswer,
@@ -30,11 +29,12 @@ from tests.support.requests import (
     multipart,
     multipart_type,
     raw_headers,
-    read_answer,
+    read_response,
     until,
     upload,
 )
 from tests.support.server import Server, serving, variables
+from tests.support.sites import Factory
 
 FILE = conda(index_json("demo"))
 LARGE = conda(index_json("large"), files={"share/noise": os.urandom(3_000_000)})
@@ -64,9 +64,9 @@ class ServerWithFiles:
 @contextmanager
 def serve_with_files(folder: Path, **settings: object) -> Iterator[ServerWithFiles]:
     with serving(folder, examiners=1, log_format="json", **settings) as server:
-        with closing(house.build(folder)) as seaway:
-            people = People(seaway)
-            with_files = ServerWithFiles(server, people.channel("chan"), people.key("owner"))
+        with closing(sites.build(folder)) as seaway:
+            factory = Factory(seaway)
+            with_files = ServerWithFiles(server, factory.channel("chan"), factory.key("owner"))
         with server.client(with_files.key) as client:
             for file in (FILE, LARGE):
                 assert 201 == upload(client, with_files.channel, file).status_code
@@ -128,7 +128,7 @@ def test_expect_continue_is_answered_before_the_body(running: ServerWithFiles) -
         connection.sendall(head_bytes("POST", target, {**headers, "Expect": "100-continue"}))
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
         connection.sendall(file.content)
-        assert 201 == read_answer(connection, "POST").status
+        assert 201 == read_response(connection, "POST").status
 
 
 @pytest.mark.parametrize("size", [1, 100])
@@ -155,9 +155,9 @@ def test_refusal_is_received_after_a_full_body(running: ServerWithFiles, announc
             connection.sendall(head_bytes("POST", f"/api/v1/upload/{running.channel}", headers))
             for start in range(0, len(large), 100_000):
                 connection.sendall(large[start : start + 100_000])
-            assert 400 == read_answer(connection, "POST").status
+            assert 400 == read_response(connection, "POST").status
             connection.sendall(head_bytes("GET", "/health/live"))
-            assert 200 == read_answer(connection).status
+            assert 200 == read_response(connection).status
 
 
 def test_two_content_lengths_return_400(running: ServerWithFiles) -> None:
@@ -165,7 +165,7 @@ def test_two_content_lengths_return_400(running: ServerWithFiles) -> None:
     with connected(running.server.address) as connection:
         head = head_bytes("POST", f"/api/v1/upload/{running.channel}", {"Content-Length": "4"})
         connection.sendall(head.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\nabcde"))
-        assert 400 == read_answer(connection, "POST").status
+        assert 400 == read_response(connection, "POST").status
 
 
 def test_aborted_upload_leaves_nothing(running: ServerWithFiles) -> None:
@@ -191,7 +191,7 @@ def test_truncated_blob_is_never_served_as_complete(running: ServerWithFiles) ->
     with connected(running.server.address) as connection:
         connection.sendall(head_bytes("GET", running.path(file)))
         try:
-            response = read_answer(connection)
+            response = read_response(connection)
         except http.client.IncompleteRead:
             return
     assert 503 == response.status
@@ -289,7 +289,7 @@ def test_stop_finishes_requests_in_flight(tmp_path: Path, workers: int) -> None:
             with_files.server.process.send_signal(signal.SIGTERM)
             until(lambda: refuses_connections(with_files.server))
             sending.sendall(file.content[half:])
-            response = read_answer(sending, "POST")
+            response = read_response(sending, "POST")
             rest = b"".join(iter(lambda: reading.recv(1_000_000), b""))
         code = with_files.server.process.wait(_STOP_SECONDS)
     assert (201, 0) == (response.status, code)

@@ -12,10 +12,10 @@ from sqlalchemy import update
 from seaway.database.tables import keys
 from seaway.users import users
 from tests.server.conftest import WatchedServer
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import PackageFile
 from tests.support.requests import bearer, until, upload
+from tests.support.sites import Factory
 
 
 def events(watched: WatchedServer) -> list[dict[str, Any]]:
@@ -68,9 +68,9 @@ def test_key_in_a_path_is_masked(watched: WatchedServer) -> None:
 
 def test_unexpected_error_is_one_log_line(watched: WatchedServer) -> None:
     """The traceback is a field of the log object; the response contains the request id and no details."""
-    seaway = house.build(watched.server.folder)
-    key = People(seaway).key("victim")
-    with seaway.site.database.write_site() as tx:
+    seaway = sites.build(watched.server.folder)
+    key = Factory(seaway).key("victim")
+    with seaway.database.write_site() as tx:
         victim = users.get(tx, "victim")
         tx.execute(update(keys).where(keys.c.user_id == victim.id).values(mode="NONSENSE"))
     seaway.close()

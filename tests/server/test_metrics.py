@@ -30,9 +30,9 @@ from seaway.storage.memory import MemoryBlobs
 from tests.server.conftest import PACKAGES, Scrape, parsed
 from tests.support import state
 from tests.support.clock import TurnedClock
-from tests.support.house import OPERATOR, People, publish_file
 from tests.support.jobs import work_of
 from tests.support.packages import PackageFile
+from tests.support.sites import OPERATOR, Factory, publish_file
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +84,7 @@ def gauges(seaway: Seaway, **replaced: Any) -> Scrape:
 
 async def test_uploads_are_counted_by_outcome(counted: Seaway, metrics: Metrics) -> None:
     """Outcomes with their codes, received bytes, and the duration of each stage that was reached."""
-    channel = People(counted).channel("chan")
+    channel = Factory(counted).channel("chan")
     file = PACKAGES[0]
     await publish_file(counted, channel, file)
     await publish_file(counted, channel, file, force=True)
@@ -135,7 +135,7 @@ async def test_server_failures_are_not_counted_as_refusals(
     counted: Seaway, metrics: Metrics, error: Exception, outcome: str, code: str
 ) -> None:
     """Server failures, aborted uploads and refused files have different outcomes."""
-    channel = People(counted).channel("chan")
+    channel = Factory(counted).channel("chan")
     with pytest.raises(type(error)):
         await publish_incoming(counted, channel, FailingFile(error))
     assert 1 == read(metrics).value("seaway_uploads_total", outcome=outcome, code=code)
@@ -147,7 +147,7 @@ async def publish_incoming(seaway: Seaway, channel: str, incoming: Any) -> None:
 
 async def test_requests_are_counted_by_route_template(counted: Seaway, metrics: Metrics) -> None:
     """A path or method invented by a client must not create a new series."""
-    channel = People(counted).channel("chan")
+    channel = Factory(counted).channel("chan")
     file = PACKAGES[0]
     published = await publish_file(counted, channel, file)
     path = f"/{channel}/{published.subdir}/{file.name}"
@@ -186,7 +186,7 @@ class RedirectingStore(MemoryBlobs):
 async def test_redirected_download_is_counted_without_bytes(tmp_path: Path, metrics: Metrics) -> None:
     """The bucket sends the bytes, not Seaway."""
     redirecting = wiring.build(Settings(data=tmp_path / "data", examiners=1), blobs=RedirectingStore(), counts=metrics)
-    channel = People(redirecting).channel("chan")
+    channel = Factory(redirecting).channel("chan")
     published = await publish_file(redirecting, channel, PACKAGES[0])
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(redirecting)), base_url="http://seaway.test"
@@ -218,7 +218,7 @@ async def test_jobs_are_counted_and_waiting_jobs_are_shown(
 
 async def test_document_lag_counts_built_documents_by_builder(counted: Seaway, clock: TurnedClock) -> None:
     """Only built documents can be behind; whether readers see the lag depends on who builds them (request or job)."""
-    channel = People(counted).channel("chan")
+    channel = Factory(counted).channel("chan")
     file = PACKAGES[0]
     published = await publish_file(counted, channel, file)
     unbuilt = lag(gauges(counted))
@@ -245,7 +245,7 @@ def lag(scrape: Scrape) -> dict[str, tuple[float, ...]]:
 
 async def test_stored_bytes_count_each_referenced_blob_once(counted: Seaway) -> None:
     """A blob in two channels counts once, and a deleted file does not count."""
-    first, second = (People(counted).channel(name) for name in ("one", "other"))
+    first, second = (Factory(counted).channel(name) for name in ("one", "other"))
     for file in PACKAGES[:2]:
         published = await publish_file(counted, first, file)
     await publish_file(counted, second, PACKAGES[0])

@@ -18,13 +18,13 @@ from seaway import secret_tokens
 from seaway.server.app import ROUTES
 from seaway.storage import keys
 from tests.clients.test_rattler import APP, LIB_2
-from tests.support import house, nginx, rattler, state
-from tests.support.house import People
+from tests.support import nginx, rattler, sites, state
 from tests.support.nginx import Nginx
 from tests.support.packages import conda, index_json
 from tests.support.postgres import free_ports
 from tests.support.requests import bearer, exchange, file_part, multipart, multipart_type, raw_headers, until, upload
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 
 pytestmark = [pytest.mark.slow, pytest.mark.on_disk]
 
@@ -62,11 +62,11 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         state.choose(state.SQLITE_DISK),
         serving(folder, examiners=1, downloads="x-accel", trusted_proxies="127.0.0.1") as server,
     ):
-        seaway = house.build(folder)
-        people = People(seaway)
+        seaway = sites.build(folder)
+        factory = Factory(seaway)
         for name in ("open", "closed"):
-            people.channel(name, public=name == "open")
-        owner, stranger = people.key("owner"), people.key("stranger")
+            factory.channel(name, public=name == "open")
+        owner, stranger = factory.key("owner"), factory.key("stranger")
         seaway.close()
         with nginx.before(server.address, folder / "data" / "store", tmp_path_factory.mktemp("nginx")) as front:
             for channel in ("open", "closed"):
@@ -302,9 +302,9 @@ def test_nginx_group_can_read_blobs_but_not_keys_or_database() -> None:
         os.chown(data, -1, grp.getgrnam("www-data").gr_gid)
         data.chmod(0o2700)  # as under systemd, new files get the group of the service
         with umask(0o077), serving(folder, **GROUP_SETTINGS):  # as the unit sets it
-            seaway = house.build(folder)
-            People(seaway).channel("open")
-            key = People(seaway).key("owner")
+            seaway = sites.build(folder)
+            Factory(seaway).channel("open")
+            key = Factory(seaway).key("owner")
             seaway.close()
         with umask(0o077), serving(folder, **GROUP_SETTINGS) as server, server.client() as http:
             assert 201 == upload(http, "open", FILE, key).status_code

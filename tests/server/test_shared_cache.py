@@ -9,15 +9,15 @@ import msgspec
 import pytest
 
 from tests.conftest import Site
-from tests.http import asks
-from tests.http.asks import Ask
+from tests.http import matrix_requests
+from tests.http.matrix_requests import Ask
 from tests.http.test_matrix import ROWS
-from tests.support import house, nginx, state
-from tests.support.house import People
+from tests.support import nginx, sites, state
 from tests.support.nginx import Nginx
 from tests.support.packages import conda, zstd
 from tests.support.requests import upload
 from tests.support.server import serving
+from tests.support.sites import Factory
 
 pytestmark = [pytest.mark.slow, pytest.mark.on_disk]
 
@@ -45,13 +45,13 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CachedSite]:
     with (
         state.choose(state.SQLITE_DISK),
         serving(folder, examiners=1, trusted_proxies="127.0.0.1") as server,
-        closing(house.build(folder)) as beside,
+        closing(sites.build(folder)) as beside,
     ):
-        people = People(beside)
-        site = Site(server, people)
+        factory = Factory(beside)
+        site = Site(server, factory)
         for name in ("open", "closed"):
-            people.channel(name, owner="owner", public=name == "open")
-        member, stranger = people.key("owner"), people.key("stranger")
+            factory.channel(name, owner="owner", public=name == "open")
+        member, stranger = factory.key("owner"), factory.key("stranger")
         with server.client() as http:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"
@@ -105,12 +105,12 @@ def test_caller_dependent_responses_are_never_cached(front: CachedSite) -> None:
     """Every GET route, twice with a session, a key and no credential: only responses marked public are cached."""
     with front.site.client() as direct, front.nginx.client() as cached:
         for public in (True, False):
-            stage = asks.stage(front.site, direct, public=public)
+            stage = matrix_requests.stage(front.site, direct, public=public)
             callers = (stage.signed_in("owner"), stage.signed("owner"), {})
             for row in ROWS:
                 method, _, _ = row.partition(" ")
                 if method == "GET":
-                    for request in asks.of(stage, row, "owner"):
+                    for request in matrix_requests.of(stage, row, "owner"):
                         request_twice(cached, request, callers)
 
 

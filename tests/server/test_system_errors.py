@@ -31,10 +31,10 @@ from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 from tests.indexing.channel import with_in_process_examiners
-from tests.support import house, packages, state
-from tests.support.house import People
+from tests.support import packages, sites, state
 from tests.support.mounts import read_only
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 
 CHANNEL = "boats"
 STORED = packages.conda(packages.index_json("there"), files={"share/noise": os.urandom(300_000)})
@@ -76,8 +76,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Seaway, Fa
     failing = Failing(wiring.open_store(settings))
     blobs: BlobStore = failing  # type: ignore[assignment]
     seaway = with_in_process_examiners(wiring.build(settings, blobs=blobs))
-    People(seaway).channel(CHANNEL, owner="owner")
-    yield seaway, failing, People(seaway).key("owner")
+    Factory(seaway).channel(CHANNEL, owner="owner")
+    yield seaway, failing, Factory(seaway).key("owner")
     failing.error = None
     seaway.close()
     state.forget(folder)
@@ -303,9 +303,9 @@ async def test_probe_reports_the_state_of_the_spool(
 def running(tmp_path: Path) -> Iterator[tuple[Server, httpx.Client]]:
     """A server on SQLite and a folder, with a channel and one package."""
     with state.choose(state.SQLITE_DISK):
-        seaway = house.build(tmp_path)
-        People(seaway).channel(CHANNEL, owner="owner")
-        key = People(seaway).key("owner")
+        seaway = sites.build(tmp_path)
+        Factory(seaway).channel(CHANNEL, owner="owner")
+        key = Factory(seaway).key("owner")
         seaway.close()
         with serving(tmp_path, examiners=1) as server, server.client(key) as http:
             assert 201 == send(http, STORED).status_code

@@ -24,8 +24,8 @@ from seaway.sign_in import pending_sign_ins, second_factors, sessions
 from seaway.users import email_links, users
 from seaway.users.email_links import Purpose
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 
 YEARS_MS = 800 * DAY_MS
 
@@ -56,8 +56,8 @@ def test_clock_difference_of_a_minute_resets_no_rate_limit(seaway: Seaway, clock
         rate_limits.count_attempt(seaway.site.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
 
 
-def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    people.user("ada")
+def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+    factory.user("ada")
     clock.move(YEARS_MS)
     with seaway.site.database.write_site() as tx:
         user_id = tx.execute(select(tables.users.c.id).where(tables.users.c.name == "ada")).scalar_one()
@@ -75,9 +75,9 @@ def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, people:
         assert sessions.caller_of(tx, new_secret, clock.now_ms()) is not None
 
 
-def test_email_links_from_the_future_are_refused(seaway: Seaway, people: People, clock: TurnedClock) -> None:
+def test_email_links_from_the_future_are_refused(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """A link for a password reset would otherwise be valid for years."""
-    people.user("ada")
+    factory.user("ada")
     clock.move(YEARS_MS)
     with seaway.site.database.write_site() as tx:
         link = email_links.make(tx, clock.now_ms(), Purpose.RESET, user_id=None, address="ada@example.com")
@@ -92,9 +92,9 @@ def test_email_links_from_the_future_are_refused(seaway: Seaway, people: People,
 
 @pytest.mark.anyio
 async def test_cleanup_and_uploads_continue_after_the_clock_is_set_back(
-    seaway: Seaway, people: People, clock: TurnedClock
+    seaway: Seaway, factory: Factory, clock: TurnedClock
 ) -> None:
-    people.channel("one")
+    factory.channel("one")
     clock.move(YEARS_MS)
     run_due_jobs(seaway)
     await publish_file(seaway, "one", conda())
@@ -107,9 +107,9 @@ async def test_cleanup_and_uploads_continue_after_the_clock_is_set_back(
     assert await publish_file(seaway, "one", conda(index_json(version="2.0")))
 
 
-def test_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, people: People, clock: TurnedClock) -> None:
-    people.key("ada", days=30)
-    with seaway.site.database.write_site() as tx:
+def test_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+    factory.key("ada", days=30)
+    with seaway.database.write_site() as tx:
         key_id = tx.execute(select(tables.keys.c.id)).scalar_one()
         api_keys.note_uses(tx, {key_id: (clock.now_ms() + YEARS_MS, "")}, since_ms=HOUR_MS)
         api_keys.note_uses(tx, {key_id: (clock.now_ms(), "")}, since_ms=HOUR_MS)
@@ -129,12 +129,12 @@ def _contents(seaway: Seaway) -> dict[str, list[tuple[object, ...]]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("behind_ms", [1_800_000_000_000, YEARS_MS, 60 * DAY_MS], ids=["1970", "years", "months"])
 async def test_clock_behind_for_a_while_destroys_nothing(
-    seaway: Seaway, people: People, clock: TurnedClock, behind_ms: int
+    seaway: Seaway, factory: Factory, clock: TurnedClock, behind_ms: int
 ) -> None:
     """A machine without a clock battery starts in the past, and the cleanup can run before NTP sets the time."""
-    people.channel("one", owner="ada")
-    people.user("bob")
-    people.key("ada", days=30)
+    factory.channel("one", owner="ada")
+    factory.user("bob")
+    factory.key("ada", days=30)
     await publish_file(seaway, "one", conda())
     accounts = seaway.request_parts.accounts
     with seaway.site.database.write_site() as tx:
@@ -165,11 +165,11 @@ async def test_clock_behind_for_a_while_destroys_nothing(
 
 
 def test_clock_before_the_release_date_starts_no_waiting_time(
-    seaway: Seaway, people: People, clock: TurnedClock
+    seaway: Seaway, factory: Factory, clock: TurnedClock
 ) -> None:
     """The 72 hours before second factors are removed would end as soon as the clock is corrected."""
-    people.user("bob")
-    with seaway.site.database.write_site() as tx, pytest.raises(Unavailable):
+    factory.user("bob")
+    with seaway.database.write_site() as tx, pytest.raises(Unavailable):
         second_factors.request_reset(
             seaway.request_parts.accounts, tx, RELEASE_DATE_MS - 1, OPERATOR, users.get(tx, "bob").id
         )

@@ -20,16 +20,16 @@ from seaway.server.wiring import Seaway
 from seaway.serving.usage_counter import UsageCounter
 from seaway.users import users
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 
 FILE = conda(index_json("demo"))
 PATH = f"/boats/noarch/{FILE.name}"
 
 
 @pytest.fixture
-async def http(seaway: Seaway, people: People) -> AsyncIterator[httpx.AsyncClient]:
-    people.channel("boats", owner="ada")
+async def http(seaway: Seaway, factory: Factory) -> AsyncIterator[httpx.AsyncClient]:
+    factory.channel("boats", owner="ada")
     await publish_file(seaway, "boats", FILE)
     transport = httpx.ASGITransport(create_app(seaway))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -141,10 +141,10 @@ def key_of(seaway: Seaway) -> api_keys.Key:
 
 @pytest.mark.anyio
 async def test_key_use_is_recorded_at_most_every_ten_minutes(
-    http: httpx.AsyncClient, seaway: Seaway, people: People, clock: TurnedClock
+    http: httpx.AsyncClient, seaway: Seaway, factory: Factory, clock: TurnedClock
 ) -> None:
     """Using the key more often writes nothing."""
-    secret = people.key("ada")
+    secret = factory.key("ada")
     assert key_of(seaway).used_at_ms is None
     headers = {"Authorization": f"Bearer {secret}"}
     await http.get(PATH, headers=headers)
@@ -169,7 +169,7 @@ async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaw
 
 @pytest.mark.anyio
 async def test_expired_notice_is_not_served(
-    http: httpx.AsyncClient, seaway: Seaway, people: People, clock: TurnedClock
+    http: httpx.AsyncClient, seaway: Seaway, factory: Factory, clock: TurnedClock
 ) -> None:
     """It is served until it expires, also from the cache, and no later change is needed to remove it."""
     now_ms = clock.now_ms()

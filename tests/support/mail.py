@@ -88,7 +88,7 @@ def read(folder: Path) -> list[EmailMessage]:
     return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]  # type: ignore[misc]
 
 
-def letters_to(seaway: Seaway, address: str) -> list[EmailMessage]:
+def emails_to(seaway: Seaway, address: str) -> list[EmailMessage]:
     """Those to one address."""
     return [letter for letter in letters(seaway) if letter["To"] == address]
 

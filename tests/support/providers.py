@@ -1,5 +1,5 @@
 """
-Those that vouch for people, on loopback: an OpenID provider that Authlib's server makes, and GitHub's endpoints as
+Those that vouch for factory, on loopback: an OpenID provider that Authlib's server makes, and GitHub's endpoints as
 GitHub documents them. Tests say who is sitting in front of the browser, and what the provider gets wrong.
 """
 
@@ -26,7 +26,7 @@ from joserfc.jwk import RSAKey
 CLIENT_ID = "seaway-client"
 CLIENT_SECRET = "between % the two: of + them, 0123456789"  # with what must be encoded in a header
 
-Told = tuple[int, Any, dict[str, str]]
+ProviderResponse = tuple[int, Any, dict[str, str]]
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Provider:
     asked: list[str] = field(default_factory=list)
     address: str = ""
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> Told:
+    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         raise NotImplementedError
 
 
@@ -164,14 +164,14 @@ class OpenIdProvider(Provider):
     auth_time: Callable[[], int | None] = lambda: None  # as Google; Keycloak and others say it
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True))
     signing_key: Any = None
-    told_keys: Told | None = None
+    told_keys: ProviderResponse | None = None
 
     def __post_init__(self) -> None:
         self.codes: dict[str, _Code] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self._server = _Server(self)
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> Told:
+    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         request = _Request(method, fields, headers)
         match path:
             case "/.well-known/openid-configuration":
@@ -181,7 +181,7 @@ class OpenIdProvider(Provider):
             case "/authorize":
                 return self._authorized(request)
             case "/token":
-                told: Told = self._server.create_token_response(request)
+                told: ProviderResponse = self._server.create_token_response(request)
                 return told
             case "/userinfo":
                 person = self.tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
@@ -189,7 +189,7 @@ class OpenIdProvider(Provider):
             case _:
                 return 404, {}, {}
 
-    def _authorized(self, request: "_Request") -> Told:
+    def _authorized(self, request: "_Request") -> ProviderResponse:
         grant = self._server.get_consent_grant(request, self.person)
         status, body, headers = self._server.create_authorization_response(
             request, grant_user=None if self.says_no else self.person, grant=grant
@@ -245,7 +245,7 @@ class _Server(AuthorizationServer):  # type: ignore[misc]
     def create_oauth2_request(self, request: _Request) -> OAuth2Request:
         return request
 
-    def handle_response(self, status: int, body: Any, headers: list[tuple[str, str]]) -> Told:
+    def handle_response(self, status: int, body: Any, headers: list[tuple[str, str]]) -> ProviderResponse:
         return status, body, dict(headers)
 
     def send_signal(self, *_args: object, **_named: object) -> None:
@@ -329,7 +329,7 @@ class GitHub(Provider):
         self._codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         self._tokens: dict[str, dict[str, Any]] = {}
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> Told:
+    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         match method, path:
             case "GET", "/login/oauth/authorize":
                 return self._authorized(fields)
@@ -340,7 +340,7 @@ class GitHub(Provider):
             case _:
                 return 404, {"message": "Not Found"}, {}
 
-    def _authorized(self, fields: dict[str, str]) -> Told:
+    def _authorized(self, fields: dict[str, str]) -> ProviderResponse:
         assert CLIENT_ID == fields["client_id"]
         assert "S256" == fields["code_challenge_method"]
         if self.says_no:
@@ -363,7 +363,7 @@ class GitHub(Provider):
         self._tokens[token] = person
         return {"access_token": token, "scope": "read:user,user:email", "token_type": "bearer"}
 
-    def _told(self, path: str, headers: Mapping[str, str]) -> Told:
+    def _told(self, path: str, headers: Mapping[str, str]) -> ProviderResponse:
         person = self._tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
         if not headers.get("User-Agent"):
             return 403, {"message": "Request forbidden by administrative rules."}, {}

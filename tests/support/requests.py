@@ -118,7 +118,7 @@ def connected(address: str) -> Iterator[socket.socket]:
         yield connection
 
 
-def read_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
+def read_response(connection: socket.socket, method: str = "GET") -> RawAnswer:
     """The next answer on a socket."""
     with HTTPResponse(connection, method=method) as response:
         response.begin()
@@ -138,7 +138,7 @@ def exchange(
     """Send one request as it is written here, and read the answer."""
     with connected(address) as connection:
         connection.sendall(head_bytes(method, target, headers) + body)
-        return read_answer(connection, method)
+        return read_response(connection, method)
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:

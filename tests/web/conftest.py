@@ -10,10 +10,10 @@ from seaway.callers.caller import OPERATOR
 from seaway.server.wiring import Seaway
 from seaway.sign_in import passwords
 from seaway.users import users
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
-from tests.web.visitor import PASSWORD, SITE, Visitor
+from tests.support.sites import Factory
+from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
 _numbers = count(1)
 _HASH = passwords.hash_new(PASSWORD)
@@ -27,8 +27,8 @@ def turned() -> TurnedClock:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
     """One Seaway for all tests: each test uses its own users and IP address."""
-    seaway = house.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
-    People(seaway).user("operator-of-it", admin=True)
+    seaway = sites.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
+    Factory(seaway).user("operator-of-it", admin=True)
     yield seaway
     seaway.close()
 
@@ -41,13 +41,13 @@ def portal() -> Iterator[BlockingPortal]:
 
 
 @pytest.fixture
-def visit(shared: Seaway, portal: BlockingPortal) -> Callable[[], Visitor]:
+def visit(shared: Seaway, portal: BlockingPortal) -> Callable[[], HttpBrowser]:
     """Return a function that makes a new browser with a new IP address."""
-    return lambda: Visitor(shared, portal, f"2001:db8:{next(_numbers):x}::1")
+    return lambda: HttpBrowser(shared, portal, f"2001:db8:{next(_numbers):x}::1")
 
 
 @pytest.fixture
-def visitor(visit: Callable[[], Visitor]) -> Visitor:
+def browser(visit: Callable[[], HttpBrowser]) -> HttpBrowser:
     return visit()
 
 

@@ -26,16 +26,16 @@ from seaway.trusted_publishing import issuers
 from seaway.users import users
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
 from tests.support.clock import TurnedClock
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json
+from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
 from tests.web.conftest import new_user
-from tests.web.visitor import Visitor
+from tests.web.http_browser import HttpBrowser
 
 _numbers = count(1)
 
 
-class Admin(Visitor):
+class Admin(HttpBrowser):
     """A browser of an admin, which opens a page with a form token before it submits a form."""
 
     name = ""
@@ -49,12 +49,12 @@ class Admin(Visitor):
 @pytest.fixture
 def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
     """A browser with a signed-in admin."""
-    visitor = Admin(shared, portal, f"2001:db8:ad::{next(_numbers):x}")
-    visitor.name = new_user(shared)
-    with shared.site.database.write_site() as tx:
-        users.set_admin(tx, shared.site.clock.now_ms(), OPERATOR, visitor.name, is_admin=True)
-    visitor.sign_in(visitor.name)
-    return visitor
+    browser = Admin(shared, portal, f"2001:db8:ad::{next(_numbers):x}")
+    browser.name = new_user(shared)
+    with shared.database.write_site() as tx:
+        users.set_admin(tx, shared.clock.now_ms(), OPERATOR, browser.name, is_admin=True)
+    browser.sign_in(browser.name)
+    return browser
 
 
 @pytest.fixture
@@ -77,7 +77,9 @@ def last_actions(seaway: Seaway, number: int) -> list[str]:
         return [line.action for line in log.of_all(tx, limit=number)]
 
 
-def test_admin_pages_are_hidden_from_other_users(visit: Callable[[], Visitor], admin: Admin, shared: Seaway) -> None:
+def test_admin_pages_are_hidden_from_other_users(
+    visit: Callable[[], HttpBrowser], admin: Admin, shared: Seaway
+) -> None:
     """Their menu has no link, and the pages return 404 as for unknown paths."""
     user_browser = visit()
     user_browser.sign_in(new_user(shared))
@@ -90,7 +92,7 @@ def test_admin_pages_are_hidden_from_other_users(visit: Callable[[], Visitor], a
     assert 404 == visit().get("/admin/users").status_code
 
 
-def test_user_is_found_disabled_and_enabled(admin: Admin, visit: Callable[[], Visitor], shared: Seaway) -> None:
+def test_user_is_found_disabled_and_enabled(admin: Admin, visit: Callable[[], HttpBrowser], shared: Seaway) -> None:
     """Found by a part of the email address; disabling ends the session at once, and each step is in the audit log."""
     name = new_user(shared)
     user_browser = visit()
@@ -133,7 +135,7 @@ def test_second_factor_reset_is_scheduled_and_can_be_canceled(admin: Admin, shar
 def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
     """With any unit; an unreadable size is refused with an example and changes nothing."""
     name, channel = new_user(shared), f"limited-{next(_numbers)}"
-    People(shared).channel(channel, owner=name)
+    Factory(shared).channel(channel, owner=name)
     admin.fill(f"/admin/users/{name}/quota", quota="20 GB")
     admin.fill(f"/admin/channels/{channel}/quota", quota="1.5 TB")
     with shared.site.database.read() as tx:
@@ -248,7 +250,7 @@ def test_issuer_is_added_disabled_and_removed(admin: Admin, shared: Seaway) -> N
 def test_storage_page_shows_channels_and_the_last_sweep(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
     """The size of each channel and the result of the last sweep."""
     channel, file = f"held-{next(_numbers)}", conda(index_json("held"))
-    People(shared).channel(channel)
+    Factory(shared).channel(channel)
     portal.call(publish_file, shared, channel, file)
     sweep(shared.site, shared.pairing, max_percent=100)
     shown = admin.get("/admin/storage").text
@@ -258,7 +260,7 @@ def test_storage_page_shows_channels_and_the_last_sweep(admin: Admin, shared: Se
 
 def test_storage_page_lists_damaged_files(admin: Admin, shared: Seaway, portal: BlockingPortal) -> None:
     """The list is shown only if a stored file is damaged or missing."""
-    channel, file = People(shared).channel(f"damaged-{next(_numbers)}"), conda(index_json(f"lost{next(_numbers)}"))
+    channel, file = Factory(shared).channel(f"damaged-{next(_numbers)}"), conda(index_json(f"lost{next(_numbers)}"))
     portal.call(partial(publish_file, shared, channel, file))
     assert "Damaged files" not in admin.get("/admin/storage").text
     sha256 = bytes.fromhex(file.sha256)
@@ -273,7 +275,7 @@ def test_storage_page_lists_damaged_files(admin: Admin, shared: Seaway, portal: 
 def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, failed_jobs: list[int]) -> None:
     """Each page sends the same number of statements with few and many entries, and lists have pages."""
     owner = new_user(shared)
-    People(shared).channel(f"first-{next(_numbers)}", owner=owner)
+    Factory(shared).channel(f"first-{next(_numbers)}", owner=owner)
     paths = ["users", f"users/{owner}", "channels", "storage", "jobs", "issuers", "log"]
     before = {path: statements(admin, shared, path) for path in paths}
     with shared.site.database.write_site() as tx:

@@ -15,57 +15,57 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import password_sign_in, pending_sign_ins
 from seaway.users import users
 from tests.http import matrix
-from tests.support import house, state
+from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
-from tests.web.visitor import PASSWORD, SITE, Visitor
+from tests.support.sites import Factory
+from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
 CREDENTIAL = json.dumps({"id": "AAAA", "response": {"clientDataJSON": "e30"}})
 _numbers = count(1)
 
-Sender = Callable[[Visitor], httpx.Response]
+Sender = Callable[[HttpBrowser], httpx.Response]
 
 
 def form(path: str, **fields: str) -> Sender:
     """Submit a form without a session."""
 
-    def send(visitor: Visitor) -> httpx.Response:
-        visitor.get("/signin")
-        return visitor.send(path, **fields)
+    def send(browser: HttpBrowser) -> httpx.Response:
+        browser.get("/signin")
+        return browser.send(path, **fields)
 
     return send
 
 
 def tool(path: str, **fields: str) -> Sender:
     """Send a form as a command-line tool does."""
-    return lambda visitor: visitor.ask("POST", path, data={"client_id": "rattler", **fields})
+    return lambda browser: browser.request("POST", path, data={"client_id": "rattler", **fields})
 
 
 def second(path: str, **fields: str) -> Sender:
     """Submit a form of a sign-in that waits for a second factor."""
 
-    def send(visitor: Visitor) -> httpx.Response:
-        flow = visitor.cookies.get("flow") or new_flow(visitor)
-        return form(path, flow=flow, **fields)(visitor)
+    def send(browser: HttpBrowser) -> httpx.Response:
+        flow = browser.cookies.get("flow") or new_flow(browser)
+        return form(path, flow=flow, **fields)(browser)
 
     return send
 
 
-def new_flow(visitor: Visitor) -> str:
-    seaway = visitor.seaway
-    now_ms, name = seaway.site.clock.now_ms(), f"user-{next(_numbers)}"
-    with seaway.site.database.write_unlocked() as tx:
+def new_flow(browser: HttpBrowser) -> str:
+    seaway = browser.seaway
+    now_ms, name = seaway.clock.now_ms(), f"user-{next(_numbers)}"
+    with seaway.database.write_unlocked() as tx:
         user = users.add(tx, now_ms, OPERATOR, name, email=None, password_hash=None, is_admin=False)
         flow = pending_sign_ins.add(tx, now_ms, password_sign_in.SECOND_FACTOR, {}, user_id=user.id)
-    visitor.cookies.set("flow", flow)
+    browser.cookies.set("flow", flow)
     return flow
 
 
-def sign_up(visitor: Visitor) -> httpx.Response:
+def sign_up(browser: HttpBrowser) -> httpx.Response:
     """Create a new account each time, in a browser without a session."""
-    visitor.cookies.clear()
+    browser.cookies.clear()
     name = f"user-{next(_numbers)}"
-    return form("/signup", name=name, address=f"{name}@example.com", password=PASSWORD)(visitor)
+    return form("/signup", name=name, address=f"{name}@example.com", password=PASSWORD)(browser)
 
 
 # Every route that accepts data without a credential, and how many writes one IP address can cause in a moment. If the
@@ -86,9 +86,9 @@ ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /api/oauth/device": (tool("/api/oauth/device", scope="openid"), 300),
     "POST /api/oauth/token": (tool("/api/oauth/token", grant_type="refresh_token", refresh_token="swy-or-unknown"), 600),
     "POST /api/oauth/revoke": (tool("/api/oauth/revoke", token="swy-or-unknown"), 600),
-    "POST /api/oidc/mint_token": (lambda visitor: visitor.ask("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
-    "POST /api/github/secret-scanning": (lambda visitor: visitor.ask("POST", "/api/github/secret-scanning", json=[]), 0),
-    "POST /api/graphql": (lambda visitor: visitor.ask("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
+    "POST /api/oidc/mint_token": (lambda browser: browser.request("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
+    "POST /api/github/secret-scanning": (lambda browser: browser.request("POST", "/api/github/secret-scanning", json=[]), 0),
+    "POST /api/graphql": (lambda browser: browser.request("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
 }  # fmt: skip
 
 # Admin routes are refused before the request is processed, with 401 or 404.
@@ -99,8 +99,8 @@ def build(folder: Path, clock: TurnedClock) -> Seaway:
     """A Seaway that accepts reports of leaked keys, with one user."""
     keys = folder / "keys.json"
     keys.write_text('{"public_keys": []}')
-    seaway = house.build(folder, clock, public_url=SITE, secret_scanning_keys=str(keys), searches_per_minute=1_000_000)
-    People(seaway).user("ada", admin=True)
+    seaway = sites.build(folder, clock, public_url=SITE, secret_scanning_keys=str(keys), searches_per_minute=1_000_000)
+    Factory(seaway).user("ada", admin=True)
     return seaway
 
 
@@ -125,16 +125,14 @@ def test_every_anonymous_write_route_is_listed() -> None:
 @pytest.mark.parametrize("route", ROUTES)
 def test_anonymous_writes_are_limited(shared: Seaway, portal: BlockingPortal, route: str) -> None:
     """After its number of writes, an IP address causes no more writes and gets 429."""
-    visitor = Visitor(shared, portal, f"2001:db8:{next(_numbers):x}::7")
+    browser = HttpBrowser(shared, portal, f"2001:db8:{next(_numbers):x}::7")
     send, limit = ROUTES[route]
     for _ in range(limit):
-        assert send(visitor).status_code != 429
-    before = shared.site.database.change_mark()
-    with (
-        nullcontext() if limit else shared.site.database.write_site()
-    ):  # routes that never write do not wait for the lock
-        statuses = {send(visitor).status_code for _ in range(3)}
-    assert before == shared.site.database.change_mark()
+        assert send(browser).status_code != 429
+    before = shared.database.change_mark()
+    with nullcontext() if limit else shared.database.write_site():  # routes that never write do not wait for the lock
+        statuses = {send(browser).status_code for _ in range(3)}
+    assert before == shared.database.change_mark()
     assert statuses == {429} if limit else max(statuses) < 429
 
 
@@ -146,7 +144,7 @@ def test_anonymous_requests_do_not_wait_for_a_channel_lock(
         seaway = build(tmp_path, turned)
     with closing(seaway), seaway.site.database.write_channel("busy"):
         statuses = {
-            route: send(Visitor(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()
+            route: send(HttpBrowser(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()
         }
     state.forget(tmp_path)
     assert {} == {route: status for route, status in statuses.items() if status >= 500}

@@ -14,10 +14,10 @@ from anyio.from_thread import BlockingPortal
 
 from seaway.server.wiring import Seaway
 from seaway.settings import OpenIdProvider
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET
-from tests.web.visitor import SITE, Visitor
+from tests.support.sites import Factory
+from tests.web.http_browser import SITE, HttpBrowser
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")]
 
@@ -48,8 +48,8 @@ def seaway(issuer: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     provider = OpenIdProvider(
         name="certified", title="Certified", issuer=issuer, client_id=CLIENT_ID, client_secret=CLIENT_SECRET
     )
-    parts = house.build(tmp_path_factory.mktemp("certified"), public_url=SITE, oidc=[provider])
-    People(parts).user("operator-of-it", admin=True)
+    parts = sites.build(tmp_path_factory.mktemp("certified"), public_url=SITE, oidc=[provider])
+    Factory(parts).user("operator-of-it", admin=True)
     yield parts
     parts.close()
 
@@ -77,7 +77,7 @@ def pass_provider(url: str, login: str, decision: str = "") -> str:
     raise AssertionError("the provider does not redirect back")
 
 
-def sign_in(browser: Visitor, login: str, decision: str = "") -> httpx.Response:
+def sign_in(browser: HttpBrowser, login: str, decision: str = "") -> httpx.Response:
     redirect = browser.get("/signin/certified")
     assert 303 == redirect.status_code, redirect.text
     parts = urlsplit(pass_provider(redirect.headers["location"], login, decision))
@@ -86,17 +86,17 @@ def sign_in(browser: Visitor, login: str, decision: str = "") -> httpx.Response:
 
 def test_user_signs_up_and_signs_in_again(seaway: Seaway, portal: BlockingPortal) -> None:
     """Covers discovery, PKCE, the code, the ID token, the claims of userinfo, and `iss` in the response."""
-    browser = Visitor(seaway, portal, "2001:db8:c::1")
+    browser = HttpBrowser(seaway, portal, "2001:db8:c::1")
     assert "/signup/external" == sign_in(browser, "ada").headers["location"]
     assert "ada@example.com" in browser.get("/signup/external").text
     assert 303 == browser.send("/signup/external", name="ada").status_code
     assert 200 == browser.get("/account/keys").status_code
-    second_browser = Visitor(seaway, portal, "2001:db8:c::2")
+    second_browser = HttpBrowser(seaway, portal, "2001:db8:c::2")
     assert "/account" == sign_in(second_browser, "ada").headers["location"]
     assert "ada" in second_browser.get("/account").text
 
 
 def test_refusal_at_the_provider_signs_no_user_in(seaway: Seaway, portal: BlockingPortal) -> None:
-    browser = Visitor(seaway, portal, "2001:db8:c::3")
+    browser = HttpBrowser(seaway, portal, "2001:db8:c::3")
     assert 403 == sign_in(browser, "grace", "abort").status_code
     assert browser.session is None

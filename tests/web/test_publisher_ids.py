@@ -17,12 +17,12 @@ from seaway.database.tables import audit
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
-from tests.support import house
+from tests.support import sites
 from tests.support.clock import TurnedClock
-from tests.support.house import People
-from tests.support.providers import Provider, Told, running
+from tests.support.providers import Provider, ProviderResponse, running
+from tests.support.sites import Factory
 from tests.web.conftest import new_user
-from tests.web.visitor import SITE, Visitor
+from tests.web.http_browser import SITE, HttpBrowser
 
 PAGE = "/channels/harbour/settings/publishers"
 RECREATED, RENAMED = "differ from those of this publisher", "was renamed or moved"
@@ -39,9 +39,9 @@ SAME = {
 class Api(Provider):
     """Simulated public APIs of GitHub and GitLab."""
 
-    responses: dict[str, Told] = field(default_factory=lambda: dict(SAME))
+    responses: dict[str, ProviderResponse] = field(default_factory=lambda: dict(SAME))
 
-    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> Told:
+    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> ProviderResponse:
         return self.responses.get(path, (404, {"message": "Not Found"}, {}))
 
 
@@ -50,7 +50,7 @@ class Setup:
     seaway: Seaway
     clock: TurnedClock
     api: Api
-    browser: Visitor
+    browser: HttpBrowser
 
     def trust(self, issuer: str, matched: Mapping[str, str], pins: Mapping[str, str]) -> publishers.Publisher:
         with self.seaway.site.database.write_site() as tx:
@@ -73,14 +73,14 @@ def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
     clock = TurnedClock()
     with running(Api()) as api:
         assert isinstance(api, Api)
-        seaway = house.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
-        People(seaway).user("operator-of-it", admin=True)
+        seaway = sites.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
+        Factory(seaway).user("operator-of-it", admin=True)
         user = new_user(seaway)
-        People(seaway).channel("harbour", owner=user)
-        with seaway.site.database.write_site() as tx:
+        Factory(seaway).channel("harbour", owner=user)
+        with seaway.database.write_site() as tx:
             issuers.add(tx, clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=api.address)
         seaway.request_parts.exchanging.repository_ids.page_seconds = 60.0  # long enough for a busy machine
-        browser = Visitor(seaway, portal, "2001:db8:1d5::1")
+        browser = HttpBrowser(seaway, portal, "2001:db8:1d5::1")
         browser.sign_in(user)
         yield Setup(seaway, clock, api, browser)
         seaway.close()
@@ -135,7 +135,7 @@ def test_renamed_repository_is_marked(setup: Setup, trusted: Any, path: str, own
     ],
 )
 def test_unclear_response_marks_nothing(
-    setup: Setup, trusted: Any, path: str, owner: str, repository: str, response: Told | None
+    setup: Setup, trusted: Any, path: str, owner: str, repository: str, response: ProviderResponse | None
 ) -> None:
     """The same ids, a private repository, a refusal, an invalid body, a redirect to a login portal."""
     setup.trust(*trusted, {owner: "1001", repository: "2002"})

@@ -20,19 +20,19 @@ from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
-from tests.support import pictures
+from tests.support import images
 from tests.support.clock import TurnedClock
-from tests.support.house import People
-from tests.support.mail import letters_to
+from tests.support.mail import emails_to
+from tests.support.sites import Factory
 from tests.web.conftest import new_user
-from tests.web.visitor import SITE, Visitor
+from tests.web.http_browser import SITE, HttpBrowser
 
 T = TypeVar("T")
 
 _numbers = count(1)
 
 
-class Owner(Visitor):
+class Owner(HttpBrowser):
     """A browser that opens the page of a form before it submits the form."""
 
     def on(self, page: str, end: str = "", **fields: str) -> httpx.Response:
@@ -43,45 +43,45 @@ class Owner(Visitor):
 @pytest.fixture
 def channel(shared: Seaway, ada: str) -> str:
     """A private channel owned by ada."""
-    return People(shared).channel(f"settings-{next(_numbers)}", owner=ada, public=False)
+    return Factory(shared).channel(f"settings-{next(_numbers)}", owner=ada, public=False)
 
 
 @pytest.fixture
 def owner(shared: Seaway, portal: BlockingPortal, ada: str, channel: str) -> Owner:
-    visitor = Owner(shared, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
-    visitor.sign_in(ada)
-    return visitor
+    browser = Owner(shared, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
+    browser.sign_in(ada)
+    return browser
 
 
-def test_new_channel_is_private_by_default(shared: Seaway, visitor: Visitor, ada: str) -> None:
+def test_new_channel_is_private_by_default(shared: Seaway, browser: HttpBrowser, ada: str) -> None:
     """Its creator becomes the owner and is redirected to it."""
-    visitor.sign_in(ada)
+    browser.sign_in(ada)
     name = f"made-{next(_numbers)}"
-    assert "checked" in visitor.get("/channels/new").text.partition('value="private"')[2][:40]
-    response = visitor.send("/channels/new", name=name.upper(), description="For ships.", visibility="private")
+    assert "checked" in browser.get("/channels/new").text.partition('value="private"')[2][:40]
+    response = browser.send("/channels/new", name=name.upper(), description="For ships.", visibility="private")
     assert (303, f"/channels/{name}") == (response.status_code, response.headers["location"])
     with shared.site.database.read() as tx:
         created = channels.get(tx, name)
     assert (ada, "For ships.", False) == (created.owner, created.description, created.is_public)
 
 
-def test_unavailable_channel_name_is_refused(visitor: Visitor, ada: str, channel: str) -> None:
+def test_unavailable_channel_name_is_refused(browser: HttpBrowser, ada: str, channel: str) -> None:
     """The form shows the reason and keeps its values; the check while typing shows only the availability."""
-    visitor.sign_in(ada)
-    visitor.get("/channels/new")
+    browser.sign_in(ada)
+    browser.get("/channels/new")
     for name in (channel, "api", "no good"):
-        response = visitor.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
+        response = browser.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
         assert 422 == response.status_code
         assert "&lt;b&gt;kept&lt;/b&gt;" in response.text
-        assert "is not available" in visitor.get("/channels/new/free", params={"name": name}).text
-        visitor.get("/channels/new")
-    assert "is available" in visitor.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
+        assert "is not available" in browser.get("/channels/new/free", params={"name": name}).text
+        browser.get("/channels/new")
+    assert "is available" in browser.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
 
 
-def test_availability_check_is_rate_limited(visitor: Visitor, ada: str) -> None:
+def test_availability_check_is_rate_limited(browser: HttpBrowser, ada: str) -> None:
     """After a hundred checks in an hour the check returns nothing."""
-    visitor.sign_in(ada)
-    responses = [visitor.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
+    browser.sign_in(ada)
+    responses = [browser.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
     assert "is not available" in responses[99]
     assert "" == responses[100].strip()
 
@@ -89,7 +89,7 @@ def test_availability_check_is_rate_limited(visitor: Visitor, ada: str) -> None:
 def test_related_channels_are_set_and_shown(shared: Seaway, owner: Owner, channel: str) -> None:
     """They have a separate form, which keeps refused values, and are shown beside the install lines."""
     page, name = f"/channels/{channel}/settings", f"under-{channel}"
-    People(shared).channel(name)
+    Factory(shared).channel(name)
     owner.get(page)
     fields = {"description": "", "visibility": "public", "refuses_v3": "on", "v3_message": "Use\r\npixi."}
     assert 303 == owner.on(page, "", **fields).status_code
@@ -136,12 +136,12 @@ def logo_of(seaway: Seaway, channel: str) -> str:
 
 
 def test_logo_is_uploaded_shown_and_removed(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """The logo is on the pages of the channel, for users who can see the channel."""
     page = f"/channels/{channel}/settings"
     assert f'src="/channels/{channel}/logo/' not in owner.get(page).text
-    assert 303 == owner.send_file(page + "/logo", "logo", pictures.png()).status_code
+    assert 303 == owner.send_file(page + "/logo", "logo", images.png()).status_code
     path = logo_of(shared, channel)
     for shown in (page, f"/channels/{channel}", "/channels"):
         assert f'src="{path}"' in owner.get(shown).text
@@ -162,12 +162,12 @@ def test_logo_is_uploaded_shown_and_removed(
     assert 404 == owner.get(path).status_code
 
 
-def test_logo_of_a_public_channel_is_immutable(shared: Seaway, owner: Owner, visit: Callable[[], Visitor]) -> None:
+def test_logo_of_a_public_channel_is_immutable(shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser]) -> None:
     """The URL contains the hash of the content, so caches can keep it; other URLs return 404."""
     name = f"made-{next(_numbers)}"
     owner.get("/channels/new")
     sent = {"name": name, "description": "", "visibility": "public"}
-    assert 303 == owner.send_file("/channels/new", "logo", pictures.png(), **sent).status_code
+    assert 303 == owner.send_file("/channels/new", "logo", images.png(), **sent).status_code
     path = logo_of(shared, name)
     assert "public, max-age=31536000, immutable" == visit().get(path).headers["cache-control"]
     for wrong in ("0" * 64 + ".png", "x.png", path.rpartition("/")[2].upper(), path.rpartition("/")[2][:-4]):
@@ -214,7 +214,7 @@ def test_multipart_form_is_limited(owner: Owner, channel: str) -> None:
 
     def status_of(content: bytes, content_type: str = "multipart/form-data; boundary=b") -> int:
         headers = same_origin | {"Content-Type": content_type}
-        return owner.ask("POST", page + "/logo", content=content, headers=headers).status_code
+        return owner.request("POST", page + "/logo", content=content, headers=headers).status_code
 
     def field(name: str, value: bytes) -> bytes:
         return b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
@@ -294,13 +294,13 @@ def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
 
 
 def test_channel_keys_page_shows_only_the_callers_keys(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str
+    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str, ada: str
 ) -> None:
     """Keys for the channel are created and revoked there; the owner does not see the keys of other members."""
-    page, people = f"/channels/{channel}/settings/keys", People(shared)
+    page, factory = f"/channels/{channel}/settings/keys", Factory(shared)
     member = new_user(shared)
-    people.member(channel, member, Role.CONTRIBUTOR)
-    member_key = people.key(member, only=[channel])
+    factory.member(channel, member, Role.CONTRIBUTOR)
+    member_key = factory.key(member, only=[channel])
     shown = owner.get(page).text
     assert member not in shown
     assert member_key not in shown
@@ -310,7 +310,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     created = owner.send(page, name=name, mode="READ", days="7")
     secret = re.search(r"swy-u-[0-9A-Za-z]{42}", created.text)
     assert secret is not None
-    assert people.by_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
+    assert factory.caller_of_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
     assert 303 == owner.send(page + "/revoke", name=name).status_code
     assert name not in owner.get(page).text
@@ -375,7 +375,7 @@ def test_transfer_offer_changes_nothing_until_accepted(shared: Seaway, owner: Ow
     """The owner can cancel the offer."""
     user, page = new_user(shared), f"/channels/{channel}/settings/danger"
     assert "you are the only member" in owner.get(page).text
-    People(shared).member(channel, user, Role.VIEWER)
+    Factory(shared).member(channel, user, Role.VIEWER)
     owner.get(page)
     assert 303 == owner.on(page, "/offer", to=user).status_code
     assert user in owner.get(page).text
@@ -421,7 +421,7 @@ def test_channel_deletion_can_use_the_disk_reserve(
     else:
         owner.get(f"/channels/{channel}/settings/danger")
         headers = {"Sec-Fetch-Site": "same-origin", "Origin": SITE, "X-CSRF-Token": owner.token}
-        response = owner.ask("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=headers)
+        response = owner.request("DELETE", f"/api/v1/channels/{channel}", params={"confirm": channel}, headers=headers)
         assert 204 == response.status_code
     assert 1 == reserve.times
     assert 404 == owner.get(f"/channels/{channel}").status_code
@@ -441,11 +441,11 @@ def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, turned
 
 
 def test_settings_are_hidden_from_users_without_permission(
-    shared: Seaway, visit: Callable[[], Visitor], channel: str
+    shared: Seaway, visit: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """Users without access get the same 404 as for an unknown channel; contributors see only the upload page."""
     other_user, contributor = new_user(shared), new_user(shared)
-    People(shared).member(channel, contributor, Role.CONTRIBUTOR)
+    Factory(shared).member(channel, contributor, Role.CONTRIBUTOR)
     for user, expected in ((other_user, {404}), (contributor, {200, 403})):
         browser = visit()
         browser.sign_in(user)
@@ -460,7 +460,7 @@ def test_settings_are_hidden_from_users_without_permission(
 
 
 def test_invitation_is_accepted_with_its_link(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """Opening the link does not use it up; a caller without a session is sent to sign in and back."""
     secret = invited(shared, channel)
@@ -476,10 +476,10 @@ def test_invitation_is_accepted_with_its_link(
 
 
 def test_invitation_shows_the_logo_of_public_channels_only(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """The invited user is not a member yet, so a private channel shows its initials."""
-    shared.request_parts.logos.put(OPERATOR, channel, NewLogo(pictures.png()))
+    shared.request_parts.logos.put(OPERATOR, channel, NewLogo(images.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
     with shared.site.database.write_site() as tx:
@@ -488,7 +488,7 @@ def test_invitation_shows_the_logo_of_public_channels_only(
 
 
 def test_invitation_is_declined_without_an_account(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str
+    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """Only with the form of the page, so that a link on another site declines nothing."""
     secret, browser = invited(shared, channel), visit()
@@ -509,11 +509,11 @@ def invited(seaway: Seaway, channel: str) -> str:
 
 @pytest.mark.parametrize("decision", ["accept", "decline"])
 def test_transfer_offer_is_accepted_or_declined(
-    shared: Seaway, owner: Owner, visit: Callable[[], Visitor], channel: str, ada: str, decision: str
+    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str, ada: str, decision: str
 ) -> None:
     """The recipient sees the channel among the offers and decides there."""
     user, browser = new_user(shared), visit()
-    People(shared).member(channel, user, Role.VIEWER)
+    Factory(shared).member(channel, user, Role.VIEWER)
     owner.on(f"/channels/{channel}/settings/danger", "/offer", to=user)
     browser.sign_in(user)
     assert channel in browser.get("/account/offers").text
@@ -536,7 +536,7 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert user not in owner.get(page).text
     assert [f"You are now in the group {name}"] == [
-        email["Subject"] for email in letters_to(shared, f"{user}@example.com") if "group" in email["Subject"]
+        email["Subject"] for email in emails_to(shared, f"{user}@example.com") if "group" in email["Subject"]
     ]
     assert 409 == owner.on(page, "/leave").status_code
     assert 422 == owner.on("/account/groups", "", name=name).status_code
@@ -544,7 +544,7 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert name not in owner.get("/account/groups").text
 
 
-def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, visit: Callable[[], Visitor]) -> None:
+def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser]) -> None:
     """Other users get 403, and members without the manager role cannot change the group."""
     name, user = f"crew-{next(_numbers)}", new_user(shared)
     owner.on("/account/groups", "", name=name)

@@ -83,11 +83,11 @@ def test_error_is_a_page_for_browsers_and_text_for_programs(site: Site, path: st
 def test_channel_description_is_escaped(site: Site) -> None:
     """HTML in a description is shown as text."""
     hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
-    people = site.people
-    owner = people.user(site.new_name("owner"))
+    factory = site.factory
+    owner = factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
-    with people.seaway.site.database.write_site() as tx:
-        channels.change(tx, people.seaway.site.clock.now_ms(), OPERATOR, name, description=hostile)
+    with factory.seaway.database.write_site() as tx:
+        channels.change(tx, factory.seaway.clock.now_ms(), OPERATOR, name, description=hostile)
     with site.client() as client:
         for path in (f"/channels?q={name}", f"/channels/{name}"):
             text = client.get(path, headers=BROWSER).text

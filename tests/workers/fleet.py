@@ -14,10 +14,10 @@ import httpx
 import msgspec
 
 from seaway.maintenance.check import Violation, check
-from tests.support import house, postgres, state
-from tests.support.house import People
+from tests.support import postgres, sites, state
 from tests.support.packages import zstd
 from tests.support.server import Server, start
+from tests.support.sites import Factory
 
 REPODATA = "noarch/repodata.json"
 REPODATA_ZST = "noarch/repodata.json.zst"
@@ -46,12 +46,12 @@ class Fleet:
     """Running servers that share one state, which this process has open too; every test creates its own channel."""
 
     servers: Sequence[Server]
-    people: People
+    factory: Factory
 
     def new_channel(self, *, public: bool = True) -> Owned:
-        owner = self.people.user(f"owner-{next(_numbers)}")
+        owner = self.factory.user(f"owner-{next(_numbers)}")
         return Owned(
-            self.people.channel(f"channel-{next(_numbers)}", owner=owner, public=public), self.people.key(owner)
+            self.factory.channel(f"channel-{next(_numbers)}", owner=owner, public=public), self.factory.key(owner)
         )
 
     @contextmanager
@@ -65,7 +65,7 @@ class Fleet:
 
     def broken(self) -> list[Violation]:
         """Return the violations that a check of the whole state finds."""
-        return list(check(self.people.seaway))
+        return list(check(self.factory.seaway))
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def fleet_of(folder: Path, number: int, **settings: object) -> Iterator[Fleet]:
             servers = at_once([partial(start, each, **shared, **settings) for each in folders])
         for server in servers:
             stack.callback(server.kill)
-        yield Fleet(servers, People(stack.enter_context(closing(house.build(folder)))))
+        yield Fleet(servers, Factory(stack.enter_context(closing(sites.build(folder)))))
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from seaway.database.postgres import PostgresDatabase
-from tests.support import house, postgres, state
-from tests.support.house import People
+from tests.support import postgres, sites, state
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import bearer, raw_headers, until, upload
 from tests.support.server import serving
+from tests.support.sites import Factory
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, at_once, in_repodata, in_shards
 
 READS = 200
@@ -33,8 +33,8 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("narrow")
     with state.choose(state.POSTGRES_S3):
         settings = {"database_connections": 4, "examiners": 2, "whole_document_limit": 3}
-        with closing(house.build(folder)) as seaway, serving(folder, **settings) as server:
-            yield Fleet([server], People(seaway))
+        with closing(sites.build(folder)) as seaway, serving(folder, **settings) as server:
+            yield Fleet([server], Factory(seaway))
         state.forget(folder)
 
 

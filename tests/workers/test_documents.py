@@ -17,10 +17,10 @@ from seaway.server.wiring import Seaway
 from seaway.settings import Settings
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, state
-from tests.support.house import People
+from tests.support import sites, state
 from tests.support.packages import conda, index_json
 from tests.support.requests import upload
+from tests.support.sites import Factory
 from tests.workers.fleet import REPODATA, REPODATA_ZST, Fleet, Owned, at_once
 
 READERS = 12
@@ -46,7 +46,7 @@ TRIGGERS = {
 @contextmanager
 def noted_builds(fleet: Fleet, owned: Owned) -> Iterator[Callable[[], list[int]]]:
     """Yield a function that returns the revisions of all builds of the channel in this block, by any process."""
-    database = fleet.people.seaway.site.database
+    database = fleet.factory.seaway.database
     statements = TRIGGERS[database.engine.dialect.name]
     half = len(statements) // 2
 
@@ -110,8 +110,8 @@ class RacingStore:
 
 def test_a_document_that_another_server_replaces_is_found_again(on_both: str, tmp_path: Path) -> None:
     """If a document is replaced before its blob is opened, the response is the next document."""
-    with closing(house.build(tmp_path)) as other:
-        channel = Channel(with_in_process_examiners(other), People(other).channel("chan"))
+    with closing(sites.build(tmp_path)) as other:
+        channel = Channel(with_in_process_examiners(other), Factory(other).channel("chan"))
         channel.put(conda(index_json("first")))
 
         def replace_document() -> None:

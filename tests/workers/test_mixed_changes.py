@@ -137,7 +137,7 @@ def expected(writers: list[Writer]) -> Content:
 @pytest.fixture
 def clients(fleet: Fleet) -> Iterator[list[httpx.Client]]:
     """An owner's client for each writer, spread over the servers."""
-    key = fleet.people.key("owner")
+    key = fleet.factory.key("owner")
     clients = [
         httpx.Client(base_url=fleet.servers[number % len(fleet.servers)].address, headers=bearer(key), timeout=60)
         for number in range(_WRITERS)
@@ -150,7 +150,7 @@ def clients(fleet: Fleet) -> Iterator[list[httpx.Client]]:
 @pytest.mark.slow
 def test_readers_see_one_state_after_another(fleet: Fleet, clients: list[httpx.Client]) -> None:
     """S2, S4: all documents of a revision agree, revisions never decrease, and at the end all changes are visible."""
-    channel = fleet.people.channel("mixed")
+    channel = fleet.factory.channel("mixed")
     writers = [Writer(number, client, channel) for number, client in enumerate(clients)]
     observations, stop = Observations(), threading.Event()
     with ThreadPoolExecutor(_WRITERS + len(fleet.servers)) as threads:

@@ -4,7 +4,7 @@ import hashlib
 import os
 from itertools import cycle, pairwise
 
-from tests.http.test_uploads import begin, look, send
+from tests.http.test_resumable_uploads import begin, look, send
 from tests.support.packages import conda, index_json
 from tests.workers.fleet import Fleet
 

@@ -16,12 +16,12 @@ import httpx
 import psutil
 import pytest
 
-from tests.support import house, postgres, state
-from tests.support.house import People
+from tests.support import postgres, sites, state
 from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_answer, until, upload
+from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_response, until, upload
 from tests.support.server import Server, serving
+from tests.support.sites import Factory
 from tests.workers.fleet import Owned, in_repodata
 
 WORKERS = 2
@@ -69,9 +69,9 @@ def wait_for_starts(server: Server, number: int) -> None:
 @contextmanager
 def serving_by_workers(folder: Path, number: int = WORKERS, **settings: object) -> Iterator[tuple[Server, Owned]]:
     """A server with all workers running, and a channel."""
-    with closing(house.build(folder)) as seaway:
-        people = People(seaway)
-        owned = Owned(people.channel("chan"), people.key("owner"))
+    with closing(sites.build(folder)) as seaway:
+        factory = Factory(seaway)
+        owned = Owned(factory.channel("chan"), factory.key("owner"))
     with serving(folder, workers=number, examiners=1, downloads="direct", **settings) as server:
         wait_for_starts(server, number)
         yield server, owned
@@ -118,7 +118,7 @@ class RunningUpload:
 
             def finish() -> int:
                 connection.sendall(FILE.content[half:])
-                return read_answer(connection, "POST").status
+                return read_response(connection, "POST").status
 
             yield finish
 
@@ -213,7 +213,7 @@ def test_one_process_finishes_uploads_at_an_interrupt(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_interrupt_during_the_start_is_orderly(tmp_path: Path) -> None:
     """Ctrl-C while workers start ends them all with exit code 0 and without a traceback."""
-    with closing(house.build(tmp_path)):
+    with closing(sites.build(tmp_path)):
         pass
     process = subprocess.Popen(
         [sys.executable, "-m", "seaway", "serve", "--port", "0", "--workers", "3"],

@@ -22,10 +22,10 @@ from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor
 from seaway.trusted_publishing import exchange, issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
 from seaway.trusted_publishing.refusals import TokenRefused
-from tests.support import house, issuer, state
+from tests.support import issuer, sites, state
 from tests.support.clock import TurnedClock
-from tests.support.house import People
 from tests.support.requests import until
+from tests.support.sites import Factory
 
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
@@ -33,8 +33,8 @@ _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_d
 @pytest.fixture
 def shared(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
     with state.choose(state.POSTGRES_S3):
-        built = house.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}")
-    People(built).user("operator-of-it", admin=True)
+        built = sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}")
+    Factory(built).user("operator-of-it", admin=True)
     yield built
     built.close()
     state.forget(tmp_path)
@@ -62,7 +62,7 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
     shared: Seaway, other_thread: ThreadPoolExecutor
 ) -> None:
     """Otherwise its session would survive, although adding the factor ends all others."""
-    ada = People(shared).person("ada")
+    ada = Factory(shared).signed_in("ada")
     assert ada.user_id is not None
     account = ExternalAccount("github", "https://github.com", "42", "ada", "Ada", None)
     now_ms = shared.site.clock.now_ms()
@@ -89,8 +89,8 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
 
 def test_a_token_exchange_sees_concurrently_pinned_ids(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
     """Another repository with the same name gets no token, and the pinned ids stay."""
-    people, parts, now_ms = People(shared), shared.request_parts.exchanging, shared.site.clock.now_ms()
-    people.channel("harbour", owner="ada")
+    factory, parts, now_ms = Factory(shared), shared.request_parts.exchanging, shared.clock.now_ms()
+    factory.channel("harbour", owner="ada")
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
     with shared.site.database.write_site() as tx:
         issuers.set_static_keys(tx, now_ms, OPERATOR, "github", issuer.key_set("key-1"))
@@ -112,8 +112,8 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
     shared: Seaway, other_thread: ThreadPoolExecutor
 ) -> None:
     """The other secrets of the report are still revoked."""
-    people, now_ms = People(shared), shared.site.clock.now_ms()
-    ada, secret = people.person("ada"), people.key("ada")
+    factory, now_ms = Factory(shared), shared.clock.now_ms()
+    ada, secret = factory.signed_in("ada"), factory.key("ada")
     assert ada.user_id is not None
     with shared.site.database.write_unlocked() as tx:
         grant, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
@@ -135,8 +135,8 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
 
 def test_a_refresh_during_a_logout_is_refused(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
     """The tool gets an OAuth error, as after the logout, and not an error of the server."""
-    people, now_ms = People(shared), shared.site.clock.now_ms()
-    ada, parts = people.person("ada"), shared.request_parts
+    factory, now_ms = Factory(shared), shared.clock.now_ms()
+    ada, parts = factory.signed_in("ada"), shared.request_parts
     assert ada.user_id is not None
     with shared.site.database.write_unlocked() as tx:
         grant, issued = grants.add(tx, now_ms, ada.user_id, "rattler", "openid channel:upload", address="2001:db8::1")

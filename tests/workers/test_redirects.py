@@ -12,10 +12,10 @@ from seaway.http.channel_responses import REDIRECT_SECONDS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, with_in_process_examiners
-from tests.support import house, s3, state
-from tests.support.house import People
+from tests.support import s3, sites, state
 from tests.support.packages import conda, index_json
 from tests.support.requests import basic, bearer
+from tests.support.sites import Factory
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX
 
 FILE = conda(index_json("demo"), files={"share/noise": bytes(range(256)) * 40})
@@ -63,14 +63,14 @@ class Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     with state.choose(state.POSTGRES_S3):
-        redirecting = house.build(folder)
-        direct = house.build(folder, downloads="direct")
-    people = People(redirecting)
+        redirecting = sites.build(folder)
+        direct = sites.build(folder, downloads="direct")
+    factory = Factory(redirecting)
     for name in ("open", "closed"):
-        channel = Channel(with_in_process_examiners(redirecting), people.channel(name, public=name == "open"))
+        channel = Channel(with_in_process_examiners(redirecting), factory.channel(name, public=name == "open"))
         channel.put(FILE)
         channel.put(OTHER)
-    yield Servers(Server(redirecting), Server(direct), people.key("owner"), people.key("other-user"))
+    yield Servers(Server(redirecting), Server(direct), factory.key("owner"), factory.key("other-user"))
     redirecting.close()
     direct.close()
     state.forget(folder)

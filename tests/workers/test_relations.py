@@ -19,8 +19,8 @@ DECODERS = {
 def test_every_server_serves_the_relations_that_one_set(fleet: Fleet) -> None:
     """S2, S4: right after the response all forms on all servers have the relations at one revision, even if cached."""
     base, owned = fleet.new_channel(), fleet.new_channel()
-    owner = fleet.people.by_key(owned.key).name
-    with fleet.clients(fleet.people.key(owner, mode=Mode.MANAGE)) as clients:
+    owner = fleet.factory.caller_of_key(owned.key).name
+    with fleet.clients(fleet.factory.key(owner, mode=Mode.MANAGE)) as clients:
         assert 201 == upload(clients[0], owned.channel, conda(index_json("demo"))).status_code
         for number, base_name in enumerate((base.channel, "", base.channel)):
             for client in clients:

@@ -88,16 +88,16 @@ REVOCATIONS = {
 def new_member(fleet: Fleet, *, public: bool) -> Member:
     """Create a contributor of a new private channel, or a user without a role in a new public one."""
     owned = fleet.new_channel(public=public)
-    name = fleet.people.user(f"of-{owned.channel}")
+    name = fleet.factory.user(f"of-{owned.channel}")
     if not public:
-        fleet.people.member(owned.channel, name, Role.CONTRIBUTOR)
-    return Member(owned, name, fleet.people.key(name))
+        fleet.factory.member(owned.channel, name, Role.CONTRIBUTOR)
+    return Member(owned, name, fleet.factory.key(name))
 
 
 def perform(fleet: Fleet, act: Callable[[Tx, int, Member], object], member: Member) -> None:
-    seaway = fleet.people.seaway
-    with seaway.site.database.write_site() as tx:
-        act(tx, seaway.site.clock.now_ms(), member)
+    seaway = fleet.factory.seaway
+    with seaway.database.write_site() as tx:
+        act(tx, seaway.clock.now_ms(), member)
 
 
 def paths_of_all_kinds(http: httpx.Client, owned: Owned) -> list[str]:
@@ -149,7 +149,7 @@ def test_granted_access_works_on_every_server(fleet: Fleet) -> None:
     perform(fleet, make_private, member)
     with fleet.clients(member.key) as clients:
         before = {http.get(member.owned.path(SHARD_INDEX)).status_code for http in clients}
-        fleet.people.member(member.owned.channel, member.name, Role.VIEWER)
+        fleet.factory.member(member.owned.channel, member.name, Role.VIEWER)
         after = {http.get(member.owned.path(SHARD_INDEX)).status_code for http in clients}
     assert ({403}, {200}) == (before, after)
 

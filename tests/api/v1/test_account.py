@@ -14,9 +14,9 @@ from seaway.sign_in.identity_providers import ExternalAccount
 from seaway.users import emails, users
 from tests.api.v1.conftest import SignedInUser
 from tests.support.authenticator import Authenticator
-from tests.support.mail import letters_to, text_of
+from tests.support.mail import emails_to, text_of
 from tests.support.requests import bearer
-from tests.web.visitor import PASSWORD, SITE
+from tests.web.http_browser import PASSWORD, SITE
 
 _OTHER_PASSWORD = "seven lanterns over 4 piers"
 
@@ -28,7 +28,7 @@ def audit_actions(user: SignedInUser) -> list[str]:
 
 
 def email_texts(user: SignedInUser) -> list[str]:
-    return [text_of(email) for email in letters_to(user.seaway, f"{user.name}@example.com")]
+    return [text_of(email) for email in emails_to(user.seaway, f"{user.name}@example.com")]
 
 
 def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:
@@ -40,9 +40,9 @@ def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:
     assert 204 == user.api("PUT", "me/password", json={"password": PASSWORD}).status_code
     assert 200 == user.api("GET", "me").status_code
     kept = user.session
-    user.bring(first)
+    user.set_session(first)
     assert 401 == user.api("GET", "me").status_code
-    user.bring(kept)
+    user.set_session(kept)
     assert any("The password was changed." in text for text in email_texts(user))
     assert "user.password-set" in audit_actions(user)
     assert "/account" in user.another().sign_in(user.name).headers["location"]
@@ -138,7 +138,7 @@ def test_other_sessions_are_ended(user: SignedInUser) -> None:
     assert 2 == len(user.api("GET", "me/sessions").json()["items"])
     assert 204 == user.api("DELETE", "me/sessions").status_code
     assert [True] == [item["current"] for item in user.api("GET", "me/sessions").json()["items"]]
-    user.bring(other_session)
+    user.set_session(other_session)
     assert 401 == user.api("GET", "me").status_code
 
 
@@ -180,8 +180,8 @@ def test_key_without_expiry_needs_explicit_null(local_seaway: Seaway, user: Sign
     """If the site allows it, `days: null` creates one; leaving out `days` does not."""
     keys = [user.api("POST", "keys", json=body).json() for body in ({"name": "robot", "days": None}, {"name": "ci"})]
     assert [True, False] == [key["expires_at"] is None for key in keys]
-    local_seaway.site.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
-    assert [200, 401] == [user.ask("GET", "/api/v1/me", headers=bearer(key["key"])).status_code for key in keys]
+    local_seaway.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
+    assert [200, 401] == [user.request("GET", "/api/v1/me", headers=bearer(key["key"])).status_code for key in keys]
 
 
 def test_new_member_is_notified(new_user: Callable[..., SignedInUser]) -> None:

@@ -10,7 +10,7 @@ from tests.support.requests import bearer
 
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
-    return site.people.key(site.people.user(site.new_name("asker")), mode=Mode.MANAGE)
+    return site.factory.key(site.factory.user(site.new_name("asker")), mode=Mode.MANAGE)
 
 
 def problem(response: httpx.Response) -> dict[str, str]:

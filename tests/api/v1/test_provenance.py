@@ -11,8 +11,8 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import SignedInUser
-from tests.support.house import People, publish_file
 from tests.support.packages import conda, index_json, paths_json
+from tests.support.sites import Factory, publish_file
 from tests.support.workflows import Attester
 
 
@@ -23,11 +23,11 @@ def test_upload_log_covers_one_channel_and_can_be_verified(
     owner, admin = new_user(), new_user(admin=True)
     channel = f"again-{owner.name}"
     files = [conda(index_json("demo", version=version)) for version in ("1.0", "2.0", "3.0")]
-    People(local_seaway).channel(channel, owner=owner.name)
+    Factory(local_seaway).channel(channel, owner=owner.name)
     portal.call(publish_file, local_seaway, channel, files[0])
-    with local_seaway.site.database.write_site() as tx:
-        channels.remove(tx, local_seaway.site.clock.now_ms(), OPERATOR, channel)
-    People(local_seaway).channel(channel, owner=owner.name)
+    with local_seaway.database.write_site() as tx:
+        channels.remove(tx, local_seaway.clock.now_ms(), OPERATOR, channel)
+    Factory(local_seaway).channel(channel, owner=owner.name)
     for file in files[1:]:
         portal.call(publish_file, local_seaway, channel, file)
 
@@ -88,7 +88,7 @@ def test_attested_file_shows_its_workflow_and_attestation(
         found["upload"]["repository"],
         found["upload"]["repository_url"],
     )
-    sidecar = user.ask("GET", f"/{channel}/noarch/{file.name}.sigs").content
+    sidecar = user.request("GET", f"/{channel}/noarch/{file.name}.sigs").content
     assert hashlib.sha256(sidecar).hexdigest() == found["attestation"]["sha256"]
     versions = user.api("GET", f"channels/{channel}/packages/demo/provenance").json()["items"]
     assert [("full", [found["attestation"]["repository"]])] == [

@@ -35,10 +35,10 @@ class OwnedPublishers:
 
 @pytest.fixture
 def publishers(site: Site) -> Iterator[OwnedPublishers]:
-    owner = site.people.user(site.new_name("owner"))
+    owner = site.factory.user(site.new_name("owner"))
     channel = site.new_channel(owner=owner)
     with site.client() as http:
-        headers = bearer(site.people.key(owner, mode=Mode.MANAGE))
+        headers = bearer(site.factory.key(owner, mode=Mode.MANAGE))
         yield OwnedPublishers(http, f"/api/v1/channels/{channel}/publishers", headers)
 
 

@@ -28,11 +28,11 @@ from seaway.channels.roles import Role
 from seaway.sign_in import sessions
 from seaway.users import users
 from tests.conftest import Site
-from tests.support import house
-from tests.support.house import People
+from tests.support import sites
 from tests.support.packages import conda
 from tests.support.requests import bearer, upload
 from tests.support.server import serving
+from tests.support.sites import Factory
 
 CHECKS = [
     not_a_server_error,
@@ -64,8 +64,8 @@ class ApiCaller:
 @pytest.fixture(scope="module")
 def caller(site: Site) -> ApiCaller:
     """A user of the shared server with a channel, a package and a MANAGE key."""
-    user = site.people.user(site.new_name("asker"))
-    headers, known = _create_channel_and_group(site.people, site.server.address, user, site.new_name())
+    user = site.factory.user(site.new_name("asker"))
+    headers, known = _create_channel_and_group(site.factory, site.server.address, user, site.new_name())
     return ApiCaller(site.server.address, headers, known)
 
 
@@ -92,11 +92,13 @@ def admin_callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ap
     """A separate server, and its admin with a key, with a session, and an anonymous caller."""
     folder = tmp_path_factory.mktemp("described")
     with serving(folder, examiners=1) as server:
-        seaway = house.build(folder)
-        people = People(seaway)
-        key_headers, known = _create_channel_and_group(people, server.address, people.user("ada", admin=True), "robots")
-        with seaway.site.database.write_site() as tx:
-            secret = sessions.start(tx, seaway.site.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
+        seaway = sites.build(folder)
+        factory = Factory(seaway)
+        key_headers, known = _create_channel_and_group(
+            factory, server.address, factory.user("ada", admin=True), "robots"
+        )
+        with seaway.database.write_site() as tx:
+            secret = sessions.start(tx, seaway.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
         session_headers = {
             "Cookie": f"seaway_session={secret}",
             "X-CSRF-Token": sessions.csrf_token(secret),
@@ -140,14 +142,14 @@ def send_requests(operation: str, caller: ApiCaller, *, examples: int) -> None:
 
 
 def _create_channel_and_group(
-    people: People, url: str, user: str, channel: str
+    factory: Factory, url: str, user: str, channel: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Create a channel and a group for the user; return the key's headers and the names for path parameters."""
-    people.channel(channel, owner=user)
-    people.member(channel, "mate", Role.VIEWER)
-    with people.seaway.site.database.write_site() as tx:
-        groups.add(tx, people.seaway.site.clock.now_ms(), OPERATOR, f"{user}-crew", users.get(tx, user))
-    key = people.key(user, mode=Mode.MANAGE)
+    factory.channel(channel, owner=user)
+    factory.member(channel, "mate", Role.VIEWER)
+    with factory.seaway.database.write_site() as tx:
+        groups.add(tx, factory.seaway.clock.now_ms(), OPERATOR, f"{user}-crew", users.get(tx, user))
+    key = factory.key(user, mode=Mode.MANAGE)
     with httpx.Client(base_url=url) as client:
         assert 201 == upload(client, channel, conda(), key).status_code
     path_parameters = {"channel": channel, "package": "demo", "subdir": "noarch", "file": "demo-1.0-h1_0.conda"}

@@ -15,9 +15,9 @@ from seaway.clock import HOUR_MS
 from seaway.database.tables import jobs
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import SignedInUser, create_signed_in_user
-from tests.support import house, state
+from tests.support import sites, state
 from tests.support.clock import TurnedClock
-from tests.web.visitor import SITE
+from tests.web.http_browser import SITE
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_job_retry_does_not_wait_for_channel_writes(tmp_path: Path, portal: Bloc
     """On PostgreSQL neither the API nor the page waits for the lock of a channel."""
     with (
         state.choose(state.POSTGRES_S3),
-        closing(house.build(tmp_path, TurnedClock(), public_url=SITE)) as seaway,
+        closing(sites.build(tmp_path, TurnedClock(), public_url=SITE)) as seaway,
     ):
         admin = create_signed_in_user(seaway, portal, admin=True)
         admin.get("/admin/jobs")

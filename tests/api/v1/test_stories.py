@@ -13,9 +13,9 @@ from tests.support.requests import bearer, upload
 
 
 def session_headers(site: Site, user: str) -> dict[str, str]:
-    people = site.people
-    with people.seaway.site.database.write_site() as tx:
-        now_ms = people.seaway.site.clock.now_ms()
+    factory = site.factory
+    with factory.seaway.database.write_site() as tx:
+        now_ms = factory.seaway.clock.now_ms()
         secret = sessions.start(tx, now_ms, users.get(tx, user).id, address="", agent="")
     return {
         "Cookie": f"seaway_session={secret}",
@@ -26,8 +26,8 @@ def session_headers(site: Site, user: str) -> dict[str, str]:
 
 def test_lists_lead_from_channel_to_package_to_record(site: Site, http: httpx.Client) -> None:
     """Lists are paginated, and the record equals the one in repodata."""
-    owner = site.people.user(site.new_name("owner"))
-    channel, key = site.new_channel(owner=owner), site.people.key(owner)
+    owner = site.factory.user(site.new_name("owner"))
+    channel, key = site.new_channel(owner=owner), site.factory.key(owner)
     with site.client(key) as client:
         for version in ("1.0", "1.10", "1.9"):
             assert 201 == upload(client, channel, conda(index_json("demo", version=version))).status_code
@@ -54,7 +54,7 @@ def test_lists_lead_from_channel_to_package_to_record(site: Site, http: httpx.Cl
 
 def test_key_is_shown_once_and_refused_after_revocation(site: Site, http: httpx.Client) -> None:
     """The list never contains the secret; the next request after revocation is refused (P5, P6)."""
-    headers = session_headers(site, site.people.user(site.new_name("person")))
+    headers = session_headers(site, site.factory.user(site.new_name("person")))
     created = http.post("keys", json={"name": "ci", "mode": "READ"}, headers=headers).json()
     assert 200 == http.get("me", headers=bearer(created["key"])).status_code
     assert created["key"] not in http.get("keys", headers=headers).text
@@ -73,7 +73,7 @@ def test_key_is_shown_once_and_refused_after_revocation(site: Site, http: httpx.
 )
 def test_session_cookie_alone_changes_nothing(site: Site, http: httpx.Client, change: dict[str, str]) -> None:
     """A request must come from a Seaway page and contain its CSRF token."""
-    headers = session_headers(site, site.people.user(site.new_name("person"))) | change
+    headers = session_headers(site, site.factory.user(site.new_name("person"))) | change
     response = http.post("keys", json={"name": "ci"}, headers=headers)
     assert response.status_code in (400, 403)
     assert {"code", "message", "hint"} == set(response.json())
@@ -82,23 +82,23 @@ def test_session_cookie_alone_changes_nothing(site: Site, http: httpx.Client, ch
 
 def test_audit_log_excludes_an_older_channel_of_the_same_name(site: Site, http: httpx.Client) -> None:
     """Audit entries name channels, and names can be reused: the new owner sees only entries of the new channel."""
-    people, channel = site.people, site.new_name()
-    owner = people.user(site.new_name("owner"))
-    people.channel(channel, owner=owner)
-    with people.seaway.site.database.write_site() as tx:
-        now_ms = people.seaway.site.clock.now_ms()
+    factory, channel = site.factory, site.new_name()
+    owner = factory.user(site.new_name("owner"))
+    factory.channel(channel, owner=owner)
+    with factory.seaway.database.write_site() as tx:
+        now_ms = factory.seaway.clock.now_ms()
         channels.change(tx, now_ms, OPERATOR, channel, description="a secret of the first")
         channels.remove(tx, now_ms, OPERATOR, channel)
-    people.channel(channel, owner=owner)
-    response = http.get(f"channels/{channel}/audit", headers=bearer(people.key(owner, mode=Mode.MANAGE)))
+    factory.channel(channel, owner=owner)
+    response = http.get(f"channels/{channel}/audit", headers=bearer(factory.key(owner, mode=Mode.MANAGE)))
     assert ["channel.added"] == [line["action"] for line in response.json()["items"]]
 
 
 def test_user_search_leads_to_a_member(site: Site, http: httpx.Client) -> None:
     """Search by name, then assign one role and another."""
-    people, channel = site.people, site.new_name()
-    owner, member = people.user(site.new_name("owner")), people.user(site.new_name("mate"))
-    people.channel(channel, owner=owner)
+    factory, channel = site.factory, site.new_name()
+    owner, member = factory.user(site.new_name("owner")), factory.user(site.new_name("mate"))
+    factory.channel(channel, owner=owner)
     headers = session_headers(site, owner)
     assert {"name": member} in http.get("user-names", params={"name": member}, headers=headers).json()["items"]
     for role in ("viewer", "contributor"):
@@ -108,12 +108,10 @@ def test_user_search_leads_to_a_member(site: Site, http: httpx.Client) -> None:
 
 def test_unverified_address_cannot_be_primary(site: Site, http: httpx.Client) -> None:
     """It can get a verification email, and can be removed."""
-    user = site.people.user(site.new_name("person"))
+    user = site.factory.user(site.new_name("person"))
     headers = session_headers(site, user)
-    with site.people.seaway.site.database.write_site() as tx:
-        emails.add(
-            tx, site.people.seaway.site.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True
-        )
+    with site.factory.seaway.database.write_site() as tx:
+        emails.add(tx, site.factory.seaway.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True)
     created = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=headers).json()
     assert (False, None) == (created["primary"], created["verified_at"])
     assert 403 == http.post(f"me/addresses/{created['id']}/primary", headers=headers).status_code
@@ -126,7 +124,7 @@ def test_unverified_address_cannot_be_primary(site: Site, http: httpx.Client) ->
 
 def test_account_deletion_needs_its_name(site: Site, http: httpx.Client) -> None:
     """Another name is refused; after the deletion the session is invalid."""
-    user = site.people.user(site.new_name("person"))
+    user = site.factory.user(site.new_name("person"))
     headers = session_headers(site, user)
     assert 400 == http.delete("me", params={"confirm": "other"}, headers=headers).status_code
     assert 204 == http.delete("me", params={"confirm": user}, headers=headers).status_code
@@ -135,9 +133,9 @@ def test_account_deletion_needs_its_name(site: Site, http: httpx.Client) -> None
 
 def test_quota_is_visible_to_members_only(site: Site, http: httpx.Client) -> None:
     """A quota set by an admin is visible at once."""
-    owner, channel = site.people.user(site.new_name("owner")), site.new_name()
-    site.people.channel(channel, owner=owner, public=True)
-    admin = session_headers(site, site.people.user(site.new_name("admin"), admin=True))
+    owner, channel = site.factory.user(site.new_name("owner")), site.new_name()
+    site.factory.channel(channel, owner=owner, public=True)
+    admin = session_headers(site, site.factory.user(site.new_name("admin"), admin=True))
     response = http.patch(f"channels/{channel}/quota", json={"quota": 1000}, headers=admin)
     assert {"quota": 1000, "used": 0} == response.json()
     assert response.json() == http.get(f"channels/{channel}", headers=session_headers(site, owner)).json()["storage"]

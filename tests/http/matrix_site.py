@@ -1,0 +1,107 @@
+"""Requests of the permission table: routes of site admins."""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+
+from joserfc.jwk import RSAKey
+
+from seaway.callers.caller import OPERATOR
+from seaway.trusted_publishing import issuers
+from tests.http.matrix_requests import Ask, Stage, builds, form
+
+
+@builds("PATCH /api/v1/users/{user}")
+def _disabling_an_account(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/users/{stage.site.factory.user(stage.site.new_name('other'))}", json={"disabled": True})
+
+
+@builds("PATCH /api/v1/channels/{channel}/quota")
+def _limiting_a_channel(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/channels/{stage.channel}/quota", json={"quota": 10**12})
+
+
+@builds("PATCH /api/v1/users/{user}/quota")
+def _limiting_a_user(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/users/{stage.users['viewer']}/quota", json={"quota": None})
+
+
+def new_issuer(stage: Stage) -> str:
+    """Add an issuer without publishers; return its name."""
+    seaway, name = stage.site.factory.seaway, stage.site.new_name("forge")
+    with seaway.database.write_site() as tx:
+        url = f"https://{name}.example.com"
+        issuers.add(tx, seaway.site.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=url)
+    return name
+
+
+@cache
+def key_set() -> str:
+    """Return a JSON Web Key Set with one key."""
+    key = RSAKey.generate_key(2048, {"kid": "1"}, private=False)
+    return json.dumps({"keys": [key.as_dict(private=False) | {"kid": "1"}]})
+
+
+@builds("POST /api/v1/issuers")
+def _adding_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
+    name = stage.site.new_name("forge")
+    body = {"name": name, "issuer": f"https://{name}.example.com", "kind": "gitlab"}
+    yield Ask("/api/v1/issuers", json=body)
+
+
+@builds("GET /api/v1/issuers/{issuer}", "DELETE /api/v1/issuers/{issuer}")
+def _reading_or_removing_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}")
+
+
+@builds("GET /admin/issuers/{issuer}", "HEAD /admin/issuers/{issuer}")
+def _reading_an_issuer_by_page(_stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask("/admin/issuers/github")
+
+
+@builds("POST /admin/issuers")
+def _adding_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
+    name = stage.site.new_name("forge")
+    yield form("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
+
+
+@builds("POST /admin/issuers/{issuer}/{act}")
+def _changing_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
+    name = new_issuer(stage)
+    for act in ("disable", "enable"):
+        yield form(f"/admin/issuers/{name}/{act}")
+    yield form(f"/admin/issuers/{name}/keys", keys=key_set())
+    yield form(f"/admin/issuers/{name}/remove")
+
+
+@builds("POST /admin/users/{user}/{act}")
+def _changing_a_user_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
+    user = stage.site.factory.user(stage.site.new_name("other"))
+    for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
+        yield form(f"/admin/users/{user}/{act}")
+    yield form(f"/admin/users/{user}/quota", quota="20 GB")
+
+
+@builds("POST /admin/channels/{channel}/quota")
+def _limiting_a_channel_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield form(f"/admin/channels/{stage.channel}/quota", quota="1 TB")
+
+
+@builds("PATCH /api/v1/issuers/{issuer}")
+def _disabling_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}", json={"enabled": False})
+
+
+@builds("PUT /api/v1/issuers/{issuer}/keys")
+def _setting_issuer_keys(stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}/keys", json=json.loads(key_set()))
+
+
+@builds("POST /api/v1/issuers/{issuer}/keys/fetch")
+def _fetching_keys_of_missing_issuer(_stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/issuers/nobody/keys/fetch")
+
+
+@builds("POST /api/v1/jobs/{job}/retry")
+def _retrying_missing_job(_stage: Stage, _caller: str) -> Iterable[Ask]:
+    yield Ask("/api/v1/jobs/1000000/retry")

@@ -1,0 +1,5 @@
+"""Fixtures: accounts with email addresses and passwords."""
+
+from tests.support.accounts import accounts
+
+__all__ = ["accounts"]

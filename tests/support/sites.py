@@ -1,0 +1,149 @@
+"""A whole house for a test: the real parts on a folder of its own, with factory, channels and keys made in one line."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode
+from seaway.channels import channels, members
+from seaway.channels.roles import Role
+from seaway.clock import DAY_MS, Clock
+from seaway.keys import api_keys
+from seaway.publishing.publish import Published, publish
+from seaway.server import wiring
+from seaway.server.wiring import Seaway
+from seaway.settings import Settings
+from seaway.trusted_publishing.issuer_kinds import github
+from seaway.users import users
+from tests.support import state, statements_once
+from tests.support.packages import PackageFile
+
+
+def with_site(seaway: Seaway, **changes: Any) -> Seaway:
+    """Return the same Seaway with some fields of its site replaced; the request parts keep the original site."""
+    return replace(seaway, site=replace(seaway.site, **changes))
+
+
+def build(
+    folder: Path,
+    clock: Clock | None = None,
+    *,
+    paired: bool = True,
+    github_com_api: str = "http://127.0.0.1:9",
+    **settings: Any,
+) -> Seaway:
+    """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
+    chosen = Settings(
+        data=folder / "data",
+        **({"sweep_max_percent": 100} | state.settings(folder) | settings),
+    )
+    (state.begin_paired if paired else state.begin)(chosen)
+    with patch.object(github, "API_URL", github_com_api):
+        built = wiring.build(chosen, clock, checks_pairing=paired)
+    statements_once.share(built.site.database)
+    return built
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Shorthand for what a test must set up before it begins."""
+
+    seaway: Seaway
+
+    def user(self, name: str, *, admin: bool = False) -> str:
+        """Make a user, who is admin only if asked (the first one of a house always is)."""
+        with self.seaway.site.database.write_site() as tx:
+            if users.find(tx, name) is None:
+                users.add(tx, self._now(), OPERATOR, name, email=None, password_hash=None, is_admin=admin)
+                users.set_admin(tx, self._now(), OPERATOR, name, is_admin=admin)
+        return name
+
+    def channel(self, name: str, *, owner: str = "owner", public: bool = True) -> str:
+        self.user(owner)
+        with self.seaway.site.database.write_site() as tx:
+            channels.add(tx, self._now(), OPERATOR, name, users.get(tx, owner), description="", is_public=public)
+        return name
+
+    def member(self, channel: str, user: str, role: Role) -> str:
+        self.user(user)
+        with self.seaway.site.database.write_site() as tx:
+            members.put(tx, self._now(), OPERATOR, channel, user, role)
+        return user
+
+    def key(
+        self, user: str, *, mode: Mode = Mode.READ_WRITE_DELETE, only: list[str] | None = None, days: int | None = 90
+    ) -> str:
+        """A fresh secret of a user."""
+        self.user(user)
+        with self.seaway.site.database.write_site() as tx:
+            count = len(api_keys.all_keys(tx, users.get(tx, user).id))
+            _, secret = api_keys.add(
+                tx,
+                self._now(),
+                OPERATOR,
+                users.get(tx, user),
+                f"key {count}",
+                mode=mode,
+                channel_ids=None if only is None else [channels.get(tx, name).id for name in only],
+                expires_at_ms=None if days is None else self._now() + days * DAY_MS,
+            )
+        return secret
+
+    def signed_in(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
+        """A user who is signed in, and has proved just now to be there unless said otherwise."""
+        self.user(name)
+        with self.seaway.site.database.read() as tx:
+            user = users.get(tx, name)
+        return Caller(
+            name=name,
+            user_id=user.id,
+            credential=CredentialKind.PERSON,
+            is_admin=user.is_admin,
+            is_verified=verified,
+            is_fresh=confirmed,
+            is_new=confirmed,
+        )
+
+    def caller_of_key(self, secret: str) -> Caller:
+        """Who carries this key."""
+        with self.seaway.site.database.read() as tx:
+            principal = api_keys.caller_of(tx, secret, self._now())
+        assert principal is not None
+        return principal
+
+    def _now(self) -> int:
+        return self.seaway.site.clock.now_ms()
+
+
+class FromMemory:
+    """A package file on its way in, for tests that call `publish` themselves."""
+
+    def __init__(
+        self, file: PackageFile, *, announced_sha256: str | None = None, attestation: bytes | None = None
+    ) -> None:
+        self.file_name = file.name
+        self.announced_sha256 = announced_sha256
+        self._content, self._attestation = file.content, attestation
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), 65_536):
+            yield self._content[start : start + 65_536]
+
+    async def finish(self) -> bytes | None:
+        return self._attestation
+
+
+async def publish_file(
+    seaway: Seaway,
+    channel: str,
+    file: PackageFile,
+    *,
+    by: Caller = OPERATOR,
+    force: bool = False,
+    attestation: bytes | None = None,
+) -> Published:
+    """Publish one file through the one door."""
+    incoming = FromMemory(file, attestation=attestation)
+    return await publish(seaway.request_parts.publishing, channel, incoming, by=by, force=force)
