@@ -72,9 +72,7 @@ def furnish(seaway: Seaway) -> str:
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
     attested = conda(index_json("attested"))
     _attest(seaway, attested)
-    metadata_corrections.correct(
-        seaway.request_parts.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong"
-    )
+    metadata_corrections.correct(seaway.site, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong")
     seaway.request_parts.logos.store(OPERATOR, PRIVATE, images.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, factory.channel("gone")).remove()  # the highest id, not to be given out again

@@ -56,7 +56,7 @@ from tests.indexing.channel import Channel
 from tests.support import state
 from tests.support.migrations import later_migrations
 from tests.support.packages import conda, index_json
-from tests.support.sites import Factory
+from tests.support.sites import Factory, with_site
 from tests.support.state import folder_store
 
 NewHouse = Callable[..., Seaway]
@@ -392,7 +392,7 @@ def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: N
     """Restore invariant 1: nothing of it changes, not even a blob comes."""
     lived_in = new_house()
     Factory(lived_in).user("first")
-    before = rows(lived_in.database)
+    before = rows(lived_in.site.database)
     for seaway in (lived_in, source):
         with pytest.raises(BadSetting, match="not empty"):
             restore_file(seaway, backed_up)

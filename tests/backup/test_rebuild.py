@@ -143,8 +143,8 @@ def test_readers_get_the_same_bytes(
     follow(source)
     copy = lose(source)
     rebuild_here(copy)
-    with copy.database.write_site() as tx:
-        channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, is_public=True)
+    with copy.site.database.write_site() as tx:
+        channels.change(tx, copy.site.clock.now_ms(), OPERATOR, PUBLIC, is_public=True)
     found = served(copy, Factory(copy).key("admin"))
 
     def without_times(all_: dict[str, bytes]) -> dict[str, bytes]:

@@ -16,9 +16,9 @@ _ISSUER, _TOKEN = "https://issuer.example", bytes(32)
 
 def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
     """A restored house takes no key that was revoked, and no token of a workflow a second time."""
-    factory, now_ms = Factory(source), source.clock.now_ms()
+    factory, now_ms = Factory(source), source.site.clock.now_ms()
     good, revoked = factory.key("grace"), factory.key("grace")
-    with source.database.write_site() as tx:
+    with source.site.database.write_site() as tx:
         name = api_keys.caller_of(tx, revoked, now_ms)
         assert name is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, "grace"), name.key_name)

@@ -26,8 +26,8 @@ def _victim(seaway: Seaway, factory: Factory) -> None:
 
 def reachable(seaway: Seaway, factory: Factory, name: str) -> str:
     factory.user(name)
-    with seaway.database.write_site() as tx:
-        emails.add(tx, seaway.clock.now_ms(), users.get(tx, name).id, f"{name}@example.com", verified=True)
+    with seaway.site.database.write_site() as tx:
+        emails.add(tx, seaway.site.clock.now_ms(), users.get(tx, name).id, f"{name}@example.com", verified=True)
     return name
 
 
@@ -102,9 +102,9 @@ def test_sender_causes_at_most_sixty_emails_per_hour(seaway: Seaway, factory: Fa
 def test_group_changes_and_transfer_offers_are_limited(seaway: Seaway, factory: Factory) -> None:
     factory.channel("boats", owner="eve")
     factory.member("boats", "victim", Role.VIEWER)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "eve"))
-    eve, notifier = factory.signed_in("eve"), seaway.request_parts.accounts
+    eve, outbox = factory.signed_in("eve"), seaway.request_parts.accounts.outbox
     for _ in range(5):
         with seaway.site.database.write_site() as tx:
             now_ms = seaway.site.clock.now_ms()
@@ -118,7 +118,7 @@ def test_group_changes_and_transfer_offers_are_limited(seaway: Seaway, factory: 
 def test_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, factory: Factory) -> None:
     """An invitation that cannot be sent is not stored, and sending one again counts too."""
     factory.channel("boats", owner="eve")
-    eve, notifier = factory.signed_in("eve"), seaway.request_parts.accounts
+    eve, outbox = factory.signed_in("eve"), seaway.request_parts.accounts.outbox
 
     def invite(address: str) -> None:
         with seaway.site.database.write_channel("boats") as tx:
@@ -138,7 +138,7 @@ def test_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, fact
 
 def test_security_emails_and_operator_emails_are_never_dropped(seaway: Seaway, factory: Factory) -> None:
     factory.channel("boats", owner="eve")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
             account_security.notify(

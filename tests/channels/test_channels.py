@@ -102,7 +102,7 @@ def test_channel_name_is_unique(factory: Factory) -> None:
 def test_private_channel_is_listed_only_for_users_with_access(seaway: Seaway, factory: Factory) -> None:
     factory.channel("hidden", public=False)
     factory.channel("open", public=True)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert ["open"] == [channel.name for channel in channels.visible_to(tx, ANONYMOUS)]
         assert ["hidden", "open"] == [channel.name for channel in channels.visible_to(tx, OPERATOR)]
 
@@ -119,14 +119,14 @@ def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
 ) -> None:
     """Caches were allowed to store its files as immutable for a year."""
     factory.channel("fixed", owner="owner")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=False)
         with pytest.raises(NotAllowed, match="cannot be undone"):
             channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=True)
     remove(seaway, "fixed")
     with pytest.raises(NameTaken, match="less than a year ago"):
         factory.channel("fixed", owner="owner")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert not channels.is_free(tx, clock.now_ms(), factory.signed_in("owner"), "fixed")
     clock.move(365 * DAY_MS)
     factory.channel("fixed", owner="owner")
@@ -216,7 +216,7 @@ def test_second_owner_cannot_be_added(seaway: Seaway, factory: Factory) -> None:
 def test_owner_cannot_be_removed(seaway: Seaway, factory: Factory) -> None:
     """A channel always has an owner."""
     factory.channel("kept", owner="owner")
-    with seaway.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
+    with seaway.site.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
         members.remove(tx, 0, OPERATOR, "kept", "owner")
     assert ["owner"] == owners(seaway, "kept")
 
@@ -225,7 +225,7 @@ def test_database_refuses_a_second_owner(seaway: Seaway, factory: Factory) -> No
     """Even if the code has an error, two owners of one channel cannot be stored."""
     factory.channel("kept", owner="owner")
     factory.member("kept", "other", Role.VIEWER)
-    with pytest.raises(IntegrityError), seaway.database.write_site() as tx:
+    with pytest.raises(IntegrityError), seaway.site.database.write_site() as tx:
         tx.execute(update(member_rows).values(role=Role.OWNER.value))
     assert ["owner"] == owners(seaway, "kept")
 
@@ -243,7 +243,7 @@ def test_adding_a_member_again_changes_the_role(seaway: Seaway, factory: Factory
 def test_removing_a_non_member_raises_not_found(seaway: Seaway, factory: Factory) -> None:
     factory.channel("crew", owner="owner")
     factory.user("friend")
-    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
+    with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
         members.remove(tx, 0, OPERATOR, "crew", "friend")
 
 
@@ -262,7 +262,7 @@ def test_removing_a_non_member_raises_not_found(seaway: Seaway, factory: Factory
 def test_unsafe_description_is_refused(seaway: Seaway, factory: Factory, change: dict[str, str]) -> None:
     """A description is printable text of bounded length."""
     factory.channel("plain")
-    with pytest.raises(Malformed), seaway.database.write_site() as tx:
+    with pytest.raises(Malformed), seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", **change)
     with seaway.site.database.read() as tx:
         assert "" == channels.get(tx, "plain").description
@@ -270,7 +270,7 @@ def test_unsafe_description_is_refused(seaway: Seaway, factory: Factory, change:
 
 def test_change_keeps_settings_that_are_not_given(seaway: Seaway, factory: Factory) -> None:
     factory.channel("plain", public=False)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", description="Tools\nof ours")
         changed = channels.change(tx, 0, OPERATOR, "plain", is_public=True)
     assert ("Tools\nof ours", True, False) == (changed.description, changed.is_public, changed.refuses_lookalikes)
@@ -288,8 +288,8 @@ def test_deleting_a_channel_deletes_its_members_and_key_scopes(seaway: Seaway, f
     secret = factory.key("owner", only=["gone"])
     remove(seaway, "gone")
     factory.channel("gone", owner="owner")
-    with seaway.database.read() as tx:
-        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    with seaway.site.database.read() as tx:
+        caller = api_keys.caller_of(tx, secret, seaway.site.clock.now_ms())
     assert {"owner": Role.OWNER} == roles(seaway, "gone")
     assert caller is not None
     assert frozenset() == caller.channel_ids

@@ -86,7 +86,7 @@ def test_strongest_role_applies(
     """Of the user's own role and the roles of their groups."""
     factory.channel("boats", public=False)
     bob = factory.signed_in("bob")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         for name, group_role in (("one", first), ("two", second)):
             groups.add(tx, 0, OPERATOR, name, users.get(tx, "bob"))
             if group_role is not None:
@@ -105,7 +105,7 @@ def test_strongest_role_applies(
 def test_owner_in_a_group_stays_owner(seaway: Seaway, factory: Factory) -> None:
     """A group never reduces a role."""
     factory.channel("boats", owner="ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "ada"))
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.VIEWER)
     assert Role.OWNER is role(seaway, "boats", factory.signed_in("ada"))
@@ -115,14 +115,14 @@ def test_group_cannot_own_a_channel(seaway: Seaway, factory: Factory) -> None:
     """A channel has exactly one owner, who is a user."""
     factory.channel("boats", owner="ada")
     add(seaway, factory.signed_in("ada"))
-    with pytest.raises(Malformed, match="cannot own"), seaway.database.write_site() as tx:
+    with pytest.raises(Malformed, match="cannot own"), seaway.site.database.write_site() as tx:
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.OWNER)
 
 
 def test_only_managers_and_admins_change_a_group(seaway: Seaway, factory: Factory) -> None:
     """Members can view it; other users cannot."""
     ada, bob, eve, _ = (factory.signed_in(name) for name in ("ada", "bob", "eve", "root-2"))
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         users.set_admin(tx, 0, OPERATOR, "root-2", is_admin=True)
     admin = factory.signed_in("root-2")
     add(seaway, ada)

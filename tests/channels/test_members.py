@@ -145,7 +145,7 @@ def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway,
     """An owner who is not in the group cannot add it, but can change its role once it is there."""
     factory.user("moderator", admin=True)
     owner = factory.signed_in("owner")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
     with pytest.raises(NotAllowed, match="owner is not in the group 'crew'"):
         put_group(seaway, owner)
@@ -162,7 +162,7 @@ def test_group_size_is_visible_to_its_members_and_admins(
 ) -> None:
     """Not to the owner or other members of a channel that the group is in."""
     factory.user("moderator", admin=True)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     assert [None] == sizes(seaway, factory.signed_in("owner")) == sizes(seaway, factory.signed_in("guest"))
@@ -188,7 +188,7 @@ def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, fac
     leave(seaway, factory.signed_in("guest").with_address("203.0.113.9"))
     leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
     put(seaway, factory.signed_in("owner").with_address("198.51.100.1"))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         owner_log = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
         site_log = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
     assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == owner_log
@@ -199,7 +199,7 @@ def test_every_member_change_is_logged(seaway: Seaway, factory: Factory, boats: 
     owner = factory.signed_in("owner")
     put(seaway, owner)
     leave(seaway, factory.signed_in("guest"))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         entries = tx.execute(
             select(audit.c.actor, audit.c.action, audit.c.target)
             .where(audit.c.channel == boats, audit.c.actor != "operator")

@@ -152,12 +152,12 @@ def test_only_signed_in_admins_set_quotas(seaway: Seaway, factory: Factory, ada:
     """Neither the owner nor a key of an admin can; a negative quota is refused."""
     factory.user("boss", admin=True)
     for by in (factory.signed_in("ada"), ada, factory.caller_of_key(factory.key("boss", mode=Mode.MANAGE))):
-        with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
+        with seaway.site.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_channel(tx, 0, by, "boats", 1)
         with seaway.site.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_user(tx, 0, by, "ada", 1)
     admin = factory.signed_in("boss")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, admin, "boats", 1)
         quotas.set_of_user(tx, 0, admin, "ada", None)
         with pytest.raises(Malformed):

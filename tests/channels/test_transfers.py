@@ -67,8 +67,8 @@ def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway
     """Then the previous owner becomes a contributor."""
     offer(seaway, factory.signed_in("ada"))
     assert BEFORE == roles(seaway)
-    with seaway.database.read() as tx:
-        pending = transfers.pending_for(tx, seaway.clock.now_ms(), factory.signed_in("bob").user_id or 0)
+    with seaway.site.database.read() as tx:
+        pending = transfers.pending_for(tx, seaway.site.clock.now_ms(), factory.signed_in("bob").user_id or 0)
     assert [("boats", "bob", "ada")] == [
         (transfer.channel, transfer.to_user, transfer.offered_by) for transfer in pending
     ]
@@ -151,12 +151,12 @@ def test_offer_to_ineligible_user_is_refused(seaway: Seaway, factory: Factory, b
     """The recipient must be an existing, enabled and verified member other than the owner."""
     factory.user("stranger")
     factory.member("boats", "gone", Role.VIEWER)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
     unverified(seaway, factory, "unverified")
     with pytest.raises((Conflict, NotFound)):
         offer(seaway, factory.signed_in("ada"), to)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, "boats", OPERATOR)
         assert access is not None
         assert transfers.of_channel(tx, seaway.site.clock.now_ms(), access.channel_id) is None
@@ -180,12 +180,12 @@ def test_only_one_offer_can_be_pending(seaway: Seaway, factory: Factory, boats: 
 
 def test_transfer_invalidates_invitations(seaway: Seaway, factory: Factory, boats: str) -> None:
     """The previous owner may still hold their links."""
-    with seaway.database.write_site() as tx:
-        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, outbox=None)
     offer(seaway, factory.signed_in("ada"))
     accept(seaway, factory.signed_in("bob"))
-    with seaway.database.read() as tx, pytest.raises(NotFound):
-        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
+    with seaway.site.database.read() as tx, pytest.raises(NotFound):
+        invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
 
 
 def run_concurrently(*operations: Callable[[], None]) -> list[SeawayError | None]:
@@ -269,7 +269,7 @@ def test_channel_has_exactly_one_owner_after_every_step(shared_factory: Factory,
     }
     for operation, name, *more in steps:
         by = shared_factory.signed_in(name)
-        with suppress(SeawayError), seaway.database.write_site() as tx:
+        with suppress(SeawayError), seaway.site.database.write_site() as tx:
             operations[operation](tx, by, *more)
         assert 1 == count_owners(seaway)
 

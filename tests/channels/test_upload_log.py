@@ -67,7 +67,7 @@ async def test_each_upload_has_a_row(seaway: Seaway, factory: Factory) -> None:
 async def test_workflow_upload_records_its_run(seaway: Seaway, factory: Factory) -> None:
     """Repository, workflow, commit and run come from the issuer's token; the publisher is the one of this channel."""
     factory.channel("robots")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "robots").id
     workflow = Workflow(
         issuer="https://token.actions.githubusercontent.com",
@@ -108,8 +108,8 @@ async def test_upload_log_outlives_channel_and_user(seaway: Seaway, factory: Fac
     factory.channel("robots")
     factory.member("robots", "ann", Role.CONTRIBUTOR)
     await publish_file(seaway, "robots", conda(), by=caller_with_key(seaway, factory.key("ann")))
-    with seaway.database.write_site() as tx:
-        channels.remove(tx, seaway.clock.now_ms(), OPERATOR, "robots")
+    with seaway.site.database.write_site() as tx:
+        channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, "robots")
         tx.execute(delete(users).where(users.c.name == "ann"))
     factory.channel("robots")
     await publish_file(seaway, "robots", conda())

@@ -97,7 +97,7 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
 async def test_rows_have_the_declared_types(seaway: Seaway, factory: Factory) -> None:
     await fill(seaway, factory)
     by_ada, by_bob = factory.signed_in("ada"), factory.signed_in("bob")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         at = _Stored(
             tx, seaway.site.clock.now_ms(), users.get(tx, "ada").id, users.get(tx, "bob").id,
             channels.get(tx, "robots").id, by_ada, by_bob,
@@ -161,8 +161,8 @@ async def fill(seaway: Seaway, factory: Factory) -> None:
         tx.execute(insert(tables.downloads).values(file_id=file_id, day=3, count=2))
         queue.enqueue(tx, now, Sweep())
     by = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
-        transfers.offer(tx, now, by, "robots", "bob", notifier=None)
+    with seaway.site.database.write_site() as tx:
+        transfers.offer(tx, now, by, "robots", "bob", outbox=None)
 
 
 def subdir_id(at: _Stored) -> int:

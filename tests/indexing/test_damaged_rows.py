@@ -17,8 +17,8 @@ from seaway.storage import keys
 from tests.indexing.channel import A2, NEW, OLD, A, B, Channel
 from tests.support import packages as built
 from tests.support import state
-from tests.support.house import with_site
 from tests.support.packages import index_json
+from tests.support.sites import with_site
 
 GARBAGE = b"\xff\x00{not json"
 

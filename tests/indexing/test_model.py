@@ -161,7 +161,7 @@ def compare(channel: Channel, model: Model) -> None:
 
 def compare_late(channel: Channel) -> None:
     """A newly started worker serves the same bytes as this one, which followed each change."""
-    late = sites.build(channel.seaway.settings.data.parent, channel.seaway.clock)
+    late = sites.build(channel.seaway.settings.data.parent, channel.seaway.site.clock)
     try:
         reader = Channel(late, channel.name)
         for name in ("repodata_shards.msgpack.zst", "repodata.json", "run_exports.json"):

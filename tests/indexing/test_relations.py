@@ -93,7 +93,7 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
 def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, factory: Factory) -> None:
     """While another transaction holds the channel, the refusal is immediate."""
     stranger = factory.signed_in("stranger")
-    with channel.seaway.database.write_channel(channel.name):
+    with channel.seaway.site.database.write_channel(channel.name):
         for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
             with pytest.raises(refusal):
                 set_relations(channel, caller, base="base")
@@ -132,7 +132,7 @@ def test_a_private_channel_can_name_a_private_one(channel: Channel, factory: Fac
     with pytest.raises(Malformed, match="name mine, which is private"), seaway.site.database.write_site() as tx:
         change(tx)
     set_relations(inner, factory.signed_in("owner"), base="demo")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert change(tx).is_public
 
 

@@ -99,8 +99,8 @@ def test_revoked_key_is_listed_and_deleted_key_is_not(seaway: Seaway, factory: F
     ada = factory.signed_in("ada")
     secrets = [add(seaway, ada, name)[1] for name in ("one", "two", "three")]
     unconfirmed = factory.signed_in("ada", confirmed=False)
-    with seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         account_keys.revoke(tx, now_ms, unconfirmed, "one")
         account_keys.remove(tx, now_ms, unconfirmed, "two")
         assert [("one", False), ("three", True)] == [
@@ -123,7 +123,7 @@ def count_warnings(seaway: Seaway) -> int:
 def test_expiry_email_is_sent_14_3_and_1_days_before(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """Each is sent once, however often the job runs; not for revoked keys."""
     ada = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     add(seaway, ada, "long", days=30)
     add(seaway, ada, "revoked", days=30)

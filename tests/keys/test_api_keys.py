@@ -101,7 +101,7 @@ def test_tokens_in_paths_are_masked(text: str, masked: str) -> None:
 
 def test_key_is_stored_as_a_hash(seaway: Seaway, factory: Factory) -> None:
     secret = factory.key("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         row = tx.execute(select(tables.keys)).mappings().one()
     assert secret_tokens.hash_key(secret) == row["digest"]
     assert secret[6:] not in str(dict(row))
@@ -163,8 +163,8 @@ def test_key_without_expiry_stays_valid(seaway: Seaway, factory: Factory, clock:
 def test_revoked_key_is_refused(seaway: Seaway, factory: Factory) -> None:
     """The revoked key stays in the list; other keys are not affected."""
     first, second = factory.key("ada"), factory.key("ada")
-    with seaway.database.write_site() as tx:
-        api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
+    with seaway.site.database.write_site() as tx:
+        api_keys.revoke(tx, seaway.site.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         listed = api_keys.all_keys(tx, users.get(tx, "ada").id)
     assert [True, False] == [caller_of(seaway, secret) is None for secret in (first, second)]
     assert [seaway.site.clock.now_ms(), None] == [key.revoked_at_ms for key in listed]
@@ -172,7 +172,7 @@ def test_revoked_key_is_refused(seaway: Seaway, factory: Factory) -> None:
 
 def test_revoking_again_keeps_the_first_time(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     factory.key("ada")
-    first = seaway.clock.now_ms()
+    first = seaway.site.clock.now_ms()
     for _ in range(2):
         with seaway.site.database.write_site() as tx:
             key = api_keys.revoke(tx, seaway.site.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
@@ -218,5 +218,5 @@ def test_key_name_is_unique_per_user(seaway: Seaway, factory: Factory) -> None:
 
 def test_revoking_unknown_key_raises_not_found(seaway: Seaway, factory: Factory) -> None:
     factory.user("ada")
-    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
+    with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
         api_keys.revoke(tx, 0, OPERATOR, users.get(tx, "ada"), "nothing")

@@ -174,7 +174,7 @@ def test_damage_is_reported_once_with_a_message(filled: Channel) -> None:
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:
     """The database refuses a second owner of a channel, independent of the calling code."""
     Factory(filled.seaway).user("second")
-    with pytest.raises(IntegrityError), filled.seaway.database.write_site() as tx:
+    with pytest.raises(IntegrityError), filled.seaway.site.database.write_site() as tx:
         tx.execute(second_owner(tx, filled))
 
 

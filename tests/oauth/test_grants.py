@@ -96,7 +96,7 @@ class OAuthGrants:
 @pytest.fixture
 def oauth(seaway: Seaway, clock: TurnedClock, factory: Factory) -> OAuthGrants:
     factory.user("alice")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return OAuthGrants(
             seaway, clock, Caller("alice", users.get(tx, "alice").id, CredentialKind.PERSON, address="192.0.2.1")
         )

@@ -40,6 +40,6 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, factor
 
 def test_empty_channel_has_no_packages(seaway: Seaway, factory: Factory) -> None:
     factory.channel("chan")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel = channels.get(tx, "chan")
         assert ([], 0) == (catalog.list_packages(tx, channel.id), catalog.count_files(tx, channel.id))

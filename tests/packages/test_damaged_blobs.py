@@ -43,7 +43,7 @@ from tests.indexing.channel import with_in_process_examiners
 from tests.support import images, sites, state
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.sites import Factory, publish_file
+from tests.support.sites import Factory, publish_file, with_site
 
 pytestmark = pytest.mark.anyio
 
@@ -382,7 +382,7 @@ async def test_missing_document_is_rebuilt(
         store = Store(seaway, clock, client)
         await store.upload()
         before = await documents_of(store)
-        seaway.blobs.delete(keys.blob(store.document_blobs()[kind]))
+        seaway.site.blobs.delete(keys.blob(store.document_blobs()[kind]))
         Factory(seaway).user("another")  # a commit, which invalidates the caches of a worker
         assert before == await documents_of(store)
         assert [] == list(check(seaway))
@@ -741,8 +741,8 @@ async def test_damaged_document_is_not_cached(store: Store) -> None:
     key = keys.blob(store.document_blobs()[REPODATA])
     with store.seaway.site.blobs.open(key) as file:
         content = file.read()
-    store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, flipped(content))
+    store.seaway.site.blobs.delete(key)
+    state.rewrite(store.seaway.site.blobs, key, flipped(content))
     Factory(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
     assert before == await documents_of(store)
 

@@ -334,7 +334,7 @@ def test_before_writing_is_called_once_before_the_first_write(
 ) -> None:
     """Only by a run that writes or deletes."""
     change_everything(channel, factory)
-    recording = RecordingStore(seaway.blobs)
+    recording = RecordingStore(seaway.site.blobs)
     call_counts: list[int] = []
     run(seaway, blobs=recording, before_writing=lambda: call_counts.append(len(recording.calls)))
 

@@ -193,7 +193,7 @@ async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
 async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Permission and file are checked before the channel lock, which another transaction holds here."""
     outsider = factory.caller_of_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
-    with seaway.database.write_channel(channel):
+    with seaway.site.database.write_channel(channel):
         with pytest.raises(NotAllowed):
             correct(seaway, by=outsider, license="BSD")
         with pytest.raises(NotAllowed):

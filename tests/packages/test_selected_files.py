@@ -180,7 +180,7 @@ async def test_limits_of_a_caller_refuse_the_whole_action(
     before = state(seaway)
     selection = Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{OLD[0].name}"))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.request_parts.removing, caller(factory), channel, action, selection)
+        removal.change(seaway.site, caller(factory), channel, action, selection)
     assert message in refusal.value.message
     assert before == state(seaway)
 

@@ -32,7 +32,7 @@ SHA256 = hashlib.sha256(CONTENT).digest()
 @pytest.fixture
 def seaway(on_both: str, tmp_path: Path) -> Iterator[Seaway]:
     with closing(sites.build(tmp_path)) as built:
-        with built.spool.file() as file:
+        with built.site.spool.file() as file:
             file.write(CONTENT)
             file.flush()
             built.site.blobs.put_file(keys.blob(SHA256), Path(file.name))

@@ -158,7 +158,7 @@ async def test_real_slow_archives_do_not_block_others(tmp_path: Path) -> None:
         factory = Factory(seaway)
         factory.channel("boats", owner="ada")
         factory.member("boats", "mallory", Role.CONTRIBUTOR)
-        seaway.examiners.warm_up()
+        seaway.request_parts.publishing.examiners.warm_up()
         mallory, ada = (factory.caller_of_key(factory.key(name)) for name in ("mallory", "ada"))
 
         async def send(number: int) -> None:
@@ -293,7 +293,7 @@ async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaw
 async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: Factory) -> None:
     """They are written once they reach a second."""
     ada = factory.caller_of_key(factory.key("ada"))
-    refused_time = RefusedTime(seaway.database, seaway.clock)
+    refused_time = RefusedTime(seaway.site)
 
     def refuse(ms: int) -> bool:
         before = seaway.site.database.change_mark()
@@ -309,7 +309,7 @@ async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: F
 async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, factory: Factory, error: SeawayError) -> None:
     """Nothing is wrong with these files: the server was busy or lacked a resource."""
     mallory = factory.caller_of_key(factory.key("mallory"))
-    refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
+    refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
     with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
         raise error
     with seaway.site.database.read() as tx:

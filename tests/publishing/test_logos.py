@@ -206,7 +206,7 @@ def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory
     replace(logo_parts, blobs=sweeping_store).put(OPERATOR, "robots", NewLogo(images.png()))
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):
-        replace(logo_parts, blobs=AlwaysSweptStore(seaway.blobs)).put(
+        replace(logo_parts, blobs=AlwaysSweptStore(seaway.site.blobs)).put(
             OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3)))
         )
 

@@ -93,7 +93,7 @@ async def test_signed_report_revokes_keys_and_notifies_owners(
     factory = Factory(seaway_with_scanning)
     factory.channel("boats", owner="ada", public=False)
     secret, unreported = factory.key("ada"), factory.key("ada")
-    with seaway_with_scanning.database.write_site() as tx:
+    with seaway_with_scanning.site.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     assert 200 == await read_status(http, secret)
     body = report_body(secret, secret_tokens.new_key(secret_tokens.KeyKind.USER), "something else")
@@ -125,7 +125,7 @@ async def test_reported_oauth_token_revokes_its_grant(
     """Either token revokes both tokens of its grant and no other grant; the user is notified."""
     factory = Factory(seaway_with_scanning)
     factory.channel("boats", owner="ada", public=False)
-    with seaway_with_scanning.database.write_site() as tx:
+    with seaway_with_scanning.site.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         now_ms = seaway_with_scanning.site.clock.now_ms()
@@ -154,12 +154,12 @@ async def test_reported_oauth_token_revokes_its_grant(
 def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, factory: Factory) -> None:
     """Both tokens of a grant are true positives although revoking the first revokes the second; repeats count once."""
     factory.user("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         _, grant_tokens = grants.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
     secrets = [grant_tokens.refresh, grant_tokens.access, factory.key("ada")] * 2
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         found = [ReportedSecret(secret, "stdin") for secret in secrets]
         labels = revoke(seaway.site.database, tx, 0, OPERATOR, found, outbox=seaway.request_parts.accounts.outbox)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
@@ -292,7 +292,7 @@ def test_unreadable_key_file_names_the_setting(clock: TurnedClock, tmp_path: Pat
 def test_operator_revokes_leaked_keys(seaway: Seaway, factory: Factory) -> None:
     """`key revoke --stdin` needs no signature."""
     secret = factory.key("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         labels = revoke(
             seaway.site.database,
             tx,

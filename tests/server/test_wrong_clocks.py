@@ -109,7 +109,7 @@ async def test_cleanup_and_uploads_continue_after_the_clock_is_set_back(
 
 def test_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     factory.key("ada", days=30)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         key_id = tx.execute(select(tables.keys.c.id)).scalar_one()
         api_keys.note_uses(tx, {key_id: (clock.now_ms() + YEARS_MS, "")}, since_ms=HOUR_MS)
         api_keys.note_uses(tx, {key_id: (clock.now_ms(), "")}, since_ms=HOUR_MS)
@@ -169,7 +169,7 @@ def test_clock_before_the_release_date_starts_no_waiting_time(
 ) -> None:
     """The 72 hours before second factors are removed would end as soon as the clock is corrected."""
     factory.user("bob")
-    with seaway.database.write_site() as tx, pytest.raises(Unavailable):
+    with seaway.site.database.write_site() as tx, pytest.raises(Unavailable):
         second_factors.request_reset(
             seaway.request_parts.accounts, tx, RELEASE_DATE_MS - 1, OPERATOR, users.get(tx, "bob").id
         )

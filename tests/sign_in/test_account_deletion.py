@@ -56,7 +56,7 @@ async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClo
 async def test_account_created_by_command_invalidates_the_link(seaway: Seaway, factory: Factory) -> None:
     """The link is valid only while the site has no account (1)."""
     secret = first_account_secret(seaway)
-    first_account.require_valid(seaway.request_parts.accounts, secret)
+    first_account.require_valid(seaway.site, secret)
     factory.user("founder")
     with pytest.raises(NotFound):
         first_account.require_valid(seaway.request_parts.accounts.site, secret)
@@ -69,7 +69,7 @@ async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accoun
     accounts.add("ada")
     by, secret = await accounts.session("ada")
     key = factory.key("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     account_deletion.remove(accounts.parts, by, user)
     assert not accounts.is_valid(secret)
@@ -87,7 +87,7 @@ async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts:
     by, _ = await accounts.session("ada")
     for name in ("tools", "more-tools"):
         factory.channel(name, owner="ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     with pytest.raises(NotAllowed, match="owns channels: more-tools, tools"):
         account_deletion.remove(accounts.parts, by, user)
@@ -98,7 +98,7 @@ async def test_name_of_deleted_account_is_reserved_for_a_year(
 ) -> None:
     """Otherwise another user could impersonate the previous one (3)."""
     factory.user("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     account_deletion.remove(accounts.parts, OPERATOR, user)
     clock.move(364 * DAY_MS)

@@ -58,7 +58,7 @@ async def test_every_refused_sign_in_gives_the_same_error(
     accounts.add("unverified", verified=False)
     accounts.add("disabled")
     factory.user("keyless")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
     with pytest.raises(BadCredential) as refused:
         await accounts.sign_in(login, password)

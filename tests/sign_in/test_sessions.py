@@ -19,7 +19,7 @@ from tests.support.sites import Factory
 def start(factory: Factory, name: str = "ada") -> str:
     factory.user(name)
     seaway = factory.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         return sessions.start(
             tx, seaway.site.clock.now_ms(), users.get(tx, name).id, address="10.0.0.1", agent="Firefox\n\0 150"
         )
@@ -142,7 +142,7 @@ def test_sessions_are_listed_by_last_use(seaway: Seaway, factory: Factory, clock
     start(factory)
     clock.move(HOUR_MS)
     start(factory)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         sessions_now = sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms())
         later = sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms() + 11 * HOUR_MS)
     assert [clock.now_ms(), clock.now_ms() - HOUR_MS] == [session.created_at_ms for session in sessions_now]
@@ -174,7 +174,7 @@ def test_csrf_token_is_bound_to_its_session(factory: Factory) -> None:
 def test_session_secret_is_stored_as_a_hash(seaway: Seaway, factory: Factory) -> None:
     """A dump of the table contains no usable secret (1)."""
     secret = start(factory)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert secret_tokens.hash_key(secret) == tx.execute(select(rows.c.digest)).scalar_one()
 
 
@@ -195,7 +195,7 @@ def test_hourly_job_deletes_expired_sessions(seaway: Seaway, factory: Factory, c
 def test_sessions_of_disabled_user_end(seaway: Seaway, factory: Factory) -> None:
     """Case 27: on the next request; enabling the account does not restore them (2)."""
     secret = start(factory)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     assert caller_of(seaway, secret) is None
     with seaway.site.database.write_site() as tx:

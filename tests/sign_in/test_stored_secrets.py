@@ -53,7 +53,7 @@ async def test_stored_and_logged_data_contains_no_secret(
     """Checked while emails are queued and after they were sent: tables, jobs and log entries, before any masking."""
     with structlog.testing.capture_logs() as log_entries, caplog.at_level("DEBUG"):
         secrets = await use_account(seaway, accounts, factory)
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             user_access.set_disabled(tx, accounts.now_ms, OPERATOR, "ada", disabled=True)
         with seaway.site.database.read() as tx:
             assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-email")))

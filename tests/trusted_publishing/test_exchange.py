@@ -354,7 +354,7 @@ def test_upload_can_outlast_the_token(app: PublishingApp) -> None:
 def test_disabling_a_user_revokes_tokens_of_their_publishers(app: PublishingApp) -> None:
     """Case 27: the publisher stays, marked as orphaned, and new tokens work."""
     app.factory.user("maker")
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         tx.execute(update(publishers_table).values(created_by=users.get(tx, "maker").id))
     secret = app.workflow_token(github(app))
     with app.seaway.site.database.write_site() as tx:  # in the same millisecond

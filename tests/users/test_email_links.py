@@ -16,7 +16,7 @@ from tests.support.sites import Factory
 @pytest.fixture
 def ada(seaway: Seaway, factory: Factory) -> int:
     factory.user("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return users.get(tx, "ada").id
 
 

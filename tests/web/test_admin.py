@@ -51,8 +51,8 @@ def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
     """A browser with a signed-in admin."""
     browser = Admin(shared, portal, f"2001:db8:ad::{next(_numbers):x}")
     browser.name = new_user(shared)
-    with shared.database.write_site() as tx:
-        users.set_admin(tx, shared.clock.now_ms(), OPERATOR, browser.name, is_admin=True)
+    with shared.site.database.write_site() as tx:
+        users.set_admin(tx, shared.site.clock.now_ms(), OPERATOR, browser.name, is_admin=True)
     browser.sign_in(browser.name)
     return browser
 

@@ -55,7 +55,7 @@ class Tags(HTMLParser):
 def signed_in(site: Site, user: str) -> httpx.Client:
     """Return a browser in which this user is signed in."""
     seaway = site.factory.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = tx.exec_driver_sql(f"SELECT id FROM users WHERE name = '{user}'").scalar_one()
         secret = sessions.start(tx, seaway.site.clock.now_ms(), user_id, address="127.0.0.1", agent="a test")
     name = Cookies.of_site(site.server.address).session_name
@@ -64,7 +64,7 @@ def signed_in(site: Site, user: str) -> httpx.Client:
 
 
 def publish(site: Site, http: httpx.Client, channel: str, *files: PackageFile) -> None:
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         owner = channels.get(tx, channel).owner
     for file in files:
         assert 201 == upload(http, channel, file, site.factory.key(owner)).status_code
@@ -89,8 +89,8 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
         conda(index_json("beta", "2.0", subdir="linux-64", noarch=...)),
     )
     seaway = site.factory.seaway
-    now_ms = seaway.clock.now_ms()
-    with seaway.database.write_site() as tx:
+    now_ms = seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, now_ms, OPERATOR, channel, description="All **letters**.")
         notices.add(tx, now_ms, OPERATOR, channel, Level.WARNING, "It moves <b>.", expires_at_ms=now_ms + 1_000_000)
     page = shown(http, f"/channels/{channel}")
@@ -156,7 +156,7 @@ def test_upload_warnings_are_shown_with_the_file(site: Site, http: httpx.Client)
     (listed,) = http.get(f"/api/v1/channels/{channel}/packages/my_pkg/files").json()["items"]
     assert details["warnings"] == listed["warnings"]
     page = unescape(shown(http, f"/channels/{channel}/packages/my_pkg/files/noarch/my_pkg-1.0-h1_0.conda"))
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         owner = channels.get(tx, channel).owner
     with signed_in(site, owner) as browser:
         recent = unescape(shown(browser, f"/channels/{channel}/settings/upload"))
@@ -209,7 +209,7 @@ def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client)
         paths=paths_json(files),
     )
     publish(site, http, channel, evil)
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel, description=EVIL)
     page_path = f"/channels/{channel}"
     for path in (
@@ -224,8 +224,10 @@ def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client)
         assert not {"img", "iframe", "object", "embed", "style", "base"} & tags.tags
         assert not {name for name in tags.attributes if name.startswith("on") or name in ("style", "srcdoc")}
         assert all(source.startswith("/static/") for source in tags.sources)
-    with site.factory.seaway.database.write_site() as tx:
-        channels.remove(tx, site.factory.seaway.clock.now_ms(), OPERATOR, channel)  # other tests read the home page
+    with site.factory.seaway.site.database.write_site() as tx:
+        channels.remove(
+            tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, channel
+        )  # other tests read the home page
 
 
 def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> None:
@@ -429,7 +431,7 @@ def test_correction_form_changes_only_edited_fields(site: Site, http: httpx.Clie
     publish(site, http, channel, file)
     page_path = f"/channels/{channel}/packages/lib/files/noarch/{file.name}/correction"
     data = f"/api/v1/channels/{channel}/files/noarch/{file.name}"
-    removing = site.factory.seaway.request_parts.removing
+    removing = site.factory.seaway.site
     with signed_in(site, owner_of(site, channel)) as browser:
         form = shown(browser, page_path)
         fields = {
@@ -469,7 +471,7 @@ def test_correction_form_returns_404_for_a_file_of_another_package(site: Site, h
 
 
 def owner_of(site: Site, channel: str) -> str:
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         return channels.get(tx, channel).owner
 
 

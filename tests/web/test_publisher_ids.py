@@ -77,7 +77,7 @@ def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
         Factory(seaway).user("operator-of-it", admin=True)
         user = new_user(seaway)
         Factory(seaway).channel("harbour", owner=user)
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             issuers.add(tx, clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=api.address)
         seaway.request_parts.exchanging.repository_ids.page_seconds = 60.0  # long enough for a busy machine
         browser = HttpBrowser(seaway, portal, "2001:db8:1d5::1")

@@ -67,8 +67,8 @@ def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, en
         ):
             portal.call(publish_file, seaway, "robots", file)
         owner = factory.signed_in(f"u-{number}")
-        with seaway.database.write_site() as tx:
-            _add_rows(tx, seaway.clock.now_ms(), ada, number)
+        with seaway.site.database.write_site() as tx:
+            _add_rows(tx, seaway.site.clock.now_ms(), ada, number)
             grants.add(
                 tx,
                 seaway.site.clock.now_ms(),
@@ -99,9 +99,9 @@ def test_statements_of_a_page_do_not_grow_with_its_lists(seaway: Seaway, portal:
     """Every page with a list, requested through the whole application by the owner of the entries."""
     ada = new_user(seaway)
     Factory(seaway).channel("robots", owner=ada)
-    with seaway.database.write_site() as tx:
-        groups.add(tx, seaway.clock.now_ms(), OPERATOR, "crew", users.get(tx, ada))
-        users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, ada, is_admin=True)
+    with seaway.site.database.write_site() as tx:
+        groups.add(tx, seaway.site.clock.now_ms(), OPERATOR, "crew", users.get(tx, ada))
+        users.set_admin(tx, seaway.site.clock.now_ms(), OPERATOR, ada, is_admin=True)
     browser = HttpBrowser(seaway, portal, "2001:db8::1")
     browser.sign_in(ada)
 
@@ -109,7 +109,7 @@ def test_statements_of_a_page_do_not_grow_with_its_lists(seaway: Seaway, portal:
         counts = {}
         for page in PAGES:
             assert 200 == browser.get(page).status_code, page
-            with counted(seaway.database) as statements:
+            with counted(seaway.site.database) as statements:
                 browser.get(page)
             counts[page] = len(statements)
         return counts

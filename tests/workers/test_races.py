@@ -89,7 +89,7 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
 
 def test_a_token_exchange_sees_concurrently_pinned_ids(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
     """Another repository with the same name gets no token, and the pinned ids stay."""
-    factory, parts, now_ms = Factory(shared), shared.request_parts.exchanging, shared.clock.now_ms()
+    factory, parts, now_ms = Factory(shared), shared.request_parts.exchanging, shared.site.clock.now_ms()
     factory.channel("harbour", owner="ada")
     draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
     with shared.site.database.write_site() as tx:
@@ -112,7 +112,7 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
     shared: Seaway, other_thread: ThreadPoolExecutor
 ) -> None:
     """The other secrets of the report are still revoked."""
-    factory, now_ms = Factory(shared), shared.clock.now_ms()
+    factory, now_ms = Factory(shared), shared.site.clock.now_ms()
     ada, secret = factory.signed_in("ada"), factory.key("ada")
     assert ada.user_id is not None
     with shared.site.database.write_unlocked() as tx:
@@ -135,7 +135,7 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
 
 def test_a_refresh_during_a_logout_is_refused(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
     """The tool gets an OAuth error, as after the logout, and not an error of the server."""
-    factory, now_ms = Factory(shared), shared.clock.now_ms()
+    factory, now_ms = Factory(shared), shared.site.clock.now_ms()
     ada, parts = factory.signed_in("ada"), shared.request_parts
     assert ada.user_id is not None
     with shared.site.database.write_unlocked() as tx:
