@@ -180,7 +180,7 @@ def test_key_without_expiry_needs_explicit_null(local_seaway: Seaway, user: Sign
     """If the site allows it, `days: null` creates one; leaving out `days` does not."""
     keys = [user.api("POST", "keys", json=body).json() for body in ({"name": "robot", "days": None}, {"name": "ci"})]
     assert [True, False] == [key["expires_at"] is None for key in keys]
-    local_seaway.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
     assert [200, 401] == [user.request("GET", "/api/v1/me", headers=bearer(key["key"])).status_code for key in keys]
 
 
