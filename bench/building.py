@@ -42,7 +42,7 @@ def main(folder: Path, channel: str, rounds: int) -> None:
     """Change one name, read its shard and build the documents, in the given number of rounds."""
     seaway = sites.build(folder)
     try:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             subdir_id = channels.subdir_of(tx, channel).id
         found: dict[str, list[float]] = {
             name: [] for name in ("build", "memory", "bound", "index cold", "change", "shard")
@@ -77,11 +77,11 @@ def _timed(do: Callable[[], T]) -> tuple[float, T]:
 
 def _change(seaway: Seaway, channel: str, subdir_id: int, number: int) -> str:
     """Yank a file; return the changed package name."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         name: str = tx.execute(
             select(files.c.file_name).where(files.c.subdir_id == subdir_id).order_by(files.c.id).offset(number).limit(1)
         ).scalar_one()
-    removal.yank(seaway.request_parts.removing, OPERATOR, channel, SUBDIR, name)
+    removal.yank(seaway.site, OPERATOR, channel, SUBDIR, name)
     return name.rsplit("-", 2)[0]
 
 
@@ -103,7 +103,7 @@ def _bound(seaway: Seaway, document: Document) -> float:
     target = seaway.settings.data / "bound"
     started = time.perf_counter()
     plain, packed = hashlib.sha256(), hashlib.sha256()
-    with seaway.blobs.open(keys.blob(document.sha256)) as content, target.open("wb") as file:
+    with seaway.site.blobs.open(keys.blob(document.sha256)) as content, target.open("wb") as file:
 
         def pieces() -> Iterator[bytes]:
             while chunk := content.read(_CHUNK_BYTES):

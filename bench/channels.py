@@ -128,7 +128,7 @@ def _make_instance(folder: Path, sizes: Mapping[str, int]) -> None:
 
 
 def _check(seaway: Seaway, channel: str) -> str:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         found = list(differences(tx, subdir_of(tx, channel)))
     return "none" if not found else f"{len(found)}, the first {found[0]}"
 
@@ -147,11 +147,11 @@ class _Filler:
     def __init__(self, seaway: Seaway, channel: str) -> None:
         self._seaway, self._channel = seaway, channel
         self._dice = random.Random(channel)
-        self._now_ms = seaway.clock.now_ms()
+        self._now_ms = seaway.site.clock.now_ms()
         self._record_sizes: list[int] = []
 
     def fill(self, generated: Sequence[SyntheticPackage]) -> ChannelStatistics:
-        with self._seaway.database.write_site() as tx:
+        with self._seaway.site.database.write_site() as tx:
             channel_id = channel_rows.get(tx, self._channel).id
             self._insert_subdir(tx, channel_id, generated)
             self._insert_packages(tx, channel_id, generated)
@@ -159,9 +159,9 @@ class _Filler:
             package_ids = self._package_ids(tx, channel_id)
         revision = 0
         for batch in _batches(generated):
-            with self._seaway.database.write_site() as tx:
+            with self._seaway.site.database.write_site() as tx:
                 revision = self._insert_names(tx, subdir.id, package_ids, batch, revision)
-        with self._seaway.database.write_site() as tx:
+        with self._seaway.site.database.write_site() as tx:
             size = select(func.sum(files.c.size)).where(files.c.subdir_id == subdir.id).scalar_subquery()
             tx.execute(update(subdirs).where(subdirs.c.id == subdir.id).values(size=size))
         return ChannelStatistics(self._record_sizes, [package.count for package in generated])

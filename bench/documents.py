@@ -125,7 +125,7 @@ class _Comparison:
         return most
 
     def _built(self) -> int:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             subdir_id = channels.subdir_of(tx, _CHANNEL).id
             query = select(documents.c.revision).where(documents.c.subdir_id == subdir_id, documents.c.kind == REPODATA)
             return tx.execute(query).scalar() or 0

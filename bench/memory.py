@@ -80,8 +80,8 @@ def loaded(options: argparse.Namespace, size: int) -> Iterator["MixedLoad"]:
     with scratch(options.folder) as folder:
         instances.prepare_instance(folder, {}, dict.fromkeys(_CHANNELS, size), options.cache)
         with instances.open_instance(folder, {}) as seaway:
-            with seaway.database.write_site() as tx:
-                channel_rows.change(tx, seaway.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
+            with seaway.site.database.write_site() as tx:
+                channel_rows.change(tx, seaway.site.clock.now_ms(), OPERATOR, _PRIVATE, is_public=False)
             keys = [Factory(seaway).key(OWNER) for _ in range(_KEYS)]
         settings = {"workers": options.workers, "searches_per_minute": 10**9, **dict(options.set)}
         with servers.seaway(folder, **settings) as server:

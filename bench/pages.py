@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
         with scratch(options.folder) as folder:
             progress(f"making {size:,} records")
             instances.prepare_instance(folder, {}, {_CHANNEL: size}, options.cache)
-            with instances.open_instance(folder, {}) as seaway, seaway.database.read() as tx:
+            with instances.open_instance(folder, {}) as seaway, seaway.site.database.read() as tx:
                 count = tx.execute(select(func.count()).select_from(packages)).scalar_one()
                 name = tx.execute(select(func.min(packages.c.name))).scalar_one()
             for case, path in _pages(name).items():

@@ -17,7 +17,7 @@ def test_terms_beyond_the_limit_are_ignored(seaway: Seaway, factory: Factory) ->
     """Both in the channel list and in the user list."""
     factory.channel("abacus", owner="abba")
     typed = "a " * MAX_TERMS
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         for terms, count in ((typed + "zzz", 1), ("zzz " + typed, 0)):
             assert count == len(users.all_users(tx, terms))
             assert count == len(channels.public(tx, terms, limit=9))

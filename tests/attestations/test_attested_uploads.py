@@ -49,7 +49,7 @@ def certificate_claims(claims: dict[str, Any]) -> dict[int, str]:
 
 @pytest.fixture(autouse=True)
 def sigstore_root(app: PublishingApp) -> None:
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         trusted_root.keep(tx, app.clock.now_ms(), OPERATOR, SIGSTORE.trusted_root)
 
 
@@ -120,7 +120,7 @@ def test_unknown_transparency_log_has_its_own_refusal(app: PublishingApp) -> Non
 
 def test_upload_without_required_attestation_is_refused(app: PublishingApp) -> None:
     """This applies to API keys and to workflows."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         channels.change(
             tx, app.clock.now_ms(), OPERATOR, "harbour", ChannelSettings(attestations=Attestations.REQUIRED)
         )

@@ -74,18 +74,18 @@ def test_rekor_v2_bundle_is_verified_by_its_own_root() -> None:
 
 def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
     """Invariants 1 and 3: each verification uses the root stored at that moment."""
-    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.database)
+    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.site.database)
     bundle = written(sigstore.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
-    with seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, sigstore.trusted_root)
+    with seaway.site.database.write_site() as tx:
+        trusted_root.keep(tx, seaway.site.clock.now_ms(), OPERATOR, sigstore.trusted_root)
 
     assert RootSource.DATABASE is roots.current().origin
     assert roots.verifier().verify(bundle).payload
     assert roots.verifier() is roots.verifier()
-    with seaway.database.write_site() as tx:
-        trusted_root.forget(tx, seaway.clock.now_ms(), OPERATOR)
+    with seaway.site.database.write_site() as tx:
+        trusted_root.forget(tx, seaway.site.clock.now_ms(), OPERATOR)
         lines = tx.execute(select(audit.c.target).where(audit.c.action == Event.TRUSTED_ROOT_CHANGED.value)).scalars()
         assert ["database", "program"] == list(lines)
     assert trusted_root.embedded() == roots.current().content
@@ -103,6 +103,6 @@ def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
 )
 def test_invalid_root_is_not_stored(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
-    with pytest.raises(BadSetting, match="not a trusted root"), seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
-    assert RootSource.PROGRAM is TrustedRoots(seaway.database).current().origin
+    with pytest.raises(BadSetting, match="not a trusted root"), seaway.site.database.write_site() as tx:
+        trusted_root.keep(tx, seaway.site.clock.now_ms(), OPERATOR, content)
+    assert RootSource.PROGRAM is TrustedRoots(seaway.site.database).current().origin

@@ -14,7 +14,6 @@ from seaway.attestations.tuf import TufRepository as Repository
 from seaway.clock import DAY_MS
 from seaway.errors import BadSetting, Unavailable
 from seaway.jobs.runner import JobHandler
-from seaway.packages.damaged_blobs import BlobVerifier
 from seaway.server.job_handlers import JobHandlers, RefreshRoot
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
@@ -42,9 +41,8 @@ class RootRefresh:
     def handlers(self, *, refreshes_root: bool) -> tuple[JobHandler[Any], ...]:
         parts = self.seaway
         return JobHandlers(
-            parts.database, parts.sweeping, parts.documents, parts.clock, parts.request_parts.accounts, self.roots,
-            self.repository, parts.request_parts.publishing.reserve, parts.pairing,
-            BlobVerifier(parts.database, parts.blobs, parts.documents, parts.clock), scrub_days=0, refreshes_root=refreshes_root,
+            parts.site, parts.pairing, parts.documents, parts.request_parts.accounts, self.roots,
+            self.repository if refreshes_root else None, sweep_max_percent=100, scrub_days=0,
         ).table()  # fmt: skip
 
 

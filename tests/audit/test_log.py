@@ -45,8 +45,8 @@ STEPS: list[tuple[str, Change]] = [
     ("tool.revoked", lambda tx, now, by, ada: grants.revoke(SITE_LOCKED, tx, now, by, ada.user_id or 0, last_id(tx, cli_grants))),
     ("group.added", lambda tx, now, by, ada: groups.add(tx, now, by, "crew", users.get(tx, "ada"))),
     ("group.changed", lambda tx, now, by, ada: groups.describe(tx, now, by, "crew", "hands")),
-    ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob", notifier=None)),
-    ("group.member-changed", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob", is_manager=True, notifier=None)),
+    ("group.member-added", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob", outbox=None)),
+    ("group.member-changed", lambda tx, now, by, ada: groups.put_member(tx, now, by, "crew", "bob", is_manager=True, outbox=None)),
     ("group.member-removed", lambda tx, now, by, ada: groups.remove_member(tx, now, by, "crew", "bob")),
     ("member.added", lambda tx, now, by, ada: members.put_group(tx, now, by, "boats", "crew", Role.VIEWER)),
     ("member.changed", lambda tx, now, by, ada: members.put_group(tx, now, by, "boats", "crew", Role.CONTRIBUTOR)),
@@ -75,11 +75,11 @@ def add_key(tx: Tx, now_ms: int, by: Caller) -> None:
 
 
 def invite(tx: Tx, now_ms: int, by: Caller) -> None:
-    invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, notifier=None)
+    invitations.invite(tx, now_ms, by, "boats", "eve@example.com", Role.VIEWER, outbox=None)
 
 
 def entries(seaway: Seaway) -> list[Any]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return list(tx.execute(select(audit).order_by(audit.c.id)))
 
 
@@ -91,13 +91,13 @@ def test_each_change_writes_one_audit_log_entry(seaway: Seaway, factory: Factory
     assert len(STEPS) > 30
     for action, change in STEPS:
         before = entries(seaway)
-        with suppress(ZeroDivisionError), seaway.database.write_site() as tx:
-            change(tx, seaway.clock.now_ms(), BY, ada)
+        with suppress(ZeroDivisionError), seaway.site.database.write_site() as tx:
+            change(tx, seaway.site.clock.now_ms(), BY, ada)
             raise ZeroDivisionError
         assert before == entries(seaway), action
-        with seaway.database.write_site() as tx:
-            change(tx, seaway.clock.now_ms(), BY, ada)
+        with seaway.site.database.write_site() as tx:
+            change(tx, seaway.site.clock.now_ms(), BY, ada)
         (entry,) = entries(seaway)[len(before) :]
         assert action == entry.action
-        assert (True, BY.address, seaway.clock.now_ms()) == (bool(entry.actor), entry.address, entry.at), action
+        assert (True, BY.address, seaway.site.clock.now_ms()) == (bool(entry.actor), entry.address, entry.at), action
         assert entry.target or entry.channel, action

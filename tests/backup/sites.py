@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -72,9 +72,7 @@ def furnish(seaway: Seaway) -> str:
     tools.put(conda(index_json("replaced"), files={"share/x": b"other"}), force=True)
     attested = conda(index_json("attested"))
     _attest(seaway, attested)
-    metadata_corrections.correct(
-        seaway.request_parts.removing, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong"
-    )
+    metadata_corrections.correct(seaway.site, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong")
     seaway.request_parts.logos.store(OPERATOR, PRIVATE, images.png())
     tools.read("noarch", "repodata.json")
     Channel(seaway, factory.channel("gone")).remove()  # the highest id, not to be given out again
@@ -108,7 +106,7 @@ def count(database: Database) -> int:
 
 def named_blobs(seaway: Seaway) -> dict[bytes, int]:
     """The blobs that rows of files and logos name, with their sizes."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         found = tx.execute(select(files).where(files.c.state != FileState.DELETED.value)).all()
         return {row.sha256: row.size for row in (*found, *tx.execute(select(logos)))}
 
@@ -150,15 +148,15 @@ def status_without_key(seaway: Seaway) -> int:
 
 
 def back_up(seaway: Seaway, target: BackupTarget, blobs: BlobStore | None = None) -> BackupResult:
-    return backup(seaway.database, blobs or seaway.blobs, seaway.spool, seaway.clock, target)
+    return backup(seaway.site.database, blobs or seaway.site.blobs, seaway.site.spool, seaway.site.clock, target)
 
 
 def restore_into(seaway: Seaway, source: BackupSource, blobs: BlobStore | None = None) -> int:
-    return restore(seaway.database, blobs or seaway.blobs, seaway.spool, source)
+    return restore(replace(seaway.site, blobs=blobs or seaway.site.blobs), source)
 
 
 def is_empty(seaway: Seaway) -> bool:
-    return not any(rows(seaway.database).values()) and list(seaway.settings.spool_folder.iterdir()) == []
+    return not any(rows(seaway.site.database).values()) and list(seaway.settings.spool_folder.iterdir()) == []
 
 
 def later(clock: object) -> None:

@@ -56,7 +56,7 @@ from tests.indexing.channel import Channel
 from tests.support import state
 from tests.support.migrations import later_migrations
 from tests.support.packages import conda, index_json
-from tests.support.sites import Factory
+from tests.support.sites import Factory, with_site
 from tests.support.state import folder_store
 
 NewHouse = Callable[..., Seaway]
@@ -103,10 +103,10 @@ def test_there_and_back(
     restore_into(last, shelf.source(None))
 
     assert made.manifest.blobs == made.sent == sent == len(named_blobs(source))
-    assert made.manifest.rows == count(source.database)
+    assert made.manifest.rows == count(source.site.database)
     for copy in (middle, last):
         assert [] == list(check(copy))
-        assert rows(source.database) == rows(copy.database)
+        assert rows(source.site.database) == rows(copy.site.database)
         assert served_there == served(copy, furnished.key)
         assert 401 == status_without_key(copy)
         assert [] == list(check(copy))  # of the documents that were built again, too
@@ -119,9 +119,9 @@ def test_a_copy_goes_on(source: Seaway, empty: Seaway, backed_up: Path) -> None:
     Channel(empty, PUBLIC).put(conda(index_json("later")))
     factory.channel("newer", owner="another")
 
-    with source.database.read() as tx:
+    with source.site.database.read() as tx:
         before = tables.last_ids(tx)
-    with empty.database.read() as tx:
+    with empty.site.database.read() as tx:
         after = tables.last_ids(tx)
         new_id = tx.execute(text("SELECT id FROM channels WHERE name = 'newer'")).scalar_one()
     assert before["channels"] + 1 == after["channels"] == new_id
@@ -154,7 +154,7 @@ def test_a_backup_beside_uploads_is_of_one_moment(source: Seaway, new_house: New
     made = []
     for _ in range(3):
         made.append(back_up(source, shelf).manifest)
-        later(source.clock)
+        later(source.site.clock)
     stopping.set()
     thread.join(60)
 
@@ -183,7 +183,7 @@ def test_what_is_deleted_meanwhile_is_in_it(source: Seaway, empty: Seaway, file:
     def delete() -> None:
         Channel(source, PUBLIC).delete(LARGE, "noarch")
         Channel(source, PRIVATE).delete(LARGE, "noarch")
-        with source.database.exclusive(SWEEP_LOCK, wait=False) as free:
+        with source.site.database.exclusive(SWEEP_LOCK, wait=False) as free:
             swept.append(free)
 
     back_up(source, Looking(TarTarget(file), delete))
@@ -202,10 +202,10 @@ def test_a_damaged_blob_fails_the_backup(
 ) -> None:
     """Backup invariant 2: what is not what its row says is named, and there is no backup."""
     if damage == "gone":
-        source.blobs.delete(key_of(LARGE))
+        source.site.blobs.delete(key_of(LARGE))
     else:
         content = LARGE.content[:-1] + (b"" if damage == "too short" else bytes([LARGE.content[-1] ^ 1]))
-        state.rewrite(source.blobs, key_of(LARGE), content)
+        state.rewrite(source.site.blobs, key_of(LARGE), content)
 
     with pytest.raises(DamagedData, match=LARGE.sha256):
         back_up(source, TarTarget(file) if to_file else shelf)
@@ -237,7 +237,7 @@ def test_a_file_is_a_tar(source: Seaway, backed_up: Path) -> None:
 def test_a_backup_that_fails_leaves_the_older_one(source: Seaway, empty: Seaway, backed_up: Path) -> None:
     """Backup invariant 3: a file is replaced when the new one is whole, and not before."""
     before = backed_up.read_bytes()
-    source.blobs.delete(key_of(LARGE))
+    source.site.blobs.delete(key_of(LARGE))
     with pytest.raises(DamagedData):
         back_up(source, TarTarget(backed_up))
 
@@ -303,7 +303,7 @@ def test_backups_share_their_blobs(
 ) -> None:
     """The second backup sends what is new; each of them can be restored, the newest if none is named."""
     first = back_up(source, shelf)
-    later(source.clock)
+    later(source.site.clock)
     Channel(source, PUBLIC).put(conda(index_json("later")))
     Channel(source, PUBLIC).delete(LARGE)
     second = back_up(source, shelf)
@@ -313,7 +313,7 @@ def test_backups_share_their_blobs(
 
     assert (first.manifest.blobs, 1) == (first.sent, second.sent)
     assert first.manifest.time < second.manifest.time
-    assert [False, True] == ["later" in str(rows(copy.database)["packages"]) for copy in copies]
+    assert [False, True] == ["later" in str(rows(copy.site.database)["packages"]) for copy in copies]
     assert [[], []] == [list(check(copy)) for copy in copies]
 
 
@@ -327,7 +327,7 @@ def test_a_damaged_blob_of_a_place_is_replaced(source: Seaway, tmp_path: Path) -
             (tmp_path / "place" / key_of(LARGE)).write_bytes(content)
         target = locations.backup_target(place, store_url, access, verify=verify)
         sent.append(back_up(source, target).sent)
-        later(source.clock)
+        later(source.site.clock)
     assert [1, 0, 1] == sent[1:]
     assert LARGE.content == (tmp_path / "place" / key_of(LARGE)).read_bytes()
 
@@ -355,7 +355,7 @@ def test_an_interrupted_backup_is_none(source: Seaway, empty: Seaway, tmp_path: 
             back_up(source, broken)
         with pytest.raises(BadSetting, match="There is no backup"):
             shelf.source(None)
-        later(source.clock)
+        later(source.site.clock)
 
     assert 0 == back_up(source, shelf).sent
     restore_into(empty, shelf.source(None))
@@ -392,13 +392,13 @@ def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: N
     """Restore invariant 1: nothing of it changes, not even a blob comes."""
     lived_in = new_house()
     Factory(lived_in).user("first")
-    before = rows(lived_in.database)
+    before = rows(lived_in.site.database)
     for seaway in (lived_in, source):
         with pytest.raises(BadSetting, match="not empty"):
             restore_file(seaway, backed_up)
 
-    assert before == rows(lived_in.database)
-    assert [] == state.stored(lived_in.blobs)
+    assert before == rows(lived_in.site.database)
+    assert [] == state.stored(lived_in.site.blobs)
 
 
 def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp
     with database.write_site() as tx:
         tx.execute(text("CREATE TABLE users (name TEXT)"))
     with pytest.raises(BadSetting, match="did not create"):
-        restore_file(replace(source, database=database), backed_up)
+        restore_file(with_site(source, database=database), backed_up)
     database.close()
 
 
@@ -415,7 +415,7 @@ def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp
 def test_a_killed_restore_is_run_again(empty: Seaway, backed_up: Path, at: int) -> None:
     """Restore invariant 3: the database is empty until all is there, and what was sent is not sent again."""
     with pytest.raises(StopError):
-        restore_file(empty, backed_up, Hooked(empty.blobs, stop_at(at)))
+        restore_file(empty, backed_up, Hooked(empty.site.blobs, stop_at(at)))
 
     assert is_empty(empty)
     assert [] == list(check(empty))
@@ -446,7 +446,7 @@ def test_a_damaged_blob_of_the_store_is_replaced(empty: Seaway, backed_up: Path,
     """Restore invariant 2: a blob that is there already is read, and put again if it is not what it should be."""
     path = empty.settings.data / "content"
     path.write_bytes(b"x" * size)
-    empty.blobs.put_file(key_of(LARGE), path)
+    empty.site.blobs.put_file(key_of(LARGE), path)
     restore_file(empty, backed_up)
 
     assert [] == list(check(empty))
@@ -490,7 +490,7 @@ def test_what_cannot_be_restored_is_refused_first(
         restore_file(empty, file)
 
     assert is_empty(empty)
-    assert [] == state.stored(empty.blobs)
+    assert [] == state.stored(empty.site.blobs)
 
 
 def tarred(name: str, content: bytes) -> bytes:
@@ -515,10 +515,10 @@ def test_an_older_backup_is_migrated(source: Seaway, empty: Seaway, file: Path, 
     made = back_up(source, TarTarget(file))
     later = later_migrations(tmp_path / "later")
     with tar.open_backup(file) as backup:
-        restore(empty.database, empty.blobs, empty.spool, backup, later)
+        restore(empty.site, backup, later)
 
     assert migrate.NEWEST == made.manifest.schema
-    with empty.database.read() as tx:
+    with empty.site.database.read() as tx:
         assert "later" == migrate.current(tx)
         names = set(tx.execute(text("SELECT name FROM later_names")).scalars())
         assert names == {user.name for user in users.all_users(tx)}
@@ -529,7 +529,7 @@ def test_a_database_without_tables_is_nothing_to_back_up(source: Seaway, file: P
     """A sentence says so, since the data folder may be a wrong one."""
     nothing = SqliteDatabase(tmp_path / "nothing.db", tmp_path / "locks")
     with pytest.raises(BadSetting, match="nothing to back up"):
-        back_up(replace(source, database=nothing), TarTarget(file))
+        back_up(with_site(source, database=nothing), TarTarget(file))
     nothing.close()
     assert not file.exists()
 

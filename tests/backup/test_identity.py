@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,23 +36,23 @@ def kept(source: Seaway, tmp_path: Path) -> Path:
     """A backup of the source, whose identity no other site of these tests has."""
     source.pairing.adopt()
     path = tmp_path / "all.tar"
-    backup(source.database, source.blobs, source.spool, source.clock, TarTarget(path))
+    backup(source.site.database, source.site.blobs, source.site.spool, source.site.clock, TarTarget(path))
     return path
 
 
 def restored(seaway: Seaway, path: Path) -> Verdict:
     with open_backup(path) as found:
-        restore(seaway.database, state.raw(seaway.blobs), seaway.spool, found)
+        restore(replace(seaway.site, blobs=state.raw(seaway.site.blobs)), found)
     seaway.pairing.write_to_store()
     return seaway.pairing.check()
 
 
 def test_a_new_store_gets_an_identity_of_its_own(source: Seaway, empty: Seaway, kept: Path) -> None:
     """The copy and the original never take each other's store for their own."""
-    state.raw(empty.blobs).delete(keys.IDENTITY)
+    state.raw(empty.site.blobs).delete(keys.IDENTITY)
     assert Verdict.MATCHES is restored(empty, kept)
     assert source.pairing.store_id() != empty.pairing.store_id()
-    sweep(empty.sweeping, grace_ms=EVERYTHING_IS_OLD)
+    sweep(empty.site, empty.pairing, max_percent=100, grace_ms=EVERYTHING_IS_OLD)
     assert [] == list(check(empty))
 
 
@@ -73,8 +74,8 @@ def test_the_store_of_the_backup_loses_nothing_that_came_since(
         assert Verdict.BEHIND is restored(again, kept)
     with closing(open_house(tmp_path / "again", clock, storage_url=store)) as again:
         with pytest.raises(SweepStopped, match="older than its store"):
-            sweep(again.sweeping, grace_ms=EVERYTHING_IS_OLD)
-        assert state.raw(again.blobs).stat(keys.blob(bytes.fromhex(LATE.sha256))) is not None
+            sweep(again.site, again.pairing, max_percent=100, grace_ms=EVERYTHING_IS_OLD)
+        assert state.raw(again.site.blobs).stat(keys.blob(bytes.fromhex(LATE.sha256))) is not None
         assert [] == list(check(again))
 
 
@@ -82,13 +83,13 @@ def test_a_store_of_another_database_is_refused(
     new_house: Callable[..., Seaway], empty: Seaway, kept: Path, tmp_path: Path
 ) -> None:
     """Its files would be swept by a database that knows nothing of them."""
-    identity = identity_storage.of_store(state.raw(empty.blobs))
+    identity = identity_storage.of_store(state.raw(empty.site.blobs))
     empty.pairing.adopt()
     assert identity is not None
-    with empty.database.write_site() as tx:
+    with empty.site.database.write_site() as tx:
         identity_storage.put_in_database(tx, identity_storage.of_database(tx).raised())  # type: ignore[union-attr]
     other = new_house()
-    identity_storage.put_in_store(state.raw(other.blobs), identity_storage.of_store(state.raw(empty.blobs)))  # type: ignore[arg-type]
+    identity_storage.put_in_store(state.raw(other.site.blobs), identity_storage.of_store(state.raw(empty.site.blobs)))  # type: ignore[arg-type]
     with pytest.raises(BadSetting, match="another database"):
         restored(other, kept)
 
@@ -96,37 +97,39 @@ def test_a_store_of_another_database_is_refused(
 def test_a_moved_store_carries_the_identity(source: Seaway, tmp_path: Path) -> None:
     """What went on in the old store after the last run makes the new one an older copy, and the start stops."""
     target = state.folder_store(tmp_path / "target")
-    move_storage(source.database, source.blobs, target, source.spool, verify=False)
-    assert identity_storage.of_store(target) == identity_storage.of_store(source.blobs)
+    move_storage(source.site, target, verify=False)
+    assert identity_storage.of_store(target) == identity_storage.of_store(source.site.blobs)
     for _ in range(2):
         source.pairing.raise_counter()
     with pytest.raises(BadSetting, match="older copy"):
         open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
-    move_storage(source.database, source.blobs, target, source.spool, verify=False)
+    move_storage(source.site, target, verify=False)
     open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri()).close()
 
 
 def test_a_store_is_not_moved_into_that_of_another_database(source: Seaway, empty: Seaway) -> None:
     source.pairing.adopt()
     with pytest.raises(BadSetting, match="another database"):
-        move_storage(source.database, source.blobs, state.raw(empty.blobs), source.spool, verify=False)
+        move_storage(source.site, state.raw(empty.site.blobs), verify=False)
 
 
 def test_a_moved_database_leaves_the_old_one_behind(source: Seaway, tmp_path: Path) -> None:
     """Both would sweep the same store otherwise, and the old one does not know what comes from now on."""
     target = other_database(f"sqlite:///{tmp_path}/moved/seaway.db")
     with closing(target):
-        move_database(source.database, target)
-        assert Verdict.MATCHES is Pairing(target, state.raw(source.blobs)).raise_counter()  # as its first start does
+        move_database(source.site.database, target)
+        assert (
+            Verdict.MATCHES is Pairing(target, state.raw(source.site.blobs)).raise_counter()
+        )  # as its first start does
     assert Verdict.BEHIND is source.pairing.check()
     with pytest.raises(SweepStopped, match="older than its store"):
-        sweep(source.sweeping, grace_ms=EVERYTHING_IS_OLD)
+        sweep(source.site, source.pairing, max_percent=100, grace_ms=EVERYTHING_IS_OLD)
 
 
 def test_a_moved_database_is_behind_one_that_went_on(source: Seaway, tmp_path: Path) -> None:
     """It does not name what the old one took after the move, and must not sweep it."""
     target = other_database(f"sqlite:///{tmp_path}/moved/seaway.db")
     with closing(target):
-        move_database(source.database, target)
+        move_database(source.site.database, target)
         assert Verdict.MATCHES is source.pairing.raise_counter()  # as its next manifests do
-        assert Verdict.BEHIND is Pairing(target, state.raw(source.blobs)).check()
+        assert Verdict.BEHIND is Pairing(target, state.raw(source.site.blobs)).check()

@@ -44,7 +44,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_moved(source: Seaway, target: Database) -> None:
-    assert rows(source.database, but=ALL) == rows(target, but=ALL)
+    assert rows(source.site.database, but=ALL) == rows(target, but=ALL)
     with target.read() as tx:
         assert NEWEST == current(tx)
         assert [] == compare_metadata(MigrationContext.configure(tx), metadata)
@@ -52,17 +52,17 @@ def assert_moved(source: Seaway, target: Database) -> None:
 
 def killed(source: Seaway, target: Database, at: int) -> None:
     with pytest.raises(StopError):
-        move_database(source.database, HookedDatabase(target, stop_at(at)))  # type: ignore[arg-type]
+        move_database(source.site.database, HookedDatabase(target, stop_at(at)))  # type: ignore[arg-type]
 
 
 def test_a_house_goes_on_in_its_new_database(
     source: Seaway, furnished: Source, served_there: dict[str, bytes], target: Database, tmp_path: Path
 ) -> None:
     """Every row is there, readers get the same, and no id is given out again."""
-    counts = move_database(source.database, target)
+    counts = move_database(source.site.database, target)
     assert_moved(source, target)
-    assert {name: len(found) for name, found in rows(source.database, but=ALL, left_out=()).items()} == counts
-    with source.database.read() as tx, target.read() as other:
+    assert {name: len(found) for name, found in rows(source.site.database, but=ALL, left_out=()).items()} == counts
+    with source.site.database.read() as tx, target.read() as other:
         before = tables.last_ids(tx)
         assert before == tables.last_ids(other)
 
@@ -75,7 +75,7 @@ def test_a_house_goes_on_in_its_new_database(
     Channel(here, PUBLIC).put(conda(index_json("later")))
     Factory(here).channel("later")
     assert [] == list(check(here))
-    with here.database.read() as tx:
+    with here.site.database.read() as tx:
         assert before["channels"] + 1 == tables.last_ids(tx)["channels"]
     here.close()
 
@@ -88,7 +88,7 @@ def test_a_killed_move_goes_on(source: Seaway, target: Database) -> None:
         tries += 1
         try:
             # Each try writes less than it must: the beginning, and one to nine batches.
-            move_database(source.database, HookedDatabase(target, stop_at(2 + tries % 9)))  # type: ignore[arg-type]
+            move_database(source.site.database, HookedDatabase(target, stop_at(2 + tries % 9)))  # type: ignore[arg-type]
         except StopError:
             with target.read() as tx:
                 begun = current(tx)
@@ -107,7 +107,7 @@ def test_a_move_goes_on_with_what_has_changed(source: Seaway, target: Database) 
     killed(source, target, 20)
     Channel(source, PUBLIC).put(conda(index_json("later")))
     Channel(source, PUBLIC).delete(conda(index_json("replaced")))
-    move_database(source.database, target)
+    move_database(source.site.database, target)
     assert_moved(source, target)
 
 
@@ -116,7 +116,7 @@ def test_a_move_goes_on_after_a_start_of_the_old_house(source: Seaway, target: D
     """A start raises the counter of the pair, which no audit line tells of."""
     killed(source, target, 60)
     source.pairing.raise_counter()
-    move_database(source.database, target)
+    move_database(source.site.database, target)
     assert_moved(source, target)
 
 
@@ -124,11 +124,11 @@ def test_a_move_goes_on_after_a_start_of_the_old_house(source: Seaway, target: D
 def test_what_passes_is_copied_anew(source: Seaway, target: Database) -> None:
     """Database invariant 3: a job that came and a document that was built since leave no audit line, and are not missed."""
     killed(source, target, 60)
-    with source.database.write_site() as tx:
+    with source.site.database.write_site() as tx:
         tx.execute(text("DELETE FROM documents WHERE kind = 'repodata.json'"))
         tx.execute(text("DELETE FROM retired_shards"))
         tx.execute(text("INSERT INTO schedules (kind, next_at) VALUES ('sweep', 1)"))
-    move_database(source.database, target)
+    move_database(source.site.database, target)
     assert_moved(source, target)
 
 
@@ -152,10 +152,10 @@ def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database,
                 tx.execute(text(statement))
 
     with pytest.raises(DamagedData, match=statement.replace("FROM ", "").split()[1]):
-        move_database(source.database, HookedDatabase(target, tamper))  # type: ignore[arg-type]
+        move_database(source.site.database, HookedDatabase(target, tamper))  # type: ignore[arg-type]
     with pytest.raises(BadSetting, match="unfinished move"):
         prepare(target)
-    move_database(source.database, target)
+    move_database(source.site.database, target)
     assert_moved(source, target)
 
 
@@ -165,12 +165,12 @@ def test_two_houses_are_not_mixed(source: Seaway, empty: Seaway, target: Databas
     Factory(empty).channel("another", owner="somebody-else")
     begun = rows(target, but=ALL)
     with pytest.raises(BadSetting, match="another site"):
-        move_database(empty.database, target)
+        move_database(empty.site.database, target)
     with pytest.raises(BadSetting, match="not empty"):
-        move_database(source.database, empty.database)
+        move_database(source.site.database, empty.site.database)
 
     assert begun == rows(target, but=ALL)
-    assert ["another"] == [row[1] for row in rows(empty.database)["channels"]]
+    assert ["another"] == [row[1] for row in rows(empty.site.database)["channels"]]
 
 
 def test_an_empty_house_is_filled(source: Seaway, target: Database) -> None:
@@ -178,7 +178,7 @@ def test_an_empty_house_is_filled(source: Seaway, target: Database) -> None:
     migrate(target)
     with target.write_site() as tx:
         tx.execute(text("INSERT INTO schedules (kind, next_at) VALUES ('other', 1)"))
-    move_database(source.database, target)
+    move_database(source.site.database, target)
     assert_moved(source, target)
 
 
@@ -197,7 +197,7 @@ def test_nobody_writes_meanwhile(source: Seaway, target: Database, impatient: Ca
             else:
                 refused.append(False)
 
-    move_database(source.database, HookedDatabase(target, lambda now: write(now) if now in (1, 4) else None))  # type: ignore[arg-type]
+    move_database(source.site.database, HookedDatabase(target, lambda now: write(now) if now in (1, 4) else None))  # type: ignore[arg-type]
 
     assert [True] * 6 == refused
 
@@ -225,9 +225,9 @@ def impatient(source: Seaway) -> Iterator[Callable[[], Database]]:
 
 def test_to_another_kind_of_database_and_back(source: Seaway, target: Database, new_database: Database) -> None:
     """From SQLite to PostgreSQL or the other way round, and back: keys are sorted alike, and every value is the same."""
-    move_database(source.database, new_database)
+    move_database(source.site.database, new_database)
     assert_moved(source, new_database)
-    with source.database.read() as tx, new_database.read() as other:
+    with source.site.database.read() as tx, new_database.read() as other:
         assert tables.last_ids(tx) == tables.last_ids(other)
     move_database(new_database, target)
     assert_moved(source, target)
@@ -238,7 +238,7 @@ def test_a_killed_move_to_postgres_goes_on(source: Seaway, new_database: Databas
     """Database invariant 4, with keys of several columns in another database."""
     for at in (3, 10, 20):
         killed(source, new_database, at)
-    move_database(source.database, new_database)
+    move_database(source.site.database, new_database)
     assert_moved(source, new_database)
 
 

@@ -32,7 +32,7 @@ def target(tmp_path: Path) -> DiskBlobs:
 
 
 def move(seaway: Seaway, target: BlobStore, *, verify: bool = False) -> StorageMoveResult:
-    return move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
+    return move_storage(seaway.site, target, verify=verify)
 
 
 def wrong(blobs: BlobStore) -> list[str]:
@@ -67,8 +67,8 @@ def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_
     content = b"of a package that was not listed"
     (tmp_path / "kept").write_bytes(content)
     digest = hashlib.sha256(content).digest()
-    source.blobs.put_file(keys.blob(digest), tmp_path / "kept")
-    with source.database.write_site() as tx:
+    source.site.blobs.put_file(keys.blob(digest), tmp_path / "kept")
+    with source.site.database.write_site() as tx:
         tx.execute(insert(kept_blobs).values(sha256=digest, size=len(content)))
     move(source, target)
     with target.open(keys.blob(digest)) as file:
@@ -78,14 +78,14 @@ def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_
 def test_the_manifests_of_the_new_store_are_written_anew(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
     """Older ones, of an earlier move there, are gone; the first run there writes all."""
     folder = keys.store_manifests(source.pairing.store_id())
-    write_changes(source.database, source.blobs, source.pairing.store_id())
-    here = {stat.key for stat in source.blobs.list(folder)}
+    write_changes(source.site, source.pairing.store_id())
+    here = {stat.key for stat in source.site.blobs.list(folder)}
     target.write(f"{folder}/999/999", b"of a channel that is gone")
     move(source, target)
     assert [] == list(target.list(folder))
     source.close()
     moved = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
-    write_changes(moved.database, moved.blobs, moved.pairing.store_id())
+    write_changes(moved.site, moved.pairing.store_id())
     assert here == {stat.key for stat in target.list(folder)} != set()
     moved.close()
 
@@ -123,9 +123,9 @@ def test_a_store_that_does_not_keep_what_it_got_is_told(source: Seaway, target: 
 def test_a_damaged_blob_is_not_moved(source: Seaway, target: DiskBlobs, damage: bytes | None) -> None:
     """A blob of the old store that is gone or not what it should be is named."""
     if damage is None:
-        source.blobs.delete(key_of(LARGE))
+        source.site.blobs.delete(key_of(LARGE))
     else:
-        state.rewrite(source.blobs, key_of(LARGE), damage)
+        state.rewrite(source.site.blobs, key_of(LARGE), damage)
     with pytest.raises(DamagedData, match=LARGE.sha256):
         move(source, target)
 
@@ -154,7 +154,7 @@ def test_what_comes_meanwhile_is_brought(source: Seaway, target: DiskBlobs) -> N
 
 def documents_of(seaway: Seaway) -> int:
     """How many blobs are documents."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return len(set(tx.execute(select(documents.c.sha256)).scalars()))
 
 
@@ -163,7 +163,7 @@ def test_nothing_is_swept_meanwhile(source: Seaway, target: DiskBlobs) -> None:
     free = []
 
     def look(_: int) -> None:
-        with source.database.exclusive("sweep", wait=False) as alone:
+        with source.site.database.exclusive("sweep", wait=False) as alone:
             free.append(alone)
 
     move(source, Hooked(target, look))

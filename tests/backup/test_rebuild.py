@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,18 +57,15 @@ def lose(clock: TurnedClock, tmp_path: Path) -> Iterator[Reopen]:
 
 def follow(seaway: Seaway) -> None:
     """What the job does every minute."""
-    write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
+    write_changes(seaway.site, seaway.pairing.store_id())
 
 
 def rebuild_here(seaway: Seaway, admin: str = "admin") -> RebuiltSite:
-    return rebuild_on(seaway, seaway.blobs, admin)
+    return rebuild_on(seaway, seaway.site.blobs, admin)
 
 
 def rebuild_on(seaway: Seaway, blobs: Any, admin: str = "admin") -> RebuiltSite:
-    return rebuild(
-        seaway.database, blobs, seaway.spool, seaway.clock, admin,
-        seaway.settings.whole_document_limit,
-    )  # fmt: skip
+    return rebuild(replace(seaway.site, blobs=blobs), admin)
 
 
 def content(seaway: Seaway) -> dict[str, list[Any]]:
@@ -79,7 +77,7 @@ def content(seaway: Seaway) -> dict[str, list[Any]]:
         "shards": {"revision"},
     }
     found = {}
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         for table in (channel_rows, logos, packages, subdirs, files, attestations, fragments, shards):
             columns = [column for column in table.c if column.name not in left_out.get(table.name, set())]
             found[table.name] = sorted((tuple(row) for row in tx.execute(select(*columns))), key=repr)
@@ -88,8 +86,8 @@ def content(seaway: Seaway) -> dict[str, list[Any]]:
 
 def manifests(seaway: Seaway) -> dict[str, bytes]:
     found = {}
-    for stat in seaway.blobs.list(keys.MANIFESTS):
-        with seaway.blobs.open(stat.key) as file:
+    for stat in seaway.site.blobs.list(keys.MANIFESTS):
+        with seaway.site.blobs.open(stat.key) as file:
             found[stat.key] = file.read()
     return found
 
@@ -115,7 +113,7 @@ def file_states(seaway: Seaway) -> dict[str, str]:
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(channel_rows, channel_rows.c.id == subdirs.c.channel_id)
     )
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return {row[1] if row[0] == PUBLIC else f"{row[0]}/{row[1]}": row[2] for row in tx.execute(query)}
 
 
@@ -134,7 +132,7 @@ def test_everything_of_channels_and_files_comes_back(source: Seaway, lose: Reope
     assert (2, "admin", True) == (rebuilt.channels, rebuilt.admin, rebuilt.is_new_admin)
     assert (len(before["files"]) - 1, 1) == (rebuilt.files, rebuilt.deleted)
     assert [] == rebuilt.lost == rebuilt.unreadable
-    with copy.database.read() as tx:
+    with copy.site.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     assert {("admin", False)} == {(channel.owner, channel.is_public) for channel in found}
 
@@ -146,8 +144,8 @@ def test_readers_get_the_same_bytes(
     follow(source)
     copy = lose(source)
     rebuild_here(copy)
-    with copy.database.write_site() as tx:
-        channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, ChannelSettings(public=True))
+    with copy.site.database.write_site() as tx:
+        channels.change(tx, copy.site.clock.now_ms(), OPERATOR, PUBLIC, ChannelSettings(public=True))
     found = served(copy, Factory(copy).key("admin"))
 
     def without_times(all_: dict[str, bytes]) -> dict[str, bytes]:
@@ -166,7 +164,7 @@ def test_channels_belong_to_the_admin_there_is(source: Seaway, lose: Reopen) -> 
     rebuilt = rebuild_here(copy, admin="another")
 
     assert ("captain", False) == (rebuilt.admin, rebuilt.is_new_admin)
-    with copy.database.read() as tx:
+    with copy.site.database.read() as tx:
         assert "captain" == channels.get(tx, PUBLIC).owner
 
 
@@ -213,7 +211,7 @@ def test_deleted_files_stay_gone(source: Seaway, lose: Reopen) -> None:
     rebuilt = rebuild_here(copy)
 
     assert FileState.DELETED.value == file_states(copy)[gone.name]
-    assert copy.blobs.stat(key_of(gone))
+    assert copy.site.blobs.stat(key_of(gone))
     assert gone.sha256 not in {one.sha256.hex() for one in rebuilt.unnamed}
     Channel(copy, PUBLIC).put(gone, force=True)  # the operator may; see `test_removal` for who may not
     assert FileState.LISTED.value == file_states(copy)[gone.name]
@@ -246,9 +244,9 @@ def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway
     """Missing, cut off, other bytes of the same size: each is reported, and can be uploaded again with the right to."""
     victims = [LARGE, conda(index_json("yanked")), conda(index_json("attested"))]
     follow(source)
-    source.blobs.delete(key_of(victims[0]))
-    state.rewrite(source.blobs, key_of(victims[1]), b"x")
-    state.rewrite(source.blobs, key_of(victims[2]), bytes(len(victims[2].content)))
+    source.site.blobs.delete(key_of(victims[0]))
+    state.rewrite(source.site.blobs, key_of(victims[1]), b"x")
+    state.rewrite(source.site.blobs, key_of(victims[2]), bytes(len(victims[2].content)))
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
@@ -259,17 +257,17 @@ def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway
     for file in victims:
         assert FileState.DELETED.value == file_states(copy)[file.name]
     Channel(copy, PUBLIC).put(LARGE, force=True)
-    with copy.blobs.open(key_of(LARGE)) as file:
+    with copy.site.blobs.open(key_of(LARGE)) as file:
         assert LARGE.content == file.read()
 
 
 def test_a_logo_without_its_blob_is_lost(source: Seaway, lose: Reopen) -> None:
     """The channel comes back without it."""
-    with source.database.read() as tx:
+    with source.site.database.read() as tx:
         sha256 = channels.get(tx, PRIVATE).logo_sha256
     assert sha256 is not None
     follow(source)
-    source.blobs.delete(keys.blob(sha256))
+    source.site.blobs.delete(keys.blob(sha256))
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
@@ -287,7 +285,7 @@ def test_blobs_that_no_manifest_names_are_listed_and_kept(
         Channel(source, PUBLIC).put(file)
     strange = tmp_path / "strange"
     strange.write_bytes(b"PK\x03\x04 and no archive")
-    source.blobs.put_file(keys.blob(bytes(32)), strange)
+    source.site.blobs.put_file(keys.blob(bytes(32)), strange)
     copy = lose(source)
     rebuilt = rebuild_here(copy)
     found = {one.sha256.hex(): one.package for one in rebuilt.unnamed}
@@ -295,11 +293,11 @@ def test_blobs_that_no_manifest_names_are_listed_and_kept(
     assert (f"noarch/{late.name}", f"noarch/{old.name}") == (found[late.sha256], found[old.sha256])
     assert "" == found[bytes(32).hex()]
     everything = -(1 << 60)
-    sweep(copy.sweeping, grace_ms=everything)
-    assert all(copy.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
-    assert len(rebuilt.unnamed) == release_kept(copy.database)
-    sweep(copy.sweeping, grace_ms=everything)
-    assert not any(copy.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
+    sweep(copy.site, copy.pairing, max_percent=100, grace_ms=everything)
+    assert all(copy.site.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
+    assert len(rebuilt.unnamed) == release_kept(copy.site.database)
+    sweep(copy.site, copy.pairing, max_percent=100, grace_ms=everything)
+    assert not any(copy.site.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
     assert [] == list(check(copy))
 
 
@@ -321,7 +319,7 @@ def test_an_object_that_cannot_be_used_is_named_and_the_rest_goes_on(source: Sea
         keys.store_manifests(source.pairing.store_id()) + "/x": b"x",
     }
     for key, object_ in spoiled.items():
-        source.blobs.write(key, object_)
+        source.site.blobs.write(key, object_)
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
@@ -329,7 +327,7 @@ def test_an_object_that_cannot_be_used_is_named_and_the_rest_goes_on(source: Sea
     assert [] == list(check(copy))
     assert {f"{PRIVATE}/inside-1.0-h1_0.conda", "attested-1.0-h1_0.conda"} <= file_states(copy).keys()
     assert set() == {LARGE.name, "yanked-1.0-h1_0.conda", "replaced-1.0-h1_0.conda"} & file_states(copy).keys()
-    with copy.database.read() as tx:
+    with copy.site.database.read() as tx:
         assert {PUBLIC, PRIVATE} == {channel.name for channel in channels.visible_to(tx, OPERATOR)}
     Factory(copy).channel("newer", owner="captain")
     follow(copy)
@@ -341,7 +339,7 @@ def test_a_channel_whose_object_is_gone_comes_back_by_its_files(source: Seaway, 
     follow(source)
     expected = content(source)["files"]
     for key in [key for key in manifests(source) if key.endswith("/channel")]:
-        source.blobs.delete(key)
+        source.site.blobs.delete(key)
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
@@ -356,9 +354,9 @@ def test_what_a_stranger_wrote_does_not_stop_it(source: Seaway, lose: Reopen) ->
     objects = manifests(source)
     (secret,) = (key for key in objects if key.endswith("/channel") and b"" != objects[key] and "/2/" in key)
     twin = keys.manifest(source.pairing.store_id(), keys.ManifestIds(77))
-    source.blobs.write(twin, objects[secret])
+    source.site.blobs.write(twin, objects[secret])
     strange = keys.manifest(source.pairing.store_id(), keys.ManifestIds(1, 78, 79))
-    source.blobs.write(strange, encode(NameManifest(FORMAT, PUBLIC, "noarch", "strange", "", 1, [])))
+    source.site.blobs.write(strange, encode(NameManifest(FORMAT, PUBLIC, "noarch", "strange", "", 1, [])))
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
@@ -374,8 +372,9 @@ def test_manifests_below_an_earlier_id_are_used(source: Seaway, lose: Reopen, na
     old = source.pairing.store_id()
     source.pairing.adopt()
     if names is not None:
+        site = replace(source.site, blobs=Failing(source.site.blobs, writes=names))
         with pytest.raises(StopError):
-            write_changes(source.database, Failing(source.blobs, writes=names), source.pairing.store_id())
+            write_changes(site, source.pairing.store_id())
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 
@@ -426,7 +425,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(source: Seaway, lose:
     Channel(source, PUBLIC).put(late)
     manifest = manifest_key(source, "attested")
     copy = lose(source)
-    rebuilt = rebuild_on(copy, Failing(copy.blobs, {manifest, key_of(yanked), key_of(late)}, error))
+    rebuilt = rebuild_on(copy, Failing(copy.site.blobs, {manifest, key_of(yanked), key_of(late)}, error))
 
     assert [manifest] == [one.key for one in rebuilt.unreadable]
     assert "cannot be read" in rebuilt.unreadable[0].reason
@@ -440,9 +439,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(source: Seaway, lose:
 def test_a_store_that_reads_nothing_ends_it(source: Seaway, lose: Reopen, error: Exception) -> None:
     """Invariant 5: its files are not lost, so none is made deleted."""
     follow(source)
-    everything = {stat.key for stat in source.blobs.list()}
+    everything = {stat.key for stat in source.site.blobs.list()}
     copy = lose(source)
-    identity = identity_storage.of_store(copy.blobs)
+    identity = identity_storage.of_store(copy.site.blobs)
     assert identity is not None
     asked: list[str] = []
 
@@ -452,7 +451,7 @@ def test_a_store_that_reads_nothing_ends_it(source: Seaway, lose: Reopen, error:
             return super().open(key, start) if len(asked) > 3 else self._blobs.open(key, start)
 
     with pytest.raises(type(error)):
-        rebuild_on(copy, Dying(copy.blobs, everything, error))
+        rebuild_on(copy, Dying(copy.site.blobs, everything, error))
     assert {} == file_states(copy)
 
 
@@ -460,7 +459,7 @@ def test_a_folder_that_cannot_be_listed_ends_it(source: Seaway, lose: Reopen) ->
     """Invariant 5: a sweep would delete the blobs that were not listed; the folder is named."""
     follow(source)
     copy = lose(source)
-    root = copy.blobs.local_path("")
+    root = copy.site.blobs.local_path("")
     if root is None:
         pytest.skip("a bucket has no folders")
     folders.make_too_deep(root / keys.BLOBS)
@@ -501,7 +500,7 @@ def test_an_interrupted_run_is_no_harm(source: Seaway, lose: Reopen) -> None:
     old = manifests(source)
     follow(source)
     key = manifest_key(source, "attested")
-    source.blobs.write(key, old[key])  # as if the run had died before it
+    source.site.blobs.write(key, old[key])  # as if the run had died before it
     copy = lose(source)
     rebuild_here(copy)
 
@@ -517,6 +516,6 @@ def test_admins_of_any_name(source: Seaway, lose: Reopen) -> None:
     copy = lose(source)
     with pytest.raises(NameTaken):
         rebuild_here(copy, admin="No Name")
-    with copy.database.read() as tx:
+    with copy.site.database.read() as tx:
         assert [] == tx.execute(select(kept_blobs)).all()
     assert "operator" == rebuild_here(copy, admin="operator").admin

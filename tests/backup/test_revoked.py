@@ -16,9 +16,9 @@ _ISSUER, _TOKEN = "https://issuer.example", bytes(32)
 
 def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
     """A restored house takes no key that was revoked, and no token of a workflow a second time."""
-    factory, now_ms = Factory(source), source.clock.now_ms()
+    factory, now_ms = Factory(source), source.site.clock.now_ms()
     good, revoked = factory.key("grace"), factory.key("grace")
-    with source.database.write_site() as tx:
+    with source.site.database.write_site() as tx:
         name = api_keys.caller_of(tx, revoked, now_ms)
         assert name is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, "grace"), name.key_name)
@@ -27,7 +27,7 @@ def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_pa
     back_up(source, TarTarget(file))
     restore_file(empty, file)
 
-    with empty.database.write_site() as tx:
+    with empty.site.database.write_site() as tx:
         assert api_keys.caller_of(tx, good, now_ms) is not None
         assert api_keys.caller_of(tx, revoked, now_ms) is None
         assert 1 == tokens.count_exchange(tx, _ISSUER, _TOKEN, now_ms + 1)

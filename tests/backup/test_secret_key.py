@@ -22,10 +22,12 @@ def sealed(seaway: Seaway) -> bytes:
 
 def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes, tmp_path: Path) -> None:
     """The key of the backup takes the place of the one that the new house made at its start."""
-    backup(seaway.database, seaway.blobs, seaway.spool, seaway.clock, TarTarget(tmp_path / "all.tar"))
+    backup(
+        seaway.site.database, seaway.site.blobs, seaway.site.spool, seaway.site.clock, TarTarget(tmp_path / "all.tar")
+    )
     fresh = sites.build(tmp_path / "new")
     with open_backup(tmp_path / "all.tar") as source:
-        restore(fresh.database, fresh.blobs, fresh.spool, source)
+        restore(fresh.site, source)
     fresh.close()
     again = sites.build(tmp_path / "new")
     assert b"seed" == again.request_parts.accounts.encryption.decrypt(sealed, "totp")
@@ -37,10 +39,10 @@ def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path
     """For its owner alone, there too."""
     target = folder_store(tmp_path / "target")
     for _ in range(2):
-        move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=False)
+        move_storage(seaway.site, target, verify=False)
     path = target.local_path(keys.SECRET_KEY)
     assert 0o600 == path.stat().st_mode & 0o777
-    with seaway.blobs.open(keys.SECRET_KEY) as file:
+    with seaway.site.blobs.open(keys.SECRET_KEY) as file:
         assert path.read_bytes() == file.read()
     assert sealed
 
@@ -48,7 +50,9 @@ def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path
 def test_a_house_with_a_key_of_its_own_makes_none(tmp_path: Path) -> None:
     """The setting is the operator's to keep: neither the store nor a backup has it."""
     seaway = sites.build(tmp_path / "set", secret_key="k" * 32)
-    assert seaway.blobs.stat(keys.SECRET_KEY) is None
-    backup(seaway.database, seaway.blobs, seaway.spool, seaway.clock, TarTarget(tmp_path / "all.tar"))
+    assert seaway.site.blobs.stat(keys.SECRET_KEY) is None
+    backup(
+        seaway.site.database, seaway.site.blobs, seaway.site.spool, seaway.site.clock, TarTarget(tmp_path / "all.tar")
+    )
     assert b"k" * 32 not in (tmp_path / "all.tar").read_bytes()
     seaway.close()

@@ -30,9 +30,9 @@ def test_a_house_moves_to_servers(
     """The store first, then the database, and the house goes on there: with the same rows, readers and promises."""
     database_url, storage_url = postgres.shared().new_database(), f"s3://{s3.shared().new_bucket()}/store"
     store = other_store(storage_url, source.settings.effective_storage_url, access)
-    moved = [move_storage(source.database, source.blobs, store, source.spool, verify=True).sent for _ in range(2)]
+    moved = [move_storage(source.site, store, verify=True).sent for _ in range(2)]
     target = other_database(database_url)
-    move_database(source.database, target)
+    move_database(source.site.database, target)
     target.close()
     here = open_house(
         tmp_path / "there",
@@ -46,7 +46,7 @@ def test_a_house_moves_to_servers(
 
     assert [moved[0], 0] == moved
     assert moved[0] > len(named_blobs(source))
-    assert rows(source.database) == rows(here.database)
+    assert rows(source.site.database) == rows(here.site.database)
     assert [] == list(check(here))
     assert served_there == served(here, furnished.key)
     Channel(here, PUBLIC).put(conda(index_json("later")))
@@ -60,12 +60,12 @@ def test_backups_in_a_bucket(source: Seaway, access: BucketAccess, new_house: Ca
     place = f"s3://{s3.shared().new_bucket()}/backups-of-tools/"
     store_url = source.settings.effective_storage_url
     first = back_up(source, backup_target(place, store_url, access))
-    source.clock.move(1)  # type: ignore[attr-defined]
+    source.site.clock.move(1)  # type: ignore[attr-defined]
     second = back_up(source, backup_target(place, store_url, access))
     here = new_house(state.POSTGRES_S3)
     with backup_source(place, first.manifest.time, here.settings.effective_storage_url, access) as found:
         sent = restore_into(here, found)
 
     assert (first.manifest.blobs, 0) == (first.sent, second.sent)
-    assert (first.manifest.blobs, first.manifest.rows) == (sent, count(here.database))
+    assert (first.manifest.blobs, first.manifest.rows) == (sent, count(here.site.database))
     assert [] == list(check(here))

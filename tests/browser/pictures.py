@@ -54,8 +54,8 @@ PICTURES = (
 
 def take(stand: Stand, folder: Path) -> None:
     """All of them, with few colours, so that they stay small; without the channel that is there to do harm."""
-    with stand.beside.database.write_site() as tx:
-        channels.remove(tx, stand.beside.clock.now_ms(), OPERATOR, "hostile")
+    with stand.beside.site.database.write_site() as tx:
+        channels.remove(tx, stand.beside.site.clock.now_ms(), OPERATOR, "hostile")
     for one in PICTURES:
         with stand.context(width=one.width, dark=one.dark) as context:
             page = context.new_page()

@@ -51,8 +51,8 @@ def attest(beside: Seaway, channel: str) -> None:
 
 def fetch_for_a_year(beside: Seaway) -> None:
     """Downloads of every file on most days, more on working days and more lately; the same each time."""
-    dice, today = random.Random(7), beside.clock.now_ms() // DAY_MS
-    with beside.database.write_site() as tx:
+    dice, today = random.Random(7), beside.site.clock.now_ms() // DAY_MS
+    with beside.site.database.write_site() as tx:
         named = tx.execute(
             select(files.c.id, packages.c.name).join(packages, packages.c.id == files.c.package_id)
         ).all()

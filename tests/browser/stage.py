@@ -168,8 +168,8 @@ def standing(folder: Path) -> Iterator[Stand]:
 
 def new_user(beside: Seaway, name: str, *, admin: bool = False) -> str:
     """Somebody with a verified address and the usual password."""
-    now_ms = beside.clock.now_ms()
-    with beside.database.write_site() as tx:
+    now_ms = beside.site.clock.now_ms()
+    with beside.site.database.write_site() as tx:
         users.add(
             tx,
             now_ms,
@@ -187,8 +187,8 @@ def _furnish_site(factory: Factory) -> None:
     beside = factory.seaway
     grace = new_user(beside, "grace")
     factory.channel("grace-notes", owner=grace)
-    now_ms = beside.clock.now_ms()
-    with beside.database.write_site() as tx:
+    now_ms = beside.site.clock.now_ms()
+    with beside.site.database.write_site() as tx:
         users.set_display_name(tx, now_ms, OPERATOR, grace, "Grace Murray Hopper")
         tx.execute(insert(totp).values(user_id=users.get(tx, grace).id, seed=b"", confirmed_at=now_ms, last_step=0))
         second_factors.request_reset(beside.request_parts.accounts, tx, now_ms, OPERATOR, users.get(tx, grace).id)
@@ -207,7 +207,7 @@ def _furnish_site(factory: Factory) -> None:
                 "created_at": now_ms - number,
             }
             tx.execute(insert(jobs).values(**values, run_at=now_ms, error=error))
-    sweep(beside.sweeping)
+    sweep(beside.site, beside.pairing, max_percent=100)
 
 
 def _furnish(server: Server, beside: Seaway) -> None:
@@ -220,8 +220,8 @@ def _furnish(server: Server, beside: Seaway) -> None:
         ("hostile", True, HOSTILE),
     ):
         factory.channel(name, owner=ada, public=public)
-        with beside.database.write_site() as tx:
-            channels.change(tx, beside.clock.now_ms(), OPERATOR, name, ChannelSettings(description=description))
+        with beside.site.database.write_site() as tx:
+            channels.change(tx, beside.site.clock.now_ms(), OPERATOR, name, ChannelSettings(description=description))
     beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.emblem()))
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)
@@ -229,8 +229,8 @@ def _furnish(server: Server, beside: Seaway) -> None:
     key = factory.key(ada)
     factory.key(ada, only=["robots"], days=3)
     factory.key(ada, days=-1)
-    with beside.database.write_site() as tx:
-        emails.add(tx, beside.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
+    with beside.site.database.write_site() as tx:
+        emails.add(tx, beside.site.clock.now_ms(), users.get(tx, ada).id, "ada@elsewhere.example", verified=False)
     with server.client() as client:
         for name, summary in real.SUMMARIES.items():
             assert upload(client, "robots", conda(index_json(name), about={"summary": summary}), key).status_code == 201

@@ -76,8 +76,8 @@ def test_from_an_account_to_a_package_that_somebody_else_installs(stand: Stand, 
 def forge(stand: Stand) -> Iterator[LocalIssuer]:
     """A GitLab at an address of its own."""
     with local_issuer() as running:
-        with stand.beside.database.write_site() as tx:
-            issuers.add(tx, stand.beside.clock.now_ms(), OPERATOR, "yard", kind="gitlab", issuer=running.address)
+        with stand.beside.site.database.write_site() as tx:
+            issuers.add(tx, stand.beside.site.clock.now_ms(), OPERATOR, "yard", kind="gitlab", issuer=running.address)
         yield running
 
 

@@ -90,8 +90,8 @@ class Crawl:
 
 def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
     """Every text that a stranger may choose, in every place where one may; a session of each of the two."""
-    beside, now_ms = stand.beside, stand.beside.clock.now_ms()
-    with beside.database.write_site() as tx:
+    beside, now_ms = stand.beside, stand.beside.site.clock.now_ms()
+    with beside.site.database.write_site() as tx:
         for name in (captain, mate):
             users.set_display_name(tx, now_ms, OPERATOR, name, SHORT)
         owner = users.get(tx, captain)
@@ -99,12 +99,12 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         key = api_keys.add(
             tx, now_ms, OPERATOR, owner, SHORT, mode=Mode.MANAGE, channel_ids=None, expires_at_ms=now_ms + DAY_MS
         )[1]
-        members.put(tx, now_ms, OPERATOR, CHANNEL, mate, Role.CONTRIBUTOR, notifier=None)
+        members.put(tx, now_ms, OPERATOR, CHANNEL, mate, Role.CONTRIBUTOR, outbox=None)
         groups.add(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", owner, description=SHORT)
-        groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", mate, notifier=None)
+        groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", mate, outbox=None)
         members.put_group(tx, now_ms, OPERATOR, CHANNEL, f"{CHANNEL}-crew", Role.VIEWER)
         notices.add(tx, now_ms, OPERATOR, CHANNEL, Level.WARNING, HOSTILE, expires_at_ms=now_ms + DAY_MS)
-        invitations.invite(tx, now_ms, OPERATOR, CHANNEL, "o'{{7*7}}@example.com", Role.VIEWER, notifier=None)
+        invitations.invite(tx, now_ms, OPERATOR, CHANNEL, "o'{{7*7}}@example.com", Role.VIEWER, outbox=None)
         link(
             tx,
             now_ms,
@@ -138,8 +138,8 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
 
 def _people(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
     """Their sessions, from browsers that call themselves what they like; the one offers the channel to the other."""
-    beside, now_ms = stand.beside, stand.beside.clock.now_ms()
-    with beside.database.write_site() as tx:
+    beside, now_ms = stand.beside, stand.beside.site.clock.now_ms()
+    with beside.site.database.write_site() as tx:
         secrets = [
             sessions.start(tx, now_ms, users.get(tx, name).id, address=SHORT, agent=HOSTILE) for name in (captain, mate)
         ]

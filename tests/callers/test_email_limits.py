@@ -26,8 +26,8 @@ def _victim(seaway: Seaway, factory: Factory) -> None:
 
 def reachable(seaway: Seaway, factory: Factory, name: str) -> str:
     factory.user(name)
-    with seaway.database.write_site() as tx:
-        emails.add(tx, seaway.clock.now_ms(), users.get(tx, name).id, f"{name}@example.com", verified=True)
+    with seaway.site.database.write_site() as tx:
+        emails.add(tx, seaway.site.clock.now_ms(), users.get(tx, name).id, f"{name}@example.com", verified=True)
     return name
 
 
@@ -36,13 +36,15 @@ def count(seaway: Seaway, address: str = VICTIM) -> int:
 
 
 def add(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
-    with seaway.database.write_channel(channel) as tx:
-        members.put(tx, seaway.clock.now_ms(), by, channel, user, Role.VIEWER, notifier=seaway.request_parts.accounts)
+    with seaway.site.database.write_channel(channel) as tx:
+        members.put(
+            tx, seaway.site.clock.now_ms(), by, channel, user, Role.VIEWER, outbox=seaway.request_parts.accounts.outbox
+        )
 
 
 def remove(seaway: Seaway, by: Caller, channel: str, user: str = "victim") -> None:
-    with seaway.database.write_channel(channel) as tx:
-        members.remove(tx, seaway.clock.now_ms(), by, channel, user)
+    with seaway.site.database.write_channel(channel) as tx:
+        members.remove(tx, seaway.site.clock.now_ms(), by, channel, user)
 
 
 def test_repeated_adding_and_removing_sends_one_email_per_day(
@@ -90,7 +92,7 @@ def test_sender_causes_at_most_sixty_emails_per_hour(seaway: Seaway, factory: Fa
     for name in names:
         add(seaway, factory.signed_in("eve"), "boats", name)
     assert 60 == sum(count(seaway, f"{name}@example.com") for name in names)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 63 == len(members.list_all(tx, OPERATOR, "boats")[0])
     clock.move(HOUR_MS)
     add(seaway, factory.signed_in("eve"), "boats")
@@ -100,15 +102,15 @@ def test_sender_causes_at_most_sixty_emails_per_hour(seaway: Seaway, factory: Fa
 def test_group_changes_and_transfer_offers_are_limited(seaway: Seaway, factory: Factory) -> None:
     factory.channel("boats", owner="eve")
     factory.member("boats", "victim", Role.VIEWER)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "eve"))
-    eve, notifier = factory.signed_in("eve"), seaway.request_parts.accounts
+    eve, outbox = factory.signed_in("eve"), seaway.request_parts.accounts.outbox
     for _ in range(5):
-        with seaway.database.write_site() as tx:
-            now_ms = seaway.clock.now_ms()
-            groups.put_member(tx, now_ms, eve, "crew", "victim", notifier=notifier)
+        with seaway.site.database.write_site() as tx:
+            now_ms = seaway.site.clock.now_ms()
+            groups.put_member(tx, now_ms, eve, "crew", "victim", outbox=outbox)
             groups.remove_member(tx, now_ms, eve, "crew", "victim")
-            transfers.offer(tx, now_ms, eve, "boats", "victim", notifier=notifier)
+            transfers.offer(tx, now_ms, eve, "boats", "victim", outbox=outbox)
             transfers.cancel(tx, now_ms, eve, "boats")
     assert 2 == count(seaway)
 
@@ -116,11 +118,11 @@ def test_group_changes_and_transfer_offers_are_limited(seaway: Seaway, factory: 
 def test_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, factory: Factory) -> None:
     """An invitation that cannot be sent is not stored, and sending one again counts too."""
     factory.channel("boats", owner="eve")
-    eve, notifier = factory.signed_in("eve"), seaway.request_parts.accounts
+    eve, outbox = factory.signed_in("eve"), seaway.request_parts.accounts.outbox
 
     def invite(address: str) -> None:
-        with seaway.database.write_channel("boats") as tx:
-            invitations.invite(tx, seaway.clock.now_ms(), eve, "boats", address, Role.VIEWER, notifier=notifier)
+        with seaway.site.database.write_channel("boats") as tx:
+            invitations.invite(tx, seaway.site.clock.now_ms(), eve, "boats", address, Role.VIEWER, outbox=outbox)
 
     for _ in range(3):
         invite("stranger@example.com")
@@ -129,18 +131,18 @@ def test_invitation_over_the_limit_is_refused(on_both: str, seaway: Seaway, fact
     assert refused.value.retry_after_seconds > HOUR_MS // 1000
     assert 3 == count(seaway, "stranger@example.com")
     invite("another@example.com")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         pending = invitations.of_channel(tx, eve, "boats")
     assert ["another@example.com", "stranger@example.com"] == [invitation.address for invitation in pending]
 
 
 def test_security_emails_and_operator_emails_are_never_dropped(seaway: Seaway, factory: Factory) -> None:
     factory.channel("boats", owner="eve")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, "victim").id
         for _ in range(40):
             account_security.notify(
-                seaway.request_parts.accounts, tx, seaway.clock.now_ms(), user_id, "The password was changed."
+                seaway.request_parts.accounts, tx, seaway.site.clock.now_ms(), user_id, "The password was changed."
             )
     for _ in range(3):
         add(seaway, OPERATOR, "boats")

@@ -19,7 +19,7 @@ def count_allowed(seaway: Seaway, count: int, rate: Rate = Rate.SIGN_IN_USER, su
     allowed = 0
     for _ in range(count):
         try:
-            rate_limits.count_attempt(seaway.database, seaway.clock.now_ms(), rate, subject)
+            rate_limits.count_attempt(seaway.site.database, seaway.site.clock.now_ms(), rate, subject)
         except TooManyRequests:
             continue
         allowed += 1
@@ -30,7 +30,7 @@ def test_eleventh_attempt_is_refused(seaway: Seaway) -> None:
     """Case 8: ten in five minutes; the error contains the time to wait, and other users and rates are not affected."""
     assert count_allowed(seaway, 10) == 10
     with pytest.raises(TooManyRequests, match="sign-in attempts for this user") as refused:
-        rate_limits.count_attempt(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
+        rate_limits.count_attempt(seaway.site.database, seaway.site.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
     assert refused.value.retry_after_seconds == 30
     assert count_allowed(seaway, 1, subject="bob") == 1
     assert count_allowed(seaway, 1, rate=Rate.SIGN_IN_ADDRESS) == 1
@@ -71,14 +71,14 @@ def test_successful_attempts_are_not_counted(seaway: Seaway) -> None:
     """Colleagues behind one IP address who know their passwords can all sign in."""
     for _ in range(30):
         assert count_allowed(seaway, 1, Rate.SIGN_IN_ADDRESS, "10.0.0.1") == 1
-        rate_limits.uncount(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_ADDRESS, "10.0.0.1")
+        rate_limits.uncount(seaway.site.database, seaway.site.clock.now_ms(), Rate.SIGN_IN_ADDRESS, "10.0.0.1")
     assert count_allowed(seaway, 20, Rate.SIGN_IN_ADDRESS, "10.0.0.1") == 10
 
 
 def test_uncounting_does_not_raise_the_limit(seaway: Seaway) -> None:
     count_allowed(seaway, 1)
     for _ in range(5):
-        rate_limits.uncount(seaway.database, seaway.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
+        rate_limits.uncount(seaway.site.database, seaway.site.clock.now_ms(), Rate.SIGN_IN_USER, "ada")
     assert count_allowed(seaway, 20) == 10
 
 
@@ -110,9 +110,9 @@ def test_empty_buckets_are_deleted(seaway: Seaway, clock: TurnedClock) -> None:
     count_allowed(seaway, 1, Rate.EMAIL_ADD)
     clock.move(HOUR_MS)
     seaway.runner.run_due()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert tx.execute(select(func.count()).select_from(buckets)).scalar_one() == 1
     clock.move(DAY_MS)
     seaway.runner.run_due()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert tx.execute(select(func.count()).select_from(buckets)).scalar_one() == 0

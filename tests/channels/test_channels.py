@@ -22,24 +22,24 @@ from tests.support.sites import Factory
 
 
 def owners(seaway: Seaway, name: str) -> list[str]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         all_members = members.all_members(tx, channels.get(tx, name).id)
     return [member.user for member in all_members if member.role is Role.OWNER]
 
 
 def roles(seaway: Seaway, name: str) -> dict[str, Role]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return {member.user: member.role for member in members.all_members(tx, channels.get(tx, name).id)}
 
 
 def transfer(seaway: Seaway, name: str, user: str) -> None:
-    with seaway.database.write_site() as tx:
-        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, user)
+    with seaway.site.database.write_site() as tx:
+        transfers.transfer_now(tx, seaway.site.clock.now_ms(), OPERATOR, name, user)
 
 
 def remove(seaway: Seaway, name: str) -> None:
-    with seaway.database.write_site() as tx:
-        channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+    with seaway.site.database.write_site() as tx:
+        channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
 
 
 GOOD_NAMES = [
@@ -103,7 +103,7 @@ def test_channel_name_is_unique(factory: Factory) -> None:
 def test_private_channel_is_listed_only_for_users_with_access(seaway: Seaway, factory: Factory) -> None:
     factory.channel("hidden", public=False)
     factory.channel("open", public=True)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert ["open"] == [channel.name for channel in channels.visible_to(tx, ANONYMOUS)]
         assert ["hidden", "open"] == [channel.name for channel in channels.visible_to(tx, OPERATOR)]
 
@@ -120,14 +120,14 @@ def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
 ) -> None:
     """Caches were allowed to store its files as immutable for a year."""
     factory.channel("fixed", owner="owner")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, clock.now_ms(), OPERATOR, "fixed", ChannelSettings(allows_overwrite=False))
         with pytest.raises(NotAllowed, match="cannot be undone"):
             channels.change(tx, clock.now_ms(), OPERATOR, "fixed", ChannelSettings(allows_overwrite=True))
     remove(seaway, "fixed")
     with pytest.raises(NameTaken, match="less than a year ago"):
         factory.channel("fixed", owner="owner")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert not channels.is_free(tx, clock.now_ms(), factory.signed_in("owner"), "fixed")
     clock.move(365 * DAY_MS)
     factory.channel("fixed", owner="owner")
@@ -217,7 +217,7 @@ def test_second_owner_cannot_be_added(seaway: Seaway, factory: Factory) -> None:
 def test_owner_cannot_be_removed(seaway: Seaway, factory: Factory) -> None:
     """A channel always has an owner."""
     factory.channel("kept", owner="owner")
-    with seaway.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
+    with seaway.site.database.write_site() as tx, pytest.raises(Conflict, match="Transfer it to another member first"):
         members.remove(tx, 0, OPERATOR, "kept", "owner")
     assert ["owner"] == owners(seaway, "kept")
 
@@ -226,7 +226,7 @@ def test_database_refuses_a_second_owner(seaway: Seaway, factory: Factory) -> No
     """Even if the code has an error, two owners of one channel cannot be stored."""
     factory.channel("kept", owner="owner")
     factory.member("kept", "other", Role.VIEWER)
-    with pytest.raises(IntegrityError), seaway.database.write_site() as tx:
+    with pytest.raises(IntegrityError), seaway.site.database.write_site() as tx:
         tx.execute(update(member_rows).values(role=Role.OWNER.value))
     assert ["owner"] == owners(seaway, "kept")
 
@@ -244,7 +244,7 @@ def test_adding_a_member_again_changes_the_role(seaway: Seaway, factory: Factory
 def test_removing_a_non_member_raises_not_found(seaway: Seaway, factory: Factory) -> None:
     factory.channel("crew", owner="owner")
     factory.user("friend")
-    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
+    with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="is not a member of crew"):
         members.remove(tx, 0, OPERATOR, "crew", "friend")
 
 
@@ -263,22 +263,22 @@ def test_removing_a_non_member_raises_not_found(seaway: Seaway, factory: Factory
 def test_unsafe_description_is_refused(seaway: Seaway, factory: Factory, change: dict[str, str]) -> None:
     """A description is printable text of bounded length."""
     factory.channel("plain")
-    with pytest.raises(Invalid), seaway.database.write_site() as tx:
+    with pytest.raises(Invalid), seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", ChannelSettings.parse(change))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert "" == channels.get(tx, "plain").description
 
 
 def test_change_keeps_settings_that_are_not_given(seaway: Seaway, factory: Factory) -> None:
     factory.channel("plain", public=False)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "plain", ChannelSettings(description="Tools\nof ours"))
         changed = channels.change(tx, 0, OPERATOR, "plain", ChannelSettings(public=True))
     assert ("Tools\nof ours", True, False) == (changed.description, changed.is_public, changed.refuses_lookalikes)
 
 
 def test_unknown_channel_raises_not_found(seaway: Seaway) -> None:
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="no channel named 'nothing'"):
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no channel named 'nothing'"):
         channels.get(tx, "nothing")
 
 
@@ -289,8 +289,8 @@ def test_deleting_a_channel_deletes_its_members_and_key_scopes(seaway: Seaway, f
     secret = factory.key("owner", only=["gone"])
     remove(seaway, "gone")
     factory.channel("gone", owner="owner")
-    with seaway.database.read() as tx:
-        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    with seaway.site.database.read() as tx:
+        caller = api_keys.caller_of(tx, secret, seaway.site.clock.now_ms())
     assert {"owner": Role.OWNER} == roles(seaway, "gone")
     assert caller is not None
     assert frozenset() == caller.channel_ids
@@ -302,11 +302,11 @@ def test_every_channel_change_is_logged(seaway: Seaway, factory: Factory) -> Non
     factory.member("logged", "friend", Role.VIEWER)
     factory.member("logged", "friend", Role.CONTRIBUTOR)
     transfer(seaway, "logged", "friend")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "logged", ChannelSettings(description="x"))
         members.remove(tx, 0, OPERATOR, "logged", "owner")
     remove(seaway, "logged")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         actions = (
             tx.execute(select(audit.c.action).where(audit.c.channel == "logged").order_by(audit.c.id)).scalars().all()
         )

@@ -16,27 +16,27 @@ from tests.support.sites import Factory
 
 
 def add(seaway: Seaway, by: Caller, name: str = "crew", *, manager: str | None = None) -> groups.Group:
-    with seaway.database.write_site() as tx:
-        return groups.add(tx, seaway.clock.now_ms(), by, name, users.get(tx, manager or by.name))
+    with seaway.site.database.write_site() as tx:
+        return groups.add(tx, seaway.site.clock.now_ms(), by, name, users.get(tx, manager or by.name))
 
 
 def put(seaway: Seaway, by: Caller, user: str, *, is_manager: bool = False, name: str = "crew") -> None:
-    with seaway.database.write_site() as tx:
-        groups.put_member(tx, seaway.clock.now_ms(), by, name, user, is_manager=is_manager, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        groups.put_member(tx, seaway.site.clock.now_ms(), by, name, user, is_manager=is_manager, outbox=None)
 
 
 def remove(seaway: Seaway, by: Caller, user: str) -> None:
-    with seaway.database.write_site() as tx:
-        groups.remove_member(tx, seaway.clock.now_ms(), by, "crew", user)
+    with seaway.site.database.write_site() as tx:
+        groups.remove_member(tx, seaway.site.clock.now_ms(), by, "crew", user)
 
 
 def members_of_group(seaway: Seaway, by: Caller, name: str = "crew") -> dict[str, bool]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return {member.user: member.is_manager for member in groups.get(tx, by, name)[1]}
 
 
 def role(seaway: Seaway, channel: str, caller: Caller) -> Role | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, channel, caller)
     assert access is not None
     return access.role
@@ -58,20 +58,20 @@ def test_group_role_applies_while_user_is_in_the_group(on_both: str, seaway: Sea
     owner = factory.signed_in("owner")
     add(seaway, ada)
     roles_of_bob = [role(seaway, "boats", bob)]
-    with seaway.database.write_site() as tx:
-        members.put_group(tx, seaway.clock.now_ms(), OPERATOR, "boats", "crew", Role.CONTRIBUTOR)
+    with seaway.site.database.write_site() as tx:
+        members.put_group(tx, seaway.site.clock.now_ms(), OPERATOR, "boats", "crew", Role.CONTRIBUTOR)
     roles_of_bob.append(role(seaway, "boats", bob))
     put(seaway, ada, "bob")
     roles_of_bob.append(role(seaway, "boats", bob))
-    with seaway.database.write_site() as tx:
-        members.put_group(tx, seaway.clock.now_ms(), owner, "boats", "crew", Role.VIEWER)
+    with seaway.site.database.write_site() as tx:
+        members.put_group(tx, seaway.site.clock.now_ms(), owner, "boats", "crew", Role.VIEWER)
     roles_of_bob.append(role(seaway, "boats", bob))
     remove(seaway, ada, "bob")
     roles_of_bob.append(role(seaway, "boats", bob))
     assert [None, None, Role.CONTRIBUTOR, Role.VIEWER, None] == roles_of_bob
     assert Role.VIEWER is role(seaway, "boats", ada)
-    with seaway.database.write_site() as tx:
-        groups.remove(tx, seaway.clock.now_ms(), ada, "crew")
+    with seaway.site.database.write_site() as tx:
+        groups.remove(tx, seaway.site.clock.now_ms(), ada, "crew")
     assert role(seaway, "boats", ada) is None
 
 
@@ -86,16 +86,16 @@ def test_strongest_role_applies(
     """Of the user's own role and the roles of their groups."""
     factory.channel("boats", public=False)
     bob = factory.signed_in("bob")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         for name, group_role in (("one", first), ("two", second)):
             groups.add(tx, 0, OPERATOR, name, users.get(tx, "bob"))
             if group_role is not None:
                 members.put_group(tx, 0, OPERATOR, "boats", name, group_role)
         if direct is not None:
-            members.put(tx, 0, OPERATOR, "boats", "bob", direct, notifier=None)
+            members.put(tx, 0, OPERATOR, "boats", "bob", direct, outbox=None)
     expected = strongest(*(role.value for role in (direct, first, second) if role is not None))
     assert expected is role(seaway, "boats", bob)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert ([] if expected is None else ["boats"]) == [channel.name for channel in channels.visible_to(tx, bob)]
         assert ([] if expected is None else [expected]) == [
             role for _, role in channels.with_role_of(tx, bob.user_id or 0)
@@ -105,7 +105,7 @@ def test_strongest_role_applies(
 def test_owner_in_a_group_stays_owner(seaway: Seaway, factory: Factory) -> None:
     """A group never reduces a role."""
     factory.channel("boats", owner="ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "ada"))
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.VIEWER)
     assert Role.OWNER is role(seaway, "boats", factory.signed_in("ada"))
@@ -115,14 +115,14 @@ def test_group_cannot_own_a_channel(seaway: Seaway, factory: Factory) -> None:
     """A channel has exactly one owner, who is a user."""
     factory.channel("boats", owner="ada")
     add(seaway, factory.signed_in("ada"))
-    with pytest.raises(Malformed, match="cannot own"), seaway.database.write_site() as tx:
+    with pytest.raises(Malformed, match="cannot own"), seaway.site.database.write_site() as tx:
         members.put_group(tx, 0, OPERATOR, "boats", "crew", Role.OWNER)
 
 
 def test_only_managers_and_admins_change_a_group(seaway: Seaway, factory: Factory) -> None:
     """Members can view it; other users cannot."""
     ada, bob, eve, _ = (factory.signed_in(name) for name in ("ada", "bob", "eve", "root-2"))
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         users.set_admin(tx, 0, OPERATOR, "root-2", is_admin=True)
     admin = factory.signed_in("root-2")
     add(seaway, ada)
@@ -147,10 +147,10 @@ def test_only_manager_cannot_leave_or_step_down(seaway: Seaway, factory: Factory
     put(seaway, ada, "bob")
     with pytest.raises(Conflict, match="only manager"):
         put(seaway, ada, "ada", is_manager=False)
-    with pytest.raises(Conflict, match="only manager"), seaway.database.write_site() as tx:
+    with pytest.raises(Conflict, match="only manager"), seaway.site.database.write_site() as tx:
         groups.leave(tx, 0, ada, "crew")
     put(seaway, ada, "bob", is_manager=True)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.leave(tx, 0, ada, "crew")
     assert {"bob": True} == members_of_group(seaway, factory.signed_in("bob"))
 
@@ -199,10 +199,10 @@ def test_every_group_change_is_logged(seaway: Seaway, factory: Factory) -> None:
     put(seaway, ada, "bob")
     put(seaway, ada, "bob", is_manager=True)
     remove(seaway, ada, "bob")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.describe(tx, 0, ada, "crew", "Who sails")
         groups.remove(tx, 0, ada, "crew")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         actions = tx.execute(select(audit.c.action).where(audit.c.action.startswith("group.")).order_by(audit.c.id))
         assert [
             "group.added", "group.member-added", "group.member-changed", "group.member-removed",

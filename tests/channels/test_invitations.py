@@ -28,17 +28,17 @@ def boats(factory: Factory) -> str:
 def invite(
     seaway: Seaway, by: Caller, address: str = "Kim@Example.com", role: Role = Role.CONTRIBUTOR
 ) -> tuple[Invitation, str]:
-    with seaway.database.write_channel("boats") as tx:
-        return invitations.invite(tx, seaway.clock.now_ms(), by, "boats", address, role, notifier=None)
+    with seaway.site.database.write_channel("boats") as tx:
+        return invitations.invite(tx, seaway.site.clock.now_ms(), by, "boats", address, role, outbox=None)
 
 
 def accept(seaway: Seaway, by: Caller, secret: str) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        invitations.accept(tx, seaway.clock.now_ms(), by, secret)
+    with seaway.site.database.write_channel("boats") as tx:
+        invitations.accept(tx, seaway.site.clock.now_ms(), by, secret)
 
 
 def role(seaway: Seaway, caller: Caller) -> Role | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, "boats", caller)
     assert access is not None
     return access.role
@@ -50,8 +50,8 @@ def test_verified_user_with_the_link_becomes_a_member(
     """Any verified account can accept, and only once."""
     kim, eve = factory.signed_in("kim"), factory.signed_in("eve")
     invitation, secret = invite(seaway, factory.signed_in("ada"))
-    with seaway.database.read() as tx:
-        assert invitation == invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
+    with seaway.site.database.read() as tx:
+        assert invitation == invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
     assert ("boats", "Kim@example.com", "ada") == (invitation.channel, invitation.address, invitation.invited_by)
     accept(seaway, kim, secret)
     assert Role.CONTRIBUTOR is role(seaway, kim)
@@ -63,7 +63,7 @@ def test_verified_user_with_the_link_becomes_a_member(
 def test_invitation_link_is_stored_as_a_hash(seaway: Seaway, factory: Factory, boats: str) -> None:
     """A copy of the database grants no access, and logs mask the link."""
     _, secret = invite(seaway, factory.signed_in("ada"))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         stored = tx.execute(select(rows.c.digest)).scalar_one()
     assert secret_tokens.hash_key(secret) == stored
     assert "/invitations/swy-inv-***" == secret_tokens.mask(f"/invitations/{secret}")
@@ -80,25 +80,25 @@ def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, factory: Fact
 
 
 def expire(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
-    assert isinstance(seaway.clock, TurnedClock)
-    seaway.clock.move(invitations.LIFETIME_MS)
+    assert isinstance(seaway.site.clock, TurnedClock)
+    seaway.site.clock.move(invitations.LIFETIME_MS)
 
 
 def decline(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
-    with seaway.database.write_site() as tx:
-        invitations.decline(tx, seaway.clock.now_ms(), ANONYMOUS, secret)
+    with seaway.site.database.write_site() as tx:
+        invitations.decline(tx, seaway.site.clock.now_ms(), ANONYMOUS, secret)
 
 
 def withdraw(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
     ada = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
+    with seaway.site.database.write_site() as tx:
+        invitations.withdraw(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id)
 
 
 def resend(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
     ada = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
-        invitations.resend(tx, seaway.clock.now_ms(), ada, "boats", invitation.id, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        invitations.resend(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id, outbox=None)
 
 
 @pytest.mark.parametrize("invalidate", [expire, decline, withdraw, resend], ids=lambda invalidate: invalidate.__name__)
@@ -110,10 +110,12 @@ def test_invalid_invitation_is_refused(
     invalidate(seaway, factory, invitation, secret)
     with pytest.raises(NotFound, match="no longer valid"):
         accept(seaway, factory.signed_in("kim"), secret)
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
-        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION))
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
+        invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no longer valid"):
+        invitations.get_by_secret(
+            tx, seaway.site.clock.now_ms(), secret_tokens.new_key(secret_tokens.KeyKind.INVITATION)
+        )
 
 
 def test_resent_invitation_is_valid_for_another_week(
@@ -124,8 +126,8 @@ def test_resent_invitation_is_valid_for_another_week(
     invitation, _ = invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS - 1)
     ada = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
-        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        again, secret = invitations.resend(tx, clock.now_ms(), ada, "boats", invitation.id, outbox=None)
         assert [again] == invitations.of_channel(tx, ada, "boats")
     clock.move(invitations.LIFETIME_MS - 1)
     accept(seaway, factory.signed_in("kim"), secret)
@@ -145,10 +147,10 @@ def test_only_owners_invite(seaway: Seaway, factory: Factory, boats: str) -> Non
     for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
         with pytest.raises(error):
             invite(seaway, factory.signed_in(name))
-        with seaway.database.read() as tx, pytest.raises(error):
+        with seaway.site.database.read() as tx, pytest.raises(error):
             invitations.of_channel(tx, factory.signed_in(name), "boats")
         by = factory.signed_in(name)
-        with seaway.database.write_site() as tx, pytest.raises(error):
+        with seaway.site.database.write_site() as tx, pytest.raises(error):
             invitations.withdraw(tx, 0, by, "boats", invitation.id)
     with pytest.raises(ConfirmationRequired):
         invite(seaway, factory.signed_in("ada", confirmed=False))
@@ -162,20 +164,20 @@ def test_invitation_of_another_channel_is_not_found(seaway: Seaway, factory: Fac
     invitation, secret = invite(seaway, factory.signed_in("ada"))
     factory.channel("others", owner="eve")
     eve = factory.signed_in("eve")
-    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, notifier=None)):
-        with seaway.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
-            operation(tx, seaway.clock.now_ms(), eve, "others", invitation.id)
+    for operation in (invitations.withdraw, lambda *args: invitations.resend(*args, outbox=None)):
+        with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="invitation does not exist"):
+            operation(tx, seaway.site.clock.now_ms(), eve, "others", invitation.id)
     accept(seaway, factory.signed_in("kim"), secret)
 
 
 def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Each one sends an email to an address that may belong to another person."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         for number in range(invitations.MAX_OPEN):
-            invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, notifier=None)
+            invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, outbox=None)
         with pytest.raises(TooManyRequests):
-            invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, notifier=None)
-        invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, notifier=None)
+            invitations.invite(tx, 0, OPERATOR, "boats", "one-more@example.com", Role.VIEWER, outbox=None)
+        invitations.invite(tx, 0, OPERATOR, "boats", "u3@example.com", Role.VIEWER, outbox=None)
 
 
 def test_expired_invitations_are_deleted_after_a_month(
@@ -185,25 +187,25 @@ def test_expired_invitations_are_deleted_after_a_month(
     ada = factory.signed_in("ada")
     invite(seaway, ada)
     clock.move(invitations.LIFETIME_MS + 1)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert 0 == invitations.delete_expired(tx, clock.now_ms())
         assert 1 == len(invitations.of_channel(tx, ada, "boats"))
     clock.move(31 * 24 * 3_600_000)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert 1 == invitations.delete_expired(tx, clock.now_ms())
 
 
 def test_every_invitation_step_is_logged(seaway: Seaway, factory: Factory, boats: str) -> None:
     ada, kim = factory.signed_in("ada"), factory.signed_in("kim")
     invitation, _ = invite(seaway, ada)
-    with seaway.database.write_site() as tx:
-        invitations.withdraw(tx, seaway.clock.now_ms(), ada, "boats", invitation.id)
+    with seaway.site.database.write_site() as tx:
+        invitations.withdraw(tx, seaway.site.clock.now_ms(), ada, "boats", invitation.id)
     _, secret = invite(seaway, ada)
-    with seaway.database.write_site() as tx:
-        invitations.decline(tx, seaway.clock.now_ms(), kim, secret)
+    with seaway.site.database.write_site() as tx:
+        invitations.decline(tx, seaway.site.clock.now_ms(), kim, secret)
     _, secret = invite(seaway, ada)
     accept(seaway, kim, secret)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         entries = tx.execute(
             select(audit.c.actor, audit.c.action)
             .where(audit.c.channel == boats, audit.c.actor != "operator")

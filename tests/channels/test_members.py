@@ -26,17 +26,17 @@ def boats(seaway: Seaway, factory: Factory) -> str:
 
 
 def put(seaway: Seaway, by: Caller, user: str = "stranger", role: Role = Role.VIEWER) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        members.put(tx, seaway.clock.now_ms(), by, "boats", user, role, notifier=None)
+    with seaway.site.database.write_channel("boats") as tx:
+        members.put(tx, seaway.site.clock.now_ms(), by, "boats", user, role, outbox=None)
 
 
 def leave(seaway: Seaway, by: Caller) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        members.leave(tx, seaway.clock.now_ms(), by, "boats")
+    with seaway.site.database.write_channel("boats") as tx:
+        members.leave(tx, seaway.site.clock.now_ms(), by, "boats")
 
 
 def roles(seaway: Seaway) -> dict[str, str]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return {member.user: member.role.value for member in members.list_all(tx, OPERATOR, "boats")[0]}
 
 
@@ -44,7 +44,7 @@ def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, fa
     owner = factory.signed_in("owner")
     put(seaway, owner)
     put(seaway, owner, role=Role.CONTRIBUTOR)
-    with seaway.database.write_channel(boats) as tx:
+    with seaway.site.database.write_channel(boats) as tx:
         members.remove(tx, 0, owner, boats, "guest")
     assert {"owner": "owner", "helper": "contributor", "stranger": "contributor"} == roles(seaway)
 
@@ -62,11 +62,11 @@ def test_only_owner_changes_members(
     roles_before = roles(seaway)
     with pytest.raises(error):
         put(seaway, by)
-    with pytest.raises(error), seaway.database.write_site() as tx:
+    with pytest.raises(error), seaway.site.database.write_site() as tx:
         members.remove(tx, 0, by, boats, "guest")
-    with pytest.raises(error), seaway.database.write_site() as tx:
+    with pytest.raises(error), seaway.site.database.write_site() as tx:
         members.put_group(tx, 0, by, boats, "nothing", Role.VIEWER)
-    with pytest.raises(error), seaway.database.write_site() as tx:
+    with pytest.raises(error), seaway.site.database.write_site() as tx:
         members.remove_group(tx, 0, by, boats, "nothing")
     assert roles_before == roles(seaway)
 
@@ -83,9 +83,9 @@ def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, fac
 
 def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Also for a public channel."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, boats, ChannelSettings(public=True))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         for name in ("owner", "helper", "guest"):
             assert 3 == len(members.list_all(tx, factory.signed_in(name), boats)[0])
         with pytest.raises(NotAllowed):
@@ -110,7 +110,7 @@ def test_members_can_leave(seaway: Seaway, factory: Factory, boats: str) -> None
 
 def test_member_through_a_group_cannot_leave_the_channel(seaway: Seaway, factory: Factory, boats: str) -> None:
     """There is no membership of their own to end; the error names the group."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     with pytest.raises(NotFound, match="stranger is not a member of boats"):
@@ -119,7 +119,7 @@ def test_member_through_a_group_cannot_leave_the_channel(seaway: Seaway, factory
 
 def test_groups_are_listed_with_their_size(seaway: Seaway, factory: Factory, boats: str) -> None:
     """A removed group is no longer listed."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
         listed = members.list_all(tx, OPERATOR, boats)[1]
@@ -133,12 +133,12 @@ def test_groups_are_listed_with_their_size(seaway: Seaway, factory: Factory, boa
 
 
 def put_group(seaway: Seaway, by: Caller) -> members.MemberGroup:
-    with seaway.database.write_channel("boats") as tx:
-        return members.put_group(tx, seaway.clock.now_ms(), by, "boats", "crew", Role.VIEWER)
+    with seaway.site.database.write_channel("boats") as tx:
+        return members.put_group(tx, seaway.site.clock.now_ms(), by, "boats", "crew", Role.VIEWER)
 
 
 def sizes(seaway: Seaway, by: Caller) -> list[int | None]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return [entry.user_count for entry in members.list_all(tx, by, "boats")[1]]
 
 
@@ -146,15 +146,15 @@ def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway,
     """An owner who is not in the group cannot add it, but can change its role once it is there."""
     factory.user("moderator", admin=True)
     owner = factory.signed_in("owner")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
     with pytest.raises(NotAllowed, match="owner is not in the group 'crew'"):
         put_group(seaway, owner)
     assert 1 == put_group(seaway, factory.signed_in("moderator")).user_count
     assert put_group(seaway, owner).user_count is None
-    with seaway.database.write_site() as tx:
-        members.remove_group(tx, seaway.clock.now_ms(), owner, boats, "crew")
-        groups.put_member(tx, 0, OPERATOR, "crew", "owner", notifier=None)
+    with seaway.site.database.write_site() as tx:
+        members.remove_group(tx, seaway.site.clock.now_ms(), owner, boats, "crew")
+        groups.put_member(tx, 0, OPERATOR, "crew", "owner", outbox=None)
     assert 2 == put_group(seaway, owner).user_count
 
 
@@ -163,7 +163,7 @@ def test_group_size_is_visible_to_its_members_and_admins(
 ) -> None:
     """Not to the owner or other members of a channel that the group is in."""
     factory.user("moderator", admin=True)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     assert [None] == sizes(seaway, factory.signed_in("owner")) == sizes(seaway, factory.signed_in("guest"))
@@ -172,13 +172,13 @@ def test_group_size_is_visible_to_its_members_and_admins(
 
 def test_channel_log_does_not_reveal_group_members(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Changes within a group are in the log of the site only."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
-        groups.put_member(tx, 1, OPERATOR, "crew", "helper", notifier=None)
+        groups.put_member(tx, 1, OPERATOR, "crew", "helper", outbox=None)
         groups.remove_member(tx, 1, OPERATOR, "crew", "helper")
         groups.remove(tx, 1, OPERATOR, "crew")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         text = str(log.of_channel(tx, boats, limit=100))
     assert "stranger" not in text
     assert "group.member" not in text
@@ -189,7 +189,7 @@ def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, fac
     leave(seaway, factory.signed_in("guest").with_address("203.0.113.9"))
     leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.MANAGE)).with_address("203.0.113.9"))
     put(seaway, factory.signed_in("owner").with_address("198.51.100.1"))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         owner_log = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
         site_log = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
     assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == owner_log
@@ -200,7 +200,7 @@ def test_every_member_change_is_logged(seaway: Seaway, factory: Factory, boats: 
     owner = factory.signed_in("owner")
     put(seaway, owner)
     leave(seaway, factory.signed_in("guest"))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         entries = tx.execute(
             select(audit.c.actor, audit.c.action, audit.c.target)
             .where(audit.c.channel == boats, audit.c.actor != "operator")

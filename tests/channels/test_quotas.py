@@ -35,7 +35,7 @@ async def upload(seaway: Seaway, by: Caller, file: PackageFile, channel: str = "
 
 def used(seaway: Seaway) -> int:
     """Return the bytes that the channel counts, which must equal the sum of its files."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         counted = tx.execute(select(func.coalesce(func.sum(subdirs.c.size), 0))).scalar_one()
         actual = tx.execute(
             select(func.coalesce(func.sum(files.c.size), 0)).where(files.c.state != "deleted")
@@ -45,7 +45,7 @@ def used(seaway: Seaway) -> int:
 
 
 def set_quota(seaway: Seaway, quota: int | None, *, user: str | None = None) -> None:
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         if user is None:
             quotas.set_of_channel(tx, 0, OPERATOR, "boats", quota)
         else:
@@ -62,9 +62,9 @@ async def test_usage_follows_every_change(on_both: str, seaway: Seaway, ada: Cal
     larger = package("a", b"more" * 500)
     await upload(seaway, ada, larger, force=True)
     assert len(larger.content) + len(second.content) == used(seaway)
-    removal.yank(seaway.request_parts.removing, ada, "boats", "noarch", first.name)
+    removal.yank(seaway.site, ada, "boats", "noarch", first.name)
     assert len(larger.content) + len(second.content) == used(seaway)
-    removal.delete(seaway.request_parts.removing, ada, "boats", "noarch", first.name)
+    removal.delete(seaway.site, ada, "boats", "noarch", first.name)
     assert len(second.content) == used(seaway)
     await upload(seaway, ada, first, force=True)
     assert len(first.content) + len(second.content) == used(seaway)
@@ -108,7 +108,7 @@ async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, facto
     await upload(seaway, ada, first)
     with pytest.raises(TooLarge, match="The channels of the owner of sails hold"):
         await upload(seaway, ada, second, "sails")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert quotas.Usage(len(first.content), len(first.content)) == quotas.of_user(tx, ada.user_id or 0, None)
 
 
@@ -137,7 +137,7 @@ async def test_wrong_usage_is_detected_and_repaired(seaway: Seaway, ada: Caller)
     """`check` reports the difference, and `reindex` counts again."""
     await upload(seaway, ada, package("a"))
     expected = used(seaway)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(subdirs).values(size=7))
         subdir = get_subdir(tx, tx.execute(select(subdirs.c.id)).scalar_one())
         assert subdir is not None
@@ -152,12 +152,12 @@ def test_only_signed_in_admins_set_quotas(seaway: Seaway, factory: Factory, ada:
     """Neither the owner nor a key of an admin can; a negative quota is refused."""
     factory.user("boss", admin=True)
     for by in (factory.signed_in("ada"), ada, factory.caller_of_key(factory.key("boss", mode=Mode.MANAGE))):
-        with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
+        with seaway.site.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_channel(tx, 0, by, "boats", 1)
-        with seaway.database.write_site() as tx, pytest.raises(NotAllowed):
+        with seaway.site.database.write_site() as tx, pytest.raises(NotAllowed):
             quotas.set_of_user(tx, 0, by, "ada", 1)
     admin = factory.signed_in("boss")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, admin, "boats", 1)
         quotas.set_of_user(tx, 0, admin, "ada", None)
         with pytest.raises(Malformed):

@@ -33,27 +33,27 @@ def boats(factory: Factory) -> str:
 
 
 def offer(seaway: Seaway, by: Caller, to: str = "bob") -> None:
-    with seaway.database.write_channel("boats") as tx:
-        transfers.offer(tx, seaway.clock.now_ms(), by, "boats", to)
+    with seaway.site.database.write_channel("boats") as tx:
+        transfers.offer(tx, seaway.site.clock.now_ms(), by, "boats", to)
 
 
 def accept(seaway: Seaway, by: Caller) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        transfers.accept(tx, seaway.clock.now_ms(), by, "boats")
+    with seaway.site.database.write_channel("boats") as tx:
+        transfers.accept(tx, seaway.site.clock.now_ms(), by, "boats")
 
 
 def decline(seaway: Seaway, by: Caller) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        transfers.decline(tx, seaway.clock.now_ms(), by, "boats")
+    with seaway.site.database.write_channel("boats") as tx:
+        transfers.decline(tx, seaway.site.clock.now_ms(), by, "boats")
 
 
 def cancel(seaway: Seaway, by: Caller) -> None:
-    with seaway.database.write_channel("boats") as tx:
-        transfers.cancel(tx, seaway.clock.now_ms(), by, "boats")
+    with seaway.site.database.write_channel("boats") as tx:
+        transfers.cancel(tx, seaway.site.clock.now_ms(), by, "boats")
 
 
 def roles(seaway: Seaway) -> dict[str, str]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, "boats", OPERATOR)
         assert access is not None
         return {member.user: member.role.value for member in members.all_members(tx, access.channel_id)}
@@ -67,8 +67,8 @@ def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway
     """Then the previous owner becomes a contributor."""
     offer(seaway, factory.signed_in("ada"))
     assert BEFORE == roles(seaway)
-    with seaway.database.read() as tx:
-        pending = transfers.pending_for(tx, seaway.clock.now_ms(), factory.signed_in("bob").user_id or 0)
+    with seaway.site.database.read() as tx:
+        pending = transfers.pending_for(tx, seaway.site.clock.now_ms(), factory.signed_in("bob").user_id or 0)
     assert [("boats", "bob", "ada")] == [
         (transfer.channel, transfer.to_user, transfer.offered_by) for transfer in pending
     ]
@@ -83,7 +83,7 @@ def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway
     [
         pytest.param(lambda seaway, factory: decline(seaway, factory.signed_in("bob")), id="declined"),
         pytest.param(lambda seaway, factory: cancel(seaway, factory.signed_in("ada")), id="canceled"),
-        pytest.param(lambda seaway, factory: factory.seaway.clock.move(transfers.LIFETIME_MS), id="expired"),
+        pytest.param(lambda seaway, factory: factory.seaway.site.clock.move(transfers.LIFETIME_MS), id="expired"),
         pytest.param(lambda seaway, factory: remove_member(seaway, "bob"), id="membership removed"),
         pytest.param(lambda seaway, factory: transfer_now(seaway, "ada"), id="transferred by the operator"),
     ],
@@ -102,12 +102,12 @@ def test_ended_offer_cannot_be_accepted(
 
 
 def remove_member(seaway: Seaway, user: str) -> None:
-    with seaway.database.write_channel("boats") as tx:
+    with seaway.site.database.write_channel("boats") as tx:
         members.remove(tx, 0, OPERATOR, "boats", user)
 
 
 def transfer_now(seaway: Seaway, user: str) -> None:
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         transfers.transfer_now(tx, 0, OPERATOR, "boats", user)
 
 
@@ -142,8 +142,8 @@ def test_only_owner_with_recent_sign_in_can_offer(seaway: Seaway, factory: Facto
 
 
 def transfer_now_as(seaway: Seaway, by: Caller) -> None:
-    with seaway.database.write_site() as tx:
-        transfers.transfer_now(tx, seaway.clock.now_ms(), by, "boats", "bob")
+    with seaway.site.database.write_site() as tx:
+        transfers.transfer_now(tx, seaway.site.clock.now_ms(), by, "boats", "bob")
 
 
 @pytest.mark.parametrize("to", ["stranger", "ada", "gone", "unverified", "nobody"])
@@ -151,20 +151,20 @@ def test_offer_to_ineligible_user_is_refused(seaway: Seaway, factory: Factory, b
     """The recipient must be an existing, enabled and verified member other than the owner."""
     factory.user("stranger")
     factory.member("boats", "gone", Role.VIEWER)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)
     unverified(seaway, factory, "unverified")
     with pytest.raises((Conflict, NotFound)):
         offer(seaway, factory.signed_in("ada"), to)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, "boats", OPERATOR)
         assert access is not None
-        assert transfers.of_channel(tx, seaway.clock.now_ms(), access.channel_id) is None
+        assert transfers.of_channel(tx, seaway.site.clock.now_ms(), access.channel_id) is None
 
 
 def unverified(seaway: Seaway, factory: Factory, name: str) -> None:
     """Add a member whose address is not verified."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user = users.add(
             tx, 0, OPERATOR, name, email=f"{name}@example.com", password_hash=None, is_admin=False, is_verified=False
         )
@@ -180,12 +180,12 @@ def test_only_one_offer_can_be_pending(seaway: Seaway, factory: Factory, boats: 
 
 def test_transfer_invalidates_invitations(seaway: Seaway, factory: Factory, boats: str) -> None:
     """The previous owner may still hold their links."""
-    with seaway.database.write_site() as tx:
-        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, notifier=None)
+    with seaway.site.database.write_site() as tx:
+        _, secret = invitations.invite(tx, 0, OPERATOR, "boats", "x@example.com", Role.VIEWER, outbox=None)
     offer(seaway, factory.signed_in("ada"))
     accept(seaway, factory.signed_in("bob"))
-    with seaway.database.read() as tx, pytest.raises(NotFound):
-        invitations.get_by_secret(tx, seaway.clock.now_ms(), secret)
+    with seaway.site.database.read() as tx, pytest.raises(NotFound):
+        invitations.get_by_secret(tx, seaway.site.clock.now_ms(), secret)
 
 
 def run_concurrently(*operations: Callable[[], None]) -> list[SeawayError | None]:
@@ -205,7 +205,7 @@ def run_concurrently(*operations: Callable[[], None]) -> list[SeawayError | None
 
 
 def count_owners(seaway: Seaway) -> int:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return tx.execute(select(func.count()).where(member_rows.c.role == Role.OWNER.value)).scalar_one()
 
 
@@ -258,20 +258,20 @@ def test_channel_has_exactly_one_owner_after_every_step(shared_factory: Factory,
     """Whether the step is allowed or refused."""
     seaway = shared_factory.seaway
     operations: dict[str, Callable[..., object]] = {
-        "offer": lambda tx, by, to: transfers.offer(tx, seaway.clock.now_ms(), by, "boats", to),
-        "accept": lambda tx, by: transfers.accept(tx, seaway.clock.now_ms(), by, "boats"),
-        "decline": lambda tx, by: transfers.decline(tx, seaway.clock.now_ms(), by, "boats"),
-        "cancel": lambda tx, by: transfers.cancel(tx, seaway.clock.now_ms(), by, "boats"),
-        "leave": lambda tx, by: members.leave(tx, seaway.clock.now_ms(), by, "boats"),
+        "offer": lambda tx, by, to: transfers.offer(tx, seaway.site.clock.now_ms(), by, "boats", to),
+        "accept": lambda tx, by: transfers.accept(tx, seaway.site.clock.now_ms(), by, "boats"),
+        "decline": lambda tx, by: transfers.decline(tx, seaway.site.clock.now_ms(), by, "boats"),
+        "cancel": lambda tx, by: transfers.cancel(tx, seaway.site.clock.now_ms(), by, "boats"),
+        "leave": lambda tx, by: members.leave(tx, seaway.site.clock.now_ms(), by, "boats"),
         "put": lambda tx, by, to: members.put(
-            tx, seaway.clock.now_ms(), by, "boats", to, Role.CONTRIBUTOR, notifier=None
+            tx, seaway.site.clock.now_ms(), by, "boats", to, Role.CONTRIBUTOR, outbox=None
         ),
-        "remove": lambda tx, by, to: members.remove(tx, seaway.clock.now_ms(), by, "boats", to),
-        "give": lambda tx, by: transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, "boats", by.name),
+        "remove": lambda tx, by, to: members.remove(tx, seaway.site.clock.now_ms(), by, "boats", to),
+        "give": lambda tx, by: transfers.transfer_now(tx, seaway.site.clock.now_ms(), OPERATOR, "boats", by.name),
     }
     for operation, name, *more in steps:
         by = shared_factory.signed_in(name)
-        with suppress(SeawayError), seaway.database.write_site() as tx:
+        with suppress(SeawayError), seaway.site.database.write_site() as tx:
             operations[operation](tx, by, *more)
         assert 1 == count_owners(seaway)
 
@@ -284,7 +284,7 @@ def test_every_transfer_step_is_logged(seaway: Seaway, factory: Factory, boats: 
     decline(seaway, bob)
     offer(seaway, ada)
     accept(seaway, bob)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         entries = tx.execute(
             select(audit.c.actor, audit.c.action)
             .where(audit.c.channel == boats, audit.c.actor != "operator")

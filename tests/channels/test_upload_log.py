@@ -22,20 +22,20 @@ pytestmark = pytest.mark.anyio
 
 
 def rows(seaway: Seaway, channel: str) -> list[dict[str, Any]]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return list(upload_log.rows(tx, channel))
 
 
 def broken_rows(seaway: Seaway) -> list[str]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return [location for location, _ in upload_log.broken(tx)]
 
 
 def caller_with_key(seaway: Seaway, key: str) -> Caller:
-    with seaway.database.read() as tx:
-        return identify(tx, seaway.request_parts.reading.identifying, Secrets((key,)), Accepted.ANY).with_address(
-            "192.0.2.7"
-        )
+    with seaway.site.database.read() as tx:
+        return identify(
+            tx, seaway.site.clock.now_ms(), seaway.request_parts.reading.policy, Secrets((key,)), Accepted.ANY
+        ).with_address("192.0.2.7")
 
 
 async def test_each_upload_has_a_row(seaway: Seaway, factory: Factory) -> None:
@@ -53,7 +53,7 @@ async def test_each_upload_has_a_row(seaway: Seaway, factory: Factory) -> None:
         upload_row["user_id"],
         upload_row["key_id"],
     )
-    assert ("192.0.2.7", seaway.clock.now_ms()) == (upload_row["address"], upload_row["at"])
+    assert ("192.0.2.7", seaway.site.clock.now_ms()) == (upload_row["address"], upload_row["at"])
     assert (None, first.sha256) == (upload_row["replaced_sha256"], upload_row["sha256"])
     assert (first.sha256, second.sha256) == (overwrite_row["replaced_sha256"], overwrite_row["sha256"])
     assert ("noarch", first.name, len(first.content)) == (
@@ -67,7 +67,7 @@ async def test_each_upload_has_a_row(seaway: Seaway, factory: Factory) -> None:
 async def test_workflow_upload_records_its_run(seaway: Seaway, factory: Factory) -> None:
     """Repository, workflow, commit and run come from the issuer's token; the publisher is the one of this channel."""
     factory.channel("robots")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "robots").id
     workflow = Workflow(
         issuer="https://token.actions.githubusercontent.com",
@@ -108,8 +108,8 @@ async def test_upload_log_outlives_channel_and_user(seaway: Seaway, factory: Fac
     factory.channel("robots")
     factory.member("robots", "ann", Role.CONTRIBUTOR)
     await publish_file(seaway, "robots", conda(), by=caller_with_key(seaway, factory.key("ann")))
-    with seaway.database.write_site() as tx:
-        channels.remove(tx, seaway.clock.now_ms(), OPERATOR, "robots")
+    with seaway.site.database.write_site() as tx:
+        channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, "robots")
         tx.execute(delete(users).where(users.c.name == "ann"))
     factory.channel("robots")
     await publish_file(seaway, "robots", conda())
@@ -173,7 +173,7 @@ async def test_tampering_is_detected(seaway: Seaway, factory: Factory, forge: Ca
     for name in ("a", "b", "c"):
         await publish_file(seaway, "robots", conda(index_json(name)))
     assert broken_rows(seaway) == []
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         forge(tx)
 
     assert broken_rows(seaway) != []

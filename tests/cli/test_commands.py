@@ -549,7 +549,7 @@ def test_wrong_command_line_changes_nothing(filled_shell: Shell, words: tuple[st
 
 def rows(filled_shell: Shell) -> dict[str, list[Any]]:
     """Return all rows that commands change."""
-    with opened(filled_shell) as seaway, seaway.database.read() as tx:
+    with opened(filled_shell) as seaway, seaway.site.database.read() as tx:
         tables = (users, channels, members, keys, files, audit)
         return {table.name: [tuple(row) for row in tx.execute(select(table))] for table in tables}
 

@@ -113,8 +113,8 @@ def wildcard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     seaway = sites.build(folder)
     factory = Factory(seaway)
     factory.channel("tools", owner="ada")
-    with seaway.database.write_site() as tx:
-        user_access.set_password(tx, seaway.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
+    with seaway.site.database.write_site() as tx:
+        user_access.set_password(tx, seaway.site.clock.now_ms(), OPERATOR, "ada", passwords.hash_new(PASSWORD))
     seaway.close()
     with serving(folder, examiners=1, host="0.0.0.0") as server:
         yield server

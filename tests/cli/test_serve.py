@@ -259,8 +259,8 @@ def test_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None
     (old,), (new,) = printed
     seaway = sites.build(tmp_path)
     with pytest.raises(NotFound):
-        first_account.require_valid(seaway.request_parts.accounts, old)
-    first_account.require_valid(seaway.request_parts.accounts, new)
+        first_account.require_valid(seaway.site, old)
+    first_account.require_valid(seaway.site, new)
     Factory(seaway).user("ada")
     seaway.close()
     with serving(tmp_path, examiners=1) as server:

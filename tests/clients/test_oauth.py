@@ -22,10 +22,10 @@ from tests.conftest import Site
 
 def log_in(site: Site, user: str) -> IssuedTokens:
     """What the tool has after its user agreed."""
-    database = site.factory.seaway.database
+    database = site.factory.seaway.site.database
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        now_ms, user_id = site.factory.seaway.clock.now_ms(), users.get(tx, user).id
+        now_ms, user_id = site.factory.seaway.site.clock.now_ms(), users.get(tx, user).id
         return grants.add(tx, now_ms, user_id, "rattler", "openid channel:read channel:upload", address="")[1]
 
 
@@ -90,10 +90,10 @@ def test_two_processes_refresh_one_login(site: Site, tmp_path: Path, private: tu
 def test_an_ended_login_asks_for_another(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
     """After the user ended it, the request goes without a credential and is refused."""
     owned, user = private
-    issued, database = log_in(site, user), site.factory.seaway.database
+    issued, database = log_in(site, user), site.factory.seaway.site.database
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        grants.revoke_token(tx, site.factory.seaway.clock.now_ms(), issued.refresh, "rattler", address="")
+        grants.revoke_token(tx, site.factory.seaway.site.clock.now_ms(), issued.refresh, "rattler", address="")
     reader = Reader(site, tmp_path)
     told = reader.run(query(reader, owned.channel), auth=stored(site, issued, expires_in=-10))
     assert ["401" in one.get("error", "") for one in told] == [True], told

@@ -400,8 +400,8 @@ def test_a_revoked_key_is_refused_although_the_index_is_cached(reader: Reader, s
 
 
 def revoke(site: Site, owned: Owned) -> None:
-    with site.factory.seaway.database.write_site() as tx:
-        now_ms = site.factory.seaway.clock.now_ms()
+    with site.factory.seaway.site.database.write_site() as tx:
+        now_ms = site.factory.seaway.site.clock.now_ms()
         principal = api_keys.caller_of(tx, owned.key, now_ms)
         assert principal is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, principal.name), principal.key_name)

@@ -118,7 +118,7 @@ def test_other_bytes_are_not_installed(reader: Reader, site: Site) -> None:
     good, bad = (with_paths(index_json("app", "9.0"), text) for text in ("good", "bad, from a stranger"))
     with site.client(owned.key) as http:
         assert 201 == upload(http, owned.channel, good).status_code
-    state.rewrite(site.factory.seaway.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
+    state.rewrite(site.factory.seaway.site.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
     told, statuses = install(reader, reader.url(owned.channel))
     assert {302} == statuses
     assert "hash mismatch" in told[0]["error"], told

@@ -23,7 +23,7 @@ def platform(site: Site) -> Iterator[LocalIssuer]:
     """A GitLab and a GitHub Enterprise Server at one address each, whose keys the server fetches."""
     with local_issuer() as running:
         trust = Trust(site.factory.seaway)
-        with trust.seaway.database.write_site() as tx:
+        with trust.seaway.site.database.write_site() as tx:
             issuers.add(tx, 1, OPERATOR, site.new_name("forge"), kind="gitlab", issuer=running.address)
         trust.keys("github", "key-1")
         yield running
@@ -58,7 +58,7 @@ def in_gitlab(text: str) -> dict[str, str]:
 def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
     """Several files with one token, from the variable that the manual names; the second command finds it used."""
     channel = site.new_channel()
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         forge = issuers.find(tx, platform.address)
     assert forge is not None
     Trust(site.factory.seaway).trust(channel, forge.name, GITLAB)

@@ -193,32 +193,29 @@ def _refused(channel: Channel, file: PackageFile) -> None:
 
 
 def _subdir_id(channel: Channel) -> int:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return channel.subdir(tx).id
 
 
 def _sweep(seaway: Seaway) -> None:
-    sweep(seaway.sweeping, grace_ms=_ANY_AGE)
+    sweep(seaway.site, seaway.pairing, max_percent=100, grace_ms=_ANY_AGE)
 
 
 def job(channel: Channel) -> None:
     seaway = channel.seaway
-    with seaway.database.write_unlocked() as tx:
-        enqueue_document_build(tx, seaway.clock.now_ms(), channel.subdir(tx).id)
+    with seaway.site.database.write_unlocked() as tx:
+        enqueue_document_build(tx, seaway.site.clock.now_ms(), channel.subdir(tx).id)
     seaway.runner.run_due()
 
 
 def _write_manifests(channel: Channel) -> None:
     seaway = channel.seaway
-    write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
+    write_changes(seaway.site, seaway.pairing.store_id())
 
 
 def _rebuild(channel: Channel) -> None:
     seaway = channel.seaway
-    rebuild(
-        seaway.database, seaway.blobs, seaway.spool, seaway.clock, "admin",
-        seaway.settings.whole_document_limit,
-    )  # fmt: skip
+    rebuild(seaway.site, "admin")
 
 
 def _import_files(channel: Channel, files: list[PackageFile]) -> None:
@@ -228,7 +225,7 @@ def _import_files(channel: Channel, files: list[PackageFile]) -> None:
 
 def _delete_both(channel: Channel) -> None:
     selection = Selection(tuple(f"noarch/{file.name}" for file in (OLD, OTHER)))
-    removal.change(channel.seaway.request_parts.removing, OPERATOR, channel.name, FileAction.DELETE, selection)
+    removal.change(channel.seaway.site, OPERATOR, channel.name, FileAction.DELETE, selection)
 
 
 CHANGES: dict[str, Callable[[Channel], object]] = {

@@ -38,22 +38,19 @@ def opened(folder: Path) -> Seaway:
 
 
 def write_manifests(seaway: Seaway) -> None:
-    write_changes(seaway.database, seaway.blobs, seaway.pairing.store_id())
+    write_changes(seaway.site, seaway.pairing.store_id())
 
 
 def rebuild_site(seaway: Seaway) -> RebuiltSite:
-    return rebuild(
-        seaway.database, seaway.blobs, seaway.spool, seaway.clock, "admin",
-        seaway.settings.whole_document_limit,
-    )  # fmt: skip
+    return rebuild(seaway.site, "admin")
 
 
 def objects(seaway: Seaway) -> dict[str, bytes]:
     found = {}
-    for stat in seaway.blobs.list(keys.MANIFESTS):
+    for stat in seaway.site.blobs.list(keys.MANIFESTS):
         if keys.is_unfinished(stat.key):  # left by a kill, and deleted by a sweep
             continue
-        with seaway.blobs.open(stat.key) as file:
+        with seaway.site.blobs.open(stat.key) as file:
             found[stat.key] = file.read()
     return found
 
@@ -65,7 +62,7 @@ def states(seaway: Seaway) -> States:
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
         .join(channels, channels.c.id == subdirs.c.channel_id)
     )
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return {f"{row[0]}/{row[1]}": (row[2], row[3]) for row in tx.execute(query)}
 
 
@@ -151,7 +148,7 @@ def kill_the_rebuild(stepper: Stepper, folder: Path, every: int) -> None:
 
 def has_names(seaway: Seaway) -> bool:
     """Return whether the store has the manifest of any name: on a busy machine a run takes as long as the load."""
-    places = (keys.manifest_place(stat.key) for stat in seaway.blobs.list(keys.MANIFESTS))
+    places = (keys.manifest_place(stat.key) for stat in seaway.site.blobs.list(keys.MANIFESTS))
     return any(place is not None and place.subdir_id for place in places)
 
 

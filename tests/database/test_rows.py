@@ -96,9 +96,9 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
 async def test_rows_have_the_declared_types(seaway: Seaway, factory: Factory) -> None:
     await fill(seaway, factory)
     by_ada, by_bob = factory.signed_in("ada"), factory.signed_in("bob")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         at = _Stored(
-            tx, seaway.clock.now_ms(), users.get(tx, "ada").id, users.get(tx, "bob").id,
+            tx, seaway.site.clock.now_ms(), users.get(tx, "ada").id, users.get(tx, "bob").id,
             channels.get(tx, "robots").id, by_ada, by_bob,
         )  # fmt: skip
         for name, read in READERS.items():
@@ -118,7 +118,7 @@ def test_a_row_of_the_wrong_type_is_refused(seaway: Seaway) -> None:
         name: str
         role: Role
 
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         row = tx.execute(select(literal("owner").label("role"), literal(7).label("more"), literal("x").label("name")))
         assert Thing("x", Role.OWNER) == from_row(Thing, row.one())
         for columns in (
@@ -136,8 +136,8 @@ async def fill(seaway: Seaway, factory: Factory) -> None:
     factory.member("robots", "bob", Role.VIEWER)
     factory.key("ada")
     await publish_file(seaway, "robots", conda(index_json(name="talos", version="1.0", build="0")))
-    now = seaway.clock.now_ms()
-    with seaway.database.write_site() as tx:
+    now = seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
         ada, bob = users.get(tx, "ada"), users.get(tx, "bob")
         emails.add(tx, now, ada.id, "ada@example.com", verified=True)
         emails.add(tx, now, bob.id, "bob@example.com", verified=True)
@@ -145,7 +145,7 @@ async def fill(seaway: Seaway, factory: Factory) -> None:
         grants.add(tx, now, ada.id, "rattler", "openid channel:read", address="192.0.2.1")
         groups.add(tx, now, OPERATOR, "crew", bob)
         members.put_group(tx, now, OPERATOR, "robots", "crew", Role.CONTRIBUTOR)
-        invitations.invite(tx, now, OPERATOR, "robots", "eve@example.com", Role.VIEWER, notifier=None)
+        invitations.invite(tx, now, OPERATOR, "robots", "eve@example.com", Role.VIEWER, outbox=None)
         notices.add(tx, now, OPERATOR, "robots", Level.WARNING, "Soon.", expires_at_ms=now + DAY_MS)
         tx.execute(insert(tables.passkeys).values(
             user_id=ada.id, credential_id=b"c", public_key=b"k", sign_count=0, transports="[]", name="k", created_at=1
@@ -160,8 +160,8 @@ async def fill(seaway: Seaway, factory: Factory) -> None:
         tx.execute(insert(tables.downloads).values(file_id=file_id, day=3, count=2))
         queue.enqueue(tx, now, Sweep())
     by = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
-        transfers.offer(tx, now, by, "robots", "bob", notifier=None)
+    with seaway.site.database.write_site() as tx:
+        transfers.offer(tx, now, by, "robots", "bob", outbox=None)
 
 
 def subdir_id(at: _Stored) -> int:

@@ -36,7 +36,7 @@ def exposed(seaway: Seaway) -> dict[str, Row]:
             *shared.collect(),
             *ProcessGauges(lambda: {"1": os.getpid()}).collect(),
             *BuildInfo().collect(),
-            *DatabaseGauges(seaway.database, seaway.clock, whole_document_limit=0).collect(),
+            *DatabaseGauges(seaway.site.database, seaway.site.clock, whole_document_limit=0).collect(),
         ]
     finally:
         shared.close()

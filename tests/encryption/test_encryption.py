@@ -77,7 +77,7 @@ def test_workers_that_share_a_store_share_the_key(tmp_path: Path) -> None:
 @pytest.mark.on_disk
 def test_key_file_readable_by_others_is_refused(tmp_path: Path, seaway: Seaway) -> None:
     """The file is created for its owner only (2, case 95)."""
-    path = seaway.blobs.local_path(keys.SECRET_KEY)
+    path = seaway.site.blobs.local_path(keys.SECRET_KEY)
     assert path is not None
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     path.chmod(0o640)
@@ -88,7 +88,7 @@ def test_key_file_readable_by_others_is_refused(tmp_path: Path, seaway: Seaway) 
 @pytest.mark.on_disk
 def test_truncated_key_is_refused(tmp_path: Path, seaway: Seaway) -> None:
     """Data encrypted with a partial key could not be decrypted later."""
-    path = seaway.blobs.local_path(keys.SECRET_KEY)
+    path = seaway.site.blobs.local_path(keys.SECRET_KEY)
     assert path is not None
     path.write_bytes(b"short")
     with pytest.raises(BadSetting, match="truncated"):

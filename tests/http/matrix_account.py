@@ -38,10 +38,10 @@ def _adding_an_address(stage: Stage, _caller: str) -> Iterable[Ask]:
 def _new_address_of(stage: Stage, user: str) -> int:
     """Add an address, neither primary nor verified, because changing those ends other sessions; return its id."""
     seaway, address = stage.site.factory.seaway, f"{stage.site.new_name('m')}@example.com"
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, user).id
-        emails.add(tx, seaway.clock.now_ms(), user_id, f"first-{address}", verified=True)
-        emails.add(tx, seaway.clock.now_ms(), user_id, address, verified=False)
+        emails.add(tx, seaway.site.clock.now_ms(), user_id, f"first-{address}", verified=True)
+        emails.add(tx, seaway.site.clock.now_ms(), user_id, address, verified=False)
         return next(email.id for email in emails.of_user(tx, user_id) if email.address == address)
 
 
@@ -108,9 +108,9 @@ def _viewer(_stage: Stage, _caller: str) -> Iterable[Ask]:
 def _new_key_of(stage: Stage, user: str) -> int:
     """Create a key; return its id."""
     factory = stage.site.factory
-    with factory.seaway.database.write_site() as tx:
+    with factory.seaway.site.database.write_site() as tx:
         added, _ = api_keys.add(
-            tx, factory.seaway.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
+            tx, factory.seaway.site.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
             mode=Mode.READ, channel_ids=None, expires_at_ms=None,
         )  # fmt: skip
     return added.id
@@ -139,8 +139,8 @@ def _removing_the_key_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
 def _new_session_of(stage: Stage, user: str) -> int:
     """Start a session; return its id."""
     factory, secret = stage.site.factory, session(stage.site, user)
-    with factory.seaway.database.read() as tx:
-        caller = sessions.caller_of(tx, secret, factory.seaway.clock.now_ms())
+    with factory.seaway.site.database.read() as tx:
+        caller = sessions.caller_of(tx, secret, factory.seaway.site.clock.now_ms())
     assert caller is not None
     assert caller.session_id is not None
     return caller.session_id
@@ -179,7 +179,7 @@ def _adding_invalid_passkey(_stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _new_passkey_of(stage: Stage, user: str) -> int:
     """Add a passkey without an authenticator; return its id."""
-    with stage.site.factory.seaway.database.write_site() as tx:
+    with stage.site.factory.seaway.site.database.write_site() as tx:
         added: int = tx.execute(
             insert(passkeys)
             .values(
@@ -201,7 +201,7 @@ def _renaming_a_passkey(stage: Stage, caller: str) -> Iterable[Ask]:
     passkey_id = _new_passkey_of(stage, user_of(stage, caller))
 
     def check(_done: bool) -> None:
-        with stage.site.factory.seaway.database.write_site() as tx:
+        with stage.site.factory.seaway.site.database.write_site() as tx:
             tx.execute(delete(passkeys).where(passkeys.c.id == passkey_id))
 
     yield Ask(f"/api/v1/me/passkeys/{passkey_id}", json={"name": "another"}, check=check)

@@ -126,7 +126,7 @@ def _removing_a_channel(stage: Stage, _caller: str) -> Iterable[Ask]:
     channel = stage.new_channel()
 
     def check(done: bool) -> None:
-        with stage.site.factory.seaway.database.read() as tx:
+        with stage.site.factory.seaway.site.database.read() as tx:
             assert (channels.access_of(tx, channel, OPERATOR) is None) is done
 
     yield Ask(f"/api/v1/channels/{channel}", params={"confirm": channel}, about=channel, check=check)
@@ -148,10 +148,10 @@ def _sending_an_invitation(stage: Stage, _caller: str) -> Iterable[Ask]:
 def _new_invitation(stage: Stage, channel: str) -> tuple[int, str]:
     """Create an invitation; return its id and secret."""
     factory = stage.site.factory
-    with factory.seaway.database.write_site() as tx:
+    with factory.seaway.site.database.write_site() as tx:
         address = f"{stage.site.new_name('m')}@example.com"
         invitation, secret = invitations.invite(
-            tx, factory.seaway.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, notifier=None
+            tx, factory.seaway.site.clock.now_ms(), OPERATOR, channel, address, Role.VIEWER, outbox=None
         )
     return invitation.id, secret
 
@@ -177,8 +177,8 @@ def _accepting_an_invitation(stage: Stage, _caller: str) -> Iterable[Ask]:
 def _offered_channel(stage: Stage) -> str:
     """Create a channel whose owner offers it to the contributor."""
     factory, channel = stage.site.factory, stage.new_channel()
-    with factory.seaway.database.write_site() as tx:
-        now_ms = factory.seaway.clock.now_ms()
+    with factory.seaway.site.database.write_site() as tx:
+        now_ms = factory.seaway.site.clock.now_ms()
         owner = users.get(tx, stage.users["owner"])
         by = Caller(owner.name, owner.id, CredentialKind.PERSON, is_fresh=True)
         transfers.offer(tx, now_ms, by, channel, stage.users["contrib"])
@@ -211,8 +211,8 @@ def _adding_a_notice(stage: Stage, _caller: str) -> Iterable[Ask]:
 @builds("DELETE /api/v1/channels/{channel}/notices/{notice}")
 def _removing_a_notice(stage: Stage, _caller: str) -> Iterable[Ask]:
     factory, channel = stage.site.factory, stage.new_channel()
-    with factory.seaway.database.write_site() as tx:
-        now_ms = factory.seaway.clock.now_ms()
+    with factory.seaway.site.database.write_site() as tx:
+        now_ms = factory.seaway.site.clock.now_ms()
         notice = notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "Hello", expires_at_ms=now_ms + DAY_MS)
     yield Ask(f"/api/v1/channels/{channel}/notices/{notice.id}", about=channel)
 
@@ -267,7 +267,7 @@ def _logo(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 def _logo_path(stage: Stage) -> str:
     """Return the path of the channel logo, or an empty string."""
-    with stage.site.factory.seaway.database.read() as tx:
+    with stage.site.factory.seaway.site.database.read() as tx:
         return channels.get(tx, stage.channel).logo_path
 
 
@@ -280,7 +280,7 @@ def _creating_a_key_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
 @builds("POST /channels/{channel}/settings/keys/revoke")
 def _revoking_a_key_by_page(stage: Stage, caller: str) -> Iterable[Ask]:
     stage.site.factory.key(user_of(stage, caller))
-    with stage.site.factory.seaway.database.read() as tx:
+    with stage.site.factory.seaway.site.database.read() as tx:
         name = api_keys.all_keys(tx, users.get(tx, user_of(stage, caller)).id)[-1].name
     yield form(f"/channels/{stage.channel}/settings/keys/revoke", name=name)
 

@@ -128,10 +128,10 @@ class Stage:
     def group(self, *, in_channel: bool = False) -> str:
         """Create a group that the owner manages, with the contributor as a member."""
         factory, name = self.site.factory, self.site.new_name("group")
-        with factory.seaway.database.write_site() as tx:
-            now_ms = factory.seaway.clock.now_ms()
+        with factory.seaway.site.database.write_site() as tx:
+            now_ms = factory.seaway.site.clock.now_ms()
             groups.add(tx, now_ms, OPERATOR, name, users.get(tx, self.users["owner"]))
-            groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"], notifier=None)
+            groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"], outbox=None)
             if in_channel:
                 members.put_group(tx, now_ms, OPERATOR, self.channel, name, Role.VIEWER)
         return name
@@ -167,8 +167,8 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
         "disabled": factory.key(disabled_user),
         "garbled": _garbled(factory.key(owner)),
     }
-    with factory.seaway.database.write_site() as tx:
-        user_access.set_disabled(tx, factory.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
+    with factory.seaway.site.database.write_site() as tx:
+        user_access.set_disabled(tx, factory.seaway.site.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
     users_by_column = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
     cookies = {caller: session(site, user) for caller, user in users_by_column.items()}
     cookies["stale"] = session(site, owner, ago_ms=FRESH_MS + 1)
@@ -177,14 +177,14 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
 
 def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
     """Start a session; return its secret."""
-    with site.factory.seaway.database.write_site() as tx:
-        started_ms = site.factory.seaway.clock.now_ms() - ago_ms
+    with site.factory.seaway.site.database.write_site() as tx:
+        started_ms = site.factory.seaway.site.clock.now_ms() - ago_ms
         return sessions.start(tx, started_ms, users.get(tx, user).id, address="127.0.0.1", agent="a browser")
 
 
 def _revoked(site: Site, user: str, secret: str) -> str:
-    with site.factory.seaway.database.write_site() as tx:
-        now_ms = site.factory.seaway.clock.now_ms()
+    with site.factory.seaway.site.database.write_site() as tx:
+        now_ms = site.factory.seaway.site.clock.now_ms()
         caller = api_keys.caller_of(tx, secret, now_ms)
         assert caller is not None
         api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, user), caller.key_name)

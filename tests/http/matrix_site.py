@@ -29,9 +29,9 @@ def _limiting_a_user(stage: Stage, _caller: str) -> Iterable[Ask]:
 def new_issuer(stage: Stage) -> str:
     """Add an issuer without publishers; return its name."""
     seaway, name = stage.site.factory.seaway, stage.site.new_name("forge")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         url = f"https://{name}.example.com"
-        issuers.add(tx, seaway.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=url)
+        issuers.add(tx, seaway.site.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=url)
     return name
 
 

@@ -26,10 +26,10 @@ def _new_project(stage: Stage) -> dict[str, str]:
 def _new_publisher(stage: Stage) -> int:
     """Replace the publishers of the channel with a new one; return its id."""
     seaway = stage.site.factory.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         for publisher in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
-            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, publisher.id)
-        now_ms, notifier = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
+            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.accounts.outbox, stage.channel, publisher.id)
+        now_ms, notifier = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
         settings = PublisherSettings(fields=_new_project(stage))
         return publishers.add(tx, now_ms, OPERATOR, notifier, stage.channel, "gitlab", settings).id
 

@@ -309,8 +309,8 @@ def test_revoked_key_is_refused_on_next_request(site: Site, http: httpx.Client, 
     name = site.new_channel(owner=owner, public=False)
     key, other = site.factory.key(owner), site.factory.key(owner)
     before = read_status(http, name, key)
-    with site.factory.seaway.database.write_site() as tx:
-        api_keys.revoke(tx, site.factory.seaway.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
+    with site.factory.seaway.site.database.write_site() as tx:
+        api_keys.revoke(tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, users.get(tx, owner), "key 0")
     after = [read_status(http, name, key), upload(http, name, LISTED, key).status_code, read_status(http, name, other)]
     assert (200, [401, 401, 200]) == (before, after)
 
@@ -322,8 +322,8 @@ def test_keys_of_disabled_user_are_refused_on_next_request(site: Site, http: htt
     key = site.factory.key(owner)
     seen = []
     for disabled in (True, False):
-        with site.factory.seaway.database.write_site() as tx:
-            user_access.set_disabled(tx, site.factory.seaway.clock.now_ms(), OPERATOR, owner, disabled=disabled)
+        with site.factory.seaway.site.database.write_site() as tx:
+            user_access.set_disabled(tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, owner, disabled=disabled)
         seen.append(read_status(http, name, key))
     assert [401, 200] == seen
 
@@ -340,7 +340,7 @@ def test_demotion_limits_keys_on_next_request(site: Site, http: httpx.Client, pr
     as_contributor = try_both()
     site.factory.member(private_channel.name, user, Role.VIEWER)
     as_viewer = try_both()
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         members.remove(tx, 0, OPERATOR, private_channel.name, user)
     assert [(200, 201), (200, 403), (403, 404)] == [as_contributor, as_viewer, try_both()]
 
@@ -371,7 +371,7 @@ def test_channel_made_public_is_readable_on_next_request(
 
 
 def set_public(site: Site, name: str, *, is_public: bool) -> None:
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, name, ChannelSettings(public=is_public))
 
 
@@ -381,7 +381,7 @@ def test_key_limited_to_deleted_channel_has_no_access(site: Site, http: httpx.Cl
     narrow, other = site.new_channel(owner=owner, public=False), site.new_channel(owner=owner, public=False)
     key = site.factory.key(owner, only=[narrow])
     before = [read_status(http, name, key) for name in (narrow, other)]
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, narrow)
     site.factory.channel(narrow, owner=owner, public=False)
     after = [read_status(http, name, key) for name in (narrow, other)]
@@ -394,7 +394,7 @@ def test_transfer_moves_permissions_on_next_request(site: Site, http: httpx.Clie
     name = site.new_channel(owner=old)
     key_of_old, key_of_new = site.factory.key(old), site.factory.key(new)
     own, foreign = conda(index_json("own")), conda(index_json("foreign"))
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         transfers.transfer_now(tx, 0, OPERATOR, name, new)
     assert [201, 201] == [
         upload(http, name, own, key_of_old).status_code, upload(http, name, foreign, key_of_new).status_code,
@@ -561,7 +561,7 @@ def test_refusals_do_not_repeat_keys(site: Site, private: Channel) -> None:
 
 def test_database_contains_no_usable_key(site: Site, private: Channel) -> None:
     """Reading the database or a backup reveals no credential."""
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         content = repr([list(tx.execute(select(table))) for table in metadata.sorted_tables]).encode()
     assert private.name.encode() in content
     for secret in (private.owner, private.viewer, private.stranger):

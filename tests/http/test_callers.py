@@ -69,6 +69,6 @@ def test_every_route_updates_the_last_use_of_a_key(
     with start_blocking_portal() as portal:
         portal.call(partial(http.request, method, path, **(options | {"headers": headers})))
     seaway.request_parts.usage_counter.write()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         used = tx.execute(select(tables.keys.c.used_at, tables.keys.c.used_from)).one()
     assert (clock.now_ms(), "192.0.2.7") == tuple(used)

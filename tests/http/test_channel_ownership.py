@@ -46,8 +46,8 @@ def test_channel_has_exactly_one_owner(site: Site, http: httpx.Client, channel: 
     """Case 91: the owner cannot leave, be removed or demoted, and no second owner can be added."""
     member, stranger = new_member(site, channel), site.factory.user(site.new_name("stranger"))
     disabled_user = new_member(site, channel)
-    with site.factory.seaway.database.write_site() as tx:
-        user_access.set_disabled(tx, site.factory.seaway.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
+    with site.factory.seaway.site.database.write_site() as tx:
+        user_access.set_disabled(tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
     refused = [
         call(site, http, owner, "POST", f"{channel}/leave"),
         call(site, http, owner, "DELETE", f"{channel}/members/{owner}"),
@@ -183,12 +183,12 @@ def test_each_change_makes_one_audit_entry(site: Site, http: httpx.Client, owner
 
 
 def last_entry_id(site: Site) -> int:
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         return int(tx.execute(select(audit.c.id).order_by(audit.c.id.desc()).limit(1)).scalar_one())
 
 
 def entries_of(site: Site, owner: str, since: int) -> list[Any]:
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         user = users.get(tx, owner)
         found = select(audit).where(audit.c.id > since, audit.c.actor_id == user.id).order_by(audit.c.id)
         return list(tx.execute(found))

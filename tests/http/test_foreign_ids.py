@@ -39,8 +39,8 @@ def tenant(site: Site, *, public: bool) -> Tenant:
     name = site.factory.user(site.new_name("tenant"))
     channel = site.new_channel(owner=name, public=public)
     seaway = site.factory.seaway
-    now_ms, notifier = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
-    with seaway.database.write_site() as tx:
+    now_ms, outbox = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
+    with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, name).id
         sessions.start(tx, now_ms, user_id, address="", agent="")
         external_identities.link(
@@ -50,7 +50,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
             "notice": notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "x", expires_at_ms=now_ms + DAY_MS).id,
             "publisher": publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", PublisherSettings(fields=FIELDS)).id,
             "invitation": invitations.invite(
-                tx, now_ms, OPERATOR, channel, f"{name}@example.com", Role.VIEWER, notifier=None
+                tx, now_ms, OPERATOR, channel, f"{name}@example.com", Role.VIEWER, outbox=None
             )[0].id,
             "tool": grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")[0],
             "session": _newest(tx, tables.sessions, user_id),

@@ -17,8 +17,8 @@ from tests.support.requests import bearer, raw_headers, sentence, upload
 def signed_in(site: Site, user: str) -> dict[str, str]:
     """Return the headers of a user who just signed in, as a page of this site sends them."""
     seaway = site.factory.seaway
-    with seaway.database.write_site() as tx:
-        secret = sessions.start(tx, seaway.clock.now_ms(), users.get(tx, user).id, address="", agent="")
+    with seaway.site.database.write_site() as tx:
+        secret = sessions.start(tx, seaway.site.clock.now_ms(), users.get(tx, user).id, address="", agent="")
     return {
         "Cookie": f"seaway_session={secret}",
         "X-CSRF-Token": sessions.csrf_token(secret),

@@ -108,9 +108,9 @@ async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, 
             assert [200] == await statuses(compared, key=keys[0])
             assert [200, 200, 429] == await statuses(paths, paths, paths, key=keys[1])
             assert [200] == await statuses(paths, key=factory.key("bob"))
-            before = seaway.database.change_mark()
+            before = seaway.site.database.change_mark()
             assert [429] * 3 == await statuses(paths, shown, compared)
-            assert before == seaway.database.change_mark(), "counting wrote to the database"
+            assert before == seaway.site.database.change_mark(), "counting wrote to the database"
             clock.move(50 * SECOND_MS)
             assert [200, 429] == await statuses(f"{shown}?against={other}", shown)
 

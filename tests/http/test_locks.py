@@ -63,7 +63,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int:
     """Send a request while another channel is locked; return the status, or fail if it waits for the lock."""
-    database = stage.site.factory.seaway.database
+    database = stage.site.factory.seaway.site.database
     headers = {**(credentials if ask.signed else {}), **ask.headers}
     with database.write_channel("busy"):
         return stage.http.request(

@@ -49,16 +49,16 @@ def request_token(http: httpx.Client, **form: str) -> httpx.Response:
 
 def caller_for(site: Site, name: str) -> Caller:
     site.factory.user(name)
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         return Caller(name, users.get(tx, name).id, CredentialKind.PERSON)
 
 
 def decide_code(site: Site, user: str, user_code: str, *, approved: bool = True) -> None:
     """Approve or deny a device code, as the page does."""
-    database, by = site.factory.seaway.database, caller_for(site, user)
+    database, by = site.factory.seaway.site.database, caller_for(site, user)
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        now_ms = site.factory.seaway.clock.now_ms()
+        now_ms = site.factory.seaway.site.clock.now_ms()
         assert codes.decide_device(tx, now_ms, by, user_code, approved=approved)
 
 
@@ -176,13 +176,13 @@ def test_access_token_is_limited_by_role_of_its_user(http: httpx.Client, site: S
 
 def code_for(site: Site, user: str, verifier: str, nonce: str = "the-nonce") -> str:
     """Create an authorization code, as the consent page does."""
-    database, by = site.factory.seaway.database, caller_for(site, user)
+    database, by = site.factory.seaway.site.database, caller_for(site, user)
     authorization = AuthorizationRequest(
         "rattler", REDIRECT, "openid channel:read", codes.challenge_of(verifier), nonce
     )
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
-        return codes.add_code(tx, site.factory.seaway.clock.now_ms(), by, authorization)
+        return codes.add_code(tx, site.factory.seaway.site.clock.now_ms(), by, authorization)
 
 
 def test_code_flow_and_id_token(http: httpx.Client, site: Site) -> None:

@@ -718,7 +718,7 @@ def test_recreated_channel_is_empty(site: Site, http: httpx.Client, channel: Cha
     """No document or ETag of the deleted channel with the same name is valid."""
     upload(http, channel.name, LISTED, channel.owner)
     old = {path: http.get(f"/{channel.name}/{path}") for path in INDEX_DOCUMENTS}
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
     gone = {path: http.get(f"/{channel.name}/{path}").status_code for path in INDEX_DOCUMENTS}
     site.factory.channel(channel.name, owner="the-owner")
@@ -739,7 +739,7 @@ def test_recreated_channel_lists_only_new_uploads(site: Site, http: httpx.Client
     for number in range(3):
         upload(http, channel.name, conda(index_json(f"old{number}")), channel.owner)
     http.get(f"/{channel.name}/{SHARD_INDEX}")
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
     site.factory.channel(channel.name, owner="the-owner")
     upload(http, channel.name, LISTED, channel.owner)

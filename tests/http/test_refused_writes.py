@@ -100,7 +100,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def writes(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
     """Send the requests of a row; return each status with the number of write transactions."""
-    database = cast("CountingDatabase", stage.site.factory.seaway.database)
+    database = cast("CountingDatabase", stage.site.factory.seaway.site.database)
     results = set()
     for ask in matrix_requests.of(stage, row, caller):
         before = database.begun

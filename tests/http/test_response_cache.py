@@ -54,13 +54,13 @@ class Reads:
 
     def __init__(self, seaway: Seaway, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        opened = seaway.blobs.open
+        opened = seaway.site.blobs.open
 
         def count(key: str, start: int = 0) -> object:
             self.count += 1
             return opened(key, start)
 
-        monkeypatch.setattr(seaway.blobs, "open", count)
+        monkeypatch.setattr(seaway.site.blobs, "open", count)
 
 
 async def test_small_package_is_read_once(seaway: Seaway, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_least_recently_used_blobs_are_evicted() -> None:
 
 async def test_long_cache_keys_count_towards_the_limit(seaway: Seaway) -> None:
     """Callers choose the text of their requests, so keys count like responses."""
-    cache = ResponseCache(seaway.database)
+    cache = ResponseCache(seaway.site.database)
     mark = await cache.mark()
     response = ChannelResponse("tag", 1, "text/plain", CachePolicy.REVALIDATE, is_public=True, content=b"x")
     for number in range(100):
@@ -172,7 +172,7 @@ async def test_long_cache_keys_count_towards_the_limit(seaway: Seaway) -> None:
 
 async def test_size_of_small_responses_includes_key_and_headers(seaway: Seaway) -> None:
     """A response of one byte takes two kilobytes with its key and headers, and counts as that."""
-    cache = ResponseCache(seaway.database)
+    cache = ResponseCache(seaway.site.database)
     mark = await cache.mark()
     gc.collect()
     tracemalloc.start()

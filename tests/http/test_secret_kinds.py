@@ -26,8 +26,8 @@ def stage(site: Site, http: httpx.Client) -> Stage:
 @pytest.fixture(scope="module")
 def secrets(site: Site, stage: Stage) -> dict[KeyKind, str]:
     """Valid secrets of the owner, of each kind that is not accepted in a header."""
-    factory, now_ms = site.factory, site.factory.seaway.clock.now_ms()
-    with factory.seaway.database.write_site() as tx:
+    factory, now_ms = site.factory, site.factory.seaway.site.clock.now_ms()
+    with factory.seaway.site.database.write_site() as tx:
         owner = users.get(tx, stage.users["owner"]).id
         _, login = grants.add(tx, now_ms, owner, "pixi", "channel:read", address="127.0.0.1")
         link = email_links.make(tx, now_ms, Purpose.RESET, user_id=owner, address="owner@example.com")

@@ -108,7 +108,7 @@ def test_replaced_sidecar_stays_available_by_hash(http: httpx.Client, public: At
 
 def test_yanked_file_keeps_its_sidecar_and_deleted_file_does_not(http: httpx.Client, public: Attested) -> None:
     """Clients install yanked files from lock files and can verify them."""
-    removing = public.site.factory.seaway.request_parts.removing
+    removing = public.site.factory.seaway.site
     removal.yank(removing, OPERATOR, public.channel.name, "noarch", FILE.name)
     assert 200 == http.get(public.path(".sigs")).status_code
     removal.delete(removing, OPERATOR, public.channel.name, "noarch", FILE.name)

@@ -194,7 +194,7 @@ def test_lookalike_name_causes_a_warning(http: httpx.Client, channel: Channel) -
 
 
 def test_channel_can_refuse_lookalike_names(site: Site, http: httpx.Client, channel: Channel) -> None:
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(refuses_lookalikes=True))
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
     with nothing_left(site.server):
@@ -271,7 +271,7 @@ def test_channel_can_refuse_packages_for_repodata_v3(
     """The refusal names the feature that needs v3; such packages are accepted by default."""
     file = conda(index_json("modern", **more))
     for allowed, status in ((False, 422), (True, 201)):
-        with site.factory.seaway.database.write_site() as tx:
+        with site.factory.seaway.site.database.write_site() as tx:
             channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_v3=allowed))
         response = upload(http, channel.name, file, channel.owner)
         assert (status, not allowed) == (response.status_code, f"needs repodata v3 for {needs}" in response.text), (
@@ -286,7 +286,7 @@ def test_channel_can_forbid_overwriting(site: Site, http: httpx.Client, channel:
     headers = {"X-File-Name": GOOD.name, **bearer(channel.owner)}
     upload(http, channel.name, GOOD, channel.owner)
     assert "public, max-age=0, must-revalidate" == http.get(url).headers["cache-control"]
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_overwrite=False))
     assert "public, max-age=31536000, immutable" == http.get(url).headers["cache-control"]
     forced = http.post(f"/api/v1/upload/{channel.name}", params={"force": "true"}, headers=headers, **sent)
@@ -328,7 +328,7 @@ def test_repeated_forced_upload_needs_no_permission_to_overwrite(
     """A job that always passes `force=true` can lose the response too."""
     narrow = site.factory.key(site.factory.caller_of_key(channel.owner).name, mode=Mode.READ_WRITE)
     responses = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_overwrite=False))
     responses.append(upload(http, channel.name, GOOD, channel.owner, force=True))
     assert [201, 200, 200] == [response.status_code for response in responses]

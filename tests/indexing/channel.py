@@ -87,17 +87,17 @@ class Channel:
         return [result for _, result in import_files(publishing, self.name, paths, by=OPERATOR, force=force)]
 
     def yank(self, file: PackageFile, subdir: str = "noarch") -> int:
-        return removal.yank(self.seaway.request_parts.removing, OPERATOR, self.name, subdir, file.name)
+        return removal.yank(self.seaway.site, OPERATOR, self.name, subdir, file.name)
 
     def unyank(self, file: PackageFile, subdir: str = "noarch") -> int:
-        return removal.unyank(self.seaway.request_parts.removing, OPERATOR, self.name, subdir, file.name)
+        return removal.unyank(self.seaway.site, OPERATOR, self.name, subdir, file.name)
 
     def delete(self, file: PackageFile, subdir: str = "noarch") -> int:
-        return removal.delete(self.seaway.request_parts.removing, OPERATOR, self.name, subdir, file.name)
+        return removal.delete(self.seaway.site, OPERATOR, self.name, subdir, file.name)
 
     def remove(self) -> None:
-        with self.seaway.database.write_site() as tx:
-            channels.remove(tx, self.seaway.clock.now_ms(), OPERATOR, self.name)
+        with self.seaway.site.database.write_site() as tx:
+            channels.remove(tx, self.seaway.site.clock.now_ms(), OPERATOR, self.name)
 
     def subdir(self, tx: Tx, name: str = "noarch") -> Subdir:
         found = find_subdir(tx, channels.get(tx, self.name).id, name)
@@ -105,7 +105,7 @@ class Channel:
         return found
 
     def revision(self, subdir: str = "noarch") -> int:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return self.subdir(tx, subdir).revision
 
     def request(self, *path: str, encodings: tuple[str, ...] = ()) -> ChannelResponse:
@@ -115,7 +115,7 @@ class Channel:
         ).answer
         if response.content is not None:
             return response
-        with self.seaway.blobs.open(response.blob_key) as file:
+        with self.seaway.site.blobs.open(response.blob_key) as file:
             return replace(response, content=file.read())
 
     def read(self, *path: str, encodings: tuple[str, ...] = ()) -> bytes:
@@ -135,12 +135,12 @@ class Channel:
 
     def rows(self, table: Table) -> list[tuple[Any, ...]]:
         """Return every row of a table."""
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return sorted((tuple(row) for row in tx.execute(select(table))), key=repr)
 
     def column(self, column: Column[Any]) -> list[Any]:
         """Return every value of a column."""
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return list(tx.execute(select(column)).scalars())
 
 
@@ -178,11 +178,11 @@ class Statements:
 def recorded_statements(seaway: Seaway) -> Iterator[Statements]:
     """Record every statement that is sent to the database in this block."""
     statements = Statements([], [])
-    event.listen(seaway.database.engine, "before_cursor_execute", statements.record)
+    event.listen(seaway.site.database.engine, "before_cursor_execute", statements.record)
     try:
         yield statements
     finally:
-        event.remove(seaway.database.engine, "before_cursor_execute", statements.record)
+        event.remove(seaway.site.database.engine, "before_cursor_execute", statements.record)
 
 
 class RacingStore:

@@ -26,22 +26,22 @@ SAME_NAME = packages.conda(index_json("a", license="BSD"))
 def on(channel: Channel, blobs: BlobStore) -> Channel:
     """Return the same channel with uploads to the given store."""
     parts = channel.seaway.request_parts
-    publishing = replace(parts.publishing, blobs=blobs)
+    publishing = replace(parts.publishing, site=replace(parts.site, blobs=blobs))
     return Channel(replace(channel.seaway, request_parts=replace(parts, publishing=publishing)), channel.name)
 
 
 def sweep_everything(channel: Channel) -> int:
     """Sweep as if every blob were old; return the number of deleted blobs."""
     seaway = channel.seaway
-    return sweep(seaway.sweeping, grace_ms=-(1 << 60)).blobs
+    return sweep(seaway.site, seaway.pairing, max_percent=100, grace_ms=-(1 << 60)).blobs
 
 
 def put_unreferenced(channel: Channel, file: PackageFile) -> None:
-    with channel.seaway.spool.file() as spooled:
+    with channel.seaway.site.spool.file() as spooled:
         spooled.write(file.content)
         spooled.flush()
         key = keys.blob(hashlib.sha256(file.content).digest())
-        channel.seaway.blobs.put_file(key, Path(spooled.name))
+        channel.seaway.site.blobs.put_file(key, Path(spooled.name))
 
 
 def assert_served(channel: Channel, file: PackageFile) -> None:
@@ -53,7 +53,7 @@ def test_an_existing_blob_swept_before_it_is_recorded_is_stored_again(channel: C
     """An upload whose bytes were already stored, and were swept before a row named them, stores them itself."""
     put_unreferenced(channel, FILE)
     swept: list[int] = []
-    racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: swept.append(sweep_everything(channel)))
+    racing_store = RacingStore(channel.seaway.site.blobs, after_put=lambda: swept.append(sweep_everything(channel)))
     on(channel, racing_store).put(FILE)
     assert [1] == swept
     assert_served(channel, FILE)
@@ -63,7 +63,7 @@ def test_a_sweep_during_an_upload_of_equal_bytes_deletes_nothing(channel: Channe
     """A blob referenced by one channel is reused by an upload to another and stays for both."""
     other = Channel(channel.seaway, factory.channel("other"))
     channel.put(FILE)
-    racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
+    racing_store = RacingStore(channel.seaway.site.blobs, after_put=lambda: sweep_everything(channel))
     on(other, racing_store).put(FILE)
     for each in (channel, other):
         assert_served(each, FILE)
@@ -78,7 +78,7 @@ def test_a_blob_deleted_during_an_upload_is_stored_again(channel: Channel, facto
         other.delete(FILE)
         sweep_everything(channel)
 
-    on(channel, RacingStore(channel.seaway.blobs, after_put=delete_and_sweep)).put(FILE)
+    on(channel, RacingStore(channel.seaway.site.blobs, after_put=delete_and_sweep)).put(FILE)
     assert_served(channel, FILE)
 
 
@@ -98,14 +98,15 @@ class Interrupted(Pairing):
 
 def sweep_with(channel: Channel, after_list: Callable[[], object]) -> int:
     """Sweep as if every blob were old, with an action after the listing; return the number of deleted blobs."""
-    parts = channel.seaway.sweeping
-    return sweep(replace(parts, pairing=Interrupted(parts.pairing, after_list)), grace_ms=-(1 << 60)).blobs
+    seaway = channel.seaway
+    pairing = Interrupted(seaway.pairing, after_list)
+    return sweep(seaway.site, pairing, max_percent=100, grace_ms=-(1 << 60)).blobs
 
 
 def test_a_blob_stored_again_after_the_listing_stays(channel: Channel) -> None:
     """The old blob was listed; the new one with the same bytes belongs to a running upload."""
     put_unreferenced(channel, FILE)
-    blobs, key = channel.seaway.blobs, keys.blob(bytes.fromhex(FILE.sha256))
+    blobs, key = channel.seaway.site.blobs, keys.blob(bytes.fromhex(FILE.sha256))
     listed = blobs.stat(key)
     assert listed is not None
 
@@ -133,7 +134,7 @@ def test_a_blob_referenced_after_the_listing_stays(channel: Channel) -> None:
 def test_a_store_without_identity_after_the_listing_is_not_swept(channel: Channel) -> None:
     """Another store may have been mounted in its place."""
     put_unreferenced(channel, FILE)
-    store = state.raw(channel.seaway.blobs)
+    store = state.raw(channel.seaway.site.blobs)
     assert 0 == sweep_with(channel, lambda: store.delete(keys.IDENTITY))
     assert store.stat(keys.blob(bytes.fromhex(FILE.sha256))) is not None
 
@@ -141,10 +142,10 @@ def test_a_store_without_identity_after_the_listing_is_not_swept(channel: Channe
 def test_a_refused_upload_leaves_no_bytes(channel: Channel) -> None:
     """Its bytes are deleted at once."""
     channel.put(FILE)
-    before = sorted(stat.key for stat in channel.seaway.blobs.list())
+    before = sorted(stat.key for stat in channel.seaway.site.blobs.list())
     with pytest.raises(FileExists):
         channel.put(SAME_NAME)
-    assert before == sorted(stat.key for stat in channel.seaway.blobs.list())
+    assert before == sorted(stat.key for stat in channel.seaway.site.blobs.list())
 
 
 def test_a_refused_upload_keeps_existing_bytes(channel: Channel, tmp_path: Path) -> None:
@@ -154,10 +155,10 @@ def test_a_refused_upload_keeps_existing_bytes(channel: Channel, tmp_path: Path)
     key = keys.blob(bytes.fromhex(SAME_NAME.sha256))
     with pytest.raises(FileExists):
         channel.put(SAME_NAME)
-    assert channel.seaway.blobs.stat(key) is not None
+    assert channel.seaway.site.blobs.stat(key) is not None
     (refused,) = channel.bring([SAME_NAME.write_to(tmp_path)])
     assert isinstance(refused, FileExists)
-    assert channel.seaway.blobs.stat(key) is not None
+    assert channel.seaway.site.blobs.stat(key) is not None
 
 
 class Overlapped(RacingStore):
@@ -175,7 +176,7 @@ def test_a_refused_upload_does_not_delete_the_bytes_of_another(channel: Channel,
 
     def refused_upload() -> None:
         with pytest.raises(FileExists):
-            on(other, Overlapped(channel.seaway.blobs)).put(FILE)
+            on(other, Overlapped(channel.seaway.site.blobs)).put(FILE)
 
-    on(channel, RacingStore(channel.seaway.blobs, after_put=refused_upload)).put(FILE)
+    on(channel, RacingStore(channel.seaway.site.blobs, after_put=refused_upload)).put(FILE)
     assert_served(channel, FILE)

@@ -187,10 +187,10 @@ def test_the_document_is_deterministic(channel: Channel) -> None:
 def test_the_document_cache_is_limited(seaway: Seaway) -> None:
     """The cache keeps the most recent documents; the last one always, independent of its size."""
     names = [Factory(seaway).channel(name) for name in ("one", "two")]
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         ids = [channels.get(tx, name).id for name in names]
     cache = ChannelDataCache(max_bytes=1)
     for each in ids:
-        cache.build(seaway.database, each)
-    with seaway.database.read() as tx:
+        cache.build(seaway.site.database, each)
+    with seaway.site.database.read() as tx:
         assert [False, True] == [cache.current(tx, each) is not None for each in ids]

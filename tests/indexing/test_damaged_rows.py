@@ -4,7 +4,6 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import Table, select, text, update
@@ -19,6 +18,7 @@ from tests.indexing.channel import A2, NEW, OLD, A, B, Channel
 from tests.support import packages as built
 from tests.support import state
 from tests.support.packages import index_json
+from tests.support.sites import with_site
 
 GARBAGE = b"\xff\x00{not json"
 
@@ -29,7 +29,7 @@ def damage(channel: Channel, table: Table, column: str, value: object, condition
     rows = f"({key}) IN (SELECT {key} FROM {table.name} WHERE {condition} ORDER BY {key} LIMIT 1)"
     statement = f'UPDATE {table.name} SET "{column}" = :value WHERE {rows}'
     if not is_sqlite(channel):
-        with channel.seaway.database.write_site() as tx:
+        with channel.seaway.site.database.write_site() as tx:
             assert 1 == tx.execute(text(statement), {"value": value}).rowcount
         return
     with closing(sqlite3.connect(channel.seaway.settings.database_file)) as connection, connection:
@@ -37,7 +37,7 @@ def damage(channel: Channel, table: Table, column: str, value: object, condition
 
 
 def is_sqlite(channel: Channel) -> bool:
-    return channel.seaway.database.engine.dialect.name == "sqlite"
+    return channel.seaway.site.database.engine.dialect.name == "sqlite"
 
 
 def repaired(channel: Channel) -> ReindexResult:
@@ -48,7 +48,7 @@ def repaired(channel: Channel) -> ReindexResult:
 
 def test_a_damaged_shard_is_derived_again_by_an_upload(filled: Channel) -> None:
     """An upload to the name of a damaged shard derives the name again; the damaged shard is not retired."""
-    with filled.seaway.database.write_site() as tx:
+    with filled.seaway.site.database.write_site() as tx:
         content = tx.execute(select(shards.c.content).where(shards.c.name == "b")).scalar_one()
         changed = zstd.compress_frame(zstd.decompress_frame(content).replace(b"1.0", b"1.1"))
         tx.execute(update(shards).where(shards.c.name == "b").values(content=changed))
@@ -58,7 +58,7 @@ def test_a_damaged_shard_is_derived_again_by_an_upload(filled: Channel) -> None:
 
 def test_damaged_fragments_are_derived_again_by_an_upload(filled: Channel) -> None:
     """A changed character in a fragment that is still valid JSON is found by the next upload to the name."""
-    with filled.seaway.database.write_site() as tx:
+    with filled.seaway.site.database.write_site() as tx:
         condition = (fragments.c.name == "b", fragments.c.kind == "records:packages.conda")
         content = tx.execute(select(fragments.c.content).where(*condition)).scalar_one()
         tx.execute(update(fragments).where(*condition).values(content=content.replace(b'"b"', b'"c"')))
@@ -76,11 +76,11 @@ def test_damaged_fragments_are_in_no_document(filled: Channel, kind: str, column
     before = [filled.read("noarch", name) for name in names]
     condition = f"name = 'b' AND kind = '{kind}'"
     if value is None:  # still JSON, with another value
-        with filled.seaway.database.read() as tx:
+        with filled.seaway.site.database.read() as tx:
             query = select(fragments.c.content).where(fragments.c.name == "b", fragments.c.kind == kind)
             value = tx.execute(query).scalar_one().replace(b"b-1.0", b"b-1.1")
     damage(filled, fragments, column, value, condition)
-    with filled.seaway.database.write_site() as tx:
+    with filled.seaway.site.database.write_site() as tx:
         tx.execute(documents.delete())
     assert before == [filled.read("noarch", name) for name in names]
     if column == "content":
@@ -91,7 +91,7 @@ def test_missing_fragments_are_derived_again(filled: Channel) -> None:
     """A name without its fragments or shard is derived again by the next build."""
     before = filled.repodata()
     for table in (fragments, shards):
-        with filled.seaway.database.write_site() as tx:
+        with filled.seaway.site.database.write_site() as tx:
             tx.execute(table.delete().where(table.c.name == "b"))
             tx.execute(documents.delete())
         assert before == filled.repodata()
@@ -101,7 +101,7 @@ def test_missing_fragments_are_derived_again(filled: Channel) -> None:
 
 def test_fragments_that_cannot_be_derived_are_not_served(filled: Channel) -> None:
     """If the record is damaged too, documents are refused with a message that names the repair command."""
-    with filled.seaway.database.write_site() as tx:
+    with filled.seaway.site.database.write_site() as tx:
         tx.execute(documents.delete())
     damage(filled, fragments, "content", GARBAGE, "name = 'a'")
     damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
@@ -156,12 +156,12 @@ def test_a_row_is_rebuilt_from_its_blob(filled: Channel, column: str, file: buil
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_row_without_its_blob_is_kept_and_reported(filled: Channel, *, lost: bool) -> None:
     """If the blob is missing or damaged, the row is unchanged and the result names it."""
-    with filled.seaway.database.read() as tx:
+    with filled.seaway.site.database.read() as tx:
         key = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
     if lost:
-        filled.seaway.blobs.delete(key)
+        filled.seaway.site.blobs.delete(key)
     else:
-        state.rewrite(filled.seaway.blobs, key, A.content[:-1])
+        state.rewrite(filled.seaway.site.blobs, key, A.content[:-1])
     damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
     before = filled.rows(files)
     result = repaired(filled)
@@ -181,7 +181,7 @@ def test_a_damaged_shard_is_derived_on_request(filled: Channel) -> None:
 
 def test_a_damaged_retired_shard_is_not_served(filled: Channel) -> None:
     """It cannot be derived: requests fail until a reindex deletes it."""
-    with filled.seaway.database.read() as tx:
+    with filled.seaway.site.database.read() as tx:
         digest = tx.execute(select(retired_shards.c.sha256).order_by(retired_shards.c.sha256)).scalars().first()
     assert digest is not None
     damage(filled, retired_shards, "content", GARBAGE)
@@ -238,7 +238,7 @@ def test_text_that_is_not_utf8_is_reported_and_repaired(filled: Channel, table: 
     """A flipped bit can leave text that no driver decodes."""
     if not is_sqlite(filled):
         pytest.skip("PostgreSQL keeps no such text")
-    with filled.seaway.database.write_site() as tx:
+    with filled.seaway.site.database.write_site() as tx:
         tx.exec_driver_sql(f"UPDATE {table.name} SET {column} = CAST(x'ff62' AS TEXT) WHERE rowid = 1")
     assert [] != list(check(filled.seaway))
     reindex(filled.seaway, None, from_blobs=True)
@@ -268,9 +268,9 @@ class _Failing:
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), FileNotFoundError(), SeawayError("It is away.")])
 def test_a_check_continues_after_an_unreadable_blob(filled: Channel, method: str, error: Exception) -> None:
     """An unreadable blob is one violation, and other damage is still found."""
-    with filled.seaway.database.read() as tx:
+    with filled.seaway.site.database.read() as tx:
         key = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
         missing = keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == B.name)).scalar_one())
-    filled.seaway.blobs.delete(missing)
-    seaway = replace(filled.seaway, blobs=_Failing(filled.seaway.blobs, key, method, error))
+    filled.seaway.site.blobs.delete(missing)
+    seaway = with_site(filled.seaway, blobs=_Failing(filled.seaway.site.blobs, key, method, error))
     assert [A.name, B.name] == [entry.where.rpartition("/")[2] for entry in check(seaway)]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def count_of(channel: Channel) -> int:
 
 
 def subdir_id(channel: Channel) -> int:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return channel.subdir(tx).id
 
 
@@ -127,7 +128,7 @@ def test_a_request_for_an_outdated_document_makes_its_build_due(
     channel.repodata()
     channel.put(numbered(2))
     channel.repodata()
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         tx.execute(jobs.update().values(run_at=clock.now_ms() + DAY_MS))
     clock.move(-back_ms if back_ms else 10 * SECOND_MS)
     channel.repodata()
@@ -183,7 +184,7 @@ def test_concurrent_readers_share_one_build(channel: Channel) -> None:
 def test_an_upload_during_a_build_is_in_the_next_build(channel: Channel) -> None:
     """A build states its revision; the next request sees the changes made during the build."""
     fill(channel, 1)
-    racing_store = RacingStore(channel.seaway.blobs, before_put=lambda: channel.put(numbered(2)))
+    racing_store = RacingStore(channel.seaway.site.blobs, before_put=lambda: channel.put(numbered(2)))
     built = documents_on(channel, racing_store).build(subdir_id(channel), REPODATA)
     assert built is not None
     assert (1, 2, 2) == (built.revision, count_of(channel), channel.revision())
@@ -211,9 +212,9 @@ def test_an_older_build_does_not_replace_a_newer_one(channel: Channel) -> None:
         channel.put(numbered(2))
         channel.repodata()
 
-    racing_store = RacingStore(channel.seaway.blobs, before_put=overtake)
-    lost: Database = LostLock(channel.seaway.database)  # type: ignore[assignment]
-    slow = Documents(lost, racing_store, channel.seaway.spool, channel.seaway.clock, limit=100)
+    racing_store = RacingStore(channel.seaway.site.blobs, before_put=overtake)
+    lost: Database = LostLock(channel.seaway.site.database)  # type: ignore[assignment]
+    slow = Documents(replace(channel.seaway.site, database=lost, blobs=racing_store))
     built = slow.build(subdir_id(channel), REPODATA)
     assert built is not None
     assert 2 == built.revision
@@ -223,7 +224,7 @@ def test_an_older_build_does_not_replace_a_newer_one(channel: Channel) -> None:
 
 def documents_on(channel: Channel, blobs: BlobStore) -> Documents:
     """Return the builder of another worker on the same database and spool."""
-    return Documents(channel.seaway.database, blobs, channel.seaway.spool, channel.seaway.clock, limit=100)
+    return Documents(replace(channel.seaway.site, blobs=blobs))
 
 
 def test_the_same_records_give_the_same_document_again(channel: Channel) -> None:
@@ -245,7 +246,7 @@ def test_a_document_swept_before_it_is_recorded_is_stored_again(channel: Channel
     channel.repodata()
     channel.unyank(numbered(0))
     put_unreferenced(channel, first)
-    racing_store = RacingStore(channel.seaway.blobs, after_put=lambda: sweep_everything(channel))
+    racing_store = RacingStore(channel.seaway.site.blobs, after_put=lambda: sweep_everything(channel))
     built = documents_on(channel, racing_store).build(subdir_id(channel), REPODATA)
     assert built is not None
     assert first == channel.read("noarch", "repodata.json")
@@ -254,16 +255,16 @@ def test_a_document_swept_before_it_is_recorded_is_stored_again(channel: Channel
 
 def put_unreferenced(channel: Channel, content: bytes) -> None:
     """Store bytes that no row names."""
-    with channel.seaway.spool.file() as file:
+    with channel.seaway.site.spool.file() as file:
         file.write(content)
         file.flush()
-        channel.seaway.blobs.put_file(keys.blob(hashlib.sha256(content).digest()), Path(file.name))
+        channel.seaway.site.blobs.put_file(keys.blob(hashlib.sha256(content).digest()), Path(file.name))
 
 
 def sweep_everything(channel: Channel) -> None:
     """Sweep as if every blob were old."""
     seaway = channel.seaway
-    sweep(seaway.sweeping, grace_ms=-(1 << 60))
+    sweep(seaway.site, seaway.pairing, max_percent=100, grace_ms=-(1 << 60))
 
 
 def test_replaced_documents_are_deleted(channel: Channel) -> None:
@@ -272,18 +273,20 @@ def test_replaced_documents_are_deleted(channel: Channel) -> None:
         channel.put(numbered(number))
         channel.read("noarch", "repodata.json", encodings=("gzip",))
     referenced = {*channel.column(documents.c.sha256), *channel.column(files.c.sha256)}
-    assert {keys.blob(digest) for digest in referenced} == {stat.key for stat in state.stored(channel.seaway.blobs)}
+    assert {keys.blob(digest) for digest in referenced} == {
+        stat.key for stat in state.stored(channel.seaway.site.blobs)
+    }
 
 
 def test_a_lost_document_is_built_again(channel: Channel) -> None:
     """Documents are derived: after their blobs are lost, deleting their rows restores them."""
     fill(channel, 2)
     before = channel.read("noarch", "repodata.json")
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         for row in tx.execute(documents.select()):
-            channel.seaway.blobs.delete(keys.blob(row.sha256))
-    with channel.seaway.database.write_site() as tx:
-        rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), LIMIT)
+            channel.seaway.site.blobs.delete(keys.blob(row.sha256))
+    with channel.seaway.site.database.write_site() as tx:
+        rebuild(tx, channel.subdir(tx), channel.seaway.site.clock.now_ms(), LIMIT)
     assert before == channel.read("noarch", "repodata.json")
 
 
@@ -407,7 +410,9 @@ def test_a_channel_deleted_during_a_build_has_no_documents(channel: Channel) -> 
     """A build that ends after its channel was deleted records nothing."""
     fill(channel, 1)
     subdir = subdir_id(channel)
-    built = documents_on(channel, RacingStore(channel.seaway.blobs, before_put=channel.remove)).build(subdir, REPODATA)
+    built = documents_on(channel, RacingStore(channel.seaway.site.blobs, before_put=channel.remove)).build(
+        subdir, REPODATA
+    )
     assert built is None
     assert [] == channel.rows(documents)
 
@@ -440,7 +445,7 @@ def test_a_document_of_this_revision_is_not_built_again(channel: Channel) -> Non
     channel.put(packages.conda(index_json("a")))
     channel.repodata()
     documents = channel.seaway.documents
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         subdir = channel.subdir(tx)
         document = documents.current(tx, subdir, REPODATA)
     assert document is not None

@@ -84,7 +84,7 @@ def new_channel() -> Iterator[Channel]:
 
 def act(channel: Channel, model: Model, action: str, number: int) -> None:
     """Apply an action to the channel and the model; both must accept it or refuse it with the same error."""
-    clock = channel.seaway.clock
+    clock = channel.seaway.site.clock
     assert isinstance(clock, TurnedClock)
     clock.move(1_000)
     file = REPLACED[number % 2] if action == "force" else FILES[number]
@@ -161,7 +161,7 @@ def compare(channel: Channel, model: Model) -> None:
 
 def compare_late(channel: Channel) -> None:
     """A newly started worker serves the same bytes as this one, which followed each change."""
-    late = sites.build(channel.seaway.settings.data.parent, channel.seaway.clock)
+    late = sites.build(channel.seaway.settings.data.parent, channel.seaway.site.clock)
     try:
         reader = Channel(late, channel.name)
         for name in ("repodata_shards.msgpack.zst", "repodata.json", "run_exports.json"):

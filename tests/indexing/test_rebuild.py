@@ -82,18 +82,18 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
 
 
 def damage(channel: Channel, case: str) -> None:
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         DAMAGES[case][1](tx, channel.subdir(tx).id)
 
 
 def found_differences(channel: Channel) -> list[Difference]:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return list(differences(tx, channel.subdir(tx)))
 
 
 def rebuild_index(channel: Channel) -> int:
-    with channel.seaway.database.write_site() as tx:
-        return rebuild(tx, channel.subdir(tx), channel.seaway.clock.now_ms(), 100_000).changed
+    with channel.seaway.site.database.write_site() as tx:
+        return rebuild(tx, channel.subdir(tx), channel.seaway.site.clock.now_ms(), 100_000).changed
 
 
 def served(channel: Channel) -> tuple[object, object, set[bytes]]:
@@ -138,7 +138,7 @@ def test_a_rebuild_changes_only_damaged_names(filled: Channel) -> None:
 def test_readers_of_a_running_server_see_the_repair(filled: Channel) -> None:
     """A worker with the damaged index in memory serves the repaired one at the next request."""
     right = filled.shard_index()["shards"]
-    with filled.seaway.database.write_site() as tx:
+    with filled.seaway.site.database.write_site() as tx:
         subdir = filled.subdir(tx)
         wrong = {"sha256": b"x" * 32, "revision": subdir.revision + 1}
         tx.execute(shard_row(subdir.id, "b").values(**wrong))

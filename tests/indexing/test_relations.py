@@ -24,15 +24,7 @@ LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
 
 
 def set_relations(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRelations:
-    seaway = channel.seaway
-    return relations.change(
-        seaway.database,
-        seaway.clock,
-        by,
-        channel.name,
-        **named,
-        whole_document_limit=seaway.request_parts.reading.documents.whole_document_limit,
-    )
+    return relations.change(channel.seaway.site, by, channel.name, **named)
 
 
 def index_relations(channel: Channel, subdir: str = "noarch") -> Any:
@@ -50,12 +42,12 @@ def index_relations(channel: Channel, subdir: str = "noarch") -> Any:
 
 def run_removal_jobs(seaway: Seaway) -> list[str]:
     """Run the queued jobs; return the channels whose neighbors they update."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         rows = tx.execute(select(jobs.c.args).where(jobs.c.kind == channels.RemoveRelations.kind)).scalars().all()
         tx.execute(jobs.delete().where(jobs.c.kind == channels.RemoveRelations.kind))
     names = [json.loads(args)["channel"] for args in rows]
     for name in names:
-        relations.drop(seaway.database, seaway.clock, name, seaway.request_parts.reading.documents.whole_document_limit)
+        relations.drop(seaway.site, name)
     return names
 
 
@@ -93,7 +85,7 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
     channel = channel_with(whole_document_limit=0)
     Factory(channel.seaway).channel("base")
     channel.put(A)
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         tx.execute(jobs.delete())
     set_relations(channel, base="base")
     assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]
@@ -102,7 +94,7 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
 def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, factory: Factory) -> None:
     """While another transaction holds the channel, the refusal is immediate."""
     stranger = factory.signed_in("stranger")
-    with channel.seaway.database.write_channel(channel.name):
+    with channel.seaway.site.database.write_channel(channel.name):
         for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
             with pytest.raises(refusal):
                 set_relations(channel, caller, base="base")
@@ -138,10 +130,10 @@ def test_a_private_channel_can_name_a_private_one(channel: Channel, factory: Fac
     inner = Channel(seaway, "inner")
     set_relations(inner, factory.signed_in("owner"), base="mine")
     change = partial(channels.change, now_ms=0, by=OPERATOR, name="inner", settings=ChannelSettings(public=True))
-    with pytest.raises(Malformed, match="name mine, which is private"), seaway.database.write_site() as tx:
+    with pytest.raises(Malformed, match="name mine, which is private"), seaway.site.database.write_site() as tx:
         change(tx)
     set_relations(inner, factory.signed_in("owner"), base="demo")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert change(tx).is_public
 
 
@@ -150,7 +142,7 @@ def test_changing_relations_requires_manage_permission(channel: Channel, factory
     stranger = factory.signed_in("stranger")
     with pytest.raises(NotAllowed):
         set_relations(channel, stranger, base="base")
-    with pytest.raises(NotAllowed), channel.seaway.database.write_site() as tx:
+    with pytest.raises(NotAllowed), channel.seaway.site.database.write_site() as tx:
         relations.change_settings(tx, 0, stranger, "demo", ChannelSettings(v3_message="words"), whole_document_limit=1)
 
 
@@ -208,13 +200,13 @@ def test_a_cycle_through_an_unreadable_channel_reveals_nothing(
 
 
 def remove(seaway: Seaway, name: str) -> None:
-    with seaway.database.write_site() as tx:
-        channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+    with seaway.site.database.write_site() as tx:
+        channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
 
 
 def hide(seaway: Seaway, name: str) -> None:
-    with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, name, ChannelSettings(public=False))
+    with seaway.site.database.write_site() as tx:
+        channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, name, ChannelSettings(public=False))
 
 
 @pytest.mark.parametrize("act", [remove, hide])
@@ -235,7 +227,7 @@ def test_relations_to_a_removed_or_private_channel_are_dropped(
     assert {"overrides": "../under"} == index_relations(channel)
     assert before + 1 == channel.revision()
     # A private channel can still name a private one.
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         base = channels.get(tx, "inner").base
     assert ("base" if act is hide else "") == base
 
@@ -245,7 +237,7 @@ def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, fa
     factory.channel("base")
     set_relations(channel, base="base")
     hide(seaway, "base")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, "base", ChannelSettings(public=True))
     run_removal_jobs(seaway)
     assert {"base": "../base"} == index_relations(channel)
@@ -253,9 +245,9 @@ def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, fa
 
 def set_message(channel: Channel, text: str) -> None:
     seaway = channel.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         relations.change_settings(
-            tx, seaway.clock.now_ms(), OPERATOR, channel.name, ChannelSettings(v3_message=text),
+            tx, seaway.site.clock.now_ms(), OPERATOR, channel.name, ChannelSettings(v3_message=text),
             whole_document_limit=1_000,
         )  # fmt: skip
 

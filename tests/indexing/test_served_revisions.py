@@ -54,14 +54,14 @@ def shard_of(channel: Channel) -> bytes:
 
 
 def subdir_id(channel: Channel) -> int:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return channel.subdir(tx).id
 
 
 @contextmanager
 def long_write(seaway: Seaway) -> Iterator[None]:
     """Hold a transaction of another worker that blocks notes on subdirs."""
-    with seaway.database.write_unlocked() as tx:
+    with seaway.site.database.write_unlocked() as tx:
         tx.execute(update(subdirs).values(changed_at=subdirs.c.changed_at))
         yield
 
@@ -105,7 +105,7 @@ def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, othe
             (worker.unyank if is_yanked[file.name] else worker.yank)(file)
             is_yanked[file.name] = not is_yanked[file.name]
         elif act < 0.7:
-            with worker.seaway.database.write_channel(worker.name) as tx:
+            with worker.seaway.site.database.write_channel(worker.name) as tx:
                 raise_revision(tx, worker.subdir(tx).id, ["a"], clock.now_ms())
         else:
             worker.delete(file)
@@ -113,7 +113,7 @@ def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, othe
             files.remove(file)
             files.append(build_of(len(files) + chance.randrange(10**6), chance.choice("ab")))
         clock.move(chance.randrange(DAY_MS // 2))
-        forget_shards(worker.seaway.database, clock.now_ms())
+        forget_shards(worker.seaway.site.database, clock.now_ms())
         for at_ms, digests in seen:
             if clock.now_ms() < at_ms + WEEK_MS:
                 assert all(is_readable(worker, digest) for digest in digests)
@@ -123,7 +123,7 @@ def test_a_revision_without_shard_changes_keeps_the_served_shard(channel: Channe
     """A shard with a new revision but the same bytes is the one that readers have."""
     channel.put(build_of(1))
     digest = channel.shard_index()["shards"]["a"]
-    with channel.seaway.database.write_channel(channel.name) as tx:
+    with channel.seaway.site.database.write_channel(channel.name) as tx:
         raise_revision(tx, channel.subdir(tx).id, ["a"], 1)
     channel.put(build_of(2))
     assert is_readable(channel, digest)
@@ -139,10 +139,10 @@ def test_a_wrong_clock_does_not_change_how_long_shards_are_kept(
     clock.move(wrong_by)
     channel.put(build_of(2))
     clock.move(-wrong_by)
-    forget_shards(channel.seaway.database, clock.now_ms())
+    forget_shards(channel.seaway.site.database, clock.now_ms())
     assert is_readable(channel, digest)
     clock.move(WEEK_MS + 1)
-    forget_shards(channel.seaway.database, clock.now_ms())
+    forget_shards(channel.seaway.site.database, clock.now_ms())
     assert not is_readable(channel, digest)
 
 
@@ -179,7 +179,7 @@ def test_a_change_between_read_and_note(channel: Channel, other: Channel) -> Non
     """Served invariants 1 and 2: the returned index names shards that stay, for any number of such changes."""
     for changes in range(1, 5):
         channel.put(build_of(changes))
-        served = ServedRevisions(channel.seaway.database, _Interrupted(other, changes))
+        served = ServedRevisions(channel.seaway.site.database, _Interrupted(other, changes))
         document = served.first(subdir_id(channel))
         assert document is not None
         digest = _named_by(document)
@@ -230,7 +230,7 @@ class _ReadOnly:
 
 def test_shards_served_from_a_read_only_database_stay(channel: Channel, other: Channel) -> None:
     """Served invariant 2: holds for every index served in that time, also after changes by other workers."""
-    served = ServedRevisions(_ReadOnly(channel.seaway.database), ShardIndexCache())  # type: ignore[arg-type]
+    served = ServedRevisions(_ReadOnly(channel.seaway.site.database), ShardIndexCache())  # type: ignore[arg-type]
     seen = []
     for number in range(4):
         other.put(build_of(number))

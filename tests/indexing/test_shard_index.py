@@ -14,12 +14,12 @@ from tests.support.sites import Factory
 
 
 def document(names: ShardIndexCache, channel: Channel) -> ShardIndex:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return names.document(tx, channel.subdir(tx))
 
 
 def hashes_in_rows(channel: Channel) -> dict[str, bytes]:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         rows = tx.execute(select(shards.c.name, shards.c.sha256).where(shards.c.sha256.is_not(None)))
         return {row.name: row.sha256 for row in rows}
 
@@ -67,7 +67,7 @@ def test_only_changed_names_are_read(channel: Channel) -> None:
         for text, parameters in zip(statements.texts, statements.parameters, strict=True)
         if "shards.name, shards.sha256" in text
     ]
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         assert 1 == len(tx.exec_driver_sql(query, parameters).all())
 
 
@@ -75,7 +75,7 @@ def test_a_reader_with_an_older_snapshot_gets_the_newer_index(channel: Channel) 
     """The index never goes back: a request with an older snapshot gets the newer index with its revision."""
     channel.put(packages.conda(index_json("a")))
     cache = ShardIndexCache()
-    with channel.seaway.database.read() as old:
+    with channel.seaway.site.database.read() as old:
         before = channel.subdir(old)
         channel.put(packages.conda(index_json("b")))
         newer = document(cache, channel)

@@ -51,7 +51,7 @@ def test_a_change_writes_only_rows_of_its_own_name(case: str, channel: Channel) 
     before = by_name(filled(channel))
     CHANGES[case](channel)
     after = by_name(channel)
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         changed = (channel.subdir(tx).id, "b")
     assert before.pop(changed) != after.pop(changed)
     assert before == after
@@ -112,17 +112,17 @@ def counted_steps(channel: Channel) -> Iterator[list[int]]:
     def listen(connection: Any, *_: object) -> None:
         connection.set_progress_handler(count, 100)
 
-    event.listen(channel.seaway.database.engine, "checkout", listen)
+    event.listen(channel.seaway.site.database.engine, "checkout", listen)
     try:
         yield steps
     finally:
-        event.remove(channel.seaway.database.engine, "checkout", listen)
+        event.remove(channel.seaway.site.database.engine, "checkout", listen)
 
 
 @pytest.mark.parametrize("case", ["upload", "yank", "delete"])
 def test_a_change_reads_nothing_of_other_names(case: str, channel: Channel, factory: Factory) -> None:
     """Change invariant 4: with 150 other names a change takes SQLite hardly more steps than with none."""
-    if channel.seaway.database.engine.dialect.name != "sqlite":
+    if channel.seaway.site.database.engine.dialect.name != "sqlite":
         pytest.skip("only SQLite counts its steps")
     large = Channel(channel.seaway, factory.channel("large"))
     for number in range(150):

@@ -31,9 +31,9 @@ def add(
     days: int | None = 90,
     rules: KeyPolicy = POLICY,
 ) -> tuple[api_keys.Key, str]:
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         return account_keys.add(
-            tx, seaway.clock.now_ms(), by, name,
+            tx, seaway.site.clock.now_ms(), by, name,
             mode=Mode.READ_WRITE, channel_names=channels, patterns=patterns, days=days, rules=rules,
         )  # fmt: skip
 
@@ -46,8 +46,8 @@ def test_user_creates_a_key_for_channels_and_packages(seaway: Seaway, factory: F
     key, secret = add(seaway, ada, channels=["boats"], patterns=("sail*", "mast"))
     caller = factory.caller_of_key(secret)
     assert ("ada", Mode.READ_WRITE, ("sail*", "mast")) == (caller.name, caller.mode, caller.patterns)
-    assert seaway.clock.now_ms() + 90 * DAY_MS == key.expires_at_ms
-    with seaway.database.read() as tx:
+    assert seaway.site.clock.now_ms() + 90 * DAY_MS == key.expires_at_ms
+    with seaway.site.database.read() as tx:
         assert [key] == account_keys.list_all(tx, ada)
 
 
@@ -99,8 +99,8 @@ def test_revoked_key_is_listed_and_deleted_key_is_not(seaway: Seaway, factory: F
     ada = factory.signed_in("ada")
     secrets = [add(seaway, ada, name)[1] for name in ("one", "two", "three")]
     unconfirmed = factory.signed_in("ada", confirmed=False)
-    with seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         account_keys.revoke(tx, now_ms, unconfirmed, "one")
         account_keys.remove(tx, now_ms, unconfirmed, "two")
         assert [("one", False), ("three", True)] == [
@@ -115,19 +115,19 @@ def test_revoked_key_is_listed_and_deleted_key_is_not(seaway: Seaway, factory: F
 
 
 def count_warnings(seaway: Seaway) -> int:
-    with seaway.database.write_site() as tx:
-        account_keys.warn_of_expiry(tx, seaway.clock.now_ms(), notifier=seaway.request_parts.accounts)
+    with seaway.site.database.write_site() as tx:
+        account_keys.warn_of_expiry(tx, seaway.site.clock.now_ms(), outbox=seaway.request_parts.accounts.outbox)
         return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
 def test_expiry_email_is_sent_14_3_and_1_days_before(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     """Each is sent once, however often the job runs; not for revoked keys."""
     ada = factory.signed_in("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     add(seaway, ada, "long", days=30)
     add(seaway, ada, "revoked", days=30)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         account_keys.revoke(tx, clock.now_ms(), ada, "revoked")
     counts = []
     for day in range(31):

@@ -101,7 +101,7 @@ def test_tokens_in_paths_are_masked(text: str, masked: str) -> None:
 
 def test_key_is_stored_as_a_hash(seaway: Seaway, factory: Factory) -> None:
     secret = factory.key("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         row = tx.execute(select(tables.keys)).mappings().one()
     assert secret_tokens.hash_key(secret) == row["digest"]
     assert secret[6:] not in str(dict(row))
@@ -111,8 +111,8 @@ def test_key_is_stored_as_a_hash(seaway: Seaway, factory: Factory) -> None:
 
 
 def caller_of(seaway: Seaway, secret: str) -> Caller | None:
-    with seaway.database.read() as tx:
-        return api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    with seaway.site.database.read() as tx:
+        return api_keys.caller_of(tx, secret, seaway.site.clock.now_ms())
 
 
 @pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.name)
@@ -134,7 +134,7 @@ def test_key_for_two_channels_is_restricted_to_them(seaway: Seaway, factory: Fac
 
 def test_malformed_key_is_refused_without_a_query(seaway: Seaway) -> None:
     """The checksum fails first: the transaction is closed, so a query would raise."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         pass
     assert api_keys.caller_of(tx, KEY[:-1] + ("a" if KEY[-1] != "a" else "b"), 0) is None
 
@@ -163,19 +163,19 @@ def test_key_without_expiry_stays_valid(seaway: Seaway, factory: Factory, clock:
 def test_revoked_key_is_refused(seaway: Seaway, factory: Factory) -> None:
     """The revoked key stays in the list; other keys are not affected."""
     first, second = factory.key("ada"), factory.key("ada")
-    with seaway.database.write_site() as tx:
-        api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
+    with seaway.site.database.write_site() as tx:
+        api_keys.revoke(tx, seaway.site.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         listed = api_keys.all_keys(tx, users.get(tx, "ada").id)
     assert [True, False] == [caller_of(seaway, secret) is None for secret in (first, second)]
-    assert [seaway.clock.now_ms(), None] == [key.revoked_at_ms for key in listed]
+    assert [seaway.site.clock.now_ms(), None] == [key.revoked_at_ms for key in listed]
 
 
 def test_revoking_again_keeps_the_first_time(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
     factory.key("ada")
-    first = seaway.clock.now_ms()
+    first = seaway.site.clock.now_ms()
     for _ in range(2):
-        with seaway.database.write_site() as tx:
-            key = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
+        with seaway.site.database.write_site() as tx:
+            key = api_keys.revoke(tx, seaway.site.clock.now_ms(), OPERATOR, users.get(tx, "ada"), "key 0")
         clock.move(DAY_MS)
     assert first == key.revoked_at_ms
 
@@ -185,8 +185,8 @@ def test_keys_of_disabled_user_are_refused(seaway: Seaway, factory: Factory) -> 
     secret = factory.key("ada")
     refused = []
     for disabled in (True, False):
-        with seaway.database.write_site() as tx:
-            user_access.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, "ada", disabled=disabled)
+        with seaway.site.database.write_site() as tx:
+            user_access.set_disabled(tx, seaway.site.clock.now_ms(), OPERATOR, "ada", disabled=disabled)
         refused.append(caller_of(seaway, secret) is None)
     assert [True, False] == refused
 
@@ -195,7 +195,7 @@ def test_keys_of_disabled_user_are_refused(seaway: Seaway, factory: Factory) -> 
 
 
 def add(seaway: Seaway, user: str, name: str) -> None:
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         api_keys.add(tx, 0, OPERATOR, users.get(tx, user), name, mode=Mode.READ, channel_ids=None, expires_at_ms=None)
 
 
@@ -218,5 +218,5 @@ def test_key_name_is_unique_per_user(seaway: Seaway, factory: Factory) -> None:
 
 def test_revoking_unknown_key_raises_not_found(seaway: Seaway, factory: Factory) -> None:
     factory.user("ada")
-    with seaway.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
+    with seaway.site.database.write_site() as tx, pytest.raises(NotFound, match="has no key named"):
         api_keys.revoke(tx, 0, OPERATOR, users.get(tx, "ada"), "nothing")

@@ -15,8 +15,8 @@ from tests.support.sites import Factory
 
 
 def own_keys(seaway: Seaway, by: Caller, channel: str) -> list[str]:
-    with seaway.database.read() as tx:
-        return [key.name for key in channel_keys.of_caller(tx, seaway.clock.now_ms(), by, channel)]
+    with seaway.site.database.read() as tx:
+        return [key.name for key in channel_keys.of_caller(tx, seaway.site.clock.now_ms(), by, channel)]
 
 
 def test_admin_sees_own_keys_with_access(seaway: Seaway, factory: Factory) -> None:
@@ -33,7 +33,7 @@ def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, factory: Fac
     factory.channel("robots", owner="ada", public=False)
     factory.channel("others", owner="ada")
     factory.user("mia")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "mia"))
         members.put_group(tx, 1, OPERATOR, "robots", "crew", Role.VIEWER)
         members.put_group(tx, 1, OPERATOR, "others", "crew", Role.VIEWER)
@@ -42,7 +42,7 @@ def test_only_valid_keys_for_the_channel_are_listed(seaway: Seaway, factory: Fac
     factory.key("mia", only=["robots"])
     factory.key("mia", days=1)
     factory.key("mia")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         api_keys.revoke(tx, 1, OPERATOR, users.get(tx, "mia"), "key 4")
     clock.move(2 * DAY_MS)
     assert ["key 0", "key 2"] == own_keys(seaway, factory.signed_in("mia"), "robots")

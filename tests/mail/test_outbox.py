@@ -33,12 +33,12 @@ def seaway(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[S
 
 
 def send(seaway: Seaway, email: OutgoingEmail = EMAIL) -> None:
-    with seaway.database.write_site() as tx:
-        seaway.request_parts.accounts.outbox.send(tx, seaway.clock.now_ms(), email, cause=None)
+    with seaway.site.database.write_site() as tx:
+        seaway.request_parts.accounts.outbox.send(tx, seaway.site.clock.now_ms(), email, cause=None)
 
 
 def queued(seaway: Seaway) -> list[str]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return list(tx.execute(select(jobs.c.args).where(jobs.c.kind == "send-email")).scalars())
 
 
@@ -67,7 +67,7 @@ def test_email_has_headers_text_and_html(seaway: Seaway, server: MailServer, clo
 
 def test_email_of_rolled_back_transaction_is_not_sent(seaway: Seaway, server: MailServer) -> None:
     """The email belongs to the transaction (1)."""
-    with suppress(RuntimeError), seaway.database.write_site() as tx:
+    with suppress(RuntimeError), seaway.site.database.write_site() as tx:
         seaway.request_parts.accounts.outbox.send(tx, 0, EMAIL, cause=None)
         raise RuntimeError
     assert [] == queued(seaway)
@@ -105,7 +105,7 @@ def test_email_is_dropped_after_permanent_error(seaway: Seaway, server: MailServ
 def test_email_sent_twice_is_the_same_message(seaway: Seaway, server: MailServer) -> None:
     """A crash between sending and the end of the job sends it again; mail clients can detect the duplicate (3)."""
     send(seaway)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         job = msgspec.json.decode(tx.execute(select(jobs.c.args)).scalar_one(), type=SendEmail)
     for _ in range(2):
         seaway.request_parts.accounts.outbox.deliver(job)

@@ -22,29 +22,29 @@ def in_database(change: Callable[[Tx], object]) -> Callable[[Channel], None]:
     """Return a damage made by a database statement."""
 
     def damage(channel: Channel) -> None:
-        with channel.seaway.database.write_site() as tx:
+        with channel.seaway.site.database.write_site() as tx:
             change(tx)
 
     return damage
 
 
 def blob_of_a(channel: Channel) -> str:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return keys.blob(tx.execute(select(files.c.sha256).where(files.c.file_name == A.name)).scalar_one())
 
 
 def rewrite(channel: Channel, key: str, content: bytes) -> None:
-    state.rewrite(channel.seaway.blobs, key, content)
+    state.rewrite(channel.seaway.site.blobs, key, content)
 
 
 def document_key(channel: Channel, kind: str = "repodata.json") -> str:
-    with channel.seaway.database.read() as tx:
+    with channel.seaway.site.database.read() as tx:
         return keys.blob(tx.execute(select(documents.c.sha256).where(documents.c.kind == kind)).scalar_one())
 
 
 def two_owners(channel: Channel) -> None:
     """Add a second owner; the schema forbids it, so its index is dropped first."""
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         tx.execute(text("DROP INDEX uq_members_owner"))
         tx.execute(second_owner(tx, channel))
 
@@ -68,14 +68,14 @@ def of_a(**values: object) -> Callable[[Channel], None]:
 
 def other_record(channel: Channel) -> None:
     """Give a file the record of another file."""
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         record = tx.execute(select(files.c.record).where(files.c.file_name == A2.name)).scalar_one()
         tx.execute(update(files).where(files.c.file_name == A.name).values(record=record))
 
 
 # Damage, the promise that it breaks, and the place that is reported.
 DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
-    "missing blob": (lambda channel: channel.seaway.blobs.delete(blob_of_a(channel)), "S1", A.name),
+    "missing blob": (lambda channel: channel.seaway.site.blobs.delete(blob_of_a(channel)), "S1", A.name),
     "truncated blob": (lambda channel: rewrite(channel, blob_of_a(channel), A.content[:-1]), "S1", A.name),
     "changed bytes of a blob": (
         lambda channel: rewrite(channel, blob_of_a(channel), bytes([A.content[0] ^ 1]) + A.content[1:]),
@@ -110,7 +110,7 @@ DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
         "repodata.json.zst",
     ),
     "missing blob of a document": (
-        lambda channel: channel.seaway.blobs.delete(document_key(channel)),
+        lambda channel: channel.seaway.site.blobs.delete(document_key(channel)),
         "S2",
         "repodata.json",
     ),
@@ -120,7 +120,7 @@ DAMAGES: dict[str, tuple[Callable[[Channel], None], str, str]] = {
         "repodata.json",
     ),
     "missing blob of the gzip form": (
-        lambda channel: channel.seaway.blobs.delete(document_key(channel, "repodata.json.gz")),
+        lambda channel: channel.seaway.site.blobs.delete(document_key(channel, "repodata.json.gz")),
         "S2",
         "repodata.json.gz",
     ),
@@ -174,7 +174,7 @@ def test_damage_is_reported_once_with_a_message(filled: Channel) -> None:
 def test_the_schema_itself_forbids_two_owners(filled: Channel) -> None:
     """The database refuses a second owner of a channel, independent of the calling code."""
     Factory(filled.seaway).user("second")
-    with pytest.raises(IntegrityError), filled.seaway.database.write_site() as tx:
+    with pytest.raises(IntegrityError), filled.seaway.site.database.write_site() as tx:
         tx.execute(second_owner(tx, filled))
 
 

@@ -40,13 +40,13 @@ class OAuthGrants:
     user: Caller
 
     def run(self, operation: Callable[..., Result], *args: object, **options: object) -> Result:
-        with self.seaway.database.write_unlocked() as tx:
-            grants.lock(self.seaway.database, tx)
+        with self.seaway.site.database.write_unlocked() as tx:
+            grants.lock(self.seaway.site.database, tx)
             return operation(tx, self.clock.now_ms(), *args, **options)
 
     def revoke(self, user_id: int, grant_id: int) -> None:
-        with self.seaway.database.write_user(user_id) as tx:
-            grants.revoke(self.seaway.database, tx, self.clock.now_ms(), self.user, user_id, grant_id)
+        with self.seaway.site.database.write_user(user_id) as tx:
+            grants.revoke(self.seaway.site.database, tx, self.clock.now_ms(), self.user, user_id, grant_id)
 
     def add_grant(self, scope: str = SCOPE) -> IssuedTokens:
         assert self.user.user_id is not None
@@ -56,12 +56,12 @@ class OAuthGrants:
         return self.run(grants.refresh, secret, client, address="192.0.2.8")
 
     def caller_of(self, secret: str) -> Caller | None:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return grants.caller_of(tx, secret, self.clock.now_ms())
 
     def user_grants(self) -> list[grants.OAuthGrant]:
         assert self.user.user_id is not None
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return grants.of_user(tx, self.user.user_id, self.clock.now_ms())
 
     def poll(self, secret: str, client: str = CLIENT) -> str:
@@ -81,11 +81,11 @@ class OAuthGrants:
         )
 
     def disable(self) -> None:
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             user_access.set_disabled(tx, self.clock.now_ms(), OPERATOR, self.user.name, disabled=True)
 
     def audit_entries(self) -> list[tuple[str, str]]:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return [
                 (row.action, row.actor)
                 for row in tx.execute(select(tables.audit).order_by(tables.audit.c.id))
@@ -96,7 +96,7 @@ class OAuthGrants:
 @pytest.fixture
 def oauth(seaway: Seaway, clock: TurnedClock, factory: Factory) -> OAuthGrants:
     factory.user("alice")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return OAuthGrants(
             seaway, clock, Caller("alice", users.get(tx, "alice").id, CredentialKind.PERSON, address="192.0.2.1")
         )
@@ -130,7 +130,7 @@ def test_tokens_and_codes_are_not_stored(oauth: OAuthGrants) -> None:
     device, user_code = oauth.run(codes.add_device, CLIENT, SCOPE, address="192.0.2.9")
     issued = oauth.add_grant()
     secrets_held = [issued.access, issued.refresh, device, user_code, user_code.replace("-", ""), oauth.code(verifier)]
-    with oauth.seaway.database.read() as tx:
+    with oauth.seaway.site.database.read() as tx:
         stored = "".join(
             str(tuple(row)) for table in tables.metadata.sorted_tables for row in tx.execute(select(table))
         )
@@ -249,7 +249,7 @@ def test_expired_grants_and_codes_are_deleted(oauth: OAuthGrants) -> None:
         return grants.delete_expired(tx, now_ms)
 
     assert 1 == oauth.run(forget)
-    with oauth.seaway.database.read() as tx:
+    with oauth.seaway.site.database.read() as tx:
         rows = [len(tx.execute(select(table)).all()) for table in (tables.cli_devices, tables.cli_codes)]
     assert [0, 0] == rows
     assert isinstance(oauth.refresh(old.refresh), OAuthError)

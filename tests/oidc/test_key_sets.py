@@ -32,7 +32,7 @@ def server() -> Iterator[LocalIssuer]:
 @pytest.fixture
 def gitlab_issuer(app: PublishingApp, server: LocalIssuer) -> LocalIssuer:
     """A registered self-managed GitLab on this machine, with a publisher of `harbour`."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         issuers.add(tx, app.clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=server.address)
     app.trust("harbour", "forge", GITLAB)
     return server
@@ -65,7 +65,7 @@ def test_self_managed_gitlab_publishes(app: PublishingApp, gitlab_issuer: LocalI
 
 def test_publisher_matches_projects_of_its_own_issuer_only(app: PublishingApp, gitlab_issuer: LocalIssuer) -> None:
     """A publisher of gitlab.com does not match the same project path on another GitLab."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         tx.exec_driver_sql("DELETE FROM publishers WHERE issuer LIKE 'http://127%%'")
 
     assert "invalid-publisher" == mint_code(app, token(app, gitlab_issuer))
@@ -181,7 +181,7 @@ def test_unknown_key_ids_cause_one_fetch_a_minute(app: PublishingApp, gitlab_iss
     """Case 58."""
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
     key_sets = app.seaway.request_parts.exchanging.key_sets
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         found = issuers.get(tx, "forge")
 
     def find_key(number: int) -> None:
@@ -226,7 +226,7 @@ def test_keys_are_refreshed_in_the_background(app: PublishingApp, gitlab_issuer:
 
 
 def stored_key_set(app: PublishingApp) -> Any:
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         found = issuers.get(tx, "forge")
     return app.seaway.request_parts.exchanging.key_sets.stored(found.key_source)
 
@@ -240,9 +240,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def test_concurrent_requests_share_one_fetch(app: PublishingApp, gitlab_issuer: LocalIssuer) -> None:
     """At a cold start all wait for one fetch; two `KeySets` on one database stand for two workers."""
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         found = issuers.get(tx, "forge")
-    workers = [KeySets(app.seaway.database, app.clock, fetch_keys) for _ in range(2)]
+    workers = [KeySets(app.seaway.site.database, app.clock, fetch_keys) for _ in range(2)]
     start = threading.Barrier(16)
 
     def find_key(number: int) -> object:
@@ -262,7 +262,7 @@ def test_operator_can_refresh_keys(app: PublishingApp, gitlab_issuer: LocalIssue
     """A withdrawn key need not remain valid until the hourly refresh."""
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
     gitlab_issuer.names = ["key-2"]
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         found = issuers.get(tx, "forge")
 
     assert ["key-2"] == key_ids(app.seaway.request_parts.exchanging.key_sets.refresh(found.key_source).keys)
@@ -276,7 +276,7 @@ def test_static_keys_are_used_without_a_fetch(app: PublishingApp, gitlab_issuer:
     assert "ok" == mint_code(app, token(app, gitlab_issuer, "key-2"))
     assert "invalid-token" == mint_code(app, token(app, gitlab_issuer))
     assert [] == gitlab_issuer.asked
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         issuers.set_static_keys(tx, app.clock.now_ms(), OPERATOR, "forge", None)
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
 

@@ -23,7 +23,7 @@ CLAIMS = AttestedClaims(
 
 
 def attest(seaway: Seaway, file: PackageFile, *, superseded: bool = False) -> None:
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(
             insert(attestations).values(
                 subdir_id=tx.execute(select(subdirs.c.id)).scalar_one(),
@@ -48,7 +48,7 @@ async def test_version_without_attestation_after_an_attested_one_gets_a_warning(
         await publish_file(seaway, "chan", file)
     attest(seaway, first)
     attest(seaway, second, superseded=True)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
         claims = attestation_claims.claims_of(tx, channel_id, "lib")
         provenance = attestation_claims.provenance_of(versions.of_package(tx, channel_id, "lib"), claims)
@@ -64,14 +64,14 @@ async def test_upload_record_names_key_or_workflow(seaway: Seaway, factory: Fact
     file = conda(index_json())
     await publish_file(seaway, "chan", file, by=factory.caller_of_key(factory.key("ada")))
     sha256 = bytes.fromhex(file.sha256)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
         by_key = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
         assert uploaders.of_file(tx, channel_id, "noarch", file.name, bytes(32)) is None
     assert by_key is not None
     assert ("with an API key", False) == (by_key.upload_method, by_key.by_workflow)
     workflow = {"issuer": CLAIMS.issuer, "repository": "acme/lib", "commit": "c" * 40, "run": "3/2"}
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(uploads).values(key_id=None, user_id=None, **workflow))
         by_workflow = uploaders.of_file(tx, channel_id, "noarch", file.name, sha256)
         tx.execute(update(uploads).values(issuer="https://elsewhere.example"))

@@ -22,10 +22,10 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, factor
     ]  # fmt: skip
     for file in package_files:
         await publish_file(seaway, "chan", file)
-    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
-    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "c-1.0-h1_0.conda")
-    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "d-1.0-h1_0.conda")
-    with seaway.database.read() as tx:
+    removal.yank(seaway.site, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
+    removal.yank(seaway.site, OPERATOR, "chan", "noarch", "c-1.0-h1_0.conda")
+    removal.delete(seaway.site, OPERATOR, "chan", "noarch", "d-1.0-h1_0.conda")
+    with seaway.site.database.read() as tx:
         channel = channels.get(tx, "chan")
         packages = catalog.list_packages(tx, channel.id)
         assert 4 == catalog.count_files(tx, channel.id)
@@ -40,6 +40,6 @@ async def test_packages_are_listed_with_subdirs_and_files(seaway: Seaway, factor
 
 def test_empty_channel_has_no_packages(seaway: Seaway, factory: Factory) -> None:
     factory.channel("chan")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel = channels.get(tx, "chan")
         assert ([], 0) == (catalog.list_packages(tx, channel.id), catalog.count_files(tx, channel.id))

@@ -43,7 +43,7 @@ from tests.indexing.channel import with_in_process_examiners
 from tests.support import images, sites, state
 from tests.support.clock import TurnedClock
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.sites import Factory, publish_file
+from tests.support.sites import Factory, publish_file, with_site
 
 pytestmark = pytest.mark.anyio
 
@@ -76,25 +76,25 @@ class Store:
 
     @property
     def verifier(self) -> BlobVerifier:
-        return BlobVerifier(self.seaway.database, self.seaway.blobs, self.seaway.documents, self.clock)
+        return BlobVerifier(self.seaway.site, self.seaway.documents)
 
     def key(self, file: PackageFile = FILE) -> str:
         return keys.blob(bytes.fromhex(file.sha256))
 
     def quarantined(self, file: PackageFile = FILE) -> bool:
-        return self.seaway.blobs.stat(keys.quarantine(bytes.fromhex(file.sha256))) is not None
+        return self.seaway.site.blobs.stat(keys.quarantine(bytes.fromhex(file.sha256))) is not None
 
     def rewrite(self, content: bytes, file: PackageFile = FILE) -> None:
         """Replace the blob with other bytes, but not a file that is hard-linked to it."""
-        self.seaway.blobs.delete(self.key(file))
-        state.rewrite(self.seaway.blobs, self.key(file), content)
+        self.seaway.site.blobs.delete(self.key(file))
+        state.rewrite(self.seaway.site.blobs, self.key(file), content)
 
     def stored(self, file: PackageFile = FILE) -> bytes:
-        with self.seaway.blobs.open(self.key(file)) as content:
+        with self.seaway.site.blobs.open(self.key(file)) as content:
             return content.read()
 
     def problems(self) -> list[tuple[str, str]]:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return [(file.where, file.problem) for file in damage.affected_files(tx, 100)]
 
     def scrub_all(self) -> list[Slice | None]:
@@ -104,7 +104,7 @@ class Store:
         return [scrub(self.verifier, DAYS, pause=lambda _: None)]
 
     def document_blobs(self) -> dict[str, bytes]:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return {row.kind: row.sha256 for row in tx.execute(select(documents.c.kind, documents.c.sha256))}
 
     async def upload(self, file: PackageFile = FILE, *, force: bool = True) -> None:
@@ -128,7 +128,7 @@ async def forced_upload(store: Store, _: Path) -> None:
 
 
 async def upload_after_delete(store: Store, _: Path) -> None:
-    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.site, OPERATOR, CHANNEL, "noarch", FILE.name)
     await store.upload(force=False)
 
 
@@ -194,13 +194,13 @@ async def test_scrub_quarantines_a_damaged_blob(store: Store, kind: str) -> None
     """Invariant 2: its bytes are kept aside, the response names the file, and a metric counts it."""
     store.rewrite(DAMAGES[kind](FILE.content))
     assert [Slice(1, 1)] == store.scrub_all()
-    assert (None, True) == (store.seaway.blobs.stat(store.key()), store.quarantined())
+    assert (None, True) == (store.seaway.site.blobs.stat(store.key()), store.quarantined())
     for method in ("GET", "HEAD"):
         response = await store.http.request(method, URL)
         assert 503 == response.status_code
         assert response.headers["Retry-After"]
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
-    gauges = DatabaseGauges(store.seaway.database, store.clock, whole_document_limit=10)
+    gauges = DatabaseGauges(store.seaway.site.database, store.clock, whole_document_limit=10)
     assert [1] == [sample.value for sample in named(gauges.collect(), "seaway_damaged_blobs").samples]
     assert [Slice(1, 0)] != store.scrub_all()  # still missing, and recorded once
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
@@ -212,14 +212,14 @@ def named(families: Iterator[Metric], name: str) -> Metric:
 
 async def test_missing_blob_is_recorded(store: Store) -> None:
     """The response names the file before and after a scrub; when the blob is back, it is served at once."""
-    store.seaway.blobs.delete(store.key())
+    store.seaway.site.blobs.delete(store.key())
     for _ in range(2):
         response = await store.http.get(URL)
         assert 503 == response.status_code
         assert f"The stored copy of {FILE.name} is missing on this server." in response.text
         store.scrub_all()
         assert [(f"{CHANNEL}/noarch/{FILE.name}", "missing")] == store.problems()
-    state.rewrite(store.seaway.blobs, store.key(), FILE.content)
+    state.rewrite(store.seaway.site.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
     store.scrub_all()
     assert [] == store.problems()
@@ -231,14 +231,14 @@ async def test_damaged_bytes_are_not_cached(store: Store, kind: str) -> None:
     store.rewrite(DAMAGES[kind](FILE.content))
     response = await store.http.get(URL)
     assert (503, True) == (response.status_code, "is damaged" in response.text)
-    state.rewrite(store.seaway.blobs, store.key(), FILE.content)
+    state.rewrite(store.seaway.site.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
 
 
 async def test_upload_between_examination_and_quarantine_is_kept(store: Store) -> None:
     """Invariant 1: nothing is recorded."""
     store.rewrite(flipped(FILE.content))
-    finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
+    finding = damage.examine(store.seaway.site.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
     await store.upload()
     assert not store.verifier.take_out_of_use(finding)
@@ -267,7 +267,7 @@ async def test_killed_verification_never_leaves_damaged_bytes_served(store: Stor
     """The next check completes the work, and the bytes can be uploaded again before or after it."""
     for is_repaired_first in (True, False):
         store.rewrite(flipped(FILE.content))
-        verifier = replace(store.verifier, blobs=cast("BlobStore", KilledStore(store.seaway.blobs, at)))
+        verifier = with_store(store, KilledStore(store.seaway.site.blobs, at)).verifier
         with pytest.raises(KilledError):
             verifier.verify(bytes.fromhex(FILE.sha256))
         if is_repaired_first:
@@ -284,9 +284,9 @@ async def test_killed_verification_never_leaves_damaged_bytes_served(store: Stor
 async def test_damage_of_a_deleted_file_is_not_recorded(store: Store) -> None:
     """The damaged blob is deleted without a record."""
     store.rewrite(flipped(FILE.content))
-    finding = damage.examine(store.seaway.blobs, bytes.fromhex(FILE.sha256))
+    finding = damage.examine(store.seaway.site.blobs, bytes.fromhex(FILE.sha256))
     assert finding is not None
-    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.site, OPERATOR, CHANNEL, "noarch", FILE.name)
     assert not store.verifier.take_out_of_use(finding)
     assert ([], False) == (store.problems(), store.quarantined())
 
@@ -295,16 +295,16 @@ async def test_deleting_the_file_clears_its_damage_record(store: Store) -> None:
     """With the last file row, the record and the quarantined bytes are deleted."""
     store.rewrite(flipped(FILE.content))
     store.scrub_all()
-    removal.delete(store.seaway.request_parts.removing, OPERATOR, CHANNEL, "noarch", FILE.name)
+    removal.delete(store.seaway.site, OPERATOR, CHANNEL, "noarch", FILE.name)
     store.scrub_all()
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         assert 0 == damage.count(tx)
     assert not store.quarantined()
 
 
 async def test_quarantined_copy_without_a_record_is_deleted(store: Store) -> None:
     """A process that is killed before it writes the record leaves such a copy."""
-    store.seaway.blobs.copy(store.key(), keys.quarantine(bytes.fromhex(FILE.sha256)))
+    store.seaway.site.blobs.copy(store.key(), keys.quarantine(bytes.fromhex(FILE.sha256)))
     store.verifier.recheck()
     assert not store.quarantined()
 
@@ -313,7 +313,7 @@ async def test_scrub_is_spread_over_the_period(store: Store) -> None:
     """Each blob is read once in a period, and about as many in each part of it; then the next pass begins."""
     for number in range(40):
         await store.upload(conda(index_json(f"p{number}")))
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         digests = sorted(set(tx.execute(select(files.c.sha256)).scalars()))
     read = []
     for _ in range(2):
@@ -339,7 +339,7 @@ async def test_slice_without_time_left_is_continued_by_the_next(store: Store) ->
 
 
 async def test_only_one_process_scrubs_at_a_time(store: Store) -> None:
-    with store.seaway.database.exclusive(VERIFY_LOCK):
+    with store.seaway.site.database.exclusive(VERIFY_LOCK):
         assert scrub(store.verifier, DAYS) is None
 
 
@@ -382,7 +382,7 @@ async def test_missing_document_is_rebuilt(
         store = Store(seaway, clock, client)
         await store.upload()
         before = await documents_of(store)
-        seaway.blobs.delete(keys.blob(store.document_blobs()[kind]))
+        seaway.site.blobs.delete(keys.blob(store.document_blobs()[kind]))
         Factory(seaway).user("another")  # a commit, which invalidates the caches of a worker
         assert before == await documents_of(store)
         assert [] == list(check(seaway))
@@ -393,12 +393,12 @@ async def test_gzip_is_built_when_its_plain_document_is_missing_or_damaged(store
     """The plain document is rebuilt first."""
     before = await documents_of(store)
     for content in (None, b"", b"x"):
-        with store.seaway.database.write_site() as tx:
+        with store.seaway.site.database.write_site() as tx:
             tx.execute(delete_rows(documents).where(documents.c.kind == "repodata.json.gz"))
         plain = keys.blob(store.document_blobs()[REPODATA])
-        store.seaway.blobs.delete(plain)
+        store.seaway.site.blobs.delete(plain)
         if content is not None:
-            state.rewrite(store.seaway.blobs, plain, content)
+            state.rewrite(store.seaway.site.blobs, plain, content)
         response = await store.http.get(f"/{CHANNEL}/noarch/{REPODATA}", headers={"Accept-Encoding": "gzip"})
         assert before[f"{REPODATA} gzip"] == response.content
     assert [] == list(check(store.seaway))
@@ -410,10 +410,10 @@ async def test_scrub_drops_a_damaged_document(store: Store, kind: str, damaged: 
     """Invariant 4: it is rebuilt with the right bytes for the next request, and no damage is recorded."""
     before = await documents_of(store)
     key = keys.blob(store.document_blobs()[kind])
-    with store.seaway.blobs.open(key) as file:
+    with store.seaway.site.blobs.open(key) as file:
         content = file.read()
-    store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, DAMAGES[damaged](content))
+    store.seaway.site.blobs.delete(key)
+    state.rewrite(store.seaway.site.blobs, key, DAMAGES[damaged](content))
     store.scrub_all()
     assert ({}, []) == (store.document_blobs(), store.problems())
     assert before == await documents_of(store)
@@ -424,14 +424,14 @@ async def test_build_replaces_damaged_documents_of_equal_size(store: Store) -> N
     """Rebuilt documents with the same hash replace the damaged blobs."""
     before = await documents_of(store)
     digests = store.document_blobs().values()
-    with store.seaway.database.write_site() as tx:
+    with store.seaway.site.database.write_site() as tx:
         tx.execute(delete_rows(documents))
     for sha256 in digests:
         key = keys.blob(sha256)
-        size = store.seaway.blobs.stat(key)
+        size = store.seaway.site.blobs.stat(key)
         assert size is not None
-        store.seaway.blobs.delete(key)
-        state.rewrite(store.seaway.blobs, key, b"x" * size.size)
+        store.seaway.site.blobs.delete(key)
+        state.rewrite(store.seaway.site.blobs, key, b"x" * size.size)
     assert before == await documents_of(store)
 
 
@@ -439,20 +439,20 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
     """The channel page shows none, and the same picture uploaded again is shown at once."""
     png = images.png()
     store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         logo = channels.get(tx, CHANNEL).logo_sha256
     assert logo is not None
     url = f"/channels/{CHANNEL}/logo/{logo.hex()}.png" if isinstance(logo, bytes) else logo
-    key = next(stat.key for stat in store.seaway.blobs.list(keys.BLOBS) if stat.size == len(png))
-    store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, flipped(png))
+    key = next(stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS) if stat.size == len(png))
+    store.seaway.site.blobs.delete(key)
+    state.rewrite(store.seaway.site.blobs, key, flipped(png))
     store.scrub_all()
     assert [(f"{CHANNEL}/logo", "damaged")] == store.problems()
     assert str(url) not in (await store.http.get(f"/channels/{CHANNEL}")).text
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         assert channels.get(tx, CHANNEL).logo_sha256 is None
     store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         assert logo == channels.get(tx, CHANNEL).logo_sha256
         assert 0 == damage.count(tx)
 
@@ -512,18 +512,18 @@ async def status_and_delivery(client: httpx.AsyncClient) -> tuple[int, str]:
 
 def run_repair(store: Store, source: str | None = None) -> Repaired:
     if source is None:
-        return repair(store.verifier, store.seaway.spool, None)
+        return repair(store.verifier, None)
     settings = store.seaway.settings
     with locations.backup_source(
         source, None, settings.effective_storage_url, wiring.bucket_access(settings)
     ) as backup_source:
-        return repair(store.verifier, store.seaway.spool, backup_source)
+        return repair(store.verifier, backup_source)
 
 
 def back_up(store: Store, target: str) -> None:
     settings = store.seaway.settings
     target_location = locations.backup_target(target, settings.effective_storage_url, wiring.bucket_access(settings))
-    backup(store.seaway.database, store.seaway.blobs, store.seaway.spool, store.clock, target_location)
+    backup(store.seaway.site.database, store.seaway.site.blobs, store.seaway.site.spool, store.clock, target_location)
 
 
 @pytest.mark.parametrize("target", ["file", "folder"])
@@ -536,9 +536,9 @@ async def test_repair_restores_files_from_a_backup(store: Store, tmp_path: Path,
     await store.upload(late)
     before = await documents_of(store)
     store.rewrite(flipped(FILE.content))
-    store.seaway.blobs.delete(store.key(LARGE))
-    store.seaway.blobs.delete(store.key(late))
-    store.seaway.blobs.delete(keys.blob(store.document_blobs()["repodata.json.zst"]))
+    store.seaway.site.blobs.delete(store.key(LARGE))
+    store.seaway.site.blobs.delete(store.key(late))
+    store.seaway.site.blobs.delete(keys.blob(store.document_blobs()["repodata.json.zst"]))
     done = run_repair(store)
     bad = {f"{CHANNEL}/noarch/{file.name}" for file in (FILE, LARGE, late)}
     assert ((), (f"{CHANNEL}/noarch/repodata.json.zst",), bad) == (
@@ -566,12 +566,12 @@ async def test_repair_rejects_damaged_bytes_of_a_backup(store: Store, tmp_path: 
     store.rewrite(flipped(FILE.content))
     done = run_repair(store, (tmp_path / "backups").as_uri())
     assert ((), (f"{CHANNEL}/noarch/{FILE.name}",)) == (done.repaired, done.broken)
-    assert store.seaway.blobs.stat(store.key()) is None
+    assert store.seaway.site.blobs.stat(store.key()) is None
 
 
 async def test_path_listing_of_a_missing_blob_returns_503(store: Store) -> None:
     """The message names the file."""
-    store.seaway.blobs.delete(store.key())
+    store.seaway.site.blobs.delete(store.key())
     response = await store.http.get(f"/api/v1/channels/{CHANNEL}/files/noarch/{FILE.name}/paths")
     assert (503, "unavailable") == (response.status_code, response.json()["code"])
     assert f"{FILE.name} is missing" in response.json()["message"]
@@ -587,10 +587,10 @@ async def test_lost_piece_ends_the_upload(store: Store) -> None:
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
-    before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
+    before = {stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS)}
     upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
-    (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
-    store.seaway.blobs.delete(piece)
+    (piece,) = {stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS)} - before
+    store.seaway.site.blobs.delete(piece)
     with pytest.raises(Exception, match="lost a part of this upload"):
         await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
     upload = await resumable.begin(publishing, replace(request, force=True), by=by)
@@ -599,10 +599,10 @@ async def test_lost_piece_ends_the_upload(store: Store) -> None:
 
 
 async def test_record_for_an_unreferenced_blob_is_cleared(store: Store) -> None:
-    with store.seaway.database.write_site() as tx:
+    with store.seaway.site.database.write_site() as tx:
         tx.execute(damaged_blobs.insert().values(sha256=b"x" * 32, found_at=0, problem=BlobProblem.MISSING.value))
     store.verifier.recheck()
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         assert 0 == damage.count(tx)
 
 
@@ -647,24 +647,27 @@ async def upload_several(store: Store) -> list[str]:
     """Upload six more files; return the blob keys in the order of the scrub."""
     for number in range(6):
         await store.upload(conda(index_json(f"p{number}")))
-    with store.seaway.database.read() as tx:
+    with store.seaway.site.database.read() as tx:
         return [keys.blob(sha256) for sha256 in tx.execute(select(files.c.sha256).order_by(files.c.sha256)).scalars()]
 
 
 def with_failing_store(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
     """Return the same store, in which some calls fail."""
-    blobs = FailingStore(store.seaway.blobs, error, opens=opens, changes=changes)
-    return replace(store, seaway=replace(store.seaway, blobs=cast("BlobStore", blobs)))
+    return with_store(store, FailingStore(store.seaway.site.blobs, error, opens=opens, changes=changes))
+
+
+def with_store(store: Store, blobs: Any) -> Store:
+    return replace(store, seaway=with_site(store.seaway, blobs=blobs))
 
 
 @pytest.mark.parametrize("error", UNREADABLE, ids=str)
 async def test_unreadable_blobs_do_not_stop_scrub_and_repair(store: Store, error: Exception) -> None:
     """Invariant 6: both continue with the next blobs, and the repair names the unreadable ones."""
     *unread, last = await upload_several(store)
-    state.rewrite(store.seaway.blobs, last, b"x")
+    state.rewrite(store.seaway.site.blobs, last, b"x")
     failing = with_failing_store(store, error, opens=unread)
     assert [Slice(1, 1, len(unread))] == failing.scrub_all()
-    done = repair(failing.verifier, store.seaway.spool, None)
+    done = repair(failing.verifier, None)
     assert (len(unread), 1) == (len(done.unread), len(done.broken))
     assert f"{done.unread[0]} cannot be read." in done.lines
     assert all(name.startswith(f"{CHANNEL}/noarch/") for name in done.unread)
@@ -677,7 +680,7 @@ async def test_unreadable_recorded_blob_is_skipped_by_the_recheck(store: Store) 
         store.rewrite(flipped(file.content), file)
     store.scrub_all()
     for file in (FILE, LARGE):
-        state.rewrite(store.seaway.blobs, store.key(file), file.content)
+        state.rewrite(store.seaway.site.blobs, store.key(file), file.content)
     failing = with_failing_store(store, UNREADABLE[0], opens=[store.key()])
     assert [bytes.fromhex(LARGE.sha256)] == failing.verifier.recheck()
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
@@ -691,7 +694,7 @@ async def test_scrub_of_an_unavailable_store_does_not_advance(store: Store, erro
     scrub(store.verifier, DAYS)  # begins a pass
     store.clock.move(DAYS * DAY_MS)
     failing = with_failing_store(store, error)
-    cast("FailingStore", failing.seaway.blobs).opens = None
+    cast("FailingStore", failing.seaway.site.blobs).opens = None
     for _ in range(3):
         with pytest.raises(type(error)):
             scrub(failing.verifier, DAYS, pause=lambda _: None)
@@ -702,7 +705,7 @@ async def test_scrub_of_an_unavailable_store_does_not_advance(store: Store, erro
 
 def make_database_behind(store: Store) -> None:
     """Advance the counter in the store, as if the database were an older copy."""
-    blobs = state.raw(store.seaway.blobs)
+    blobs = state.raw(store.seaway.site.blobs)
     identity = identity_storage.of_store(blobs)
     assert identity is not None
     identity_storage.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
@@ -719,13 +722,13 @@ async def test_damaged_bytes_that_cannot_be_quarantined_are_not_served(store: St
         store.scrub_all()
     else:
         with_failing_store(store, OSError(errno.EROFS, "Read-only file system"), changes=True).scrub_all()
-    assert store.seaway.blobs.stat(store.key()) is not None
+    assert store.seaway.site.blobs.stat(store.key()) is not None
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
     for method in ("GET", "HEAD"):
         assert 503 == (await store.http.request(method, URL)).status_code
     assert f"The stored copy of {FILE.name} is damaged." in (await store.http.get(URL)).text
     await store.upload()
-    with store.seaway.database.write_site() as tx:  # the test clock is ahead of the store's
+    with store.seaway.site.database.write_site() as tx:  # the test clock is ahead of the store's
         tx.execute(damaged_blobs.update().values(found_at=0))
     assert FILE.content == (await store.http.get(URL)).content
     store.verifier.recheck()
@@ -736,10 +739,10 @@ async def test_damaged_document_is_not_cached(store: Store) -> None:
     """Documents are hashed before a worker caches them: a flipped byte is never served, and the document is rebuilt."""
     before = await documents_of(store)
     key = keys.blob(store.document_blobs()[REPODATA])
-    with store.seaway.blobs.open(key) as file:
+    with store.seaway.site.blobs.open(key) as file:
         content = file.read()
-    store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, flipped(content))
+    store.seaway.site.blobs.delete(key)
+    state.rewrite(store.seaway.site.blobs, key, flipped(content))
     Factory(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
     assert before == await documents_of(store)
 
@@ -755,11 +758,11 @@ async def test_damaged_piece_ends_the_upload(store: Store) -> None:
     async def part(content: bytes) -> AsyncIterator[bytes]:
         yield content
 
-    before = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)}
+    before = {stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS)}
     upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
-    (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
-    store.seaway.blobs.delete(piece)
-    state.rewrite(store.seaway.blobs, piece, flipped(file.content[:400]))
+    (piece,) = {stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS)} - before
+    store.seaway.site.blobs.delete(piece)
+    state.rewrite(store.seaway.site.blobs, piece, flipped(file.content[:400]))
     with pytest.raises(NotFound, match="lost a part of this upload"):
         await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
 
@@ -767,7 +770,7 @@ async def test_damaged_piece_ends_the_upload(store: Store) -> None:
 async def test_repair_restores_blobs_without_a_file_row(store: Store, tmp_path: Path) -> None:
     """Every recorded blob is restored from the backup, such as one that a rebuild kept."""
     back_up(store, (tmp_path / "backups").as_uri())
-    with store.seaway.database.write_site() as tx:
+    with store.seaway.site.database.write_site() as tx:
         tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))
@@ -778,7 +781,7 @@ async def test_repair_restores_blobs_without_a_file_row(store: Store, tmp_path: 
 
 async def test_scrub_verifies_kept_blobs(store: Store) -> None:
     """Blobs that a rebuild kept have no file row."""
-    with store.seaway.database.write_site() as tx:
+    with store.seaway.site.database.write_site() as tx:
         tx.execute(kept_blobs.insert().values(sha256=bytes.fromhex(FILE.sha256), size=len(FILE.content)))
         tx.execute(files.delete())
     store.rewrite(flipped(FILE.content))

@@ -37,7 +37,7 @@ FILES = {"share/b.txt": b"12345", "bin/a": b"12"}
 async def listing(seaway: Seaway, factory: Factory, file: PackageFile) -> listings.Listing:
     factory.channel("chan")
     await publish_file(seaway, "chan", file)
-    return ListingCache(seaway.blobs).read_blocking(bytes.fromhex(file.sha256), len(file.content), file.name)
+    return ListingCache(seaway.site.blobs).read_blocking(bytes.fromhex(file.sha256), len(file.content), file.name)
 
 
 @pytest.mark.both_states
@@ -100,7 +100,7 @@ async def test_long_listings_are_processed_in_threads(seaway: Seaway, factory: F
     for file in (first, second):
         await publish_file(seaway, "chan", file)
     recording = replace(
-        seaway, request_parts=replace(seaway.request_parts, contents=ThreadRecordingListings(seaway.blobs))
+        seaway, request_parts=replace(seaway.request_parts, contents=ThreadRecordingListings(seaway.site.blobs))
     )
     api, against = f"/api/v1/channels/chan/files/noarch/{second.name}", f"against=noarch/{first.name}"
     urls = [
@@ -144,7 +144,7 @@ async def test_many_requests_of_one_caller_do_not_block_others(seaway: Seaway, f
     )
     for file in (slow, small):
         await publish_file(seaway, "chan", file)
-    listing_cache = BlockedListings(seaway.blobs)
+    listing_cache = BlockedListings(seaway.site.blobs)
     first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in (slow, small))
     async with anyio.create_task_group() as group:
         for _ in range(20):
@@ -165,7 +165,7 @@ async def test_listing_cache_is_bounded(seaway: Seaway, factory: Factory) -> Non
     package_files = [conda(index_json(name), files=FILES, paths=PATHS) for name in ("a", "b")]
     for file in package_files:
         await publish_file(seaway, "chan", file)
-    listing_cache = ListingCache(seaway.blobs, max_bytes=2_500)
+    listing_cache = ListingCache(seaway.site.blobs, max_bytes=2_500)
     first, second = ((bytes.fromhex(file.sha256), len(file.content), file.name) for file in package_files)
     assert listing_cache.read_blocking(*first) is listing_cache.read_blocking(*first)
     listing_cache.read_blocking(*second)
@@ -229,7 +229,7 @@ async def test_versions_are_ordered_as_clients_order_them(seaway: Seaway, factor
     for version in ("9.0", "10.0", "10.0rc1"):
         await publish_file(seaway, "chan", conda(index_json(version=version)))
     await publish_file(seaway, "chan", conda(index_json(version="9.0", subdir="linux-64", noarch=...)))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
         found = versions.of_package(tx, channel_id, "demo")
         assert versions.names_among(tx, channel_id, {"demo", "other"}) == {"demo"}

@@ -76,15 +76,17 @@ class RecordingStore:
 
 def run(seaway: Seaway, **more: Any) -> WriteResult:
     return write_changes(
-        seaway.database, more.pop("blobs", seaway.blobs), more.pop("store_id", seaway.pairing.store_id()), **more
+        replace(seaway.site, blobs=more.pop("blobs", seaway.site.blobs)),
+        more.pop("store_id", seaway.pairing.store_id()),
+        **more,
     )
 
 
 def objects(seaway: Seaway) -> dict[str, bytes]:
     """Return the manifest objects in the store by key."""
     found = {}
-    for stat in seaway.blobs.list(keys.MANIFESTS):
-        with seaway.blobs.open(stat.key) as file:
+    for stat in seaway.site.blobs.list(keys.MANIFESTS):
+        with seaway.site.blobs.open(stat.key) as file:
             found[stat.key] = file.read()
     return found
 
@@ -188,7 +190,7 @@ def test_yank_reason_is_written(seaway: Seaway, channel: Channel) -> None:
     """Also when it changes while the file stays yanked."""
     channel.put(A)
     for reason in ("a leak", "wrong license"):
-        removal.yank(seaway.request_parts.removing, OPERATOR, channel.name, "noarch", A.name, reason=reason)
+        removal.yank(seaway.site, OPERATOR, channel.name, "noarch", A.name, reason=reason)
         run(seaway)
         assert [reason] == [file.yank_reason for file in names(seaway)["demo", "noarch", "a"].files]
 
@@ -211,9 +213,9 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
     """A change of description, owner or logo writes only the channel object."""
     channel.put(A)
     run(seaway)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.change(
-            tx, seaway.clock.now_ms(), OPERATOR, "demo", ChannelSettings(description="boats", only_publishers=True)
+            tx, seaway.site.clock.now_ms(), OPERATOR, "demo", ChannelSettings(description="boats", only_publishers=True)
         )
     described = run(seaway)
     seaway.request_parts.logos.store(OPERATOR, "demo", images.png())
@@ -226,7 +228,7 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
         found.name, found.settings["description"], found.owner, found.settings["is_public"],
         found.settings["only_publishers"],
     )  # fmt: skip
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert channels.get(tx, "demo").logo_sha256 == found.logo
 
 
@@ -268,7 +270,7 @@ def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, factory
     stop_at, is_done = 0, False
     while not is_done:
         try:
-            run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=stop_at))
+            run(seaway, blobs=RecordingStore(seaway.site.blobs, stop_at=stop_at))
             is_done = True
         except StopError:
             stop_at += 1
@@ -281,7 +283,7 @@ def test_channel_removed_after_an_interrupted_run_is_cleaned_up(seaway: Seaway, 
     """Invariant 2: marks are written before objects, so the objects of an interrupted run are found."""
     channel.put(A)
     with pytest.raises(StopError):
-        run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=1))
+        run(seaway, blobs=RecordingStore(seaway.site.blobs, stop_at=1))
     assert objects(seaway)
     channel.remove()
     run(seaway)
@@ -293,7 +295,7 @@ def test_channel_removed_after_an_interrupted_run_is_cleaned_up(seaway: Seaway, 
 def test_only_one_process_writes(seaway: Seaway, channel: Channel) -> None:
     """A second run at the same time does nothing."""
     channel.put(A)
-    with seaway.database.exclusive(MANIFEST_LOCK):
+    with seaway.site.database.exclusive(MANIFEST_LOCK):
         assert WriteResult() == run(seaway)
     assert 2 == run(seaway).objects
 
@@ -308,9 +310,9 @@ def test_new_store_id_gets_all_objects_before_old_ones_are_deleted(seaway: Seawa
     run(seaway)
     old = set(objects(seaway))
     with pytest.raises(StopError):
-        run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=2), store_id=OTHER_STORE)
+        run(seaway, blobs=RecordingStore(seaway.site.blobs, stop_at=2), store_id=OTHER_STORE)
     assert old <= set(objects(seaway))
-    recording = RecordingStore(seaway.blobs)
+    recording = RecordingStore(seaway.site.blobs)
     run(seaway, blobs=recording, store_id=OTHER_STORE)
 
     assert old == {key for operation, key in recording.calls if operation == "delete"}
@@ -322,7 +324,7 @@ def test_new_store_id_gets_all_objects_before_old_ones_are_deleted(seaway: Seawa
 def test_foreign_objects_are_left_alone(seaway: Seaway, channel: Channel) -> None:
     """Invariant 5: a database that is empty or belongs to another store deletes nothing."""
     foreign = keys.manifest(OTHER_STORE, keys.ManifestIds(7))
-    seaway.blobs.write(foreign, b"x")
+    seaway.site.blobs.write(foreign, b"x")
     channel.put(A)
     run(seaway)
     channel.remove()
@@ -336,7 +338,7 @@ def test_before_writing_is_called_once_before_the_first_write(
 ) -> None:
     """Only by a run that writes or deletes."""
     change_everything(channel, factory)
-    recording = RecordingStore(seaway.blobs)
+    recording = RecordingStore(seaway.site.blobs)
     call_counts: list[int] = []
     run(seaway, blobs=recording, before_writing=lambda: call_counts.append(len(recording.calls)))
 
@@ -368,8 +370,8 @@ DAMAGES = [
 def set_value(seaway: Seaway, column: "Column[Any]", value: object) -> None:
     """Write a value into the first row, as flipped bits would: SQLite takes any bytes for text."""
     statement = f"UPDATE {column.table.name} SET {column.name} = :value WHERE id = 1"
-    if seaway.database.engine.dialect.name != "sqlite":
-        with seaway.database.write_site() as tx:
+    if seaway.site.database.engine.dialect.name != "sqlite":
+        with seaway.site.database.write_site() as tx:
             tx.execute(text(statement), {"value": value})
         return
     with closing(sqlite3.connect(seaway.settings.database_file)) as connection, connection:
@@ -380,12 +382,12 @@ def set_value(seaway: Seaway, column: "Column[Any]", value: object) -> None:
 
 
 def value_of(seaway: Seaway, column: "Column[Any]") -> object:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return tx.execute(select(column).where(column.table.c.id == 1)).scalar_one()
 
 
 def skip_without_sqlite(seaway: Seaway) -> None:
-    if seaway.database.engine.dialect.name != "sqlite":
+    if seaway.site.database.engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL keeps values of the type of their column only")
 
 
@@ -435,8 +437,8 @@ def test_damaged_channel_row_blocks_only_its_own_object(
     before, good = objects(seaway), value_of(seaway, column)
     channel.put(A)
     set_value(seaway, column, value)
-    with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", ChannelSettings(description="boats"))
+    with seaway.site.database.write_site() as tx:
+        channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, "other", ChannelSettings(description="boats"))
     with capture_logs() as logs:
         written = [run(seaway).objects, run(seaway).objects]
     own = keys.manifest(seaway.pairing.store_id(), keys.ManifestIds(1))
@@ -506,7 +508,7 @@ def test_marks_stay_until_objects_are_deleted(seaway: Seaway, channel: Channel, 
     run(seaway)
     store_id = store_id or seaway.pairing.store_id()
     channel.remove()
-    refused = run(seaway, blobs=RefusingBlobs(seaway.blobs), store_id=store_id)
+    refused = run(seaway, blobs=RefusingBlobs(seaway.site.blobs), store_id=store_id)
 
     assert 0 == refused.deleted < len(objects(seaway))
     assert 2 == run(seaway, store_id=store_id).deleted
@@ -518,7 +520,7 @@ def test_channel_removed_after_a_reset_of_marks_is_cleaned_up(seaway: Seaway, ch
     """Invariant 2: marks are reset and not deleted."""
     channel.put(A)
     run(seaway)
-    forget_marks(seaway.database)
+    forget_marks(seaway.site.database)
     channel.remove()
     run(seaway)
 
@@ -529,7 +531,7 @@ def test_channel_removed_after_a_reset_of_marks_is_cleaned_up(seaway: Seaway, ch
 def test_reset_of_marks_waits_for_a_run_in_progress(seaway: Seaway, channel: Channel) -> None:
     """That run wrote to the previous store, so its marks must not count for the next one."""
     channel.put(A)
-    resetting = threading.Thread(target=forget_marks, args=[seaway.database])
+    resetting = threading.Thread(target=forget_marks, args=[seaway.site.database])
     run(seaway, before_writing=resetting.start)
     resetting.join(60)
 
@@ -540,11 +542,11 @@ def test_reset_of_marks_waits_for_a_run_in_progress(seaway: Seaway, channel: Cha
 def test_new_set_gets_channel_objects_last(seaway: Seaway, channel: Channel) -> None:
     """A set with the object of a channel is complete; in later runs a channel comes before its names."""
     channel.put(A)
-    recording = RecordingStore(seaway.blobs)
+    recording = RecordingStore(seaway.site.blobs)
     run(seaway, blobs=recording)
     assert ["1", "channel"] == [key.rpartition("/")[2] for _, key in recording.calls]
-    with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", ChannelSettings(description="boats"))
+    with seaway.site.database.write_site() as tx:
+        channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, "demo", ChannelSettings(description="boats"))
     channel.put(A2)
     run(seaway, blobs=recording)
     assert ["channel", "1"] == [key.rpartition("/")[2] for _, key in recording.calls[2:]]
@@ -574,14 +576,14 @@ class UnavailableStore(RecordingStore):
 def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
     """The job does not fail, because failed jobs are retried at growing intervals."""
     channel.put(A)
-    unavailable = replace(seaway.sweeping, blobs=UnavailableStore(seaway.blobs))
+    unavailable = replace(seaway.site, blobs=UnavailableStore(seaway.site.blobs))
     handlers = JobHandlers(
-        seaway.database, unavailable, seaway.documents, clock, seaway.request_parts.accounts,
-        seaway.request_parts.publishing.attesting.roots, None, None, seaway.pairing, None, 0, False,
-    )  # fmt: skip  # type: ignore[arg-type]
+        unavailable, seaway.pairing, seaway.documents, seaway.request_parts.accounts,
+        seaway.request_parts.publishing.attesting.roots, None, sweep_max_percent=100, scrub_days=0,
+    )  # fmt: skip
     run_job(handlers.table(), WriteManifests())
-    run_job(replace(handlers, sweeping=seaway.sweeping).table(), WriteManifests())
+    run_job(replace(handlers, site=seaway.site).table(), WriteManifests())
 
     assert [A.name] == list(states(seaway))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert [] == tx.execute(select(jobs)).all()

@@ -19,7 +19,6 @@ from seaway.indexing.file_rows import get_subdir
 from seaway.maintenance.check import check
 from seaway.packages import metadata_corrections, removal
 from seaway.publishing import reexamine
-from seaway.publishing.reexamine import RebuildParts
 from seaway.server.wiring import Seaway
 from tests.support.clock import TurnedClock
 from tests.support.packages import conda, index_json
@@ -43,11 +42,11 @@ def correct(
     seaway: Seaway, *, file: str = FILE.name, by: Any = OPERATOR, **changes: Any
 ) -> metadata_corrections.CorrectionResult:
     reason = changes.pop("reason", "wrong pin")
-    return metadata_corrections.correct(seaway.request_parts.removing, by, "chan", "noarch", file, changes, reason)
+    return metadata_corrections.correct(seaway.site, by, "chan", "noarch", file, changes, reason)
 
 
 def restore(seaway: Seaway) -> int:
-    return metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, "chan", "noarch", FILE.name)
+    return metadata_corrections.restore(seaway.site, OPERATOR, "chan", "noarch", FILE.name)
 
 
 async def record(http: httpx.AsyncClient, document: str = "repodata.json") -> dict[str, Any]:
@@ -61,7 +60,7 @@ async def file_details(http: httpx.AsyncClient) -> dict[str, Any]:
 
 
 def audit_entries(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         rows = tx.execute(
             select(audit.c.action, audit.c.detail).where(audit.c.action.like("file.%")).order_by(audit.c.id)
         )
@@ -75,7 +74,7 @@ async def test_correction_is_served_at_once_and_can_be_undone(
     before = await record(http)
     exports = await record(http, "run_exports.json")
     clock.move(DAY_MS)
-    now_ms = seaway.clock.now_ms()
+    now_ms = seaway.site.clock.now_ms()
     result = correct(seaway, depends=["numpy <2", "python >=3.9"], license="MIT OR Apache-2.0")
     fields = {"depends": ["numpy <2", "python >=3.9"], "license": "MIT OR Apache-2.0"}
     assert {**before, **fields} == await record(http)
@@ -194,11 +193,11 @@ async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
 async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Permission and file are checked before the channel lock, which another transaction holds here."""
     outsider = factory.caller_of_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
-    with seaway.database.write_channel(channel):
+    with seaway.site.database.write_channel(channel):
         with pytest.raises(NotAllowed):
             correct(seaway, by=outsider, license="BSD")
         with pytest.raises(NotAllowed):
-            metadata_corrections.restore(seaway.request_parts.removing, outsider, channel, "noarch", FILE.name)
+            metadata_corrections.restore(seaway.site, outsider, channel, "noarch", FILE.name)
         with pytest.raises(NotFound):
             correct(seaway, file="gone-1-0.conda", license="BSD")
 
@@ -223,7 +222,7 @@ async def test_damaged_row_returns_503_with_the_repair_command(
 ) -> None:
     """The response names the file."""
     correct(seaway, license="BSD")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(files).values({column: value}))
     url, headers = f"/api/v1/channels/chan/files/noarch/{FILE.name}", bearer(factory.key("owner", mode=Mode.MANAGE))
     responses = [await http.get(url)]
@@ -249,10 +248,10 @@ async def test_overwrite_drops_the_correction(seaway: Seaway, http: httpx.AsyncC
 
 
 async def test_corrected_file_stays_yanked(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.yank(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     correct(seaway, license="BSD")
     assert [FILE.name] == (await http.get("/chan/noarch/repodata.json")).json()["removed"]
-    removal.unyank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.unyank(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     assert "BSD" == (await record(http))["license"]
 
 
@@ -262,16 +261,17 @@ async def test_rebuilt_row_and_rebuilt_index_keep_the_correction(
     """`reindex --from-blobs` builds the record from package and correction, and `reindex` the index from records."""
     correct(seaway, depends=["numpy <2"])
     expected = await record(http)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         subdir_id = tx.execute(select(subdirs.c.id)).scalar_one()
         tx.execute(update(files).values(record=b"{}"))
     assert "record" in " ".join(broken.what for broken in check(seaway))
-    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
-    assert [("record",)] == [outcome.changed for outcome in reexamine.rebuild(parts, subdir_id, Actor("operator"))]
-    with seaway.database.write_site() as tx:
+    assert [("record",)] == [
+        outcome.changed for outcome in reexamine.rebuild(seaway.site, subdir_id, Actor("operator"))
+    ]
+    with seaway.site.database.write_site() as tx:
         subdir = get_subdir(tx, subdir_id)
         assert subdir is not None
-        rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), seaway.settings.whole_document_limit)
+        rebuild.rebuild(tx, subdir, seaway.site.clock.now_ms(), seaway.settings.whole_document_limit)
     assert expected == await record(http)
     assert [] == list(check(seaway))
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 def package_lines(seaway: Seaway, overviews: PackageOverviews, channel: str = "chan") -> dict[str, PackageLine] | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         found = overviews.of(tx, channels.get(tx, channel).id)
     return None if found is None else dict(found)
 
@@ -27,7 +27,7 @@ async def test_line_shows_the_newest_version(seaway: Seaway, factory: Factory, o
         await publish_file(seaway, "chan", conda(index_json("tool", version), about={"summary": f"Version {version}."}))
     old = index_json("tool", "1.0", subdir="linux-64", noarch=..., depends=["python >=3.9", "zlib"])
     await publish_file(seaway, "chan", tar_bz2(old))
-    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
+    removal.yank(seaway.site, OPERATOR, "chan", "noarch", "tool-11.0-h1_0.conda")
     found = package_lines(seaway, PackageOverviews())
     assert found is not None
     assert found["tool"] == PackageLine(
@@ -37,7 +37,7 @@ async def test_line_shows_the_newest_version(seaway: Seaway, factory: Factory, o
         license="MIT",
         subdirs=("linux-64", "noarch"),
         files=3,
-        uploaded_at_ms=seaway.clock.now_ms(),
+        uploaded_at_ms=seaway.site.clock.now_ms(),
         dependencies=frozenset({"python", "zlib"}),
     )
 
@@ -47,7 +47,7 @@ async def test_version_order_ignores_case(seaway: Seaway, factory: Factory) -> N
     factory.channel("chan")
     for version in ("1.0b2", "1.0RC1", "1.0", "5.4_22Jul22.46e"):
         await publish_file(seaway, "chan", conda(index_json("tool", version)))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         found = versions.of_package(tx, channels.get(tx, "chan").id, "tool")
     assert [version.version for version in found] == ["5.4_22Jul22.46e", "1.0", "1.0RC1", "1.0b2"]
     assert [found[2], found[2], None] == [versions.named(found, text) for text in ("1.0RC1", "1.0rc1", "1.0rc2")]
@@ -62,14 +62,14 @@ async def test_changes_are_visible_at_once(seaway: Seaway, factory: Factory) -> 
         await publish_file(seaway, "chan", conda(index_json(name)))
     assert list(package_lines(seaway, overviews) or ()) == ["a", "b", "c"]
     await publish_file(seaway, "chan", conda(index_json("a", "2.0")))
-    with counted(seaway.database) as statements:
+    with counted(seaway.site.database) as statements:
         assert (package_lines(seaway, overviews) or {})["a"].version == "2.0"
     assert len(statements) == 6  # channel, subdirs, changes, their ids, rows, summaries
-    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
+    removal.delete(seaway.site, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
     assert (package_lines(seaway, overviews) or {})["a"].version == "1.0"
-    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
+    removal.delete(seaway.site, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
     assert set(package_lines(seaway, overviews) or ()) == {"a", "c"}
-    with counted(seaway.database) as statements:
+    with counted(seaway.site.database) as statements:
         package_lines(seaway, overviews)
     assert len(statements) == 2  # the channel, its subdirs
 
@@ -79,11 +79,11 @@ async def test_page_by_name_takes_five_statements(seaway: Seaway, factory: Facto
     factory.channel("chan")
     for number in range(12):
         await publish_file(seaway, "chan", conda(index_json(f"package-{number:02}")))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
-        with counted(seaway.database) as for_two:
+        with counted(seaway.site.database) as for_two:
             first = overview.page_by_name(tx, channel_id, start=0, limit=2)
-        with counted(seaway.database) as for_ten:
+        with counted(seaway.site.database) as for_ten:
             rest = overview.page_by_name(tx, channel_id, start=2, limit=10)
     assert [line.name for line in first + rest] == [f"package-{number:02}" for number in range(12)]
     assert len(for_two) == len(for_ten) == 5

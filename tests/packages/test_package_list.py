@@ -27,7 +27,7 @@ async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, factor
     factory.member("hidden", "reader", Role.VIEWER)
     await publish(seaway, "open", "plain")
     await publish(seaway, "hidden", "secret-tool", summary="unheard of")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         for by in (ANONYMOUS, factory.signed_in("stranger")):
             assert [upload.package for upload in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
         found = recent_uploads.packages_for(tx, factory.signed_in("reader"), 9)
@@ -44,7 +44,7 @@ async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Fact
     await publish(seaway, "chan", "b-c", summary="Motion PLANNING")
     factory.channel("other")
     await publish(seaway, "other", "b")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channel_id = channels.get(tx, "chan").id
         (build,) = versions.of_package(tx, channel_id, "b")[0].builds
         downloads.add(tx, {(build.id, 20_000): 3, (build.id, 10_000): 3})
@@ -52,7 +52,7 @@ async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Fact
     def names(
         words: str = "", subdir: str = "", sort: PackageSort = PackageSort.NAME, since: int = 20_000
     ) -> list[str]:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             return package_list.names(tx, channel_id, words, subdir, sort, since=since)
 
     assert names() == ["a", "b", "b-c"]
@@ -71,9 +71,9 @@ async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway
     factory.channel("chan")
     for name, version in (("a", "1.0"), ("b", "1.0"), ("a", "2.0")):
         await publish(seaway, "chan", name, version, summary=f"{name} {version}")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         newest = recent_uploads.packages_for(tx, ANONYMOUS, 10)
-        with counted(seaway.database) as statements:
+        with counted(seaway.site.database) as statements:
             feed = recent_uploads.files_of(tx, channels.get(tx, "chan").id, "chan", 2)
     assert [("a", "2.0", "a 2.0"), ("b", "1.0", "b 1.0")] == [
         (upload.package, upload.version, upload.summary) for upload in newest

@@ -38,14 +38,14 @@ async def record(http: httpx.AsyncClient) -> dict[str, Any]:
 
 def audit_entries(seaway: Seaway) -> list[dict[str, Any]]:
     """Return the audit entries about files, oldest first."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         rows = tx.execute(select(audit).where(audit.c.action.like("file.%")).order_by(audit.c.id)).mappings().all()
     return [{**row, "detail": json.loads(row["detail"])} for row in rows]
 
 
 def caller_with_key(seaway: Seaway, secret: str) -> Caller:
-    with seaway.database.read() as tx:
-        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    with seaway.site.database.read() as tx:
+        caller = api_keys.caller_of(tx, secret, seaway.site.clock.now_ms())
     assert caller is not None
     return caller.with_address("192.0.2.7")
 
@@ -67,7 +67,7 @@ async def test_yanked_and_unyanked_file_keeps_its_indexed_timestamp(
     before = await record(http)
     for act in (removal.yank, removal.unyank):
         clock.move(DAY_MS)
-        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     assert before == await record(http)
 
 
@@ -91,7 +91,7 @@ async def test_yank_reason_is_stored_shown_and_audited(
     assert "a leak" == await reason_after("yank", json={"reason": None})
     assert await reason_after("unyank") is None
     assert await reason_after("yank") is None
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         details = tx.execute(
             select(audit.c.detail).where(audit.c.action == "file.yanked").order_by(audit.c.id)
         ).scalars()
@@ -123,7 +123,7 @@ async def test_new_bytes_get_a_new_indexed_timestamp(
     await publish_file(seaway, channel, changed("overwritten"), force=True)
     second = (await record(http))["indexed_timestamp"]
     clock.move(DAY_MS)
-    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     await publish_file(seaway, channel, changed("again"))
     assert [DAY_MS, DAY_MS] == [second - first, (await record(http))["indexed_timestamp"] - second]
 
@@ -132,8 +132,8 @@ async def test_deleted_file_leaves_no_trace(seaway: Seaway, http: httpx.AsyncCli
     """Fragments, shards and documents do not contain it, and other names are unchanged."""
     await publish_file(seaway, channel, FILE)
     await publish_file(seaway, channel, OTHER)
-    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
-    with seaway.database.read() as tx:
+    removal.delete(seaway.site, OPERATOR, channel, "noarch", FILE.name)
+    with seaway.site.database.read() as tx:
         names = set(tx.execute(select(fragments.c.name)).scalars())
         listed = set(tx.execute(select(shards.c.name).where(shards.c.sha256.is_not(None))).scalars())
     assert ({"other"}, {"other"}) == (names, listed)
@@ -145,22 +145,22 @@ async def test_yanked_file_can_be_deleted(seaway: Seaway, http: httpx.AsyncClien
     """The name is then not in `removed` either."""
     await publish_file(seaway, channel, FILE)
     for act in (removal.yank, removal.delete):
-        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     assert ({}, []) == ((await repodata(http))["packages.conda"], (await repodata(http))["removed"])
 
 
 @pytest.mark.parametrize("act", [removal.yank, removal.unyank, removal.delete], ids=lambda act: act.__name__)
 async def test_deleted_file_is_not_found(seaway: Seaway, channel: str, act: Any) -> None:
     await publish_file(seaway, channel, FILE)
-    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     with pytest.raises(NotFound, match="no such file"):
-        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.site, OPERATOR, channel, "noarch", FILE.name)
 
 
 async def test_yanked_file_is_not_replaced_without_force(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
     """A yank does not free the name; an overwrite lists the new file."""
     await publish_file(seaway, channel, FILE)
-    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.yank(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     with pytest.raises(FileExists):
         await publish_file(seaway, channel, changed("new"))
     await publish_file(seaway, channel, changed("new"), force=True)
@@ -174,7 +174,7 @@ async def test_each_change_has_an_audit_entry(seaway: Seaway, channel: str, fact
     await publish_file(seaway, channel, FILE, by=by)
     await publish_file(seaway, channel, new, by=by, force=True)
     for act in (removal.yank, removal.yank, removal.unyank, removal.delete):
-        act(seaway.request_parts.removing, by, channel, "noarch", FILE.name)
+        act(seaway.site, by, channel, "noarch", FILE.name)
     entries = audit_entries(seaway)
     assert [
         "uploaded",
@@ -200,10 +200,10 @@ async def test_refused_changes_leave_no_audit_entry_and_no_revision(
     before = audit_entries(seaway)
     for act in (removal.yank, removal.delete):
         with pytest.raises(NotAllowed):
-            act(seaway.request_parts.removing, viewer, channel, "noarch", FILE.name)
+            act(seaway.site, viewer, channel, "noarch", FILE.name)
     with pytest.raises(NotAllowed):
         await publish_file(seaway, channel, OTHER, by=viewer)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 1 == tx.execute(select(func.count()).select_from(files)).scalar_one()
     assert before == audit_entries(seaway)
     assert FILE.sha256 == (await record(http))["sha256"]
@@ -217,7 +217,7 @@ async def test_demoted_contributor_cannot_delete_their_own_uploads(
     await publish_file(seaway, channel, FILE, by=by)
     factory.member(channel, friend, Role.VIEWER)
     with pytest.raises(NotAllowed):
-        removal.delete(seaway.request_parts.removing, by, channel, "noarch", FILE.name)
+        removal.delete(seaway.site, by, channel, "noarch", FILE.name)
 
 
 async def test_site_admin_can_delete_but_not_upload_or_yank(seaway: Seaway, channel: str, factory: Factory) -> None:
@@ -227,8 +227,8 @@ async def test_site_admin_can_delete_but_not_upload_or_yank(seaway: Seaway, chan
     with pytest.raises(NotAllowed):
         await publish_file(seaway, channel, OTHER, by=admin)
     with pytest.raises(NotAllowed):
-        removal.yank(seaway.request_parts.removing, admin, channel, "noarch", FILE.name)
-    removal.delete(seaway.request_parts.removing, admin, channel, "noarch", FILE.name)
+        removal.yank(seaway.site, admin, channel, "noarch", FILE.name)
+    removal.delete(seaway.site, admin, channel, "noarch", FILE.name)
     assert ("file.deleted", "moderator (key key 0)") == (
         audit_entries(seaway)[-1]["action"],
         audit_entries(seaway)[-1]["actor"],
@@ -239,12 +239,12 @@ async def test_store_is_consistent_after_mixed_changes(seaway: Seaway, http: htt
     """After uploads, yanks, deletions and overwrites `check` reports nothing."""
     for number in range(4):
         await publish_file(seaway, channel, conda(index_json("many", version=f"{number}.0")))
-    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", "many-0.0-h1_0.conda")
-    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", "many-1.0-h1_0.conda")
+    removal.yank(seaway.site, OPERATOR, channel, "noarch", "many-0.0-h1_0.conda")
+    removal.delete(seaway.site, OPERATOR, channel, "noarch", "many-1.0-h1_0.conda")
     await repodata(http)
     await publish_file(seaway, channel, FILE)
     await publish_file(seaway, channel, changed("new"), force=True)
-    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+    removal.delete(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     assert [] == list(check(seaway))
 
 

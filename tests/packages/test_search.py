@@ -24,14 +24,14 @@ async def publish(seaway: Seaway, channel: str, name: str, version: str = "1.0",
 
 
 def search_hits(seaway: Seaway, query: str, by: Caller = ANONYMOUS, **more: str) -> list[tuple[str, str]]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         hits, next_page = search(tx, by, query, limit=50, **more)
     assert next_page is None
     return [(hit.channel, hit.package) for hit in hits]
 
 
 def session_caller(seaway: Seaway, name: str) -> Caller:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return Caller(name=name, user_id=users.get(tx, name).id, credential=CredentialKind.PERSON)
 
 
@@ -54,7 +54,7 @@ async def test_match_spec_selects_versions(seaway: Seaway, factory: Factory) -> 
     factory.channel("chan")
     for version in ("1.9", "1.10", "2.0"):
         await publish(seaway, "chan", "demo", version)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         hits, _ = search(tx, ANONYMOUS, "demo <2", limit=10)
     assert [Hit("chan", "demo", "", "1.10", ("noarch",))] == hits
     assert [] == search_hits(seaway, "demo >2")
@@ -84,8 +84,8 @@ async def test_deleted_and_yanked_packages_are_not_found(seaway: Seaway, factory
     factory.channel("chan")
     await publish(seaway, "chan", "gone")
     await publish(seaway, "chan", "yanked")
-    removal.delete(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "gone-1.0-h1_0.conda")
-    removal.yank(seaway.request_parts.removing, OPERATOR, "chan", "noarch", "yanked-1.0-h1_0.conda")
+    removal.delete(seaway.site, OPERATOR, "chan", "noarch", "gone-1.0-h1_0.conda")
+    removal.yank(seaway.site, OPERATOR, "chan", "noarch", "yanked-1.0-h1_0.conda")
     assert [] == search_hits(seaway, "gone") + search_hits(seaway, "yanked")
 
 
@@ -107,11 +107,11 @@ async def test_each_page_of_hits_takes_two_statements(seaway: Seaway, factory: F
         for name in names:
             await publish(seaway, channel, name)
     statements: list[str] = []
-    event.listen(seaway.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+    event.listen(seaway.site.database.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
     pages: list[Sequence[Hit]] = []
     after: str | None = ""
     while after is not None:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             statements.clear()
             hits, after = search(tx, ANONYMOUS, "part", after=after, limit=4)
         assert 2 == len(statements)
@@ -124,12 +124,12 @@ async def test_each_page_of_hits_takes_two_statements(seaway: Seaway, factory: F
 
 @pytest.mark.parametrize("after", ["x", "9 a b", "0 a", "0 a b c"])
 def test_invalid_cursor_is_refused(seaway: Seaway, after: str) -> None:
-    with seaway.database.read() as tx, pytest.raises(Malformed):
+    with seaway.site.database.read() as tx, pytest.raises(Malformed):
         search(tx, ANONYMOUS, "x", after=after, limit=1)
 
 
 @pytest.mark.parametrize("query", [" ", "a b c d e f g h i"])
 def test_search_without_words_or_with_too_many_is_refused(seaway: Seaway, query: str) -> None:
     """Many words make a search slow."""
-    with seaway.database.read() as tx, pytest.raises(Malformed):
+    with seaway.site.database.read() as tx, pytest.raises(Malformed):
         search(tx, ANONYMOUS, query, limit=1)

@@ -53,14 +53,14 @@ async def channel(seaway: Seaway, factory: Factory) -> str:
 def audit_entries(seaway: Seaway) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the audit entries about files since the uploads."""
     matches = audit.c.action.like("file.%") & (audit.c.action != "file.uploaded")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         rows = tx.execute(select(audit.c.action, audit.c.target, audit.c.detail).where(matches).order_by(audit.c.id))
         return [(action, target, json.loads(detail)) for action, target, detail in rows]
 
 
 def state(seaway: Seaway) -> dict[str, tuple[str, str]]:
     """Return the state and the yank reason of each file."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         rows = tx.execute(
             select(subdirs.c.name, files.c.file_name, files.c.state, files.c.yank_reason).join(
                 subdirs, subdirs.c.id == files.c.subdir_id
@@ -70,7 +70,7 @@ def state(seaway: Seaway) -> dict[str, tuple[str, str]]:
 
 
 def revisions(seaway: Seaway) -> dict[str, int]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return {row.name: row.revision for row in tx.execute(select(subdirs.c.name, subdirs.c.revision))}
 
 
@@ -84,7 +84,7 @@ async def test_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.AsyncCl
     """One revision in each affected subdir, one audit entry with every sha256, and the reason stored for each file."""
     before = revisions(seaway)
     result = removal.change(
-        seaway.request_parts.removing,
+        seaway.site,
         OPERATOR,
         channel,
         FileAction.YANK,
@@ -106,8 +106,8 @@ async def test_version_is_yanked_in_one_step(seaway: Seaway, http: httpx.AsyncCl
 async def test_unchanged_files_are_counted(seaway: Seaway, channel: str) -> None:
     """A second yank keeps a file's reason unless it gives another one."""
     selection = Selection(package="demo", subdir=NOARCH)
-    change = partial(removal.change, seaway.request_parts.removing, OPERATOR, channel, selection=selection)
-    removal.yank(seaway.request_parts.removing, OPERATOR, channel, NOARCH, NEW.name, reason="a leak")
+    change = partial(removal.change, seaway.site, OPERATOR, channel, selection=selection)
+    removal.yank(seaway.site, OPERATOR, channel, NOARCH, NEW.name, reason="a leak")
     first = change(FileAction.YANK)
     assert (2, 1) == (len(first.files), first.unchanged)
     assert "a leak" == state(seaway)[f"{NOARCH}/{NEW.name}"][1]
@@ -124,11 +124,11 @@ async def test_unchanged_files_are_counted(seaway: Seaway, channel: str) -> None
 
 async def test_package_is_deleted(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
     """No document contains it, and its bytes no longer count in the channel's size."""
-    removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
+    removal.change(seaway.site, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
     assert ({OTHER.name}, []) == await documents(http)
     assert (set(), []) == await documents(http, LINUX)
     assert 404 == (await http.get(f"/chan/{LINUX}/{LINUX_FILE.name}")).status_code
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         access = channels.access_of(tx, channel, OPERATOR)
         assert access is not None
         size = tx.execute(select(func.sum(subdirs.c.size)).where(subdirs.c.channel_id == access.channel_id)).scalar()
@@ -146,16 +146,12 @@ async def test_contributor_deletes_only_their_own_files(seaway: Seaway, channel:
     before = state(seaway)
     files_changed = tuple(f"{NOARCH}/{file.name}" for file in (own[0], OLD[0], OTHER, own[1]))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.request_parts.removing, friend, channel, FileAction.DELETE, Selection(files_changed))
+        removal.change(seaway.site, friend, channel, FileAction.DELETE, Selection(files_changed))
     assert f"Affected files: {NOARCH}/{OLD[0].name}, {NOARCH}/{OTHER.name}." in refusal.value.message
     assert (before, []) == (state(seaway), audit_entries(seaway))
-    result = removal.change(
-        seaway.request_parts.removing, friend, channel, FileAction.DELETE, Selection(package="demo", version="3.0")
-    )
+    result = removal.change(seaway.site, friend, channel, FileAction.DELETE, Selection(package="demo", version="3.0"))
     assert 2 == len(result.files)
-    assert 4 == len(
-        removal.change(seaway.request_parts.removing, friend, channel, FileAction.YANK, Selection(package="demo")).files
-    )
+    assert 4 == len(removal.change(seaway.site, friend, channel, FileAction.YANK, Selection(package="demo")).files)
 
 
 def by_key(factory: Factory, **limits: Any) -> Caller:
@@ -184,7 +180,7 @@ async def test_limits_of_a_caller_refuse_the_whole_action(
     before = state(seaway)
     selection = Selection((f"{NOARCH}/{OTHER.name}", f"{NOARCH}/{OLD[0].name}"))
     with pytest.raises(NotAllowed) as refusal:
-        removal.change(seaway.request_parts.removing, caller(factory), channel, action, selection)
+        removal.change(seaway.site, caller(factory), channel, action, selection)
     assert message in refusal.value.message
     assert before == state(seaway)
 
@@ -211,7 +207,7 @@ async def test_selection_of_missing_files_changes_nothing(
 ) -> None:
     before = state(seaway)
     with pytest.raises(error, match=message):
-        removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, selection)
+        removal.change(seaway.site, OPERATOR, channel, FileAction.DELETE, selection)
     assert (before, []) == (state(seaway), audit_entries(seaway))
 
 
@@ -244,11 +240,11 @@ async def test_caller_without_permission_is_refused_without_lock_and_file_reads(
         (factory.caller_of_key(factory.key(factory.user("stranger"))), NotAllowed if public else NotFound),
         (viewer, NotAllowed),
     ]
-    with seaway.database.write_channel(channel), counted(seaway.database) as statements:
+    with seaway.site.database.write_channel(channel), counted(seaway.site.database) as statements:
         for caller, refusal in callers:
             with pytest.raises(refusal):
-                removal.change(seaway.request_parts.removing, caller, channel, action, selection)
-            with pytest.raises(refusal), seaway.database.read() as tx:
+                removal.change(seaway.site, caller, channel, action, selection)
+            with pytest.raises(refusal), seaway.site.database.read() as tx:
                 removal.preview(tx, caller, channel, action, selection)
     assert [] == [statement for statement in statements if "FROM files" in statement]
 
@@ -256,7 +252,7 @@ async def test_caller_without_permission_is_refused_without_lock_and_file_reads(
 async def test_only_confirmed_files_are_changed(seaway: Seaway, channel: str) -> None:
     """A file that joined the selection after the confirmation refuses the action (7)."""
     selection = Selection(package="demo", version="2.0")
-    delete = partial(removal.change, seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, selection)
+    delete = partial(removal.change, seaway.site, OPERATOR, channel, FileAction.DELETE, selection)
     confirmed = removal.digest([f"{NOARCH}/{NEW.name}"])
     await publish_file(seaway, channel, for_linux("2.0"))
     before = state(seaway)
@@ -271,9 +267,7 @@ async def test_audit_log_has_every_file_of_a_large_action(
 ) -> None:
     """With its sha256, in several entries for the same target."""
     monkeypatch.setattr(removal, "_FILES_IN_A_LINE", 3)
-    removal.change(
-        seaway.request_parts.removing, OPERATOR, channel, FileAction.YANK, Selection(package="demo"), reason="old"
-    )
+    removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, Selection(package="demo"), reason="old")
     hashes = {f"{NOARCH}/{file.name}": file.sha256 for file in (*OLD, NEW)} | {
         f"{LINUX}/{LINUX_FILE.name}": LINUX_FILE.sha256
     }
@@ -293,9 +287,9 @@ async def test_statements_do_not_grow_with_the_files(seaway: Seaway, factory: Fa
         await publish_file(seaway, channel, build(number, "2.0" if number > 1 else "1.0"))
     for action in (FileAction.YANK, FileAction.UNYANK, FileAction.DELETE):
         for version in ("1.0", "2.0"):
-            with counted(seaway.database) as statements:
+            with counted(seaway.site.database) as statements:
                 result = removal.change(
-                    seaway.request_parts.removing, OPERATOR, channel, action, Selection(package="demo", version=version)
+                    seaway.site, OPERATOR, channel, action, Selection(package="demo", version=version)
                 )
             counts.append((len(result.files), len(statements)))
     assert [2, 10] * 3 == [count for count, _ in counts]
@@ -305,13 +299,13 @@ async def test_statements_do_not_grow_with_the_files(seaway: Seaway, factory: Fa
 
 async def test_too_many_files_are_refused(seaway: Seaway, channel: str) -> None:
     """The refusal says how to select fewer."""
-    with seaway.database.write_channel(channel) as tx:
+    with seaway.site.database.write_channel(channel) as tx:
         row = dict(tx.execute(select(files).where(files.c.file_name == NEW.name)).mappings().one())
         del row["id"]
         names = [f"demo-2.0-many_{number}.conda" for number in range(removal.MAX_FILES)]
         tx.execute(insert(files), [{**row, "file_name": name} for name in names])
     with pytest.raises(Conflict, match=r"More than 10,000 files .* Choose one version or one platform"):
-        removal.change(seaway.request_parts.removing, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
+        removal.change(seaway.site, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
 
 
 async def test_api_changes_many_files(seaway: Seaway, http: httpx.AsyncClient, channel: str, factory: Factory) -> None:

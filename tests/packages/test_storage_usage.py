@@ -22,10 +22,10 @@ async def test_file_in_two_channels_counts_in_each_and_is_stored_once(
         factory.channel(channel)
         for file in files:
             await publish_file(seaway, channel, file)
-    removal.delete(seaway.request_parts.removing, OPERATOR, "one", "noarch", gone.name)
+    removal.delete(seaway.site, OPERATOR, "one", "noarch", gone.name)
     assert 200 == (await http.get("/two/noarch/repodata.json")).status_code
     stored, size = len(shared.content) + len(other.content), len(shared.content)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         packages, documents = storage_usage.of_packages(tx), storage_usage.of_documents(tx)
         assert (2, stored, stored + size) == (packages.blobs, packages.size, storage_usage.bytes_of_packages(tx))
         by_channel = storage_usage.by_channel(tx, limit=10)

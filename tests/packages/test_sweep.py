@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -32,28 +31,28 @@ WEEK_MS = 7 * DAY_MS
 
 
 def run_sweep(seaway: Seaway) -> SweepResult:
-    return sweep(seaway.sweeping)
+    return sweep(seaway.site, seaway.pairing, max_percent=100)
 
 
 def age(seaway: Seaway, milliseconds: int) -> None:
     """Set the age of every blob, measured by Seaway's clock."""
-    stats = state.stored(seaway.blobs)
-    then = (seaway.clock.now_ms() - milliseconds) * 1_000_000
+    stats = state.stored(seaway.site.blobs)
+    then = (seaway.site.clock.now_ms() - milliseconds) * 1_000_000
     for stat in stats:
-        path = seaway.blobs.local_path(stat.key)
+        path = seaway.site.blobs.local_path(stat.key)
         if path is not None:
             os.utime(path, ns=(then, then))
-    if seaway.blobs.local_path("") is None:  # a bucket sets its own times, so Seaway's clock has to move
-        assert isinstance(seaway.clock, TurnedClock)
-        seaway.clock.move(max(stat.modified_ms for stat in stats) + milliseconds - seaway.clock.now_ms())
+    if seaway.site.blobs.local_path("") is None:  # a bucket sets its own times, so Seaway's clock has to move
+        assert isinstance(seaway.site.clock, TurnedClock)
+        seaway.site.clock.move(max(stat.modified_ms for stat in stats) + milliseconds - seaway.site.clock.now_ms())
 
 
 def is_stored(seaway: Seaway, file: PackageFile) -> bool:
-    return seaway.blobs.stat(keys.blob(bytes.fromhex(file.sha256))) is not None
+    return seaway.site.blobs.stat(keys.blob(bytes.fromhex(file.sha256))) is not None
 
 
 def delete(seaway: Seaway, channel: str, file: PackageFile = FILE) -> None:
-    removal.delete(seaway.request_parts.removing, OPERATOR, channel, "noarch", file.name)
+    removal.delete(seaway.site, OPERATOR, channel, "noarch", file.name)
 
 
 @pytest.fixture
@@ -66,7 +65,7 @@ async def test_referenced_blobs_are_kept_at_any_age(seaway: Seaway, http: httpx.
     yanked = conda(index_json("yanked"))
     for file in (FILE, yanked):
         await publish_file(seaway, channel, file)
-    removal.yank(seaway.request_parts.removing, OPERATOR, channel, "noarch", yanked.name)
+    removal.yank(seaway.site, OPERATOR, channel, "noarch", yanked.name)
     await http.get(f"/{channel}/noarch/repodata.json")
     age(seaway, 1_000 * DAY_MS)
     assert 0 == run_sweep(seaway).blobs
@@ -91,7 +90,7 @@ async def test_unreferenced_blob_is_deleted_after_a_day(
 
 async def test_sweep_stops_if_a_folder_cannot_be_listed(seaway: Seaway, channel: str) -> None:
     """An incomplete listing stops the sweep, and the error names the folder."""
-    root = seaway.blobs.local_path("")
+    root = seaway.site.blobs.local_path("")
     if root is None:
         pytest.skip("a bucket has no folders")
     await publish_file(seaway, channel, FILE)
@@ -132,7 +131,7 @@ async def test_replaced_documents_are_deleted(seaway: Seaway, http: httpx.AsyncC
     for name in ("one", "two", "three"):
         await publish_file(seaway, channel, conda(index_json(name)))
         await http.get(f"/{channel}/noarch/repodata.json")
-        counts.append(len(state.stored(seaway.blobs)))
+        counts.append(len(state.stored(seaway.site.blobs)))
     documents = 5  # repodata.json and run_exports.json, plain and zst; gzip, which this client requests
     assert [1 + documents, 2 + documents, 3 + documents] == counts
     assert [] == list(check(seaway))
@@ -143,16 +142,16 @@ async def test_sweep_deletes_all_blobs_of_a_deleted_channel(
 ) -> None:
     await publish_file(seaway, channel, FILE)
     await http.get(f"/{channel}/noarch/repodata.json")
-    with seaway.database.write_site() as tx:
-        channels.remove(tx, seaway.clock.now_ms(), OPERATOR, channel)
+    with seaway.site.database.write_site() as tx:
+        channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, channel)
     age(seaway, DAY_MS)
     run_sweep(seaway)
-    assert [] == state.stored(seaway.blobs)
+    assert [] == state.stored(seaway.site.blobs)
 
 
 async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
     """A killed process leaves it under a name that is not a blob key."""
-    if seaway.blobs.local_path("") is None:
+    if seaway.site.blobs.local_path("") is None:
         pytest.skip("a bucket has no partially written objects")
     root = seaway.settings.data / "store" / "blobs" / "ab"
     root.mkdir(parents=True)
@@ -164,7 +163,7 @@ async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
 
 async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway: Seaway, clock: TurnedClock) -> None:
     """Its age is measured by the clock of the store too: without its partial file, the put would fail."""
-    root = seaway.blobs.local_path("")
+    root = seaway.site.blobs.local_path("")
     if root is None:
         pytest.skip("a bucket has no partially written objects")
     partial = root / f"{keys.UNFINISHED}identity-0a1b"
@@ -181,13 +180,13 @@ async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway:
 
 async def test_foreign_objects_are_left_alone(seaway: Seaway) -> None:
     """Sweep invariant 3: other objects in the same folder or bucket stay at any age."""
-    with seaway.spool.file() as file:
+    with seaway.site.spool.file() as file:
         file.write(b"a log")
         file.flush()
-        seaway.blobs.put_file("logs/today", Path(file.name))
+        seaway.site.blobs.put_file("logs/today", Path(file.name))
     age(seaway, 1_000 * DAY_MS)
     assert 0 == run_sweep(seaway).blobs
-    assert ["logs/today"] == [stat.key for stat in state.stored(seaway.blobs)]
+    assert ["logs/today"] == [stat.key for stat in state.stored(seaway.site.blobs)]
 
 
 async def test_unreferenced_blob_that_is_uploaded_again_stays(seaway: Seaway, channel: str) -> None:
@@ -234,14 +233,14 @@ async def test_shard_that_is_current_again_is_not_deleted(
     await publish_file(seaway, channel, FILE)
     shard = shard_of(seaway)
     for act in (removal.yank, removal.unyank):
-        act(seaway.request_parts.removing, OPERATOR, channel, "noarch", FILE.name)
+        act(seaway.site, OPERATOR, channel, "noarch", FILE.name)
     clock.move(WEEK_MS)
     run_sweep(seaway)
     assert (shard, True) == (shard_of(seaway), await is_served(http, channel, shard))
 
 
 def shard_of(seaway: Seaway) -> str:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         digest: bytes = tx.execute(select(shards.c.sha256).where(shards.c.name == "demo")).scalar_one()
     return digest.hex()
 
@@ -260,16 +259,16 @@ async def test_sweep_of_a_large_share_of_the_bytes_needs_confirmation(seaway: Se
     delete(seaway, channel, large)
     age(seaway, WEEK_MS)
     with pytest.raises(SweepStopped):
-        sweep(replace(seaway.sweeping, max_percent=50))
+        sweep(seaway.site, seaway.pairing, max_percent=50)
     assert is_stored(seaway, large)
-    assert 1 == sweep(replace(seaway.sweeping, max_percent=50), unlimited=True).blobs
+    assert 1 == run_sweep(seaway).blobs
 
 
 async def test_only_orphaned_spool_files_are_deleted(seaway: Seaway) -> None:
     """A spool file held by its process is an upload in progress; a killed process leaves one that is not held."""
     orphan = seaway.settings.spool_folder / "orphan"
     orphan.write_bytes(b"x" * MIB)
-    with seaway.spool.file() as in_flight:
+    with seaway.site.spool.file() as in_flight:
         result = run_sweep(seaway)
         assert [Path(in_flight.name).name] == [path.name for path in seaway.settings.spool_folder.iterdir()]
     assert 1 == result.spool_files
@@ -277,7 +276,7 @@ async def test_only_orphaned_spool_files_are_deleted(seaway: Seaway) -> None:
 
 async def test_last_sweep_is_recorded(seaway: Seaway, channel: str) -> None:
     """Kept young blobs are counted, then deleted; before the first sweep there is no record."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert last(tx) is None
     kept = conda(index_json("kept"))
     for file in (FILE, kept):
@@ -289,15 +288,15 @@ async def test_last_sweep_is_recorded(seaway: Seaway, channel: str) -> None:
     age(seaway, DAY_MS)
     second = run_sweep(seaway)
     assert (1, 0) == (second.blobs, second.kept_blobs)
-    with seaway.database.read() as tx:
-        assert LastSweep(seaway.clock.now_ms(), second) == last(tx)
+    with seaway.site.database.read() as tx:
+        assert LastSweep(seaway.site.clock.now_ms(), second) == last(tx)
 
 
 async def test_concurrent_sweeps_run_one_after_the_other(on_both: str, seaway: Seaway) -> None:
     """Each records its result in turn, and the last one is reported."""
     with ThreadPoolExecutor(3) as threads:
         served = list(threads.map(run_sweep, [seaway] * 12))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         recorded = last(tx)
     assert recorded is not None
     assert recorded.swept in served

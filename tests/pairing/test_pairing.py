@@ -33,7 +33,7 @@ ANY_AGE = -(1 << 60)
 
 def blobs_of(seaway: Seaway) -> set[str]:
     """Return the keys of the blobs in the store, without checking the pairing."""
-    return {stat.key for stat in state.raw(seaway.blobs).list(keys.BLOBS)}
+    return {stat.key for stat in state.raw(seaway.site.blobs).list(keys.BLOBS)}
 
 
 def opened(folder: Path, **settings: object) -> Seaway:
@@ -41,7 +41,7 @@ def opened(folder: Path, **settings: object) -> Seaway:
 
 
 def sweep_all(seaway: Seaway) -> None:
-    sweep(seaway.sweeping, grace_ms=ANY_AGE)
+    sweep(seaway.site, seaway.pairing, max_percent=seaway.settings.sweep_max_percent, grace_ms=ANY_AGE)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_start_with_an_empty_database_and_a_filled_store_is_refused(filled: Pa
 def test_a_store_with_blobs_and_no_identity_is_refused(filled: Path, tmp_path: Path) -> None:
     """A store with manually copied content is not empty (1)."""
     with closing(opened(filled)) as seaway:
-        state.raw(seaway.blobs).delete(keys.IDENTITY)
+        state.raw(seaway.site.blobs).delete(keys.IDENTITY)
     with pytest.raises(BadSetting, match="has content"):
         opened(tmp_path / "new", **without_rows(filled, tmp_path / "new"))
 
@@ -87,8 +87,8 @@ def test_a_store_with_blobs_and_no_identity_is_refused(filled: Path, tmp_path: P
 def test_an_unpaired_store_and_database_require_adopt(filled: Path) -> None:
     """`adopt` pairs a store and a database that have no identities."""
     with closing(opened(filled)) as seaway:
-        state.raw(seaway.blobs).delete(keys.IDENTITY)
-        with seaway.database.write_site() as tx:
+        state.raw(seaway.site.blobs).delete(keys.IDENTITY)
+        with seaway.site.database.write_site() as tx:
             tx.execute(delete(site_values))
     with pytest.raises(BadSetting, match="seaway adopt"):
         opened(filled)
@@ -119,7 +119,7 @@ def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, 
         channel.put(conda(index_json("further")))
         channel.repodata()  # normally deletes the documents that it replaces
         assert before < blobs_of(seaway)
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             last_sweep = last(tx)
         assert last_sweep is not None
         assert "older than its store" in last_sweep.blocked_reason
@@ -147,11 +147,11 @@ def test_adopt_pairs_an_older_database(filled: Path, tmp_path: Path) -> None:
 
 def test_a_start_with_an_older_copy_of_the_store_is_refused(filled: Path) -> None:
     with closing(opened(filled)) as seaway:
-        identity = identity_storage.of_store(seaway.blobs)
+        identity = identity_storage.of_store(seaway.site.blobs)
         for _ in range(2):
             seaway.pairing.raise_counter()
         assert identity is not None
-        identity_storage.put_in_store(state.raw(seaway.blobs), identity)
+        identity_storage.put_in_store(state.raw(seaway.site.blobs), identity)
         seaway.pairing.check()  # a bucket is checked every few seconds
         with pytest.raises(Unavailable, match="older copy"):
             Channel(seaway, "chan").put(conda(index_json("late")))
@@ -169,16 +169,16 @@ def test_a_sweep_of_much_of_the_store_requires_confirmation(filled: Path) -> Non
         with pytest.raises(SweepStopped, match=r"3 of 3 blobs.*50 %.*seaway sweep --yes"):
             sweep_all(seaway)
         assert before == blobs_of(seaway)
-        sweep(seaway.sweeping, grace_ms=ANY_AGE, unlimited=True)
+        sweep(seaway.site, seaway.pairing, max_percent=100, grace_ms=ANY_AGE)
         assert set() == blobs_of(seaway)
 
 
 def test_a_sweep_raises_the_counter_of_both_sides(filled: Path) -> None:
     with closing(opened(filled)) as seaway:
-        before = identity_storage.of_store(seaway.blobs)
+        before = identity_storage.of_store(seaway.site.blobs)
         sweep_all(seaway)
-        after = identity_storage.of_store(seaway.blobs)
-        with seaway.database.read() as tx:
+        after = identity_storage.of_store(seaway.site.blobs)
+        with seaway.site.database.read() as tx:
             in_database = identity_storage.of_database(tx)
         assert before is not None
         assert after is not None
@@ -247,30 +247,30 @@ def test_a_lost_secret_key_is_not_replaced_silently(filled: Path) -> None:
     """accounts.secret_key 4: data encrypted with it would be lost without a message."""
     with closing(opened(filled)) as seaway:
         encrypted = seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
-        with state.raw(seaway.blobs).open(keys.SECRET_KEY) as file:
+        with state.raw(seaway.site.blobs).open(keys.SECRET_KEY) as file:
             secret = file.read()
-        state.raw(seaway.blobs).delete(keys.SECRET_KEY)
+        state.raw(seaway.site.blobs).delete(keys.SECRET_KEY)
     with closing(opened(filled)) as seaway:
         with pytest.raises(Unavailable, match="secret key of the site is missing"):
             seaway.request_parts.accounts.encryption.decrypt(encrypted, "totp")
-        state.raw(seaway.blobs).write(keys.SECRET_KEY, secret)
+        state.raw(seaway.site.blobs).write(keys.SECRET_KEY, secret)
         assert b"seed" == seaway.request_parts.accounts.encryption.decrypt(encrypted, "totp")
 
 
 def test_a_lost_secret_key_from_elsewhere_is_not_replaced(filled: Path) -> None:
     """A key that existed before `adopt`, or that an older Seaway created, is recorded when it is read."""
-    with closing(opened(filled)) as seaway, seaway.database.write_site() as tx:
+    with closing(opened(filled)) as seaway, seaway.site.database.write_site() as tx:
         tx.execute(delete(site_values).where(site_values.c.name == "secret-key-made"))
     with closing(opened(filled)) as seaway:
         seaway.pairing.adopt()
-        with seaway.database.write_site() as tx:
-            secret_key.forget_lost(tx, seaway.blobs)
-        state.raw(seaway.blobs).delete(keys.SECRET_KEY)
+        with seaway.site.database.write_site() as tx:
+            secret_key.forget_lost(tx, seaway.site.blobs)
+        state.raw(seaway.site.blobs).delete(keys.SECRET_KEY)
     with closing(opened(filled)) as seaway:
         with pytest.raises(Unavailable, match="secret key of the site is missing"):
             seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
-        with seaway.database.write_site() as tx:
-            secret_key.forget_lost(tx, seaway.blobs)
+        with seaway.site.database.write_site() as tx:
+            secret_key.forget_lost(tx, seaway.site.blobs)
         assert seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
 
 
@@ -278,7 +278,7 @@ class ConcurrentlyRaisedStore:
     """A store whose counter another process raises right after each of the first `times` reads."""
 
     def __init__(self, seaway: Seaway, times: int) -> None:
-        self._blobs, self._other, self._times = state.raw(seaway.blobs), seaway.pairing, times
+        self._blobs, self._other, self._times = state.raw(seaway.site.blobs), seaway.pairing, times
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blobs, name)
@@ -295,19 +295,19 @@ class ConcurrentlyRaisedStore:
 def test_a_check_during_a_raise_sees_a_match(filled: Path, times: int) -> None:
     """The two sides are read one after the other, and read again if they change in between."""
     with closing(opened(filled)) as seaway:
-        assert Verdict.MATCHES is Pairing(seaway.database, ConcurrentlyRaisedStore(seaway, times)).check()  # type: ignore[arg-type]
+        assert Verdict.MATCHES is Pairing(seaway.site.database, ConcurrentlyRaisedStore(seaway, times)).check()  # type: ignore[arg-type]
 
 
 def test_interrupted_raises_leave_a_match(filled: Path) -> None:
     """One raise ends before the last write to the database, another before the write to the store."""
     with closing(opened(filled)) as seaway:
-        blobs = state.raw(seaway.blobs)
-        with seaway.database.write_site() as tx:
+        blobs = state.raw(seaway.site.blobs)
+        with seaway.site.database.write_site() as tx:
             before = identity_storage.of_database(tx)
             assert before is not None
             identity_storage.put_in_database(tx, before.raised())
         identity_storage.put_in_store(blobs, before.raised().of_store)
-        pairing = Pairing(seaway.database, Unwritable(blobs))  # type: ignore[arg-type]
+        pairing = Pairing(seaway.site.database, Unwritable(blobs))  # type: ignore[arg-type]
         for _ in range(2):
             with pytest.raises(Unavailable):
                 pairing.raise_counter()

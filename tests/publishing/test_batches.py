@@ -32,10 +32,10 @@ SHA256 = hashlib.sha256(CONTENT).digest()
 @pytest.fixture
 def seaway(on_both: str, tmp_path: Path) -> Iterator[Seaway]:
     with closing(sites.build(tmp_path)) as built:
-        with built.spool.file() as file:
+        with built.site.spool.file() as file:
             file.write(CONTENT)
             file.flush()
-            built.blobs.put_file(keys.blob(SHA256), Path(file.name))
+            built.site.blobs.put_file(keys.blob(SHA256), Path(file.name))
         yield built
 
 
@@ -76,7 +76,7 @@ def insert_row(name: str, number: int) -> Work:
 
 
 def row_count(seaway: Seaway) -> int:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return tx.execute(select(func.count()).select_from(released_names)).scalar_one()
 
 
@@ -102,10 +102,10 @@ def test_waiting_uploads_are_committed_together(seaway: Seaway, batches: Batches
     def count_commit(connection: object) -> None:
         commits.append(connection)
 
-    event.listen(seaway.database.engine, "commit", count_commit)
+    event.listen(seaway.site.database.engine, "commit", count_commit)
     with batched(batches, [insert_row(f"n{number}", number) for number in range(20)]) as futures:
         assert list(range(20)) == [future.result().revision for future in futures]
-    event.remove(seaway.database.engine, "commit", count_commit)
+    event.remove(seaway.site.database.engine, "commit", count_commit)
     assert 1 == len(commits)
     assert 20 == row_count(seaway)
 
@@ -147,7 +147,7 @@ def test_result_is_returned_after_the_commit(seaway: Seaway, batches: Batches) -
 
     def record_and_read(number: int) -> bool:
         batches.record(SHA256, "demo", submission_of(insert_row(f"n{number}", number)))
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             return tx.execute(select(released_names).where(released_names.c.name == f"n{number}")).first() is not None
 
     with ThreadPoolExecutor(8) as threads:
@@ -160,12 +160,12 @@ def test_failed_commit_fails_the_whole_batch(seaway: Seaway, batches: Batches) -
     def fail(_connection: object) -> None:
         raise Unavailable("The database went away.")
 
-    event.listen(seaway.database.engine, "commit", fail)
+    event.listen(seaway.site.database.engine, "commit", fail)
     with batched(batches, [insert_row("a", 1), insert_row("b", 2)]) as futures:
         for future in futures:
             with pytest.raises(Unavailable):
                 future.result()
-    event.remove(seaway.database.engine, "commit", fail)
+    event.remove(seaway.site.database.engine, "commit", fail)
     assert 0 == row_count(seaway)
     assert recorded(3) == batches.record(SHA256, "demo", submission_of(insert_row("c", 3)))
 

@@ -39,7 +39,8 @@ def reserve(tmp_path: Path) -> Path:
 def with_low_disk(seaway: Seaway, factory: Factory, reserve: Path) -> Seaway:
     """Return a Seaway instance that refuses uploads while its reserve is an empty file."""
     factory.channel("boats", owner="ada")
-    publishing = replace(seaway.request_parts.publishing, reserve=Reserve(reserve, MORE_THAN_ANY_DISK))
+    site = replace(seaway.site, reserve=Reserve(reserve, MORE_THAN_ANY_DISK))
+    publishing = replace(seaway.request_parts.publishing, site=site)
     return replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing))
 
 

@@ -158,7 +158,7 @@ async def test_real_slow_archives_do_not_block_others(tmp_path: Path) -> None:
         factory = Factory(seaway)
         factory.channel("boats", owner="ada")
         factory.member("boats", "mallory", Role.CONTRIBUTOR)
-        seaway.examiners.warm_up()
+        seaway.request_parts.publishing.examiners.warm_up()
         mallory, ada = (factory.caller_of_key(factory.key(name)) for name in ("mallory", "ada"))
 
         async def send(number: int) -> None:
@@ -193,7 +193,7 @@ def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Ite
     with closing(sites.build(tmp_path, clock)) as built:
         gate = Gate()
         gate.opened.release(100)
-        refused_time = RefusedTime(built.database, built.clock, SteppingStopwatch())
+        refused_time = RefusedTime(built.site, SteppingStopwatch())
         yield with_examiners(built, GatedExaminers(2, gate), refused_time=refused_time)
 
 
@@ -212,7 +212,7 @@ async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clo
     await publish_file(with_slow_examiners, "boats", SMALL, by=ada)
     await publish_file(with_slow_examiners, "boats", conda(index_json("other")), by=OPERATOR)
     clock.move(24 * MINUTE_MS + 1000)
-    with with_slow_examiners.database.write_site() as tx:
+    with with_slow_examiners.site.database.write_site() as tx:
         rate_limits.delete_expired(tx, clock.now_ms())
     await publish_file(with_slow_examiners, "boats", conda(index_json("mine")), by=mallory)
 
@@ -220,7 +220,7 @@ async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clo
 async def test_queued_files_are_refused_once_the_limit_is_reached(seaway: Seaway, factory: Factory) -> None:
     """All three were admitted before the first was refused; the last one is then not examined."""
     gate, ended = Gate(), []
-    refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
+    refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
     slow = with_examiners(seaway, GatedExaminers(2, gate), refused_time=refused_time)
     mallory = factory.caller_of_key(factory.key("mallory"))
 
@@ -293,14 +293,14 @@ async def test_time_limit_returns_429_with_retry_after(with_slow_examiners: Seaw
 async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: Factory) -> None:
     """They are written once they reach a second."""
     ada = factory.caller_of_key(factory.key("ada"))
-    refused_time = RefusedTime(seaway.database, seaway.clock)
+    refused_time = RefusedTime(seaway.site)
 
     def refuse(ms: int) -> bool:
-        before = seaway.database.change_mark()
+        before = seaway.site.database.change_mark()
         with suppress(Refused), refused_time.counted(ada) as stopwatch:
             stopwatch.ms += ms
             raise Refused(RefusalReason.BAD_FIELD, "It is bad.")
-        return seaway.database.change_mark() != before
+        return seaway.site.database.change_mark() != before
 
     assert [False, False, True, False] == [refuse(400) for _ in range(4)]
 
@@ -309,8 +309,8 @@ async def test_small_times_are_summed_before_a_commit(seaway: Seaway, factory: F
 async def test_time_of_temporary_failures_does_not_count(seaway: Seaway, factory: Factory, error: SeawayError) -> None:
     """Nothing is wrong with these files: the server was busy or lacked a resource."""
     mallory = factory.caller_of_key(factory.key("mallory"))
-    refused_time = RefusedTime(seaway.database, seaway.clock, SteppingStopwatch(minutes=11))
+    refused_time = RefusedTime(seaway.site, SteppingStopwatch(minutes=11))
     with pytest.raises(type(error)), refused_time.counted(mallory) as stopwatch, stopwatch:
         raise error
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         refused_time.require_room(tx, mallory)

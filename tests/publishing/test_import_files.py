@@ -15,11 +15,13 @@ from seaway.conda.refusals import RefusalReason, Refused
 from seaway.database.tables import audit, files, fragments, subdirs
 from seaway.errors import BadCredential, FileExists, Malformed, NotFound, SeawayError, TooLarge
 from seaway.maintenance.check import check
+from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import LocalFile
 from seaway.publishing.import_files import import_files
 from seaway.publishing.publish import Published
 from seaway.publishing.record import Submission
+from seaway.site import Site
 from seaway.storage import keys
 from tests.indexing.channel import Channel, RacingStore, recorded_statements, with_in_process_examiners
 from tests.support import packages, sites, state
@@ -83,7 +85,7 @@ def test_deleted_name_is_reserved_in_any_case_without_overwrites(channel: Channe
     first, second = packages.conda(index_json(build="PY_0")), packages.conda(index_json(build="py_0"))
     channel.put(first)
     channel.delete(first)
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_overwrite=False))
     (refused,) = channel.bring(write(folder, [second]))
     assert isinstance(refused, Refused)
@@ -132,7 +134,7 @@ def test_each_file_has_its_own_outcome(channel: Channel, folder: Path) -> None:
     assert {existing.name, good.name, twice.name} == set(channel.column(files.c.file_name))
     assert [] == list(check(channel.seaway))
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())
-    assert 3 == len(state.stored(channel.seaway.blobs))
+    assert 3 == len(state.stored(channel.seaway.site.blobs))
 
 
 def test_similar_names_in_one_folder_give_a_warning(channel: Channel, folder: Path) -> None:
@@ -162,7 +164,7 @@ def test_files_of_one_transaction_share_the_quota(channel: Channel, folder: Path
     large = packages.conda(index_json("b"), files={"share/demo.txt": bytes(range(256)) * 40})
     first, last = (packages.conda(index_json(name)) for name in "ac")
     quota = len(first.content) + len(last.content)
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         if of_owner:
             quotas.set_of_user(tx, 0, OPERATOR, "owner", quota)
         else:
@@ -177,7 +179,7 @@ def test_pieces_of_a_refused_file_keep_counting_in_the_quota(channel: Channel) -
     existing, other = (packages.conda(index_json(name)) for name in "ab")
     channel.put(existing)
     pieces = 2 * len(other.content)
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, channel.name, len(existing.content))
     submissions = [examined(channel, existing, in_pieces=pieces), examined(channel, other)]
     results = channel.seaway.request_parts.publishing.batches.record_many(channel.name, submissions)
@@ -187,11 +189,11 @@ def test_pieces_of_a_refused_file_keep_counting_in_the_quota(channel: Channel) -
 def examined(channel: Channel, file: PackageFile, *, in_pieces: int = 0) -> tuple[bytes, Submission]:
     """Put an examined file into the store; return its hash and the submission to record."""
     parts = channel.seaway.request_parts.publishing
-    with parts.spool.folder() as folder:
+    with parts.site.spool.folder() as folder:
         local = LocalFile(file.write_to(Path(folder)), f"{folder}/copy", filename.parse(file.name), len(file.content))
         (candidate,) = parts.examiners.copy_and_examine([local])
         assert isinstance(candidate, Candidate)
-        parts.blobs.put_file(keys.blob(candidate.hashes.sha256), Path(local.path))
+        parts.site.blobs.put_file(keys.blob(candidate.hashes.sha256), Path(local.path))
     return candidate.hashes.sha256, Submission(candidate, OPERATOR, force=False, in_pieces=in_pieces)
 
 
@@ -204,7 +206,7 @@ def test_import_without_permission_reads_no_file(channel: Channel, folder: Path)
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
         assert [refusal, refusal] == list(map(type, results))
     assert [] == channel.rows(files)
-    assert [] == state.stored(channel.seaway.blobs)
+    assert [] == state.stored(channel.seaway.site.blobs)
 
 
 def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None:
@@ -218,11 +220,10 @@ def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None
 
 def test_blob_swept_before_the_commit_is_stored_again(channel: Channel, folder: Path) -> None:
     """S1: the sweep deletes a blob between the put and the commit; its file is imported anyway."""
-    original, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
+    original, store = channel.seaway.request_parts.publishing, channel.seaway.site.blobs
     sweeping_store = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
-    original_batches = original.batches
-    batches = type(original_batches)(channel.seaway.database, sweeping_store, original_batches._parts)
-    publishing = replace(original, blobs=sweeping_store, batches=batches)
+    site: Site = replace(original.site, blobs=sweeping_store)  # type: ignore[arg-type]
+    publishing = replace(original, site=site, batches=Batches(replace(original.batches._parts, site=site)))
     results = [
         result for _, result in import_files(publishing, "demo", write(folder, FILES[:3]), by=OPERATOR, force=False)
     ]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyio import to_thread
@@ -154,7 +155,7 @@ def test_pictures_above_512_kib_are_refused_before_decoding(seaway: Seaway) -> N
 
 
 def logo_of(seaway: Seaway, channel: str) -> bytes | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return channels.get(tx, channel).logo_sha256
 
 
@@ -170,17 +171,17 @@ def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Fact
     clock.move(30 * DAY_MS)
 
     def is_stored_after_a_sweep() -> bool:
-        sweep(seaway.sweeping, grace_ms=0)
-        return seaway.blobs.stat(keys.blob(first)) is not None
+        sweep(seaway.site, seaway.pairing, max_percent=100, grace_ms=0)
+        return seaway.site.blobs.stat(keys.blob(first)) is not None
 
     assert is_stored_after_a_sweep()
     seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3))))
     assert is_stored_after_a_sweep()
     assert [] == list(check(seaway))
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         channels.remove(tx, clock.now_ms(), OPERATOR, "others")
     assert not is_stored_after_a_sweep()
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         logos.remove(tx, clock.now_ms(), OPERATOR, "robots")
     assert logo_of(seaway, "robots") is None
 
@@ -199,14 +200,19 @@ def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory
     factory.channel("robots")
     logo_parts = seaway.request_parts.logos
     sweeping_store = RacingStore(
-        seaway.blobs, after_put=lambda: [seaway.blobs.delete(stat.key) for stat in state.stored(seaway.blobs)]
+        seaway.site.blobs,
+        after_put=lambda: [seaway.site.blobs.delete(stat.key) for stat in state.stored(seaway.site.blobs)],
     )
     replace(logo_parts, blobs=sweeping_store).put(OPERATOR, "robots", NewLogo(images.png()))
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):
-        replace(logo_parts, blobs=AlwaysSweptStore(seaway.blobs)).put(
+        replace(logo_parts, blobs=AlwaysSweptStore(seaway.site.blobs)).put(
             OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3)))
         )
+
+
+def logos_on(seaway: Seaway, blobs: Any) -> Logos:
+    return replace(seaway.request_parts.logos, site=replace(seaway.site, blobs=blobs))
 
 
 @pytest.mark.slow
@@ -231,7 +237,7 @@ def test_check_reports_a_missing_logo(seaway: Seaway, factory: Factory) -> None:
     seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(colour=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
     assert digest is not None
-    seaway.blobs.delete(keys.blob(digest))
+    seaway.site.blobs.delete(keys.blob(digest))
     assert [("S7", "holed logo")] == [(broken.check, broken.where) for broken in check(seaway)]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from seaway.callers.caller import OPERATOR
 from seaway.database.tables import audit, files
 from seaway.maintenance.check import check
-from seaway.publishing.reexamine import RebuildParts, rebuild
+from seaway.publishing.reexamine import rebuild
 from seaway.storage import keys
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
@@ -40,16 +40,15 @@ def test_file_that_breaks_a_newer_rule_is_reported_and_unchanged(
     content = packages.conda(index_json("old", **fields)).content
     hashes = hashes_of(content)
     (tmp_path / "blob").write_bytes(content)
-    channel.seaway.blobs.put_files({keys.blob(hashes.sha256): tmp_path / "blob"})
-    with channel.seaway.database.write_site() as tx:
+    channel.seaway.site.blobs.put_files({keys.blob(hashes.sha256): tmp_path / "blob"})
+    with channel.seaway.site.database.write_site() as tx:
         tx.execute(update(files).values(sha256=hashes.sha256, size=hashes.size))
     before = channel.column(files.c.record)
 
     assert any("would be refused today" in broken.what for broken in check(channel.seaway))
     seaway = channel.seaway
-    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = channel.column(files.c.subdir_id)
-    (outcome,) = rebuild(parts, subdir_id, OPERATOR.actor)
+    (outcome,) = rebuild(seaway.site, subdir_id, OPERATOR.actor)
     assert ((), True) == (outcome.changed, "would be refused today" in outcome.reason)
     assert before == channel.column(files.c.record)
     assert "file.rebuilt" not in channel.column(audit.c.action)
@@ -60,12 +59,11 @@ def test_rebuild_keeps_warnings_about_other_files(channel: Channel) -> None:
     channel.put(packages.conda(index_json("my-pkg")))
     (warning,) = channel.put(packages.conda(index_json("my_pkg"))).warnings
     seaway = channel.seaway
-    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = set(channel.column(files.c.subdir_id))
-    assert [] == list(rebuild(parts, subdir_id, OPERATOR.actor))
-    with seaway.database.write_site() as tx:
+    assert [] == list(rebuild(seaway.site, subdir_id, OPERATOR.actor))
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(files).values(version="9"))
-    assert [("version",)] * 2 == [outcome.changed for outcome in rebuild(parts, subdir_id, OPERATOR.actor)]
+    assert [("version",)] * 2 == [outcome.changed for outcome in rebuild(seaway.site, subdir_id, OPERATOR.actor)]
     assert [None, [warning]] == [msgspec.json.decode(about).get("warnings") for about in channel.column(files.c.about)]
 
 
@@ -74,11 +72,10 @@ def test_unreadable_warnings_are_rebuilt_from_the_blob(channel: Channel, damaged
     """The warnings that the package itself causes can be computed again."""
     (warning,) = channel.put(packages.conda(index_json("a", depends=["b (>=1)"]))).warnings
     seaway = channel.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(files).values(about=damaged))
-    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = channel.column(files.c.subdir_id)
-    assert [("about",)] == [outcome.changed for outcome in rebuild(parts, subdir_id, OPERATOR.actor)]
+    assert [("about",)] == [outcome.changed for outcome in rebuild(seaway.site, subdir_id, OPERATOR.actor)]
     assert [[warning]] == [msgspec.json.decode(about)["warnings"] for about in channel.column(files.c.about)]
 
 
@@ -88,11 +85,10 @@ def test_row_changed_during_a_rebuild_is_skipped(channel: Channel) -> None:
     for file in (packages.conda(index_json("a")), old):
         channel.put(file)
     seaway = channel.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(files).values(version="9"))
-    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
     (subdir_id,) = set(channel.column(files.c.subdir_id))
-    outcomes = rebuild(parts, subdir_id, OPERATOR.actor)
+    outcomes = rebuild(seaway.site, subdir_id, OPERATOR.actor)
     assert ("version",) == next(outcomes).changed
     channel.put(new, force=True)
     (left,) = outcomes

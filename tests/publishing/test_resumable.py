@@ -90,14 +90,14 @@ class Uploads:
         )
 
     def get(self, upload: ResumableUpload, by: Caller | None = None) -> ResumableUpload:
-        return resumable.get(self.seaway.request_parts.publishing, upload.id, by or self.by)
+        return resumable.get(self.seaway.request_parts.publishing.site, upload.id, by or self.by)
 
     def cancel(self, upload: ResumableUpload) -> None:
-        resumable.cancel(self.seaway.request_parts.publishing, upload.id, self.by)
+        resumable.cancel(self.seaway.request_parts.publishing.site, upload.id, self.by)
 
     def row_counts(self) -> tuple[int, int]:
         """Return the number of upload rows and of piece rows."""
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             counts = [
                 tx.execute(select(func.count()).select_from(table)).scalar_one()
                 for table in (resumable_uploads, resumable_pieces)
@@ -105,7 +105,7 @@ class Uploads:
         return counts[0], counts[1]
 
     def blobs(self) -> set[str]:
-        return {stat.key for stat in self.seaway.blobs.list() if storage_keys.is_swept(stat.key)}
+        return {stat.key for stat in self.seaway.site.blobs.list() if storage_keys.is_swept(stat.key)}
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ def with_min_piece_bytes(min_piece_bytes: int, seaway: Seaway, **changes: Any) -
 
 
 def caller_with_key(seaway: Seaway, secret: str) -> Caller:
-    with seaway.database.read() as tx:
-        caller = api_keys.caller_of(tx, secret, seaway.clock.now_ms())
+    with seaway.site.database.read() as tx:
+        caller = api_keys.caller_of(tx, secret, seaway.site.clock.now_ms())
     assert caller is not None
     return caller
 
@@ -275,7 +275,7 @@ def test_permission_is_checked_for_each_piece(uploads: Uploads) -> None:
     uploads.by = caller_with_key(uploads.seaway, factory.key("helper"))
     upload = uploads.begin()
     uploads.send(upload, 0, SMALL.content[:10])
-    with uploads.seaway.database.write_site() as tx:
+    with uploads.seaway.site.database.write_site() as tx:
         members.remove(tx, 1, OPERATOR, CHANNEL, "helper")
     with pytest.raises(NotAllowed):
         uploads.send(upload, 10, SMALL.content[10:])
@@ -321,7 +321,7 @@ def test_unfinished_upload_expires_after_a_day(uploads: Uploads) -> None:
     uploads.clock.move(resumable.EXPIRES_AFTER_MS)
     with pytest.raises(NotFound):
         uploads.get(upload)
-    with uploads.seaway.database.write_site() as tx:
+    with uploads.seaway.site.database.write_site() as tx:
         assert 1 == resumable.expire(tx, uploads.clock.now_ms())
     sweep_now(uploads)
     assert set() == uploads.blobs()
@@ -329,7 +329,7 @@ def test_unfinished_upload_expires_after_a_day(uploads: Uploads) -> None:
 
 def sweep_now(uploads: Uploads) -> None:
     seaway = uploads.seaway
-    sweep(seaway.sweeping, grace_ms=-(1 << 60))
+    sweep(seaway.site, seaway.pairing, max_percent=100, grace_ms=-(1 << 60))
 
 
 def test_published_upload_can_be_queried_for_an_hour(uploads: Uploads) -> None:
@@ -386,7 +386,7 @@ def with_minimum(uploads: Uploads) -> Uploads:
 
 
 def sizes_of_pieces(uploads: Uploads) -> list[int]:
-    with uploads.seaway.database.read() as tx:
+    with uploads.seaway.site.database.read() as tx:
         return list(tx.execute(select(resumable_pieces.c.size).order_by(resumable_pieces.c.start)).scalars())
 
 
@@ -463,7 +463,7 @@ def test_lost_short_piece_ends_the_upload(with_minimum: Uploads) -> None:
     with pytest.raises(ConnectionLost):
         with_minimum.send(upload, 0, LARGE.content[:10], ConnectionLost())
     for key in with_minimum.blobs():
-        with_minimum.seaway.blobs.delete(key)
+        with_minimum.seaway.site.blobs.delete(key)
     with pytest.raises(NotFound, match="lost a part"):
         with_minimum.send(upload, 10, LARGE.content[10:])
     assert (0, 0) == with_minimum.row_counts()
@@ -500,7 +500,7 @@ def limit_uploads(uploads: Uploads, count: int) -> None:
     """Limit each sender to this number of uploads an hour."""
     rate = UploadRate(Limit(count, HOUR_MS))
     batches = uploads.seaway.request_parts.publishing.batches
-    counting = Batches(batches._database, batches._blobs, replace(batches._parts, rate=rate))
+    counting = Batches(replace(batches._parts, rate=rate))
     uploads.seaway = with_min_piece_bytes(MIN_PIECE_BYTES, uploads.seaway, rate=rate, batches=counting)
 
 
@@ -562,10 +562,10 @@ def test_pieces_count_in_the_owner_quota(with_minimum: Uploads) -> None:
     with_minimum.send(upload, 0, LARGE.content[:-10])
     with pytest.raises(TooLarge, match="The channels of the owner of second hold"):
         with_minimum.begin(channel="second")
-    with with_minimum.seaway.database.write_site() as tx:
+    with with_minimum.seaway.site.database.write_site() as tx:
         quotas.set_of_user(tx, 0, OPERATOR, "owner", 10**6)
     with_minimum.begin(channel="second")
-    with with_minimum.seaway.database.write_site() as tx:
+    with with_minimum.seaway.site.database.write_site() as tx:
         assert quotas.Usage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, with_minimum.by.user_id or 0, 5)
         quotas.set_of_user(tx, 0, OPERATOR, "owner", None)
         assert quotas.Usage(5, len(LARGE.content) - 10, is_default=True) == quotas.of_user(
@@ -574,19 +574,19 @@ def test_pieces_count_in_the_owner_quota(with_minimum: Uploads) -> None:
 
 
 def set_quota(uploads: Uploads, quota: int) -> None:
-    with uploads.seaway.database.write_site() as tx:
+    with uploads.seaway.site.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, quota)
 
 
 def quota_of(uploads: Uploads) -> quotas.Usage:
-    with uploads.seaway.database.read() as tx:
+    with uploads.seaway.site.database.read() as tx:
         return quotas.of_channel(tx, channels.get(tx, CHANNEL).id)
 
 
 def test_quota_is_checked_again_for_each_piece(uploads: Uploads) -> None:
     """The first upload completes while a piece of the second one is sent: that piece is not kept."""
     other = packages.conda(index_json("other"))
-    with uploads.seaway.database.write_site() as tx:
+    with uploads.seaway.site.database.write_site() as tx:
         quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, len(SMALL.content) + len(other.content) // 4)
     first, second = uploads.begin(), uploads.begin(other)
     publishing = uploads.seaway.request_parts.publishing

@@ -37,12 +37,12 @@ def attester(seaway: Seaway, factory: Factory) -> Attester:
 
 
 def record(seaway: Seaway, name: str = FILE.name) -> dict:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return msgspec.json.decode(tx.execute(select(files.c.record).where(files.c.file_name == name)).scalar_one())
 
 
 def sidecar(seaway: Seaway, sha256: bytes | None = None) -> bytes | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "robots").id
         if sha256 is None:
             return sidecars.current(tx, channel_id, "noarch", FILE.name)
@@ -54,8 +54,8 @@ def is_consistent(seaway: Seaway) -> bool:
 
 
 def set_attestations(seaway: Seaway, mode: Attestations) -> None:
-    with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", ChannelSettings(attestations=mode))
+    with seaway.site.database.write_site() as tx:
+        channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, "robots", ChannelSettings(attestations=mode))
 
 
 async def refusal_reason(
@@ -65,11 +65,11 @@ async def refusal_reason(
         await publish_file(
             seaway, "robots", FILE, **{"by": attester.principal("robots"), "attestation": attestation} | arguments
         )
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 0 == tx.execute(select(func.count()).select_from(files)).scalar()
         assert 0 == tx.execute(select(func.count()).select_from(attestations)).scalar()
         assert 0 == tx.execute(select(func.count()).where(audit.c.action == Event.FILE_UPLOADED.value)).scalar()
-    assert [] == [stat.key for stat in seaway.blobs.list() if stat.key.startswith("blobs/")]
+    assert [] == [stat.key for stat in seaway.site.blobs.list() if stat.key.startswith("blobs/")]
     return refused.value.reason
 
 
@@ -81,7 +81,7 @@ async def test_verified_attestation_is_stored_and_recorded(seaway: Seaway, attes
 
     assert b"[" + bundle + b"]" == sidecar(seaway)
     assert digest == record(seaway)["attestations_sha256"]
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         (row,) = upload_log.rows(tx, "robots")
     assert (digest, "acme/demo", 1) == (row["attestations_sha256"], row["repository"], row["publisher_id"])
     assert is_consistent(seaway)
@@ -162,7 +162,7 @@ async def test_earlier_attestation_can_become_current_again(seaway: Seaway, atte
 
     assert b"[" + bundle + b"]" == sidecar(seaway)
     assert sidecars.digest(b"[" + bundle + b"]").hex() == record(seaway)["attestations_sha256"]
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 2 == tx.execute(select(func.count()).select_from(attestations)).scalar()
     assert is_consistent(seaway)
 
@@ -172,9 +172,9 @@ async def test_deleted_file_has_no_attestations(seaway: Seaway, attester: Attest
     by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
     digest = sidecars.digest(b"[" + bundle + b"]")
-    removal.yank(seaway.request_parts.removing, OPERATOR, "robots", "noarch", FILE.name)
+    removal.yank(seaway.site, OPERATOR, "robots", "noarch", FILE.name)
     assert sidecar(seaway) is not None
-    removal.delete(seaway.request_parts.removing, OPERATOR, "robots", "noarch", FILE.name)
+    removal.delete(seaway.site, OPERATOR, "robots", "noarch", FILE.name)
     assert (None, None) == (sidecar(seaway), sidecar(seaway, digest))
     await publish_file(seaway, "robots", FILE, by=OPERATOR, force=True)
 
@@ -187,11 +187,11 @@ async def test_rebuilt_index_keeps_attestations(seaway: Seaway, attester: Attest
     await publish_file(
         seaway, "robots", FILE, by=attester.principal("robots"), attestation=attester.bundle(FILE, "robots")
     )
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         (subdir_id,) = rebuild.all_subdirs(tx)
         subdir = get_subdir(tx, subdir_id)
         assert subdir is not None
-        assert 0 == rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), 100_000).changed
+        assert 0 == rebuild.rebuild(tx, subdir, seaway.site.clock.now_ms(), 100_000).changed
     assert is_consistent(seaway)
 
 
@@ -211,7 +211,7 @@ async def test_check_finds_sidecars_that_do_not_match_records(
     """In both directions: a record without its sidecar, and a sidecar without its record."""
     bundle = attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(attestations).values(values))
 
     assert {"S6"} == {broken.check for broken in check(seaway)}

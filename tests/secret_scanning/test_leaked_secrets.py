@@ -93,7 +93,7 @@ async def test_signed_report_revokes_keys_and_notifies_owners(
     factory = Factory(seaway_with_scanning)
     factory.channel("boats", owner="ada", public=False)
     secret, unreported = factory.key("ada"), factory.key("ada")
-    with seaway_with_scanning.database.write_site() as tx:
+    with seaway_with_scanning.site.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
     assert 200 == await read_status(http, secret)
     body = report_body(secret, secret_tokens.new_key(secret_tokens.KeyKind.USER), "something else")
@@ -107,12 +107,12 @@ async def test_signed_report_revokes_keys_and_notifies_owners(
 
 
 def queued_emails(seaway: Seaway) -> int:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
 def audit_entries(seaway: Seaway, action: str) -> list[tuple[str, str, str]]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         rows = tx.execute(select(audit.c.actor, audit.c.channel, audit.c.target).where(audit.c.action == action))
         return [tuple(row) for row in rows]  # type: ignore[misc]
 
@@ -125,10 +125,10 @@ async def test_reported_oauth_token_revokes_its_grant(
     """Either token revokes both tokens of its grant and no other grant; the user is notified."""
     factory = Factory(seaway_with_scanning)
     factory.channel("boats", owner="ada", public=False)
-    with seaway_with_scanning.database.write_site() as tx:
+    with seaway_with_scanning.site.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
-        now_ms = seaway_with_scanning.clock.now_ms()
+        now_ms = seaway_with_scanning.site.clock.now_ms()
         _, reported = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
         _, unreported = grants.add(tx, now_ms, user_id, "rattler", "openid channel:read", address="")
     assert [200, 200] == [await read_status(http, reported.access), await read_status(http, unreported.access)]
@@ -143,9 +143,9 @@ async def test_reported_oauth_token_revokes_its_grant(
     )
     assert ["true_positive", "false_positive", "false_positive"] == [item["label"] for item in response.json()]
     assert [401, 200] == [await read_status(http, reported.access), await read_status(http, unreported.access)]
-    with seaway_with_scanning.database.write_site() as tx:
+    with seaway_with_scanning.site.database.write_site() as tx:
         assert isinstance(
-            grants.refresh(tx, seaway_with_scanning.clock.now_ms(), reported.refresh, "rattler"), grants.OAuthError
+            grants.refresh(tx, seaway_with_scanning.site.clock.now_ms(), reported.refresh, "rattler"), grants.OAuthError
         )
     assert [("secret scanning", "", "rattler")] == audit_entries(seaway_with_scanning, "tool.revoked")
     assert 1 == queued_emails(seaway_with_scanning)
@@ -154,14 +154,14 @@ async def test_reported_oauth_token_revokes_its_grant(
 def test_report_is_looked_up_completely_before_revoking(seaway: Seaway, factory: Factory) -> None:
     """Both tokens of a grant are true positives although revoking the first revokes the second; repeats count once."""
     factory.user("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, "ada").id
         emails.add(tx, 0, user_id, "ada@example.com", verified=True)
         _, grant_tokens = grants.add(tx, 0, user_id, "rattler", "openid channel:read", address="")
     secrets = [grant_tokens.refresh, grant_tokens.access, factory.key("ada")] * 2
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         found = [ReportedSecret(secret, "stdin") for secret in secrets]
-        labels = revoke(seaway.database, tx, 0, OPERATOR, found, notifications=seaway.request_parts.accounts)
+        labels = revoke(seaway.site.database, tx, 0, OPERATOR, found, outbox=seaway.request_parts.accounts.outbox)
     assert [(secret, True) for secret in secrets] == [(label.token, label.is_ours) for label in labels]
     assert [1, 1] == [len(audit_entries(seaway, action)) for action in ("tool.revoked", "key.revoked")]
     assert 2 == queued_emails(seaway)
@@ -174,9 +174,9 @@ async def test_reported_workflow_token_is_revoked(http: httpx.AsyncClient, seawa
     factory.channel("boats", owner="ada", public=False)
     factory.channel("others", owner="ada", public=False)
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
-    with seaway_with_scanning.database.write_site() as tx:
+    with seaway_with_scanning.site.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
-        now_ms, notifier = seaway_with_scanning.clock.now_ms(), seaway_with_scanning.request_parts.exchanging.notifier
+        now_ms, outbox = seaway_with_scanning.site.clock.now_ms(), seaway_with_scanning.request_parts.accounts.outbox
         both = [
             publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", PublisherSettings(fields=matched))
             for channel in ("boats", "others")
@@ -203,18 +203,18 @@ def test_reported_token_without_publisher_is_audited(seaway: Seaway, factory: Fa
     """After its publisher was removed, only the site's audit log has the entry."""
     factory.channel("boats", owner="ada")
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
-    with seaway.database.write_site() as tx:
-        notifier = seaway.request_parts.exchanging.notifier
+    with seaway.site.database.write_site() as tx:
+        notifier = seaway.request_parts.accounts.outbox
         publisher = publishers.add(tx, 0, OPERATOR, notifier, "boats", "github", PublisherSettings(fields=matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
-        publishers.remove(tx, 0, OPERATOR, notifier, "boats", publisher.id)
+        publishers.remove(tx, 0, OPERATOR, outbox, "boats", publisher.id)
         labels = revoke(
-            seaway.database,
+            seaway.site.database,
             tx,
             0,
             OPERATOR,
             [ReportedSecret(secret, "stdin")],
-            notifications=seaway.request_parts.accounts,
+            outbox=seaway.request_parts.accounts.outbox,
         )
     assert [True] == [label.is_ours for label in labels]
     assert [("operator", "", "acme/demo on GitHub")] == audit_entries(seaway, "token.revoked")
@@ -292,13 +292,13 @@ def test_unreadable_key_file_names_the_setting(clock: TurnedClock, tmp_path: Pat
 def test_operator_revokes_leaked_keys(seaway: Seaway, factory: Factory) -> None:
     """`key revoke --stdin` needs no signature."""
     secret = factory.key("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         labels = revoke(
-            seaway.database,
+            seaway.site.database,
             tx,
             0,
             OPERATOR,
             [ReportedSecret(secret, "stdin"), ReportedSecret("x", "stdin")],
-            notifications=seaway.request_parts.accounts,
+            outbox=seaway.request_parts.accounts.outbox,
         )
     assert [True, False] == [label.is_ours for label in labels]

@@ -74,9 +74,8 @@ def opened(tmp_path: Path) -> Iterator[Seaway]:
 @asynccontextmanager
 async def client(seaway: Seaway, *, database: object = None, blobs: object = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an app whose probes check the given database and store."""
-    probed_database: Any = database or seaway.database
-    probed_blobs: Any = blobs or seaway.blobs
-    readiness = Readiness(probed_database, probed_blobs, patience_seconds=_PATIENCE_SECONDS)
+    site: Any = replace(seaway.site, database=database or seaway.site.database, blobs=blobs or seaway.site.blobs)  # type: ignore[arg-type]
+    readiness = Readiness(site, patience_seconds=_PATIENCE_SECONDS)
     probed = replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness))
     transport = httpx.ASGITransport(app=create_app(probed))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as http:
@@ -171,6 +170,6 @@ def test_health_is_a_reserved_name() -> None:
 
 
 def test_probes_check_the_wired_database_and_store(opened: Seaway) -> None:
-    expected: tuple[Database, BlobStore] = (opened.database, opened.blobs)
+    expected: tuple[Database, BlobStore] = (opened.site.database, opened.site.blobs)
     probes = opened.request_parts.readiness._probes
     assert expected == (probes["database"]._ask.args[0], probes["storage"]._ask.args[0])  # type: ignore[attr-defined]

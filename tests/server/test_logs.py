@@ -70,7 +70,7 @@ def test_unexpected_error_is_one_log_line(watched: WatchedServer) -> None:
     """The traceback is a field of the log object; the response contains the request id and no details."""
     seaway = sites.build(watched.server.folder)
     key = Factory(seaway).key("victim")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         victim = users.get(tx, "victim")
         tx.execute(update(keys).where(keys.c.user_id == victim.id).values(mode="NONSENSE"))
     seaway.close()

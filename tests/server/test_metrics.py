@@ -67,8 +67,8 @@ def gauges(seaway: Seaway, **replaced: Any) -> Scrape:
     """Return the gauges that a scrape would show now."""
     collected = DatabaseGauges(
         **{
-            "database": seaway.database,
-            "clock": seaway.clock,
+            "database": seaway.site.database,
+            "clock": seaway.site.clock,
             "whole_document_limit": _LIMIT,
             **replaced,
         }
@@ -202,7 +202,7 @@ async def test_jobs_are_counted_and_waiting_jobs_are_shown(
     counted: Seaway, metrics: Metrics, clock: TurnedClock
 ) -> None:
     """Attempts by kind and result, jobs by state, and the delay of the oldest job."""
-    with counted.database.write_site() as tx:
+    with counted.site.database.write_site() as tx:
         queue.enqueue(tx, clock.now_ms(), work_of("no such kind")())
     clock.move(90_000)
     before = gauges(counted)
@@ -222,15 +222,15 @@ async def test_document_lag_counts_built_documents_by_builder(counted: Seaway, c
     file = PACKAGES[0]
     published = await publish_file(counted, channel, file)
     unbuilt = lag(gauges(counted))
-    with counted.database.read() as tx:
+    with counted.site.database.read() as tx:
         subdir_id = tx.execute(subdirs.select()).one().id
     counted.documents.build(subdir_id, REPODATA)
     built = lag(gauges(counted))
     for change in (removal.yank, removal.unyank):
-        change(counted.request_parts.removing, OPERATOR, channel, published.subdir, file.name)
+        change(counted.site, OPERATOR, channel, published.subdir, file.name)
     clock.move(5_000)
     small = lag(gauges(counted))
-    with counted.database.write_site() as tx:
+    with counted.site.database.write_site() as tx:
         tx.execute(update(subdirs).values(record_count=_LIMIT + 1))
     large = lag(gauges(counted))
     none, behind = (0, 0, 0), (1, 2, 5)
@@ -249,7 +249,7 @@ async def test_stored_bytes_count_each_referenced_blob_once(counted: Seaway) -> 
     for file in PACKAGES[:2]:
         published = await publish_file(counted, first, file)
     await publish_file(counted, second, PACKAGES[0])
-    removal.delete(counted.request_parts.removing, OPERATOR, first, published.subdir, PACKAGES[1].name)
+    removal.delete(counted.site, OPERATOR, first, published.subdir, PACKAGES[1].name)
     scrape = gauges(counted)
     assert (1, len(PACKAGES[0].content)) == tuple(
         scrape.value(name, what="packages") for name in ("seaway_stored_blobs", "seaway_stored_bytes")
@@ -261,7 +261,7 @@ class CountingDatabase:
     """A database that counts its reads, and can fail or hang."""
 
     def __init__(self, seaway: Seaway) -> None:
-        self._database = seaway.database
+        self._database = seaway.site.database
         self.reads = 0
         self.error: Exception | None = None
         self.released = threading.Event()

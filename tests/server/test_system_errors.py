@@ -168,9 +168,13 @@ async def test_failing_spool_or_threads_return_503(store: tuple[Seaway, Failing,
     """If a file cannot be created or a thread started, every kind of upload gets a 503."""
     seaway, failing, key = store
     failing.error = None
-    broken = Failing(getattr(seaway.request_parts.publishing, part))
+    publishing = seaway.request_parts.publishing
+    broken: Any = Failing(publishing.site.spool if part == "spool" else publishing.disk)
     broken.error = ERRORS[name]
-    publishing = replace(seaway.request_parts.publishing, **{part: broken})
+    if part == "spool":
+        publishing = replace(publishing, site=replace(publishing.site, spool=broken))
+    else:
+        publishing = replace(publishing, disk=broken)
     async with client(replace(seaway, request_parts=replace(seaway.request_parts, publishing=publishing)), key) as http:
         for send_file in (upload, upload_form, upload_pieces):
             with structlog.testing.capture_logs() as logs:
@@ -284,8 +288,8 @@ async def test_probe_reports_the_state_of_the_spool(
     """503 with the part and the reason in plain words, without internal details."""
     seaway, failing, key = store
     failing.error = None
-    spool = Failing(seaway.spool)
-    readiness = Readiness(seaway.database, seaway.blobs, spool=spool)  # type: ignore[arg-type]
+    spool = Failing(seaway.site.spool)
+    readiness = Readiness(replace(seaway.site, spool=spool))  # type: ignore[arg-type]
     async with client(replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness)), key) as http:
         assert (200, "ready") == ((response := await http.get("/health/ready")).status_code, response.text)
         spool.error = error

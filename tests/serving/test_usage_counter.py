@@ -1,6 +1,7 @@
 """Usage counter: which requests count as downloads, and when the use of a key is recorded."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -39,7 +40,7 @@ async def http(seaway: Seaway, factory: Factory) -> AsyncIterator[httpx.AsyncCli
 
 def download_count(seaway: Seaway) -> int:
     seaway.request_parts.usage_counter.write()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return sum(downloads_since(tx, channels.get(tx, "boats").id, 0).values())
 
 
@@ -78,8 +79,8 @@ async def test_downloads_are_counted_by_file_and_day(
 ) -> None:
     """Each day has a row that grows with every batch; sums are by file, package and days."""
     today = downloads.day_of(clock.now_ms())
-    usage_counter = UsageCounter(seaway.database, clock)
-    with seaway.database.read() as tx:
+    usage_counter = UsageCounter(replace(seaway.site, clock=clock))
+    with seaway.site.database.read() as tx:
         file_id, channel_id = tx.execute(select(files.c.id)).scalar_one(), channels.get(tx, "boats").id
     for count in (2, 1):
         for _ in range(count):
@@ -88,7 +89,7 @@ async def test_downloads_are_counted_by_file_and_day(
     clock.move(DAY_MS)
     usage_counter.count_download(file_id)
     usage_counter.write()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         now_ms = clock.now_ms()
         assert [(today, 3), (today + 1, 1)] == package_files.downloads_by_day(tx, channel_id, "demo", now_ms, days=2)
         assert [(today + 1, 1)] == package_files.downloads_by_day(tx, channel_id, "demo", now_ms, days=1)
@@ -109,10 +110,10 @@ async def test_deleted_file_does_not_block_other_counts(http: httpx.AsyncClient,
 async def test_unavailable_database_loses_no_counts(http: httpx.AsyncClient, seaway: Seaway) -> None:
     """Downloads continue while the database cannot be written, and are counted later."""
     await http.get(PATH)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         file_id = tx.execute(select(files.c.id)).scalar_one()
     unavailable = UnavailableDatabase(seaway)
-    usage_counter = UsageCounter(unavailable, seaway.clock)  # type: ignore[arg-type]
+    usage_counter = UsageCounter(replace(seaway.site, database=unavailable))  # type: ignore[arg-type]
     usage_counter.count_download(file_id)
     usage_counter.write()
     unavailable.is_away = False
@@ -124,7 +125,7 @@ class UnavailableDatabase:
     """A database that rejects writes until `is_away` is cleared."""
 
     def __init__(self, seaway: Seaway) -> None:
-        self._database = seaway.database
+        self._database = seaway.site.database
         self.is_away = True
 
     def write_unlocked(self):  # type: ignore[no-untyped-def]
@@ -135,7 +136,7 @@ class UnavailableDatabase:
 
 def key_of(seaway: Seaway) -> api_keys.Key:
     seaway.request_parts.usage_counter.write()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return api_keys.all_keys(tx, users.get(tx, "ada").id)[0]
 
 
@@ -163,7 +164,7 @@ async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaw
     seaway.request_parts.usage_counter.start()
     await http.get(PATH)
     seaway.request_parts.usage_counter.stop()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert {"demo": 1} == downloads_since(tx, channels.get(tx, "boats").id, 0)
 
 
@@ -173,7 +174,7 @@ async def test_expired_notice_is_not_served(
 ) -> None:
     """It is served until it expires, also from the cache, and no later change is needed to remove it."""
     now_ms = clock.now_ms()
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         notices.add(tx, now_ms, OPERATOR, "boats", Level.WARNING, "Moving soon", expires_at_ms=now_ms + DAY_MS)
     responses = [(await http.get("/boats/notices.json")).json()["notices"] for _ in range(2)]
     assert responses[0] == responses[1]

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.anyio
 
 
 def first_account_secret(seaway: Seaway) -> str:
-    link = first_account.create_link(seaway.database, seaway.clock.now_ms(), "https://conda.example.com")
+    link = first_account.create_link(seaway.site)
     assert link is not None
-    assert link.startswith("https://conda.example.com/first-account/swy-ln-")
+    assert link.startswith(f"{seaway.site.url}/first-account/swy-ln-")
     return link.rpartition("/")[2]
 
 
@@ -40,7 +40,7 @@ async def test_link_creates_the_first_account(seaway: Seaway) -> None:
     assert (await Accounts(seaway).session("ada@example.com"))[0].is_verified
     with pytest.raises(NotFound):
         await make(seaway, secret, "bob")
-    assert first_account.create_link(seaway.database, seaway.clock.now_ms(), "https://conda.example.com") is None
+    assert first_account.create_link(seaway.site) is None
 
 
 async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClock) -> None:
@@ -56,10 +56,10 @@ async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClo
 async def test_account_created_by_command_invalidates_the_link(seaway: Seaway, factory: Factory) -> None:
     """The link is valid only while the site has no account (1)."""
     secret = first_account_secret(seaway)
-    first_account.require_valid(seaway.request_parts.accounts, secret)
+    first_account.require_valid(seaway.site, secret)
     factory.user("founder")
     with pytest.raises(NotFound):
-        first_account.require_valid(seaway.request_parts.accounts, secret)
+        first_account.require_valid(seaway.request_parts.accounts.site, secret)
     with pytest.raises(NotFound):
         await make(seaway, secret)
 
@@ -69,11 +69,11 @@ async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accoun
     accounts.add("ada")
     by, secret = await accounts.session("ada")
     key = factory.key("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     account_deletion.remove(accounts.parts, by, user)
     assert not accounts.is_valid(secret)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert users.find(tx, "ada") is None
         assert [] == list(tx.execute(select(sessions.c.id)))
         assert "user.removed" == tx.execute(select(audit.c.action).order_by(audit.c.id.desc())).scalars().first()
@@ -87,7 +87,7 @@ async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts:
     by, _ = await accounts.session("ada")
     for name in ("tools", "more-tools"):
         factory.channel(name, owner="ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     with pytest.raises(NotAllowed, match="owns channels: more-tools, tools"):
         account_deletion.remove(accounts.parts, by, user)
@@ -98,7 +98,7 @@ async def test_name_of_deleted_account_is_reserved_for_a_year(
 ) -> None:
     """Otherwise another user could impersonate the previous one (3)."""
     factory.user("ada")
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     account_deletion.remove(accounts.parts, OPERATOR, user)
     clock.move(364 * DAY_MS)
@@ -114,7 +114,7 @@ async def test_deleting_account_needs_recent_sign_in(seaway: Seaway, accounts: A
     by, secret = await accounts.session("ada")
     clock.move(30 * MINUTE_MS)
     by = accounts.caller_of(secret)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
     with pytest.raises(ConfirmationRequired):
         account_deletion.remove(accounts.parts, by, user)
@@ -124,7 +124,7 @@ async def test_display_name_is_one_printable_line(seaway: Seaway, accounts: Acco
     """Any letters are allowed, but no line breaks and no bidirectional control characters."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert (
             "Ada  Lovelace <b>".replace("  ", " ")
             == users.set_display_name(tx, 0, by, "ada", " Ada  Lovelace <b> ").display_name

@@ -26,12 +26,12 @@ pytestmark = pytest.mark.anyio
 
 
 def with_policy(accounts: Accounts, by: Caller) -> Caller:
-    with accounts.seaway.database.read() as tx:
+    with accounts.seaway.site.database.read() as tx:
         return apply_policy(tx, accounts.parts.policy, by)
 
 
 def require(accounts: Accounts, by: Caller, action: Action) -> None:
-    with accounts.seaway.database.read() as tx:
+    with accounts.seaway.site.database.read() as tx:
         permissions.require(by, action, channels.access_of(tx, "tools", by), channel_name="tools")
 
 
@@ -75,7 +75,7 @@ async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: 
         factory.channel("tools", owner="ada")
         factory.member("tools", "bob", Role.CONTRIBUTOR)
         credentials = {name: factory.key(name, mode=Mode.MANAGE) for name in ("ada", "bob")}
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             user_id = users.get(tx, "ada").id
             scope = "openid channel:read channel:upload"
             credentials["ada's tool"] = grants.add(tx, clock.now_ms(), user_id, "rattler", scope, address="")[1].access
@@ -112,15 +112,15 @@ async def test_accepting_a_channel_needs_the_required_second_factor(tmp_path: Pa
         accounts.add("bob")
         factory.member("tools", "bob", Role.CONTRIBUTOR)
         ada = factory.signed_in("ada")
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             transfers.offer(tx, clock.now_ms(), ada, "tools", "bob")
         bob = with_policy(accounts, (await accounts.session("bob"))[0])
-        with pytest.raises(NotAllowed, match="of channel owners"), seaway.database.write_site() as tx:
+        with pytest.raises(NotAllowed, match="of channel owners"), seaway.site.database.write_site() as tx:
             transfers.accept(tx, clock.now_ms(), bob, "tools")
         phone = Phone(accounts, totp.begin(accounts.parts, bob).seed)
         await totp.confirm(accounts.parts, bob, phone.code())
         bob = with_policy(accounts, bob)
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             assert "tools" == transfers.accept(tx, clock.now_ms(), bob, "tools").channel
 
 

@@ -17,7 +17,7 @@ HOME_ADDRESS = "ada@home.example"
 
 
 def addresses_of(seaway: Seaway, user_id: int) -> list[tuple[str, bool, bool]]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return [
             (email.address, email.is_primary, email.verified_at_ms is not None) for email in emails.of_user(tx, user_id)
         ]
@@ -61,7 +61,7 @@ async def test_address_of_another_user_can_be_added_but_not_verified(seaway: Sea
     assert ("Bob@example.com", False, False) in addresses_of(seaway, ada)
     (email,) = emails_to(seaway, "Bob@example.com")
     assert "already belongs to your account bob" in text_of(email)
-    with seaway.database.write_site() as tx, pytest.raises(NameTaken, match="belongs to an account"):
+    with seaway.site.database.write_site() as tx, pytest.raises(NameTaken, match="belongs to an account"):
         emails.verify(tx, 0, ada, "bob@example.com")
 
 

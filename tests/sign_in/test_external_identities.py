@@ -33,7 +33,7 @@ def link(tx: Tx, name: str, external_account: ExternalAccount) -> None:
 
 def test_identity_is_found_by_issuer_and_subject(seaway: Seaway, alice_and_bob: tuple[str, str]) -> None:
     """Invariant 1 (case 25): a renamed login is the same identity; another subject or issuer is a different one."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         identity_of_alice = external_identities.find(tx, "https://github.com", "583231")
         assert identity_of_alice is not None
@@ -46,7 +46,7 @@ def test_identity_is_found_by_issuer_and_subject(seaway: Seaway, alice_and_bob: 
 
 def test_identity_belongs_to_one_user(seaway: Seaway, alice_and_bob: tuple[str, str]) -> None:
     """Invariant 2; linking it to the same user again changes nothing."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         link(tx, "alice", OCTOCAT)
         assert 1 == len(external_identities.of_user(tx, users.get(tx, "alice").id))
@@ -56,7 +56,7 @@ def test_identity_belongs_to_one_user(seaway: Seaway, alice_and_bob: tuple[str, 
 
 def test_only_sign_in_method_cannot_be_unlinked(seaway: Seaway, alice_and_bob: tuple[str, str]) -> None:
     """Invariant 3: other identities and passwords count, API keys do not. Users unlink only their own identities."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         link(tx, "alice", OCTOCAT)
         alice, bob = signed_in_caller(tx, "alice"), signed_in_caller(tx, "bob")
         assert alice.user_id is not None
@@ -75,7 +75,7 @@ def test_only_sign_in_method_cannot_be_unlinked(seaway: Seaway, alice_and_bob: t
 
 
 def test_identity_can_be_unlinked_when_user_has_password(seaway: Seaway) -> None:
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user = users.add(tx, 1, OPERATOR, "carol", email=None, password_hash="$argon2id$...", is_admin=False)
         by = Caller("carol", user.id, CredentialKind.PERSON)
         external_identities.link(tx, 1, by, user.id, OCTOCAT)
@@ -89,7 +89,7 @@ def test_external_login_name_is_stored_printable_and_bounded(
     seaway: Seaway, alice_and_bob: tuple[str, str], login: str
 ) -> None:
     """The provider controls the name."""
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         link(tx, "alice", replace(OCTOCAT, login=login))
         (identity,) = external_identities.of_user(tx, users.get(tx, "alice").id)
         assert identity.login.isprintable()

@@ -224,7 +224,7 @@ def test_new_provider_key_is_fetched_at_most_once_per_minute(
     for _ in range(3):
         signed_in(openids, openid_provider, clock)
     assert ["GET /.well-known/openid-configuration", "GET /jwks"] == openid_provider.asked
-    signed_in(OpenIdProviders(fetcher, clock, KeySets(built.database, clock, fetch_keys)), openid_provider, clock)
+    signed_in(OpenIdProviders(fetcher, clock, KeySets(built.site.database, clock, fetch_keys)), openid_provider, clock)
     assert 1 == openid_provider.asked.count("GET /jwks")  # another worker uses the stored keys
 
     openid_provider.key = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)

@@ -27,7 +27,7 @@ async def enroll(accounts: Accounts, name: str = "ada", authenticator: Authentic
     accounts.add(name)
     by, _ = await accounts.session(name)
     authenticator = authenticator or Authenticator()
-    passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop")
+    passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "laptop")
     return authenticator
 
 
@@ -39,7 +39,9 @@ async def flow_of(accounts: Accounts, name: str = "ada") -> str:
 
 
 def sign_in(accounts: Accounts, authenticator: Authenticator) -> SignedIn:
-    return passkeys.sign_in(accounts.parts, authenticator.prove(passkeys.sign_in_options(accounts.parts, AWAY)), AWAY)
+    return passkeys.sign_in(
+        accounts.parts.site, authenticator.prove(passkeys.sign_in_options(accounts.parts.site, AWAY)), AWAY
+    )
 
 
 async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, seaway: Seaway) -> None:
@@ -49,13 +51,13 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
     by, own_session = await accounts.session("ada")
     authenticator = Authenticator()
     registered = passkeys.add(
-        accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop"
+        accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "laptop"
     )
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     for _ in range(2):
         assert ada == accounts.caller_of(sign_in(accounts, authenticator).secret).user_id
     assert "A passkey was added" in text_of(letters(seaway)[-1])
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         (result,) = passkeys.of_user(tx, ada)
     assert (registered.id, "laptop", accounts.now_ms) == (result.id, result.name, result.used_at_ms)
 
@@ -66,8 +68,8 @@ async def test_passkey_without_user_verification_is_only_a_second_factor(account
     with pytest.raises(BadCredential):
         sign_in(accounts, authenticator)
     flow = await flow_of(accounts)
-    proof = authenticator.prove(passkeys.second_factor_options(accounts.parts, flow, HOME))
-    assert accounts.is_valid(passkeys.second_factor(accounts.parts, flow, proof, HOME).secret)
+    proof = authenticator.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME))
+    assert accounts.is_valid(passkeys.second_factor(accounts.parts.site, flow, proof, HOME).secret)
 
 
 FAULTS = {
@@ -92,7 +94,10 @@ async def test_faulty_assertion_is_refused(accounts: Accounts, fault: str) -> No
         sign_in(accounts, authenticator)
     with pytest.raises(BadCredential, match="was not accepted"):
         passkeys.second_factor(
-            accounts.parts, flow, authenticator.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
+            accounts.parts.site,
+            flow,
+            authenticator.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
+            HOME,
         )
 
 
@@ -103,24 +108,26 @@ async def test_faulty_registration_is_refused(accounts: Accounts, seaway: Seaway
     by, _ = await accounts.session("ada")
     authenticator = Authenticator(**FAULTS[fault])  # type: ignore[arg-type]
     with pytest.raises(BadCredential):
-        passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop")
-    with seaway.database.read() as tx:
+        passkeys.add(
+            accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "laptop"
+        )
+    with seaway.site.database.read() as tx:
         assert not second_factors.of_user(tx, ada).any
 
 
 async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: TurnedClock) -> None:
     """Case 31: used, expired (five minutes) and never issued challenges are refused (1)."""
     authenticator = await enroll(accounts)
-    options = passkeys.sign_in_options(accounts.parts, AWAY)
+    options = passkeys.sign_in_options(accounts.parts.site, AWAY)
     proof = authenticator.prove(options)
-    passkeys.sign_in(accounts.parts, proof, HOME)
+    passkeys.sign_in(accounts.parts.site, proof, HOME)
     for proof_again in (proof, authenticator.prove(options), authenticator.prove(json.dumps({"challenge": "c3d5"}))):
         with pytest.raises(BadCredential):
-            passkeys.sign_in(accounts.parts, proof_again, HOME)
-    late = passkeys.sign_in_options(accounts.parts, AWAY)
+            passkeys.sign_in(accounts.parts.site, proof_again, HOME)
+    late = passkeys.sign_in_options(accounts.parts.site, AWAY)
     clock.move(5 * MINUTE_MS)
     with pytest.raises(BadCredential):
-        passkeys.sign_in(accounts.parts, authenticator.prove(late), HOME)
+        passkeys.sign_in(accounts.parts.site, authenticator.prove(late), HOME)
 
 
 async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> None:
@@ -130,22 +137,29 @@ async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> Non
     flow = await flow_of(accounts)
     with pytest.raises(BadCredential):
         passkeys.sign_in(
-            accounts.parts, own_passkey.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
-        )
-    with pytest.raises(BadCredential):
-        passkeys.second_factor(
-            accounts.parts, flow, other_passkey.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
-        )
-    with pytest.raises(BadCredential):
-        passkeys.second_factor(
-            accounts.parts,
-            flow,
-            own_passkey.prove(passkeys.second_factor_options(accounts.parts, await flow_of(accounts, "bob"), HOME)),
+            accounts.parts.site,
+            own_passkey.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
             HOME,
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            accounts.parts, flow, own_passkey.prove(passkeys.sign_in_options(accounts.parts, AWAY)), HOME
+            accounts.parts.site,
+            flow,
+            other_passkey.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
+            HOME,
+        )
+    with pytest.raises(BadCredential):
+        passkeys.second_factor(
+            accounts.parts.site,
+            flow,
+            own_passkey.prove(
+                passkeys.second_factor_options(accounts.parts.site, await flow_of(accounts, "bob"), HOME)
+            ),
+            HOME,
+        )
+    with pytest.raises(BadCredential):
+        passkeys.second_factor(
+            accounts.parts.site, flow, own_passkey.prove(passkeys.sign_in_options(accounts.parts.site, AWAY)), HOME
         )
 
 
@@ -155,7 +169,9 @@ async def test_passkey_cannot_be_registered_twice(accounts: Accounts) -> None:
     accounts.add("bob")
     by, _ = await accounts.session("bob")
     with pytest.raises(NameTaken, match="already registered"):
-        passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "mine now")
+        passkeys.add(
+            accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "mine now"
+        )
 
 
 async def test_registration_is_bound_to_the_requesting_user(accounts: Accounts) -> None:
@@ -165,14 +181,14 @@ async def test_registration_is_bound_to_the_requesting_user(accounts: Accounts) 
     ada, bob = (await accounts.session("ada"))[0], (await accounts.session("bob"))[0]
     with pytest.raises(BadCredential):
         passkeys.add(
-            accounts.parts, bob, Authenticator().make(passkeys.creation_options(accounts.parts, ada)), "laptop"
+            accounts.parts, bob, Authenticator().make(passkeys.creation_options(accounts.parts.site, ada)), "laptop"
         )
 
 
 async def test_disabled_user_cannot_sign_in_with_passkey(accounts: Accounts, seaway: Seaway) -> None:
     """Case 27."""
     authenticator = await enroll(accounts)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     with pytest.raises(BadCredential):
         sign_in(accounts, authenticator)
@@ -183,7 +199,7 @@ async def test_only_owner_removes_a_passkey(accounts: Accounts) -> None:
     ada = accounts.caller_of(sign_in(accounts, authenticator).secret)
     accounts.add("bob")
     bob, _ = await accounts.session("bob")
-    with accounts.seaway.database.read() as tx:
+    with accounts.seaway.site.database.read() as tx:
         assert ada.user_id is not None
         (result,) = passkeys.of_user(tx, ada.user_id)
     with pytest.raises(NotFound):
@@ -200,13 +216,13 @@ async def test_passkey_confirms_a_session(accounts: Accounts, clock: TurnedClock
     clock.move(HOUR_MS)
     by = accounts.caller_of(signed_in.secret)
     for change in (
-        lambda: passkeys.creation_options(accounts.parts, by),
+        lambda: passkeys.creation_options(accounts.parts.site, by),
         lambda: passkeys.remove(accounts.parts, by, 1),
     ):
         with pytest.raises(ConfirmationRequired):
             change()
-    proof = authenticator.prove(passkeys.confirm_options(accounts.parts, by))
-    fresh = passkeys.confirm(accounts.parts, by, signed_in.secret, proof, HOME)
+    proof = authenticator.prove(passkeys.confirm_options(accounts.parts.site, by))
+    fresh = passkeys.confirm(accounts.parts.site, by, signed_in.secret, proof, HOME)
     assert (False, True) == (by.is_fresh, accounts.caller_of(fresh).is_fresh)
     assert not accounts.is_valid(signed_in.secret)
 
@@ -244,7 +260,7 @@ async def test_damaged_response_raises_no_other_error(accounts: Accounts, positi
     """Whatever error the WebAuthn library raises for it, the caller gets BadCredential (5)."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
-    registration = json.loads(Authenticator().make(passkeys.creation_options(accounts.parts, by)))
+    registration = json.loads(Authenticator().make(passkeys.creation_options(accounts.parts.site, by)))
     text = registration["response"]["attestationObject"]
     registration["response"]["attestationObject"] = (
         text[: position % len(text)] + "A" + text[position % len(text) + 1 :]
@@ -259,4 +275,4 @@ async def test_damaged_response_raises_no_other_error(accounts: Accounts, positi
 async def test_oversized_response_is_refused(accounts: Accounts) -> None:
     """The size is checked before the response is parsed."""
     with pytest.raises(Malformed, match="too large"):
-        passkeys.sign_in(accounts.parts, "x" * 20_000, HOME)
+        passkeys.sign_in(accounts.parts.site, "x" * 20_000, HOME)

@@ -34,7 +34,7 @@ async def reset(accounts: Accounts, secret: str, password: str = OTHER_PASSWORD)
 async def test_reset_link_sets_a_new_password(seaway: Seaway, accounts: Accounts) -> None:
     """Every browser is signed out, and every verified address is notified (3)."""
     ada = accounts.add("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         emails.add(tx, 0, ada, "ada@home.example", verified=True)
         emails.add(tx, 0, ada, "unverified@example.com", verified=False)
     _, old_session = await accounts.session("ada")
@@ -63,7 +63,7 @@ async def test_invalid_reset_link_is_refused(
     """Case 6: expired, never issued, or invalidated by a change of the account (2)."""
     ada = accounts.add("ada")
     secret = request_link(accounts)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         if cause == "password":
             user_access.set_password(tx, 0, OPERATOR, "ada", PARAMETERS.hash(PASSWORD))
         elif cause == "address":
@@ -109,9 +109,9 @@ async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway
         def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any, to: list[str] = statements) -> None:
             to.append(statement)
 
-        event.listen(seaway.database.engine, "before_cursor_execute", note)
+        event.listen(seaway.site.database.engine, "before_cursor_execute", note)
         password_reset.request(accounts.parts, address, client=HOME.address)
-        event.remove(seaway.database.engine, "before_cursor_execute", note)
+        event.remove(seaway.site.database.engine, "before_cursor_execute", note)
     known, unknown = statements_by_address.values()
     assert known == unknown
     assert any("INSERT INTO jobs" in statement for statement in known)
@@ -138,5 +138,5 @@ async def test_changing_password_needs_recent_sign_in(seaway: Seaway, accounts: 
     by = accounts.caller_of(own_session)
     with pytest.raises(ConfirmationRequired):
         await password_reset.change(accounts.parts, by, PASSWORD)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 2 == len(sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms()))

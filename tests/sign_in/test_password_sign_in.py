@@ -30,7 +30,7 @@ async def test_password_sign_in_by_name_or_address_starts_a_session(
     ada = accounts.add("ada")
     by, _ = await accounts.session(login)
     assert (ada, "ada") == (by.user_id, by.name)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert [HOME.address] == [session.address for session in sessions.of_user(tx, ada, accounts.now_ms)]
 
 
@@ -58,7 +58,7 @@ async def test_every_refused_sign_in_gives_the_same_error(
     accounts.add("unverified", verified=False)
     accounts.add("disabled")
     factory.user("keyless")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "disabled", disabled=True)
     with pytest.raises(BadCredential) as refused:
         await accounts.sign_in(login, password)
@@ -117,12 +117,12 @@ async def test_huge_password_is_not_hashed(accounts: Accounts) -> None:
 async def test_sign_in_replaces_hash_with_old_parameters(seaway: Seaway, accounts: Accounts) -> None:
     """Case 11."""
     ada = accounts.add("ada")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         old_hash = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
         tx.execute(update(rows).where(rows.c.id == ada).values(password_hash=old_hash))
     for _ in range(2):
         assert isinstance(await accounts.sign_in("ada"), SignedIn)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         stored = tx.execute(select(rows.c.password_hash).where(rows.c.id == ada)).scalar_one()
     assert not PARAMETERS.check_needs_rehash(stored)
 

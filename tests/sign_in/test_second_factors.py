@@ -38,7 +38,7 @@ async def enroll(accounts: Accounts, name: str = "ada") -> tuple[Phone, list[str
     by, _ = await accounts.session(name)
     phone = Phone(accounts, totp.begin(accounts.parts, by).seed)
     codes = await totp.confirm(accounts.parts, by, phone.code())
-    accounts.seaway.clock.move(30 * SECOND_MS)  # type: ignore[attr-defined]
+    accounts.seaway.site.clock.move(30 * SECOND_MS)  # type: ignore[attr-defined]
     return phone, codes
 
 
@@ -156,7 +156,7 @@ async def test_totp_is_enabled_by_its_first_code(accounts: Accounts, seaway: Sea
         await totp.confirm(accounts.parts, by, phone.code())
     assert isinstance(await accounts.sign_in("ada"), SignedIn)
     assert 8 == len(await totp.confirm(accounts.parts, by, second_phone.code()))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert Factors(True, 0, 8) == second_factors.of_user(tx, ada)
     with pytest.raises(NotAllowed, match="already"):
         totp.begin(accounts.parts, by)
@@ -168,7 +168,7 @@ async def test_seed_is_stored_encrypted(accounts: Accounts, seaway: Seaway) -> N
     by, _ = await accounts.session("ada")
     enrollment = totp.begin(accounts.parts, by)
     assert enrollment.seed in enrollment.uri
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert enrollment.seed.encode() not in tx.execute(select(rows.c.seed)).scalar_one()
 
 
@@ -182,7 +182,7 @@ async def test_recovery_codes_replace_the_app(accounts: Accounts, seaway: Seaway
         await password_sign_in.second_factor(accounts.parts, await first_step(accounts), codes[4], HOME)
     assert await password_sign_in.second_factor(accounts.parts, await first_step(accounts), codes[0], HOME)
     assert 2 == sum("recovery code was used" in text_of(email) for email in letters(seaway))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert all(stored.startswith("$argon2id$") for stored in tx.execute(select(recovery_codes.c.hash)).scalars())
 
 
@@ -221,7 +221,7 @@ async def test_adding_and_removing_totp_ends_other_sessions_and_notifies(account
         text in text_of(email) for email, text in zip(letters(seaway), ("app was added", "was removed"), strict=True)
     ]
     assert isinstance(await accounts.sign_in("ada"), SignedIn)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert [] == list(tx.execute(select(recovery_codes.c.id)))
     with pytest.raises(NotFound):
         totp.remove(accounts.parts, by)
@@ -248,7 +248,7 @@ async def test_code_confirms_session_of_user_without_password(
     """Users with external logins confirm with their second factor."""
     phone, _ = await enroll(accounts)
     signed_in = await password_sign_in.second_factor(accounts.parts, await first_step(accounts), phone.code(), HOME)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         tx.execute(update(user_rows).values(password_hash=None))
     clock.move(HOUR_MS)
     by = accounts.caller_of(signed_in.secret)
@@ -262,7 +262,7 @@ async def test_operator_removes_second_factors_at_once(accounts: Accounts, seawa
     """Afterwards the password alone signs in, all sessions end, and the user is notified (2)."""
     phone, _ = await enroll(accounts)
     own_session = await password_sign_in.second_factor(accounts.parts, await first_step(accounts), phone.code(), HOME)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         second_factors.reset_now(accounts.parts, tx, accounts.now_ms, OPERATOR, users.get(tx, "ada").id)
     assert not accounts.is_valid(own_session.secret)
     assert isinstance(await accounts.sign_in("ada", PASSWORD), SignedIn)
@@ -273,18 +273,18 @@ async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: 
     """It is announced to every address, and a user who still has the factor can cancel it (2)."""
     await enroll(accounts)
     await enroll(accounts, "bob")
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
             second_factors.request_reset(accounts.parts, tx, accounts.now_ms, OPERATOR, user_id)
     assert "in 72 hours, unless you cancel it" in text_of(letters(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         assert [True, True] == [second_factors.of_user(tx, user_id).any for user_id in (ada, bob)]
         second_factors.cancel_reset(accounts.parts, tx, accounts.now_ms, OPERATOR, bob)
         assert [True, False] == [second_factors.ends_at(tx, user_id) is not None for user_id in (ada, bob)]
     clock.move(HOUR_MS + MINUTE_MS)
     seaway.runner.run_due()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert [False, True] == [second_factors.of_user(tx, user_id).any for user_id in (ada, bob)]

@@ -19,15 +19,15 @@ from tests.support.sites import Factory
 def start(factory: Factory, name: str = "ada") -> str:
     factory.user(name)
     seaway = factory.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         return sessions.start(
-            tx, seaway.clock.now_ms(), users.get(tx, name).id, address="10.0.0.1", agent="Firefox\n\0 150"
+            tx, seaway.site.clock.now_ms(), users.get(tx, name).id, address="10.0.0.1", agent="Firefox\n\0 150"
         )
 
 
 def caller_of(seaway: Seaway, secret: str) -> Caller | None:
-    with seaway.database.read() as tx:
-        return sessions.caller_of(tx, secret, seaway.clock.now_ms())
+    with seaway.site.database.read() as tx:
+        return sessions.caller_of(tx, secret, seaway.site.clock.now_ms())
 
 
 def test_session_cookie_identifies_its_user(seaway: Seaway, factory: Factory) -> None:
@@ -41,11 +41,11 @@ def test_session_cookie_identifies_its_user(seaway: Seaway, factory: Factory) ->
         caller.is_fresh,
         caller.is_new,
     )
-    with seaway.database.read() as tx:
-        parts = seaway.request_parts.reading.identifying
-        assert caller == identify(tx, parts, Secrets(("", "garbage"), secret), Accepted.ANY)
-        assert identify(tx, parts, Secrets((secret,)), Accepted.ANY).is_anonymous
-        assert identify(tx, parts, Secrets(session=secret), Accepted.BEARER).is_anonymous
+    with seaway.site.database.read() as tx:
+        now_ms, policy = seaway.site.clock.now_ms(), seaway.request_parts.reading.policy
+        assert caller == identify(tx, now_ms, policy, Secrets(("", "garbage"), secret), Accepted.ANY)
+        assert identify(tx, now_ms, policy, Secrets((secret,)), Accepted.ANY).is_anonymous
+        assert identify(tx, now_ms, policy, Secrets(session=secret), Accepted.BEARER).is_anonymous
 
 
 def test_unknown_session_secret_is_refused(seaway: Seaway, factory: Factory) -> None:
@@ -77,7 +77,7 @@ def test_session_expires(
     for step in steps:
         caller = caller_of(seaway, secret)
         assert caller is not None
-        sessions.touch(seaway.database, clock.now_ms(), caller)
+        sessions.touch(seaway.site.database, clock.now_ms(), caller)
         clock.move(step)
     assert is_valid == (caller_of(seaway, secret) is not None)
 
@@ -89,8 +89,8 @@ def test_last_use_is_written_at_most_every_ten_minutes(seaway: Seaway, factory: 
     started_ms = clock.now_ms()
     seen_minutes = []
     for _ in range(4):
-        sessions.touch(seaway.database, clock.now_ms(), caller)
-        with seaway.database.read() as tx:
+        sessions.touch(seaway.site.database, clock.now_ms(), caller)
+        with seaway.site.database.read() as tx:
             seen_minutes.append((tx.execute(select(rows.c.seen_at)).scalar_one() - started_ms) // MINUTE_MS)
         clock.move(5 * MINUTE_MS)
     assert [0, 0, 10, 10] == seen_minutes
@@ -101,14 +101,14 @@ def test_confirmed_session_gets_a_new_secret(seaway: Seaway, factory: Factory, c
     old_secret = start(factory)
     before = caller_of(seaway, old_secret)
     clock.move(HOUR_MS)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         new_secret = sessions.renew(tx, clock.now_ms(), old_secret)
     after = caller_of(seaway, new_secret)
     assert before is not None
     assert after is not None
     assert (before.session_id, True, False) == (after.session_id, after.is_fresh, after.is_new)
     assert caller_of(seaway, old_secret) is None
-    with seaway.database.write_site() as tx, pytest.raises(BadCredential, match="has ended"):
+    with seaway.site.database.write_site() as tx, pytest.raises(BadCredential, match="has ended"):
         sessions.renew(tx, clock.now_ms(), old_secret)
 
 
@@ -118,7 +118,7 @@ def test_signing_out_ends_the_session(seaway: Seaway, factory: Factory) -> None:
     caller = caller_of(seaway, secret)
     assert caller is not None
     assert caller.session_id is not None
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         sessions.end(tx, caller.session_id)
     assert caller_of(seaway, secret) is None
     assert caller_of(seaway, other_session) is not None
@@ -130,7 +130,7 @@ def test_ending_other_sessions_keeps_the_current_one(seaway: Seaway, factory: Fa
     caller = caller_of(seaway, own_session)
     assert caller is not None
     assert caller.user_id is not None
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         sessions.end_others(tx, caller.user_id, caller.session_id)
     assert [True, False, True] == [
         caller_of(seaway, secret) is not None for secret in (own_session, other_session, session_of_bob)
@@ -142,7 +142,7 @@ def test_sessions_are_listed_by_last_use(seaway: Seaway, factory: Factory, clock
     start(factory)
     clock.move(HOUR_MS)
     start(factory)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         sessions_now = sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms())
         later = sessions.of_user(tx, users.get(tx, "ada").id, clock.now_ms() + 11 * HOUR_MS)
     assert [clock.now_ms(), clock.now_ms() - HOUR_MS] == [session.created_at_ms for session in sessions_now]
@@ -157,7 +157,7 @@ def test_caller_is_verified_by_a_verified_address(
     """Accounts created by the operator without an address have none to verify, so they count as verified."""
     secret = start(factory)
     if address is not None:
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=address)
     caller = caller_of(seaway, secret)
     assert caller is not None
@@ -174,7 +174,7 @@ def test_csrf_token_is_bound_to_its_session(factory: Factory) -> None:
 def test_session_secret_is_stored_as_a_hash(seaway: Seaway, factory: Factory) -> None:
     """A dump of the table contains no usable secret (1)."""
     secret = start(factory)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert secret_tokens.hash_key(secret) == tx.execute(select(rows.c.digest)).scalar_one()
 
 
@@ -183,21 +183,21 @@ def test_hourly_job_deletes_expired_sessions(seaway: Seaway, factory: Factory, c
     clock.move(13 * HOUR_MS)
     secret = start(factory)
     seaway.runner.run_due()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 1 == tx.execute(select(func.count()).select_from(rows)).scalar_one()
     assert caller_of(seaway, secret) is not None
     clock.move(15 * DAY_MS)
     seaway.runner.run_due()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert 0 == tx.execute(select(func.count()).select_from(rows)).scalar_one()
 
 
 def test_sessions_of_disabled_user_end(seaway: Seaway, factory: Factory) -> None:
     """Case 27: on the next request; enabling the account does not restore them (2)."""
     secret = start(factory)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=True)
     assert caller_of(seaway, secret) is None
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "ada", disabled=False)
     assert caller_of(seaway, secret) is None

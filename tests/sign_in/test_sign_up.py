@@ -51,7 +51,7 @@ async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts
     signing_up.verify(accounts.parts, by, secret)
     with pytest.raises(NotFound, match="no longer valid"):
         signing_up.verify(accounts.parts, by, secret)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert email_links.was_used(tx, Purpose.VERIFY, secret)
         assert 1 == len(sessions.of_user(tx, users.get(tx, "ada").id, accounts.now_ms))
 
@@ -66,7 +66,7 @@ async def test_verification_link_works_only_for_its_account(seaway: Seaway, acco
     for by in (ANONYMOUS, other_user, replace(attacker, credential=CredentialKind.KEY)):
         with pytest.raises(NotAllowed, match="an email address of the account attacker"):
             signing_up.verify(accounts.parts, by, secret)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert emails.owner_of(tx, "victim@example.com") is None
     signing_up.verify(accounts.parts, attacker, secret)
 
@@ -75,7 +75,7 @@ async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accoun
     """Case 3: mail scanners open links; only the button on the page verifies (2)."""
     user = await sign_up(accounts)
     secret = link_in(letters(seaway)[0])
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert email_links.find(tx, accounts.now_ms, Purpose.VERIFY, secret) is not None
         assert [None] == [address.verified_at_ms for address in emails.of_user(tx, user.id)]
 
@@ -108,7 +108,7 @@ async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts:
     signing_up.verify(accounts.parts, second, second_link)
     with pytest.raises(NotFound):
         signing_up.verify(accounts.parts, first, first_link)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert users.get(tx, "second").id == emails.owner_of(tx, ADA)
 
 
@@ -152,7 +152,7 @@ async def test_refused_sign_up_creates_no_account_and_sends_no_email(
 ) -> None:
     with pytest.raises(error):
         await sign_up(accounts, name, address, password)
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert ["founder"] == [user.name for user in users.all_users(tx)]
     assert [] == letters(seaway)
 
@@ -186,5 +186,5 @@ async def test_sign_up_is_refused_before_the_first_account(seaway: Seaway) -> No
     """Otherwise the first visitor of a new site would become its admin."""
     with pytest.raises(NotAllowed, match="no account yet"):
         await sign_up(Accounts(seaway))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         assert not users.any_exist(tx)

@@ -21,15 +21,15 @@ def test_two_admins_changing_each_other_leave_one_admin(
 
     def change_other_admin(number: int) -> None:
         by, target = admins[number], names[1 - number]
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             if change == "demote":
-                site_admin.set_admin(tx, seaway.clock.now_ms(), by, target, is_admin=False)
+                site_admin.set_admin(tx, seaway.site.clock.now_ms(), by, target, is_admin=False)
             else:
-                site_admin.set_disabled(tx, seaway.clock.now_ms(), by, target, disabled=True)
+                site_admin.set_disabled(tx, seaway.site.clock.now_ms(), by, target, disabled=True)
 
     with ThreadPoolExecutor(2) as threads:
         errors = [future.exception(60) for future in [threads.submit(change_other_admin, number) for number in (0, 1)]]
     assert {type(None), NotAllowed} == {type(error) for error in errors}
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         remaining = [user.name for user in users.all_users(tx) if user.is_admin and user.disabled_at_ms is None]
     assert [names[errors.index(None)]] == remaining

@@ -41,7 +41,7 @@ async def use_account(seaway: Seaway, accounts: Accounts, factory: Factory) -> l
     recovery_codes = await totp.confirm(accounts.parts, by, phone.code())
     result = await accounts.sign_in("ada", OTHER_PASSWORD)
     assert isinstance(result, NeedsSecondFactor)
-    passkeys.sign_in_options(accounts.parts, HOME)
+    passkeys.sign_in_options(accounts.parts.site, HOME)
     fresh = await password_sign_in.confirm(accounts.parts, by, signed_in.secret, OTHER_PASSWORD, HOME)
     plain_codes = [code.replace("-", "") for code in recovery_codes]
     return [*secrets, signed_in.secret, seed, result.flow, fresh, *recovery_codes, *plain_codes]
@@ -53,9 +53,9 @@ async def test_stored_and_logged_data_contains_no_secret(
     """Checked while emails are queued and after they were sent: tables, jobs and log entries, before any masking."""
     with structlog.testing.capture_logs() as log_entries, caplog.at_level("DEBUG"):
         secrets = await use_account(seaway, accounts, factory)
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             user_access.set_disabled(tx, accounts.now_ms, OPERATOR, "ada", disabled=True)
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-email")))
         stored = dump(seaway)
         letters(seaway)

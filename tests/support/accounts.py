@@ -49,11 +49,11 @@ class Accounts:
 
     @property
     def now_ms(self) -> int:
-        return self.seaway.clock.now_ms()
+        return self.seaway.site.clock.now_ms()
 
     def add(self, name: str, *, verified: bool = True) -> int:
         """Add a user with the address NAME@example.com and `PASSWORD`; return the id."""
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             user = users.add(
                 tx, self.now_ms, OPERATOR, name, email=None, password_hash=PARAMETERS.hash(PASSWORD), is_admin=False
             )
@@ -72,11 +72,11 @@ class Accounts:
         return self.caller_of(result.secret), result.secret
 
     def is_valid(self, secret: str) -> bool:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return sessions.caller_of(tx, secret, self.now_ms) is not None
 
     def caller_of(self, secret: str) -> Caller:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             result = sessions.caller_of(tx, secret, self.now_ms)
         assert result is not None
         return result

@@ -39,20 +39,20 @@ class Trust:
         return Factory(self.seaway)
 
     def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **settings: Any) -> Publisher:
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             return publishers.add(
                 tx,
-                self.seaway.clock.now_ms(),
+                self.seaway.site.clock.now_ms(),
                 OPERATOR,
-                self.seaway.request_parts.exchanging.notifier,
+                self.seaway.request_parts.accounts.outbox,
                 channel,
                 issuer_name,
                 PublisherSettings(fields=matched, **settings),
             )
 
     def keys(self, issuer_name: str, *names: str) -> None:
-        with self.seaway.database.write_site() as tx:
-            issuers.set_static_keys(tx, self.seaway.clock.now_ms(), OPERATOR, issuer_name, issuer.key_set(*names))
+        with self.seaway.site.database.write_site() as tx:
+            issuers.set_static_keys(tx, self.seaway.site.clock.now_ms(), OPERATOR, issuer_name, issuer.key_set(*names))
 
 
 @dataclass

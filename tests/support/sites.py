@@ -1,7 +1,7 @@
 """A whole house for a test: the real parts on a folder of its own, with factory, channels and keys made in one line."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +21,11 @@ from tests.support import state, statements_once
 from tests.support.packages import PackageFile
 
 
+def with_site(seaway: Seaway, **changes: Any) -> Seaway:
+    """Return the same Seaway with some fields of its site replaced; the request parts keep the original site."""
+    return replace(seaway, site=replace(seaway.site, **changes))
+
+
 def build(
     folder: Path,
     clock: Clock | None = None,
@@ -37,7 +42,7 @@ def build(
     (state.begin_paired if paired else state.begin)(chosen)
     with patch.object(github, "API_URL", github_com_api):
         built = wiring.build(chosen, clock, checks_pairing=paired)
-    statements_once.share(built.database)
+    statements_once.share(built.site.database)
     return built
 
 
@@ -49,7 +54,7 @@ class Factory:
 
     def user(self, name: str, *, admin: bool = False) -> str:
         """Make a user, who is admin only if asked (the first one of a house always is)."""
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             if users.find(tx, name) is None:
                 users.add(tx, self._now(), OPERATOR, name, email=None, password_hash=None, is_admin=admin)
                 users.set_admin(tx, self._now(), OPERATOR, name, is_admin=admin)
@@ -57,14 +62,14 @@ class Factory:
 
     def channel(self, name: str, *, owner: str = "owner", public: bool = True) -> str:
         self.user(owner)
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             channels.add(tx, self._now(), OPERATOR, name, users.get(tx, owner), description="", is_public=public)
         return name
 
     def member(self, channel: str, user: str, role: Role) -> str:
         self.user(user)
-        with self.seaway.database.write_site() as tx:
-            members.put(tx, self._now(), OPERATOR, channel, user, role, notifier=None)
+        with self.seaway.site.database.write_site() as tx:
+            members.put(tx, self._now(), OPERATOR, channel, user, role, outbox=None)
         return user
 
     def key(
@@ -72,7 +77,7 @@ class Factory:
     ) -> str:
         """A fresh secret of a user."""
         self.user(user)
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             count = len(api_keys.all_keys(tx, users.get(tx, user).id))
             _, secret = api_keys.add(
                 tx,
@@ -89,7 +94,7 @@ class Factory:
     def signed_in(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
         """A user who is signed in, and has proved just now to be there unless said otherwise."""
         self.user(name)
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             user = users.get(tx, name)
         return Caller(
             name=name,
@@ -103,13 +108,13 @@ class Factory:
 
     def caller_of_key(self, secret: str) -> Caller:
         """Who carries this key."""
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             principal = api_keys.caller_of(tx, secret, self._now())
         assert principal is not None
         return principal
 
     def _now(self) -> int:
-        return self.seaway.clock.now_ms()
+        return self.seaway.site.clock.now_ms()
 
 
 class FromMemory:

@@ -25,7 +25,7 @@ def secrets_of_log(line: str) -> list[str]:
 def dump(seaway: Seaway) -> bytes:
     """Every value of every table, as bytes."""
     found = bytearray()
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         for table in tables.metadata.sorted_tables:
             for row in tx.execute(select(table)):
                 for value in row:

@@ -36,8 +36,8 @@ class Attester:
     @classmethod
     def trusted_by(cls, seaway: Seaway) -> "Attester":
         sigstore = MiniSigstore()
-        with seaway.database.write_site() as tx:
-            trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, sigstore.trusted_root)
+        with seaway.site.database.write_site() as tx:
+            trusted_root.keep(tx, seaway.site.clock.now_ms(), OPERATOR, sigstore.trusted_root)
         return cls(seaway, sigstore)
 
     def bundle(self, file: PackageFile, channel: str, **changes: Any) -> bytes:
@@ -51,7 +51,7 @@ class Attester:
 
 def principal_of(seaway: Seaway, channel: str) -> Caller:
     """A workflow that may do in a channel all that a workflow may."""
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
     return Caller(
         "GitHub: acme/demo",

@@ -52,7 +52,7 @@ def github(app: PublishingApp, **changes: Any) -> str:
 
 def audit_events(app: PublishingApp) -> list[tuple[str, str, dict[str, Any]]]:
     """Return action, actor and detail of every audit entry."""
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         rows = tx.execute(select(audit.c.action, audit.c.actor, audit.c.detail).order_by(audit.c.id)).all()
     return [(action, actor, json.loads(detail)) for action, actor, detail in rows]
 
@@ -85,7 +85,7 @@ def test_issuer_token_is_exchanged_once(app: PublishingApp) -> None:
 def test_gitlab_token_has_as_many_exchanges_as_its_publisher_allows(app: PublishingApp) -> None:
     """The refusal names the setting."""
     text = issuer.token(issuer.gitlab(app.now_s))
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         known = next(
             found for found in publishers.in_channel(tx, channels.get(tx, "harbour").id) if found.kind == "gitlab"
         )
@@ -109,12 +109,12 @@ def test_used_token_is_deleted_only_after_it_expired(app: PublishingApp) -> None
     app.workflow_token(text)
     expires_ms = json.loads(_claims_json(text))["exp"] * SECOND_MS
     app.clock.move(expires_ms + RULES.leeway_ms - 1 - app.clock.now_ms())
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         tokens.delete_expired(tx, app.clock.now_ms())
     assert "reused-token" == app.mint(text).json()["code"]
 
     app.clock.move(2 * HOUR_MS)
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         tokens.delete_expired(tx, app.clock.now_ms())
         assert 0 == tx.execute(select(func.count()).select_from(used_tokens)).scalar_one()
         assert 0 == tx.execute(select(func.count()).select_from(workflow_tokens)).scalar_one()
@@ -126,7 +126,7 @@ def _claims_json(text: str) -> bytes:
 
 def test_first_token_pins_ids_and_first_upload_notifies_the_owner(app: PublishingApp) -> None:
     """Case 62: a repository of the same name with other ids is then refused; emails are sent once."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         emails.add(tx, app.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     app.workflow_token(github(app))
     app.workflow_token(github(app))
@@ -184,7 +184,7 @@ def test_recreated_service_account_is_refused_with_other_ids(app: PublishingApp)
 
 def owner_view(app: PublishingApp) -> tuple[list[log.Entry], Publisher]:
     """Return the audit log and the GitHub publisher as the channel's owner sees them."""
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         known = next(
             found for found in publishers.in_channel(tx, channels.get(tx, "harbour").id) if found.kind == "github"
         )
@@ -193,7 +193,7 @@ def owner_view(app: PublishingApp) -> tuple[list[log.Entry], Publisher]:
 
 def test_channel_shows_nothing_of_a_run_before_its_upload(app: PublishingApp) -> None:
     """An owner can name any repository as a publisher, and must not learn of its runs that way."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         emails.add(tx, app.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     before = owner_view(app)
     ended, secret = (app.workflow_token(github(app, environment="release", run_id="77")) for _ in range(2))
@@ -203,7 +203,7 @@ def test_channel_shows_nothing_of_a_run_before_its_upload(app: PublishingApp) ->
     assert before[0] == seen_log
     assert (None, {}, None) == (seen.used_at_ms, seen.pinned, seen.environment_hint_at_ms)
     assert 0 == queued_emails(app)
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         minted = [line for line in log.of_all(tx, limit=100) if line.action == "oidc.minted"]
     assert {("", "77")} == {(line.channel, line.detail["run_id"]) for line in minted}
 
@@ -220,7 +220,7 @@ def test_changing_the_repository_resets_what_a_publisher_shows(app: PublishingAp
     """Otherwise an owner could upload once from their own repository and then watch the runs of another one."""
     upload(app, app.workflow_token(github(app)))
     _, known = owner_view(app)
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         given = PublisherSettings(fields={"repository": "other"})
         publishers.change(tx, app.clock.now_ms(), OPERATOR, "harbour", known.id, given)
     app.workflow_token(github(app, **claims_of_repository("acme/other")))
@@ -235,14 +235,14 @@ def claims_of_repository(repository: str) -> dict[str, str]:
 
 
 def queued_emails(app: PublishingApp) -> int:
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         return tx.execute(select(func.count()).select_from(jobs).where(jobs.c.kind == "send-email")).scalar_one()
 
 
 def test_changing_matched_fields_clears_pins(app: PublishingApp) -> None:
     """Changing the mode keeps them."""
     app.workflow_token(github(app))
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         known = publishers.in_channel(tx, channels.get(tx, "harbour").id)[0]
         assert {"owner_id": "1001", "repository_id": "2002"} == known.criteria.pins
         narrowed = publishers.change(tx, 1, OPERATOR, "harbour", known.id, PublisherSettings(mode="READ"))
@@ -254,7 +254,7 @@ def test_changing_matched_fields_clears_pins(app: PublishingApp) -> None:
 
 def test_unconstrained_environment_is_notified_once(app: PublishingApp) -> None:
     """The email says that runs can bypass the protection rules of the environment."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         emails.add(tx, app.clock.now_ms(), users.get(tx, "owner").id, "owner@example.com", verified=True)
     upload(app, app.workflow_token(github(app)))
     before = queued_emails(app)
@@ -280,7 +280,7 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
     reader = app.workflow_token(issuer.token(issuer.google(app.now_s)))
     assert (200, 403) == (app.read_status("harbour", reader), upload(app, reader).status_code)
 
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         known = publishers.in_channel(tx, channels.get(tx, "harbour").id)[0]
         publishers.change(tx, 1, OPERATOR, "harbour", known.id, PublisherSettings(mode="READ_WRITE_DELETE"))
     assert 200 == upload(app, secret, changed, force=True).status_code
@@ -316,7 +316,7 @@ def test_token_cannot_read_other_private_channels(app: PublishingApp) -> None:
 def test_token_minted_in_the_future_is_refused(app: PublishingApp) -> None:
     """A clock that was ahead would extend its life; differences of minutes between machines are tolerated."""
     secret, now_ms = app.workflow_token(github(app)), app.clock.now_ms()
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         assert tokens.caller_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS) is not None
         assert tokens.caller_of(tx, secret, now_ms - CLOCK_TOLERANCE_MS - 1) is None
 
@@ -350,22 +350,22 @@ def test_upload_can_outlast_the_token(app: PublishingApp) -> None:
 def test_disabling_a_user_revokes_tokens_of_their_publishers(app: PublishingApp) -> None:
     """Case 27: the publisher stays, marked as orphaned, and new tokens work."""
     app.factory.user("maker")
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         tx.execute(update(publishers_table).values(created_by=users.get(tx, "maker").id))
     secret = app.workflow_token(github(app))
-    with app.seaway.database.write_site() as tx:  # in the same millisecond
+    with app.seaway.site.database.write_site() as tx:  # in the same millisecond
         user_access.set_disabled(tx, app.clock.now_ms(), OPERATOR, "maker", disabled=True)
     assert 401 == app.read_status("harbour", secret)
     app.clock.move(1)
     assert 200 == app.read_status("harbour", app.workflow_token(github(app)))
-    with app.seaway.database.read() as tx:
+    with app.seaway.site.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, "harbour").id)
     assert {("maker", True)} == {(publisher.created_by, publisher.is_orphaned) for publisher in found}
 
 
 REVOCATIONS = {
     "its publisher is removed": lambda tx, app, publisher: publishers.remove(
-        tx, app.clock.now_ms(), OPERATOR, app.seaway.request_parts.exchanging.notifier, "harbour", publisher.id
+        tx, app.clock.now_ms(), OPERATOR, app.seaway.request_parts.accounts.outbox, "harbour", publisher.id
     ),
     "its publisher is disabled": lambda tx, app, publisher: publishers.change(
         tx, 1, OPERATOR, "harbour", publisher.id, PublisherSettings(enabled=False)
@@ -382,7 +382,7 @@ def test_token_is_revoked_at_once_when(app: PublishingApp, revoke: Any) -> None:
     app.factory.user("heir")
     secret = app.workflow_token(github(app))
     assert 200 == app.read_status("harbour", secret)
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         revoke(tx, app, publishers.in_channel(tx, channels.get(tx, "harbour").id)[0])
 
     assert 401 == app.read_status("harbour", secret)
@@ -405,7 +405,7 @@ def test_token_can_revoke_itself(app: PublishingApp) -> None:
 
 def test_publishers_only_channel_refuses_the_owners_key(app: PublishingApp) -> None:
     """Case 61: uploads of the workflow are accepted."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", ChannelSettings(only_publishers=True))
 
     refused = upload(app, app.factory.key("owner"))
@@ -427,7 +427,7 @@ def test_strictest_matching_publisher_applies_per_channel(app: PublishingApp) ->
 
 def test_token_of_a_disabled_issuer_is_refused(app: PublishingApp) -> None:
     """Tokens of other issuers are still exchanged."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         issuers.set_enabled(tx, app.clock.now_ms(), OPERATOR, "github", enabled=False)
 
     response = app.mint(github(app))
@@ -453,7 +453,7 @@ def test_audit_of_refused_tokens_is_limited_per_repository(app: PublishingApp) -
 
     def refused(repository: str) -> list[dict[str, Any]]:
         lines = [detail for action, _, detail in audit_events(app) if action == "oidc.refused"]
-        with app.seaway.database.read() as tx:
+        with app.seaway.site.database.read() as tx:
             targets = tx.execute(select(audit.c.target).where(audit.c.action == "oidc.refused").order_by(audit.c.id))
             return [line for line, target in zip(lines, targets.scalars(), strict=True) if target == repository]
 

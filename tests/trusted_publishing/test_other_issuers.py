@@ -38,7 +38,7 @@ def test_configured_issuer_exchanges_tokens(app: PublishingApp, kind: str) -> No
     """A token with another value or without a matched claim is refused, and each token is exchanged once."""
     rules, claims, matched, claim = CASES[kind]
     address = f"https://{kind}.example"
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         issuers.add(tx, app.clock.now_ms(), OPERATOR, kind, kind=kind, issuer=address, rules=rules)
     app.keys(kind, "key-1")
     app.trust("harbour", kind, matched)
@@ -53,7 +53,7 @@ def test_configured_issuer_exchanges_tokens(app: PublishingApp, kind: str) -> No
 
 def test_circleci_root_issuer_distinguishes_organizations(app: PublishingApp) -> None:
     """With `--root-issuer` all organizations share one issuer, so a publisher can match its organization id."""
-    with app.seaway.database.write_site() as tx:
+    with app.seaway.site.database.write_site() as tx:
         issuers.add(tx, app.clock.now_ms(), OPERATOR, "circle", kind="circleci", issuer=circleci.ISSUER)
     app.keys("circle", "key-1")
     app.trust("harbour", "circle", {name: CIRCLECI[name] for name in sorted(CIRCLECI)[:2]})

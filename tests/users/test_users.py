@@ -10,8 +10,8 @@ from seaway.users import users
 
 
 def add(seaway: Seaway, name: str) -> users.User:
-    with seaway.database.write_site() as tx:
-        return users.add(tx, seaway.clock.now_ms(), OPERATOR, name, email=None, password_hash=None, is_admin=False)
+    with seaway.site.database.write_site() as tx:
+        return users.add(tx, seaway.site.clock.now_ms(), OPERATOR, name, email=None, password_hash=None, is_admin=False)
 
 
 GOOD_NAMES = ["a", "ada", "ada-lovelace", "0x", "a" * 39, "a--b"]
@@ -42,5 +42,5 @@ def test_first_user_is_admin(seaway: Seaway) -> None:
 
 
 def test_unknown_user_raises_not_found(seaway: Seaway) -> None:
-    with seaway.database.read() as tx, pytest.raises(NotFound, match="no user named 'nobody'"):
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no user named 'nobody'"):
         users.get(tx, "nobody")

@@ -60,7 +60,7 @@ def ada(shared: Seaway) -> str:
 def new_user(seaway: Seaway) -> str:
     """Create a user; return the name."""
     name = f"ada-{next(_numbers)}"
-    with seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         users.add(tx, now_ms, OPERATOR, name, email=f"{name}@example.com", password_hash=_HASH, is_admin=False)
     return name

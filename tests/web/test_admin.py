@@ -51,8 +51,8 @@ def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
     """A browser with a signed-in admin."""
     browser = Admin(shared, portal, f"2001:db8:ad::{next(_numbers):x}")
     browser.name = new_user(shared)
-    with shared.database.write_site() as tx:
-        users.set_admin(tx, shared.clock.now_ms(), OPERATOR, browser.name, is_admin=True)
+    with shared.site.database.write_site() as tx:
+        users.set_admin(tx, shared.site.clock.now_ms(), OPERATOR, browser.name, is_admin=True)
     browser.sign_in(browser.name)
     return browser
 
@@ -60,7 +60,7 @@ def admin(shared: Seaway, portal: BlockingPortal) -> Admin:
 @pytest.fixture
 def failed_jobs(shared: Seaway) -> Iterator[list[int]]:
     """Two jobs that failed permanently."""
-    with shared.database.write_site() as tx:
+    with shared.site.database.write_site() as tx:
         tx.execute(delete(jobs))
         values = {"kind": "send-email", "args": "{}", "state": "failed", "attempt": 10, "run_at": 1, "created_at": 1}
         numbers = [
@@ -68,12 +68,12 @@ def failed_jobs(shared: Seaway) -> Iterator[list[int]]:
             for number in range(2)
         ]
     yield numbers
-    with shared.database.write_site() as tx:
+    with shared.site.database.write_site() as tx:
         tx.execute(delete(jobs))
 
 
 def last_actions(seaway: Seaway, number: int) -> list[str]:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return [line.action for line in log.of_all(tx, limit=number)]
 
 
@@ -114,21 +114,21 @@ def test_admin_cannot_demote_themselves(admin: Admin, shared: Seaway) -> None:
     assert "/demote" not in admin.get(f"/admin/users/{admin.name}").text
     refused = admin.fill(f"/admin/users/{admin.name}/demote")
     assert (400, True) == (refused.status_code, "Ask another admin." in refused.text)
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert users.get(tx, admin.name).is_admin
 
 
 def test_second_factor_reset_is_scheduled_and_can_be_canceled(admin: Admin, shared: Seaway) -> None:
     """The page shows when the factors will be removed."""
     name = new_user(shared)
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         user_id = users.get(tx, name).id
     admin.fill(f"/admin/users/{name}/reset")
     assert "The second factors of this account will be removed" in admin.get(f"/admin/users/{name}").text
-    with shared.database.read() as tx:
-        assert shared.clock.now_ms() + second_factors.RESET_AFTER_MS == second_factors.ends_at(tx, user_id)
+    with shared.site.database.read() as tx:
+        assert shared.site.clock.now_ms() + second_factors.RESET_AFTER_MS == second_factors.ends_at(tx, user_id)
     admin.fill(f"/admin/users/{name}/cancel-reset")
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert second_factors.ends_at(tx, user_id) is None
 
 
@@ -138,14 +138,14 @@ def test_quotas_are_set_and_shown(admin: Admin, shared: Seaway) -> None:
     Factory(shared).channel(channel, owner=name)
     admin.fill(f"/admin/users/{name}/quota", quota="20 GB")
     admin.fill(f"/admin/channels/{channel}/quota", quota="1.5 TB")
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         usages = quotas.of_user(tx, users.get(tx, name).id, None), quotas.of_channel(tx, channels.get(tx, channel).id)
     assert [20 * 10**9, 1_500 * 10**9] == [usage.quota for usage in usages]
     assert 'value="1500 GB"' in admin.get(f"/admin/channels/{channel}").text
     refused = admin.fill(f"/admin/channels/{channel}/quota", quota="a lot")
     assert (400, True) == (refused.status_code, "such as 20 GB" in refused.text)
     admin.fill(f"/admin/channels/{channel}/quota", quota="")
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert quotas.of_channel(tx, channels.get(tx, channel).id).quota is None
     assert "of 20.0 GB" in admin.get(f"/admin/users?q={name}").text
 
@@ -212,7 +212,7 @@ def test_admin_changes_need_a_recent_confirmation(
     assert [303] * len(sent) == [response.status_code for response in sent]
     assert all(response.headers["location"].startswith("/confirm?") for response in sent)
     assert 200 == admin.get("/admin/users").status_code
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert users.get(tx, name).disabled_at_ms is None
         assert 2 == tx.execute(select(func.count()).where(jobs.c.state == "failed")).scalar()
 
@@ -243,7 +243,7 @@ def test_issuer_is_added_disabled_and_removed(admin: Admin, shared: Seaway) -> N
     assert 303 == admin.fill(f"/admin/issuers/{name}/keys", keys=key_set).status_code
     assert "harbour" in admin.get(f"/admin/issuers/{name}").text
     admin.fill(f"/admin/issuers/{name}/disable")
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert not issuers.get(tx, name).is_enabled
     assert "/admin/issuers" == admin.fill(f"/admin/issuers/{name}/remove").headers["location"]
     assert 404 == admin.get(f"/admin/issuers/{name}").status_code
@@ -256,7 +256,7 @@ def test_storage_page_shows_channels_and_the_last_sweep(admin: Admin, shared: Se
     channel, file = f"held-{next(_numbers)}", conda(index_json("held"))
     Factory(shared).channel(channel)
     portal.call(publish_file, shared, channel, file)
-    sweep(shared.sweeping)
+    sweep(shared.site, shared.pairing, max_percent=100)
     shown = admin.get("/admin/storage").text
     assert f'href="/admin/channels/{channel}"' in shown
     assert ("Kept" in shown, "has not run yet" in shown) == (True, False)
@@ -268,11 +268,11 @@ def test_storage_page_lists_damaged_files(admin: Admin, shared: Seaway, portal: 
     portal.call(partial(publish_file, shared, channel, file))
     assert "Damaged files" not in admin.get("/admin/storage").text
     sha256 = bytes.fromhex(file.sha256)
-    with shared.database.write_site() as tx:
-        tx.execute(insert(damaged_blobs).values(sha256=sha256, found_at=shared.clock.now_ms(), problem="missing"))
+    with shared.site.database.write_site() as tx:
+        tx.execute(insert(damaged_blobs).values(sha256=sha256, found_at=shared.site.clock.now_ms(), problem="missing"))
     shown = admin.get("/admin/storage").text
     assert (True, True) == ("Damaged files" in shown, f"{channel}/noarch/{file.name}" in shown)
-    with shared.database.write_site() as tx:
+    with shared.site.database.write_site() as tx:
         tx.execute(delete(damaged_blobs))
 
 
@@ -282,8 +282,8 @@ def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, fai
     Factory(shared).channel(f"first-{next(_numbers)}", owner=owner)
     paths = ["users", f"users/{owner}", "channels", "storage", "jobs", "issuers", "log"]
     before = {path: statements(admin, shared, path) for path in paths}
-    with shared.database.write_site() as tx:
-        now_ms, user = shared.clock.now_ms(), users.get(tx, owner)
+    with shared.site.database.write_site() as tx:
+        now_ms, user = shared.site.clock.now_ms(), users.get(tx, owner)
         for number in range(60):
             name = f"many-{number}-{next(_numbers)}"
             channels.add(tx, now_ms, OPERATOR, name, user, description="", is_public=True)
@@ -311,6 +311,6 @@ def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, fai
 
 def statements(admin: Admin, shared: Seaway, path: str) -> int:
     """Count the statements of a page, including those that identify the caller."""
-    with counted(shared.database) as seen:
+    with counted(shared.site.database) as seen:
         assert 200 == admin.get(f"/admin/{path}").status_code
     return len(seen)

@@ -53,8 +53,8 @@ def second(path: str, **fields: str) -> Sender:
 
 def new_flow(browser: HttpBrowser) -> str:
     seaway = browser.seaway
-    now_ms, name = seaway.clock.now_ms(), f"user-{next(_numbers)}"
-    with seaway.database.write_unlocked() as tx:
+    now_ms, name = seaway.site.clock.now_ms(), f"user-{next(_numbers)}"
+    with seaway.site.database.write_unlocked() as tx:
         user = users.add(tx, now_ms, OPERATOR, name, email=None, password_hash=None, is_admin=False)
         flow = pending_sign_ins.add(tx, now_ms, password_sign_in.SECOND_FACTOR, {}, user_id=user.id)
     browser.cookies.set("flow", flow)
@@ -129,10 +129,12 @@ def test_anonymous_writes_are_limited(shared: Seaway, portal: BlockingPortal, ro
     send, limit = ROUTES[route]
     for _ in range(limit):
         assert send(browser).status_code != 429
-    before = shared.database.change_mark()
-    with nullcontext() if limit else shared.database.write_site():  # routes that never write do not wait for the lock
+    before = shared.site.database.change_mark()
+    with (
+        nullcontext() if limit else shared.site.database.write_site()
+    ):  # routes that never write do not wait for the lock
         statuses = {send(browser).status_code for _ in range(3)}
-    assert before == shared.database.change_mark()
+    assert before == shared.site.database.change_mark()
     assert statuses == {429} if limit else max(statuses) < 429
 
 
@@ -142,7 +144,7 @@ def test_anonymous_requests_do_not_wait_for_a_channel_lock(
     """On PostgreSQL, which has a lock per channel: all routes work while an upload holds one."""
     with state.choose(state.POSTGRES_S3):
         seaway = build(tmp_path, turned)
-    with closing(seaway), seaway.database.write_channel("busy"):
+    with closing(seaway), seaway.site.database.write_channel("busy"):
         statuses = {
             route: send(HttpBrowser(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()
         }

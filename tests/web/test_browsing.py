@@ -56,16 +56,16 @@ class Tags(HTMLParser):
 def signed_in(site: Site, user: str) -> httpx.Client:
     """Return a browser in which this user is signed in."""
     seaway = site.factory.seaway
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         user_id = tx.exec_driver_sql(f"SELECT id FROM users WHERE name = '{user}'").scalar_one()
-        secret = sessions.start(tx, seaway.clock.now_ms(), user_id, address="127.0.0.1", agent="a test")
+        secret = sessions.start(tx, seaway.site.clock.now_ms(), user_id, address="127.0.0.1", agent="a test")
     name = Cookies.of_site(site.server.address).session_name
     headers = {**BROWSER, "Cookie": f"{name}={secret}", "Origin": site.server.address, "Sec-Fetch-Site": "same-origin"}
     return httpx.Client(base_url=site.server.address, headers=headers)
 
 
 def publish(site: Site, http: httpx.Client, channel: str, *files: PackageFile) -> None:
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         owner = channels.get(tx, channel).owner
     for file in files:
         assert 201 == upload(http, channel, file, site.factory.key(owner)).status_code
@@ -90,8 +90,8 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
         conda(index_json("beta", "2.0", subdir="linux-64", noarch=...)),
     )
     seaway = site.factory.seaway
-    now_ms = seaway.clock.now_ms()
-    with seaway.database.write_site() as tx:
+    now_ms = seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
         channels.change(tx, now_ms, OPERATOR, channel, ChannelSettings(description="All **letters**."))
         notices.add(tx, now_ms, OPERATOR, channel, Level.WARNING, "It moves <b>.", expires_at_ms=now_ms + 1_000_000)
     page = shown(http, f"/channels/{channel}")
@@ -157,7 +157,7 @@ def test_upload_warnings_are_shown_with_the_file(site: Site, http: httpx.Client)
     (listed,) = http.get(f"/api/v1/channels/{channel}/packages/my_pkg/files").json()["items"]
     assert details["warnings"] == listed["warnings"]
     page = unescape(shown(http, f"/channels/{channel}/packages/my_pkg/files/noarch/my_pkg-1.0-h1_0.conda"))
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         owner = channels.get(tx, channel).owner
     with signed_in(site, owner) as browser:
         recent = unescape(shown(browser, f"/channels/{channel}/settings/upload"))
@@ -210,7 +210,7 @@ def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client)
         paths=paths_json(files),
     )
     publish(site, http, channel, evil)
-    with site.factory.seaway.database.write_site() as tx:
+    with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel, ChannelSettings(description=EVIL))
     page_path = f"/channels/{channel}"
     for path in (
@@ -225,8 +225,10 @@ def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client)
         assert not {"img", "iframe", "object", "embed", "style", "base"} & tags.tags
         assert not {name for name in tags.attributes if name.startswith("on") or name in ("style", "srcdoc")}
         assert all(source.startswith("/static/") for source in tags.sources)
-    with site.factory.seaway.database.write_site() as tx:
-        channels.remove(tx, site.factory.seaway.clock.now_ms(), OPERATOR, channel)  # other tests read the home page
+    with site.factory.seaway.site.database.write_site() as tx:
+        channels.remove(
+            tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, channel
+        )  # other tests read the home page
 
 
 def test_search_finds_packages_and_channels(site: Site, http: httpx.Client) -> None:
@@ -430,7 +432,7 @@ def test_correction_form_changes_only_edited_fields(site: Site, http: httpx.Clie
     publish(site, http, channel, file)
     page_path = f"/channels/{channel}/packages/lib/files/noarch/{file.name}/correction"
     data = f"/api/v1/channels/{channel}/files/noarch/{file.name}"
-    removing = site.factory.seaway.request_parts.removing
+    removing = site.factory.seaway.site
     with signed_in(site, owner_of(site, channel)) as browser:
         form = shown(browser, page_path)
         fields = {
@@ -470,7 +472,7 @@ def test_correction_form_returns_404_for_a_file_of_another_package(site: Site, h
 
 
 def owner_of(site: Site, channel: str) -> str:
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         return channels.get(tx, channel).owner
 
 
@@ -493,14 +495,14 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     seaway = site.factory.seaway
     channel = site.new_channel()
     publish(site, http, channel, conda(index_json("a")), conda(index_json("b", depends=["a"])))
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
-        with counted(seaway.database) as few:
+        with counted(seaway.site.database) as few:
             overview.page_by_name(tx, channel_id, start=0, limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
-    with seaway.database.read() as tx, counted(seaway.database) as many:
+    with seaway.site.database.read() as tx, counted(seaway.site.database) as many:
         overview.page_by_name(tx, channel_id, start=0, limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)
@@ -510,8 +512,8 @@ def test_download_chart_is_filtered_by_version_and_period(site: Site, http: http
     """Both are chosen in the URL; invalid choices fall back to the default, and each bar has a title."""
     channel, seaway = site.new_channel(), site.factory.seaway
     publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
-    today = seaway.clock.now_ms() // DAY_MS
-    with seaway.database.write_site() as tx:
+    today = seaway.site.clock.now_ms() // DAY_MS
+    with seaway.site.database.write_site() as tx:
         channel_id = channels.get(tx, channel).id
         (new,), (old,) = (version.builds for version in versions.of_package(tx, channel_id, "lib"))
         downloads.add(

@@ -55,7 +55,7 @@ class Setup:
     def user(self, *, address: str | None = None) -> str:
         """Create a user with the password PASSWORD; return the name."""
         name = f"grace-{next(_numbers)}"
-        with self.seaway.database.write_site() as tx:
+        with self.seaway.site.database.write_site() as tx:
             now_ms = self.clock.now_ms()
             email = address or f"{name}@example.com"
             users.add(tx, now_ms, OPERATOR, name, email=email, password_hash=_HASH, is_admin=False)
@@ -65,7 +65,7 @@ class Setup:
         return [mail.text_of(email) for email in mail.emails_to(self.seaway, address)]
 
     def verified(self, name: str) -> list[str]:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             addresses = emails.of_user(tx, users.get(tx, name).id)
         return [address.address for address in addresses if address.verified_at_ms is not None]
 
@@ -386,7 +386,7 @@ def test_forged_callback_writes_nothing(setup: Setup) -> None:
     """A forged cookie with a matching state does not even wait for the write lock."""
     browser, secret = setup.browser(), secret_tokens.new_key(secret_tokens.KeyKind.SIGN_IN_FLOW)
     browser.cookies.set("__Host-seaway_flow", secret, domain="conda.example.com", path="/")
-    with setup.seaway.database.write_site():
+    with setup.seaway.site.database.write_site():
         assert (
             400
             == browser.get(
@@ -407,7 +407,7 @@ def test_disabled_user_cannot_sign_in_externally(setup: Setup) -> None:
     """Case 27, for external login."""
     account = github_account()
     user = sign_up_with(setup, setup.browser(), "github", account)
-    with setup.seaway.database.write_site() as tx:
+    with setup.seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, setup.clock.now_ms(), OPERATOR, user, disabled=True)
     browser = setup.browser()
     assert 401 == sign_in_with(setup, browser, "github", account).status_code

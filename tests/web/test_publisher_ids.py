@@ -53,8 +53,8 @@ class Setup:
     browser: HttpBrowser
 
     def trust(self, issuer: str, matched: Mapping[str, str], pins: Mapping[str, str]) -> Publisher:
-        with self.seaway.database.write_site() as tx:
-            notifier = self.seaway.request_parts.exchanging.notifier
+        with self.seaway.site.database.write_site() as tx:
+            notifier = self.seaway.request_parts.accounts.outbox
             settings = PublisherSettings(fields=dict(matched), pinned=dict(pins))
             return publishers.add(tx, self.clock.now_ms(), OPERATOR, notifier, "harbour", issuer, settings)
 
@@ -64,7 +64,7 @@ class Setup:
         return response.text
 
     def lines(self) -> list[Any]:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return list(tx.execute(select(audit.c.id)).scalars())
 
 
@@ -77,7 +77,7 @@ def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
         Factory(seaway).user("operator-of-it", admin=True)
         user = new_user(seaway)
         Factory(seaway).channel("harbour", owner=user)
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             issuers.add(tx, clock.now_ms(), OPERATOR, "forge", kind="gitlab", issuer=api.address)
         seaway.request_parts.exchanging.repository_ids.page_seconds = 60.0  # long enough for a busy machine
         browser = HttpBrowser(seaway, portal, "2001:db8:1d5::1")
@@ -160,7 +160,7 @@ def connections_to(listener: socket.socket) -> int:
 def test_silent_provider_does_not_block_the_page(setup: Setup) -> None:
     """The page is shown without the comparison, and the provider gets no requests in the next five minutes."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        with setup.seaway.database.write_site() as tx:
+        with setup.seaway.site.database.write_site() as tx:
             address = f"http://127.0.0.1:{silent.getsockname()[1]}"
             issuers.add(tx, setup.clock.now_ms(), OPERATOR, "silent", kind="gitlab", issuer=address)
         for number in range(5):
@@ -190,7 +190,7 @@ def test_responses_are_cached_and_requests_are_limited(setup: Setup) -> None:
 def test_ids_of_a_run_without_upload_are_ignored(setup: Setup) -> None:
     """The token could come from another repository, so its ids are neither compared nor shown."""
     publisher = setup.trust(*GITHUB, {})
-    with setup.seaway.database.write_site() as tx:
+    with setup.seaway.site.database.write_site() as tx:
         publishers.pin(tx, publisher, {"owner_id": "7", "repository_id": "7"})
     before = setup.lines()
     assert RECREATED not in setup.page()
@@ -199,7 +199,7 @@ def test_ids_of_a_run_without_upload_are_ignored(setup: Setup) -> None:
 
 def test_kind_without_public_api_causes_no_request(setup: Setup) -> None:
     """Buildkite has no API for requests without a token."""
-    with setup.seaway.database.write_site() as tx:
+    with setup.seaway.site.database.write_site() as tx:
         issuers.add(tx, setup.clock.now_ms(), OPERATOR, "kite", kind="buildkite", issuer="https://agent.buildkite.com")
     setup.trust("kite", {"organization_slug": "acme", "pipeline_slug": "tools"}, {"organization_id": "7"})
     assert RECREATED not in setup.page()

@@ -57,12 +57,12 @@ class Setup:
     key: str
 
     def found(self) -> list[Publisher]:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return publishers.in_channel(tx, self.channel_id)
 
     @property
     def channel_id(self) -> int:
-        with self.seaway.database.read() as tx:
+        with self.seaway.site.database.read() as tx:
             return channels.get(tx, "harbour").id
 
     def by_page(self, **matched: str) -> int:
@@ -157,7 +157,7 @@ def test_no_transaction_is_open_during_the_lookup(setup: Setup) -> None:
     wrote = []
 
     def write() -> None:
-        with setup.seaway.database.write_site() as tx:
+        with setup.seaway.site.database.write_site() as tx:
             wrote.append(users.get(tx, setup.user).name)
 
     setup.github.during_request = write
@@ -173,10 +173,12 @@ def owner_lookups(setup: Setup) -> int:
 def test_page_and_api_share_one_limit_per_user(setup: Setup) -> None:
     """The page and all keys of a user count together; another user has a separate limit."""
     most = Rate.PUBLISHER_ADD.limits[0].count
-    with setup.seaway.database.read() as tx:
+    with setup.seaway.site.database.read() as tx:
         user_id = users.get(tx, setup.user).id
     for _ in range(most - 2):
-        rate_limits.count_attempt(setup.seaway.database, setup.seaway.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id))
+        rate_limits.count_attempt(
+            setup.seaway.site.database, setup.seaway.site.clock.now_ms(), Rate.PUBLISHER_ADD, str(user_id)
+        )
     assert (303, 201) == (setup.by_page(repository="one"), setup.by_api(repository="two"))
     lookups = owner_lookups(setup)
     assert (429, 429) == (setup.by_page(repository="three"), setup.by_api(repository="three"))

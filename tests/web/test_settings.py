@@ -62,7 +62,7 @@ def test_new_channel_is_private_by_default(shared: Seaway, browser: HttpBrowser,
     assert "checked" in browser.get("/channels/new").text.partition('value="private"')[2][:40]
     response = browser.send("/channels/new", name=name.upper(), description="For ships.", visibility="private")
     assert (303, f"/channels/{name}") == (response.status_code, response.headers["location"])
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         created = channels.get(tx, name)
     assert (ada, "For ships.", False) == (created.owner, created.description, created.is_public)
 
@@ -100,7 +100,7 @@ def test_related_channels_are_set_and_shown(shared: Seaway, owner: Owner, channe
     assert "There is no channel" in owner.shown
     assert 'value="nothing-here"' in owner.shown
     assert 303 == owner.on(page, "/relations", base="", overrides=name).status_code
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         settings = channels.get(tx, channel)
     assert (False, "Use\npixi.", "", name) == (
         settings.allows_v3,
@@ -117,7 +117,7 @@ def test_general_settings_are_changed(shared: Seaway, owner: Owner, channel: str
     owner.get(f"/channels/{channel}/settings")
     fields = {"description": "# Robots\r\n\r\nand more", "visibility": "public", "refuses_lookalikes": "true"}
     assert 303 == owner.on(f"/channels/{channel}/settings", "", **fields).status_code
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         settings = channels.get(tx, channel)
     assert ("# Robots\n\nand more", True, True) == (
         settings.description,
@@ -128,12 +128,12 @@ def test_general_settings_are_changed(shared: Seaway, owner: Owner, channel: str
         422 == owner.on(f"/channels/{channel}/settings", "", description="x" * 5_000, visibility="private").status_code
     )
     assert "x" * 100 in owner.shown
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert channels.get(tx, channel).is_public
 
 
 def logo_of(seaway: Seaway, channel: str) -> str:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return channels.get(tx, channel).logo_path
 
 
@@ -203,7 +203,7 @@ def test_refused_logo_keeps_the_form(
     response = owner.send_file("/channels/new", "logo", content, **sent)
     assert status == response.status_code
     assert "words" in response.text
-    with shared.database.read() as tx, pytest.raises(NotFound):
+    with shared.site.database.read() as tx, pytest.raises(NotFound):
         channels.get(tx, f"never-{channel}")
 
 
@@ -241,8 +241,8 @@ def test_notices_are_posted_and_removed(shared: Seaway, owner: Owner, channel: s
     owner.get(page)
     assert 303 == owner.on(page, "/notices", message="Move on", level="warning", days="7").status_code
     assert "Move on" in owner.get(page).text
-    with shared.database.read() as tx:
-        (notice,) = notices.current(tx, shared.clock.now_ms(), channels.get(tx, channel).id)
+    with shared.site.database.read() as tx:
+        (notice,) = notices.current(tx, shared.site.clock.now_ms(), channels.get(tx, channel).id)
     assert 303 == owner.on(page, "/notices/remove", notice=str(notice.id)).status_code
     assert "Move on" not in owner.get(page).text
     assert 404 == owner.on(page, "/notices/remove", notice="x").status_code
@@ -307,7 +307,7 @@ def test_email_address_is_invited(shared: Seaway, owner: Owner, channel: str) ->
 
 
 def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return members.role_of(tx, channels.get(tx, channel).id, users.get(tx, user).id)
 
 
@@ -347,12 +347,12 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     shown = guest.get(page).text
     assert "key 0" in shown
     assert 303 == guest.send(page + "/revoke", name="key 0").status_code
-    with shared.database.read() as tx:
-        assert api_keys.caller_of(tx, member_key, shared.clock.now_ms()) is None
+    with shared.site.database.read() as tx:
+        assert api_keys.caller_of(tx, member_key, shared.site.clock.now_ms()) is None
 
 
 def channel_id(seaway: Seaway, channel: str) -> int:
-    with seaway.database.read() as tx:
+    with seaway.site.database.read() as tx:
         return channels.get(tx, channel).id
 
 
@@ -382,7 +382,7 @@ def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) ->
     page = f"/channels/{channel}/settings/publishers"
     owner.get(page)
     assert 303 == owner.on(page, "/rules", only_publishers="true", attestations="required").status_code
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         settings = channels.get(tx, channel)
     assert (True, "required") == (settings.only_publishers, settings.attestations.value)
 
@@ -405,11 +405,11 @@ def test_transfer_offer_changes_nothing_until_accepted(shared: Seaway, owner: Ow
     owner.get(page)
     assert 303 == owner.on(page, "/offer", to=user).status_code
     assert user in owner.get(page).text
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert ada == channels.get(tx, channel).owner
     assert 303 == owner.on(page, "/cancel").status_code
-    with shared.database.read() as tx:
-        assert [] == transfers.pending_for(tx, shared.clock.now_ms(), users.get(tx, user).id)
+    with shared.site.database.read() as tx:
+        assert [] == transfers.pending_for(tx, shared.site.clock.now_ms(), users.get(tx, user).id)
 
 
 def test_channel_deletion_needs_the_typed_name(shared: Seaway, owner: Owner, channel: str) -> None:
@@ -438,8 +438,8 @@ def test_channel_deletion_can_use_the_disk_reserve(
 ) -> None:
     """On a full disk, deletion frees space, so it can use the reserved space (storage.reserve 2)."""
     reserve = CountingReserve()
-    removing = replace(shared.request_parts.removing, reserve=reserve)
-    full = replace(shared, request_parts=replace(shared.request_parts, removing=removing))
+    site = replace(shared.site, reserve=reserve)
+    full = replace(shared, request_parts=replace(shared.request_parts, site=site))
     owner = Owner(full, portal, f"2001:db8:5e77:{next(_numbers):x}::1")
     owner.sign_in(ada)
     if route == "page":
@@ -508,8 +508,8 @@ def test_invitation_shows_the_logo_of_public_channels_only(
     shared.request_parts.logos.put(OPERATOR, channel, NewLogo(images.png()))
     link = f"/invitations/{invited(shared, channel)}"
     assert "/logo/" not in visit().get(link).text
-    with shared.database.write_site() as tx:
-        channels.change(tx, shared.clock.now_ms(), OPERATOR, channel, ChannelSettings(public=True))
+    with shared.site.database.write_site() as tx:
+        channels.change(tx, shared.site.clock.now_ms(), OPERATOR, channel, ChannelSettings(public=True))
     assert logo_of(shared, channel) in visit().get(link).text
 
 
@@ -525,10 +525,10 @@ def test_invitation_is_declined_without_an_account(
 
 
 def invited(seaway: Seaway, channel: str) -> str:
-    with seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         _, secret = invitations.invite(
-            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, notifier=None
+            tx, now_ms, OPERATOR, channel, f"guest-{next(_numbers)}@example.com", Role.VIEWER, outbox=None
         )
     return secret
 
@@ -545,7 +545,7 @@ def test_transfer_offer_is_accepted_or_declined(
     assert channel in browser.get("/account/offers").text
     assert 303 == browser.send(f"/account/offers/{decision}", channel=channel).status_code
     assert channel not in browser.get("/account/offers").text
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert (user if decision == "accept" else ada) == channels.get(tx, channel).owner
 
 

@@ -87,8 +87,8 @@ def test_channel_description_is_escaped(site: Site) -> None:
     factory = site.factory
     owner = factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
-    with factory.seaway.database.write_site() as tx:
-        channels.change(tx, factory.seaway.clock.now_ms(), OPERATOR, name, ChannelSettings(description=hostile))
+    with factory.seaway.site.database.write_site() as tx:
+        channels.change(tx, factory.seaway.site.clock.now_ms(), OPERATOR, name, ChannelSettings(description=hostile))
     with site.client() as client:
         for path in (f"/channels?q={name}", f"/channels/{name}"):
             text = client.get(path, headers=BROWSER).text

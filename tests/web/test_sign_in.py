@@ -226,7 +226,7 @@ def test_confirming_the_password_makes_a_new_session_secret(
     response = browser.send("/confirm", proof=PASSWORD, next="/account/keys", csrf_token=token)
     assert "/account/keys" == response.headers["location"]
     assert old != browser.session
-    with browser.seaway.database.read() as tx:
+    with browser.seaway.site.database.read() as tx:
         assert sessions.caller_of(tx, old or "", turned.now_ms()) is None
     browser.get("/account/keys")
     created = browser.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
@@ -316,7 +316,7 @@ def test_password_reset_does_not_reveal_whether_an_address_is_known(visit: Calla
     for address in (f"{ada}@example.com", f"nobody-{ada}@example.com"):
         browser = visit()
         browser.get("/reset")
-        with counted(browser.seaway.database) as statements:
+        with counted(browser.seaway.site.database) as statements:
             response = browser.send("/reset", address=address)
         work.append(list(statements))
         responses.append((response.status_code, response.headers["location"], browser.get("/reset/sent").text))
@@ -343,7 +343,7 @@ def test_password_reset_link_sets_one_password(browser: HttpBrowser, ada: str) -
 def test_huge_password_is_refused_without_database_access(browser: HttpBrowser, ada: str) -> None:
     """Case 10: a form of one megabyte returns 413."""
     browser.get("/signin")
-    with counted(browser.seaway.database) as statements:
+    with counted(browser.seaway.site.database) as statements:
         assert 413 == browser.send("/signin", login=ada, password="x" * 1_000_000).status_code
     assert [] == statements
 
@@ -366,7 +366,7 @@ def test_first_account_link_works_once_and_makes_an_admin(
 ) -> None:
     """`serve` prints this link."""
     empty = sites.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)
-    link = first_account.create_link(empty.database, turned.now_ms(), SITE)
+    link = first_account.create_link(empty.site)
     assert link is not None
     path = link.removeprefix(SITE)
     browser = HttpBrowser(empty, portal, "203.0.113.10")

@@ -67,22 +67,27 @@ def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, en
         ):
             portal.call(publish_file, seaway, "robots", file)
         owner = factory.signed_in(f"u-{number}")
-        with seaway.database.write_site() as tx:
-            _add_rows(tx, seaway.clock.now_ms(), ada, number)
+        with seaway.site.database.write_site() as tx:
+            _add_rows(tx, seaway.site.clock.now_ms(), ada, number)
             grants.add(
-                tx, seaway.clock.now_ms(), users.get(tx, ada).id, "rattler", clients.SCOPES[-1], address="127.0.0.1"
+                tx,
+                seaway.site.clock.now_ms(),
+                users.get(tx, ada).id,
+                "rattler",
+                clients.SCOPES[-1],
+                address="127.0.0.1",
             )
-            transfers.offer(tx, seaway.clock.now_ms(), owner, f"other-{number}", ada)
+            transfers.offer(tx, seaway.site.clock.now_ms(), owner, f"other-{number}", ada)
 
 
 def _add_rows(tx: Tx, now_ms: int, ada: str, number: int) -> None:
     user, other_user = users.get(tx, ada), users.get(tx, f"u-{number}")
-    members.put(tx, now_ms, OPERATOR, "robots", other_user.name, Role.VIEWER, notifier=None)
-    invitations.invite(tx, now_ms, OPERATOR, "robots", f"i{number}@example.com", Role.VIEWER, notifier=None)
+    members.put(tx, now_ms, OPERATOR, "robots", other_user.name, Role.VIEWER, outbox=None)
+    invitations.invite(tx, now_ms, OPERATOR, "robots", f"i{number}@example.com", Role.VIEWER, outbox=None)
     if number <= 20:
         notices.add(tx, now_ms, OPERATOR, "robots", Level.INFO, f"No. {number}", expires_at_ms=now_ms + DAY_MS)
     groups.add(tx, now_ms, OPERATOR, f"group-{number}", user)
-    groups.put_member(tx, now_ms, OPERATOR, "crew", other_user.name, notifier=None)
+    groups.put_member(tx, now_ms, OPERATOR, "crew", other_user.name, outbox=None)
     members.put_group(tx, now_ms, OPERATOR, "robots", f"group-{number}", Role.VIEWER)
     sessions.start(tx, now_ms, user.id, address="127.0.0.1", agent=f"Browser {number}")
     if number <= 8:
@@ -94,9 +99,9 @@ def test_statements_of_a_page_do_not_grow_with_its_lists(seaway: Seaway, portal:
     """Every page with a list, requested through the whole application by the owner of the entries."""
     ada = new_user(seaway)
     Factory(seaway).channel("robots", owner=ada)
-    with seaway.database.write_site() as tx:
-        groups.add(tx, seaway.clock.now_ms(), OPERATOR, "crew", users.get(tx, ada))
-        users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, ada, is_admin=True)
+    with seaway.site.database.write_site() as tx:
+        groups.add(tx, seaway.site.clock.now_ms(), OPERATOR, "crew", users.get(tx, ada))
+        users.set_admin(tx, seaway.site.clock.now_ms(), OPERATOR, ada, is_admin=True)
     browser = HttpBrowser(seaway, portal, "2001:db8::1")
     browser.sign_in(ada)
 
@@ -104,7 +109,7 @@ def test_statements_of_a_page_do_not_grow_with_its_lists(seaway: Seaway, portal:
         counts = {}
         for page in PAGES:
             assert 200 == browser.get(page).status_code, page
-            with counted(seaway.database) as statements:
+            with counted(seaway.site.database) as statements:
                 browser.get(page)
             counts[page] = len(statements)
         return counts

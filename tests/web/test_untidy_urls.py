@@ -156,7 +156,7 @@ def test_conda_format_is_the_latest_of_two_formats(site: Site, order: tuple[Call
             assert 201 == upload(http, channel, build(index_json("demo"))).status_code
         latest = http.get(f"/api/v1/channels/{channel}/packages/demo").json()["latest"]
     assert conda(index_json("demo")).name in latest.values()
-    with site.factory.seaway.database.read() as tx:
+    with site.factory.seaway.site.database.read() as tx:
         (version,) = versions.of_package(tx, channels.get(tx, channel).id, "demo")
     assert conda(index_json("demo")).name == version.newest.file_name
 

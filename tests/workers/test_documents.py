@@ -46,7 +46,7 @@ TRIGGERS = {
 @contextmanager
 def noted_builds(fleet: Fleet, owned: Owned) -> Iterator[Callable[[], list[int]]]:
     """Yield a function that returns the revisions of all builds of the channel in this block, by any process."""
-    database = fleet.factory.seaway.database
+    database = fleet.factory.seaway.site.database
     statements = TRIGGERS[database.engine.dialect.name]
     half = len(statements) // 2
 

@@ -50,7 +50,7 @@ def start_and_wait(seaway: Seaway, other_thread: ThreadPoolExecutor, act: Callab
     future = other_thread.submit(act)
 
     def waits() -> bool:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             return future.done() or tx.execute(_WAITING).scalar_one() > 0
 
     until(waits)
@@ -64,12 +64,12 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
     ada = Factory(shared).signed_in("ada")
     assert ada.user_id is not None
     account = ExternalAccount("github", "https://github.com", "42", "ada", "Ada", None)
-    now_ms = shared.clock.now_ms()
-    with shared.database.write_user(ada.user_id) as tx:
+    now_ms = shared.site.clock.now_ms()
+    with shared.site.database.write_user(ada.user_id) as tx:
         external_identities.link(tx, now_ms, ada, ada.user_id, account)
 
     def sign_in() -> object:
-        with shared.database.write_unlocked() as tx:
+        with shared.site.database.write_unlocked() as tx:
             external_login._lock(shared.request_parts.external_login, tx, account)
             result = external_login._result_for(
                 shared.request_parts.external_login, tx, account, "/", BrowserInfo("2001:db8::1", "Firefox")
@@ -77,7 +77,7 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
         assert isinstance(result, external_login.LinkedUser)
         return result.found
 
-    with shared.database.write_user(ada.user_id) as tx:
+    with shared.site.database.write_user(ada.user_id) as tx:
         tx.execute(insert(totp).values(user_id=ada.user_id, seed=b"x", confirmed_at=now_ms, last_step=0))
         account_security.end_sessions_and_notify(
             shared.request_parts.accounts, tx, now_ms, ada.user_id, "It asks for codes.", keep=None
@@ -88,22 +88,22 @@ def test_an_external_sign_in_sees_a_concurrently_added_second_factor(
 
 def test_a_token_exchange_sees_concurrently_pinned_ids(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
     """Another repository with the same name gets no token, and the pinned ids stay."""
-    factory, parts, now_ms = Factory(shared), shared.request_parts.exchanging, shared.clock.now_ms()
+    factory, parts, now_ms = Factory(shared), shared.request_parts.exchanging, shared.site.clock.now_ms()
     factory.channel("harbour", owner="ada")
     settings = PublisherSettings(fields={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
-    with shared.database.write_site() as tx:
+    with shared.site.database.write_site() as tx:
         issuers.set_static_keys(tx, now_ms, OPERATOR, "github", issuer.key_set("key-1"))
         publisher = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", settings)
     token = issuer.token(issuer.github(now_ms // 1000))
     pins = {"owner_id": "1", "repository_id": "1"}
-    with shared.database.write_channel("harbour") as tx:
+    with shared.site.database.write_channel("harbour") as tx:
         publishers.change(tx, now_ms, OPERATOR, "harbour", publisher.id, PublisherSettings(pinned=pins))
         exchanging = start_and_wait(
             shared, other_thread, lambda: exchange.exchange(parts, token, address="2001:db8::1")
         )
     with pytest.raises(TokenRefused):
         exchanging.result()
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert pins == dict(publishers.get(tx, "harbour", publisher.id).criteria.pins)
 
 
@@ -111,38 +111,38 @@ def test_a_leak_report_continues_if_a_grant_is_revoked_concurrently(
     shared: Seaway, other_thread: ThreadPoolExecutor
 ) -> None:
     """The other secrets of the report are still revoked."""
-    factory, now_ms = Factory(shared), shared.clock.now_ms()
+    factory, now_ms = Factory(shared), shared.site.clock.now_ms()
     ada, secret = factory.signed_in("ada"), factory.key("ada")
     assert ada.user_id is not None
-    with shared.database.write_unlocked() as tx:
+    with shared.site.database.write_unlocked() as tx:
         grant, issued = grants.add(tx, now_ms, ada.user_id, "pixi", "openid channel:upload", address="2001:db8::1")
     report = [ReportedSecret(token=secret, type="key"), ReportedSecret(token=issued.refresh, type="login")]
 
     def revoke() -> object:
-        with shared.database.write_unlocked() as tx:
+        with shared.site.database.write_unlocked() as tx:
             return leaked_secrets.revoke(
-                shared.database, tx, now_ms, SCANNER, report, notifications=shared.request_parts.accounts
+                shared.site.database, tx, now_ms, SCANNER, report, outbox=shared.request_parts.accounts.outbox
             )
 
-    with shared.database.write_user(ada.user_id) as tx:
-        grants.revoke(shared.database, tx, now_ms, ada, ada.user_id, grant)
+    with shared.site.database.write_user(ada.user_id) as tx:
+        grants.revoke(shared.site.database, tx, now_ms, ada, ada.user_id, grant)
         revoking = start_and_wait(shared, other_thread, revoke)
     assert [True, True] == [label.is_ours for label in revoking.result()]
-    with shared.database.read() as tx:
+    with shared.site.database.read() as tx:
         assert api_keys.caller_of(tx, secret, now_ms) is None
 
 
 def test_a_refresh_during_a_logout_is_refused(shared: Seaway, other_thread: ThreadPoolExecutor) -> None:
     """The tool gets an OAuth error, as after the logout, and not an error of the server."""
-    factory, now_ms = Factory(shared), shared.clock.now_ms()
+    factory, now_ms = Factory(shared), shared.site.clock.now_ms()
     ada, parts = factory.signed_in("ada"), shared.request_parts
     assert ada.user_id is not None
-    with shared.database.write_unlocked() as tx:
+    with shared.site.database.write_unlocked() as tx:
         grant, issued = grants.add(tx, now_ms, ada.user_id, "rattler", "openid channel:upload", address="2001:db8::1")
     form = {"grant_type": "refresh_token", "client_id": "rattler", "refresh_token": issued.refresh}
 
-    with shared.database.write_user(ada.user_id) as tx:
-        grants.revoke(shared.database, tx, now_ms, ada, ada.user_id, grant)
+    with shared.site.database.write_user(ada.user_id) as tx:
+        grants.revoke(shared.site.database, tx, now_ms, ada, ada.user_id, grant)
         refreshing = start_and_wait(
             shared, other_thread, lambda: provider.issue(parts.openid, form, address="2001:db8::1")
         )

@@ -97,8 +97,8 @@ def new_member(fleet: Fleet, *, public: bool) -> Member:
 
 def perform(fleet: Fleet, act: Callable[[Tx, int, Member], object], member: Member) -> None:
     seaway = fleet.factory.seaway
-    with seaway.database.write_site() as tx:
-        act(tx, seaway.clock.now_ms(), member)
+    with seaway.site.database.write_site() as tx:
+        act(tx, seaway.site.clock.now_ms(), member)
 
 
 def paths_of_all_kinds(http: httpx.Client, owned: Owned) -> list[str]:

@@ -34,7 +34,7 @@ async def read(request: Request) -> ASGIApp:
     channel_request = ChannelRequest(request.scope)
     parts = parts_of(request)
     # Solvers send no cookie: parse cookies only if there are any.
-    session = "" if channel_request.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
+    session = "" if channel_request.header(b"cookie") is None else Cookies.of_site(parts.site.url).session_of(request)
     key = _cache_key_of(channel_request, session)
     if not key.path or key.path == ("",):
         return _channel_root(request, key.channel)

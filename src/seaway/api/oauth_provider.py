@@ -35,6 +35,7 @@ from seaway.oauth import provider
 from seaway.oauth.grants import OAuthError
 from seaway.oauth.provider import OAuthProvider
 from seaway.serving.caller_identification import Accepted
+from seaway.site import Site
 
 _NO_CACHE_HTTP_1_0 = {"Pragma": "no-cache"}  # RFC 6749, 5.1; Cache-Control is set on every private response
 _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
@@ -79,7 +80,9 @@ async def userinfo(request: Request) -> Response:
     if by.user_id is None:
         headers = {"WWW-Authenticate": 'Bearer realm="seaway", error="invalid_token"'}
         return JSONResponse({"error": "invalid_token"}, 401, _NO_CACHE_HTTP_1_0 | headers)
-    return JSONResponse(await to_thread.run_sync(_claims, _openid(request), by.user_id), headers=_NO_CACHE_HTTP_1_0)
+    return JSONResponse(
+        await to_thread.run_sync(_claims, _openid(request).site, by.user_id), headers=_NO_CACHE_HTTP_1_0
+    )
 
 
 async def graphql(request: Request) -> Response:
@@ -141,6 +144,6 @@ async def _caller(request: Request, accepted: Accepted) -> Caller:
         return ANONYMOUS
 
 
-def _claims(parts: OAuthProvider, user_id: int) -> _Json:
-    with parts.database.read() as tx:
+def _claims(site: Site, user_id: int) -> _Json:
+    with site.database.read() as tx:
         return provider.claims_of(tx, user_id)

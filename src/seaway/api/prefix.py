@@ -29,12 +29,12 @@ from seaway.http import paths, problems
 from seaway.http.bodies import body_of, read, read_body
 from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
-from seaway.http.parts import RequestParts, parts_of
+from seaway.http.parts import parts_of
 from seaway.packages import removal
-from seaway.packages.removal import RemovalParts
 from seaway.publishing.publish import Published, publish
 from seaway.publishing.receive import too_large
 from seaway.serving.caller_identification import Accepted
+from seaway.site import Site
 
 # Upper bound of what boundaries, part headers and an attestation add to the size of the file.
 _MULTIPART_OVERHEAD_BYTES = 1024 * 1024
@@ -76,7 +76,7 @@ async def yank(request: Request) -> Response:
     parts = parts_of(request)
     by = await _authenticated_caller(request)
     # Before the body, so that callers without access learn nothing from its errors.
-    await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
+    await to_thread.run_sync(_require_readable, parts.site, by, _file_of(request)[0])
     return await _change(request, partial(removal.yank, reason=await _reason_of(request)), "was yanked")
 
 
@@ -102,11 +102,11 @@ async def _reason_of(request: Request) -> str:
     return removal.checked_reason(in_body or request.query_params.get("reason", ""))
 
 
-async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
+async def _change(request: Request, act: Callable[[Site, Caller, str, str, str], int], what: str) -> Response:
     parts = parts_of(request)
     by = await _authenticated_caller(request)
     channel, subdir, file_name = _file_of(request)
-    revision = await to_thread.run_sync(act, parts.removing, by, channel, subdir, file_name)
+    revision = await to_thread.run_sync(act, parts.site, by, channel, subdir, file_name)
     return problems.text(f"{channel}/{subdir}/{file_name} {what}.", 200, _revision_header(revision))
 
 
@@ -118,8 +118,8 @@ def _file_of(request: Request) -> tuple[str, str, str]:
     return channel, subdir, file_name
 
 
-def _require_readable(parts: RequestParts, by: Caller, channel: str) -> None:
-    with parts.removing.database.read() as tx:
+def _require_readable(site: Site, by: Caller, channel: str) -> None:
+    with site.database.read() as tx:
         channels.require(tx, by, Action.READ, channel)
 
 

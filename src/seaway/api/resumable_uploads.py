@@ -86,7 +86,7 @@ async def get_offset(request: Request) -> Response:
     """Return the offset of an upload."""
     parts = parts_of(request)
     by = await _user(request)
-    upload = await to_thread.run_sync(resumable.get, parts.publishing, request.path_params["id"], by)
+    upload = await to_thread.run_sync(resumable.get, parts.site, request.path_params["id"], by)
     return _response(200, {"Upload-Length": str(upload.order.length), **_upload_headers(upload)})
 
 
@@ -110,7 +110,7 @@ async def cancel(request: Request) -> Response:
     """Cancel an upload."""
     parts = parts_of(request)
     by = await _user(request)
-    await to_thread.run_sync(resumable.cancel, parts.publishing, request.path_params["id"], by)
+    await to_thread.run_sync(resumable.cancel, parts.site, request.path_params["id"], by)
     return _response(204, {})
 
 

@@ -52,8 +52,8 @@ async def revoke_token(request: Request) -> Response:
 def _revoke(parts: RequestParts, by: Caller) -> None:
     if by.token_id is None:
         raise BadCredential("The token to revoke is missing.", "Send it as a bearer token.")
-    with parts.exchanging.database.write_unlocked() as tx:
-        tokens.revoke(tx, parts.exchanging.clock.now_ms(), by, by.token_id)
+    with parts.site.database.write_unlocked() as tx:
+        tokens.revoke(tx, parts.site.clock.now_ms(), by, by.token_id)
 
 
 async def _body(request: Request) -> bytes:

@@ -32,7 +32,6 @@ from seaway.backup.blob_copy import (
 )
 from seaway.backup.manifest import read_contents
 from seaway.backup.rows import streamed, write_part
-from seaway.database.engine import Database
 from seaway.database.tables import documents, files, kept_blobs, logos
 from seaway.encryption import secret_key
 from seaway.errors import BadSetting
@@ -41,9 +40,9 @@ from seaway.packages import manifest_writer
 from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import StoreIdentity
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from seaway.storage.spool import Spool
 
 
 @dataclass(slots=True)
@@ -55,24 +54,14 @@ class StorageMoveResult:
     sent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Move:
-    database: Database
-    source: BlobStore
-    target: BlobStore
-    spool: Spool
-
-
-def move_storage(
-    database: Database, source: BlobStore, target: BlobStore, spool: Spool, *, verify: bool
-) -> StorageMoveResult:
+def move_storage(site: Site, target: BlobStore, *, verify: bool) -> StorageMoveResult:
     """Copy all blobs that rows name; with `verify`, existing blobs are read back and hashed too, once."""
-    move = _Move(database, source, target, spool)
+    source = site.blobs
     identity = identity_storage.of_store(source)
     _require_usable(target, identity)
-    with database.exclusive(SWEEP_LOCK):
-        first = _copy_pass(move, verify=verify)
-        second = _copy_pass(move, verify=False)  # the first pass has just sent or verified these blobs
+    with site.database.exclusive(SWEEP_LOCK):
+        first = _copy_pass(site, target, verify=verify)
+        second = _copy_pass(site, target, verify=False)  # the first pass has just sent or verified these blobs
         secret = secret_key.for_backup(source)
         if secret is not None:
             secret_key.replace(target, secret)
@@ -81,7 +70,7 @@ def move_storage(
             for stat in target.list(keys.store_manifests(identity.id)):
                 target.delete(stat.key)
             identity_storage.put_in_store(target, identity)
-        manifest_writer.forget_marks(database)
+        manifest_writer.forget_marks(site.database)
     return StorageMoveResult(second.blobs, second.bytes, first.sent + second.sent)
 
 
@@ -91,33 +80,35 @@ def _require_usable(target: BlobStore, identity: StoreIdentity | None) -> None:
         raise BadSetting("The new store belongs to another database.", "Use an empty store.")
 
 
-def _copy_pass(move: _Move, *, verify: bool) -> StorageMoveResult:
+def _copy_pass(site: Site, target: BlobStore, *, verify: bool) -> StorageMoveResult:
     moved = StorageMoveResult()
-    with move.spool.file() as contents:
+    with site.spool.file() as contents:
         with (
-            move.database.read() as tx,
+            site.database.read() as tx,
             streamed(tx, blobs_query([files, logos])) as carried,
             streamed(tx, select(documents.c.sha256, documents.c.size)) as of_documents,
             streamed(tx, select(kept_blobs.c.sha256, kept_blobs.c.size)) as kept,
         ):
             write_part(contents, ["sha256", "size"], chain(carried, of_documents, kept))
-        for size, sent in map_concurrently(partial(_copy_blob, move, verify), read_contents(Path(contents.name))):
+        for size, sent in map_concurrently(
+            partial(_copy_blob, site, target, verify), read_contents(Path(contents.name))
+        ):
             moved.blobs += size is not None
             moved.bytes += size or 0
             moved.sent += sent
     return moved
 
 
-def _copy_blob(move: _Move, verify: bool, blob: BlobEntry) -> tuple[int | None, bool]:
+def _copy_blob(site: Site, target: BlobStore, verify: bool, blob: BlobEntry) -> tuple[int | None, bool]:
     """Return the size of the blob in the new store, or None if no row names it now; and whether it was sent."""
     try:
-        sent = copy_blob(blob, partial(move.source.open, blob.key), STORE_NAME, move.target, move.spool, verify=verify)
+        sent = copy_blob(blob, partial(site.blobs.open, blob.key), STORE_NAME, target, site.spool, verify=verify)
     except MissingBlob:
-        with move.database.read() as tx:
+        with site.database.read() as tx:
             if named(tx, [blob.sha256]):
                 raise
         return None, False  # a document that has been replaced meanwhile
-    if sent and not is_there(move.target, blob, verify=True):
+    if sent and not is_there(target, blob, verify=True):
         raise DamagedData(
             f"The new store did not keep the blob {blob.sha256.hex()}.", "Check the new store and run this again."
         )

@@ -44,9 +44,8 @@ from seaway.backup.rebuild_plan import (
 from seaway.backup.unnamed_blobs import UnnamedBlob, identify
 from seaway.callers.caller import OPERATOR
 from seaway.channels.roles import Role
-from seaway.clock import Clock
 from seaway.conda import filename
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.rows import in_batches
 from seaway.database.tables import (
     attestations,
@@ -67,10 +66,10 @@ from seaway.packages.channel_manifests import FileEntry, NameManifest, decode_na
 from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import DatabaseIdentity
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.keys import ManifestIds
-from seaway.storage.spool import Spool
 from seaway.users import users
 from seaway.users.users import User
 
@@ -103,13 +102,12 @@ class RebuiltSite:
     unnamed: list[UnnamedBlob] = field(default_factory=list)
 
 
-def rebuild(
-    database: Database, blobs: BlobStore, spool: Spool, clock: Clock, admin: str, whole_document_limit: int
-) -> RebuiltSite:
+def rebuild(site: Site, admin: str) -> RebuiltSite:
     """Insert rows for all manifests of this store; channels go to the first site admin, or a new one named `admin`."""
     # A sweep now would delete blobs that the rows are about to name.
-    with database.exclusive(SWEEP_LOCK), spool.file() as objects:
-        with database.read() as tx:
+    blobs, clock = site.blobs, site.clock
+    with site.database.exclusive(SWEEP_LOCK), site.spool.file() as objects:
+        with site.database.read() as tx:
             _require_no_channels(tx)
         listed = list(blobs.list(keys.MANIFESTS))
         identity = _identity_of(blobs, listed)
@@ -118,7 +116,7 @@ def rebuild(
         plan = read_manifests(blobs, listed, read_id, objects, clock.now_ms())
         bad_blobs = dict(filter(None, _verify(blobs, plan)))
         unnamed = list(_find_unnamed(blobs, plan))
-        with database.write_site() as tx:
+        with site.database.write_site() as tx:
             _require_no_channels(tx)
             now_ms = clock.now_ms()
             first_admin = users.first_admin(tx)
@@ -126,7 +124,7 @@ def rebuild(
             rebuilt = RebuiltSite(
                 owner.name, first_admin is None, earlier_id, unreadable=plan.unreadable, unnamed=unnamed
             )
-            _RowWriter(tx, now_ms, plan, bad_blobs, rebuilt, whole_document_limit).fill(owner, objects)
+            _RowWriter(tx, now_ms, plan, bad_blobs, rebuilt, site.whole_document_limit).fill(owner, objects)
             identity_storage.put_in_database(tx, identity)
     return rebuilt
 

@@ -20,13 +20,14 @@ from seaway.backup import tables
 from seaway.backup.blob_copy import BlobEntry, DamagedData, copy_blob
 from seaway.backup.manifest import CONTENTS, SECRET_KEY, BackupManifest, read_contents, rows_part
 from seaway.backup.rows import insert_rows, read_part
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.migrate import MIGRATIONS, Migrations, current, upgrade
 from seaway.encryption import secret_key
 from seaway.errors import BadSetting
 from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import DatabaseIdentity, StoreIdentity, new_identity
+from seaway.site import Site
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
@@ -47,17 +48,12 @@ class BackupSource(Protocol):
         ...
 
 
-def restore(
-    database: Database,
-    blobs: BlobStore,
-    spool: Spool,
-    source: BackupSource,
-    migrations: Migrations = MIGRATIONS,
-) -> int:
+def restore(site: Site, source: BackupSource, migrations: Migrations = MIGRATIONS) -> int:
     """Restore the site from the backup; return how many blobs were sent to the store."""
     # A sweep now would delete old blobs of the store that the rows are about to name.
-    with database.exclusive(SWEEP_LOCK), ExitStack() as stack:
-        with database.read() as tx:
+    blobs, spool = site.blobs, site.spool
+    with site.database.exclusive(SWEEP_LOCK), ExitStack() as stack:
+        with site.database.read() as tx:
             tables.require_empty(tx)
             database_identity = None if current(tx) is None else identity_storage.of_database(tx)
         parts = source.fetch_parts(spool, stack)
@@ -68,7 +64,7 @@ def restore(
             read_contents(parts[CONTENTS]), partial(copy_blob, target=blobs, spool=spool, verify=True)
         )
         _put_secret_key(blobs, parts)
-        with database.write_site() as tx:
+        with site.database.write_site() as tx:
             tables.require_empty(tx)
             _fill(tx, source.manifest, parts, migrations)
             identity_storage.put_in_database(tx, identity)

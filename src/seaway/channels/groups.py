@@ -19,7 +19,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
-from seaway.channels.notify import Notifier, caused_by, notify_user
+from seaway.channels.notify import caused_by, notify_user
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
@@ -27,6 +27,7 @@ from seaway.database.tables import channel_groups, channels, group_members, grou
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.users import users
 from seaway.users.users import User
 
@@ -135,7 +136,7 @@ def put_member(
     user: str,
     *,
     is_manager: bool = False,
-    notifier: Notifier | None,
+    outbox: Outbox | None,
 ) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
     group = require_manager(tx, by, name)
@@ -157,7 +158,7 @@ def put_member(
     audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
     if was_manager is None:
         cause = caused_by(by, "group_joined", name)
-        notify_user(tx, now_ms, notifier, user_id, messages.group_joined, cause=cause, group=name, by=by.name)
+        notify_user(tx, now_ms, outbox, user_id, messages.group_joined, cause=cause, group=name, by=by.name)
     return next(member for member in _members_of(tx, group.id) if member.user == user)
 
 

@@ -19,7 +19,7 @@ from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels, members
-from seaway.channels.notify import Notifier, caused_by, notify_user
+from seaway.channels.notify import caused_by, notify_user
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
 from seaway.clock import DAY_MS
@@ -29,6 +29,7 @@ from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import invitations, users
 from seaway.errors import Malformed, NotFound, TooManyRequests
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.users import emails
 
 LIFETIME_MS = 7 * DAY_MS
@@ -50,7 +51,7 @@ class Invitation:
 
 
 def invite(
-    tx: Tx, now_ms: int, by: Caller, channel: str, address: str, role: Role, *, notifier: Notifier | None
+    tx: Tx, now_ms: int, by: Caller, channel: str, address: str, role: Role, *, outbox: Outbox | None
 ) -> tuple[Invitation, str]:
     """
     Invite an email address to become a member; this replaces an earlier invitation of the same address.
@@ -66,7 +67,7 @@ def invite(
     tx.execute(delete(invitations).where(*of_address))
     _refuse_too_many(tx, now_ms, access.channel_id, channel)
     invitation, secret = _make(tx, now_ms, by, access.channel_id, emails.normalize(address), folded, role)
-    _send(tx, now_ms, by, invitation, secret, notifier)
+    _send(tx, now_ms, by, invitation, secret, outbox)
     audit.write(
         tx, now_ms, by.actor, Event.INVITATION_SENT, channel=channel, target=invitation.address, role=role.value
     )
@@ -74,11 +75,11 @@ def invite(
 
 
 def resend(
-    tx: Tx, now_ms: int, by: Caller, channel: str, invitation_id: int, *, notifier: Notifier | None
+    tx: Tx, now_ms: int, by: Caller, channel: str, invitation_id: int, *, outbox: Outbox | None
 ) -> tuple[Invitation, str]:
     """Send a new link, which is valid for a week; the previous link stops working."""
     old = _of_channel(tx, channels.require(tx, by, Action.ADMIT, channel), invitation_id)
-    return invite(tx, now_ms, by, channel, old.address, old.role, notifier=notifier)
+    return invite(tx, now_ms, by, channel, old.address, old.role, outbox=outbox)
 
 
 def withdraw(tx: Tx, now_ms: int, by: Caller, channel: str, invitation_id: int) -> None:
@@ -112,7 +113,7 @@ def get_by_secret(tx: Tx, now_ms: int, secret: str) -> Invitation:
     return from_row(Invitation, row)
 
 
-def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, notifier: Notifier | None = None) -> Invitation:
+def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | None = None) -> Invitation:
     """Make the caller a member; in a transaction of the channel that `get_by_secret` returns, or of the site."""
     require_site(by, SiteAction.JOIN)
     require_verified(by)
@@ -134,16 +135,16 @@ def accept(tx: Tx, now_ms: int, by: Caller, secret: str, *, notifier: Notifier |
         role=role.value,
         invited=invitation.address,
     )
-    _tell_owner(tx, now_ms, by, access.channel_id, invitation, notifier, decision=f"{by.name} accepted")
+    _tell_owner(tx, now_ms, by, access.channel_id, invitation, outbox, decision=f"{by.name} accepted")
     return invitation
 
 
-def decline(tx: Tx, now_ms: int, by: Caller, secret: str, *, notifier: Notifier | None = None) -> Invitation:
+def decline(tx: Tx, now_ms: int, by: Caller, secret: str, *, outbox: Outbox | None = None) -> Invitation:
     """Decline an invitation; anyone who has the link can, with or without an account."""
     invitation = _take(tx, now_ms, secret)
     audit.write(tx, now_ms, by.actor, Event.INVITATION_DECLINED, channel=invitation.channel, target=invitation.address)
     channel_id = tx.execute(select(channel_rows.c.id).where(channel_rows.c.name == invitation.channel)).scalar_one()
-    _tell_owner(tx, now_ms, by, channel_id, invitation, notifier, decision=f"{invitation.address} declined")
+    _tell_owner(tx, now_ms, by, channel_id, invitation, outbox, decision=f"{invitation.address} declined")
     return invitation
 
 
@@ -220,19 +221,19 @@ def _take(tx: Tx, now_ms: int, secret: str) -> Invitation:
     return invitation
 
 
-def _send(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, secret: str, notifier: Notifier | None) -> None:
-    if notifier is None:
+def _send(tx: Tx, now_ms: int, by: Caller, invitation: Invitation, secret: str, outbox: Outbox | None) -> None:
+    if outbox is None:
         return
     email = messages.invitation(
         invitation.address,
-        site_url=notifier.site_url,
+        site_url=outbox.site_url,
         channel=invitation.channel,
         role=invitation.role.value,
         by=invitation.invited_by or "The operator",
-        link=f"{notifier.site_url}/invitations/{secret}",
+        link=f"{outbox.site_url}/invitations/{secret}",
     )
     cause = caused_by(by, "invitation", invitation.channel, is_required=True)
-    notifier.outbox.send(tx, now_ms, email, cause=cause)
+    outbox.send(tx, now_ms, email, cause=cause)
 
 
 def _tell_owner(
@@ -241,7 +242,7 @@ def _tell_owner(
     by: Caller,
     channel_id: int,
     invitation: Invitation,
-    notifier: Notifier | None,
+    outbox: Outbox | None,
     *,
     decision: str,
 ) -> None:
@@ -249,7 +250,7 @@ def _tell_owner(
     # The id makes the answers to two invitations two subjects, so the limit per subject does not drop one of them.
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
     notify_user(
-        tx, now_ms, notifier, owner.user_id, messages.invitation_decided,
+        tx, now_ms, outbox, owner.user_id, messages.invitation_decided,
         cause=cause, channel=invitation.channel, decision=decision,
     )  # fmt: skip
 

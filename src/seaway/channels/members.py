@@ -14,7 +14,7 @@ from seaway import audit
 from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
-from seaway.channels.notify import Notifier, caused_by, notify_user
+from seaway.channels.notify import caused_by, notify_user
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role
 from seaway.database.engine import Tx
@@ -31,6 +31,7 @@ from seaway.database.tables import (
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.users import users
 
 
@@ -95,7 +96,7 @@ def owner_of(tx: Tx, channel_id: int) -> Member:
     return next(member for member in all_members(tx, channel_id) if member.role is Role.OWNER)
 
 
-def put(tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *, notifier: Notifier | None) -> Member:
+def put(tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *, outbox: Outbox | None) -> Member:
     """Make a user a member at once and notify them, or change their role; ownership changes only by transfer."""
     access = channels.require(tx, by, Action.ADMIT, channel)
     user_id = users.get(tx, user).id
@@ -108,7 +109,7 @@ def put(tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *,
     if known is None:
         cause = caused_by(by, "member_added", channel)
         notify_user(
-            tx, now_ms, notifier, user_id, messages.member_added,
+            tx, now_ms, outbox, user_id, messages.member_added,
             cause=cause, channel=channel, role=role.value, by=by.name,
         )  # fmt: skip
     return Member(user, role, now_ms, user_id)

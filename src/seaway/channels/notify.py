@@ -5,7 +5,6 @@ Only verified addresses are used: an unverified one may belong to someone else.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from sqlalchemy import select
 
@@ -14,16 +13,6 @@ from seaway.database.engine import Tx
 from seaway.database.tables import emails
 from seaway.mail.messages import OutgoingEmail
 from seaway.mail.outbox import Cause, Outbox
-
-
-class Notifier(Protocol):
-    """What notifications need; `sign_in.parts.AccountParts` provides it."""
-
-    @property
-    def outbox(self) -> Outbox: ...
-
-    @property
-    def site_url(self) -> str: ...
 
 
 def verified_email_of(tx: Tx, user_id: int | None) -> str | None:
@@ -46,7 +35,7 @@ def caused_by(principal: Caller, kind: str, about: str, *, is_required: bool = F
 def notify_user(
     tx: Tx,
     now_ms: int,
-    notifier: Notifier | None,
+    outbox: Outbox | None,
     user_id: int | None,
     make_email: Callable[..., OutgoingEmail],
     *,
@@ -54,6 +43,6 @@ def notify_user(
     **values: str,
 ) -> None:
     """Queue an email to a user, if email is set up and they have an address; `make_email` builds it from `values`."""
-    to = None if notifier is None else verified_email_of(tx, user_id)
-    if notifier is not None and to is not None:
-        notifier.outbox.send(tx, now_ms, make_email(to, site_url=notifier.site_url, **values), cause=cause)
+    to = None if outbox is None else verified_email_of(tx, user_id)
+    if outbox is not None and to is not None:
+        outbox.send(tx, now_ms, make_email(to, site_url=outbox.site_url, **values), cause=cause)

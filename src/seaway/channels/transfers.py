@@ -18,7 +18,7 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_factor_to_own, require_site, require_verified
 from seaway.channels import channels, invitations, members
-from seaway.channels.notify import Notifier, caused_by, notify_user
+from seaway.channels.notify import caused_by, notify_user
 from seaway.channels.roles import Action, Role
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -28,6 +28,7 @@ from seaway.database.tables import emails, transfers
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.users import users
 
 LIFETIME_MS = 7 * DAY_MS
@@ -46,7 +47,7 @@ class Transfer:
     offered_by_id: int
 
 
-def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifier: Notifier | None = None) -> Transfer:
+def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, outbox: Outbox | None = None) -> Transfer:
     """Offer a channel to one of its members."""
     access = channels.require(tx, by, Action.TRANSFER, channel)
     to = users.get(tx, to_user)
@@ -73,7 +74,7 @@ def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifi
     )
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_OFFERED, channel=channel, target=to_user)
     notify_user(
-        tx, now_ms, notifier, to.id, messages.transfer_offered,
+        tx, now_ms, outbox, to.id, messages.transfer_offered,
         cause=caused_by(by, "transfer_offered", channel), channel=channel, by=by.name,
     )  # fmt: skip
     made = of_channel(tx, now_ms, access.channel_id)
@@ -81,20 +82,20 @@ def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifi
     return made
 
 
-def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier | None = None) -> Transfer:
+def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, outbox: Outbox | None = None) -> Transfer:
     """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
     transfer = _take(tx, now_ms, by, channel, to_accept=True)
     assert by.user_id is not None
     _exchange_owner(tx, now_ms, by, transfer.channel_id, channel, by.user_id, by.name, offered_by=transfer.offered_by)
-    _notify_of_decision(tx, now_ms, by, notifier, transfer, "accepted")
+    _notify_of_decision(tx, now_ms, by, outbox, transfer, "accepted")
     return transfer
 
 
-def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier | None = None) -> Transfer:
+def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, outbox: Outbox | None = None) -> Transfer:
     """Decline a channel that was offered to the caller."""
     transfer = _take(tx, now_ms, by, channel, to_accept=False)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
-    _notify_of_decision(tx, now_ms, by, notifier, transfer, "declined")
+    _notify_of_decision(tx, now_ms, by, outbox, transfer, "declined")
     return transfer
 
 
@@ -109,7 +110,7 @@ def cancel(tx: Tx, now_ms: int, by: Caller, channel: str) -> Transfer:
 
 
 def transfer_now(
-    tx: Tx, now_ms: int, by: Caller, channel: str, new_owner: str, *, notifier: Notifier | None = None
+    tx: Tx, now_ms: int, by: Caller, channel: str, new_owner: str, *, outbox: Outbox | None = None
 ) -> None:
     """Transfer a channel to a user at once; for the operator and admins, since its owner may have left permanently."""
     require_site(by, SiteAction.CHANGE_SITE)
@@ -119,7 +120,7 @@ def transfer_now(
     for user in (previous, to):
         if user is not None and previous != to:
             notify_user(
-                tx, now_ms, notifier, user.id, messages.channel_transferred,
+                tx, now_ms, outbox, user.id, messages.channel_transferred,
                 cause=caused_by(by, "channel_transferred", channel), channel=channel, new_owner=new_owner,
             )  # fmt: skip
 
@@ -133,10 +134,10 @@ def _exchange_owner(
 
 
 def _notify_of_decision(
-    tx: Tx, now_ms: int, by: Caller, notifier: Notifier | None, transfer: Transfer, decision: str
+    tx: Tx, now_ms: int, by: Caller, outbox: Outbox | None, transfer: Transfer, decision: str
 ) -> None:
     notify_user(
-        tx, now_ms, notifier, transfer.offered_by_id, messages.transfer_decided,
+        tx, now_ms, outbox, transfer.offered_by_id, messages.transfer_decided,
         cause=caused_by(by, "transfer_answered", transfer.channel), channel=transfer.channel,
         decision=f"{by.name} {decision}",
     )  # fmt: skip

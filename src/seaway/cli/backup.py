@@ -69,7 +69,7 @@ def restore(
         with locations.backup_source(
             source, at, settings.effective_storage_url, wiring.bucket_access(settings)
         ) as found:
-            sent = restoring.restore(seaway.database, seaway.blobs, seaway.spool, found)
+            sent = restoring.restore(seaway.site, found)
             manifest = found.manifest
         seaway.pairing.write_to_store()
         is_behind = seaway.pairing.check() is Verdict.BEHIND
@@ -102,7 +102,7 @@ def move_storage(
         target = locations.other_store(
             url, seaway.settings.effective_storage_url, wiring.bucket_access(seaway.settings)
         )
-        moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
+        moved = moving.move_storage(seaway.site, target, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
     sentence = (
         f"{url} now has {counted(moved.blobs, 'blob')} ({counted(moved.bytes, 'byte')}), {moved.sent:,} newly copied. "
@@ -125,7 +125,7 @@ def move_database(
     with disk_errors(), options(context).open_site() as seaway:
         target = locations.other_database(url)
         try:
-            counts = moving.move_database(seaway.database, target)
+            counts = moving.move_database(seaway.site.database, target)
         finally:
             target.close()
     rows = sum(counts.values())

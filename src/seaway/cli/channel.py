@@ -41,14 +41,14 @@ def add(
     with options(context).open_site() as seaway:
         logos = seaway.request_parts.logos
         png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             channels.add(
-                tx, seaway.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
+                tx, seaway.site.clock.now_ms(), OPERATOR, name, users.get(tx, owner),
                 description=description or "", is_public=public,
             )  # fmt: skip
         if png:
             logos.store(OPERATOR, name, png)
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             made = channels.get(tx, name)
         address = f"{seaway.settings.site_url}/{name}"
     show(made.described(), as_json, f"{'Public' if public else 'Private'} channel at {address}, owned by {owner}.")
@@ -60,7 +60,7 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     show_rows(
         [channel.described() for channel in found],
@@ -75,7 +75,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
     from seaway.channels import channels, members, quotas
     from seaway.packages import catalog
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
@@ -150,26 +150,25 @@ def set_channel(
     settings = given(ChannelSettings, context)
     related = {"base": base, "overrides": overrides}
     with options(context).open_site() as seaway:
-        limit = seaway.request_parts.reading.documents.whole_document_limit
 
         def lock(tx: Tx) -> None:
-            relations.lock(seaway.database, tx, name, related)
+            relations.lock(seaway.site.database, tx, name, related)
 
         def change(tx: Tx) -> None:
-            now_ms = seaway.clock.now_ms()
+            now_ms = seaway.site.clock.now_ms()
             if quota is not None:
                 quotas.set_of_channel(tx, now_ms, OPERATOR, name, quota_bytes)
             if no_logo:
                 logos.remove(tx, now_ms, OPERATOR, name)
-            relations.set_relations(tx, now_ms, OPERATOR, name, related, whole_document_limit=limit)
-            relations.change_settings(tx, now_ms, OPERATOR, name, settings, whole_document_limit=limit)
+            relations.set_relations(tx, seaway.site, OPERATOR, name, related)
+            relations.change_settings(tx, seaway.site, OPERATOR, name, settings)
 
         if logo:
             seaway.request_parts.logos.put(OPERATOR, name, _logo_source(logo), also=change, lock=lock)
         else:
-            with seaway.database.write_site() as tx:
+            with seaway.site.database.write_site() as tx:
                 change(tx)
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             changed = channels.get(tx, name)
     show(
         changed.described(),
@@ -189,9 +188,9 @@ def transfer(
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        notifier = seaway.request_parts.accounts
-        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner, notifier=notifier)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        outbox = seaway.request_parts.accounts.outbox
+        transfers.transfer_now(tx, seaway.site.clock.now_ms(), OPERATOR, name, new_owner, outbox=outbox)
         changed = channels.get(tx, name)
     show(changed.described(), as_json, f"{name} is now owned by {changed.owner}.")
 
@@ -212,10 +211,10 @@ def remove(
     with options(context).open_site() as seaway:
 
         def act() -> Channel:
-            with seaway.database.write_site() as tx:
-                return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
+            with seaway.site.database.write_site() as tx:
+                return channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, name)
 
-        removed = seaway.request_parts.removing.reserve.retry_with_reserve(act)
+        removed = seaway.site.reserve.retry_with_reserve(act)
     show(removed.described(), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 

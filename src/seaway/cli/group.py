@@ -28,8 +28,8 @@ def add(
     from seaway.channels import groups
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
     show(group_of(made), as_json, f"The group {group} was created; {manager} manages it.")
 
@@ -41,7 +41,7 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = groups.all_groups(tx, OPERATOR)
     show_rows(
         [group_of(group) for group in found],

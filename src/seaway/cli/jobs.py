@@ -24,7 +24,7 @@ def list_jobs(
     from seaway.api.v1.site import Job
     from seaway.jobs import queue
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
     show_rows([Job.model_validate(job) for job in jobs], as_json, nothing="There are no jobs.")
 

@@ -42,8 +42,8 @@ def add(
     from seaway.keys import api_keys
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        now_ms = seaway.site.clock.now_ms()
         made, secret = api_keys.add(
             tx, now_ms, OPERATOR, users.get(tx, user), name,
             mode=Mode[mode],
@@ -61,7 +61,7 @@ def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) 
     from seaway.keys import api_keys
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = [key_of(key) for key in api_keys.all_keys(tx, users.get(tx, user).id)]
     show_rows(found, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
 
@@ -88,8 +88,8 @@ def revoke(
         return
     if user is None or name is None:
         raise typer.BadParameter("give USER and KEY, or --stdin")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        revoked = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
+        revoked = api_keys.revoke(tx, seaway.site.clock.now_ms(), OPERATOR, users.get(tx, user), name)
     show(key_of(revoked), as_json, f"The key {name} of {user} was revoked.")
 
 
@@ -99,10 +99,11 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
     from seaway.secret_scanning import leaked_secrets
 
     found = [leaked_secrets.ReportedSecret(line.strip(), "stdin") for line in sys.stdin if line.strip()]
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         labels = leaked_secrets.revoke(
-            seaway.database, tx, seaway.clock.now_ms(), OPERATOR, found, notifications=seaway.request_parts.accounts
-        )
+            seaway.site.database, tx, seaway.site.clock.now_ms(), OPERATOR, found,
+            outbox=seaway.request_parts.accounts.outbox,
+        )  # fmt: skip
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
     show(value, as_json, f"{ours} of {counted(len(labels), 'secret')} belonged to this Seaway, and were revoked.")

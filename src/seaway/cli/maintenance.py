@@ -74,14 +74,14 @@ def _repaired(seaway: Seaway, repair: bool, backup: str | None) -> Repaired | No
         if backup is not None:
             raise BadSetting("--backup needs --repair.", "Add --repair.")
         return None
-    keeper = BlobVerifier(seaway.database, seaway.blobs, seaway.documents, seaway.clock)
+    keeper = BlobVerifier(seaway.site, seaway.documents)
     with ExitStack() as stack:
         source = None
         if backup is not None:
             access = wiring.bucket_access(seaway.settings)
             store_url = seaway.settings.effective_storage_url
             source = stack.enter_context(locations.backup_source(backup, None, store_url, access))
-        return repairing.repair(keeper, seaway.spool, source)
+        return repairing.repair(keeper, source)
 
 
 def sweep(
@@ -97,8 +97,10 @@ def sweep(
 
     with options(context).open_site() as seaway:
         if kept:
-            sweeping.release_kept(seaway.database)
-        swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
+            sweeping.release_kept(seaway.site.database)
+        swept = sweeping.sweep(
+            seaway.site, seaway.pairing, max_percent=100 if yes else seaway.settings.sweep_max_percent
+        )
     sentence = (
         f"Deleted: {counted(swept.blobs, 'blob')} ({counted(swept.bytes, 'byte')}), "
         f"{counted(swept.shards, 'old shard')} and {counted(swept.spool_files, 'spool file')}."
@@ -122,11 +124,11 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
         except UnreadableIdentity:
             before = "has an identity that cannot be read"
         seaway.pairing.adopt()
-        with seaway.database.write_site() as tx:
-            secret_key.forget_lost(tx, seaway.blobs)
-            audit.write(tx, seaway.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before)
+        with seaway.site.database.write_site() as tx:
+            secret_key.forget_lost(tx, seaway.site.blobs)
+            audit.write(tx, seaway.site.clock.now_ms(), OPERATOR.actor, Event.STORE_ADOPTED, before=before)
             named = storage_usage.of_packages(tx).blobs + storage_usage.of_documents(tx).blobs
-        stored = sum(1 for _ in seaway.blobs.list(keys.BLOBS))
+        stored = sum(1 for _ in seaway.site.blobs.list(keys.BLOBS))
     sentence = (
         f"The database and the store are now paired. The store has {counted(stored, 'blob')}, and the database names {named:,}; "
         "sweeps delete the others when they are older than a day. Run `seaway check` now."

@@ -87,7 +87,7 @@ def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOpti
     from seaway.channels import channels
     from seaway.trusted_publishing import publishers
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
     rows = [entry.described() for entry in found] if as_json else [_short(entry) for entry in found]
     show_rows(
@@ -138,9 +138,9 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import publishers
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         removed = publishers.remove(
-            tx, seaway.clock.now_ms(), OPERATOR, seaway.request_parts.exchanging.notifier, channel, publisher
+            tx, seaway.site.clock.now_ms(), OPERATOR, seaway.request_parts.accounts.outbox, channel, publisher
         )
     show(removed.described(), as_json, f"{removed.name} is no longer trusted by {channel}.")
 

@@ -37,14 +37,7 @@ def rebuild(
     if not from_store:
         raise typer.BadParameter("add --from-store")
     with disk_errors(), options(context).open_site(paired=False, makes_database=True) as seaway:
-        rebuilt = rebuilding.rebuild(
-            seaway.database,
-            seaway.blobs,
-            seaway.spool,
-            seaway.clock,
-            admin,
-            seaway.settings.whole_document_limit,
-        )
+        rebuilt = rebuilding.rebuild(seaway.site, admin)
         seaway.pairing.write_to_store()
         seaway.pairing.raise_counter()
     value = {

@@ -148,7 +148,8 @@ def _process_metrics(seaway: Seaway, metrics: Metrics | None, scrapes: Sequence[
         return
     from seaway.server import metrics_server
 
-    with metrics_server.serve_process_metrics(scrapes, metrics, seaway.database, seaway.clock, seaway.settings):
+    site = seaway.site
+    with metrics_server.serve_process_metrics(scrapes, metrics, site.database, site.clock, seaway.settings):
         yield
 
 
@@ -205,7 +206,7 @@ def _welcome(seaway: Seaway, scrapes: Sequence[socket.socket]) -> None:
     if scrapes:
         host, port = scrapes[0].getsockname()[:2]
         print(f"Prometheus metrics are at http://{f'[{host}]' if ':' in host else host}:{port}/metrics")
-    link = first_account.create_link(seaway.database, seaway.clock.now_ms(), settings.site_url)
+    link = first_account.create_link(seaway.site)
     if link is not None:
         command = _command(settings)
         print(f"Create the first account in a browser with this single-use link:\n  {link}")

@@ -38,8 +38,8 @@ def update(
         raise typer.BadParameter("give either --file or --embedded")
     with options(context).open_site() as seaway:
         content = None if file is None else trusted_root.read_file(file)
-        with seaway.database.write_site() as tx:
-            now_ms = seaway.clock.now_ms()
+        with seaway.site.database.write_site() as tx:
+            now_ms = seaway.site.clock.now_ms()
             root = (
                 trusted_root.forget(tx, now_ms, OPERATOR)
                 if content is None

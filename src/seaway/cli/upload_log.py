@@ -24,7 +24,7 @@ def export(
     """Print the uploads to a channel, or to a deleted one of this name. With --json, one JSON object per line."""
     from seaway.channels import upload_log
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         for row in upload_log.rows(tx, channel):
             if as_json:
                 typer.echo(upload_log.as_json(row))

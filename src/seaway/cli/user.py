@@ -36,9 +36,9 @@ def add(
     obj = options(context)
     password = _password(password_stdin, required=False)
     password_hash = None if password is None else passwords.hash_new(password, about=[name, email or ""])
-    with obj.open_site(makes_data=True) as seaway, seaway.database.write_site() as tx:
+    with obj.open_site(makes_data=True) as seaway, seaway.site.database.write_site() as tx:
         user = users.add(
-            tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
+            tx, seaway.site.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )
     kind = "site admin" if user.is_admin else "user"
     show(User.model_validate(user), as_json, f"{user.name} is now a {kind}.")
@@ -68,7 +68,7 @@ def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
     from seaway.api.v1.users import User
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.read() as tx:
         found = users.all_users(tx)
     show_rows(
         [User.model_validate(user) for user in found],
@@ -90,11 +90,11 @@ def password(
     new = _password(password_stdin, required=True)
     assert new is not None
     with options(context).open_site() as seaway:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             user = users.get(tx, name)
         password_hash = passwords.hash_new(new, about=[name, user.email or ""])
-        with seaway.database.write_site() as tx:
-            now_ms = seaway.clock.now_ms()
+        with seaway.site.database.write_site() as tx:
+            now_ms = seaway.site.clock.now_ms()
             user_access.set_password(tx, now_ms, OPERATOR, name, password_hash)
             what = "The operator of the site has set a new password."
             account_security.end_sessions_and_notify(
@@ -123,9 +123,9 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
     from seaway.sign_in import second_factors
     from seaway.users import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
+    with options(context).open_site() as seaway, seaway.site.database.write_site() as tx:
         user = users.get(tx, name)
-        second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
+        second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.site.clock.now_ms(), OPERATOR, user.id)
     show(User.model_validate(user), as_json, f"{name} now signs in without a second factor.")
 
 
@@ -144,7 +144,7 @@ def remove(
     if not yes:
         typer.confirm(f"Delete the account {name} and its keys?", abort=True)
     with options(context).open_site() as seaway:
-        with seaway.database.read() as tx:
+        with seaway.site.database.read() as tx:
             user = users.get(tx, name)
         account_deletion.remove(seaway.request_parts.accounts, OPERATOR, user)
     show(None, as_json, f"{name} was deleted.")

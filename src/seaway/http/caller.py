@@ -86,7 +86,7 @@ def new_mark_of(request: Request) -> str | None:
 
 def cookies_of(request: Request) -> Cookies:
     """Return the names and attributes of this site's cookies."""
-    return Cookies.of_site(parts_of(request).site_url)
+    return Cookies.of_site(parts_of(request).site.url)
 
 
 async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
@@ -108,11 +108,12 @@ async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
 
 
 def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Caller:
-    reading = parts_of(request).reading
-    with reading.database.read() as tx:
-        found = identify(tx, reading.identifying, secrets, accepted)
+    parts = parts_of(request)
+    database, now_ms = parts.site.database, parts.site.clock.now_ms()
+    with database.read() as tx:
+        found = identify(tx, now_ms, parts.reading.policy, secrets, accepted)
     if found.session_id is not None:
-        sessions.touch(reading.database, reading.clock.now_ms(), found)
+        sessions.touch(database, now_ms, found)
     return found
 
 

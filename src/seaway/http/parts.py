@@ -12,7 +12,6 @@ from seaway.metric_events import EventCounter
 from seaway.oauth.provider import OAuthProvider
 from seaway.packages.file_listings import ListingCache
 from seaway.packages.overview import PackageOverviews
-from seaway.packages.removal import RemovalParts
 from seaway.publishing.logos import Logos
 from seaway.publishing.publish import PublishingParts
 from seaway.secret_scanning.leaked_secrets import SecretScanning
@@ -21,6 +20,7 @@ from seaway.serving.resolve import ReadingParts
 from seaway.serving.usage_counter import UsageCounter
 from seaway.sign_in.external_login import ExternalLogin
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.trusted_publishing.exchange import TokenExchange
 
 
@@ -28,12 +28,12 @@ from seaway.trusted_publishing.exchange import TokenExchange
 class RequestParts:
     """Parts available to request handlers."""
 
+    site: Site
     accounts: AccountParts
     openid: OAuthProvider
     external_login: ExternalLogin
     publishing: PublishingParts
     reading: ReadingParts
-    removing: RemovalParts
     overviews: PackageOverviews
     contents: ListingCache
     exchanging: TokenExchange
@@ -47,7 +47,6 @@ class RequestParts:
     search_slots: CapacityLimiter  # a search scans every package: a burst must leave threads for reads
     list_rate_limit: RateLimiter
     file_list_limit: RateLimiter
-    site_url: str
     uses_request_host: bool  # whether the site URL is taken from the request's Host header
 
 

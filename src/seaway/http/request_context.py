@@ -44,7 +44,7 @@ class RequestContext:
     @property
     def now_ms(self) -> int:
         """Current time by the server's clock."""
-        return self.parts.reading.clock.now_ms()
+        return self.parts.site.clock.now_ms()
 
     def require(self, tx: Tx, action: Action, channel: str) -> Access:
         """Return the caller's access to a channel; raise an error unless the action is allowed there."""
@@ -52,7 +52,7 @@ class RequestContext:
 
     def count(self, rate: Rate, *subject: str) -> None:
         """Count an attempt against a rate limit; raise `TooManyRequests` if exceeded."""
-        rate_limits.count_attempt(self.parts.reading.database, self.now_ms, rate, *subject)
+        rate_limits.count_attempt(self.parts.site.database, self.now_ms, rate, *subject)
 
     def count_list(self) -> None:
         """Count a public list against its rate limit; raise `TooManyRequests` if exceeded."""
@@ -64,27 +64,27 @@ class RequestContext:
 
     def read(self) -> AbstractContextManager[Tx]:
         """Open a read transaction on one state of the database."""
-        return self.parts.reading.database.read()
+        return self.parts.site.database.read()
 
     @contextmanager
     def write_site(self) -> Iterator[Tx]:
         """Open a write transaction that locks the site; for site admins only."""
         require_site(self.by, SiteAction.CHANGE_SITE)
-        with self.parts.reading.database.write_site() as tx:
+        with self.parts.site.database.write_site() as tx:
             yield tx
 
     @contextmanager
     def write_channel(self, name: str, permission: Permission) -> Iterator[Tx]:
         """Open a write transaction that locks a channel."""
         self._check(permission, name)
-        with self.parts.reading.database.write_channel(name) as tx:
+        with self.parts.site.database.write_channel(name) as tx:
             yield tx
 
     @contextmanager
     def write_group(self, name: str, permission: Permission) -> Iterator[Tx]:
         """Open a write transaction that locks a group."""
         self._check(permission, name)
-        with self.parts.reading.database.write_group(name) as tx:
+        with self.parts.site.database.write_group(name) as tx:
             yield tx
 
     @contextmanager
@@ -92,14 +92,14 @@ class RequestContext:
         """Open a write transaction that locks the calling user."""
         require_site(self.by, action)
         assert self.by.user_id is not None
-        with self.parts.reading.database.write_user(self.by.user_id) as tx:
+        with self.parts.site.database.write_user(self.by.user_id) as tx:
             yield tx
 
     @contextmanager
     def write_unlocked(self, action: SiteAction) -> Iterator[Tx]:
         """Open a write transaction without a lock; its changes must be safe beside concurrent writes."""
         require_site(self.by, action)
-        with self.parts.reading.database.write_unlocked() as tx:
+        with self.parts.site.database.write_unlocked() as tx:
             yield tx
 
     def _check(self, permission: Permission, name: str) -> None:

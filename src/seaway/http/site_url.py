@@ -20,5 +20,5 @@ def site_url_of(request: Request) -> str:
     parts = parts_of(request)
     host = request.headers.get("host", "")
     if not parts.uses_request_host or not _HOST.fullmatch(host):
-        return parts.site_url
+        return parts.site.url
     return f"{request.scope['scheme']}://{host.lower()}"

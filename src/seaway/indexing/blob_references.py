@@ -15,8 +15,8 @@ from sqlalchemy import select, union
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import documents, files, kept_blobs, logos, resumable_pieces
 from seaway.indexing.file_rows import FileState
+from seaway.site import Site
 from seaway.storage import keys
-from seaway.storage.blobs import BlobStore
 
 # The hash columns of all tables that name blobs, and the hashes that they name.
 _NAMED = (
@@ -30,16 +30,16 @@ class BlobSwept(Exception):
 
 
 @contextmanager
-def referencing(database: Database, blobs: BlobStore, digests: Collection[bytes]) -> Iterator[tuple[Tx, set[bytes]]]:
+def referencing(site: Site, digests: Collection[bytes]) -> Iterator[tuple[Tx, set[bytes]]]:
     """
     Open a transaction to name these blobs; yield it with the blobs that no longer exist.
 
     The caller locks other things that it changes (`Database.lock`) inside. The store is queried before that, so that
     a slow bucket does not keep the channel locked.
     """
-    with database.write_unlocked() as tx:
-        database.lock_blobs(tx, digests, shared=True)
-        yield tx, {digest for digest in digests if blobs.stat(keys.blob(digest)) is None}
+    with site.database.write_unlocked() as tx:
+        site.database.lock_blobs(tx, digests, shared=True)
+        yield tx, {digest for digest in digests if site.blobs.stat(keys.blob(digest)) is None}
 
 
 @contextmanager
@@ -63,8 +63,8 @@ def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
     return sorted(found)[:limit]
 
 
-def discard(database: Database, blobs: BlobStore, digests: Collection[bytes]) -> None:
+def discard(site: Site, digests: Collection[bytes]) -> None:
     """Delete blobs that are no longer needed, except those that a row names."""
-    with deleting(database, digests) as unnamed:
+    with deleting(site.database, digests) as unnamed:
         for digest in unnamed:
-            blobs.delete(keys.blob(digest))
+            site.blobs.delete(keys.blob(digest))

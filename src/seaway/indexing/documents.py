@@ -28,12 +28,12 @@ from zlib import crc32
 import structlog
 from sqlalchemy import Select, bindparam, delete, insert, select
 
-from seaway.clock import SECOND_MS, Clock
+from seaway.clock import SECOND_MS
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.conda.repodata import repodata_pieces, run_exports_pieces
 from seaway.database.damage import as_stored, tolerating_damage
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.tables import channels, documents, fragments, shards, subdirs
 from seaway.errors import SeawayError, Unavailable
 from seaway.indexing.blob_references import BlobSwept, discard, referencing
@@ -49,9 +49,9 @@ from seaway.indexing.package_index import (
 )
 from seaway.indexing.shard_index import info_of
 from seaway.indexing.updates import enqueue_document_build, rebuild_name
+from seaway.site import Site
 from seaway.storage import keys
-from seaway.storage.blobs import BlobStore, DamagedBlob
-from seaway.storage.spool import Spool
+from seaway.storage.blobs import DamagedBlob
 
 log = structlog.get_logger()
 
@@ -93,12 +93,8 @@ class Draft:
 class Documents:
     """Builder and registry of whole documents."""
 
-    def __init__(self, database: Database, blobs: BlobStore, spool: Spool, clock: Clock, *, limit: int) -> None:
-        self._database = database
-        self._blobs = blobs
-        self._spool = spool
-        self.whole_document_limit = limit
-        self._clock = clock
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._lock = threading.Lock()
         self._requested_ms: dict[int, int] = {}
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="documents")
@@ -108,33 +104,33 @@ class Documents:
         document = _find(tx, subdir.id, kind)
         if document is None or document.revision >= subdir.revision:
             return document
-        if subdir.record_count <= self.whole_document_limit:
+        if subdir.record_count <= self._site.whole_document_limit:
             return None
         self._request_build(subdir.id)
         return document
 
     def build(self, subdir_id: int, kind: str) -> Document | None:
         """Return the current document, built if another request has not just done so; None if the subdir is gone."""
-        with self._database.exclusive(f"documents/{subdir_id}"):
-            with self._database.read() as tx:
+        with self._site.database.exclusive(f"documents/{subdir_id}"):
+            with self._site.database.read() as tx:
                 subdir, document = _look_up(tx, subdir_id, kind)
             if subdir is not None and (document is None or document.revision < subdir.revision):
                 self._build(subdir_id, kind)
-        with self._database.read() as tx:
+        with self._site.database.read() as tx:
             return _find(tx, subdir_id, kind)
 
     def last(self, subdir_id: int, kind: str) -> Document | None:
         """Return the last complete document, however old it is."""
-        with self._database.read() as tx:
+        with self._site.database.read() as tx:
             return _find(tx, subdir_id, kind)
 
     def forget(self, sha256: bytes) -> int:
         """Delete the document rows of every subdir that names a lost or damaged blob; return the number of subdirs."""
-        with self._database.read() as tx:
+        with self._site.database.read() as tx:
             named_in = sorted(tx.execute(_subdirs_naming(sha256)).scalars())
         for subdir_id in named_in:
-            with self._database.write_unlocked() as tx:
-                self._database.lock(tx, f"documents/{subdir_id}")
+            with self._site.database.write_unlocked() as tx:
+                self._site.database.lock(tx, f"documents/{subdir_id}")
                 # All kinds, since they are built together (1); skipped if they were replaced meanwhile.
                 if subdir_id in set(tx.execute(_subdirs_naming(sha256)).scalars()):
                     tx.execute(delete(documents).where(documents.c.subdir_id == subdir_id))
@@ -157,7 +153,7 @@ class Documents:
         The change that made the documents outdated has enqueued one, but its job may have failed or be waiting for a
         retry, or the limit may have been lowered since.
         """
-        now_ms = self._clock.now_ms()
+        now_ms = self._site.clock.now_ms()
         with self._lock:
             # A negative age means that the clock was set back.
             if 0 <= now_ms - self._requested_ms.get(subdir_id, -_REQUEST_INTERVAL_MS) < _REQUEST_INTERVAL_MS:
@@ -169,8 +165,8 @@ class Documents:
 
     def _enqueue_build(self, subdir_id: int) -> None:
         try:
-            with self._database.write_unlocked() as tx:
-                enqueue_document_build(tx, self._clock.now_ms(), subdir_id)
+            with self._site.database.write_unlocked() as tx:
+                enqueue_document_build(tx, self._site.clock.now_ms(), subdir_id)
         except SeawayError as error:
             log.warning("documents.not_enqueued", subdir_id=subdir_id, error=error.full_message)
 
@@ -190,20 +186,20 @@ class Documents:
         """Derive names again from their file rows; raise `DamagedRecord`, before any lock, if a row is damaged."""
         log.error("fragments.damaged", subdir_id=subdir_id, names=names[:_LOGGED_NAMES])
         for name in names:
-            with self._database.read() as tx:
+            with self._site.database.read() as tx:
                 channel = tx.execute(_CHANNEL, {"subdir_id": subdir_id}).scalar()
                 derive(records_of(tx, subdir_id, name))
             if channel is None:
                 return
-            with self._database.write_channel(channel) as tx:
+            with self._site.database.write_channel(channel) as tx:
                 subdir = get_subdir(tx, subdir_id)
                 if subdir is not None:
-                    rebuild_name(tx, subdir, name, self._clock.now_ms(), self.whole_document_limit)
+                    rebuild_name(tx, subdir, name, self._site.clock.now_ms(), self._site.whole_document_limit)
 
     def _build_once(self, subdir_id: int, wanted: str) -> bytes | None:
         """Build the missing documents; return the hash of a required document if its bytes are lost."""
         with ExitStack() as stack:
-            with self._database.read() as tx:
+            with self._site.database.read() as tx:
                 subdir, current = _look_up(tx, subdir_id, REPODATA)
                 if subdir is None:
                     return None
@@ -216,7 +212,7 @@ class Documents:
         """Return whether to build the plain documents; gzip of a large subdir uses the last complete ones."""
         if current is None:
             return True
-        is_large = subdir.record_count > self.whole_document_limit
+        is_large = subdir.record_count > self._site.whole_document_limit
         return current.revision < subdir.revision and not (is_large and wanted == REPODATA_GZ)
 
     def _verified_drafts(self, stack: ExitStack, tx: Tx, subdir: Subdir) -> list[Draft]:
@@ -239,10 +235,10 @@ class Documents:
             ),
             (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, partial(stored.of, RUN_EXPORTS), v3)),
         ):
-            plain = _write(stack.enter_context(self._spool.file()), kind, pieces)
+            plain = _write(stack.enter_context(self._site.spool.file()), kind, pieces)
             content = stack.enter_context(plain.path.open("rb"))
             packed = zstd.compress_pieces(iter(partial(content.read, _PIECE_BYTES), b""), plain.size)
-            drafts += [plain, _write(stack.enter_context(self._spool.file()), packed_kind, packed)]
+            drafts += [plain, _write(stack.enter_context(self._site.spool.file()), packed_kind, packed)]
         return drafts
 
     def _add_gzip(self, stack: ExitStack, subdir_id: int) -> bytes | None:
@@ -251,13 +247,13 @@ class Documents:
 
         Return the hash of repodata.json if its blob is missing.
         """
-        with self._database.read() as tx:
+        with self._site.database.read() as tx:
             plain = _look_up(tx, subdir_id, REPODATA)[1]
         if plain is None:
             return None
-        file = stack.enter_context(self._spool.file())
+        file = stack.enter_context(self._site.spool.file())
         try:
-            with self._blobs.open(keys.blob(plain.sha256)) as content:
+            with self._site.blobs.open(keys.blob(plain.sha256)) as content:
                 draft = _write(file, REPODATA_GZ, _gzip(_verified(content, plain.sha256)))
         except FileNotFoundError:
             return plain.sha256
@@ -268,18 +264,18 @@ class Documents:
         """Store the drafts, then switch to all of them in one transaction, unless newer documents exist."""
         for _ in range(_TRIES):
             for draft in drafts:
-                self._blobs.put_file(keys.blob(draft.sha256), draft.path)
+                self._site.blobs.put_file(keys.blob(draft.sha256), draft.path)
             try:
-                with referencing(self._database, self._blobs, [draft.sha256 for draft in drafts]) as (tx, missing):
+                with referencing(self._site, [draft.sha256 for draft in drafts]) as (tx, missing):
                     if missing:
                         raise BlobSwept
-                    self._database.lock(tx, f"documents/{subdir_id}")
+                    self._site.database.lock(tx, f"documents/{subdir_id}")
                     replaced = _name(tx, subdir_id, revision, drafts)
             except BlobSwept:
                 continue
             # Delete the old documents at once: a large channel writes tens of megabytes at every build. A reader that
             # has opened an old document can read it to its end; other readers find the new one.
-            discard(self._database, self._blobs, replaced)
+            discard(self._site, replaced)
             return
         raise _store_failure()
 

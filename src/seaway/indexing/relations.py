@@ -26,24 +26,25 @@ from seaway.channels.channel import Channel, ChannelSettings
 from seaway.channels.channels import is_possible_name
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
-from seaway.clock import Clock
 from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
 from seaway.database.engine import Database, Tx, lock_channel
 from seaway.database.tables import channels as channel_rows
 from seaway.errors import Malformed
 from seaway.indexing.shard_index import relations_of
 from seaway.indexing.updates import raise_revisions
+from seaway.site import Site
 
 
 def change(
-    database: Database, clock: Clock, by: Caller, channel: str, *, whole_document_limit: int, **given: str | None
+    site: Site, by: Caller, channel: str, *, base: str | None = None, overrides: str | None = None
 ) -> ChannelRelations:
     """Set relations as in `set_relations`, in a transaction of their own."""
-    with database.read() as tx:  # before any lock
+    given = {"base": base, "overrides": overrides}
+    with site.database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
-    with database.write_unlocked() as tx:
-        lock(database, tx, channel, given)
-        return set_relations(tx, clock.now_ms(), by, channel, given, whole_document_limit=whole_document_limit)
+    with site.database.write_unlocked() as tx:
+        lock(site.database, tx, channel, given)
+        return set_relations(tx, site, by, channel, given)
 
 
 def lock(database: Database, tx: Tx, channel: str, given: Mapping[str, str | None]) -> None:
@@ -53,9 +54,7 @@ def lock(database: Database, tx: Tx, channel: str, given: Mapping[str, str | Non
         lock_channel(database, tx, name)
 
 
-def set_relations(
-    tx: Tx, now_ms: int, by: Caller, channel: str, given: Mapping[str, str | None], *, whole_document_limit: int
-) -> ChannelRelations:
+def set_relations(tx: Tx, site: Site, by: Caller, channel: str, given: Mapping[str, str | None]) -> ChannelRelations:
     """
     Set the given relations (`base`, `overrides`) of a channel and return all of them; the caller has locked them.
 
@@ -70,7 +69,7 @@ def set_relations(
     for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
         _require_allowed(tx, by, channel, access, name)
     check(channel, wanted, {**_declared(tx), channel: wanted})
-    _write(tx, now_ms, by, channel, access.channel_id, current, wanted, whole_document_limit)
+    _write(tx, site, by, channel, access.channel_id, current, wanted)
     return wanted
 
 
@@ -78,15 +77,15 @@ def _requested(given: Mapping[str, str | None]) -> dict[str, str]:
     return {relation: _channel_name(text) for relation, text in given.items() if text is not None}
 
 
-def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: int) -> None:
+def drop(site: Site, neighbor: str) -> None:
     """Remove relations to a deleted channel, and those of public channels to a private one (3)."""
-    with database.read() as tx:
+    with site.database.read() as tx:
         naming = select(channel_rows.c.name).where(
             or_(channel_rows.c.base == neighbor, channel_rows.c.overrides == neighbor)
         )
         names = list(tx.execute(naming.order_by(channel_rows.c.name)).scalars())
     for name in names:
-        with database.write_channel(name) as tx:
+        with site.database.write_channel(name) as tx:
             access, there = channels.access_of(tx, name, OPERATOR), channels.access_of(tx, neighbor, OPERATOR)
             if access is None or (there is not None and (there.is_public or not access.is_public)):
                 continue
@@ -95,17 +94,16 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
                 "" if current.base == neighbor else current.base,
                 "" if current.overrides == neighbor else current.overrides,
             )
-            _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, remaining, whole_document_limit)
+            _write(tx, site, OPERATOR, name, access.channel_id, current, remaining)
 
 
-def change_settings(
-    tx: Tx, now_ms: int, by: Caller, channel: str, settings: ChannelSettings, *, whole_document_limit: int
-) -> Channel:
+def change_settings(tx: Tx, site: Site, by: Caller, channel: str, settings: ChannelSettings) -> Channel:
     """Change the given settings of a channel, and its index where that contains them."""
     changes_index = "v3_message" in channels.require_change(tx, by, channel, settings)
+    now_ms = site.clock.now_ms()
     changed = channels.change(tx, now_ms, by, channel, settings)
     if changes_index:
-        raise_revisions(tx, changed.id, now_ms, whole_document_limit, only_v3=True)
+        raise_revisions(tx, changed.id, now_ms, site.whole_document_limit, only_v3=True)
     return changed
 
 
@@ -176,19 +174,19 @@ def _require_allowed(tx: Tx, by: Caller, channel: str, access: Access, neighbor:
 
 def _write(
     tx: Tx,
-    now_ms: int,
+    site: Site,
     by: Caller,
     channel: str,
     channel_id: int,
     old: ChannelRelations,
     new: ChannelRelations,
-    whole_document_limit: int,
 ) -> None:
+    now_ms = site.clock.now_ms()
     values = {"base": new.base, "overrides": new.overrides}
     changed = [relation for relation, name in values.items() if name != getattr(old, relation)]
     if not changed:
         return
     tx.execute(update(channel_rows).where(channel_rows.c.id == channel_id).values(values))
-    raise_revisions(tx, channel_id, now_ms, whole_document_limit)
+    raise_revisions(tx, channel_id, now_ms, site.whole_document_limit)
     detail = {relation: values[relation] for relation in changed}
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed=", ".join(changed), **detail)

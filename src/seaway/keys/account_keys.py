@@ -15,7 +15,7 @@ from sqlalchemy import or_, update
 from seaway.callers.caller import Caller, Mode
 from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels
-from seaway.channels.notify import Notifier, notify_user
+from seaway.channels.notify import notify_user
 from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
@@ -24,6 +24,7 @@ from seaway.errors import Malformed
 from seaway.keys import api_keys
 from seaway.keys.api_keys import Key
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.users import users
 from seaway.users.users import User
 
@@ -85,7 +86,7 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str) -> None:
     api_keys.remove(tx, now_ms, by, _self(tx, by), name)
 
 
-def warn_of_expiry(tx: Tx, now_ms: int, *, notifier: Notifier | None) -> int:
+def warn_of_expiry(tx: Tx, now_ms: int, *, outbox: Outbox | None) -> int:
     """Notify the owners of keys that expire in 14, 3 and 1 days, once each; return the number of notifications."""
     warned = 0
     for days in sorted(_WARNED_DAYS):  # shortest first: the warning for one day replaces that for 14
@@ -103,7 +104,7 @@ def warn_of_expiry(tx: Tx, now_ms: int, *, notifier: Notifier | None) -> int:
         ).all()
         for user_id, name in ending:
             when = "within a day" if days == 1 else f"within {days} days"
-            notify_user(tx, now_ms, notifier, user_id, messages.key_expires, cause=None, name=name, days=when)
+            notify_user(tx, now_ms, outbox, user_id, messages.key_expires, cause=None, name=name, days=when)
         warned += len(ending)
     return warned
 

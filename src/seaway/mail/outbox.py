@@ -70,6 +70,7 @@ class Outbox:
     deliver_message: Delivery
     sender: str
     limits: Limits
+    site_url: str
 
     def send(self, tx: Tx, now_ms: int, email: OutgoingEmail, *, cause: Cause | None) -> None:
         """

@@ -69,7 +69,7 @@ _SubdirPart = Callable[[Seaway, Tx, Subdir, str, bool], Iterator[Violation]]
 
 def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Violation]:
     """Yield every violation; `quick` compares the sizes of blobs without reading them."""
-    database = seaway.database
+    database = seaway.site.database
     for table in metadata.sorted_tables:
         yield from _guarded(database, "S8", table.name, partial(_values, table))
         yield from _guarded(database, "S8", table.name, partial(_references, table))
@@ -250,7 +250,7 @@ def _files(seaway: Seaway, tx: Tx, subdir: Subdir, where: str, quick: bool) -> I
 def _row(seaway: Seaway, row: FileRow) -> Iterator[str]:
     """Derive the row from its blob again and compare; `sidecars.broken` checks the attestations."""
     try:
-        wrong = reexamine.differing(seaway.blobs, seaway.spool, row, reexamine.stored_field(row.record))
+        wrong = reexamine.differing(seaway.site.blobs, seaway.site.spool, row, reexamine.stored_field(row.record))
     except CannotRebuild as error:
         yield str(error)
         return
@@ -271,7 +271,7 @@ def _blob(seaway: Seaway, sha256: object, size: object, *, quick: bool) -> Itera
 
 
 def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: bool) -> Iterator[str]:
-    stat = seaway.blobs.stat(keys.blob(sha256))
+    stat = seaway.site.blobs.stat(keys.blob(sha256))
     if stat is None:
         yield "names a blob that does not exist"
     elif stat.size != size:
@@ -281,7 +281,7 @@ def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: 
             else "has no size"
         )
     elif not quick:
-        with seaway.blobs.open(keys.blob(sha256)) as file:
+        with seaway.site.blobs.open(keys.blob(sha256)) as file:
             if sha256_of(file) != sha256:
                 yield "names a blob with a different sha256"
 

@@ -20,8 +20,8 @@ from seaway.errors import DamagedDatabase
 from seaway.indexing import rebuild
 from seaway.indexing.file_rows import get_subdir
 from seaway.publishing import reexamine
-from seaway.publishing.reexamine import RebuildParts
 from seaway.server.wiring import Seaway
+from seaway.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ReindexResult:
 
 def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> ReindexResult:
     """Rebuild one channel or all of them."""
-    with seaway.database.read() as tx, tolerating_damage(tx):
+    with seaway.site.database.read() as tx, tolerating_damage(tx):
         channel_id = None if channel is None else channels.get(tx, channel).id
         subdir_ids = rebuild.all_subdirs(tx, channel_id)
         places = {
@@ -74,21 +74,20 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     result = ReindexResult(len(subdir_ids))
     if from_blobs:
         for subdir_id in subdir_ids:
-            _rebuild_files(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
-        with seaway.database.write_site() as tx:
+            _rebuild_files(seaway.site, subdir_id, places.get(subdir_id, str(subdir_id)), result)
+        with seaway.site.database.write_site() as tx:
             reexamine.repair_packages(tx)
     if channel is None:
-        with seaway.database.write_site() as tx:
+        with seaway.site.database.write_site() as tx:
             rebuild.forget_orphans(tx)
     for subdir_id in subdir_ids:
         _rebuild_index(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
     return result
 
 
-def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
-    parts = RebuildParts(seaway.database, seaway.blobs, seaway.spool, seaway.clock)
+def _rebuild_files(site: Site, subdir_id: int, where: str, result: ReindexResult) -> None:
     try:
-        for outcome in reexamine.rebuild(parts, subdir_id, OPERATOR.actor):
+        for outcome in reexamine.rebuild(site, subdir_id, OPERATOR.actor):
             result.files_rebuilt += bool(outcome.changed)
             if outcome.reason:
                 result.failed.append(Failure(outcome.where, outcome.reason))
@@ -98,12 +97,12 @@ def _rebuild_files(seaway: Seaway, subdir_id: int, where: str, result: ReindexRe
 
 def _rebuild_index(seaway: Seaway, subdir_id: int, where: str, result: ReindexResult) -> None:
     try:
-        with seaway.database.write_site() as tx, tolerating_damage(tx):
+        with seaway.site.database.write_site() as tx, tolerating_damage(tx):
             subdir = get_subdir(tx, subdir_id)
             if subdir is None:
                 return
-            now_ms, limit = seaway.clock.now_ms(), seaway.settings.whole_document_limit
-            rebuilt = rebuild.rebuild(tx, subdir, now_ms, limit)
+            site = seaway.site
+            rebuilt = rebuild.rebuild(tx, subdir, site.clock.now_ms(), site.whole_document_limit)
     except DamagedDatabase as error:
         result.failed.append(Failure(where, f"cannot be indexed: {error.cause}"))
         return

@@ -30,6 +30,7 @@ from seaway.packages.damaged_blobs import (
     examine,
     known_bad_blobs,
 )
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
@@ -60,27 +61,27 @@ class Repaired:
         ]
 
 
-def repair(keeper: BlobVerifier, spool: Spool, source: BackupSource | None) -> Repaired:
+def repair(keeper: BlobVerifier, source: BackupSource | None) -> Repaired:
     """Verify every blob, take bad ones out of use, and restore good copies from a backup if there is one."""
-    with keeper.database.exclusive(VERIFY_LOCK):
-        before = _affected(keeper)
+    with keeper.site.database.exclusive(VERIFY_LOCK):
+        before = _affected(keeper.site)
         unread: set[bytes] = set()
         recovered = set(keeper.recheck())
         verified, dropped = _verify_all(keeper, unread)
-        bad = _affected(keeper)
-        with keeper.database.read() as tx:
+        bad = _affected(keeper.site)
+        with keeper.site.database.read() as tx:
             wanted = set(known_bad_blobs(tx))
         if source is not None and wanted:
-            _bring_back(keeper.blobs, spool, source, wanted)
+            _bring_back(keeper.site, source, wanted)
         recovered |= set(keeper.recheck())
     repaired = {entry.where for entry in (*before, *bad) if entry.sha256 in recovered}
-    broken = {entry.where: None for entry in _affected(keeper)}
-    names = _names_of(keeper, unread)
+    broken = {entry.where: None for entry in _affected(keeper.site)}
+    names = _names_of(keeper.site, unread)
     return Repaired(verified, tuple(sorted(repaired)), tuple(sorted(dropped)), tuple(broken), names)
 
 
-def _affected(keeper: BlobVerifier) -> list[AffectedFile]:
-    with keeper.database.read() as tx:
+def _affected(site: Site) -> list[AffectedFile]:
+    with site.database.read() as tx:
         return affected_files(tx, None)
 
 
@@ -88,7 +89,7 @@ def _verify_all(keeper: BlobVerifier, unread: set[bytes]) -> tuple[int, set[str]
     """Return how many blobs were read, and which documents were dropped; add unreadable blobs to `unread`."""
     reached, verified, dropped = b"", 0, set[str]()
     while True:
-        with keeper.database.read() as tx:
+        with keeper.site.database.read() as tx:
             batch = named_after(tx, reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
             with keeper.skipping_unreadable(sha256, unread):
@@ -101,19 +102,19 @@ def _verify_all(keeper: BlobVerifier, unread: set[bytes]) -> tuple[int, set[str]
 
 def _dropped(keeper: BlobVerifier, sha256: bytes) -> list[str]:
     """Verify a blob; return the names of the documents that were dropped because it is bad."""
-    finding = examine(keeper.blobs, sha256)
+    finding = examine(keeper.site.blobs, sha256)
     if finding is None:
         return []
-    with keeper.database.read() as tx:
+    with keeper.site.database.read() as tx:
         names = _documents_of(tx, sha256)
     return names if keeper.take_out_of_use(finding) else []
 
 
-def _names_of(keeper: BlobVerifier, unread: set[bytes]) -> tuple[str, ...]:
+def _names_of(site: Site, unread: set[bytes]) -> tuple[str, ...]:
     """Return the paths of the files and documents with these blobs, or else the keys of the blobs."""
     names: list[str] = []
     for sha256 in sorted(unread):
-        with keeper.database.read() as tx:
+        with site.database.read() as tx:
             names += (_files_of(tx, sha256) + _documents_of(tx, sha256)) or [keys.blob(sha256)]
     return tuple(names)
 
@@ -137,10 +138,10 @@ def _paths_of(tx: Tx, name: Column[str], *conditions: ColumnElement[bool]) -> li
     return ["/".join(row) for row in rows]
 
 
-def _bring_back(blobs: BlobStore, spool: Spool, source: BackupSource, wanted: Collection[bytes]) -> None:
+def _bring_back(site: Site, source: BackupSource, wanted: Collection[bytes]) -> None:
     with ExitStack() as stack:
-        parts = source.fetch_parts(spool, stack)
-        source.copy_blobs(read_contents(parts[CONTENTS]), partial(_keep, blobs, spool, wanted))
+        parts = source.fetch_parts(site.spool, stack)
+        source.copy_blobs(read_contents(parts[CONTENTS]), partial(_keep, site.blobs, site.spool, wanted))
 
 
 def _keep(

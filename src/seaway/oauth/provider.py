@@ -19,12 +19,13 @@ from sqlalchemy import select
 
 from seaway.callers import rate_limits
 from seaway.callers.rate_limits import Rate
-from seaway.clock import SECOND_MS, Clock
-from seaway.database.engine import Database, Tx
+from seaway.clock import SECOND_MS
+from seaway.database.engine import Tx
 from seaway.database.tables import users
 from seaway.oauth import clients, codes, grants
 from seaway.oauth.grants import IssuedTokens, OAuthError
 from seaway.oauth.id_token_key import SigningKey
+from seaway.site import Site
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CODE_GRANT = "authorization_code"
@@ -52,8 +53,7 @@ JsonObject = dict[str, Any]
 class OAuthProvider:
     """Dependencies of the endpoints."""
 
-    database: Database
-    clock: Clock
+    site: Site
     issuer: str
     key: SigningKey
 
@@ -90,9 +90,9 @@ def start_device(openid: OAuthProvider, form: Form, *, address: str) -> JsonObje
         return _UNKNOWN_CLIENT
     if scope is None:
         return BAD_SCOPE
-    rate_limits.count_attempt(openid.database, openid.clock.now_ms(), Rate.TOOL_BEGIN, address)
-    with openid.database.write_unlocked() as tx:
-        secret, user_code = codes.add_device(tx, openid.clock.now_ms(), client_id, scope, address=address)
+    rate_limits.count_attempt(openid.site.database, openid.site.clock.now_ms(), Rate.TOOL_BEGIN, address)
+    with openid.site.database.write_unlocked() as tx:
+        secret, user_code = codes.add_device(tx, openid.site.clock.now_ms(), client_id, scope, address=address)
     page = openid.issuer + DEVICE_PAGE
     return {
         "device_code": secret,
@@ -117,9 +117,9 @@ def issue(openid: OAuthProvider, form: Form, *, address: str) -> JsonObject | OA
     missing = next((name for name in _NEEDED_FIELDS[grant_type] if not form.get(name)), None)
     if missing is not None:
         return OAuthError("invalid_request", f"The field {missing} is missing.")
-    now_ms = openid.clock.now_ms()
-    rate_limits.count_attempt(openid.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _locked(openid) as tx:
+    now_ms = openid.site.clock.now_ms()
+    rate_limits.count_attempt(openid.site.database, now_ms, Rate.TOOL_TOKENS, address)
+    with _locked(openid.site) as tx:
         found = _exchange(tx, now_ms, form, client_id, address)
         if isinstance(found, OAuthError):
             return found
@@ -147,16 +147,16 @@ def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> 
             return codes.exchange_device(tx, now_ms, form["device_code"], client_id, address=address)
 
 
-def revoke(openid: OAuthProvider, form: Form, *, address: str) -> OAuthError | None:
+def revoke(site: Site, form: Form, *, address: str) -> OAuthError | None:
     """Revoke a token (RFC 7009, 2.1); an unknown token is not an error."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
     if not form.get("token"):
         return OAuthError("invalid_request", "The field token is missing.")
-    now_ms = openid.clock.now_ms()
-    rate_limits.count_attempt(openid.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _locked(openid) as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_TOKENS, address)
+    with _locked(site) as tx:
         grants.revoke_token(tx, now_ms, form["token"], client_id, address=address)
     return None
 
@@ -172,9 +172,9 @@ _UNKNOWN_CLIENT = OAuthError("invalid_client", f"Supported clients: {', '.join(c
 
 
 @contextmanager
-def _locked(openid: OAuthProvider) -> Iterator[Tx]:
-    with openid.database.write_unlocked() as tx:
-        grants.lock(openid.database, tx)
+def _locked(site: Site) -> Iterator[Tx]:
+    with site.database.write_unlocked() as tx:
+        grants.lock(site.database, tx)
         yield tx
 
 

@@ -23,14 +23,14 @@ from sqlalchemy import case, delete, func, insert, literal, select, union_all, u
 from sqlalchemy.exc import SQLAlchemyError
 
 from seaway import os_errors
-from seaway.clock import Clock
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import channels, damaged_blobs, files, logos, subdirs
 from seaway.errors import Unavailable
 from seaway.indexing.blob_references import named
 from seaway.indexing.documents import Documents
 from seaway.indexing.file_rows import FileState
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from seaway.storage.digest import sha256_of
@@ -79,14 +79,12 @@ class AffectedFile:
 class BlobVerifier:
     """The parts that verify blobs; every method blocks."""
 
-    database: Database
-    blobs: BlobStore
+    site: Site
     documents: Documents
-    clock: Clock
 
     def verify(self, sha256: bytes) -> Finding | None:
         """Read a blob and take it out of use if it is bad; return the finding; None if it is intact or changed."""
-        finding = examine(self.blobs, sha256)
+        finding = examine(self.site.blobs, sha256)
         return finding if finding is not None and self.take_out_of_use(finding) else None
 
     def take_out_of_use(self, finding: Finding) -> bool:
@@ -97,26 +95,26 @@ class BlobVerifier:
         if problem is BlobProblem.DAMAGED:
             # Copied before the blob is locked: a bucket takes seconds to copy a large one.
             try:
-                is_copied = self._try_change(self.blobs.copy, key, keys.quarantine(sha256))
+                is_copied = self._try_change(self.site.blobs.copy, key, keys.quarantine(sha256))
             except FileNotFoundError:
                 return False
-        with self.database.write_unlocked() as tx:
-            self.database.lock_blobs(tx, [sha256], shared=False)
-            is_same = _version(self.blobs.stat(key)) == finding.version
+        with self.site.database.write_unlocked() as tx:
+            self.site.database.lock_blobs(tx, [sha256], shared=False)
+            is_same = _version(self.site.blobs.stat(key)) == finding.version
             is_named = sha256 in named(tx, [sha256])
             if is_same and problem is BlobProblem.DAMAGED and not (is_copied and self._is_deleted(key)):
                 problem = BlobProblem.IN_PLACE
             if is_same and is_named:
-                _note(tx, self.clock.now_ms(), sha256, problem)
+                _note(tx, self.site.clock.now_ms(), sha256, problem)
         if is_copied and not (is_same and is_named):
-            self._try_change(self.blobs.delete, keys.quarantine(sha256))
+            self._try_change(self.site.blobs.delete, keys.quarantine(sha256))
         return is_same and (is_named or forgotten > 0)
 
     def recheck(self, unread: set[bytes] | None = None) -> list[bytes]:
         """Delete the rows and damaged bytes of blobs that are intact again or unnamed; return the intact hashes."""
         unread = set() if unread is None else unread
         healed = []
-        with self.database.read() as tx:
+        with self.site.database.read() as tx:
             rows = known_bad_blobs(tx)
         for sha256 in rows:
             with self.skipping_unreadable(sha256, unread):
@@ -141,25 +139,25 @@ class BlobVerifier:
 
     def _is_healed(self, sha256: bytes) -> bool:
         """Delete the row of a blob that is intact again or unnamed; return whether it is intact."""
-        with self.database.read() as tx:
+        with self.site.database.read() as tx:
             is_named = sha256 in named(tx, [sha256])
-        if is_named and (self.blobs.stat(keys.blob(sha256)) is None or self.verify(sha256) is not None):
+        if is_named and (self.site.blobs.stat(keys.blob(sha256)) is None or self.verify(sha256) is not None):
             return False
-        with self.database.write_unlocked() as tx:
-            self.database.lock_blobs(tx, [sha256], shared=False)
-            if is_named and self.blobs.stat(keys.blob(sha256)) is None:
+        with self.site.database.write_unlocked() as tx:
+            self.site.database.lock_blobs(tx, [sha256], shared=False)
+            if is_named and self.site.blobs.stat(keys.blob(sha256)) is None:
                 return False
             tx.execute(delete(damaged_blobs).where(damaged_blobs.c.sha256 == sha256))
         return is_named
 
     def _require_store(self) -> None:
         """Raise unless the store responds and returns its identity, which exists as long as the store does."""
-        self.blobs.stat(_UNUSED_KEY)  # with pairing, this raises for a different or an unmounted store
-        with self.blobs.open(keys.IDENTITY) as file:
+        self.site.blobs.stat(_UNUSED_KEY)  # with pairing, this raises for a different or an unmounted store
+        with self.site.blobs.open(keys.IDENTITY) as file:
             file.read()
 
     def _is_deleted(self, key: str) -> bool:
-        return self._try_change(self.blobs.delete, key) and self.blobs.stat(key) is None
+        return self._try_change(self.site.blobs.delete, key) and self.site.blobs.stat(key) is None
 
     def _try_change(self, change: Callable[..., None], *names: str) -> bool:
         """Change the store; return False if it accepts no changes now."""
@@ -175,12 +173,12 @@ class BlobVerifier:
         return True
 
     def _clear_quarantine(self) -> None:
-        quarantined = {stat.key for stat in self.blobs.list(keys.QUARANTINE)}
+        quarantined = {stat.key for stat in self.site.blobs.list(keys.QUARANTINE)}
         if quarantined:
-            with self.database.read() as tx:
+            with self.site.database.read() as tx:
                 noted = {keys.quarantine(sha256) for sha256 in tx.execute(select(damaged_blobs.c.sha256)).scalars()}
             for key in quarantined - noted:
-                self.blobs.delete(key)
+                self.site.blobs.delete(key)
 
 
 def examine(blobs: BlobStore, sha256: bytes) -> Finding | None:

@@ -71,8 +71,8 @@ from seaway.packages.channel_manifests import (
     decode_name,
     encode,
 )
+from seaway.site import Site
 from seaway.storage import keys
-from seaway.storage.blobs import BlobStore
 from seaway.storage.keys import ManifestIds
 
 log = structlog.get_logger()
@@ -141,24 +141,22 @@ class _Changes:
         return bool(self.skipped or self.channels or self.subdirs or self.removed or self.old_stores)
 
 
-def write_changes(
-    database: Database, blobs: BlobStore, store_id: str, before_writing: Callable[[], object] = lambda: None
-) -> WriteResult:
+def write_changes(site: Site, store_id: str, before_writing: Callable[[], object] = lambda: None) -> WriteResult:
     """
     Update the manifests of this store, unless another process is updating them.
 
     `before_writing` is called once, before the first object is written or deleted, if any is.
     """
     written = WriteResult()
-    with database.exclusive(MANIFEST_LOCK, wait=False) as is_acquired:
+    with site.database.exclusive(MANIFEST_LOCK, wait=False) as is_acquired:
         if not is_acquired:
             return written
-        with database.read() as tx:
+        with site.database.read() as tx:
             changes = _find_changes(tx, store_id)
         if not changes:
             return written
         with ThreadPoolExecutor(_OBJECTS_AT_ONCE, thread_name_prefix="manifests") as threads:
-            _Run(database, blobs, store_id, threads, written, before_writing, changes).run()
+            _Run(site, store_id, threads, written, before_writing, changes).run()
     return written
 
 
@@ -174,8 +172,7 @@ def forget_marks(database: Database) -> None:
 
 @dataclass(slots=True)
 class _Run:
-    database: Database
-    blobs: BlobStore
+    site: Site
     store_id: str
     threads: ThreadPoolExecutor
     written: WriteResult
@@ -206,19 +203,19 @@ class _Run:
             for channel_id, subdir_id in unmarked
         ]
         if rows:
-            with self.database.write_unlocked() as tx:
+            with self.site.database.write_unlocked() as tx:
                 tx.execute(insert(manifest_marks), rows)
 
     def _write_channels(self, found: Sequence[_Object]) -> None:
         written = self._write(found)
-        with self.database.write_unlocked() as tx:
+        with self.site.database.write_unlocked() as tx:
             for item in written:
                 values = {"revision": 0, "digest": _digest(item.content)}
                 tx.execute(_move_mark(self.store_id, item.place.channel_id, 0).values(values))
             self._store_skipped(tx, 0, found)
 
     def _write_subdir(self, subdir: _ChangedSubdir) -> None:
-        with self.database.read() as tx:
+        with self.site.database.read() as tx:
             place = _place_of(tx, subdir.id)
             names = [] if place is None else _changed_names(tx, subdir)
         if place is None:
@@ -228,7 +225,7 @@ class _Run:
             found = self._read(place, batch)
             self._write(found)
             skipped += [item for item in found if item.reason]
-        with self.database.write_unlocked() as tx:
+        with self.site.database.write_unlocked() as tx:
             if place.revision != subdir.known:
                 tx.execute(_move_mark(self.store_id, subdir.channel_id, subdir.id).values(revision=place.revision))
             self._store_skipped(tx, subdir.id, skipped)
@@ -236,7 +233,7 @@ class _Run:
     def _read(self, place: _SubdirPlace, package_ids: Sequence[int]) -> list[_Object]:
         """Return the objects of these packages; read them one by one if a page of the database is damaged."""
         try:
-            with self.database.read() as tx:
+            with self.site.database.read() as tx:
                 return _name_objects(tx, place, package_ids)
         except DamagedDatabase as error:
             if len(package_ids) == 1:
@@ -268,7 +265,7 @@ class _Run:
         return writable
 
     def _write_one(self, item: _Object) -> int:
-        self.blobs.write(keys.manifest(self.store_id, item.place), item.content)
+        self.site.blobs.write(keys.manifest(self.store_id, item.place), item.content)
         return len(item.content)
 
     def _copy_older(self, place: ManifestIds) -> None:
@@ -276,18 +273,18 @@ class _Run:
         for store_id in self.changes.old_stores:
             self._announce()
             with suppress(FileNotFoundError):
-                self.blobs.copy(keys.manifest(store_id, place), keys.manifest(self.store_id, place))
+                self.site.blobs.copy(keys.manifest(store_id, place), keys.manifest(self.store_id, place))
 
     def _delete(self, folder: str, *marks: ColumnElement[bool]) -> None:
         """Delete the objects in a folder, and their marks if it is empty then: a store may refuse to delete (2)."""
-        found = [stat.key for stat in self.blobs.list(folder)]
+        found = [stat.key for stat in self.site.blobs.list(folder)]
         if found:
             self._announce()
-        list(self.threads.map(self.blobs.delete, found))
-        remaining = sum(1 for _ in self.blobs.list(folder))
+        list(self.threads.map(self.site.blobs.delete, found))
+        remaining = sum(1 for _ in self.site.blobs.list(folder))
         self.written.deleted += len(found) - remaining
         if not remaining:
-            with self.database.write_unlocked() as tx:
+            with self.site.database.write_unlocked() as tx:
                 tx.execute(delete(manifest_marks).where(*marks))
 
     def _announce(self) -> None:

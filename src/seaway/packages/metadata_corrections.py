@@ -34,7 +34,8 @@ from seaway.errors import Conflict, Malformed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.updates import update_names
 from seaway.packages.files import stored_correction, stored_record
-from seaway.packages.removal import RemovalParts, checked_reason
+from seaway.packages.removal import checked_reason
+from seaway.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class CorrectionResult:
 
 
 def correct(
-    parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
+    site: Site, by: Caller, channel: str, subdir: str, file_name: str, changes: Mapping[str, Any], reason: str
 ) -> CorrectionResult:
     """Change these fields of a record; an empty value removes a field, except `depends`."""
     reason = checked_reason(reason)
@@ -57,14 +58,14 @@ def correct(
             "A metadata correction must change at least one field.",
             f"Fields that can be corrected: {', '.join(FIELDS)}.",
         )
-    _require(parts, by, channel, subdir, file_name)
-    return parts.reserve.retry_with_reserve(partial(_correct, parts, by, channel, subdir, file_name, changes, reason))
+    _require(site, by, channel, subdir, file_name)
+    return site.reserve.retry_with_reserve(partial(_correct, site, by, channel, subdir, file_name, changes, reason))
 
 
-def restore(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
+def restore(site: Site, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Restore the original record; return the revision that shows it."""
-    _require(parts, by, channel, subdir, file_name)
-    return parts.reserve.retry_with_reserve(partial(_restore, parts, by, channel, subdir, file_name))
+    _require(site, by, channel, subdir, file_name)
+    return site.reserve.retry_with_reserve(partial(_restore, site, by, channel, subdir, file_name))
 
 
 def warnings_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ def warnings_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _correct(
-    parts: RemovalParts,
+    site: Site,
     by: Caller,
     channel: str,
     subdir: str,
@@ -81,9 +82,9 @@ def _correct(
     changes: Mapping[str, Any],
     reason: str,
 ) -> CorrectionResult:
-    with parts.database.write_channel(channel) as tx:
+    with site.database.write_channel(channel) as tx:
         subdir_row, row = _find(tx, by, channel, subdir, file_name)
-        now_ms = parts.clock.now_ms()
+        now_ms = site.clock.now_ms()
         values = corrections.validate(changes, Section(row.section))
         record, existing = stored_record(file_name, row.record), stored_correction(file_name, row.correction)
         original = corrections.revert(record, existing)
@@ -94,7 +95,7 @@ def _correct(
         if corrected == record:
             raise Conflict("The metadata of the file already has these values.", "Change at least one value.")
         corrections.check_corrected_record(corrected)
-        revision = _write(parts, tx, subdir_row, row, file_name, corrected, correction, now_ms)
+        revision = _write(site, tx, subdir_row, row, file_name, corrected, correction, now_ms)
         detail, target = _detail(record, corrected), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTED, channel=channel, target=target, reason=reason, **detail)
         return CorrectionResult(revision, warnings_of(fields))
@@ -104,23 +105,23 @@ def _correct(
 _LEFT_OUT_EMPTY = frozenset(FIELDS) - {"depends"}
 
 
-def _restore(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
-    with parts.database.write_channel(channel) as tx:
+def _restore(site: Site, by: Caller, channel: str, subdir: str, file_name: str) -> int:
+    with site.database.write_channel(channel) as tx:
         subdir_row, row = _find(tx, by, channel, subdir, file_name)
-        now_ms, correction = parts.clock.now_ms(), stored_correction(file_name, row.correction)
+        now_ms, correction = site.clock.now_ms(), stored_correction(file_name, row.correction)
         if correction is None:
             raise Conflict("The metadata of the file is not corrected.", "There is nothing to restore.")
         record = stored_record(file_name, row.record)
         original = corrections.revert(record, correction)
-        revision = _write(parts, tx, subdir_row, row, file_name, original, None, now_ms)
+        revision = _write(site, tx, subdir_row, row, file_name, original, None, now_ms)
         detail, target = _detail(record, original), f"{subdir}/{file_name}"
         audit.write(tx, now_ms, by.actor, Event.FILE_CORRECTION_REMOVED, channel=channel, target=target, **detail)
         return revision
 
 
-def _require(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> None:
+def _require(site: Site, by: Caller, channel: str, subdir: str, file_name: str) -> None:
     """Raise if the caller lacks permission or the file does not exist, without waiting for a writer."""
-    with parts.database.read() as tx:
+    with site.database.read() as tx:
         _find(tx, by, channel, subdir, file_name)
 
 
@@ -137,7 +138,7 @@ def _find(tx: Tx, by: Caller, channel: str, subdir: str, file_name: str) -> tupl
 
 
 def _write(
-    parts: RemovalParts,
+    site: Site,
     tx: Tx,
     subdir_row: Subdir,
     row: AnyRow,
@@ -150,7 +151,7 @@ def _write(
     stored = None if correction is None else corrections.encode_correction(correction)
     tx.execute(update(files).where(files.c.id == row.id).values(record=content, correction=stored))
     changed = IndexedFile(file_name, FileState(row.state), Section(row.section), row.indexed_at, content)
-    return update_names(tx, subdir_row, {row.package: [changed]}, now_ms, parts.whole_document_limit)
+    return update_names(tx, subdir_row, {row.package: [changed]}, now_ms, site.whole_document_limit)
 
 
 def _detail(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:

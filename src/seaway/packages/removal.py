@@ -33,16 +33,15 @@ from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
-from seaway.clock import Clock
 from seaway.conda.record import Section
 from seaway.counted_nouns import counted
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow, in_batches
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, find_subdir
 from seaway.indexing.updates import update_names
-from seaway.storage.disk_reserve import Reserve
+from seaway.site import Site
 
 MAX_FILES = 10_000
 MAX_NAMED = 200  # files named in one request of the API or a page: as many as its body can hold
@@ -50,16 +49,6 @@ MAX_REASON = 500
 _ROWS_AT_ONCE = 500
 _NAMES_IN_A_REFUSAL = 3
 _FILES_IN_A_LINE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class RemovalParts:
-    """The parts that removal needs."""
-
-    database: Database
-    clock: Clock
-    whole_document_limit: int
-    reserve: Reserve
 
 
 class FileAction(Enum):
@@ -152,7 +141,7 @@ def checked_reason(reason: str) -> str:
 
 
 def change(
-    parts: RemovalParts,
+    site: Site,
     by: Caller,
     channel: str,
     act: FileAction,
@@ -170,9 +159,9 @@ def change(
     reason = checked_reason(reason)
     if reason and act is not FileAction.YANK:
         raise Malformed("A reason can be given for a yank only.", "Leave it out.")
-    with parts.database.read() as tx:
+    with site.database.read() as tx:
         _access(tx, by, channel, act)
-    return parts.reserve.retry_with_reserve(partial(_change, parts, by, channel, act, selection, reason, expected))
+    return site.reserve.retry_with_reserve(partial(_change, site, by, channel, act, selection, reason, expected))
 
 
 def preview(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection) -> list[ChosenFile]:
@@ -181,19 +170,19 @@ def preview(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Select
     return [ChosenFile(row.path, row.size, FileState(row.state)) for row in rows]
 
 
-def delete(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
+def delete(site: Site, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Delete one file; return the revision of its subdir."""
-    return change(parts, by, channel, FileAction.DELETE, _single_file(subdir, file_name)).revisions[subdir]
+    return change(site, by, channel, FileAction.DELETE, _single_file(subdir, file_name)).revisions[subdir]
 
 
-def yank(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
+def yank(site: Site, by: Caller, channel: str, subdir: str, file_name: str, *, reason: str = "") -> int:
     """Yank one file; return the revision of its subdir."""
-    return change(parts, by, channel, FileAction.YANK, _single_file(subdir, file_name), reason=reason).revisions[subdir]
+    return change(site, by, channel, FileAction.YANK, _single_file(subdir, file_name), reason=reason).revisions[subdir]
 
 
-def unyank(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_name: str) -> int:
+def unyank(site: Site, by: Caller, channel: str, subdir: str, file_name: str) -> int:
     """Unyank one file; return the revision of its subdir."""
-    return change(parts, by, channel, FileAction.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
+    return change(site, by, channel, FileAction.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
 
 
 def _single_file(subdir: str, file_name: str) -> Selection:
@@ -201,7 +190,7 @@ def _single_file(subdir: str, file_name: str) -> Selection:
 
 
 def _change(
-    parts: RemovalParts,
+    site: Site,
     by: Caller,
     channel: str,
     act: FileAction,
@@ -209,19 +198,19 @@ def _change(
     reason: str,
     expected: str | None,
 ) -> RemovalResult:
-    with parts.database.write_channel(channel) as tx:
+    with site.database.write_channel(channel) as tx:
         access, rows = _choose(tx, by, channel, act, selection)
         if expected is not None and expected != digest(row.path for row in rows):
             raise Conflict(
                 "The selected files have changed. Nothing was changed.", "Review the list and confirm again."
             )
-        now_ms = parts.clock.now_ms()
+        now_ms = site.clock.now_ms()
         changed = [row for row in rows if row.state != act.state.value or reason not in ("", row.yank_reason)]
         _write_states(tx, [row.id for row in changed], act.state, reason)
         revisions = {}
         for subdir in dict.fromkeys(row.subdir for row in rows):
             of_subdir = [row for row in changed if row.subdir == subdir]
-            revisions[subdir] = _update_index(parts, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
+            revisions[subdir] = _update_index(site, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
         if changed:
             target = rows[0].path if len(rows) == 1 else str(selection)
             details = _audit_details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
@@ -347,7 +336,7 @@ def _write_states(tx: Tx, ids: Sequence[int], state: FileState, reason: str) -> 
 
 
 def _update_index(
-    parts: RemovalParts, tx: Tx, channel_id: int, name: str, rows: Sequence[AnyRow], state: FileState, now_ms: int
+    site: Site, tx: Tx, channel_id: int, name: str, rows: Sequence[AnyRow], state: FileState, now_ms: int
 ) -> int:
     """Update the index of a subdir for these files of it; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
@@ -362,7 +351,7 @@ def _update_index(
         file_record = IndexedFile(row.file_name, state, Section(row.section), row.indexed_at, row.record)
         changes.setdefault(row.package, []).append(file_record)
     grown = -sum(row.size for row in rows) if state is FileState.DELETED else 0
-    return update_names(tx, subdir, changes, now_ms, parts.whole_document_limit, grown=grown, steps=1)
+    return update_names(tx, subdir, changes, now_ms, site.whole_document_limit, grown=grown, steps=1)
 
 
 _ROWS: Select[Any] = (

@@ -57,7 +57,7 @@ def scrub(
     keeper: BlobVerifier, days: int, *, seconds: float | None = None, pause: Callable[[float], None] = time.sleep
 ) -> Slice | None:
     """Verify the blobs that are due, for at most `seconds` (5); return None if another process is doing so."""
-    with keeper.database.exclusive(VERIFY_LOCK, wait=False) as is_acquired:
+    with keeper.site.database.exclusive(VERIFY_LOCK, wait=False) as is_acquired:
         if not is_acquired:
             return None
         keeper.recheck()
@@ -69,8 +69,8 @@ class _Scrub:
         self, keeper: BlobVerifier, period_ms: int, seconds: float | None, pause: Callable[[float], None]
     ) -> None:
         self._keeper, self._period_ms, self._pause = keeper, period_ms, pause
-        self._now_ms = keeper.clock.now_ms()
-        self._progress = self._begin(_load(keeper.database))
+        self._now_ms = keeper.site.clock.now_ms()
+        self._progress = self._begin(_load(keeper.site.database))
         self._deadline = time.monotonic() + (slice_seconds(self._late_ms()) if seconds is None else seconds)
         self._unread: set[bytes] = set()
 
@@ -82,7 +82,7 @@ class _Scrub:
                 self._read_some(target)
         finally:
             self._log_if_late()
-            _store(self._keeper.database, self._progress)
+            _store(self._keeper.site.database, self._progress)
         return Slice(self._progress.verified - before[0], self._progress.bad - before[1], len(self._unread))
 
     def _begin(self, progress: _Progress | None) -> _Progress:
@@ -113,7 +113,7 @@ class _Scrub:
         return min(int(passed * 2**256), 2**256 - 1).to_bytes(32, "big")
 
     def _read_some(self, target: bytes) -> None:
-        with self._keeper.database.read() as tx:
+        with self._keeper.site.database.read() as tx:
             batch = named_after(tx, self._progress.reached, _BLOBS_AT_ONCE)
         for sha256 in batch:
             if sha256 > target or time.monotonic() >= self._deadline:

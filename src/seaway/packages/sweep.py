@@ -22,7 +22,7 @@ from itertools import islice
 import msgspec
 from sqlalchemy import delete, update
 
-from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, Clock
+from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS
 from seaway.counted_nouns import counted
 from seaway.database import site_values
 from seaway.database.engine import Database, Tx
@@ -31,9 +31,9 @@ from seaway.database.tables import kept_blobs, retired_shards
 from seaway.errors import SeawayError
 from seaway.indexing.blob_references import deleting, named
 from seaway.pairing.pairing import Pairing
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
-from seaway.storage.spool import Spool
 
 BLOB_GRACE_MS = DAY_MS
 SHARD_GRACE_MS = 7 * DAY_MS
@@ -79,37 +79,25 @@ class _Found:
     waiting: list[BlobStat] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class SweepParts:
-    """The parts that a sweep needs; `max_percent` is the share of the store that it can delete without confirmation."""
-
-    database: Database
-    blobs: BlobStore
-    spool: Spool
-    clock: Clock
-    pairing: Pairing
-    max_percent: int
-
-
 def sweep(
-    parts: SweepParts, *, grace_ms: int = BLOB_GRACE_MS, wait: bool = True, unlimited: bool = False
+    site: Site, pairing: Pairing, *, max_percent: int, grace_ms: int = BLOB_GRACE_MS, wait: bool = True
 ) -> SweepResult:
     """
     Sweep once; reads and uploads continue meanwhile.
 
     Wait for a running sweep or backup to finish, or without `wait`, delete no blobs then. Raise `SweepStopped` if an
-    operator has to decide before blobs are deleted (5, 6); `unlimited` confirms 6.
+    operator has to decide before blobs are deleted (5, 6); `max_percent` is the share of the store for 6.
     """
-    database, now_ms = parts.database, parts.clock.now_ms()
-    refusal = parts.pairing.prepare_sweep()
+    database, now_ms = site.database, site.clock.now_ms()
+    refusal = pairing.prepare_sweep()
     with database.exclusive(SWEEP_LOCK, wait=wait) as is_acquired:
         found, deleted = _Found(), []
         if is_acquired and refusal is None:
-            found = _list_unnamed(parts, now_ms, grace_ms)
-            refusal = None if unlimited else _share_exceeded(found, parts.max_percent)
+            found = _list_unnamed(site, now_ms, grace_ms)
+            refusal = _share_exceeded(found, max_percent)
         if is_acquired and refusal is None:
-            deleted = _delete_all(parts, found.old)
-        shards, spool_files = forget_shards(database, now_ms), parts.spool.clear_orphans()
+            deleted = _delete_all(site, pairing, found.old)
+        shards, spool_files = forget_shards(database, now_ms), site.spool.clear_orphans()
         waiting = found.waiting
         swept = SweepResult(len(deleted), _bytes_of(deleted), shards, spool_files, len(waiting), _bytes_of(waiting))
         stopped = None if refusal is None else SweepStopped(*refusal)
@@ -120,16 +108,16 @@ def sweep(
     return swept
 
 
-def _list_unnamed(parts: SweepParts, now_ms: int, grace_ms: int) -> _Found:
+def _list_unnamed(site: Site, now_ms: int, grace_ms: int) -> _Found:
     """List the store and find the blobs that no row names now."""
     found = _Found()
-    identity = parts.blobs.stat(keys.IDENTITY)  # written just now, with the raised counter
+    identity = site.blobs.stat(keys.IDENTITY)  # written just now, with the raised counter
     store_now_ms = now_ms if identity is None else min(now_ms, identity.modified_ms)
-    ours = (stat for stat in parts.blobs.list() if keys.is_swept(stat.key))
+    ours = (stat for stat in site.blobs.list() if keys.is_swept(stat.key))
     while batch := list(islice(ours, _BLOBS_AT_ONCE)):
         found.blobs += len(batch)
         found.bytes += _bytes_of(batch)
-        for stat in _unnamed(parts.database, batch):
+        for stat in _unnamed(site.database, batch):
             age_ms = (store_now_ms if keys.is_unfinished(stat.key) else now_ms) - stat.modified_ms
             (found.old if age_ms >= grace_ms else found.waiting).append(stat)
     return found
@@ -149,12 +137,12 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
     )
 
 
-def _delete_all(parts: SweepParts, stats: Sequence[BlobStat]) -> list[BlobStat]:
+def _delete_all(site: Site, pairing: Pairing, stats: Sequence[BlobStat]) -> list[BlobStat]:
     deleted: list[BlobStat] = []
     for batch in in_batches(stats, _BLOBS_AT_ONCE):
-        if not parts.pairing.can_delete():
+        if not pairing.can_delete():
             break
-        deleted += _delete_batch(parts.database, parts.blobs, batch)
+        deleted += _delete_batch(site.database, site.blobs, batch)
     return deleted
 
 

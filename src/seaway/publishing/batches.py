@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
-from seaway.database.engine import Database, lock_channel
+from seaway.database.engine import lock_channel
 from seaway.errors import DamagedRecord, Unavailable
 from seaway.indexing.blob_references import BlobSwept, referencing
 from seaway.publishing.record import Recorded, RecordingParts, Submission, record_submissions
-from seaway.storage.blobs import BlobStore
 
 _MOST_AT_ONCE = 32
 
@@ -38,8 +37,8 @@ class _Entry:
 class Batches:
     """The uploads of a process that wait to be recorded."""
 
-    def __init__(self, database: Database, blobs: BlobStore, parts: RecordingParts) -> None:
-        self._database, self._blobs, self._parts = database, blobs, parts
+    def __init__(self, parts: RecordingParts) -> None:
+        self._parts = parts
         self._lock = threading.Lock()
         self._waiting: list[_Entry] = []
         self._recording = threading.Lock()
@@ -80,16 +79,17 @@ class Batches:
         return [outcome for entry in batch for outcome in self._outcomes([entry])]
 
     def _record_together(self, batch: Sequence[_Entry]) -> list[Recorded | BaseException]:
-        with referencing(self._database, self._blobs, {entry.sha256 for entry in batch}) as (tx, missing):
+        site = self._parts.site
+        with referencing(site, {entry.sha256 for entry in batch}) as (tx, missing):
             outcomes: dict[int, Recorded | BaseException] = {
                 id(entry): BlobSwept(entry.sha256.hex()) for entry in batch if entry.sha256 in missing
             }
             present = sorted((entry for entry in batch if id(entry) not in outcomes), key=attrgetter("channel"))
             for channel in dict.fromkeys(entry.channel for entry in present):
-                lock_channel(self._database, tx, channel)
+                lock_channel(site.database, tx, channel)
             # Uploads in pieces were counted when they began.
             senders = [None if entry.submission.in_pieces else entry.submission.by for entry in present]
-            refusals = self._parts.rate.count(tx, self._parts.clock.now_ms(), senders)
+            refusals = self._parts.rate.count(tx, site.clock.now_ms(), senders)
             outcomes.update(
                 (id(entry), refusal) for entry, refusal in zip(present, refusals, strict=True) if refusal is not None
             )

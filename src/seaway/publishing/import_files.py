@@ -59,9 +59,9 @@ def import_files(
 ) -> Iterator[tuple[Path, _Result]]:
     """Import the files into the channel; yield the result of each, in order."""
     try:
-        with parts.database.read() as tx:
+        with parts.site.database.read() as tx:
             require_upload(tx, channel, by)
-        parts.reserve.require_room()
+        parts.site.reserve.require_room()
     except SeawayError as error:  # refuses every file, before any of them is read
         yield from _reported(parts, channel, _Lot(paths, results=dict.fromkeys(range(len(paths)), error)))
         return
@@ -101,14 +101,14 @@ def _prepare(parts: PublishingParts, lot: _Lot, by: Caller) -> _Lot:
             else:
                 lot.results[number] = _as_seaway_error(file.source, outcome)
         by_key = {keys.blob(candidate.hashes.sha256): path for _, path, candidate in lot.found}
-        lot.new_blobs = parts.blobs.put_files(by_key)
+        lot.new_blobs = parts.site.blobs.put_files(by_key)
         undo.pop_all()
     return lot
 
 
 def _spooled(parts: PublishingParts, lot: _Lot) -> list[tuple[int, LocalFile]]:
     """Return a spool path for each file with a valid name and size; record the errors of the others."""
-    folder = lot.spooled.enter_context(parts.spool.folder())
+    folder = lot.spooled.enter_context(parts.site.spool.folder())
     files = []
     for number, path in enumerate(lot.paths):
         try:
@@ -140,7 +140,7 @@ def _record(parts: PublishingParts, channel: str, lot: _Lot, by: Caller, force: 
         else:
             raise result
     if unnamed:
-        discard(parts.database, parts.blobs, unnamed)
+        discard(parts.site, unnamed)
 
 
 def _store_again(parts: PublishingParts, channel: str, path: Path, submission: Submission) -> Recorded | SeawayError:

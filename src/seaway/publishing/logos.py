@@ -17,16 +17,14 @@ from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Rate, count_attempt
 from seaway.channels import channels, logos
 from seaway.channels.roles import Action
-from seaway.clock import Clock
-from seaway.database.engine import Database, Tx, lock_channel
+from seaway.database.engine import Tx, lock_channel
 from seaway.errors import Invalid, TooLarge, TooManyRequests, Unavailable
 from seaway.fair_slots import FairSlots
 from seaway.indexing.blob_references import referencing
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.upload_rates import sender_of
+from seaway.site import Site
 from seaway.storage import keys
-from seaway.storage.blobs import BlobStore
-from seaway.storage.spool import Spool
 
 MAX_LOGO_BYTES = 512 * 1024
 _AT_ONCE = 2  # so that one can be re-encoded while one is fetched
@@ -55,10 +53,7 @@ def _fetch(address: str) -> bytes:
 class Logos:
     """The parts that logos work with; every method blocks and is called in a thread."""
 
-    database: Database
-    blobs: BlobStore
-    spool: Spool
-    clock: Clock
+    site: Site
     examiners: Examiners
     can_fetch: bool  # whether the operator allows fetching from GitHub
     fetch: Callable[[str], bytes] = _fetch
@@ -66,14 +61,14 @@ class Logos:
 
     def put(self, by: Caller, channel: str, given: NewLogo, **more: Callable[[Tx], object]) -> None:
         """Set the logo of the channel; `more` as in `store`."""
-        with self.database.read() as tx:
+        with self.site.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
         self.store(by, channel, self.draw(by, given), **more)
 
     def draw(self, by: Caller, given: NewLogo) -> bytes:
         """Return the picture re-encoded as a PNG."""
         if by.user_id is not None:
-            count_attempt(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
+            count_attempt(self.site.database, self.site.clock.now_ms(), Rate.LOGO, str(by.user_id))
         with self._slot(by):
             content = given.content or self._fetched(given.url)
             if len(content) > MAX_LOGO_BYTES:
@@ -100,13 +95,13 @@ class Logos:
         sha256 = hashlib.sha256(png).digest()
         with self._spooled(png) as path:
             for _ in range(_PUTS):
-                self.blobs.put_file(keys.blob(sha256), path)
-                with referencing(self.database, self.blobs, [sha256]) as (tx, missing):
+                self.site.blobs.put_file(keys.blob(sha256), path)
+                with referencing(self.site, [sha256]) as (tx, missing):
                     if missing:  # a sweep deleted a blob that existed before
                         continue
                     lock(tx)
-                    lock_channel(self.database, tx, channel)
-                    logos.put(tx, self.clock.now_ms(), by, channel, sha256, len(png))
+                    lock_channel(self.site.database, tx, channel)
+                    logos.put(tx, self.site.clock.now_ms(), by, channel, sha256, len(png))
                     also(tx)
                     return
         raise Unavailable("The picture could not be stored because of a running sweep.", "Try again in a moment.")
@@ -126,7 +121,7 @@ class Logos:
 
     @contextmanager
     def _spooled(self, content: bytes) -> Iterator[Path]:
-        with self.spool.file() as file:
+        with self.site.spool.file() as file:
             file.write(content)
             file.flush()
             yield Path(file.name)

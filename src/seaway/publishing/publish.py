@@ -33,10 +33,8 @@ from seaway import os_errors
 from seaway.callers.caller import Caller
 from seaway.channels import permissions
 from seaway.channels.roles import Action
-from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.filename import FileName
-from seaway.database.engine import Database
 from seaway.errors import Malformed, SeawayError, Unavailable
 from seaway.fair_slots import FairSlots, Slot
 from seaway.indexing.blob_references import BlobSwept, discard
@@ -50,10 +48,8 @@ from seaway.publishing.receive import PendingFile, receive
 from seaway.publishing.record import Recorded, Submission, require_upload
 from seaway.publishing.upload_rates import RefusedTime, UploadRate, sender_of
 from seaway.publishing.verify_attestation import AttestationParts, require_workflow, verify
+from seaway.site import Site
 from seaway.storage import keys
-from seaway.storage.blobs import BlobStore
-from seaway.storage.disk_reserve import Reserve
-from seaway.storage.spool import Spool
 
 log = structlog.get_logger()
 
@@ -82,11 +78,8 @@ class Incoming(Protocol):
 class PublishingParts:
     """The parts that publishing works with."""
 
-    database: Database
-    blobs: BlobStore
-    spool: Spool
+    site: Site
     examiners: Examiners
-    clock: Clock
     upload_limit: int
     user_quota: int | None  # default for users, in bytes; admins can set another one
     min_piece_bytes: int  # smallest piece of a resumable upload, in bytes
@@ -100,7 +93,6 @@ class PublishingParts:
     disk: Executor  # writes and syncs incoming bytes, separate from the threads that wait for it
     counts: EventCounter
     attesting: AttestationParts
-    reserve: Reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +134,7 @@ async def publish(
 
 async def _publish(parts: PublishingParts, upload: UploadRequest, incoming: Incoming) -> Published:
     file_name = await to_thread.run_sync(refuse_early, parts, upload)
-    with parts.spool.file() as spool_file:
+    with parts.site.spool.file() as spool_file:
         with parts.counts.timed(UploadStage.RECEIVE):
             arrived = await receive(incoming.chunks(), spool_file, limit=parts.upload_limit, disk=parts.disk)
             attestation = await incoming.finish()
@@ -156,10 +148,10 @@ async def _publish(parts: PublishingParts, upload: UploadRequest, incoming: Inco
 def refuse_early(parts: PublishingParts, upload: UploadRequest) -> FileName:
     """Refuse an upload before its bytes are read, if possible; check the permission first, to reveal nothing else."""
     channel, by = upload.channel, upload.by
-    with parts.database.read() as tx:
+    with parts.site.database.read() as tx:
         access = require_upload(tx, channel, by)
         if not upload.in_pieces:
-            parts.rate.require_room(tx, parts.clock.now_ms(), by)
+            parts.rate.require_room(tx, parts.site.clock.now_ms(), by)
         parts.refused_time.require_room(tx, by)
         file_name = filename.parse(upload.file_name)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
@@ -168,7 +160,7 @@ def refuse_early(parts: PublishingParts, upload: UploadRequest) -> FileName:
         # A repeated upload goes on, to compare its bytes: an announced hash alone proves nothing.
         if not admit.is_repeated(sha256, facts):
             admit.admit(file_name, sha256, facts)
-    parts.reserve.require_room()
+    parts.site.reserve.require_room()
     return file_name
 
 
@@ -200,12 +192,12 @@ def _examine_and_record(
 ) -> Published:
     """Examine, store and record in one thread: a thread switch costs as much as opening a small package."""
     if examining.has_waited:  # other files of this sender may have been refused meanwhile
-        with parts.database.read() as tx:
+        with parts.site.database.read() as tx:
             parts.refused_time.require_room(tx, upload.by)
     received = arrived.finish(upload.announced_sha256)
     parts.counts.received(received.hashes.size)
     # Prepares storing the file (the sync) during the examination, since both take equally long.
-    prepared = parts.disk.submit(parts.blobs.prepare_file, received.path)
+    prepared = parts.disk.submit(parts.site.blobs.prepare_file, received.path)
     with parts.refused_time.counted(upload.by) as stopwatch:
         with parts.counts.timed(UploadStage.EXAMINE):
             with examining, stopwatch:
@@ -226,14 +218,14 @@ def store_and_record(parts: PublishingParts, channel: str, path: Path, submissio
     """
     sha256 = submission.candidate.hashes.sha256
     while True:
-        is_new = parts.blobs.put_file(keys.blob(sha256), path)
+        is_new = parts.site.blobs.put_file(keys.blob(sha256), path)
         try:
             return parts.batches.record(sha256, channel, submission)
         except BlobSwept:
             continue
         except SeawayError:
             if is_new:  # a backup may be copying a blob that existed before
-                discard(parts.database, parts.blobs, [sha256])
+                discard(parts.site, [sha256])
             raise
 
 

@@ -27,7 +27,6 @@ from seaway.channels import channels, permissions, upload_log
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.channels.upload_log import RecordedUpload
-from seaway.clock import Clock
 from seaway.conda import filename
 from seaway.conda.record import encode, v3_needs
 from seaway.database.engine import Tx
@@ -36,14 +35,15 @@ from seaway.database.tables import files, packages, subdirs
 from seaway.errors import SeawayError
 from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.updates import update_names
+from seaway.mail.outbox import Outbox
 from seaway.packages.files import WARNINGS
 from seaway.publishing import admit
 from seaway.publishing.admission_facts import ChannelState, facts_of_name, in_other_case, look_up
 from seaway.publishing.admit import AdmissionFacts
 from seaway.publishing.examine import Candidate
 from seaway.publishing.upload_rates import UploadRate
+from seaway.site import Site
 from seaway.trusted_publishing import publisher_uploads
-from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 
 _MAX_SUMMARY = 500
 
@@ -85,10 +85,9 @@ class Recorded:
 class RecordingParts:
     """The parts that recording works with."""
 
-    clock: Clock
+    site: Site
     rate: UploadRate
-    notifier: PublisherNotifier
-    whole_document_limit: int
+    outbox: Outbox
     user_quota: int | None  # default for users, in bytes
 
 
@@ -122,7 +121,7 @@ def record_submissions(
     tx: Tx, parts: RecordingParts, channel: str, submissions: Sequence[Submission]
 ) -> list[Recorded | SeawayError]:
     """Record the submissions that are admitted; return the result or refusal of each, in order."""
-    now_ms = parts.clock.now_ms()
+    now_ms = parts.site.clock.now_ms()
     outcomes: dict[int, Recorded | SeawayError] = {}
     waiting = list(enumerate(submissions))
     while waiting:
@@ -177,10 +176,10 @@ def _record_batch(
     outcomes.update(repeated)
     allowed = [entry for entry in allowed if entry[0] not in repeated]
     admitted, refusals = _decide(now_ms, channel, known, accesses, allowed)
-    revisions = _write(tx, now_ms, channel_id, known, admitted, parts.whole_document_limit)
+    revisions = _write(tx, now_ms, channel_id, known, admitted, parts.site.whole_document_limit)
     audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
     upload_log.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
-    publisher_uploads.record_use(tx, now_ms, parts.notifier, channel_id, [entry.submission.by for entry in admitted])
+    publisher_uploads.record_use(tx, now_ms, parts.outbox, channel_id, [entry.submission.by for entry in admitted])
     recorded = {entry.number: Recorded(revisions[entry.number], entry.replaces, entry.warnings) for entry in admitted}
     return {**outcomes, **refusals, **recorded}
 

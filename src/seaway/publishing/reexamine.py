@@ -22,14 +22,13 @@ from sqlalchemy import Row, delete, exists, insert, select, update
 from seaway import audit, os_errors
 from seaway.attestations import sidecars
 from seaway.audit import Actor, Event
-from seaway.clock import Clock
 from seaway.conda import corrections, filename
 from seaway.conda.corrections import Correction
 from seaway.conda.limits import GIB, ArchiveLimits
 from seaway.conda.record import encode
 from seaway.conda.refusals import Refused
 from seaway.database.damage import as_stored, tolerating_damage
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.tables import attestations, channels, files, packages, subdirs
 from seaway.errors import DiskFull, SeawayError
 from seaway.indexing.file_rows import FileState
@@ -38,6 +37,7 @@ from seaway.packages.files import WARNINGS
 from seaway.publishing.examine import Candidate, examine
 from seaway.publishing.examiner import copy_hashed
 from seaway.publishing.record import stored_about
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
@@ -75,16 +75,6 @@ FileRow = Row[Any]
 
 class CannotRebuild(Exception):
     """The row cannot be compared with its blob, for the reason given."""
-
-
-@dataclass(frozen=True, slots=True)
-class RebuildParts:
-    """The parts that rebuilding works with."""
-
-    database: Database
-    blobs: BlobStore
-    spool: Spool
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +131,17 @@ def stored_field(record: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def rebuild(parts: RebuildParts, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
+def rebuild(site: Site, subdir_id: int, actor: Actor) -> Iterator[RowOutcome]:
     """Rebuild the rows of a subdir that differ from their blobs; yield the outcome for each of them."""
-    with parts.database.read() as tx:
+    with site.database.read() as tx:
         rows = rows_of_subdir(tx, subdir_id)
         attested = _attested(tx, subdir_id)
     for row in rows:
         where = f"{row.channel}/{row.subdir}/{row.file_name}"
         try:
-            wrong = differing(parts.blobs, parts.spool, row, attested.get(row.file_name))
+            wrong = differing(site.blobs, site.spool, row, attested.get(row.file_name))
             if wrong:
-                _change(parts, row, wrong, actor)
+                _change(site, row, wrong, actor)
                 yield RowOutcome(where, tuple(wrong))
         except CannotRebuild as error:
             yield RowOutcome(where, (), str(error))
@@ -249,9 +239,9 @@ def _examined(blobs: BlobStore, spool: Spool, row: FileRow) -> Candidate:
     return candidate
 
 
-def _change(parts: RebuildParts, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
-    now_ms = parts.clock.now_ms()
-    with parts.database.write_channel(row.channel) as tx:
+def _change(site: Site, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:
+    now_ms = site.clock.now_ms()
+    with site.database.write_channel(row.channel) as tx:
         with tolerating_damage(tx):
             current = tx.execute(_ROW.where(files.c.id == row.id)).one_or_none()
         if current is None or tuple(current) != tuple(row):

@@ -37,6 +37,7 @@ from seaway.publishing.admission_facts import UploadRequest
 from seaway.publishing.publish import Published, PublishingParts, publish, refuse_early, run_in_slot
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import DamagedBlob
 
@@ -97,7 +98,7 @@ async def append(
     upload = await to_thread.run_sync(_find_at_offset, parts, upload_id, offset, by)
     if announced is not None:
         _require_enough(parts, upload, announced)
-    parts.reserve.require_room()
+    parts.site.reserve.require_room()
     body = _Body(chunks, upload.order.length - offset)
     while not body.ended and upload.published is None:
         upload = await _take_piece(parts, upload, body, by)
@@ -106,16 +107,16 @@ async def append(
     return upload
 
 
-def get(parts: PublishingParts, upload_id: str, by: Caller) -> ResumableUpload:
+def get(site: Site, upload_id: str, by: Caller) -> ResumableUpload:
     """Return the upload; raise `NotFound` unless the caller began it and can still upload to the channel."""
-    with parts.database.read() as tx:
-        return _find(tx, upload_id, by, parts.clock.now_ms())
+    with site.database.read() as tx:
+        return _find(tx, upload_id, by, site.clock.now_ms())
 
 
 def _find_at_offset(parts: PublishingParts, upload_id: str, offset: int, by: Caller) -> ResumableUpload:
     """Return the upload if more bytes are expected at this offset."""
-    with parts.database.read() as tx:
-        upload = _find(tx, upload_id, by, parts.clock.now_ms())
+    with parts.site.database.read() as tx:
+        upload = _find(tx, upload_id, by, parts.site.clock.now_ms())
         if upload.published is not None or offset != upload.offset:
             raise _wrong_offset(upload)
         stored_bytes = total(tx, resumable_pieces.c.size, resumable_pieces.c.upload_id == upload.id)
@@ -143,9 +144,9 @@ def _require_room(tx: Tx, parts: PublishingParts, order: ResumableRequest, size:
     quotas.room_of_channel(tx, channel_id, parts.user_quota).require(size, order.channel, replaced=replaced)
 
 
-def cancel(parts: PublishingParts, upload_id: str, by: Caller) -> None:
+def cancel(site: Site, upload_id: str, by: Caller) -> None:
     """Cancel an upload."""
-    _delete(parts, get(parts, upload_id, by))
+    _delete(site, get(site, upload_id, by))
 
 
 def expire(tx: Tx, now_ms: int) -> int:
@@ -161,9 +162,9 @@ _UPLOAD = select(
 
 
 def _begin(parts: PublishingParts, order: ResumableRequest, by: Caller) -> ResumableUpload:
-    now_ms = parts.clock.now_ms()
-    with parts.database.write_unlocked() as tx:
-        parts.database.lock(tx, f"uploads-of/{by.user_id}")
+    now_ms = parts.site.clock.now_ms()
+    with parts.site.database.write_unlocked() as tx:
+        parts.site.database.lock(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
         is_unfinished = (resumable_uploads.c.user_id == by.user_id) & resumable_uploads.c.published.is_(None)
         if tx.execute(select(func.count()).where(is_unfinished)).scalar_one() >= MAX_UNFINISHED:
@@ -219,7 +220,7 @@ class _Tail:
 
 async def _take_piece(parts: PublishingParts, upload: ResumableUpload, body: "_Body", by: Caller) -> ResumableUpload:
     tail = await run_in_slot(parts, by, _tail_of, parts, upload)
-    with parts.spool.file() as spool_file:
+    with parts.site.spool.file() as spool_file:
         arrived = await receive(body.piece(tail.content), spool_file, limit=_PIECE_BYTES, disk=parts.disk)
         if body.ended and body.broken is None:
             _require_enough(parts, upload, body.received)
@@ -234,7 +235,7 @@ async def _take_piece(parts: PublishingParts, upload: ResumableUpload, body: "_B
 
 
 def _tail_of(parts: PublishingParts, upload: ResumableUpload) -> _Tail:
-    with parts.database.read() as tx:
+    with parts.site.database.read() as tx:
         row = tx.execute(
             select(resumable_pieces.c.start, resumable_pieces.c.sha256)
             .where(resumable_pieces.c.upload_id == upload.id, resumable_pieces.c.start < upload.offset)
@@ -243,7 +244,7 @@ def _tail_of(parts: PublishingParts, upload: ResumableUpload) -> _Tail:
         ).one_or_none()
     if row is None or upload.offset - row.start >= parts.min_piece_bytes:
         return _Tail(upload.offset, b"", b"")
-    with _deleted_if_lost(parts, upload), parts.blobs.open(keys.blob(row.sha256)) as file:
+    with _deleted_if_lost(parts.site, upload), parts.site.blobs.open(keys.blob(row.sha256)) as file:
         content = file.read()
         if hashlib.sha256(content).digest() != row.sha256:
             raise DamagedBlob(keys.blob(row.sha256))
@@ -254,38 +255,38 @@ def _store_piece(parts: PublishingParts, upload: ResumableUpload, tail: _Tail, r
     """Store and record the piece; raise the offset with it, unless it is the last one (invariant 3)."""
     sha256 = received.hashes.sha256
     while True:
-        is_new = parts.blobs.put_file(keys.blob(sha256), received.path)
+        is_new = parts.site.blobs.put_file(keys.blob(sha256), received.path)
         try:
-            with referencing(parts.database, parts.blobs, [sha256]) as (tx, missing):
+            with referencing(parts.site, [sha256]) as (tx, missing):
                 if missing:
                     continue
-                parts.database.lock(tx, f"upload/{upload.id}")
+                parts.site.database.lock(tx, f"upload/{upload.id}")
                 _record_piece(tx, parts, upload, tail, received, by)
         except SeawayError:
             if is_new:
-                discard(parts.database, parts.blobs, [sha256])
+                discard(parts.site, [sha256])
             raise
         break
     if tail.content and tail.sha256 != sha256:
-        discard(parts.database, parts.blobs, [tail.sha256])
+        discard(parts.site, [tail.sha256])
 
 
 def _record_piece(
     tx: Tx, parts: PublishingParts, upload: ResumableUpload, tail: _Tail, received: Received, by: Caller
 ) -> None:
-    current = _find(tx, upload.id, by, parts.clock.now_ms())
+    current = _find(tx, upload.id, by, parts.site.clock.now_ms())
     if current.offset != upload.offset or current.published is not None:
         raise _wrong_offset(current)
     sha256, size = received.hashes.sha256, received.hashes.size
     offset = tail.start + size
     of_upload = resumable_pieces.c.upload_id == upload.id
     tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
-    lock_channel(parts.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
+    lock_channel(parts.site.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
     _require_room(tx, parts, upload.order, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
     if offset < upload.order.length:
         if size < parts.min_piece_bytes:
-            _count(tx, parts, parts.clock.now_ms(), by)
+            _count(tx, parts, parts.site.clock.now_ms(), by)
         _set(tx, upload, offset=offset)
 
 
@@ -297,12 +298,12 @@ def _count(tx: Tx, parts: PublishingParts, now_ms: int, by: Caller) -> None:
 
 
 @contextmanager
-def _deleted_if_lost(parts: PublishingParts, upload: ResumableUpload) -> Iterator[None]:
+def _deleted_if_lost(site: Site, upload: ResumableUpload) -> Iterator[None]:
     """Delete the upload if the store has lost a piece of it."""
     try:
         yield
     except FileNotFoundError:
-        _delete(parts, upload)
+        _delete(site, upload)
         raise NotFound("The server lost a part of this upload.", "Start it again.") from None
 
 
@@ -315,38 +316,38 @@ async def _finish(parts: PublishingParts, upload: ResumableUpload, by: Caller) -
     except (Unavailable, TooManyRequests):
         raise  # the last piece can be sent again
     except FileNotFoundError:
-        await to_thread.run_sync(_delete, parts, upload)
+        await to_thread.run_sync(_delete, parts.site, upload)
         raise NotFound("The server lost a part of this upload.", "Start it again.") from None
     except SeawayError:
-        await to_thread.run_sync(_delete, parts, upload)
+        await to_thread.run_sync(_delete, parts.site, upload)
         raise
-    return await to_thread.run_sync(_store_result, parts, upload, published)
+    return await to_thread.run_sync(_store_result, parts.site, upload, published)
 
 
-def _store_result(parts: PublishingParts, upload: ResumableUpload, published: Published) -> ResumableUpload:
-    expires_at = parts.clock.now_ms() + RESULT_KEPT_MS
-    with parts.database.write_unlocked() as tx:
-        parts.database.lock(tx, f"upload/{upload.id}")
+def _store_result(site: Site, upload: ResumableUpload, published: Published) -> ResumableUpload:
+    expires_at = site.clock.now_ms() + RESULT_KEPT_MS
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, f"upload/{upload.id}")
         result = msgspec.json.encode(published).decode()
         _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=result)
-    _drop_pieces(parts, upload)
+    _drop_pieces(site, upload)
     return replace(upload, offset=upload.order.length, expires_at_ms=expires_at, published=published)
 
 
-def _delete(parts: PublishingParts, upload: ResumableUpload) -> None:
-    _drop_pieces(parts, upload)
-    with parts.database.write_unlocked() as tx:
-        parts.database.lock(tx, f"upload/{upload.id}")
+def _delete(site: Site, upload: ResumableUpload) -> None:
+    _drop_pieces(site, upload)
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, f"upload/{upload.id}")
         tx.execute(delete(resumable_uploads).where(resumable_uploads.c.id == upload.id))
 
 
-def _drop_pieces(parts: PublishingParts, upload: ResumableUpload) -> None:
+def _drop_pieces(site: Site, upload: ResumableUpload) -> None:
     of_upload = resumable_pieces.c.upload_id == upload.id
-    with parts.database.write_unlocked() as tx:
-        parts.database.lock(tx, f"upload/{upload.id}")
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, f"upload/{upload.id}")
         digests = set(tx.execute(select(resumable_pieces.c.sha256).where(of_upload)).scalars())
         tx.execute(delete(resumable_pieces).where(of_upload))
-    discard(parts.database, parts.blobs, digests)
+    discard(site, digests)
 
 
 def _set(tx: Tx, upload: ResumableUpload, **values: object) -> None:
@@ -405,7 +406,7 @@ class _Assembled:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for digest in await to_thread.run_sync(self._digests):
-            file = await to_thread.run_sync(self._parts.blobs.open, keys.blob(digest))
+            file = await to_thread.run_sync(self._parts.site.blobs.open, keys.blob(digest))
             found = hashlib.sha256()
             with file:
                 while chunk := await to_thread.run_sync(file.read, _READ_BYTES):
@@ -419,5 +420,5 @@ class _Assembled:
 
     def _digests(self) -> Sequence[bytes]:
         of_upload = select(resumable_pieces.c.sha256).where(resumable_pieces.c.upload_id == self._upload.id)
-        with self._parts.database.read() as tx:
+        with self._parts.site.database.read() as tx:
             return tx.execute(of_upload.order_by(resumable_pieces.c.start)).scalars().all()

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from seaway.callers import rate_limits
 from seaway.callers.caller import Caller
 from seaway.callers.rate_limits import Limit, Rate
-from seaway.clock import SECOND_MS, Clock
-from seaway.database.engine import Database, Tx
+from seaway.clock import SECOND_MS
+from seaway.database.engine import Tx
 from seaway.errors import SeawayError, TooManyRequests, Unavailable
 from seaway.fair_slots import Sender
+from seaway.site import Site
 
 _MOST_SENDERS = 10_000
 
@@ -79,8 +80,8 @@ class Stopwatch:
 class RefusedTime:
     """The time that examiners spent on refused files, by sender (invariant 4)."""
 
-    def __init__(self, database: Database, clock: Clock, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._database, self._clock, self._seconds = database, clock, seconds
+    def __init__(self, site: Site, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._site, self._seconds = site, seconds
         self._lock = threading.Lock()
         self._unwritten_ms: dict[tuple[str, ...], int] = {}
 
@@ -88,7 +89,7 @@ class RefusedTime:
         """Raise `TooManyRequests` if the caller's refused files took too long."""
         if not by.is_operator:
             rate_limits.require_room(
-                tx, self._clock.now_ms(), Rate.EXAMINE_REFUSED, Rate.EXAMINE_REFUSED.limits[0], *_subject(by)
+                tx, self._site.clock.now_ms(), Rate.EXAMINE_REFUSED, Rate.EXAMINE_REFUSED.limits[0], *_subject(by)
             )
 
     @contextmanager
@@ -110,8 +111,8 @@ class RefusedTime:
                 if len(self._unwritten_ms) > _MOST_SENDERS:
                     del self._unwritten_ms[next(iter(self._unwritten_ms))]
                 return
-        with self._database.write_unlocked() as tx:
-            rate_limits.add(tx, self._clock.now_ms(), Rate.EXAMINE_REFUSED, ms, *subject)
+        with self._site.database.write_unlocked() as tx:
+            rate_limits.add(tx, self._site.clock.now_ms(), Rate.EXAMINE_REFUSED, ms, *subject)
 
 
 def sender_of(by: Caller) -> Sender:

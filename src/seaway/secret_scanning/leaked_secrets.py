@@ -29,7 +29,7 @@ from sqlalchemy import select
 
 from seaway import secret_tokens, strict_json
 from seaway.callers.caller import Caller
-from seaway.channels.notify import Notifier, notify_user
+from seaway.channels.notify import notify_user
 from seaway.clock import DAY_MS, MINUTE_MS, Clock
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
@@ -38,11 +38,13 @@ from seaway.database.tables import users as user_rows
 from seaway.errors import Malformed, NotFound, Unavailable
 from seaway.keys import api_keys
 from seaway.mail import messages
+from seaway.mail.outbox import Outbox
 from seaway.oauth import grants
 from seaway.oauth.grants import TokenOwner
 from seaway.secret_tokens import KeyKind
+from seaway.site import Site
 from seaway.trusted_publishing import tokens
-from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
+from seaway.trusted_publishing.publisher_emails import PublisherEvent, notify_owner
 from seaway.trusted_publishing.tokens import PublishToken
 from seaway.users import users
 
@@ -110,10 +112,9 @@ class PublicKeys:
 class SecretScanning:
     """Dependencies for processing reports."""
 
-    database: Database
-    clock: Clock
+    site: Site
     public_keys: PublicKeys
-    notifier: Notifier
+    outbox: Outbox
 
 
 def process_report(
@@ -123,10 +124,10 @@ def process_report(
     if not _is_signed(parts.public_keys.find(identifier), body, signature):
         raise Malformed("The signature of the report is invalid.", "Sign the bytes of the body.")
     found = _read(body)
-    with parts.database.write_unlocked() as tx:
-        parts.database.lock(tx, "leaked-secrets")
+    with parts.site.database.write_unlocked() as tx:
+        parts.site.database.lock(tx, "leaked-secrets")
         by = SCANNER.with_address(address)
-        return revoke(parts.database, tx, parts.clock.now_ms(), by, found, notifications=parts.notifier)
+        return revoke(parts.site.database, tx, parts.site.clock.now_ms(), by, found, outbox=parts.outbox)
 
 
 def revoke(
@@ -136,13 +137,13 @@ def revoke(
     by: Caller,
     found: Sequence[ReportedSecret],
     *,
-    notifications: Notifier,
+    outbox: Outbox,
 ) -> list[ReportResult]:
     """Revoke the found secrets and notify their owners, in a transaction that locks `leaked-secrets` or the site."""
     # All are looked up before the first is revoked: revoking a grant removes its other token from the table.
     matches = [_look_up(tx, secret.token) for secret in found]
     for leaked in dict.fromkeys(match for match in matches if match is not None):
-        leaked.end(database, tx, now_ms, by, notifications)
+        leaked.end(database, tx, now_ms, by, outbox)
     return [
         ReportResult(secret.token, secret.type, leaked is not None)
         for secret, leaked in zip(found, matches, strict=True)
@@ -156,35 +157,38 @@ class _Key:
     user: str
     revoked_at_ms: int | None
 
-    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
+    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, outbox: Outbox) -> None:
         if self.revoked_at_ms is None:
             with suppress(NotFound):  # its user deleted it at this moment
                 api_keys.revoke(tx, now_ms, by, users.get(tx, self.user), self.name)
-            notify_user(tx, now_ms, notifications, self.user_id, messages.key_leaked, cause=None, name=self.name)
+            notify_user(tx, now_ms, outbox, self.user_id, messages.key_leaked, cause=None, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
     login: TokenOwner
 
-    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
+    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, outbox: Outbox) -> None:
         with suppress(NotFound):  # its user ended it at this moment
             grants.revoke(database, tx, now_ms, by, self.login.user_id, self.login.id)
-        notify_user(
-            tx, now_ms, notifications, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id
-        )
+        notify_user(tx, now_ms, outbox, self.login.user_id, messages.tool_leaked, cause=None, tool=self.login.client_id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
     token: PublishToken
 
-    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, notifications: Notifier) -> None:
+    def end(self, database: Database, tx: Tx, now_ms: int, by: Caller, outbox: Outbox) -> None:
         if self.token.revoked_at_ms is None:
-            notifier = PublisherNotifier(notifications.outbox, notifications.site_url)
             for publisher in tokens.revoke(tx, now_ms, by, self.token.id):
-                notifier.notify_owner(
-                    tx, now_ms, publisher.channel_id, publisher.channel, publisher.name, PublisherEvent.TOKEN_LEAKED
+                notify_owner(
+                    tx,
+                    now_ms,
+                    outbox,
+                    publisher.channel_id,
+                    publisher.channel,
+                    publisher.name,
+                    PublisherEvent.TOKEN_LEAKED,
                 )
 
 

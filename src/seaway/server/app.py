@@ -106,8 +106,8 @@ def create_app(seaway: Seaway, on_started: Callable[[], None] = lambda: None) ->
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         on_started()
-        await to_thread.run_sync(seaway.request_parts.removing.reserve.fill)
-        await to_thread.run_sync(seaway.examiners.warm_up)
+        await to_thread.run_sync(seaway.site.reserve.fill)
+        await to_thread.run_sync(seaway.request_parts.publishing.examiners.warm_up)
         if seaway.settings.jobs:
             seaway.runner.start()
         seaway.request_parts.usage_counter.start()

@@ -45,7 +45,7 @@ class Application:
     def __init__(self, routes: ASGIApp, parts: RequestParts) -> None:
         self._routes, self._counts = routes, parts.counts
         self._common_headers = (
-            (*_COMMON_HEADERS, _STRICT_TRANSPORT) if parts.site_url.startswith("https://") else _COMMON_HEADERS
+            (*_COMMON_HEADERS, _STRICT_TRANSPORT) if parts.site.url.startswith("https://") else _COMMON_HEADERS
         )
         self.state = State({"parts": parts})
 

@@ -37,11 +37,8 @@ from seaway.oauth.provider import OAuthProvider
 from seaway.oidc.fetching import fetch_keys
 from seaway.oidc.key_sets import KeySets
 from seaway.outbound import JsonClient
-from seaway.packages.damaged_blobs import BlobVerifier
 from seaway.packages.file_listings import ListingCache
 from seaway.packages.overview import PackageOverviews
-from seaway.packages.removal import RemovalParts
-from seaway.packages.sweep import SweepParts
 from seaway.pairing.paired_blobs import PairedBlobs
 from seaway.pairing.pairing import Pairing
 from seaway.publishing.batches import Batches
@@ -53,7 +50,6 @@ from seaway.publishing.upload_rates import RefusedTime, UploadRate
 from seaway.publishing.verify_attestation import AttestationParts
 from seaway.secret_scanning.leaked_secrets import PublicKeys, SecretScanning
 from seaway.server.job_handlers import JobHandlers
-from seaway.serving.caller_identification import CallerParts
 from seaway.serving.readiness import Readiness
 from seaway.serving.resolve import ReadingParts
 from seaway.serving.response_cache import ResponseCache
@@ -65,6 +61,7 @@ from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.passwords import Hasher
 from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.disk_reserve import Reserve
@@ -73,14 +70,13 @@ from seaway.storage.spool import Spool
 from seaway.trusted_publishing.exchange import TokenExchange, audience_of
 from seaway.trusted_publishing.github_owners import with_owner_id
 from seaway.trusted_publishing.issuer_kinds import github
-from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.repository_ids import RepositoryIds
 
 # More threads do not finish uploads faster, since examiners and one write lock serialize them; these sync their files
 # in parallel, and share a commit.
 _UPLOADS_AT_ONCE = 16
 _UPLOADS_OF_A_SENDER = 12
-_LEAST_PIECE_BYTES = 256 * 1024  # tus clients send 500 kB or more
+_MIN_PIECE_BYTES = 256 * 1024  # tus clients send 500 kB or more
 _DISK_THREADS = 24
 _BUILDS_AT_ONCE = 2
 _SEARCHES_AT_ONCE = 4
@@ -93,14 +89,9 @@ class Seaway:
     """All parts of a running server."""
 
     settings: Settings
-    database: Database
-    blobs: BlobStore
+    site: Site
     pairing: Pairing
-    sweeping: SweepParts
-    spool: Spool
     documents: Documents
-    examiners: Examiners
-    clock: Clock
     runner: Runner
     request_parts: RequestParts
 
@@ -114,7 +105,7 @@ class Seaway:
         self.request_parts.logos.examiners.close()
         self.request_parts.exchanging.key_sets.close()
         self.documents.close()
-        self.database.close()
+        self.site.database.close()
 
 
 def build(
@@ -132,7 +123,6 @@ def build(
     With `checks_pairing=False`, database and store are used without checking that they belong together, for commands that
     pair them.
     """
-    clock = clock or SystemClock()
     counts = counts or EventCounter()
     make_data_folder(settings)
     blobs = blobs or open_store(settings)
@@ -149,149 +139,117 @@ def build(
         raise
     spool = Spool(settings.spool_folder)
     spool.clear_orphans()
-    state = _BaseParts(settings, database, blobs, pairing, reserve, spool, clock, counts)
-    documents = Documents(database, blobs, spool, clock, limit=settings.whole_document_limit)
-    accounts = _wire_accounts(settings, database, blobs, clock)
+    site = Site(
+        database, blobs, spool, reserve, clock or SystemClock(), settings.site_url, settings.whole_document_limit
+    )
+    documents = Documents(site)
+    accounts = _wire_accounts(settings, site)
     if checks_pairing:  # otherwise a new key could be written to the mount point of an unmounted store
         accounts.encryption.read_ahead()
-    publishing = _wire_publishing(state, PublisherNotifier(accounts.outbox, accounts.site_url))
-    sweeping = SweepParts(database, blobs, spool, clock, pairing, settings.sweep_max_percent)
-    return Seaway(
-        settings=settings,
-        database=database,
-        blobs=blobs,
+    request_parts = _wire_request_parts(settings, site, documents, accounts, counts)
+    handlers = JobHandlers(
+        site=site,
         pairing=pairing,
-        sweeping=sweeping,
-        spool=spool,
         documents=documents,
-        examiners=publishing.examiners,
-        clock=clock,
-        runner=_wire_runner(state, sweeping, documents, accounts, publishing),
-        request_parts=_wire_request_parts(state, documents, accounts, publishing),
+        accounts=accounts,
+        roots=request_parts.publishing.attesting.roots,
+        repository=TufRepository(settings.data / "tuf") if settings.sigstore_refresh else None,
+        sweep_max_percent=settings.sweep_max_percent,
+        scrub_days=settings.scrub_days,
     )
+    runner = Runner(database, site.clock, handlers.table(), metrics=counts)
+    return Seaway(settings, site, pairing, documents, runner, request_parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _BaseParts:
-    """Parts that most other parts are built from."""
-
-    settings: Settings
-    database: Database
-    blobs: BlobStore
-    pairing: Pairing
-    reserve: Reserve
-    spool: Spool
-    clock: Clock
-    counts: EventCounter
-
-
-def _wire_publishing(state: _BaseParts, notifier: PublisherNotifier) -> PublishingParts:
-    settings, database, clock = state.settings, state.database, state.clock
-    rate, user_quota = UploadRate(_upload_limit(settings)), settings.user_quota or None
-    recording = RecordingParts(clock, rate, notifier, settings.whole_document_limit, user_quota)
-    return PublishingParts(
-        database=database,
-        blobs=state.blobs,
-        spool=state.spool,
-        examiners=Examiners(
-            _archive_limits(settings),
-            processes=settings.examiners,
-            refuse_escaping_links=settings.escaping_links == "refuse",
-        ),
-        clock=clock,
-        upload_limit=settings.upload_limit,
-        user_quota=user_quota,
-        min_piece_bytes=_LEAST_PIECE_BYTES,
-        rate=rate,
-        refused_time=RefusedTime(database, clock),
-        turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
-        threads=CapacityLimiter(_UPLOADS_AT_ONCE),
-        batches=Batches(database, state.blobs, recording),
-        disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
-        counts=state.counts,
-        attesting=_wire_attestation(settings, database),
-        reserve=state.reserve,
+def _wire_accounts(settings: Settings, site: Site) -> AccountParts:
+    configured_keys = secret_key.of_setting(settings.secret_key.get_secret_value())
+    sealer = Encryption(lambda: configured_keys or [secret_key.of_store(site.database, site.blobs)])
+    post = open_delivery(settings.mail_url.get_secret_value(), settings.mail_folder)
+    return AccountParts(
+        site=site,
+        hasher=Hasher(),
+        encryption=sealer,
+        outbox=Outbox(sealer, post, settings.effective_mail_from, email_limits.refusal, site.url),
+        policy=_policy(settings),
     )
 
 
 def _wire_request_parts(
-    state: _BaseParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
+    settings: Settings, site: Site, documents: Documents, accounts: AccountParts, counts: EventCounter
 ) -> RequestParts:
-    settings, database, blobs, clock = state.settings, state.database, state.blobs, state.clock
+    database, clock = site.database, site.clock
     key_sets = KeySets(database, clock, fetch_keys)
-    external_login = _wire_external_login(settings, accounts, key_sets)
+    fetcher = JsonClient()
+    keys_of_reports = PublicKeys(settings.secret_scanning_keys, lambda url: fetcher.get(url).json, clock)
     return RequestParts(
+        site=site,
         accounts=accounts,
-        openid=OAuthProvider(database, clock, settings.site_url, SigningKey(database, accounts.encryption)),
-        external_login=external_login,
-        publishing=publishing,
-        reading=_wire_reading(database, documents, CallerParts(clock, accounts.policy), blobs),
-        removing=RemovalParts(database, clock, settings.whole_document_limit, state.reserve),
+        openid=OAuthProvider(site, site.url, SigningKey(database, accounts.encryption)),
+        external_login=ExternalLogin(
+            accounts, Providers(list(_providers(settings))), fetcher, OpenIdProviders(fetcher, clock, key_sets)
+        ),
+        publishing=_wire_publishing(settings, site, accounts.outbox, counts),
+        reading=ReadingParts(
+            site=site,
+            documents=documents,
+            policy=accounts.policy,
+            served=ServedRevisions(database, ShardIndexCache()),
+            channel_datas=ChannelDataCache(),
+            build_slots=CapacityLimiter(_BUILDS_AT_ONCE),
+            memory=ResponseCache(database),
+        ),
         overviews=PackageOverviews(),
-        contents=ListingCache(blobs),
-        logos=Logos(database, blobs, state.spool, clock, _logo_examiners(), can_fetch=settings.fetch_avatars),
-        secret_scanning=_wire_secret_scanning(settings, accounts, external_login),
+        contents=ListingCache(site.blobs),
+        exchanging=TokenExchange(
+            site=site,
+            key_sets=key_sets,
+            outbox=accounts.outbox,
+            look_up_owner=partial(
+                with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=github.API_URL
+            ),
+            repository_ids=RepositoryIds(clock, github.API_URL),
+            audience=audience_of(site.url),
+            counts=counts,
+            slots=CapacityLimiter(_EXCHANGES_AT_ONCE),
+        ),
+        logos=Logos(site, _logo_examiners(), can_fetch=settings.fetch_avatars),
+        secret_scanning=SecretScanning(site, keys_of_reports, accounts.outbox),
+        delivery=_wire_delivery(settings, site.blobs),
+        readiness=Readiness(site),
         key_rules=KeyPolicy(settings.keys_without_expiry),
-        exchanging=_wire_token_exchange(settings, accounts, key_sets, external_login.fetcher, state.counts),
-        delivery=_wire_delivery(settings, blobs),
-        readiness=Readiness(database, blobs, spool=state.spool),
-        counts=state.counts,
-        usage_counter=UsageCounter(database, clock),
+        counts=counts,
+        usage_counter=UsageCounter(site),
+        search_slots=CapacityLimiter(_SEARCHES_AT_ONCE),
         list_rate_limit=RateLimiter(
             clock, _limit(settings.searches_per_minute, MINUTE_MS), "searches and lists from this address"
         ),
         file_list_limit=RateLimiter(
             clock, Limit(_FILE_LISTS_PER_MINUTE, MINUTE_MS), "lists and comparisons of files in packages"
         ),
-        search_slots=CapacityLimiter(_SEARCHES_AT_ONCE),
-        site_url=settings.site_url,
         uses_request_host=not settings.public_url and not settings.is_loopback,
     )
 
 
-def _wire_runner(
-    state: _BaseParts, sweeping: SweepParts, documents: Documents, accounts: AccountParts, publishing: PublishingParts
-) -> Runner:
-    settings, database, clock = state.settings, state.database, state.clock
-    handlers = JobHandlers(
-        database,
-        sweeping,
-        documents,
-        clock,
-        accounts,
-        publishing.attesting.roots,
-        TufRepository(settings.data / "tuf"),
-        state.reserve,
-        state.pairing,
-        BlobVerifier(database, state.blobs, documents, clock),
-        settings.scrub_days,
-        settings.sigstore_refresh,
-    )
-    return Runner(database, clock, handlers.table(), metrics=state.counts)
-
-
-def _wire_accounts(settings: Settings, database: Database, blobs: BlobStore, clock: Clock) -> AccountParts:
-    configured_keys = secret_key.of_setting(settings.secret_key.get_secret_value())
-    sealer = Encryption(lambda: configured_keys or [secret_key.of_store(database, blobs)])
-    post = open_delivery(settings.mail_url.get_secret_value(), settings.mail_folder)
-    return AccountParts(
-        database=database,
-        clock=clock,
-        hasher=Hasher(),
-        encryption=sealer,
-        outbox=Outbox(sealer, post, settings.effective_mail_from, email_limits.refusal),
-        policy=_policy(settings),
-        site_url=settings.site_url,
-    )
-
-
-def _wire_external_login(settings: Settings, accounts: AccountParts, key_sets: KeySets) -> ExternalLogin:
-    fetcher = JsonClient()
-    return ExternalLogin(
-        accounts=accounts,
-        providers=Providers(list(_providers(settings))),
-        fetcher=fetcher,
-        openids=OpenIdProviders(fetcher, accounts.clock, key_sets),
+def _wire_publishing(settings: Settings, site: Site, outbox: Outbox, counts: EventCounter) -> PublishingParts:
+    rate, user_quota = UploadRate(_upload_limit(settings)), settings.user_quota or None
+    return PublishingParts(
+        site=site,
+        examiners=Examiners(
+            _archive_limits(settings),
+            processes=settings.examiners,
+            refuse_escaping_links=settings.escaping_links == "refuse",
+        ),
+        upload_limit=settings.upload_limit,
+        user_quota=user_quota,
+        min_piece_bytes=_MIN_PIECE_BYTES,
+        rate=rate,
+        refused_time=RefusedTime(site),
+        turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
+        threads=CapacityLimiter(_UPLOADS_AT_ONCE),
+        batches=Batches(RecordingParts(site, rate, outbox, user_quota)),
+        disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
+        counts=counts,
+        attesting=AttestationParts(TrustedRoots(site.database), (site.url, *settings.alias_urls)),
     )
 
 
@@ -362,48 +320,6 @@ def _upload_limit(settings: Settings) -> Limit | None:
         return None
     per_ms = settings.upload_burst * HOUR_MS // settings.uploads_per_hour
     return Limit(settings.upload_burst, max(1, per_ms))  # the clock counts whole milliseconds
-
-
-def _wire_attestation(settings: Settings, database: Database) -> AttestationParts:
-    return AttestationParts(TrustedRoots(database), (settings.site_url, *settings.alias_urls))
-
-
-def _wire_reading(database: Database, documents: Documents, identifying: CallerParts, blobs: BlobStore) -> ReadingParts:
-    return ReadingParts(
-        database=database,
-        identifying=identifying,
-        documents=documents,
-        served=ServedRevisions(database, ShardIndexCache()),
-        channel_datas=ChannelDataCache(),
-        clock=identifying.clock,
-        blobs=blobs,
-        build_slots=CapacityLimiter(_BUILDS_AT_ONCE),
-        memory=ResponseCache(database),
-    )
-
-
-def _wire_token_exchange(
-    settings: Settings, accounts: AccountParts, key_sets: KeySets, fetcher: JsonClient, counts: EventCounter
-) -> TokenExchange:
-    return TokenExchange(
-        database=accounts.database,
-        clock=accounts.clock,
-        key_sets=key_sets,
-        notifier=PublisherNotifier(accounts.outbox, accounts.site_url),
-        look_up_owner=partial(with_owner_id, fetch=lambda url: fetcher.get(url).json_object(), api_url=github.API_URL),
-        repository_ids=RepositoryIds(accounts.clock, github.API_URL),
-        audience=audience_of(settings.site_url),
-        slots=CapacityLimiter(_EXCHANGES_AT_ONCE),
-        counts=counts,
-    )
-
-
-def _wire_secret_scanning(settings: Settings, accounts: AccountParts, external_login: ExternalLogin) -> SecretScanning:
-    def fetch(url: str) -> object:
-        return external_login.fetcher.get(url).json
-
-    keys_of_reports = PublicKeys(settings.secret_scanning_keys, fetch, accounts.clock)
-    return SecretScanning(accounts.database, accounts.clock, keys_of_reports, accounts)
 
 
 def _wire_delivery(settings: Settings, blobs: BlobStore) -> FileDelivery:

@@ -9,13 +9,11 @@ Identify the caller of a request by its secrets; no other function does this.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from seaway import secret_tokens
 from seaway.callers.caller import ANONYMOUS, Caller
-from seaway.clock import Clock
 from seaway.database.engine import Tx
 from seaway.keys import api_keys
 from seaway.oauth import grants
@@ -50,21 +48,13 @@ class Secrets(NamedTuple):
     session: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerParts:
-    """The parts that identifying a caller needs besides the database."""
-
-    clock: Clock
-    policy: AccountPolicy
-
-
-def identify(tx: Tx, parts: CallerParts, secrets: Secrets, accepted: Accepted) -> Caller:
+def identify(tx: Tx, now_ms: int, policy: AccountPolicy, secrets: Secrets, accepted: Accepted) -> Caller:
     """Return the caller with the first valid secret of an accepted kind, or `ANONYMOUS`."""
     for kind, secret in _carried(secrets):
         if kind in accepted.value:
-            principal = _KNOWN_BY[kind](tx, secret, parts.clock.now_ms())
+            principal = _KNOWN_BY[kind](tx, secret, now_ms)
             if principal is not None:
-                return apply_policy(tx, parts.policy, principal)
+                return apply_policy(tx, policy, principal)
     return ANONYMOUS
 
 

@@ -16,6 +16,7 @@ from seaway.database.tables import channels
 from seaway.errors import DamagedDatabase
 from seaway.pairing.pairing import NotPaired
 from seaway.single_flight import SingleFlight
+from seaway.site import Site
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
@@ -31,21 +32,13 @@ _ABSENT_BLOB = keys.blob(bytes(32))  # no content has this hash
 class Readiness:
     """Checks the parts that serving requires."""
 
-    def __init__(
-        self,
-        database: Database,
-        blobs: BlobStore,
-        *,
-        spool: Spool | None = None,
-        patience_seconds: float = TIMEOUT_SECONDS,
-    ) -> None:
+    def __init__(self, site: Site, *, patience_seconds: float = TIMEOUT_SECONDS) -> None:
         self._patience_seconds = patience_seconds
         self._probes = {
-            "database": SingleFlight(partial(_probe_database, database)),
-            "storage": SingleFlight(partial(_probe_storage, blobs)),
+            "database": SingleFlight(partial(_probe_database, site.database)),
+            "storage": SingleFlight(partial(_probe_storage, site.blobs)),
+            "spool folder": SingleFlight(partial(_probe_spool, site.spool)),
         }
-        if spool is not None:
-            self._probes["spool folder"] = SingleFlight(partial(_probe_spool, spool))
 
     async def problems(self) -> dict[str, str]:
         """Return the unusable parts, each with its problem; the texts are public and contain nothing confidential."""

@@ -35,13 +35,12 @@ from seaway.callers.caller import Caller
 from seaway.channels import channels, notices, permissions
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
-from seaway.clock import Clock
 from seaway.conda import zstd
 from seaway.conda.repodata import ChannelRelations, repodata_pieces, run_exports_pieces
 from seaway.conda.shards import build_index
 from seaway.conda.subdir import is_known_subdir
 from seaway.database.damage import as_stored
-from seaway.database.engine import Database, Tx
+from seaway.database.engine import Tx
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import damaged_blobs, files, retired_shards, shards, subdirs
 from seaway.errors import DamagedRecord, NotAllowed, NotFound, NotWritable
@@ -54,11 +53,13 @@ from seaway.indexing.served_revisions import ServedRevisions
 from seaway.indexing.shard_index import relations_of
 from seaway.indexing.updates import rebuild_name
 from seaway.packages import damaged_blobs as damaged
-from seaway.serving.caller_identification import Accepted, CallerParts, Secrets, identify
+from seaway.serving.caller_identification import Accepted, Secrets, identify
 from seaway.serving.channel_response import CachePolicy, ChannelResponse
 from seaway.serving.response_cache import CachedResponse, CacheKey, ResponseCache
+from seaway.sign_in.policy_settings import AccountPolicy
+from seaway.site import Site
 from seaway.storage import keys
-from seaway.storage.blobs import BlobStore, read_whole
+from seaway.storage.blobs import read_whole
 
 log = structlog.get_logger()
 
@@ -94,13 +95,11 @@ _ENCODED = {
 class ReadingParts:
     """The parts that serving reads works with."""
 
-    database: Database
+    site: Site
     documents: Documents
-    identifying: CallerParts
+    policy: AccountPolicy
     served: ServedRevisions
     channel_datas: ChannelDataCache
-    clock: Clock
-    blobs: BlobStore
     build_slots: CapacityLimiter
     memory: ResponseCache
 
@@ -139,8 +138,8 @@ def resolve(
 
     `encodings` are the content codings that the client accepts, best first.
     """
-    with parts.database.read() as tx:
-        by = identify(tx, parts.identifying, secrets, Accepted.ANY)
+    with parts.site.database.read() as tx:
+        by = identify(tx, parts.site.clock.now_ms(), parts.policy, secrets, Accepted.ANY)
         access = _require_read(tx, by, channel, path)
         return _find(parts, tx, access, channel, path, encodings), by
 
@@ -177,9 +176,9 @@ def _find(
         case (subdir, name) if (matched := _SIDECAR.fullmatch(name)) is not None:
             return _sidecar(tx, access, channel, subdir, matched)
         case (subdir, name) if name not in _WHOLE_DOCUMENTS:
-            return _package(parts, tx, access, subdir, name)
+            return _package(parts.site, tx, access, subdir, name)
         case (subdir, folder, name) if folder == SHARDS_FOLDER and name.endswith(SHARD_SUFFIX):
-            return _shard(parts, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
+            return _shard(parts.site, tx, access, channel, subdir, name.removesuffix(SHARD_SUFFIX))
         case (subdir, name):
             return _whole_document(parts, tx, _Address(access, channel, subdir, name, encodings))
         case _:
@@ -193,7 +192,7 @@ async def resolve_cached(parts: ReadingParts, key: CacheKey) -> CachedResponse:
     FileNotFoundError means that the bytes of a document were replaced or lost meanwhile: call again.
     """
     mark = await parts.memory.mark()
-    cached_response = parts.memory.get(key, parts.clock.now_ms())
+    cached_response = parts.memory.get(key, parts.site.clock.now_ms())
     if cached_response is not None:
         return cached_response
     found, by = await to_thread.run_sync(resolve, parts, *key)
@@ -212,7 +211,7 @@ async def resolve_cached(parts: ReadingParts, key: CacheKey) -> CachedResponse:
 
 def _with_content(parts: ReadingParts, found: ChannelResponse) -> ChannelResponse:
     try:
-        content = read_whole(parts.blobs, found.blob_key)
+        content = read_whole(parts.site.blobs, found.blob_key)
     except FileNotFoundError:
         forget_document(parts, found)
         raise
@@ -228,7 +227,7 @@ def forget_document(parts: ReadingParts, answer: ChannelResponse) -> None:
 
 def _of_channel(parts: ReadingParts, tx: Tx, access: Access, channel: str, name: str) -> ChannelResponse | Deferred:
     if name == NOTICES:
-        return _notices(parts, tx, access, channel)
+        return _notices(parts.site, tx, access, channel)
     if name == CHANNELDATA:
         data = parts.channel_datas.current(tx, access.channel_id)
         return (
@@ -239,15 +238,15 @@ def _of_channel(parts: ReadingParts, tx: Tx, access: Access, channel: str, name:
     raise _not_found()
 
 
-def _notices(parts: ReadingParts, tx: Tx, access: Access, channel: str) -> ChannelResponse:
-    found = notices.current(tx, parts.clock.now_ms(), access.channel_id)
+def _notices(site: Site, tx: Tx, access: Access, channel: str) -> ChannelResponse:
+    found = notices.current(tx, site.clock.now_ms(), access.channel_id)
     content = notices.notices_json(found)
     response = _document(access, f"{channel}/{NOTICES}", content, _JSON, revision=None)
     return replace(response, valid_until_ms=min((notice.expires_at_ms for notice in found), default=None))
 
 
 def _build_channeldata(parts: ReadingParts, access: Access, channel: str) -> ChannelResponse:
-    return _channeldata(access, channel, parts.channel_datas.build(parts.database, access.channel_id))
+    return _channeldata(access, channel, parts.channel_datas.build(parts.site.database, access.channel_id))
 
 
 def _channeldata(access: Access, channel: str, data: ChannelData) -> ChannelResponse:
@@ -305,9 +304,7 @@ _PACKAGE = (
 )  # fmt: skip
 
 
-def _shard(
-    parts: ReadingParts, tx: Tx, access: Access, channel: str, subdir: str, digest: str
-) -> ChannelResponse | Deferred:
+def _shard(site: Site, tx: Tx, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse | Deferred:
     sha256 = _digest(digest)
     where = {"channel_id": access.channel_id, "subdir": subdir, "sha256": sha256}
     for statement in _SHARD_CONTENT:
@@ -315,7 +312,7 @@ def _shard(
         if content is None:
             continue
         if not matches_sha256(sha256, content):
-            return Deferred(partial(_rebuild_shard, parts, access, channel, subdir, digest))
+            return Deferred(partial(_rebuild_shard, site, access, channel, subdir, digest))
         return _shard_of(access, digest, content)
     raise _not_found()
 
@@ -331,23 +328,23 @@ def _shard_of(access: Access, digest: str, content: bytes) -> ChannelResponse:
     )
 
 
-def _rebuild_shard(parts: ReadingParts, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse:
+def _rebuild_shard(site: Site, access: Access, channel: str, subdir: str, digest: str) -> ChannelResponse:
     """
     Rebuild a damaged shard (invariant 5) and return it, if its file rows still give these bytes.
 
     The file rows are read before the lock is taken: otherwise every request for unreadable rows would take the lock.
     """
     log.error("shard.damaged", channel=channel, subdir=subdir, sha256=digest)
-    with parts.database.read() as tx:
+    with site.database.read() as tx:
         name = _name_of_shard(tx, access, subdir, digest)
         found = find_subdir(tx, access.channel_id, subdir)
         content = None if name is None or found is None else derive(records_of(tx, found.id, name)).shard
     if name is None or found is None:
         raise _damaged_shard(digest, channel)
-    with parts.database.write_channel(channel) as tx:
+    with site.database.write_channel(channel) as tx:
         current = find_subdir(tx, access.channel_id, subdir)
         if current is not None and _name_of_shard(tx, access, subdir, digest) == name:
-            rebuild_name(tx, current, name, parts.clock.now_ms(), parts.documents.whole_document_limit)
+            rebuild_name(tx, current, name, site.clock.now_ms(), site.whole_document_limit)
     if content is None or not matches_sha256(bytes.fromhex(digest), content):
         raise _damaged_shard(digest, channel)
     return _shard_of(access, digest, content)
@@ -366,12 +363,12 @@ def _damaged_shard(digest: str, channel: str) -> DamagedRecord:
     )
 
 
-def _package(parts: ReadingParts, tx: Tx, access: Access, subdir: str, file_name: str) -> ChannelResponse:
+def _package(site: Site, tx: Tx, access: Access, subdir: str, file_name: str) -> ChannelResponse:
     where = {"channel_id": access.channel_id, "subdir": subdir, "name_of_file": file_name}
     row = tx.execute(_PACKAGE, where).one_or_none()
     if row is None:
         raise _not_found()
-    if row.problem is not None and damaged.is_refused(parts.blobs, row.sha256, row.problem, row.found_at):
+    if row.problem is not None and damaged.is_refused(site.blobs, row.sha256, row.problem, row.found_at):
         raise damaged.refusal(file_name, row.problem)
     return ChannelResponse(
         etag=row.sha256.hex(),

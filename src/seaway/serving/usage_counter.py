@@ -13,11 +13,11 @@ from collections import Counter
 
 import structlog
 
-from seaway.clock import MINUTE_MS, Clock
-from seaway.database.engine import Database
+from seaway.clock import MINUTE_MS
 from seaway.errors import SeawayError
 from seaway.keys import api_keys
 from seaway.packages import downloads
+from seaway.site import Site
 
 log = structlog.get_logger()
 
@@ -29,8 +29,8 @@ _MOST = 100_000  # files with unwritten counts while the database is unavailable
 class UsageCounter:
     """The usage counters of a process; used from any thread."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._lock = threading.Lock()
         self._downloads = Counter[tuple[int, int]]()
         self._used: dict[int, tuple[int, str]] = {}
@@ -40,7 +40,7 @@ class UsageCounter:
 
     def count_download(self, file_id: int) -> None:
         """Count a download of the file."""
-        entry = (file_id, downloads.day_of(self._clock.now_ms()))
+        entry = (file_id, downloads.day_of(self._site.clock.now_ms()))
         with self._lock:
             if entry in self._downloads or len(self._downloads) < _MOST:
                 self._downloads[entry] += 1
@@ -49,7 +49,7 @@ class UsageCounter:
         """Note that the key was used from this IP address; ignore None."""
         if key_id is None:
             return
-        now_ms = self._clock.now_ms()
+        now_ms = self._site.clock.now_ms()
         since_ms = now_ms - self._use_written_at.get(key_id, -USE_WRITTEN_EVERY_MS)
         if not 0 <= since_ms < USE_WRITTEN_EVERY_MS:  # negative if the clock was set back
             with self._lock:
@@ -76,7 +76,7 @@ class UsageCounter:
         if not downloaded and not used:
             return
         try:
-            with self._database.write_unlocked() as tx:
+            with self._site.database.write_unlocked() as tx:
                 downloads.add(tx, downloaded)
                 api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
         except SeawayError as error:

@@ -23,10 +23,10 @@ from seaway.users.users import User
 def remove(accounts: AccountParts, by: Caller, user: User) -> None:
     """Delete the caller's account or, as an admin, another user's; requires a recently confirmed session."""
     require_site(by, SiteAction.REMOVE_ACCOUNT)
-    with accounts.database.read() as tx:  # before the lock of the site
+    with accounts.site.database.read() as tx:  # before the lock of the site
         _require_no_channels(tx, user)
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_site() as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_site() as tx:
         _require_no_channels(tx, user)
         account_security.notify(accounts, tx, now_ms, user.id, "The account and its keys were deleted.")
         tx.execute(delete(users).where(users.c.id == user.id))

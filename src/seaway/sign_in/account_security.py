@@ -17,7 +17,7 @@ def notify(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, what: str)
     name = users.by_id(tx, user_id).name
     for email in emails.of_user(tx, user_id):
         if email.verified_at_ms is not None:
-            message = messages.security_changed(email.address, site_url=accounts.site_url, name=name, what=what)
+            message = messages.security_changed(email.address, site_url=accounts.site.url, name=name, what=what)
             accounts.outbox.send(tx, now_ms, message, cause=None)
 
 

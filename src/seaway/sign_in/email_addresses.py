@@ -21,16 +21,16 @@ def add(accounts: AccountParts, by: Caller, address: str) -> None:
     """Add an unverified email address to the caller's account and send a verification email to it."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     normalized = emails.normalize(address)
     accounts.policy.require_domain(normalized)
     rate_limits.count_all(
-        accounts.database,
+        accounts.site.database,
         now_ms,
         (Rate.EMAILS_TO_ADDRESS, (emails.case_folded(normalized),)),
         (Rate.EMAIL_ADD, (str(by.user_id),)),
     )
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         emails.add(tx, now_ms, by.user_id, normalized, verified=False)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_ADDED, target=by.name, address=normalized)
         sign_up.send_verification(accounts, tx, now_ms, users.by_id(tx, by.user_id), normalized)
@@ -40,9 +40,9 @@ def remove(accounts: AccountParts, by: Caller, address: str) -> None:
     """Remove an email address from the caller's account."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     normalized = emails.normalize(address)
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         was_verified = emails.owner_of(tx, normalized) == by.user_id
         if was_verified:
             account_security.end_sessions_and_notify(
@@ -58,9 +58,9 @@ def make_primary(accounts: AccountParts, by: Caller, address: str) -> None:
     """Make this the primary address, which receives emails about channels and keys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     normalized = emails.normalize(address)
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         emails.make_primary(tx, by.user_id, normalized)
         audit.write(tx, now_ms, by.actor, Event.EMAIL_PRIMARY, target=by.name, address=normalized)
         what = f"The primary email address is now {normalized}."

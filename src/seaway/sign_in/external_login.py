@@ -92,20 +92,21 @@ class Linked:
 def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: bool = False) -> Redirect:
     """Start a redirect to a provider, to sign in, to confirm a session, or to link the account there (`link`)."""
     provider = parts.providers.get(name)
-    now_ms = parts.accounts.clock.now_ms()
+    site = parts.accounts.site
+    now_ms = site.clock.now_ms()
     if link:
         require_site(by, SiteAction.OPEN_ACCOUNT)
-    rate_limits.count_attempt(parts.accounts.database, now_ms, Rate.EXTERNAL_LOGIN, by.address)
+    rate_limits.count_attempt(site.database, now_ms, Rate.EXTERNAL_LOGIN, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
     is_github = provider.dialect is LoginProtocol.GITHUB
     page = f"{provider.issuer}/login/oauth/authorize" if is_github else parts.openids.discovery(provider).authorize_url
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
-    with parts.accounts.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         secret = pending_sign_ins.add(tx, now_ms, REDIRECTED, data, user_id=by.user_id if link else None)
     parameters = {
         "response_type": "code",
         "client_id": provider.client_id,
-        "redirect_uri": callback(parts.accounts.site_url, provider),
+        "redirect_uri": callback(parts.accounts.site.url, provider),
         "scope": github.SCOPE if is_github else " ".join(provider.scopes),
         "state": state_of(secret),
         "code_challenge": codes.challenge_of(verifier),
@@ -131,20 +132,22 @@ def finish(
         )
     external_account = _outsider(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
-    with parts.accounts.database.write_unlocked() as tx:
+    site = parts.accounts.site
+    with site.database.write_unlocked() as tx:
         _lock(parts, tx, external_account)
         if pending.user_id is None:
             return _result_for(parts, tx, external_account, next_path, client)
-        lock_user(parts.accounts.database, tx, pending.user_id)
-        external_identities.link(tx, parts.accounts.clock.now_ms(), by, pending.user_id, external_account)
+        lock_user(site.database, tx, pending.user_id)
+        now_ms = site.clock.now_ms()
+        external_identities.link(tx, now_ms, by, pending.user_id, external_account)
         what = f"An account at {provider.title} was linked and can now be used to sign in."
-        account_security.notify(parts.accounts, tx, parts.accounts.clock.now_ms(), pending.user_id, what)
+        account_security.notify(parts.accounts, tx, now_ms, pending.user_id, what)
         return Linked(next_path)
 
 
 def pending_sign_up(parts: ExternalLogin, secret: str) -> PendingSignUp:
     """Return the pending sign-up that still needs a user name, for the browser with this secret."""
-    with parts.accounts.database.read() as tx:
+    with parts.accounts.site.database.read() as tx:
         return _pending_sign_up(parts, tx, secret)
 
 
@@ -152,16 +155,16 @@ def make_account(
     parts: ExternalLogin, secret: str, name: str, address: str, client: BrowserInfo
 ) -> tuple[SignedIn | NeedsSecondFactor, str]:
     """Create an account for a pending sign-up; return the sign-in result and the path to continue at."""
-    accounts, now_ms = parts.accounts, parts.accounts.clock.now_ms()
+    accounts, now_ms = parts.accounts, parts.accounts.site.clock.now_ms()
     accounts.policy.require_sign_up()
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         typed_address = (
             "" if _pending_sign_up(parts, tx, secret).external_account.address else emails.case_folded(address)
         )
     # A typed email address gets a verification email, as in a sign-up with a password.
     email_rate = [(Rate.EMAILS_TO_ADDRESS, (typed_address,))] if typed_address else []
-    rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
-    with accounts.database.write_unlocked() as tx:
+    rate_limits.count_all(accounts.site.database, now_ms, (Rate.SIGN_UP_ADDRESS, (client.address,)), *email_rate)
+    with accounts.site.database.write_unlocked() as tx:
         waiting = _pending_sign_up(parts, tx, secret)
         external_account = waiting.external_account
         _lock(parts, tx, external_account)
@@ -184,10 +187,10 @@ def make_account(
 
 def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> None:
     """Unlink an external account from the caller."""
-    accounts, now_ms = parts.accounts, parts.accounts.clock.now_ms()
+    accounts, now_ms = parts.accounts, parts.accounts.site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         unlinked = external_identities.unlink(tx, now_ms, by, by.user_id, identity_id)
         what = f"An account at {parts.providers.title_of(unlinked.provider)} was unlinked and no longer signs in."
         account_security.notify(accounts, tx, now_ms, by.user_id, what)
@@ -211,11 +214,12 @@ def _take_flow(parts: ExternalLogin, provider: Provider, state: str, secret: str
     """Take the flow that this browser started; every failure gives the same error."""
     pending = None
     if secret and hmac.compare_digest(state_of(secret).encode(), state.encode(errors="replace")):
-        now_ms = parts.accounts.clock.now_ms()
-        with parts.accounts.database.read() as tx:  # a request without a flow must not cause a write
+        site = parts.accounts.site
+        now_ms = site.clock.now_ms()
+        with site.database.read() as tx:  # a request without a flow must not cause a write
             pending = pending_sign_ins.find(tx, now_ms, REDIRECTED, secret)
         if pending is not None:
-            with parts.accounts.database.write_unlocked() as tx:
+            with site.database.write_unlocked() as tx:
                 pending = pending_sign_ins.take(tx, now_ms, REDIRECTED, secret)
     if pending is None or pending.data["provider"] != provider.name:
         raise _not_started_here()
@@ -237,7 +241,7 @@ def _outsider(parts: ExternalLogin, provider: Provider, code: str, pending: Pend
     form = {
         "grant_type": "authorization_code",
         "code": code,
-        "redirect_uri": callback(parts.accounts.site_url, provider),
+        "redirect_uri": callback(parts.accounts.site.url, provider),
         "code_verifier": str(pending.data["verifier"]),
     }
     if provider.dialect is LoginProtocol.GITHUB:
@@ -248,10 +252,10 @@ def _outsider(parts: ExternalLogin, provider: Provider, code: str, pending: Pend
 def _result_for(
     parts: ExternalLogin, tx: Tx, external_account: ExternalAccount, next_path: str, client: BrowserInfo
 ) -> LinkedUser | PendingSignUp:
-    now_ms = parts.accounts.clock.now_ms()
+    now_ms = parts.accounts.site.clock.now_ms()
     known = external_identities.find(tx, external_account.issuer, external_account.subject)
     if known is not None:
-        lock_user(parts.accounts.database, tx, known.user_id)  # a second factor may be added concurrently
+        lock_user(parts.accounts.site.database, tx, known.user_id)  # a second factor may be added concurrently
         external_identities.note_use(tx, now_ms, known.id, external_account)
         at_ms = min(external_account.authenticated_at_ms, now_ms)
         result = password_sign_in.proceed(tx, now_ms, known.user_id, client, confirmed_at_ms=at_ms)
@@ -262,7 +266,7 @@ def _result_for(
 
 
 def _pending_sign_up(parts: ExternalLogin, tx: Tx, secret: str) -> PendingSignUp:
-    pending = pending_sign_ins.find(tx, parts.accounts.clock.now_ms(), PENDING_SIGN_UP, secret)
+    pending = pending_sign_ins.find(tx, parts.accounts.site.clock.now_ms(), PENDING_SIGN_UP, secret)
     if pending is None:
         raise _not_started_here()
     external_account = ExternalAccount(**pending.data["external_account"])
@@ -281,4 +285,4 @@ def _is_taken(tx: Tx, external_account: ExternalAccount) -> bool:
 
 def _lock(parts: ExternalLogin, tx: Tx, external_account: ExternalAccount) -> None:
     """Lock an external account: two browsers may return with it at the same time."""
-    parts.accounts.database.lock(tx, f"identity/{external_account.issuer}/{external_account.subject}")
+    parts.accounts.site.database.lock(tx, f"identity/{external_account.issuer}/{external_account.subject}")

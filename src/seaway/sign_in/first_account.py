@@ -11,9 +11,9 @@ from functools import partial
 from anyio import to_thread
 
 from seaway.callers.caller import OPERATOR
-from seaway.database.engine import Database
 from seaway.errors import NotFound
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
 from seaway.users.users import User
@@ -21,36 +21,36 @@ from seaway.users.users import User
 _LOCK = "first-account"
 
 
-def create_link(database: Database, now_ms: int, site_url: str) -> str | None:
+def create_link(site: Site) -> str | None:
     """Return a new link, or None if any account exists."""
-    with database.write_unlocked() as tx:
-        database.lock(tx, _LOCK)
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, _LOCK)
         if users.any_exist(tx):
             return None
         email_links.delete_pending(tx, Purpose.FIRST_ACCOUNT, None)
-        secret = email_links.make(tx, now_ms, Purpose.FIRST_ACCOUNT, user_id=None, address="")
-    return email_links.url(site_url, Purpose.FIRST_ACCOUNT, secret)
+        secret = email_links.make(tx, site.clock.now_ms(), Purpose.FIRST_ACCOUNT, user_id=None, address="")
+    return email_links.url(site.url, Purpose.FIRST_ACCOUNT, secret)
 
 
-def require_valid(accounts: AccountParts, secret: str) -> None:
+def require_valid(site: Site, secret: str) -> None:
     """Return if the link is valid; raise `NotFound` otherwise."""
-    with accounts.database.read() as tx:
-        if users.any_exist(tx) or email_links.find(tx, accounts.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
+    with site.database.read() as tx:
+        if users.any_exist(tx) or email_links.find(tx, site.clock.now_ms(), Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()
 
 
 async def make(accounts: AccountParts, secret: str, name: str, address: str, password: str, *, client: str) -> User:
     """Create the first account as a site admin."""
-    await to_thread.run_sync(partial(require_valid, accounts, secret))
+    await to_thread.run_sync(partial(require_valid, accounts.site, secret))
     normalized = emails.normalize(address)
     password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
-    return await to_thread.run_sync(partial(_make, accounts, secret, name, normalized, password_hash, client))
+    return await to_thread.run_sync(partial(_make, accounts.site, secret, name, normalized, password_hash, client))
 
 
-def _make(accounts: AccountParts, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_unlocked() as tx:
-        accounts.database.lock(tx, _LOCK)
+def _make(site: Site, secret: str, name: str, address: str, password_hash: str, client: str) -> User:
+    now_ms = site.clock.now_ms()
+    with site.database.write_unlocked() as tx:
+        site.database.lock(tx, _LOCK)
         if users.any_exist(tx) or email_links.use(tx, now_ms, Purpose.FIRST_ACCOUNT, secret) is None:
             raise _invalid_link()
         by = OPERATOR.with_address(client)

@@ -2,22 +2,19 @@
 
 from dataclasses import dataclass
 
-from seaway.clock import Clock
-from seaway.database.engine import Database
 from seaway.encryption.cipher import Encryption
 from seaway.mail.outbox import Outbox
 from seaway.sign_in.passwords import Hasher
 from seaway.sign_in.policy_settings import AccountPolicy
+from seaway.site import Site
 
 
 @dataclass(frozen=True, slots=True)
 class AccountParts:
     """Dependencies of sign-up, sign-in and account management."""
 
-    database: Database
-    clock: Clock
+    site: Site
     hasher: Hasher
     encryption: Encryption
     outbox: Outbox
     policy: AccountPolicy
-    site_url: str

@@ -40,6 +40,7 @@ from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotFo
 from seaway.sign_in import account_security, password_sign_in, pending_sign_ins, second_factors, sessions
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
+from seaway.site import Site
 from seaway.urls import normal_url
 
 LASTS_MS = 5 * MINUTE_MS
@@ -82,18 +83,18 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
     return [from_row(Passkey, row) for row in rows]
 
 
-def creation_options(accounts: AccountParts, by: Caller) -> str:
+def creation_options(site: Site, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
-    second_factors.require_may_add(accounts, by)
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with accounts.database.write_user(by.user_id) as tx:
+    second_factors.require_may_add(site, by)
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
+    with site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         own_descriptors = _descriptors(tx, by.user_id)
         challenge = pending_sign_ins.add(tx, now_ms, _ADD, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
     options = webauthn.generate_registration_options(
-        rp_id=_rp_id(accounts),
+        rp_id=_rp_id(site),
         rp_name="Seaway",
         user_id=_handle(by.user_id),
         user_name=by.name,
@@ -109,11 +110,11 @@ def creation_options(accounts: AccountParts, by: Caller) -> str:
 def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passkey:
     """Store the passkey that the browser created."""
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    second_factors.require_may_add(accounts, by)
+    now_ms = accounts.site.clock.now_ms()
+    second_factors.require_may_add(accounts.site, by)
     _check_name(name)
     challenge = _challenge_in(credential)
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, _ADD, challenge)
     if pending is None or pending.user_id != by.user_id:
         raise _refused()
@@ -121,24 +122,24 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
         lambda: webauthn.verify_registration_response(
             credential=credential,
             expected_challenge=challenge.encode(),
-            expected_rp_id=_rp_id(accounts),
-            expected_origin=_origin(accounts),
+            expected_rp_id=_rp_id(accounts.site),
+            expected_origin=_origin(accounts.site),
         )
     )
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)  # another factor may have been added meanwhile
         return _store(accounts, tx, now_ms, by, registration, name)
 
 
-def rename(accounts: AccountParts, by: Caller, passkey_id: int, name: str) -> Passkey:
+def rename(site: Site, by: Caller, passkey_id: int, name: str) -> Passkey:
     """Rename one of the caller's passkeys."""
     assert by.user_id is not None
     _check_name(name)
     own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
-    with accounts.database.write_user(by.user_id) as tx:
+    with site.database.write_user(by.user_id) as tx:
         if tx.execute(update(passkeys).where(*own).values(name=name)).rowcount != 1:
             raise _not_found()
-        audit.write(tx, accounts.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
+        audit.write(tx, site.clock.now_ms(), by.actor, Event.PASSKEY_RENAMED, target=by.name, passkey=name)
         return next(passkey for passkey in of_user(tx, by.user_id) if passkey.id == passkey_id)
 
 
@@ -146,8 +147,8 @@ def remove(accounts: AccountParts, by: Caller, passkey_id: int) -> None:
     """Remove one of the caller's passkeys."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         own = (passkeys.c.id == passkey_id, passkeys.c.user_id == by.user_id)
         name = tx.execute(delete(passkeys).where(*own).returning(passkeys.c.name)).scalar()
         if name is None:
@@ -168,67 +169,67 @@ def _not_found() -> NotFound:
     return NotFound("This account has no such passkey.", "Check the list of passkeys.")
 
 
-def sign_in_options(accounts: AccountParts, client: BrowserInfo) -> str:
+def sign_in_options(site: Site, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
-    return _options(accounts, client.address, _SIGN_IN, None, UserVerificationRequirement.REQUIRED)
+    return _options(site, client.address, _SIGN_IN, None, UserVerificationRequirement.REQUIRED)
 
 
-def sign_in(accounts: AccountParts, credential: str, client: BrowserInfo) -> SignedIn:
+def sign_in(site: Site, credential: str, client: BrowserInfo) -> SignedIn:
     """Sign in with only a passkey, which must have verified the user (3)."""
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_all(accounts.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
-    stored = _verify_response(accounts, credential, _SIGN_IN, None)
-    rate_limits.uncount(accounts.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
-    with accounts.database.write_user(stored.user_id) as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_all(site.database, now_ms, (Rate.SIGN_IN_ADDRESS, (client.address,)), (Rate.SIGN_IN_ALL, ()))
+    stored = _verify_response(site, credential, _SIGN_IN, None)
+    rate_limits.uncount(site.database, now_ms, Rate.SIGN_IN_ADDRESS, client.address)
+    with site.database.write_user(stored.user_id) as tx:
         if tx.execute(select(users.c.disabled_at).where(users.c.id == stored.user_id)).scalar_one() is not None:
             raise _refused()
         return SignedIn(sessions.start(tx, now_ms, stored.user_id, address=client.address, agent=client.agent))
 
 
-def second_factor_options(accounts: AccountParts, flow: str, client: BrowserInfo) -> str:
+def second_factor_options(site: Site, flow: str, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in that needs a second factor."""
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.read() as tx:
+    now_ms = site.clock.now_ms()
+    with site.database.read() as tx:
         pending = pending_sign_ins.find(tx, now_ms, password_sign_in.SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _refused()
-    return _options(accounts, client.address, _SECOND_FACTOR, pending.user_id, UserVerificationRequirement.DISCOURAGED)
+    return _options(site, client.address, _SECOND_FACTOR, pending.user_id, UserVerificationRequirement.DISCOURAGED)
 
 
-def second_factor(accounts: AccountParts, flow: str, credential: str, client: BrowserInfo) -> SignedIn:
+def second_factor(site: Site, flow: str, credential: str, client: BrowserInfo) -> SignedIn:
     """Complete a sign-in that needs a second factor with a passkey."""
-    user_id = password_sign_in.waiting(accounts, flow, client)
-    _verify_response(accounts, credential, _SECOND_FACTOR, user_id)
-    with accounts.database.write_user(user_id) as tx:
-        return password_sign_in.finish(tx, accounts.clock.now_ms(), flow, user_id, client)
+    user_id = password_sign_in.waiting(site, flow, client)
+    _verify_response(site, credential, _SECOND_FACTOR, user_id)
+    with site.database.write_user(user_id) as tx:
+        return password_sign_in.finish(tx, site.clock.now_ms(), flow, user_id, client)
 
 
-def confirm_options(accounts: AccountParts, by: Caller) -> str:
+def confirm_options(site: Site, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
-    return _options(accounts, by.address, _SECOND_FACTOR, by.user_id, UserVerificationRequirement.PREFERRED)
+    return _options(site, by.address, _SECOND_FACTOR, by.user_id, UserVerificationRequirement.PREFERRED)
 
 
-def confirm(accounts: AccountParts, by: Caller, secret: str, credential: str, client: BrowserInfo) -> str:
+def confirm(site: Site, by: Caller, secret: str, credential: str, client: BrowserInfo) -> str:
     """Confirm a session with a passkey; return its new secret."""
     assert by.user_id is not None
-    password_sign_in.count_second_factor(accounts, by.user_id, client)
-    _verify_response(accounts, credential, _SECOND_FACTOR, by.user_id)
-    with accounts.database.write_user(by.user_id) as tx:
-        return sessions.renew(tx, accounts.clock.now_ms(), secret)
+    password_sign_in.count_second_factor(site, by.user_id, client)
+    _verify_response(site, credential, _SECOND_FACTOR, by.user_id)
+    with site.database.write_user(by.user_id) as tx:
+        return sessions.renew(tx, site.clock.now_ms(), secret)
 
 
 def _options(
-    accounts: AccountParts, address: str, kind: str, user_id: int | None, verification: UserVerificationRequirement
+    site: Site, address: str, kind: str, user_id: int | None, verification: UserVerificationRequirement
 ) -> str:
     """Return the JSON options with a new challenge, for the passkeys of this user or for any."""
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, address)
-    with accounts.database.write_unlocked() as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, address)
+    with site.database.write_unlocked() as tx:
         challenge = pending_sign_ins.add(tx, now_ms, kind, {}, user_id=user_id, lasts_ms=LASTS_MS)
         allowed = [] if user_id is None else _descriptors(tx, user_id)
     options = webauthn.generate_authentication_options(
-        rp_id=_rp_id(accounts),
+        rp_id=_rp_id(site),
         challenge=challenge.encode(),
         allow_credentials=allowed,
         user_verification=verification,
@@ -236,11 +237,11 @@ def _options(
     return webauthn.options_to_json(options)
 
 
-def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
+def _verify_response(site: Site, credential: str, kind: str, user_id: int | None) -> _StoredPasskey:
     """Verify a response to a challenge and return the passkey; with `user_id`, accept only passkeys of that user."""
-    now_ms = accounts.clock.now_ms()
+    now_ms = site.clock.now_ms()
     challenge = _challenge_in(credential)
-    with accounts.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         pending = pending_sign_ins.take(tx, now_ms, kind, challenge)
         stored = _find(tx, credential)
     if pending is None or stored is None or pending.user_id != user_id or user_id not in (None, stored.user_id):
@@ -249,14 +250,14 @@ def _verify_response(accounts: AccountParts, credential: str, kind: str, user_id
         lambda: webauthn.verify_authentication_response(
             credential=credential,
             expected_challenge=challenge.encode(),
-            expected_rp_id=_rp_id(accounts),
-            expected_origin=_origin(accounts),
+            expected_rp_id=_rp_id(site),
+            expected_origin=_origin(site),
             credential_public_key=stored.public_key,
             credential_current_sign_count=stored.sign_count,
             require_user_verification=user_id is None,
         )
     )
-    with accounts.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         unchanged = (passkeys.c.id == stored.id, passkeys.c.sign_count == stored.sign_count)
         changed = tx.execute(
             update(passkeys).where(*unchanged).values(sign_count=verified.new_sign_count, used_at=now_ms)
@@ -339,12 +340,12 @@ def _handle(user_id: int) -> bytes:
     return f"seaway-{user_id}".encode()
 
 
-def _rp_id(accounts: AccountParts) -> str:
-    return urlsplit(accounts.site_url).hostname or "localhost"
+def _rp_id(site: Site) -> str:
+    return urlsplit(site.url).hostname or "localhost"
 
 
-def _origin(accounts: AccountParts) -> str:
-    return normal_url(accounts.site_url).rstrip("/")
+def _origin(site: Site) -> str:
+    return normal_url(site.url).rstrip("/")
 
 
 def _refused() -> BadCredential:

@@ -23,6 +23,7 @@ from seaway.jobs.queue import JobArgs
 from seaway.mail import messages
 from seaway.sign_in import account_security, user_access
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Link, Purpose
 
@@ -41,23 +42,23 @@ class SendResetEmail(JobArgs, frozen=True):
 def request(accounts: AccountParts, address: str, *, client: str) -> None:
     """Queue a password reset email to this address, in case it belongs to an account."""
     normalized = emails.normalize(address)
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     rate_limits.count_all(
-        accounts.database,
+        accounts.site.database,
         now_ms,
         (Rate.EMAILS_FROM_ADDRESS, (client,)),
         (Rate.RESET_USER, (emails.case_folded(normalized),)),
     )
     encrypted = accounts.encryption.encrypt(normalized.encode(), _PURPOSE)
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         queue.enqueue(tx, now_ms, SendResetEmail(encrypted))
 
 
 def send_email(accounts: AccountParts, job: SendResetEmail) -> None:
     """Send the reset email (job handler), unless the address has no owner or the account is disabled."""
     address = accounts.encryption.decrypt(job.encrypted_address, _PURPOSE).decode()
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_unlocked() as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_unlocked() as tx:
         owner = emails.owner_of(tx, address)
         if owner is None:
             return
@@ -65,15 +66,15 @@ def send_email(accounts: AccountParts, job: SendResetEmail) -> None:
         if user.disabled_at_ms is not None:
             return
         secret = email_links.make(tx, now_ms, Purpose.RESET, user_id=owner, address=address)
-        link = email_links.url(accounts.site_url, Purpose.RESET, secret)
+        link = email_links.url(accounts.site.url, Purpose.RESET, secret)
         accounts.outbox.send(
-            tx, now_ms, messages.reset(address, site_url=accounts.site_url, name=user.name, link=link), cause=None
+            tx, now_ms, messages.reset(address, site_url=accounts.site.url, name=user.name, link=link), cause=None
         )
 
 
 async def reset(accounts: AccountParts, secret: str, password: str, *, client: str) -> None:
     """Set the password with a reset link; raise `NotFound` if the link is no longer valid."""
-    link, user = await to_thread.run_sync(partial(_valid_link, accounts, secret))
+    link, user = await to_thread.run_sync(partial(_valid_link, accounts.site, secret))
     password_hash = await accounts.hasher.hash_new(password, about=[user.name, link.address])
     await to_thread.run_sync(partial(_reset, accounts, secret, password_hash, client))
 
@@ -86,18 +87,18 @@ async def change(accounts: AccountParts, by: Caller, password: str) -> None:
     await to_thread.run_sync(partial(_set_password, accounts, by, password_hash))
 
 
-def _valid_link(accounts: AccountParts, secret: str) -> tuple[Link, users.User]:
-    with accounts.database.read() as tx:
-        link = email_links.find(tx, accounts.clock.now_ms(), Purpose.RESET, secret)
+def _valid_link(site: Site, secret: str) -> tuple[Link, users.User]:
+    with site.database.read() as tx:
+        link = email_links.find(tx, site.clock.now_ms(), Purpose.RESET, secret)
         if link is None or link.user_id is None:
             raise _invalid_link()
         return link, users.by_id(tx, link.user_id)
 
 
 def _reset(accounts: AccountParts, secret: str, password_hash: str, client: str) -> None:
-    now_ms = accounts.clock.now_ms()
-    found, _ = _valid_link(accounts, secret)
-    with accounts.database.write_user(found.user_id or 0) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    found, _ = _valid_link(accounts.site, secret)
+    with accounts.site.database.write_user(found.user_id or 0) as tx:
         link = email_links.use(tx, now_ms, Purpose.RESET, secret)
         if link is None or link.user_id is None or emails.owner_of(tx, link.address) != link.user_id:
             raise _invalid_link()
@@ -111,8 +112,8 @@ def _reset(accounts: AccountParts, secret: str, password_hash: str, client: str)
 
 def _set_password(accounts: AccountParts, by: Caller, password_hash: str) -> None:
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         user_access.set_password(tx, now_ms, by, by.name, password_hash)
         account_security.end_sessions_and_notify(accounts, tx, now_ms, by.user_id, _NOTICE, keep=by.session_id)
 

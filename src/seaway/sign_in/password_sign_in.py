@@ -26,6 +26,7 @@ from seaway.errors import BadCredential
 from seaway.sign_in import pending_sign_ins, recovery, second_factors, sessions, totp
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.recovery import RecoveryCode
+from seaway.site import Site
 from seaway.users import emails
 
 log = structlog.get_logger()
@@ -69,13 +70,13 @@ async def sign_in(
     accounts: AccountParts, login: str, password: str, client: BrowserInfo
 ) -> SignedIn | NeedsSecondFactor:
     """Sign in with a user name or verified email address, and the password; raise `BadCredential` if one is wrong."""
-    user = await to_thread.run_sync(partial(_begin, accounts, login, client))
+    user = await to_thread.run_sync(partial(_begin, accounts.site, login, client))
     checked = await accounts.hasher.verify(password, None if user is None else user.password_hash)
     if user is None or not checked.is_right:
         log.info("sign_in.refused", user=None if user is None else user.name, address=client.address)
         raise BadCredential("The user name or password is wrong.", "Try again, or reset your password.")
     return await to_thread.run_sync(
-        partial(_proceed_after_password, accounts, login, user, checked.better_hash, client)
+        partial(_proceed_after_password, accounts.site, login, user, checked.better_hash, client)
     )
 
 
@@ -102,26 +103,26 @@ def proceed(
 
 async def second_factor(accounts: AccountParts, flow: str, code: str, client: BrowserInfo) -> SignedIn:
     """Complete a sign-in with a code from the authenticator app or a recovery code."""
-    user_id = await to_thread.run_sync(partial(waiting, accounts, flow, client))
+    user_id = await to_thread.run_sync(partial(waiting, accounts.site, flow, client))
     used = await _check_code(accounts, user_id, code)
     return await to_thread.run_sync(partial(_finish, accounts, flow, user_id, used, client))
 
 
-def waiting(accounts: AccountParts, flow: str, client: BrowserInfo) -> int:
+def waiting(site: Site, flow: str, client: BrowserInfo) -> int:
     """Count an attempt and return the id of the user whose sign-in needs a second factor."""
-    with accounts.database.read() as tx:
-        pending = pending_sign_ins.find(tx, accounts.clock.now_ms(), SECOND_FACTOR, flow)
+    with site.database.read() as tx:
+        pending = pending_sign_ins.find(tx, site.clock.now_ms(), SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _expired()
-    count_second_factor(accounts, pending.user_id, client)
+    count_second_factor(site, pending.user_id, client)
     return pending.user_id
 
 
-def count_second_factor(accounts: AccountParts, user_id: int, client: BrowserInfo) -> None:
+def count_second_factor(site: Site, user_id: int, client: BrowserInfo) -> None:
     """Count an attempt with a second factor: a code has only six digits and could be guessed."""
     rate_limits.count_all(
-        accounts.database,
-        accounts.clock.now_ms(),
+        site.database,
+        site.clock.now_ms(),
         (Rate.SECOND_FACTOR_USER, (str(user_id),)),
         (Rate.SECOND_FACTOR_ADDRESS, (client.address,)),
     )
@@ -142,7 +143,7 @@ async def confirm(accounts: AccountParts, by: Caller, secret: str, proof: str, c
     Return the new secret of the session; the old one is no longer valid.
     """
     assert by.user_id is not None
-    stored_hash = await to_thread.run_sync(partial(_password_of, accounts, by.user_id, client))
+    stored_hash = await to_thread.run_sync(partial(_password_of, accounts.site, by.user_id, client))
     if stored_hash is not None:
         checked = await accounts.hasher.verify(proof, stored_hash)
         is_right, used = checked.is_right, None
@@ -154,11 +155,9 @@ async def confirm(accounts: AccountParts, by: Caller, secret: str, proof: str, c
     return await to_thread.run_sync(partial(_renew_session, accounts, by, secret, used))
 
 
-def _begin(accounts: AccountParts, login: str, client: BrowserInfo) -> _FoundUser | None:
-    user = _find(accounts, login)
-    rate_limits.count_all(
-        accounts.database, accounts.clock.now_ms(), *_rates(user, login, client), (Rate.SIGN_IN_ALL, ())
-    )
+def _begin(site: Site, login: str, client: BrowserInfo) -> _FoundUser | None:
+    user = _find(site, login)
+    rate_limits.count_all(site.database, site.clock.now_ms(), *_rates(user, login, client), (Rate.SIGN_IN_ALL, ()))
     return user
 
 
@@ -168,8 +167,8 @@ def _rates(user: _FoundUser | None, login: str, client: BrowserInfo) -> tuple[tu
     return (Rate.SIGN_IN_USER, (subject,)), (Rate.SIGN_IN_ADDRESS, (client.address,))
 
 
-def _find(accounts: AccountParts, login: str) -> _FoundUser | None:
-    with accounts.database.read() as tx:
+def _find(site: Site, login: str) -> _FoundUser | None:
+    with site.database.read() as tx:
         columns = select(users.c.id, users.c.name, users.c.password_hash).where(users.c.disabled_at.is_(None))
         if "@" in login:
             owner = emails.owner_if_address(tx, login)
@@ -185,12 +184,12 @@ def storable(login: str) -> str:
 
 
 def _proceed_after_password(
-    accounts: AccountParts, login: str, user: _FoundUser, better_hash: str | None, client: BrowserInfo
+    site: Site, login: str, user: _FoundUser, better_hash: str | None, client: BrowserInfo
 ) -> SignedIn | NeedsSecondFactor:
-    now_ms = accounts.clock.now_ms()
+    now_ms = site.clock.now_ms()
     for rate, subject in _rates(user, login, client):
-        rate_limits.uncount(accounts.database, now_ms, rate, *subject)
-    with accounts.database.write_user(user.id) as tx:
+        rate_limits.uncount(site.database, now_ms, rate, *subject)
+    with site.database.write_user(user.id) as tx:
         unchanged = (users.c.id == user.id, users.c.password_hash == user.password_hash)
         if tx.execute(select(users.c.id).where(*unchanged)).first() is None:
             raise BadCredential("The password was just changed.", "Sign in with the new one.")
@@ -207,7 +206,7 @@ async def _check_code(accounts: AccountParts, user_id: int, code: str) -> Recove
         if step is not None:
             return step
     elif plain.isascii() and len(plain) <= _MAX_CODE:
-        found = await to_thread.run_sync(partial(recovery.find, accounts, user_id, plain))
+        found = await to_thread.run_sync(partial(recovery.find, accounts.site, user_id, plain))
         if (await accounts.hasher.verify(plain, None if found is None else found.hash)).is_right and found is not None:
             return found
     log.info("second_factor.refused", user=user_id)
@@ -215,8 +214,8 @@ async def _check_code(accounts: AccountParts, user_id: int, code: str) -> Recove
 
 
 def _finish(accounts: AccountParts, flow: str, user_id: int, used: RecoveryCode | int, client: BrowserInfo) -> SignedIn:
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(user_id) as tx:
         _mark_used(accounts, tx, now_ms, user_id, used)
         return finish(tx, now_ms, flow, user_id, client)
 
@@ -230,19 +229,19 @@ def _mark_used(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, used: 
         raise wrong_code()
 
 
-def _password_of(accounts: AccountParts, user_id: int, client: BrowserInfo) -> str | None:
-    rate_limits.count_attempt(accounts.database, accounts.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
-    with accounts.database.read() as tx:
+def _password_of(site: Site, user_id: int, client: BrowserInfo) -> str | None:
+    rate_limits.count_attempt(site.database, site.clock.now_ms(), Rate.CONFIRM_USER, str(user_id))
+    with site.database.read() as tx:
         stored_hash: str | None = tx.execute(select(users.c.password_hash).where(users.c.id == user_id)).scalar_one()
     if stored_hash is None:
-        count_second_factor(accounts, user_id, client)
+        count_second_factor(site, user_id, client)
     return stored_hash
 
 
 def _renew_session(accounts: AccountParts, by: Caller, secret: str, used: RecoveryCode | int | None) -> str:
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         if used is not None:
             _mark_used(accounts, tx, now_ms, by.user_id, used)
         return sessions.renew(tx, now_ms, secret)

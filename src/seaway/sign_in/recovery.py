@@ -22,6 +22,7 @@ from seaway.database.tables import recovery_codes, users
 from seaway.errors import NotAllowed
 from seaway.sign_in import account_security, second_factors
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 
 COUNT = 8
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no look-alikes
@@ -60,10 +61,10 @@ async def renew(accounts: AccountParts, by: Caller) -> list[str]:
 
 async def make_first(accounts: AccountParts, by: Caller) -> list[str]:
     """Create recovery codes after the first second factor was added; return an empty list if the user has codes."""
-    if await to_thread.run_sync(_has_some, accounts, by):
+    if await to_thread.run_sync(_has_some, accounts.site, by):
         return []
     made = await prepare(accounts)
-    return await to_thread.run_sync(partial(_put_first, accounts, by, made))
+    return await to_thread.run_sync(partial(_put_first, accounts.site, by, made))
 
 
 def put_if_none(tx: Tx, now_ms: int, by: Caller, made: NewCodes) -> list[str]:
@@ -74,11 +75,11 @@ def put_if_none(tx: Tx, now_ms: int, by: Caller, made: NewCodes) -> list[str]:
     return _replace(tx, now_ms, by, made)
 
 
-def find(accounts: AccountParts, user_id: int, code: str) -> RecoveryCode | None:
+def find(site: Site, user_id: int, code: str) -> RecoveryCode | None:
     """Return the unused stored code with the number that `code` starts with; its hash is not verified here."""
     if not code.isascii() or not code[:1].isdigit():
         return None
-    with accounts.database.read() as tx:
+    with site.database.read() as tx:
         rows = tx.execute(
             select(recovery_codes.c.id, recovery_codes.c.hash, recovery_codes.c.used_at)
             .where(recovery_codes.c.user_id == user_id)
@@ -101,22 +102,22 @@ def use(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, code: Recover
     return True
 
 
-def _has_some(accounts: AccountParts, by: Caller) -> bool:
+def _has_some(site: Site, by: Caller) -> bool:
     assert by.user_id is not None
-    with accounts.database.read() as tx:
+    with site.database.read() as tx:
         return second_factors.of_user(tx, by.user_id).recovery_codes > 0
 
 
-def _put_first(accounts: AccountParts, by: Caller, made: NewCodes) -> list[str]:
+def _put_first(site: Site, by: Caller, made: NewCodes) -> list[str]:
     assert by.user_id is not None
-    with accounts.database.write_user(by.user_id) as tx:
-        return put_if_none(tx, accounts.clock.now_ms(), by, made)
+    with site.database.write_user(by.user_id) as tx:
+        return put_if_none(tx, site.clock.now_ms(), by, made)
 
 
 def _renew(accounts: AccountParts, by: Caller, made: NewCodes) -> list[str]:
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         if not second_factors.of_user(tx, by.user_id).any:
             raise NotAllowed("Recovery codes replace a second factor, and this account has none.", "Set one up first.")
         what = "New recovery codes were created, and the old ones no longer work."

@@ -22,6 +22,7 @@ from seaway.database.tables import users as rows
 from seaway.errors import Unavailable
 from seaway.sign_in import account_security
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import users
 
 RESET_AFTER_MS = 72 * HOUR_MS
@@ -74,9 +75,9 @@ def require_fresh_to_add(tx: Tx, by: Caller) -> None:
         require_site(by, SiteAction.ADD_FIRST_FACTOR)
 
 
-def require_may_add(accounts: AccountParts, by: Caller) -> None:
+def require_may_add(site: Site, by: Caller) -> None:
     """Check `require_fresh_to_add` in a separate transaction, before expensive work."""
-    with accounts.database.read() as tx:
+    with site.database.read() as tx:
         require_fresh_to_add(tx, by)
 
 
@@ -121,13 +122,13 @@ def cancel_reset(accounts: AccountParts, tx: Tx, now_ms: int, by: Caller, user_i
 
 def run_due_resets(accounts: AccountParts, by: Caller) -> int:
     """Carry out the resets whose 72 hours have passed; return the count."""
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     due = select(rows.c.id).where(rows.c.second_factor_ends_at <= now_ms)
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         user_ids = list(tx.execute(due).scalars())
     count = 0
     for user_id in user_ids:
-        with accounts.database.write_user(user_id) as tx:
+        with accounts.site.database.write_user(user_id) as tx:
             if tx.execute(due.where(rows.c.id == user_id)).first():  # else it was canceled meanwhile
                 reset_now(accounts, tx, now_ms, by, user_id)
                 count += 1

@@ -22,6 +22,7 @@ from seaway.errors import NameTaken, NotAllowed, NotFound
 from seaway.mail import messages
 from seaway.sign_in import account_security
 from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
 from seaway.users.users import User
@@ -32,7 +33,7 @@ async def sign_up(accounts: AccountParts, name: str, address: str, password: str
     accounts.policy.require_sign_up()
     normalized = emails.normalize(address)
     accounts.policy.require_domain(normalized)
-    await to_thread.run_sync(partial(_count, accounts, normalized, client))
+    await to_thread.run_sync(partial(_count, accounts.site, normalized, client))
     password_hash = await accounts.hasher.hash_new(password, about=[name, normalized])
     return await to_thread.run_sync(partial(_make, accounts, name, normalized, password_hash, client))
 
@@ -40,9 +41,9 @@ async def sign_up(accounts: AccountParts, name: str, address: str, password: str
 def resend_verification(accounts: AccountParts, by: Caller, address: str, *, client: str) -> None:
     """Send the verification email again, to an unverified address of the caller's account."""
     assert by.user_id is not None
-    _count(accounts, address, client)
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    _count(accounts.site, address, client)
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         if any(email.address == address and email.verified_at_ms is None for email in emails.of_user(tx, by.user_id)):
             send_verification(accounts, tx, now_ms, users.by_id(tx, by.user_id), address)
 
@@ -53,13 +54,13 @@ def send_verification(accounts: AccountParts, tx: Tx, now_ms: int, user: User, a
     if owner is not None:
         owner_user = users.by_id(tx, owner)
         accounts.outbox.send(
-            tx, now_ms, messages.address_known(address, site_url=accounts.site_url, name=owner_user.name), cause=None
+            tx, now_ms, messages.address_known(address, site_url=accounts.site.url, name=owner_user.name), cause=None
         )
         return
     secret = email_links.make(tx, now_ms, Purpose.VERIFY, user_id=user.id, address=address)
-    link = email_links.url(accounts.site_url, Purpose.VERIFY, secret)
+    link = email_links.url(accounts.site.url, Purpose.VERIFY, secret)
     accounts.outbox.send(
-        tx, now_ms, messages.verify(address, site_url=accounts.site_url, name=user.name, link=link), cause=None
+        tx, now_ms, messages.verify(address, site_url=accounts.site.url, name=user.name, link=link), cause=None
     )
 
 
@@ -69,8 +70,8 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
 
     A further address is a security change and signs out every other browser; the first one is not.
     """
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_unlocked() as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_unlocked() as tx:
         link = email_links.find(tx, now_ms, Purpose.VERIFY, secret)
         if link is None or link.user_id is None:
             raise _invalid_link()
@@ -79,8 +80,8 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
                 f"This link verifies an email address of the account {users.by_id(tx, link.user_id).name}.",
                 "Sign in to that account, then open the link again.",
             )
-        accounts.database.lock(tx, f"address/{emails.case_folded(link.address)}")  # two accounts may have added it
-        lock_user(accounts.database, tx, link.user_id)
+        accounts.site.database.lock(tx, f"address/{emails.case_folded(link.address)}")  # two accounts may have added it
+        lock_user(accounts.site.database, tx, link.user_id)
         if email_links.use(tx, now_ms, Purpose.VERIFY, secret) is None:
             raise _invalid_link()
         is_first = all(email.verified_at_ms is None for email in emails.of_user(tx, link.user_id))
@@ -97,19 +98,19 @@ def verify(accounts: AccountParts, by: Caller, secret: str) -> User:
         return user
 
 
-def _count(accounts: AccountParts, address: str, client: str) -> None:
+def _count(site: Site, address: str, client: str) -> None:
     rate_limits.count_all(
-        accounts.database,
-        accounts.clock.now_ms(),
+        site.database,
+        site.clock.now_ms(),
         (Rate.SIGN_UP_ADDRESS, (client,)),
         (Rate.EMAILS_TO_ADDRESS, (emails.case_folded(address),)),
     )
 
 
 def _make(accounts: AccountParts, name: str, address: str, password_hash: str, client: str) -> User:
-    now_ms = accounts.clock.now_ms()
+    now_ms = accounts.site.clock.now_ms()
     by = ANONYMOUS.with_address(client)
-    with accounts.database.write_unlocked() as tx:
+    with accounts.site.database.write_unlocked() as tx:
         user = users.add(
             tx, now_ms, by, name, email=address, password_hash=password_hash, is_admin=False, is_verified=False
         )

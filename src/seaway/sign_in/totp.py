@@ -48,29 +48,29 @@ def is_code(text: str) -> bool:
 def begin(accounts: AccountParts, by: Caller) -> Enrolment:
     """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
-    second_factors.require_may_add(accounts, by)
+    second_factors.require_may_add(accounts.site, by)
     seed = pyotp.random_base32()
-    with accounts.database.write_user(by.user_id) as tx:
+    with accounts.site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         if second_factors.of_user(tx, by.user_id).has_totp:
             raise NotAllowed("This account already has an authenticator app.", "Remove it first.")
         tx.execute(delete(totp).where(totp.c.user_id == by.user_id))
         encrypted = accounts.encryption.encrypt(seed.encode(), _purpose(by.user_id))
         tx.execute(insert(totp).values(user_id=by.user_id, seed=encrypted, last_step=0))
-    issuer = f"Seaway {urlsplit(accounts.site_url).netloc}"
+    issuer = f"Seaway {urlsplit(accounts.site.url).netloc}"
     return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
 
 
 async def confirm(accounts: AccountParts, by: Caller, code: str) -> list[str]:
     """Activate the authenticator app with its first code; return new recovery codes if the user had none."""
-    await to_thread.run_sync(second_factors.require_may_add, accounts, by)
+    await to_thread.run_sync(second_factors.require_may_add, accounts.site, by)
     made = await recovery.prepare(accounts)
     return await to_thread.run_sync(partial(_confirm, accounts, by, "".join(code.split()), made))
 
 
 def step_of(accounts: AccountParts, user_id: int, code: str, *, confirmed: bool = True) -> int | None:
     """Return the step of a correct code, or None if it is wrong or its step was already used."""
-    with accounts.database.read() as tx:
+    with accounts.site.database.read() as tx:
         return _step_of(accounts, tx, user_id, code, confirmed=confirmed)
 
 
@@ -85,8 +85,8 @@ def remove(accounts: AccountParts, by: Caller) -> None:
     """Remove the caller's authenticator app."""
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         if tx.execute(delete(totp).where(totp.c.user_id == by.user_id)).rowcount == 0:
             raise NotFound("This account has no authenticator app.", "Set one up first.")
         second_factors.delete_unneeded_codes(tx, by.user_id)
@@ -98,8 +98,8 @@ def remove(accounts: AccountParts, by: Caller) -> None:
 
 def _confirm(accounts: AccountParts, by: Caller, code: str, made: recovery.NewCodes) -> list[str]:
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    with accounts.database.write_user(by.user_id) as tx:
+    now_ms = accounts.site.clock.now_ms()
+    with accounts.site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
         step = _step_of(accounts, tx, by.user_id, code, confirmed=False) if is_code(code) else None
         if step is None:
@@ -121,7 +121,7 @@ def _step_of(accounts: AccountParts, tx: Tx, user_id: int, code: str, *, confirm
     if row is None:
         return None
     app = pyotp.TOTP(accounts.encryption.decrypt(row.seed, _purpose(user_id)).decode())
-    now = accounts.clock.now_ms() // STEP_MS
+    now = accounts.site.clock.now_ms() // STEP_MS
     correct = [step for step in (now - 1, now, now + 1) if hmac.compare_digest(app.generate_otp(step), code)]
     return next((step for step in correct if not step <= row.last_step <= step + _STEPS_AHEAD), None)
 

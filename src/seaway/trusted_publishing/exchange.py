@@ -26,18 +26,19 @@ from seaway.audit import Actor, Event
 from seaway.callers import rate_limits
 from seaway.callers.caller import Workflow
 from seaway.callers.rate_limits import Rate
-from seaway.clock import MINUTE_MS, SECOND_MS, Clock
-from seaway.database.engine import Database, Tx
+from seaway.clock import MINUTE_MS, SECOND_MS
+from seaway.database.engine import Tx
 from seaway.errors import TooManyRequests
+from seaway.mail.outbox import Outbox
 from seaway.metric_events import EventCounter
 from seaway.oidc import jwt
 from seaway.oidc.jwt import BadTime, ExpiredToken, ImmatureToken, InvalidToken, MalformedToken, ParsedToken
 from seaway.oidc.key_sets import KeySets, KeysUnavailable
+from seaway.site import Site
 from seaway.trusted_publishing import issuers, publishers, tokens
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import Claims, IssuerKind, invalid, missing
 from seaway.trusted_publishing.issuers import RULES, Issuer
 from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
-from seaway.trusted_publishing.publisher_emails import PublisherNotifier
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 from seaway.trusted_publishing.repository_ids import RepositoryIds
 
@@ -49,10 +50,9 @@ _LONGEST_SHOWN = 100
 class TokenExchange:
     """Dependencies of the token exchange."""
 
-    database: Database
-    clock: Clock
+    site: Site
     key_sets: KeySets
-    notifier: PublisherNotifier
+    outbox: Outbox
     look_up_owner: Callable[[PublisherSettings, Issuer], PublisherSettings]  # called before a publisher is saved
     repository_ids: RepositoryIds
     audience: str  # the host of the public URL; never taken from a request
@@ -95,12 +95,12 @@ def audience_of(site_url: str) -> str:
 
 def exchange(parts: TokenExchange, text: str, *, address: str) -> str:
     """Return a publish token for a workflow's token; the code of `TokenRefused` gives the reason for a refusal."""
-    rate_limits.count_attempt(parts.database, parts.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
+    rate_limits.count_attempt(parts.site.database, parts.site.clock.now_ms(), Rate.EXCHANGE_ADDRESS, address)
     signed = _require_signed(parts, text)
     try:
         return _redeem(parts, signed, address)
     except TokenRefused as refusal:
-        _audit_refusal(parts, signed, refusal, address)
+        _audit_refusal(parts.site, signed, refusal, address)
         raise
 
 
@@ -108,7 +108,7 @@ def _require_signed(parts: TokenExchange, text: str) -> _Signed:
     """Parse a token and verify its signature."""
     try:
         token = jwt.read(text, RULES)
-        issuer = _issuer_of(parts, token)
+        issuer = _issuer_of(parts.site, token)
         jwt.verify(token, _key(parts, issuer, token))
     except MalformedToken as error:
         raise TokenRefused(Code.MALFORMED_TOKEN, f"The token {error}.") from None
@@ -128,18 +128,20 @@ def _key(parts: TokenExchange, issuer: Issuer, token: ParsedToken) -> Key:
 
 def _redeem(parts: TokenExchange, signed: _Signed, address: str) -> str:
     """Check the claims of a signed token and exchange it."""
-    now_ms = parts.clock.now_ms()
+    now_ms = parts.site.clock.now_ms()
     _require_audience(signed.claims, parts.audience)
     _require_times(signed.claims, now_ms, signed.kind)
     signed.kind.require_claims(signed.claims)
     signed.kind.check(signed.claims)
     if unknown := signed.kind.unknown(signed.claims):
         parts.counts.unknown_claims(signed.kind.name, len(unknown))
-    with parts.database.read() as tx:  # tokens without a publisher must not open a write transaction
+    with parts.site.database.read() as tx:  # tokens without a publisher must not open a write transaction
         _require_publishers(tx, signed)
-    rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject)
-    with parts.database.write_unlocked() as tx:
-        parts.database.lock(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
+    rate_limits.count_attempt(
+        parts.site.database, now_ms, Rate.EXCHANGE_REPOSITORY, signed.issuer.issuer, signed.subject
+    )
+    with parts.site.database.write_unlocked() as tx:
+        parts.site.database.lock(tx, f"exchange/{signed.issuer.issuer}/{signed.subject}")
         return _mint(tx, now_ms, signed, address)
 
 
@@ -159,8 +161,8 @@ def _mint(tx: Tx, now_ms: int, signed: _Signed, address: str) -> str:
     return secret
 
 
-def _issuer_of(parts: TokenExchange, token: ParsedToken) -> Issuer:
-    with parts.database.read() as tx:
+def _issuer_of(site: Site, token: ParsedToken) -> Issuer:
+    with site.database.read() as tx:
         issuer = issuers.find(tx, token.claims.get("iss"))
     if issuer is None:
         raise TokenRefused(Code.UNKNOWN_ISSUER, "The issuer of the token is not registered on this server.")
@@ -258,20 +260,20 @@ def _workflow_of(signed: _Signed, publisher: Publisher) -> Workflow:
     return replace(workflow, name=f"{signed.kind.label}: {publisher.name}")
 
 
-def _audit_refusal(parts: TokenExchange, signed: _Signed, refusal: TokenRefused, address: str) -> None:
+def _audit_refusal(site: Site, signed: _Signed, refusal: TokenRefused, address: str) -> None:
     """
     Write the refusal of a signed token to the audit log, rate-limited per repository.
 
     Tokens without a valid signature are in the server's log only: anyone can send them, up to the rate limit.
     """
-    now_ms = parts.clock.now_ms()
+    now_ms = site.clock.now_ms()
     workflow = signed.kind.workflow(signed.claims, signed.issuer.issuer)
     source = workflow.repository or workflow.account
     try:
-        rate_limits.count_attempt(parts.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
+        rate_limits.count_attempt(site.database, now_ms, Rate.EXCHANGE_REFUSED, workflow.issuer, source)
     except TooManyRequests:
         return
-    with parts.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         audit.write(
             tx, now_ms, Actor("workflow", ip_address=address), Event.TOKEN_REFUSED,
             target=source, code=refusal.code, issuer=workflow.issuer,

@@ -17,26 +17,26 @@ from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 
 def add(parts: TokenExchange, by: Caller, channel: str, issuer_name: str, settings: PublisherSettings) -> Publisher:
     """Add a publisher to a channel."""
-    now_ms = parts.clock.now_ms()
-    with parts.database.read() as tx:
+    now_ms = parts.site.clock.now_ms()
+    with parts.site.database.read() as tx:
         publishers.require_can_change(tx, by, channel)
         issuer = issuers.get(tx, issuer_name)
     settings = _with_owner_id(parts, now_ms, by, settings, issuer)
-    with parts.database.write_channel(channel) as tx:
-        return publishers.add(tx, now_ms, by, parts.notifier, channel, issuer_name, settings)
+    with parts.site.database.write_channel(channel) as tx:
+        return publishers.add(tx, now_ms, by, parts.outbox, channel, issuer_name, settings)
 
 
 def change(parts: TokenExchange, by: Caller, channel: str, publisher_id: int, given: PublisherSettings) -> Publisher:
     """Change the given settings of a publisher; look up the owner again if the workflow changes."""
-    now_ms = parts.clock.now_ms()
-    with parts.database.read() as tx:
+    now_ms = parts.site.clock.now_ms()
+    with parts.site.database.read() as tx:
         publishers.require_can_change(tx, by, channel)
         before = publishers.get(tx, channel, publisher_id)
         issuer = publishers.issuer_of(tx, before)
     wanted = before.with_changes(given)
     is_another = publishers.is_another(issuer, before, wanted)
     completed = _with_owner_id(parts, now_ms, by, wanted, issuer) if is_another else wanted
-    with parts.database.write_channel(channel) as tx:
+    with parts.site.database.write_channel(channel) as tx:
         publishers.require_can_change(tx, by, channel)
         is_current = publishers.get(tx, channel, publisher_id).with_changes(given).fields == wanted.fields
         if is_another and is_current:  # otherwise it was changed concurrently, and the first token pins the id
@@ -48,5 +48,5 @@ def _with_owner_id(
     parts: TokenExchange, now_ms: int, by: Caller, settings: PublisherSettings, issuer: Issuer
 ) -> PublisherSettings:
     if not by.is_operator:
-        rate_limits.count_attempt(parts.database, now_ms, Rate.PUBLISHER_ADD, str(by.user_id))
+        rate_limits.count_attempt(parts.site.database, now_ms, Rate.PUBLISHER_ADD, str(by.user_id))
     return parts.look_up_owner(settings, issuer)

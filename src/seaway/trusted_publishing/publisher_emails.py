@@ -1,10 +1,9 @@
 """Emails to channel owners about changes and use of their publishers, since a publisher grants upload access."""
 
-from dataclasses import dataclass
 from enum import Enum
 
 from seaway.channels import members
-from seaway.channels.notify import verified_email_of
+from seaway.channels.notify import notify_user
 from seaway.database.engine import Tx
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
@@ -30,20 +29,11 @@ class PublisherEvent(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PublisherNotifier:
-    """Queues emails to channel owners in the caller's transaction."""
-
-    outbox: Outbox
-    site_url: str
-
-    def notify_owner(
-        self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: PublisherEvent
-    ) -> None:
-        """Email the channel owner if they have a verified address."""
-        to = verified_email_of(tx, members.owner_of(tx, channel_id).user_id)
-        if to is not None:
-            email = messages.publisher_changed(
-                to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value
-            )
-            self.outbox.send(tx, now_ms, email, cause=None)  # no rate limit: it concerns the security of the channel
+def notify_owner(
+    tx: Tx, now_ms: int, outbox: Outbox, channel_id: int, channel: str, publisher: str, news: PublisherEvent
+) -> None:
+    """Queue an email to the channel owner, without a rate limit: it concerns the security of the channel."""
+    notify_user(
+        tx, now_ms, outbox, members.owner_of(tx, channel_id).user_id, messages.publisher_changed,
+        cause=None, channel=channel, publisher=publisher, what=news.value,
+    )  # fmt: skip

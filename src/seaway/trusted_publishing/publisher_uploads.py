@@ -13,24 +13,25 @@ from seaway import audit
 from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
+from seaway.mail.outbox import Outbox
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publisher import Publisher
-from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
+from seaway.trusted_publishing.publisher_emails import PublisherEvent, notify_owner
 
 
-def record_use(tx: Tx, now_ms: int, notifier: PublisherNotifier, channel_id: int, senders: Sequence[Caller]) -> None:
+def record_use(tx: Tx, now_ms: int, outbox: Outbox, channel_id: int, senders: Sequence[Caller]) -> None:
     """Record the publishers that these senders have just used to upload to the channel."""
     by_publisher = {sender.in_channel(channel_id).publisher_id: sender for sender in senders if sender.workflow}
     for publisher in publishers.lock_by_ids(tx, [number for number in by_publisher if number is not None]):
-        _record_use(tx, now_ms, notifier, publisher, by_publisher[publisher.id])
+        _record_use(tx, now_ms, outbox, publisher, by_publisher[publisher.id])
 
 
-def _record_use(tx: Tx, now_ms: int, notifier: PublisherNotifier, publisher: Publisher, sender: Caller) -> None:
+def _record_use(tx: Tx, now_ms: int, outbox: Outbox, publisher: Publisher, sender: Caller) -> None:
     write = partial(
         audit.write, tx, now_ms, sender.actor,
         channel=publisher.channel, target=publisher.name, publisher=publisher.id,
     )  # fmt: skip
-    notify = partial(notifier.notify_owner, tx, now_ms, publisher.channel_id, publisher.channel, publisher.name)
+    notify = partial(notify_owner, tx, now_ms, outbox, publisher.channel_id, publisher.channel, publisher.name)
     if publisher.used_at_ms is None:
         write(Event.PUBLISHER_USED_FIRST)
         notify(PublisherEvent.USED_FIRST)

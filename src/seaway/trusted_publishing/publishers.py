@@ -26,11 +26,12 @@ from seaway.database.tables import publishers as rows
 from seaway.database.tables import token_publishers, users
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.keys.api_keys import check_patterns
+from seaway.mail.outbox import Outbox
 from seaway.trusted_publishing import issuers
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
 from seaway.trusted_publishing.issuers import Issuer
 from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
-from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
+from seaway.trusted_publishing.publisher_emails import PublisherEvent, notify_owner
 
 MAX_IN_CHANNEL = 50
 _UNSEEN = "unseen"  # in the JSON of pins; no kind of issuer has an id of this name
@@ -40,7 +41,7 @@ def add(
     tx: Tx,
     now_ms: int,
     by: Caller,
-    notifier: PublisherNotifier,
+    outbox: Outbox,
     channel: str,
     issuer_name: str,
     settings: PublisherSettings,
@@ -61,7 +62,7 @@ def add(
     ).scalar_one()
     publisher = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_ADDED, publisher)
-    notifier.notify_owner(tx, now_ms, channel_id, channel, publisher.name, PublisherEvent.ADDED)
+    notify_owner(tx, now_ms, outbox, channel_id, channel, publisher.name, PublisherEvent.ADDED)
     return publisher
 
 
@@ -99,13 +100,13 @@ def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
     return found
 
 
-def remove(tx: Tx, now_ms: int, by: Caller, notifier: PublisherNotifier, channel: str, publisher_id: int) -> Publisher:
+def remove(tx: Tx, now_ms: int, by: Caller, outbox: Outbox, channel: str, publisher_id: int) -> Publisher:
     """Remove a publisher; its tokens are invalid from the next request on."""
     require_can_change(tx, by, channel)
     publisher = get(tx, channel, publisher_id)
     tx.execute(delete(rows).where(rows.c.id == publisher_id))
     _audit(tx, now_ms, by, Event.PUBLISHER_REMOVED, publisher)
-    notifier.notify_owner(tx, now_ms, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
+    notify_owner(tx, now_ms, outbox, publisher.channel_id, channel, publisher.name, PublisherEvent.REMOVED)
     return publisher
 
 

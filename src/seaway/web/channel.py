@@ -47,7 +47,7 @@ async def channel(request: Request) -> Response:
     is_search = bool(words or subdir) or sort is not PackageSort.NAME  # scans every package of the channel
     if is_search:
         limit_list(request)
-    now_ms = parts.reading.clock.now_ms()
+    now_ms = parts.site.clock.now_ms()
     since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:

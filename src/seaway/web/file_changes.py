@@ -83,9 +83,7 @@ async def change(request: Request) -> Response:
     expected = None if selection.files else form.text("expected")
     try:
         changed = await to_thread.run_sync(
-            lambda: removal.change(
-                parts.removing, by, names["channel"], act, selection, reason=reason, expected=expected
-            )
+            lambda: removal.change(parts.site, by, names["channel"], act, selection, reason=reason, expected=expected)
         )
     except Conflict as error:
         return await _confirm(request, act, selection, form, error)

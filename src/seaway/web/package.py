@@ -80,7 +80,7 @@ async def package(request: Request) -> Response:
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
     parts = parts_of(request)
     name, requested = request.path_params["package"], request.query_params.get("version", "")
-    now_ms, days = parts.reading.clock.now_ms(), _days(request)
+    now_ms, days = parts.site.clock.now_ms(), _days(request)
 
     def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])

@@ -10,7 +10,7 @@ from seaway.errors import NotFound, SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form
 from seaway.http.page_forms import form_of
 from seaway.sign_in import password_reset
-from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.users import email_links
 from seaway.users.email_links import Purpose
 from seaway.web.rendering import page, redirect
@@ -44,7 +44,7 @@ async def sent(request: Request) -> Response:
 async def show_new(request: Request) -> Response:
     """Show the form for a new password, which the link in the email opens."""
     await caller_of(request)
-    if not await to_thread.run_sync(_is_valid, accounts_of(request), request.path_params["secret"]):
+    if not await to_thread.run_sync(_is_valid, accounts_of(request).site, request.path_params["secret"]):
         raise NotFound("This link has expired or was already used.", "Request a new one at /reset.")
     return page(request, "reset.html", for_anyone=True, problem=None)
 
@@ -63,6 +63,6 @@ async def reset(request: Request) -> Response:
     return page(request, "reset_done.html")
 
 
-def _is_valid(accounts: AccountParts, secret: str) -> bool:
-    with accounts.database.read() as tx:
-        return email_links.find(tx, accounts.clock.now_ms(), Purpose.RESET, secret) is not None
+def _is_valid(site: Site, secret: str) -> bool:
+    with site.database.read() as tx:
+        return email_links.find(tx, site.clock.now_ms(), Purpose.RESET, secret) is not None

@@ -53,7 +53,7 @@ def page(
         viewer=viewer,
         path=request.url.path,
         site=site_url_of(request),
-        now_ms=parts_of(request).reading.clock.now_ms(),
+        now_ms=parts_of(request).reading.site.clock.now_ms(),
         csrf_token=csrf_token,
         done="" if viewer is None else confirmation_message.message_of(request),
         **values,

@@ -22,8 +22,8 @@ from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
 from seaway.sign_in.identity_providers import LoginProtocol
-from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
+from seaway.site import Site
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 
@@ -60,7 +60,7 @@ async def second_factor(request: Request) -> Response:
 async def passkey_options(request: Request) -> Response:
     """Return the WebAuthn options for signing in with a passkey only."""
     await check_anonymous_form(request)
-    return _json(await to_thread.run_sync(passkeys.sign_in_options, accounts_of(request), client_of(request)))
+    return _json(await to_thread.run_sync(passkeys.sign_in_options, accounts_of(request).site, client_of(request)))
 
 
 async def passkey(request: Request) -> Response:
@@ -69,7 +69,7 @@ async def passkey(request: Request) -> Response:
     form = await form_of(request)
     next_path = local_path(form.text("next"))
     credential = form.exact("credential")
-    found = to_thread.run_sync(passkeys.sign_in, accounts_of(request), credential, client_of(request))
+    found = to_thread.run_sync(passkeys.sign_in, accounts_of(request).site, credential, client_of(request))
     return await _try(request, found, "signin.html", **_sign_in_values(request, next_path))
 
 
@@ -78,7 +78,7 @@ async def second_passkey_options(request: Request) -> Response:
     await check_anonymous_form(request)
     flow = (await form_of(request)).text("flow")
     return _json(
-        await to_thread.run_sync(passkeys.second_factor_options, accounts_of(request), flow, client_of(request))
+        await to_thread.run_sync(passkeys.second_factor_options, accounts_of(request).site, flow, client_of(request))
     )
 
 
@@ -88,7 +88,7 @@ async def second_passkey(request: Request) -> Response:
     form = await form_of(request)
     flow, next_path = form.text("flow"), local_path(form.text("next"))
     credential = form.exact("credential")
-    found = to_thread.run_sync(passkeys.second_factor, accounts_of(request), flow, credential, client_of(request))
+    found = to_thread.run_sync(passkeys.second_factor, accounts_of(request).site, flow, credential, client_of(request))
     factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
     return await _try(request, found, "second_factor.html", flow=flow, next_path=next_path, **factors)
 
@@ -119,7 +119,7 @@ async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor
         )
     before = await signed_in_user(request)
     if before is not None:
-        await to_thread.run_sync(_end, accounts_of(request), before)
+        await to_thread.run_sync(_end, accounts_of(request).site, before)
     response = redirect(next_path if next_path != "/" else "/account")
     cookies_of(request).set_session(response, found.secret)
     return response
@@ -129,7 +129,7 @@ async def continue_sign_in(request: Request, found: SignedIn | NeedsSecondFactor
 async def sign_out(request: Request, call: RequestContext) -> Response:
     """End this session, which also invalidates copies of its cookie. `next` leads to signing in to another account."""
     next_path = local_path((await form_of(request)).text("next"))
-    await to_thread.run_sync(_end, accounts_of(request), call.by)
+    await to_thread.run_sync(_end, accounts_of(request).site, call.by)
     response = redirect("/" if next_path == "/" else with_next("/signin", next_path))
     cookies_of(request).delete_session(response)
     return response
@@ -155,14 +155,14 @@ async def confirm(request: Request, call: RequestContext) -> Response:
 @for_user
 async def confirm_passkey_options(request: Request, call: RequestContext) -> Response:
     """Return the WebAuthn options for confirming with a passkey."""
-    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request), call.by))
+    return _json(await to_thread.run_sync(passkeys.confirm_options, accounts_of(request).site, call.by))
 
 
 @for_user
 async def confirm_passkey(request: Request, call: RequestContext) -> Response:
     """Confirm with a passkey; the session gets a new secret."""
     credential, secret = (await form_of(request)).exact("credential"), cookies_of(request).session_of(request)
-    work = partial(passkeys.confirm, accounts_of(request), call.by, secret, credential, client_of(request))
+    work = partial(passkeys.confirm, accounts_of(request).site, call.by, secret, credential, client_of(request))
     return await _try_confirm(request, call, to_thread.run_sync(work))
 
 
@@ -196,7 +196,7 @@ def _sign_in_values(request: Request, next_path: str, login: str = "") -> dict[s
 async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
     """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
     parts = parts_of(request)
-    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.accounts, by)
+    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.site, by)
     providers = [provider for provider in parts.external_login.providers if provider.name in names]
     return {
         "has_proof": has_proof,
@@ -206,14 +206,14 @@ async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
     }
 
 
-def _proofs(accounts: AccountParts, by: Caller) -> tuple[bool, bool, set[str]]:
+def _proofs(site: Site, by: Caller) -> tuple[bool, bool, set[str]]:
     assert by.user_id is not None
-    with accounts.database.read() as tx:
+    with site.database.read() as tx:
         names = {identity.provider for identity in external_identities.of_user(tx, by.user_id)}
         return second_factors.can_confirm(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
 
 
-def _end(accounts: AccountParts, by: Caller) -> None:
+def _end(site: Site, by: Caller) -> None:
     assert by.session_id is not None
-    with accounts.database.write_unlocked() as tx:
+    with site.database.write_unlocked() as tx:
         sessions.end(tx, by.session_id)

@@ -12,8 +12,8 @@ from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import first_account, password_sign_in
 from seaway.sign_in import sign_up as signing_up
-from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, SignedIn
+from seaway.site import Site
 from seaway.users import email_links, users
 from seaway.users.email_links import Link, Purpose
 from seaway.web.rendering import page, redirect
@@ -41,7 +41,7 @@ async def sign_up(request: Request) -> Response:
     except SeawayError as error:
         return _form(request, error, {"name": name[:60], "address": address[:254]})
     # The link of the email needs a session of this account, which this browser has from now on.
-    found = await to_thread.run_sync(_begin_session, accounts_of(request), user.id, client)
+    found = await to_thread.run_sync(_begin_session, accounts_of(request).site, user.id, client)
     return await continue_sign_in(request, found, "/signup/sent")
 
 
@@ -60,7 +60,7 @@ async def show_verify(request: Request) -> Response:
     """
     by = await caller_of(request)
     secret = request.path_params["secret"]
-    link, was_used, account = await to_thread.run_sync(_look, accounts_of(request), secret)
+    link, was_used, account = await to_thread.run_sync(_look, accounts_of(request).site, secret)
     is_own = link is not None and by.is_person and by.user_id == link.user_id
     values: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
     return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
@@ -79,7 +79,7 @@ async def verify(request: Request, call: RequestContext) -> Response:
 async def show_first(request: Request) -> Response:
     """Show the form of the link that `serve` prints while there are no accounts."""
     await caller_of(request)
-    await to_thread.run_sync(first_account.require_valid, accounts_of(request), request.path_params["secret"])
+    await to_thread.run_sync(first_account.require_valid, accounts_of(request).site, request.path_params["secret"])
     return page(request, "first_account.html", for_anyone=True, problem=None, name="", address="", field_errors={})
 
 
@@ -119,14 +119,14 @@ def _field_of(problem: SeawayError) -> str:
     return "address" if problem.code == "malformed" else ""
 
 
-def _look(accounts: AccountParts, secret: str) -> tuple[Link | None, bool, str]:
+def _look(site: Site, secret: str) -> tuple[Link | None, bool, str]:
     """Return the link, whether it was used, and the name of its account."""
-    with accounts.database.read() as tx:
-        link = email_links.find(tx, accounts.clock.now_ms(), Purpose.VERIFY, secret)
+    with site.database.read() as tx:
+        link = email_links.find(tx, site.clock.now_ms(), Purpose.VERIFY, secret)
         name = "" if link is None or link.user_id is None else users.by_id(tx, link.user_id).name
         return link, email_links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _begin_session(accounts: AccountParts, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
-    with accounts.database.write_user(user_id) as tx:
-        return password_sign_in.proceed(tx, accounts.clock.now_ms(), user_id, client)
+def _begin_session(site: Site, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
+    with site.database.write_user(user_id) as tx:
+        return password_sign_in.proceed(tx, site.clock.now_ms(), user_id, client)

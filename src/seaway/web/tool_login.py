@@ -29,7 +29,7 @@ from seaway.oauth.clients import CLIENTS
 from seaway.oauth.codes import AuthorizationRequest, DeviceAuthorization
 from seaway.oauth.grants import OAuthError
 from seaway.oauth.provider import BAD_SCOPE
-from seaway.sign_in.parts import AccountParts
+from seaway.site import Site
 from seaway.web.rendering import POLICY, page
 from seaway.web.user_pages import accounts_of, for_user, show_refusal
 
@@ -56,7 +56,7 @@ async def find_device(request: Request, call: RequestContext) -> Response:
     """Show the tool that waits with this code, and ask the user to approve it."""
     user_code = (await form_of(request)).text("user_code")[:20]
     try:
-        device = await to_thread.run_sync(partial(_find, accounts_of(request), call.by, user_code))
+        device = await to_thread.run_sync(partial(_find, accounts_of(request).site, call.by, user_code))
     except SeawayError as error:
         return show_refusal(request, "device.html", error, user_code=user_code)
     values: dict[str, Any] = {
@@ -74,7 +74,7 @@ async def answer_device(request: Request, call: RequestContext) -> Response:
     is_yes = form.text("answer") == "allow"
     try:
         await to_thread.run_sync(
-            partial(_record_decision, accounts_of(request), call.by, form.text("user_code"), approved=is_yes)
+            partial(_record_decision, accounts_of(request).site, call.by, form.text("user_code"), approved=is_yes)
         )
     except NotFound as error:
         return show_refusal(request, "device.html", error, user_code="")
@@ -106,36 +106,37 @@ async def authorize(request: Request, call: RequestContext) -> Response:
     if (await form_of(request)).text("answer") != "allow":
         return _refuse(request, OAuthError("access_denied", "The user refused the login."))
     return _redirect_back(
-        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), call.by, authorization))}
+        request,
+        {"code": await to_thread.run_sync(partial(_approve, accounts_of(request).site, call.by, authorization))},
     )
 
 
-def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthorization:
+def _find(site: Site, by: Caller, user_code: str) -> DeviceAuthorization:
     _require_approver(by)
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.database.read() as tx:
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with site.database.read() as tx:
         device = codes.find_device(tx, now_ms, user_code)
     if device is None:
         raise _no_device()
     return device
 
 
-def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, approved: bool) -> None:
+def _record_decision(site: Site, by: Caller, user_code: str, *, approved: bool) -> None:
     _require_approver(by)
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
-    with accounts.database.write_unlocked() as tx:
-        grants.lock(accounts.database, tx)
+    now_ms = site.clock.now_ms()
+    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
+    with site.database.write_unlocked() as tx:
+        grants.lock(site.database, tx)
         if not codes.decide_device(tx, now_ms, by, user_code, approved=approved):
             raise _no_device()
 
 
-def _approve(accounts: AccountParts, by: Caller, authorization: AuthorizationRequest) -> str:
+def _approve(site: Site, by: Caller, authorization: AuthorizationRequest) -> str:
     _require_approver(by)
-    with accounts.database.write_unlocked() as tx:
-        grants.lock(accounts.database, tx)
-        return codes.add_code(tx, accounts.clock.now_ms(), by, authorization)
+    with site.database.write_unlocked() as tx:
+        grants.lock(site.database, tx)
+        return codes.add_code(tx, site.clock.now_ms(), by, authorization)
 
 
 def _require_approver(by: Caller) -> None:

@@ -20,7 +20,7 @@ async def options(request: Request, call: RequestContext) -> Response:
     prefix = next(iter(request.query_params.values()), "")[:40]
     try:
         names = await to_thread.run_sync(
-            user_search.find, accounts.database, accounts.clock.now_ms(), str(call.by.user_id), prefix
+            user_search.find, accounts.site.database, accounts.site.clock.now_ms(), str(call.by.user_id), prefix
         )
     except TooManyRequests:
         names = []

@@ -35,8 +35,8 @@ class SignedInUser(HttpBrowser):
 
     def start_new_session(self) -> None:
         """Start a new, freshly confirmed session."""
-        with self.seaway.database.write_site() as tx:
-            user_id, now_ms = users.get(tx, self.name).id, self.seaway.clock.now_ms()
+        with self.seaway.site.database.write_site() as tx:
+            user_id, now_ms = users.get(tx, self.name).id, self.seaway.site.clock.now_ms()
             self.set_session(sessions.start(tx, now_ms, user_id, address=self.address, agent="a test"))
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -75,8 +75,8 @@ def create_signed_in_user(seaway: Seaway, portal: BlockingPortal, *, admin: bool
     number = next(_user_numbers)
     created = SignedInUser(seaway, portal, f"2001:db8:{number:x}::1")
     created.name = Factory(seaway).user(f"person-{number}", admin=admin)
-    with seaway.database.write_site() as tx:
+    with seaway.site.database.write_site() as tx:
         address = f"{created.name}@example.com"
-        emails.add(tx, seaway.clock.now_ms(), users.get(tx, created.name).id, address, verified=True)
+        emails.add(tx, seaway.site.clock.now_ms(), users.get(tx, created.name).id, address, verified=True)
     created.start_new_session()
     return created

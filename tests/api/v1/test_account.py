@@ -23,7 +23,7 @@ _OTHER_PASSWORD = "seven lanterns over 4 piers"
 
 def audit_actions(user: SignedInUser) -> list[str]:
     """Return the user's audited actions, newest first."""
-    with user.seaway.database.read() as tx:
+    with user.seaway.site.database.read() as tx:
         return [line.action for line in log.of_all(tx, limit=100) if line.actor == user.name]
 
 
@@ -50,7 +50,7 @@ def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:
 
 def test_account_changes_need_a_fresh_sign_in(local_seaway: Seaway, user: SignedInUser) -> None:
     """Each of these changes is refused with `not-confirmed`."""
-    local_seaway.clock.move(HOUR_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(HOUR_MS)  # type: ignore[attr-defined]
     responses = [
         user.api("PUT", "me/password", json={"password": _OTHER_PASSWORD}),
         user.api("POST", "me/totp"),
@@ -76,7 +76,7 @@ def test_authenticator_app_is_added_and_removed(local_seaway: Seaway, user: Sign
     )
     assert 401 == user.api("POST", "me/totp/confirm", json={"code": "no code"}).status_code
     assert not user.api("GET", "me/second-factors").json()["codes"]
-    code = pyotp.TOTP(seed["seed"]).generate_otp(local_seaway.clock.now_ms() // 30_000)
+    code = pyotp.TOTP(seed["seed"]).generate_otp(local_seaway.site.clock.now_ms() // 30_000)
     first = user.api("POST", "me/totp/confirm", json={"code": code}).json()["recovery_codes"]
     shown = user.api("GET", "me/second-factors").json()
     assert {"codes": True, "passkeys": 0, "recovery_codes": 8, "ends_at": None} == shown
@@ -144,9 +144,9 @@ def test_other_sessions_are_ended(user: SignedInUser) -> None:
 
 def test_verified_address_becomes_primary(local_seaway: Seaway, user: SignedInUser) -> None:
     """The change is audited and sent by email to the previous address."""
-    with local_seaway.database.write_site() as tx:
+    with local_seaway.site.database.write_site() as tx:
         user_id = users.get(tx, user.name).id
-        emails.add(tx, local_seaway.clock.now_ms(), user_id, f"new-{user.name}@example.com", verified=True)
+        emails.add(tx, local_seaway.site.clock.now_ms(), user_id, f"new-{user.name}@example.com", verified=True)
     found = user.api("GET", "me/addresses").json()["items"]
     other = next(item["id"] for item in found if not item["primary"])
     assert 204 == user.api("POST", f"me/addresses/{other}/primary").status_code
@@ -161,9 +161,9 @@ def test_verified_address_becomes_primary(local_seaway: Seaway, user: SignedInUs
 def test_external_identity_is_unlinked(local_seaway: Seaway, user: SignedInUser) -> None:
     """It no longer signs in, and the change is audited; the last sign-in method cannot be removed."""
     external_account = ExternalAccount("github", "https://github.com", f"number of {user.name}", "octo", "Octo", None)
-    with local_seaway.database.write_site() as tx:
+    with local_seaway.site.database.write_site() as tx:
         external_identities.link(
-            tx, local_seaway.clock.now_ms(), OPERATOR, users.get(tx, user.name).id, external_account
+            tx, local_seaway.site.clock.now_ms(), OPERATOR, users.get(tx, user.name).id, external_account
         )
     number = user.api("GET", "me/identities").json()["items"][0]["id"]
     last = user.api("DELETE", f"me/identities/{number}")
@@ -171,7 +171,7 @@ def test_external_identity_is_unlinked(local_seaway: Seaway, user: SignedInUser)
     assert 204 == user.api("PUT", "me/password", json={"password": PASSWORD}).status_code
     assert 204 == user.api("DELETE", f"me/identities/{number}").status_code
     assert [] == user.api("GET", "me/identities").json()["items"]
-    with local_seaway.database.read() as tx:
+    with local_seaway.site.database.read() as tx:
         assert external_identities.find(tx, external_account.issuer, external_account.subject) is None
     assert "identity.unlinked" in audit_actions(user)
 
@@ -180,7 +180,7 @@ def test_key_without_expiry_needs_explicit_null(local_seaway: Seaway, user: Sign
     """If the site allows it, `days: null` creates one; leaving out `days` does not."""
     keys = [user.api("POST", "keys", json=body).json() for body in ({"name": "robot", "days": None}, {"name": "ci"})]
     assert [True, False] == [key["expires_at"] is None for key in keys]
-    local_seaway.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
     assert [200, 401] == [user.request("GET", "/api/v1/me", headers=bearer(key["key"])).status_code for key in keys]
 
 

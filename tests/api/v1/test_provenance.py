@@ -25,8 +25,8 @@ def test_upload_log_covers_one_channel_and_can_be_verified(
     files = [conda(index_json("demo", version=version)) for version in ("1.0", "2.0", "3.0")]
     Factory(local_seaway).channel(channel, owner=owner.name)
     portal.call(publish_file, local_seaway, channel, files[0])
-    with local_seaway.database.write_site() as tx:
-        channels.remove(tx, local_seaway.clock.now_ms(), OPERATOR, channel)
+    with local_seaway.site.database.write_site() as tx:
+        channels.remove(tx, local_seaway.site.clock.now_ms(), OPERATOR, channel)
     Factory(local_seaway).channel(channel, owner=owner.name)
     for file in files[1:]:
         portal.call(publish_file, local_seaway, channel, file)

@@ -97,8 +97,8 @@ def admin_callers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ap
         key_headers, known = _create_channel_and_group(
             factory, server.address, factory.user("ada", admin=True), "robots"
         )
-        with seaway.database.write_site() as tx:
-            secret = sessions.start(tx, seaway.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
+        with seaway.site.database.write_site() as tx:
+            secret = sessions.start(tx, seaway.site.clock.now_ms(), users.get(tx, "ada").id, address="", agent="")
         session_headers = {
             "Cookie": f"seaway_session={secret}",
             "X-CSRF-Token": sessions.csrf_token(secret),
@@ -147,8 +147,8 @@ def _create_channel_and_group(
     """Create a channel and a group for the user; return the key's headers and the names for path parameters."""
     factory.channel(channel, owner=user)
     factory.member(channel, "mate", Role.VIEWER)
-    with factory.seaway.database.write_site() as tx:
-        groups.add(tx, factory.seaway.clock.now_ms(), OPERATOR, f"{user}-crew", users.get(tx, user))
+    with factory.seaway.site.database.write_site() as tx:
+        groups.add(tx, factory.seaway.site.clock.now_ms(), OPERATOR, f"{user}-crew", users.get(tx, user))
     key = factory.key(user, mode=Mode.MANAGE)
     with httpx.Client(base_url=url) as client:
         assert 201 == upload(client, channel, conda(), key).status_code

@@ -64,7 +64,7 @@ def test_failed_jobs_are_listed_and_retried(local_seaway: Seaway, admin: SignedI
         "created_at": 1,
         "error": "no server",
     }
-    with local_seaway.database.write_site() as tx:
+    with local_seaway.site.database.write_site() as tx:
         tx.execute(delete(jobs))
         tx.execute(insert(jobs), [{**failed, "args": json.dumps({"sealed": "secret"})}] * 3)
     first = admin.api("GET", "jobs", params={"state": "failed", "limit": 2})
@@ -77,7 +77,7 @@ def test_failed_jobs_are_listed_and_retried(local_seaway: Seaway, admin: SignedI
     assert {"retried": 2} == admin.api("POST", "jobs/retry").json()
     assert [] == admin.api("GET", "jobs", params={"state": "failed"}).json()["items"]
     assert 422 == admin.api("GET", "jobs", params={"state": "lost"}).status_code
-    with local_seaway.database.write_site() as tx:
+    with local_seaway.site.database.write_site() as tx:
         lines = [line for line in log.of_all(tx, limit=5) if line.action == "jobs.retried"]
         assert [(2, ""), (1, str(numbers[0]))] == [(line.detail["jobs"], line.target) for line in lines]
         tx.execute(delete(jobs))
@@ -92,7 +92,7 @@ def test_job_retry_does_not_wait_for_channel_writes(tmp_path: Path, portal: Bloc
     ):
         admin = create_signed_in_user(seaway, portal, admin=True)
         admin.get("/admin/jobs")
-        with seaway.database.write_channel("boats"):
+        with seaway.site.database.write_channel("boats"):
             assert 0 == admin.api("POST", "jobs/retry").json()["retried"]
             assert 404 == admin.api("POST", "jobs/1/retry").status_code
             assert "/admin/jobs" == admin.send("/admin/jobs/retry").headers["location"]
@@ -120,7 +120,7 @@ def test_users_are_searched_by_several_terms(admin: SignedInUser, user: SignedIn
 
 def test_site_changes_need_a_fresh_sign_in(local_seaway: Seaway, admin: SignedInUser) -> None:
     """More than half an hour after the last confirmation every change is refused."""
-    local_seaway.clock.move(HOUR_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(HOUR_MS)  # type: ignore[attr-defined]
     body = {"name": "x", "issuer": "https://x.example.com", "kind": "gitlab"}
     responses = [
         admin.api("POST", "issuers", json=body),

@@ -15,8 +15,8 @@ from tests.support.requests import bearer, upload
 
 def session_headers(site: Site, user: str) -> dict[str, str]:
     factory = site.factory
-    with factory.seaway.database.write_site() as tx:
-        now_ms = factory.seaway.clock.now_ms()
+    with factory.seaway.site.database.write_site() as tx:
+        now_ms = factory.seaway.site.clock.now_ms()
         secret = sessions.start(tx, now_ms, users.get(tx, user).id, address="", agent="")
     return {
         "Cookie": f"seaway_session={secret}",
@@ -86,8 +86,8 @@ def test_audit_log_excludes_an_older_channel_of_the_same_name(site: Site, http: 
     factory, channel = site.factory, site.new_name()
     owner = factory.user(site.new_name("owner"))
     factory.channel(channel, owner=owner)
-    with factory.seaway.database.write_site() as tx:
-        now_ms = factory.seaway.clock.now_ms()
+    with factory.seaway.site.database.write_site() as tx:
+        now_ms = factory.seaway.site.clock.now_ms()
         channels.change(tx, now_ms, OPERATOR, channel, ChannelSettings(description="a secret of the first"))
         channels.remove(tx, now_ms, OPERATOR, channel)
     factory.channel(channel, owner=owner)
@@ -111,8 +111,10 @@ def test_unverified_address_cannot_be_primary(site: Site, http: httpx.Client) ->
     """It can get a verification email, and can be removed."""
     user = site.factory.user(site.new_name("person"))
     headers = session_headers(site, user)
-    with site.factory.seaway.database.write_site() as tx:
-        emails.add(tx, site.factory.seaway.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True)
+    with site.factory.seaway.site.database.write_site() as tx:
+        emails.add(
+            tx, site.factory.seaway.site.clock.now_ms(), users.get(tx, user).id, f"{user}@example.com", verified=True
+        )
     created = http.post("me/addresses", json={"address": f"{user}@example.org"}, headers=headers).json()
     assert (False, None) == (created["primary"], created["verified_at"])
     assert 403 == http.post(f"me/addresses/{created['id']}/primary", headers=headers).status_code

@@ -146,4 +146,4 @@ def list_tools(call: ApiRequestDep) -> Page[Tool]:
 def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        grants.revoke(call.parts.accounts.database, tx, call.now_ms, call.by, call.by.user_id or 0, tool)
+        grants.revoke(call.parts.accounts.site.database, tx, call.now_ms, call.by, call.by.user_id or 0, tool)

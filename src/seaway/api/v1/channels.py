@@ -143,8 +143,7 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpda
     """Change a channel; omitted fields stay unchanged."""
 
     def change_settings(tx: Tx) -> None:
-        limit = call.parts.reading.documents.whole_document_limit
-        relations.change_settings(tx, call.now_ms, call.by, channel, given, whole_document_limit=limit)
+        relations.change_settings(tx, call.parts.site, call.by, channel, given)
 
     with call.read() as tx:
         channels.require_change(tx, call.by, channel, given)
@@ -163,11 +162,7 @@ def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpda
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
 def set_relations(call: ApiRequestDep, channel: ChannelName, given: RelationsUpdate) -> Relations:
     """Set the relations of a channel, which its index contains for clients that support CEP 42."""
-    reading = call.parts.reading
-    changed = relations.change(
-        reading.database, reading.clock, call.by, channel,
-        base=given.base, overrides=given.overrides, whole_document_limit=reading.documents.whole_document_limit,
-    )  # fmt: skip
+    changed = relations.change(call.parts.site, call.by, channel, base=given.base, overrides=given.overrides)
     return Relations(base=changed.base, overrides=changed.overrides)
 
 
@@ -179,7 +174,7 @@ def delete_channel(call: ApiRequestDep, channel: ChannelName, confirm: Confirm) 
         with call.write_channel(channel, Action.REMOVE) as tx:
             channels.remove(tx, call.now_ms, call.by, channel, typed=confirm)
 
-    call.parts.removing.reserve.retry_with_reserve(delete)
+    call.parts.site.reserve.retry_with_reserve(delete)
 
 
 @router.get("/channel-names/{channel}", operation_id="checkChannelName")

@@ -39,7 +39,7 @@ def correct_file(
 ) -> CorrectionResult:
     """Correct the metadata of a published file in repodata; the file itself does not change."""
     changes: dict[str, Any] = given.model_dump(exclude={"reason"}, exclude_none=True)
-    done = metadata_corrections.correct(call.parts.removing, call.by, channel, subdir, file, changes, given.reason)
+    done = metadata_corrections.correct(call.parts.site, call.by, channel, subdir, file, changes, given.reason)
     with call.read() as tx:
         found = files.get(tx, call.require(tx, Action.READ, channel).channel_id, subdir, file)
     return CorrectionResult.model_validate(
@@ -55,4 +55,4 @@ def correct_file(
 )
 def remove_correction(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: FileName) -> None:
     """Restore the original metadata of a file."""
-    metadata_corrections.restore(call.parts.removing, call.by, channel, subdir, file)
+    metadata_corrections.restore(call.parts.site, call.by, channel, subdir, file)

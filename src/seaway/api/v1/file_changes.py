@@ -70,7 +70,7 @@ def change_files(
     call: RequestContext, channel: str, act: FileAction, selection: Selection, reason: str = ""
 ) -> FileChangeResult:
     """Change the selected files; return the response body."""
-    done = removal.change(call.parts.removing, call.by, channel, act, selection, reason=reason)
+    done = removal.change(call.parts.site, call.by, channel, act, selection, reason=reason)
     return FileChangeResult(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)
 
 

@@ -129,7 +129,7 @@ def put_group_member(call: ApiRequestDep, group: GroupName, user: UserName, give
     with call.write_group(group, groups.require_manager) as tx:
         return _member(
             groups.put_member(
-                tx, call.now_ms, call.by, group, user, is_manager=given.manager, notifier=call.parts.accounts
+                tx, call.now_ms, call.by, group, user, is_manager=given.manager, outbox=call.parts.accounts.outbox
             )
         )
 

@@ -59,7 +59,7 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
     """Send an invitation email with a link that expires in a week; it replaces an earlier invitation."""
     with call.write_channel(channel, Action.ADMIT) as tx:
         invitation, _ = invitations.invite(
-            tx, call.now_ms, call.by, channel, given.address, Role(given.role), notifier=call.parts.accounts
+            tx, call.now_ms, call.by, channel, given.address, Role(given.role), outbox=call.parts.accounts.outbox
         )
     return Invitation.model_validate(invitation)
 
@@ -68,7 +68,7 @@ def send_invitation(call: ApiRequestDep, channel: ChannelName, given: Invitation
 def resend_invitation(call: ApiRequestDep, channel: ChannelName, invitation: Id) -> Invitation:
     """Send an invitation again with a new link; the old link becomes invalid."""
     with call.write_channel(channel, Action.ADMIT) as tx:
-        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, notifier=call.parts.accounts)
+        resent, _ = invitations.resend(tx, call.now_ms, call.by, channel, invitation, outbox=call.parts.accounts.outbox)
     return Invitation.model_validate(resent)
 
 
@@ -87,4 +87,6 @@ def respond_to_invitation(call: ApiRequestDep, given: InvitationResponse) -> Inv
     with call.read() as tx:
         channel = invitations.get_by_secret(tx, call.now_ms, given.secret).channel
     with call.write_channel(channel, SiteAction.JOIN if is_accepted else None) as tx:
-        return Invitation.model_validate(respond(tx, call.now_ms, call.by, given.secret, notifier=call.parts.accounts))
+        return Invitation.model_validate(
+            respond(tx, call.now_ms, call.by, given.secret, outbox=call.parts.accounts.outbox)
+        )

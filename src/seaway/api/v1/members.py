@@ -64,7 +64,7 @@ def put_member(call: ApiRequestDep, channel: ChannelName, user: UserName, given:
     """Add a user as a member, effective immediately and with a notification email, or change their role."""
     with call.write_channel(channel, Action.ADMIT) as tx:
         member = members.put(
-            tx, call.now_ms, call.by, channel, user, Role(given.role), notifier=call.parts.accounts
+            tx, call.now_ms, call.by, channel, user, Role(given.role), outbox=call.parts.accounts.outbox
         )  # fmt: skip
     return _user(member)
 

@@ -85,7 +85,7 @@ def list_passkeys(call: ApiRequestDep) -> Page[Passkey]:
 def get_passkey_options(call: ApiRequestDep) -> PasskeyOptions:
     """First step: return options, valid for five minutes, for creating a passkey on a page of this site."""
     _require_session(call)
-    return PasskeyOptions(public_key=json.loads(passkeys.creation_options(call.parts.accounts, call.by)))
+    return PasskeyOptions(public_key=json.loads(passkeys.creation_options(call.parts.site, call.by)))
 
 
 @router.post("/me/passkeys", operation_id="addPasskey", status_code=201)
@@ -102,7 +102,7 @@ async def add_passkey(call: ApiRequestDep, given: PasskeyCreate) -> PasskeyWithR
 def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyUpdate) -> Passkey:
     """Rename a passkey. Requires a session."""
     _require_session(call)
-    return Passkey.model_validate(passkeys.rename(call.parts.accounts, call.by, passkey, given.name))
+    return Passkey.model_validate(passkeys.rename(call.parts.site, call.by, passkey, given.name))
 
 
 @router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)

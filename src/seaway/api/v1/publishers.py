@@ -72,4 +72,4 @@ def change_publisher(
 def remove_publisher(call: ApiRequestDep, channel: ChannelName, publisher: PublisherId) -> None:
     """Remove a trusted publisher; its tokens become invalid at once."""
     with call.write_channel(channel, publishers.require_can_change) as tx:
-        publishers.remove(tx, call.now_ms, call.by, call.parts.exchanging.notifier, channel, publisher)
+        publishers.remove(tx, call.now_ms, call.by, call.parts.accounts.outbox, channel, publisher)

@@ -105,7 +105,7 @@ def get_storage(call: ApiRequestDep) -> Storage:
     with call.read() as tx:
         packages, documents, last = storage_usage.of_packages(tx), storage_usage.of_documents(tx), sweep.last(tx)
         named_bytes = storage_usage.bytes_of_packages(tx)
-    spool_blobs, spool_bytes = call.parts.publishing.spool.usage()
+    spool_blobs, spool_bytes = call.parts.site.spool.usage()
     return Storage(
         packages=BlobUsage.model_validate(packages),
         documents=BlobUsage.model_validate(documents),

@@ -68,7 +68,7 @@ def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferCre
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel, Action.TRANSFER) as tx:
         return Transfer.model_validate(
-            transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, notifier=call.parts.accounts)
+            transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, outbox=call.parts.accounts.outbox)
         )
 
 
@@ -86,4 +86,4 @@ def respond_to_transfer(call: ApiRequestDep, channel: ChannelName, given: Transf
     respond = transfers.accept if is_accepted else transfers.decline
     can_respond = partial(transfers.require_offer, now_ms=call.now_ms, to_accept=is_accepted)
     with call.write_channel(channel, can_respond) as tx:
-        return Transfer.model_validate(respond(tx, call.now_ms, call.by, channel, notifier=call.parts.accounts))
+        return Transfer.model_validate(respond(tx, call.now_ms, call.by, channel, outbox=call.parts.accounts.outbox))

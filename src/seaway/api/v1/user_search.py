@@ -28,5 +28,5 @@ class UserMatch(ResponseBody):
 def find_users(call: ApiRequestDep, name: Beginning) -> Page[UserMatch]:
     """Return up to ten users whose names start with `name`; none for fewer than two characters. Rate-limited."""
     require_site(call.by, SiteAction.FIND_USERS)
-    names = user_search.find(call.parts.reading.database, call.now_ms, str(call.by.user_id), name)
+    names = user_search.find(call.parts.site.database, call.now_ms, str(call.by.user_id), name)
     return single_page([UserMatch(name=user_name) for user_name in names])

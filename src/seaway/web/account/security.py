@@ -73,7 +73,7 @@ async def renew_recovery(request: Request, call: RequestContext) -> Response:
 @for_user
 async def passkey_options(_request: Request, call: RequestContext) -> Response:
     """Return the WebAuthn options for creating a passkey."""
-    options = await to_thread.run_sync(passkeys.creation_options, call.parts.accounts, call.by)
+    options = await to_thread.run_sync(passkeys.creation_options, call.parts.site, call.by)
     return Response(options, media_type="application/json")
 
 

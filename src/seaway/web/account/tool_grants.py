@@ -22,7 +22,7 @@ async def show_tools(request: Request, call: RequestContext) -> Response:
 @for_user
 async def end_tool(request: Request, call: RequestContext) -> Response:
     """Revoke an OAuth grant; the tool is logged out at its next request."""
-    grant_id, database = (await form_of(request)).number("tool"), call.parts.accounts.database
+    grant_id, database = (await form_of(request)).number("tool"), call.parts.accounts.site.database
     await in_transaction(
         call.write_user(SiteAction.CHANGE_ACCOUNT),
         lambda tx: grants.revoke(database, tx, call.now_ms, call.by, call.by.user_id or 0, grant_id),

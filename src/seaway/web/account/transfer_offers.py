@@ -40,5 +40,5 @@ async def _respond(request: Request, call: RequestContext, *, to_accept: bool) -
     can_respond = partial(transfers.require_offer, now_ms=call.now_ms, to_accept=to_accept)
     return await in_transaction(
         call.write_channel(channel, can_respond),
-        lambda tx: act(tx, call.now_ms, call.by, channel, notifier=call.parts.accounts),
+        lambda tx: act(tx, call.now_ms, call.by, channel, outbox=call.parts.accounts.outbox),
     )

@@ -22,7 +22,7 @@ async def look(request: Request, call: RequestContext) -> Response:
     """Show the usage figures, and the channels by size."""
     number = min(number_of(request, "page") or 1, _LAST_PAGE)
     skip = (number - 1) * PER_PAGE
-    spool = parts_of(request).publishing.spool
+    spool = parts_of(request).publishing.site.spool
 
     def find(tx: Tx) -> Mapping[str, Any]:
         packages, named = storage_usage.of_packages(tx), storage_usage.bytes_of_packages(tx)

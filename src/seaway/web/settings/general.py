@@ -98,11 +98,7 @@ async def remove_notice(request: Request, call: RequestContext) -> Response:
 
 
 def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
-    reading = call.parts.reading
-    relations.change(
-        reading.database, reading.clock, call.by, channel,
-        base=base, overrides=overrides, whole_document_limit=reading.documents.whole_document_limit,
-    )  # fmt: skip
+    relations.change(call.parts.site, call.by, channel, base=base, overrides=overrides)
 
 
 def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:

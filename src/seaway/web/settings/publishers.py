@@ -68,7 +68,7 @@ async def look(request: Request, call: RequestContext) -> Response:
 
 
 def _findings(parts: TokenExchange, by: Caller, channel: str) -> Mapping[int, str]:
-    with parts.database.read() as tx:
+    with parts.site.database.read() as tx:
         listed, known = publishers.list_for_owner(tx, by, channel), issuers.all_issuers(tx)
     found = parts.repository_ids.findings(listed, known)
     return {number: finding.value for number, finding in found.items()}
@@ -134,7 +134,7 @@ def _remove(form: Form, scene: SettingsContext) -> None:
         scene.tx,
         scene.now_ms,
         scene.by,
-        scene.parts.exchanging.notifier,
+        scene.parts.accounts.outbox,
         scene.channel,
         int(number) if number.isdecimal() and len(number) < 16 else 0,
     )

@@ -86,6 +86,5 @@ def _require(values: Mapping[str, Any], tx: Tx, by: Caller, channel: str) -> Non
 
 
 def _save(values: Mapping[str, Any], scene: SettingsContext) -> None:
-    limit = scene.parts.reading.documents.whole_document_limit
     settings = ChannelSettings.parse(values)
-    relations.change_settings(scene.tx, scene.now_ms, scene.by, scene.channel, settings, whole_document_limit=limit)
+    relations.change_settings(scene.tx, scene.parts.site, scene.by, scene.channel, settings)

@@ -78,7 +78,7 @@ async def change(
     """
     acting = partial(_act, request, call, section, act, requires or section.action)
     if uses_reserve:
-        acting = partial(call.parts.removing.reserve.retry_with_reserve, acting)
+        acting = partial(call.parts.site.reserve.retry_with_reserve, acting)
     return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
 
 

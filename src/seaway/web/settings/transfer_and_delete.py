@@ -65,7 +65,9 @@ async def remove(request: Request, call: RequestContext) -> Response:
 
 
 def _offer(form: Form, scene: SettingsContext) -> None:
-    transfers.offer(scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), notifier=scene.parts.accounts)
+    transfers.offer(
+        scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), outbox=scene.parts.accounts.outbox
+    )
 
 
 def _cancel(scene: SettingsContext) -> None:
