@@ -10,7 +10,7 @@ from seaway.backup.repository import BackupRepository
 from seaway.server.wiring import Seaway
 from tests.backup.sites import furnish, open_house, served
 from tests.support import state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.state import folder_store
 
 
@@ -42,7 +42,7 @@ def served_there(furnished: Source) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def source(furnished: Source, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def source(furnished: Source, tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     """A copy of the furnished house."""
     state.copy(furnished.folder, tmp_path / "source")
     seaway = open_house(tmp_path / "source", clock)

@@ -31,7 +31,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import images, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json, real_packages
 from tests.support.sites import Factory, publish_file
 from tests.support.workflows import Attester
@@ -44,9 +44,9 @@ class StopError(Exception):
     """A kill, for code that does not know of it."""
 
 
-def open_house(folder: Path, clock: TurnedClock | None = None, **settings: Any) -> Seaway:
+def open_house(folder: Path, clock: ManualClock | None = None, **settings: Any) -> Seaway:
     return with_in_process_examiners(
-        sites.build(folder, clock or TurnedClock(), **({"downloads": "direct"} | settings))
+        sites.build(folder, clock or ManualClock(), **({"downloads": "direct"} | settings))
     )
 
 
@@ -162,7 +162,7 @@ def is_empty(seaway: Seaway) -> bool:
 
 
 def later(clock: object) -> None:
-    assert isinstance(clock, TurnedClock)
+    assert isinstance(clock, ManualClock)
     clock.move(DAY_MS)
 
 

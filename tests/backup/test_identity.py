@@ -23,7 +23,7 @@ from seaway.storage import keys
 from tests.backup.sites import PUBLIC, open_house
 from tests.indexing.channel import Channel
 from tests.support import state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 
 LATE = conda(index_json("late"))
@@ -63,7 +63,7 @@ def test_a_store_that_is_the_databases_stays_so(source: Seaway, empty: Seaway, k
 
 @pytest.mark.on_disk
 def test_the_store_of_the_backup_loses_nothing_that_came_since(
-    source: Seaway, kept: Path, tmp_path: Path, clock: TurnedClock
+    source: Seaway, kept: Path, tmp_path: Path, clock: ManualClock
 ) -> None:
     """The database is lost, and an older backup is restored on the store: it is behind until an operator adopts it."""
     source.pairing.raise_counter()

@@ -28,7 +28,7 @@ from tests.backup.conftest import Source
 from tests.backup.sites import LARGE, PRIVATE, PUBLIC, StopError, key_of, open_house, served
 from tests.indexing.channel import Channel
 from tests.support import folders, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.sites import Factory
 
@@ -36,7 +36,7 @@ Reopen = Callable[[Seaway], Seaway]
 
 
 @pytest.fixture
-def lose(clock: TurnedClock, tmp_path: Path) -> Iterator[Reopen]:
+def lose(clock: ManualClock, tmp_path: Path) -> Iterator[Reopen]:
     """Close a house, remove its database and open it again on the store that it had."""
     opened: list[Seaway] = []
 
@@ -277,7 +277,7 @@ def test_a_logo_without_its_blob_is_lost(source: Seaway, lose: Reopen) -> None:
 
 
 def test_blobs_that_no_manifest_names_are_listed_and_kept(
-    source: Seaway, lose: Reopen, clock: TurnedClock, tmp_path: Path
+    source: Seaway, lose: Reopen, clock: ManualClock, tmp_path: Path
 ) -> None:
     """What came after the last run is named by what it says of itself; no sweep takes it until it is released."""
     follow(source)
@@ -471,7 +471,7 @@ def test_a_folder_that_cannot_be_listed_ends_it(source: Seaway, lose: Reopen) ->
 # Up to the last moment
 
 
-def test_changes_after_the_last_run_are_all_that_is_missing(source: Seaway, lose: Reopen, clock: TurnedClock) -> None:
+def test_changes_after_the_last_run_are_all_that_is_missing(source: Seaway, lose: Reopen, clock: ManualClock) -> None:
     """Overwritten, yanked, deleted and removed after it: each file is as it was then, or its bytes are reported."""
     follow(source)
     expected = content(source)

@@ -20,7 +20,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 
@@ -244,7 +244,7 @@ STEPS = st.lists(
 
 @pytest.fixture(scope="module")
 def shared_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
-    factory = Factory(sites.build(tmp_path_factory.mktemp("owners"), TurnedClock()))
+    factory = Factory(sites.build(tmp_path_factory.mktemp("owners"), ManualClock()))
     for name in ("bob", "eve", "kim"):
         factory.user(name)
     factory.channel("boats", owner="ada", public=False)

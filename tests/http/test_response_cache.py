@@ -21,7 +21,7 @@ from seaway.serving.channel_response import CachePolicy, ChannelResponse
 from seaway.serving.response_cache import CachedResponse, CacheKey, ResponseCache
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer
 from tests.support.sites import Factory
@@ -34,7 +34,7 @@ LARGE = conda(index_json("large"), files={"share/noise": random.Random(1).randby
 
 
 @pytest.fixture
-def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def seaway(tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     """A server that sends every package file itself, whatever the store."""
     with closing(sites.build(tmp_path, clock, downloads="direct")) as built:
         yield built

@@ -41,7 +41,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import with_in_process_examiners
 from tests.support import images, sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -71,7 +71,7 @@ class Store:
     """A channel with one file, as its readers and its operator see it."""
 
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     http: httpx.AsyncClient
 
     @property
@@ -112,7 +112,7 @@ class Store:
 
 
 @pytest.fixture
-async def store(on_both: str, tmp_path: Path, clock: TurnedClock) -> AsyncIterator[Store]:
+async def store(on_both: str, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     built = with_in_process_examiners(sites.build(tmp_path, clock, downloads="direct"))
     Factory(built).channel(CHANNEL)
     transport = httpx.ASGITransport(app=create_app(built))
@@ -367,7 +367,7 @@ async def documents_of(store: Store) -> dict[str, bytes]:
 @pytest.mark.parametrize("limit", [None, 0], ids=["built by requests", "built by jobs"])
 @pytest.mark.parametrize("kind", ["repodata.json", "repodata.json.zst", "repodata.json.gz", "run_exports.json"])
 async def test_missing_document_is_rebuilt(
-    tmp_path: Path, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch, kind: str, limit: int | None, is_large: bool
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, kind: str, limit: int | None, is_large: bool
 ) -> None:  # fmt: skip
     """The request that finds it missing rebuilds it, whichever document it is, with the same bytes."""
     if is_large:
@@ -459,7 +459,7 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
 
 @pytest.mark.parametrize("downloads", ["redirect", "x-accel"])
 async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: TurnedClock, downloads: str
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock, downloads: str
 ) -> None:
     """A recorded file is refused before the client is sent to a bucket or the proxy, until it is uploaded again."""
     with state.choose(state.POSTGRES_S3 if downloads == "redirect" else state.SQLITE_DISK):
@@ -485,7 +485,7 @@ async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
 
 
 @pytest.mark.on_disk
-async def test_truncated_file_is_not_passed_to_the_proxy(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_truncated_file_is_not_passed_to_the_proxy(tmp_path: Path, clock: ManualClock) -> None:
     """The size is compared before the proxy reads the file, even before a scrub."""
     seaway = with_in_process_examiners(sites.build(tmp_path, clock, downloads="x-accel"))
     Factory(seaway).channel(CHANNEL)

@@ -29,7 +29,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import A2, A, B, Channel, recorded_statements, with_in_process_examiners
 from tests.support import images, packages
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.jobs import run_job
 from tests.support.packages import index_json
 from tests.support.sites import Factory
@@ -549,7 +549,7 @@ def test_new_set_gets_channel_objects_last(seaway: Seaway, channel: Channel) -> 
 # The job
 
 
-def test_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+def test_job_runs_every_minute(seaway: Seaway, clock: ManualClock, channel: Channel) -> None:
     """Committed changes are in the store within five minutes."""
     channel.put(A)
     seaway.runner.run_due()
@@ -567,7 +567,7 @@ class UnavailableStore(RecordingStore):
         raise Unavailable("The storage does not answer.", "Try again in a moment.")
 
 
-def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: ManualClock, channel: Channel) -> None:
     """The job does not fail, because failed jobs are retried at growing intervals."""
     channel.put(A)
     unavailable = replace(seaway.sweeping, blobs=UnavailableStore(seaway.blobs))

@@ -21,7 +21,7 @@ from seaway.packages import metadata_corrections, removal
 from seaway.publishing import reexamine
 from seaway.publishing.reexamine import RebuildParts
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer
 from tests.support.sites import Factory, publish_file
@@ -69,7 +69,7 @@ def audit_entries(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def test_correction_is_served_at_once_and_can_be_undone(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """Only the corrected fields of the record change; the file details show the original, reason, user and time."""
     before = await record(http)

@@ -8,7 +8,7 @@ from seaway.channels.roles import Role
 from seaway.packages import downloads, package_list, recent_uploads, versions
 from seaway.packages.package_list import PackageSort
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
@@ -34,7 +34,7 @@ async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, factor
     assert {upload.package for upload in found} == {"plain", "secret-tool"}
 
 
-async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """By name, last upload, downloads and platform."""
     factory.channel("chan")
     await publish(seaway, "chan", "b")

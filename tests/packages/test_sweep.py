@@ -21,7 +21,7 @@ from seaway.packages.sweep import LastSweep, SweepResult, SweepStopped, last, sw
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -44,7 +44,7 @@ def age(seaway: Seaway, milliseconds: int) -> None:
         if path is not None:
             os.utime(path, ns=(then, then))
     if seaway.blobs.local_path("") is None:  # a bucket sets its own times, so Seaway's clock has to move
-        assert isinstance(seaway.clock, TurnedClock)
+        assert isinstance(seaway.clock, ManualClock)
         seaway.clock.move(max(stat.modified_ms for stat in stats) + milliseconds - seaway.clock.now_ms())
 
 
@@ -194,7 +194,7 @@ async def test_swept_file_can_be_uploaded_again(seaway: Seaway, channel: str) ->
 
 
 async def test_replaced_shard_is_served_for_a_week(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """A client that read the index before a change finds its shards for a week (CEP 16)."""
     await publish_file(seaway, channel, FILE)
@@ -211,7 +211,7 @@ async def test_replaced_shard_is_served_for_a_week(
 
 
 async def test_shard_that_is_current_again_is_not_deleted(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """Yank and unyank restore the earlier shard, which is then no longer a replaced one."""
     await publish_file(seaway, channel, FILE)

@@ -22,7 +22,7 @@ from seaway.publishing.record import Submission
 from seaway.storage import keys
 from tests.indexing.channel import Channel, RacingStore, recorded_statements, with_in_process_examiners
 from tests.support import packages, sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, index_json
 from tests.support.sites import Factory
 
@@ -35,7 +35,7 @@ FILES = [
 
 @pytest.fixture
 def channel(on_both: str, tmp_path: Path) -> Iterator[Channel]:
-    with closing(sites.build(tmp_path, TurnedClock())) as built:
+    with closing(sites.build(tmp_path, ManualClock())) as built:
         yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 

@@ -31,7 +31,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.indexing.channel import RacingStore
 from tests.support import images, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -158,7 +158,7 @@ def logo_of(seaway: Seaway, channel: str) -> bytes | None:
         return channels.get(tx, channel).logo
 
 
-def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """Two channels with the same picture share a blob, which is deleted after the last of them gave it up."""
     factory.channel("robots")
     factory.channel("others")

@@ -16,7 +16,7 @@ from seaway.publishing.reexamine import RebuildParts, rebuild
 from seaway.storage import keys
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.hostile import hashes_of
 from tests.support.packages import index_json
 from tests.support.sites import Factory
@@ -24,7 +24,7 @@ from tests.support.sites import Factory
 
 @pytest.fixture
 def channel(tmp_path: Path) -> Iterator[Channel]:
-    with closing(sites.build(tmp_path, TurnedClock())) as built:
+    with closing(sites.build(tmp_path, ManualClock())) as built:
         yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 

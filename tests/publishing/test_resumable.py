@@ -43,7 +43,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import index_json
 from tests.support.sites import Factory
 
@@ -63,7 +63,7 @@ class Uploads:
 
     seaway: Seaway
     by: Caller
-    clock: TurnedClock
+    clock: ManualClock
 
     def begin(self, file: packages.PackageFile = SMALL, **changes: Any) -> ResumableUpload:
         request = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
@@ -109,7 +109,7 @@ class Uploads:
 
 
 @pytest.fixture
-def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Uploads]:
+def uploads(on_both: str, tmp_path: Path, clock: ManualClock) -> Iterator[Uploads]:
     with closing(with_in_process_examiners(sites.build(tmp_path, clock))) as seaway:
         factory = Factory(seaway)
         factory.channel(CHANNEL, owner="owner")

@@ -11,7 +11,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import account_deletion, first_account
 from seaway.users import users
 from tests.support.accounts import HOME, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to, text_of
 from tests.support.sites import Factory
 
@@ -43,7 +43,7 @@ async def test_link_creates_the_first_account(seaway: Seaway) -> None:
     assert first_account.create_link(seaway.database, seaway.clock.now_ms(), "https://conda.example.com") is None
 
 
-async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClock) -> None:
+async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: ManualClock) -> None:
     """A link in an old log must not work, and a link expires after a week (1)."""
     old, new = first_account_secret(seaway), first_account_secret(seaway)
     with pytest.raises(NotFound):
@@ -94,7 +94,7 @@ async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts:
 
 
 async def test_name_of_deleted_account_is_reserved_for_a_year(
-    seaway: Seaway, accounts: Accounts, factory: Factory, clock: TurnedClock
+    seaway: Seaway, accounts: Accounts, factory: Factory, clock: ManualClock
 ) -> None:
     """Otherwise another user could impersonate the previous one (3)."""
     factory.user("ada")
@@ -108,7 +108,7 @@ async def test_name_of_deleted_account_is_reserved_for_a_year(
     factory.user("ada")
 
 
-async def test_deleting_account_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+async def test_deleting_account_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """A browser left signed in must not be enough."""
     accounts.add("ada")
     by, secret = await accounts.session("ada")

@@ -8,7 +8,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import email_addresses, password_reset, sign_up
 from seaway.users import emails
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to, letters, link_in, text_of
 
 pytestmark = pytest.mark.anyio
@@ -83,7 +83,7 @@ async def test_link_to_removed_address_is_refused(seaway: Seaway, accounts: Acco
         await password_reset.reset(accounts.parts, secret, OTHER_PASSWORD, client=HOME.address)
 
 
-async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock: ManualClock) -> None:
     """Each addition sends an email to an address that may belong to another person."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
@@ -97,7 +97,7 @@ async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock
 
 
 async def test_refused_change_leaves_addresses_unchanged(
-    seaway: Seaway, accounts: Accounts, clock: TurnedClock
+    seaway: Seaway, accounts: Accounts, clock: ManualClock
 ) -> None:
     """A duplicate, malformed or unknown address and a stale sign-in are refused."""
     ada = accounts.add("ada")

@@ -18,7 +18,7 @@ from seaway.sign_in.identity_providers import LoginProtocol, Provider, Providers
 from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, ProviderResponse, running
 
 ISSUER = "https://login.example.com"
@@ -201,7 +201,7 @@ def openid_provider() -> Iterator[OpenIdProvider]:
         yield provider_server
 
 
-def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: TurnedClock) -> None:
+def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: ManualClock) -> None:
     """Check a token that is signed with the provider's current key."""
     now = clock.now_ms() // 1000
     claims = {"iss": openid_provider.address, "aud": CLIENT_ID, "sub": "1", "nonce": "n", "iat": now, "exp": now + 60}
@@ -215,7 +215,7 @@ def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:
 
 
 def test_new_provider_key_is_fetched_at_most_once_per_minute(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: ManualClock, tmp_path: Path
 ) -> None:
     """Keys are fresh for an hour; an unknown key triggers a fetch unless one was made within the last minute."""
     built = sites.build(tmp_path, clock)
@@ -246,7 +246,7 @@ def test_new_provider_key_is_fetched_at_most_once_per_minute(
 
 @pytest.mark.parametrize("response", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
 def test_unusable_key_set_does_not_replace_stored_keys(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, response: ProviderResponse
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: ManualClock, tmp_path: Path, response: ProviderResponse
 ) -> None:
     """Without keys the provider is unavailable; with stored ones users can still sign in."""
     built = sites.build(tmp_path, clock)
@@ -264,7 +264,7 @@ def test_unusable_key_set_does_not_replace_stored_keys(
 
 
 def test_sign_in_keys_are_not_used_for_trusted_publishing(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: ManualClock, tmp_path: Path
 ) -> None:
     """At sign-in the provider can name another host for its keys, so one issuer has two key sets."""
     built = sites.build(tmp_path, clock)

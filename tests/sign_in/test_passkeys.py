@@ -16,7 +16,7 @@ from seaway.sign_in import passkeys, second_factors, user_access
 from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from tests.support.accounts import AWAY, HOME, Accounts
 from tests.support.authenticator import Authenticator
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import letters, text_of
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +108,7 @@ async def test_faulty_registration_is_refused(accounts: Accounts, seaway: Seaway
         assert not second_factors.of_user(tx, ada).any
 
 
-async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: ManualClock) -> None:
     """Case 31: used, expired (five minutes) and never issued challenges are refused (1)."""
     authenticator = await enroll(accounts)
     options = passkeys.sign_in_options(accounts.parts, AWAY)
@@ -193,7 +193,7 @@ async def test_only_owner_removes_a_passkey(accounts: Accounts) -> None:
         sign_in(accounts, authenticator)
 
 
-async def test_passkey_confirms_a_session(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_passkey_confirms_a_session(accounts: Accounts, clock: ManualClock) -> None:
     """It replaces the password as a fresh proof; without one no passkey is added or removed (case 32)."""
     authenticator = await enroll(accounts)
     signed_in = sign_in(accounts, authenticator)

@@ -13,7 +13,7 @@ from seaway.sign_in import password_reset, sessions, user_access
 from seaway.sign_in.passwords import PARAMETERS
 from seaway.users import emails, users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to, letters, link_in, text_of
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +58,7 @@ async def test_reset_link_is_used_once(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize("cause", ["password", "an hour", "address", "disabled", "other link", "unknown link"])
 async def test_invalid_reset_link_is_refused(
-    seaway: Seaway, accounts: Accounts, clock: TurnedClock, cause: str
+    seaway: Seaway, accounts: Accounts, clock: ManualClock, cause: str
 ) -> None:
     """Case 6: expired, never issued, or invalidated by a change of the account (2)."""
     ada = accounts.add("ada")
@@ -117,7 +117,7 @@ async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway
     assert any("INSERT INTO jobs" in statement for statement in known)
 
 
-async def test_reset_requests_are_limited_per_address(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_reset_requests_are_limited_per_address(accounts: Accounts, clock: ManualClock) -> None:
     """Five a day, whether the address is known or not."""
     for address in (ADA, "nobody@example.com"):
         for _ in range(5):
@@ -126,7 +126,7 @@ async def test_reset_requests_are_limited_per_address(accounts: Accounts, clock:
             password_reset.request(accounts.parts, address, client=HOME.address)
 
 
-async def test_changing_password_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+async def test_changing_password_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """Case 15: this session continues, all others end (3)."""
     accounts.add("ada")
     by, own_session = await accounts.session("ada")

@@ -16,7 +16,7 @@ from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, Sign
 from seaway.sign_in.second_factors import Factors
 from seaway.users import users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import letters, text_of
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,7 @@ async def first_step(accounts: Accounts, name: str = "ada", client: BrowserInfo 
 
 
 async def test_code_used_while_clock_was_ahead_does_not_block_later_codes(
-    accounts: Accounts, clock: TurnedClock
+    accounts: Accounts, clock: ManualClock
 ) -> None:
     """After the clock is set back, the last used step is years ahead; each code still works only once."""
     phone, _ = await enroll(accounts)
@@ -87,7 +87,7 @@ async def test_code_is_used_once(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize(("offset_s", "is_accepted"), [(-60, False), (-29, True), (0, True), (30, True), (60, False)])
 async def test_code_of_adjacent_step_is_accepted(
-    accounts: Accounts, clock: TurnedClock, offset_s: int, is_accepted: bool
+    accounts: Accounts, clock: ManualClock, offset_s: int, is_accepted: bool
 ) -> None:
     """Clocks can differ by thirty seconds (2)."""
     phone, _ = await enroll(accounts)
@@ -122,7 +122,7 @@ async def test_malformed_code_is_refused(accounts: Accounts, code: str) -> None:
         await password_sign_in.second_factor(accounts.parts, await first_step(accounts), code, HOME)
 
 
-async def test_pending_sign_in_expires_after_ten_minutes(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_pending_sign_in_expires_after_ten_minutes(accounts: Accounts, clock: ManualClock) -> None:
     """It can also be completed only once."""
     phone, _ = await enroll(accounts)
     flow = await first_step(accounts)
@@ -227,7 +227,7 @@ async def test_adding_and_removing_totp_ends_other_sessions_and_notifies(account
         totp.remove(accounts.parts, by)
 
 
-async def test_changing_second_factors_needs_recent_sign_in(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_changing_second_factors_needs_recent_sign_in(accounts: Accounts, clock: ManualClock) -> None:
     """Case 32."""
     accounts.add("ada")
     by, secret = await accounts.session("ada")
@@ -243,7 +243,7 @@ async def test_changing_second_factors_needs_recent_sign_in(accounts: Accounts, 
 
 
 async def test_code_confirms_session_of_user_without_password(
-    accounts: Accounts, seaway: Seaway, clock: TurnedClock
+    accounts: Accounts, seaway: Seaway, clock: ManualClock
 ) -> None:
     """Users with external logins confirm with their second factor."""
     phone, _ = await enroll(accounts)
@@ -269,7 +269,7 @@ async def test_operator_removes_second_factors_at_once(accounts: Accounts, seawa
     assert "second factors were removed" in text_of(letters(seaway)[-1])
 
 
-async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: Seaway, clock: TurnedClock) -> None:
+async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: Seaway, clock: ManualClock) -> None:
     """It is announced to every address, and a user who still has the factor can cancel it (2)."""
     await enroll(accounts)
     await enroll(accounts, "bob")

@@ -16,7 +16,7 @@ from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
 from tests.support import sites
 from tests.support.accounts import HOME, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to, letters, link_in, text_of
 
 pytestmark = pytest.mark.anyio
@@ -112,7 +112,7 @@ async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts:
         assert users.get(tx, "second").id == emails.owner_of(tx, ADA)
 
 
-async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """The user can request another email."""
     await sign_up(accounts)
     old_link = link_in(letters(seaway)[0])
@@ -165,7 +165,7 @@ async def test_emails_to_one_address_are_limited(accounts: Accounts) -> None:
         await sign_up(accounts, "four")
 
 
-async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: ManualClock) -> None:
     """Sign-up can be closed, or limited to email domains."""
     closed = sites.build(tmp_path / "closed", clock, sign_up="closed")
     restricted = sites.build(tmp_path / "theirs", clock, email_domains="example.com, example.org")

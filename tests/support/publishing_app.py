@@ -19,7 +19,7 @@ from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publishers import Draft, Publisher
 from tests.support import issuer, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 MINT = "/api/oidc/mint_token"
@@ -59,7 +59,7 @@ class Trust:
 class PublishingApp(Trust):
     """The same, with its clock and an HTTP client of the application."""
 
-    clock: TurnedClock
+    clock: ManualClock
     portal: BlockingPortal
     http: httpx.AsyncClient = field(init=False)
 
@@ -105,7 +105,7 @@ def _with_client_addresses(app: ASGIApp) -> ASGIApp:
 
 
 @contextmanager
-def publishing_app(folder: Path, clock: TurnedClock, **settings: Any) -> Iterator[PublishingApp]:
+def publishing_app(folder: Path, clock: ManualClock, **settings: Any) -> Iterator[PublishingApp]:
     """Build a Seaway instance with static issuer keys."""
     seaway = sites.build(folder, clock, **{"public_url": f"https://{issuer.AUDIENCE}", **settings})
     with start_blocking_portal() as portal:
@@ -119,7 +119,7 @@ def publishing_app(folder: Path, clock: TurnedClock, **settings: Any) -> Iterato
 
 
 @pytest.fixture
-def app(tmp_path: Path, clock: TurnedClock) -> Iterator[PublishingApp]:
+def app(tmp_path: Path, clock: ManualClock) -> Iterator[PublishingApp]:
     """A new instance whose private channel `harbour` trusts one workflow of each issuer."""
     with publishing_app(tmp_path, clock) as made:
         made.factory.channel("harbour", public=False)

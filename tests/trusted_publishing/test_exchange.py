@@ -26,7 +26,7 @@ from seaway.trusted_publishing.issuers import RULES
 from seaway.trusted_publishing.refusals import TokenRefused
 from seaway.users import emails, users
 from tests.support import issuer, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.publishing_app import GITHUB, MINT, PublishingApp, Trust
 from tests.support.requests import raw_headers
@@ -488,7 +488,7 @@ def test_database_contains_no_token(app: PublishingApp) -> None:
 
 
 @pytest.mark.usefixtures("on_both")
-def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: TurnedClock) -> None:
+def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: ManualClock) -> None:
     """Cases 48 and 49: two instances share one state, on each database."""
     instances = [sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}") for _ in range(2)]
     made = Trust(instances[0])

@@ -11,7 +11,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import passwords
 from seaway.users import users
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
@@ -20,12 +20,12 @@ _HASH = passwords.hash_new(PASSWORD)
 
 
 @pytest.fixture(scope="session")
-def turned() -> TurnedClock:
-    return TurnedClock()
+def turned() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
+def shared(tmp_path_factory: pytest.TempPathFactory, turned: ManualClock) -> Iterator[Seaway]:
     """One Seaway for all tests: each test uses its own users and IP address."""
     seaway = sites.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
     Factory(seaway).user("operator-of-it", admin=True)

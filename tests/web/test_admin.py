@@ -25,7 +25,7 @@ from seaway.sign_in import second_factors
 from seaway.trusted_publishing import issuers
 from seaway.users import users
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 from tests.support.statements import counted
@@ -192,7 +192,7 @@ def test_invalid_quota_is_refused(text: str) -> None:
 
 
 def test_admin_changes_need_a_recent_confirmation(
-    admin: Admin, turned: TurnedClock, shared: Seaway, failed_jobs: list[int]
+    admin: Admin, turned: ManualClock, shared: Seaway, failed_jobs: list[int]
 ) -> None:
     """After half an hour each form redirects to the confirmation, whatever its fields; reading does not."""
     name = new_user(shared)

@@ -16,7 +16,7 @@ from seaway.sign_in import password_sign_in, pending_sign_ins
 from seaway.users import users
 from tests.http import matrix
 from tests.support import sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
@@ -95,7 +95,7 @@ ROUTES: dict[str, tuple[Sender, int]] = {
 _ADMIN = "POST /admin/"
 
 
-def build(folder: Path, clock: TurnedClock) -> Seaway:
+def build(folder: Path, clock: ManualClock) -> Seaway:
     """A Seaway that accepts reports of leaked keys, with one user."""
     keys = folder / "keys.json"
     keys.write_text('{"public_keys": []}')
@@ -105,7 +105,7 @@ def build(folder: Path, clock: TurnedClock) -> Seaway:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
+def shared(tmp_path_factory: pytest.TempPathFactory, turned: ManualClock) -> Iterator[Seaway]:
     seaway = build(tmp_path_factory.mktemp("anonymous"), turned)
     yield seaway
     seaway.close()
@@ -137,7 +137,7 @@ def test_anonymous_writes_are_limited(shared: Seaway, portal: BlockingPortal, ro
 
 
 def test_anonymous_requests_do_not_wait_for_a_channel_lock(
-    tmp_path: Path, turned: TurnedClock, portal: BlockingPortal
+    tmp_path: Path, turned: ManualClock, portal: BlockingPortal
 ) -> None:
     """On PostgreSQL, which has a lock per channel: all routes work while an upload holds one."""
     with state.choose(state.POSTGRES_S3):

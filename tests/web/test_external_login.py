@@ -26,7 +26,7 @@ from seaway.sign_in import external_login, passwords, user_access
 from seaway.sign_in.identity_providers import GOOGLE, Providers
 from seaway.users import emails, users
 from tests.support import mail, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, GitHub, OpenIdProvider, Provider, running
 from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
@@ -40,7 +40,7 @@ class Setup:
     """A Seaway and its identity providers."""
 
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     github: GitHub
     google: OpenIdProvider
     corp: OpenIdProvider
@@ -73,7 +73,7 @@ class Setup:
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("outside")
-    clock = TurnedClock()
+    clock = ManualClock()
     with ExitStack() as stack:
         github, google, corp = GitHub(), OpenIdProvider(), OpenIdProvider(email_in_token=False)
         for name, provider in (("google", google), ("corp", corp)):

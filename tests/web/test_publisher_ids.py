@@ -18,7 +18,7 @@ from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import Provider, ProviderResponse, running
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
@@ -48,7 +48,7 @@ class Api(Provider):
 @dataclass(frozen=True)
 class Setup:
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     api: Api
     browser: HttpBrowser
 
@@ -70,7 +70,7 @@ class Setup:
 
 @pytest.fixture
 def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
-    clock = TurnedClock()
+    clock = ManualClock()
     with running(Api()) as api:
         assert isinstance(api, Api)
         seaway = sites.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)

@@ -21,7 +21,7 @@ from seaway.trusted_publishing.issuer_kinds import github as api_of_github
 from seaway.trusted_publishing.publishers import Publisher
 from seaway.users import users
 from tests.support import sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import Provider, ProviderResponse, running
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
@@ -102,7 +102,7 @@ run()
 
 @pytest.fixture
 def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
-    clock = TurnedClock()
+    clock = ManualClock()
     with running(Owners()) as github:
         assert isinstance(github, Owners)
         seaway = sites.build(tmp_path, clock, public_url=SITE, github_com_api=f"{github.address}/api")
@@ -129,7 +129,7 @@ def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, p
     with running(Owners()) as github, running(Owners()) as enterprise:
         assert isinstance(github, Owners)
         api = {"github_api_url": f"{enterprise.address}/api", "github_com_api": f"{github.address}/api"}
-        seaway = sites.build(tmp_path, TurnedClock(), public_url=SITE, **api)
+        seaway = sites.build(tmp_path, ManualClock(), public_url=SITE, **api)
         user = new_user(seaway)
         Factory(seaway).channel("harbour", owner=user)
         browser = HttpBrowser(seaway, portal, "2001:db8:add::2")

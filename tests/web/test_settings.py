@@ -21,7 +21,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
 from tests.support import images
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
@@ -427,7 +427,7 @@ def test_channel_deletion_can_use_the_disk_reserve(
     assert 404 == owner.get(f"/channels/{channel}").status_code
 
 
-def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, turned: TurnedClock) -> None:
+def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, turned: ManualClock) -> None:
     """After an hour the user is redirected to the confirmation and then back; a Referer of another site is ignored."""
     page = f"/channels/{channel}/settings/danger"
     owner.get(page)

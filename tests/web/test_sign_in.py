@@ -9,7 +9,7 @@ from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.server.wiring import Seaway
 from seaway.sign_in import first_account, sessions
 from tests.support import mail, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.requests import bearer
 from tests.support.sites import Factory
 from tests.support.statements import counted
@@ -77,7 +77,7 @@ def test_password_change_ends_other_sessions(visit: Callable[[], HttpBrowser], a
     assert 401 == other_browser.get("/account", headers=PROGRAM).status_code
 
 
-def test_session_expires(browser: HttpBrowser, ada: str, turned: TurnedClock) -> None:
+def test_session_expires(browser: HttpBrowser, ada: str, turned: ManualClock) -> None:
     """Case 16: after 12 hours without use, and after 14 days even if used all the time."""
     browser.sign_in(ada)
     turned.move(12 * HOUR_MS)
@@ -212,7 +212,7 @@ def test_eleventh_attempt_is_rate_limited(visit: Callable[[], HttpBrowser], ada:
 
 
 def test_confirming_the_password_makes_a_new_session_secret(
-    browser: HttpBrowser, ada: str, turned: TurnedClock
+    browser: HttpBrowser, ada: str, turned: ManualClock
 ) -> None:
     """After half an hour, sensitive changes need the password again; the previous session secret is invalid."""
     browser.sign_in(ada)
@@ -349,7 +349,7 @@ def test_huge_password_is_refused_without_database_access(browser: HttpBrowser, 
 
 
 def test_closed_sign_up_shows_no_form(
-    tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock, portal: BlockingPortal
+    tmp_path_factory: pytest.TempPathFactory, turned: ManualClock, portal: BlockingPortal
 ) -> None:
     """If only admins create accounts, the page says so."""
     closed = sites.build(tmp_path_factory.mktemp("closed"), turned, public_url=SITE, sign_up="closed")
@@ -362,7 +362,7 @@ def test_closed_sign_up_shows_no_form(
 
 
 def test_first_account_link_works_once_and_makes_an_admin(
-    tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock, portal: BlockingPortal
+    tmp_path_factory: pytest.TempPathFactory, turned: ManualClock, portal: BlockingPortal
 ) -> None:
     """`serve` prints this link."""
     empty = sites.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)

@@ -11,7 +11,7 @@ import pytest
 
 from seaway.clock import MINUTE_MS
 from seaway.oauth import codes
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.web.http_browser import PASSWORD, HttpBrowser
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -106,7 +106,7 @@ def test_device_code_cannot_be_approved_by_another_site(browser: HttpBrowser, to
 
 
 def test_authorization_needs_a_recent_confirmation(
-    browser: HttpBrowser, tool: Tool, ada: str, turned: TurnedClock
+    browser: HttpBrowser, tool: Tool, ada: str, turned: ManualClock
 ) -> None:
     """The user confirms the password and returns to the same request."""
     browser.sign_in(ada)

@@ -23,7 +23,7 @@ from seaway.trusted_publishing import exchange, issuers, publishers
 from seaway.trusted_publishing.publishers import Draft
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer, sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.requests import until
 from tests.support.sites import Factory
 
@@ -31,7 +31,7 @@ _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_d
 
 
 @pytest.fixture
-def shared(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def shared(tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     with state.choose(state.POSTGRES_S3):
         built = sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}")
     Factory(built).user("operator-of-it", admin=True)
