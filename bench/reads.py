@@ -93,7 +93,7 @@ def _behind_nginx(seaway: Running, folder: Path, cpus: Sequence[int] | None) -> 
     address = "http://{}:{}".format(*seaway.address)
     with ExitStack() as stack:
         with servers.pinned_to(cpus):
-            begun = stack.enter_context(front.before(address, folder / "data" / "store", own))
+            begun = stack.enter_context(front.in_front_of(address, folder / "data" / "store", own))
         parts = urlsplit(begun.plain_address)
         yield Running(seaway.pid, (str(parts.hostname), int(parts.port or 0)))
 

@@ -23,7 +23,7 @@ from seaway.database.tables import audit
 from seaway.errors import BadSetting
 from seaway.server.wiring import Seaway
 from tests.support.packages import conda
-from tests.support.sigstore import MiniSigstore, statement, written
+from tests.support.sigstore import MiniSigstore, encode_bundle, statement
 
 DATA = Path(__file__).parents[1] / "data" / "attestations"
 REAL = DATA / "bundle_v3_github.whl"
@@ -75,7 +75,7 @@ def test_rekor_v2_bundle_is_verified_by_its_own_root() -> None:
 def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
     """Invariant 1 without a file, and invariant 3: each verification uses the root stored at that moment."""
     sigstore, roots = MiniSigstore(), TrustedRoots(seaway.database, None)
-    bundle = written(sigstore.bundle(statement(conda())))
+    bundle = encode_bundle(sigstore.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
     with seaway.database.write_site() as tx:
@@ -100,7 +100,7 @@ def test_root_of_the_setting_takes_precedence(seaway: Seaway, tmp_path: Path) ->
     roots = TrustedRoots(seaway.database, file)
 
     assert RootSource.SETTING is roots.current().origin
-    assert roots.verifier().verify(written(sigstore.bundle(statement(conda())))).payload
+    assert roots.verifier().verify(encode_bundle(sigstore.bundle(statement(conda())))).payload
     file.unlink()
     with pytest.raises(BadSetting, match="cannot be read"):
         roots.verifier()

@@ -65,7 +65,7 @@ def new_house(tmp_path: Path, untouched: Path) -> Iterator[Callable[..., Seaway]
 
     def make(kind: str | None = None) -> Seaway:
         folder = tmp_path / f"house {len(made)}"
-        if kind in (None, state.chosen()):
+        if kind in (None, state.chosen_state()):
             state.copy(untouched, folder)
             made.append(open_house(folder))
         else:

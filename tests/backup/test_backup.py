@@ -95,7 +95,7 @@ def test_there_and_back(
     keys read what they read before, and nobody else does.
     """
     names = (state.POSTGRES_S3, state.SQLITE_DISK)
-    middle = new_house(names[names[0] == state.chosen()])
+    middle = new_house(names[names[0] == state.chosen_state()])
     made = back_up(source, TarTarget(file))
     sent = restore_file(middle, file)
     back_up(middle, shelf)
@@ -205,7 +205,7 @@ def test_a_damaged_blob_fails_the_backup(
         source.blobs.delete(key_of(LARGE))
     else:
         content = LARGE.content[:-1] + (b"" if damage == "too short" else bytes([LARGE.content[-1] ^ 1]))
-        state.rewrite(source.blobs, key_of(LARGE), content)
+        state.overwrite_blob(source.blobs, key_of(LARGE), content)
 
     with pytest.raises(DamagedData, match=LARGE.sha256):
         back_up(source, TarTarget(file) if to_file else shelf)
@@ -398,7 +398,7 @@ def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: N
             restore_file(seaway, backed_up)
 
     assert before == rows(lived_in.database)
-    assert [] == state.stored(lived_in.blobs)
+    assert [] == state.stored_blobs(lived_in.blobs)
 
 
 def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_what_cannot_be_restored_is_refused_first(
         restore_file(empty, file)
 
     assert is_empty(empty)
-    assert [] == state.stored(empty.blobs)
+    assert [] == state.stored_blobs(empty.blobs)
 
 
 def tarred(name: str, content: bytes) -> bytes:

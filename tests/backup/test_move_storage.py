@@ -38,7 +38,7 @@ def move(seaway: Seaway, target: BlobStore, *, verify: bool = False) -> StorageM
 def wrong(blobs: BlobStore) -> list[str]:
     """The keys of blobs that are not what they are named by."""
     found = []
-    for stat in state.stored(blobs):
+    for stat in state.stored_blobs(blobs):
         with blobs.open(stat.key) as file:
             if stat.key != keys.blob(hashlib.sha256(file.read()).digest()):
                 found.append(stat.key)
@@ -54,8 +54,8 @@ def test_a_house_goes_on_in_its_new_store(
     source.close()
     here = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
 
-    assert moved.blobs == moved.sent == len(state.stored(target)) > len(named_blobs(source))
-    assert sum(stat.size for stat in state.stored(target)) == moved.bytes
+    assert moved.blobs == moved.sent == len(state.stored_blobs(target)) > len(named_blobs(source))
+    assert sum(stat.size for stat in state.stored_blobs(target)) == moved.bytes
     assert StorageMoveResult(moved.blobs, moved.bytes, 0) == again
     assert [] == list(check(here))
     assert served_there == served(here, furnished.key)
@@ -94,11 +94,11 @@ def test_an_interrupted_move_goes_on(source: Seaway, target: DiskBlobs) -> None:
     """What is there is not sent again."""
     with pytest.raises(StopError):
         move(source, Hooked(target, stop_at(6)))
-    there = len(state.stored(target))
+    there = len(state.stored_blobs(target))
     rest = move(source, target)
 
     assert 5 == there
-    assert rest.blobs == there + rest.sent == len(state.stored(target))
+    assert rest.blobs == there + rest.sent == len(state.stored_blobs(target))
     assert [] == wrong(target)
 
 
@@ -125,7 +125,7 @@ def test_a_damaged_blob_is_not_moved(source: Seaway, target: DiskBlobs, damage: 
     if damage is None:
         source.blobs.delete(key_of(LARGE))
     else:
-        state.rewrite(source.blobs, key_of(LARGE), damage)
+        state.overwrite_blob(source.blobs, key_of(LARGE), damage)
     with pytest.raises(DamagedData, match=LARGE.sha256):
         move(source, target)
 

@@ -246,8 +246,8 @@ def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway
     victims = [LARGE, conda(index_json("yanked")), conda(index_json("attested"))]
     follow(source)
     source.blobs.delete(key_of(victims[0]))
-    state.rewrite(source.blobs, key_of(victims[1]), b"x")
-    state.rewrite(source.blobs, key_of(victims[2]), bytes(len(victims[2].content)))
+    state.overwrite_blob(source.blobs, key_of(victims[1]), b"x")
+    state.overwrite_blob(source.blobs, key_of(victims[2]), bytes(len(victims[2].content)))
     copy = lose(source)
     rebuilt = rebuild_here(copy)
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Watched
 from tests.browser.stage import PASSWORD, Stand
 from tests.support import mail
-from tests.support.requests import until
+from tests.support.requests import wait_until
 
 _DROP = """
 (target, files) => {
@@ -56,10 +56,10 @@ class Person:
         folder = self.stand.beside.settings.mail_folder
 
         def found() -> list[str]:
-            mine = (letter for letter in mail.read(folder) if letter["To"] == self.address)
-            return [mail.link_in(letter) for letter in mine if letter["Subject"].startswith(subject)]
+            mine = (letter for letter in mail.emails_in(folder) if letter["To"] == self.address)
+            return [mail.link_secret(letter) for letter in mine if letter["Subject"].startswith(subject)]
 
-        until(found)
+        wait_until(found)
         return found()[-1]
 
     def make_channel(self, name: str) -> None:

@@ -221,7 +221,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
         factory.channel(name, owner=ada, public=public)
         with beside.database.write_site() as tx:
             channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
-    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.emblem()))
+    beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.sample_logo()))
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)
         factory.key(user, only=["robots"])

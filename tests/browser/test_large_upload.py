@@ -22,7 +22,7 @@ from tests.browser.stage import Stand, new_user
 from tests.support import sites
 from tests.support.packages import Tar, index_json, info_files, zstd
 from tests.support.proxy import FaultProxy
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.server import serving
 from tests.support.sites import Factory
 
@@ -112,7 +112,7 @@ def _tar(size: int) -> Iterator[bytes]:
 
 def until_sent(page: Page, megabytes: int) -> None:
     sent = "document.querySelector('progress')?.value ?? 0"
-    until(lambda: page.evaluate(sent) > megabytes * MB, seconds=120)
+    wait_until(lambda: page.evaluate(sent) > megabytes * MB, seconds=120)
 
 
 def test_a_gigabyte_arrives_whatever_happens_on_the_way(stand: Stand) -> None:

@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from tests.browser.stage import HOSTILE, PASSWORD, Stand, new_user
 from tests.support import mail
-from tests.support.requests import bearer, until
+from tests.support.requests import bearer, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +26,8 @@ def test_from_sign_up_to_a_key_in_use(stand: Stand, page: Page) -> None:
     page.get_by_role("heading", name="Check your email").wait_for()
 
     folder = stand.beside.settings.mail_folder
-    until(lambda: any(one["To"] == "marietta@example.com" for one in mail.read(folder)))
-    page.goto(f"/verify/{mail.link_in(mail.read(folder)[-1])}")
+    wait_until(lambda: any(one["To"] == "marietta@example.com" for one in mail.emails_in(folder)))
+    page.goto(f"/verify/{mail.link_secret(mail.emails_in(folder)[-1])}")
     page.get_by_role("button", name="Verify address").click()
     page.get_by_role("link", name="Create an API key").click()
 

@@ -255,7 +255,7 @@ def test_missing_data_folder_is_named_and_not_created(shell: Shell, words: tuple
 
 def test_folder_without_database_is_refused(shell: Shell) -> None:
     """A folder with other content must not become an empty site."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     (shell.folder / "data").mkdir()
     for words in (("user", "list"), ("check",), ("backup", "backup.tar"), ("work",)):
@@ -453,7 +453,7 @@ def opened(filled_shell: Shell) -> Iterator[Seaway]:
 
 def skip_unless_disk_store() -> None:
     """Skip tests that change files; tests/indexing and tests/packages test the same for other stores."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the blobs are no files here")
 
 

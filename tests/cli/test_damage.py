@@ -155,7 +155,7 @@ def assert_one_sentence(result: CommandResult, words: tuple[str, ...], part: str
 @pytest.mark.slow
 def test_every_command_on_a_full_disk_prints_one_sentence(filled_shell: Shell, tmp_path: Path) -> None:
     """Without a free byte the command says that the disk is full and what to do; with space it works again."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
         full_shell = replace(filled_shell, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
@@ -172,7 +172,7 @@ def test_every_command_on_a_full_disk_prints_one_sentence(filled_shell: Shell, t
 
 @pytest.mark.slow
 def test_every_command_names_a_data_folder_that_is_a_file(filled_shell: Shell) -> None:
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     (filled_shell.folder / "file").write_text("not a folder")
     wrong_shell = replace(filled_shell, variables={"SEAWAY_DATA": "file"})
@@ -183,7 +183,7 @@ def test_every_command_names_a_data_folder_that_is_a_file(filled_shell: Shell) -
 
 def test_check_on_a_full_disk_reports_no_damage(filled_shell: Shell, tmp_path: Path) -> None:
     """A package file that cannot be copied for the examination is not damaged."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
         state.copy(filled_shell.folder, disk / "site")

@@ -36,7 +36,7 @@ def test_lost_files_are_listed(filled_shell: Shell) -> None:
     """The JSON output has a count for each kind of entry, and each lost file."""
     lose_database(filled_shell)
     with closing(houses.build(filled_shell.folder, paired=False)) as seaway:
-        (blob,) = [stat.key for stat in state.stored(seaway.blobs) if stat.size == len(FILE.content)]
+        (blob,) = [stat.key for stat in state.stored_blobs(seaway.blobs) if stat.size == len(FILE.content)]
         seaway.blobs.delete(blob)
     report = filled_shell.run("rebuild", "--from-store", "--json").value
 

@@ -13,8 +13,8 @@ from seaway.publishing.verify_attestation import AttestationParts
 from tests.clients.test_rattler import Reader
 from tests.conftest import Site
 from tests.support.packages import conda, index_json
-from tests.support.sigstore import GITHUB_CLAIMS, statement, written
-from tests.support.sites import FromMemory
+from tests.support.sigstore import GITHUB_CLAIMS, encode_bundle, statement
+from tests.support.sites import IncomingFile
 from tests.support.workflows import Attester
 
 FILE = conda(index_json("attested"))
@@ -40,11 +40,11 @@ class Verifying:
 def verifying(site: Site, tmp_path: Path) -> Verifying:
     attester, address = Attester.trusted_by(site.factory.seaway), site.server.address
     channel = site.new_channel()
-    bundle = written(attester.sigstore.bundle(statement(FILE, f"{address}/{channel}")))
+    bundle = encode_bundle(attester.sigstore.bundle(statement(FILE, f"{address}/{channel}")))
     # The house beside the server does not know where the server listens.
     publishing = site.factory.seaway.request_parts.publishing
     here = replace(publishing, attesting=AttestationParts(publishing.attesting.roots, (address,)))
-    incoming = FromMemory(FILE, attestation=bundle)
+    incoming = IncomingFile(FILE, attestation=bundle)
     asyncio.run(publish(here, channel, incoming, by=attester.principal(channel), force=False))
     root = attester.sigstore.trusted_root.decode()
     return Verifying(Reader(site, tmp_path), channel, b"[" + bundle + b"]", root)

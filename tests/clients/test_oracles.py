@@ -24,7 +24,7 @@ from seaway.conda.refusals import Refused
 from tests.conftest import Site
 from tests.indexing.channel import with_in_process_examiners
 from tests.support import packages
-from tests.support.hostile import examined
+from tests.support.hostile import examine_file
 from tests.support.packages import PackageFile, index_json, real_packages, zstd
 from tests.support.sites import publish_file
 
@@ -89,7 +89,7 @@ def accepted(scratch: Path, root: Path) -> list[Accepted]:
     taken: set[tuple[Path, str, str]] = set()
     for file in [package.file for package in real_packages() if package.is_good] + MADE:
         try:
-            subdir = examined(file, scratch).subdir
+            subdir = examine_file(file, scratch).subdir
         except Refused:
             continue
         number = 0

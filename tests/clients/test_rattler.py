@@ -15,7 +15,7 @@ from seaway.users import users
 from tests.conftest import Site
 from tests.support import rattler
 from tests.support.packages import PackageFile, conda, index_json, paths_json, tar_bz2
-from tests.support.requests import bearer, until, upload
+from tests.support.requests import bearer, upload, wait_until
 
 HOST = "127.0.0.1"  # credentials are kept by host, without the port
 
@@ -319,7 +319,7 @@ def test_a_client_with_a_cache_does_not_download_again(reader: Reader, public: O
     told = reader.run(*actions)
     with site.client() as http:
         http.get("/end-of-this-test/x/y")
-    until(lambda: any("/end-of-this-test/" in line for line in site.server.log[seen:]))
+    wait_until(lambda: any("/end-of-this-test/" in line for line in site.server.log[seen:]))
     asked = [line for line in site.server.log[seen:] if "noarch/repodata" in line and "method=GET" in line]
     assert all("error" not in one for one in told), told
     assert 3 == len(asked)

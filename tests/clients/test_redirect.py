@@ -26,7 +26,7 @@ from tests.clients.test_rattler import (
 from tests.conftest import Site
 from tests.support import sites, state
 from tests.support.packages import index_json
-from tests.support.requests import until, upload
+from tests.support.requests import upload, wait_until
 from tests.support.server import serving
 from tests.support.sites import Factory
 
@@ -65,7 +65,7 @@ def answered(site: Site, since: int, part: str) -> set[int]:
     """The statuses of what was read at paths with this part, since so many lines of the log."""
     with site.client() as http:
         mark = http.get("/end-of-this-test/x").headers["seaway-request-id"]
-    until(lambda: any(mark in line for line in site.server.log[since:]))
+    wait_until(lambda: any(mark in line for line in site.server.log[since:]))
     logged = [json.loads(line) for line in site.server.log[since:] if line.startswith("{")]
     return {
         line["status"]
@@ -118,7 +118,7 @@ def test_other_bytes_are_not_installed(reader: Reader, site: Site) -> None:
     good, bad = (with_paths(index_json("app", "9.0"), text) for text in ("good", "bad, from a stranger"))
     with site.client(owned.key) as http:
         assert 201 == upload(http, owned.channel, good).status_code
-    state.rewrite(site.factory.seaway.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
+    state.overwrite_blob(site.factory.seaway.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
     told, statuses = install(reader, reader.url(owned.channel))
     assert {302} == statuses
     assert "hash mismatch" in told[0]["error"], told

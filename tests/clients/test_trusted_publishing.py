@@ -10,7 +10,7 @@ from seaway.callers.caller import OPERATOR
 from seaway.trusted_publishing import issuers, workflow_snippets
 from tests.conftest import Site
 from tests.support import rattler
-from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
+from tests.support.issuer import LocalIssuer, github, gitlab, json_response, local_issuer, now_s, token
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.publishing_app import GITHUB, GITLAB, Trust
 
@@ -76,7 +76,7 @@ def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
     channel = site.new_channel()
     Trust(site.factory.seaway).trust(channel, "github", GITHUB)
     asked = f"{REQUEST}&audience={AUDIENCE}"
-    platform.answers[asked] = lambda: json_answer({"value": token(github(now_s(), aud=AUDIENCE))})
+    platform.answers[asked] = lambda: json_response({"value": token(github(now_s(), aud=AUDIENCE))})
     file = conda(index_json(site.new_name("pkg")))
     variables = {
         "GITHUB_ACTIONS": "true",

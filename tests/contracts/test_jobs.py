@@ -19,11 +19,11 @@ from seaway.jobs.queue import FAILED, LAST_ATTEMPT, READY, RUNNING, Job
 from seaway.jobs.runner import Runner
 from tests.contracts.conftest import Place, expect_error, run_concurrently
 from tests.support.clock import ManualClock
-from tests.support.jobs import Work, handlers_of, work_of
+from tests.support.jobs import Work, args_type, job_handlers
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import until
-from tests.support.statements import counted
+from tests.support.requests import wait_until
+from tests.support.statements import record_statements
 
 LEASE_MS = 60_000
 HOURLY = {"hourly": HOUR_MS}
@@ -55,7 +55,7 @@ class Bench:
 
     def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
         now_ms = self._clock.now_ms()
-        queue.enqueue(tx, now_ms, work_of(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
+        queue.enqueue(tx, now_ms, args_type(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
 
     def claim(self) -> Job | None:
         with self.database.write_unlocked() as tx:
@@ -108,7 +108,7 @@ class Bench:
             return queue.overdue_ms(tx, self._clock.now_ms())
 
     def runner(self, runs: Mapping[str, Run], periods_ms: Mapping[str, int] | None = None, **settings: int) -> Runner:
-        return Runner(self.database, self._clock, handlers_of(runs, periods_ms), **settings)
+        return Runner(self.database, self._clock, job_handlers(runs, periods_ms), **settings)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def wait_until_blocked(database: Database) -> None:
             return tx.execute(waiting).scalar_one() > 0
 
     if is_postgres:
-        until(is_blocked)
+        wait_until(is_blocked)
 
 
 # 1: jobs are part of the transaction that queues them.
@@ -430,7 +430,7 @@ def test_concurrent_workers_run_every_job_once(bench: Bench, other_bench: Bench)
     for number in range(50):
         bench.enqueue(number=number)
     with working(*(each.runner({"kind": work}, threads=3) for each in (bench, other_bench))):
-        until(lambda: not bench.jobs())
+        wait_until(lambda: not bench.jobs())
     assert dict.fromkeys(range(50), 1) == done
 
 
@@ -496,7 +496,7 @@ def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, cl
         for _ in range(5):
             clock.move(lease_ms - 1)
             assert 0 == other_runner.run_due()
-            until(is_renewed)
+            wait_until(is_renewed)
     assert (1, []) == (gate.runs, bench.jobs())
 
 
@@ -521,10 +521,10 @@ def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: Manual
         start(bench.runner({"kind": gate}, lease_ms=lease_ms).run_due)
         assert gate.begun.wait(30)
         away.set()
-        until(lambda: any(line["event"] == "job.lease_not_renewed" for line in logs))
+        wait_until(lambda: any(line["event"] == "job.lease_not_renewed" for line in logs))
         away.clear()
         clock.move(lease_ms - 1)
-        until(is_renewed)
+        wait_until(is_renewed)
     event.remove(bench.database.engine, "commit", fail)
     assert [] == bench.jobs()
 
@@ -648,10 +648,10 @@ def test_many_failed_jobs_are_retried_in_few_statements(bench: Bench) -> None:
         tx.execute(insert(jobs), [{**failed, "dedup_key": key} for key in keys])
     bench.enqueue(key="waits")
     first, *_ = bench.jobs(FAILED)
-    with counted(bench.database) as statements:
+    with record_statements(bench.database) as statements:
         assert 1 == bench.retry(first.id)
         assert len(statements) < 10
-    with counted(bench.database) as statements:
+    with record_statements(bench.database) as statements:
         assert len(keys) - 1 == bench.retry()
         assert len(statements) < 30
     with bench.database.read() as tx:
@@ -803,7 +803,7 @@ def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: ManualClock
     bench.enqueue(name="queued")
     bench.enqueue(name="later", in_ms=3 * HOUR_MS)
     with bench.database.write_unlocked() as tx:
-        queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
+        queue.enqueue_due(tx, clock.now_ms(), {args_type("hourly", "hourly")(): HOUR_MS})
     clock.move(-9_000 * HOUR_MS)
     for _ in range(2):
         runner.run_due()
@@ -820,7 +820,7 @@ def test_periodic_jobs_do_not_pile_up(bench: Bench, clock: ManualClock) -> None:
     for _ in range(5):
         clock.move(HOUR_MS)
         with bench.database.write_unlocked() as tx:
-            queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
+            queue.enqueue_due(tx, clock.now_ms(), {args_type("hourly", "hourly")(): HOUR_MS})
     assert [READY] == bench.states()
 
 
@@ -902,8 +902,8 @@ def test_a_restart_of_the_server_loses_no_job(fragile: Postgres, fragile_place: 
         with gate.open_at_end():
             assert gate.begun.wait(30)
             fragile.restart()
-        until(enqueue_new)
+        wait_until(enqueue_new)
         clock.move(LEASE_MS)
-        until(lambda: not bench.jobs())
+        wait_until(lambda: not bench.jobs())
     assert {"waiting": 1, "new": 1} == done
     assert gate.runs in (1, 2)

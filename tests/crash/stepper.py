@@ -45,8 +45,8 @@ from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import images, packages
 from tests.support.packages import PackageFile, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, PAYLOAD_TYPE, statement
-from tests.support.sites import FromMemory
-from tests.support.workflows import principal_of
+from tests.support.sites import IncomingFile
+from tests.support.workflows import workflow_caller
 
 CHANNEL = "demo"
 OLD = packages.conda(index_json("a"))
@@ -179,8 +179,8 @@ def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) ->
     payload = json.dumps(statement(file, channel=None)).encode()
     attesting = AttestationParts(_AcceptingRoots(VerifiedBundle(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
     publishing = replace(seaway.request_parts.publishing, attesting=attesting)
-    by = principal_of(seaway, channel.name)
-    incoming = FromMemory(file, attestation=json.dumps({"signs": file.sha256}).encode())
+    by = workflow_caller(seaway, channel.name)
+    incoming = IncomingFile(file, attestation=json.dumps({"signs": file.sha256}).encode())
     anyio.run(partial(publish, publishing, channel.name, incoming, by=by, force=force))
 
 

@@ -67,7 +67,7 @@ def stepper() -> Iterator[Stepper]:
 @cache
 def before(name: str, folder: Path) -> Path:
     """Create the folder of a site before any change, on this state; it is copied for each change."""
-    assert name == state.chosen()
+    assert name == state.chosen_state()
     with closing(sites.build(folder / "before")) as seaway:
         Factory(seaway).channel(CHANNEL)
         prepare(seaway)

@@ -18,7 +18,7 @@ from seaway.users import users
 from tests.conftest import Site
 from tests.http.conftest import Channel, make_channel
 from tests.support.packages import conda, index_json
-from tests.support.requests import basic, bearer, exchange, raw_headers, sentence, until, upload
+from tests.support.requests import basic, bearer, error_message, exchange, raw_headers, upload, wait_until
 
 REPODATA = "noarch/repodata.json"
 LISTED = conda(index_json("listed"))
@@ -95,7 +95,7 @@ def test_bad_credential_gets_401_for_private_channel(
     response = http.get(f"/{private.name}/{REPODATA}", headers=form(private.owner))
     assert 401 == response.status_code
     assert 'Bearer realm="seaway"' == response.headers["www-authenticate"]
-    assert private.name not in sentence(response)
+    assert private.name not in error_message(response)
 
 
 @pytest.mark.parametrize("form", BAD_FORMS.values(), ids=BAD_FORMS.keys())
@@ -456,8 +456,8 @@ def test_yank_and_unyank_are_visible_immediately(http: httpx.Client, channel: Ch
     assert ({}, [LISTED.name]) == (yanked.json()["packages.conda"], yanked.json()["removed"])
     assert listed == again.json()
     assert ["2", "2", "3", "3"] == [response.headers["seaway-revision"] for response in (yank, yanked, unyank, again)]
-    assert f"{url} was yanked." == sentence(yank)
-    assert f"{url} is listed again." == sentence(unyank)
+    assert f"{url} was yanked." == error_message(yank)
+    assert f"{url} is listed again." == error_message(unyank)
 
 
 def test_yanking_twice_makes_one_revision(http: httpx.Client, channel: Channel) -> None:
@@ -501,7 +501,7 @@ def test_contributor_deletes_only_files_they_uploaded(http: httpx.Client, channe
         for file in (own, foreign)
     ]
     assert [200, 403] == [response.status_code for response in responses]
-    assert "files that they uploaded" in sentence(responses[1])
+    assert "files that they uploaded" in error_message(responses[1])
 
 
 def test_file_name_with_special_characters_is_deleted(http: httpx.Client, channel: Channel) -> None:
@@ -541,7 +541,7 @@ def test_keys_are_never_logged(site: Site, http: httpx.Client, private: Channel)
         http.get(url, headers=headers)
         http.post(f"/api/v1/upload/{private.name}", content=secret.encode(), headers=headers)
     exchange(site.server.address, "GET", f"/{site.new_name('last')}/x")
-    until(lambda: any("path=/last-" in line for line in site.server.log))
+    wait_until(lambda: any("path=/last-" in line for line in site.server.log))
     log = "".join(site.server.log)
     kept = [private.owner, private.viewer, private.stranger, secret]
     assert [] == [value for value in [*kept, secret[6:], encoded, wrong] if value in log]

@@ -11,7 +11,7 @@ from tests.http.test_keys import new_file, signed_in
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ async def test_hidden_and_missing_channels_need_the_same_statements(
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
         await http.get("/hidden/noarch/repodata.json")  # later requests reuse what the first one loads
         for channel in ("hidden", "nothing"):
-            with counted(seaway.database) as statements:
+            with record_statements(seaway.database) as statements:
                 assert (await http.get(f"/{channel}/noarch/repodata.json")).status_code in (401, 403, 404)
             statements_by_channel.append(list(statements))
     assert statements_by_channel[0] == statements_by_channel[1] != []

@@ -16,7 +16,7 @@ from seaway.conda.subdir import KNOWN_SUBDIRS
 from tests.conftest import Site
 from tests.http.conftest import Channel, LimitedSite, make_channel
 from tests.support.packages import conda, index_json, tar_bz2, zstd
-from tests.support.requests import bearer, connected, exchange, head_bytes, upload
+from tests.support.requests import bearer, connect, exchange, head_bytes, upload
 
 LISTED = conda(index_json("listed"), run_exports={"weak": ["listed >=1"]})
 ODD = conda(index_json("odd", version="1!2.0+local"))
@@ -703,7 +703,7 @@ def test_running_download_survives_deletion(site: Site, http: httpx.Client, chan
     file = conda(index_json("large"), files={"share/noise": noise})
     assert 201 == upload(http, channel.name, file, channel.owner).status_code
     url = f"/{channel.name}/noarch/{file.name}"
-    with connected(site.server.address) as reading:
+    with connect(site.server.address) as reading:
         reading.sendall(head_bytes("GET", url, {"Connection": "close"}))
         start = reading.recv(1000)
         deleted = http.delete(f"/api/v1/delete{url}", headers=bearer(channel.owner))

@@ -85,7 +85,7 @@ class InProcess(httpx.BaseTransport):
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A public channel, so that callers without a role can read."""
     settings = Settings(data=tmp_path_factory.mktemp("refused") / "data", github_api_url="http://127.0.0.1:9")
-    state.begin_paired(settings)
+    state.copy_paired_data(settings)
     database = CountingDatabase(settings.database_file, settings.locks_folder)
     seaway = wiring.build(settings, database=database)
     with start_blocking_portal() as portal:

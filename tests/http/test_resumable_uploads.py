@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Site
 from tests.http.conftest import Channel
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, connected, head_bytes, nothing_left, sentence, until
+from tests.support.requests import bearer, connect, error_message, head_bytes, leaves_nothing, wait_until
 
 FILE = conda(index_json("pieces"), files={"share/noise": os.urandom(300_000)})
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -73,14 +73,14 @@ def test_too_small_part_is_refused(http: httpx.Client, channel: Channel, is_anno
     response = http.patch(location, content=b"four" if is_announced else iter([b"fo", b"ur"]), headers=headers)
     assert 400 == response.status_code
     expected = "A piece of 4 bytes is too small. Send at least 262,144 bytes at a time, or the rest of the file."
-    assert expected == sentence(response)
+    assert expected == error_message(response)
     assert "0" == look(http, location, channel.owner).headers["upload-offset"]
 
 
 def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, channel: Channel) -> None:
     """The bytes received before are kept, and the upload continues after them."""
     location = begin(http, channel.name, channel.owner).headers["location"]
-    with connected(site.server.address) as connection:
+    with connect(site.server.address) as connection:
         headers = {
             **TUS,
             **BODY,
@@ -94,7 +94,7 @@ def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, ch
     def offset() -> int:
         return int(look(http, location, channel.owner).headers["upload-offset"])
 
-    until(lambda: offset() > 0)
+    wait_until(lambda: offset() > 0)
     assert offset() <= 200_000
     assert 204 == send(http, location, channel.owner, offset(), FILE.content[offset() :]).status_code
     assert FILE.content == http.get(f"/{channel.name}/noarch/{FILE.name}").content
@@ -102,11 +102,11 @@ def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, ch
 
 def test_refusal_is_the_same_as_for_a_single_request(http: httpx.Client, site: Site, channel: Channel) -> None:
     """The same status and message, with the tus header; nothing is left behind."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
         refused = send(http, location, channel.owner, 0, bytes(len(FILE.content)))
         assert 422 == refused.status_code
-        assert sentence(refused)
+        assert error_message(refused)
         assert "1.0.0" == refused.headers["tus-resumable"]
         assert 404 == look(http, location, channel.owner).status_code
 
@@ -147,7 +147,7 @@ def test_invalid_creation_is_refused(
     encoded = {name: value.encode() for name, value in {**headers, **changes}.items()}
     response = http.post(f"/api/v1/uploads/{channel.name}", headers=encoded)
     assert (status, "1.0.0") == (response.status_code, response.headers["tus-resumable"])
-    assert sentence(response)
+    assert error_message(response)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_invalid_part_is_refused(http: httpx.Client, channel: Channel, changes: 
 
 
 def test_canceled_upload_leaves_nothing(http: httpx.Client, site: Site, channel: Channel) -> None:
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
         assert 204 == send(http, location, channel.owner, 0, FILE.content[:280_000]).status_code
         assert 204 == http.delete(location, headers={**TUS, **bearer(channel.owner)}).status_code

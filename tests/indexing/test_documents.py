@@ -272,7 +272,9 @@ def test_replaced_documents_are_deleted(channel: Channel) -> None:
         channel.put(numbered(number))
         channel.read("noarch", "repodata.json", encodings=("gzip",))
     referenced = {*channel.column(documents.c.sha256), *channel.column(files.c.sha256)}
-    assert {keys.blob(digest) for digest in referenced} == {stat.key for stat in state.stored(channel.seaway.blobs)}
+    assert {keys.blob(digest) for digest in referenced} == {
+        stat.key for stat in state.stored_blobs(channel.seaway.blobs)
+    }
 
 
 def test_a_lost_document_is_built_again(channel: Channel) -> None:

@@ -17,7 +17,7 @@ from seaway.oidc.key_sets import KeySets
 from seaway.trusted_publishing import issuers
 from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
 from tests.support import issuer as support
-from tests.support.issuer import Answer, LocalIssuer, json_answer, jwk, local_issuer
+from tests.support.issuer import IssuerResponse, LocalIssuer, json_response, jwk, local_issuer
 from tests.support.publishing_app import GITLAB, PublishingApp
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -71,20 +71,20 @@ def test_publisher_matches_projects_of_its_own_issuer_only(app: PublishingApp, g
     assert "invalid-publisher" == mint_code(app, token(app, gitlab_issuer))
 
 
-def with_keys(value: object) -> Callable[[], Answer]:
-    return lambda: json_answer(value)
+def with_keys(value: object) -> Callable[[], IssuerResponse]:
+    return lambda: json_response(value)
 
 
-HOSTILE: dict[str, tuple[str, Callable[[], Answer]]] = {
+HOSTILE: dict[str, tuple[str, Callable[[], IssuerResponse]]] = {
     "discovery is an error": (DISCOVERY, lambda: (500, {}, b"")),
     "discovery is missing": (DISCOVERY, lambda: (404, {}, b"{}")),
     "discovery redirects": (DISCOVERY, lambda: (302, {"Location": "/elsewhere"}, b"")),
     "discovery is HTML": (DISCOVERY, lambda: (200, {"Content-Type": "text/html"}, b"<html>")),
     "discovery is empty": (DISCOVERY, lambda: (200, {}, b"")),
-    "discovery is a list": (DISCOVERY, lambda: json_answer([])),
+    "discovery is a list": (DISCOVERY, lambda: json_response([])),
     "discovery is of another issuer": (
         DISCOVERY,
-        lambda: json_answer({"issuer": "https://x.example", "jwks_uri": "x"}),
+        lambda: json_response({"issuer": "https://x.example", "jwks_uri": "x"}),
     ),
     "the keys are an error": ("/keys", lambda: (500, {}, b"")),
     "the keys redirect": ("/keys", lambda: (307, {"Location": "/more-keys"}, b"")),
@@ -106,7 +106,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], Answer]]] = {
 
 @pytest.mark.parametrize(("path", "respond"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_key_server_returns_503_and_keeps_stored_keys(
-    app: PublishingApp, gitlab_issuer: LocalIssuer, path: str, respond: Callable[[], Answer]
+    app: PublishingApp, gitlab_issuer: LocalIssuer, path: str, respond: Callable[[], IssuerResponse]
 ) -> None:
     """Key sets invariant 4: without keys no token is accepted, and a failed fetch never replaces valid keys."""
     gitlab_issuer.answers[path] = respond
@@ -144,7 +144,9 @@ def test_keys_on_another_origin_are_not_fetched(
             "userinfo": gitlab_issuer.address.replace("://", "://x@") + "/keys",
             "localhost": gitlab_issuer.address.replace("127.0.0.1", "localhost") + "/keys",
         }.get(str(address), address)
-        gitlab_issuer.answers[DISCOVERY] = lambda: json_answer({"issuer": gitlab_issuer.address, "jwks_uri": jwks_uri})
+        gitlab_issuer.answers[DISCOVERY] = lambda: json_response(
+            {"issuer": gitlab_issuer.address, "jwks_uri": jwks_uri}
+        )
 
         assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
         assert [DISCOVERY] == gitlab_issuer.asked
@@ -156,10 +158,10 @@ def test_slow_key_server_is_abandoned(app: PublishingApp, gitlab_issuer: LocalIs
     """Fetching invariant 3: the fetch is given up before the response, and the next token does not repeat it."""
     answered: list[bool] = []
 
-    def respond() -> Answer:
+    def respond() -> IssuerResponse:
         time.sleep(10)
         answered.append(True)
-        return json_answer({"keys": [jwk(name) for name in gitlab_issuer.names]})
+        return json_response({"keys": [jwk(name) for name in gitlab_issuer.names]})
 
     gitlab_issuer.answers["/keys"] = respond
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)

@@ -87,7 +87,7 @@ class Store:
     def rewrite(self, content: bytes, file: PackageFile = FILE) -> None:
         """Replace the blob with other bytes, but not a file that is hard-linked to it."""
         self.seaway.blobs.delete(self.key(file))
-        state.rewrite(self.seaway.blobs, self.key(file), content)
+        state.overwrite_blob(self.seaway.blobs, self.key(file), content)
 
     def stored(self, file: PackageFile = FILE) -> bytes:
         with self.seaway.blobs.open(self.key(file)) as content:
@@ -219,7 +219,7 @@ async def test_missing_blob_is_recorded(store: Store) -> None:
         assert f"The stored copy of {FILE.name} is missing on this server." in response.text
         store.scrub_all()
         assert [(f"{CHANNEL}/noarch/{FILE.name}", "missing")] == store.problems()
-    state.rewrite(store.seaway.blobs, store.key(), FILE.content)
+    state.overwrite_blob(store.seaway.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
     store.scrub_all()
     assert [] == store.problems()
@@ -231,7 +231,7 @@ async def test_damaged_bytes_are_not_cached(store: Store, kind: str) -> None:
     store.rewrite(DAMAGES[kind](FILE.content))
     response = await store.http.get(URL)
     assert (503, True) == (response.status_code, "is damaged" in response.text)
-    state.rewrite(store.seaway.blobs, store.key(), FILE.content)
+    state.overwrite_blob(store.seaway.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
 
 
@@ -398,7 +398,7 @@ async def test_gzip_is_built_when_its_plain_document_is_missing_or_damaged(store
         plain = keys.blob(store.document_blobs()[REPODATA])
         store.seaway.blobs.delete(plain)
         if content is not None:
-            state.rewrite(store.seaway.blobs, plain, content)
+            state.overwrite_blob(store.seaway.blobs, plain, content)
         response = await store.http.get(f"/{CHANNEL}/noarch/{REPODATA}", headers={"Accept-Encoding": "gzip"})
         assert before[f"{REPODATA} gzip"] == response.content
     assert [] == list(check(store.seaway))
@@ -413,7 +413,7 @@ async def test_scrub_drops_a_damaged_document(store: Store, kind: str, damaged: 
     with store.seaway.blobs.open(key) as file:
         content = file.read()
     store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, DAMAGES[damaged](content))
+    state.overwrite_blob(store.seaway.blobs, key, DAMAGES[damaged](content))
     store.scrub_all()
     assert ({}, []) == (store.document_blobs(), store.problems())
     assert before == await documents_of(store)
@@ -431,7 +431,7 @@ async def test_build_replaces_damaged_documents_of_equal_size(store: Store) -> N
         size = store.seaway.blobs.stat(key)
         assert size is not None
         store.seaway.blobs.delete(key)
-        state.rewrite(store.seaway.blobs, key, b"x" * size.size)
+        state.overwrite_blob(store.seaway.blobs, key, b"x" * size.size)
     assert before == await documents_of(store)
 
 
@@ -445,7 +445,7 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
     url = f"/channels/{CHANNEL}/logo/{logo.hex()}.png" if isinstance(logo, bytes) else logo
     key = next(stat.key for stat in store.seaway.blobs.list(keys.BLOBS) if stat.size == len(png))
     store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, flipped(png))
+    state.overwrite_blob(store.seaway.blobs, key, flipped(png))
     store.scrub_all()
     assert [(f"{CHANNEL}/logo", "damaged")] == store.problems()
     assert str(url) not in (await store.http.get(f"/channels/{CHANNEL}")).text
@@ -661,7 +661,7 @@ def with_failing_store(store: Store, error: Exception, *, opens: Collection[str]
 async def test_unreadable_blobs_do_not_stop_scrub_and_repair(store: Store, error: Exception) -> None:
     """Invariant 6: both continue with the next blobs, and the repair names the unreadable ones."""
     *unread, last = await upload_several(store)
-    state.rewrite(store.seaway.blobs, last, b"x")
+    state.overwrite_blob(store.seaway.blobs, last, b"x")
     failing = with_failing_store(store, error, opens=unread)
     assert [Slice(1, 1, len(unread))] == failing.scrub_all()
     done = repair(failing.verifier, store.seaway.spool, None)
@@ -677,7 +677,7 @@ async def test_unreadable_recorded_blob_is_skipped_by_the_recheck(store: Store) 
         store.rewrite(flipped(file.content), file)
     store.scrub_all()
     for file in (FILE, LARGE):
-        state.rewrite(store.seaway.blobs, store.key(file), file.content)
+        state.overwrite_blob(store.seaway.blobs, store.key(file), file.content)
     failing = with_failing_store(store, UNREADABLE[0], opens=[store.key()])
     assert [bytes.fromhex(LARGE.sha256)] == failing.verifier.recheck()
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
@@ -739,7 +739,7 @@ async def test_damaged_document_is_not_cached(store: Store) -> None:
     with store.seaway.blobs.open(key) as file:
         content = file.read()
     store.seaway.blobs.delete(key)
-    state.rewrite(store.seaway.blobs, key, flipped(content))
+    state.overwrite_blob(store.seaway.blobs, key, flipped(content))
     Factory(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
     assert before == await documents_of(store)
 
@@ -759,7 +759,7 @@ async def test_damaged_piece_ends_the_upload(store: Store) -> None:
     upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
     (piece,) = {stat.key for stat in store.seaway.blobs.list(keys.BLOBS)} - before
     store.seaway.blobs.delete(piece)
-    state.rewrite(store.seaway.blobs, piece, flipped(file.content[:400]))
+    state.overwrite_blob(store.seaway.blobs, piece, flipped(file.content[:400]))
     with pytest.raises(NotFound, match="lost a part of this upload"):
         await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
 

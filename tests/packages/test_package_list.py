@@ -11,7 +11,7 @@ from seaway.server.wiring import Seaway
 from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway
         await publish(seaway, "chan", name, version, summary=f"{name} {version}")
     with seaway.database.read() as tx:
         newest = recent_uploads.packages_for(tx, ANONYMOUS, 10)
-        with counted(seaway.database) as statements:
+        with record_statements(seaway.database) as statements:
             feed = recent_uploads.files_of(tx, channels.get(tx, "chan").id, "chan", 2)
     assert [("a", "2.0", "a 2.0"), ("b", "1.0", "b 1.0")] == [
         (upload.package, upload.version, upload.summary) for upload in newest

@@ -37,7 +37,7 @@ def run_sweep(seaway: Seaway) -> SweepResult:
 
 def age(seaway: Seaway, milliseconds: int) -> None:
     """Set the age of every blob, measured by Seaway's clock."""
-    stats = state.stored(seaway.blobs)
+    stats = state.stored_blobs(seaway.blobs)
     then = (seaway.clock.now_ms() - milliseconds) * 1_000_000
     for stat in stats:
         path = seaway.blobs.local_path(stat.key)
@@ -132,7 +132,7 @@ async def test_replaced_documents_are_deleted(seaway: Seaway, http: httpx.AsyncC
     for name in ("one", "two", "three"):
         await publish_file(seaway, channel, conda(index_json(name)))
         await http.get(f"/{channel}/noarch/repodata.json")
-        counts.append(len(state.stored(seaway.blobs)))
+        counts.append(len(state.stored_blobs(seaway.blobs)))
     documents = 5  # repodata.json and run_exports.json, plain and zst; gzip, which this client requests
     assert [1 + documents, 2 + documents, 3 + documents] == counts
     assert [] == list(check(seaway))
@@ -147,7 +147,7 @@ async def test_sweep_deletes_all_blobs_of_a_deleted_channel(
         channels.remove(tx, seaway.clock.now_ms(), OPERATOR, channel)
     age(seaway, DAY_MS)
     run_sweep(seaway)
-    assert [] == state.stored(seaway.blobs)
+    assert [] == state.stored_blobs(seaway.blobs)
 
 
 async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
@@ -170,7 +170,7 @@ async def test_foreign_objects_are_left_alone(seaway: Seaway) -> None:
         seaway.blobs.put_file("logs/today", Path(file.name))
     age(seaway, 1_000 * DAY_MS)
     assert 0 == run_sweep(seaway).blobs
-    assert ["logs/today"] == [stat.key for stat in state.stored(seaway.blobs)]
+    assert ["logs/today"] == [stat.key for stat in state.stored_blobs(seaway.blobs)]
 
 
 async def test_unreferenced_blob_that_is_uploaded_again_stays(seaway: Seaway, channel: str) -> None:

@@ -96,7 +96,7 @@ async def test_forty_slow_files_of_one_sender_do_not_block_others(seaway: Seaway
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(2, gate))
     mallory = (
-        factory.caller_of_key(factory.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
+        factory.caller_of_key(factory.key("mallory")) if kind == "user" else workflows.workflow_caller(seaway, "boats")
     )
     async with anyio.create_task_group() as group:
         for number in range(40):

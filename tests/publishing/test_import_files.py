@@ -131,7 +131,7 @@ def test_each_file_has_its_own_outcome(channel: Channel, folder: Path) -> None:
     assert {existing.name, good.name, twice.name} == set(channel.column(files.c.file_name))
     assert [] == list(check(channel.seaway))
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())
-    assert 3 == len(state.stored(channel.seaway.blobs))
+    assert 3 == len(state.stored_blobs(channel.seaway.blobs))
 
 
 def test_similar_names_in_one_folder_give_a_warning(channel: Channel, folder: Path) -> None:
@@ -203,7 +203,7 @@ def test_import_without_permission_reads_no_file(channel: Channel, folder: Path)
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
         assert [refusal, refusal] == list(map(type, results))
     assert [] == channel.rows(files)
-    assert [] == state.stored(channel.seaway.blobs)
+    assert [] == state.stored_blobs(channel.seaway.blobs)
 
 
 def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None:
@@ -218,7 +218,9 @@ def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None
 def test_blob_swept_before_the_commit_is_stored_again(channel: Channel, folder: Path) -> None:
     """S1: the sweep deletes a blob between the put and the commit; its file is imported anyway."""
     original, store = channel.seaway.request_parts.publishing, channel.seaway.blobs
-    sweeping_store = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
+    sweeping_store = RacingStore(
+        store, after_put=lambda: [store.delete(stat.key) for stat in state.stored_blobs(store)]
+    )
     original_batches = original.batches
     batches = type(original_batches)(channel.seaway.database, sweeping_store, original_batches._parts)
     publishing = replace(original, blobs=sweeping_store, batches=batches)

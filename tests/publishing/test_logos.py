@@ -71,7 +71,7 @@ def open_png(png: bytes) -> Image.Image:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
     """The result is always a PNG of 256 by 256 pixels with the whole picture in its center."""
-    picture = open_png(draw(images.written(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
+    picture = open_png(draw(images.encode(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
     assert ("PNG", (256, 256), "RGBA") == (picture.format, picture.size, picture.mode)
     red, green, blue, opaque = picture.getpixel((128, 128))  # type: ignore[misc]
     assert (abs(red - 200) < 8, abs(green - 80) < 8, abs(blue - 20) < 8, opaque) == (True, True, True, 255)
@@ -81,13 +81,13 @@ def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_all_color_modes_are_accepted(draw: Draw, mode: str) -> None:
     """Black and white, gray, palettes, transparency, CMYK, 16 bits."""
-    content = images.written(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
+    content = images.encode(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
     assert (256, 256) == open_png(draw(content)).size
 
 
 def test_only_pixels_are_kept(draw: Draw) -> None:
     """A photo is rotated upright, and its EXIF data and comment are removed."""
-    content = images.photograph()
+    content = images.photo_with_exif()
     png = draw(content)
     assert b"secret" in content
     assert b"secret" not in png
@@ -117,22 +117,22 @@ HOSTILE = {
     "html": b"<!doctype html><script>alert(1)</script>",
     "gzip": b"\x1f\x8b\x08\x00",
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n",
-    "bmp": images.written(Image.new("RGB", (9, 9)), "BMP"),
-    "tiff": images.written(Image.new("RGB", (9, 9)), "TIFF"),
-    "ico": images.written(Image.new("RGB", (16, 16)), "ICO"),
-    "truncated": images.written(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
-    "truncated jpeg": images.photograph()[:-40],
+    "bmp": images.encode(Image.new("RGB", (9, 9)), "BMP"),
+    "tiff": images.encode(Image.new("RGB", (9, 9)), "TIFF"),
+    "ico": images.encode(Image.new("RGB", (16, 16)), "ICO"),
+    "truncated": images.encode(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
+    "truncated jpeg": images.photo_with_exif()[:-40],
     "only a header": images.png()[:20],
-    "wide": images.claiming(1_000_000, 1),
-    "one pixel too wide": images.claiming(4_097, 1),
-    "huge": images.claiming(100_000, 100_000),
-    "no pixels": images.claiming(4_096, 4_096),
-    "no size": images.claiming(0, 0),
-    "bomb": images.claiming(12_000, 12_000, bytes(8 * 1024 * 1024)),
+    "wide": images.png_with_size(1_000_000, 1),
+    "one pixel too wide": images.png_with_size(4_097, 1),
+    "huge": images.png_with_size(100_000, 100_000),
+    "no pixels": images.png_with_size(4_096, 4_096),
+    "no size": images.png_with_size(0, 0),
+    "bomb": images.png_with_size(12_000, 12_000, bytes(8 * 1024 * 1024)),
     "text bomb": images.text_bomb(),
-    "animated gif": images.moving("GIF"),
-    "animated png": images.moving("PNG"),
-    "animated webp": images.moving("WEBP"),
+    "animated gif": images.animated("GIF"),
+    "animated png": images.animated("PNG"),
+    "animated webp": images.animated("WEBP"),
     "one byte": b"x",
 }
 
@@ -199,7 +199,7 @@ def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory
     factory.channel("robots")
     logo_parts = seaway.request_parts.logos
     sweeping_store = RacingStore(
-        seaway.blobs, after_put=lambda: [seaway.blobs.delete(stat.key) for stat in state.stored(seaway.blobs)]
+        seaway.blobs, after_put=lambda: [seaway.blobs.delete(stat.key) for stat in state.stored_blobs(seaway.blobs)]
     )
     replace(logo_parts, blobs=sweeping_store).put(OPERATOR, "robots", NewLogo(images.png()))
     assert logo_of(seaway, "robots") is not None
@@ -215,7 +215,9 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
     """A JPEG that repeats its last scan thousands of times is refused, and packages are accepted meanwhile."""
     factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
-        drawing = threads.submit(seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MOST_BYTES - 1)))
+        drawing = threads.submit(
+            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.jpeg_with_many_scans(MOST_BYTES - 1))
+        )
         await publish_file(
             seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))
         )

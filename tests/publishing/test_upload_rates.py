@@ -73,7 +73,7 @@ async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
 async def test_workflows_of_a_publisher_share_a_rate(with_rate_of_six: Seaway) -> None:
     """Tokens live for minutes, so the rate cannot be per token."""
     Factory(with_rate_of_six).channel("boats", owner="ada")
-    workflow = workflows.principal_of(with_rate_of_six, "boats")
+    workflow = workflows.workflow_caller(with_rate_of_six, "boats")
 
     assert ["accepted"] * 6 + ["wait 600 s"] == await outcomes(with_rate_of_six, workflow, "boats", files("w", 7))
     of_another_publisher = replace(workflow, grants=(replace(workflow.grants[0], publisher_id=2),))

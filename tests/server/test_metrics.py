@@ -30,7 +30,7 @@ from seaway.storage.memory import MemoryBlobs
 from tests.server.conftest import PACKAGES, Scrape, parsed
 from tests.support import state
 from tests.support.clock import ManualClock
-from tests.support.jobs import work_of
+from tests.support.jobs import args_type
 from tests.support.packages import PackageFile
 from tests.support.sites import OPERATOR, Factory, publish_file
 
@@ -203,7 +203,7 @@ async def test_jobs_are_counted_and_waiting_jobs_are_shown(
 ) -> None:
     """Attempts by kind and result, jobs by state, and the delay of the oldest job."""
     with counted.database.write_site() as tx:
-        queue.enqueue(tx, clock.now_ms(), work_of("no such kind")())
+        queue.enqueue(tx, clock.now_ms(), args_type("no such kind")())
     clock.move(90_000)
     before = gauges(counted)
     counted.runner.run_due()

@@ -55,7 +55,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CachedSite]:
         with server.client() as http:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"
-        with nginx.before(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
+        with nginx.in_front_of(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
             yield CachedSite(before, site, member, stranger)
 
 

@@ -17,7 +17,7 @@ from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from tests.support.accounts import AWAY, HOME, Accounts
 from tests.support.authenticator import Authenticator
 from tests.support.clock import ManualClock
-from tests.support.mail import letters, text_of
+from tests.support.mail import sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,7 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     for _ in range(2):
         assert ada == accounts.caller_of(sign_in(accounts, authenticator).secret).user_id
-    assert "A passkey was added" in text_of(letters(seaway)[-1])
+    assert "A passkey was added" in text_of(sent_emails(seaway)[-1])
     with seaway.database.read() as tx:
         (result,) = passkeys.of_user(tx, ada)
     assert (registered.id, "laptop", accounts.now_ms) == (result.id, result.name, result.used_at_ms)

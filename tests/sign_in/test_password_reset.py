@@ -14,7 +14,7 @@ from seaway.sign_in.passwords import PARAMETERS
 from seaway.users import emails, users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
 from tests.support.clock import ManualClock
-from tests.support.mail import emails_to, letters, link_in, text_of
+from tests.support.mail import emails_to, link_secret, sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ ADA = "ada@example.com"
 def request_link(accounts: Accounts, address: str = ADA) -> str:
     """Request a password reset; return the secret of the newest link."""
     password_reset.request(accounts.parts, address, client=HOME.address)
-    return link_in(emails_to(accounts.seaway, address)[-1])
+    return link_secret(emails_to(accounts.seaway, address)[-1])
 
 
 async def reset(accounts: Accounts, secret: str, password: str = OTHER_PASSWORD) -> None:
@@ -43,7 +43,7 @@ async def test_reset_link_sets_a_new_password(seaway: Seaway, accounts: Accounts
     with pytest.raises(BadCredential):
         await accounts.sign_in("ada")
     assert await accounts.sign_in("ada", OTHER_PASSWORD)
-    notified = [email["To"] for email in letters(seaway) if "password was changed" in text_of(email)]
+    notified = [email["To"] for email in sent_emails(seaway) if "password was changed" in text_of(email)]
     assert {ADA, "ada@home.example"} == set(notified)
 
 
@@ -96,7 +96,7 @@ async def test_unknown_address_gets_no_email(seaway: Seaway, accounts: Accounts)
     accounts.add("ada", verified=False)
     for address in ("nobody@example.com", ADA):
         password_reset.request(accounts.parts, address, client=HOME.address)
-    assert [] == letters(seaway)
+    assert [] == sent_emails(seaway)
 
 
 async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway: Seaway, accounts: Accounts) -> None:

@@ -17,7 +17,7 @@ from seaway.sign_in.second_factors import Factors
 from seaway.users import users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
 from tests.support.clock import ManualClock
-from tests.support.mail import letters, text_of
+from tests.support.mail import sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -181,7 +181,7 @@ async def test_recovery_codes_replace_the_app(accounts: Accounts, seaway: Seaway
     with pytest.raises(BadCredential):
         await password_sign_in.second_factor(accounts.parts, await first_step(accounts), codes[4], HOME)
     assert await password_sign_in.second_factor(accounts.parts, await first_step(accounts), codes[0], HOME)
-    assert 2 == sum("recovery code was used" in text_of(email) for email in letters(seaway))
+    assert 2 == sum("recovery code was used" in text_of(email) for email in sent_emails(seaway))
     with seaway.database.read() as tx:
         assert all(stored.startswith("$argon2id$") for stored in tx.execute(select(recovery_codes.c.hash)).scalars())
 
@@ -218,7 +218,8 @@ async def test_adding_and_removing_totp_ends_other_sessions_and_notifies(account
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     totp.remove(accounts.parts, by)
     assert [True, True] == [
-        text in text_of(email) for email, text in zip(letters(seaway), ("app was added", "was removed"), strict=True)
+        text in text_of(email)
+        for email, text in zip(sent_emails(seaway), ("app was added", "was removed"), strict=True)
     ]
     assert isinstance(await accounts.sign_in("ada"), SignedIn)
     with seaway.database.read() as tx:
@@ -266,7 +267,7 @@ async def test_operator_removes_second_factors_at_once(accounts: Accounts, seawa
         second_factors.reset_now(accounts.parts, tx, accounts.now_ms, OPERATOR, users.get(tx, "ada").id)
     assert not accounts.is_valid(own_session.secret)
     assert isinstance(await accounts.sign_in("ada", PASSWORD), SignedIn)
-    assert "second factors were removed" in text_of(letters(seaway)[-1])
+    assert "second factors were removed" in text_of(sent_emails(seaway)[-1])
 
 
 async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: Seaway, clock: ManualClock) -> None:
@@ -277,7 +278,7 @@ async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: 
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
             second_factors.request_reset(accounts.parts, tx, accounts.now_ms, OPERATOR, user_id)
-    assert "in 72 hours, unless you cancel it" in text_of(letters(seaway)[-1])
+    assert "in 72 hours, unless you cancel it" in text_of(sent_emails(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
     with seaway.database.write_site() as tx:

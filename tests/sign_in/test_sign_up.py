@@ -17,7 +17,7 @@ from seaway.users.email_links import Purpose
 from tests.support import sites
 from tests.support.accounts import HOME, PASSWORD, Accounts
 from tests.support.clock import ManualClock
-from tests.support.mail import emails_to, letters, link_in, text_of
+from tests.support.mail import emails_to, link_secret, sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +35,9 @@ async def test_new_account_is_restricted_until_address_is_verified(seaway: Seawa
     with pytest.raises(NotAllowed, match="not verified"):
         require_site(by, SiteAction.ADD_CHANNEL)
 
-    (email,) = letters(seaway)
+    (email,) = sent_emails(seaway)
     assert (ADA, "Verify your email address for 127.0.0.1:8000") == (email["To"], email["Subject"])
-    signing_up.verify(accounts.parts, by, link_in(email))
+    signing_up.verify(accounts.parts, by, link_secret(email))
 
     require_site(accounts.caller_of(secret), SiteAction.ADD_CHANNEL)
     assert accounts.is_valid(secret)
@@ -46,7 +46,7 @@ async def test_new_account_is_restricted_until_address_is_verified(seaway: Seawa
 async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts) -> None:
     """Case 2: using it again changes nothing and signs no user in."""
     await sign_up(accounts)
-    secret = link_in(letters(seaway)[0])
+    secret = link_secret(sent_emails(seaway)[0])
     by, _ = await accounts.session("ada")
     signing_up.verify(accounts.parts, by, secret)
     with pytest.raises(NotFound, match="no longer valid"):
@@ -59,7 +59,7 @@ async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts
 async def test_verification_link_works_only_for_its_account(seaway: Seaway, accounts: Accounts) -> None:
     """An attacker must not get a victim's address verified, whether the victim is signed in or not (2)."""
     await sign_up(accounts, "attacker", "victim@example.com")
-    secret = link_in(emails_to(seaway, "victim@example.com")[0])
+    secret = link_secret(emails_to(seaway, "victim@example.com")[0])
     accounts.add("victim-elsewhere")
     other_user, _ = await accounts.session("victim-elsewhere")
     attacker, _ = await accounts.session("attacker")
@@ -74,7 +74,7 @@ async def test_verification_link_works_only_for_its_account(seaway: Seaway, acco
 async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accounts: Accounts) -> None:
     """Case 3: mail scanners open links; only the button on the page verifies (2)."""
     user = await sign_up(accounts)
-    secret = link_in(letters(seaway)[0])
+    secret = link_secret(sent_emails(seaway)[0])
     with seaway.database.read() as tx:
         assert email_links.find(tx, accounts.now_ms, Purpose.VERIFY, secret) is not None
         assert [None] == [address.verified_at_ms for address in emails.of_user(tx, user.id)]
@@ -103,7 +103,7 @@ async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts:
     """When two accounts claim it, the first to verify gets it and the other link becomes invalid."""
     await sign_up(accounts, "first")
     await sign_up(accounts, "second")
-    first_link, second_link = (link_in(email) for email in letters(seaway))
+    first_link, second_link = (link_secret(email) for email in sent_emails(seaway))
     (first, _), (second, _) = await accounts.session("first"), await accounts.session("second")
     signing_up.verify(accounts.parts, second, second_link)
     with pytest.raises(NotFound):
@@ -115,22 +115,22 @@ async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts:
 async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """The user can request another email."""
     await sign_up(accounts)
-    old_link = link_in(letters(seaway)[0])
+    old_link = link_secret(sent_emails(seaway)[0])
     clock.move(DAY_MS)
     by, _ = await accounts.session("ada")
     with pytest.raises(NotFound):
         signing_up.verify(accounts.parts, by, old_link)
     signing_up.resend_verification(accounts.parts, by, ADA, client=HOME.address)
-    signing_up.verify(accounts.parts, by, link_in(letters(seaway)[1]))
+    signing_up.verify(accounts.parts, by, link_secret(sent_emails(seaway)[1]))
 
 
 async def test_verification_email_is_resent_only_to_own_address(seaway: Seaway, accounts: Accounts) -> None:
     """Users must not be able to send emails to other factory."""
     await sign_up(accounts)
     by, _ = await accounts.session("ada")
-    before = len(letters(seaway))
+    before = len(sent_emails(seaway))
     signing_up.resend_verification(accounts.parts, by, "victim@example.com", client=HOME.address)
-    assert before == len(letters(seaway))
+    assert before == len(sent_emails(seaway))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_refused_sign_up_creates_no_account_and_sends_no_email(
         await sign_up(accounts, name, address, password)
     with seaway.database.read() as tx:
         assert ["founder"] == [user.name for user in users.all_users(tx)]
-    assert [] == letters(seaway)
+    assert [] == sent_emails(seaway)
 
 
 async def test_emails_to_one_address_are_limited(accounts: Accounts) -> None:

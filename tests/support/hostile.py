@@ -27,14 +27,14 @@ _UNIX = 3 << 8
 _RLE_BLOCK_BYTES = 128 * 1024
 
 
-def hashes_of(content: bytes) -> FileDigest:
+def digest_of(content: bytes) -> FileDigest:
     """What identifies these bytes."""
     return FileDigest(
         hashlib.sha256(content).digest(), hashlib.md5(content, usedforsecurity=False).digest(), len(content)
     )
 
 
-def examined(
+def examine_file(
     file: PackageFile, folder: Path, limits: ArchiveLimits | None = None, *, refuse_escaping_links: bool = False
 ) -> Candidate:
     """What `examine` says of a file, in this process."""
@@ -42,7 +42,7 @@ def examined(
     return examine(
         path,
         filename.parse(file.name),
-        hashes_of(file.content),
+        digest_of(file.content),
         limits or ArchiveLimits(),
         refuse_escaping_links=refuse_escaping_links,
     )

@@ -147,7 +147,7 @@ def google(now_s: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-Answer = tuple[int, dict[str, str], bytes]
+IssuerResponse = tuple[int, dict[str, str], bytes]
 
 
 @dataclass
@@ -156,24 +156,24 @@ class LocalIssuer:
 
     address: str
     names: list[str] = field(default_factory=lambda: ["key-1"])
-    answers: dict[str, Callable[[], Answer]] = field(default_factory=dict)
+    answers: dict[str, Callable[[], IssuerResponse]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def answer(self, path: str) -> Answer:
+    def answer(self, path: str) -> IssuerResponse:
         self.asked.append(path)
         if path in self.answers:
             return self.answers[path]()
         if path == "/.well-known/openid-configuration":
-            return json_answer({"issuer": self.address, "jwks_uri": f"{self.address}/keys"})
+            return json_response({"issuer": self.address, "jwks_uri": f"{self.address}/keys"})
         if path == "/keys":
-            return json_answer({"keys": [jwk(name) for name in self.names]})
+            return json_response({"keys": [jwk(name) for name in self.names]})
         return 404, {}, b""
 
     def count(self, path: str = "/keys") -> int:
         return self.asked.count(path)
 
 
-def json_answer(value: object) -> Answer:
+def json_response(value: object) -> IssuerResponse:
     return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()
 
 

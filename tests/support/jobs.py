@@ -22,20 +22,20 @@ class Work(JobArgs, frozen=True, kw_only=True, omit_defaults=True):
         return self.key
 
 
-def work_of(kind: str, key: str | None = None) -> type[Work]:
+def args_type(kind: str, key: str | None = None) -> type[Work]:
     """The arguments of this kind, with the key that they have if none is given."""
     return msgspec.defstruct(
         "Work", [("key", str | None, key)], bases=(Work,), namespace={"kind": kind}, frozen=True, kw_only=True
     )
 
 
-def handlers_of(
+def job_handlers(
     runs: Mapping[str, Callable[[Any], None]], periods_ms: Mapping[str, int] | None = None
 ) -> tuple[JobHandler[Any], ...]:
     """What does each kind of job, and how often."""
     periods_ms = periods_ms or {}
     return tuple(
-        JobHandler(work_of(kind, kind if kind in periods_ms else None), run, periods_ms.get(kind))
+        JobHandler(args_type(kind, kind if kind in periods_ms else None), run, periods_ms.get(kind))
         for kind, run in runs.items()
     )
 

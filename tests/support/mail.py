@@ -76,13 +76,13 @@ def mail_server(*, tls: ssl.SSLContext | None = None, login: bool = False) -> It
         controller.stop()
 
 
-def letters(seaway: Seaway) -> list[EmailMessage]:
+def sent_emails(seaway: Seaway) -> list[EmailMessage]:
     """Every letter that the house has sent into its folder, the oldest first, after the jobs that are due."""
     seaway.runner.run_due()
-    return read(seaway.settings.mail_folder)
+    return emails_in(seaway.settings.mail_folder)
 
 
-def read(folder: Path) -> list[EmailMessage]:
+def emails_in(folder: Path) -> list[EmailMessage]:
     """The letters in a folder."""
     paths = sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
     return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]  # type: ignore[misc]
@@ -90,7 +90,7 @@ def read(folder: Path) -> list[EmailMessage]:
 
 def emails_to(seaway: Seaway, address: str) -> list[EmailMessage]:
     """Those to one address."""
-    return [letter for letter in letters(seaway) if letter["To"] == address]
+    return [letter for letter in sent_emails(seaway) if letter["To"] == address]
 
 
 def text_of(letter: EmailMessage) -> str:
@@ -101,6 +101,6 @@ def text_of(letter: EmailMessage) -> str:
     return content
 
 
-def link_in(letter: EmailMessage) -> str:
+def link_secret(letter: EmailMessage) -> str:
     """The secret in the link of a letter."""
     return next(line.rpartition("/")[2] for line in text_of(letter).splitlines() if "/swy-" in line)

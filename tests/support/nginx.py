@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support.postgres import free_ports
-from tests.support.requests import connected
+from tests.support.requests import connect
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate" / "nginx.md"
 _START_SECONDS = 20
@@ -59,7 +59,7 @@ _CACHE = """
 
 
 @contextmanager
-def before(seaway: str, store: Path, folder: Path, *, caches: bool = False, user: str = "root") -> Iterator[Nginx]:
+def in_front_of(seaway: str, store: Path, folder: Path, *, caches: bool = False, user: str = "root") -> Iterator[Nginx]:
     """
     nginx before the server at this address, which keeps its packages in `store`; with a cache if it is asked for.
 
@@ -143,7 +143,7 @@ def _await(process: subprocess.Popen[bytes], address: str, folder: Path) -> None
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with connected(address):
+            with connect(address):
                 return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:

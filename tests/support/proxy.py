@@ -33,7 +33,7 @@ class Stall:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Respond:
     """Every HTTP request is answered with this status, and its connection closed."""
 
     status: int
@@ -53,7 +53,7 @@ class Flip:
     at_least: int = 16_384  # so that no head of a request is changed
 
 
-Mode = Pass | Refuse | Stall | Answer | Slow | Flip
+Mode = Pass | Refuse | Stall | Respond | Slow | Flip
 
 
 class FaultProxy:
@@ -158,10 +158,10 @@ class FaultProxy:
         if isinstance(self._mode, Refuse):
             return
         first = b""
-        if isinstance(self._mode, Answer):  # which needs nobody upstream
+        if isinstance(self._mode, Respond):  # which needs nobody upstream
             first = await self._loop.sock_recv(client, _CHUNK)
             await self._not_stalled()
-            if isinstance(self._mode, Answer):
+            if isinstance(self._mode, Respond):
                 await self._answer(client, first, self._mode.status)
                 return
         await self._loop.sock_connect(upstream, self._target)
@@ -173,7 +173,7 @@ class FaultProxy:
     async def _pass_on(self, client: socket.socket, upstream: socket.socket, back: asyncio.Task[None]) -> None:
         while data := await self._loop.sock_recv(client, _CHUNK):
             await self._not_stalled()
-            if isinstance(self._mode, Answer):
+            if isinstance(self._mode, Respond):
                 back.cancel()
                 await self._answer(client, data, self._mode.status)
                 return

@@ -90,7 +90,7 @@ def upload(
     )
 
 
-def sentence(answer: httpx.Response) -> str:
+def error_message(answer: httpx.Response) -> str:
     """The body of a refusal, after a look at whether clients can show it: one plain sentence that is not cut."""
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert 0 < len(answer.text) <= _MAX_SENTENCE
@@ -99,7 +99,7 @@ def sentence(answer: httpx.Response) -> str:
 
 
 @dataclass(frozen=True)
-class RawAnswer:
+class RawResponse:
     """What came back over a socket."""
 
     status: int
@@ -111,18 +111,18 @@ class RawAnswer:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[socket.socket]:
+def connect(address: str) -> Iterator[socket.socket]:
     """A socket to a server."""
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname, parts.port), timeout=_SOCKET_SECONDS) as connection:
         yield connection
 
 
-def read_response(connection: socket.socket, method: str = "GET") -> RawAnswer:
+def read_response(connection: socket.socket, method: str = "GET") -> RawResponse:
     """The next answer on a socket."""
     with HTTPResponse(connection, method=method) as response:
         response.begin()
-        return RawAnswer(response.status, response.getheaders(), response.read())
+        return RawResponse(response.status, response.getheaders(), response.read())
 
 
 def head_bytes(method: str, target: str | bytes, headers: dict[str, str] | None = None) -> bytes:
@@ -134,14 +134,14 @@ def head_bytes(method: str, target: str | bytes, headers: dict[str, str] | None 
 
 def exchange(
     address: str, method: str, target: str | bytes, headers: dict[str, str] | None = None, body: bytes = b""
-) -> RawAnswer:
+) -> RawResponse:
     """Send one request as it is written here, and read the answer."""
-    with connected(address) as connection:
+    with connect(address) as connection:
         connection.sendall(head_bytes(method, target, headers) + body)
         return read_response(connection, method)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     """Wait for something that another process does; an error if it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -150,7 +150,7 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredState:
     """What a server's folder holds: the blobs, the files on their way in, and the number of file rows."""
 
     blobs: frozenset[str]
@@ -158,26 +158,26 @@ class Kept:
     rows: int
 
 
-def kept(server: Server) -> Kept:
+def stored_state(server: Server) -> StoredState:
     """What a server holds now."""
     settings = Settings(data=server.folder / "data", **state.settings(server.folder))
-    blobs = frozenset(stat.key for stat in state.stored(wiring.open_store(settings)))
+    blobs = frozenset(stat.key for stat in state.stored_blobs(wiring.open_store(settings)))
     database = wiring.open_database(settings)
     try:
         with database.read() as tx:
             rows = tx.execute(select(func.count()).select_from(files)).scalar_one()
     finally:
         database.close()
-    return Kept(blobs, _files_below(settings.spool_folder), rows)
+    return StoredState(blobs, _files_below(settings.spool_folder), rows)
 
 
 @contextmanager
-def nothing_left(server: Server) -> Iterator[None]:
+def leaves_nothing(server: Server) -> Iterator[None]:
     """Hold that what happens inside leaves no blob, no spool file and no row."""
-    before = kept(server)
+    before = stored_state(server)
     assert frozenset() == before.spool
     yield
-    after = kept(server)
+    after = stored_state(server)
     left = (after.blobs - before.blobs, after.spool, after.rows - before.rows)
     assert (frozenset(), frozenset(), 0) == left, f"left behind: {left}"
 

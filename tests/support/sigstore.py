@@ -71,7 +71,7 @@ def statement(
     } | changes
 
 
-def written(bundle: Mapping[str, Any]) -> bytes:
+def encode_bundle(bundle: Mapping[str, Any]) -> bytes:
     """The bundle as a client sends it."""
     return json.dumps(bundle).encode()
 

@@ -34,7 +34,7 @@ def build(
         data=folder / "data",
         **({"sweep_max_percent": 100} | state.settings(folder) | settings),
     )
-    (state.begin_paired if paired else state.begin)(chosen)
+    (state.copy_paired_data if paired else state.copy_migrated_database)(chosen)
     with patch.object(github, "API_URL", github_com_api):
         built = wiring.build(chosen, clock, checks_pairing=paired)
     statements_once.share(built.database)
@@ -112,7 +112,7 @@ class Factory:
         return self.seaway.clock.now_ms()
 
 
-class FromMemory:
+class IncomingFile:
     """A package file on its way in, for tests that call `publish` themselves."""
 
     def __init__(
@@ -140,5 +140,5 @@ async def publish_file(
     attestation: bytes | None = None,
 ) -> Published:
     """Publish one file through the one door."""
-    incoming = FromMemory(file, attestation=attestation)
+    incoming = IncomingFile(file, attestation=attestation)
     return await publish(seaway.request_parts.publishing, channel, incoming, by=by, force=force)

@@ -31,7 +31,7 @@ _chosen = [SQLITE_DISK]
 _of_folder: dict[Path, dict[str, Any]] = {}
 
 
-def chosen() -> str:
+def chosen_state() -> str:
     """The state that houses made now get."""
     return _chosen[-1]
 
@@ -50,7 +50,7 @@ def choose(name: str) -> Iterator[None]:
 def settings(folder: Path) -> dict[str, Any]:
     """What a house or server in this folder must be told; the same for as long as the folder is used."""
     if folder not in _of_folder:
-        _of_folder[folder] = {} if chosen() == SQLITE_DISK else _new_shared_state()
+        _of_folder[folder] = {} if chosen_state() == SQLITE_DISK else _new_shared_state()
     return _of_folder[folder]
 
 
@@ -113,7 +113,7 @@ def folder_store(folder: Path) -> DiskBlobs:
     return blobs
 
 
-def rewrite(blobs: BlobStore, key: str, content: bytes) -> None:
+def overwrite_blob(blobs: BlobStore, key: str, content: bytes) -> None:
     """Damage a blob: other bytes under its key."""
     blobs = raw(blobs)
     path = blobs.local_path(key)
@@ -145,7 +145,7 @@ def _bucket() -> str:
     return s3.shared().new_bucket()
 
 
-def begin(settings: Settings) -> None:
+def copy_migrated_database(settings: Settings) -> None:
     """Where a site is about to be made on SQLite, put a database that was migrated once, as for PostgreSQL."""
     if settings.database_url.get_secret_value() or settings.database_file.exists():
         return
@@ -154,7 +154,7 @@ def begin(settings: Settings) -> None:
         shutil.copyfile(_migrated_folder() / "seaway.db", settings.database_file)
 
 
-def begin_paired(settings: Settings) -> None:
+def copy_paired_data(settings: Settings) -> None:
     """
     The same with a new store that is paired with it already, where both are those of the data folder.
 
@@ -170,7 +170,7 @@ def begin_paired(settings: Settings) -> None:
             or settings.database_url.get_secret_value()
             or store.exists()
         ):
-            begin(settings)
+            copy_migrated_database(settings)
             return
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copytree(_paired_folder() / "store", store)
@@ -191,7 +191,7 @@ def _paired_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="seaway-paired-"))
     atexit.register(shutil.rmtree, folder)
     settings = Settings(data=folder)
-    begin(settings)
+    copy_migrated_database(settings)
     wiring.build(settings).close()
     return folder
 
@@ -205,7 +205,7 @@ def _template() -> str:
     return url
 
 
-def stored(blobs: BlobStore) -> list[BlobStat]:
+def stored_blobs(blobs: BlobStore) -> list[BlobStat]:
     """The blobs in the store, and whatever else is there that no background job writes at any start."""
     fixed = (keys.SECRET_KEY, keys.IDENTITY)
     return [stat for stat in blobs.list() if stat.key not in fixed and not stat.key.startswith(f"{keys.MANIFESTS}/")]

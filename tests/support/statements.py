@@ -14,7 +14,7 @@ class Statements(list[str]):
 
 
 @contextmanager
-def counted(database: Database) -> Iterator[Statements]:
+def record_statements(database: Database) -> Iterator[Statements]:
     """The statements that are sent meanwhile, by any thread."""
     seen = Statements()
 

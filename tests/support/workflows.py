@@ -8,7 +8,7 @@ from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode, Publis
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.support.packages import PackageFile
-from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, statement, written
+from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, encode_bundle, statement
 
 GITHUB = Workflow(
     issuer=GITHUB_CLAIMS[8],
@@ -42,14 +42,16 @@ class Attester:
 
     def bundle(self, file: PackageFile, channel: str, **changes: Any) -> bytes:
         """What the workflow of `principal` sends with a file."""
-        return written(self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes)))
+        return encode_bundle(
+            self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes))
+        )
 
     def principal(self, channel: str) -> Caller:
         """The workflow as a minted token of a publisher of the channel makes it."""
-        return principal_of(self.seaway, channel)
+        return workflow_caller(self.seaway, channel)
 
 
-def principal_of(seaway: Seaway, channel: str) -> Caller:
+def workflow_caller(seaway: Seaway, channel: str) -> Caller:
     """A workflow that may do in a channel all that a workflow may."""
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, channel).id

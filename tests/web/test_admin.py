@@ -28,7 +28,7 @@ from seaway.web.admin.byte_sizes import format_quota, parse_quota
 from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 from tests.web.conftest import new_user
 from tests.web.http_browser import HttpBrowser
 
@@ -307,6 +307,6 @@ def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, fai
 
 def statements(admin: Admin, shared: Seaway, path: str) -> int:
     """Count the statements of a page, including those that identify the caller."""
-    with counted(shared.database) as seen:
+    with record_statements(shared.database) as seen:
         assert 200 == admin.get(f"/admin/{path}").status_code
     return len(seen)

@@ -23,7 +23,7 @@ from seaway.web import download_chart, formats, install_lines
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, paths_json
 from tests.support.requests import upload
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 BROWSER = {"Accept": "text/html"}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>{{7*7}}"
@@ -494,12 +494,12 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     publish(site, http, channel, conda(index_json("a")), conda(index_json("b", depends=["a"])))
     with seaway.database.read() as tx:
         channel_id = channels.get(tx, channel).id
-        with counted(seaway.database) as few:
+        with record_statements(seaway.database) as few:
             overview.page_by_name(tx, channel_id, start=0, limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
-    with seaway.database.read() as tx, counted(seaway.database) as many:
+    with seaway.database.read() as tx, record_statements(seaway.database) as many:
         overview.page_by_name(tx, channel_id, start=0, limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)

@@ -12,7 +12,7 @@ from tests.support import mail, sites
 from tests.support.clock import ManualClock
 from tests.support.requests import bearer
 from tests.support.sites import Factory
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
 WRONG = "not the password at all"
@@ -245,7 +245,7 @@ def test_sign_up_and_email_verification(browser: HttpBrowser, ada: str) -> None:
     assert "not verified" in refused.text
 
     email = mail.emails_to(browser.seaway, f"{name}@example.com")[-1]
-    path = f"/verify/{mail.link_in(email)}"
+    path = f"/verify/{mail.link_secret(email)}"
     scanner = browser.another()
     assert [200, 200] == [scanner.get(path).status_code, scanner.get(path).status_code]
     assert "is not verified" in browser.get("/account").text
@@ -266,7 +266,7 @@ def test_verification_needs_the_account_that_added_the_address(
     """For other callers the page names the account to sign in to, and a submitted form is refused."""
     name = f"eve-{ada}"
     browser.sign_up(name, f"{name}@example.com")
-    path = f"/verify/{mail.link_in(mail.emails_to(browser.seaway, f'{name}@example.com')[-1])}"
+    path = f"/verify/{mail.link_secret(mail.emails_to(browser.seaway, f'{name}@example.com')[-1])}"
 
     anonymous = visit()
     shown = anonymous.get(path).text
@@ -316,7 +316,7 @@ def test_password_reset_does_not_reveal_whether_an_address_is_known(visit: Calla
     for address in (f"{ada}@example.com", f"nobody-{ada}@example.com"):
         browser = visit()
         browser.get("/reset")
-        with counted(browser.seaway.database) as statements:
+        with record_statements(browser.seaway.database) as statements:
             response = browser.send("/reset", address=address)
         work.append(list(statements))
         responses.append((response.status_code, response.headers["location"], browser.get("/reset/sent").text))
@@ -328,8 +328,8 @@ def test_password_reset_link_sets_one_password(browser: HttpBrowser, ada: str) -
     """Case 6, the pages: the link works once and signs no user in."""
     browser.get("/reset")
     browser.send("/reset", address=f"{ada}@example.com")
-    mail.letters(browser.seaway)
-    path = f"/reset/{mail.link_in(mail.emails_to(browser.seaway, f'{ada}@example.com')[-1])}"
+    mail.sent_emails(browser.seaway)
+    path = f"/reset/{mail.link_secret(mail.emails_to(browser.seaway, f'{ada}@example.com')[-1])}"
     browser.get(path)
     assert 422 == browser.send(path, password="short").status_code
     browser.get(path)
@@ -343,7 +343,7 @@ def test_password_reset_link_sets_one_password(browser: HttpBrowser, ada: str) -
 def test_huge_password_is_refused_without_database_access(browser: HttpBrowser, ada: str) -> None:
     """Case 10: a form of one megabyte returns 413."""
     browser.get("/signin")
-    with counted(browser.seaway.database) as statements:
+    with record_statements(browser.seaway.database) as statements:
         assert 413 == browser.send("/signin", login=ada, password="x" * 1_000_000).status_code
     assert [] == statements
 

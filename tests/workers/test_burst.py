@@ -13,7 +13,7 @@ from sqlalchemy import text
 from seaway.database.postgres import PostgresDatabase
 from tests.support import postgres, sites, state
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, raw_headers, until, upload
+from tests.support.requests import bearer, raw_headers, upload, wait_until
 from tests.support.server import serving
 from tests.support.sites import Factory
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, at_once, in_repodata, in_shards
@@ -103,7 +103,7 @@ def test_a_burst_gets_responses(narrow: Fleet, channels: int) -> None:
         for each in owned:
             expected = {one.file.name: one.file.sha256 for one in accepted if one.owned == each}
             assert expected | {STOCK.name: STOCK.sha256} == in_shards(http, each)
-            until(partial(has_document_of, http, each, len(expected) + 1))
+            wait_until(partial(has_document_of, http, each, len(expected) + 1))
     assert [] == [line for line in server.log if "request.failed" in line]
 
 

@@ -24,7 +24,7 @@ from seaway.trusted_publishing.publishers import Draft
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer, sites, state
 from tests.support.clock import ManualClock
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.sites import Factory
 
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
@@ -54,7 +54,7 @@ def start_and_wait(seaway: Seaway, other_thread: ThreadPoolExecutor, act: Callab
         with seaway.database.read() as tx:
             return future.done() or tx.execute(_WAITING).scalar_one() > 0
 
-    until(waits)
+    wait_until(waits)
     return future
 
 

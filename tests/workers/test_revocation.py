@@ -19,7 +19,7 @@ from seaway.keys import api_keys
 from seaway.sign_in import user_access
 from seaway.users import users
 from tests.support.packages import conda, index_json
-from tests.support.requests import basic, bearer, until, upload
+from tests.support.requests import basic, bearer, upload, wait_until
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, shard_path
 
 FILE = conda(index_json("demo"))
@@ -197,7 +197,7 @@ def test_no_response_is_older_than_its_request(fleet: Fleet) -> None:
             for turn in range(_TURNS):
                 with turns.changing():
                     perform(fleet, make_private if turn % 2 else make_public, member)
-                until(partial(turns.was_read, turn, len(clients)), 60)
+                wait_until(partial(turns.was_read, turn, len(clients)), 60)
         finally:
             turns.end()
         for future in reading:
