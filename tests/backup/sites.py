@@ -83,7 +83,7 @@ def furnish(seaway: Seaway) -> str:
 
 def _attest(seaway: Seaway, file: PackageFile) -> None:
     attester = Attester.trusted_by(seaway)
-    by, bundle = attester.principal(PUBLIC), attester.bundle(file, PUBLIC)
+    by, bundle = attester.caller(PUBLIC), attester.bundle(file, PUBLIC)
     anyio.run(partial(publish_file, seaway, PUBLIC, file, by=by, attestation=bundle))
 
 

@@ -46,7 +46,7 @@ def attest(beside: Seaway, channel: str) -> None:
     """Publish the attested one, as the workflow that built it does."""
     attester = Attester.trusted_by(beside)
     bundle = attester.bundle(ATTESTED, channel)
-    asyncio.run(publish_file(beside, channel, ATTESTED, by=attester.principal(channel), attestation=bundle))
+    asyncio.run(publish_file(beside, channel, ATTESTED, by=attester.caller(channel), attestation=bundle))
 
 
 def fetch_for_a_year(beside: Seaway) -> None:

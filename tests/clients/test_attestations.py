@@ -45,7 +45,7 @@ def verifying(site: Site, tmp_path: Path) -> Verifying:
     publishing = site.factory.seaway.request_parts.publishing
     here = replace(publishing, attesting=AttestationParts(publishing.attesting.roots, (address,)))
     incoming = IncomingFile(FILE, attestation=bundle)
-    asyncio.run(publish(here, channel, incoming, by=attester.principal(channel), force=False))
+    asyncio.run(publish(here, channel, incoming, by=attester.caller(channel), force=False))
     root = attester.sigstore.trusted_root.decode()
     return Verifying(Reader(site, tmp_path), channel, b"[" + bundle + b"]", root)
 

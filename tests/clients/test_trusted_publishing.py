@@ -76,7 +76,7 @@ def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
     channel = site.new_channel()
     Trust(site.factory.seaway).trust(channel, "github", GITHUB)
     asked = f"{REQUEST}&audience={AUDIENCE}"
-    platform.answers[asked] = lambda: json_response({"value": token(github(now_s(), aud=AUDIENCE))})
+    platform.responses[asked] = lambda: json_response({"value": token(github(now_s(), aud=AUDIENCE))})
     file = conda(index_json(site.new_name("pkg")))
     variables = {
         "GITHUB_ACTIONS": "true",
@@ -86,7 +86,7 @@ def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
 
     assert "" == workflow.upload(channel, file, **variables)
     assert [file.name] == workflow.served(channel)
-    assert asked in platform.asked
+    assert asked in platform.requests
 
 
 def test_a_workflow_that_only_others_trust(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:

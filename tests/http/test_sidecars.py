@@ -38,7 +38,7 @@ class Attested:
 
     def publish(self, file: PackageFile, attestation: bytes | None = None) -> None:
         seaway = self.site.factory.seaway
-        by = self.attester.principal(self.channel.name)
+        by = self.attester.caller(self.channel.name)
         asyncio.run(publish_file(seaway, self.channel.name, file, by=by, force=True, attestation=attestation))
 
 

@@ -42,7 +42,7 @@ class Broken(OpenIdProvider):
 
     response: ProviderResponse = (200, {}, {})
 
-    def answer(self, *_args: object) -> ProviderResponse:
+    def respond(self, *_args: object) -> ProviderResponse:
         return self.response
 
 
@@ -57,7 +57,7 @@ def test_redirect_is_not_followed(fetcher: JsonClient, broken: Broken) -> None:
     """A redirect is returned like any other response."""
     broken.response = (302, {}, {"Location": f"{broken.address}/elsewhere"})
     assert 302 == fetcher.get(f"{broken.address}/here").status
-    assert "GET /elsewhere" not in broken.asked
+    assert "GET /elsewhere" not in broken.requests
 
 
 def test_oversized_response_is_refused(fetcher: JsonClient, broken: Broken) -> None:
@@ -223,23 +223,23 @@ def test_new_provider_key_is_fetched_at_most_once_per_minute(
     openids = OpenIdProviders(fetcher, clock, key_sets)
     for _ in range(3):
         signed_in(openids, openid_provider, clock)
-    assert ["GET /.well-known/openid-configuration", "GET /jwks"] == openid_provider.asked
+    assert ["GET /.well-known/openid-configuration", "GET /jwks"] == openid_provider.requests
     signed_in(OpenIdProviders(fetcher, clock, KeySets(built.database, clock, fetch_keys)), openid_provider, clock)
-    assert 1 == openid_provider.asked.count("GET /jwks")  # another worker uses the stored keys
+    assert 1 == openid_provider.requests.count("GET /jwks")  # another worker uses the stored keys
 
     openid_provider.key = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
     with pytest.raises(NotAllowed):
         signed_in(openids, openid_provider, clock)
-    assert 1 == openid_provider.asked.count("GET /jwks")
+    assert 1 == openid_provider.requests.count("GET /jwks")
     clock.move(MINUTE_MS)
     signed_in(openids, openid_provider, clock)
-    assert 2 == openid_provider.asked.count("GET /jwks")
+    assert 2 == openid_provider.requests.count("GET /jwks")
     clock.move(HOUR_MS)
     signed_in(openids, openid_provider, clock)
     key_sets.close()  # waits for the fetch in the background
     assert (3, 3) == (
-        openid_provider.asked.count("GET /.well-known/openid-configuration"),
-        openid_provider.asked.count("GET /jwks"),
+        openid_provider.requests.count("GET /.well-known/openid-configuration"),
+        openid_provider.requests.count("GET /jwks"),
     )
     built.close()
 
@@ -251,13 +251,13 @@ def test_unusable_key_set_does_not_replace_stored_keys(
     """Without keys the provider is unavailable; with stored ones users can still sign in."""
     built = sites.build(tmp_path, clock)
     openids = OpenIdProviders(fetcher, clock, built.request_parts.exchanging.key_sets)
-    openid_provider.told_keys = response
+    openid_provider.keys_response = response
     with pytest.raises(Unavailable):
         signed_in(openids, openid_provider, clock)
-    openid_provider.told_keys = None
+    openid_provider.keys_response = None
     clock.move(MINUTE_MS)
     signed_in(openids, openid_provider, clock)
-    openid_provider.told_keys = response
+    openid_provider.keys_response = response
     clock.move(2 * HOUR_MS)
     signed_in(openids, openid_provider, clock)
     built.close()

@@ -27,7 +27,7 @@ async def enroll(accounts: Accounts, name: str = "ada", authenticator: Authentic
     accounts.add(name)
     by, _ = await accounts.session(name)
     authenticator = authenticator or Authenticator()
-    passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop")
+    passkeys.add(accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts, by)), "laptop")
     return authenticator
 
 
@@ -39,7 +39,7 @@ async def flow_of(accounts: Accounts, name: str = "ada") -> str:
 
 
 def sign_in(accounts: Accounts, authenticator: Authenticator) -> SignedIn:
-    return passkeys.sign_in(accounts.parts, authenticator.prove(passkeys.sign_in_options(accounts.parts, AWAY)), AWAY)
+    return passkeys.sign_in(accounts.parts, authenticator.sign(passkeys.sign_in_options(accounts.parts, AWAY)), AWAY)
 
 
 async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, seaway: Seaway) -> None:
@@ -49,7 +49,7 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
     by, own_session = await accounts.session("ada")
     authenticator = Authenticator()
     registered = passkeys.add(
-        accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop"
+        accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts, by)), "laptop"
     )
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     for _ in range(2):
@@ -66,7 +66,7 @@ async def test_passkey_without_user_verification_is_only_a_second_factor(account
     with pytest.raises(BadCredential):
         sign_in(accounts, authenticator)
     flow = await flow_of(accounts)
-    proof = authenticator.prove(passkeys.second_factor_options(accounts.parts, flow, HOME))
+    proof = authenticator.sign(passkeys.second_factor_options(accounts.parts, flow, HOME))
     assert accounts.is_valid(passkeys.second_factor(accounts.parts, flow, proof, HOME).secret)
 
 
@@ -92,7 +92,7 @@ async def test_faulty_assertion_is_refused(accounts: Accounts, fault: str) -> No
         sign_in(accounts, authenticator)
     with pytest.raises(BadCredential, match="was not accepted"):
         passkeys.second_factor(
-            accounts.parts, flow, authenticator.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
+            accounts.parts, flow, authenticator.sign(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
         )
 
 
@@ -103,7 +103,9 @@ async def test_faulty_registration_is_refused(accounts: Accounts, seaway: Seaway
     by, _ = await accounts.session("ada")
     authenticator = Authenticator(**FAULTS[fault])  # type: ignore[arg-type]
     with pytest.raises(BadCredential):
-        passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "laptop")
+        passkeys.add(
+            accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts, by)), "laptop"
+        )
     with seaway.database.read() as tx:
         assert not second_factors.of_user(tx, ada).any
 
@@ -112,15 +114,15 @@ async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: Man
     """Case 31: used, expired (five minutes) and never issued challenges are refused (1)."""
     authenticator = await enroll(accounts)
     options = passkeys.sign_in_options(accounts.parts, AWAY)
-    proof = authenticator.prove(options)
+    proof = authenticator.sign(options)
     passkeys.sign_in(accounts.parts, proof, HOME)
-    for proof_again in (proof, authenticator.prove(options), authenticator.prove(json.dumps({"challenge": "c3d5"}))):
+    for proof_again in (proof, authenticator.sign(options), authenticator.sign(json.dumps({"challenge": "c3d5"}))):
         with pytest.raises(BadCredential):
             passkeys.sign_in(accounts.parts, proof_again, HOME)
     late = passkeys.sign_in_options(accounts.parts, AWAY)
     clock.move(5 * MINUTE_MS)
     with pytest.raises(BadCredential):
-        passkeys.sign_in(accounts.parts, authenticator.prove(late), HOME)
+        passkeys.sign_in(accounts.parts, authenticator.sign(late), HOME)
 
 
 async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> None:
@@ -130,22 +132,22 @@ async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> Non
     flow = await flow_of(accounts)
     with pytest.raises(BadCredential):
         passkeys.sign_in(
-            accounts.parts, own_passkey.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
+            accounts.parts, own_passkey.sign(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            accounts.parts, flow, other_passkey.prove(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
+            accounts.parts, flow, other_passkey.sign(passkeys.second_factor_options(accounts.parts, flow, HOME)), HOME
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
             accounts.parts,
             flow,
-            own_passkey.prove(passkeys.second_factor_options(accounts.parts, await flow_of(accounts, "bob"), HOME)),
+            own_passkey.sign(passkeys.second_factor_options(accounts.parts, await flow_of(accounts, "bob"), HOME)),
             HOME,
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            accounts.parts, flow, own_passkey.prove(passkeys.sign_in_options(accounts.parts, AWAY)), HOME
+            accounts.parts, flow, own_passkey.sign(passkeys.sign_in_options(accounts.parts, AWAY)), HOME
         )
 
 
@@ -155,7 +157,9 @@ async def test_passkey_cannot_be_registered_twice(accounts: Accounts) -> None:
     accounts.add("bob")
     by, _ = await accounts.session("bob")
     with pytest.raises(NameTaken, match="already registered"):
-        passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts, by)), "mine now")
+        passkeys.add(
+            accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts, by)), "mine now"
+        )
 
 
 async def test_registration_is_bound_to_the_requesting_user(accounts: Accounts) -> None:
@@ -165,7 +169,7 @@ async def test_registration_is_bound_to_the_requesting_user(accounts: Accounts) 
     ada, bob = (await accounts.session("ada"))[0], (await accounts.session("bob"))[0]
     with pytest.raises(BadCredential):
         passkeys.add(
-            accounts.parts, bob, Authenticator().make(passkeys.creation_options(accounts.parts, ada)), "laptop"
+            accounts.parts, bob, Authenticator().register(passkeys.creation_options(accounts.parts, ada)), "laptop"
         )
 
 
@@ -205,7 +209,7 @@ async def test_passkey_confirms_a_session(accounts: Accounts, clock: ManualClock
     ):
         with pytest.raises(ConfirmationRequired):
             change()
-    proof = authenticator.prove(passkeys.confirm_options(accounts.parts, by))
+    proof = authenticator.sign(passkeys.confirm_options(accounts.parts, by))
     fresh = passkeys.confirm(accounts.parts, by, signed_in.secret, proof, HOME)
     assert (False, True) == (by.is_fresh, accounts.caller_of(fresh).is_fresh)
     assert not accounts.is_valid(signed_in.secret)
@@ -244,7 +248,7 @@ async def test_damaged_response_raises_no_other_error(accounts: Accounts, positi
     """Whatever error the WebAuthn library raises for it, the caller gets BadCredential (5)."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
-    registration = json.loads(Authenticator().make(passkeys.creation_options(accounts.parts, by)))
+    registration = json.loads(Authenticator().register(passkeys.creation_options(accounts.parts, by)))
     text = registration["response"]["attestationObject"]
     registration["response"]["attestationObject"] = (
         text[: position % len(text)] + "A" + text[position % len(text) + 1 :]

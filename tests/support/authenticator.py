@@ -25,7 +25,7 @@ class Authenticator:
     credential_id: bytes = field(default_factory=lambda: os.urandom(32))
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
-    def make(self, options: str) -> str:
+    def register(self, options: str) -> str:
         """The answer to `navigator.credentials.create`."""
         client_data = self._client_data("webauthn.create", json.loads(options)["challenge"])
         numbers = self.key.public_key().public_numbers()
@@ -37,7 +37,7 @@ class Authenticator:
         response = {"clientDataJSON": _text(client_data), "attestationObject": _text(cbor2.dumps(attestation))}
         return self._credential(response)
 
-    def prove(self, options: str) -> str:
+    def sign(self, options: str) -> str:
         """The answer to `navigator.credentials.get`."""
         self.count += 1
         client_data = self._client_data("webauthn.get", json.loads(options)["challenge"])

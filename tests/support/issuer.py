@@ -156,13 +156,13 @@ class LocalIssuer:
 
     address: str
     names: list[str] = field(default_factory=lambda: ["key-1"])
-    answers: dict[str, Callable[[], IssuerResponse]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    responses: dict[str, Callable[[], IssuerResponse]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
 
-    def answer(self, path: str) -> IssuerResponse:
-        self.asked.append(path)
-        if path in self.answers:
-            return self.answers[path]()
+    def respond(self, path: str) -> IssuerResponse:
+        self.requests.append(path)
+        if path in self.responses:
+            return self.responses[path]()
         if path == "/.well-known/openid-configuration":
             return json_response({"issuer": self.address, "jwks_uri": f"{self.address}/keys"})
         if path == "/keys":
@@ -170,7 +170,7 @@ class LocalIssuer:
         return 404, {}, b""
 
     def count(self, path: str = "/keys") -> int:
-        return self.asked.count(path)
+        return self.requests.count(path)
 
 
 def json_response(value: object) -> IssuerResponse:
@@ -183,7 +183,7 @@ def local_issuer() -> Iterator[LocalIssuer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = issuer.answer(self.path)
+            status, headers, body = issuer.respond(self.path)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)

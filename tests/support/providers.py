@@ -33,12 +33,12 @@ ProviderResponse = tuple[int, Any, dict[str, str]]
 class Provider:
     """What both have: an address, who sits in front of the browser, and every path that was asked."""
 
-    person: dict[str, Any] = field(default_factory=dict)
-    says_no: bool = False
-    asked: list[str] = field(default_factory=list)
+    account: dict[str, Any] = field(default_factory=dict)
+    denies_access: bool = False
+    requests: list[str] = field(default_factory=list)
     address: str = ""
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         raise NotImplementedError
 
 
@@ -52,9 +52,9 @@ def running(provider: Provider) -> Iterator[Provider]:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            provider.asked.append(f"{self.command} {parts.path}")
+            provider.requests.append(f"{self.command} {parts.path}")
             fields = dict(parse_qsl(parts.query)) | dict(parse_qsl(body))
-            status, told, headers = provider.answer(self.command, parts.path, fields, self.headers)
+            status, told, headers = provider.respond(self.command, parts.path, fields, self.headers)
             content = told if isinstance(told, bytes) else json.dumps(told).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
@@ -124,7 +124,7 @@ class _Code:
     """A code that was given out (Authlib's AuthorizationCodeMixin)."""
 
     data: Mapping[str, str]
-    person: dict[str, Any]
+    account: dict[str, Any]
     redirect_uri: str
     scope: str
     code_challenge: str
@@ -155,29 +155,29 @@ class OpenIdProvider(Provider):
     """Authlib's server with one client. `wrong` replaces claims of the next ID tokens, `keys_hidden` its keys."""
 
     redirect_uris: list[str] = field(default_factory=list)
-    wrong: dict[str, Any] = field(default_factory=dict)
+    changed_claims: dict[str, Any] = field(default_factory=dict)
     algorithm: str = "RS256"
     email_in_token: bool = True
-    says_issuer: str | None = None
-    described: dict[str, Any] = field(default_factory=dict)
+    issuer_in_redirect: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
     now: Callable[[], int] = lambda: int(time.time())
     auth_time: Callable[[], int | None] = lambda: None  # as Google; Keycloak and others say it
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True))
     signing_key: Any = None
-    told_keys: ProviderResponse | None = None
+    keys_response: ProviderResponse | None = None
 
     def __post_init__(self) -> None:
         self.codes: dict[str, _Code] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self._server = _Server(self)
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         request = _Request(method, fields, headers)
         match path:
             case "/.well-known/openid-configuration":
                 return 200, self._description(), {}
             case "/jwks":
-                return self.told_keys or (200, {"keys": [self.key.as_dict(private=False)]}, {})
+                return self.keys_response or (200, {"keys": [self.key.as_dict(private=False)]}, {})
             case "/authorize":
                 return self._authorized(request)
             case "/token":
@@ -190,12 +190,12 @@ class OpenIdProvider(Provider):
                 return 404, {}, {}
 
     def _authorized(self, request: "_Request") -> ProviderResponse:
-        grant = self._server.get_consent_grant(request, self.person)
+        grant = self._server.get_consent_grant(request, self.account)
         status, body, headers = self._server.create_authorization_response(
-            request, grant_user=None if self.says_no else self.person, grant=grant
+            request, grant_user=None if self.denies_access else self.account, grant=grant
         )
-        if self.says_issuer is not None:
-            headers["Location"] += "&" + urlencode({"iss": self.says_issuer})
+        if self.issuer_in_redirect is not None:
+            headers["Location"] += "&" + urlencode({"iss": self.issuer_in_redirect})
         return status, body, headers
 
     def _description(self) -> dict[str, Any]:
@@ -208,7 +208,7 @@ class OpenIdProvider(Provider):
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            **self.described,
+            **self.metadata,
         }
 
 
@@ -277,7 +277,7 @@ class _CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         self.provider.codes = {key: code for key, code in self.provider.codes.items() if code is not authorization_code}
 
     def authenticate_user(self, authorization_code: _Code) -> dict[str, Any]:
-        return authorization_code.person
+        return authorization_code.account
 
 
 class _IdToken(OpenIDCode):  # type: ignore[misc]
@@ -311,7 +311,7 @@ class _IdToken(OpenIDCode):  # type: ignore[misc]
 
     def generate_user_info(self, user: dict[str, Any], _scope: str) -> dict[str, Any]:
         shown = user if self._provider.email_in_token else {"sub": user["sub"]}
-        return {**shown, **self._provider.wrong}
+        return {**shown, **self._provider.changed_claims}
 
 
 # GitHub
@@ -329,7 +329,7 @@ class GitHub(Provider):
         self._codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         self._tokens: dict[str, dict[str, Any]] = {}
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         match method, path:
             case "GET", "/login/oauth/authorize":
                 return self._authorized(fields)
@@ -343,11 +343,11 @@ class GitHub(Provider):
     def _authorized(self, fields: dict[str, str]) -> ProviderResponse:
         assert CLIENT_ID == fields["client_id"]
         assert "S256" == fields["code_challenge_method"]
-        if self.says_no:
+        if self.denies_access:
             told = {"error": "access_denied", "error_description": "The user has denied your application access."}
         else:
             told = {"code": secrets.token_hex(10)}
-            self._codes[told["code"]] = (fields, self.person)
+            self._codes[told["code"]] = (fields, self.account)
         return 302, {}, {"Location": f"{fields['redirect_uri']}?{urlencode({**told, 'state': fields['state']})}"}
 
     def _token(self, fields: dict[str, str]) -> dict[str, str]:

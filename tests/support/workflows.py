@@ -41,12 +41,12 @@ class Attester:
         return cls(seaway, sigstore)
 
     def bundle(self, file: PackageFile, channel: str, **changes: Any) -> bytes:
-        """What the workflow of `principal` sends with a file."""
+        """What the workflow of `caller` sends with a file."""
         return encode_bundle(
             self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes))
         )
 
-    def principal(self, channel: str) -> Caller:
+    def caller(self, channel: str) -> Caller:
         """The workflow as a minted token of a publisher of the channel makes it."""
         return workflow_caller(self.seaway, channel)
 

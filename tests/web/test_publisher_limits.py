@@ -37,7 +37,9 @@ class Owners(Provider):
     ids: dict[str, int] = field(default_factory=lambda: {"acme": 1001, "other": 2002})
     during_request: Callable[[], object] = lambda: None
 
-    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(
+        self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]
+    ) -> ProviderResponse:
         self.during_request()
         owner = path.rpartition("/")[2]
         if owner not in self.ids:
@@ -120,7 +122,7 @@ def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, way: str) ->
     """Its id is pinned and its spelling corrected before the first token arrives."""
     assert getattr(setup, f"by_{way}")() in (201, 303)
     (publisher,) = setup.found()
-    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (setup.github.asked, dict(publisher.criteria.pins))
+    assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (setup.github.requests, dict(publisher.criteria.pins))
     assert "Acme" == publisher.criteria.matched["owner"]
 
 
@@ -137,7 +139,7 @@ def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, p
         setup = Setup(seaway, tmp_path, github, browser, user, "")
         assert 303 == setup.by_page()
         browser.get("/channels/harbour/settings/publishers")
-        assert (["GET /api/users/acme", "GET /api/repos/Acme/tools"], []) == (github.asked, enterprise.asked)
+        assert (["GET /api/users/acme", "GET /api/repos/Acme/tools"], []) == (github.requests, enterprise.requests)
         seaway.close()
 
 
@@ -167,7 +169,7 @@ def test_no_transaction_is_open_during_the_lookup(setup: Setup) -> None:
 
 def owner_lookups(setup: Setup) -> int:
     """Count the lookups of owners; the page also makes requests to compare the ids of its publishers."""
-    return sum("/api/users/" in request for request in setup.github.asked)
+    return sum("/api/users/" in request for request in setup.github.requests)
 
 
 def test_page_and_api_share_one_limit_per_user(setup: Setup) -> None:
@@ -191,7 +193,7 @@ def test_user_without_permission_causes_no_lookup(setup: Setup) -> None:
     browser.sign_in(other_user)
     browser.get("/account")
     response = browser.send("/channels/harbour/settings/publishers", issuer="github", mode="READ_WRITE", **MATCHED)
-    assert (403, []) == (response.status_code, setup.github.asked)
+    assert (403, []) == (response.status_code, setup.github.requests)
 
 
 def test_changed_owner_is_looked_up_again(setup: Setup) -> None:
@@ -208,9 +210,9 @@ def test_changed_owner_is_looked_up_again(setup: Setup) -> None:
 
     assert {"owner_id": "1001"} == change(mode="READ")["pinned"]
     assert {"owner_id": "1001"} == change(fields={"owner": "ACME"})["pinned"]
-    assert 1 == len(setup.github.asked)
+    assert 1 == len(setup.github.requests)
     assert {"owner_id": "2002"} == change(fields={"owner": "other"})["pinned"]
-    assert ["GET /api/users/acme", "GET /api/users/other"] == setup.github.asked
+    assert ["GET /api/users/acme", "GET /api/users/other"] == setup.github.requests
 
 
 @pytest.mark.parametrize("way", ["page", "api", "command"])

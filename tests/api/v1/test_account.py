@@ -93,7 +93,7 @@ def test_passkey_is_added_renamed_and_removed(user: SignedInUser) -> None:
     """A browser's response to the options is accepted once."""
     options = user.api("POST", "me/passkeys/options").json()["public_key"]
     authenticator = Authenticator(origin=SITE, rp_id="conda.example.com")
-    registration = {"name": "my phone", "credential": json.loads(authenticator.make(json.dumps(options)))}
+    registration = {"name": "my phone", "credential": json.loads(authenticator.register(json.dumps(options)))}
     created = user.api("POST", "me/passkeys", json=registration)
     assert (201, "my phone", 8) == (created.status_code, created.json()["name"], len(created.json()["recovery_codes"]))
     assert 401 == user.api("POST", "me/passkeys", json=registration).status_code
