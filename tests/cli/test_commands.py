@@ -236,7 +236,7 @@ def test_help_and_config_create_no_data(shell: Shell) -> None:
     """The folder stays unchanged."""
     shell.run("--help")
     shell.run("config")
-    assert [".talk"] == [path.name for path in shell.folder.iterdir()]
+    assert [] == list(shell.folder.iterdir())
 
 
 MAKE_DATA = (("migrate",), ("user", "add"), ("config",))
@@ -646,7 +646,7 @@ def test_adopt_replaces_an_unreadable_identity(filled_shell: Shell) -> None:
 
 
 def start_seaway(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """Start a command in a new process, for tests that the driver cannot run."""
+    """Start a command in a new process, for tests with special output streams."""
     return subprocess.Popen(
         [sys.executable, "-m", "seaway", *arguments], cwd=folder, env=variables() | state.variables(folder),
         stderr=subprocess.PIPE, text=True, **options,
@@ -796,9 +796,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server_shell(shell: Shell, server: Server) -> Shell:
+def server_shell(server: Server) -> Shell:
     """A shell on the data of the running server."""
-    return Shell(shell.driver, server.folder, {"SEAWAY_DATA": str(server.folder / "data")})
+    return Shell(server.folder, {"SEAWAY_DATA": str(server.folder / "data")})
 
 
 def test_script_creates_all_that_an_upload_needs(server_shell: Shell, server: Server) -> None:
