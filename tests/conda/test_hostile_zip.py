@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
         lambda: bz2.compress(Tar({"info/index.json": b"{}"}).build()),
     ),
     "comment": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, comment=b"hello")),
-    "comment on a member": (RefusalReason.BAD_ZIP, lambda: with_info(remark=b"hello")),
+    "comment on a member": (RefusalReason.BAD_ZIP, lambda: with_info(comment=b"hello")),
     "bytes before, offsets unchanged": (RefusalReason.BAD_ZIP, lambda: b"#!/bin/sh\n" + VALID),
     "bytes before, offsets moved": (RefusalReason.BAD_ZIP, lambda: with_meta(before=b"#!/bin/sh\n")),
     "bytes after the end": (RefusalReason.BAD_ZIP, lambda: VALID + b"\n"),

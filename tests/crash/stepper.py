@@ -134,7 +134,7 @@ class SteppedBlobs:
         return self._blobs.open(key, start)
 
     def stat(self, key: str) -> BlobStat | None:
-        self._step("look at blob")
+        self._step("stat blob")
         return self._blobs.stat(key)
 
     def local_path(self, key: str) -> Path | None:
@@ -248,7 +248,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "delete of two files": _delete_both,
     "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
     "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
-    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, images.png(colour=(1, 2, 3))),
+    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, images.png(color=(1, 2, 3))),
     "sweep": lambda channel: _sweep(channel.seaway),
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),

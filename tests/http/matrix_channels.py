@@ -254,7 +254,7 @@ def _putting_a_logo(stage: Stage, caller: str) -> Iterable[Ask]:
         assert (_logo_path(stage) != before) is done
 
     # A different color for each caller, so that a refused change would be visible if it were made.
-    content = images.png(colour=(len(caller), stage.is_public, sum(caller.encode()) % 256))
+    content = images.png(color=(len(caller), stage.is_public, sum(caller.encode()) % 256))
     yield Ask(f"/api/v1/channels/{stage.channel}/logo", content=content, check=check)
 
 

@@ -174,7 +174,7 @@ def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Fact
         return seaway.blobs.stat(keys.blob(first)) is not None
 
     assert is_stored_after_a_sweep()
-    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3))))
+    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.png(color=(1, 2, 3))))
     assert is_stored_after_a_sweep()
     assert [] == list(check(seaway))
     with seaway.database.write_site() as tx:
@@ -205,7 +205,7 @@ def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):
         replace(logo_parts, blobs=AlwaysSweptStore(seaway.blobs)).put(
-            OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3)))
+            OPERATOR, "robots", NewLogo(images.png(color=(1, 2, 3)))
         )
 
 
@@ -228,7 +228,7 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
 
 def test_check_reports_a_missing_logo(seaway: Seaway, factory: Factory) -> None:
     factory.channel("holed")
-    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(colour=(9, 9, 9))))
+    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(color=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
     assert digest is not None
     seaway.blobs.delete(keys.blob(digest))

@@ -62,7 +62,7 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
 
 async def test_passkey_without_user_verification_is_only_a_second_factor(accounts: Accounts) -> None:
     """A thief of the security key must not be able to sign in with it alone (3)."""
-    authenticator = await enroll(accounts, authenticator=Authenticator(verifies=False))
+    authenticator = await enroll(accounts, authenticator=Authenticator(verifies_user=False))
     with pytest.raises(BadCredential):
         sign_in(accounts, authenticator)
     flow = await flow_of(accounts)

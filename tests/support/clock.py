@@ -1,8 +1,8 @@
-"""Clock that tests move."""
+"""A clock for tests."""
 
 
 class ManualClock:
-    """A clock that stands still until a test moves it."""
+    """A clock that only tests move."""
 
     def __init__(self, now_ms: int = 1_800_000_000_000) -> None:
         self._now_ms = now_ms

@@ -1,4 +1,4 @@
-"""Where the houses of a test keep their state: SQLite and a folder, or a real PostgreSQL and a real S3 server."""
+"""Database and store of the instances of a test: SQLite and a folder, or a real PostgreSQL and a real S3 server."""
 
 import atexit
 import functools
@@ -28,17 +28,17 @@ from tests.support import postgres, s3
 from tests.support.state_names import NAMES, POSTGRES_S3, SQLITE_DISK  # noqa: F401 - tests use state.POSTGRES_S3
 
 _chosen = [SQLITE_DISK]
-_of_folder: dict[Path, dict[str, Any]] = {}
+_settings_by_folder: dict[Path, dict[str, Any]] = {}
 
 
 def chosen_state() -> str:
-    """The state that houses made now get."""
+    """Return the state of new instances."""
     return _chosen[-1]
 
 
 @contextmanager
 def choose(name: str) -> Iterator[None]:
-    """Give houses that are made meanwhile this state."""
+    """Use this state for instances that are created in the block."""
     assert name in NAMES
     _chosen.append(name)
     try:
@@ -48,41 +48,41 @@ def choose(name: str) -> Iterator[None]:
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    """What a house or server in this folder must be told; the same for as long as the folder is used."""
-    if folder not in _of_folder:
-        _of_folder[folder] = {} if chosen_state() == SQLITE_DISK else _new_shared_state()
-    return _of_folder[folder]
+    """Return the settings of instances in this folder, the same for all of them."""
+    if folder not in _settings_by_folder:
+        _settings_by_folder[folder] = {} if chosen_state() == SQLITE_DISK else _new_shared_state()
+    return _settings_by_folder[folder]
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """The same for a process in this folder."""
+    """Return the settings of instances in this folder as environment variables."""
     return {f"SEAWAY_{name.upper()}": str(value) for name, value in settings(folder).items()}
 
 
 def forget(folder: Path) -> None:
-    """Drop what the houses of this folder had outside it."""
-    for known in [known for known in _of_folder if known.is_relative_to(folder)]:
-        url = _of_folder.pop(known).get("database_url")
+    """Drop the databases of the instances in this folder."""
+    for known in [known for known in _settings_by_folder if known.is_relative_to(folder)]:
+        url = _settings_by_folder.pop(known).get("database_url")
         if url is not None:
             postgres.shared().drop_database(url)
 
 
 def copy(folder: Path, target: Path) -> None:
-    """Copy a house that nobody has open, with what it has outside its folder."""
+    """Copy an instance that is not open, with its database and store."""
     shutil.copytree(folder, target)
     source = settings(folder)
     if not source:
-        _of_folder[target] = {}
+        _settings_by_folder[target] = {}
         return
-    made = _of_folder[target] = _new_shared_state(template=source["database_url"])
+    copied = _settings_by_folder[target] = _new_shared_state(template=source["database_url"])
     store = s3.shared().store(_bucket())
-    old, new = (urlsplit(each["storage_url"]).path.strip("/") for each in (source, made))
-    for found in obstore.list(store, old).collect():
-        obstore.copy(store, found["path"], new + found["path"].removeprefix(old))
+    old, new = (urlsplit(each["storage_url"]).path.strip("/") for each in (source, copied))
+    for entry in obstore.list(store, old).collect():
+        obstore.copy(store, entry["path"], new + entry["path"].removeprefix(old))
 
 
 def copy_rows(folder: Path, target: Path) -> dict[str, Any]:
-    """Copy the database of a site that nobody has open; return the settings of the copy on the same store."""
+    """Copy the database of an instance that is not open; return the settings of the copy on the same store."""
     source = settings(folder)
     if source:
         return {**source, "database_url": postgres.shared().new_database(template=source["database_url"])}
@@ -92,29 +92,29 @@ def copy_rows(folder: Path, target: Path) -> dict[str, Any]:
 
 
 def raw(blobs: BlobStore) -> BlobStore:
-    """The store itself, whatever the pairing says."""
+    """Return the store without the checks of the pairing."""
     return blobs.inner if isinstance(blobs, PairedBlobs) else blobs
 
 
 def lose_database(folder: Path) -> None:
-    """Leave the house of this folder, which nobody has open, with its store and an empty database."""
-    found = settings(folder)
-    if found:
-        postgres.shared().drop_database(found["database_url"])
-        found["database_url"] = postgres.shared().new_database(template=_template())
+    """Replace the database of an instance that is not open by an empty one."""
+    known = settings(folder)
+    if known:
+        postgres.shared().drop_database(known["database_url"])
+        known["database_url"] = postgres.shared().new_database(template=_template())
     for path in (folder / "data").glob("seaway.db*"):
         path.unlink()
 
 
 def folder_store(folder: Path) -> DiskBlobs:
-    """A new store in a folder."""
+    """Create a store in a folder."""
     blobs = DiskBlobs(folder)
     blobs.create()
     return blobs
 
 
 def overwrite_blob(blobs: BlobStore, key: str, content: bytes) -> None:
-    """Damage a blob: other bytes under its key."""
+    """Damage a blob: store other bytes under its key."""
     blobs = raw(blobs)
     path = blobs.local_path(key)
     if path is not None:
@@ -137,7 +137,7 @@ def _new_shared_state(*, template: str = "") -> dict[str, Any]:
 
 
 _numbers = count(1)
-_making = threading.RLock()
+_copying = threading.RLock()
 
 
 @functools.cache
@@ -146,22 +146,22 @@ def _bucket() -> str:
 
 
 def copy_migrated_database(settings: Settings) -> None:
-    """Where a site is about to be made on SQLite, put a database that was migrated once, as for PostgreSQL."""
+    """Copy a migrated SQLite database for a new instance, because migrating takes longer."""
     if settings.database_url.get_secret_value() or settings.database_file.exists():
         return
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _making:
+    with _copying:
         shutil.copyfile(_migrated_folder() / "seaway.db", settings.database_file)
 
 
 def copy_paired_data(settings: Settings) -> None:
     """
-    The same with a new store that is paired with it already, where both are those of the data folder.
+    Copy a migrated SQLite database and its paired store for a new instance, if both are in the data folder.
 
-    All of these have one identity; a test of two sites gives one of them another (`Pairing.adopt`).
+    All copies have one identity; a test of two instances gives one of them another (`Pairing.adopt`).
     """
     store = settings.data / "store"
-    with _making:  # sites of one test may be made at once
+    with _copying:  # a test may create instances concurrently
         if settings.database_file.exists():
             return
         if (
@@ -198,7 +198,7 @@ def _paired_folder() -> Path:
 
 @functools.cache
 def _template() -> str:
-    """A database that was migrated once, since that takes longer than copying it."""
+    """Return a migrated database to copy, because migrating takes longer."""
     url = postgres.shared().new_database()
     with closing(PostgresDatabase(url, connections=4)) as database:
         migrate.prepare(database)
@@ -206,6 +206,10 @@ def _template() -> str:
 
 
 def stored_blobs(blobs: BlobStore) -> list[BlobStat]:
-    """The blobs in the store, and whatever else is there that no background job writes at any start."""
-    fixed = (keys.SECRET_KEY, keys.IDENTITY)
-    return [stat for stat in blobs.list() if stat.key not in fixed and not stat.key.startswith(f"{keys.MANIFESTS}/")]
+    """Return the objects in the store except those that background jobs write at every start."""
+    written_at_start = (keys.SECRET_KEY, keys.IDENTITY)
+    return [
+        stat
+        for stat in blobs.list()
+        if stat.key not in written_at_start and not stat.key.startswith(f"{keys.MANIFESTS}/")
+    ]
