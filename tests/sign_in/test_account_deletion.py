@@ -7,6 +7,7 @@ from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import audit, sessions
 from seaway.errors import ConfirmationRequired, NameTaken, NotAllowed, NotFound, WeakPassword
+from seaway.keys import api_keys
 from seaway.server.wiring import Seaway
 from seaway.sign_in import account_deletion, first_account
 from seaway.users import users
@@ -71,13 +72,14 @@ async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accoun
     key = factory.key("ada")
     with seaway.database.read() as tx:
         user = users.get(tx, "ada")
+    assert "ada" == factory.caller_of_key(key).name
     account_deletion.remove(accounts.parts, by, user)
     assert not accounts.is_valid(secret)
     with seaway.database.read() as tx:
+        assert api_keys.caller_of(tx, key, accounts.now_ms) is None
         assert users.find(tx, "ada") is None
         assert [] == list(tx.execute(select(sessions.c.id)))
         assert "user.removed" == tx.execute(select(audit.c.action).order_by(audit.c.id.desc())).scalars().first()
-    assert key
     assert "were deleted" in text_of(emails_to(seaway, "ada@example.com")[-1])
 
 

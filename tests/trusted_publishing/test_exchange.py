@@ -31,6 +31,7 @@ from tests.support.packages import PackageFile, conda, index_json
 from tests.support.publishing_app import GITHUB, MINT, PublishingApp, Trust
 from tests.support.requests import raw_headers
 from tests.support.server import serving
+from tests.support.sites import publish_file
 
 FILE = conda(index_json("tools"))
 
@@ -292,21 +293,23 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 
 
 def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
-    """Uploads of packages with other names are refused."""
+    """Uploads, yanks and deletions of packages with other names are refused."""
     app.factory.channel("narrow", public=True)
-    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, patterns=("tools-*",))
-    file = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
-    secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=file, job_workflow_ref=file))
+    limited_to = {"patterns": ("tools-*",), "mode": Mode.READ_WRITE_DELETE}
+    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, **limited_to)
+    workflow = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
+    secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=workflow, job_workflow_ref=workflow))
     bearer = {"Authorization": f"Bearer {secret}"}
-    files = {name: conda(index_json(name)) for name in ("tools-a", "other")}
-    statuses = {
-        name: app.request(
-            "POST", "/api/v1/upload/narrow", content=package.content, headers={**bearer, "X-File-Name": package.name}
-        ).status_code
-        for name, package in files.items()
-    }
-
-    assert {"tools-a": 201, "other": 403} == statuses
+    for name, uploaded, changed in (("tools-a", 201, 200), ("other", 403, 403)):
+        file = conda(index_json(name))
+        headers = {**bearer, **raw_headers(file)}
+        response = app.request("POST", "/api/v1/upload/narrow", content=file.content, headers=headers)
+        assert uploaded == response.status_code
+        if uploaded == 403:
+            app.portal.call(publish_file, app.seaway, "narrow", file)
+        for method, action in (("POST", "yank"), ("POST", "unyank"), ("DELETE", "delete")):
+            response = app.request(method, f"/api/v1/{action}/narrow/noarch/{file.name}", headers=bearer)
+            assert (action, changed) == (action, response.status_code)
 
 
 def test_token_cannot_read_other_private_channels(app: PublishingApp) -> None:
