@@ -119,7 +119,8 @@ class Report:
     def _environment(self) -> str:
         description = machine()
         return (
-            f"{self.started:%Y-%m-%d %H:%M} UTC, Seaway {description['seaway']}, Python {description['python']}, {description['cpus']} CPUs,"
+            f"{self.started:%Y-%m-%d %H:%M} UTC, Seaway {description['seaway']}, Python {description['python']},"
+            f" {description['cpus']} CPUs,"
             f" load {self.load_before[0]:.1f} before and {os.getloadavg()[0]:.1f} after."
         )
 
