@@ -58,7 +58,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         outputs = [process.communicate(timeout=200) for process in processes]
     finally:
         for process in processes:
-            process.kill()
+            process.terminate()  # the benchmarks stop their servers
+        for process in processes:
+            process.wait(60)
     failures = [errors for process, (_, errors) in zip(processes, outputs, strict=True) if process.returncode]
     assert not failures, "\n".join(failures)
     return Runs(results, work, "".join(output for output, _ in outputs))

@@ -311,6 +311,15 @@ def test_client_with_a_cache_finds_new_files(reader: Reader, owned: Owned, site:
     assert [{APP.name: APP.sha256}] * 3 == [result.get("files") for result in after], after
 
 
+def log_length(site: Site) -> int:
+    """Return the number of log lines once all requests so far are logged."""
+    path = f"/{site.new_name('end')}/x/y"
+    with site.client() as http:
+        http.get(path)
+    wait_until(lambda: any(path in line for line in site.server.log))
+    return len(site.server.log)
+
+
 def test_client_with_a_cache_gets_304(reader: Reader, public: Owned, site: Site) -> None:
     """Each query revalidates the cached index."""
     actions = [
@@ -318,12 +327,10 @@ def test_client_with_a_cache_gets_304(reader: Reader, public: Owned, site: Site)
         for name, form in FORMS.items()
     ]
     reader.run(*actions)
-    log_length = len(site.server.log)
+    start = log_length(site)
     results = reader.run(*actions)
-    with site.client() as http:
-        http.get("/end-of-this-test/x/y")
-    wait_until(lambda: any("/end-of-this-test/" in line for line in site.server.log[log_length:]))
-    requests = [line for line in site.server.log[log_length:] if "noarch/repodata" in line and "method=GET" in line]
+    log = site.server.log[start : log_length(site)]
+    requests = [line for line in log if "noarch/repodata" in line and "method=GET" in line]
     assert all("error" not in result for result in results), results
     assert 3 == len(requests)
     assert ["status=304"] * 3 == [word for line in requests for word in line.split() if word.startswith("status=")]
