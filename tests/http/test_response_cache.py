@@ -90,8 +90,8 @@ async def test_cached_blob_is_not_sent_without_permission(seaway: Seaway, factor
         assert SMALL.content == (await http.get(url, headers=bearer(key))).content
         assert [401, 401] == [(await http.get(path)).status_code for path in (url, f"/t/no-key{url}")]
         assert 404 == (await http.get(f"/chan/noarch/{SMALL.name}")).status_code
-        stranger = bearer(factory.key("stranger"))
-        assert 404 == (await http.get(url, headers=stranger)).status_code
+        nonmember = bearer(factory.key("nonmember"))
+        assert 404 == (await http.get(url, headers=nonmember)).status_code
         response = await http.delete(f"/api/v1/delete{url}", headers=bearer(key))
         assert 200 == response.status_code
         assert 404 == (await http.get(url, headers=bearer(key))).status_code

@@ -588,7 +588,7 @@ def test_viewer_cannot_upload(site: Site, http: httpx.Client, private_channel: C
 def test_upload_to_hidden_channel_returns_404(site: Site, http: httpx.Client, private_channel: Channel) -> None:
     """The message does not contain the channel name."""
     with leaves_nothing(site.server):
-        response = send(http, private_channel.name, private_channel.stranger, file_part(UNSEEN))
+        response = send(http, private_channel.name, private_channel.nonmember, file_part(UNSEEN))
     assert 404 == response.status_code
     assert private_channel.name not in error_message(response)
 
@@ -755,24 +755,24 @@ def test_channels_share_a_blob_independently(site: Site, http: httpx.Client, cha
     assert GOOD.content == read[1].content
 
 
-@pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
+@pytest.mark.parametrize("key", ["nonmember", "viewer", "anonymous"])
 def test_missing_permission_is_refused_before_the_body(site: Site, private_channel: Channel, key: str) -> None:
-    secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
+    secret = {"nonmember": private_channel.nonmember, "viewer": private_channel.viewer, "anonymous": None}[key]
     headers = {**raw_headers(UNSEEN), **bearer(secret), "Content-Length": "1000000"}
     response = exchange(site.server.address, "POST", f"/api/v1/upload/{private_channel.name}", headers)
-    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == response.status
+    assert {"nonmember": 404, "viewer": 403, "anonymous": 401}[key] == response.status
 
 
-@pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
+@pytest.mark.parametrize("key", ["nonmember", "viewer", "anonymous"])
 @pytest.mark.parametrize("header", ["X-File-Name", "X-File-SHA256"])
 def test_permission_is_checked_before_the_headers(
     http: httpx.Client, private_channel: Channel, header: str, key: str
 ) -> None:
     """A bad file name or hash returns 400 only to callers who can upload."""
     headers = {**raw_headers(UNSEEN), header: "bad"}
-    secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
+    secret = {"nonmember": private_channel.nonmember, "viewer": private_channel.viewer, "anonymous": None}[key]
     refused = post(http, private_channel.name, secret, UNSEEN.content, headers)
-    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == refused.status_code
+    assert {"nonmember": 404, "viewer": 403, "anonymous": 401}[key] == refused.status_code
     assert 400 == post(http, private_channel.name, private_channel.owner, UNSEEN.content, headers).status_code
 
 
