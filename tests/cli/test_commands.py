@@ -29,7 +29,7 @@ from tests.support.server import Server, serving, variables
 from tests.support.sigstore import MiniSigstore
 from tests.support.sites import build
 
-UNKNOWN = "nobody"
+UNKNOWN = "unknown"
 
 
 def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -680,10 +680,10 @@ SECRET = "hunter2/@x"
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        (f"postgresql://seaway:{SECRET}@db:5432/house", "postgresql://seaway@db:5432/house"),
-        (f"postgresql://seaway@db/house?password={SECRET}", "postgresql://seaway@db/house"),
-        (f"postgresql://seaway:a?{SECRET}@db/house", None),
-        (f"mysql://seaway:{SECRET}@db/house", None),
+        (f"postgresql://seaway:{SECRET}@db:5432/seaway", "postgresql://seaway@db:5432/seaway"),
+        (f"postgresql://seaway@db/seaway?password={SECRET}", "postgresql://seaway@db/seaway"),
+        (f"postgresql://seaway:a?{SECRET}@db/seaway", None),
+        (f"mysql://seaway:{SECRET}@db/seaway", None),
     ],
 )
 def test_database_password_is_never_shown(shell: Shell, address: str, shown: str | None) -> None:
@@ -786,7 +786,7 @@ def test_data_folder_that_is_a_file_is_named(shell: Shell) -> None:
     assert "SEAWAY_DATA" in result.err
 
 
-# Commands beside a running server
+# Commands while a server runs
 
 
 @pytest.fixture(scope="module")

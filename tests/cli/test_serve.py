@@ -197,8 +197,8 @@ def test_stalled_upload_at_a_stop_leaves_nothing(tmp_path: Path) -> None:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{channel}", headers) + FILE.content[:300])
             wait_until(lambda: stored_state(server).spool)
             code = server.stop()
-        kept_after = stored_state(server)
-    assert (0, frozenset(), frozenset(), 0) == (code, kept_after.blobs, kept_after.spool, kept_after.rows)
+        stored = stored_state(server)
+    assert (0, frozenset(), frozenset(), 0) == (code, stored.blobs, stored.spool, stored.rows)
     assert [] == problems(tmp_path)
 
 
