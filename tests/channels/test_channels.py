@@ -93,7 +93,7 @@ def test_first_segment_of_every_route_is_reserved() -> None:
 
 
 def test_channel_name_is_unique(factory: Factory) -> None:
-    """Names are unique over the whole site, whoever the owner is."""
+    """Names are unique over the whole site, not only per owner."""
     factory.channel("taken", owner="one")
     with pytest.raises(NameTaken, match="already exists"):
         factory.channel("taken", owner="two")

@@ -142,7 +142,7 @@ def test_accepting_an_invitation_never_lowers_a_role(seaway: Seaway, factory: Fa
 def test_only_owners_invite(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Members are refused, other users find no channel; inviting needs a recent sign-in and grants no ownership."""
     invitation, _ = invite(seaway, factory.signed_in("ada"))
-    for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
+    for name, error in (("bob", NotAllowed), ("nonmember", NotFound)):
         with pytest.raises(error):
             invite(seaway, factory.signed_in(name))
         with seaway.database.read() as tx, pytest.raises(error):

@@ -114,7 +114,7 @@ def transfer_now(seaway: Seaway, user: str) -> None:
 def test_only_the_recipient_can_respond(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Other users get the same error as if there were no offer; the recipient needs a recent verified sign-in."""
     offer(seaway, factory.signed_in("ada"))
-    for name in ("eve", "ada", "stranger"):
+    for name in ("eve", "ada", "nonmember"):
         for respond in (accept, decline):
             with pytest.raises(NotFound, match="no pending transfer"):
                 respond(seaway, factory.signed_in(name))
@@ -130,7 +130,7 @@ def test_only_the_recipient_can_respond(seaway: Seaway, factory: Factory, boats:
 
 
 def test_only_owner_with_recent_sign_in_can_offer(seaway: Seaway, factory: Factory, boats: str) -> None:
-    for name, error in (("bob", NotAllowed), ("eve", NotAllowed), ("stranger", NotFound)):
+    for name, error in (("bob", NotAllowed), ("eve", NotAllowed), ("nonmember", NotFound)):
         with pytest.raises(error):
             offer(seaway, factory.signed_in(name), "bob")
     with pytest.raises(NotAllowed):
@@ -146,10 +146,10 @@ def transfer_now_as(seaway: Seaway, by: Caller) -> None:
         transfers.transfer_now(tx, seaway.clock.now_ms(), by, "boats", "bob")
 
 
-@pytest.mark.parametrize("to", ["stranger", "ada", "gone", "unverified", "nobody"])
+@pytest.mark.parametrize("to", ["nonmember", "ada", "gone", "unverified", "unknown"])
 def test_offer_to_ineligible_user_is_refused(seaway: Seaway, factory: Factory, boats: str, to: str) -> None:
     """The recipient must be an existing, enabled and verified member other than the owner."""
-    factory.user("stranger")
+    factory.user("nonmember")
     factory.member("boats", "gone", Role.VIEWER)
     with seaway.database.write_site() as tx:
         user_access.set_disabled(tx, 0, OPERATOR, "gone", disabled=True)

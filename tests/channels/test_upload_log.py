@@ -141,7 +141,7 @@ SECOND_ROW = (uploads.c.channel == "robots") & (uploads.c.number == 2)
 def insert_between(tx: Tx) -> None:
     row = dict(tx.execute(select(uploads).where(SECOND_ROW)).mappings().one())
     tx.execute(update(uploads).where(uploads.c.channel == "robots", uploads.c.number == 3).values(number=4))
-    tx.execute(insert(uploads).values(row | {"number": 3, "principal": "nobody"}))
+    tx.execute(insert(uploads).values(row | {"number": 3, "principal": "other"}))
 
 
 def swap_rows(tx: Tx) -> None:

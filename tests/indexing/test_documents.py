@@ -199,7 +199,7 @@ class LostLock:
         return getattr(self._database, name)
 
     @contextmanager
-    def exclusive(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, name: str, *, wait: bool = True) -> Iterator[bool]:
         yield True
 
 

@@ -100,9 +100,9 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
 
 def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, factory: Factory) -> None:
     """While another transaction holds the channel, the refusal is immediate."""
-    stranger = factory.signed_in("stranger")
+    nonmember = factory.signed_in("nonmember")
     with channel.seaway.database.write_channel(channel.name):
-        for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
+        for caller, refusal in ((ANONYMOUS, BadCredential), (nonmember, NotAllowed)):
             with pytest.raises(refusal):
                 set_relations(channel, caller, base="base")
 
@@ -122,7 +122,7 @@ REFUSED = {
 @pytest.mark.parametrize("relation", ["base", "overrides"])
 def test_an_invalid_relation_is_refused(case: str, relation: str, channel: Channel, factory: Factory) -> None:
     """Relation invariant 2, for a public channel; the refusal changes nothing."""
-    factory.channel("secret", owner="stranger", public=False)
+    factory.channel("secret", owner="nonmember", public=False)
     factory.channel("mine", public=False)
     name, message = REFUSED[case]
     with pytest.raises(Malformed, match=message):
@@ -146,11 +146,11 @@ def test_a_private_channel_can_name_a_private_one(channel: Channel, factory: Fac
 
 def test_changing_relations_requires_manage_permission(channel: Channel, factory: Factory) -> None:
     factory.channel("base")
-    stranger = factory.signed_in("stranger")
+    nonmember = factory.signed_in("nonmember")
     with pytest.raises(NotAllowed):
-        set_relations(channel, stranger, base="base")
+        set_relations(channel, nonmember, base="base")
     with pytest.raises(NotAllowed), channel.seaway.database.write_site() as tx:
-        relations.set_v3_message(tx, 0, stranger, "demo", "words", whole_document_limit=1)
+        relations.set_v3_message(tx, 0, nonmember, "demo", "words", whole_document_limit=1)
 
 
 def test_base_and_overrides_must_differ(channel: Channel, factory: Factory) -> None:
@@ -198,9 +198,9 @@ def test_a_cycle_through_an_unreadable_channel_reveals_nothing(
     channel: Channel, factory: Factory, seaway: Seaway
 ) -> None:
     """The refusal is that of an unknown channel, and an unreachable channel does not block other relations."""
-    factory.channel("secret", owner="stranger", public=False)
+    factory.channel("secret", owner="nonmember", public=False)
     factory.channel("base")
-    set_relations(Channel(seaway, "secret"), factory.signed_in("stranger"), base="demo", overrides="base")
+    set_relations(Channel(seaway, "secret"), factory.signed_in("nonmember"), base="demo", overrides="base")
     with pytest.raises(Malformed, match="no channel 'secret'"):
         set_relations(channel, factory.signed_in("owner"), base="secret")
     assert "base" == set_relations(channel, factory.signed_in("owner"), base="base").base

@@ -62,4 +62,4 @@ def test_keys_of_other_members_are_hidden(seaway: Seaway, factory: Factory, role
     if role is not Role.OWNER:
         assert [] == own_keys(seaway, factory.signed_in("ada"), "robots")
     with pytest.raises(NotFound):
-        own_keys(seaway, factory.signed_in("stranger"), "robots")
+        own_keys(seaway, factory.signed_in("nonmember"), "robots")

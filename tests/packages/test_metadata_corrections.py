@@ -193,12 +193,12 @@ async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
 
 async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Permission and file are checked before the channel lock, which another transaction holds here."""
-    outsider = factory.caller_of_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
+    nonmember = factory.caller_of_key(factory.key(factory.user("nonmember"), mode=Mode.MANAGE))
     with seaway.database.write_channel(channel):
         with pytest.raises(NotAllowed):
-            correct(seaway, by=outsider, license="BSD")
+            correct(seaway, by=nonmember, license="BSD")
         with pytest.raises(NotAllowed):
-            metadata_corrections.restore(seaway.request_parts.removing, outsider, channel, "noarch", FILE.name)
+            metadata_corrections.restore(seaway.request_parts.removing, nonmember, channel, "noarch", FILE.name)
         with pytest.raises(NotFound):
             correct(seaway, file="gone-1-0.conda", license="BSD")
 

@@ -28,7 +28,7 @@ async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, factor
     await publish(seaway, "open", "plain")
     await publish(seaway, "hidden", "secret-tool", summary="unheard of")
     with seaway.database.read() as tx:
-        for by in (ANONYMOUS, factory.signed_in("stranger")):
+        for by in (ANONYMOUS, factory.signed_in("nonmember")):
             assert [upload.package for upload in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
         found = recent_uploads.packages_for(tx, factory.signed_in("reader"), 9)
     assert {upload.package for upload in found} == {"plain", "secret-tool"}

@@ -241,7 +241,7 @@ async def test_caller_without_permission_is_refused_without_lock_and_file_reads(
     selection = Selection(package="demo")
     callers: list[tuple[Caller, type[SeawayError]]] = [
         (ANONYMOUS, BadCredential),
-        (factory.caller_of_key(factory.key(factory.user("stranger"))), NotAllowed if public else NotFound),
+        (factory.caller_of_key(factory.key(factory.user("nonmember"))), NotAllowed if public else NotFound),
         (viewer, NotAllowed),
     ]
     with seaway.database.write_channel(channel), record_statements(seaway.database) as statements:

@@ -246,7 +246,7 @@ def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, f
     messages = []
     for name in (channel, "no-such-channel"):
         with pytest.raises(NotFound) as refusal:
-            recording_logos.put(factory.signed_in("stranger"), name, NewLogo(url="https://github.com/ada.png"))
+            recording_logos.put(factory.signed_in("nonmember"), name, NewLogo(url="https://github.com/ada.png"))
         messages.append(refusal.value.full_message)
     assert messages[0] == messages[1]
     assert [] == fetched

@@ -260,7 +260,7 @@ def test_more_bytes_than_announced_are_refused(uploads: Uploads) -> None:
 def test_upload_is_visible_only_to_the_user_who_began_it(uploads: Uploads) -> None:
     """Other callers get NotFound, whatever their role."""
     upload = uploads.begin()
-    another_caller = caller_with_key(uploads.seaway, Factory(uploads.seaway).key("stranger"))
+    another_caller = caller_with_key(uploads.seaway, Factory(uploads.seaway).key("nonmember"))
     with pytest.raises(NotFound):
         uploads.get(upload, another_caller)
     with pytest.raises(NotFound):

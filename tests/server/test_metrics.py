@@ -154,7 +154,7 @@ async def test_requests_are_counted_by_route_template(counted: Seaway, metrics: 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(counted)), base_url="http://seaway.test"
     ) as http:
-        for requested in (path, path, "/nobody/noarch/x", "/a/b/c/d"):
+        for requested in (path, path, "/unknown/noarch/x", "/a/b/c/d"):
             await http.get(requested)
         await http.get(path, headers={"Range": "bytes=0-9"})
         await http.head(path)

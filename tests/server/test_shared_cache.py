@@ -32,7 +32,7 @@ class CachedSite:
     nginx: Nginx
     site: Site
     member: str
-    stranger: str
+    nonmember: str
 
     def get(self, path: str, key: str | None) -> httpx.Response:
         with self.nginx.client(key) as http:
@@ -45,18 +45,18 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CachedSite]:
     with (
         state.choose(state.SQLITE_DISK),
         serving(folder, examiners=1, trusted_proxies="127.0.0.1") as server,
-        closing(sites.build(folder)) as beside,
+        closing(sites.build(folder)) as seaway,
     ):
-        factory = Factory(beside)
+        factory = Factory(seaway)
         site = Site(server, factory)
         for name in ("open", "closed"):
             factory.channel(name, owner="owner", public=name == "open")
-        member, stranger = factory.key("owner"), factory.key("stranger")
+        member, nonmember = factory.key("owner"), factory.key("nonmember")
         with server.client() as http:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"
         with nginx.in_front_of(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
-            yield CachedSite(before, site, member, stranger)
+            yield CachedSite(before, site, member, nonmember)
 
 
 def test_public_response_is_served_from_the_cache(front: CachedSite) -> None:
@@ -86,7 +86,7 @@ def test_private_response_is_never_served_from_the_cache(front: CachedSite, path
         if not path.startswith("/channels/"):  # pages need a session, not a key
             fetched = front.get(path, front.member)
             assert (200, "MISS") == (fetched.status_code, fetched.headers["cache-status"])
-        for key, statuses in ((front.stranger, (403, 404)), (None, (401, 404))):
+        for key, statuses in ((front.nonmember, (403, 404)), (None, (401, 404))):
             refused = front.get(path, key)
             assert refused.status_code in statuses
             assert "HIT" != refused.headers["cache-status"]

@@ -338,7 +338,7 @@ def test_too_many_open_files_return_503(running: tuple[Server, httpx.Client]) ->
     server, http = running
     with no_more_files(server.process.pid):
         responses = [http.get(f"/{CHANNEL}/noarch/{STORED.name}"), send(http, NEW), http.get("/health/ready")]
-        page = http.get("/channels/nobody", headers={"Accept": "text/html"})
+        page = http.get("/channels/unknown", headers={"Accept": "text/html"})
     assert [503] * 3 == [response.status_code for response in responses]
     assert all("retry-after" in response.headers for response in responses[:2])
     assert "too many files are open" in responses[2].text

@@ -94,7 +94,7 @@ async def test_weak_password_does_not_use_the_link(accounts: Accounts) -> None:
 async def test_unknown_address_gets_no_email(seaway: Seaway, accounts: Accounts) -> None:
     """Nor does an unverified one, which may belong to another person (1)."""
     accounts.add("ada", verified=False)
-    for address in ("nobody@example.com", ADA):
+    for address in ("unknown@example.com", ADA):
         password_reset.request(accounts.parts, address, client=HOME.address)
     assert [] == sent_emails(seaway)
 
@@ -103,7 +103,7 @@ async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway
     """Case 5: the same statements take the same time; a job looks up the account later (1)."""
     accounts.add("ada")
     statements_by_address: dict[str, list[str]] = {}
-    for address in (ADA, "nobody@example.com"):
+    for address in (ADA, "unknown@example.com"):
         statements = statements_by_address.setdefault(address, [])
 
         def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any, to: list[str] = statements) -> None:
@@ -119,7 +119,7 @@ async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway
 
 async def test_reset_requests_are_limited_per_address(accounts: Accounts, clock: ManualClock) -> None:
     """Five a day, whether the address is known or not."""
-    for address in (ADA, "nobody@example.com"):
+    for address in (ADA, "unknown@example.com"):
         for _ in range(5):
             password_reset.request(accounts.parts, address, client=HOME.address)
         with pytest.raises(TooManyRequests, match="password reset requests"):

@@ -39,8 +39,8 @@ async def test_password_sign_in_by_name_or_address_starts_a_session(
     [
         ("ada", OTHER_PASSWORD),
         ("ada", ""),
-        ("nobody", PASSWORD),
-        ("nobody@example.com", PASSWORD),
+        ("unknown", PASSWORD),
+        ("unknown@example.com", PASSWORD),
         ("unverified@example.com", PASSWORD),
         ("keyless", PASSWORD),
         ("disabled", PASSWORD),
@@ -65,7 +65,7 @@ async def test_every_refused_sign_in_gives_the_same_error(
     assert "The user name or password is wrong. Try again, or reset your password." == str(refused.value)
 
 
-@pytest.mark.parametrize("login", ["ada", "ada@example.com", "nobody", "nobody@example.com", "keyless", ""])
+@pytest.mark.parametrize("login", ["ada", "ada@example.com", "unknown", "unknown@example.com", "keyless", ""])
 async def test_unknown_name_costs_the_same_hash_as_wrong_password(
     accounts: Accounts, factory: Factory, login: str
 ) -> None:
@@ -111,7 +111,7 @@ async def test_huge_password_is_not_hashed(accounts: Accounts) -> None:
     # hashing a password would raise TooManyRequests
     full_parts = replace(accounts.parts, hasher=Hasher(threads=1, waiting=-1))
     with pytest.raises(WeakPassword, match="12 to 256 characters"):
-        await password_sign_in.sign_in(full_parts, "nobody", "x" * 1_000_000, HOME)
+        await password_sign_in.sign_in(full_parts, "unknown", "x" * 1_000_000, HOME)
 
 
 async def test_sign_in_replaces_hash_with_old_parameters(seaway: Seaway, accounts: Accounts) -> None:

@@ -83,7 +83,7 @@ async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accoun
 async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, accounts: Accounts) -> None:
     """Case 4: the result and the account do not differ; the owner of the address gets an email without a link (1)."""
     accounts.add("owner")
-    new = await sign_up(accounts, "stranger", "new@example.com")
+    new = await sign_up(accounts, "newcomer", "new@example.com")
     duplicate = await sign_up(accounts, "thief", "Owner@example.com")
 
     assert (new.display_name, new.is_admin, True) == (
@@ -91,7 +91,7 @@ async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, account
         duplicate.is_admin,
         duplicate.email is not None,
     )
-    for name in ("stranger", "thief"):
+    for name in ("newcomer", "thief"):
         by, _ = await accounts.session(name)
         assert not by.is_verified
     (email,) = emails_to(seaway, "Owner@example.com")
@@ -125,7 +125,7 @@ async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: A
 
 
 async def test_verification_email_is_resent_only_to_own_address(seaway: Seaway, accounts: Accounts) -> None:
-    """Users must not be able to send emails to other factory."""
+    """Users must not be able to send emails to other users."""
     await sign_up(accounts)
     by, _ = await accounts.session("ada")
     before = len(sent_emails(seaway))

@@ -494,10 +494,10 @@ def test_database_contains_no_token(app: PublishingApp) -> None:
 def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: ManualClock) -> None:
     """Cases 48 and 49: two instances share one state, on each database."""
     instances = [sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}") for _ in range(2)]
-    made = Trust(instances[0])
-    made.keys("github", "key-1")
-    made.factory.channel("harbour")
-    made.trust("harbour", "github", GITHUB)
+    trust = Trust(instances[0])
+    trust.keys("github", "key-1")
+    trust.factory.channel("harbour")
+    trust.trust("harbour", "github", GITHUB)
     text = issuer.token(issuer.github(clock.now_ms() // 1000))
 
     def outcome(number: int) -> str:
@@ -519,15 +519,15 @@ def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: M
 def test_concurrent_http_exchanges_of_one_token_succeed_once(tmp_path: Path) -> None:
     """Cases 48 and 49: over HTTP, with four workers, on each database."""
     with serving(tmp_path, public_url=f"https://{issuer.AUDIENCE}", workers=4) as server:
-        beside = sites.build(tmp_path)
-        made = Trust(beside)
-        made.keys("github", "key-1")
-        made.factory.channel("harbour")
-        made.trust("harbour", "github", GITHUB)
+        seaway = sites.build(tmp_path)
+        trust = Trust(seaway)
+        trust.keys("github", "key-1")
+        trust.factory.channel("harbour")
+        trust.trust("harbour", "github", GITHUB)
         text = issuer.token(issuer.github(issuer.now_s()))
         with ThreadPoolExecutor(50) as pool, server.client() as http:
             responses = list(pool.map(lambda _: http.post(MINT, json={"token": text}), range(100)))
-        beside.close()
+        seaway.close()
     statuses = [response.status_code for response in responses]
 
     assert 1 == statuses.count(200)

@@ -223,15 +223,15 @@ HEADERS = [
 ]
 
 SIGNATURES = [
-    Vector("signed with a foreign key", lambda: token(github(NOW), name="stranger", header={"kid": "key-1"}), INVALID),
+    Vector("signed with a foreign key", lambda: token(github(NOW), name="foreign", header={"kid": "key-1"}), INVALID),
     Vector(
         "signed with the key in its header",
-        lambda: token(github(NOW), name="stranger", header={"kid": "key-1", "jwk": jwk("stranger")}),
+        lambda: token(github(NOW), name="foreign", header={"kid": "key-1", "jwk": jwk("foreign")}),
         INVALID,
     ),
     Vector(
         "signed with the key at its jku",
-        lambda: token(github(NOW), name="stranger", header={"kid": "key-1", "jku": "http://127.0.0.1:1/keys"}),
+        lambda: token(github(NOW), name="foreign", header={"kid": "key-1", "jku": "http://127.0.0.1:1/keys"}),
         INVALID,
     ),
     Vector("of GitLab, signed by GitHub's key", lambda: token(gitlab(NOW), name="github-2"), INVALID),

@@ -267,19 +267,22 @@ def test_private_channel_is_on_no_page(site: Site, http: httpx.Client) -> None:
     publish(site, http, channel, conda(index_json(name)))
     member = site.factory.member(channel, site.new_name("member"), Role.VIEWER)
     paths = ("/", "/channels", f"/channels?q={channel}", f"/search?q={channel}", f"/search?q={name} >=0")
-    with signed_in(site, site.factory.user(site.new_name("stranger"))) as stranger, signed_in(site, member) as insider:
+    with (
+        signed_in(site, site.factory.user(site.new_name("nonmember"))) as nonmember,
+        signed_in(site, member) as member_browser,
+    ):
         for path in paths:
-            for outsider in (http, stranger):
-                page = shown(outsider, path)
+            for anyone_else in (http, nonmember):
+                page = shown(anyone_else, path)
                 assert f"/channels/{channel}" not in page
                 assert f"/packages/{name}" not in page
-            page = shown(insider, path)
+            page = shown(member_browser, path)
             assert f"/channels/{channel}" in page or f"/packages/{name}" in page
         for path in (f"/channels/{channel}", f"/channels/{channel}/feed.atom", f"/channels/{channel}/packages/{name}"):
-            hidden, unknown = stranger.get(path), stranger.get(path.replace(channel, "no-such-channel"))
+            hidden, unknown = nonmember.get(path), nonmember.get(path.replace(channel, "no-such-channel"))
             assert 404 == hidden.status_code == unknown.status_code
             assert re.sub(channel, "", hidden.text) == re.sub("no-such-channel", "", unknown.text)
-            shown(insider, path)
+            shown(member_browser, path)
 
 
 def test_file_is_yanked_and_deleted_on_its_page(site: Site, http: httpx.Client) -> None:

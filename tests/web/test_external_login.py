@@ -274,7 +274,7 @@ def test_refusal_at_the_provider_refuses_the_login(setup: Setup, name: str) -> N
 # Hostile responses; tests/sign_in/test_id_tokens.py tests all kinds of wrong tokens
 
 WRONG: dict[str, Callable[[OpenIdProvider], None]] = {
-    "other audience": lambda provider: provider.changed_claims.update(aud="somebody-else"),
+    "other audience": lambda provider: provider.changed_claims.update(aud="other-client"),
     "other nonce": lambda provider: provider.changed_claims.update(nonce="of another sign-in"),
     "other issuer": lambda provider: provider.changed_claims.update(iss="https://accounts.google.com"),
     "expired": lambda provider: provider.changed_claims.update(exp=provider.now() - 120),
@@ -651,6 +651,6 @@ def test_only_sign_in_method_cannot_be_removed(setup: Setup) -> None:
 def test_sign_in_page_lists_the_providers(setup: Setup) -> None:
     """In the order of the settings, with the next page."""
     shown = setup.browser().get("/signin?next=/account/keys").text
-    places = [shown.index(f'href="/signin/{name}?next=/account/keys"') for name in ("github", "google", "corp")]
-    assert sorted(places) == places
+    positions = [shown.index(f'href="/signin/{name}?next=/account/keys"') for name in ("github", "google", "corp")]
+    assert sorted(positions) == positions
     assert "Example Corp" in shown

@@ -117,10 +117,10 @@ def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
         seaway.close()
 
 
-@pytest.mark.parametrize("way", ["page", "api", "command"])
-def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, way: str) -> None:
+@pytest.mark.parametrize("method", ["page", "api", "command"])
+def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, method: str) -> None:
     """Its id is pinned and its spelling corrected before the first token arrives."""
-    assert getattr(setup, f"by_{way}")() in (201, 303)
+    assert getattr(setup, f"by_{method}")() in (201, 303)
     (publisher,) = setup.found()
     assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (setup.github.requests, dict(publisher.criteria.pins))
     assert "Acme" == publisher.criteria.matched["owner"]
@@ -147,10 +147,10 @@ def test_lookups_use_the_github_api_by_default() -> None:
     assert "https://api.github.com" == api_of_github.API_URL
 
 
-@pytest.mark.parametrize("way", ["page", "api"])
-def test_failed_lookup_leaves_the_id_to_the_first_token(setup: Setup, way: str) -> None:
+@pytest.mark.parametrize("method", ["page", "api"])
+def test_failed_lookup_leaves_the_id_to_the_first_token(setup: Setup, method: str) -> None:
     setup.github.ids.clear()
-    assert getattr(setup, f"by_{way}")() in (201, 303)
+    assert getattr(setup, f"by_{method}")() in (201, 303)
     assert {} == dict(setup.found()[0].criteria.pins)
 
 
@@ -215,13 +215,13 @@ def test_changed_owner_is_looked_up_again(setup: Setup) -> None:
     assert ["GET /api/users/acme", "GET /api/users/other"] == setup.github.requests
 
 
-@pytest.mark.parametrize("way", ["page", "api", "command"])
-def test_white_space_and_git_suffix_are_removed_from_names(setup: Setup, way: str) -> None:
+@pytest.mark.parametrize("method", ["page", "api", "command"])
+def test_white_space_and_git_suffix_are_removed_from_names(setup: Setup, method: str) -> None:
     """A publisher stores the names as in tokens, and its owner is looked up by them."""
     copied = {"owner": " acme\t", "repository": "tools.git\n", "workflow": " release.yml "}
-    assert getattr(setup, f"by_{way}")(**copied) in (201, 303)
+    assert getattr(setup, f"by_{method}")(**copied) in (201, 303)
     (publisher,) = setup.found()
     matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
     assert (matched, {"owner_id": "1001"}) == (publisher.criteria.matched, publisher.criteria.pins)
-    assert 422 == getattr(setup, f"by_{way}")(owner="acme ", repository="TOOLS.GIT")
+    assert 422 == getattr(setup, f"by_{method}")(owner="acme ", repository="TOOLS.GIT")
     assert [publisher] == setup.found()

@@ -154,8 +154,8 @@ def test_granted_access_works_on_every_server(fleet: Fleet) -> None:
     assert ({403}, {200}) == (before, after)
 
 
-class Turns:
-    """Access changes in turns; readers record the status of requests that lie within one turn."""
+class AccessTurns:
+    """Access changes in turns; readers record the status of requests that fall within one turn."""
 
     def __init__(self) -> None:
         self.statuses: Counter[tuple[int, str, int]] = Counter()
@@ -188,7 +188,7 @@ class Turns:
 def test_no_response_is_older_than_its_request(fleet: Fleet) -> None:
     """While a channel changes visibility, each response matches the visibility at the time of its request."""
     member = new_member(fleet, public=True)
-    turns = Turns()
+    turns = AccessTurns()
     paths = [member.owned.path(path) for path in (REPODATA, SHARD_INDEX)]
     with fleet.clients(member.key, 2 * len(fleet.servers)) as clients, ThreadPoolExecutor(len(clients)) as threads:
         targets = list(zip(clients, sorted(paths * len(fleet.servers)), strict=True))
