@@ -253,13 +253,13 @@ class KilledStore:
 
     def __getattr__(self, name: str) -> Any:
         if self._left == 0:
-            raise KilledError
+            raise SimulatedKill
         self._left -= 1
         return getattr(self._blobs, name)
 
 
-class KilledError(Exception):
-    """The simulated kill."""
+class SimulatedKill(Exception):
+    """Stands for a killed process."""
 
 
 @pytest.mark.parametrize("at", range(6))
@@ -268,7 +268,7 @@ async def test_killed_verification_never_leaves_damaged_bytes_served(store: Stor
     for is_repaired_first in (True, False):
         store.rewrite(flipped(FILE.content))
         verifier = replace(store.verifier, blobs=cast("BlobStore", KilledStore(store.seaway.blobs, at)))
-        with pytest.raises(KilledError):
+        with pytest.raises(SimulatedKill):
             verifier.verify(bytes.fromhex(FILE.sha256))
         if is_repaired_first:
             await store.upload()

@@ -37,7 +37,7 @@ from tests.support.sites import Factory
 OTHER_STORE = "f" * 32
 
 
-class StopError(Exception):
+class SimulatedKill(Exception):
     """A simulated kill that the code under test does not catch."""
 
 
@@ -58,7 +58,7 @@ class RecordingStore:
     def _record(self, operation: str, key: str) -> None:
         with self.lock:
             if self.stop_at is not None and len(self.calls) >= self.stop_at:
-                raise StopError
+                raise SimulatedKill
             self.calls.append((operation, key))
 
     def write(self, key: str, content: bytes) -> None:
@@ -266,7 +266,7 @@ def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, factory
         try:
             run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=stop_at))
             is_done = True
-        except StopError:
+        except SimulatedKill:
             stop_at += 1
 
     assert stop_at > 2
@@ -276,7 +276,7 @@ def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, factory
 def test_channel_removed_after_an_interrupted_run_is_cleaned_up(seaway: Seaway, channel: Channel) -> None:
     """Invariant 2: marks are written before objects, so the objects of an interrupted run are found."""
     channel.put(A)
-    with pytest.raises(StopError):
+    with pytest.raises(SimulatedKill):
         run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=1))
     assert objects(seaway)
     channel.remove()
@@ -303,7 +303,7 @@ def test_new_store_id_gets_all_objects_before_old_ones_are_deleted(seaway: Seawa
     channel.put(B)
     run(seaway)
     old = set(objects(seaway))
-    with pytest.raises(StopError):
+    with pytest.raises(SimulatedKill):
         run(seaway, blobs=RecordingStore(seaway.blobs, stop_at=2), store_id=OTHER_STORE)
     assert old <= set(objects(seaway))
     recording = RecordingStore(seaway.blobs)
