@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Site
 from tests.http import matrix_requests
-from tests.http.matrix_requests import Ask
+from tests.http.matrix_requests import RouteRequest
 from tests.http.test_matrix import ROWS
 from tests.support import nginx, sites, state
 from tests.support.nginx import Nginx
@@ -105,20 +105,22 @@ def test_caller_dependent_responses_are_never_cached(front: CachedSite) -> None:
     """Every GET route, twice with a session, a key and no credential: only responses marked public are cached."""
     with front.site.client() as direct, front.nginx.client() as cached:
         for public in (True, False):
-            stage = matrix_requests.stage(front.site, direct, public=public)
-            callers = (stage.signed_in("owner"), stage.signed("owner"), {})
+            context = matrix_requests.create_context(front.site, direct, public=public)
+            callers = (context.session_headers("owner"), context.key_headers("owner"), {})
             for row in ROWS:
                 method, _, _ = row.partition(" ")
                 if method == "GET":
-                    for request in matrix_requests.of(stage, row, "owner"):
+                    for request in matrix_requests.requests_of(context, row, "owner"):
                         request_twice(cached, request, callers)
 
 
-def request_twice(http: httpx.Client, request: Ask, callers: Sequence[dict[str, str]]) -> None:
+def request_twice(http: httpx.Client, request: RouteRequest, callers: Sequence[dict[str, str]]) -> None:
     for caller in callers:
         for _ in range(2):
             response = http.get(
-                request.path, params=request.params, headers={**(caller if request.signed else {}), **request.headers}
+                request.path,
+                params=request.params,
+                headers={**(caller if request.with_credentials else {}), **request.headers},
             )
             control, varies = response.headers["cache-control"], response.headers.get("vary", "")
             if not control.startswith("public"):
