@@ -11,6 +11,7 @@ from sqlalchemy import select
 from seaway.backup.rebuild import DAMAGED, MISSING, LostFile, RebuiltSite, rebuild
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.clock import DAY_MS
 from seaway.database.tables import attestations, files, fragments, kept_blobs, logos, packages, shards, subdirs
 from seaway.database.tables import channels as channel_rows
@@ -146,7 +147,7 @@ def test_responses_are_same_after_rebuild(
     copy = lose_database(source)
     rebuild_site(copy)
     with copy.database.write_site() as tx:
-        channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, is_public=True)
+        channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, ChannelSettings(public=True))
     after = responses(copy, Factory(copy).key("admin"))
 
     def without_shard_index(bodies: dict[str, bytes]) -> dict[str, bytes]:
@@ -264,7 +265,7 @@ def test_file_without_intact_blob_is_lost_and_its_name_stays_taken(source: Seawa
 def test_logo_without_its_blob_is_lost(source: Seaway, lose_database: LoseDatabase) -> None:
     """The channel is restored without it."""
     with source.database.read() as tx:
-        sha256 = channels.get(tx, PRIVATE).logo
+        sha256 = channels.get(tx, PRIVATE).logo_sha256
     assert sha256 is not None
     write_manifests(source)
     source.blobs.delete(keys.blob(sha256))

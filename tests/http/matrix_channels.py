@@ -236,7 +236,7 @@ def _restricting_a_channel_by_page(context: MatrixContext, _caller: str) -> Iter
 @builds("POST /channels/{channel}/settings/publishers/rules #restrict")
 def _restricting_uploads_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield form(
-        f"/channels/{context.new_channel()}/settings/publishers/rules", only_publishers="1", attestations="optional"
+        f"/channels/{context.new_channel()}/settings/publishers/rules", only_publishers="true", attestations="optional"
     )
 
 
