@@ -291,9 +291,10 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
     """Uploads, yanks and deletions of packages with other names are refused."""
     app.factory.channel("narrow", public=True)
-    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, packages=["tools-*"])
-    file = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
-    secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=file, job_workflow_ref=file))
+    limits = {"packages": ["tools-*"], "mode": "READ_WRITE_DELETE"}
+    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, **limits)
+    workflow = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
+    secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=workflow, job_workflow_ref=workflow))
     bearer = {"Authorization": f"Bearer {secret}"}
     for name, uploaded, changed in (("tools-a", 201, 200), ("other", 403, 403)):
         file = conda(index_json(name))
