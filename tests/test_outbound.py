@@ -17,7 +17,6 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from seaway.attestations.tuf import TufRepository
-from seaway.callers.caller import Mode
 from seaway.clock import SystemClock
 from seaway.errors import Unavailable
 from seaway.oidc.fetching import fetch_keys
@@ -28,9 +27,8 @@ from seaway.sign_in.identity_providers import LoginProtocol, Provider
 from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.trusted_publishing.github_owners import with_owner_id
 from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import Criteria
 from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
-from seaway.trusted_publishing.publishers import Draft, Publisher
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.repository_ids import IdMismatch, RepositoryIds
 from tests.support import issuer as support
 from tests.support import tls
@@ -140,18 +138,17 @@ def sign_in_by_openid(proxy: Proxy, _folder: Path) -> None:
 
 def look_up_an_owner(proxy: Proxy, _folder: Path) -> None:
     proxy.bodies["/users/acme"] = '{"id": 1001, "login": "acme"}'
-    draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
-    completed = with_owner_id(draft, BUILT_IN[0], lambda url: JsonClient().get(url).json_object(), SEAWAY_TEST)
-    assert {"owner_id": "1001"} == completed.pins
+    settings = PublisherSettings(fields={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
+    completed = with_owner_id(settings, BUILT_IN[0], lambda url: JsonClient().get(url).json_object(), SEAWAY_TEST)
+    assert {"owner_id": "1001"} == completed.pinned
 
 
 def look_up_a_repository(proxy: Proxy, _folder: Path) -> None:
     proxy.bodies["/repos/acme/tools"] = '{"id": 2003}'
     matched = {"owner": "acme", "repository": "tools", "workflow": "release.yml"}
-    wanted = Criteria(matched, {"repository_id": "2002"})
     publisher = Publisher(
-        id=1, channel_id=1, channel="harbour", kind="github", issuer=BUILT_IN[0].issuer, criteria=wanted,
-        mode=Mode.READ, patterns=(), exchanges=1, is_enabled=True, created_by=None, is_orphaned=False,
+        id=1, channel_id=1, channel="harbour", kind="github", issuer=BUILT_IN[0].issuer, fields=matched,
+        pinned={"repository_id": "2002"}, exchanges=1, created_by=None, is_orphaned=False,
         created_at_ms=0, used_at_ms=None, environment_hint_at_ms=None, unseen_pins={},
     )  # fmt: skip
     assert {1: IdMismatch.OTHER_IDS} == RepositoryIds(SystemClock(), SEAWAY_TEST).findings([publisher], BUILT_IN)

@@ -127,10 +127,6 @@ class OpenIdProvider(BaseModel):
     issuer: Annotated[str, AfterValidator(_provider_url)]
     client_id: Annotated[str, Field(min_length=1)]
     client_secret: SecretStr
-    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"], ...] = (
-        "RS256",
-        "ES256",
-    )
     scopes: tuple[str, ...] = ("openid", "profile", "email")
 
     @field_validator("scopes")
@@ -188,292 +184,217 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SEAWAY_", extra="forbid", str_strip_whitespace=True)
 
-    data: Annotated[Path, Field(description="Folder for the database, the packages and the spool.")] = Path("data")
-    database_url: Annotated[
-        SecretStr,
-        AfterValidator(_database_url),
-        Field(
-            description="URL of a PostgreSQL database, for many workers: `postgresql://user:password@host/name`. "
-            "Empty: SQLite in `data`."
-        ),
-    ] = SecretStr("")
-    database_connections: Annotated[
-        int, Field(ge=4, le=500, description="Maximum number of PostgreSQL connections of each worker.")
-    ] = 15
-    storage_url: Annotated[
-        str,
-        AfterValidator(_storage_url),
-        Field(
-            description="Where packages are stored: `s3://bucket`, `gs://bucket`, `az://container`, `file:///folder`, "
-            "or `memory:` for trials. Empty: a folder in `data`."
-        ),
-    ] = ""
-    s3_endpoint: Annotated[
-        str, AfterValidator(_endpoint), Field(description="URL of an S3-compatible server. Empty: Amazon S3.")
-    ] = ""
-    s3_region: Annotated[str, Field(description="Region of the bucket.")] = ""
-    s3_access_key: Annotated[
-        str, Field(description="Access key ID. Empty: the `AWS_*` variables or the role of the machine.")
-    ] = ""
-    s3_secret_key: Annotated[SecretStr, Field(description="Secret access key.")] = SecretStr("")
-    downloads: Annotated[
-        Literal["redirect", "direct", "x-accel"],
-        Field(
-            description="How package files are delivered: from a bucket by `redirect` to a presigned URL, or `direct` "
-            "through Seaway; from a folder through Seaway, or with `x-accel` by the nginx in front."
-        ),
-    ] = "redirect"
-    workers: Annotated[int, Field(ge=1, le=256, description="Number of server processes.")] = 1
-    jobs: Annotated[
-        bool, Field(description="Whether `serve` runs background jobs; if not, run `seaway work` as well.")
-    ] = True
-    scrub_days: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=3_650,
-            description="Days in which a background job reads and verifies every stored file once. 0: never.",
-        ),
-    ] = 30
-    metrics_port: Annotated[
-        int | None, Field(ge=0, le=65535, description="Port of the Prometheus endpoint `/metrics`. Empty: no metrics.")
-    ] = None
-    metrics_host: Annotated[str, AfterValidator(_host), Field(description="Address that `/metrics` listens on.")] = (
-        "127.0.0.1"
+    data: Path = Field(default=Path("data"), description="Folder for the database, the packages and the spool.")
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(
+        default=SecretStr(""),
+        description="URL of a PostgreSQL database, for many workers: `postgresql://user:password@host/name`. "
+        "Empty: SQLite in `data`.",
     )
-    host: Annotated[
-        str,
-        AfterValidator(_host),
-        Field(
-            description="Address to listen on: `localhost` for both loopback addresses, `0.0.0.0` for all interfaces."
-        ),
-    ] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on. 0: a free port.")] = 8000
-    public_url: Annotated[
-        str,
-        AfterValidator(_public_url),
-        Field(description="URL where users reach Seaway, such as `https://conda.example.com`."),
-    ] = ""
-    insecure_http: Annotated[
-        bool,
-        Field(description="Allow a public URL with plain http, which exposes API keys to anyone on the network path."),
-    ] = False
-    trusted_proxies: Annotated[
-        str,
-        AfterValidator(_proxies),
-        Field(
-            description="IP addresses or networks whose `X-Forwarded-For` and `-Proto` are trusted, separated by "
-            "commas."
-        ),
-    ] = ""
-    sweep_max_percent: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=100,
-            description="Maximum percentage of the store, in blobs or bytes, that a sweep deletes without "
-            "confirmation.",
-        ),
-    ] = 50
-    disk_reserve: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Size in bytes of the file `reserve` in `data`, with SQLite only. It is emptied when the disk "
-            "is full, so that packages can be deleted. 0: none.",
-        ),
-    ] = 33_554_432
-    upload_limit: Annotated[int, Field(ge=1, description="Maximum size of a package file, in bytes.")] = 1_073_741_824
-    uploads_per_hour: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Maximum number of files that a user or trusted publisher can upload per hour, in the long "
-            "run. 0: no limit.",
-        ),
-    ] = 600
-    upload_burst: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Number of files that can be uploaded in a burst; refills at `uploads_per_hour`.",
-        ),
-    ] = 6000
-    user_quota: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=2**53,
-            description="Maximum number of bytes in all channels that a user owns, including unfinished uploads, "
-            "unless an admin set another quota for the user. 0: no limit.",
-        ),
-    ] = 0
-    searches_per_minute: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Maximum number of searches and of lists of channels and packages per minute, for one IP "
-            "address and worker. 0: no limit.",
-        ),
-    ] = 1200
-    index_max_age: Annotated[
-        int,
-        Field(ge=0, le=86_400, description="Seconds for which clients can cache index documents without revalidation."),
-    ] = 0
-    whole_document_limit: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Up to this many records in a subdir, `repodata.json` is always up to date; above, it can be "
-            "one build behind.",
-        ),
-    ] = 100_000
-    public_url_aliases: Annotated[
-        str,
-        AfterValidator(_public_urls),
-        Field(description="Other URLs of this server that attestations can name, separated by commas."),
-    ] = ""
-    sigstore_root: Annotated[
-        str,
-        Field(
-            description="Path of a `trusted_root.json` for verifying attestations. Empty: that of the public Sigstore."
-        ),
-    ] = ""
-    sigstore_refresh: Annotated[
-        bool,
-        Field(
-            description="Whether to download the trusted root once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`."
-        ),
-    ] = False
-    examiners: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=64,
-            description="Number of processes that examine uploaded packages. One sender uses at most all but one of "
-            "them.",
-        ),
-    ] = 3
-    archive_members: Annotated[
-        int,
-        Field(
-            ge=10,
-            le=10_000_000,
-            description="Maximum number of members of a package, and of paths in each of its file lists.",
-        ),
-    ] = 200_000
-    archive_unpacked_bytes: Annotated[
-        int, Field(ge=1024**2, le=1024**4, description="Maximum unpacked size of a package, in bytes.")
-    ] = 16 * 1024**3
-    archive_unpacked_ratio: Annotated[
-        int,
-        Field(
-            ge=10, le=1_000_000, description="Maximum unpacked size as a multiple of the file size; 64 MiB are added."
-        ),
-    ] = 1024
-    archive_info_members: Annotated[
-        int, Field(ge=10, le=1_000_000, description="Maximum number of members of the info part of a package.")
-    ] = 20_000
-    archive_info_bytes: Annotated[
-        int, Field(ge=1024**2, le=1024**3, description="Maximum unpacked size of the info part of a package, in bytes.")
-    ] = 64 * 1024**2
-    escaping_links: Annotated[
-        Literal["warn", "refuse"],
-        Field(description="What to do with a package whose links point out of its folder: `warn` or `refuse`."),
-    ] = "warn"
-    fetch_avatars: Annotated[
-        bool,
-        Field(
-            description="Whether a channel's logo can be set to the URL of a GitHub avatar, which the server downloads."
-        ),
-    ] = True
-    secret_key: Annotated[
-        SecretStr,
-        AfterValidator(_secret_key),
-        Field(
-            description="Key that encrypts secrets in the database, 32 characters or more. Of several, separated by "
-            "commas, the first encrypts. Empty: a key is created at the first start and kept in the store."
-        ),
-    ] = SecretStr("")
-    keys_without_expiry: Annotated[
-        bool,
-        Field(
-            description="Whether users can create API keys that never expire. If not, keys expire after at most a year."
-        ),
-    ] = False
-    secret_scanning_keys: Annotated[
-        str,
-        AfterValidator(_secret_scanning_keys),
-        Field(
-            description="Public keys that verify reports of leaked API keys: a file, or a URL such as "
-            "`https://api.github.com/meta/public_keys/secret_scanning`. Empty: reports are not accepted."
-        ),
-    ] = ""
-    sign_up: Annotated[
-        Literal["open", "closed"],
-        Field(description="Whether anyone can create an account: `open` or `closed`."),
-    ] = "open"
-    email_domains: Annotated[
-        str, Field(description="Email domains that can sign up, separated by commas. Empty: any.")
-    ] = ""
-    require_verification: Annotated[
-        bool,
-        Field(
-            description="Whether users must verify their email address before they create channels, API keys or "
-            "publishers."
-        ),
-    ] = True
-    require_second_factor: Annotated[
-        Literal["none", "owners", "all"],
-        Field(
-            description="Who needs a second factor before they, their API keys and their command-line tools can change "
-            "anything: `none`, `owners` (of channels) or `all`."
-        ),
-    ] = "none"
-    mail_url: Annotated[
-        SecretStr,
-        AfterValidator(_mail_url),
-        Field(
-            description="Where emails are sent: `smtp://user:password@host:587`, `smtps://...`, `folder:` for files in "
-            "`data/mail` or `folder:///path`, `log:` for lines in the log."
-        ),
-    ] = SecretStr("folder:")
-    mail_from: Annotated[
-        str,
-        AfterValidator(_mail_from),
-        Field(
-            description="Sender of emails, such as `Seaway <seaway@example.com>`. Empty: an address at the public host."
-        ),
-    ] = ""
-    stop_seconds: Annotated[
-        int, Field(ge=1, le=3_600, description="How many seconds a stop waits for uploads and downloads in progress.")
-    ] = 30
-    github_client_id: Annotated[str, Field(description="Client ID of the OAuth app at GitHub.")] = ""
-    github_client_secret: Annotated[SecretStr, Field(description="Client secret of that app.")] = SecretStr("")
-    github_url: Annotated[
-        str,
-        AfterValidator(_github_url),
-        Field(description="URL of GitHub, or of your GitHub Enterprise Server: `https://github.example.com`."),
-    ] = "https://github.com"
-    github_api_url: Annotated[
-        str,
-        AfterValidator(_github_url),
-        Field(description="URL of its API; for an Enterprise Server `https://github.example.com/api/v3`."),
-    ] = "https://api.github.com"
-    google_client_id: Annotated[str, Field(description="Client ID of the OAuth client at Google.")] = ""
-    google_client_secret: Annotated[SecretStr, Field(description="Client secret of that client.")] = SecretStr("")
-    oidc: Annotated[
-        list[OpenIdProvider],
-        AfterValidator(_providers),
-        Field(
-            description="Other OpenID Connect providers, one `[[oidc]]` table each in `seaway.toml`, or a JSON list in "
-            "the variable (see [Sign-in](sign-in.md))."
-        ),
-    ] = []
-    log_format: Annotated[Literal["text", "json"], Field(description="Format of log lines: `text` or `json`.")] = "text"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="Lowest level that is logged.")
-    ] = "info"
+    database_connections: int = Field(
+        default=15, ge=4, le=500, description="Maximum number of PostgreSQL connections of each worker."
+    )
+    storage_url: Annotated[str, AfterValidator(_storage_url)] = Field(
+        default="",
+        description="Where packages are stored: `s3://bucket`, `gs://bucket`, `az://container`, `file:///folder`, "
+        "or `memory:` for trials. Empty: a folder in `data`.",
+    )
+    s3_endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
+        default="", description="URL of an S3-compatible server. Empty: Amazon S3."
+    )
+    s3_region: str = Field(default="", description="Region of the bucket.")
+    s3_access_key: str = Field(
+        default="", description="Access key ID. Empty: the `AWS_*` variables or the role of the machine."
+    )
+    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="Secret access key.")
+    downloads: Literal["redirect", "direct", "x-accel"] = Field(
+        default="redirect",
+        description="How package files are delivered: from a bucket by `redirect` to a presigned URL, or `direct` "
+        "through Seaway; from a folder through Seaway, or with `x-accel` by the nginx in front.",
+    )
+    workers: int = Field(default=1, ge=1, le=256, description="Number of server processes.")
+    jobs: bool = Field(
+        default=True, description="Whether `serve` runs background jobs; if not, run `seaway work` as well."
+    )
+    scrub_days: int = Field(
+        default=30,
+        ge=0,
+        le=3_650,
+        description="Days in which a background job reads and verifies every stored file once. 0: never.",
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of the Prometheus endpoint `/metrics`. Empty: no metrics."
+    )
+    metrics_host: Annotated[str, AfterValidator(_host)] = Field(
+        default="127.0.0.1", description="Address that `/metrics` listens on."
+    )
+    host: Annotated[str, AfterValidator(_host)] = Field(
+        default="127.0.0.1",
+        description="Address to listen on: `localhost` for both loopback addresses, `0.0.0.0` for all interfaces.",
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on. 0: a free port.")
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        default="", description="URL where users reach Seaway, such as `https://conda.example.com`."
+    )
+    insecure_http: bool = Field(
+        default=False,
+        description="Allow a public URL with plain http, which exposes API keys to anyone on the network path.",
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_proxies)] = Field(
+        default="",
+        description="IP addresses or networks whose `X-Forwarded-For` and `-Proto` are trusted, separated by commas.",
+    )
+    sweep_max_percent: int = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="Maximum percentage of the store, in blobs or bytes, that a sweep deletes without confirmation.",
+    )
+    disk_reserve: int = Field(
+        default=33_554_432,
+        ge=0,
+        description="Size in bytes of the file `reserve` in `data`, with SQLite only. It is emptied when the disk "
+        "is full, so that packages can be deleted. 0: none.",
+    )
+    upload_limit: int = Field(default=1_073_741_824, ge=1, description="Maximum size of a package file, in bytes.")
+    uploads_per_hour: int = Field(
+        default=600,
+        ge=0,
+        description="Maximum number of files that a user or trusted publisher can upload per hour, in the long "
+        "run. 0: no limit.",
+    )
+    upload_burst: int = Field(
+        default=6000,
+        ge=1,
+        description="Number of files that can be uploaded in a burst; refills at `uploads_per_hour`.",
+    )
+    user_quota: int = Field(
+        default=0,
+        ge=0,
+        le=2**53,
+        description="Maximum number of bytes in all channels that a user owns, including unfinished uploads, "
+        "unless an admin set another quota for the user. 0: no limit.",
+    )
+    searches_per_minute: int = Field(
+        default=1200,
+        ge=0,
+        description="Maximum number of searches and of lists of channels and packages per minute, for one IP "
+        "address and worker. 0: no limit.",
+    )
+    index_max_age: int = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which clients can cache index documents without revalidation.",
+    )
+    whole_document_limit: int = Field(
+        default=100_000,
+        ge=0,
+        description="Up to this many records in a subdir, `repodata.json` is always up to date; above, it can be "
+        "one build behind.",
+    )
+    public_url_aliases: Annotated[str, AfterValidator(_public_urls)] = Field(
+        default="", description="Other URLs of this server that attestations can name, separated by commas."
+    )
+    sigstore_refresh: bool = Field(
+        default=False,
+        description="Whether to download the trusted root once a day from Sigstore, `tuf-repo-cdn.sigstore.dev`.",
+    )
+    examiners: int = Field(
+        default=3,
+        ge=1,
+        le=64,
+        description="Number of processes that examine uploaded packages. One sender uses at most all but one of them.",
+    )
+    archive_members: int = Field(
+        default=200_000,
+        ge=10,
+        le=10_000_000,
+        description="Maximum number of members of a package, and of paths in each of its file lists.",
+    )
+    archive_unpacked_bytes: int = Field(
+        default=16 * 1024**3, ge=1024**2, le=1024**4, description="Maximum unpacked size of a package, in bytes."
+    )
+    archive_unpacked_ratio: int = Field(
+        default=1024,
+        ge=10,
+        le=1_000_000,
+        description="Maximum unpacked size as a multiple of the file size; 64 MiB are added.",
+    )
+    archive_info_members: int = Field(
+        default=20_000, ge=10, le=1_000_000, description="Maximum number of members of the info part of a package."
+    )
+    archive_info_bytes: int = Field(
+        default=64 * 1024**2,
+        ge=1024**2,
+        le=1024**3,
+        description="Maximum unpacked size of the info part of a package, in bytes.",
+    )
+    escaping_links: Literal["warn", "refuse"] = Field(
+        default="warn", description="What to do with a package whose links point out of its folder: `warn` or `refuse`."
+    )
+    fetch_avatars: bool = Field(
+        default=True,
+        description="Whether a channel's logo can be set to the URL of a GitHub avatar, which the server downloads.",
+    )
+    secret_key: Annotated[SecretStr, AfterValidator(_secret_key)] = Field(
+        default=SecretStr(""),
+        description="Key that encrypts secrets in the database, 32 characters or more. Of several, separated by "
+        "commas, the first encrypts. Empty: a key is created at the first start and kept in the store.",
+    )
+    keys_without_expiry: bool = Field(
+        default=False,
+        description="Whether users can create API keys that never expire. If not, keys expire after at most a year.",
+    )
+    secret_scanning_keys: Annotated[str, AfterValidator(_secret_scanning_keys)] = Field(
+        default="",
+        description="Public keys that verify reports of leaked API keys: a file, or a URL such as "
+        "`https://api.github.com/meta/public_keys/secret_scanning`. Empty: reports are not accepted.",
+    )
+    sign_up: Literal["open", "closed"] = Field(
+        default="open", description="Whether anyone can create an account: `open` or `closed`."
+    )
+    email_domains: str = Field(
+        default="", description="Email domains that can sign up, separated by commas. Empty: any."
+    )
+    require_verification: bool = Field(
+        default=True,
+        description="Whether users must verify their email address before they create channels, API keys or "
+        "publishers.",
+    )
+    require_second_factor: Literal["none", "owners", "all"] = Field(
+        default="none",
+        description="Who needs a second factor before they, their API keys and their command-line tools can change "
+        "anything: `none`, `owners` (of channels) or `all`.",
+    )
+    mail_url: Annotated[SecretStr, AfterValidator(_mail_url)] = Field(
+        default=SecretStr("folder:"),
+        description="Where emails are sent: `smtp://user:password@host:587`, `smtps://...`, `folder:` for files in "
+        "`data/mail` or `folder:///path`, `log:` for lines in the log.",
+    )
+    mail_from: Annotated[str, AfterValidator(_mail_from)] = Field(
+        default="",
+        description="Sender of emails, such as `Seaway <seaway@example.com>`. Empty: an address at the public host.",
+    )
+    stop_seconds: int = Field(
+        default=30, ge=1, le=3_600, description="How many seconds a stop waits for uploads and downloads in progress."
+    )
+    github_client_id: str = Field(default="", description="Client ID of the OAuth app at GitHub.")
+    github_client_secret: SecretStr = Field(default=SecretStr(""), description="Client secret of that app.")
+    github_url: Annotated[str, AfterValidator(_github_url)] = Field(
+        default="https://github.com",
+        description="URL of GitHub, or of your GitHub Enterprise Server: `https://github.example.com`.",
+    )
+    google_client_id: str = Field(default="", description="Client ID of the OAuth client at Google.")
+    google_client_secret: SecretStr = Field(default=SecretStr(""), description="Client secret of that client.")
+    oidc: Annotated[list[OpenIdProvider], AfterValidator(_providers)] = Field(
+        default=[],
+        description="Other OpenID Connect providers, one `[[oidc]]` table each in `seaway.toml`, or a JSON list in "
+        "the variable (see [Sign-in](sign-in.md)).",
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines: `text` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lowest level that is logged."
+    )
 
     @classmethod
     def settings_customise_sources(

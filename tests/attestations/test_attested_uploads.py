@@ -9,7 +9,7 @@ import pytest
 from seaway.attestations import trusted_root
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from seaway.channels.channels import Attestations
+from seaway.channels.channel import Attestations, ChannelSettings
 from tests.support import issuer
 from tests.support.packages import PackageFile, conda
 from tests.support.publishing_app import PublishingApp
@@ -121,7 +121,9 @@ def test_unknown_transparency_log_has_its_own_refusal(app: PublishingApp) -> Non
 def test_upload_without_required_attestation_is_refused(app: PublishingApp) -> None:
     """This applies to API keys and to workflows."""
     with app.seaway.database.write_site() as tx:
-        channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", attestations=Attestations.REQUIRED)
+        channels.change(
+            tx, app.clock.now_ms(), OPERATOR, "harbour", ChannelSettings(attestations=Attestations.REQUIRED)
+        )
     for secret in (app.workflow_token(issuer.token(issuer.github(app.now_s))), app.factory.key("owner")):
         response = upload(app, secret, None)
         assert 422 == response.status_code

@@ -79,8 +79,12 @@ def test_github_attestation_is_verified() -> None:
     bundle = b" " + encode_bundle(SIGSTORE.bundle(statement(FILE))) + b"\n"
     verified = verify(bundle)
 
-    assert ("https://github.com/acme/demo", GITHUB_CLAIMS[18]) == (verified.repository, verified.workflow)
-    assert (GITHUB_CLAIMS[13], GITHUB_CLAIMS[14], GITHUB_CLAIMS[21]) == (verified.commit, verified.ref, verified.run)
+    assert ("https://github.com/acme/demo", GITHUB_CLAIMS[18]) == (verified.claims.repository, verified.claims.workflow)
+    assert (GITHUB_CLAIMS[13], GITHUB_CLAIMS[14], GITHUB_CLAIMS[21]) == (
+        verified.claims.commit,
+        verified.claims.ref,
+        verified.claims.run,
+    )
     assert b"[" + bundle + b"]" == verified.sidecar
     assert [json.loads(bundle)] == json.loads(verified.sidecar)
 
@@ -89,12 +93,15 @@ def test_gitlab_attestation_is_verified() -> None:
     """References of gitlab.com begin with the host."""
     verified = verify(encode_bundle(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS)), GITLAB)
 
-    assert ("https://gitlab.com/acme/tools/demo", GITLAB_CLAIMS[18]) == (verified.repository, verified.workflow)
+    assert ("https://gitlab.com/acme/tools/demo", GITLAB_CLAIMS[18]) == (
+        verified.claims.repository,
+        verified.claims.workflow,
+    )
 
 
 def test_statement_without_channel_is_accepted() -> None:
     """CEP 27 makes the predicate optional."""
-    assert verify(encode_bundle(SIGSTORE.bundle(statement(FILE, channel=None)))).commit == GITHUB_CLAIMS[13]
+    assert verify(encode_bundle(SIGSTORE.bundle(statement(FILE, channel=None)))).claims.commit == GITHUB_CLAIMS[13]
 
 
 def test_workflow_identity_can_use_the_commit() -> None:
@@ -102,7 +109,7 @@ def test_workflow_identity_can_use_the_commit() -> None:
     at_commit = GITHUB_CLAIMS[18].replace("refs/heads/main", GITHUB_CLAIMS[13])
     claims = {**GITHUB_CLAIMS, 18: at_commit, 9: at_commit}
 
-    assert at_commit == verify(encode_bundle(SIGSTORE.bundle(statement(FILE), claims))).workflow
+    assert at_commit == verify(encode_bundle(SIGSTORE.bundle(statement(FILE), claims))).claims.workflow
 
 
 def test_reusable_workflow_is_compared_with_the_job() -> None:
@@ -112,7 +119,7 @@ def test_reusable_workflow_is_compared_with_the_job() -> None:
     bundle = encode_bundle(SIGSTORE.bundle(statement(FILE), claims))
     reusing = Workflow(**{name: getattr(GITHUB, name) for name in GITHUB.__slots__} | {"job_workflow_ref": job})
 
-    assert GITHUB_CLAIMS[18] == verify(bundle, reusing).workflow
+    assert GITHUB_CLAIMS[18] == verify(bundle, reusing).claims.workflow
     assert RefusalReason.OTHER_IDENTITY is reason(bundle)
 
 
@@ -214,7 +221,7 @@ def test_gitlab_merge_request_is_compared_by_workflow() -> None:
     claims = {**GITLAB_CLAIMS, 9: workflow, 14: "refs/heads/fix", 18: workflow, 20: "merge_request_event"}
     run = replace(GITLAB, ref=path, workflow_ref=workflow.removeprefix("https://"), event_name="merge_request_event")
 
-    assert "refs/heads/fix" == verify(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)), run).ref
+    assert "refs/heads/fix" == verify(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)), run).claims.ref
     assert RefusalReason.OTHER_IDENTITY is reason(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)), GITLAB)
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seaway.attestations.bundles import AttestedClaims
 from seaway.attestations.provenance import ProvenanceState, Version, provenance
-from seaway.attestations.sidecars import AttestedClaims
 
 DEMO = AttestedClaims(
     issuer="https://token.actions.githubusercontent.com",

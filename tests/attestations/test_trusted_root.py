@@ -73,8 +73,8 @@ def test_rekor_v2_bundle_is_verified_by_its_own_root() -> None:
 
 
 def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
-    """Invariant 1 without a file, and invariant 3: each verification uses the root stored at that moment."""
-    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.database, None)
+    """Invariants 1 and 3: each verification uses the root stored at that moment."""
+    sigstore, roots = MiniSigstore(), TrustedRoots(seaway.database)
     bundle = encode_bundle(sigstore.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
@@ -91,21 +91,6 @@ def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
     assert trusted_root.embedded() == roots.current().content
 
 
-def test_root_of_the_setting_takes_precedence(seaway: Seaway, tmp_path: Path) -> None:
-    """Invariant 1: the root in the database is ignored."""
-    sigstore, other_sigstore, file = MiniSigstore(), MiniSigstore(), tmp_path / "root.json"
-    file.write_bytes(sigstore.trusted_root)
-    with seaway.database.write_site() as tx:
-        trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, other_sigstore.trusted_root)
-    roots = TrustedRoots(seaway.database, file)
-
-    assert RootSource.SETTING is roots.current().origin
-    assert roots.verifier().verify(encode_bundle(sigstore.bundle(statement(conda())))).payload
-    file.unlink()
-    with pytest.raises(BadSetting, match="cannot be read"):
-        roots.verifier()
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -120,4 +105,4 @@ def test_invalid_root_is_not_stored(seaway: Seaway, content: bytes) -> None:
     """Invariant 2."""
     with pytest.raises(BadSetting, match="not a trusted root"), seaway.database.write_site() as tx:
         trusted_root.keep(tx, seaway.clock.now_ms(), OPERATOR, content)
-    assert RootSource.PROGRAM is TrustedRoots(seaway.database, None).current().origin
+    assert RootSource.PROGRAM is TrustedRoots(seaway.database).current().origin

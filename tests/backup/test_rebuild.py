@@ -11,6 +11,7 @@ from sqlalchemy import select
 from seaway.backup.rebuild import DAMAGED, MISSING, LostFile, RebuiltSite, rebuild
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.clock import DAY_MS
 from seaway.database.tables import attestations, files, fragments, kept_blobs, logos, packages, shards, subdirs
 from seaway.database.tables import channels as channel_rows
@@ -146,7 +147,7 @@ def test_readers_get_the_same_bytes(
     copy = lose(source)
     rebuild_here(copy)
     with copy.database.write_site() as tx:
-        channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, is_public=True)
+        channels.change(tx, copy.clock.now_ms(), OPERATOR, PUBLIC, ChannelSettings(public=True))
     found = served(copy, Factory(copy).key("admin"))
 
     def without_times(all_: dict[str, bytes]) -> dict[str, bytes]:
@@ -265,7 +266,7 @@ def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway
 def test_a_logo_without_its_blob_is_lost(source: Seaway, lose: Reopen) -> None:
     """The channel comes back without it."""
     with source.database.read() as tx:
-        sha256 = channels.get(tx, PRIVATE).logo
+        sha256 = channels.get(tx, PRIVATE).logo_sha256
     assert sha256 is not None
     follow(source)
     source.blobs.delete(keys.blob(sha256))

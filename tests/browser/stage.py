@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, quotas
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.tables import jobs, totp
 from seaway.packages.sweep import sweep
@@ -220,7 +221,7 @@ def _furnish(server: Server, beside: Seaway) -> None:
     ):
         factory.channel(name, owner=ada, public=public)
         with beside.database.write_site() as tx:
-            channels.change(tx, beside.clock.now_ms(), OPERATOR, name, description=description)
+            channels.change(tx, beside.clock.now_ms(), OPERATOR, name, ChannelSettings(description=description))
     beside.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.sample_logo()))
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)

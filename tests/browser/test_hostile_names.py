@@ -99,9 +99,9 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         key = api_keys.add(
             tx, now_ms, OPERATOR, owner, SHORT, mode=Mode.MANAGE, channel_ids=None, expires_at_ms=now_ms + DAY_MS
         )[1]
-        members.put(tx, now_ms, OPERATOR, CHANNEL, mate, Role.CONTRIBUTOR)
+        members.put(tx, now_ms, OPERATOR, CHANNEL, mate, Role.CONTRIBUTOR, notifier=None)
         groups.add(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", owner, description=SHORT)
-        groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", mate)
+        groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", mate, notifier=None)
         members.put_group(tx, now_ms, OPERATOR, CHANNEL, f"{CHANNEL}-crew", Role.VIEWER)
         notices.add(tx, now_ms, OPERATOR, CHANNEL, Level.WARNING, HOSTILE, expires_at_ms=now_ms + DAY_MS)
         invitations.invite(tx, now_ms, OPERATOR, CHANNEL, "o'{{7*7}}@example.com", Role.VIEWER, notifier=None)

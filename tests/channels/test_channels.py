@@ -6,12 +6,13 @@ from sqlalchemy.exc import IntegrityError
 
 from seaway.callers.caller import ANONYMOUS, OPERATOR
 from seaway.channels import channels, members, transfers
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.conda.subdir import KNOWN_SUBDIRS
 from seaway.database.tables import audit
 from seaway.database.tables import members as member_rows
-from seaway.errors import Conflict, Malformed, NameTaken, NotAllowed, NotFound
+from seaway.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound
 from seaway.keys import api_keys
 from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
@@ -120,9 +121,9 @@ def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
     """Caches were allowed to store its files as immutable for a year."""
     factory.channel("fixed", owner="owner")
     with seaway.database.write_site() as tx:
-        channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=False)
+        channels.change(tx, clock.now_ms(), OPERATOR, "fixed", ChannelSettings(allows_overwrite=False))
         with pytest.raises(NotAllowed, match="cannot be undone"):
-            channels.change(tx, clock.now_ms(), OPERATOR, "fixed", allows_overwrite=True)
+            channels.change(tx, clock.now_ms(), OPERATOR, "fixed", ChannelSettings(allows_overwrite=True))
     remove(seaway, "fixed")
     with pytest.raises(NameTaken, match="less than a year ago"):
         factory.channel("fixed", owner="owner")
@@ -262,8 +263,8 @@ def test_removing_a_non_member_raises_not_found(seaway: Seaway, factory: Factory
 def test_unsafe_description_is_refused(seaway: Seaway, factory: Factory, change: dict[str, str]) -> None:
     """A description is printable text of bounded length."""
     factory.channel("plain")
-    with pytest.raises(Malformed), seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, "plain", **change)
+    with pytest.raises(Invalid), seaway.database.write_site() as tx:
+        channels.change(tx, 0, OPERATOR, "plain", ChannelSettings.parse(change))
     with seaway.database.read() as tx:
         assert "" == channels.get(tx, "plain").description
 
@@ -271,8 +272,8 @@ def test_unsafe_description_is_refused(seaway: Seaway, factory: Factory, change:
 def test_change_keeps_settings_that_are_not_given(seaway: Seaway, factory: Factory) -> None:
     factory.channel("plain", public=False)
     with seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, "plain", description="Tools\nof ours")
-        changed = channels.change(tx, 0, OPERATOR, "plain", is_public=True)
+        channels.change(tx, 0, OPERATOR, "plain", ChannelSettings(description="Tools\nof ours"))
+        changed = channels.change(tx, 0, OPERATOR, "plain", ChannelSettings(public=True))
     assert ("Tools\nof ours", True, False) == (changed.description, changed.is_public, changed.refuses_lookalikes)
 
 
@@ -302,7 +303,7 @@ def test_every_channel_change_is_logged(seaway: Seaway, factory: Factory) -> Non
     factory.member("logged", "friend", Role.CONTRIBUTOR)
     transfer(seaway, "logged", "friend")
     with seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, "logged", description="x")
+        channels.change(tx, 0, OPERATOR, "logged", ChannelSettings(description="x"))
         members.remove(tx, 0, OPERATOR, "logged", "owner")
     remove(seaway, "logged")
     with seaway.database.read() as tx:

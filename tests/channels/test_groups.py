@@ -22,7 +22,7 @@ def add(seaway: Seaway, by: Caller, name: str = "crew", *, manager: str | None =
 
 def put(seaway: Seaway, by: Caller, user: str, *, is_manager: bool = False, name: str = "crew") -> None:
     with seaway.database.write_site() as tx:
-        groups.put_member(tx, seaway.clock.now_ms(), by, name, user, is_manager=is_manager)
+        groups.put_member(tx, seaway.clock.now_ms(), by, name, user, is_manager=is_manager, notifier=None)
 
 
 def remove(seaway: Seaway, by: Caller, user: str) -> None:
@@ -92,7 +92,7 @@ def test_strongest_role_applies(
             if group_role is not None:
                 members.put_group(tx, 0, OPERATOR, "boats", name, group_role)
         if direct is not None:
-            members.put(tx, 0, OPERATOR, "boats", "bob", direct)
+            members.put(tx, 0, OPERATOR, "boats", "bob", direct, notifier=None)
     expected = strongest(*(role.value for role in (direct, first, second) if role is not None))
     assert expected is role(seaway, "boats", bob)
     with seaway.database.read() as tx:

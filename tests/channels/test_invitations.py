@@ -214,3 +214,14 @@ def test_every_invitation_step_is_logged(seaway: Seaway, factory: Factory, boats
         ("ada", "invitation.sent"), ("ada", "invitation.withdrawn"), ("ada", "invitation.sent"),
         ("kim", "invitation.declined"), ("ada", "invitation.sent"), ("kim", "member.added"),
     ] == [tuple(entry) for entry in entries]  # fmt: skip
+
+
+def test_emails_to_one_address_are_limited(on_both: str, seaway: Seaway, factory: Factory, boats: str) -> None:
+    """However they are sent, and with or without an account; only the operator is not limited."""
+    ada = factory.signed_in("ada")
+    for _ in range(3):
+        invite(seaway, ada)
+    with pytest.raises(TooManyRequests):
+        invite(seaway, ada, "kim@example.com")
+    invite(seaway, ada, "lee@example.com")
+    invite(seaway, OPERATOR)

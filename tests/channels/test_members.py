@@ -6,6 +6,7 @@ from sqlalchemy import select
 from seaway.audit import log
 from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller, Mode
 from seaway.channels import channels, groups, members
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.errors import BadCredential, ConfirmationRequired, Conflict, NotAllowed, NotFound, SeawayError
@@ -26,7 +27,7 @@ def boats(seaway: Seaway, factory: Factory) -> str:
 
 def put(seaway: Seaway, by: Caller, user: str = "stranger", role: Role = Role.VIEWER) -> None:
     with seaway.database.write_channel("boats") as tx:
-        members.put(tx, seaway.clock.now_ms(), by, "boats", user, role)
+        members.put(tx, seaway.clock.now_ms(), by, "boats", user, role, notifier=None)
 
 
 def leave(seaway: Seaway, by: Caller) -> None:
@@ -83,7 +84,7 @@ def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, fac
 def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Also for a public channel."""
     with seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, boats, is_public=True)
+        channels.change(tx, 0, OPERATOR, boats, ChannelSettings(public=True))
     with seaway.database.read() as tx:
         for name in ("owner", "helper", "guest"):
             assert 3 == len(members.list_all(tx, factory.signed_in(name), boats)[0])
@@ -153,7 +154,7 @@ def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway,
     assert put_group(seaway, owner).user_count is None
     with seaway.database.write_site() as tx:
         members.remove_group(tx, seaway.clock.now_ms(), owner, boats, "crew")
-        groups.put_member(tx, 0, OPERATOR, "crew", "owner")
+        groups.put_member(tx, 0, OPERATOR, "crew", "owner", notifier=None)
     assert 2 == put_group(seaway, owner).user_count
 
 
@@ -174,7 +175,7 @@ def test_channel_log_does_not_reveal_group_members(seaway: Seaway, factory: Fact
     with seaway.database.write_site() as tx:
         groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
         members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
-        groups.put_member(tx, 1, OPERATOR, "crew", "helper")
+        groups.put_member(tx, 1, OPERATOR, "crew", "helper", notifier=None)
         groups.remove_member(tx, 1, OPERATOR, "crew", "helper")
         groups.remove(tx, 1, OPERATOR, "crew")
     with seaway.database.read() as tx:

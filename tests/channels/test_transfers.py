@@ -276,7 +276,9 @@ def test_channel_has_exactly_one_owner_after_every_step(shared_factory: Factory,
         "decline": lambda tx, by: transfers.decline(tx, seaway.clock.now_ms(), by, "boats"),
         "cancel": lambda tx, by: transfers.cancel(tx, seaway.clock.now_ms(), by, "boats"),
         "leave": lambda tx, by: members.leave(tx, seaway.clock.now_ms(), by, "boats"),
-        "put": lambda tx, by, to: members.put(tx, seaway.clock.now_ms(), by, "boats", to, Role.CONTRIBUTOR),
+        "put": lambda tx, by, to: members.put(
+            tx, seaway.clock.now_ms(), by, "boats", to, Role.CONTRIBUTOR, notifier=None
+        ),
         "remove": lambda tx, by, to: members.remove(tx, seaway.clock.now_ms(), by, "boats", to),
         "give": lambda tx, by: transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, "boats", by.name),
     }

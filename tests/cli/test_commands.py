@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,29 @@ import pytest
 import typer
 from sqlalchemy import select
 
+from seaway.api.v1.file_changes import FileChangeResult
+from seaway.api.v1.groups import Group, GroupDetail, GroupMember
+from seaway.api.v1.issuers import Issuer
+from seaway.api.v1.keys import Key, KeyWithSecret
+from seaway.api.v1.members import Member, MemberGroup
+from seaway.api.v1.notices import Notice
+from seaway.api.v1.quotas import StorageUse
+from seaway.api.v1.schemas import ResponseBody
+from seaway.api.v1.site import RetryResult
+from seaway.api.v1.uploads import Upload
+from seaway.api.v1.users import User
 from seaway.callers.caller import Mode
+from seaway.channels.channel import ChannelSettings
+from seaway.cli import channel, publisher
 from seaway.cli.main import app
 from seaway.database.migrate import NEWEST
 from seaway.database.tables import audit, channels, files, keys, members, users
 from seaway.server.wiring import Seaway
 from seaway.settings import Settings
+from seaway.trusted_publishing.issuer_kinds import registry
+from seaway.trusted_publishing.publisher import PublisherSettings
 from tests.cli.conftest import FILE, CommandResult, Shell
-from tests.support import state
+from tests.support import images, state
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.requests import upload
 from tests.support.server import Server, serving, variables
@@ -50,7 +66,7 @@ OUTPUT: dict[tuple[str, ...], Any] = {
     ("user", "disable", "bob"): {"name": "bob"},
     ("user", "enable", "bob"): {"name": "bob", "disabled_at": None},
     ("user", "reset-2fa", "bob"): {"name": "bob"},
-    ("user", "remove", "bob", "--yes"): {"name": "bob"},
+    ("user", "remove", "bob", "--yes"): None,
     ("user", "promote", "bob"): {"name": "bob", "admin": True},
     ("user", "promote", "ada", "--revert"): {"name": "ada", "admin": False},
     ("channel", "add", "shop", "--owner", "bob"): {"name": "shop", "owner": "bob", "public": False, "packages": 0},
@@ -68,20 +84,20 @@ OUTPUT: dict[tuple[str, ...], Any] = {
     },
     ("channel", "transfer", "tools", "bob"): {"name": "tools", "owner": "bob"},
     ("channel", "remove", "tools", "--yes"): {"name": "tools", "packages": 1},
-    ("member", "add", "tools", "bob", "--role", "viewer"): {"channel": "tools", "user": "bob", "role": "viewer"},
-    ("member", "remove", "tools", "bob"): {"channel": "tools", "user": "bob", "role": None},
+    ("member", "add", "tools", "bob", "--role", "viewer"): {"user": "bob", "role": "viewer"},
+    ("member", "remove", "tools", "bob"): None,
     ("file", "yank", "tools", "noarch/demo-1.0-h1_0.conda", "--reason", "a leak"): {
-        "channel": "tools", "files": ["noarch/demo-1.0-h1_0.conda"], "state": "yanked", "reason": "a leak",
+        "files": ["noarch/demo-1.0-h1_0.conda"], "unchanged": 0, "revisions": {"noarch": 2},
     },
-    ("file", "unyank", "tools", "noarch/demo-1.0-h1_0.conda"): {"files": [], "state": "listed", "unchanged": 1},
+    ("file", "unyank", "tools", "noarch/demo-1.0-h1_0.conda"): {"files": [], "unchanged": 1},
     ("file", "yank", "tools", "--package", "demo", "--version", "1.0", "--subdir", "noarch"): {
-        "channel": "tools", "files": ["noarch/demo-1.0-h1_0.conda"], "state": "yanked", "reason": None,
+        "files": ["noarch/demo-1.0-h1_0.conda"], "unchanged": 0,
     },
     ("file", "delete", "tools", "--package", "demo", "--yes"): {
-        "channel": "tools", "files": ["noarch/demo-1.0-h1_0.conda"], "state": "deleted", "unchanged": 0,
+        "files": ["noarch/demo-1.0-h1_0.conda"], "unchanged": 0,
     },
     ("file", "correct", "tools", "noarch/demo-1.0-h1_0.conda", "--license", "BSD", "--clear", "constrains", "--reason", "R"): {
-        "file": "noarch/demo-1.0-h1_0.conda", "fields": {"license": "BSD", "constrains": []}, "reason": "R", "warnings": [],
+        "correction": {"fields": {"license": "BSD"}, "reason": "R"}, "revision": 2, "warnings": [],
     },
     ("group", "add", "night-watch", "--manager", "bob", "--description", "D"): {
         "name": "night-watch", "description": "D", "users": 1,
@@ -91,22 +107,22 @@ OUTPUT: dict[tuple[str, ...], Any] = {
         "name": "crew", "members": [{"user": "ada", "manager": True}, {"user": "bob", "manager": False}],
         "channels": [{"channel": "tools", "role": "viewer"}],
     },
-    ("group", "add-member", "crew", "bob", "--manager"): {"group": "crew", "user": "bob", "manager": True},
-    ("group", "role", "tools", "crew", "contributor"): {"channel": "tools", "group": "crew", "role": "contributor"},
-    ("group", "role", "tools", "crew", "none"): {"channel": "tools", "group": "crew", "role": None},
-    ("group", "remove-member", "crew", "bob"): {"group": "crew", "user": "bob", "manager": None},
-    ("group", "remove", "crew"): {"name": "crew"},
-    ("key", "add", "bob", "ci", "--mode", "READ", "--days", "0"): {"user": "bob", "mode": "READ", "expires_at": None},
+    ("group", "add-member", "crew", "bob", "--manager"): {"user": "bob", "manager": True},
+    ("group", "role", "tools", "crew", "contributor"): {"group": "crew", "role": "contributor", "users": 2},
+    ("group", "role", "tools", "crew", "none"): None,
+    ("group", "remove-member", "crew", "bob"): None,
+    ("group", "remove", "crew"): None,
+    ("key", "add", "bob", "ci", "--mode", "READ", "--days", "0"): {"name": "ci", "mode": "READ", "expires_at": None},
     ("key", "add", "ada", "ci", "--channel", "tools"): {"name": "ci", "mode": "READ_WRITE", "channels": ["tools"]},
     ("key", "list", "ada"): [{"name": "laptop", "mode": "READ_WRITE", "channels": None, "revoked_at": None}],
-    ("key", "revoke", "ada", "laptop"): {"user": "ada", "name": "laptop"},
+    ("key", "revoke", "ada", "laptop"): {"name": "laptop"},
     ("key", "add", "ada", "own", "--package", "sail*"): {"name": "own", "packages": ["sail*"], "used_at": None},
     ("key", "revoke", "--stdin"): {"revoked": 0, "unknown": 1},
     ("notice", "add", "tools", "Closed", "--level", "critical", "--days", "2"): {"id": 2, "level": "critical"},
-    ("notice", "list", "tools"): [{"id": 1, "channel": "tools", "level": "info", "message": "We sail at dawn"}],
-    ("notice", "remove", "tools", "1"): {"id": 1, "channel": "tools"},
-    ("user", "quota", "ada"): {"user": "ada", "quota": None, "size": len(FILE.content)},
-    ("user", "quota", "bob", "1000"): {"user": "bob", "quota": 1000, "size": 0},
+    ("notice", "list", "tools"): [{"id": 1, "level": "info", "message": "We sail at dawn"}],
+    ("notice", "remove", "tools", "1"): None,
+    ("user", "quota", "ada"): {"quota": None, "used": len(FILE.content)},
+    ("user", "quota", "bob", "1000"): {"quota": 1000, "used": 0},
     ("channel", "set", "tools", "--quota", "5000"): {"name": "tools"},
     ("issuer", "add", "ci", "https://ci.example.com", "--kind", "github", "--keys", "keys.json"): {
         "name": "ci", "kind": "github", "issuer": "https://ci.example.com", "built_in": False, "static_keys": True,
@@ -120,7 +136,7 @@ OUTPUT: dict[tuple[str, ...], Any] = {
     ("issuer", "enable", "forge"): {"name": "forge", "enabled": True},
     ("issuer", "keys", "github", "--file", "keys.json"): {"name": "github", "static_keys": True, "keys": ["key-1"]},
     ("issuer", "keys", "gitlab"): {"name": "gitlab", "static_keys": False, "keys": [], "fetched_at": None},
-    ("issuer", "remove", "forge"): {"name": "forge"},
+    ("issuer", "remove", "forge"): None,
     ("publisher", "add", "tools", "github", "--owner", "acme", "--repository", "tools", "--workflow", "release.yml",
      "--environment", "Release", "--mode", "READ_WRITE_DELETE", "--package", "tools-*", "--ref", "refs/tags/v*",
      "--pin", "owner_id=1001", "--hosted-runner"): {
@@ -188,12 +204,55 @@ def test_invalid_quota_changes_nothing(filled_shell: Shell) -> None:
     assert "" == filled_shell.run("channel", "show", "tools", "--json").value["base"]
 
 
+def test_every_setting_is_an_option() -> None:
+    """`given` finds options by name, so a setting without one could not be set."""
+    settings = {info.alias or name for name, info in ChannelSettings.model_fields.items()}
+    assert settings <= set(signature(channel.set_channel).parameters)
+    named = {entry.name for kind in registry.KINDS.values() for entry in (*kind.fields, *kind.gates)}
+    named -= {field.name for kind in ("buildkite", "circleci") for field in registry.KINDS[kind].fields}  # by --claim
+    named |= set(PublisherSettings.model_fields) - {"fields", "conditions", "pinned", "enabled"}
+    for command in (publisher.add, publisher.set_publisher):
+        assert named <= set(signature(command).parameters)
+
+
+def test_change_of_a_channel_is_atomic(filled_shell: Shell) -> None:
+    """The last option is refused, so none of the others has an effect."""
+    (filled_shell.folder / "logo.png").write_bytes(images.png())
+    before = filled_shell.run("channel", "show", "tools", "--json").value
+    for more in ((), ("--logo", "logo.png")):
+        result = filled_shell.run(
+            "channel", "set", "tools", "--quota", "5", "--description", "D", *more, "--base", "nowhere", "--json"
+        )
+        assert "no channel 'nowhere'" in result.error["message"]
+        assert before == filled_shell.run("channel", "show", "tools", "--json").value
+    filled_shell.run("channel", "add", "base", "--owner", "ada", "--public")
+    changed = filled_shell.run(
+        "channel", "set", "tools", "--logo", "logo.png", "--base", "base", "--description", "D", "--json"
+    ).value
+    assert ("base", "D", True) == (changed["base"], changed["description"], changed["logo"].endswith(".png"))
+
+
+def test_channel_is_shown_without_none(filled_shell: Shell) -> None:
+    """What is not set is "none" in the text, and null or empty in JSON."""
+    lines = filled_shell.run("channel", "show", "tools").out.splitlines()
+    assert {"name: tools", "quota: none", "public: yes", "members: ada (owner), bob (contributor)"} <= set(lines)
+    assert filled_shell.run("channel", "show", "tools", "--json").value["quota"] is None
+
+
+def test_transfer_notifies_both_owners(filled_shell: Shell) -> None:
+    """The operator does not ask them, so they are told."""
+    for name in ("eve", "mallory"):
+        filled_shell.run("user", "add", name, "--email", f"{name}@example.com")
+    filled_shell.run("channel", "add", "shop", "--owner", "eve")
+    filled_shell.run("channel", "transfer", "shop", "mallory")
+    assert ["send-email"] * 2 == [job["kind"] for job in filled_shell.run("jobs", "list", "--json").value]
+
+
 def test_restored_correction_prints_json(filled_shell: Shell) -> None:
     """It needs a correction first, so it has no row in OUTPUT."""
     file = ("tools", "noarch/demo-1.0-h1_0.conda")
     filled_shell.run("file", "correct", *file, "--license", "BSD", "--reason", "R")
-    restored = filled_shell.run("file", "restore", *file, "--json").value
-    assert ("tools", file[1]) == (restored["channel"], restored["file"])
+    assert filled_shell.run("file", "restore", *file, "--json").value is None
 
 
 @pytest.mark.parametrize("words", OUTPUT, ids=" ".join)
@@ -214,6 +273,57 @@ def test_command_prints_text(filled_shell: Shell, words: tuple[str, ...]) -> Non
     assert (0, "") == (result.code, silent)
     assert printed.strip()
     assert not printed.startswith(("{", "["))
+
+
+# The model of the API that each command prints, as one or as a list.
+MODELS: dict[tuple[str, ...], type[ResponseBody]] = {
+    ("user", "list"): User,
+    ("user", "promote", "bob"): User,
+    ("user", "quota", "ada"): StorageUse,
+    ("member", "add", "tools", "bob", "--role", "viewer"): Member,
+    ("file", "delete", "tools", "--package", "demo", "--yes"): FileChangeResult,
+    ("group", "add", "night-watch", "--manager", "bob", "--description", "D"): Group,
+    ("group", "list"): Group,
+    ("group", "show", "crew"): GroupDetail,
+    ("group", "add-member", "crew", "bob", "--manager"): GroupMember,
+    ("group", "role", "tools", "crew", "contributor"): MemberGroup,
+    ("key", "add", "ada", "ci", "--channel", "tools"): KeyWithSecret,
+    ("key", "list", "ada"): Key,
+    ("key", "revoke", "ada", "laptop"): Key,
+    ("notice", "list", "tools"): Notice,
+    ("issuer", "list"): Issuer,
+    ("issuer", "disable", "github"): Issuer,
+    ("jobs", "retry"): RetryResult,
+    ("uploads", "export", "tools"): Upload,
+}
+
+
+@pytest.mark.parametrize("words", MODELS, ids=" ".join)
+def test_command_prints_what_the_api_returns(filled_shell: Shell, words: tuple[str, ...]) -> None:
+    """The same fields in the same format, of every item of a list."""
+    value = filled_shell.run(*words, "--json").value
+    items = value if isinstance(value, list) else [value]
+
+    assert items
+    for item in items:
+        assert item == MODELS[words](**item).model_dump(mode="json")
+
+
+def test_new_member_is_told_by_email(filled_shell: Shell) -> None:
+    """A command notifies like the API and the pages."""
+    filled_shell.run("user", "add", "eve", "--email", "eve@example.com")
+    filled_shell.run("member", "add", "tools", "eve")
+
+    assert ["send-email"] == [job["kind"] for job in filled_shell.run("jobs", "list", "--json").value]
+
+
+def test_nouns_agree_with_their_number(filled_shell: Shell) -> None:
+    """One thing is not "1 things"."""
+    reindexed = filled_shell.run("reindex").out
+    adopted = filled_shell.run("adopt").out
+
+    assert "Reindexed 1 subdir; 0 names" in reindexed
+    assert "The store has 1 blob, " in adopted
 
 
 def test_help_lists_every_command(shell: Shell) -> None:
@@ -347,7 +457,7 @@ WRONG = {
     ("publisher", "add", UNKNOWN, "google", "--email", "a@b.iam.gserviceaccount.com", "--sub", "1"): ("not-found", ""),
     ("publisher", "add", "tools", UNKNOWN): ("not-found", UNKNOWN),
     ("publisher", "set", "tools", "1", "--exchanges", "11"): ("malformed", "1 to 10"),
-    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("malformed", "MANAGE"),
+    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("invalid", "mode: Input should be"),
     ("publisher", "remove", "tools", "99"): ("not-found", "99"),
     ("reindex", UNKNOWN): ("not-found", UNKNOWN),
     ("backup", "backup"): ("bad-setting", ".tar"),

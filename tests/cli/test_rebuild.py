@@ -19,7 +19,7 @@ def test_lost_database_is_rebuilt(filled_shell: Shell) -> None:
     result = filled_shell.run("rebuild", "--from-store", "--admin", "captain")
 
     assert 0 == result.code, result.err
-    assert "1 channels with 1 files were restored" in result.out
+    assert "1 private channel with 1 file" in result.out
     assert "`seaway user password captain`" in result.out
     assert "accounts other than the site admin, keys, members" in result.out
     assert (
@@ -57,7 +57,7 @@ def test_rebuild_names_manifests_of_an_earlier_store_id(filled_shell: Shell) -> 
     state.lose_database(filled_shell.folder)
     result = filled_shell.run("rebuild", "--from-store")
 
-    assert "1 channels with 1 files were restored" in result.out
+    assert "1 private channel with 1 file" in result.out
     assert f"those under its earlier id {old_id} were used" in result.out
 
 

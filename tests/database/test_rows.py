@@ -13,7 +13,7 @@ from sqlalchemy import insert, literal, select
 from seaway.audit import log as audit_log
 from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import channels, groups, invitations, members, notices, quotas, transfers
-from seaway.channels.channels import Attestations
+from seaway.channels.channel import Attestations
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS

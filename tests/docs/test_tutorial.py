@@ -102,6 +102,6 @@ def test_tutorial_ends_with_an_installed_package(tmp_path: Path, fresh: bool) ->
     lines = result.stdout.splitlines()
     assert "ada is now a site admin." == lines[0]
     assert "401" == lines[2]
-    assert "1 of 1 files were uploaded to my-channel." in lines
+    assert "Uploaded 1 of 1 file to my-channel." in lines
     assert "Hello from Seaway" == lines[-1]
     assert "warning:" not in result.stderr

@@ -232,7 +232,7 @@ def _restricting_a_channel_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
 @builds("POST /channels/{channel}/settings/publishers/rules #restrict")
 def _restricting_uploads_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
     yield form(
-        f"/channels/{stage.new_channel()}/settings/publishers/rules", only_publishers="1", attestations="optional"
+        f"/channels/{stage.new_channel()}/settings/publishers/rules", only_publishers="true", attestations="optional"
     )
 
 

@@ -131,7 +131,7 @@ class Stage:
         with factory.seaway.database.write_site() as tx:
             now_ms = factory.seaway.clock.now_ms()
             groups.add(tx, now_ms, OPERATOR, name, users.get(tx, self.users["owner"]))
-            groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"])
+            groups.put_member(tx, now_ms, OPERATOR, name, self.users["contrib"], notifier=None)
             if in_channel:
                 members.put_group(tx, now_ms, OPERATOR, self.channel, name, Role.VIEWER)
         return name

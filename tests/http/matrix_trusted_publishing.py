@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.trusted_publishing import publishers
+from seaway.trusted_publishing.publisher import PublisherSettings
 from tests.http.matrix_requests import Ask, Stage, builds, form
 
 
@@ -29,8 +30,8 @@ def _new_publisher(stage: Stage) -> int:
         for publisher in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
             publishers.remove(tx, 1, OPERATOR, seaway.request_parts.exchanging.notifier, stage.channel, publisher.id)
         now_ms, notifier = seaway.clock.now_ms(), seaway.request_parts.exchanging.notifier
-        draft = publishers.Draft(matched=_new_project(stage))
-        return publishers.add(tx, now_ms, OPERATOR, notifier, stage.channel, "gitlab", draft).id
+        settings = PublisherSettings(fields=_new_project(stage))
+        return publishers.add(tx, now_ms, OPERATOR, notifier, stage.channel, "gitlab", settings).id
 
 
 @builds("POST /api/v1/channels/{channel}/publishers")

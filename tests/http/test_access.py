@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels, members, transfers
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.tables import metadata
 from seaway.keys import api_keys
@@ -371,7 +372,7 @@ def test_channel_made_public_is_readable_on_next_request(
 
 def set_public(site: Site, name: str, *, is_public: bool) -> None:
     with site.factory.seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, name, is_public=is_public)
+        channels.change(tx, 0, OPERATOR, name, ChannelSettings(public=is_public))
 
 
 def test_key_limited_to_deleted_channel_has_no_access(site: Site, http: httpx.Client) -> None:

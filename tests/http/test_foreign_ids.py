@@ -17,7 +17,7 @@ from seaway.oauth import grants
 from seaway.sign_in import external_identities, sessions
 from seaway.sign_in.external_identities import ExternalAccount
 from seaway.trusted_publishing import publishers
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.users import users
 from tests.conftest import Site
 from tests.http.test_keys import signed_in
@@ -48,7 +48,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
         )
         made: dict[str, Any] = {
             "notice": notices.add(tx, now_ms, OPERATOR, channel, Level.INFO, "x", expires_at_ms=now_ms + DAY_MS).id,
-            "publisher": publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", Draft(FIELDS)).id,
+            "publisher": publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", PublisherSettings(fields=FIELDS)).id,
             "invitation": invitations.invite(
                 tx, now_ms, OPERATOR, channel, f"{name}@example.com", Role.VIEWER, notifier=None
             )[0].id,

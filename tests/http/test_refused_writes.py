@@ -84,7 +84,7 @@ class InProcess(httpx.BaseTransport):
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A public channel, so that callers without a role can read."""
-    settings = Settings(data=tmp_path_factory.mktemp("refused") / "data", github_api_url="http://127.0.0.1:9")
+    settings = Settings(data=tmp_path_factory.mktemp("refused") / "data")
     state.copy_paired_data(settings)
     database = CountingDatabase(settings.database_file, settings.locks_folder)
     seaway = wiring.build(settings, database=database)

@@ -18,6 +18,7 @@ from rattler_build.upload import upload_package_to_prefix
 
 from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from tests.conftest import Site
 from tests.http.conftest import Channel, LimitedSite, make_channel
 from tests.support import packages, requests
@@ -194,7 +195,7 @@ def test_lookalike_name_causes_a_warning(http: httpx.Client, channel: Channel) -
 
 def test_channel_can_refuse_lookalike_names(site: Site, http: httpx.Client, channel: Channel) -> None:
     with site.factory.seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, channel.name, refuses_lookalikes=True)
+        channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(refuses_lookalikes=True))
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
     with leaves_nothing(site.server):
         response = upload(http, channel.name, changed("some_tool"), channel.owner)
@@ -272,7 +273,7 @@ def test_channel_can_refuse_packages_for_repodata_v3(
     file = conda(index_json("modern", **more))
     for allowed, status in ((False, 422), (True, 201)):
         with site.factory.seaway.database.write_site() as tx:
-            channels.change(tx, 0, OPERATOR, channel.name, allows_v3=allowed)
+            channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_v3=allowed))
         response = upload(http, channel.name, file, channel.owner)
         assert (status, not allowed) == (response.status_code, f"needs repodata v3 for {needs}" in response.text), (
             response.text
@@ -287,7 +288,7 @@ def test_channel_can_forbid_overwriting(site: Site, http: httpx.Client, channel:
     upload(http, channel.name, GOOD, channel.owner)
     assert "public, max-age=0, must-revalidate" == http.get(url).headers["cache-control"]
     with site.factory.seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
+        channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_overwrite=False))
     assert "public, max-age=31536000, immutable" == http.get(url).headers["cache-control"]
     forced = http.post(f"/api/v1/upload/{channel.name}", params={"force": "true"}, headers=headers, **sent)
     assert (403, True) == (forced.status_code, "does not allow files to be overwritten" in forced.text)
@@ -329,7 +330,7 @@ def test_repeated_forced_upload_needs_no_permission_to_overwrite(
     narrow = site.factory.key(site.factory.caller_of_key(channel.owner).name, mode=Mode.READ_WRITE)
     responses = [upload(http, channel.name, GOOD, narrow, force=True) for _ in range(2)]
     with site.factory.seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
+        channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_overwrite=False))
     responses.append(upload(http, channel.name, GOOD, channel.owner, force=True))
     assert [201, 200, 200] == [response.status_code for response in responses]
     assert ["1"] * 3 == [response.headers["seaway-revision"] for response in responses]

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from seaway.callers.caller import ANONYMOUS, OPERATOR, Caller
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.conda.repodata import ChannelRelations
 from seaway.database.tables import audit, jobs
 from seaway.errors import BadCredential, Malformed, NotAllowed, SeawayError
@@ -136,7 +137,7 @@ def test_a_private_channel_can_name_a_private_one(channel: Channel, factory: Fac
         factory.channel(name, public=False)
     inner = Channel(seaway, "inner")
     set_relations(inner, factory.signed_in("owner"), base="mine")
-    change = partial(channels.change, now_ms=0, by=OPERATOR, name="inner", is_public=True)
+    change = partial(channels.change, now_ms=0, by=OPERATOR, name="inner", settings=ChannelSettings(public=True))
     with pytest.raises(Malformed, match="name mine, which is private"), seaway.database.write_site() as tx:
         change(tx)
     set_relations(inner, factory.signed_in("owner"), base="demo")
@@ -150,7 +151,7 @@ def test_changing_relations_requires_manage_permission(channel: Channel, factory
     with pytest.raises(NotAllowed):
         set_relations(channel, stranger, base="base")
     with pytest.raises(NotAllowed), channel.seaway.database.write_site() as tx:
-        relations.set_v3_message(tx, 0, stranger, "demo", "words", whole_document_limit=1)
+        relations.change_settings(tx, 0, stranger, "demo", ChannelSettings(v3_message="words"), whole_document_limit=1)
 
 
 def test_base_and_overrides_must_differ(channel: Channel, factory: Factory) -> None:
@@ -213,7 +214,7 @@ def remove(seaway: Seaway, name: str) -> None:
 
 def hide(seaway: Seaway, name: str) -> None:
     with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, name, is_public=False)
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, name, ChannelSettings(public=False))
 
 
 @pytest.mark.parametrize("act", [remove, hide])
@@ -245,7 +246,7 @@ def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, fa
     set_relations(channel, base="base")
     hide(seaway, "base")
     with seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, "base", is_public=True)
+        channels.change(tx, 0, OPERATOR, "base", ChannelSettings(public=True))
     run_removal_jobs(seaway)
     assert {"base": "../base"} == index_relations(channel)
 
@@ -253,7 +254,10 @@ def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, fa
 def set_message(channel: Channel, text: str) -> None:
     seaway = channel.seaway
     with seaway.database.write_site() as tx:
-        relations.set_v3_message(tx, seaway.clock.now_ms(), OPERATOR, channel.name, text, whole_document_limit=1_000)
+        relations.change_settings(
+            tx, seaway.clock.now_ms(), OPERATOR, channel.name, ChannelSettings(v3_message=text),
+            whole_document_limit=1_000,
+        )  # fmt: skip
 
 
 def test_the_message_is_in_subdirs_with_v3_records(channel: Channel) -> None:

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from sqlalchemy import insert, select, update
 
+from seaway.attestations.bundles import AttestedClaims
 from seaway.attestations.provenance import ProvenanceState
-from seaway.attestations.sidecars import AttestedClaims
 from seaway.channels import channels
 from seaway.database.tables import attestations, subdirs, uploads
 from seaway.packages import attestation_claims, uploaders, versions

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seaway.attestations.sidecars import AttestedClaims, digest
-from seaway.channels.channels import Attestations
+from seaway.attestations.bundles import AttestedClaims
+from seaway.attestations.sidecars import digest
 from seaway.conda import zstd
 from seaway.conda.record import Section
 from seaway.indexing.file_rows import FileState
@@ -56,7 +56,7 @@ FILE = FileEntry(
 )
 NAME = NameManifest(FORMAT, "robots", "noarch", "demo", "A demo.", 3, [FILE])
 CHANNEL = ChannelManifest(
-    FORMAT, "robots", "Boats.", True, "alice", False, 10**12, False, Attestations.REQUIRED, 1, b"\x01" * 32, 9
+    FORMAT, "robots", {"description": "Boats.", "attestations": "required"}, "alice", 10**12, 1, b"\x01" * 32, 9
 )
 
 
@@ -127,7 +127,8 @@ def test_inconsistent_name_manifest_is_refused(manifest: NameManifest) -> None:
     "manifest",
     [
         msgspec.structs.replace(CHANNEL, name="Robots"),
-        msgspec.structs.replace(CHANNEL, description="x" * 4001),
+        msgspec.structs.replace(CHANNEL, settings={"description": "x" * 4001}),
+        msgspec.structs.replace(CHANNEL, settings={"allows_v3": "yes"}),
         msgspec.structs.replace(CHANNEL, logo=b""),
         msgspec.structs.replace(CHANNEL, quota_bytes=-1),
         msgspec.structs.replace(CHANNEL, format=0),
@@ -155,9 +156,7 @@ def packed(**fields: object) -> bytes:
         encode(NAME) + b"x",
         encode(NAME) + encode(NAME),
         encode(NAME)[:-1],
-        zstd.compress_with_checksum(
-            msgspec.msgpack.encode({**msgspec.structs.asdict(CHANNEL), "more": 1, "attestations": "off"})
-        ),
+        zstd.compress_with_checksum(msgspec.msgpack.encode({**msgspec.structs.asdict(CHANNEL), "more": 1})),
         zstd.compress_with_checksum(msgspec.msgpack.encode(NAME)[:-1]),
     ],
 )

@@ -440,7 +440,7 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
     png = images.png()
     store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
-        logo = channels.get(tx, CHANNEL).logo
+        logo = channels.get(tx, CHANNEL).logo_sha256
     assert logo is not None
     url = f"/channels/{CHANNEL}/logo/{logo.hex()}.png" if isinstance(logo, bytes) else logo
     key = next(stat.key for stat in store.seaway.blobs.list(keys.BLOBS) if stat.size == len(png))
@@ -450,10 +450,10 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
     assert [(f"{CHANNEL}/logo", "damaged")] == store.problems()
     assert str(url) not in (await store.http.get(f"/channels/{CHANNEL}")).text
     with store.seaway.database.read() as tx:
-        assert channels.get(tx, CHANNEL).logo is None
+        assert channels.get(tx, CHANNEL).logo_sha256 is None
     store.seaway.request_parts.logos.store(OPERATOR, CHANNEL, png)
     with store.seaway.database.read() as tx:
-        assert logo == channels.get(tx, CHANNEL).logo
+        assert logo == channels.get(tx, CHANNEL).logo_sha256
         assert 0 == damage.count(tx)
 
 

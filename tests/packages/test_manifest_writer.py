@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.clock import MINUTE_MS
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import files, jobs, manifest_marks
@@ -211,7 +212,9 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
     channel.put(A)
     run(seaway)
     with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats", only_publishers=True)
+        channels.change(
+            tx, seaway.clock.now_ms(), OPERATOR, "demo", ChannelSettings(description="boats", only_publishers=True)
+        )
     described = run(seaway)
     seaway.request_parts.logos.store(OPERATOR, "demo", images.png())
     with_logo = run(seaway)
@@ -220,10 +223,11 @@ def test_channel_settings_are_written(seaway: Seaway, channel: Channel) -> None:
 
     assert 1 == described.objects == with_logo.objects
     assert ("demo", "boats", "owner", True, True) == (
-        found.name, found.description, found.owner, found.is_public, found.only_publishers,
+        found.name, found.settings["description"], found.owner, found.settings["is_public"],
+        found.settings["only_publishers"],
     )  # fmt: skip
     with seaway.database.read() as tx:
-        assert channels.get(tx, "demo").logo == found.logo
+        assert channels.get(tx, "demo").logo_sha256 == found.logo
 
 
 def test_objects_of_a_removed_channel_are_deleted(seaway: Seaway, factory: Factory, channel: Channel) -> None:
@@ -432,7 +436,7 @@ def test_damaged_channel_row_blocks_only_its_own_object(
     channel.put(A)
     set_value(seaway, column, value)
     with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", description="boats")
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "other", ChannelSettings(description="boats"))
     with capture_logs() as logs:
         written = [run(seaway).objects, run(seaway).objects]
     own = keys.manifest(seaway.pairing.store_id(), keys.ManifestIds(1))
@@ -540,7 +544,7 @@ def test_new_set_gets_channel_objects_last(seaway: Seaway, channel: Channel) -> 
     run(seaway, blobs=recording)
     assert ["1", "channel"] == [key.rpartition("/")[2] for _, key in recording.calls]
     with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", description="boats")
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "demo", ChannelSettings(description="boats"))
     channel.put(A2)
     run(seaway, blobs=recording)
     assert ["channel", "1"] == [key.rpartition("/")[2] for _, key in recording.calls[2:]]

@@ -9,6 +9,7 @@ import pytest
 
 from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import channels, quotas
+from seaway.channels.channel import ChannelSettings
 from seaway.conda import filename
 from seaway.conda.refusals import RefusalReason, Refused
 from seaway.database.tables import audit, files, fragments, subdirs
@@ -83,7 +84,7 @@ def test_deleted_name_is_reserved_in_any_case_without_overwrites(channel: Channe
     channel.put(first)
     channel.delete(first)
     with channel.seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, channel.name, allows_overwrite=False)
+        channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(allows_overwrite=False))
     (refused,) = channel.bring(write(folder, [second]))
     assert isinstance(refused, Refused)
     assert f"noarch/{first.name}, which was deleted" in refused.message

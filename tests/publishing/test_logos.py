@@ -26,7 +26,7 @@ from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing.avatars import Avatars
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.logos import MOST_BYTES, NewLogo
+from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.indexing.channel import RacingStore
@@ -155,7 +155,7 @@ def test_pictures_above_512_kib_are_refused_before_decoding(seaway: Seaway) -> N
 
 def logo_of(seaway: Seaway, channel: str) -> bytes | None:
     with seaway.database.read() as tx:
-        return channels.get(tx, channel).logo
+        return channels.get(tx, channel).logo_sha256
 
 
 def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
@@ -216,7 +216,7 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
     factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(
-            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.jpeg_with_many_scans(MOST_BYTES - 1))
+            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.jpeg_with_many_scans(MAX_LOGO_BYTES - 1))
         )
         await publish_file(
             seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))

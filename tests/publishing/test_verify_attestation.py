@@ -11,7 +11,7 @@ from seaway.attestations import sidecars
 from seaway.audit import Event
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, upload_log
-from seaway.channels.channels import Attestations
+from seaway.channels.channel import Attestations, ChannelSettings
 from seaway.conda.refusals import RefusalReason, Refused
 from seaway.database.tables import attestations, audit, files
 from seaway.errors import FileExists
@@ -55,7 +55,7 @@ def is_consistent(seaway: Seaway) -> bool:
 
 def set_attestations(seaway: Seaway, mode: Attestations) -> None:
     with seaway.database.write_site() as tx:
-        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", attestations=mode)
+        channels.change(tx, seaway.clock.now_ms(), OPERATOR, "robots", ChannelSettings(attestations=mode))
 
 
 async def refusal_reason(

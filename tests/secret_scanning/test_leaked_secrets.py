@@ -24,7 +24,7 @@ from seaway.secret_scanning.leaked_secrets import MAX_SECRETS, PublicKeys, Repor
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import publishers, tokens
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.users import emails, users
 from tests.support import sites
 from tests.support.clock import ManualClock
@@ -178,7 +178,7 @@ async def test_reported_workflow_token_is_revoked(http: httpx.AsyncClient, seawa
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
         now_ms, notifier = seaway_with_scanning.clock.now_ms(), seaway_with_scanning.request_parts.exchanging.notifier
         both = [
-            publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", Draft(matched))
+            publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", PublisherSettings(fields=matched))
             for channel in ("boats", "others")
         ]
         secret, unreported = (tokens.mint(tx, now_ms, GITHUB, both, life_ms=MINUTE_MS) for _ in range(2))
@@ -205,7 +205,7 @@ def test_reported_token_without_publisher_is_audited(seaway: Seaway, factory: Fa
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway.database.write_site() as tx:
         notifier = seaway.request_parts.exchanging.notifier
-        publisher = publishers.add(tx, 0, OPERATOR, notifier, "boats", "github", Draft(matched))
+        publisher = publishers.add(tx, 0, OPERATOR, notifier, "boats", "github", PublisherSettings(fields=matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
         publishers.remove(tx, 0, OPERATOR, notifier, "boats", publisher.id)
         labels = revoke(

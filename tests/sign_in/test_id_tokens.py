@@ -20,7 +20,9 @@ from seaway.sign_in.identity_providers import LoginProtocol, Provider
 NOW = 1_800_000_000
 NOW_MS = NOW * 1000
 ISSUER = "https://login.example.com"
-PROVIDER = Provider("corp", "Corp", LoginProtocol.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-")
+PROVIDER = Provider(
+    "corp", "Corp", LoginProtocol.OPENID, ISSUER, "our-client", "our-secret-our-secret-our-secret-", ("RS256", "ES256")
+)
 KEY = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
 EC = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
 OTHER = RSAKey.generate_key(2048, {"kid": KEY.kid})
@@ -51,8 +53,10 @@ def changed(**changes: Any) -> str:
     return signed({name: value for name, value in {**CLAIMS, **changes}.items() if value is not None})
 
 
-def check(text: str, keys: Sequence[Key] = KEYS) -> Any:
-    return verified(text, lambda token: find(keys, token), PROVIDER, nonce=NONCE, now_ms=NOW_MS)
+def check(text: str, keys: Sequence[Key] = KEYS, access_token: object = None) -> Any:
+    return verified(
+        text, lambda token: find(keys, token), PROVIDER, nonce=NONCE, access_token=access_token, now_ms=NOW_MS
+    )
 
 
 def find(keys: Sequence[Key], token: ParsedToken) -> Key:
@@ -76,6 +80,22 @@ def find(keys: Sequence[Key], token: ParsedToken) -> Key:
 )
 def test_valid_token_identifies_the_user(text: str) -> None:
     assert "4711" == check(text)["sub"]
+
+
+# The example of OpenID Connect Core, A.3; the hash for ES256 is the same, since it uses SHA-256 as well.
+ACCESS_TOKEN, AT_HASH = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", "77QmUPtjPfzWtF2AnpK9RQ"
+
+
+def test_access_token_must_match_its_hash_in_the_id_token() -> None:
+    """Otherwise the claims from the userinfo endpoint could come with another user's access token (3.1.3.8)."""
+    text = changed(at_hash=AT_HASH)
+    assert "4711" == check(text, access_token=ACCESS_TOKEN)["sub"] == check(text)["sub"]
+    assert "4711" == check(changed(), access_token=ACCESS_TOKEN)["sub"]
+    for at_hash in (AT_HASH[:-1], AT_HASH + "=", AT_HASH.swapcase(), "", 1, ["x"], "\u20ac"):
+        with pytest.raises(NotAllowed, match="another access token"):
+            check(changed(at_hash=at_hash), access_token=ACCESS_TOKEN)
+    with pytest.raises(NotAllowed, match="another access token"):
+        check(text, access_token="\u20ac")
 
 
 HOSTILE: dict[str, Callable[[], str]] = {

@@ -207,7 +207,7 @@ def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: 
     claims = {"iss": openid_provider.address, "aud": CLIENT_ID, "sub": "1", "nonce": "n", "iat": now, "exp": now + 60}
     text = oidc_token(openid_provider.key, claims)
     corp = provider(openid_provider.address)
-    openids._verified(corp, openids.discovery(corp), text, "n")
+    openids._verified(corp, openids.discovery(corp), text, "n", None)
 
 
 def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:
@@ -272,3 +272,19 @@ def test_sign_in_keys_are_not_used_for_trusted_publishing(
     signed_in(OpenIdProviders(fetcher, clock, key_sets), openid_provider, clock)
     assert not key_sets.stored(Issuer("x", BUILT_IN[0].kind, openid_provider.address).key_source).keys
     built.close()
+
+
+@pytest.mark.parametrize(
+    ("named", "accepted"),
+    [
+        (["RS256"], {"RS256"}),
+        (["none", "HS256", "ES384", "RS256", "EdDSA", 1, None, []], {"ES384", "RS256"}),
+        (["none", "HS256"], {"RS256"}),
+        (None, {"RS256"}),
+        ("RS256 HS256", {"RS256"}),
+    ],
+)
+def test_signatures_are_those_that_the_discovery_document_names(named: object, accepted: set[str]) -> None:
+    """Never `none` or a shared secret; RS256 without a usable list."""
+    document = DESCRIPTION | {"id_token_signing_alg_values_supported": named}
+    assert accepted == openid_providers.parse_discovery(provider(), document).algorithms

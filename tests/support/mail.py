@@ -56,10 +56,23 @@ class _Controller(Controller):
 
     def __init__(self, handler: MailServer, **options: Any) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[SMTP] = []
         super().__init__(handler, hostname="127.0.0.1", port=self._listener.getsockname()[1], **options)
 
     def _create_server(self) -> Coroutine[Any, Any, asyncio.AbstractServer]:
         return self.loop.create_server(self._factory_invoker, sock=self._listener)
+
+    def factory(self) -> SMTP:
+        self._connections.append(SMTP(self.handler, **self.SMTP_kwargs))
+        return self._connections[-1]
+
+    def cancel_tasks(self, stop_loop: bool = True) -> None:
+        """Close the connections, then stop: a stopped loop leaves the sockets of its connections open."""
+        for connection in self._connections:
+            for transport in (connection.transport, connection._original_transport):
+                if transport is not None:
+                    transport.abort()
+        self.loop.call_soon(super().cancel_tasks, stop_loop)
 
 
 @contextmanager

@@ -336,7 +336,7 @@ class GitHub(Provider):
                 return self._authorize(fields)
             case "POST", "/login/oauth/access_token":
                 return 200, self._token(fields), {}
-            case "GET", "/api/user" | "/api/user/emails":
+            case "GET", "/api/v3/user" | "/api/v3/user/emails":
                 return self._profile(path, headers)
             case _:
                 return 404, {"message": "Not Found"}, {}

@@ -13,11 +13,11 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seaway.callers.caller import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
-from seaway.trusted_publishing.publishers import Draft, Publisher
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from tests.support import issuer, sites
 from tests.support.clock import ManualClock
 from tests.support.sites import Factory
@@ -38,7 +38,7 @@ class Trust:
     def factory(self) -> Factory:
         return Factory(self.seaway)
 
-    def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **draft: Any) -> Publisher:
+    def trust(self, channel: str, issuer_name: str, matched: dict[str, str], **settings: Any) -> Publisher:
         with self.seaway.database.write_site() as tx:
             return publishers.add(
                 tx,
@@ -47,7 +47,7 @@ class Trust:
                 self.seaway.request_parts.exchanging.notifier,
                 channel,
                 issuer_name,
-                Draft(matched=matched, **draft),
+                PublisherSettings(fields=matched, **settings),
             )
 
     def keys(self, issuer_name: str, *names: str) -> None:
@@ -125,5 +125,5 @@ def app(tmp_path: Path, clock: ManualClock) -> Iterator[PublishingApp]:
         built.factory.channel("harbour", public=False)
         built.trust("harbour", "github", GITHUB)
         built.trust("harbour", "gitlab", GITLAB)
-        built.trust("harbour", "google", GOOGLE, mode=Mode.READ)
+        built.trust("harbour", "google", GOOGLE, mode="READ")
         yield built

@@ -64,7 +64,7 @@ class Factory:
     def member(self, channel: str, user: str, role: Role) -> str:
         self.user(user)
         with self.seaway.database.write_site() as tx:
-            members.put(tx, self._now(), OPERATOR, channel, user, role)
+            members.put(tx, self._now(), OPERATOR, channel, user, role, notifier=None)
         return user
 
     def key(

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from seaway.audit import log
-from seaway.callers.caller import OPERATOR, Mode
+from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, transfers
+from seaway.channels.channel import ChannelSettings
 from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from seaway.database.tables import audit, jobs, used_tokens, workflow_tokens
 from seaway.database.tables import publishers as publishers_table
@@ -23,6 +24,7 @@ from seaway.metric_events import EventCounter
 from seaway.sign_in import user_access
 from seaway.trusted_publishing import exchange, issuers, publishers, tokens
 from seaway.trusted_publishing.issuers import RULES
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from seaway.users import emails, users
 from tests.support import issuer, sites
@@ -88,8 +90,7 @@ def test_gitlab_token_has_as_many_exchanges_as_its_publisher_allows(app: Publish
         known = next(
             found for found in publishers.in_channel(tx, channels.get(tx, "harbour").id) if found.kind == "gitlab"
         )
-        draft = publishers.Draft(matched=known.criteria.matched, exchanges=3)
-        publishers.change(tx, app.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
+        publishers.change(tx, app.clock.now_ms(), OPERATOR, "harbour", known.id, PublisherSettings(exchanges=3))
 
     assert [200, 200, 200, 422] == [app.mint(text).status_code for _ in range(4)]
     assert "exchanges per job token" in app.mint(text).json()["message"]
@@ -165,7 +166,7 @@ def test_matching_ids_of_another_publisher_are_not_reported_as_different(app: Pu
     """If only one of two publishers of a repository has outdated ids, the token must match the other."""
     upload(app, app.workflow_token(github(app)))
     app.factory.channel("second")
-    app.trust("second", "github", GITHUB | {"workflow": "other.yml"}, pins={"repository_id": "2003"})
+    app.trust("second", "github", GITHUB | {"workflow": "other.yml"}, pinned={"repository_id": "2003"})
     assert "invalid-publisher" == app.mint(github(app, repository_id="2003")).json()["code"]
 
 
@@ -182,7 +183,7 @@ def test_recreated_service_account_is_refused_with_other_ids(app: PublishingApp)
     assert "other-ids" == refused["code"]
 
 
-def owner_view(app: PublishingApp) -> tuple[list[log.Entry], publishers.Publisher]:
+def owner_view(app: PublishingApp) -> tuple[list[log.Entry], Publisher]:
     """Return the audit log and the GitHub publisher as the channel's owner sees them."""
     with app.seaway.database.read() as tx:
         known = next(
@@ -201,7 +202,7 @@ def test_channel_shows_nothing_of_a_run_before_its_upload(app: PublishingApp) ->
     assert 204 == app.request("DELETE", "/api/oidc/token", headers=bearer).status_code
     seen_log, seen = owner_view(app)
     assert before[0] == seen_log
-    assert (None, {}, None) == (seen.used_at_ms, seen.shown_pins, seen.environment_hint_at_ms)
+    assert (None, {}, None) == (seen.used_at_ms, seen.pinned, seen.environment_hint_at_ms)
     assert 0 == queued_emails(app)
     with app.seaway.database.read() as tx:
         minted = [line for line in log.of_all(tx, limit=100) if line.action == "oidc.minted"]
@@ -210,7 +211,7 @@ def test_channel_shows_nothing_of_a_run_before_its_upload(app: PublishingApp) ->
     assert 201 == upload(app, secret).status_code
     seen_log, seen = owner_view(app)
     assert app.clock.now_ms() == seen.used_at_ms
-    assert {"owner_id": "1001", "repository_id": "2002"} == seen.shown_pins
+    assert {"owner_id": "1001", "repository_id": "2002"} == seen.pinned
     assert 3 == queued_emails(app)
     (line,) = [line for line in seen_log if line.action == "file.uploaded"]
     assert ("acme/tools", "77") == (line.detail["repository"], line.detail["run_id"])
@@ -221,11 +222,11 @@ def test_changing_the_repository_resets_what_a_publisher_shows(app: PublishingAp
     upload(app, app.workflow_token(github(app)))
     _, known = owner_view(app)
     with app.seaway.database.write_site() as tx:
-        draft = replace(publishers.draft_of(known), matched={**known.criteria.matched, "repository": "other"})
-        publishers.change(tx, app.clock.now_ms(), OPERATOR, "harbour", known.id, draft)
+        given = PublisherSettings(fields={"repository": "other"})
+        publishers.change(tx, app.clock.now_ms(), OPERATOR, "harbour", known.id, given)
     app.workflow_token(github(app, **claims_of_repository("acme/other")))
     _, moved = owner_view(app)
-    assert (None, {}) == (moved.used_at_ms, moved.shown_pins)
+    assert (None, {}) == (moved.used_at_ms, moved.pinned)
     assert {"owner_id": "1001", "repository_id": "2002"} == moved.criteria.pins
 
 
@@ -245,14 +246,10 @@ def test_changing_matched_fields_clears_pins(app: PublishingApp) -> None:
     with app.seaway.database.write_site() as tx:
         known = publishers.in_channel(tx, channels.get(tx, "harbour").id)[0]
         assert {"owner_id": "1001", "repository_id": "2002"} == known.criteria.pins
-        draft = publishers.draft_of(known)
-        narrowed = publishers.change(
-            tx, 1, OPERATOR, "harbour", known.id, publishers.Draft(draft.matched, mode=Mode.READ)
-        )
+        narrowed = publishers.change(tx, 1, OPERATOR, "harbour", known.id, PublisherSettings(mode="READ"))
         assert known.criteria.pins == narrowed.criteria.pins
-        moved = publishers.change(
-            tx, 1, OPERATOR, "harbour", known.id, publishers.Draft({**draft.matched, "repository": "other"})
-        )
+        given = PublisherSettings(fields={"repository": "other"})
+        moved = publishers.change(tx, 1, OPERATOR, "harbour", known.id, given)
     assert {} == moved.criteria.pins
 
 
@@ -286,8 +283,7 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 
     with app.seaway.database.write_site() as tx:
         known = publishers.in_channel(tx, channels.get(tx, "harbour").id)[0]
-        draft = publishers.Draft(known.criteria.matched, mode=Mode.READ_WRITE_DELETE)
-        publishers.change(tx, 1, OPERATOR, "harbour", known.id, draft)
+        publishers.change(tx, 1, OPERATOR, "harbour", known.id, PublisherSettings(mode="READ_WRITE_DELETE"))
     assert 200 == upload(app, secret, changed, force=True).status_code
     assert 200 == app.request("DELETE", f"/api/v1/delete/{path}", headers=bearer).status_code
 
@@ -295,7 +291,7 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
     """Uploads, yanks and deletions of packages with other names are refused."""
     app.factory.channel("narrow", public=True)
-    limited_to = {"patterns": ("tools-*",), "mode": Mode.READ_WRITE_DELETE}
+    limited_to = {"packages": ["tools-*"], "mode": "READ_WRITE_DELETE"}
     app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, **limited_to)
     workflow = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
     secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=workflow, job_workflow_ref=workflow))
@@ -375,7 +371,7 @@ REVOCATIONS = {
         tx, app.clock.now_ms(), OPERATOR, app.seaway.request_parts.exchanging.notifier, "harbour", publisher.id
     ),
     "its publisher is disabled": lambda tx, app, publisher: publishers.change(
-        tx, 1, OPERATOR, "harbour", publisher.id, publishers.Draft(publisher.criteria.matched, is_enabled=False)
+        tx, 1, OPERATOR, "harbour", publisher.id, PublisherSettings(enabled=False)
     ),
     "its issuer is disabled": lambda tx, *_: issuers.set_enabled(tx, 1, OPERATOR, "github", enabled=False),
     "its channel is transferred": lambda tx, *_: transfers.transfer_now(tx, 1, OPERATOR, "harbour", "heir"),
@@ -413,7 +409,7 @@ def test_token_can_revoke_itself(app: PublishingApp) -> None:
 def test_publishers_only_channel_refuses_the_owners_key(app: PublishingApp) -> None:
     """Case 61: uploads of the workflow are accepted."""
     with app.seaway.database.write_site() as tx:
-        channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", only_publishers=True)
+        channels.change(tx, app.clock.now_ms(), OPERATOR, "harbour", ChannelSettings(only_publishers=True))
 
     refused = upload(app, app.factory.key("owner"))
     assert (403, True) == (refused.status_code, "trusted publishers only" in refused.text)
@@ -422,7 +418,7 @@ def test_publishers_only_channel_refuses_the_owners_key(app: PublishingApp) -> N
 
 def test_strictest_matching_publisher_applies_per_channel(app: PublishingApp) -> None:
     """A publisher with an environment decides the mode in its channel, not in other channels."""
-    app.trust("harbour", "github", {**GITHUB, "environment": "release"}, mode=Mode.READ)
+    app.trust("harbour", "github", {**GITHUB, "environment": "release"}, mode="READ")
     app.factory.channel("second", public=False)
     app.trust("second", "github", GITHUB)
     secret = app.workflow_token(github(app, environment="Release"))

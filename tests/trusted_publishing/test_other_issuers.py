@@ -13,7 +13,7 @@ from seaway.trusted_publishing.github_owners import with_owner_id
 from seaway.trusted_publishing.issuer_kinds import circleci, generic
 from seaway.trusted_publishing.issuer_kinds.registry import kind_of
 from seaway.trusted_publishing.issuers import BUILT_IN
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer
 from tests.support.publishing_app import GITHUB, PublishingApp
@@ -108,21 +108,21 @@ def test_invalid_required_claim_of_a_configured_issuer_is_refused(name: str, def
         assert ("missing-claim" if (claim, defect) == ("jti", "empty") else code) == refused.value.code
 
 
-def draft_from_lookup(found: object) -> Draft:
+def settings_from_lookup(found: object) -> PublisherSettings:
     def fetch(url: str) -> Any:
         assert "https://api.example/users/acme" == url
         if isinstance(found, Exception):
             raise found
         return found
 
-    return with_owner_id(Draft(matched=GITHUB), BUILT_IN[0], fetch, "https://api.example/")
+    return with_owner_id(PublisherSettings(fields=GITHUB), BUILT_IN[0], fetch, "https://api.example/")
 
 
 def test_owner_id_is_looked_up_at_github() -> None:
     """The owner name gets GitHub's spelling."""
-    draft = draft_from_lookup({"id": 1001, "login": "Acme"})
+    settings = settings_from_lookup({"id": 1001, "login": "Acme"})
 
-    assert ({"owner_id": "1001"}, "Acme") == (draft.pins, draft.matched["owner"])
+    assert ({"owner_id": "1001"}, "Acme") == (settings.pinned, settings.fields["owner"])
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_owner_id_is_looked_up_at_github() -> None:
 )
 def test_failed_owner_lookup_leaves_pins_empty(found: object) -> None:
     """No response, or one about another owner, changes nothing; the first token then pins the ids."""
-    assert Draft(matched=GITHUB) == draft_from_lookup(found)
+    assert PublisherSettings(fields=GITHUB) == settings_from_lookup(found)

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from seaway.callers.caller import Mode
 from seaway.trusted_publishing.issuer_kinds.github import GITHUB as GITHUB_KIND
 from seaway.trusted_publishing.issuer_kinds.gitlab import GITLAB as GITLAB_KIND
 from seaway.trusted_publishing.issuer_kinds.google import GOOGLE as GOOGLE_KIND
@@ -40,21 +39,23 @@ def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingA
         made.factory.channel("harbour", public=False)
         made.trust("harbour", "github", GITHUB)
         made.trust("harbour", "github", {**GITHUB, "repository": "deploys", "environment": "Production"})
-        made.trust("harbour", "github", {**GITHUB, "repository": "tags"}, gates={"allowed_refs": ["refs/tags/v*", REF]})
-        made.trust("harbour", "github", {**GITHUB, "repository": "hosted"}, gates={"require_hosted_runner": True})
         made.trust(
-            "harbour", "github", {**GITHUB, "repository": "reuser"}, gates={"allowed_reusable_workflow": REUSABLE}
+            "harbour", "github", {**GITHUB, "repository": "tags"}, conditions={"allowed_refs": ["refs/tags/v*", REF]}
+        )
+        made.trust("harbour", "github", {**GITHUB, "repository": "hosted"}, conditions={"require_hosted_runner": True})
+        made.trust(
+            "harbour", "github", {**GITHUB, "repository": "reuser"}, conditions={"allowed_reusable_workflow": REUSABLE}
         )
         pins = {"owner_id": "1001", "repository_id": "2002"}
-        made.trust("harbour", "github", {**GITHUB, "repository": "pinned"}, pins=pins)
+        made.trust("harbour", "github", {**GITHUB, "repository": "pinned"}, pinned=pins)
         made.trust("harbour", "gitlab", GITLAB)
         made.trust("harbour", "gitlab", {**GITLAB, "project": "deploys", "environment": "Production"})
-        made.trust("harbour", "gitlab", {**GITLAB, "project": "safe"}, gates={"require_protected_ref": True})
+        made.trust("harbour", "gitlab", {**GITLAB, "project": "safe"}, conditions={"require_protected_ref": True})
         made.trust("harbour", "gitlab", {**GITLAB, "project": "other", "workflow": "ci/publish.yml"})
         made.trust(
-            "harbour", "gitlab", {**GITLAB, "project": "pinned"}, pins={"namespace_id": "31", "project_id": "32"}
+            "harbour", "gitlab", {**GITLAB, "project": "pinned"}, pinned={"namespace_id": "31", "project_id": "32"}
         )
-        made.trust("harbour", "google", GOOGLE, mode=Mode.READ)
+        made.trust("harbour", "google", GOOGLE, mode="READ")
         yield made
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, notices
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
@@ -91,7 +92,7 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     seaway = site.factory.seaway
     now_ms = seaway.clock.now_ms()
     with seaway.database.write_site() as tx:
-        channels.change(tx, now_ms, OPERATOR, channel, description="All **letters**.")
+        channels.change(tx, now_ms, OPERATOR, channel, ChannelSettings(description="All **letters**."))
         notices.add(tx, now_ms, OPERATOR, channel, Level.WARNING, "It moves <b>.", expires_at_ms=now_ms + 1_000_000)
     page = shown(http, f"/channels/{channel}")
     assert "10.0" in page
@@ -210,7 +211,7 @@ def test_untrusted_text_is_escaped_on_every_page(site: Site, http: httpx.Client)
     )
     publish(site, http, channel, evil)
     with site.factory.seaway.database.write_site() as tx:
-        channels.change(tx, 0, OPERATOR, channel, description=EVIL)
+        channels.change(tx, 0, OPERATOR, channel, ChannelSettings(description=EVIL))
     page_path = f"/channels/{channel}"
     for path in (
         "/", "/channels", f"/search?q={channel}", "/search?q=evil", f"/search?q={EVIL}", page_path, f"{page_path}?q={EVIL}",

@@ -87,7 +87,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> I
             clock,
             public_url=SITE,
             github_client_id=CLIENT_ID, github_client_secret=CLIENT_SECRET,
-            github_url=github.address, github_api_url=f"{github.address}/api",
+            github_url=github.address,
             google_client_id=CLIENT_ID, google_client_secret=CLIENT_SECRET,
             oidc=[
                 OidcSetting(

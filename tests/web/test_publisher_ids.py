@@ -16,7 +16,7 @@ from seaway.clock import MINUTE_MS
 from seaway.database.tables import audit
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from tests.support import sites
 from tests.support.clock import ManualClock
 from tests.support.providers import Provider, ProviderResponse, running
@@ -54,11 +54,11 @@ class Setup:
     api: Api
     browser: HttpBrowser
 
-    def trust(self, issuer: str, matched: Mapping[str, str], pins: Mapping[str, str]) -> publishers.Publisher:
+    def trust(self, issuer: str, matched: Mapping[str, str], pins: Mapping[str, str]) -> Publisher:
         with self.seaway.database.write_site() as tx:
             notifier = self.seaway.request_parts.exchanging.notifier
-            draft = Draft(matched=matched, pins=pins)
-            return publishers.add(tx, self.clock.now_ms(), OPERATOR, notifier, "harbour", issuer, draft)
+            settings = PublisherSettings(fields=dict(matched), pinned=dict(pins))
+            return publishers.add(tx, self.clock.now_ms(), OPERATOR, notifier, "harbour", issuer, settings)
 
     def page(self) -> str:
         response = self.browser.get(PAGE)

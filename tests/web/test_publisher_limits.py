@@ -18,7 +18,7 @@ from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import publishers
 from seaway.trusted_publishing.issuer_kinds import github as api_of_github
-from seaway.trusted_publishing.publishers import Publisher
+from seaway.trusted_publishing.publisher import Publisher
 from seaway.users import users
 from tests.support import sites, state
 from tests.support.clock import ManualClock
@@ -123,14 +123,14 @@ def test_owner_is_looked_up_when_a_publisher_is_added(setup: Setup, way: str) ->
     assert getattr(setup, f"by_{way}")() in (201, 303)
     (publisher,) = setup.found()
     assert (["GET /api/users/acme"], {"owner_id": "1001"}) == (setup.github.requests, dict(publisher.criteria.pins))
-    assert "Acme" == publisher.criteria.matched["owner"]
+    assert "Acme" == publisher.fields["owner"]
 
 
 def test_enterprise_server_for_sign_in_is_not_used_for_lookups(tmp_path: Path, portal: BlockingPortal) -> None:
-    """`github_api_url` is for sign-in: its `acme` is not the owner whose workflow tokens github.com signs."""
+    """`github_url` is for sign-in: its `acme` is not the owner whose workflow tokens github.com signs."""
     with running(Owners()) as github, running(Owners()) as enterprise:
         assert isinstance(github, Owners)
-        api = {"github_api_url": f"{enterprise.address}/api", "github_com_api": f"{github.address}/api"}
+        api = {"github_url": enterprise.address, "github_com_api": f"{github.address}/api"}
         seaway = sites.build(tmp_path, ManualClock(), public_url=SITE, **api)
         user = new_user(seaway)
         Factory(seaway).channel("harbour", owner=user)
@@ -183,7 +183,7 @@ def test_page_and_api_share_one_limit_per_user(setup: Setup) -> None:
     lookups = owner_lookups(setup)
     assert (429, 429) == (setup.by_page(repository="three"), setup.by_api(repository="three"))
     assert lookups == owner_lookups(setup)
-    assert {"one", "two"} == {publisher.criteria.matched["repository"] for publisher in setup.found()}
+    assert {"one", "two"} == {publisher.fields["repository"] for publisher in setup.found()}
 
 
 def test_user_without_permission_causes_no_lookup(setup: Setup) -> None:
@@ -222,6 +222,6 @@ def test_white_space_and_git_suffix_are_removed_from_names(setup: Setup, way: st
     assert getattr(setup, f"by_{way}")(**copied) in (201, 303)
     (publisher,) = setup.found()
     matched = {"owner": "Acme", "repository": "tools", "workflow": "release.yml", "environment": ""}
-    assert (matched, {"owner_id": "1001"}) == (publisher.criteria.matched, publisher.criteria.pins)
+    assert (matched, {"owner_id": "1001"}) == (publisher.fields, publisher.criteria.pins)
     assert 422 == getattr(setup, f"by_{way}")(owner="acme ", repository="TOOLS.GIT")
     assert [publisher] == setup.found()

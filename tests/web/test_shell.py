@@ -8,6 +8,7 @@ import pytest
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.http import next_page
 from seaway.http.cookies import Cookies
 from seaway.web import assets
@@ -87,7 +88,7 @@ def test_channel_description_is_escaped(site: Site) -> None:
     owner = factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner)
     with factory.seaway.database.write_site() as tx:
-        channels.change(tx, factory.seaway.clock.now_ms(), OPERATOR, name, description=hostile)
+        channels.change(tx, factory.seaway.clock.now_ms(), OPERATOR, name, ChannelSettings(description=hostile))
     with site.client() as client:
         for path in (f"/channels?q={name}", f"/channels/{name}"):
             text = client.get(path, headers=BROWSER).text

@@ -77,12 +77,12 @@ def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, en
 
 def _add_rows(tx: Tx, now_ms: int, ada: str, number: int) -> None:
     user, other_user = users.get(tx, ada), users.get(tx, f"u-{number}")
-    members.put(tx, now_ms, OPERATOR, "robots", other_user.name, Role.VIEWER)
+    members.put(tx, now_ms, OPERATOR, "robots", other_user.name, Role.VIEWER, notifier=None)
     invitations.invite(tx, now_ms, OPERATOR, "robots", f"i{number}@example.com", Role.VIEWER, notifier=None)
     if number <= 20:
         notices.add(tx, now_ms, OPERATOR, "robots", Level.INFO, f"No. {number}", expires_at_ms=now_ms + DAY_MS)
     groups.add(tx, now_ms, OPERATOR, f"group-{number}", user)
-    groups.put_member(tx, now_ms, OPERATOR, "crew", other_user.name)
+    groups.put_member(tx, now_ms, OPERATOR, "crew", other_user.name, notifier=None)
     members.put_group(tx, now_ms, OPERATOR, "robots", f"group-{number}", Role.VIEWER)
     sessions.start(tx, now_ms, user.id, address="127.0.0.1", agent=f"Browser {number}")
     if number <= 8:

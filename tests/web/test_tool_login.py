@@ -64,7 +64,7 @@ def test_device_code_is_approved(browser: HttpBrowser, tool: Tool, ada: str) -> 
     assert "upload to channels" in shown
     assert "delete" not in shown
     assert "authorization_pending" == tool.poll(device)
-    assert 200 == browser.send("/device/answer", user_code=browser.hidden("user_code"), answer="allow").status_code
+    assert 200 == browser.send("/device/decision", user_code=browser.hidden("user_code"), answer="allow").status_code
     tool._visitor.seaway.clock.move(MINUTE_MS)  # type: ignore[attr-defined]
     assert "in" == tool.poll(device)
     assert "rattler" in browser.get("/account/tools").text
@@ -77,7 +77,7 @@ def test_anything_but_allow_denies_the_device(browser: HttpBrowser, tool: Tool, 
     browser.sign_in(ada)
     browser.get("/device")
     browser.send("/device", user_code=device["user_code"].lower())
-    browser.send("/device/answer", user_code=browser.hidden("user_code"), answer=decision)
+    browser.send("/device/decision", user_code=browser.hidden("user_code"), answer=decision)
     assert "access_denied" == tool.poll(device)
 
 
@@ -98,10 +98,10 @@ def test_device_code_cannot_be_approved_by_another_site(browser: HttpBrowser, to
     browser.sign_in(ada)
     browser.get("/device")
     fields = {"user_code": device["user_code"], "answer": "allow"}
-    assert 403 == browser.send("/device/answer", csrf_token="", **fields).status_code
+    assert 403 == browser.send("/device/decision", csrf_token="", **fields).status_code
     browser.get("/device")
     elsewhere = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
-    assert 403 == browser.send("/device/answer", headers=elsewhere, **fields).status_code
+    assert 403 == browser.send("/device/decision", headers=elsewhere, **fields).status_code
     assert "authorization_pending" == tool.poll(device)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from seaway.sign_in import account_security, external_identities, external_login
 from seaway.sign_in.identity_providers import ExternalAccount
 from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor
 from seaway.trusted_publishing import exchange, issuers, publishers
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer, sites, state
 from tests.support.clock import ManualClock
@@ -91,14 +90,14 @@ def test_a_token_exchange_sees_concurrently_pinned_ids(shared: Seaway, other_thr
     """Another repository with the same name gets no token, and the pinned ids stay."""
     factory, parts, now_ms = Factory(shared), shared.request_parts.exchanging, shared.clock.now_ms()
     factory.channel("harbour", owner="ada")
-    draft = Draft(matched={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
+    settings = PublisherSettings(fields={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
     with shared.database.write_site() as tx:
         issuers.set_static_keys(tx, now_ms, OPERATOR, "github", issuer.key_set("key-1"))
-        publisher = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", draft)
+        publisher = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", settings)
     token = issuer.token(issuer.github(now_ms // 1000))
     pins = {"owner_id": "1", "repository_id": "1"}
     with shared.database.write_channel("harbour") as tx:
-        publishers.change(tx, now_ms, OPERATOR, "harbour", publisher.id, replace(draft, pins=pins))
+        publishers.change(tx, now_ms, OPERATOR, "harbour", publisher.id, PublisherSettings(pinned=pins))
         exchanging = start_and_wait(
             shared, other_thread, lambda: exchange.exchange(parts, token, address="2001:db8::1")
         )

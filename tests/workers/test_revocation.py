@@ -13,6 +13,7 @@ import pytest
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, members
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.keys import api_keys
@@ -65,11 +66,11 @@ def remove_member(tx: Tx, now_ms: int, member: Member) -> None:
 
 
 def make_private(tx: Tx, now_ms: int, member: Member) -> None:
-    channels.change(tx, now_ms, OPERATOR, member.owned.channel, is_public=False)
+    channels.change(tx, now_ms, OPERATOR, member.owned.channel, ChannelSettings(public=False))
 
 
 def make_public(tx: Tx, now_ms: int, member: Member) -> None:
-    channels.change(tx, now_ms, OPERATOR, member.owned.channel, is_public=True)
+    channels.change(tx, now_ms, OPERATOR, member.owned.channel, ChannelSettings(public=True))
 
 
 def remove_channel(tx: Tx, now_ms: int, member: Member) -> None:

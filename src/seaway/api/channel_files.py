@@ -14,7 +14,7 @@ from seaway.http import credentials, paths
 from seaway.http.channel_request import ChannelRequest, encodings
 from seaway.http.channel_responses import EXPOSED_HEADERS, respond
 from seaway.http.cookies import Cookies
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.packages.damaged_blobs import BlobProblem, refusal
 from seaway.serving.channel_response import ChannelResponse
 from seaway.serving.resolve import forget_document, resolve_cached
@@ -32,7 +32,7 @@ _MAX_CACHED_CHARS = 512  # longer requests are not cached (characters): anonymou
 async def read(request: Request) -> ASGIApp:
     """Serve GET and HEAD requests for files of a channel."""
     channel_request = ChannelRequest(request.scope)
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     # Solvers send no cookie: parse cookies only if there are any.
     session = "" if channel_request.header(b"cookie") is None else Cookies.of_site(parts.site_url).session_of(request)
     key = _cache_key_of(channel_request, session)
@@ -41,21 +41,21 @@ async def read(request: Request) -> ASGIApp:
     lost: tuple[ChannelResponse, FileNotFoundError] | None = None
     for _ in range(_TRIES):
         try:
-            held = await resolve_cached(parts.reading, key)
+            cached_response = await resolve_cached(parts.reading, key)
         except FileNotFoundError:
             continue  # the document was replaced after it was resolved, or its blob is missing: resolve again
         try:
-            reply = await respond(channel_request, held, parts.delivery)
+            reply = await respond(channel_request, cached_response, parts.delivery)
         except FileNotFoundError as error:  # overwritten or rebuilt, and swept, after it was resolved, or missing
-            lost = held.answer, error
-            await to_thread.run_sync(forget_document, parts.reading, held.answer)
+            lost = cached_response.answer, error
+            await to_thread.run_sync(forget_document, parts.reading, cached_response.answer)
             continue
         if reply.way is not None:
             parts.counts.download(reply.way, reply.length)
             if reply.file_id is not None:
                 parts.usage_counter.count_download(reply.file_id)
-        if held.key_id is not None:
-            parts.usage_counter.count_key_use(held.key_id, credentials.client_ip(request))
+        if cached_response.key_id is not None:
+            parts.usage_counter.count_key_use(cached_response.key_id, credentials.client_ip(request))
         return reply
     raise _unreadable(key, lost)
 

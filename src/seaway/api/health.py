@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.http import problems
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.serving.readiness import NO_ANSWER
 
 
@@ -20,7 +20,7 @@ async def live(_request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Return 200 if the dependencies respond, else 503; the log has the details."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     problem_by_part = await parts.readiness.problems()
     if not problem_by_part:
         return problems.text("ready", 200)

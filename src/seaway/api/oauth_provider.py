@@ -29,7 +29,7 @@ from seaway.http import credentials, problems
 from seaway.http.bodies import read_body
 from seaway.http.caller import caller_of
 from seaway.http.form_fields import fields_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
 from seaway.oauth import provider
 from seaway.oauth.grants import OAuthError
@@ -47,7 +47,7 @@ _Json = dict[str, Any]
 
 async def discovery(request: Request) -> Response:
     """Return the provider metadata; never redirect: clients use the first response."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     # A cache whose key omits Host would serve a response built from an attacker's Host header to other clients.
     headers = _ANY_ORIGIN if parts.uses_request_host else _CACHED_BRIEFLY
     return JSONResponse(provider.metadata(_openid(request).issuer), headers=headers)
@@ -129,7 +129,7 @@ def _error_response(refusal: OAuthError, status: int, headers: dict[str, str] | 
 
 
 def _openid(request: Request) -> OAuthProvider:
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     return replace(parts.openid, issuer=site_url_of(request)) if parts.uses_request_host else parts.openid
 
 

@@ -29,7 +29,7 @@ from seaway.http import paths, problems
 from seaway.http.bodies import body_of, read, read_body
 from seaway.http.caller import caller_of
 from seaway.http.multipart import MultipartReader, Part
-from seaway.http.parts import RequestParts
+from seaway.http.parts import RequestParts, parts_of
 from seaway.packages import removal
 from seaway.packages.removal import RemovalParts
 from seaway.publishing.publish import Published, publish
@@ -46,7 +46,7 @@ _PREFIX_SEGMENTS = 3  # api, v1, upload
 
 async def upload(request: Request) -> Response:
     """Receive one package file."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _authenticated_caller(request)
     channel = _channel_of(request)
     limit = parts.publishing.upload_limit
@@ -73,7 +73,7 @@ async def delete(request: Request) -> Response:
 
 async def yank(request: Request) -> Response:
     """Yank a file."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _authenticated_caller(request)
     # Before the body, so that callers without access learn nothing from its errors.
     await to_thread.run_sync(_require_readable, parts, by, _file_of(request)[0])
@@ -103,7 +103,7 @@ async def _reason_of(request: Request) -> str:
 
 
 async def _change(request: Request, act: Callable[[RemovalParts, Caller, str, str, str], int], what: str) -> Response:
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _authenticated_caller(request)
     channel, subdir, file_name = _file_of(request)
     revision = await to_thread.run_sync(act, parts.removing, by, channel, subdir, file_name)

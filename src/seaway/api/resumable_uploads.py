@@ -26,7 +26,7 @@ from seaway.errors import Malformed, NotAllowed, NotFound
 from seaway.http import problems
 from seaway.http.bodies import body_of
 from seaway.http.caller import caller_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.publishing import resumable
 from seaway.publishing.resumable import ResumableRequest, ResumableUpload
 
@@ -40,7 +40,7 @@ _VERSION_HEADER = {"Tus-Resumable": VERSION}
 
 async def options(request: Request) -> Response:
     """Return the supported protocol version and extensions; independent of the channel."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     headers = {
         "Tus-Version": VERSION,
         "Tus-Extension": _EXTENSIONS,
@@ -74,7 +74,7 @@ def _error_response(error: Exception, request: Request) -> Response:
 @_checks_version
 async def begin(request: Request) -> Response:
     """Begin the upload of one file."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _user(request)
     order = _parse_order(request)
     upload = await resumable.begin(parts.publishing, order, by=by)
@@ -84,7 +84,7 @@ async def begin(request: Request) -> Response:
 @_checks_version
 async def get_offset(request: Request) -> Response:
     """Return the offset of an upload."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _user(request)
     upload = await to_thread.run_sync(resumable.get, parts.publishing, request.path_params["id"], by)
     return _response(200, {"Upload-Length": str(upload.order.length), **_upload_headers(upload)})
@@ -95,7 +95,7 @@ async def append(request: Request) -> Response:
     """Append bytes to an upload."""
     if request.headers.get("content-type") != _BODY_TYPE:
         return problems.text(f"The Content-Type must be {_BODY_TYPE}.", 415, _VERSION_HEADER)
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _user(request)
     offset = _number(request, "upload-offset")
     announced = _number(request, "content-length") if "content-length" in request.headers else None
@@ -108,7 +108,7 @@ async def append(request: Request) -> Response:
 @_checks_version
 async def cancel(request: Request) -> Response:
     """Cancel an upload."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     by = await _user(request)
     await to_thread.run_sync(resumable.cancel, parts.publishing, request.path_params["id"], by)
     return _response(204, {})

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from seaway.errors import NotFound
 from seaway.http import credentials
 from seaway.http.bodies import read_body
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.secret_scanning import leaked_secrets
 
 _MAX_BYTES = 1024 * 1024
@@ -20,7 +20,7 @@ _MAX_BYTES = 1024 * 1024
 
 async def report(request: Request) -> Response:
     """Revoke the reported keys."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     if not parts.secret_scanning.public_keys.is_enabled:
         raise NotFound("This page does not exist.", "Check the URL.")
     body = await read_body(request, _MAX_BYTES, what="report", hint="Split it.")

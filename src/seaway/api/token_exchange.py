@@ -19,7 +19,7 @@ from seaway.errors import BadCredential, TooLarge
 from seaway.http import credentials, problems
 from seaway.http.bodies import read_body
 from seaway.http.caller import caller_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import RequestParts, parts_of
 from seaway.serving.caller_identification import Accepted
 from seaway.trusted_publishing import tokens
 from seaway.trusted_publishing.exchange import exchange
@@ -32,7 +32,7 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 async def mint_token(request: Request) -> Response:
     """Exchange a workflow's OIDC token for a publishing token."""
     request.scope[problems.RESPONSE_BUILDER] = _error_response
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     token = _token_in(await _body(request))
     address = credentials.client_ip(request)
     secret = await to_thread.run_sync(
@@ -44,7 +44,7 @@ async def mint_token(request: Request) -> Response:
 async def revoke_token(request: Request) -> Response:
     """Revoke the token that authenticates the request."""
     request.scope[problems.RESPONSE_BUILDER] = _error_response
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     await to_thread.run_sync(_revoke, parts, await caller_of(request, Accepted.WORKFLOW))
     return Response(status_code=204)
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 from seaway import strict_json
 from seaway.callers.caller import Workflow
 from seaway.conda.refusals import RefusalReason, Refused
@@ -93,11 +95,9 @@ class WorkflowRun:
     invocation: str  # URL of the attempt (GitHub) or of the job (GitLab)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedAttestation:
-    """The content of a verified attestation; every value comes from the certificate."""
+class AttestedClaims(msgspec.Struct, frozen=True):
+    """The build identity of a file, from the certificate of a verified attestation."""
 
-    bundle: bytes
     issuer: str
     repository: str
     repository_id: str
@@ -107,6 +107,14 @@ class VerifiedAttestation:
     ref: str
     run: str
     issued_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAttestation:
+    """The content of a verified attestation."""
+
+    bundle: bytes
+    claims: AttestedClaims
 
     @property
     def sidecar(self) -> bytes:
@@ -172,8 +180,7 @@ def verify(
     signed = _signed(bundle, verifier)
     _check_statement(signed, file_name, sha256, target_channels)
     check_identity(signed.claims, run)
-    return VerifiedAttestation(
-        bundle=bundle,
+    claims = AttestedClaims(
         issuer=run.issuer,
         repository=run.repository,
         repository_id=run.repository_id,
@@ -184,6 +191,7 @@ def verify(
         run=run.invocation,
         issued_at_ms=signed.issued_at_ms,
     )
+    return VerifiedAttestation(bundle, claims)
 
 
 def _signed(bundle: bytes, verifier: BundleVerifier) -> VerifiedBundle:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from seaway.attestations.sidecars import AttestedClaims
+from seaway.attestations.bundles import AttestedClaims
 
 
 class ProvenanceState(Enum):

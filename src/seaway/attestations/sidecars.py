@@ -23,20 +23,6 @@ from seaway.database.engine import Tx
 from seaway.database.tables import attestations, files, subdirs
 
 
-class AttestedClaims(msgspec.Struct, frozen=True):
-    """The build identity of a file, from the certificate of a verified attestation."""
-
-    issuer: str
-    repository: str
-    repository_id: str
-    owner_id: str
-    workflow: str
-    commit: str
-    ref: str
-    run: str
-    issued_at_ms: int
-
-
 @dataclass(frozen=True, slots=True)
 class Sidecar:
     """A verified attestation that is to be stored for its package."""
@@ -86,7 +72,7 @@ def add(tx: Tx, now_ms: int, subdir_id: int, sidecars: Sequence[Sidecar]) -> Non
             "sha256": digest(sidecar.content),
             "content": sidecar.content,
             "file_sha256": sidecar.file_sha256,
-            "claims": msgspec.json.encode(_claims(sidecar.verified)).decode(),
+            "claims": msgspec.json.encode(sidecar.verified.claims).decode(),
             "accepted_at": now_ms,
             "superseded_at": None,
         }
@@ -149,7 +135,3 @@ def broken(tx: Tx, subdir_id: int) -> Iterator[tuple[str, str]]:
 def digest(content: bytes) -> bytes:
     """Return the sha256 by which records name a sidecar."""
     return hashlib.sha256(content).digest()
-
-
-def _claims(verified: VerifiedAttestation) -> AttestedClaims:
-    return AttestedClaims(**{name: getattr(verified, name) for name in AttestedClaims.__struct_fields__})

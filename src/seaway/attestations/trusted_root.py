@@ -1,8 +1,8 @@
 """
 The trusted root: the keys of Sigstore's logs and certificate authorities, in one JSON document (`trusted_root.json`).
 
-1. A file named in the settings is the only root. Without one, the root that an update stored in the database is used,
-   or else the one included in the program, so that an offline server works from the start.
+1. The root that an update stored in the database is used, or else the one included in the program, so that an offline
+   server works from the start.
 2. A root is stored only after it was parsed successfully: an invalid file cannot disable verification.
 3. Every worker uses the stored root from the next attestation on.
 """
@@ -10,12 +10,12 @@ The trusted root: the keys of Sigstore's logs and certificate authorities, in on
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
-from importlib import resources
 from pathlib import Path
 from threading import Lock
 
 from seaway import audit, strict_json
 from seaway.attestations.bundles import BundleVerifier
+from seaway.attestations.tuf import library_file
 from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.database import site_values
@@ -24,13 +24,11 @@ from seaway.errors import BadSetting
 
 MAX_ROOT_BYTES = 1024 * 1024
 _KEPT = "sigstore_trusted_root"
-_EMBEDDED = ("_store", "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "trusted_root.json")
 
 
 class RootSource(Enum):
     """The source of a trusted root."""
 
-    SETTING = "setting"
     DATABASE = "database"
     PROGRAM = "program"
 
@@ -58,15 +56,13 @@ class Root:
 class TrustedRoots:
     """The current root and a verifier for it, created when the first attestation arrives; safe in any thread."""
 
-    def __init__(self, database: Database, file: Path | None) -> None:
-        self._database, self._file = database, file
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._lock = Lock()
         self._cached: tuple[bytes, BundleVerifier] | None = None
 
     def current(self) -> Root:
         """Return the current root (invariant 1)."""
-        if self._file is not None:
-            return Root(RootSource.SETTING, read_file(self._file))
         with self._database.read() as tx:
             stored = site_values.get(tx, _KEPT)
         return Root(RootSource.PROGRAM, embedded()) if stored is None else Root(RootSource.DATABASE, stored)
@@ -84,15 +80,16 @@ def keep(tx: Tx, now_ms: int, by: Caller, content: bytes) -> Root:
     """Store this root in the database, for every worker; `BadSetting` if it is not a trusted root."""
     verifier_of(content)
     site_values.put(tx, _KEPT, content)
-    root = Root(RootSource.DATABASE, content)
-    audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
-    return root
+    return _changed(tx, now_ms, by, Root(RootSource.DATABASE, content))
 
 
 def forget(tx: Tx, now_ms: int, by: Caller) -> Root:
     """Delete the stored root; return the one included in the program."""
     site_values.remove(tx, _KEPT)
-    root = Root(RootSource.PROGRAM, embedded())
+    return _changed(tx, now_ms, by, Root(RootSource.PROGRAM, embedded()))
+
+
+def _changed(tx: Tx, now_ms: int, by: Caller, root: Root) -> Root:
     audit.write(tx, now_ms, by.actor, Event.TRUSTED_ROOT_CHANGED, target=root.origin.value, sha256=root.sha256)
     return root
 
@@ -110,7 +107,7 @@ def read_file(path: Path) -> bytes:
 
 def embedded() -> bytes:
     """Return the root of the public Sigstore instance that the installed library includes."""
-    return resources.files("sigstore").joinpath(*_EMBEDDED).read_bytes()
+    return library_file("trusted_root.json")
 
 
 def verifier_of(content: bytes) -> BundleVerifier:

@@ -35,7 +35,11 @@ class TufRepository:
             folder.mkdir(parents=True, exist_ok=True)
         try:
             updater = Updater(
-                str(metadata), self.url, str(targets), f"{self.url}/targets/", bootstrap=self.bootstrap or _embedded()
+                str(metadata),
+                self.url,
+                str(targets),
+                f"{self.url}/targets/",
+                bootstrap=self.bootstrap or library_file("root.json"),
             )
             found = updater.get_targetinfo(_TARGET)
             if found is None:
@@ -47,9 +51,7 @@ class TufRepository:
             ) from error
 
 
-def _embedded() -> bytes:
-    return (
-        resources.files("sigstore")
-        .joinpath("_store", "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev", "root.json")
-        .read_bytes()
-    )
+def library_file(name: str) -> bytes:
+    """Return a file of the public Sigstore instance that the installed library includes."""
+    folder = resources.files("sigstore").joinpath("_store", "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev")
+    return folder.joinpath(name).read_bytes()

@@ -62,7 +62,7 @@ def other_store(url: str, store_url: str, access: BucketAccess) -> BlobStore:
 
 
 def other_database(url: str) -> Database:
-    """Open the database at `postgresql://...`, or in the file at `sqlite:///path`."""
+    """Open the database at `postgresql://...`, or in a file at `sqlite:////path/to/seaway.db`."""
     try:
         parsed = sqlalchemy.make_url(url)
     except ArgumentError:
@@ -123,4 +123,6 @@ def _require_folder(url: str) -> None:
 
 
 def _not_a_database_url() -> BadSetting:
-    return BadSetting("This is not a database URL.", "Use postgresql://user:password@host/name or sqlite:///path.")
+    return BadSetting(
+        "This is not a database URL.", "Use postgresql://user:password@host/name or sqlite:////path/to/seaway.db."
+    )

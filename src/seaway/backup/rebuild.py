@@ -34,7 +34,6 @@ from seaway.backup import tables
 from seaway.backup.blob_copy import BlobEntry, is_there, map_concurrently
 from seaway.backup.unnamed_blobs import UnnamedBlob, identify
 from seaway.callers.caller import OPERATOR
-from seaway.channels.channels import Attestations
 from seaway.channels.roles import Role
 from seaway.clock import Clock
 from seaway.conda import filename
@@ -63,6 +62,7 @@ from seaway.packages.channel_manifests import (
     NameManifest,
     decode_channel,
     decode_name,
+    settings_of,
 )
 from seaway.packages.sweep import SWEEP_LOCK
 from seaway.pairing import identity_storage
@@ -314,13 +314,9 @@ def _channel_of_name(name: str, now_ms: int) -> ChannelManifest:
     return ChannelManifest(
         format=FORMAT,
         name=name,
-        description="",
-        is_public=False,
+        settings={},
         owner="",
-        refuses_lookalikes=False,
         quota_bytes=None,
-        only_publishers=False,
-        attestations=Attestations.OPTIONAL,
         created_at=now_ms,
         logo=None,
         logo_size=0,
@@ -407,17 +403,11 @@ class _RowWriter:
             values = {
                 "id": channel_id,
                 "name": manifest.name,
-                "description": manifest.description,
+                **settings_of(manifest).columns(),
                 "is_public": False,
-                "refuses_lookalikes": manifest.refuses_lookalikes,
-                "allows_overwrite": manifest.allows_overwrite,
-                "allows_v3": manifest.allows_v3,
-                "v3_message": manifest.v3_message,
                 "base": manifest.base if manifest.base in names else "",
                 "overrides": manifest.overrides if manifest.overrides in names else "",
                 "quota_bytes": manifest.quota_bytes,
-                "only_publishers": manifest.only_publishers,
-                "attestations": manifest.attestations.value,
                 "created_at": manifest.created_at,
             }
             self._insert(channels, [values])

@@ -1,8 +1,6 @@
 """Channels: create, find, change and delete them."""
 
 import re
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -27,11 +25,12 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller, CredentialKind
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
+from seaway.channels.channel import Attestations, Channel, ChannelSettings
 from seaway.channels.permissions import Access
 from seaway.channels.roles import Action, Role, strongest
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
-from seaway.database.rows import from_row
+from seaway.database.rows import AnyRow
 from seaway.database.tables import (
     channel_groups,
     channels,
@@ -51,8 +50,6 @@ from seaway.search_terms import search_terms
 from seaway.users.reserved_names import is_reserved
 from seaway.users.users import User
 
-MAX_DESCRIPTION = 4_000
-MAX_V3_MESSAGE = 8_192  # bytes (CEP 48)
 NAME_RESERVED_MS = 365 * DAY_MS
 
 _RESTRICTING = frozenset({"is_public", "only_publishers", "attestations"})
@@ -66,41 +63,6 @@ class RemoveRelations(JobArgs, frozen=True):
 
     kind: ClassVar = "remove-relations"
     channel: str
-
-
-class Attestations(Enum):
-    """Whether a channel accepts or requires attestations of uploaded files."""
-
-    OFF = "off"  # not accepted
-    OPTIONAL = "optional"  # verified if present
-    REQUIRED = "required"
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A channel as lists and pages show it."""
-
-    id: int
-    name: str
-    description: str
-    logo: bytes | None  # sha256 of the image
-    is_public: bool
-    refuses_lookalikes: bool
-    only_publishers: bool
-    created_at_ms: int
-    owner: str
-    package_count: int
-    allows_v3: bool
-    v3_message: str
-    base: str  # name of a channel, like `overrides`; empty for none
-    overrides: str
-    attestations: Attestations
-    allows_overwrite: bool
-
-    @property
-    def logo_path(self) -> str:
-        """Return the URL path of the logo, which contains its sha256; empty if there is none."""
-        return f"/channels/{self.name}/logo/{self.logo.hex()}.png" if self.logo else ""
 
 
 def is_possible_name(name: str) -> bool:
@@ -122,17 +84,9 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, owner: User, *, description:
     if tx.execute(select(channels.c.id).where(channels.c.name == name)).scalar() is not None:
         raise NameTaken(f"A channel named {name!r} already exists.", "Choose another name.")
     _take_released_name(tx, now_ms, name, owner)
-    _check_description(description)
+    settings = ChannelSettings(description=description, public=is_public)
     channel_id = tx.execute(
-        insert(channels)
-        .values(
-            name=name,
-            description=description,
-            is_public=is_public,
-            refuses_lookalikes=False,
-            created_at=now_ms,
-        )
-        .returning(channels.c.id)
+        insert(channels).values(name=name, created_at=now_ms, **settings.columns()).returning(channels.c.id)
     ).scalar_one()
     tx.execute(insert(members).values(channel_id=channel_id, user_id=owner.id, role=Role.OWNER.value, added_at=now_ms))
     audit.write(tx, now_ms, by.actor, Event.CHANNEL_ADDED, channel=name, target=owner.name, public=is_public)
@@ -186,7 +140,7 @@ def get(tx: Tx, name: str) -> Channel:
     row = tx.execute(_listing().where(channels.c.name == name)).one_or_none()
     if row is None:
         raise _unknown(name)
-    return from_row(Channel, row)
+    return _channel(row)
 
 
 def visible_to(
@@ -194,7 +148,7 @@ def visible_to(
 ) -> list[Channel]:
     """Return channels that the caller can read, with all of the words in name or description, by name, after `after`."""
     query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
+    return [_channel(row) for row in tx.execute(_with_words(query, words))]
 
 
 def visible_ids(principal: Caller) -> Select[Any]:
@@ -211,7 +165,7 @@ def readable_names(tx: Tx, principal: Caller) -> dict[int, str]:
 def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
     """Return public channels with all of the words in name or description, by name, after `after`."""
     query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)
-    return [from_row(Channel, row) for row in tx.execute(_with_words(query, words))]
+    return [_channel(row) for row in tx.execute(_with_words(query, words))]
 
 
 def matching(tx: Tx, principal: Caller, words: str, *, limit: int) -> list[Channel]:
@@ -219,7 +173,7 @@ def matching(tx: Tx, principal: Caller, words: str, *, limit: int) -> list[Chann
     query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
     for word in search_terms(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
-    return [from_row(Channel, row) for row in tx.execute(query.limit(limit))]
+    return [_channel(row) for row in tx.execute(query.limit(limit))]
 
 
 def with_role_of(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
@@ -237,35 +191,17 @@ def with_role_of(tx: Tx, user_id: int) -> list[tuple[Channel, Role]]:
         {"user_id": user_id},
     ).all()
     roles = [strongest(row.own_role, row.role_of_groups) for row in rows]
-    return [(from_row(Channel, row), role) for row, role in zip(rows, roles, strict=True) if role is not None]
+    return [(_channel(row), role) for row, role in zip(rows, roles, strict=True) if role is not None]
 
 
-def change(
-    tx: Tx,
-    now_ms: int,
-    by: Caller,
-    name: str,
-    *,
-    description: str | None = None,
-    is_public: bool | None = None,
-    refuses_lookalikes: bool | None = None,
-    only_publishers: bool | None = None,
-    attestations: Attestations | None = None,
-    allows_overwrite: bool | None = None,
-    allows_v3: bool | None = None,
-) -> Channel:
+def change(tx: Tx, now_ms: int, by: Caller, name: str, settings: ChannelSettings) -> Channel:
     """
-    Change the settings that are not None; a public channel that becomes private is private on the next request.
+    Change the given settings; a public channel that becomes private is private on the next request.
 
-    Settings that decide who can read or upload require more than the others (`Action.RESTRICT`).
+    Settings that decide who can read or upload require more than the others (`Action.RESTRICT`). If a setting is in
+    the index, `indexing.relations.change_settings` also updates the index.
     """
-    values = require_change(
-        tx, by, name,
-        description=description, is_public=is_public, refuses_lookalikes=refuses_lookalikes,
-        only_publishers=only_publishers, attestations=attestations, allows_overwrite=allows_overwrite,
-        allows_v3=allows_v3,
-    )  # fmt: skip
-    _check_description(description or "")
+    values = require_change(tx, by, name, settings)
     channel = get(tx, name)
     if "is_public" in values:
         _keep_relations_public(tx, now_ms, channel, becomes_public=values["is_public"])
@@ -275,27 +211,19 @@ def change(
     return get(tx, name)
 
 
-def require_change(tx: Tx, by: Caller, name: str, **settings: Any) -> dict[str, Any]:
+def require_change(tx: Tx, by: Caller, name: str, settings: ChannelSettings) -> dict[str, Any]:
     """Return the columns that these settings change, if the caller can change them; raise the refusal otherwise."""
     require(tx, by, Action.MANAGE, name)
-    channel = get(tx, name)
-    if settings.get("allows_overwrite") and not channel.allows_overwrite:
+    current = get(tx, name).columns()
+    values = {setting: new for setting, new in settings.columns(only_given=True).items() if new != current[setting]}
+    if values.get("allows_overwrite"):
         raise NotAllowed(
             f"The channel {name!r} never overwrites files. This cannot be undone: caches keep its files for a year.",
             "Publish under another build number, or create another channel.",
         )
-    values = {
-        setting: _column_value(new)
-        for setting, new in settings.items()
-        if new is not None and new != getattr(channel, setting)
-    }
     if not _RESTRICTING.isdisjoint(values):
         require(tx, by, Action.RESTRICT, name)
     return values
-
-
-def _column_value(value: Any) -> Any:
-    return value.value if isinstance(value, Attestations) else value
 
 
 def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = None) -> Channel:
@@ -403,14 +331,6 @@ def _take_released_name(tx: Tx, now_ms: int, name: str, owner: User) -> None:
     tx.execute(delete(released_names).where(released_names.c.name == name))
 
 
-def _check_description(description: str) -> None:
-    if len(description) > MAX_DESCRIPTION or not description.replace("\n", "").replace("\t", "").isprintable():
-        raise Malformed(
-            f"A description can have at most {MAX_DESCRIPTION:,} printable characters.",
-            "Shorten it, or remove control characters.",
-        )
-
-
 def _with_words(query: Select[Any], words: str) -> Select[Any]:
     """Limit a query to channels with all of the words in name or description."""
     for word in search_terms(words):
@@ -437,9 +357,10 @@ def _listing() -> Select[Any]:
         .scalar_subquery()
     )
     return select(
-        channels.c.id, channels.c.name, channels.c.description, logo.label("logo"), channels.c.is_public,
-        channels.c.refuses_lookalikes, channels.c.only_publishers, channels.c.created_at.label("created_at_ms"),
+        channels, logo.label("logo_sha256"), channels.c.created_at.label("created_at_ms"),
         case((owner.is_(None), ""), else_=owner).label("owner"), package_count.label("package_count"),
-        channels.c.allows_v3, channels.c.v3_message, channels.c.base, channels.c.overrides,
-        channels.c.attestations, channels.c.allows_overwrite,
     )  # fmt: skip
+
+
+def _channel(row: AnyRow) -> Channel:
+    return Channel.model_construct(**{**row._mapping, "attestations": Attestations(row.attestations)})  # noqa: SLF001

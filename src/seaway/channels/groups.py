@@ -135,7 +135,7 @@ def put_member(
     user: str,
     *,
     is_manager: bool = False,
-    notifier: Notifier | None = None,
+    notifier: Notifier | None,
 ) -> GroupMember:
     """Add a user to a group, or change whether they manage it."""
     group = require_manager(tx, by, name)
@@ -156,16 +156,8 @@ def put_member(
     event = Event.GROUP_MEMBER_ADDED if was_manager is None else Event.GROUP_MEMBER_CHANGED
     audit.write(tx, now_ms, by.actor, event, target=f"{name}/{user}", manager=is_manager)
     if was_manager is None:
-        notify_user(
-            tx,
-            now_ms,
-            notifier,
-            user_id,
-            messages.group_joined,
-            cause=caused_by(by, "group_joined", name),
-            group=name,
-            by=by.name,
-        )
+        cause = caused_by(by, "group_joined", name)
+        notify_user(tx, now_ms, notifier, user_id, messages.group_joined, cause=cause, group=name, by=by.name)
     return next(member for member in _members_of(tx, group.id) if member.user == user)
 
 

@@ -14,7 +14,9 @@ from sqlalchemy import delete, func, insert, select
 
 from seaway import audit, secret_tokens
 from seaway.audit import Event
+from seaway.callers import rate_limits
 from seaway.callers.caller import Caller
+from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site, require_verified
 from seaway.channels import channels, members
 from seaway.channels.notify import Notifier, caused_by, notify_user
@@ -59,6 +61,7 @@ def invite(
     if role is Role.OWNER:
         raise Malformed(f"{channel} has exactly one owner.", "Choose the role viewer or contributor.")
     folded = emails.case_folded(address)
+    _count_email(tx, now_ms, by, folded)
     of_address = (invitations.c.channel_id == access.channel_id, invitations.c.folded == folded)
     tx.execute(delete(invitations).where(*of_address))
     _refuse_too_many(tx, now_ms, access.channel_id, channel)
@@ -167,6 +170,13 @@ def _of_channel(tx: Tx, access: Access, invitation_id: int) -> Invitation:
     if row is None:
         raise NotFound("This invitation does not exist.", "It may already have been answered.")
     return from_row(Invitation, row)
+
+
+def _count_email(tx: Tx, now_ms: int, by: Caller, folded: str) -> None:
+    rates = ((Rate.EMAILS_TO_ADDRESS, (folded,)), (Rate.EMAILS_FROM_ADDRESS, (by.address,)))
+    refusal = None if by.is_operator else rate_limits.count_all_in(tx, now_ms, *rates)
+    if refusal is not None:
+        raise refusal
 
 
 def _refuse_too_many(tx: Tx, now_ms: int, channel_id: int, channel: str) -> None:

@@ -95,9 +95,7 @@ def owner_of(tx: Tx, channel_id: int) -> Member:
     return next(member for member in all_members(tx, channel_id) if member.role is Role.OWNER)
 
 
-def put(
-    tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *, notifier: Notifier | None = None
-) -> Member:
+def put(tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *, notifier: Notifier | None) -> Member:
     """Make a user a member at once and notify them, or change their role; ownership changes only by transfer."""
     access = channels.require(tx, by, Action.ADMIT, channel)
     user_id = users.get(tx, user).id

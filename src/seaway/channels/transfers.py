@@ -73,15 +73,9 @@ def offer(tx: Tx, now_ms: int, by: Caller, channel: str, to_user: str, *, notifi
     )
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_OFFERED, channel=channel, target=to_user)
     notify_user(
-        tx,
-        now_ms,
-        notifier,
-        to.id,
-        messages.transfer_offered,
-        cause=caused_by(by, "transfer_offered", channel),
-        channel=channel,
-        by=by.name,
-    )
+        tx, now_ms, notifier, to.id, messages.transfer_offered,
+        cause=caused_by(by, "transfer_offered", channel), channel=channel, by=by.name,
+    )  # fmt: skip
     made = of_channel(tx, now_ms, access.channel_id)
     assert made is not None
     return made
@@ -91,21 +85,8 @@ def accept(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier 
     """Make the caller the owner of a channel offered to them; in a transaction of that channel, or of the site."""
     transfer = _take(tx, now_ms, by, channel, to_accept=True)
     assert by.user_id is not None
-    members.exchange_owner(tx, now_ms, transfer.channel_id, by.user_id)
-    invitations.withdraw_all(tx, transfer.channel_id)
-    audit.write(
-        tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=channel, target=by.name, offered_by=transfer.offered_by
-    )
-    notify_user(
-        tx,
-        now_ms,
-        notifier,
-        transfer.offered_by_id,
-        messages.transfer_decided,
-        cause=caused_by(by, "transfer_answered", channel),
-        channel=channel,
-        decision=f"{by.name} accepted",
-    )
+    _exchange_owner(tx, now_ms, by, transfer.channel_id, channel, by.user_id, by.name, offered_by=transfer.offered_by)
+    _notify_of_decision(tx, now_ms, by, notifier, transfer, "accepted")
     return transfer
 
 
@@ -113,16 +94,7 @@ def decline(tx: Tx, now_ms: int, by: Caller, channel: str, *, notifier: Notifier
     """Decline a channel that was offered to the caller."""
     transfer = _take(tx, now_ms, by, channel, to_accept=False)
     audit.write(tx, now_ms, by.actor, Event.TRANSFER_DECLINED, channel=channel, target=by.name)
-    notify_user(
-        tx,
-        now_ms,
-        notifier,
-        transfer.offered_by_id,
-        messages.transfer_decided,
-        cause=caused_by(by, "transfer_answered", channel),
-        channel=channel,
-        decision=f"{by.name} declined",
-    )
+    _notify_of_decision(tx, now_ms, by, notifier, transfer, "declined")
     return transfer
 
 
@@ -136,13 +108,38 @@ def cancel(tx: Tx, now_ms: int, by: Caller, channel: str) -> Transfer:
     return transfer
 
 
-def transfer_now(tx: Tx, now_ms: int, by: Caller, channel: str, new_owner: str) -> None:
+def transfer_now(
+    tx: Tx, now_ms: int, by: Caller, channel: str, new_owner: str, *, notifier: Notifier | None = None
+) -> None:
     """Transfer a channel to a user at once; for the operator and admins, since its owner may have left permanently."""
     require_site(by, SiteAction.CHANGE_SITE)
     access = channels.require(tx, by, Action.TRANSFER, channel)
-    members.exchange_owner(tx, now_ms, access.channel_id, users.get(tx, new_owner).id)
-    invitations.withdraw_all(tx, access.channel_id)
-    audit.write(tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=channel, target=new_owner)
+    previous, to = users.find(tx, channels.get(tx, channel).owner), users.get(tx, new_owner)
+    _exchange_owner(tx, now_ms, by, access.channel_id, channel, to.id, new_owner)
+    for user in (previous, to):
+        if user is not None and previous != to:
+            notify_user(
+                tx, now_ms, notifier, user.id, messages.channel_transferred,
+                cause=caused_by(by, "channel_transferred", channel), channel=channel, new_owner=new_owner,
+            )  # fmt: skip
+
+
+def _exchange_owner(
+    tx: Tx, now_ms: int, by: Caller, channel_id: int, channel: str, to_id: int, to: str, **detail: str
+) -> None:
+    members.exchange_owner(tx, now_ms, channel_id, to_id)
+    invitations.withdraw_all(tx, channel_id)
+    audit.write(tx, now_ms, by.actor, Event.CHANNEL_TRANSFERRED, channel=channel, target=to, **detail)
+
+
+def _notify_of_decision(
+    tx: Tx, now_ms: int, by: Caller, notifier: Notifier | None, transfer: Transfer, decision: str
+) -> None:
+    notify_user(
+        tx, now_ms, notifier, transfer.offered_by_id, messages.transfer_decided,
+        cause=caused_by(by, "transfer_answered", transfer.channel), channel=transfer.channel,
+        decision=f"{by.name} {decision}",
+    )  # fmt: skip
 
 
 def of_channel(tx: Tx, now_ms: int, channel_id: int) -> Transfer | None:

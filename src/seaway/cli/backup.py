@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, options, require_data, show
+from seaway.counted_nouns import counted
 from seaway.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def move_storage(
         moved = moving.move_storage(seaway.database, seaway.blobs, target, seaway.spool, verify=verify)
     value = {"storage_url": url, "blobs": moved.blobs, "bytes": moved.bytes, "sent": moved.sent}
     sentence = (
-        f"{moved.blobs:,} blobs ({moved.bytes:,} bytes) are in {url}, {moved.sent:,} of them newly copied. "
+        f"{url} now has {counted(moved.blobs, 'blob')} ({counted(moved.bytes, 'byte')}), {moved.sent:,} newly copied. "
         f"Stop the servers, run this once more, and set storage_url to {url}."
     )
     show(value, as_json, sentence)
@@ -112,7 +113,9 @@ def move_storage(
 
 def move_database(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="postgresql://user:password@host/name or sqlite:///path.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="postgresql://user:password@host/name or sqlite:////path/to/seaway.db.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Copy the database into another, empty one. Stop the servers first, or uploads wait and then fail."""
@@ -131,7 +134,7 @@ def move_database(
         if url.startswith("sqlite")
         else _SET_DATABASE_URL
     )
-    sentence = f"{rows:,} rows are in the new database, the same as in the old one. Now {next_step}."
+    sentence = f"The new database has {counted(rows, 'row')}, like the old one. Now {next_step}."
     show({"rows": rows, "tables": counts}, as_json, sentence)
 
 
@@ -162,8 +165,8 @@ def _value(manifest: BackupManifest, sent: int) -> dict[str, Any]:
 
 def _sentence(manifest: BackupManifest, sent: int) -> str:
     return (
-        f"{manifest.rows:,} rows and {manifest.blobs:,} blobs of {manifest.blob_bytes:,} bytes, "
-        f"{sent:,} of them newly written."
+        f"{counted(manifest.rows, 'row')} and {counted(manifest.blobs, 'blob')} "
+        f"({counted(manifest.blob_bytes, 'byte')}), {sent:,} newly written."
     )
 
 

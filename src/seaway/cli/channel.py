@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, bytes_of, options, show, show_rows
-from seaway.clock import format_time
+from seaway.cli.context import JsonOption, bytes_of, given, options, show, show_rows
 
 if TYPE_CHECKING:
-    from seaway.channels.channels import Channel
+    from seaway.channels.channel import Channel
+    from seaway.database.engine import Tx
     from seaway.publishing.logos import NewLogo
 
 app = typer.Typer(help="Create and manage channels.", no_args_is_help=True)
@@ -51,7 +51,7 @@ def add(
         with seaway.database.read() as tx:
             made = channels.get(tx, name)
         address = f"{seaway.settings.site_url}/{name}"
-    show(_described(made), as_json, f"{'Public' if public else 'Private'} channel at {address}, owned by {owner}.")
+    show(made.described(), as_json, f"{'Public' if public else 'Private'} channel at {address}, owned by {owner}.")
 
 
 @app.command("list")
@@ -63,7 +63,7 @@ def list_channels(context: typer.Context, as_json: JsonOption = False) -> None:
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = channels.visible_to(tx, OPERATOR)
     show_rows(
-        [_described(channel) for channel in found],
+        [channel.described() for channel in found],
         as_json,
         nothing="There are no channels yet. Create one: seaway channel add NAME --owner USER",
     )
@@ -79,7 +79,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
         channel = channels.get(tx, name)
         usage = quotas.of_channel(tx, channel.id)
         value = {
-            **_described(channel),
+            **channel.described(),
             "files": catalog.count_files(tx, channel.id),
             "size": usage.used,
             "quota": usage.quota,
@@ -96,29 +96,8 @@ def set_channel(
     context: typer.Context,
     name: _Name,
     quota: Annotated[str | None, typer.Option(help="Storage quota in bytes, or none.")] = None,
-    description: _Description = None,
     logo: _Logo = None,
     no_logo: Annotated[bool, typer.Option("--no-logo", help="Remove the logo.")] = False,
-    public: Annotated[bool | None, typer.Option("--public/--private", help="Visibility.")] = None,
-    refuse_lookalikes: Annotated[
-        bool | None,
-        typer.Option("--refuse-lookalikes/--allow-lookalikes", help="Refuse names that look like another package's."),
-    ] = None,
-    never_overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--never-overwrite", help="Never replace the contents of a published file. This cannot be undone."
-        ),
-    ] = False,
-    allow_v3: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-v3/--refuse-v3", help="Allow packages that need repodata v3, which older clients do not see."
-        ),
-    ] = None,
-    v3_message: Annotated[
-        str | None, typer.Option(help="Message about these packages for users of older clients; empty for none.")
-    ] = None,
     base: Annotated[
         str | None, typer.Option(metavar="CHANNEL", help="Channel with priority over this one; empty for none.")
     ] = None,
@@ -127,6 +106,28 @@ def set_channel(
         typer.Option(
             metavar="CHANNEL", help="Fallback channel for packages that this one does not have; empty for none."
         ),
+    ] = None,
+    description: _Description = None,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Visibility.")] = None,
+    refuses_lookalikes: Annotated[
+        bool | None,
+        typer.Option("--refuse-lookalikes/--allow-lookalikes", help="Refuse names that look like another package's."),
+    ] = None,
+    allows_overwrite: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-overwrite/--never-overwrite",
+            help="Never replace the contents of a published file. This cannot be undone.",
+        ),
+    ] = None,
+    allows_v3: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-v3/--refuse-v3", help="Allow packages that need repodata v3, which older clients do not see."
+        ),
+    ] = None,
+    v3_message: Annotated[
+        str | None, typer.Option(help="Message about these packages for users of older clients; empty for none.")
     ] = None,
     only_publishers: Annotated[
         bool | None,
@@ -137,45 +138,41 @@ def set_channel(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change a channel. Options that are not given stay unchanged."""
+    """Change a channel, completely or not at all. Options that are not given stay unchanged."""
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, logos, quotas
-    from seaway.channels.channels import Attestations
+    from seaway.channels.channel import ChannelSettings
     from seaway.indexing import relations
 
-    if attestations not in (None, *(mode.value for mode in Attestations)):
-        raise typer.BadParameter("--attestations must be off, optional or required")
-    attestations_mode = None if attestations is None else Attestations(attestations)
     if logo and no_logo:
         raise typer.BadParameter("--logo and --no-logo cannot be combined")
     quota_bytes = None if quota is None else bytes_of(quota)  # checked before anything is changed
+    settings = given(ChannelSettings, context)
+    related = {"base": base, "overrides": overrides}
     with options(context).open_site() as seaway:
-        if logo:
-            seaway.request_parts.logos.put(OPERATOR, name, _logo_source(logo))
         limit = seaway.request_parts.reading.documents.whole_document_limit
-        if base is not None or overrides is not None:
-            relations.change(
-                seaway.database, seaway.clock, OPERATOR, name,
-                base=base, overrides=overrides, whole_document_limit=limit,
-            )  # fmt: skip
-        with seaway.database.write_site() as tx:
+
+        def lock(tx: Tx) -> None:
+            relations.lock(seaway.database, tx, name, related)
+
+        def change(tx: Tx) -> None:
+            now_ms = seaway.clock.now_ms()
             if quota is not None:
-                quotas.set_of_channel(tx, seaway.clock.now_ms(), OPERATOR, name, quota_bytes)
+                quotas.set_of_channel(tx, now_ms, OPERATOR, name, quota_bytes)
             if no_logo:
-                logos.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
-            changed = channels.change(
-                tx, seaway.clock.now_ms(), OPERATOR, name,
-                description=description, is_public=public, refuses_lookalikes=refuse_lookalikes,
-                only_publishers=only_publishers, attestations=attestations_mode,
-                allows_overwrite=False if never_overwrite else None, allows_v3=allow_v3,
-            )  # fmt: skip
-            if v3_message is not None:
-                relations.set_v3_message(
-                    tx, seaway.clock.now_ms(), OPERATOR, name, v3_message, whole_document_limit=limit
-                )
-                changed = channels.get(tx, name)
+                logos.remove(tx, now_ms, OPERATOR, name)
+            relations.set_relations(tx, now_ms, OPERATOR, name, related, whole_document_limit=limit)
+            relations.change_settings(tx, now_ms, OPERATOR, name, settings, whole_document_limit=limit)
+
+        if logo:
+            seaway.request_parts.logos.put(OPERATOR, name, _logo_source(logo), also=change, lock=lock)
+        else:
+            with seaway.database.write_site() as tx:
+                change(tx)
+        with seaway.database.read() as tx:
+            changed = channels.get(tx, name)
     show(
-        _described(changed),
+        changed.described(),
         as_json,
         f"{name} is {'public' if changed.is_public else 'private'}; its settings are saved.",
     )
@@ -188,14 +185,15 @@ def transfer(
     new_owner: Annotated[str, typer.Argument(metavar="USER")],
     as_json: JsonOption = False,
 ) -> None:
-    """Transfer a channel to another user at once. The previous owner becomes a contributor."""
+    """Transfer a channel to another user at once. The previous owner becomes a contributor. Both get an email."""
     from seaway.callers.caller import OPERATOR
     from seaway.channels import channels, transfers
 
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner)
+        notifier = seaway.request_parts.accounts
+        transfers.transfer_now(tx, seaway.clock.now_ms(), OPERATOR, name, new_owner, notifier=notifier)
         changed = channels.get(tx, name)
-    show(_described(changed), as_json, f"{name} is now owned by {changed.owner}.")
+    show(changed.described(), as_json, f"{name} is now owned by {changed.owner}.")
 
 
 @app.command()
@@ -218,38 +216,18 @@ def remove(
                 return channels.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
 
         removed = seaway.request_parts.removing.reserve.retry_with_reserve(act)
-    show(_described(removed), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
-
-
-def _described(channel: Channel) -> dict[str, Any]:
-    return {
-        "name": channel.name,
-        "owner": channel.owner,
-        "public": channel.is_public,
-        "description": channel.description,
-        "logo": channel.logo_path,
-        "refuses_lookalikes": channel.refuses_lookalikes,
-        "allows_overwrite": channel.allows_overwrite,
-        "allows_v3": channel.allows_v3,
-        "v3_message": channel.v3_message,
-        "base": channel.base,
-        "overrides": channel.overrides,
-        "only_publishers": channel.only_publishers,
-        "attestations": channel.attestations.value,
-        "packages": channel.package_count,
-        "created_at": format_time(channel.created_at_ms),
-    }
+    show(removed.described(), as_json, f"{name} was deleted; the next sweep deletes its bytes.")
 
 
 def _logo_source(logo: str) -> NewLogo:
     """Return the logo that --logo names."""
-    from seaway.publishing.logos import MOST_BYTES, NewLogo
+    from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
 
     if "://" in logo:
         return NewLogo(url=logo)
     try:
         with Path(logo).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_LOGO_BYTES + 1)
     except OSError as error:
         raise typer.BadParameter(f"{logo} cannot be read: {error.strerror}") from None
     if not content:
@@ -260,4 +238,4 @@ def _logo_source(logo: str) -> NewLogo:
 def _plain_text(entry: Any) -> str:
     if isinstance(entry, list):
         return ", ".join(f"{member['user']} ({member['role']})" for member in entry)
-    return "yes" if entry is True else "no" if entry is False else str(entry)
+    return "yes" if entry is True else "no" if entry is False else "none" if entry in (None, "") else str(entry)

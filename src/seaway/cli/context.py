@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from seaway.http.request_context import RequestContext
+    from seaway.models import InputModel
     from seaway.server.wiring import Seaway
     from seaway.settings import Settings
 
+    Result = BaseModel | dict[str, Any]
+
+_Model = TypeVar("_Model", bound="InputModel")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -56,11 +63,32 @@ class Context:
         finally:
             seaway.close()
 
+    @contextmanager
+    def open_call(self) -> Iterator[RequestContext]:
+        """Open the local store like `open_site`, to call functions of the API as the operator."""
+        from seaway.callers.caller import OPERATOR
+        from seaway.http.request_context import RequestContext
+
+        with self.open_site() as seaway:
+            yield RequestContext(seaway.request_parts, OPERATOR)
+
 
 def options(context: typer.Context) -> Context:
     """Return the options given before the command."""
     found: Context = context.obj
     return found
+
+
+def given(model: type[_Model], context: typer.Context, **more: Any) -> _Model:
+    """Return the fields of the model that were given as options of the same name, and `more`."""
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return model.parse(options_among(context, names - set(more)) | more)
+
+
+def options_among(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
+    """Return the options that have these names and were given."""
+    found = {name: value for name, value in context.params.items() if name in names and value not in (None, ())}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def require_data(settings: Settings, *, needs_database: bool = True) -> None:
@@ -81,13 +109,18 @@ def require_data(settings: Settings, *, needs_database: bool = True) -> None:
         raise BadSetting(f"The data folder {settings.data} has no database.", hint)
 
 
-def show(value: dict[str, Any], as_json: bool, sentence: str) -> None:
-    """Print one result: the JSON object, or the sentence."""
-    print(json.dumps(value) if as_json else sentence)
+def show(result: Result | None, as_json: bool, sentence: str = "") -> None:
+    """Print one result: its JSON (null if the API returns nothing), or the sentence, or a line for each field."""
+    value = None if result is None else _fields(result)
+    if as_json:
+        print(json.dumps(value))
+    else:
+        print(sentence or "\n".join(f"{name}: {_plain(field)}" for name, field in (value or {}).items()))
 
 
-def show_rows(rows: Sequence[dict[str, Any]], as_json: bool, *, nothing: str) -> None:
-    """Print a list: a JSON array, or a table with the keys as header."""
+def show_rows(results: Sequence[Result], as_json: bool, *, nothing: str) -> None:
+    """Print a list: a JSON array, or a table with the names of the fields as header."""
+    rows = [_fields(result) for result in results]
     if as_json:
         print(json.dumps(rows))
         return
@@ -112,9 +145,18 @@ def bytes_of(text: str) -> int | None:
     return int(text)
 
 
+def _fields(result: Result) -> dict[str, Any]:
+    return result if isinstance(result, dict) else result.model_dump(mode="json")
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_plain, value))
+    if isinstance(value, dict):  # an item of a list: its name, and the other fields in parentheses
+        first, *others = (
+            name if field is True else _plain(field) for name, field in value.items() if field is not False
+        )
+        return f"{first} ({', '.join(others)})"
     return "yes" if value is True else "no" if value is False else str(value)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seaway.cli.context import JsonOption, options, show
+from seaway.counted_nouns import counted
 
 if TYPE_CHECKING:
     from seaway.packages.removal import FileAction, Selection
@@ -94,33 +95,27 @@ def correct(
     as_json: JsonOption = False,
 ) -> None:
     """Correct the metadata of a file in repodata. Fields that are not given stay unchanged."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.packages import metadata_corrections
+    from seaway.api.v1 import corrections
 
     given = {"depends": depends, "constrains": constrains, "license": license_, "track_features": track_features}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None and value != []}
     changes |= {name: [] if name in ("depends", "constrains") else "" for name in clear or []}
+    update = corrections.MetadataCorrectionUpdate.parse({**changes, "reason": reason})
     subdir, _, file_name = file.partition("/")
-    with options(context).open_site() as seaway:
-        done = metadata_corrections.correct(
-            seaway.request_parts.removing, OPERATOR, channel, subdir, file_name, changes, reason
-        )
-    value = {"channel": channel, "file": file, "fields": changes, "reason": reason, "revision": done.revision}
-    lines = [f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]
-    show({**value, "warnings": list(done.warnings)}, as_json, "\n".join(lines))
+    with options(context).open_call() as call:
+        done = corrections.correct_file(call, channel, subdir, file_name, update)
+    show(done, as_json, "\n".join([f"{channel}/{file} was corrected (revision {done.revision}).", *done.warnings]))
 
 
 @app.command()
 def restore(context: typer.Context, channel: _Channel, file: _File, as_json: JsonOption = False) -> None:
     """Restore the original metadata of a corrected file."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.packages import metadata_corrections
+    from seaway.api.v1 import corrections
 
     subdir, _, file_name = file.partition("/")
-    with options(context).open_site() as seaway:
-        revision = metadata_corrections.restore(seaway.request_parts.removing, OPERATOR, channel, subdir, file_name)
-    value = {"channel": channel, "file": file, "revision": revision}
-    show(value, as_json, f"{channel}/{file} has its original metadata again (revision {revision}).")
+    with options(context).open_call() as call:
+        corrections.remove_correction(call, channel, subdir, file_name)
+    show(None, as_json, f"{channel}/{file} has its original metadata again.")
 
 
 def _selected(files: list[str] | None, package: str | None, version: str | None, subdir: str | None) -> Selection:
@@ -132,14 +127,8 @@ def _selected(files: list[str] | None, package: str | None, version: str | None,
 def _change(
     context: typer.Context, channel: str, act: FileAction, selection: Selection, as_json: bool, reason: str = ""
 ) -> None:
-    from seaway.callers.caller import OPERATOR
-    from seaway.packages import removal
+    from seaway.api.v1.file_changes import change_files
 
-    with options(context).open_site() as seaway:
-        done = removal.change(seaway.request_parts.removing, OPERATOR, channel, act, selection, reason=reason)
-    state = act.state.value
-    value = {"channel": channel, "files": list(done.files), "state": state, "unchanged": done.unchanged}
-    if act is removal.FileAction.YANK:
-        value["reason"] = reason or None
-    count = f"{len(done.files):,} file{'' if len(done.files) == 1 else 's'}"
-    show({**value, "revisions": done.revisions}, as_json, f"{channel}: {selection}: {count} {state}.")
+    with options(context).open_call() as call:
+        done = change_files(call, channel, act, selection, reason)
+    show(done, as_json, f"{channel}: {selection}: {counted(len(done.files), 'file')} {act.state.value}.")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
-from seaway.clock import format_time
-
-if TYPE_CHECKING:
-    from seaway.channels.groups import Group
 
 app = typer.Typer(help="Create groups of users, and give them roles in channels.", no_args_is_help=True)
 
 _Group = Annotated[str, typer.Argument(metavar="GROUP")]
 _User = Annotated[str, typer.Argument(metavar="USER")]
-
-_NO_ROLE = "none"
 
 
 @app.command()
@@ -29,6 +23,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a group with its first manager. The manager is also a member."""
+    from seaway.api.v1.groups import group_of
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
     from seaway.users import users
@@ -36,19 +31,20 @@ def add(
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made = groups.add(tx, now_ms, OPERATOR, group, users.get(tx, manager), description=description)
-    show(_described(made), as_json, f"The group {group} was created; {manager} manages it.")
+    show(group_of(made), as_json, f"The group {group} was created; {manager} manages it.")
 
 
 @app.command("list")
 def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every group."""
+    from seaway.api.v1.groups import group_of
     from seaway.callers.caller import OPERATOR
     from seaway.channels import groups
 
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = groups.all_groups(tx, OPERATOR)
     show_rows(
-        [_described(group) for group in found],
+        [group_of(group) for group in found],
         as_json,
         nothing="There are no groups yet. Create one: seaway group add NAME --manager USER",
     )
@@ -57,36 +53,20 @@ def list_groups(context: typer.Context, as_json: JsonOption = False) -> None:
 @app.command("show")
 def show_group(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
     """Show the members of a group, and its roles in channels."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import groups
+    from seaway.api.v1 import groups
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
-        found, users_in_it = groups.get(tx, OPERATOR, group)
-        roles = groups.roles_of(tx, found.id)
-    value = {
-        **_described(found),
-        "members": [{"user": member.user, "manager": member.is_manager} for member in users_in_it],
-        "channels": [{"channel": channel, "role": role.value} for channel, role in roles],
-    }
-    entries = {
-        **value,
-        "members": ", ".join(
-            f"{member.user} (manager)" if member.is_manager else member.user for member in users_in_it
-        ),
-        "channels": ", ".join(f"{channel} ({role.value})" for channel, role in roles),
-    }
-    show(value, as_json, "\n".join(f"{key}: {entry}" for key, entry in entries.items()))
+    with options(context).open_call() as call:
+        show(groups.get_group(call, group), as_json)
 
 
 @app.command()
 def remove(context: typer.Context, group: _Group, as_json: JsonOption = False) -> None:
     """Delete a group. Its members lose the access it granted."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import groups
+    from seaway.api.v1 import groups
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        removed = groups.remove(tx, seaway.clock.now_ms(), OPERATOR, group)
-    show(_described(removed), as_json, f"The group {group} was deleted.")
+    with options(context).open_call() as call:
+        groups.delete_group(call, group)
+    show(None, as_json, f"The group {group} was deleted.")
 
 
 @app.command("add-member")
@@ -98,26 +78,21 @@ def add_member(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to a group, or change whether they manage it."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import groups
+    from seaway.api.v1 import groups
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        groups.put_member(
-            tx, seaway.clock.now_ms(), OPERATOR, group, user, is_manager=manager, notifier=seaway.request_parts.accounts
-        )
-    value = {"group": group, "user": user, "manager": manager}
-    show(value, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")
+    with options(context).open_call() as call:
+        member = groups.put_group_member(call, group, user, groups.GroupMemberUpdate(manager=manager))
+    show(member, as_json, f"{user} {'manages' if manager else 'is in'} the group {group}.")
 
 
 @app.command("remove-member")
 def remove_member(context: typer.Context, group: _Group, user: _User, as_json: JsonOption = False) -> None:
     """Remove a user from a group."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import groups
+    from seaway.api.v1 import groups
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        groups.remove_member(tx, seaway.clock.now_ms(), OPERATOR, group, user)
-    show({"group": group, "user": user, "manager": None}, as_json, f"{user} is no longer in the group {group}.")
+    with options(context).open_call() as call:
+        groups.remove_group_member(call, group, user)
+    show(None, as_json, f"{user} is no longer in the group {group}.")
 
 
 @app.command()
@@ -125,31 +100,19 @@ def role(
     context: typer.Context,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
     group: _Group,
-    wanted: Annotated[str, typer.Argument(metavar="ROLE", help="viewer, contributor, or none to remove the group.")],
+    wanted: Annotated[
+        Literal["viewer", "contributor", "none"],
+        typer.Argument(metavar="ROLE", help="Role, or none to remove the group."),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Set or remove the role of a group in a channel."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import members
-    from seaway.channels.roles import Role
+    from seaway.api.v1 import members
 
-    if wanted not in (Role.VIEWER.value, Role.CONTRIBUTOR.value, _NO_ROLE):
-        raise typer.BadParameter("ROLE must be viewer, contributor or none")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
-        if wanted == _NO_ROLE:
-            members.remove_group(tx, now_ms, OPERATOR, channel, group)
+    with options(context).open_call() as call:
+        if wanted == "none":
+            members.remove_member_group(call, channel, group)
+            show(None, as_json, f"The group {group} no longer has a role in {channel}.")
         else:
-            members.put_group(tx, now_ms, OPERATOR, channel, group, Role(wanted))
-    value = {"channel": channel, "group": group, "role": None if wanted == _NO_ROLE else wanted}
-    state = f"no longer has a role in {channel}" if wanted == _NO_ROLE else f"is a {wanted} of {channel}"
-    show(value, as_json, f"The group {group} {state}.")
-
-
-def _described(group: Group) -> dict[str, Any]:
-    return {
-        "name": group.name,
-        "description": group.description,
-        "users": group.user_count,
-        "created_at": format_time(group.created_at_ms),
-    }
+            member = members.put_member_group(call, channel, group, members.RoleUpdate(role=wanted))
+            show(member, as_json, f"The group {group} is a {wanted} of {channel}.")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
-from seaway.clock import format_time
-
-if TYPE_CHECKING:
-    from seaway.server.wiring import Seaway
-    from seaway.trusted_publishing.issuer_states import IssuerState
+from seaway.counted_nouns import counted
 
 app = typer.Typer(help="Register and manage issuers of workflow tokens.", no_args_is_help=True)
 
@@ -33,40 +29,36 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Register an issuer."""
-    from seaway.callers.caller import OPERATOR
+    from seaway.api.v1.issuers import get_issuer
     from seaway.trusted_publishing import issuers
 
-    with options(context).open_site() as seaway:
-        with seaway.database.write_site() as tx:
-            now_ms = seaway.clock.now_ms()
-            issuers.add(tx, now_ms, OPERATOR, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
+    with options(context).open_call() as call:
+        with call.write_site() as tx:
+            issuers.add(tx, call.now_ms, call.by, name, kind=kind, issuer=address, rules=_text(rules) if rules else "")
             if keys is not None:
-                issuers.set_static_keys(tx, now_ms, OPERATOR, name, _text(keys))
-        value = _described(seaway, name)
-    show(value, as_json, f"Tokens of {address} can now be exchanged for access to channels that trust them.")
+                issuers.set_static_keys(tx, call.now_ms, call.by, name, _text(keys))
+        made = get_issuer(call, name)
+    show(made, as_json, f"Tokens of {address} can now be exchanged for access to channels that trust them.")
 
 
 @app.command("list")
 def list_issuers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every issuer, with the state of its keys."""
-    from seaway.trusted_publishing import issuer_states
+    from seaway.api.v1 import issuers
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
-        rows = [_row(state) for state in issuer_states.states(tx)]
-    show_rows(rows, as_json, nothing="There are no issuers.")
+    with options(context).open_call() as call:
+        found = issuers.list_issuers(call).items
+    show_rows(found, as_json, nothing="There are no issuers.")
 
 
 @app.command()
 def remove(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Remove an issuer. Its publishers stay, but match nothing."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.trusted_publishing import issuers
+    from seaway.api.v1 import issuers
 
-    with options(context).open_site() as seaway:
-        value = _described(seaway, name)
-        with seaway.database.write_site() as tx:
-            issuers.remove(tx, seaway.clock.now_ms(), OPERATOR, name)
-    show(value, as_json, f"{name} is no longer an issuer.")
+    with options(context).open_call() as call:
+        issuers.remove_issuer(call, name)
+    show(None, as_json, f"{name} is no longer an issuer.")
 
 
 @app.command()
@@ -93,35 +85,27 @@ def keys(
     as_json: JsonOption = False,
 ) -> None:
     """Show the keys of an issuer. The options set them from a file, or fetch them now."""
-    from seaway.callers.caller import OPERATOR
+    from seaway.api.v1.issuers import fetch_issuer_keys, get_issuer
     from seaway.trusted_publishing import issuers
 
     if file is not None and fetch:
         raise typer.BadParameter("--file and --fetch cannot be combined")
-    with options(context).open_site() as seaway:
-        if file is not None or fetch:
-            text = None if file is None else (sys.stdin.read() if file == "-" else _text(Path(file)))
-            with seaway.database.write_site() as tx:
-                found = issuers.set_static_keys(tx, seaway.clock.now_ms(), OPERATOR, name, text)
-            if fetch:
-                seaway.request_parts.exchanging.key_sets.refresh(found.key_source)
-        value = _described(seaway, name)
-    show(
-        value,
-        as_json,
-        f"{name}: {len(value['keys'])} keys{', from a file' if value['static_keys'] else ''}. {value['error']}",
-    )
+    with options(context).open_call() as call:
+        if file is not None:
+            text = sys.stdin.read() if file == "-" else _text(Path(file))
+            with call.write_site() as tx:
+                issuers.set_static_keys(tx, call.now_ms, call.by, name, text)
+        found = fetch_issuer_keys(call, name) if fetch else get_issuer(call, name)
+    from_file = ", from a file" if found.static_keys else ""
+    show(found, as_json, f"{name}: {counted(len(found.keys), 'key')}{from_file}. {found.error}")
 
 
 def _switch(context: typer.Context, name: str, as_json: bool, *, enabled: bool) -> None:
-    from seaway.callers.caller import OPERATOR
-    from seaway.trusted_publishing import issuers
+    from seaway.api.v1 import issuers
 
-    with options(context).open_site() as seaway:
-        with seaway.database.write_site() as tx:
-            issuers.set_enabled(tx, seaway.clock.now_ms(), OPERATOR, name, enabled=enabled)
-        value = _described(seaway, name)
-    show(value, as_json, f"Tokens of {name} are {'' if enabled else 'not '}exchanged.")
+    with options(context).open_call() as call:
+        changed = issuers.change_issuer(call, name, issuers.IssuerUpdate(enabled=enabled))
+    show(changed, as_json, f"Tokens of {name} are {'' if enabled else 'not '}exchanged.")
 
 
 def _text(path: Path) -> str:
@@ -131,26 +115,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise Malformed(f"The file {path} cannot be read.", "Check its path, and that it is UTF-8 text.") from None
-
-
-def _described(seaway: Seaway, name: str) -> dict[str, Any]:
-    from seaway.trusted_publishing import issuer_states
-
-    with seaway.database.read() as tx:
-        return _row(issuer_states.state(tx, name))
-
-
-def _row(state: IssuerState) -> dict[str, Any]:
-    issuer = state.issuer
-    return {
-        "name": issuer.name,
-        "kind": issuer.kind.name,
-        "issuer": issuer.issuer,
-        "enabled": issuer.is_enabled,
-        "built_in": issuer.is_builtin,
-        "static_keys": state.has_static_keys,
-        "keys": list(state.keys),
-        "fetched_at": format_time(state.fetched_at_ms),
-        "error": state.error,
-        "publishers": state.publishers,
-    }

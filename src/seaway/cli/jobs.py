@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
-from seaway.clock import format_time
+from seaway.counted_nouns import counted
 
 app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -15,30 +15,18 @@ app = typer.Typer(help="List background jobs, and retry failed ones.", no_args_i
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state: ready, running or failed.")] = None,
+    state: Annotated[
+        Literal["ready", "running", "failed"] | None, typer.Option(help="Only jobs in this state.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List waiting, running and failed jobs. Finished jobs are not listed."""
-    from seaway.errors import Malformed
+    from seaway.api.v1.site import Job
     from seaway.jobs import queue
 
-    if state not in (None, queue.READY, queue.RUNNING, queue.FAILED):
-        raise Malformed(f"There is no job state {state!r}.", "Use ready, running or failed.")
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         jobs = queue.list_jobs(tx, state)
-    rows = [
-        {
-            "id": job.id,
-            "kind": job.kind,
-            "state": job.state,
-            "attempt": job.attempt,
-            "run_at": format_time(job.run_at_ms),
-            "worker": job.lease_owner,
-            "error": job.error,
-        }
-        for job in jobs
-    ]
-    show_rows(rows, as_json, nothing="There are no jobs.")
+    show_rows([Job.model_validate(job) for job in jobs], as_json, nothing="There are no jobs.")
 
 
 @app.command()
@@ -50,9 +38,8 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Retry failed jobs."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.sign_in import site_admin
+    from seaway.api.v1 import site
 
-    with options(context).open_site() as seaway, seaway.database.write_unlocked() as tx:
-        count = site_admin.retry_jobs(tx, seaway.clock.now_ms(), OPERATOR, job_id)
-    show({"retried": count}, as_json, f"{count} failed jobs will be retried.")
+    with options(context).open_call() as call:
+        result = site.retry_jobs(call) if job_id is None else site.retry_job(call, job_id)
+    show(result, as_json, f"{counted(result.retried, 'failed job')} will be retried.")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
-from seaway.clock import format_time
-
-if TYPE_CHECKING:
-    from seaway.keys.api_keys import Key
+from seaway.counted_nouns import counted
 
 app = typer.Typer(help="Create and revoke API keys.", no_args_is_help=True)
 
@@ -26,7 +23,9 @@ def add(
     context: typer.Context,
     user: _User,
     name: _Name,
-    mode: Annotated[str, typer.Option(help="READ, READ_WRITE, READ_WRITE_DELETE or MANAGE.")] = "READ_WRITE",
+    mode: Annotated[
+        Literal["READ", "READ_WRITE", "READ_WRITE_DELETE", "MANAGE"], typer.Option(help="Access mode.")
+    ] = "READ_WRITE",
     channel: Annotated[list[str] | None, typer.Option(help="Limit the key to this channel; can be repeated.")] = None,
     package: Annotated[
         list[str] | None,
@@ -36,14 +35,13 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create a key and print its secret. It cannot be shown again."""
+    from seaway.api.v1.keys import key_with_secret
     from seaway.callers.caller import OPERATOR, Mode
     from seaway.channels import channels
     from seaway.clock import DAY_MS
     from seaway.keys import api_keys
     from seaway.users import users
 
-    if mode not in Mode.__members__:
-        raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         now_ms = seaway.clock.now_ms()
         made, secret = api_keys.add(
@@ -53,19 +51,19 @@ def add(
             expires_at_ms=None if days == 0 else now_ms + days * DAY_MS,
             patterns=package or (),
         )  # fmt: skip
-    show({**_described(user, made), "key": secret}, as_json, secret)
+    show(key_with_secret(made, secret), as_json, secret)
 
 
 @app.command("list")
 def list_keys(context: typer.Context, user: _User, as_json: JsonOption = False) -> None:
     """List the keys of a user, without their secrets."""
+    from seaway.api.v1.keys import key_of
     from seaway.keys import api_keys
     from seaway.users import users
 
     with options(context).open_site() as seaway, seaway.database.read() as tx:
-        found = api_keys.all_keys(tx, users.get(tx, user).id)
-    rows = [_described(user, key) for key in found]
-    show_rows(rows, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
+        found = [key_of(key) for key in api_keys.all_keys(tx, users.get(tx, user).id)]
+    show_rows(found, as_json, nothing=f"{user} has no keys yet. Create one: seaway key add {user} NAME")
 
 
 @app.command()
@@ -80,6 +78,7 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Revoke a key. Its next request is refused."""
+    from seaway.api.v1.keys import key_of
     from seaway.callers.caller import OPERATOR
     from seaway.keys import api_keys
     from seaway.users import users
@@ -91,7 +90,7 @@ def revoke(
         raise typer.BadParameter("give USER and KEY, or --stdin")
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         revoked = api_keys.revoke(tx, seaway.clock.now_ms(), OPERATOR, users.get(tx, user), name)
-    show(_described(user, revoked), as_json, f"The key {name} of {user} was revoked.")
+    show(key_of(revoked), as_json, f"The key {name} of {user} was revoked.")
 
 
 def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
@@ -106,18 +105,4 @@ def _revoke_leaked(context: typer.Context, as_json: bool) -> None:
         )
     ours = sum(label.is_ours for label in labels)
     value = {"revoked": ours, "unknown": len(labels) - ours}
-    show(value, as_json, f"{ours} of {len(labels)} were secrets of this Seaway, and are revoked.")
-
-
-def _described(user: str, key: Key) -> dict[str, Any]:
-    return {
-        "user": user,
-        "name": key.name,
-        "mode": key.mode.name,
-        "channels": None if key.channels is None else list(key.channels),
-        "packages": list(key.patterns),
-        "created_at": format_time(key.created_at_ms),
-        "expires_at": format_time(key.expires_at_ms),
-        "revoked_at": format_time(key.revoked_at_ms),
-        "used_at": format_time(key.used_at_ms),
-    }
+    show(value, as_json, f"{ours} of {counted(len(labels), 'secret')} belonged to this Seaway, and were revoked.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
+from seaway.counted_nouns import counted
 from seaway.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def sweep(
             sweeping.release_kept(seaway.database)
         swept = sweeping.sweep(seaway.sweeping, unlimited=yes)
     sentence = (
-        f"{swept.blobs} blobs ({swept.bytes:,} bytes), {swept.shards} old shards and {swept.spool_files} spool files "
-        "were deleted."
+        f"Deleted: {counted(swept.blobs, 'blob')} ({counted(swept.bytes, 'byte')}), "
+        f"{counted(swept.shards, 'old shard')} and {counted(swept.spool_files, 'spool file')}."
     )
     show(asdict(swept), as_json, sentence)
 
@@ -127,7 +128,7 @@ def adopt(context: typer.Context, as_json: JsonOption = False) -> None:
             named = storage_usage.of_packages(tx).blobs + storage_usage.of_documents(tx).blobs
         stored = sum(1 for _ in seaway.blobs.list(keys.BLOBS))
     sentence = (
-        f"The database and the store are now paired. The store has {stored:,} blobs, and the database names {named:,}; "
+        f"The database and the store are now paired. The store has {counted(stored, 'blob')}, and the database names {named:,}; "
         "sweeps delete the others when they are older than a day. Run `seaway check` now."
     )
     show({"before": before, "stored_blobs": stored, "named_blobs": named}, as_json, sentence)

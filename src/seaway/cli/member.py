@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from seaway.cli.context import JsonOption, options, show
-from seaway.clock import format_time
 
 app = typer.Typer(help="Add users to channels and remove them.", no_args_is_help=True)
 
@@ -20,28 +19,22 @@ def add(
     context: typer.Context,
     channel: _Channel,
     user: _User,
-    role: Annotated[str, typer.Option(help="viewer or contributor.")] = "contributor",
+    role: Annotated[Literal["viewer", "contributor"], typer.Option(help="Role in the channel.")] = "contributor",
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to a channel at once, or change their role."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import members
-    from seaway.channels.roles import Role
+    from seaway.api.v1 import members
 
-    if role not in (Role.VIEWER.value, Role.CONTRIBUTOR.value):
-        raise typer.BadParameter("--role must be viewer or contributor")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        member = members.put(tx, seaway.clock.now_ms(), OPERATOR, channel, user, Role(role))
-    value = {"channel": channel, "user": user, "role": member.role.value, "added_at": format_time(member.added_at_ms)}
-    show(value, as_json, f"{user} is a {role} of {channel}.")
+    with options(context).open_call() as call:
+        member = members.put_member(call, channel, user, members.RoleUpdate(role=role))
+    show(member, as_json, f"{user} is a {role} of {channel}.")
 
 
 @app.command()
 def remove(context: typer.Context, channel: _Channel, user: _User, as_json: JsonOption = False) -> None:
     """Remove a user from a channel. Files they uploaded stay."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import members
+    from seaway.api.v1 import members
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        members.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, user)
-    show({"channel": channel, "user": user, "role": None}, as_json, f"{user} is no longer a member of {channel}.")
+    with options(context).open_call() as call:
+        members.remove_member(call, channel, user)
+    show(None, as_json, f"{user} is no longer a member of {channel}.")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 from seaway.cli.context import JsonOption, options, show, show_rows
-from seaway.clock import format_time
-
-if TYPE_CHECKING:
-    from seaway.channels.notices import Notice
+from seaway.counted_nouns import counted
 
 app = typer.Typer(help="Post notices for users of a channel.", no_args_is_help=True)
 
@@ -22,34 +19,27 @@ def add(
     context: typer.Context,
     channel: _Channel,
     message: Annotated[str, typer.Argument(metavar="MESSAGE")],
-    level: Annotated[str, typer.Option(help="info, warning or critical.")] = "info",
+    level: Annotated[Literal["info", "warning", "critical"], typer.Option(help="Severity of the notice.")] = "info",
     days: Annotated[int, typer.Option(min=1, max=366, help="Days until the notice expires.")] = 30,
     as_json: JsonOption = False,
 ) -> None:
     """Post a notice for users of a channel. Conda and pixi show it."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import notices
-    from seaway.channels.notices import Level
-    from seaway.clock import DAY_MS
+    from seaway.api.v1 import notices
 
-    if level not in {known.value for known in Level}:
-        raise typer.BadParameter("--level must be info, warning or critical")
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        now_ms = seaway.clock.now_ms()
-        made = notices.add(tx, now_ms, OPERATOR, channel, Level(level), message, expires_at_ms=now_ms + days * DAY_MS)
-    show(_described(channel, made), as_json, f"Users of {channel} see notice {made.id} for {days} days.")
+    given = notices.NoticeCreate.parse({"level": level, "message": message, "days": days})
+    with options(context).open_call() as call:
+        made = notices.post_notice(call, channel, given)
+    show(made, as_json, f"Users of {channel} see notice {made.id} for {counted(days, 'day')}.")
 
 
 @app.command("list")
 def list_notices(context: typer.Context, channel: _Channel, as_json: JsonOption = False) -> None:
     """List the current notices of a channel."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import notices
+    from seaway.api.v1 import notices
 
-    with options(context).open_site() as seaway, seaway.database.read() as tx:
-        found = notices.list_current(tx, seaway.clock.now_ms(), OPERATOR, channel)
-    rows = [_described(channel, notice) for notice in found]
-    show_rows(rows, as_json, nothing=f"{channel} has no notices. Post one: seaway notice add {channel} MESSAGE")
+    with options(context).open_call() as call:
+        found = notices.list_notices(call, channel).items
+    show_rows(found, as_json, nothing=f"{channel} has no notices. Post one: seaway notice add {channel} MESSAGE")
 
 
 @app.command()
@@ -60,20 +50,8 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Withdraw a notice."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import notices
+    from seaway.api.v1 import notices
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        notices.remove(tx, seaway.clock.now_ms(), OPERATOR, channel, notice)
-    show({"channel": channel, "id": notice}, as_json, f"Notice {notice} of {channel} was withdrawn.")
-
-
-def _described(channel: str, notice: Notice) -> dict[str, Any]:
-    return {
-        "id": notice.id,
-        "channel": channel,
-        "level": notice.level.value,
-        "message": notice.message,
-        "created_at": format_time(notice.created_at_ms),
-        "expires_at": format_time(notice.expires_at_ms),
-    }
+    with options(context).open_call() as call:
+        notices.withdraw_notice(call, channel, notice)
+    show(None, as_json, f"Notice {notice} of {channel} was withdrawn.")

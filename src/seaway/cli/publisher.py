@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seaway.cli.context import JsonOption, options, show, show_rows
-from seaway.clock import format_time
+from seaway.cli.context import JsonOption, given, options, options_among, show, show_rows
 
 if TYPE_CHECKING:
-    from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue
-    from seaway.trusted_publishing.publishers import Draft, Publisher
+    from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 
 app = typer.Typer(help="Trust workflows to publish to channels.", no_args_is_help=True)
 
@@ -32,14 +29,17 @@ _Pin = Annotated[
 ]
 _Mode = Annotated[str | None, typer.Option(help="READ, READ_WRITE (the default) or READ_WRITE_DELETE.")]
 _Package = Annotated[
-    list[str] | None, typer.Option(help="Only this package, or a prefix that ends in *; can be repeated.")
+    list[str] | None, typer.Option("--package", help="Only this package, or a prefix that ends in *; can be repeated.")
 ]
-_Ref = Annotated[list[str] | None, typer.Option(help="Only this branch or tag, such as refs/tags/v*; can be repeated.")]
+_Ref = Annotated[
+    list[str] | None, typer.Option("--ref", help="Only this branch or tag, such as refs/tags/v*; can be repeated.")
+]
 _Hosted = Annotated[
     bool | None, typer.Option("--hosted-runner/--any-runner", help="GitHub: only on GitHub-hosted runners.")
 ]
 _Reusable = Annotated[
-    str | None, typer.Option(help="GitHub: a reusable workflow of another repository that can run the job.")
+    str | None,
+    typer.Option("--reusable-workflow", help="GitHub: a reusable workflow of another repository that can run the job."),
 ]
 _Protected = Annotated[
     bool | None, typer.Option("--protected-ref/--any-ref", help="GitLab: only from protected branches and tags.")
@@ -64,30 +64,21 @@ def add(
     claim: _Claim = None,
     pin: _Pin = None,
     mode: _Mode = None,
-    package: _Package = None,
-    ref: _Ref = None,
-    hosted_runner: _Hosted = None,
-    reusable_workflow: _Reusable = None,
-    protected_ref: _Protected = None,
+    packages: _Package = None,
+    allowed_refs: _Ref = None,
+    require_hosted_runner: _Hosted = None,
+    allowed_reusable_workflow: _Reusable = None,
+    require_protected_ref: _Protected = None,
     exchanges: _Exchanges = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trust a workflow to publish to a channel."""
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import publisher_changes
-    from seaway.trusted_publishing.publishers import Draft
 
-    given = {
-        "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
-        "environment": environment, "email": email, "sub": sub, **_pairs(claim),
-    }  # fmt: skip
-    draft = _changed(
-        Draft(matched={}), given, pin, mode, package,
-        _gates(ref, hosted_runner, reusable_workflow, protected_ref), exchanges, None,
-    )  # fmt: skip
     with options(context).open_site() as seaway:
-        made = publisher_changes.add(seaway.request_parts.exchanging, OPERATOR, channel, issuer, draft)
-    show(_described(made), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
+        made = publisher_changes.add(seaway.request_parts.exchanging, OPERATOR, channel, issuer, _settings(context))
+    show(made.described(), as_json, f"{made.name} is trusted to publish to {channel}, as publisher {made.id}.")
 
 
 @app.command("list")
@@ -98,7 +89,7 @@ def list_publishers(context: typer.Context, channel: _Channel, as_json: JsonOpti
 
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = publishers.in_channel(tx, channels.get(tx, channel).id)
-    rows = [_described(entry) for entry in found] if as_json else [_short(entry) for entry in found]
+    rows = [entry.described() for entry in found] if as_json else [_short(entry) for entry in found]
     show_rows(
         rows, as_json, nothing=f"{channel} has no publishers yet. Add one: seaway publisher add {channel} github ..."
     )
@@ -120,31 +111,25 @@ def set_publisher(
     claim: _Claim = None,
     pin: _Pin = None,
     mode: _Mode = None,
-    package: _Package = None,
-    ref: _Ref = None,
-    hosted_runner: _Hosted = None,
-    reusable_workflow: _Reusable = None,
-    protected_ref: _Protected = None,
+    packages: _Package = None,
+    allowed_refs: _Ref = None,
+    require_hosted_runner: _Hosted = None,
+    allowed_reusable_workflow: _Reusable = None,
+    require_protected_ref: _Protected = None,
     exchanges: _Exchanges = None,
-    enable: _Enabled = None,
+    enabled: _Enabled = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a publisher. Options that are not given stay unchanged. A different workflow starts without pinned ids."""
     from seaway.callers.caller import OPERATOR
     from seaway.trusted_publishing import publisher_changes
 
-    given = {
-        "owner": owner, "repository": repository, "namespace": namespace, "project": project, "workflow": workflow,
-        "environment": environment, "email": email, "sub": sub, **_pairs(claim),
-    }  # fmt: skip
-    gates = _gates(ref, hosted_runner, reusable_workflow, protected_ref)
     with options(context).open_site() as seaway:
         changed = publisher_changes.change(
-            seaway.request_parts.exchanging, OPERATOR, channel, publisher,
-            lambda before: _changed(before, given, pin, mode, package, gates, exchanges, enable),
-        )  # fmt: skip
-    state = "" if changed.is_enabled else ", and is disabled"
-    show(_described(changed), as_json, f"Publisher {publisher} of {channel} is {changed.name}{state}.")
+            seaway.request_parts.exchanging, OPERATOR, channel, publisher, _settings(context)
+        )
+    state = "" if changed.enabled else ", and is disabled"
+    show(changed.described(), as_json, f"Publisher {publisher} of {channel} is {changed.name}{state}.")
 
 
 @app.command()
@@ -157,45 +142,21 @@ def remove(context: typer.Context, channel: _Channel, publisher: _Id, as_json: J
         removed = publishers.remove(
             tx, seaway.clock.now_ms(), OPERATOR, seaway.request_parts.exchanging.notifier, channel, publisher
         )
-    show(_described(removed), as_json, f"{removed.name} is no longer trusted by {channel}.")
+    show(removed.described(), as_json, f"{removed.name} is no longer trusted by {channel}.")
 
 
-def _changed(
-    draft: Draft,
-    given: dict[str, str | None],
-    pins: list[str] | None,
-    mode: str | None,
-    packages: list[str] | None,
-    gates: dict[str, GateValue],
-    exchanges: int | None,
-    enabled: bool | None,
-) -> Draft:
-    from seaway.callers.caller import Mode
+def _settings(context: typer.Context) -> PublisherSettings:
+    """Return the settings in the options, which have the names of the settings, their fields and their conditions."""
+    from seaway.trusted_publishing.issuer_kinds.registry import KINDS
+    from seaway.trusted_publishing.publisher import PublisherSettings
 
-    if mode is not None and mode not in Mode.__members__:
-        raise typer.BadParameter(f"--mode must be one of {', '.join(Mode.__members__)}")
-    return replace(
-        draft,
-        matched={**draft.matched, **{name: value for name, value in given.items() if value is not None}},
-        gates={**(draft.gates or {}), **gates},
-        pins=draft.pins if pins is None else _pairs(pins),
-        mode=draft.mode if mode is None else Mode[mode],
-        patterns=draft.patterns if packages is None else packages,
-        exchanges=draft.exchanges if exchanges is None else exchanges,
-        is_enabled=draft.is_enabled if enabled is None else enabled,
-    )
-
-
-def _gates(
-    refs: list[str] | None, hosted_runner: bool | None, reusable_workflow: str | None, protected_ref: bool | None
-) -> dict[str, GateValue]:
-    given: dict[str, GateValue | None] = {
-        "allowed_refs": refs,
-        "require_hosted_runner": hosted_runner,
-        "allowed_reusable_workflow": reusable_workflow,
-        "require_protected_ref": protected_ref,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+    fields = options_among(context, {field.name for kind in KINDS.values() for field in kind.fields})
+    conditions = options_among(context, {gate.name for kind in KINDS.values() for gate in kind.gates})
+    pins = _pairs(context.params["pin"])
+    return given(
+        PublisherSettings, context,
+        fields={**fields, **_pairs(context.params["claim"])}, conditions=conditions, pinned=pins or None,
+    )  # fmt: skip
 
 
 def _pairs(given: list[str] | None) -> dict[str, str]:
@@ -205,26 +166,6 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _described(publisher: Publisher) -> dict[str, Any]:
-    return {
-        "id": publisher.id,
-        "channel": publisher.channel,
-        "name": publisher.name,
-        "kind": publisher.kind,
-        "issuer": publisher.issuer,
-        "fields": dict(publisher.criteria.matched),
-        "pinned": dict(publisher.criteria.pins),
-        "conditions": dict(publisher.criteria.gates),
-        "mode": publisher.mode.name,
-        "packages": list(publisher.patterns),
-        "exchanges": publisher.exchanges,
-        "enabled": publisher.is_enabled,
-        "created_by": publisher.created_by,
-        "created_at": format_time(publisher.created_at_ms),
-        "used_at": format_time(publisher.used_at_ms),
-    }
-
-
 def _short(publisher: Publisher) -> dict[str, Any]:
-    names = ("id", "kind", "name", "mode", "enabled", "used_at")
-    return {name: value for name, value in _described(publisher).items() if name in names}
+    described = publisher.described()
+    return {name: described[name] for name in ("id", "kind", "name", "mode", "enabled", "used_at")}

@@ -10,6 +10,7 @@ import typer
 
 from seaway.cli.backup import disk_errors
 from seaway.cli.context import JsonOption, options, show
+from seaway.counted_nouns import counted
 
 if TYPE_CHECKING:
     from seaway.backup.rebuild import RebuiltSite
@@ -64,8 +65,8 @@ def rebuild(
 def _lines(rebuilt: RebuiltSite) -> Iterator[str]:
     """Yield the report: what was restored, what was not, and what needs attention."""
     yield (
-        f"{rebuilt.channels:,} channels with {rebuilt.files:,} files were restored; the names of {rebuilt.deleted:,} "
-        f"deleted files stay reserved. The channels are private and belong to {rebuilt.admin}."
+        f"Restored: {counted(rebuilt.channels, 'private channel')} with {counted(rebuilt.files, 'file')}, owned by "
+        f"{rebuilt.admin}. The names of {counted(rebuilt.deleted, 'deleted file')} stay reserved."
     )
     yield _NOT_RESTORED
     if rebuilt.earlier_store_id is not None:
@@ -85,7 +86,7 @@ def _lines(rebuilt: RebuiltSite) -> Iterator[str]:
     yield from _listed(
         "Blobs that no manifest names; they are kept until `seaway sweep --kept`:",
         [
-            f"{entry.sha256.hex()} {entry.size:,} bytes, {entry.package or entry.problem or 'no package'}"
+            f"{entry.sha256.hex()} {counted(entry.size, 'byte')}, {entry.package or entry.problem or 'no package'}"
             for entry in rebuilt.unnamed
         ],
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seaway.cli.context import JsonOption, options, show
+from seaway.counted_nouns import counted
 from seaway.errors import BadSetting, SeawayError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def upload(
     show(
         {"channel": channel, "files": [asdict(outcome) for outcome in outcomes]},
         as_json,
-        "\n".join([*lines, f"{done} of {len(files)} files were uploaded to {channel}."]),
+        "\n".join([*lines, f"Uploaded {done} of {counted(len(files), 'file')} to {channel}."]),
     )
     if failed:
         raise typer.Exit(1)
@@ -102,7 +103,7 @@ def _progress(files: Sequence[Path]) -> Progress:
         console=console, disable=not console.is_terminal,
     )  # fmt: skip
     total = 0 if progress.disable else sum(file.stat().st_size for file in files)
-    progress.add_task(f"{len(files)} files", total=total)
+    progress.add_task(counted(len(files), "file"), total=total)
     return progress
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seaway.cli.context import JsonOption, bytes_of, options, show, show_rows
-from seaway.clock import format_time
-from seaway.sign_in import user_access
-
-if TYPE_CHECKING:
-    from seaway.users.users import User
+from seaway.counted_nouns import counted
 
 app = typer.Typer(help="Create and manage accounts.", no_args_is_help=True)
 
@@ -32,6 +28,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Create an account. A terminal prompts for a password; elsewhere, without --password-stdin, it has none yet."""
+    from seaway.api.v1.users import User
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import passwords
     from seaway.users import users
@@ -44,7 +41,7 @@ def add(
             tx, seaway.clock.now_ms(), OPERATOR, name, email=email, password_hash=password_hash, is_admin=admin
         )
     kind = "site admin" if user.is_admin else "user"
-    show(_described(user), as_json, f"{user.name} is now a {kind}.")
+    show(User.model_validate(user), as_json, f"{user.name} is now a {kind}.")
 
 
 @app.command()
@@ -55,31 +52,26 @@ def quota(
     as_json: JsonOption = False,
 ) -> None:
     """Set the storage quota of all channels of a user together. Without a number, show it."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.channels import quotas
-    from seaway.users import users
+    from seaway.api.v1 import quotas
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        if limit is not None:
-            quotas.set_of_user(tx, seaway.clock.now_ms(), OPERATOR, name, bytes_of(limit))
-        usage = quotas.of_user(tx, users.get(tx, name).id, seaway.settings.user_quota or None)
-    quota_text = "unlimited" if usage.quota is None else f"{usage.quota:,} bytes"
-    show(
-        {"user": name, "quota": usage.quota, "size": usage.used},
-        as_json,
-        f"The channels of {name} hold {usage.used:,} bytes; the quota is {quota_text}.",
-    )
+    given = None if limit is None else quotas.QuotaUpdate.parse({"quota": bytes_of(limit)})
+    with options(context).open_call() as call:
+        usage = quotas.get_user_quota(call, name) if given is None else quotas.change_user_quota(call, name, given)
+    quota_text = "unlimited" if usage.quota is None else counted(usage.quota, "byte")
+    sentence = f"The channels of {name} hold {counted(usage.used, 'byte')}; the quota is {quota_text}."
+    show(usage, as_json, sentence)
 
 
 @app.command("list")
 def list_users(context: typer.Context, as_json: JsonOption = False) -> None:
     """List every account."""
+    from seaway.api.v1.users import User
     from seaway.users import users
 
     with options(context).open_site() as seaway, seaway.database.read() as tx:
         found = users.all_users(tx)
     show_rows(
-        [_described(user) for user in found],
+        [User.model_validate(user) for user in found],
         as_json,
         nothing="There are no users yet. Create one: seaway user add NAME",
     )
@@ -90,8 +82,9 @@ def password(
     context: typer.Context, name: _Name, password_stdin: _PasswordStdin = False, as_json: JsonOption = False
 ) -> None:
     """Set a new password, and sign out every browser."""
+    from seaway.api.v1.users import User
     from seaway.callers.caller import OPERATOR
-    from seaway.sign_in import account_security, passwords
+    from seaway.sign_in import account_security, passwords, user_access
     from seaway.users import users
 
     new = _password(password_stdin, required=True)
@@ -107,24 +100,25 @@ def password(
             account_security.end_sessions_and_notify(
                 seaway.request_parts.accounts, tx, now_ms, user.id, what, keep=None
             )
-    show(_described(user), as_json, f"{name} has a new password.")
+    show(User.model_validate(user), as_json, f"{name} has a new password.")
 
 
 @app.command()
 def disable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Disable an account. Its sessions and keys stop working on their next request."""
-    _set_disabled(context, name, True, as_json)
+    _change(context, name, as_json, f"{name} is disabled.", disabled=True)
 
 
 @app.command()
 def enable(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Enable a disabled account."""
-    _set_disabled(context, name, False, as_json)
+    _change(context, name, as_json, f"{name} is enabled.", disabled=False)
 
 
 @app.command("reset-2fa")
 def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption = False) -> None:
     """Remove all second factors of a user who lost them. It signs out every browser."""
+    from seaway.api.v1.users import User
     from seaway.callers.caller import OPERATOR
     from seaway.sign_in import second_factors
     from seaway.users import users
@@ -132,7 +126,7 @@ def reset_second_factor(context: typer.Context, name: _Name, as_json: JsonOption
     with options(context).open_site() as seaway, seaway.database.write_site() as tx:
         user = users.get(tx, name)
         second_factors.reset_now(seaway.request_parts.accounts, tx, seaway.clock.now_ms(), OPERATOR, user.id)
-    show(_described(user), as_json, f"{name} now signs in without a second factor.")
+    show(User.model_validate(user), as_json, f"{name} now signs in without a second factor.")
 
 
 @app.command()
@@ -153,7 +147,7 @@ def remove(
         with seaway.database.read() as tx:
             user = users.get(tx, name)
         account_deletion.remove(seaway.request_parts.accounts, OPERATOR, user)
-    show(_described(user), as_json, f"{name} was deleted.")
+    show(None, as_json, f"{name} was deleted.")
 
 
 @app.command()
@@ -164,20 +158,16 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Grant site admin rights."""
-    from seaway.callers.caller import OPERATOR
-    from seaway.users import users
-
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        user = users.set_admin(tx, seaway.clock.now_ms(), OPERATOR, name, is_admin=not revert)
-    show(_described(user), as_json, f"{name} is {'no longer' if revert else 'now'} a site admin.")
+    sentence = f"{name} is {'no longer' if revert else 'now'} a site admin."
+    _change(context, name, as_json, sentence, admin=not revert)
 
 
-def _set_disabled(context: typer.Context, name: str, disabled: bool, as_json: bool) -> None:
-    from seaway.callers.caller import OPERATOR
+def _change(context: typer.Context, name: str, as_json: bool, sentence: str, **fields: bool) -> None:
+    from seaway.api.v1 import users
 
-    with options(context).open_site() as seaway, seaway.database.write_site() as tx:
-        user = user_access.set_disabled(tx, seaway.clock.now_ms(), OPERATOR, name, disabled=disabled)
-    show(_described(user), as_json, f"{name} is {'disabled' if disabled else 'enabled'}.")
+    with options(context).open_call() as call:
+        user = users.change_user(call, name, users.UserUpdate(**fields))
+    show(user, as_json, sentence)
 
 
 def _password(from_stdin: bool, *, required: bool) -> str | None:
@@ -196,13 +186,3 @@ def _password(from_stdin: bool, *, required: bool) -> str | None:
     if required:
         raise typer.BadParameter("pass --password-stdin and the password on standard input")
     return None
-
-
-def _described(user: User) -> dict[str, Any]:
-    return {
-        "name": user.name,
-        "email": user.email,
-        "admin": user.is_admin,
-        "created_at": format_time(user.created_at_ms),
-        "disabled_at": format_time(user.disabled_at_ms),
-    }

@@ -19,7 +19,7 @@ from seaway.errors import BadCredential, NotAllowed
 from seaway.http import credentials
 from seaway.http.cookies import Cookies, new_form_mark
 from seaway.http.page_forms import form_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
 from seaway.serving.caller_identification import Accepted, Secrets, identify
 from seaway.sign_in import sessions
@@ -42,7 +42,7 @@ async def caller_of(request: Request, accepted: Accepted = Accepted.ANY) -> Call
     if accepted not in known:
         address = credentials.client_ip(request)
         known[accepted] = (await _identify_caller(request, accepted)).with_address(address)
-        _parts(request).usage_counter.count_key_use(known[accepted].key_id, address)
+        parts_of(request).usage_counter.count_key_use(known[accepted].key_id, address)
     return known[accepted]
 
 
@@ -86,12 +86,7 @@ def new_mark_of(request: Request) -> str | None:
 
 def cookies_of(request: Request) -> Cookies:
     """Return the names and attributes of this site's cookies."""
-    return Cookies.of_site(_parts(request).site_url)
-
-
-def _parts(request: Request) -> RequestParts:
-    parts: RequestParts = request.app.state.parts
-    return parts
+    return Cookies.of_site(parts_of(request).site_url)
 
 
 async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
@@ -113,7 +108,7 @@ async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
 
 
 def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Caller:
-    reading = _parts(request).reading
+    reading = parts_of(request).reading
     with reading.database.read() as tx:
         found = identify(tx, reading.identifying, secrets, accepted)
     if found.session_id is not None:

@@ -109,14 +109,14 @@ class _Headers:
     is_there: bool = False  # the blob was found in the store; needed where the proxy reads it
 
 
-async def respond(request: ChannelRequest, held: CachedResponse, delivery: FileDelivery) -> RawResponse:
+async def respond(request: ChannelRequest, cached_response: CachedResponse, delivery: FileDelivery) -> RawResponse:
     """
     Return the response. Raise FileNotFoundError if the blob was swept after the answer was found: resolve it again.
 
     `DamagedBlob`, a subclass, is raised for damage that is cheap to detect: a wrong size, or a wrong hash of a small
     file that would be cached in memory, where it would outlive its repair.
     """
-    answer, cached = held.answer, _headers_for(held, delivery)
+    answer, cached = cached_response.answer, _headers_for(cached_response, delivery)
     if _etag_matches(request.header(b"if-none-match"), cached.etag):
         return RawResponse(304, cached.headers)
     wanted = _wanted_range(request, answer, cached.etag)
@@ -220,10 +220,10 @@ async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-def _headers_for(held: CachedResponse, delivery: FileDelivery) -> _Headers:
-    if not isinstance(held.rendered, _Headers):
-        held.rendered = _make_headers(held.answer, delivery.index_max_age)
-    return held.rendered
+def _headers_for(cached_response: CachedResponse, delivery: FileDelivery) -> _Headers:
+    if not isinstance(cached_response.rendered, _Headers):
+        cached_response.rendered = _make_headers(cached_response.answer, delivery.index_max_age)
+    return cached_response.rendered
 
 
 def _make_headers(answer: ChannelResponse, index_max_age: int) -> _Headers:

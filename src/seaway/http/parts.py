@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter
+from starlette.requests import Request
 
 from seaway.http.channel_responses import FileDelivery
 from seaway.http.request_limits import RateLimiter
@@ -48,3 +49,9 @@ class RequestParts:
     file_list_limit: RateLimiter
     site_url: str
     uses_request_host: bool  # whether the site URL is taken from the request's Host header
+
+
+def parts_of(request: Request) -> RequestParts:
+    """Return the parts available to the handler of a request."""
+    parts: RequestParts = request.app.state.parts
+    return parts

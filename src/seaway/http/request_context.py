@@ -10,7 +10,9 @@ The context in which the API and the pages handle a request: the caller, the par
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
 from seaway.callers import rate_limits
@@ -22,8 +24,10 @@ from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.http.caller import caller_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import RequestParts, parts_of
 from seaway.http.request_limits import rate_limit_key
+
+T = TypeVar("T")
 
 # What a transaction on a channel or group requires: an action, or a function that raises the refusal; None for a change
 # that requires only a secret.
@@ -109,11 +113,23 @@ class RequestContext:
                     permission(tx, self.by, name)
 
 
+async def in_transaction(
+    transaction: AbstractContextManager[Tx], work: Callable[[Tx], T], limiter: CapacityLimiter | None = None
+) -> T:
+    """Do work with a transaction in a thread; `limiter` limits expensive queries."""
+
+    def run() -> T:
+        with transaction as tx:
+            return work(tx)
+
+    return await to_thread.run_sync(run, limiter=limiter)
+
+
 async def context_of(request: Request) -> RequestContext:
     """
     Return the context of a request.
 
     An invalid credential is refused even where none is required, so that programs notice it.
     """
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     return RequestContext(parts, await caller_of(request))

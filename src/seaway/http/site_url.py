@@ -10,14 +10,14 @@ import re
 
 from starlette.requests import Request
 
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
 def site_url_of(request: Request) -> str:
     """Return the site URL without a trailing slash."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     host = request.headers.get("host", "")
     if not parts.uses_request_host or not _HOST.fullmatch(host):
         return parts.site_url

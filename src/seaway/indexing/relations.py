@@ -13,6 +13,7 @@ Relations of a channel to other channels of this server (CEP 42), and its messag
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from sqlalchemy import or_, select, update
@@ -21,11 +22,11 @@ from seaway import audit
 from seaway.audit import Event
 from seaway.callers.caller import OPERATOR, Caller
 from seaway.channels import channels, permissions
-from seaway.channels.channels import MAX_V3_MESSAGE, is_possible_name
+from seaway.channels.channel import Channel, ChannelSettings
+from seaway.channels.channels import is_possible_name
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.clock import Clock
-from seaway.conda.metadata import has_controls
 from seaway.conda.repodata import NO_RELATIONS, ChannelRelations
 from seaway.database.engine import Database, Tx, lock_channel
 from seaway.database.tables import channels as channel_rows
@@ -35,39 +36,46 @@ from seaway.indexing.updates import raise_revisions
 
 
 def change(
-    database: Database,
-    clock: Clock,
-    by: Caller,
-    channel: str,
-    *,
-    whole_document_limit: int,
-    base: str | None = None,
-    overrides: str | None = None,
+    database: Database, clock: Clock, by: Caller, channel: str, *, whole_document_limit: int, **given: str | None
 ) -> ChannelRelations:
-    """
-    Set the given relations of a channel and return all of them.
-
-    Each is a channel name, a reference such as `../NAME`, or empty to remove it; None leaves it unchanged.
-    """
-    given = {"base": base, "overrides": overrides}
-    requested = {relation: _channel_name(text) for relation, text in given.items() if text is not None}
+    """Set relations as in `set_relations`, in a transaction of their own."""
     with database.read() as tx:  # before any lock
         channels.require(tx, by, Action.MANAGE, channel)
     with database.write_unlocked() as tx:
-        database.lock(tx, "channel-relations")
-        for name in sorted({channel, *filter(None, requested.values())}):
-            lock_channel(database, tx, name)
-        access = channels.require(tx, by, Action.MANAGE, channel)
-        current = relations_of(tx, access.channel_id)
-        wanted = ChannelRelations(requested.get("base", current.base), requested.get("overrides", current.overrides))
-        if wanted == current:
-            return current
-        # Before the rules of the CEP, which depend on the relations of the neighbors.
-        for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
-            _require_allowed(tx, by, channel, access, name)
-        check(channel, wanted, {**_declared(tx), channel: wanted})
-        _write(tx, clock.now_ms(), by, channel, access.channel_id, current, wanted, whole_document_limit)
-        return wanted
+        lock(database, tx, channel, given)
+        return set_relations(tx, clock.now_ms(), by, channel, given, whole_document_limit=whole_document_limit)
+
+
+def lock(database: Database, tx: Tx, channel: str, given: Mapping[str, str | None]) -> None:
+    """Lock what a change of these relations needs: all relations, then the channels."""
+    database.lock(tx, "channel-relations")
+    for name in sorted({channel, *filter(None, _requested(given).values())}):
+        lock_channel(database, tx, name)
+
+
+def set_relations(
+    tx: Tx, now_ms: int, by: Caller, channel: str, given: Mapping[str, str | None], *, whole_document_limit: int
+) -> ChannelRelations:
+    """
+    Set the given relations (`base`, `overrides`) of a channel and return all of them; the caller has locked them.
+
+    Each is a channel name, a reference such as `../NAME`, or empty to remove it; None leaves it unchanged.
+    """
+    access = channels.require(tx, by, Action.MANAGE, channel)
+    current = relations_of(tx, access.channel_id)
+    wanted = replace(current, **_requested(given))
+    if wanted == current:
+        return current
+    # Before the rules of the CEP, which depend on the relations of the neighbors.
+    for name in sorted({wanted.base, wanted.overrides} - {current.base, current.overrides, ""}):
+        _require_allowed(tx, by, channel, access, name)
+    check(channel, wanted, {**_declared(tx), channel: wanted})
+    _write(tx, now_ms, by, channel, access.channel_id, current, wanted, whole_document_limit)
+    return wanted
+
+
+def _requested(given: Mapping[str, str | None]) -> dict[str, str]:
+    return {relation: _channel_name(text) for relation, text in given.items() if text is not None}
 
 
 def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: int) -> None:
@@ -90,19 +98,15 @@ def drop(database: Database, clock: Clock, neighbor: str, whole_document_limit: 
             _write(tx, clock.now_ms(), OPERATOR, name, access.channel_id, current, remaining, whole_document_limit)
 
 
-def set_v3_message(tx: Tx, now_ms: int, by: Caller, channel: str, message: str, *, whole_document_limit: int) -> None:
-    """Set the message for users whose client does not see v3 records; an empty message removes it."""
-    access = channels.require(tx, by, Action.MANAGE, channel)
-    if len(message.encode()) > MAX_V3_MESSAGE:
-        raise Malformed(f"The message about v3 packages is longer than {MAX_V3_MESSAGE:,} bytes.", "Shorten it.")
-    if has_controls(message.replace("\n", "")):
-        raise Malformed("The message about v3 packages contains a control character, such as a tab.", "Remove it.")
-    here = channel_rows.c.id == access.channel_id
-    if tx.execute(select(channel_rows.c.v3_message).where(here)).scalar_one() == message:
-        return
-    tx.execute(update(channel_rows).where(here).values(v3_message=message))
-    raise_revisions(tx, access.channel_id, now_ms, whole_document_limit, only_v3=True)
-    audit.write(tx, now_ms, by.actor, Event.CHANNEL_CHANGED, channel=channel, changed="v3_message")
+def change_settings(
+    tx: Tx, now_ms: int, by: Caller, channel: str, settings: ChannelSettings, *, whole_document_limit: int
+) -> Channel:
+    """Change the given settings of a channel, and its index where that contains them."""
+    changes_index = "v3_message" in channels.require_change(tx, by, channel, settings)
+    changed = channels.change(tx, now_ms, by, channel, settings)
+    if changes_index:
+        raise_revisions(tx, changed.id, now_ms, whole_document_limit, only_v3=True)
+    return changed
 
 
 def check(channel: str, wanted: ChannelRelations, declared: Mapping[str, ChannelRelations]) -> None:

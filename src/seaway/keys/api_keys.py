@@ -98,22 +98,7 @@ def all_keys(tx: Tx, user_id: int) -> list[Key]:
         .order_by(channels.c.name)
     ):
         names.setdefault(key_id, []).append(channel)
-    rows = tx.execute(
-        select(
-            keys.c.id,
-            keys.c.name,
-            keys.c.mode,
-            keys.c.all_channels,
-            keys.c.created_at,
-            keys.c.expires_at,
-            keys.c.revoked_at,
-            keys.c.patterns,
-            keys.c.used_at,
-            keys.c.used_from,
-        )
-        .where(keys.c.user_id == user_id)
-        .order_by(keys.c.name)
-    )
+    rows = tx.execute(select(keys).where(keys.c.user_id == user_id).order_by(keys.c.name))
     return [
         Key(
             id=row.id,

@@ -157,6 +157,17 @@ def transfer_decided(to: str, *, site_url: str, channel: str, decision: str) -> 
     )
 
 
+def channel_transferred(to: str, *, site_url: str, channel: str, new_owner: str) -> OutgoingEmail:
+    """Notify the previous and the new owner of a channel that an admin transferred."""
+    return _email(
+        to,
+        f"The channel {channel} has a new owner",
+        site_url,
+        [f"A site admin made {new_owner} the owner of the channel {channel} at {_host(site_url)}."],
+        link=("View channel", f"{site_url}/channels/{channel}"),
+    )
+
+
 def key_expires(to: str, *, site_url: str, name: str, days: str) -> OutgoingEmail:
     """Warn a user that a key expires soon; `days` says when ("within 3 days")."""
     return _email(

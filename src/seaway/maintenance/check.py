@@ -26,6 +26,7 @@ from seaway.attestations import sidecars
 from seaway.channels import upload_log
 from seaway.channels.roles import Role
 from seaway.conda import filename
+from seaway.counted_nouns import counted
 from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import (
@@ -285,7 +286,7 @@ def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: 
         yield "names a blob that does not exist"
     elif stat.size != size:
         yield (
-            f"names a blob of {stat.size:,} bytes, but its row says {size:,}"
+            f"names a blob of {counted(stat.size, 'byte')}, but its row says {size:,}"
             if isinstance(size, int)
             else "has no size"
         )

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
+from seaway.counted_nouns import counted
 from seaway.database.damage import tolerating_damage
 from seaway.database.tables import channels as channel_rows
 from seaway.database.tables import subdirs
@@ -51,8 +52,8 @@ class ReindexResult:
         """Yield the result in sentences."""
         yield from (f"{failure.where} {failure.what}" for failure in self.failed)
         if from_blobs:
-            yield f"{self.files_rebuilt} file rows were rebuilt from their package files."
-        yield f"{self.subdirs} subdirs were reindexed; {self.names_changed} names differed from their file rows."
+            yield f"Rebuilt {counted(self.files_rebuilt, 'file row')} from package files."
+        yield f"Reindexed {counted(self.subdirs, 'subdir')}; {counted(self.names_changed, 'name')} differed from the file rows."
         if self.failed:
             yield f"{len(self.failed)} could not be rebuilt and are listed above."
 

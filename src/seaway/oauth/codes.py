@@ -138,22 +138,22 @@ def exchange_device(tx: Tx, now_ms: int, secret: str, client_id: str, *, address
     return grants.add(tx, now_ms, row.user_id, client_id, row.scope, address=address)[1]
 
 
-def add_code(tx: Tx, now_ms: int, by: Caller, wish: AuthorizationRequest) -> str:
+def add_code(tx: Tx, now_ms: int, by: Caller, request: AuthorizationRequest) -> str:
     """Create an authorization code after the user's approval, for the redirect to the tool."""
     secret = secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_CODE)
     tx.execute(
         insert(cli_codes).values(
             digest=secret_tokens.hash_key(secret),
             user_id=by.user_id,
-            client_id=wish.client_id,
-            redirect_uri=wish.redirect_uri,
-            scope=wish.scope,
-            challenge=wish.challenge,
-            nonce=wish.nonce,
+            client_id=request.client_id,
+            redirect_uri=request.redirect_uri,
+            scope=request.scope,
+            challenge=request.challenge,
+            nonce=request.nonce,
             expires_at=now_ms + CODE_MS,
         )
     )
-    audit.write(tx, now_ms, by.actor, Event.TOOL_ALLOWED, target=wish.client_id, scope=wish.scope)
+    audit.write(tx, now_ms, by.actor, Event.TOOL_ALLOWED, target=request.client_id, scope=request.scope)
     return secret
 
 

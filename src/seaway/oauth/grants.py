@@ -151,15 +151,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
 def of_user(tx: Tx, user_id: int, now_ms: int) -> list[OAuthGrant]:
     """Return the valid grants of a user, the newest first."""
     rows = tx.execute(
-        select(
-            cli_grants.c.id,
-            cli_grants.c.client_id,
-            cli_grants.c.scope,
-            cli_grants.c.mode,
-            cli_grants.c.created_at,
-            cli_grants.c.used_at,
-            cli_grants.c.address,
-        )
+        select(cli_grants)
         .where(cli_grants.c.user_id == user_id, cli_grants.c.used_at.between(*_last_use_bounds(now_ms)))
         .order_by(cli_grants.c.id.desc())
     )
@@ -267,10 +259,8 @@ _REPLACE = (
 
 
 def _new_tokens(tx: Tx, now_ms: int, grant_id: int) -> tuple[str, str]:
-    access, refresh_token = (
-        secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS),
-        secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_REFRESH),
-    )
+    access = secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_ACCESS)
+    refresh_token = secret_tokens.new_key(secret_tokens.KeyKind.OAUTH_REFRESH)
     rows = [
         {"digest": secret_tokens.hash_key(secret), "grant_id": grant_id, "kind": kind, "expires_at": now_ms + lasts_ms}
         for secret, kind, lasts_ms in ((access, _ACCESS, ACCESS_MS), (refresh_token, _REFRESH, IDLE_MS))

@@ -38,6 +38,12 @@ REVOKE = "/api/oauth/revoke"
 JWKS = "/api/oauth/jwks"
 USERINFO = "/api/oauth/userinfo"
 
+_NEEDED_FIELDS = {
+    DEVICE_GRANT: ("device_code",),
+    CODE_GRANT: ("code", "redirect_uri", "code_verifier"),
+    REFRESH_GRANT: ("refresh_token",),
+}
+
 Form = Mapping[str, str]
 JsonObject = dict[str, Any]
 
@@ -103,18 +109,12 @@ def issue(openid: OAuthProvider, form: Form, *, address: str) -> JsonObject | OA
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
-    match form.get("grant_type"):
-        case grant if grant == DEVICE_GRANT:
-            needed: tuple[str, ...] = ("device_code",)
-        case "authorization_code":
-            needed = ("code", "redirect_uri", "code_verifier")
-        case "refresh_token":
-            needed = ("refresh_token",)
-        case None:
-            return OAuthError("invalid_request", "The field grant_type is missing.")
-        case _:
-            return OAuthError("unsupported_grant_type", "This grant_type is not supported.")
-    missing = next((name for name in needed if not form.get(name)), None)
+    grant_type = form.get("grant_type")
+    if grant_type is None:
+        return OAuthError("invalid_request", "The field grant_type is missing.")
+    if grant_type not in _NEEDED_FIELDS:
+        return OAuthError("unsupported_grant_type", "This grant_type is not supported.")
+    missing = next((name for name in _NEEDED_FIELDS[grant_type] if not form.get(name)), None)
     if missing is not None:
         return OAuthError("invalid_request", f"The field {missing} is missing.")
     now_ms = openid.clock.now_ms()

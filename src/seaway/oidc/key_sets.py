@@ -160,7 +160,7 @@ class KeySets:
 
 
 def _readable(text: str, source: KeySource) -> Sequence[Key]:
-    """Return the keys; empty if there are none, as after the operator has changed the algorithms of a provider."""
+    """Return the keys; empty if there are none, as after a provider has changed its algorithms."""
     try:
         return read_keys(text, source.rules)
     except BadKeySet:

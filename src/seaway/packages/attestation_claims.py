@@ -6,8 +6,8 @@ import msgspec
 from sqlalchemy import select
 
 from seaway.attestations import provenance
+from seaway.attestations.bundles import AttestedClaims
 from seaway.attestations.provenance import Provenance
-from seaway.attestations.sidecars import AttestedClaims
 from seaway.database.engine import Tx
 from seaway.database.tables import attestations, files, packages, subdirs
 from seaway.packages.versions import Version

@@ -17,14 +17,17 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from pydantic import ValidationError
 
-from seaway.attestations import sidecars
-from seaway.channels.channels import MAX_DESCRIPTION, Attestations, is_possible_name
+from seaway.attestations.bundles import AttestedClaims
+from seaway.channels.channel import ChannelSettings
+from seaway.channels.channels import is_possible_name
 from seaway.conda import corrections, filename, zstd
 from seaway.conda.record import Section
 from seaway.conda.refusals import Refused
 from seaway.conda.shards import to_shard_record
 from seaway.conda.subdir import is_known_subdir
+from seaway.errors import Invalid
 from seaway.indexing.file_rows import FileState
 from seaway.packages.files import WARNINGS
 
@@ -89,23 +92,16 @@ class NameManifest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChannelManifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A channel and its settings; `is_public` and `owner` are for information and are not restored."""
+    """A channel and its settings; the visibility and `owner` are for information and are not restored."""
 
     format: int
     name: str
-    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION, pattern=r"^[^\x00]*$")]
-    is_public: bool
+    settings: dict[str, bool | str]  # by column
     owner: _Text
-    refuses_lookalikes: bool
     quota_bytes: _Number | None
-    only_publishers: bool
-    attestations: Attestations
     created_at: _Number
     logo: _Digest | None
     logo_size: _Number
-    allows_overwrite: bool = True
-    allows_v3: bool = True
-    v3_message: _Text = ""
     base: _Text = ""
     overrides: _Text = ""
 
@@ -134,7 +130,7 @@ _name_decoder = msgspec.msgpack.Decoder(NameManifest)
 _channel_decoder = msgspec.msgpack.Decoder(ChannelManifest)
 _record_decoder = msgspec.json.Decoder(_Record)
 _about_decoder = msgspec.json.Decoder(dict[str, Any])
-_claims_decoder = msgspec.json.Decoder(sidecars.AttestedClaims)
+_claims_decoder = msgspec.json.Decoder(AttestedClaims)
 
 _Manifest = TypeVar("_Manifest", NameManifest, ChannelManifest)
 
@@ -148,7 +144,16 @@ def decode_channel(content: bytes) -> ChannelManifest:
     """Return the channel that these bytes describe; raise `BadManifest` if they are not a channel manifest."""
     manifest = _decode(content, _channel_decoder)
     _require(is_possible_name(manifest.name), "its channel name is invalid")
+    settings_of(manifest)
     return manifest
+
+
+def settings_of(manifest: ChannelManifest) -> ChannelSettings:
+    """Return the settings; those that the manifest does not have get their defaults."""
+    try:
+        return ChannelSettings.model_validate(manifest.settings, by_name=True, by_alias=False)
+    except (ValidationError, Invalid):
+        raise BadManifest("its settings are invalid") from None
 
 
 def decode_name(content: bytes) -> NameManifest:

@@ -41,6 +41,7 @@ from sqlalchemy import (
     update,
 )
 
+from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database import site_values
 from seaway.database.damage import as_stored, tolerating_damage
@@ -408,19 +409,12 @@ def _channel_manifest(row: Row[Any]) -> ChannelManifest:
     return ChannelManifest(
         format=FORMAT,
         name=row.name,
-        description=row.description,
-        is_public=row.is_public,
+        settings={setting: getattr(row, setting) for setting in ChannelSettings.model_fields},
         owner=row.owner,
-        refuses_lookalikes=row.refuses_lookalikes,
         quota_bytes=row.quota_bytes,
-        only_publishers=row.only_publishers,
-        attestations=row.attestations,
         created_at=row.created_at,
         logo=row.logo,
         logo_size=row.logo_size or 0,
-        allows_overwrite=row.allows_overwrite,
-        allows_v3=row.allows_v3,
-        v3_message=row.v3_message,
         base=row.base,
         overrides=row.overrides,
     )

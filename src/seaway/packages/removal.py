@@ -35,6 +35,7 @@ from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.clock import Clock
 from seaway.conda.record import Section
+from seaway.counted_nouns import counted
 from seaway.database.engine import Database, Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import files, packages, subdirs
@@ -94,7 +95,7 @@ class Selection:
 
     def __str__(self) -> str:
         if self.files:
-            return self.files[0] if len(self.files) == 1 else f"{len(self.files):,} files"
+            return self.files[0] if len(self.files) == 1 else counted(len(self.files), "file")
         return " ".join(filter(None, (self.package, self.version, self.subdir and f"for {self.subdir}")))
 
 

@@ -22,6 +22,7 @@ import msgspec
 from sqlalchemy import delete, update
 
 from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, Clock
+from seaway.counted_nouns import counted
 from seaway.database import site_values
 from seaway.database.engine import Database, Tx
 from seaway.database.tables import kept_blobs, retired_shards
@@ -136,8 +137,8 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
         return None
     return (
         (
-            f"The sweep would delete {blobs:,} of {found.blobs:,} blobs ({size:,} of {found.bytes:,} bytes), more than "
-            f"sweep_max_percent ({max_percent} %) allows."
+            f"The sweep would delete {blobs:,} of {counted(found.blobs, 'blob')} ({size:,} of "
+            f"{counted(found.bytes, 'byte')}), more than sweep_max_percent ({max_percent} %) allows."
         ),
         "If this is intended, run `seaway sweep --yes`.",
     )

@@ -7,7 +7,7 @@ where its decision is final.
 
 from dataclasses import dataclass
 
-from seaway.channels.channels import Attestations
+from seaway.channels.channel import Attestations
 from seaway.channels.quotas import StorageRoom
 from seaway.conda.filename import FileName
 from seaway.conda.record import timestamp_ms

@@ -16,7 +16,7 @@ import anyio
 
 from seaway.errors import Invalid, Unavailable
 from seaway.outbound import OutboundRequest, OutboundRequestFailed
-from seaway.publishing.logos import MOST_BYTES
+from seaway.publishing.logos import MAX_LOGO_BYTES
 
 _SECONDS = 5.0
 _MOST_VISITS = 4
@@ -53,7 +53,7 @@ class Avatars:
             visit = OutboundRequest(
                 address,
                 accept="image/png, image/jpeg, image/webp, image/gif",
-                most_bytes=MOST_BYTES,
+                most_bytes=MAX_LOGO_BYTES,
                 is_trusted=self.is_trusted,
                 may_be_plain=self.is_trusted,
                 seconds=_SECONDS,

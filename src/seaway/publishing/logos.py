@@ -28,7 +28,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.spool import Spool
 
-MOST_BYTES = 512 * 1024
+MAX_LOGO_BYTES = 512 * 1024
 _AT_ONCE = 2  # so that one can be re-encoded while one is fetched
 _PUTS = 3  # fails only if a sweep deletes the blob each time
 
@@ -64,11 +64,11 @@ class Logos:
     fetch: Callable[[str], bytes] = _fetch
     turns: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
 
-    def put(self, by: Caller, channel: str, given: NewLogo, also: Callable[[Tx], object] | None = None) -> None:
-        """Set the logo of the channel; `also` makes further changes in the same transaction."""
+    def put(self, by: Caller, channel: str, given: NewLogo, **more: Callable[[Tx], object]) -> None:
+        """Set the logo of the channel; `more` as in `store`."""
         with self.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
-        self.store(by, channel, self.draw(by, given), also)
+        self.store(by, channel, self.draw(by, given), **more)
 
     def draw(self, by: Caller, given: NewLogo) -> bytes:
         """Return the picture re-encoded as a PNG."""
@@ -76,13 +76,27 @@ class Logos:
             count_attempt(self.database, self.clock.now_ms(), Rate.LOGO, str(by.user_id))
         with self._slot(by):
             content = given.content or self._fetched(given.url)
-            if len(content) > MOST_BYTES:
-                raise TooLarge(f"The picture is larger than {MOST_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG.")
+            if len(content) > MAX_LOGO_BYTES:
+                raise TooLarge(
+                    f"The picture is larger than {MAX_LOGO_BYTES // 1024} KiB.", "Use a smaller one, or a JPEG."
+                )
             with self._spooled(content) as path, self.examiners.slots.acquire_in_thread(sender_of(by)):
                 return self.examiners.encode_picture(path)
 
-    def store(self, by: Caller, channel: str, png: bytes, also: Callable[[Tx], object] | None = None) -> None:
-        """Store a re-encoded picture as the logo of the channel."""
+    def store(
+        self,
+        by: Caller,
+        channel: str,
+        png: bytes,
+        *,
+        also: Callable[[Tx], object] = lambda _tx: None,
+        lock: Callable[[Tx], object] = lambda _tx: None,
+    ) -> None:
+        """
+        Store a re-encoded picture as the logo of the channel.
+
+        `also` makes further changes in the same transaction; `lock` takes what these lock before the channel.
+        """
         sha256 = hashlib.sha256(png).digest()
         with self._spooled(png) as path:
             for _ in range(_PUTS):
@@ -90,10 +104,10 @@ class Logos:
                 with referencing(self.database, self.blobs, [sha256]) as (tx, missing):
                     if missing:  # a sweep deleted a blob that existed before
                         continue
+                    lock(tx)
                     lock_channel(self.database, tx, channel)
                     logos.put(tx, self.clock.now_ms(), by, channel, sha256, len(png))
-                    if also is not None:
-                        also(tx)
+                    also(tx)
                     return
         raise Unavailable("The picture could not be stored because of a running sweep.", "Try again in a moment.")
 

@@ -25,7 +25,7 @@ from seaway.attestations.sidecars import Sidecar
 from seaway.audit import Event, NewEntry
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions, quotas, upload_log
-from seaway.channels.channels import Attestations
+from seaway.channels.channel import Attestations
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.quotas import StorageRoom
 from seaway.channels.roles import Action

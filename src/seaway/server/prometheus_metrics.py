@@ -10,6 +10,7 @@ PROMETHEUS_MULTIPROC_DIR: the library decides at import where it stores values. 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
@@ -29,66 +30,57 @@ class Metrics(EventCounter):
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # these would add an unused series to each
         self.registry = CollectorRegistry()
-        self._requests_total = Counter(
+        counter, histogram = partial(Counter, registry=self.registry), partial(Histogram, registry=self.registry)
+        self._requests_total = counter(
             "seaway_requests_total",
             "Requests by route template, method and status; status 0 means that the client disconnected.",
             ["route", "method", "status"],
-            registry=self.registry,
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = histogram(
             "seaway_request_duration_seconds",
             "Time from the head of a request to the end of its response, including both bodies.",
             ["route", "method"],
             buckets=_REQUEST_SECONDS,
-            registry=self.registry,
         )
-        self._uploads = Counter(
+        self._uploads = counter(
             "seaway_uploads_total",
             "Finished uploads by outcome (published, replaced, repeated, refused, failed or broken-off) and error code.",
             ["outcome", "code"],
-            registry=self.registry,
         )
-        stages = Histogram(
+        stages = histogram(
             "seaway_upload_stage_duration_seconds",
             "Duration of upload stages: receive the bytes, examine the archive, store and record it.",
             ["stage"],
             buckets=_STAGE_SECONDS,
-            registry=self.registry,
         )
-        self._received = Counter(
+        self._received = counter(
             "seaway_upload_received_bytes_total",
             "Bytes of completely received package files, including refused ones.",
-            registry=self.registry,
         )
-        downloads = Counter(
+        downloads = counter(
             "seaway_package_downloads_total",
             "Package files delivered: whole, in part, by a redirect to the bucket, or through the proxy (`x-accel`).",
             ["way"],
-            registry=self.registry,
         )
-        self._sent = Counter(
+        self._sent = counter(
             "seaway_package_download_bytes_total",
             "Bytes of package files sent by Seaway itself.",
-            registry=self.registry,
         )
-        self._jobs = Counter(
+        self._jobs = counter(
             "seaway_job_attempts_total",
             "Attempts at background jobs, by kind and result (done or failed).",
             ["kind", "result"],
-            registry=self.registry,
         )
-        self._job_seconds = Histogram(
+        self._job_seconds = histogram(
             "seaway_job_duration_seconds",
             "Duration of attempts at background jobs.",
             ["kind"],
             buckets=_JOB_SECONDS,
-            registry=self.registry,
         )
-        self._unknown_claims = Counter(
+        self._unknown_claims = counter(
             "seaway_unknown_claims_total",
             "Claims in workflow tokens that are unknown to Seaway and ignored.",
             ["kind"],
-            registry=self.registry,
         )
         self._requests: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         self._stages = {stage: stages.labels(stage.value).observe for stage in UploadStage}

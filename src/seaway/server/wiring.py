@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from anyio import CapacityLimiter
 
@@ -303,7 +302,6 @@ def _providers(settings: Settings) -> Iterator[Provider]:
             title="GitHub",
             dialect=LoginProtocol.GITHUB,
             issuer=settings.github_url,
-            api_url=settings.github_api_url,
             client_id=settings.github_client_id,
             client_secret=settings.github_client_secret.get_secret_value(),
         )
@@ -325,7 +323,6 @@ def _providers(settings: Settings) -> Iterator[Provider]:
             issuer=other.issuer,
             client_id=other.client_id,
             client_secret=other.client_secret.get_secret_value(),
-            algorithms=other.algorithms,
             scopes=other.scopes,
         )
 
@@ -368,8 +365,7 @@ def _upload_limit(settings: Settings) -> Limit | None:
 
 
 def _wire_attestation(settings: Settings, database: Database) -> AttestationParts:
-    file = Path(settings.sigstore_root) if settings.sigstore_root else None
-    return AttestationParts(TrustedRoots(database, file), (settings.site_url, *settings.alias_urls))
+    return AttestationParts(TrustedRoots(database), (settings.site_url, *settings.alias_urls))
 
 
 def _wire_reading(database: Database, documents: Documents, identifying: CallerParts, blobs: BlobStore) -> ReadingParts:

@@ -197,9 +197,9 @@ async def resolve_cached(parts: ReadingParts, key: CacheKey) -> CachedResponse:
     FileNotFoundError means that the bytes of a document were replaced or lost meanwhile: call again.
     """
     mark = await parts.memory.mark()
-    held = parts.memory.get(key, parts.clock.now_ms())
-    if held is not None:
-        return held
+    cached_response = parts.memory.get(key, parts.clock.now_ms())
+    if cached_response is not None:
+        return cached_response
     found, by = await to_thread.run_sync(resolve, parts, *key)
     if isinstance(found, Deferred):
         # Requests wait for a build slot here and not in a thread, so that other reads are not blocked.
@@ -208,10 +208,10 @@ async def resolve_cached(parts: ReadingParts, key: CacheKey) -> CachedResponse:
         found = await to_thread.run_sync(_with_content, parts, found)
     if found.is_outdated:
         return CachedResponse(found, None, by.key_id)
-    ends = [moment for moment in (by.expires_at_ms, found.valid_until_ms) if moment is not None]
-    held = CachedResponse(found, min(ends, default=None), by.key_id)
-    parts.memory.put(mark, key, held)
-    return held
+    expiries = [moment for moment in (by.expires_at_ms, found.valid_until_ms) if moment is not None]
+    cached_response = CachedResponse(found, min(expiries, default=None), by.key_id)
+    parts.memory.put(mark, key, cached_response)
+    return cached_response
 
 
 def _with_content(parts: ReadingParts, found: ChannelResponse) -> ChannelResponse:

@@ -66,20 +66,22 @@ class ResponseCache:
 
     def get(self, key: CacheKey, now_ms: int) -> CachedResponse | None:
         """Return the valid cached response, or None; call `mark` first."""
-        held, _ = self._answers.get(key, (None, 0))
-        if held is None or (held.valid_until_ms is not None and held.valid_until_ms <= now_ms):
+        cached_response, _ = self._answers.get(key, (None, 0))
+        if cached_response is None or (
+            cached_response.valid_until_ms is not None and cached_response.valid_until_ms <= now_ms
+        ):
             return None
-        return held
+        return cached_response
 
-    def put(self, mark: object, key: CacheKey, held: CachedResponse) -> None:
+    def put(self, mark: object, key: CacheKey, cached_response: CachedResponse) -> None:
         """Cache a response that was computed after `mark` was taken."""
         if mark != self._mark:
             return
         with suppress(ValueError):  # larger than the whole cache
-            self._answers[key] = (held, _weight(key, held))
+            self._answers[key] = (cached_response, _weight(key, cached_response))
 
 
-def _weight(key: CacheKey, held: CachedResponse) -> int:
+def _weight(key: CacheKey, cached_response: CachedResponse) -> int:
     """Return the bytes of an entry, including its key, whose length the client chooses."""
     texts = (*key.secrets.bearer, key.secrets.session, key.channel, *key.path, *key.encodings)
-    return _ENTRY_BYTES + len(held.answer.content or b"") + sum(map(len, texts))
+    return _ENTRY_BYTES + len(cached_response.answer.content or b"") + sum(map(len, texts))

@@ -97,7 +97,8 @@ def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: 
         require_site(by, SiteAction.OPEN_ACCOUNT)
     rate_limits.count_attempt(parts.accounts.database, now_ms, Rate.EXTERNAL_LOGIN, by.address)
     verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(24)
-    page = _authorize_url(parts, provider)
+    is_github = provider.dialect is LoginProtocol.GITHUB
+    page = f"{provider.issuer}/login/oauth/authorize" if is_github else parts.openids.discovery(provider).authorize_url
     data = {"provider": name, "verifier": verifier, "nonce": nonce, "next": next_path}
     with parts.accounts.database.write_unlocked() as tx:
         secret = pending_sign_ins.add(tx, now_ms, REDIRECTED, data, user_id=by.user_id if link else None)
@@ -105,14 +106,14 @@ def begin(parts: ExternalLogin, name: str, by: Caller, *, next_path: str, link: 
         "response_type": "code",
         "client_id": provider.client_id,
         "redirect_uri": callback(parts.accounts.site_url, provider),
-        "scope": github.scope() if provider.dialect is LoginProtocol.GITHUB else " ".join(provider.scopes),
+        "scope": github.SCOPE if is_github else " ".join(provider.scopes),
         "state": state_of(secret),
         "code_challenge": codes.challenge_of(verifier),
         "code_challenge_method": "S256",
     }
-    if provider.dialect is LoginProtocol.OPENID:
+    if not is_github:
         parameters["nonce"] = nonce
-    if provider.dialect is LoginProtocol.OPENID and by.is_person:
+    if not is_github and by.is_person:
         parameters |= {"prompt": "login", "max_age": "0"}  # max_age makes `auth_time` required (OpenID Connect Core, 2)
     return Redirect(f"{page}{'&' if '?' in page else '?'}{urlencode(parameters)}", secret)
 
@@ -217,9 +218,7 @@ def _take_flow(parts: ExternalLogin, provider: Provider, state: str, secret: str
             with parts.accounts.database.write_unlocked() as tx:
                 pending = pending_sign_ins.take(tx, now_ms, REDIRECTED, secret)
     if pending is None or pending.data["provider"] != provider.name:
-        raise Malformed(
-            "This sign-in was not started in this browser, or has expired.", "Start again on the sign-in page."
-        )
+        raise _not_started_here()
     return pending
 
 
@@ -265,11 +264,15 @@ def _result_for(
 def _pending_sign_up(parts: ExternalLogin, tx: Tx, secret: str) -> PendingSignUp:
     pending = pending_sign_ins.find(tx, parts.accounts.clock.now_ms(), PENDING_SIGN_UP, secret)
     if pending is None:
-        raise Malformed(
-            "This sign-in was not started in this browser, or has expired.", "Start again on the sign-in page."
-        )
+        raise _not_started_here()
     external_account = ExternalAccount(**pending.data["external_account"])
     return PendingSignUp(external_account, str(pending.data["next"]), secret, _is_taken(tx, external_account))
+
+
+def _not_started_here() -> Malformed:
+    return Malformed(
+        "This sign-in was not started in this browser, or has expired.", "Start again on the sign-in page."
+    )
 
 
 def _is_taken(tx: Tx, external_account: ExternalAccount) -> bool:
@@ -279,9 +282,3 @@ def _is_taken(tx: Tx, external_account: ExternalAccount) -> bool:
 def _lock(parts: ExternalLogin, tx: Tx, external_account: ExternalAccount) -> None:
     """Lock an external account: two browsers may return with it at the same time."""
     parts.accounts.database.lock(tx, f"identity/{external_account.issuer}/{external_account.subject}")
-
-
-def _authorize_url(parts: ExternalLogin, provider: Provider) -> str:
-    if provider.dialect is LoginProtocol.GITHUB:
-        return github.authorize_url(provider)
-    return parts.openids.discovery(provider).authorize_url

@@ -13,18 +13,8 @@ from seaway.errors import NotAllowed, Unavailable
 from seaway.outbound import JsonClient, OutboundResponse
 from seaway.sign_in.identity_providers import ExternalAccount, Provider
 
-_SCOPE = "read:user user:email"
+SCOPE = "read:user user:email"  # the profile and the email addresses
 _API_VERSION = "2022-11-28"
-
-
-def authorize_url(provider: Provider) -> str:
-    """Return the URL of GitHub's authorization page."""
-    return f"{provider.issuer}/login/oauth/authorize"
-
-
-def scope() -> str:
-    """Return the OAuth scopes to request: the profile and the email addresses."""
-    return _SCOPE
 
 
 def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str, str]) -> ExternalAccount:
@@ -34,11 +24,12 @@ def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str,
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": _API_VERSION,
     }
-    user = _successful(fetcher.get(f"{provider.api_url}/user", headers), provider).json_object()
+    api_url = "https://api.github.com" if provider.issuer == "https://github.com" else f"{provider.issuer}/api/v3"
+    user = _successful(fetcher.get(f"{api_url}/user", headers), provider).json_object()
     account_id, login = user.get("id"), user.get("login")
     if not isinstance(account_id, int) or isinstance(account_id, bool) or account_id <= 0 or not isinstance(login, str):
         raise _unusable(provider)
-    addresses = _successful(fetcher.get(f"{provider.api_url}/user/emails", headers), provider).json
+    addresses = _successful(fetcher.get(f"{api_url}/user/emails", headers), provider).json
     name = user.get("name")
     return ExternalAccount(
         provider=provider.name,

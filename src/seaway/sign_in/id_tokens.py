@@ -1,12 +1,15 @@
 """
 Validation of ID tokens from OpenID providers (OpenID Connect Core, 3.1.3.7).
 
-1. The algorithm is in the operator's list; the key is one of the provider's, of the type that the algorithm needs.
+1. The algorithm is one that the provider's discovery document names, and asymmetric; the key is one of the provider's, of the type that the algorithm needs.
 2. Issuer, audience and nonce must match exactly: a token for another site, from another sign-in or of a workflow does
    not sign anyone in.
 3. A token is unambiguous (`oidc.jwt`).
+4. The access token issued with it matches `at_hash`, if the ID token has that claim (3.1.3.8).
 """
 
+import base64
+import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,7 +32,13 @@ def rules_of(provider: Provider) -> TokenRules:
 
 
 def verified(
-    text: str, find_key: Callable[[ParsedToken], Key], provider: Provider, *, nonce: str, now_ms: int
+    text: str,
+    find_key: Callable[[ParsedToken], Key],
+    provider: Provider,
+    *,
+    nonce: str,
+    access_token: object,
+    now_ms: int,
 ) -> Mapping[str, Any]:
     """Return the claims; raise `NotAllowed` if a check fails. `find_key` raises `BadToken` for an unknown key."""
     rules = rules_of(provider)
@@ -46,6 +55,8 @@ def verified(
     _check_audience(claims, provider)
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
         raise _refused(provider, "belongs to another sign-in")
+    if "at_hash" in claims and isinstance(access_token, str) and claims["at_hash"] != _at_hash(token, access_token):
+        raise _refused(provider, "belongs to another access token")
     if jwt.time_ms(claims, "iat", rules) < now_ms - _MAX_AGE_MS:
         raise _refused(provider, "is too old")
     if authenticated_ms > now_ms + rules.leeway_ms:
@@ -65,6 +76,12 @@ def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
     authorized_party = claims.get("azp")
     if (authorized_party is not None or len(listed) > 1) and authorized_party != provider.client_id:
         raise _refused(provider, "was issued to another site")
+
+
+def _at_hash(token: ParsedToken, access_token: str) -> str:
+    """Return the left half of the hash that the signature of the ID token uses, such as SHA-256 for RS256."""
+    digest = hashlib.new(f"sha{token.algorithm[2:]}", access_token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
 
 
 def _refused(provider: Provider, problem: str) -> NotAllowed:

@@ -22,8 +22,7 @@ GOOGLE_ISSUER = "https://accounts.google.com"
 
 # Accepted signature algorithms of ID tokens. Never `none`, and no HS*: with a secret shared with the provider, anyone
 # with our settings could sign in as any user.
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-USUAL_ALGORITHMS = ("RS256", "ES256")
+ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"})
 USUAL_SCOPES = ("openid", "profile", "email")
 
 
@@ -44,8 +43,7 @@ class Provider:
     issuer: str
     client_id: str
     client_secret: str
-    api_url: str = ""  # GitHub only
-    algorithms: tuple[str, ...] = USUAL_ALGORITHMS
+    algorithms: Collection[str] = ("RS256",)  # of its ID tokens; from its discovery document
     scopes: tuple[str, ...] = USUAL_SCOPES
     requires_verified_email: bool = False  # whether sign-in requires an email address verified by the provider
 

@@ -19,7 +19,7 @@ from seaway.oidc.fetching import FetchFailed, KeySource, fetch_discovery
 from seaway.oidc.key_sets import KeySets, KeysUnavailable
 from seaway.outbound import JsonClient
 from seaway.sign_in import id_tokens
-from seaway.sign_in.identity_providers import ExternalAccount, Provider, is_safe_url
+from seaway.sign_in.identity_providers import ALGORITHMS, ExternalAccount, Provider, is_safe_url
 from seaway.urls import normal_url
 
 _CACHED_MS = HOUR_MS
@@ -38,6 +38,7 @@ class DiscoveryDocument:
     userinfo_url: str
     sends_iss: bool  # whether the authorization response contains `iss` (RFC 9207)
     supports_basic: bool
+    algorithms: frozenset[str]  # that its ID tokens are signed with
 
 
 class OpenIdProviders:
@@ -66,8 +67,9 @@ class OpenIdProviders:
         text = tokens.get("id_token")
         if not isinstance(text, str):
             raise _unusable(provider, "no id_token")
-        claims = self._verified(provider, metadata, text, nonce)
-        return account_from_claims(provider, self._with_userinfo(metadata, claims, tokens.get("access_token")))
+        access_token = tokens.get("access_token")
+        claims = self._verified(provider, metadata, text, nonce, access_token)
+        return account_from_claims(provider, self._with_userinfo(metadata, claims, access_token))
 
     def _exchange_code(
         self, provider: Provider, metadata: DiscoveryDocument, form: Mapping[str, str]
@@ -87,14 +89,18 @@ class OpenIdProviders:
             raise _unusable(provider, f"status {reply.status}")
         return reply.json_object()
 
-    def _verified(self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str) -> Mapping[str, Any]:
-        source = replace(_source(provider), keys_url=metadata.keys_url)
+    def _verified(
+        self, provider: Provider, metadata: DiscoveryDocument, text: str, nonce: str, access_token: object
+    ) -> Mapping[str, Any]:
+        as_written = replace(provider, issuer=metadata.issuer, algorithms=metadata.algorithms)
+        source = replace(_source(provider), keys_url=metadata.keys_url, rules=id_tokens.rules_of(as_written))
         try:
             return id_tokens.verified(
                 text,
                 partial(self._key_sets.key, source),
-                replace(provider, issuer=metadata.issuer),
+                as_written,
                 nonce=nonce,
+                access_token=access_token,
                 now_ms=self._clock.now_ms(),
             )
         except KeysUnavailable as error:
@@ -126,6 +132,7 @@ def parse_discovery(provider: Provider, document: Mapping[str, Any]) -> Discover
         if not isinstance(address, str) or not is_safe_url(address, issuer=provider.issuer):
             raise _unusable(provider, f"the discovery document of {provider.issuer} has an unusable endpoint")
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+    algorithms = document.get("id_token_signing_alg_values_supported")
     return DiscoveryDocument(
         issuer=document["issuer"],
         authorize_url=str(addresses[0]),
@@ -134,6 +141,9 @@ def parse_discovery(provider: Provider, document: Mapping[str, Any]) -> Discover
         userinfo_url=str(addresses[3] or ""),
         sends_iss=document.get("authorization_response_iss_parameter_supported") is True,
         supports_basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+        # RS256 is the default (OpenID Connect Core, 3.1.3.7).
+        algorithms=frozenset(name for name in ALGORITHMS if isinstance(algorithms, list) and name in algorithms)
+        or frozenset({"RS256"}),
     )
 
 

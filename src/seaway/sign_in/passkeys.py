@@ -40,6 +40,7 @@ from seaway.errors import BadCredential, Malformed, NameTaken, NotAllowed, NotFo
 from seaway.sign_in import account_security, password_sign_in, pending_sign_ins, second_factors, sessions
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
+from seaway.urls import normal_url
 
 LASTS_MS = 5 * MINUTE_MS
 MAX_PASSKEYS = 20
@@ -169,11 +170,7 @@ def _not_found() -> NotFound:
 
 def sign_in_options(accounts: AccountParts, client: BrowserInfo) -> str:
     """Return the JSON options for `navigator.credentials.get` for a sign-in without a user name."""
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.database.write_unlocked() as tx:
-        challenge = pending_sign_ins.add(tx, now_ms, _SIGN_IN, {}, lasts_ms=LASTS_MS)
-    return _options(accounts, challenge, [], UserVerificationRequirement.REQUIRED)
+    return _options(accounts, client.address, _SIGN_IN, None, UserVerificationRequirement.REQUIRED)
 
 
 def sign_in(accounts: AccountParts, credential: str, client: BrowserInfo) -> SignedIn:
@@ -195,11 +192,7 @@ def second_factor_options(accounts: AccountParts, flow: str, client: BrowserInfo
         pending = pending_sign_ins.find(tx, now_ms, password_sign_in.SECOND_FACTOR, flow)
     if pending is None or pending.user_id is None:
         raise _refused()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, client.address)
-    with accounts.database.write_unlocked() as tx:
-        challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=pending.user_id, lasts_ms=LASTS_MS)
-        own_descriptors = _descriptors(tx, pending.user_id)
-    return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.DISCOURAGED)
+    return _options(accounts, client.address, _SECOND_FACTOR, pending.user_id, UserVerificationRequirement.DISCOURAGED)
 
 
 def second_factor(accounts: AccountParts, flow: str, credential: str, client: BrowserInfo) -> SignedIn:
@@ -213,12 +206,7 @@ def second_factor(accounts: AccountParts, flow: str, credential: str, client: Br
 def confirm_options(accounts: AccountParts, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.get` to confirm a session."""
     assert by.user_id is not None
-    now_ms = accounts.clock.now_ms()
-    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
-    with accounts.database.write_user(by.user_id) as tx:
-        challenge = pending_sign_ins.add(tx, now_ms, _SECOND_FACTOR, {}, user_id=by.user_id, lasts_ms=LASTS_MS)
-        own_descriptors = _descriptors(tx, by.user_id)
-    return _options(accounts, challenge, own_descriptors, UserVerificationRequirement.PREFERRED)
+    return _options(accounts, by.address, _SECOND_FACTOR, by.user_id, UserVerificationRequirement.PREFERRED)
 
 
 def confirm(accounts: AccountParts, by: Caller, secret: str, credential: str, client: BrowserInfo) -> str:
@@ -231,15 +219,18 @@ def confirm(accounts: AccountParts, by: Caller, secret: str, credential: str, cl
 
 
 def _options(
-    accounts: AccountParts,
-    challenge: str,
-    own_descriptors: list[PublicKeyCredentialDescriptor],
-    verification: UserVerificationRequirement,
+    accounts: AccountParts, address: str, kind: str, user_id: int | None, verification: UserVerificationRequirement
 ) -> str:
+    """Return the JSON options with a new challenge, for the passkeys of this user or for any."""
+    now_ms = accounts.clock.now_ms()
+    rate_limits.count_attempt(accounts.database, now_ms, Rate.PASSKEY_BEGIN, address)
+    with accounts.database.write_unlocked() as tx:
+        challenge = pending_sign_ins.add(tx, now_ms, kind, {}, user_id=user_id, lasts_ms=LASTS_MS)
+        allowed = [] if user_id is None else _descriptors(tx, user_id)
     options = webauthn.generate_authentication_options(
         rp_id=_rp_id(accounts),
         challenge=challenge.encode(),
-        allow_credentials=own_descriptors,
+        allow_credentials=allowed,
         user_verification=verification,
     )
     return webauthn.options_to_json(options)
@@ -353,10 +344,7 @@ def _rp_id(accounts: AccountParts) -> str:
 
 
 def _origin(accounts: AccountParts) -> str:
-    parts = urlsplit(accounts.site_url)
-    default = {"https": 443, "http": 80}[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, default) else f":{parts.port}")
+    return normal_url(accounts.site_url).rstrip("/")
 
 
 def _refused() -> BadCredential:

@@ -36,8 +36,8 @@ from seaway.oidc.key_sets import KeySets, KeysUnavailable
 from seaway.trusted_publishing import issuers, publishers, tokens
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import Claims, IssuerKind, invalid, missing
 from seaway.trusted_publishing.issuers import RULES, Issuer
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.publisher_emails import PublisherNotifier
-from seaway.trusted_publishing.publishers import Draft, Publisher
 from seaway.trusted_publishing.refusals import Code, TokenRefused
 from seaway.trusted_publishing.repository_ids import RepositoryIds
 
@@ -53,7 +53,7 @@ class TokenExchange:
     clock: Clock
     key_sets: KeySets
     notifier: PublisherNotifier
-    look_up_owner: Callable[[Draft, Issuer], Draft]  # called before a publisher is saved
+    look_up_owner: Callable[[PublisherSettings, Issuer], PublisherSettings]  # called before a publisher is saved
     repository_ids: RepositoryIds
     audience: str  # the host of the public URL; never taken from a request
     counts: EventCounter
@@ -228,8 +228,8 @@ def _one_for_each_channel(matching: Sequence[Publisher]) -> list[Publisher]:
 
 
 def _strictness(publisher: Publisher) -> tuple[int, int, int]:
-    named = sum(1 for value in publisher.criteria.matched.values() if value)
-    return named, len(publisher.criteria.gates), -publisher.id
+    named = sum(1 for value in publisher.fields.values() if value)
+    return named, len(publisher.conditions), -publisher.id
 
 
 def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> list[Publisher]:

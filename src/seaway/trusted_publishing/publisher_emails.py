@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import select
-
-from seaway.channels.roles import Role
+from seaway.channels import members
+from seaway.channels.notify import verified_email_of
 from seaway.database.engine import Tx
-from seaway.database.tables import emails, members
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
 
@@ -43,16 +41,7 @@ class PublisherNotifier:
         self, tx: Tx, now_ms: int, channel_id: int, channel: str, publisher: str, news: PublisherEvent
     ) -> None:
         """Email the channel owner if they have a verified address."""
-        to = tx.execute(
-            select(emails.c.address)
-            .join(members, members.c.user_id == emails.c.user_id)
-            .where(
-                members.c.channel_id == channel_id,
-                members.c.role == Role.OWNER.value,
-                emails.c.is_primary,
-                emails.c.verified_at.is_not(None),
-            )
-        ).scalar()
+        to = verified_email_of(tx, members.owner_of(tx, channel_id).user_id)
         if to is not None:
             email = messages.publisher_changed(
                 to, site_url=self.site_url, channel=channel, publisher=publisher, what=news.value

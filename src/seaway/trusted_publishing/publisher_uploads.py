@@ -14,8 +14,8 @@ from seaway.audit import Event
 from seaway.callers.caller import Caller
 from seaway.database.engine import Tx
 from seaway.trusted_publishing import issuers, publishers
+from seaway.trusted_publishing.publisher import Publisher
 from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
-from seaway.trusted_publishing.publishers import Publisher
 
 
 def record_use(tx: Tx, now_ms: int, notifier: PublisherNotifier, channel_id: int, senders: Sequence[Caller]) -> None:
@@ -49,4 +49,4 @@ def _ignores_environment(tx: Tx, publisher: Publisher, sender: Caller) -> bool:
         return False
     issuer = issuers.find(tx, publisher.issuer)
     field = "" if issuer is None else issuer.kind.environment_field
-    return bool(field) and publisher.criteria.matched.get(field) == ""
+    return bool(field) and publisher.fields.get(field) == ""

@@ -9,7 +9,6 @@ Publishers: the external workflows that are trusted to publish to a channel.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from seaway import audit
 from seaway.audit import Event
-from seaway.callers.caller import Caller, Mode
+from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import require_verified
 from seaway.channels import channels, permissions
 from seaway.channels.roles import Action
@@ -28,93 +27,33 @@ from seaway.database.tables import token_publishers, users
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.keys.api_keys import check_patterns
 from seaway.trusted_publishing import issuers
-from seaway.trusted_publishing.issuer_kinds.issuer_kind import Criteria, GateValue, IssuerKind
+from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
 from seaway.trusted_publishing.issuers import Issuer
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.publisher_emails import PublisherEvent, PublisherNotifier
 
 MAX_IN_CHANNEL = 50
 _UNSEEN = "unseen"  # in the JSON of pins; no kind of issuer has an id of this name
-MODES = (Mode.READ, Mode.READ_WRITE, Mode.READ_WRITE_DELETE)
-
-
-@dataclass(frozen=True, slots=True)
-class Publisher:
-    """A publisher as lists and pages show it."""
-
-    id: int
-    channel_id: int
-    channel: str
-    kind: str
-    issuer: str
-    criteria: Criteria
-    mode: Mode
-    patterns: tuple[str, ...]
-    exchanges: int
-    is_enabled: bool
-    created_by: str | None
-    is_orphaned: bool  # the user who added it is disabled, so the owner should check whether it is still needed
-    created_at_ms: int
-    used_at_ms: int | None  # when it last uploaded
-    environment_hint_at_ms: int | None
-    unseen_pins: Mapping[str, str]  # ids from an exchanged token that has not uploaded yet
-
-    @property
-    def shown_pins(self) -> dict[str, str]:
-        """Return the pinned ids that the channel owner is allowed to see."""
-        return {name: value for name, value in self.criteria.pins.items() if name not in self.unseen_pins}
-
-    @property
-    def name(self) -> str:
-        """Return the display name: the repository and the workflow file, or the account."""
-        matched = self.criteria.matched
-        if self.kind == "google":
-            return matched["email"]
-        owner = matched.get("owner") or matched.get("namespace")
-        if owner:
-            repository = f"{owner}/{matched.get('repository') or matched.get('project')}"
-            return f"{repository}, {matched['workflow']}"
-        return "/".join(value for value in matched.values() if value)
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """The requested configuration of a publisher; `pins` are ids that are already known."""
-
-    matched: Mapping[str, str]
-    gates: Mapping[str, GateValue] | None = None
-    pins: Mapping[str, str] | None = None
-    mode: Mode = Mode.READ_WRITE
-    patterns: Sequence[str] = ()
-    exchanges: int | None = None
-    is_enabled: bool = True
-
-    def __post_init__(self) -> None:
-        """Strip white space that was copied with the values; no name, id or ref begins or ends with it."""
-        object.__setattr__(self, "matched", {name: value.strip() for name, value in self.matched.items()})
-        object.__setattr__(self, "gates", {name: _stripped(value) for name, value in (self.gates or {}).items()})
-        if self.pins is not None:
-            object.__setattr__(self, "pins", {name: value.strip() for name, value in self.pins.items()})
-        object.__setattr__(self, "patterns", tuple(pattern.strip() for pattern in self.patterns))
-
-
-def _stripped(value: GateValue) -> GateValue:
-    if isinstance(value, list):
-        return [item.strip() for item in value]
-    return value.strip() if isinstance(value, str) else value
 
 
 def add(
-    tx: Tx, now_ms: int, by: Caller, notifier: PublisherNotifier, channel: str, issuer_name: str, draft: Draft
+    tx: Tx,
+    now_ms: int,
+    by: Caller,
+    notifier: PublisherNotifier,
+    channel: str,
+    issuer_name: str,
+    settings: PublisherSettings,
 ) -> Publisher:
     """Add a publisher to a channel, at most 50 in each."""
     channel_id = require_can_change(tx, by, channel)
     issuer = issuers.get(tx, issuer_name)
-    values = _values(issuer, draft)
+    values = _values(issuer, settings)
     count = tx.execute(select(func.count()).select_from(rows).where(rows.c.channel_id == channel_id)).scalar_one()
     if count >= MAX_IN_CHANNEL:
         raise Conflict(f"{channel} already has {MAX_IN_CHANNEL} publishers.", "Remove one that is no longer used.")
     _require_new(tx, channel_id, values["identity"])
-    pins = _checked_pins(issuer.kind, draft.pins or {})
+    pins = _checked_pins(issuer.kind, settings.pinned or {})
     publisher_id = tx.execute(
         insert(rows)
         .values(channel_id=channel_id, created_by=by.user_id, created_at=now_ms, pins=_json(pins), **values)
@@ -126,28 +65,28 @@ def add(
     return publisher
 
 
-def change(tx: Tx, now_ms: int, by: Caller, channel: str, publisher_id: int, draft: Draft) -> Publisher:
-    """Update a publisher from the draft; if the draft names another workflow, the pins are removed."""
+def change(tx: Tx, now_ms: int, by: Caller, channel: str, publisher_id: int, given: PublisherSettings) -> Publisher:
+    """Change the given settings of a publisher; if it then names another workflow, the pins are removed."""
     channel_id = require_can_change(tx, by, channel)
     before = get(tx, channel, publisher_id)
     issuer = issuer_of(tx, before)
-    values = _values(issuer, draft)
-    is_another = values["identity"] != _identity(issuer.issuer, before.criteria.matched)
+    values = _values(issuer, before.with_changes(given))
+    is_another = values["identity"] != _identity(issuer.issuer, before.fields)
     if is_another:
         _require_new(tx, channel_id, values["identity"])
         values |= {"hinted_at": None, "used_at": None}
-    if draft.pins is not None or is_another:
-        values |= {"pins": _json(_checked_pins(issuer.kind, draft.pins or {}))}
+    if given.pinned is not None or is_another:
+        values |= {"pins": _json(_checked_pins(issuer.kind, given.pinned or {}))}
     tx.execute(update(rows).where(rows.c.id == publisher_id).values(values))
     changed = get(tx, channel, publisher_id)
     _audit(tx, now_ms, by, Event.PUBLISHER_CHANGED, changed)
     return changed
 
 
-def is_another(issuer: Issuer, publisher: Publisher, draft: Draft) -> bool:
-    """Return whether the draft names another workflow than the publisher."""
-    wanted = _checked_fields(issuer.kind, draft.matched)
-    return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.criteria.matched)
+def is_another(issuer: Issuer, publisher: Publisher, settings: PublisherSettings) -> bool:
+    """Return whether the settings name another workflow than the publisher."""
+    wanted = _checked_fields(issuer.kind, settings.fields)
+    return _identity(issuer.issuer, wanted) != _identity(issuer.issuer, publisher.fields)
 
 
 def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
@@ -158,18 +97,6 @@ def issuer_of(tx: Tx, publisher: Publisher) -> Issuer:
             f"The issuer {publisher.issuer} is no longer registered.", "Ask the site admin, or remove the publisher."
         )
     return found
-
-
-def draft_of(publisher: Publisher) -> Draft:
-    """Return the publisher's configuration as a draft, for callers that change single fields."""
-    return Draft(
-        matched=publisher.criteria.matched,
-        gates=publisher.criteria.gates,
-        mode=publisher.mode,
-        patterns=publisher.patterns,
-        exchanges=publisher.exchanges,
-        is_enabled=publisher.is_enabled,
-    )
 
 
 def remove(tx: Tx, now_ms: int, by: Caller, notifier: PublisherNotifier, channel: str, publisher_id: int) -> Publisher:
@@ -226,7 +153,7 @@ def lock_by_ids(tx: Tx, numbers: Sequence[int]) -> list[Publisher]:
 
 def pin(tx: Tx, publisher: Publisher, pins: Mapping[str, str]) -> None:
     """Pin the ids in the first token, which later tokens must have; they are not shown before an upload."""
-    kept = {**publisher.shown_pins, _UNSEEN: {**publisher.unseen_pins, **pins}}
+    kept = {**publisher.pinned, _UNSEEN: {**publisher.unseen_pins, **pins}}
     tx.execute(update(rows).where(rows.c.id == publisher.id).values(pins=_json(kept)))
 
 
@@ -248,26 +175,21 @@ def require_can_change(tx: Tx, by: Caller, channel: str) -> int:
     return allowed.channel_id
 
 
-def _values(issuer: Issuer, draft: Draft) -> dict[str, Any]:
+def _values(issuer: Issuer, settings: PublisherSettings) -> dict[str, Any]:
     kind = issuer.kind
-    matched = _checked_fields(kind, draft.matched)
-    check_patterns(draft.patterns)
-    if draft.mode not in MODES:
-        raise Malformed(
-            f"A publisher cannot have the mode {draft.mode.name}.",
-            f"The modes are {', '.join(mode.name for mode in MODES)}.",
-        )
+    fields = _checked_fields(kind, settings.fields)
+    check_patterns(settings.packages)
     return {
         "kind": kind.name,
         "issuer": issuer.issuer,
-        "matched": _json(matched),
-        "identity": _identity(issuer.issuer, matched),
-        "subject": _subject(issuer.issuer, kind.publisher_subject(matched)),
-        "gates": _json(_checked_gates(kind, draft.gates or {})),
-        "mode": draft.mode.name,
-        "patterns": _json(list(draft.patterns)),
-        "exchanges": _checked_exchanges(kind, draft.exchanges),
-        "is_enabled": draft.is_enabled,
+        "matched": _json(fields),
+        "identity": _identity(issuer.issuer, fields),
+        "subject": _subject(issuer.issuer, kind.publisher_subject(fields)),
+        "gates": _json(_checked_gates(kind, settings.conditions)),
+        "mode": settings.mode,
+        "patterns": _json(settings.packages),
+        "exchanges": _checked_exchanges(kind, settings.exchanges),
+        "is_enabled": settings.enabled,
     }
 
 
@@ -346,8 +268,8 @@ def _subject(issuer: str, subject: str) -> bytes:
 def _audit(tx: Tx, now_ms: int, by: Caller, event: Event, publisher: Publisher) -> None:
     audit.write(
         tx, now_ms, by.actor, event, channel=publisher.channel, target=publisher.name,
-        publisher=publisher.id, issuer=publisher.issuer, mode=publisher.mode.name, enabled=publisher.is_enabled,
-        matched=_json(publisher.criteria.matched),
+        publisher=publisher.id, issuer=publisher.issuer, mode=publisher.mode, enabled=publisher.enabled,
+        matched=_json(publisher.fields),
     )  # fmt: skip
 
 
@@ -365,26 +287,25 @@ def _locked(query: Select[Any]) -> Select[Any]:
 
 
 def _publisher(row: Row[Any]) -> Publisher:
-    matched, pins, gates = (msgspec.json.decode(text) for text in (row.matched, row.pins, row.gates))
-    unseen = pins.pop(_UNSEEN, {})
-    return Publisher(
-        id=row.id,
-        channel_id=row.channel_id,
-        channel=row.channel,
-        kind=row.kind,
-        issuer=row.issuer,
-        criteria=Criteria(matched, {**pins, **unseen}, gates),
-        mode=Mode[row.mode],
-        patterns=tuple(msgspec.json.decode(row.patterns)),
-        exchanges=row.exchanges,
-        is_enabled=row.is_enabled,
-        created_by=row.creator,
-        is_orphaned=row.disabled_at is not None,
-        created_at_ms=row.created_at,
-        used_at_ms=row.used_at,
-        environment_hint_at_ms=row.hinted_at,
-        unseen_pins=unseen,
+    fields, pins, conditions, packages = (
+        msgspec.json.decode(text) for text in (row.matched, row.pins, row.gates, row.patterns)
     )
+    unseen = pins.pop(_UNSEEN, {})
+    columns = {
+        **row._mapping,  # noqa: SLF001
+        "fields": fields,
+        "pinned": pins,
+        "unseen_pins": unseen,
+        "conditions": conditions,
+        "packages": packages,
+        "enabled": row.is_enabled,
+        "created_by": row.creator,
+        "is_orphaned": row.disabled_at is not None,
+        "created_at_ms": row.created_at,
+        "used_at_ms": row.used_at,
+        "environment_hint_at_ms": row.hinted_at,
+    }
+    return Publisher.model_construct(**columns)
 
 
 def _json(value: object) -> str:

@@ -24,11 +24,11 @@ from seaway.clock import MINUTE_MS, Clock
 from seaway.outbound import OutboundRequest, OutboundRequestFailed, OutboundResponse
 from seaway.trusted_publishing.issuer_kinds.github import ISSUER as GITHUB_ISSUER
 from seaway.trusted_publishing.issuers import Issuer
-from seaway.trusted_publishing.publishers import Publisher
+from seaway.trusted_publishing.publisher import Publisher
 
 log = structlog.get_logger()
 
-_MOST_BYTES = 256 * 1024
+_MAX_BYTES = 256 * 1024
 _CACHED_MS = 5 * MINUTE_MS
 _LIMIT = Limit(20, MINUTE_MS)
 _MAX_CACHED = 1_000
@@ -74,7 +74,7 @@ class RepositoryIds:
         lookups = {
             publisher.id: lookup
             for publisher in publishers
-            if publisher.shown_pins and publisher.issuer in by_address
+            if publisher.pinned and publisher.issuer in by_address
             for lookup in [lookup_of(publisher, by_address[publisher.issuer], self._github_api_url)]
             if lookup is not None
         }
@@ -125,7 +125,7 @@ class RepositoryIds:
         request = OutboundRequest(
             lookup.url,
             accept="application/json",
-            most_bytes=_MOST_BYTES,
+            most_bytes=_MAX_BYTES,
             is_trusted=lookup.is_trusted,
             may_be_plain=lookup.is_trusted,
             seconds=self.page_seconds,
@@ -138,7 +138,7 @@ class RepositoryIds:
 
 def lookup_of(publisher: Publisher, issuer: Issuer, github_api_url: str) -> Lookup | None:
     """Return the API URL of the publisher's repository; None if the provider has no public API."""
-    matched = publisher.criteria.matched
+    matched = publisher.fields
     if issuer.kind.name == "github" and (api := _github_api(issuer, github_api_url)):
         path = f"repos/{quote(matched['owner'], safe='')}/{quote(matched['repository'], safe='')}"
         return Lookup(f"{api.rstrip('/')}/{path}", is_trusted=True)
@@ -169,7 +169,7 @@ def finding_of(publisher: Publisher, reply: OutboundResponse) -> IdMismatch | No
     if reply.status != 200:
         return None
     described = _DESCRIBED[publisher.kind](reply.json_object())
-    differ = [name for name, value in publisher.shown_pins.items() if described.get(name) not in (None, value)]
+    differ = [name for name, value in publisher.pinned.items() if described.get(name) not in (None, value)]
     return IdMismatch.OTHER_IDS if differ else None
 
 

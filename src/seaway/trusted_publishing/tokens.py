@@ -22,7 +22,8 @@ from seaway.clock import CLOCK_TOLERANCE_MS, HOUR_MS
 from seaway.database.engine import Tx
 from seaway.database.tables import issuers, publishers, token_publishers, used_tokens, users
 from seaway.database.tables import workflow_tokens as rows
-from seaway.trusted_publishing.publishers import Publisher, by_token
+from seaway.trusted_publishing.publisher import Publisher
+from seaway.trusted_publishing.publishers import by_token
 
 _PREFIX = f"swy-{secret_tokens.KeyKind.WORKFLOW.value}-"
 

@@ -1,6 +1,7 @@
 """Channel page and its Atom feed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from starlette.requests import Request
@@ -8,20 +9,19 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import notices, permissions
-from seaway.channels.channels import Channel
-from seaway.channels.notices import Notice
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
-from seaway.channels.roles import Action, Role
+from seaway.channels.roles import Action
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import subdirs
+from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
 from seaway.packages import overview, package_list, recent_uploads
-from seaway.packages.overview import PackageLine
 from seaway.packages.package_list import PackageSort
 from seaway.web import feed, install_lines
-from seaway.web.channel_pages import ListPage, limit_list, pages_of, parts_of, read_for_caller, readable, search_text_of
+from seaway.web.channel_pages import limit_list, pages_of, read_for_caller, readable, search_text_of
 from seaway.web.markdown import render
 from seaway.web.rendering import page
 
@@ -40,19 +40,6 @@ class SubdirUsage:
     changed_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    channel: Channel
-    role: Role | None
-    holdings: list[SubdirUsage]
-    notices: list[Notice]
-    lines: list[PackageLine]
-    pages: ListPage
-    downloads: dict[str, int]
-    may_manage: bool
-    may_upload: bool
-
-
 async def channel(request: Request) -> Response:
     """Show a channel; a channel that the caller cannot read looks like an unknown one."""
     parts = parts_of(request)
@@ -63,7 +50,7 @@ async def channel(request: Request) -> Response:
     now_ms = parts.reading.clock.now_ms()
     since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
-    def find(tx: Tx, by: Caller) -> _Found:
+    def find(tx: Tx, by: Caller) -> dict[str, Any]:
         shown, access = readable(tx, by, request.path_params["channel"])
         if is_search:
             chosen = package_list.names(tx, shown.id, words, subdir, sort, since=since)
@@ -72,37 +59,34 @@ async def channel(request: Request) -> Response:
         else:
             pages = pages_of(request, shown.package_count, _PER_PAGE)
             lines = overview.page_by_name(tx, shown.id, start=pages.start, limit=_PER_PAGE)
-        downloads = package_list.downloads_since(tx, shown.id, since, [line.name for line in lines])
-        shown_notices = notices.current(tx, now_ms, shown.id)
-        return _Found(
-            channel=shown,
-            role=access.role,
-            holdings=_holdings(tx, shown.id),
-            notices=shown_notices,
-            lines=lines,
-            pages=pages,
-            downloads=downloads,
-            may_manage=_shows_link(by, Action.MANAGE, access),
-            may_upload=_shows_link(by, Action.UPLOAD, access),
-        )
+        return {
+            "channel": shown,
+            "role": access.role,
+            "holdings": _holdings(tx, shown.id),
+            "notices": notices.current(tx, now_ms, shown.id),
+            "lines": lines,
+            "pages": pages,
+            "downloads": package_list.downloads_since(tx, shown.id, since, [line.name for line in lines]),
+            "may_manage": _shows_link(by, Action.MANAGE, access),
+            "may_upload": _shows_link(by, Action.UPLOAD, access),
+        }
 
-    found = await read_for_caller(request, find, limiter=parts.search_slots if is_search else None)
-    site = site_url_of(request)
+    values = await read_for_caller(request, find, limiter=parts.search_slots if is_search else None)
+    site, shown, holdings = site_url_of(request), values["channel"], values["holdings"]
     return page(
         request,
         "channel.html",
-        channel=found.channel,
-        found=found,
-        description=render(found.channel.description),
+        **values,
+        description=render(shown.description),
         words=words,
         subdir=subdir,
         sort=sort.value,
         is_filtered=bool(words or subdir),
-        install=install_lines.of_channel(site, found.channel.name),
-        publish=install_lines.to_publish(site, found.channel.name),
-        size=sum(holding.size for holding in found.holdings),
-        files=sum(holding.files for holding in found.holdings),
-        changed_at_ms=max((holding.changed_at_ms for holding in found.holdings), default=None),
+        install=install_lines.of_channel(site, shown.name),
+        publish=install_lines.to_publish(site, shown.name),
+        size=sum(holding.size for holding in holdings),
+        files=sum(holding.files for holding in holdings),
+        changed_at_ms=max((holding.changed_at_ms for holding in holdings), default=None),
     )
 
 

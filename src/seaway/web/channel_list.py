@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.search_terms import search_terms
@@ -22,19 +22,19 @@ async def listing(request: Request) -> Response:
     limit_list(request)
 
     def find(tx: Tx, by: Caller) -> tuple[list[tuple[Channel, Role]], list[Channel]]:
-        mine = [] if by.user_id is None or after else channels.with_role_of(tx, by.user_id)
-        return mine, channels.public(tx, words, after=after, limit=_PER_PAGE + 1)
+        own = [] if by.user_id is None or after else channels.with_role_of(tx, by.user_id)
+        return own, channels.public(tx, words, after=after, limit=_PER_PAGE + 1)
 
-    mine, public = await read_for_caller(request, find)
+    own, public = await read_for_caller(request, find)
     terms = search_terms(words)
-    shown = [(channel, role) for channel, role in mine if _matches(channel, terms)]
+    shown = [(channel, role) for channel, role in own if _matches(channel, terms)]
     more = public[_PER_PAGE - 1].name if len(public) > _PER_PAGE else ""
     return page(
         request,
         "channels.html",
         words=words,
-        mine=shown,
-        has_any=bool(mine),
+        own=shown,
+        has_any=bool(own),
         public=public[:_PER_PAGE],
         after=after,
         more=more,

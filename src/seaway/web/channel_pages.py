@@ -4,19 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import credentials
-from seaway.http.parts import RequestParts
-from seaway.http.request_context import context_of
+from seaway.http.parts import parts_of
+from seaway.http.request_context import context_of, in_transaction
 
 T = TypeVar("T")
 
@@ -45,12 +45,6 @@ class ListPage:
         return min(self.total, self.number * self.length)
 
 
-def parts_of(request: Request) -> RequestParts:
-    """Return the parts available to request handlers."""
-    parts: RequestParts = request.app.state.parts
-    return parts
-
-
 def limit_list(request: Request) -> None:
     """Count this request against the limit on public lists; `TooManyRequests` if it is exceeded."""
     parts_of(request).list_rate_limit.take(credentials.client_ip(request))
@@ -61,12 +55,7 @@ async def read_for_caller(
 ) -> T:
     """Call `find` with a read transaction and the caller, in a thread; `limiter` limits expensive queries."""
     call = await context_of(request)
-
-    def read() -> T:
-        with call.read() as tx:
-            return find(tx, call.by)
-
-    return await to_thread.run_sync(read, limiter=limiter)
+    return await in_transaction(call.read(), lambda tx: find(tx, call.by), limiter)
 
 
 def readable(tx: Tx, by: Caller, name: str) -> tuple[Channel, Access]:
@@ -84,7 +73,11 @@ def search_text_of(request: Request, most: int = 200) -> str:
 
 def pages_of(request: Request, total: int, length: int) -> ListPage:
     """Return the requested page of a list, or the last page if the number is too high."""
-    text = request.query_params.get("page", "1")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1
     whole = ListPage(1, length, total)
-    return ListPage(max(1, min(number, whole.last)), length, total)
+    return ListPage(max(1, min(number_of(request, "page") or 1, whole.last)), length, total)
+
+
+def number_of(request: Request, name: str) -> int | None:
+    """Return the number in a query parameter, or None if it has none; ids have up to 15 digits here."""
+    text = request.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None

@@ -13,16 +13,14 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from seaway.callers.caller import Caller
-from seaway.errors import NotFound, SeawayError
+from seaway.errors import SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form, cookies_of
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
-from seaway.http.parts import RequestParts
-from seaway.http.request_context import RequestContext
+from seaway.http.parts import parts_of
+from seaway.http.request_context import RequestContext, in_transaction
 from seaway.sign_in import external_identities, external_login
-from seaway.sign_in.external_identities import Identity
-from seaway.sign_in.external_login import ExternalLogin, Linked, PendingSignUp
+from seaway.sign_in.external_login import Linked, PendingSignUp
 from seaway.sign_in.identity_providers import suggested_name
 from seaway.sign_in.password_sign_in import SignedIn
 from seaway.web.rendering import page, redirect
@@ -38,7 +36,7 @@ async def begin(request: Request) -> Response:
     by = await caller_of(request)
     name, next_path = request.path_params["provider"], local_path(request.query_params.get("next", ""))
     begun = await to_thread.run_sync(
-        partial(external_login.begin, external_login_of(request), name, by, next_path=next_path)
+        partial(external_login.begin, parts_of(request).external_login, name, by, next_path=next_path)
     )
     response = RedirectResponse(begun.url, 303)
     cookies_of(request).keep_flow(response, begun.secret)
@@ -49,7 +47,9 @@ async def begin(request: Request) -> Response:
 async def link(request: Request, call: RequestContext) -> Response:
     """Start linking a provider. The CSP lets no form end at another site, so the response has a link to it."""
     name = (await form_of(request)).text("provider")
-    start = partial(external_login.begin, external_login_of(request), name, call.by, next_path=_IDENTITIES, link=True)
+    start = partial(
+        external_login.begin, parts_of(request).external_login, name, call.by, next_path=_IDENTITIES, link=True
+    )
     begun = await to_thread.run_sync(start)
     response = page(request, "external_login_continue.html", url=begun.url)
     cookies_of(request).keep_flow(response, begun.secret)
@@ -61,7 +61,7 @@ async def callback(request: Request) -> Response:
     by = await caller_of(request)
     finish = partial(
         external_login.finish,
-        external_login_of(request),
+        parts_of(request).external_login,
         request.path_params["provider"],
         dict(request.query_params),
         cookies_of(request).flow_of(request),
@@ -87,7 +87,7 @@ async def show_user_name_form(request: Request) -> Response:
     """Show the form for the user name of a new account."""
     await caller_of(request)
     found = await to_thread.run_sync(
-        external_login.pending_sign_up, external_login_of(request), cookies_of(request).flow_of(request)
+        external_login.pending_sign_up, parts_of(request).external_login, cookies_of(request).flow_of(request)
     )
     if found.is_address_taken:
         taken = external_login.address_taken(_title(request, found))
@@ -100,9 +100,11 @@ async def create_account(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     secret = cookies_of(request).flow_of(request)
-    found = await to_thread.run_sync(external_login.pending_sign_up, external_login_of(request), secret)
+    found = await to_thread.run_sync(external_login.pending_sign_up, parts_of(request).external_login, secret)
     name, address = form.text("name").lower(), form.text("address")
-    make = partial(external_login.make_account, external_login_of(request), secret, name, address, client_of(request))
+    make = partial(
+        external_login.make_account, parts_of(request).external_login, secret, name, address, client_of(request)
+    )
     try:
         entered, next_path = await to_thread.run_sync(make)
     except SeawayError as error:
@@ -116,51 +118,34 @@ async def create_account(request: Request) -> Response:
 @for_user
 async def show_identities(request: Request, call: RequestContext) -> Response:
     """Show the identity providers linked to the account."""
-    return await _identities_page(request, call.by, None)
+    return await _identities_page(request, call, None)
 
 
 @for_user
 async def unlink(request: Request, call: RequestContext) -> Response:
     """Unlink an identity provider."""
-    number = (await form_of(request)).text("id")
+    number = (await form_of(request)).number("id")
     try:
-        if not number.isdecimal() or len(number) > 18:
-            raise NotFound("This account is not linked.", "It may have been unlinked already.")
-        await to_thread.run_sync(external_login.unlink, external_login_of(request), call.by, int(number))
+        await to_thread.run_sync(external_login.unlink, call.parts.external_login, call.by, number)
     except SeawayError as error:
-        if error.code == "not-confirmed":
-            raise
-        return await _identities_page(request, call.by, error)
+        return await _identities_page(request, call, error)
     return redirect(_IDENTITIES)
 
 
-def external_login_of(request: Request) -> ExternalLogin:
-    """Return the parts that external logins use."""
-    parts: RequestParts = request.app.state.parts
-    return parts.external_login
-
-
-async def _identities_page(request: Request, by: Caller, problem: SeawayError | None) -> Response:
-    linked = await to_thread.run_sync(_linked, request, by)
-    parts = external_login_of(request)
+async def _identities_page(request: Request, call: RequestContext, problem: SeawayError | None) -> Response:
+    providers = call.parts.external_login.providers
     values: dict[str, Any] = {
-        "linked": linked,
-        "providers": list(parts.providers),
-        "title_of": parts.providers.title_of,
+        "linked": await in_transaction(call.read(), lambda tx: external_identities.of_user(tx, call.by.user_id or 0)),
+        "providers": list(providers),
+        "title_of": providers.title_of,
     }
     if problem is not None:
         return show_refusal(request, "account/identities.html", problem, **values)
     return page(request, "account/identities.html", problem=None, **values)
 
 
-def _linked(request: Request, by: Caller) -> list[Identity]:
-    assert by.user_id is not None
-    with accounts_of(request).database.read() as tx:
-        return external_identities.of_user(tx, by.user_id)
-
-
 def _title(request: Request, found: PendingSignUp) -> str:
-    return external_login_of(request).providers.title_of(found.external_account.provider)
+    return parts_of(request).external_login.providers.title_of(found.external_account.provider)
 
 
 def _form_values(request: Request, found: PendingSignUp) -> dict[str, Any]:

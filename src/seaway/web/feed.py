@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.clock import format_time
 from seaway.packages.recent_uploads import RecentFile
 from seaway.web.markdown import unmasked

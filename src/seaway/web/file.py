@@ -8,10 +8,10 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.attestations.sidecars import AttestedClaims
+from seaway.attestations.bundles import AttestedClaims
 from seaway.callers.caller import Caller
 from seaway.channels import permissions
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.conda.corrections import Correction
@@ -20,6 +20,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import files as file_rows
 from seaway.errors import NotFound
 from seaway.http.caller import caller_of as principal_of
+from seaway.http.parts import parts_of
 from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
 from seaway.http.site_url import site_url_of
 from seaway.indexing.file_rows import FileState
@@ -29,7 +30,7 @@ from seaway.packages.files import File
 from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Version
 from seaway.web import file_changes
-from seaway.web.channel_pages import pages_of, parts_of, read_for_caller, readable, search_text_of
+from seaway.web.channel_pages import pages_of, read_for_caller, readable, search_text_of
 from seaway.web.file_changes import Button
 from seaway.web.markdown import render
 from seaway.web.package import Dependency, dependencies_of, links_of, run_exports_of

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
@@ -17,10 +17,11 @@ from seaway.errors import Conflict, Malformed, NotFound, SeawayError
 from seaway.http import problems
 from seaway.http.caller import caller_of
 from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import parts_of
 from seaway.packages import removal, versions
 from seaway.packages.removal import ChosenFile, FileAction, Selection
 from seaway.web import confirmation_message
-from seaway.web.channel_pages import parts_of, read_for_caller
+from seaway.web.channel_pages import read_for_caller
 from seaway.web.rendering import page, redirect
 
 _LISTED = 200
@@ -61,12 +62,6 @@ class NotSelectable(Malformed):
     def __init__(self, message: str, hint: str, selected: Sequence[str]) -> None:
         super().__init__(message, hint)
         self.selected = frozenset(selected)
-
-
-@dataclass(frozen=True, slots=True)
-class _Confirming:
-    channel: Channel
-    files: list[ChosenFile]
 
 
 async def change(request: Request) -> Response:
@@ -136,21 +131,21 @@ async def _confirm(
 ) -> Response:
     name = request.path_params["channel"]
 
-    def find(tx: Tx, by: Caller) -> _Confirming:
+    def find(tx: Tx, by: Caller) -> tuple[Channel, list[ChosenFile]]:
         channels.require(tx, by, Action.READ, name)
-        return _Confirming(channels.get(tx, name), removal.preview(tx, by, name, act, selection))
+        return channels.get(tx, name), removal.preview(tx, by, name, act, selection)
 
-    found = await read_for_caller(request, find)
+    channel, files = await read_for_caller(request, find)
     return page(
         request,
         "files_act.html",
         status=200 if problem is None else problems.status_of(problem),
-        channel=found.channel,
+        channel=channel,
         package=request.path_params["package"],
-        files=found.files[:_LISTED],
-        count=len(found.files),
-        expected=removal.digest(file.path for file in found.files),
-        size=sum(file.size for file in found.files),
+        files=files[:_LISTED],
+        count=len(files),
+        expected=removal.digest(file.path for file in files),
+        size=sum(file.size for file in files),
         selection=selection,
         button=BUTTONS[act],
         back=_page_of(request, selection),

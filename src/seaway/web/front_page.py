@@ -1,18 +1,17 @@
 """Front page, and search over everything that the caller can read."""
 
 import contextlib
-from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.database.engine import Tx
 from seaway.errors import Malformed
 from seaway.packages import recent_uploads, search
-from seaway.packages.recent_uploads import RecentFile
 from seaway.packages.search import Hit
 from seaway.web.channel_pages import limit_list, read_for_caller, search_text_of
 from seaway.web.rendering import page
@@ -22,24 +21,18 @@ _CHANNELS = 9
 _HITS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class _Front:
-    mine: list[Channel]
-    public: list[Channel]
-    newest: list[RecentFile]
-
-
 async def front(request: Request) -> Response:
     """Show the caller's channels, public channels and the newest packages."""
 
-    def find(tx: Tx, by: Caller) -> _Front:
-        mine = [] if by.user_id is None else [channel for channel, _ in channels.with_role_of(tx, by.user_id)]
-        return _Front(
-            mine[:_CHANNELS], channels.public(tx, limit=_CHANNELS), recent_uploads.packages_for(tx, by, _NEWEST)
-        )
+    def find(tx: Tx, by: Caller) -> dict[str, Any]:
+        own = [] if by.user_id is None else [channel for channel, _ in channels.with_role_of(tx, by.user_id)]
+        return {
+            "own": own[:_CHANNELS],
+            "public": channels.public(tx, limit=_CHANNELS),
+            "newest": recent_uploads.packages_for(tx, by, _NEWEST),
+        }
 
-    found = await read_for_caller(request, find)
-    return page(request, "front.html", found=found)
+    return page(request, "front.html", **await read_for_caller(request, find))
 
 
 async def results(request: Request) -> Response:

@@ -8,7 +8,8 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.site_permissions import SiteAction
+from seaway.api.v1.invitations import Invitation as InvitationShown
+from seaway.api.v1.invitations import InvitationResponse, respond_to_invitation
 from seaway.channels import channels, invitations
 from seaway.channels.invitations import Invitation
 from seaway.http.caller import check_anonymous_form
@@ -29,7 +30,7 @@ async def show(request: Request) -> Response:
 @for_user
 async def accept(request: Request, call: RequestContext) -> Response:
     """Accept the invitation: the user becomes a member."""
-    found = await to_thread.run_sync(_accept, call, request.path_params["secret"])
+    found = await to_thread.run_sync(_respond, call, request.path_params["secret"], "accept")
     return redirect(f"/channels/{found.channel}")
 
 
@@ -38,7 +39,7 @@ async def decline(request: Request) -> Response:
     call = await context_of(request)
     if call.by.is_anonymous:
         await check_anonymous_form(request)
-    await to_thread.run_sync(_decline, call, request.path_params["secret"])
+    await to_thread.run_sync(_respond, call, request.path_params["secret"], "decline")
     return redirect("/")
 
 
@@ -50,13 +51,5 @@ def _look(call: RequestContext, secret: str) -> tuple[Invitation, str]:
     return found, channel.logo_path if channel.is_public else ""
 
 
-def _accept(call: RequestContext, secret: str) -> Invitation:
-    channel = _look(call, secret)[0].channel
-    with call.write_channel(channel, SiteAction.JOIN) as tx:
-        return invitations.accept(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts)
-
-
-def _decline(call: RequestContext, secret: str) -> Invitation:
-    channel = _look(call, secret)[0].channel
-    with call.write_channel(channel, None) as tx:  # the secret is enough
-        return invitations.decline(tx, call.now_ms, call.by, secret, notifier=call.parts.accounts)
+def _respond(call: RequestContext, secret: str, response: str) -> InvitationShown:
+    return respond_to_invitation(call, InvitationResponse.parse({"secret": secret, "response": response}))

@@ -16,9 +16,10 @@ from seaway.callers.caller import Caller
 from seaway.channels import logos
 from seaway.database.engine import Tx
 from seaway.errors import NotFound, Unavailable
+from seaway.http.parts import parts_of
 from seaway.storage import keys
 from seaway.storage.blobs import read_whole
-from seaway.web.channel_pages import parts_of, read_for_caller, readable
+from seaway.web.channel_pages import read_for_caller, readable
 
 _NAME = re.compile(r"([0-9a-f]{64})\.png")
 _IMMUTABLE = "public, max-age=31536000, immutable"

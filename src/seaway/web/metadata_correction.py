@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,19 +9,19 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.api.v1.corrections import MetadataCorrectionUpdate, correct_file, remove_correction
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.roles import Action
 from seaway.conda.corrections import FIELDS
 from seaway.database.engine import Tx
 from seaway.errors import BadCredential, NotFound, SeawayError
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.packages import metadata_corrections
 from seaway.packages.files import File
 from seaway.web import confirmation_message
-from seaway.web.channel_pages import parts_of, read_for_caller
+from seaway.web.channel_pages import read_for_caller
 from seaway.web.file import file_of_path
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import for_user, show_refusal
@@ -30,72 +29,55 @@ from seaway.web.user_pages import for_user, show_refusal
 _LISTS = ("depends", "constrains")
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    channel: Channel
-    file: File
-
-
 @for_user
 async def show(request: Request, _call: RequestContext) -> Response:
     """Show the form with the current values."""
-    found = await _find(request)
-    present = _present(found.file.record)
+    channel, file = await _find(request)
+    present = _present(file.record)
     shown = {name: _fingerprint(name, present[name]) for name in FIELDS}
-    return page(request, "correction.html", problem=None, **_values(found, present, shown))
+    return page(request, "correction.html", problem=None, **_values(channel, file, present, shown))
 
 
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Apply the changes of the form; if they are refused, show the form again as it was sent."""
-    form, found = await form_of(request), await _find(request)
+    form = await form_of(request)
+    channel, file = await _find(request)
     typed = {name: form.exact(name) for name in (*FIELDS, "reason")}
     shown = {name: form.exact(f"shown_{name}") for name in FIELDS}
-    changes = _changes(form, shown)
-    names = request.path_params
+    names, given = request.path_params, {**_changes(form, shown), "reason": typed["reason"]}
     try:
-        await to_thread.run_sync(
-            lambda: metadata_corrections.correct(
-                parts_of(request).removing,
-                call.by,
-                names["channel"],
-                names["subdir"],
-                names["file"],
-                changes,
-                typed["reason"],
-            )
-        )
+        update = MetadataCorrectionUpdate.parse(given)
+        await to_thread.run_sync(correct_file, call, names["channel"], names["subdir"], names["file"], update)
     except (BadCredential, NotFound):
         raise
     except SeawayError as error:
-        return show_refusal(request, "correction.html", error, **_values(found, typed, shown))
+        return show_refusal(request, "correction.html", error, **_values(channel, file, typed, shown))
     return redirect(confirmation_message.with_message(_file_page(request), "correct", 1))
 
 
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Restore the original metadata."""
-    names, parts = request.path_params, parts_of(request).removing
+    names = request.path_params
     await form_of(request)
     await _find(request)
-    await to_thread.run_sync(
-        metadata_corrections.restore, parts, call.by, names["channel"], names["subdir"], names["file"]
-    )
+    await to_thread.run_sync(remove_correction, call, names["channel"], names["subdir"], names["file"])
     return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
 
 
-async def _find(request: Request) -> _Found:
+async def _find(request: Request) -> tuple[Channel, File]:
     names = request.path_params
 
-    def find(tx: Tx, by: Caller) -> _Found:
+    def find(tx: Tx, by: Caller) -> tuple[Channel, File]:
         access = channels.require(tx, by, Action.CORRECT, names["channel"])
-        return _Found(channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request))
+        return channels.get(tx, names["channel"]), file_of_path(tx, access.channel_id, request)
 
     return await read_for_caller(request, find)
 
 
-def _values(found: _Found, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:
-    return {"channel": found.channel, "summary": found.file.summary, "typed": typed, "shown": shown}
+def _values(channel: Channel, file: File, typed: Mapping[str, str], shown: Mapping[str, str]) -> dict[str, Any]:
+    return {"channel": channel, "summary": file.summary, "typed": typed, "shown": shown}
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels
-from seaway.errors import ConfirmationRequired, SeawayError, TooManyRequests
+from seaway.errors import SeawayError, TooManyRequests
 from seaway.http.page_forms import accepts_file, form_of
 from seaway.http.request_context import RequestContext
 from seaway.publishing.logos import NewLogo
@@ -47,8 +47,6 @@ async def add(request: Request, call: RequestContext) -> Response:
     )
     try:
         await to_thread.run_sync(_add, call, typed, given_logo(form))
-    except ConfirmationRequired:
-        raise
     except SeawayError as error:
         return show_refusal(request, "new_channel.html", error, typed=typed, fetches_logos=call.parts.logos.can_fetch)
     return redirect(f"/channels/{typed.name}")

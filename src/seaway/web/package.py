@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from seaway.attestations.provenance import Provenance
 from seaway.callers.caller import Caller
-from seaway.channels.channels import Channel
+from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import problems
+from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
 from seaway.packages import attestation_claims, files, uploaders, versions
 from seaway.packages.files import File
@@ -22,7 +23,7 @@ from seaway.packages.overview import name_of_spec
 from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Build, Version
 from seaway.web import download_chart, file_changes, install_lines
-from seaway.web.channel_pages import parts_of, read_for_caller, readable
+from seaway.web.channel_pages import read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
 from seaway.web.markdown import external_link, render
 from seaway.web.rendering import page
@@ -50,7 +51,7 @@ class Dependency:
 @dataclass(frozen=True, slots=True)
 class _Found:
     channel: Channel
-    found: list[Version]
+    versions: list[Version]
     chosen: Version
     build: Build
     file: File
@@ -90,7 +91,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         file = files.get(tx, channel.id, build.subdir, build.file_name)
         return _Found(
             channel=channel,
-            found=found,
+            versions=found,
             chosen=chosen,
             build=build,
             file=file,
@@ -103,7 +104,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             provenance=attestation_claims.provenance_of(found, attestation_claims.claims_of(tx, channel.id, name)),
         )
 
-    seen = await read_for_caller(request, find)
+    found = await read_for_caller(request, find)
     shows_all = request.query_params.get("versions") == "all"
     return page(
         request,
@@ -111,23 +112,23 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         status=200 if problem is None else problems.status_of(problem),
         problem=problem,
         selected=frozenset() if problem is None else problem.selected,
-        seen=seen,
+        found=found,
         name=name,
-        channel=seen.channel,
+        channel=found.channel,
         install=install_lines.of_package(
-            site_url_of(request), seen.channel.name, name, requested and seen.chosen.version
+            site_url_of(request), found.channel.name, name, requested and found.chosen.version
         ),
-        summary=seen.file.about.get("summary", ""),
-        description=render(seen.file.about.get("description", "")),
-        links=links_of(seen.file.about),
-        license=seen.file.record.get("license") or "",
-        run_exports=run_exports_of(seen.file.record),
-        shown=seen.found if shows_all else _shown_versions(seen.found, seen.chosen),
-        dependents=None if seen.dependents is None else seen.dependents[:_DEPENDENTS],
+        summary=found.file.about.get("summary", ""),
+        description=render(found.file.about.get("description", "")),
+        links=links_of(found.file.about),
+        license=found.file.record.get("license") or "",
+        run_exports=run_exports_of(found.file.record),
+        shown=found.versions if shows_all else _shown_versions(found.versions, found.chosen),
+        dependents=None if found.dependents is None else found.dependents[:_DEPENDENTS],
         requested_version=requested,
         ranges=download_chart.RANGES,
-        chart=download_chart.draw(seen.counts, now_ms // DAY_MS, days),
-        total=sum(build.downloads for version in seen.found for build in version.builds),
+        chart=download_chart.draw(found.counts, now_ms // DAY_MS, days),
+        total=sum(build.downloads for version in found.versions for build in version.builds),
     )
 
 

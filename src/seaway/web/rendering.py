@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from seaway.counted_nouns import counted
 from seaway.http import caller
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
 from seaway.web import assets, confirmation_message, formats
 from seaway.web.markdown import first_sentence, unmasked
@@ -52,7 +53,7 @@ def page(
         viewer=viewer,
         path=request.url.path,
         site=site_url_of(request),
-        now_ms=_parts(request).reading.clock.now_ms(),
+        now_ms=parts_of(request).reading.clock.now_ms(),
         csrf_token=csrf_token,
         done="" if viewer is None else confirmation_message.message_of(request),
         **values,
@@ -76,11 +77,6 @@ def _headers(csp: str) -> dict[str, str]:
         "X-Frame-Options": "DENY",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     }
-
-
-def _parts(request: Request) -> RequestParts:
-    parts: RequestParts = request.app.state.parts
-    return parts
 
 
 def day(at_ms: int) -> str:
@@ -131,4 +127,4 @@ _templates.filters |= {
     "initials": formats.initials,
     "tint": formats.color_index,
 }
-_templates.globals |= {"asset": assets.asset_path, "ago": ago}
+_templates.globals |= {"asset": assets.asset_path, "ago": ago, "counted": counted}

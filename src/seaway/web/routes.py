@@ -131,7 +131,7 @@ PAGE_ROUTES = [
     # Command-line tools
     Route("/device", tool_login.show_device, methods=["GET"]),
     Route("/device", tool_login.find_device, methods=["POST"]),
-    Route("/device/answer", tool_login.answer_device, methods=["POST"]),
+    Route("/device/decision", tool_login.answer_device, methods=["POST"]),
     Route("/authorize", tool_login.show_authorize, methods=["GET"]),
     Route("/authorize", tool_login.authorize, methods=["POST"]),
     # Account settings

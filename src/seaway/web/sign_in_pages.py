@@ -5,6 +5,7 @@ Pages for signing in, signing out and confirming the user's identity.
 2. An unknown name and a wrong password give the same error.
 """
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from seaway.errors import SeawayError
 from seaway.http.caller import caller_of, check_anonymous_form, cookies_of, signed_in_user
 from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
 from seaway.sign_in.identity_providers import LoginProtocol
@@ -33,15 +34,8 @@ async def show(request: Request) -> Response:
     next_path = local_path(request.query_params.get("next", ""))
     if by.is_person:
         return redirect(next_path)
-    return page(
-        request,
-        "signin.html",
-        for_anyone=True,
-        problem=None,
-        login="",
-        next_path=next_path,
-        **_sign_in_methods(request),
-    )
+    values = _sign_in_values(request, next_path)
+    return page(request, "signin.html", for_anyone=True, problem=None, **values)
 
 
 async def sign_in(request: Request) -> Response:
@@ -49,19 +43,8 @@ async def sign_in(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     login, next_path = form.text("login"), local_path(form.text("next"))
-    try:
-        found = await password_sign_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
-    except SeawayError as error:
-        return show_refusal(
-            request,
-            "signin.html",
-            error,
-            for_anyone=True,
-            login=login[:254],
-            next_path=next_path,
-            **_sign_in_methods(request),
-        )
-    return await continue_sign_in(request, found, next_path)
+    found = password_sign_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
+    return await _try(request, found, "signin.html", **_sign_in_values(request, next_path, login[:254]))
 
 
 async def second_factor(request: Request) -> Response:
@@ -69,14 +52,9 @@ async def second_factor(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     flow, next_path = form.text("flow"), local_path(form.text("next"))
-    try:
-        found = await password_sign_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
-    except SeawayError as error:
-        factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": form.is_set("has_passkeys")}
-        return show_refusal(
-            request, "second_factor.html", error, for_anyone=True, flow=flow, next_path=next_path, **factors
-        )
-    return await continue_sign_in(request, found, next_path)
+    found = password_sign_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
+    factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": form.is_set("has_passkeys")}
+    return await _try(request, found, "second_factor.html", flow=flow, next_path=next_path, **factors)
 
 
 async def passkey_options(request: Request) -> Response:
@@ -90,14 +68,9 @@ async def passkey(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     next_path = local_path(form.text("next"))
-    work = partial(passkeys.sign_in, accounts_of(request), form.exact("credential"), client_of(request))
-    try:
-        found = await to_thread.run_sync(work)
-    except SeawayError as error:
-        return show_refusal(
-            request, "signin.html", error, for_anyone=True, login="", next_path=next_path, **_sign_in_methods(request)
-        )
-    return await continue_sign_in(request, found, next_path)
+    credential = form.exact("credential")
+    found = to_thread.run_sync(passkeys.sign_in, accounts_of(request), credential, client_of(request))
+    return await _try(request, found, "signin.html", **_sign_in_values(request, next_path))
 
 
 async def second_passkey_options(request: Request) -> Response:
@@ -114,14 +87,20 @@ async def second_passkey(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     flow, next_path = form.text("flow"), local_path(form.text("next"))
-    work = partial(passkeys.second_factor, accounts_of(request), flow, form.exact("credential"), client_of(request))
+    credential = form.exact("credential")
+    found = to_thread.run_sync(passkeys.second_factor, accounts_of(request), flow, credential, client_of(request))
+    factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
+    return await _try(request, found, "second_factor.html", flow=flow, next_path=next_path, **factors)
+
+
+async def _try(
+    request: Request, attempt: Awaitable[SignedIn | NeedsSecondFactor], template: str, *, next_path: str, **values: Any
+) -> Response:
+    """Continue the sign-in; if it is refused, show the form again."""
     try:
-        found = await to_thread.run_sync(work)
+        found = await attempt
     except SeawayError as error:
-        factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
-        return show_refusal(
-            request, "second_factor.html", error, for_anyone=True, flow=flow, next_path=next_path, **factors
-        )
+        return show_refusal(request, template, error, for_anyone=True, next_path=next_path, **values)
     return await continue_sign_in(request, found, next_path)
 
 
@@ -168,19 +147,9 @@ async def show_confirm(request: Request, call: RequestContext) -> Response:
 @for_user
 async def confirm(request: Request, call: RequestContext) -> Response:
     """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
-    form = await form_of(request)
-    next_path = local_path(form.text("next"))
-    cookies = cookies_of(request)
-    prove = partial(password_sign_in.confirm, accounts_of(request), call.by, cookies.session_of(request))
-    try:
-        secret = await prove(form.exact("proof"), client_of(request))
-    except SeawayError as error:
-        return show_refusal(
-            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, call.by)
-        )
-    response = redirect(next_path)
-    cookies.set_session(response, secret)
-    return response
+    proof, secret = (await form_of(request)).exact("proof"), cookies_of(request).session_of(request)
+    confirmed = password_sign_in.confirm(accounts_of(request), call.by, secret, proof, client_of(request))
+    return await _try_confirm(request, call, confirmed)
 
 
 @for_user
@@ -192,18 +161,21 @@ async def confirm_passkey_options(request: Request, call: RequestContext) -> Res
 @for_user
 async def confirm_passkey(request: Request, call: RequestContext) -> Response:
     """Confirm with a passkey; the session gets a new secret."""
-    form, cookies = await form_of(request), cookies_of(request)
-    next_path = local_path(form.text("next"))
-    accounts, secret = accounts_of(request), cookies.session_of(request)
-    work = partial(passkeys.confirm, accounts, call.by, secret, form.exact("credential"), client_of(request))
+    credential, secret = (await form_of(request)).exact("credential"), cookies_of(request).session_of(request)
+    work = partial(passkeys.confirm, accounts_of(request), call.by, secret, credential, client_of(request))
+    return await _try_confirm(request, call, to_thread.run_sync(work))
+
+
+async def _try_confirm(request: Request, call: RequestContext, attempt: Awaitable[str]) -> Response:
+    """Set the cookie to the new secret of the session; if the proof is refused, show the form again."""
+    next_path = local_path((await form_of(request)).text("next"))
     try:
-        fresh = await to_thread.run_sync(work)
+        secret = await attempt
     except SeawayError as error:
-        return show_refusal(
-            request, "confirm.html", error, next_path=next_path, **await _confirmation_methods(request, call.by)
-        )
+        methods = await _confirmation_methods(request, call.by)
+        return show_refusal(request, "confirm.html", error, next_path=next_path, **methods)
     response = redirect(next_path)
-    cookies.set_session(response, fresh)
+    cookies_of(request).set_session(response, secret)
     return response
 
 
@@ -211,14 +183,19 @@ def _json(text: str) -> Response:
     return Response(text, media_type="application/json")
 
 
-def _sign_in_methods(request: Request) -> dict[str, Any]:
-    parts: RequestParts = request.app.state.parts
-    return {"sign_up_open": parts.accounts.policy.sign_up_open, "providers": list(parts.external_login.providers)}
+def _sign_in_values(request: Request, next_path: str, login: str = "") -> dict[str, Any]:
+    parts = parts_of(request)
+    return {
+        "login": login,
+        "next_path": next_path,
+        "sign_up_open": parts.accounts.policy.sign_up_open,
+        "providers": list(parts.external_login.providers),
+    }
 
 
 async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
     """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
-    parts: RequestParts = request.app.state.parts
+    parts = parts_of(request)
     has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.accounts, by)
     providers = [provider for provider in parts.external_login.providers if provider.name in names]
     return {

@@ -9,7 +9,6 @@ Pages on which users authorize a command-line tool: by a device code, or by an a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -28,6 +27,8 @@ from seaway.http.request_context import RequestContext
 from seaway.oauth import clients, codes, grants
 from seaway.oauth.clients import CLIENTS
 from seaway.oauth.codes import AuthorizationRequest, DeviceAuthorization
+from seaway.oauth.grants import OAuthError
+from seaway.oauth.provider import BAD_SCOPE
 from seaway.sign_in.parts import AccountParts
 from seaway.web.rendering import POLICY, page
 from seaway.web.user_pages import accounts_of, for_user, show_refusal
@@ -41,14 +42,6 @@ _SCOPE_TEXTS: Mapping[str, str] = {
     "channel:delete": "delete and overwrite files that you can delete",
     "offline_access": "stay logged in until you log it out or it is unused for 90 days",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Error that is returned to the tool through the browser (RFC 6749, 4.1.2.1)."""
-
-    error: str
-    description: str
 
 
 @for_user
@@ -65,8 +58,6 @@ async def find_device(request: Request, call: RequestContext) -> Response:
     try:
         device = await to_thread.run_sync(partial(_find, accounts_of(request), call.by, user_code))
     except SeawayError as error:
-        if error.code == "not-confirmed":
-            raise
         return show_refusal(request, "device.html", error, user_code=user_code)
     values: dict[str, Any] = {
         "tool": CLIENTS[device.client_id].title,
@@ -93,16 +84,15 @@ async def answer_device(request: Request, call: RequestContext) -> Response:
 @for_user
 async def show_authorize(request: Request, call: RequestContext) -> Response:
     """Ask the user to approve the tool."""
-    wish = _parse_request(request)
-    if isinstance(wish, Refusal):
-        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
-    require_site(call.by, SiteAction.OPEN_ACCOUNT)
-    require_verified(call.by)
-    policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(wish.redirect_uri)}")
+    authorization = _parse_request(request)
+    if isinstance(authorization, OAuthError):
+        return _refuse(request, authorization)
+    _require_approver(call.by)
+    policy = POLICY.replace("form-action 'self'", f"form-action 'self' {_origin(authorization.redirect_uri)}")
     values: dict[str, Any] = {
-        "tool": CLIENTS[wish.client_id].title,
-        "permissions": _describe(wish.scope),
-        "place": urlsplit(wish.redirect_uri).netloc,
+        "tool": CLIENTS[authorization.client_id].title,
+        "permissions": _describe(authorization.scope),
+        "place": urlsplit(authorization.redirect_uri).netloc,
     }
     return page(request, "authorize.html", csp=policy, query=request.url.query, **values)
 
@@ -110,20 +100,19 @@ async def show_authorize(request: Request, call: RequestContext) -> Response:
 @for_user
 async def authorize(request: Request, call: RequestContext) -> Response:
     """Return the user's decision to the tool."""
-    wish = _parse_request(request)
-    if isinstance(wish, Refusal):
-        return _redirect_back(request, {"error": wish.error, "error_description": wish.description})
+    authorization = _parse_request(request)
+    if isinstance(authorization, OAuthError):
+        return _refuse(request, authorization)
     if (await form_of(request)).text("answer") != "allow":
-        return _redirect_back(request, {"error": "access_denied", "error_description": "The user refused the login."})
+        return _refuse(request, OAuthError("access_denied", "The user refused the login."))
     return _redirect_back(
-        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), call.by, wish))}
+        request, {"code": await to_thread.run_sync(partial(_approve, accounts_of(request), call.by, authorization))}
     )
 
 
 def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthorization:
+    _require_approver(by)
     now_ms = accounts.clock.now_ms()
-    require_site(by, SiteAction.OPEN_ACCOUNT)
-    require_verified(by)
     rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
     with accounts.database.read() as tx:
         device = codes.find_device(tx, now_ms, user_code)
@@ -133,9 +122,8 @@ def _find(accounts: AccountParts, by: Caller, user_code: str) -> DeviceAuthoriza
 
 
 def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, approved: bool) -> None:
+    _require_approver(by)
     now_ms = accounts.clock.now_ms()
-    require_site(by, SiteAction.OPEN_ACCOUNT)
-    require_verified(by)
     rate_limits.count_attempt(accounts.database, now_ms, Rate.TOOL_CODE, str(by.user_id))
     with accounts.database.write_unlocked() as tx:
         grants.lock(accounts.database, tx)
@@ -143,20 +131,23 @@ def _record_decision(accounts: AccountParts, by: Caller, user_code: str, *, appr
             raise _no_device()
 
 
-def _approve(accounts: AccountParts, by: Caller, wish: AuthorizationRequest) -> str:
-    now_ms = accounts.clock.now_ms()
-    require_site(by, SiteAction.OPEN_ACCOUNT)
-    require_verified(by)
+def _approve(accounts: AccountParts, by: Caller, authorization: AuthorizationRequest) -> str:
+    _require_approver(by)
     with accounts.database.write_unlocked() as tx:
         grants.lock(accounts.database, tx)
-        return codes.add_code(tx, now_ms, by, wish)
+        return codes.add_code(tx, accounts.clock.now_ms(), by, authorization)
+
+
+def _require_approver(by: Caller) -> None:
+    require_site(by, SiteAction.OPEN_ACCOUNT)
+    require_verified(by)
 
 
 def _no_device() -> NotFound:
     return NotFound("No tool is waiting with this code.", "Compare it with the tool. Codes expire after ten minutes.")
 
 
-def _parse_request(request: Request) -> AuthorizationRequest | Refusal:
+def _parse_request(request: Request) -> AuthorizationRequest | OAuthError:
     """Parse an authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3); `Malformed` if redirecting back is unsafe."""
     params = dict(request.query_params)
     if len(params) != len(request.query_params.multi_items()) or any(
@@ -170,16 +161,21 @@ def _parse_request(request: Request) -> AuthorizationRequest | Refusal:
         )
     scope = clients.granted(params.get("scope", ""))
     if params.get("response_type") != "code":
-        return Refusal("unsupported_response_type", "The response_type must be code.")
+        return OAuthError("unsupported_response_type", "The response_type must be code.")
     if params.get("code_challenge_method") != "S256" or not clients.is_challenge(params.get("code_challenge", "")):
-        return Refusal("invalid_request", "A code_challenge with the method S256 is required.")
+        return OAuthError("invalid_request", "A code_challenge with the method S256 is required.")
     if scope is None:
-        return Refusal("invalid_scope", f"Supported scopes: {', '.join(clients.SCOPES)}.")
+        return BAD_SCOPE
     if params.get("prompt") == "none":
-        return Refusal("consent_required", "The user must approve every login.")
+        return OAuthError("consent_required", "The user must approve every login.")
     return AuthorizationRequest(
         params["client_id"], params["redirect_uri"], scope, params["code_challenge"], params.get("nonce", "")
     )
+
+
+def _refuse(request: Request, refusal: OAuthError) -> Response:
+    """Return an error to the tool (RFC 6749, 4.1.2.1)."""
+    return _redirect_back(request, {"error": refusal.code, "error_description": refusal.description})
 
 
 def _redirect_back(request: Request, values: dict[str, str]) -> Response:

@@ -12,7 +12,7 @@ from seaway.callers.caller import Caller
 from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, SeawayError
 from seaway.http import credentials, problems
 from seaway.http.next_page import local_path, with_next
-from seaway.http.parts import RequestParts
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext, context_of
 from seaway.http.site_url import site_url_of
 from seaway.sign_in.parts import AccountParts
@@ -71,7 +71,9 @@ async def submit(
 def show_refusal(
     request: Request, template: str, error: SeawayError, *, for_anyone: bool = False, **values: Any
 ) -> Response:
-    """Show the form again with the error; the status and Retry-After follow from the error."""
+    """Show the form again with the error, except `ConfirmationRequired`; status and Retry-After follow from the error."""
+    if isinstance(error, ConfirmationRequired):
+        raise error
     problems.log_cause(error)
     status, headers = problems.status_of(error), problems.retry_after(error)
     return page(request, template, status=status, headers=headers, for_anyone=for_anyone, problem=error, **values)
@@ -79,8 +81,7 @@ def show_refusal(
 
 def accounts_of(request: Request) -> AccountParts:
     """Return the parts that the accounts package uses."""
-    parts: RequestParts = request.app.state.parts
-    return parts.accounts
+    return parts_of(request).accounts
 
 
 def client_of(request: Request) -> BrowserInfo:

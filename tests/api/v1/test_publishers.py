@@ -43,7 +43,7 @@ def publishers(site: Site) -> Iterator[OwnedPublishers]:
 
 
 def test_publisher_is_added_changed_and_removed(publishers: OwnedPublishers) -> None:
-    """Responses repeat every field that was sent. A new project clears the pinned ids."""
+    """Responses repeat every field that was sent. Conditions change by name. A new project clears the pinned ids."""
     created = publishers.request("POST", json=PUBLISHER)
     assert 201 == created.status_code, created.text
     publisher = created.json()
@@ -56,6 +56,9 @@ def test_publisher_is_added_changed_and_removed(publishers: OwnedPublishers) -> 
 
     changed = publishers.request("PATCH", f"/{publisher['id']}", json={"enabled": False})
     assert {**publisher, "enabled": False} == changed.json()
+    conditions = {"require_protected_ref": False}
+    loosened = publishers.request("PATCH", f"/{publisher['id']}", json={"conditions": conditions}).json()
+    assert {"allowed_refs": ["refs/tags/v*"]} == loosened["conditions"]
     moved = publishers.request("PATCH", f"/{publisher['id']}", json={"fields": {"project": "other"}})
     assert ({}, "other") == (moved.json()["pinned"], moved.json()["fields"]["project"])
     assert 204 == publishers.request("DELETE", f"/{publisher['id']}").status_code

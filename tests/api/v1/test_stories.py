@@ -5,6 +5,7 @@ import pytest
 
 from seaway.callers.caller import OPERATOR, Mode
 from seaway.channels import channels
+from seaway.channels.channel import ChannelSettings
 from seaway.sign_in import sessions
 from seaway.users import emails, users
 from tests.conftest import Site
@@ -87,7 +88,7 @@ def test_audit_log_excludes_an_older_channel_of_the_same_name(site: Site, http: 
     factory.channel(channel, owner=owner)
     with factory.seaway.database.write_site() as tx:
         now_ms = factory.seaway.clock.now_ms()
-        channels.change(tx, now_ms, OPERATOR, channel, description="a secret of the first")
+        channels.change(tx, now_ms, OPERATOR, channel, ChannelSettings(description="a secret of the first"))
         channels.remove(tx, now_ms, OPERATOR, channel)
     factory.channel(channel, owner=owner)
     response = http.get(f"channels/{channel}/audit", headers=bearer(factory.key(owner, mode=Mode.MANAGE)))

@@ -1,5 +1,6 @@
 """The caller's account, credential, sessions and command-line tools."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -7,17 +8,14 @@ from pydantic import ConfigDict, Field
 
 from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.keys import ModeName
-from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
+from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, TextOrNull, single_page
 from seaway.callers.caller import CredentialKind
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import format_time
 from seaway.errors import Malformed
-from seaway.http.request_context import RequestContext
 from seaway.oauth import grants
-from seaway.oauth.grants import OAuthGrant
 from seaway.sign_in import account_deletion, sessions
 from seaway.users import users
-from seaway.users.users import MAX_DISPLAY_NAME, User
+from seaway.users.users import MAX_DISPLAY_NAME
 
 router = APIRouter(tags=["account"])
 
@@ -26,13 +24,14 @@ class Credential(ResponseBody):
     """The credential of the request."""
 
     kind: str = Field(
+        validation_alias="credential",
         description="A browser session, an API key, or a command-line tool.",
         json_schema_extra={
             "enum": [kind.value for kind in (CredentialKind.PERSON, CredentialKind.KEY, CredentialKind.TOOL)]
         },
     )
     mode: ModeName
-    key: str | None = Field(description="The name of the key; null for other credentials.")
+    key: TextOrNull = Field(validation_alias="key_name", description="The name of the key; null for other credentials.")
     expires_at: Moment | None
 
 
@@ -63,7 +62,7 @@ def get_account(call: ApiRequestDep) -> Account:
     """Return your account and the credential of this request."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return _account(call, users.get(tx, call.by.name))
+        return Account.model_validate({**asdict(users.get(tx, call.by.name)), "credential": call.by})
 
 
 @router.patch("/me", operation_id="changeAccount")
@@ -72,7 +71,7 @@ def change_account(call: ApiRequestDep, given: AccountUpdate) -> Account:
     with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         if given.display_name is not None:
             users.set_display_name(tx, call.now_ms, call.by, call.by.name, given.display_name)
-        return _account(call, users.get(tx, call.by.name))
+        return Account.model_validate({**asdict(users.get(tx, call.by.name)), "credential": call.by})
 
 
 @router.delete("/me", operation_id="deleteAccount", status_code=204)
@@ -86,27 +85,11 @@ def delete_account(call: ApiRequestDep, confirm: Confirm) -> None:
     account_deletion.remove(call.parts.accounts, call.by, user)
 
 
-def _account(call: RequestContext, user: User) -> Account:
-    return Account(
-        name=user.name,
-        display_name=user.display_name,
-        email=user.email,
-        admin=user.is_admin,
-        created_at=format_time(user.created_at_ms),
-        credential=Credential(
-            kind=call.by.credential.value,
-            mode=call.by.mode.name,
-            key=call.by.key_name or None,
-            expires_at=format_time(call.by.expires_at_ms),
-        ),
-    )
-
-
 class Session(ResponseBody):
     """A browser session."""
 
     id: int
-    started_at: Moment
+    started_at: Moment = Field(validation_alias="created_at_ms")
     seen_at: Moment
     address: str
     agent: str = Field(description="The User-Agent of the browser.")
@@ -117,9 +100,9 @@ class Tool(ResponseBody):
     """A logged-in command-line tool."""
 
     id: int
-    tool: str = Field(examples=["pixi"])
+    tool: str = Field(validation_alias="client_id", examples=["pixi"])
     mode: ModeName
-    logged_in_at: Moment
+    logged_in_at: Moment = Field(validation_alias="created_at_ms")
     used_at: Moment
     address: str
 
@@ -130,7 +113,9 @@ def list_sessions(call: ApiRequestDep) -> Page[Session]:
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = sessions.of_user(tx, call.by.user_id or 0, call.now_ms)
-    return single_page([_session(call, session) for session in found])
+    return single_page(
+        [Session.model_validate({**asdict(one), "current": one.id == call.by.session_id}) for one in found]
+    )
 
 
 @router.delete("/me/sessions/{session}", operation_id="endSession", status_code=204)
@@ -152,7 +137,9 @@ def list_tools(call: ApiRequestDep) -> Page[Tool]:
     """List your logged-in command-line tools (`pixi auth login --oauth`), newest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return single_page([_tool(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)])
+        return single_page(
+            [Tool.model_validate(grant) for grant in grants.of_user(tx, call.by.user_id or 0, call.now_ms)]
+        )
 
 
 @router.delete("/me/tools/{tool}", operation_id="logOutTool", status_code=204)
@@ -160,25 +147,3 @@ def log_out_tool(call: ApiRequestDep, tool: Id) -> None:
     """Log out a command-line tool. Requires a session."""
     with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         grants.revoke(call.parts.accounts.database, tx, call.now_ms, call.by, call.by.user_id or 0, tool)
-
-
-def _session(call: RequestContext, session: sessions.Session) -> Session:
-    return Session(
-        id=session.id,
-        started_at=format_time(session.created_at_ms),
-        seen_at=format_time(session.seen_at_ms),
-        address=session.address,
-        agent=session.agent,
-        current=session.id == call.by.session_id,
-    )
-
-
-def _tool(grant: OAuthGrant) -> Tool:
-    return Tool(
-        id=grant.id,
-        tool=grant.client_id,
-        mode=grant.mode.name,
-        logged_in_at=format_time(grant.created_at_ms),
-        used_at=format_time(grant.used_at_ms),
-        address=grant.address,
-    )

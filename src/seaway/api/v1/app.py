@@ -6,6 +6,7 @@ server's, so FastAPI's application and middleware are not used; nor is its docum
 another site.
 """
 
+import re
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -145,7 +146,9 @@ def openapi() -> dict[str, Any]:
     )
     description["components"]["securitySchemes"] = _SECURITY_SCHEMES
     description["security"] = [{name: []} for name in _SECURITY_SCHEMES]
-    return description
+    # Pydantic names the pages of a list `Page_Key_` and `Page[Key]`, which generators of clients cannot use as names.
+    text = re.sub(rb"Page[_\[](\w+?)[_\]]", rb"\1Page", msgspec.json.encode(description))
+    return msgspec.json.decode(text, type=dict[str, Any])
 
 
 @cache

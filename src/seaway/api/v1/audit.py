@@ -8,10 +8,8 @@ from pydantic import Field
 from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, ChannelName, Limit
 from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
 from seaway.audit import log
-from seaway.audit.log import Entry
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels.roles import Action
-from seaway.clock import format_time
 
 router = APIRouter(tags=["audit"])
 
@@ -37,7 +35,7 @@ def list_channel_audit_log(
     with call.read() as tx:
         call.require(tx, Action.MANAGE, channel)
         found = log.of_channel(tx, channel, before=before, limit=limit + 1)
-    return page(found, limit, _line, lambda entry: entry.id)
+    return page(found, limit, AuditEntry.model_validate, lambda entry: entry.id)
 
 
 @router.get("/audit", operation_id="listAuditLog")
@@ -47,16 +45,4 @@ def list_audit_log(call: ApiRequestDep, after: After = "", limit: Limit = DEFAUL
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = log.of_all(tx, before=before, limit=limit + 1)
-    return page(found, limit, _line, lambda entry: entry.id)
-
-
-def _line(entry: Entry) -> AuditEntry:
-    return AuditEntry(
-        at=format_time(entry.at_ms),
-        actor=entry.actor,
-        address=entry.address,
-        action=entry.action,
-        channel=entry.channel,
-        target=entry.target,
-        detail=dict(entry.detail),
-    )
+    return page(found, limit, AuditEntry.model_validate, lambda entry: entry.id)

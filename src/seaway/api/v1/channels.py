@@ -1,6 +1,6 @@
 """Channels."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
@@ -14,24 +14,23 @@ from seaway.api.v1.api_request import (
     Limit,
     SearchText,
 )
-from seaway.api.v1.quotas import StorageUse, storage_use_of
-from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
+from seaway.api.v1.quotas import StorageUse
+from seaway.api.v1.schemas import Page, RequestBody, ResponseBody, page
 from seaway.callers.rate_limits import Rate
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, logos, permissions, quotas
-from seaway.channels.channels import MAX_DESCRIPTION, MAX_V3_MESSAGE, Attestations
+from seaway.channels.channel import Channel, ChannelSettings, Description, Public
 from seaway.channels.permissions import Verdict
 from seaway.channels.roles import Action
-from seaway.clock import format_time
 from seaway.database.engine import Tx
 from seaway.indexing import relations
+from seaway.models import without_defaults
 from seaway.packages import catalog
 from seaway.publishing.logos import NewLogo as Logo
 from seaway.users import users
 
 router = APIRouter(tags=["channels"])
 
-Description = Annotated[str, Field(description="What the channel is for.", max_length=MAX_DESCRIPTION)]
 Confirm = Annotated[str, Query(description="The name of the channel, to confirm.", max_length=128)]
 LogoAddress = Annotated[
     str,
@@ -42,44 +41,9 @@ LogoAddress = Annotated[
     ),
 ]
 
-
-V3Message = Annotated[
-    str,
-    Field(description="Message for users whose client does not see v3 records (CEP 48).", max_length=MAX_V3_MESSAGE),
-]
 Neighbor = Annotated[
     str, Field(description="The name of a channel of this server that you can read; empty for none.", max_length=160)
 ]
-
-
-class Channel(ResponseBody):
-    """A channel."""
-
-    name: str = Field(examples=["robots"])
-    owner: str = Field(examples=["ada"])
-    public: bool = Field(description="Whether anyone can read it; otherwise only its members can.")
-    description: str
-    logo: str = Field(description="Path of its logo on this host, a PNG; empty for none.")
-    refuses_lookalikes: bool = Field(description="Whether new packages whose names look like another's are refused.")
-    allows_overwrite: bool = Field(
-        description="Whether files can be overwritten. If not, a file name never gets different bytes, and caches "
-        "keep files. `false` cannot be undone."
-    )
-    allows_v3: bool = Field(
-        description="Whether packages can require repodata v3 (CEP 48). Older clients do not see such packages."
-    )
-    v3_message: str = Field(description="Message about these packages for users of older clients; empty for none.")
-    base: str = Field(description="The channel with priority over this one (CEP 42); empty for none.")
-    overrides: str = Field(
-        description="The fallback channel for packages that this one does not have (CEP 42); empty for none."
-    )
-    only_publishers: bool = Field(description="Whether uploads must come from trusted publishers.")
-    attestations: Literal["off", "optional", "required"] = Field(
-        description="Attestations of files: `off` accepts none, `optional` verifies those that are sent, `required` "
-        "refuses files without one."
-    )
-    packages: int
-    created_at: Moment
 
 
 class ChannelDetail(Channel):
@@ -103,27 +67,19 @@ class ChannelCreate(RequestBody):
     """A channel to create."""
 
     name: str = Field(description="Lower-case letters and digits, with `-`, `_` and `.` between them.", max_length=128)
-    public: bool = False
+    public: Public = False
     description: Description = ""
     logo: LogoAddress = ""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "robots", "public": False}]})
 
 
-class ChannelUpdate(RequestBody):
+class ChannelUpdate(ChannelSettings):
     """Fields to change; omitted fields stay unchanged."""
 
-    public: bool | None = None
-    description: Description | None = None
-    logo: LogoAddress | None = None
-    refuses_lookalikes: bool | None = None
-    allows_overwrite: bool | None = None
-    allows_v3: bool | None = None
-    v3_message: V3Message | None = None
-    only_publishers: bool | None = None
-    attestations: Literal["off", "optional", "required"] | None = None
+    logo: LogoAddress = ""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Our robots."}]})
+    model_config = ConfigDict(json_schema_extra=without_defaults)
 
 
 class RelationsUpdate(RequestBody):
@@ -150,7 +106,7 @@ def list_channels(
     call.count_list()
     with call.read() as tx:
         found = channels.visible_to(tx, call.by, q, after=after, limit=limit + 1)
-    return page(found, limit, _shown, lambda channel: channel.name)
+    return page(found, limit, lambda channel: channel, lambda channel: channel.name)
 
 
 @router.post("/channels", operation_id="createChannel", status_code=201)
@@ -167,7 +123,7 @@ def create_channel(call: ApiRequestDep, given: ChannelCreate) -> Channel:
     if png:
         call.parts.logos.store(call.by, given.name, png)
     with call.read() as tx:
-        return _shown(channels.get(tx, given.name))
+        return channels.get(tx, given.name)
 
 
 @router.get("/channels/{channel}", operation_id="getChannel", openapi_extra=ANONYMOUS_ALLOWED)
@@ -177,42 +133,31 @@ def get_channel(call: ApiRequestDep, channel: ChannelName) -> ChannelDetail:
         access = call.require(tx, Action.READ, channel)
         found, files = channels.get(tx, channel), catalog.count_files(tx, access.channel_id)
         can_see_storage = permissions.decide(call.by, Action.SEE_MEMBERS, access) is Verdict.ALLOWED
-        storage = storage_use_of(quotas.of_channel(tx, access.channel_id)) if can_see_storage else None
+        storage = StorageUse.model_validate(quotas.of_channel(tx, access.channel_id)) if can_see_storage else None
     role = None if access.role is None else access.role.value
-    return ChannelDetail(**_shown(found).model_dump(), files=files, role=role, storage=storage)
+    return ChannelDetail.model_construct(**dict(found), files=files, role=role, storage=storage)
 
 
 @router.patch("/channels/{channel}", operation_id="changeChannel")
 def change_channel(call: ApiRequestDep, channel: ChannelName, given: ChannelUpdate) -> Channel:
     """Change a channel; omitted fields stay unchanged."""
-    settings: dict[str, Any] = {
-        "description": given.description,
-        "is_public": given.public,
-        "refuses_lookalikes": given.refuses_lookalikes,
-        "only_publishers": given.only_publishers,
-        "attestations": None if given.attestations is None else Attestations(given.attestations),
-        "allows_overwrite": given.allows_overwrite,
-        "allows_v3": given.allows_v3,
-    }
 
-    def change_fields(tx: Tx) -> None:
-        channels.change(tx, call.now_ms, call.by, channel, **settings)
-        if given.v3_message is not None:
-            limit = call.parts.reading.documents.whole_document_limit
-            relations.set_v3_message(tx, call.now_ms, call.by, channel, given.v3_message, whole_document_limit=limit)
+    def change_settings(tx: Tx) -> None:
+        limit = call.parts.reading.documents.whole_document_limit
+        relations.change_settings(tx, call.now_ms, call.by, channel, given, whole_document_limit=limit)
 
     with call.read() as tx:
-        channels.require_change(tx, call.by, channel, **settings)
+        channels.require_change(tx, call.by, channel, given)
     if given.logo:
-        call.parts.logos.put(call.by, channel, Logo(url=given.logo), also=change_fields)
+        call.parts.logos.put(call.by, channel, Logo(url=given.logo), also=change_settings)
     else:
         with call.write_channel(channel, Action.MANAGE) as tx:
-            change_fields(tx)
-            if given.logo == "":
+            change_settings(tx)
+            if "logo" in given.model_fields_set:
                 logos.remove(tx, call.now_ms, call.by, channel)
     with call.read() as tx:
         call.require(tx, Action.READ, channel)
-        return _shown(channels.get(tx, channel))
+        return channels.get(tx, channel)
 
 
 @router.put("/channels/{channel}/relations", operation_id="setRelations")
@@ -244,23 +189,3 @@ def check_channel_name(call: ApiRequestDep, channel: ChannelName) -> NameAvailab
     call.count(Rate.CHANNEL_NAME, str(call.by.user_id))
     with call.read() as tx:
         return NameAvailability(name=channel, free=channels.is_free(tx, call.now_ms, call.by, channel))
-
-
-def _shown(channel: channels.Channel) -> Channel:
-    return Channel(
-        name=channel.name,
-        owner=channel.owner,
-        public=channel.is_public,
-        description=channel.description,
-        logo=channel.logo_path,
-        refuses_lookalikes=channel.refuses_lookalikes,
-        allows_overwrite=channel.allows_overwrite,
-        allows_v3=channel.allows_v3,
-        v3_message=channel.v3_message,
-        base=channel.base,
-        overrides=channel.overrides,
-        only_publishers=channel.only_publishers,
-        attestations=channel.attestations.value,
-        packages=channel.package_count,
-        created_at=format_time(channel.created_at_ms),
-    )

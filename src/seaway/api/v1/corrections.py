@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from seaway.api.v1.api_request import ApiRequestDep, ChannelName
-from seaway.api.v1.packages import FileName, MetadataCorrection, Subdir, correction_shown
+from seaway.api.v1.packages import FileName, MetadataCorrection, Subdir
 from seaway.api.v1.schemas import RequestBody, ResponseBody
 from seaway.channels.roles import Action
 from seaway.packages import files, metadata_corrections
@@ -42,8 +42,8 @@ def correct_file(
     done = metadata_corrections.correct(call.parts.removing, call.by, channel, subdir, file, changes, given.reason)
     with call.read() as tx:
         found = files.get(tx, call.require(tx, Action.READ, channel).channel_id, subdir, file)
-    return CorrectionResult(
-        correction=correction_shown(found.correction), revision=done.revision, warnings=list(done.warnings)
+    return CorrectionResult.model_validate(
+        {"correction": found.correction, "revision": done.revision, "warnings": done.warnings}
     )
 
 

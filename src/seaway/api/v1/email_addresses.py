@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field
 from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import format_time
 from seaway.errors import NotFound
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import email_addresses, sign_up
@@ -40,7 +39,7 @@ class EmailAddressCreate(RequestBody):
 def list_addresses(call: ApiRequestDep) -> Page[EmailAddress]:
     """List your email addresses, primary first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
-    return single_page([_shown(email) for email in _of_caller(call)])
+    return single_page([EmailAddress.model_validate(email) for email in _of_caller(call)])
 
 
 @router.post("/me/addresses", operation_id="addAddress", status_code=201)
@@ -48,7 +47,7 @@ def add_address(call: ApiRequestDep, given: EmailAddressCreate) -> EmailAddress:
     """Add an email address and send a verification email to it. Requires a recent sign-in."""
     email_addresses.add(call.parts.accounts, call.by, given.address)
     address = emails.normalize(given.address)
-    return next(_shown(email) for email in _of_caller(call) if email.address == address)
+    return next(EmailAddress.model_validate(email) for email in _of_caller(call) if email.address == address)
 
 
 @router.delete("/me/addresses/{address}", operation_id="removeAddress", status_code=204)
@@ -81,13 +80,3 @@ def _address_of(call: RequestContext, email_id: int) -> str:
 def _of_caller(call: RequestContext) -> list[Email]:
     with call.read() as tx:
         return emails.of_user(tx, call.by.user_id or 0)
-
-
-def _shown(email: Email) -> EmailAddress:
-    return EmailAddress(
-        id=email.id,
-        address=email.address,
-        primary=email.is_primary,
-        added_at=format_time(email.added_at_ms),
-        verified_at=format_time(email.verified_at_ms),
-    )

@@ -9,7 +9,7 @@ from seaway.api.v1.api_request import ApiRequestDep, ChannelName
 from seaway.api.v1.schemas import RequestBody, ResponseBody
 from seaway.http.request_context import RequestContext
 from seaway.packages import removal
-from seaway.packages.removal import FileAction
+from seaway.packages.removal import FileAction, Selection
 
 router = APIRouter(tags=["packages"])
 
@@ -51,26 +51,28 @@ class FileChangeResult(ResponseBody):
 @router.post("/channels/{channel}/files/yank", operation_id="yankFiles")
 def yank_files(call: ApiRequestDep, channel: ChannelName, given: FilesToYank) -> FileChangeResult:
     """Yank files: all of them, or none if one is missing or you cannot yank it."""
-    return _change(call, channel, FileAction.YANK, given, given.reason)
+    return change_files(call, channel, FileAction.YANK, _selection(given), given.reason)
 
 
 @router.post("/channels/{channel}/files/unyank", operation_id="unyankFiles")
 def unyank_files(call: ApiRequestDep, channel: ChannelName, given: FileSelection) -> FileChangeResult:
     """Unyank files: all of them, or none."""
-    return _change(call, channel, FileAction.UNYANK, given)
+    return change_files(call, channel, FileAction.UNYANK, _selection(given))
 
 
 @router.post("/channels/{channel}/files/delete", operation_id="deleteFiles")
 def delete_files(call: ApiRequestDep, channel: ChannelName, given: FileSelection) -> FileChangeResult:
     """Permanently delete files: all of them, or none if one is missing or you cannot delete it."""
-    return _change(call, channel, FileAction.DELETE, given)
+    return change_files(call, channel, FileAction.DELETE, _selection(given))
 
 
-def _change(
-    call: RequestContext, channel: str, act: FileAction, given: FileSelection, reason: str = ""
+def change_files(
+    call: RequestContext, channel: str, act: FileAction, selection: Selection, reason: str = ""
 ) -> FileChangeResult:
-    selection = removal.select_files(
-        files=given.files, package=given.package, version=given.version, subdir=given.subdir
-    )
+    """Change the selected files; return the response body."""
     done = removal.change(call.parts.removing, call.by, channel, act, selection, reason=reason)
     return FileChangeResult(files=list(done.files), unchanged=done.unchanged, revisions=done.revisions)
+
+
+def _selection(given: FileSelection) -> Selection:
+    return removal.select_files(files=given.files, package=given.package, version=given.version, subdir=given.subdir)

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from seaway.api.v1.api_request import ApiRequestDep
-from seaway.api.v1.members import GroupName, UserName
+from seaway.api.v1.members import GroupName, RoleName, UserName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import groups
@@ -38,10 +38,18 @@ class GroupMember(ResponseBody):
     added_at: Moment
 
 
+class GroupChannel(ResponseBody):
+    """A channel that a group is a member of."""
+
+    channel: str = Field(examples=["robots"])
+    role: RoleName
+
+
 class GroupDetail(Group):
-    """A group with its users."""
+    """A group with its users and channels."""
 
     members: list[GroupMember]
+    channels: list[GroupChannel]
 
 
 class GroupCreate(RequestBody):
@@ -77,7 +85,7 @@ def list_groups(call: ApiRequestDep) -> Page[OwnGroup]:
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         found = groups.of_user(tx, call.by.user_id or 0)
-    return single_page([OwnGroup(**_shown(group).model_dump(), manager=is_manager) for group, is_manager in found])
+    return single_page([OwnGroup(**group_of(group).model_dump(), manager=is_manager) for group, is_manager in found])
 
 
 @router.post("/groups", operation_id="createGroup", status_code=201)
@@ -85,7 +93,7 @@ def create_group(call: ApiRequestDep, given: GroupCreate) -> Group:
     """Create a group."""
     with call.write_group(given.name, SiteAction.ADD_GROUP) as tx:
         manager = users.get(tx, call.by.name)
-        return _shown(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))
+        return group_of(groups.add(tx, call.now_ms, call.by, given.name, manager, description=given.description))
 
 
 @router.get("/groups/{group}", operation_id="getGroup")
@@ -93,14 +101,19 @@ def get_group(call: ApiRequestDep, group: GroupName) -> GroupDetail:
     """Return a group. Only for users in the group."""
     with call.read() as tx:
         found, members = groups.get(tx, call.by, group)
-    return GroupDetail(**_shown(found).model_dump(), members=[_member(member) for member in members])
+        roles = groups.roles_of(tx, found.id)
+    return GroupDetail(
+        **group_of(found).model_dump(),
+        members=[_member(member) for member in members],
+        channels=[GroupChannel(channel=channel, role=role.value) for channel, role in roles],
+    )
 
 
 @router.patch("/groups/{group}", operation_id="changeGroup")
 def change_group(call: ApiRequestDep, group: GroupName, given: GroupUpdate) -> Group:
     """Change the description of a group. Managers only."""
     with call.write_group(group, groups.require_manager) as tx:
-        return _shown(groups.describe(tx, call.now_ms, call.by, group, given.description))
+        return group_of(groups.describe(tx, call.now_ms, call.by, group, given.description))
 
 
 @router.delete("/groups/{group}", operation_id="deleteGroup", status_code=204)
@@ -135,7 +148,8 @@ def leave_group(call: ApiRequestDep, group: GroupName) -> None:
         groups.leave(tx, call.now_ms, call.by, group)
 
 
-def _shown(group: groups.Group) -> Group:
+def group_of(group: groups.Group) -> Group:
+    """Return the response body for a group."""
     return Group(
         name=group.name,
         description=group.description,

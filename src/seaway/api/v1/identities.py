@@ -6,9 +6,7 @@ from pydantic import Field
 from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import format_time
 from seaway.sign_in import external_identities, external_login
-from seaway.sign_in.external_identities import Identity
 
 router = APIRouter(tags=["account"])
 
@@ -19,7 +17,7 @@ class ExternalIdentity(ResponseBody):
     id: int
     provider: str = Field(examples=["github"])
     login: str = Field(description="The name of the external account when it was last used.")
-    linked_at: Moment
+    linked_at: Moment = Field(validation_alias="created_at_ms")
     used_at: Moment
 
 
@@ -28,20 +26,15 @@ def list_identities(call: ApiRequestDep) -> Page[ExternalIdentity]:
     """List your external identities, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return single_page([_shown(identity) for identity in external_identities.of_user(tx, call.by.user_id or 0)])
+        return single_page(
+            [
+                ExternalIdentity.model_validate(identity)
+                for identity in external_identities.of_user(tx, call.by.user_id or 0)
+            ]
+        )
 
 
 @router.delete("/me/identities/{identity}", operation_id="unlinkIdentity", status_code=204)
 def unlink_identity(call: ApiRequestDep, identity: Id) -> None:
     """Unlink an external identity, unless it is the last sign-in method. Requires a recent sign-in."""
     external_login.unlink(call.parts.external_login, call.by, identity)
-
-
-def _shown(identity: Identity) -> ExternalIdentity:
-    return ExternalIdentity(
-        id=identity.id,
-        provider=identity.provider,
-        login=identity.login,
-        linked_at=format_time(identity.created_at_ms),
-        used_at=format_time(identity.used_at_ms),
-    )

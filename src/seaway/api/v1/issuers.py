@@ -4,15 +4,13 @@ import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
-from pydantic import ConfigDict, Field
+from pydantic import AliasPath, ConfigDict, Field
 
 from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import format_time
 from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuer_states, issuers
-from seaway.trusted_publishing.issuer_states import IssuerState
 from seaway.trusted_publishing.issuers import MAX_ISSUER, MAX_NAME
 
 router = APIRouter(tags=["administration"])
@@ -23,12 +21,18 @@ IssuerName = Annotated[str, Path(description="The name of an issuer.", examples=
 class Issuer(ResponseBody):
     """An issuer, with the state of its keys."""
 
-    name: str = Field(examples=["forge"])
-    kind: str = Field(examples=["gitlab"])
-    issuer: str = Field(description="The `iss` claim of its tokens.", examples=["https://gitlab.example.com"])
-    enabled: bool
-    built_in: bool
-    static_keys: bool = Field(description="Whether keys set by an admin replace fetched ones.")
+    name: str = Field(validation_alias=AliasPath("issuer", "name"), examples=["forge"])
+    kind: str = Field(validation_alias=AliasPath("issuer", "kind", "name"), examples=["gitlab"])
+    issuer: str = Field(
+        validation_alias=AliasPath("issuer", "issuer"),
+        description="The `iss` claim of its tokens.",
+        examples=["https://gitlab.example.com"],
+    )
+    enabled: bool = Field(validation_alias=AliasPath("issuer", "is_enabled"))
+    built_in: bool = Field(validation_alias=AliasPath("issuer", "is_builtin"))
+    static_keys: bool = Field(
+        validation_alias="has_static_keys", description="Whether keys set by an admin replace fetched ones."
+    )
     keys: list[str] = Field(description="The ids of its keys.")
     fetched_at: Moment | None
     error: str = Field(description="Why the last fetch of its keys failed; empty if it succeeded.")
@@ -71,7 +75,7 @@ def list_issuers(call: ApiRequestDep) -> Page[Issuer]:
     """List all issuers, built-in ones first. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return single_page([_shown(state) for state in issuer_states.states(tx)])
+        return single_page([Issuer.model_validate(state) for state in issuer_states.states(tx)])
 
 
 @router.get("/issuers/{issuer}", operation_id="getIssuer")
@@ -132,19 +136,4 @@ def fetch_issuer_keys(call: ApiRequestDep, issuer: IssuerName) -> Issuer:
 
 def _found(call: RequestContext, name: str) -> Issuer:
     with call.read() as tx:
-        return _shown(issuer_states.state(tx, name))
-
-
-def _shown(state: IssuerState) -> Issuer:
-    return Issuer(
-        name=state.issuer.name,
-        kind=state.issuer.kind.name,
-        issuer=state.issuer.issuer,
-        enabled=state.issuer.is_enabled,
-        built_in=state.issuer.is_builtin,
-        static_keys=state.has_static_keys,
-        keys=list(state.keys),
-        fetched_at=format_time(state.fetched_at_ms),
-        error=state.error,
-        publishers=state.publishers,
-    )
+        return Issuer.model_validate(issuer_states.state(tx, name))

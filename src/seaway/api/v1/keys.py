@@ -88,7 +88,7 @@ def list_channel_keys(call: ApiRequestDep, channel: ChannelName) -> Page[Channel
 def list_keys(call: ApiRequestDep) -> Page[Key]:
     """List your keys by name, including revoked ones."""
     with call.read() as tx:
-        return single_page([_shown(key) for key in account_keys.list_all(tx, call.by)])
+        return single_page([key_of(key) for key in account_keys.list_all(tx, call.by)])
 
 
 @router.post("/keys", operation_id="createKey", status_code=201)
@@ -100,14 +100,14 @@ def create_key(call: ApiRequestDep, given: KeyCreate) -> KeyWithSecret:
             mode=Mode[given.mode], channel_names=given.channels, patterns=given.packages, days=given.days,
             rules=call.parts.key_rules,
         )  # fmt: skip
-    return KeyWithSecret(**_shown(key).model_dump(), key=secret)
+    return key_with_secret(key, secret)
 
 
 @router.post("/keys/{key}/revoke", operation_id="revokeKey")
 def revoke_key(call: ApiRequestDep, key: Id) -> Key:
     """Revoke a key, effective immediately; it stays in the list. Requires a session."""
     with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        return _shown(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
+        return key_of(account_keys.revoke(tx, call.now_ms, call.by, _name_of(tx, call, key)))
 
 
 @router.delete("/keys/{key}", operation_id="removeKey", status_code=204)
@@ -125,7 +125,13 @@ def _name_of(tx: Tx, call: RequestContext, key_id: int) -> str:
     return name
 
 
-def _shown(key: api_keys.Key) -> Key:
+def key_with_secret(key: api_keys.Key, secret: str) -> KeyWithSecret:
+    """Return the response body for a created key."""
+    return KeyWithSecret(**key_of(key).model_dump(), key=secret)
+
+
+def key_of(key: api_keys.Key) -> Key:
+    """Return the response body for a key."""
     return Key(
         id=key.id,
         name=key.name,
@@ -147,6 +153,6 @@ def _channel_key(key: channel_keys.ChannelKey) -> ChannelKey:
         all_channels=key.for_all_channels,
         packages=list(key.patterns),
         created_at=format_time(key.created_at_ms),
-        expires_at=None if key.expires_at_ms is None else format_time(key.expires_at_ms),
-        used_at=None if key.used_at_ms is None else format_time(key.used_at_ms),
+        expires_at=format_time(key.expires_at_ms),
+        used_at=format_time(key.used_at_ms),
     )

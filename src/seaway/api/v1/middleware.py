@@ -14,12 +14,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from seaway.errors import Invalid, Malformed, NotFound
+from seaway.errors import Malformed, NotFound
 from seaway.http import paths, problems
 from seaway.http.bodies import read_body
+from seaway.models import invalid_fields
 
 MAX_BODY_BYTES = 64 * 1024
-_MAX_PROBLEMS = 3
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
@@ -42,7 +42,7 @@ class Entry:
         try:
             await self._routes(scope, receive, send)
         except RequestValidationError as error:
-            raise _invalid(error) from None
+            raise invalid_fields(error.errors(), "See /api/v1/openapi.json for the format of each request.") from None
 
 
 def _check_path(scope: Scope) -> None:
@@ -69,13 +69,3 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return replay
-
-
-def _invalid(error: RequestValidationError) -> Invalid:
-    """Return an error that names the first few invalid fields, never their values, which may be secrets."""
-    field_errors = [f"{_location(problem['loc'])}: {problem['msg']}" for problem in error.errors()[:_MAX_PROBLEMS]]
-    return Invalid("; ".join(field_errors) + ".", "See /api/v1/openapi.json for the format of each request.")
-
-
-def _location(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(part)[:60] for part in loc) or "request"

@@ -10,7 +10,7 @@ from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, singl
 from seaway.channels import notices
 from seaway.channels.notices import MAX_DAYS, MAX_MESSAGE, Level
 from seaway.channels.roles import Action
-from seaway.clock import DAY_MS, format_time
+from seaway.clock import DAY_MS
 
 router = APIRouter(tags=["notices"])
 
@@ -41,7 +41,9 @@ class NoticeCreate(RequestBody):
 def list_notices(call: ApiRequestDep, channel: ChannelName) -> Page[Notice]:
     """List the current notices of a channel, newest first."""
     with call.read() as tx:
-        return single_page([_shown(notice) for notice in notices.list_current(tx, call.now_ms, call.by, channel)])
+        return single_page(
+            [Notice.model_validate(notice) for notice in notices.list_current(tx, call.now_ms, call.by, channel)]
+        )
 
 
 @router.post("/channels/{channel}/notices", operation_id="postNotice", status_code=201)
@@ -49,7 +51,7 @@ def post_notice(call: ApiRequestDep, channel: ChannelName, given: NoticeCreate) 
     """Post a notice."""
     now_ms = call.now_ms
     with call.write_channel(channel, Action.MANAGE) as tx:
-        return _shown(
+        return Notice.model_validate(
             notices.add(
                 tx, now_ms, call.by, channel, Level(given.level), given.message,
                 expires_at_ms=now_ms + given.days * DAY_MS,
@@ -62,13 +64,3 @@ def withdraw_notice(call: ApiRequestDep, channel: ChannelName, notice: Id) -> No
     """Withdraw a notice."""
     with call.write_channel(channel, Action.MANAGE) as tx:
         notices.remove(tx, call.now_ms, call.by, channel, notice)
-
-
-def _shown(notice: notices.Notice) -> Notice:
-    return Notice(
-        id=notice.id,
-        level=notice.level.value,
-        message=notice.message,
-        created_at=format_time(notice.created_at_ms),
-        expires_at=format_time(notice.expires_at_ms),
-    )

@@ -15,14 +15,9 @@ from seaway.api.v1.api_request import (
     Limit,
     PackageName,
 )
-from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page
+from seaway.api.v1.schemas import Moment, Page, ResponseBody, TextOrNull, id_cursor, page
 from seaway.channels.roles import Action
-from seaway.clock import format_time
-from seaway.conda.corrections import Correction
-from seaway.indexing.file_rows import FileState
 from seaway.packages import catalog, files
-from seaway.packages.catalog import PackageSummary
-from seaway.packages.files import FileSummary
 
 router = APIRouter(tags=["packages"])
 
@@ -47,13 +42,13 @@ class File(ResponseBody):
 
     package: str
     subdir: str
-    file: str = Field(examples=["demo-1.0-h1_0.conda"])
+    file: str = Field(validation_alias="file_name", examples=["demo-1.0-h1_0.conda"])
     version: str
     build: str
     state: Literal["listed", "yanked"] = Field(
         description="Yanked files are hidden from solvers, but can be downloaded."
     )
-    yank_reason: str | None = Field(description="Why it was yanked; null when no reason was given.")
+    yank_reason: TextOrNull = Field(description="Why it was yanked; null when no reason was given.")
     size: int = Field(description="Size in bytes.")
     sha256: str
     indexed_at: Moment
@@ -120,7 +115,7 @@ def list_packages(
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = catalog.list_packages(tx, access.channel_id, after=after, limit=limit + 1)
-    return page(found, limit, _package, lambda package: package.name)
+    return page(found, limit, Package.model_validate, lambda package: package.name)
 
 
 @router.get("/channels/{channel}/packages/{package}", operation_id="getPackage", openapi_extra=ANONYMOUS_ALLOWED)
@@ -128,15 +123,7 @@ def get_package(call: ApiRequestDep, channel: ChannelName, package: PackageName)
     """Return a package, as described by its newest version."""
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        found = files.describe(tx, access.channel_id, package)
-    return PackageDetail(
-        name=found.name,
-        subdirs=list(found.subdirs),
-        files=found.files,
-        latest=None if found.latest is None else _file(found.latest),
-        license=found.license,
-        about=dict(found.about),
-    )
+        return PackageDetail.model_validate(files.describe(tx, access.channel_id, package))
 
 
 @router.get("/channels/{channel}/packages/{package}/files", operation_id="listFiles", openapi_extra=ANONYMOUS_ALLOWED)
@@ -153,7 +140,7 @@ def list_files(
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.of_package(tx, access.channel_id, package, subdir=subdir, before=before, limit=limit + 1)
-    return page(found, limit, _file, lambda file: file.id)
+    return page(found, limit, File.model_validate, lambda file: file.id)
 
 
 @router.get(
@@ -185,44 +172,5 @@ def get_file(call: ApiRequestDep, channel: ChannelName, subdir: Subdir, file: Fi
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
         found = files.get(tx, access.channel_id, subdir, file)
-    return FileDetail(
-        **_file(found.summary).model_dump(),
-        record=dict(found.record),
-        about=dict(found.about),
-        correction=correction_shown(found.correction),
-        downloads=found.downloads,
-    )
-
-
-def correction_shown(correction: Correction | None) -> MetadataCorrection | None:
-    """Return the response body for a metadata correction."""
-    if correction is None:
-        return None
-    return MetadataCorrection(
-        fields=correction.fields,
-        original=correction.original,
-        reason=correction.reason,
-        by=correction.by,
-        at=format_time(correction.at_ms),
-    )
-
-
-def _package(package: PackageSummary) -> Package:
-    return Package(name=package.name, subdirs=list(package.subdirs), files=package.files)
-
-
-def _file(file: FileSummary) -> File:
-    return File(
-        package=file.package,
-        subdir=file.subdir,
-        file=file.file_name,
-        version=file.version,
-        build=file.build,
-        state="yanked" if file.state is FileState.YANKED else "listed",
-        yank_reason=file.yank_reason or None,
-        size=file.size,
-        sha256=file.sha256,
-        indexed_at=format_time(file.indexed_at_ms),
-        uploaded_by=file.uploaded_by,
-        warnings=list(file.warnings),
-    )
+    detail = {name: getattr(found, name) for name in ("record", "about", "correction", "downloads")}
+    return FileDetail.model_validate(File.model_validate(found.summary).model_dump() | detail)

@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field
 from seaway.api.v1.api_request import ApiRequestDep, Id
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import format_time
 from seaway.http.request_context import RequestContext
 from seaway.sign_in import passkeys, recovery
 from seaway.sign_in.passkeys import MAX_NAME
@@ -25,7 +24,7 @@ class Passkey(ResponseBody):
 
     id: int
     name: str = Field(examples=["my phone"])
-    added_at: Moment
+    added_at: Moment = Field(validation_alias="created_at_ms")
     used_at: Moment | None
 
 
@@ -79,7 +78,7 @@ def list_passkeys(call: ApiRequestDep) -> Page[Passkey]:
     """List your passkeys, oldest first."""
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
-        return single_page([_shown(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
+        return single_page([Passkey.model_validate(passkey) for passkey in passkeys.of_user(tx, call.by.user_id or 0)])
 
 
 @router.post("/me/passkeys/options", operation_id="getPasskeyOptions")
@@ -96,14 +95,14 @@ async def add_passkey(call: ApiRequestDep, given: PasskeyCreate) -> PasskeyWithR
     credential = json.dumps(given.credential)
     passkey = await to_thread.run_sync(passkeys.add, call.parts.accounts, call.by, credential, given.name)
     recovery_codes = await recovery.make_first(call.parts.accounts, call.by)
-    return PasskeyWithRecoveryCodes(**_shown(passkey).model_dump(), recovery_codes=recovery_codes)
+    return PasskeyWithRecoveryCodes(**Passkey.model_validate(passkey).model_dump(), recovery_codes=recovery_codes)
 
 
 @router.patch("/me/passkeys/{passkey}", operation_id="renamePasskey")
 def rename_passkey(call: ApiRequestDep, passkey: Id, given: PasskeyUpdate) -> Passkey:
     """Rename a passkey. Requires a session."""
     _require_session(call)
-    return _shown(passkeys.rename(call.parts.accounts, call.by, passkey, given.name))
+    return Passkey.model_validate(passkeys.rename(call.parts.accounts, call.by, passkey, given.name))
 
 
 @router.delete("/me/passkeys/{passkey}", operation_id="removePasskey", status_code=204)
@@ -115,12 +114,3 @@ def remove_passkey(call: ApiRequestDep, passkey: Id) -> None:
 
 def _require_session(call: RequestContext) -> None:
     require_site(call.by, SiteAction.CHANGE_ACCOUNT)
-
-
-def _shown(passkey: passkeys.Passkey) -> Passkey:
-    return Passkey(
-        id=passkey.id,
-        name=passkey.name,
-        added_at=format_time(passkey.created_at_ms),
-        used_at=format_time(passkey.used_at_ms),
-    )

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from anyio import to_thread
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -18,18 +19,14 @@ from seaway.api.v1.api_request import (
 )
 from seaway.api.v1.packages import FileName, Subdir
 from seaway.api.v1.schemas import Moment, Page, ResponseBody, id_cursor, page, single_page
-from seaway.attestations.provenance import Provenance, ProvenanceState
-from seaway.attestations.sidecars import FIELD, AttestedClaims
+from seaway.attestations.sidecars import FIELD
 from seaway.channels.roles import Action
-from seaway.clock import format_time
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.http.request_context import RequestContext
 from seaway.http.request_limits import COMPARISON_COST, rate_limit_key
 from seaway.packages import attestation_claims, build_differences, files, uploaders, versions
-from seaway.packages.build_differences import Change
-from seaway.packages.file_listings import Entry, Listing
+from seaway.packages.file_listings import Listing
 from seaway.packages.files import File
-from seaway.packages.uploaders import Origin
 
 router = APIRouter(tags=["packages"])
 
@@ -71,7 +68,9 @@ class UploadOrigin(ResponseBody):
 
     at: Moment
     replaced: bool = Field(description="Whether it overwrote another file.")
-    credential: str = Field(description="What a user uploaded it with, as text; empty for a workflow.")
+    credential: str = Field(
+        validation_alias="upload_method", description="What a user uploaded it with, as text; empty for a workflow."
+    )
     repository: str = Field(description="The repository of the workflow; empty for users, as are the next fields.")
     workflow: str
     commit: str
@@ -92,8 +91,8 @@ class InstalledPath(ResponseBody):
     """A file, link or directory that a package installs."""
 
     path: str
-    type: str | None
-    size: int | None
+    type: str | None = Field(validation_alias="path_type")
+    size: int | None = Field(validation_alias="size_in_bytes")
     sha256: str | None
 
 
@@ -133,7 +132,7 @@ def get_package_provenance(call: ApiRequestDep, channel: ChannelName, package: P
         )
     if not found:
         raise NotFound("There is no such package in the channel.", "Check its name.")
-    return single_page([_version(provenance[version.version]) for version in found])
+    return single_page([VersionProvenance.model_validate(provenance[version.version]) for version in found])
 
 
 @router.get(
@@ -148,10 +147,8 @@ def get_file_provenance(call: ApiRequestDep, channel: ChannelName, subdir: Subdi
         found = files.get(tx, access.channel_id, subdir, file)
         upload = uploaders.of_file(tx, access.channel_id, subdir, file, bytes.fromhex(found.summary.sha256))
         claims = attestation_claims.claims_of(tx, access.channel_id, found.summary.package).get(found.summary.id)
-    return FileProvenance(
-        upload=None if upload is None else _upload(upload),
-        attestation=None if claims is None else _attestation(claims, found.record[FIELD]),
-    )
+    attestation = None if claims is None else msgspec.structs.asdict(claims) | {"sha256": found.record[FIELD]}
+    return FileProvenance.model_validate({"upload": upload, "attestation": attestation})
 
 
 @router.get(
@@ -175,7 +172,7 @@ async def list_paths(
         raise Conflict(listing.problem, "Download the file to inspect it.")
     paths = await call.parts.contents.run(rate_limit_key(call.by), listing.search, q) if q else listing.entries
     chosen = paths[skip : skip + limit + 1]
-    return page(chosen, limit, _path, lambda _last: skip + limit)
+    return page(chosen, limit, InstalledPath.model_validate, lambda _last: skip + limit)
 
 
 @router.get(
@@ -197,16 +194,7 @@ async def compare_files(
     compared = await call.parts.contents.run(
         rate_limit_key(call.by), build_differences.compare, other.record, found.record, *listings
     )
-    return FileComparison(
-        depends=_changes(compared.depends),
-        constrains=_changes(compared.constrains),
-        fields=_changes(compared.fields),
-        paths=_changes(compared.paths),
-        path_count=compared.path_count,
-        problem=compared.problem,
-        size_change=compared.size_change,
-        installed_size_change=compared.installed_size_change,
-    )
+    return FileComparison.model_validate(compared)
 
 
 def _get(call: RequestContext, channel: str, subdir: str, file: str) -> File:
@@ -219,51 +207,3 @@ async def _listing(call: RequestContext, found: File) -> Listing:
     summary, caller = found.summary, rate_limit_key(call.by)
     sha256 = bytes.fromhex(summary.sha256)
     return await call.parts.contents.read(caller, sha256, summary.size, summary.file_name)
-
-
-def _version(provenance: Provenance) -> VersionProvenance:
-    state: ProvenanceState = provenance.state
-    return VersionProvenance(
-        version=provenance.version,
-        state=state.value,
-        repositories=list(provenance.repositories),
-        warnings=list(provenance.warnings),
-    )
-
-
-def _upload(upload: Origin) -> UploadOrigin:
-    return UploadOrigin(
-        at=format_time(upload.at_ms),
-        replaced=upload.replaced,
-        credential=upload.upload_method,
-        repository=upload.repository,
-        workflow=upload.workflow,
-        commit=upload.commit,
-        run=upload.run,
-        repository_url=upload.repository_url,
-        commit_url=upload.commit_url,
-        run_url=upload.run_url,
-    )
-
-
-def _attestation(claims: AttestedClaims, sha256: str) -> Attestation:
-    return Attestation(
-        sha256=sha256,
-        issuer=claims.issuer,
-        repository=claims.repository,
-        repository_id=claims.repository_id,
-        owner_id=claims.owner_id,
-        workflow=claims.workflow,
-        commit=claims.commit,
-        ref=claims.ref,
-        run=claims.run,
-        issued_at=format_time(claims.issued_at_ms),
-    )
-
-
-def _path(entry: Entry) -> InstalledPath:
-    return InstalledPath(path=entry.path, type=entry.path_type, size=entry.size_in_bytes, sha256=entry.sha256)
-
-
-def _changes(found: tuple[Change, ...]) -> list[Difference]:
-    return [Difference(name=change.name, before=change.before, after=change.after) for change in found]

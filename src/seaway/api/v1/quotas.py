@@ -10,7 +10,7 @@ from seaway.api.v1.members import UserName
 from seaway.api.v1.schemas import RequestBody, ResponseBody
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import channels, quotas
-from seaway.channels.quotas import MAX_QUOTA, Usage
+from seaway.channels.quotas import MAX_QUOTA
 from seaway.users import users
 
 router = APIRouter(tags=["administration"])
@@ -39,7 +39,7 @@ def change_channel_quota(call: ApiRequestDep, channel: ChannelName, given: Quota
     """Set the quota of a channel. Site admins only; requires a recent sign-in."""
     with call.write_channel(channel, SiteAction.CHANGE_SITE) as tx:
         quotas.set_of_channel(tx, call.now_ms, call.by, channel, given.quota)
-        return storage_use_of(quotas.of_channel(tx, channels.get(tx, channel).id))
+        return StorageUse.model_validate(quotas.of_channel(tx, channels.get(tx, channel).id))
 
 
 @router.get("/users/{user}/quota", operation_id="getUserQuota")
@@ -47,7 +47,7 @@ def get_user_quota(call: ApiRequestDep, user: UserName) -> StorageUse:
     """Return the quota and total storage use of a user's channels. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))
+        return StorageUse.model_validate(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))
 
 
 @router.patch("/users/{user}/quota", operation_id="changeUserQuota")
@@ -55,9 +55,4 @@ def change_user_quota(call: ApiRequestDep, user: UserName, given: QuotaUpdate) -
     """Set the total quota of a user's channels. Site admins only; requires a recent sign-in."""
     with call.write_site() as tx:
         quotas.set_of_user(tx, call.now_ms, call.by, user, given.quota)
-        return storage_use_of(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))
-
-
-def storage_use_of(usage: Usage) -> StorageUse:
-    """Return the response body for a quota."""
-    return StorageUse(quota=usage.quota, used=usage.used)
+        return StorageUse.model_validate(quotas.of_user(tx, users.get(tx, user).id, call.parts.publishing.user_quota))

@@ -1,25 +1,35 @@
 """
 Base classes of request and response bodies, and lists.
 
-1. Unknown fields in a request are refused, so that a misspelled field is never silently ignored.
-2. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
+1. A response contains every field of its schema; missing values are null. Fields may be added but are never renamed.
+2. `ResponseBody.model_validate` reads the fields from the attributes of an object. Where the attribute has another name,
+   the field names it (`validation_alias`), except for times (`*_ms`) and yes or no (`is_*`).
 """
 
 from collections.abc import Callable, Sequence
+from enum import Enum, IntEnum
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
+from seaway import models
+from seaway.clock import format_time
 from seaway.errors import Invalid
 
 Moment = Annotated[
-    str,
-    Field(
-        description="A time, ISO 8601 in UTC.",
-        examples=["2026-11-24T09:30:00Z"],
-        json_schema_extra={"format": "date-time"},
-    ),
+    models.Moment, BeforeValidator(lambda value: format_time(value) if isinstance(value, int) else value)
 ]
+
+# Text that is null where our objects have an empty one.
+TextOrNull = Annotated[str | None, BeforeValidator(lambda text: text or None)]
 
 _Item = TypeVar("_Item")
 _Row = TypeVar("_Row")
@@ -27,16 +37,25 @@ _Row = TypeVar("_Row")
 _ID_DIGITS = 18  # always fits the 64-bit ids of both databases
 
 
-class RequestBody(BaseModel):
+class RequestBody(models.InputModel):
     """The body of a request."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ResponseBody(BaseModel):
     """A response body, or a part of one."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(
+        frozen=True,
+        from_attributes=True,
+        validate_by_name=True,
+        alias_generator=AliasGenerator(validation_alias=lambda name: AliasChoices(name, f"is_{name}", f"{name}_ms")),
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: object) -> object:
+        """Return the name of a number such as an access mode, and the value of any other enumeration."""
+        return value.name if isinstance(value, IntEnum) else value.value if isinstance(value, Enum) else value
 
 
 class Page(ResponseBody, Generic[_Item]):

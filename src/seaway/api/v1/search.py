@@ -10,7 +10,7 @@ from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, A
 from seaway.api.v1.schemas import Page, ResponseBody
 from seaway.http.request_context import RequestContext
 from seaway.packages import search
-from seaway.packages.search import MAX_QUERY_LENGTH, Hit
+from seaway.packages.search import MAX_QUERY_LENGTH
 
 router = APIRouter(tags=["search"])
 
@@ -48,14 +48,4 @@ def _search(call: RequestContext, text: str, channel: str | None, after: str, li
     call.count_list()
     with call.read() as tx:
         hits, next_cursor = search.search(tx, call.by, text, channel=channel, after=after, limit=limit)
-    return Page[SearchResult](items=[_found(hit) for hit in hits], next=next_cursor)
-
-
-def _found(hit: Hit) -> SearchResult:
-    return SearchResult(
-        channel=hit.channel,
-        package=hit.package,
-        summary=hit.summary,
-        version=hit.version,
-        subdirs=list(hit.subdirs),
-    )
+    return Page[SearchResult](items=[SearchResult.model_validate(hit) for hit in hits], next=next_cursor)

@@ -11,7 +11,6 @@ from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.clock import format_time
 from seaway.jobs import queue
 from seaway.packages import storage_usage, sweep
-from seaway.packages.storage_usage import ChannelUsage, Usage
 from seaway.sign_in import site_admin
 
 router = APIRouter(tags=["administration"])
@@ -28,7 +27,7 @@ class Job(ResponseBody):
     attempt: int = Field(description="Number of attempts so far.")
     created_at: Moment = Field(description="When it was created.")
     run_at: Moment = Field(description="When it is or was due.")
-    worker: str | None
+    worker: str | None = Field(validation_alias="lease_owner")
     error: str = Field(description="Error of the last attempt; empty if none failed.")
 
 
@@ -42,7 +41,7 @@ class BlobUsage(ResponseBody):
     """Number and total size of blobs; equal contents count once."""
 
     blobs: int
-    bytes: int
+    bytes: int = Field(validation_alias="size")
 
 
 class Sweep(ResponseBody):
@@ -70,9 +69,9 @@ class ChannelStorage(ResponseBody):
 
     channel: str
     files: int = Field(description="Number of files that are not yanked.")
-    bytes: int = Field(description="Total size of its package files.")
+    bytes: int = Field(validation_alias="size", description="Total size of its package files.")
     documents: int = Field(description="Number of index documents.")
-    documents_bytes: int
+    documents_bytes: int = Field(validation_alias="documents_size")
 
 
 @router.get("/jobs", operation_id="listJobs")
@@ -82,7 +81,7 @@ def list_jobs(call: ApiRequestDep, state: OfState = None, after: After = "", lim
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = queue.list_jobs(tx, state, after=start or 0, limit=limit + 1)
-    return page(found, limit, _job, lambda job: job.id)
+    return page(found, limit, Job.model_validate, lambda job: job.id)
 
 
 @router.post("/jobs/retry", operation_id="retryJobs")
@@ -108,8 +107,8 @@ def get_storage(call: ApiRequestDep) -> Storage:
         named_bytes = storage_usage.bytes_of_packages(tx)
     spool_blobs, spool_bytes = call.parts.publishing.spool.usage()
     return Storage(
-        packages=_held(packages),
-        documents=_held(documents),
+        packages=BlobUsage.model_validate(packages),
+        documents=BlobUsage.model_validate(documents),
         named_bytes=named_bytes,
         saved_bytes=named_bytes - packages.size,
         spool=BlobUsage(blobs=spool_blobs, bytes=spool_bytes),
@@ -133,31 +132,4 @@ def list_storage_by_channel(
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = storage_usage.by_channel(tx, skip=skip, limit=limit + 1)
-    return page(found, limit, _channel, lambda _last: skip + limit)
-
-
-def _held(found: Usage) -> BlobUsage:
-    return BlobUsage(blobs=found.blobs, bytes=found.size)
-
-
-def _job(job: queue.Job) -> Job:
-    return Job(
-        id=job.id,
-        kind=job.kind,
-        state=job.state,
-        attempt=job.attempt,
-        created_at=format_time(job.created_at_ms),
-        run_at=format_time(job.run_at_ms),
-        worker=job.lease_owner,
-        error=job.error,
-    )
-
-
-def _channel(found: ChannelUsage) -> ChannelStorage:
-    return ChannelStorage(
-        channel=found.channel,
-        files=found.files,
-        bytes=found.size,
-        documents=found.documents,
-        documents_bytes=found.documents_size,
-    )
+    return page(found, limit, ChannelStorage.model_validate, lambda _last: skip + limit)

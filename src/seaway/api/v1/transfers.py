@@ -11,7 +11,6 @@ from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, singl
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import transfers
 from seaway.channels.roles import Action
-from seaway.clock import format_time
 
 router = APIRouter(tags=["transfers"])
 
@@ -48,7 +47,10 @@ def list_transfers(call: ApiRequestDep) -> Page[Transfer]:
     require_site(call.by, SiteAction.READ_ACCOUNT)
     with call.read() as tx:
         return single_page(
-            [_shown(transfer) for transfer in transfers.pending_for(tx, call.now_ms, call.by.user_id or 0)]
+            [
+                Transfer.model_validate(transfer)
+                for transfer in transfers.pending_for(tx, call.now_ms, call.by.user_id or 0)
+            ]
         )
 
 
@@ -58,14 +60,16 @@ def get_transfer(call: ApiRequestDep, channel: ChannelName) -> Page[Transfer]:
     with call.read() as tx:
         access = call.require(tx, Action.MANAGE, channel)
         found = transfers.of_channel(tx, call.now_ms, access.channel_id)
-    return single_page([] if found is None else [_shown(found)])
+    return single_page([] if found is None else [Transfer.model_validate(found)])
 
 
 @router.post("/channels/{channel}/transfer", operation_id="offerTransfer", status_code=201)
 def offer_transfer(call: ApiRequestDep, channel: ChannelName, given: TransferCreate) -> Transfer:
     """Offer a channel to one of its members. Owner only; requires a recent sign-in."""
     with call.write_channel(channel, Action.TRANSFER) as tx:
-        return _shown(transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, notifier=call.parts.accounts))
+        return Transfer.model_validate(
+            transfers.offer(tx, call.now_ms, call.by, channel, given.to_user, notifier=call.parts.accounts)
+        )
 
 
 @router.delete("/channels/{channel}/transfer", operation_id="cancelTransfer", status_code=204)
@@ -82,14 +86,4 @@ def respond_to_transfer(call: ApiRequestDep, channel: ChannelName, given: Transf
     respond = transfers.accept if is_accepted else transfers.decline
     can_respond = partial(transfers.require_offer, now_ms=call.now_ms, to_accept=is_accepted)
     with call.write_channel(channel, can_respond) as tx:
-        return _shown(respond(tx, call.now_ms, call.by, channel, notifier=call.parts.accounts))
-
-
-def _shown(transfer: transfers.Transfer) -> Transfer:
-    return Transfer(
-        channel=transfer.channel,
-        to_user=transfer.to_user,
-        offered_by=transfer.offered_by,
-        offered_at=format_time(transfer.offered_at_ms),
-        expires_at=format_time(transfer.expires_at_ms),
-    )
+        return Transfer.model_validate(respond(tx, call.now_ms, call.by, channel, notifier=call.parts.accounts))

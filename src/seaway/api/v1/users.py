@@ -7,7 +7,6 @@ from seaway.api.v1.api_request import DEFAULT_LIMIT, After, ApiRequestDep, Limit
 from seaway.api.v1.members import UserName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.clock import format_time
 from seaway.sign_in import site_admin
 from seaway.users import users
 
@@ -48,7 +47,7 @@ def list_users(call: ApiRequestDep, q: SearchText = "", after: After = "", limit
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
         found = users.all_users(tx, q, after=after, limit=limit + 1)
-    return page(found, limit, _shown, lambda user: user.name)
+    return page(found, limit, User.model_validate, lambda user: user.name)
 
 
 @router.get("/users/{user}", operation_id="getUser")
@@ -56,7 +55,7 @@ def get_user(call: ApiRequestDep, user: UserName) -> User:
     """Return a user account. Site admins only; requires a session."""
     require_site(call.by, SiteAction.ADMINISTER)
     with call.read() as tx:
-        return _shown(users.get(tx, user))
+        return User.model_validate(users.get(tx, user))
 
 
 @router.patch("/users/{user}", operation_id="changeUser")
@@ -71,7 +70,7 @@ def change_user(call: ApiRequestDep, user: UserName, given: UserUpdate) -> User:
             site_admin.set_disabled(tx, call.now_ms, call.by, user, disabled=given.disabled)
         if given.admin is not None:
             site_admin.set_admin(tx, call.now_ms, call.by, user, is_admin=given.admin)
-        return _shown(users.get(tx, user))
+        return User.model_validate(users.get(tx, user))
 
 
 @router.post("/users/{user}/second-factor-reset", operation_id="requestSecondFactorReset")
@@ -84,8 +83,8 @@ def request_second_factor_reset(call: ApiRequestDep, user: UserName) -> SecondFa
     The user is notified at once, and can cancel the reset if they can still sign in.
     """
     with call.write_site() as tx:
-        return SecondFactorReset(
-            at=format_time(site_admin.schedule_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user))
+        return SecondFactorReset.model_validate(
+            {"at": site_admin.schedule_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)}
         )
 
 
@@ -94,14 +93,3 @@ def cancel_second_factor_reset(call: ApiRequestDep, user: UserName) -> None:
     """Cancel a pending reset of second factors. Site admins only; requires a recent sign-in."""
     with call.write_site() as tx:
         site_admin.cancel_factor_reset(call.parts.accounts, tx, call.now_ms, call.by, user)
-
-
-def _shown(user: users.User) -> User:
-    return User(
-        name=user.name,
-        display_name=user.display_name,
-        email=user.email,
-        admin=user.is_admin,
-        created_at=format_time(user.created_at_ms),
-        disabled_at=format_time(user.disabled_at_ms),
-    )

@@ -13,6 +13,7 @@ import msgspec
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    STORED,
     ClaimFormat,
     Claims,
     Criteria,
@@ -20,21 +21,6 @@ from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
     IssuerKind,
     checked_text,
     matches_pins,
-)
-
-STORED = (
-    "repository",
-    "repository_id",
-    "owner_id",
-    "ref",
-    "sha",
-    "run_id",
-    "run_attempt",
-    "workflow_ref",
-    "job_workflow_ref",
-    "environment",
-    "event_name",
-    "account",
 )
 
 _Names = Annotated[list[str], msgspec.Meta(max_length=16)]

@@ -9,6 +9,7 @@ import re
 from seaway.clock import HOUR_MS
 from seaway.errors import Malformed
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
+    STORED,
     ClaimFormat,
     Claims,
     Criteria,
@@ -18,6 +19,7 @@ from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
     checked_environment,
     checked_ref,
     disagreeing,
+    is_file_at,
     matches_pins,
     matches_ref,
     missing,
@@ -95,12 +97,8 @@ def _fits(claims: Claims, _issuer: str, wanted: Criteria) -> bool:
 
 def _is_workflow(claims: Claims, file: str) -> bool:
     """Return whether the calling workflow is this file of the repository, at the token's ref or commit."""
-    start = claims["repository"] + _FOLDER
-    reference = claims["workflow_ref"]
     versions = [claims[name] for name in ("ref", "sha") if claims.get(name)]
-    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
-        f"{file}@{version}" for version in versions
-    }
+    return is_file_at(claims["workflow_ref"], claims["repository"] + _FOLDER, file, versions)
 
 
 def _is_environment(claims: Claims, wanted: str) -> bool:
@@ -128,13 +126,7 @@ GITHUB = IssuerKind(
         "job_workflow_ref": ClaimFormat.TEXT,
         "event_name": ClaimFormat.TEXT,
     },
-    optional={
-        "ref": ClaimFormat.TEXT,
-        "sha": ClaimFormat.TEXT,
-        "environment": ClaimFormat.TEXT,
-        "run_id": ClaimFormat.TEXT,
-        "run_attempt": ClaimFormat.TEXT,
-    },
+    optional=dict.fromkeys(("ref", "sha", "environment", "run_id", "run_attempt"), ClaimFormat.TEXT),
     fields=(
         Field("owner", "User or organization", _checked_owner),
         Field("repository", "Repository", _checked_repository),
@@ -147,19 +139,7 @@ GITHUB = IssuerKind(
         Gate("require_hosted_runner", "Only GitHub-hosted runners", is_switch=True),
         Gate("allowed_reusable_workflow", "Reusable workflow of another repository", _checked_reusable),
     ),
-    stored={
-        "job_workflow_ref": "job_workflow_ref",
-        "owner_id": "repository_owner_id",
-        "repository": "repository",
-        "repository_id": "repository_id",
-        "ref": "ref",
-        "sha": "sha",
-        "run_id": "run_id",
-        "run_attempt": "run_attempt",
-        "workflow_ref": "workflow_ref",
-        "environment": "environment",
-        "event_name": "event_name",
-    },
+    stored={name: name for name in STORED if name not in ("owner_id", "account")} | {"owner_id": "repository_owner_id"},
     ignored=(
         "actor",
         "actor_id",

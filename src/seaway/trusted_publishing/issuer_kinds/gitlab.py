@@ -14,6 +14,7 @@ from seaway.trusted_publishing.issuer_kinds.issuer_kind import (
     checked_environment,
     checked_ref,
     disagreeing,
+    is_file_at,
     matches_pins,
     matches_ref,
     same_name,
@@ -70,11 +71,7 @@ def _is_file(claims: Claims, issuer: str, file: str) -> bool:
     """Return whether the pipeline is this file of the project, at the token's ref or commit."""
     host = issuer.partition("://")[2]
     start = f"{host}/{claims['project_path']}//"
-    reference = claims["ci_config_ref_uri"]
-    versions = (claims["ref_path"], claims["sha"])
-    return same_name(reference[: len(start)], start) and reference[len(start) :] in {
-        f"{file}@{version}" for version in versions
-    }
+    return is_file_at(claims["ci_config_ref_uri"], start, file, (claims["ref_path"], claims["sha"]))
 
 
 PINS = {"namespace_id": "namespace_id", "project_id": "project_id"}
@@ -92,12 +89,7 @@ GITLAB = IssuerKind(
         "ref_path": ClaimFormat.TEXT,
         "sha": ClaimFormat.TEXT,
     },
-    optional={
-        "environment": ClaimFormat.TEXT,
-        "pipeline_id": ClaimFormat.TEXT,
-        "job_id": ClaimFormat.TEXT,
-        "pipeline_source": ClaimFormat.TEXT,
-    },
+    optional=dict.fromkeys(("environment", "pipeline_id", "job_id", "pipeline_source"), ClaimFormat.TEXT),
     fields=(
         Field("namespace", "Namespace", _checked_namespace),
         Field("project", "Project", _checked_project),

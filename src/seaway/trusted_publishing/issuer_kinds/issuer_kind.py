@@ -8,8 +8,8 @@ Kinds of issuers: the claims in their tokens, the claims that a publisher names,
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -20,6 +20,9 @@ from seaway.trusted_publishing.refusals import Code, TokenRefused
 
 MAX_CLAIM_BYTES = 1024
 _STANDARD = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti", "sub"})
+
+# The fields of a `Workflow` that come from claims.
+STORED = tuple(item.name for item in fields(Workflow) if item.name not in ("issuer", "kind", "name"))
 
 Claims = Mapping[str, Any]
 
@@ -186,6 +189,12 @@ def is_plain(text: str) -> bool:
 def same_name(one: str, other: str) -> bool:
     """Return whether two names are equal if case is ignored; ASCII only, since the Kelvin sign folds to k."""
     return one.isascii() and other.isascii() and one.lower() == other.lower()
+
+
+def is_file_at(reference: str, start: str, file: str, versions: Sequence[str]) -> bool:
+    """Return whether a reference is the start, ignoring case, then exactly the file at one of the versions."""
+    rest = reference[len(start) :]
+    return same_name(reference[: len(start)], start) and rest in {f"{file}@{version}" for version in versions}
 
 
 def matches_pins(claims: Claims, wanted: Criteria, pins: Mapping[str, str]) -> bool:

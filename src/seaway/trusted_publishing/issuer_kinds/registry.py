@@ -11,17 +11,17 @@ from seaway.trusted_publishing.issuer_kinds.issuer_kind import IssuerKind
 
 GENERIC = "generic"
 
-_KINDS = {kind.name: kind for kind in (GITHUB, GITLAB, GOOGLE, BUILDKITE, CIRCLECI)}
+KINDS = {kind.name: kind for kind in (GITHUB, GITLAB, GOOGLE, BUILDKITE, CIRCLECI)}
 
-NAMES = (*_KINDS, GENERIC)
+NAMES = (*KINDS, GENERIC)
 
 
 def kind_of(name: str, rules: str) -> IssuerKind:
     """Return the kind with this name; `rules` is JSON for a generic issuer and empty for the others."""
     if name == GENERIC:
         return generic.make_kind(GENERIC, "OpenID Connect", generic.read_rules(rules))
-    if name not in _KINDS:
+    if name not in KINDS:
         raise Malformed(f"{name[:40]!a} is not a kind of issuer.", f"The kinds are {', '.join(NAMES)}.")
     if rules:
         raise Malformed(f"An issuer of the kind {name} cannot have rules.", f"Only the kind {GENERIC} has rules.")
-    return _KINDS[name]
+    return KINDS[name]

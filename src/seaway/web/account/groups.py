@@ -8,12 +8,11 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.site_permissions import SiteAction
+from seaway.api.v1 import groups as groups_api
+from seaway.api.v1.groups import GroupCreate, GroupMemberUpdate
 from seaway.channels import groups
-from seaway.database.engine import Tx
 from seaway.http.page_forms import form_of
-from seaway.http.request_context import Permission, RequestContext
-from seaway.users import users
+from seaway.http.request_context import RequestContext
 from seaway.web.rendering import page
 from seaway.web.user_pages import for_user, submit
 
@@ -34,9 +33,7 @@ async def add(request: Request, call: RequestContext) -> Response:
     typed = {"name": form.text("name").lower()[:60], "description": form.text("description")[:2_000]}
 
     def make() -> None:
-        with call.write_group(typed["name"], SiteAction.ADD_GROUP) as tx:
-            manager = users.get(tx, call.by.name)
-            groups.add(tx, call.now_ms, call.by, typed["name"], manager, description=typed["description"])
+        groups_api.create_group(call, GroupCreate.parse(typed))
 
     look = partial(_list_values, call)
     return await submit(request, make, f"{_LIST}/{typed['name']}", "account/groups.html", look, typed=typed)
@@ -46,69 +43,45 @@ async def add(request: Request, call: RequestContext) -> Response:
 async def show_one(request: Request, call: RequestContext) -> Response:
     """Show the members of a group."""
     found = await to_thread.run_sync(_look, call, request.path_params["group"])
-    return page(request, "account/group.html", problem=None, who="", **found)
+    return page(request, "account/group.html", problem=None, user="", **found)
 
 
 @for_user
 async def put_member(request: Request, call: RequestContext) -> Response:
     """Add a user, or change whether a member is a manager."""
     form, name = await form_of(request), request.path_params["group"]
-
-    def put(tx: Tx, now_ms: int) -> None:
-        groups.put_member(
-            tx, now_ms, call.by, name, form.text("who"), is_manager=form.is_set("manager"), notifier=call.parts.accounts
-        )
-
-    return await _change(request, call, put, who=form.text("who")[:60])
+    user, given = form.text("user"), GroupMemberUpdate(manager=form.is_set("manager"))
+    return await _change(request, lambda: groups_api.put_group_member(call, name, user, given), call, user=user[:60])
 
 
 @for_user
 async def remove_member(request: Request, call: RequestContext) -> Response:
     """Remove a user from a group."""
     form, name = await form_of(request), request.path_params["group"]
-    return await _change(
-        request, call, lambda tx, now_ms: groups.remove_member(tx, now_ms, call.by, name, form.text("who"))
-    )
+    return await _change(request, lambda: groups_api.remove_group_member(call, name, form.text("user")), call)
 
 
 @for_user
 async def leave(request: Request, call: RequestContext) -> Response:
     """Leave a group."""
     name = request.path_params["group"]
-    return await _change(
-        request,
-        call,
-        lambda tx, now_ms: groups.leave(tx, now_ms, call.by, name),
-        requires=groups.require_can_leave,
-        then=_LIST,
-    )
+    return await _change(request, lambda: groups_api.leave_group(call, name), call, then=_LIST)
 
 
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Delete a group."""
     name = request.path_params["group"]
-    return await _change(request, call, lambda tx, now_ms: groups.remove(tx, now_ms, call.by, name), then=_LIST)
+    return await _change(request, lambda: groups_api.delete_group(call, name), call, then=_LIST)
 
 
 async def _change(
-    request: Request,
-    call: RequestContext,
-    act: Callable[[Tx, int], object],
-    *,
-    requires: Permission = groups.require_manager,
-    then: str = "",
-    who: str = "",
+    request: Request, work: Callable[[], object], call: RequestContext, *, then: str = "", user: str = ""
 ) -> Response:
     """Make the change and redirect; if it is refused, show the reason above the group."""
     name = request.path_params["group"]
-
-    def work() -> None:
-        with call.write_group(name, requires) as tx:
-            act(tx, call.now_ms)
-
     look = partial(_look, call, name)
-    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, who=who)
+    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, user=user)
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:

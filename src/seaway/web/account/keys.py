@@ -12,21 +12,20 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller, Mode
+from seaway.api.v1 import keys as keys_api
+from seaway.api.v1.keys import KeyCreate, KeyWithSecret
+from seaway.callers.caller import Mode
 from seaway.callers.site_permissions import SiteAction
 from seaway.channels import channels
-from seaway.database.engine import Tx
 from seaway.errors import ConfirmationRequired, Malformed, SeawayError
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys
-from seaway.keys.account_keys import KeyPolicy
+from seaway.keys.account_keys import DEFAULT_DAYS
 from seaway.keys.api_keys import Key
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import for_user, show_refusal
 
-DAYS = (7, 30, 90, 180, 365)
-DEFAULT_DAYS = 90
 MODES = (
     (Mode.READ, "Read", "Install from private channels."),
     (Mode.READ_WRITE, "Read and publish", "Also upload and yank. Recommended for CI."),
@@ -44,14 +43,14 @@ class KeyForm:
     only: bool = False
     channels: tuple[str, ...] = ()
     patterns: str = ""
-    days: str = str(DEFAULT_DAYS)
+    days: int = DEFAULT_DAYS
 
 
 @for_user
 async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's keys, and a form to create one."""
     values = await to_thread.run_sync(_look, call)
-    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=None, secret="", **values)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=None, **values)
 
 
 @for_user
@@ -59,20 +58,20 @@ async def add(request: Request, call: RequestContext) -> Response:
     """Create a key, and show its secret."""
     typed = key_form_of(await form_of(request))
     try:
-        key, secret = await to_thread.run_sync(_add, call, typed)
+        key = await to_thread.run_sync(create_key, call, typed)
     except ConfirmationRequired:
         raise
     except SeawayError as error:
         values = await to_thread.run_sync(_look, call)
-        return show_refusal(request, "account/keys.html", error, typed=typed, created_key=None, secret="", **values)
+        return show_refusal(request, "account/keys.html", error, typed=typed, created_key=None, **values)
     values = await to_thread.run_sync(_look, call)
-    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=key, secret=secret, **values)
+    return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=key, **values)
 
 
 @for_user
 async def revoke(request: Request, call: RequestContext) -> Response:
     """Revoke a key; its next request is refused. The key stays in the list, so that users can see what it was."""
-    await to_thread.run_sync(_revoke, call, (await form_of(request)).exact("name"))
+    await to_thread.run_sync(revoke_key, call, (await form_of(request)).exact("name"))
     return redirect("/account/keys")
 
 
@@ -91,59 +90,39 @@ def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
         only=only is not None or form.text("for") == "only",
         channels=tuple(form.all("channel")) if only is None else (only,),
         patterns=form.text("patterns")[:4_000],
-        days=form.text("days"),
+        days=form.number("days"),
     )
 
 
 def _look(call: RequestContext) -> dict[str, Any]:
     with call.read() as tx:
-        mine = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
+        channel_names = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
         all_keys = account_keys.list_all(tx, call.by)
     now_ms = call.now_ms
     all_keys.sort(key=lambda key: (_has_ended(key, now_ms), -key.created_at_ms, -key.id))
-    return {"keys": all_keys, "channels": mine, "modes": MODES, "days": DAYS, "has_ended": _has_ended}
+    return {"keys": all_keys, "channels": channel_names, "modes": MODES, "has_ended": _has_ended}
 
 
 def _has_ended(key: Key, now_ms: int) -> bool:
     return key.revoked_at_ms is not None or (key.expires_at_ms is not None and key.expires_at_ms <= now_ms)
 
 
-def create_key(tx: Tx, now_ms: int, by: Caller, typed: KeyForm, rules: KeyPolicy) -> tuple[Key, str]:
-    """Create the key that the form describes; return it with its secret."""
-    mode, days = _mode(typed.mode), _days(typed.days)
+def create_key(call: RequestContext, typed: KeyForm) -> KeyWithSecret:
+    """Create the key that the form describes."""
     if typed.only and not typed.channels:
         raise Malformed("No channels are selected.", "Select channels, or create a key for all your channels.")
-    return account_keys.add(
-        tx,
-        now_ms,
-        by,
-        typed.name,
-        mode=mode,
-        channel_names=typed.channels if typed.only else None,
-        patterns=typed.patterns.replace(",", " ").split(),
-        days=days,
-        rules=rules,
-    )
+    given = {
+        "name": typed.name,
+        "mode": typed.mode,
+        "channels": list(typed.channels) if typed.only else None,
+        "packages": typed.patterns.replace(",", " ").split(),
+        "days": typed.days,
+    }
+    return keys_api.create_key(call, KeyCreate.parse(given))
 
 
-def _add(call: RequestContext, typed: KeyForm) -> tuple[Key, str]:
-    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
-        return create_key(tx, call.now_ms, call.by, typed, call.parts.key_rules)
-
-
-def _mode(text: str) -> Mode:
-    if text not in Mode.__members__:
-        raise Malformed("No access mode is selected.", "Select what the key can do.")
-    return Mode[text]
-
-
-def _days(text: str) -> int:
-    if text not in map(str, DAYS):
-        raise Malformed("No expiration is selected.", "Select when the key expires.")
-    return int(text)
-
-
-def _revoke(call: RequestContext, name: str) -> None:
+def revoke_key(call: RequestContext, name: str) -> None:
+    """Revoke one of the caller's keys."""
     with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
         account_keys.revoke(tx, call.now_ms, call.by, name)
 

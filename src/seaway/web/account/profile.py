@@ -8,7 +8,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.site_permissions import SiteAction
+from seaway.api.v1.account import AccountUpdate, change_account
 from seaway.channels import channels
 from seaway.errors import Malformed
 from seaway.http.caller import cookies_of
@@ -51,8 +51,7 @@ async def _apply(
 
 
 def _rename(call: RequestContext, typed: str) -> None:
-    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        users.set_display_name(tx, call.now_ms, call.by, call.by.name, typed)
+    change_account(call, AccountUpdate.parse({"display_name": typed}))
 
 
 def _leave(call: RequestContext, typed: str) -> None:

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.errors import ConfirmationRequired, SeawayError
+from seaway.errors import SeawayError
 from seaway.http.page_forms import form_of
-from seaway.http.request_context import RequestContext
+from seaway.http.request_context import RequestContext, in_transaction
 from seaway.sign_in import passkeys, password_reset, recovery, second_factors, totp
 from seaway.web.rendering import page, redirect
 from seaway.web.user_pages import for_user, show_refusal
@@ -33,8 +33,6 @@ async def set_password(request: Request, call: RequestContext) -> Response:
     password = (await form_of(request)).exact("password")
     try:
         await password_reset.change(call.parts.accounts, call.by, password)
-    except ConfirmationRequired:
-        raise
     except SeawayError as error:
         return await _show_error(request, call, error, "password")
     return redirect(_PAGE)
@@ -53,8 +51,6 @@ async def confirm_totp(request: Request, call: RequestContext) -> Response:
     code = (await form_of(request)).text("code")
     try:
         codes = await totp.confirm(call.parts.accounts, call.by, code)
-    except ConfirmationRequired:
-        raise
     except SeawayError as error:
         return show_refusal(request, "account/totp.html", error, seed="", code="")
     return page(request, "account/recovery.html", codes=codes) if codes else redirect(_PAGE)
@@ -88,8 +84,6 @@ async def add_passkey(request: Request, call: RequestContext) -> Response:
     work = partial(passkeys.add, call.parts.accounts, call.by, form.exact("credential"), form.text("passkey_name"))
     try:
         await to_thread.run_sync(work)
-    except ConfirmationRequired:
-        raise
     except SeawayError as error:
         return await _show_error(request, call, error, "passkey")
     codes = await recovery.make_first(call.parts.accounts, call.by)
@@ -107,7 +101,9 @@ async def remove_passkey(request: Request, call: RequestContext) -> Response:
 @for_user
 async def cancel_factor_reset(_request: Request, call: RequestContext) -> Response:
     """Cancel a pending second-factor reset."""
-    await to_thread.run_sync(_stop_reset, call)
+    accounts, user_id = call.parts.accounts, call.by.user_id or 0
+    within = call.write_user(SiteAction.CHANGE_ACCOUNT)
+    await in_transaction(within, lambda tx: second_factors.cancel_reset(accounts, tx, call.now_ms, call.by, user_id))
     return redirect(_PAGE)
 
 
@@ -124,11 +120,6 @@ def _look(call: RequestContext) -> dict[str, Any]:
             "factors": second_factors.of_user(tx, user_id),
             "ends_at_ms": second_factors.ends_at(tx, user_id),
         }
-
-
-def _stop_reset(call: RequestContext) -> None:
-    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        second_factors.cancel_reset(call.parts.accounts, tx, call.now_ms, call.by, call.by.user_id or 0)
 
 
 def _picture(uri: str) -> Markup:

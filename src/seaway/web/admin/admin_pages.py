@@ -2,15 +2,13 @@
 Shared code of the pages for site admins.
 
 1. Only signed-in site admins get these pages; all other callers get the same response as for an unknown path.
-2. A change requires a recent confirmation and is made in one transaction. A refusal is shown on the page.
+2. A change requires a recent confirmation and is made by a function of the API. A refusal is shown on the page.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import partial, wraps
 from typing import Any
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +17,7 @@ from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.caller import caller_of
-from seaway.http.request_context import RequestContext
+from seaway.http.request_context import RequestContext, in_transaction
 from seaway.web.rendering import page
 from seaway.web.user_pages import Handler, UserHandler, for_user, submit
 
@@ -44,8 +42,7 @@ def for_admin(handler: UserHandler) -> Handler:
 
 async def show(request: Request, call: RequestContext, template: str, look: Look) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read, call, look)
-    return page(request, f"admin/{template}.html", problem=None, **found)
+    return page(request, f"admin/{template}.html", problem=None, **await in_transaction(call.read(), look))
 
 
 async def change(
@@ -53,21 +50,11 @@ async def change(
     call: RequestContext,
     template: str,
     look: Look,
-    act: Callable[[Tx, int], object],
+    work: Callable[[], object],
     *,
     then: str,
-    transaction: AbstractContextManager[Tx] | None = None,
 ) -> Response:
-    """
-    Make the change and redirect to `then`; if it is refused, show the page again with the reason.
-
-    None as the transaction means one that locks the site.
-    """
-
-    def work() -> None:
-        with transaction or call.write_site() as tx:
-            act(tx, call.now_ms)
-
+    """Make the change and redirect to `then`; if it is refused, show the page again with the reason."""
     return await submit(request, work, then, f"admin/{template}.html", partial(_read, call, look), raises=NotFound)
 
 

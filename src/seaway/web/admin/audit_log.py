@@ -10,13 +10,13 @@ from seaway.audit import log
 from seaway.database.engine import Tx
 from seaway.http.request_context import RequestContext
 from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
+from seaway.web.channel_pages import number_of
 
 
 @for_admin
 async def look(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
-    text = request.query_params.get("before", "")
-    before = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+    before = number_of(request, "before")
 
     def find(tx: Tx) -> Mapping[str, Any]:
         lines = log.of_all(tx, before=before, limit=PER_PAGE + 1)

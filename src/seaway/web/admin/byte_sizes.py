@@ -2,7 +2,7 @@
 
 import re
 
-from seaway.channels.quotas import MAX_QUOTA
+from seaway.api.v1.quotas import QuotaUpdate
 from seaway.errors import Malformed
 
 # Commas are allowed between thousands only: "1,5 TB" means one and a half, so it is refused instead of read as 15.
@@ -11,18 +11,18 @@ _SIZE = re.compile(rf"({_NUMBER})\s*(b|kb|mb|gb|tb)?", re.IGNORECASE | re.ASCII)
 _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
-def parse_quota(text: str) -> int | None:
-    """Return the bytes of a size such as `20 GB`, `1.5 TB` or `1000`; None for an empty text."""
+def parse_quota(text: str) -> QuotaUpdate:
+    """Return the quota for a size such as `20 GB`, `1.5 TB` or `1000`; unlimited for an empty text."""
     if not text:
-        return None
+        return QuotaUpdate(quota=None)
     found = _SIZE.fullmatch(text)
-    size = 0 if found is None else round(float(found[1].replace(",", "")) * _UNITS[(found[2] or "b").lower()])
-    if found is None or size > MAX_QUOTA:
+    if found is None:
         raise Malformed(
-            "The quota is not a size such as 20 GB or 1.5 TB, or it is too large.",
+            "The quota is not a size such as 20 GB or 1.5 TB.",
             "Use B, kB, MB, GB or TB, and commas between thousands only, or leave the field empty.",
         )
-    return size
+    size = round(float(found[1].replace(",", "")) * _UNITS[(found[2] or "b").lower()])
+    return QuotaUpdate.parse({"quota": size})
 
 
 def format_quota(quota: int | None) -> str:

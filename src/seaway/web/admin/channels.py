@@ -7,14 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.site_permissions import SiteAction
+from seaway.api.v1.quotas import change_channel_quota
 from seaway.channels import channels, quotas
 from seaway.database.engine import Tx
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.packages import catalog
-from seaway.web.admin.admin_pages import PER_PAGE, after_of, for_admin, require_recent_confirmation, show
-from seaway.web.admin.admin_pages import change as do
+from seaway.web.admin.admin_pages import PER_PAGE, after_of, change, for_admin, require_recent_confirmation, show
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
 from seaway.web.channel_pages import search_text_of
 
@@ -50,13 +49,10 @@ async def limit(request: Request, call: RequestContext) -> Response:
     name, text = request.path_params["channel"], (await form_of(request)).text("quota")
     require_recent_confirmation(call.by)
 
-    def change(tx: Tx, now_ms: int) -> None:
-        quotas.set_of_channel(tx, now_ms, call.by, name, parse_quota(text))
+    def work() -> None:
+        change_channel_quota(call, name, parse_quota(text))
 
-    within = call.write_channel(name, SiteAction.CHANGE_SITE)
-    return await do(
-        request, call, "channel", partial(_look, name), change, then=f"/admin/channels/{name}", transaction=within
-    )
+    return await change(request, call, "channel", partial(_look, name), work, then=f"/admin/channels/{name}")
 
 
 def _look(name: str, tx: Tx) -> Mapping[str, Any]:

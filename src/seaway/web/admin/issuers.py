@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
+from seaway.api.v1 import issuers as issuers_api
+from seaway.api.v1.issuers import IssuerUpdate
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
@@ -16,10 +16,9 @@ from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuer_states, issuers
 from seaway.trusted_publishing.issuer_kinds import registry
 from seaway.web.admin.admin_pages import change, for_admin, require_recent_confirmation, show
-from seaway.web.channel_pages import parts_of
 
 _LIST = "/admin/issuers"
-Act = Callable[[Caller, str, Form, Tx, int], object]
+Act = Callable[[RequestContext, str, Form], object]
 
 
 @for_admin
@@ -34,11 +33,12 @@ async def add(request: Request, call: RequestContext) -> Response:
     form = await form_of(request)
     require_recent_confirmation(call.by)
 
-    def register(tx: Tx, now_ms: int) -> None:
-        issuers.add(
-            tx, now_ms, call.by, form.text("name"),
-            kind=form.text("kind"), issuer=form.text("address"), rules=form.text("rules"),
-        )  # fmt: skip
+    def register() -> None:
+        with call.write_site() as tx:
+            issuers.add(
+                tx, call.now_ms, call.by, form.text("name"),
+                kind=form.text("kind"), issuer=form.text("address"), rules=form.text("rules"),
+            )  # fmt: skip
 
     return await change(
         request, call, "issuers", partial(_look_at_all, form), register, then=f"{_LIST}/{form.text('name')}"
@@ -61,17 +61,8 @@ async def act(request: Request, call: RequestContext) -> Response:
     require_recent_confirmation(call.by)
     form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
-    response = await change(
-        request,
-        call,
-        "issuer",
-        partial(_look, name, form.exact("keys")),
-        partial(chosen, call.by, name, form),
-        then=then,
-    )
-    if act_name == "fetch":
-        await to_thread.run_sync(_fetch, request, name)
-    return response
+    look = partial(_look, name, form.exact("keys"))
+    return await change(request, call, "issuer", look, partial(chosen, call, name, form), then=then)
 
 
 def _look_at_all(typed: Form, tx: Tx) -> Mapping[str, Any]:
@@ -82,37 +73,27 @@ def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
     return {"state": issuer_states.state(tx, name), "typed": typed}
 
 
-def _fetch(request: Request, name: str) -> None:
-    parts = parts_of(request)
-    with parts.reading.database.read() as tx:
-        issuer = issuers.get(tx, name)
-    parts.exchanging.key_sets.refresh(issuer.key_source)
+def _set_enabled(call: RequestContext, name: str, _form: Form, *, enabled: bool) -> None:
+    issuers_api.change_issuer(call, name, IssuerUpdate(enabled=enabled))
 
 
-def _enable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_enabled(tx, now_ms, by, name, enabled=True)
+def _remove(call: RequestContext, name: str, _form: Form) -> None:
+    issuers_api.remove_issuer(call, name)
 
 
-def _disable(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_enabled(tx, now_ms, by, name, enabled=False)
+def _set_keys(call: RequestContext, name: str, form: Form) -> None:
+    with call.write_site() as tx:
+        issuers.set_static_keys(tx, call.now_ms, call.by, name, form.text("keys"))
 
 
-def _remove(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.remove(tx, now_ms, by, name)
-
-
-def _give_keys(by: Caller, name: str, form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_static_keys(tx, now_ms, by, name, form.text("keys"))
-
-
-def _fetch_again(by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    issuers.set_static_keys(tx, now_ms, by, name, None)
+def _fetch(call: RequestContext, name: str, _form: Form) -> None:
+    issuers_api.fetch_issuer_keys(call, name)
 
 
 _ACTS: Mapping[str, Act] = {
-    "enable": _enable,
-    "disable": _disable,
+    "enable": partial(_set_enabled, enabled=True),
+    "disable": partial(_set_enabled, enabled=False),
     "remove": _remove,
-    "keys": _give_keys,
-    "fetch": _fetch_again,
+    "keys": _set_keys,
+    "fetch": _fetch,
 }

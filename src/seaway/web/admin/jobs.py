@@ -7,14 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.site_permissions import SiteAction
+from seaway.api.v1 import site
 from seaway.database.engine import Tx
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.jobs import queue
-from seaway.sign_in import site_admin
-from seaway.web.admin.admin_pages import PER_PAGE, for_admin, require_recent_confirmation, show
-from seaway.web.admin.admin_pages import change as do
+from seaway.web.admin.admin_pages import PER_PAGE, change, for_admin, require_recent_confirmation, show
+from seaway.web.channel_pages import number_of
 
 _STATES = (
     (queue.FAILED, "Failed", "Jobs that failed ten times. They stay here until an admin retries them."),
@@ -26,9 +25,8 @@ _STATES = (
 @for_admin
 async def look(request: Request, call: RequestContext) -> Response:
     """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
-    state_name, after = request.query_params.get("state", ""), request.query_params.get("after", "")
-    after_id = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
-    return await show(request, call, "jobs", partial(_look, state_name, after_id))
+    state_name, after = request.query_params.get("state", ""), number_of(request, "after") or 0
+    return await show(request, call, "jobs", partial(_look, state_name, after))
 
 
 @for_admin
@@ -37,14 +35,8 @@ async def retry(request: Request, call: RequestContext) -> Response:
     form = await form_of(request)
     require_recent_confirmation(call.by)
     job_id = form.number("job") if form.is_set("job") else None
-
-    def change(tx: Tx, now_ms: int) -> None:
-        site_admin.retry_jobs(tx, now_ms, call.by, job_id)
-
-    within = call.write_unlocked(SiteAction.CHANGE_SITE)
-    return await do(
-        request, call, "jobs", partial(_look, queue.FAILED, 0), change, then="/admin/jobs", transaction=within
-    )
+    work = partial(site.retry_jobs, call) if job_id is None else partial(site.retry_job, call, job_id)
+    return await change(request, call, "jobs", partial(_look, queue.FAILED, 0), work, then="/admin/jobs")
 
 
 def _look(state_name: str, after: int, tx: Tx) -> Mapping[str, Any]:

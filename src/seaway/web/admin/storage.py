@@ -7,20 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.database.engine import Tx
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
 from seaway.packages import damaged_blobs, storage_usage, sweep
 from seaway.web.admin.admin_pages import PER_PAGE, for_admin, show
-from seaway.web.channel_pages import parts_of
+from seaway.web.channel_pages import number_of
 
 _DAMAGED_SHOWN = 50
+_LAST_PAGE = 99_999
 
 
 @for_admin
 async def look(request: Request, call: RequestContext) -> Response:
     """Show the usage figures, and the channels by size."""
-    text = request.query_params.get("page", "1")
-    number = int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 6 else 1
-    skip = (max(number, 1) - 1) * PER_PAGE
+    number = min(number_of(request, "page") or 1, _LAST_PAGE)
+    skip = (number - 1) * PER_PAGE
     spool = parts_of(request).publishing.spool
 
     def find(tx: Tx) -> Mapping[str, Any]:
@@ -38,7 +39,7 @@ async def look(request: Request, call: RequestContext) -> Response:
             "spool_files": files,
             "spool_size": size,
             "channels": found[:PER_PAGE],
-            "number": max(number, 1),
+            "number": number,
             "more": len(found) > PER_PAGE,
         }
 

@@ -7,23 +7,23 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.caller import Caller
+from seaway.api.v1 import users as users_api
+from seaway.api.v1.quotas import change_user_quota
+from seaway.api.v1.users import UserUpdate
 from seaway.channels import channels, quotas
 from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.page_forms import Form, form_of
+from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
-from seaway.sign_in import second_factors, site_admin
-from seaway.sign_in.parts import AccountParts
+from seaway.sign_in import second_factors
 from seaway.users import emails, users
-from seaway.web.admin.admin_pages import PER_PAGE, after_of, for_admin, require_recent_confirmation, show
-from seaway.web.admin.admin_pages import change as do
+from seaway.web.admin.admin_pages import PER_PAGE, after_of, change, for_admin, require_recent_confirmation, show
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
-from seaway.web.channel_pages import parts_of, search_text_of
-from seaway.web.user_pages import accounts_of
+from seaway.web.channel_pages import search_text_of
 
-Act = Callable[[AccountParts, Caller, str, Form, Tx, int], object]
+Act = Callable[[RequestContext, str, Form], object]
 
 
 @for_admin
@@ -58,10 +58,9 @@ async def act(request: Request, call: RequestContext) -> Response:
     if chosen is None:
         raise NotFound("This page does not exist.", "Check the URL.")
     require_recent_confirmation(call.by)
-    change = partial(chosen, accounts_of(request), call.by, name, await form_of(request))
-    return await do(
-        request, call, "user", partial(_look, name, _user_quota(request)), change, then=f"/admin/users/{name}"
-    )
+    work = partial(chosen, call, name, await form_of(request))
+    look = partial(_look, name, _user_quota(request))
+    return await change(request, call, "user", look, work, then=f"/admin/users/{name}")
 
 
 def _user_quota(request: Request) -> int | None:
@@ -84,40 +83,28 @@ def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     }
 
 
-def _disable(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_disabled(tx, now_ms, by, name, disabled=True)
+def _update(call: RequestContext, name: str, _form: Form, **fields: bool) -> None:
+    users_api.change_user(call, name, UserUpdate(**fields))
 
 
-def _enable(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_disabled(tx, now_ms, by, name, disabled=False)
+def _schedule_reset(call: RequestContext, name: str, _form: Form) -> None:
+    users_api.request_second_factor_reset(call, name)
 
 
-def _promote(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_admin(tx, now_ms, by, name, is_admin=True)
+def _cancel_reset(call: RequestContext, name: str, _form: Form) -> None:
+    users_api.cancel_second_factor_reset(call, name)
 
 
-def _demote(_accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.set_admin(tx, now_ms, by, name, is_admin=False)
-
-
-def _ask_reset(accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.schedule_factor_reset(accounts, tx, now_ms, by, name)
-
-
-def _stop_reset(accounts: AccountParts, by: Caller, name: str, _form: Form, tx: Tx, now_ms: int) -> None:
-    site_admin.cancel_factor_reset(accounts, tx, now_ms, by, name)
-
-
-def _limit(_accounts: AccountParts, by: Caller, name: str, form: Form, tx: Tx, now_ms: int) -> None:
-    quotas.set_of_user(tx, now_ms, by, name, parse_quota(form.text("quota")))
+def _set_quota(call: RequestContext, name: str, form: Form) -> None:
+    change_user_quota(call, name, parse_quota(form.text("quota")))
 
 
 _ACTS: Mapping[str, Act] = {
-    "disable": _disable,
-    "enable": _enable,
-    "promote": _promote,
-    "demote": _demote,
-    "reset": _ask_reset,
-    "cancel-reset": _stop_reset,
-    "quota": _limit,
+    "disable": partial(_update, disabled=True),
+    "enable": partial(_update, disabled=False),
+    "promote": partial(_update, admin=True),
+    "demote": partial(_update, admin=False),
+    "reset": _schedule_reset,
+    "cancel-reset": _cancel_reset,
+    "quota": _set_quota,
 }

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from seaway.audit import log
 from seaway.channels.roles import Action
 from seaway.http.request_context import RequestContext
+from seaway.web.channel_pages import number_of
 from seaway.web.settings.settings_pages import Section, SettingsContext, show
 from seaway.web.user_pages import for_user
 
@@ -24,6 +25,5 @@ def _look(before: int | None, scene: SettingsContext) -> Mapping[str, Any]:
 @for_user
 async def look(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
-    text = request.query_params.get("before", "")
-    before = int(text) if text.isdecimal() and len(text) < 16 else None
+    before = number_of(request, "before")
     return await show(request, call, Section("log", Action.MANAGE, partial(_look, before)))

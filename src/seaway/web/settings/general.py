@@ -7,15 +7,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.channels import channels, logos, notices, quotas
+from seaway.api.v1 import notices as notices_api
+from seaway.api.v1.notices import NoticeCreate
+from seaway.channels import logos, notices, quotas
 from seaway.channels.notices import Level
 from seaway.channels.roles import Action
-from seaway.clock import DAY_MS
 from seaway.errors import Malformed
 from seaway.http.page_forms import Form, accepts_file, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.publishing.logos import NewLogo
+from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
 from seaway.web.settings.settings_pages import change as do
 from seaway.web.user_pages import for_user
@@ -29,7 +31,8 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "notices": notices.current(scene.tx, scene.now_ms, scene.channel_id),
         "levels": [(level.value, level.value.capitalize()) for level in Level],
         "days": DAYS,
-        "typed": {},
+        "fields": fields_of("general"),
+        "typed_settings": None,
         "related": {},
         "message": "",
         "logo_address": "",
@@ -49,15 +52,7 @@ async def look(request: Request, call: RequestContext) -> Response:
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Save the settings of the form."""
-    form = await form_of(request)
-    typed = {
-        "description": form.text("description").replace("\r\n", "\n"),
-        "visibility": form.text("visibility"),
-        "v3_message": form.text("v3_message").replace("\r\n", "\n"),
-    }
-    act = partial(_change, form, typed["description"], typed["v3_message"])
-    can_change = partial(channels.require_change, is_public=_is_public(form))
-    return await do(request, call, SECTION, act, requires=can_change, typed=typed)
+    return await save(request, call, SECTION, "general")
 
 
 @for_user
@@ -89,39 +84,17 @@ def given_logo(form: Form) -> NewLogo:
 async def add_notice(request: Request, call: RequestContext) -> Response:
     """Post a notice to all users of the channel."""
     form = await form_of(request)
-    return await do(request, call, SECTION, partial(_add_notice, form), message=form.text("message"))
+    message = form.text("message").replace("\r\n", "\n")
+    given = {"message": message, "level": form.text("level"), "days": form.number("days")}
+    act = partial(_add_notice, request.path_params["channel"], given)
+    return await change_without_transaction(request, call, SECTION, act, message=message)
 
 
 @for_user
 async def remove_notice(request: Request, call: RequestContext) -> Response:
     """Remove a notice."""
-    form = await form_of(request)
-    return await do(request, call, SECTION, partial(_remove_notice, form))
-
-
-def _change(form: Form, description: str, v3_message: str, scene: SettingsContext) -> None:
-    is_public = _is_public(form)
-    if is_public is None:
-        raise Malformed("No visibility is selected.", "Select public or private.")
-    channels.change(
-        scene.tx,
-        scene.now_ms,
-        scene.by,
-        scene.channel,
-        description=description,
-        is_public=is_public,
-        refuses_lookalikes=form.is_set("refuses_lookalikes"),
-        allows_overwrite=False if form.is_set("never_overwrite") else None,
-        allows_v3=not form.is_set("refuses_v3"),
-    )
-    relations.set_v3_message(
-        scene.tx, scene.now_ms, scene.by, scene.channel, v3_message,
-        whole_document_limit=scene.parts.reading.documents.whole_document_limit,
-    )  # fmt: skip
-
-
-def _is_public(form: Form) -> bool | None:
-    return {"public": True, "private": False}.get(form.text("visibility"))
+    act = partial(_remove_notice, request.path_params["channel"], (await form_of(request)).number("notice"))
+    return await change_without_transaction(request, call, SECTION, act)
 
 
 def _relate(channel: str, base: str, overrides: str, call: RequestContext) -> None:
@@ -142,15 +115,9 @@ def _drop_logo(scene: SettingsContext) -> None:
     logos.remove(scene.tx, scene.now_ms, scene.by, scene.channel)
 
 
-def _add_notice(form: Form, scene: SettingsContext) -> None:
-    days, level = form.text("days"), form.text("level")
-    if days not in map(str, DAYS) or level not in {item.value for item in Level}:
-        raise Malformed("The notice has no level or no expiration.", "Select both.")
-    message = form.text("message").replace("\r\n", "\n")
-    expires_at_ms = scene.now_ms + int(days) * DAY_MS
-    notices.add(scene.tx, scene.now_ms, scene.by, scene.channel, Level(level), message, expires_at_ms=expires_at_ms)
+def _add_notice(channel: str, given: Mapping[str, object], call: RequestContext) -> None:
+    notices_api.post_notice(call, channel, NoticeCreate.parse(given))
 
 
-def _remove_notice(form: Form, scene: SettingsContext) -> None:
-    number = form.text("notice")
-    notices.remove(scene.tx, scene.now_ms, scene.by, scene.channel, int(number) if number.isdecimal() else 0)
+def _remove_notice(channel: str, notice: int, call: RequestContext) -> None:
+    notices_api.withdraw_notice(call, channel, notice)

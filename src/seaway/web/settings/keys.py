@@ -11,13 +11,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seaway.callers.site_permissions import SiteAction
+from seaway.api.v1.keys import KeyWithSecret
 from seaway.channels.roles import Action
 from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
-from seaway.keys import account_keys, channel_keys
-from seaway.keys.api_keys import Key
-from seaway.web.account.keys import MODES, KeyForm, create_key, key_form_of
+from seaway.keys import channel_keys
+from seaway.web.account.keys import MODES, KeyForm, create_key, key_form_of, revoke_key
 from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
@@ -29,7 +28,6 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "modes": MODES,
         "typed": KeyForm(),
         "created_key": None,
-        "secret": "",
     }
 
 
@@ -46,12 +44,9 @@ async def look(request: Request, call: RequestContext) -> Response:
 async def add(request: Request, call: RequestContext) -> Response:
     """Create a key for this channel only, and show its secret."""
     typed = key_form_of(await form_of(request), only=request.path_params["channel"])
-    done: list[tuple[Key, str]] = []
+    done: list[KeyWithSecret] = []
     response = await change_without_transaction(request, call, SECTION, partial(_add, done, typed), typed=typed)
-    if not done:
-        return response
-    key, secret = done[0]
-    return await show(request, call, SECTION, created_key=key, secret=secret)
+    return await show(request, call, SECTION, created_key=done[0]) if done else response
 
 
 @for_user
@@ -61,19 +56,16 @@ async def revoke(request: Request, call: RequestContext) -> Response:
     return await change_without_transaction(request, call, SECTION, partial(_revoke, channel, name))
 
 
-def _add(done: list[tuple[Key, str]], typed: KeyForm, call: RequestContext) -> None:
-    (channel,) = typed.channels
-    with call.read() as tx:
-        call.require(tx, SECTION.action, channel)
-    with call.write_user(SiteAction.OPEN_ACCOUNT) as tx:
-        call.require(tx, SECTION.action, channel)
-        found = create_key(tx, call.now_ms, call.by, typed, call.parts.key_rules)
-    done.append(found)
+def _add(done: list[KeyWithSecret], typed: KeyForm, call: RequestContext) -> None:
+    _require_member(typed.channels[0], call)
+    done.append(create_key(call, typed))
 
 
 def _revoke(channel: str, name: str, call: RequestContext) -> None:
+    _require_member(channel, call)
+    revoke_key(call, name)
+
+
+def _require_member(channel: str, call: RequestContext) -> None:
     with call.read() as tx:
         call.require(tx, SECTION.action, channel)
-    with call.write_user(SiteAction.CHANGE_ACCOUNT) as tx:
-        call.require(tx, SECTION.action, channel)
-        account_keys.revoke(tx, call.now_ms, call.by, name)

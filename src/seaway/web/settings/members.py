@@ -1,19 +1,21 @@
 """Members of a channel: users, invited email addresses and groups."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from seaway.api.v1 import invitations as invitations_api
+from seaway.api.v1 import members as members_api
+from seaway.api.v1.invitations import InvitationCreate
+from seaway.api.v1.members import RoleUpdate
 from seaway.channels import invitations, members
 from seaway.channels.roles import Action, Role
-from seaway.errors import Malformed
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.web.settings.settings_pages import Section, SettingsContext, show
-from seaway.web.settings.settings_pages import change as do
+from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
 ROLES = (
@@ -48,78 +50,63 @@ async def add(request: Request, call: RequestContext) -> Response:
     """Add a user or a group at once, or send an invitation to an email address."""
     form = await form_of(request)
     typed = {"who": form.text("who")[:254], "role": form.text("role")}
-    return await do(request, call, SECTION, partial(_add, form), requires=Action.ADMIT, typed=typed)
+    return await _change(request, call, _invite if "@" in typed["who"] else _put, typed=typed)
 
 
 @for_user
 async def change(request: Request, call: RequestContext) -> Response:
     """Change the role of a user or a group."""
-    return await do(request, call, SECTION, partial(_put, await form_of(request)), requires=Action.ADMIT)
+    return await _change(request, call, _put)
 
 
 @for_user
 async def remove(request: Request, call: RequestContext) -> Response:
     """Remove a user or a group."""
-    return await do(request, call, SECTION, partial(_remove, await form_of(request)), requires=Action.ADMIT)
+    return await _change(request, call, _remove)
 
 
 @for_user
 async def withdraw(request: Request, call: RequestContext) -> Response:
     """Withdraw an invitation."""
-    return await do(request, call, SECTION, partial(_withdraw, await form_of(request)), requires=Action.ADMIT)
+    return await _change(request, call, _withdraw)
 
 
 @for_user
 async def resend(request: Request, call: RequestContext) -> Response:
     """Send an invitation again, with a new link."""
-    return await do(request, call, SECTION, partial(_resend, await form_of(request)), requires=Action.ADMIT)
+    return await _change(request, call, _resend)
 
 
-def _add(form: Form, scene: SettingsContext) -> None:
-    if "@" in form.text("who"):
-        invitations.invite(
-            scene.tx,
-            scene.now_ms,
-            scene.by,
-            scene.channel,
-            form.text("who"),
-            _role(form),
-            notifier=scene.parts.accounts,
-        )
-    else:
-        _put(form, scene)
+async def _change(
+    request: Request, call: RequestContext, act: Callable[[str, Form, RequestContext], object], **typed: Any
+) -> Response:
+    acting = partial(act, request.path_params["channel"], await form_of(request))
+    return await change_without_transaction(request, call, SECTION, acting, **typed)
 
 
-def _put(form: Form, scene: SettingsContext) -> None:
-    tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
+def _invite(channel: str, form: Form, call: RequestContext) -> None:
+    given = {"address": form.text("who"), "role": form.text("role")}
+    invitations_api.send_invitation(call, channel, InvitationCreate.parse(given))
+
+
+def _put(channel: str, form: Form, call: RequestContext) -> None:
+    given = RoleUpdate.parse({"role": form.text("role")})
     if form.is_set("group"):
-        members.put_group(tx, now_ms, by, channel, form.text("group"), _role(form))
+        members_api.put_member_group(call, channel, form.text("group"), given)
     else:
-        members.put(tx, now_ms, by, channel, form.text("who"), _role(form), notifier=scene.parts.accounts)
+        members_api.put_member(call, channel, form.text("who"), given)
 
 
-def _remove(form: Form, scene: SettingsContext) -> None:
-    tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
+def _remove(channel: str, form: Form, call: RequestContext) -> None:
     if form.is_set("group"):
-        members.remove_group(tx, now_ms, by, channel, form.text("group"))
+        members_api.remove_member_group(call, channel, form.text("group"))
     else:
-        members.remove(tx, now_ms, by, channel, form.text("who"))
+        members_api.remove_member(call, channel, form.text("who"))
 
 
-def _withdraw(form: Form, scene: SettingsContext) -> None:
-    invitations.withdraw(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form))
+def _withdraw(channel: str, form: Form, call: RequestContext) -> None:
+    invitations_api.withdraw_invitation(call, channel, form.number("invitation"))
 
 
-def _resend(form: Form, scene: SettingsContext) -> None:
-    invitations.resend(scene.tx, scene.now_ms, scene.by, scene.channel, _number(form), notifier=scene.parts.accounts)
-
-
-def _role(form: Form) -> Role:
-    if form.text("role") not in {value for value, _ in ROLES}:
-        raise Malformed("No role is selected.", "Select viewer or contributor.")
-    return Role(form.text("role"))
-
-
-def _number(form: Form) -> int:
-    text = form.text("invitation")
-    return int(text) if text.isdecimal() and len(text) < 16 else 0
+def _resend(channel: str, form: Form, call: RequestContext) -> None:
+    invitations_api.resend_invitation(call, channel, form.number("invitation"))

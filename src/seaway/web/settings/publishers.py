@@ -1,6 +1,6 @@
 """Trusted publishers of a channel, and what to paste into their workflows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -9,16 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seaway.callers.caller import Caller, Mode
-from seaway.channels import channels
-from seaway.channels.channels import Attestations
 from seaway.channels.roles import Action
-from seaway.errors import Malformed
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.trusted_publishing import issuers, publisher_changes, publishers, workflow_snippets
 from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
-from seaway.trusted_publishing.publishers import Draft
+from seaway.trusted_publishing.publisher import PublisherSettings
+from seaway.web.settings.setting_fields import fields_of, save
 from seaway.web.settings.settings_pages import Section, SettingsContext, change, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
@@ -42,7 +40,8 @@ def _look(chosen: str, scene: SettingsContext) -> Mapping[str, Any]:
         "issuers": usable,
         "issuer": issuer,
         "modes": MODES,
-        "policies": [(policy.value, policy.value.capitalize()) for policy in Attestations],
+        "fields": fields_of("publishers"),
+        "typed_settings": None,
         "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
         "typed": Form([]),
         "findings": {},
@@ -99,40 +98,34 @@ async def remove(request: Request, call: RequestContext) -> Response:
 @for_user
 async def change_rules(request: Request, call: RequestContext) -> Response:
     """Set which uploads the channel accepts."""
-    form = await form_of(request)
-    policy = next((policy for policy in Attestations if policy.value == form.text("attestations")), None)
-    can_change = partial(channels.require_change, only_publishers=form.is_set("only_publishers"), attestations=policy)
-    act = partial(_change_rules, form.is_set("only_publishers"), policy)
-    return await change(request, call, _section(""), act, requires=can_change)
+    return await save(request, call, _section(""), "publishers")
 
 
-def _draft(kind: IssuerKind, form: Form) -> Draft:
-    if form.text("mode") not in {name for name, _, _ in MODES}:
-        raise Malformed("No permission is selected.", "Select what the publisher can do.")
-    return Draft(
-        matched={field.name: form.text(field.name) for field in kind.fields if form.text(field.name)},
-        gates={
-            gate.name: value for gate in kind.gates if (value := _gate(form, gate.name, gate.is_list, gate.is_switch))
-        },
-        mode=Mode[form.text("mode")],
-        patterns=_split(form.text("patterns")),
+def _settings(kind: IssuerKind, form: Form) -> PublisherSettings:
+    return PublisherSettings.parse(
+        {
+            "fields": {field.name: form.text(field.name) for field in kind.fields},
+            "conditions": {gate.name: _gate(form, gate.name, gate.is_list, gate.is_switch) for gate in kind.gates},
+            "mode": form.text("mode"),
+            "packages": _split(form.text("patterns")),
+        }
     )
 
 
 def _gate(form: Form, name: str, is_list: bool, is_switch: bool) -> GateValue:
     if is_switch:
         return form.is_set(name)
-    return list(_split(form.text(name))) if is_list else form.text(name)
+    return _split(form.text(name)) if is_list else form.text(name)
 
 
-def _split(text: str) -> Sequence[str]:
+def _split(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
 def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> None:
     with call.read() as tx:
         kind = issuers.get(tx, issuer).kind
-    publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _draft(kind, form))
+    publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _settings(kind, form))
 
 
 def _remove(form: Form, scene: SettingsContext) -> None:
@@ -144,12 +137,4 @@ def _remove(form: Form, scene: SettingsContext) -> None:
         scene.parts.exchanging.notifier,
         scene.channel,
         int(number) if number.isdecimal() and len(number) < 16 else 0,
-    )
-
-
-def _change_rules(only_publishers: bool, policy: Attestations | None, scene: SettingsContext) -> None:
-    if policy is None:
-        raise Malformed("No attestation setting is selected.", "Select off, optional or required.")
-    channels.change(
-        scene.tx, scene.now_ms, scene.by, scene.channel, only_publishers=only_publishers, attestations=policy
     )
