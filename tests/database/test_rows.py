@@ -25,7 +25,7 @@ from seaway.indexing.file_rows import find_subdir, records_of
 from seaway.jobs import queue
 from seaway.keys import api_keys, channel_keys
 from seaway.oauth import grants
-from seaway.packages import catalog, damaged_blobs, downloads, files, overview, recent_uploads, storage_usage, versions
+from seaway.packages import catalog, damaged_blobs, files, overview, recent_uploads, storage_usage, versions
 from seaway.server.job_handlers import Sweep
 from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities, passkeys, sessions
@@ -77,7 +77,6 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "package": lambda at: [files.describe(at.tx, at.channel, "talos")],
     "file": lambda at: [files.get(at.tx, at.channel, "noarch", "talos-1.0-0.conda")],
     "arrivals": lambda at: recent_uploads.files_of(at.tx, at.channel, "robots", 5),
-    "downloads": lambda at: downloads.by_day(at.tx, at.channel, 0, 5),
     "usage": lambda at: [
         *storage_usage.by_channel(at.tx, limit=5),
         storage_usage.of_packages(at.tx),

@@ -162,6 +162,23 @@ async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
     assert [] == list(root.iterdir())
 
 
+async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway: Seaway, clock: ManualClock) -> None:
+    """Its age is measured by the clock of the store too: without its partial file, the put would fail."""
+    root = seaway.blobs.local_path("")
+    if root is None:
+        pytest.skip("a bucket has no partially written objects")
+    partial = root / f"{keys.UNFINISHED}identity-0a1b"
+    partial.write_bytes(b"half")
+    clock.move(1_000 * DAY_MS)
+    kept = []
+    for days in (0, 2):
+        then = partial.stat().st_mtime_ns - days * DAY_MS * 1_000_000
+        os.utime(partial, ns=(then, then))
+        run_sweep(seaway)
+        kept.append(partial.exists())
+    assert [True, False] == kept
+
+
 async def test_foreign_objects_are_left_alone(seaway: Seaway) -> None:
     """Sweep invariant 3: other objects in the same folder or bucket stay at any age."""
     with seaway.spool.file() as file:

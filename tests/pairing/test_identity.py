@@ -6,12 +6,12 @@ import pytest
 
 from seaway.pairing.identity import (
     ACCEPT_UPLOADS,
+    MESSAGES,
     PREVENT_START,
     DatabaseIdentity,
     StoreIdentity,
     Verdict,
     compare,
-    message_of,
     new_identity,
 )
 
@@ -72,6 +72,6 @@ def test_every_blocking_verdict_has_a_hint() -> None:
     """Clients show at most 512 characters."""
     for verdict in Verdict:
         if verdict in PREVENT_START or verdict not in ACCEPT_UPLOADS | {Verdict.NEW} or verdict is Verdict.BEHIND:
-            message, hint = message_of(verdict)
+            message, hint = MESSAGES[verdict]
             assert len(f"{message} {hint}") < 512
             assert "`seaway adopt`" in hint

@@ -188,7 +188,7 @@ async def test_rebuilt_index_keeps_attestations(seaway: Seaway, attester: Attest
         seaway, "robots", FILE, by=attester.caller("robots"), attestation=attester.bundle(FILE, "robots")
     )
     with seaway.database.write_site() as tx:
-        ((_, subdir_id),) = rebuild.all_subdirs(tx)
+        (subdir_id,) = rebuild.all_subdirs(tx)
         subdir = get_subdir(tx, subdir_id)
         assert subdir is not None
         assert 0 == rebuild.rebuild(tx, subdir, seaway.clock.now_ms(), 100_000).changed

@@ -14,6 +14,8 @@ from seaway.database.tables import files
 from seaway.errors import Unavailable
 from seaway.keys import api_keys
 from seaway.packages import downloads
+from seaway.packages import files as package_files
+from seaway.packages.package_list import downloads_since
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.usage_counter import UsageCounter
@@ -38,7 +40,7 @@ async def http(seaway: Seaway, factory: Factory) -> AsyncIterator[httpx.AsyncCli
 def download_count(seaway: Seaway) -> int:
     seaway.request_parts.usage_counter.write()
     with seaway.database.read() as tx:
-        return downloads.of_channel(tx, channels.get(tx, "boats").id)
+        return sum(downloads_since(tx, channels.get(tx, "boats").id, 0).values())
 
 
 @pytest.mark.anyio
@@ -74,7 +76,7 @@ async def test_documents_and_missing_files_are_not_counted(http: httpx.AsyncClie
 async def test_downloads_are_counted_by_file_and_day(
     on_both: str, http: httpx.AsyncClient, seaway: Seaway, clock: ManualClock
 ) -> None:
-    """Each day has a row that grows with every batch; sums are by file, package, channel and day range."""
+    """Each day has a row that grows with every batch; sums are by file, package and days."""
     today = downloads.day_of(clock.now_ms())
     usage_counter = UsageCounter(seaway.database, clock)
     with seaway.database.read() as tx:
@@ -87,13 +89,12 @@ async def test_downloads_are_counted_by_file_and_day(
     usage_counter.count_download(file_id)
     usage_counter.write()
     with seaway.database.read() as tx:
-        days = downloads.by_day(tx, channel_id, today, today + 1)
-        assert [downloads.Day(today, 3), downloads.Day(today + 1, 1)] == days
-        assert [downloads.Day(today, 3)] == downloads.by_day(tx, channel_id, today - 5, today, package="demo")
-        assert [] == downloads.by_day(tx, channel_id, today, today + 1, package="other")
-        assert 4 == downloads.of_file(tx, file_id) == downloads.of_package(tx, channel_id, "demo")
-        assert {"demo": 4} == downloads.of_packages(tx, channel_id)
-        assert {("noarch", FILE.name): 4} == downloads.of_files(tx, channel_id, "demo")
+        now_ms = clock.now_ms()
+        assert [(today, 3), (today + 1, 1)] == package_files.downloads_by_day(tx, channel_id, "demo", now_ms, days=2)
+        assert [(today + 1, 1)] == package_files.downloads_by_day(tx, channel_id, "demo", now_ms, days=1)
+        assert [] == package_files.downloads_by_day(tx, channel_id, "other", now_ms, days=2)
+        assert 4 == package_files.get(tx, channel_id, "noarch", FILE.name).downloads
+        assert [{"demo": 4}, {"demo": 1}] == [downloads_since(tx, channel_id, day) for day in (today, today + 1)]
 
 
 @pytest.mark.anyio
@@ -163,7 +164,7 @@ async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaw
     await http.get(PATH)
     seaway.request_parts.usage_counter.stop()
     with seaway.database.read() as tx:
-        assert 1 == downloads.of_channel(tx, channels.get(tx, "boats").id)
+        assert {"demo": 1} == downloads_since(tx, channels.get(tx, "boats").id, 0)
 
 
 @pytest.mark.anyio

@@ -64,7 +64,9 @@ def restore(
         store_identity = identity_storage.of_store(blobs)
         identity = _identity(_backup_identity(parts), database_identity, store_identity)
         blobs.create()
-        sent = source.copy_blobs(read_contents(parts[CONTENTS]), partial(_copy_blob, blobs, spool))
+        sent = source.copy_blobs(
+            read_contents(parts[CONTENTS]), partial(copy_blob, target=blobs, spool=spool, verify=True)
+        )
         _put_secret_key(blobs, parts)
         with database.write_site() as tx:
             tables.require_empty(tx)
@@ -110,12 +112,6 @@ def _put_secret_key(blobs: BlobStore, parts: Mapping[str, Path]) -> None:
         for batch in read_part(file)[1]:
             for (secret,) in batch:
                 secret_key.replace(blobs, secret)
-
-
-def _copy_blob(
-    blobs: BlobStore, spool: Spool, blob: BlobEntry, open_source: Callable[[], BinaryIO], location: str
-) -> bool:
-    return copy_blob(blob, open_source, location, blobs, spool, verify=True)
 
 
 def _fill(tx: Tx, manifest: BackupManifest, parts: Mapping[str, Path], migrations: Migrations) -> None:

@@ -6,7 +6,6 @@ give equal bytes, whichever database they come from; at most some hundred rows a
 """
 
 import hashlib
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,6 @@ from sqlalchemy.exc import DataError, IntegrityError
 from seaway.backup.blob_copy import DamagedData
 from seaway.conda import zstd
 from seaway.database.engine import Tx
-
-if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdError, decompress
-else:
-    from backports.zstd import ZstdError, decompress
 
 _FETCH_ROWS = 100
 _BATCH_ROWS = 500
@@ -123,7 +117,8 @@ def _with_header(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[list[R
 
 def _frames(file: BinaryIO) -> Iterator[list[Row]]:
     while head := file.read(_LENGTH_BYTES):
+        packed = file.read(int.from_bytes(head, "big"))
         try:
-            yield msgspec.msgpack.decode(decompress(file.read(int.from_bytes(head, "big"))), type=list[list[Any]])
-        except (ZstdError, msgspec.MsgspecError):
+            yield msgspec.msgpack.decode(zstd.decompress_frame(packed), type=list[list[Any]])
+        except (zstd.ZstdError, msgspec.MsgspecError):
             raise DamagedData("A part of the backup cannot be read.", "Use another backup.") from None

@@ -22,6 +22,7 @@ from seaway.backup.blob_copy import CHUNK_BYTES, STORE_NAME, BlobEntry, damaged,
 from seaway.backup.restore import CopyBlob
 from seaway.errors import BadSetting
 from seaway.storage.blobs import BlobStore
+from seaway.storage.disk import create_private, sync_folder
 from seaway.storage.spool import Spool
 
 SUFFIX = ".tar"
@@ -54,14 +55,14 @@ class TarTarget:
         partial_path = self._path.with_name(f".{self._path.name}.part")
         partial_path.unlink(missing_ok=True)  # left by a killed backup
         try:
-            with open(partial_path, "xb", opener=lambda path, flags: os.open(path, flags, _PRIVATE)) as file:
+            with create_private(partial_path) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial_path.replace(self._path)
         finally:
             partial_path.unlink(missing_ok=True)
-        _sync_folder(self._path.absolute().parent)
+        sync_folder(self._path.absolute().parent)
 
 
 class TarSource:
@@ -152,11 +153,3 @@ def _add(file: BinaryIO, name: str, size: int, content: BinaryIO) -> bytes:
 
 def _padding(size: int) -> int:
     return -size % tarfile.BLOCKSIZE
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

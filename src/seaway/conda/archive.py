@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,7 +69,8 @@ def read_archive(path: Path, file_name: FileName, limits: ArchiveLimits) -> Arch
         if file_name.extension == CONDA:
             _read_conda(file, size, file_name, walker)
         else:
-            _read_tar_bz2(file, size, walker)
+            walker.walk_part(_tar_bz2_reader(file, size, limits), limits.members, inside_info=None)
+            walker.require_index_json()
     walker.require_real_folders()
     return walker.contents
 
@@ -81,41 +83,37 @@ def read_info(file: BinaryIO, size: int, file_name: FileName, limits: ArchiveLim
     """
     walker = _Walker(limits)
     if file_name.extension == CONDA:
-        span = read_spans(file, size).get(f"info-{file_name.stem}.tar.zst")
-        pieces = iter(()) if span is None else decompress_zstd(stream_span(file, span), "The info part of the package")
-        source = BoundedReader(
-            pieces, limit=limits.info_bytes, what="The info part of the package", setting="archive_info_bytes"
-        )
+        source = _info_reader(file, read_spans(file, size).get(f"info-{file_name.stem}.tar.zst"), limits)
     else:
-        source = BoundedReader(
-            decompress_bzip2(_chunks(file), "The .tar.bz2"),
-            limit=limits.unpacked_bytes(size),
-            what="The package",
-            setting=limits.unpacked_setting(size),
-        )
+        source = _tar_bz2_reader(file, size, limits)
     walker.walk_info(source, until)
     return walker.contents
+
+
+def _info_reader(file: BinaryIO, span: Span | None, limits: ArchiveLimits) -> BoundedReader:
+    what = "The info part of the package"
+    pieces = iter(()) if span is None else decompress_zstd(stream_span(file, span), what)
+    return BoundedReader(pieces, limit=limits.info_bytes, what=what, setting="archive_info_bytes")
+
+
+def _tar_bz2_reader(file: BinaryIO, size: int, limits: ArchiveLimits) -> BoundedReader:
+    chunks = iter(partial(file.read, _CHUNK_BYTES), b"")
+    return _package_reader(decompress_bzip2(chunks, "The .tar.bz2"), size, limits)
+
+
+def _package_reader(pieces: Iterator[bytes], size: int, limits: ArchiveLimits) -> BoundedReader:
+    limit, setting = limits.unpacked_bytes(size), limits.unpacked_setting(size)
+    return BoundedReader(pieces, limit=limit, what="The package", setting=setting)
 
 
 def _read_conda(file: BinaryIO, size: int, file_name: FileName, walker: "_Walker") -> None:
     info, pkg, metadata = _expected_members(file_name, read_spans(file, size))
     _check_metadata(b"".join(stream_span(file, metadata)) if metadata.size <= _METADATA_BYTES else b"")
     limits = walker.limits
-    info_source = BoundedReader(
-        decompress_zstd(stream_span(file, info), "The info part of the package"),
-        limit=limits.info_bytes,
-        what="The info part of the package",
-        setting="archive_info_bytes",
-    )
-    walker.walk_part(info_source, limits.info_members, inside_info=True)
+    walker.walk_part(_info_reader(file, info, limits), limits.info_members, inside_info=True)
     walker.require_index_json()
-    pkg_source = BoundedReader(
-        decompress_zstd(stream_span(file, pkg), "The pkg part of the package"),
-        limit=limits.unpacked_bytes(size),
-        what="The package",
-        setting=limits.unpacked_setting(size),
-    )
-    walker.walk_part(pkg_source, limits.members, inside_info=False)
+    pieces = decompress_zstd(stream_span(file, pkg), "The pkg part of the package")
+    walker.walk_part(_package_reader(pieces, size, limits), limits.members, inside_info=False)
 
 
 def _expected_members(file_name: FileName, spans: dict[str, Span]) -> tuple[Span, Span, Span]:
@@ -148,23 +146,6 @@ def _check_metadata(data: bytes) -> None:
             f"metadata.json in the package does not have conda_pkg_format_version {_FORMAT_VERSION}.",
             "Build the package again with a current tool.",
         )
-
-
-def _read_tar_bz2(file: BinaryIO, size: int, walker: "_Walker") -> None:
-    limits = walker.limits
-    source = BoundedReader(
-        decompress_bzip2(_chunks(file), "The .tar.bz2"),
-        limit=limits.unpacked_bytes(size),
-        what="The package",
-        setting=limits.unpacked_setting(size),
-    )
-    walker.walk_part(source, walker.limits.members, inside_info=None)
-    walker.require_index_json()
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK_BYTES):
-        yield chunk
 
 
 class _Walker:

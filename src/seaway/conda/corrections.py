@@ -9,7 +9,7 @@ Metadata corrections of published records, for files whose own metadata is wrong
    for a legacy record, which old clients read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -106,12 +106,6 @@ def check_corrected_record(record: dict[str, Any]) -> None:
             f"The corrected metadata is larger than {MAX_RECORD_BYTES // 1024} KiB.",
             "Shorten depends and constrains.",
         )
-
-
-def unportable(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the match specs that conda or mamba cannot read, or reads differently from rattler, with their fields."""
-    for name in _SPECS:
-        yield from (f"{spec[:120]!a} in {name}" for spec in fields.get(name, ()) if not match_specs.is_portable(spec))
 
 
 def _replaced(record: Mapping[str, Any], names: tuple[str, ...], values: Mapping[str, Any]) -> dict[str, Any]:

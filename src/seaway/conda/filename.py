@@ -68,6 +68,23 @@ def parse(text: str) -> FileName:
     return FileName(name, version, build, extension)
 
 
+class NamedFile:
+    """Base class of dataclasses with the field `file_name` of a published file."""
+
+    __slots__ = ()
+    file_name: str
+
+    @property
+    def version(self) -> str:
+        """Version from the file name, which equals the version in the record."""
+        return parse(self.file_name).version
+
+    @property
+    def build(self) -> str:
+        """Build string from the file name."""
+        return parse(self.file_name).build
+
+
 def as_conda(file_name: str) -> str:
     """Return the .conda file name of the same build."""
     return file_name.removesuffix(TAR_BZ2) + CONDA if file_name.endswith(TAR_BZ2) else file_name

@@ -62,7 +62,11 @@ def to_v3_form(spec: str, what: str) -> str:
     except CanonicalMatchSpecError:
         canonical = None
     if canonical is None or not _keys(canonical) <= _V3_KEYS:
-        raise _not_for_v3(spec, what)
+        raise Refused(
+            RefusalReason.BAD_MATCH_SPEC,
+            f"{spec[:120]!a} in {what} cannot be expressed in a record of repodata v3.",
+            "Use only a name, version, build, build_number, when, extras and flags.",
+        )
     return spec if _V3_FORM.fullmatch(spec) else canonical
 
 
@@ -96,14 +100,6 @@ def _keys(canonical: str) -> set[str]:
     _, _, inside = canonical.partition("[")
     bare = _QUOTED_OR_NESTED.sub("", inside.removesuffix("]"))
     return {pair.partition("=")[0] for pair in bare.split(",") if pair}
-
-
-def _not_for_v3(spec: str, what: str) -> Refused:
-    return Refused(
-        RefusalReason.BAD_MATCH_SPEC,
-        f"{spec[:120]!a} in {what} cannot be expressed in a record of repodata v3.",
-        "Use only a name, version, build, build_number, when, extras and flags.",
-    )
 
 
 def check_readable(index: dict[str, Any]) -> None:

@@ -161,7 +161,10 @@ def read_paths_json(data: bytes, max_entries: int) -> list[PathEntry]:
             f"info/paths.json of the package is not a valid list of paths: {str(error)[:120]}.",
         ) from None
     _check_count(len(entries), max_entries, "info/paths.json")
-    _require_strict(data)
+    try:  # duplicate keys, which clients resolve differently, and sizes that rattler cannot read
+        strict_json.require_single_keys(data)
+    except strict_json.NotStrict as error:
+        raise _not_strict("paths.json", error) from None
     for entry in entries:
         paths.check(entry.path)
         menus.check_placeholder(entry.path, entry.prefix_placeholder or "/")
@@ -343,9 +346,8 @@ def _check_identity(index: dict[str, Any]) -> None:
             "Build the package again with a current tool, which writes it.",
         )
     if not isinstance(subdir, str) or not is_known_subdir(subdir):
-        raise Refused(
-            RefusalReason.UNKNOWN_SUBDIR, f"{_shown(subdir)} is not a known platform, such as noarch or linux-64."
-        )
+        shown = ascii(subdir)[:120] if isinstance(subdir, str) else "A value that is not a string"
+        raise Refused(RefusalReason.UNKNOWN_SUBDIR, f"{shown} is not a known platform, such as noarch or linux-64.")
 
 
 def _check_features(index: dict[str, Any]) -> None:
@@ -428,14 +430,6 @@ def _strict_object(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _require_strict(data: bytes) -> None:
-    """Refuse duplicate keys, which clients resolve differently, and sizes that rattler cannot read."""
-    try:
-        strict_json.require_single_keys(data)
-    except strict_json.NotStrict as error:
-        raise _not_strict("paths.json", error) from None
-
-
 def _strict_json(data: bytes, what: str) -> Any:
     try:
         return strict_json.decode(data)
@@ -445,10 +439,6 @@ def _strict_json(data: bytes, what: str) -> Any:
 
 def _not_strict(what: str, error: strict_json.NotStrict) -> Refused:
     return Refused(RefusalReason.BAD_JSON, f"info/{what} of the package is not strict JSON: {error}.")
-
-
-def _shown(value: object) -> str:
-    return ascii(value)[:120] if isinstance(value, str) else "A value that is missing or not a string"
 
 
 def _refuse_field(what: str) -> NoReturn:

@@ -10,6 +10,7 @@ that use python-zstandard stop after the first zstd frame.
 import bz2
 import sys
 from collections.abc import Iterator
+from itertools import chain
 
 from seaway.conda.refusals import RefusalReason, Refused
 
@@ -34,7 +35,7 @@ def decompress_zstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
     first = next(chunks, b"")
     _check_window(first, what)
     try:
-        yield from _pieces(decompressor, _chain(first, chunks), what)
+        yield from _pieces(decompressor, chain((first,), chunks), what)
     except ZstdError as error:
         raise _damaged(what) from error
 
@@ -55,19 +56,13 @@ def _pieces(
     for chunk in chunks:
         if decompressor.eof:
             raise _trailing_data(what, chunk)
-        piece = decompressor.decompress(chunk, _PIECE_BYTES)
-        yield piece
+        yield decompressor.decompress(chunk, _PIECE_BYTES)
         while not decompressor.needs_input and not decompressor.eof:
-            piece = decompressor.decompress(b"", _PIECE_BYTES)
-            yield piece
+            yield decompressor.decompress(b"", _PIECE_BYTES)
         if decompressor.unused_data:
             raise _trailing_data(what, decompressor.unused_data + next(chunks, b""))
     if not decompressor.eof:
-        raise Refused(
-            RefusalReason.BAD_COMPRESSION,
-            f"{what} is cut short.",
-            "Check the original file and upload it again, or build the package again.",
-        )
+        raise _damaged(what, "is cut short")
 
 
 def _check_window(head: bytes, what: str) -> None:
@@ -95,15 +90,10 @@ def _window_bytes(head: bytes) -> int:
     return int.from_bytes(head[start : start + length], "little")  # the window is as large as the content
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _damaged(what: str) -> Refused:
+def _damaged(what: str, problem: str = "is damaged") -> Refused:
     return Refused(
         RefusalReason.BAD_COMPRESSION,
-        f"{what} is damaged.",
+        f"{what} {problem}.",
         "Check the original file and upload it again, or build the package again.",
     )
 
@@ -115,19 +105,15 @@ def _is_skippable(head: bytes) -> bool:
 def _trailing_data(what: str, rest: bytes) -> Refused:
     """Return the refusal for a second stream or frame, or for other bytes after the end."""
     if rest.startswith(b"BZh"):
-        return Refused(
-            RefusalReason.BAD_COMPRESSION,
-            f"{what} consists of several bzip2 streams, as pbzip2 writes them, and clients built on rattler read only the first.",
-            "Compress it again as one stream: bzcat OLD.tar.bz2 | bzip2 > NEW.tar.bz2",
+        problem = (
+            "consists of several bzip2 streams, as pbzip2 writes them, and clients built on rattler read only the first"
         )
-    if rest.startswith(_ZSTD_MAGIC) or _is_skippable(rest):
-        return Refused(
-            RefusalReason.BAD_COMPRESSION,
-            f"{what} consists of several zstd frames, as pzstd writes them, and some releases of conda read only the first.",
-            "Compress it again as one frame: zstdcat OLD.tar.zst | zstd -19 > NEW.tar.zst",
+        hint = "Compress it again as one stream: bzcat OLD.tar.bz2 | bzip2 > NEW.tar.bz2"
+    elif rest.startswith(_ZSTD_MAGIC) or _is_skippable(rest):
+        problem = (
+            "consists of several zstd frames, as pzstd writes them, and some releases of conda read only the first"
         )
-    return Refused(
-        RefusalReason.BAD_COMPRESSION,
-        f"{what} is followed by other bytes.",
-        "Upload the file as the build tool wrote it.",
-    )
+        hint = "Compress it again as one frame: zstdcat OLD.tar.zst | zstd -19 > NEW.tar.zst"
+    else:
+        problem, hint = "is followed by other bytes", "Upload the file as the build tool wrote it."
+    return Refused(RefusalReason.BAD_COMPRESSION, f"{what} {problem}.", hint)

@@ -2,8 +2,6 @@
 
 import rattler
 
-NOARCH = "noarch"
-
 KNOWN_SUBDIRS = tuple(str(subdir) for subdir in rattler.Subdir.all())
 
 _KNOWN = frozenset(KNOWN_SUBDIRS)

@@ -23,7 +23,6 @@ BLOCK_BYTES = 512
 _LEADING_DOT = re.compile(r"\A(?:\./)+")
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _MAX_EXTENSION_BYTES = 64 * 1024
-_NUMBER_AT = {"mode": (100, 108), "size": (124, 136), "checksum": (148, 156)}
 _MEANINGLESS_PAX_PREFIXES = ("SCHILY.xattr.", "SCHILY.acl.", "LIBARCHIVE.xattr.", "RHT.security.")
 _MEANINGLESS_PAX_KEYS = frozenset(
     [
@@ -159,7 +158,7 @@ def walk(
                 f"A part of the package contains more than {max_members:,} members, the limit.",
                 limit_hint(setting),
             )
-        size, kind = _number(header, "size"), header[156:157]
+        size, kind = _number(header[124:136]), header[156:157]
         if kind in (b"x", b"g", b"L", b"K"):
             _read_extension(pending, kind, _extension(source, size))
             continue
@@ -350,9 +349,7 @@ def _utf8(data: bytes) -> str:
         raise Refused(RefusalReason.UNSAFE_PATH, f"A path in the package is not UTF-8: {data[:60]!r}.") from None
 
 
-def _number(header: bytes, name: str) -> int:
-    start, end = _NUMBER_AT[name]
-    field = header[start:end]
+def _number(field: bytes) -> int:
     if field[0] & 0x80:  # base-256: GNU tar writes sizes of 8 GiB and more so
         value = int.from_bytes(field[1:], "big")
         if field[0] != 0x80 or value > 1 << 40:
@@ -367,7 +364,7 @@ def _number(header: bytes, name: str) -> int:
 
 
 def _verify_checksum(header: bytes) -> None:
-    stated = _number(header, "checksum")
+    stated = _number(header[148:156])
     plain = sum(header) - sum(header[148:156]) + 8 * 0x20
     if stated == plain:
         return

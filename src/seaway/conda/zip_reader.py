@@ -23,9 +23,8 @@ _STORED = 0
 _FLAG_ENCRYPTED = 0x1
 _FLAG_DESCRIPTOR = 0x8
 _FLAG_UTF8 = 0x800
-_ALLOWED_FLAGS = (
-    _FLAG_DESCRIPTOR | _FLAG_UTF8 | 0x6
-)  # bits 1 and 2 are the compression level, which has no meaning here
+_COMPRESSION_LEVEL = 0x6  # without meaning for stored members
+_ALLOWED_FLAGS = _FLAG_DESCRIPTOR | _FLAG_UTF8 | _COMPRESSION_LEVEL
 _MAX_32 = 0xFFFFFFFF
 _ZIP64_EXTRA = 0x0001
 _HARMLESS_EXTRAS = frozenset({_ZIP64_EXTRA, 0x000A, 0x5455, 0x5855, 0x7855, 0x7875})  # times and owners
@@ -185,17 +184,12 @@ def _descriptor_length(file: BinaryIO, span: Span) -> int:
     """Return the length of a streamed member's data descriptor: 32 or 64 bit sizes, with or without signature."""
     file.seek(span.offset + span.size)
     found = file.read(24)
-    for sizes in ("<2L", "<2Q"):
-        body = struct.pack("<L", span.crc32) + struct.pack(sizes, *_descriptor_sizes(sizes, span.size))
+    for layout, size in (("<3L", min(span.size, _MAX_32)), ("<L2Q", span.size)):
+        body = struct.pack(layout, span.crc32, size, size)
         for descriptor in (b"PK\x07\x08" + body, body):
             if found.startswith(descriptor):
                 return len(descriptor)
     raise _bad(f"the data descriptor of {span.name!r} does not match the directory")
-
-
-def _descriptor_sizes(sizes: str, size: int) -> tuple[int, int]:
-    size = min(size, _MAX_32) if sizes == "<2L" else size
-    return size, size
 
 
 def _apply_zip64(name: str, extra: bytes, fields: list[int]) -> list[int]:

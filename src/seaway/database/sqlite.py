@@ -34,7 +34,7 @@ _POOL_SIZE = 40
 _LOCK_FILES = 64
 _SWITCH_SECONDS = 20
 _PAUSE_SECONDS = 0.02
-_HELD = "seaway_held"
+_HELD = "seaway_held"  # the lock files of a transaction, and their paths
 
 
 class SqliteDatabase(Database):
@@ -106,9 +106,9 @@ class SqliteDatabase(Database):
     @contextmanager
     def _writing(self, connection: Connection) -> Iterator[None]:
         connection.execution_options(seaway_writes=True)
-        with _HeldFiles() as held, connection.begin():
+        with ExitStack() as held, connection.begin():
             self._require_file()
-            connection.info[_HELD] = held
+            connection.info[_HELD] = held, set[Path]()
             yield
 
     def lock(self, tx: Tx, thing: str) -> None:
@@ -128,9 +128,12 @@ class SqliteDatabase(Database):
             yield True
 
     def try_lock(self, tx: Tx, thing: str) -> bool:
-        held: _HeldFiles = tx.info[_HELD]
+        held, paths = tx.info[_HELD]
         try:
-            held.add(self._lock_file(thing))
+            path = self._lock_file(thing)
+            if path not in paths:
+                fcntl.flock(held.enter_context(path.open("w")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                paths.add(path)
         except OSError:  # the thing is shared, or the lock file cannot be created
             return False
         return True
@@ -226,30 +229,6 @@ class SqliteDatabase(Database):
         if self._watch is not None:
             self._watch.close()
         self.engine.dispose()
-
-
-class _HeldFiles:
-    """The lock files of one transaction."""
-
-    def __init__(self) -> None:
-        self._files: dict[Path, IO[str]] = {}
-
-    def add(self, path: Path) -> None:
-        """Lock the file exclusively; raise BlockingIOError if it is locked."""
-        if path in self._files:
-            return
-        with ExitStack() as stack:
-            file = stack.enter_context(path.open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._files[path] = file
-            stack.pop_all()
-
-    def __enter__(self) -> "_HeldFiles":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files.values():
-            file.close()
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:

@@ -22,6 +22,8 @@ No usable secret is stored: credentials are stored as hashes, and secrets that t
 signing key of ID tokens) are encrypted with a key that is not in the database (`encryption.cipher`).
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -40,6 +42,7 @@ from sqlalchemy import (
     text,
     true,
 )
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -51,9 +54,14 @@ metadata = MetaData(
 )
 
 
-def _id() -> Column[int]:
+def _table(name: str, *items: SchemaItem, **options: Any) -> Table:
+    return Table(name, metadata, *items, **options)
+
+
+def _table_with_id(name: str, *items: SchemaItem) -> Table:
     # SQLite reuses row ids by default, and an audit line must never point to a later row.
-    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    id_ = Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    return _table(name, id_, *items, sqlite_autoincrement=True)
 
 
 def _name(length: int) -> String:
@@ -61,14 +69,18 @@ def _name(length: int) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
-def _belongs_to(column: str, target: str, *, primary_key: bool = False) -> Column[int]:
-    return Column(column, ForeignKey(target, ondelete="CASCADE"), nullable=False, primary_key=primary_key)
+def _belongs_to(column: str, target: str, *, primary_key: bool = False, index: bool = False) -> Column[int]:
+    foreign_key = ForeignKey(target, ondelete="CASCADE")
+    return Column(column, foreign_key, nullable=False, primary_key=primary_key, index=index)
 
 
-users = Table(
+def _where(condition: str) -> dict[str, Any]:
+    """Return the arguments that restrict an index to some rows."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+users = _table_with_id(
     "users",
-    metadata,
-    _id(),
     Column("name", _name(39), nullable=False, unique=True),
     Column("display_name", Text, nullable=False, server_default=""),
     Column("password_hash", Text),
@@ -77,14 +89,11 @@ users = Table(
     Column("disabled_at", BigInteger),
     Column("second_factor_ends_at", BigInteger),  # when a requested and announced reset by an admin takes effect
     Column("quota_bytes", BigInteger),  # for all channels that the user owns together; NULL: no limit
-    sqlite_autoincrement=True,
 )
 
 # A verified address belongs to one user. An unverified one proves nothing, so several users can have it.
-emails = Table(
+emails = _table_with_id(
     "emails",
-    metadata,
-    _id(),
     _belongs_to("user_id", "users.id"),
     Column("address", Text, nullable=False),  # as typed, for sending emails
     Column("folded", _name(254), nullable=False),  # normalized, for comparing
@@ -92,22 +101,13 @@ emails = Table(
     Column("added_at", BigInteger, nullable=False),
     Column("verified_at", BigInteger),
     UniqueConstraint("user_id", "folded"),
-    Index(
-        "uq_emails_verified",
-        "folded",
-        unique=True,
-        sqlite_where=text("verified_at IS NOT NULL"),
-        postgresql_where=text("verified_at IS NOT NULL"),
-    ),
-    sqlite_autoincrement=True,
+    Index("uq_emails_verified", "folded", unique=True, **_where("verified_at IS NOT NULL")),
 )
 
 # External logins of users; identified only by (issuer, subject).
-identities = Table(
+identities = _table_with_id(
     "identities",
-    metadata,
-    _id(),
-    _belongs_to("user_id", "users.id"),
+    _belongs_to("user_id", "users.id", index=True),
     Column("provider", String(40), nullable=False),
     Column("issuer", Text, nullable=False),
     Column("subject", Text, nullable=False),
@@ -115,57 +115,44 @@ identities = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger, nullable=False),
     UniqueConstraint("issuer", "subject"),
-    Index("ix_identities_user_id", "user_id"),
-    sqlite_autoincrement=True,
 )
 
 # Browsers that are signed in; the secret in the cookie is stored as a hash.
-sessions = Table(
+sessions = _table_with_id(
     "sessions",
-    metadata,
-    _id(),
-    _belongs_to("user_id", "users.id"),
+    _belongs_to("user_id", "users.id", index=True),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger, nullable=False),  # when the user last confirmed with a password or factor
     Column("address", Text, nullable=False),
     Column("agent", Text, nullable=False),
-    Index("ix_sessions_user_id", "user_id"),
-    sqlite_autoincrement=True,
 )
 
 # Unfinished sign-ins of browsers: sent to a provider, or waiting for a second factor. Each is used once.
-sign_ins = Table(
+sign_ins = _table(
     "sign_ins",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("kind", String(24), nullable=False),
     Column("user_id", ForeignKey("users.id", ondelete="CASCADE")),
     Column("data", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Index("ix_sign_ins_expires_at", "expires_at"),
+    Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
 # Single-use links in emails: to verify an address, set a new password or create the first account.
-mailed_links = Table(
+mailed_links = _table(
     "mailed_links",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("purpose", String(24), nullable=False),
-    Column("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), index=True),
     Column("address", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     Column("used_at", BigInteger),
-    Index("ix_mailed_links_user_id", "user_id"),
-    Index("ix_mailed_links_expires_at", "expires_at"),
 )
 
-passkeys = Table(
+passkeys = _table_with_id(
     "passkeys",
-    metadata,
-    _id(),
-    _belongs_to("user_id", "users.id"),
+    _belongs_to("user_id", "users.id", index=True),
     Column("credential_id", LargeBinary, nullable=False, unique=True),
     Column("public_key", LargeBinary, nullable=False),
     Column("sign_count", BigInteger, nullable=False),
@@ -173,82 +160,64 @@ passkeys = Table(
     Column("name", _name(100), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
-    Index("ix_passkeys_user_id", "user_id"),
-    sqlite_autoincrement=True,
 )
 
-totp = Table(
+totp = _table(
     "totp",
-    metadata,
     _belongs_to("user_id", "users.id", primary_key=True),
     Column("seed", LargeBinary, nullable=False),  # encrypted
     Column("confirmed_at", BigInteger),
     Column("last_step", BigInteger, nullable=False),  # so that each code works once
 )
 
-recovery_codes = Table(
+recovery_codes = _table_with_id(
     "recovery_codes",
-    metadata,
-    _id(),
-    _belongs_to("user_id", "users.id"),
+    _belongs_to("user_id", "users.id", index=True),
     Column("hash", Text, nullable=False),
     Column("used_at", BigInteger),
-    Index("ix_recovery_codes_user_id", "user_id"),
-    sqlite_autoincrement=True,
 )
 
 # Levels of the rate limits, shared by all workers.
-buckets = Table(
+buckets = _table(
     "buckets",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("level", Float, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("empty_at", BigInteger, nullable=False),  # from then on the row can be deleted
-    Index("ix_buckets_empty_at", "empty_at"),
+    Column("empty_at", BigInteger, nullable=False, index=True),  # from then on the row can be deleted
 )
 
 # Site-wide values, such as which secret key is in use and the (encrypted) signing key of ID tokens.
-site_values = Table(
+site_values = _table(
     "site_values",
-    metadata,
     Column("name", _name(40), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
 
 # Names of deleted users: reserved for a year, so that no new user is mistaken for the old one.
-released_user_names = Table(
+released_user_names = _table(
     "released_user_names",
-    metadata,
     Column("name", _name(39), primary_key=True),
     Column("released_at", BigInteger, nullable=False),
 )
 
 # Named sets of users that can be members of channels with a role.
-groups = Table(
+groups = _table_with_id(
     "groups",
-    metadata,
-    _id(),
     Column("name", _name(39), nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    sqlite_autoincrement=True,
 )
 
-group_members = Table(
+group_members = _table(
     "group_members",
-    metadata,
     _belongs_to("group_id", "groups.id", primary_key=True),
-    _belongs_to("user_id", "users.id", primary_key=True),
+    _belongs_to("user_id", "users.id", primary_key=True, index=True),
     Column("is_manager", Boolean, nullable=False),  # can change the group
     Column("added_at", BigInteger, nullable=False),
-    Index("ix_group_members_user_id", "user_id"),
 )
 
-channels = Table(
+channels = _table_with_id(
     "channels",
-    metadata,
-    _id(),
     Column("name", _name(128), nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("is_public", Boolean, nullable=False),
@@ -263,104 +232,78 @@ channels = Table(
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # no uploads with keys or by browser
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
     Column("created_at", BigInteger, nullable=False),
-    sqlite_autoincrement=True,
 )
 
 # Channel logos; the blob is a PNG that the server has re-encoded from the uploaded picture.
-logos = Table(
+logos = _table(
     "logos",
-    metadata,
     _belongs_to("channel_id", "channels.id", primary_key=True),
-    Column("sha256", LargeBinary(32), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
-    Index("ix_logos_sha256", "sha256"),
 )
 
 # Names of deleted channels: available to the old owner at once, to others after a year.
-released_names = Table(
+released_names = _table(
     "released_names",
-    metadata,
     Column("name", _name(128), primary_key=True),
     Column("owner_id", ForeignKey("users.id", ondelete="SET NULL")),
     Column("released_at", BigInteger, nullable=False),
 )
 
-members = Table(
+members = _table(
     "members",
-    metadata,
     _belongs_to("channel_id", "channels.id", primary_key=True),
-    _belongs_to("user_id", "users.id", primary_key=True),
+    _belongs_to("user_id", "users.id", primary_key=True, index=True),
     Column("role", String(16), nullable=False),
     Column("added_at", BigInteger, nullable=False),
     # Exactly one owner: this index allows at most one, and owners are only ever replaced.
-    Index(
-        "uq_members_owner",
-        "channel_id",
-        unique=True,
-        sqlite_where=text("role = 'owner'"),
-        postgresql_where=text("role = 'owner'"),
-    ),
-    Index("ix_members_user_id", "user_id"),
+    Index("uq_members_owner", "channel_id", unique=True, **_where("role = 'owner'")),
 )
 
-channel_groups = Table(
+channel_groups = _table(
     "channel_groups",
-    metadata,
     _belongs_to("channel_id", "channels.id", primary_key=True),
-    _belongs_to("group_id", "groups.id", primary_key=True),
+    _belongs_to("group_id", "groups.id", primary_key=True, index=True),
     Column("role", String(16), nullable=False),  # never owner: a channel has exactly one owner, who is a user
     Column("added_at", BigInteger, nullable=False),
-    Index("ix_channel_groups_group_id", "group_id"),
 )
 
 # Invitations to become a member, sent to email addresses.
-invitations = Table(
+invitations = _table_with_id(
     "invitations",
-    metadata,
-    _id(),
     _belongs_to("channel_id", "channels.id"),
     Column("address", Text, nullable=False),
-    Column("folded", _name(254), nullable=False),
+    Column("folded", _name(254), nullable=False, index=True),
     Column("role", String(16), nullable=False),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("invited_by", ForeignKey("users.id", ondelete="SET NULL")),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     UniqueConstraint("channel_id", "folded"),
-    Index("ix_invitations_folded", "folded"),
-    sqlite_autoincrement=True,
 )
 
 # Pending offers of owners to transfer a channel to another user.
-transfers = Table(
+transfers = _table(
     "transfers",
-    metadata,
     _belongs_to("channel_id", "channels.id", primary_key=True),
-    _belongs_to("to_user_id", "users.id"),
+    _belongs_to("to_user_id", "users.id", index=True),
     _belongs_to("offered_by", "users.id"),
     Column("offered_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Index("ix_transfers_to_user_id", "to_user_id"),
 )
 
 # Notices of the owner to all readers of the channel (CEP 6).
-notices = Table(
+notices = _table_with_id(
     "notices",
-    metadata,
-    _id(),
-    _belongs_to("channel_id", "channels.id"),
+    _belongs_to("channel_id", "channels.id", index=True),
     Column("level", String(8), nullable=False),
     Column("message", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Index("ix_notices_channel_id", "channel_id"),
-    sqlite_autoincrement=True,
 )
 
-keys = Table(
+keys = _table_with_id(
     "keys",
-    metadata,
-    _id(),
     _belongs_to("user_id", "users.id"),
     Column("name", _name(100), nullable=False),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
@@ -375,33 +318,26 @@ keys = Table(
     Column("used_from", Text, nullable=False, server_default=""),
     Column("warned_days", Integer),  # the owner was notified this many days before it expires
     UniqueConstraint("user_id", "name"),
-    sqlite_autoincrement=True,
 )
 
-key_channels = Table(
+key_channels = _table(
     "key_channels",
-    metadata,
     _belongs_to("key_id", "keys.id", primary_key=True),
     _belongs_to("channel_id", "channels.id", primary_key=True),
 )
 
-packages = Table(
+packages = _table_with_id(
     "packages",
-    metadata,
-    _id(),
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
     Column("summary", Text, nullable=False, server_default=""),  # from the latest upload, for searching
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
-    sqlite_autoincrement=True,
 )
 
-subdirs = Table(
+subdirs = _table_with_id(
     "subdirs",
-    metadata,
-    _id(),
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(32), nullable=False),
     Column("revision", BigInteger, nullable=False),
@@ -413,13 +349,10 @@ subdirs = Table(
     # The newest revision whose shard index was served; shards that it names are kept for a week after replacement.
     Column("served_revision", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
-    sqlite_autoincrement=True,
 )
 
-files = Table(
+files = _table_with_id(
     "files",
-    metadata,
-    _id(),
     _belongs_to("subdir_id", "subdirs.id"),
     _belongs_to("package_id", "packages.id"),
     Column("file_name", _name(211), nullable=False),
@@ -428,7 +361,7 @@ files = Table(
     Column("section", String(16), nullable=False),
     Column("version", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("sha256", LargeBinary(32), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False, index=True),
     Column("indexed_at", BigInteger, nullable=False),
     Column("uploaded_by", ForeignKey("users.id", ondelete="SET NULL")),
     Column("uploaded_as", Text, nullable=False),  # display name of the uploader, kept when the user is deleted
@@ -437,53 +370,43 @@ files = Table(
     Column("correction", LargeBinary),  # JSON: corrected fields of `record`, original values, reason, author, time
     UniqueConstraint("subdir_id", "file_name"),
     Index("ix_files_subdir_id_package_id", "subdir_id", "package_id"),
-    Index("ix_files_sha256", "sha256"),
     Index("ix_files_subdir_id_lower_file_name", "subdir_id", text("lower(file_name)")),
-    sqlite_autoincrement=True,
 )
 
 # Uploads in pieces, which clients resume after a lost connection (`publishing.resumable`).
-resumable_uploads = Table(
+resumable_uploads = _table(
     "resumable_uploads",
-    metadata,
     Column("id", String(32), primary_key=True),
-    _belongs_to("user_id", "users.id"),
-    _belongs_to("channel_id", "channels.id"),
+    _belongs_to("user_id", "users.id", index=True),
+    _belongs_to("channel_id", "channels.id", index=True),
     Column("file_name", _name(211), nullable=False),
     Column("length", BigInteger, nullable=False),
     Column("sha256", String(64)),
     Column("force", Boolean, nullable=False),
     Column("offset", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     Column("published", Text),  # JSON: the result, once the file is published
-    Index("ix_resumable_uploads_user_id", "user_id"),
-    Index("ix_resumable_uploads_channel_id", "channel_id"),
-    Index("ix_resumable_uploads_expires_at", "expires_at"),
 )
 
-resumable_pieces = Table(
+resumable_pieces = _table(
     "resumable_pieces",
-    metadata,
     Column("upload_id", ForeignKey("resumable_uploads.id", ondelete="CASCADE"), primary_key=True),
     Column("start", BigInteger, primary_key=True),
     Column("size", BigInteger, nullable=False),
-    Column("sha256", LargeBinary(32), nullable=False),
-    Index("ix_resumable_pieces_sha256", "sha256"),
+    Column("sha256", LargeBinary(32), nullable=False, index=True),
 )
 
 # Downloads of each file by day (days since 1970 UTC).
-downloads = Table(
+downloads = _table(
     "downloads",
-    metadata,
     _belongs_to("file_id", "files.id", primary_key=True),
     Column("day", Integer, primary_key=True),
     Column("count", BigInteger, nullable=False),
 )
 
 # One row for each (subdir, name) that ever had a file. `sha256` is NULL if no file of the name is left.
-shards = Table(
+shards = _table(
     "shards",
-    metadata,
     _belongs_to("subdir_id", "subdirs.id", primary_key=True),
     Column("name", _name(64), primary_key=True),
     Column("revision", BigInteger, nullable=False),
@@ -497,19 +420,13 @@ shards = Table(
     # Covers the query for changes since a known revision, which every shard index is built from.
     Index("ix_shards_changes", "subdir_id", "revision", "name", "sha256"),
     Index("ix_shards_content", "subdir_id", "sha256"),
-    Index(
-        "ix_shards_v3",
-        "subdir_id",
-        sqlite_where=text("v3_count > 0"),
-        postgresql_where=text("v3_count > 0"),
-    ),
+    Index("ix_shards_v3", "subdir_id", **_where("v3_count > 0")),
 )
 
 # The records and run exports of a name, as JSON: whole documents join them with commas.
 # Clustered by the primary key, so that building a document reads the table in order.
-fragments = Table(
+fragments = _table(
     "fragments",
-    metadata,
     _belongs_to("subdir_id", "subdirs.id", primary_key=True),
     Column("kind", String(32), primary_key=True),
     Column("name", _name(64), primary_key=True),
@@ -518,43 +435,36 @@ fragments = Table(
 )
 
 # Replaced shards that a served index named, readable for another week: a client may still have that index (CEP 16).
-retired_shards = Table(
+retired_shards = _table(
     "retired_shards",
-    metadata,
     _belongs_to("subdir_id", "subdirs.id", primary_key=True),
     Column("sha256", LargeBinary(32), primary_key=True),
-    Column("retired_at", BigInteger, nullable=False),
+    Column("retired_at", BigInteger, nullable=False, index=True),
     Column("content", LargeBinary, nullable=False),
-    Index("ix_retired_shards_retired_at", "retired_at"),
 )
 
 # Whole documents as last built, all kinds of a subdir at the same revision; their bytes are blobs.
-documents = Table(
+documents = _table(
     "documents",
-    metadata,
     _belongs_to("subdir_id", "subdirs.id", primary_key=True),
     Column("kind", String(32), primary_key=True),
     Column("revision", BigInteger, nullable=False),
-    Column("sha256", LargeBinary(32), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False, index=True),
     Column("size", BigInteger, nullable=False),
-    Index("ix_documents_sha256", "sha256"),
 )
 
 # Blobs that a row names and that are missing or have another hash (`packages.damaged_blobs`). A blob may have been stored
 # again since, so the store is checked before a download is refused.
-damaged_blobs = Table(
+damaged_blobs = _table(
     "damaged_blobs",
-    metadata,
     Column("sha256", LargeBinary(32), primary_key=True),
     Column("found_at", BigInteger, nullable=False),
     Column("problem", String(8), nullable=False),  # damaged, missing
 )
 
 # Background jobs, run by any worker (`seaway.jobs`).
-jobs = Table(
+jobs = _table_with_id(
     "jobs",
-    metadata,
-    _id(),
     Column("kind", String(32), nullable=False),
     Column("dedup_key", Text),
     Column("args", Text, nullable=False),
@@ -566,29 +476,19 @@ jobs = Table(
     Column("error", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     # Only one of equal jobs waits. A running one does not count: it may miss changes made since its start.
-    Index(
-        "uq_jobs_ready",
-        "dedup_key",
-        unique=True,
-        sqlite_where=text("state = 'ready'"),
-        postgresql_where=text("state = 'ready'"),
-    ),
+    Index("uq_jobs_ready", "dedup_key", unique=True, **_where("state = 'ready'")),
     Index("ix_jobs_due", "state", "run_at"),
-    sqlite_autoincrement=True,
 )
 
 # When each periodic job is due next.
-schedules = Table(
+schedules = _table(
     "schedules",
-    metadata,
     Column("kind", String(32), primary_key=True),
     Column("next_at", BigInteger, nullable=False),
 )
 
-audit = Table(
+audit = _table_with_id(
     "audit",
-    metadata,
-    _id(),
     Column("at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("actor_id", BigInteger),
@@ -599,14 +499,12 @@ audit = Table(
     Column("detail", Text, nullable=False),
     Index("ix_audit_channel_id", "channel", "id"),
     Index("ix_audit_actor_id", "actor_id", "id"),
-    sqlite_autoincrement=True,
 )
 
 # OAuth grants of command-line tools (`pixi auth login --oauth`). Refresh tokens rotate: the newest one of a grant is
 # valid, the one before it during a short grace period, and the use of an older one ends the grant.
-cli_devices = Table(
+cli_devices = _table(
     "cli_devices",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     Column("user_code", LargeBinary(32), nullable=False, unique=True),  # its hash
     Column("client_id", String(64), nullable=False),
@@ -616,13 +514,11 @@ cli_devices = Table(
     Column("address", Text, nullable=False),
     Column("interval_ms", BigInteger, nullable=False),
     Column("polled_at", BigInteger),
-    Column("expires_at", BigInteger, nullable=False),
-    Index("ix_cli_devices_expires_at", "expires_at"),
+    Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
-cli_codes = Table(
+cli_codes = _table(
     "cli_codes",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
     _belongs_to("user_id", "users.id"),
     Column("client_id", String(64), nullable=False),
@@ -630,44 +526,34 @@ cli_codes = Table(
     Column("scope", Text, nullable=False),
     Column("challenge", Text, nullable=False),
     Column("nonce", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     # The grant that the code was exchanged for, which ends if the code is used again.
     Column("grant_id", ForeignKey("cli_grants.id", ondelete="SET NULL")),
-    Index("ix_cli_codes_expires_at", "expires_at"),
 )
 
-cli_grants = Table(
+cli_grants = _table_with_id(
     "cli_grants",
-    metadata,
-    _id(),
-    _belongs_to("user_id", "users.id"),
+    _belongs_to("user_id", "users.id", index=True),
     Column("client_id", String(64), nullable=False),
     Column("scope", Text, nullable=False),
     Column("mode", String(24), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("used_at", BigInteger, nullable=False),
     Column("address", Text, nullable=False),
-    Index("ix_cli_grants_user_id", "user_id"),
-    sqlite_autoincrement=True,
 )
 
-cli_tokens = Table(
+cli_tokens = _table(
     "cli_tokens",
-    metadata,
     Column("digest", LargeBinary(32), primary_key=True),
-    _belongs_to("grant_id", "cli_grants.id"),
+    _belongs_to("grant_id", "cli_grants.id", index=True),
     Column("kind", String(8), nullable=False),  # access, refresh
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     Column("replaced_at", BigInteger),
-    Index("ix_cli_tokens_grant_id", "grant_id"),
-    Index("ix_cli_tokens_expires_at", "expires_at"),
 )
 
 # Issuers of workflow tokens. Built-in issuers have a row only if an admin changed them.
-issuers = Table(
+issuers = _table_with_id(
     "issuers",
-    metadata,
-    _id(),
     Column("name", _name(40), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("issuer", _name(500), nullable=False, unique=True),  # must match the `iss` claim exactly
@@ -675,13 +561,11 @@ issuers = Table(
     Column("rules", Text, nullable=False),  # JSON: how to read the claims, if the kind does not define it
     Column("static_keys", Text),  # JSON Web Key Set to use instead of fetching one
     Column("added_at", BigInteger, nullable=False),
-    sqlite_autoincrement=True,
 )
 
 # The keys of each issuer as last fetched, shared by all workers; those for sign-in are named `sign-in ISSUER`.
-issuer_keys = Table(
+issuer_keys = _table(
     "issuer_keys",
-    metadata,
     Column("issuer", _name(500), primary_key=True),
     Column("keys", Text, nullable=False),  # JSON Web Key Set; never an empty or broken one
     Column("fetched_at", BigInteger, nullable=False),  # 0: never
@@ -690,16 +574,16 @@ issuer_keys = Table(
 )
 
 # Trusted publishers: the workflows that can publish to a channel.
-publishers = Table(
+publishers = _table_with_id(
     "publishers",
-    metadata,
-    _id(),
     _belongs_to("channel_id", "channels.id"),
     Column("kind", String(16), nullable=False),
-    Column("issuer", _name(500), nullable=False),
+    Column("issuer", _name(500), nullable=False, index=True),
     Column("matched", Text, nullable=False),  # JSON: required claims that identify the publisher
     Column("identity", LargeBinary(32), nullable=False),  # hash of issuer and `matched`, for the constraint below
-    Column("subject", LargeBinary(32), nullable=False),  # hash of issuer and repository, to find publishers by token
+    Column(
+        "subject", LargeBinary(32), nullable=False, index=True
+    ),  # hash of issuer and repository, to find publishers by token
     Column("pins", Text, nullable=False),  # JSON: the ids of names, as first seen
     Column("gates", Text, nullable=False),  # JSON: further required claims
     Column("mode", String(24), nullable=False),
@@ -711,54 +595,42 @@ publishers = Table(
     Column("used_at", BigInteger),
     Column("hinted_at", BigInteger),  # when the owner was notified that the publisher does not require an environment
     UniqueConstraint("channel_id", "identity"),
-    Index("ix_publishers_subject", "subject"),
-    Index("ix_publishers_issuer", "issuer"),
-    sqlite_autoincrement=True,
 )
 
 # Exchanged tokens of issuers, kept until long after they have expired, to prevent replays.
-used_tokens = Table(
+used_tokens = _table(
     "used_tokens",
-    metadata,
     Column("issuer", _name(500), primary_key=True),
     Column("digest", LargeBinary(32), primary_key=True),  # of the jti, or of the token where it has none
     Column("count", Integer, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Index("ix_used_tokens_expires_at", "expires_at"),
+    Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
 # Tokens of workflows. A token is valid for the channels of the publishers in its `token_publishers` rows.
-workflow_tokens = Table(
+workflow_tokens = _table_with_id(
     "workflow_tokens",
-    metadata,
-    _id(),
     Column("digest", LargeBinary(32), nullable=False, unique=True),
     Column("issuer", _name(500), nullable=False),
     Column("workflow", Text, nullable=False),  # JSON: the run, as the issuer's token describes it
     Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
     Column("revoked_at", BigInteger),
-    Index("ix_workflow_tokens_expires_at", "expires_at"),
-    sqlite_autoincrement=True,
 )
 
-token_publishers = Table(
+token_publishers = _table(
     "token_publishers",
-    metadata,
     _belongs_to("token_id", "workflow_tokens.id", primary_key=True),
-    _belongs_to("publisher_id", "publishers.id", primary_key=True),
-    Index("ix_token_publishers_publisher_id", "publisher_id"),
+    _belongs_to("publisher_id", "publishers.id", primary_key=True, index=True),
 )
 
 # The upload log: every file that was ever accepted. Rows are never deleted and have no foreign keys, so they outlive
 # their channel. Each row's hash covers the hash of the row before it (`channels.upload_log`).
-uploads = Table(
+uploads = _table(
     "uploads",
-    metadata,
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("number", BigInteger, primary_key=True, autoincrement=False),  # from 1 in each channel
     Column("at", BigInteger, nullable=False),
-    Column("channel", _name(128), nullable=False),
+    Column("channel", _name(128), nullable=False, index=True),
     Column("subdir", _name(32), nullable=False),
     Column("file_name", _name(211), nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -777,22 +649,19 @@ uploads = Table(
     Column("address", Text, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
     Index("ix_uploads_file", "channel_id", "subdir", "file_name"),
-    Index("ix_uploads_channel", "channel"),
 )
 
 # The last row of each channel's upload log, so that a truncated log is detected.
-upload_chains = Table(
+upload_chains = _table(
     "upload_chains",
-    metadata,
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("count", BigInteger, nullable=False),
     Column("head", LargeBinary(32), nullable=False),
 )
 
 # Sidecars with the attestations of package files (CEP 50), by content; `superseded_at` is NULL for the current one.
-attestations = Table(
+attestations = _table(
     "attestations",
-    metadata,
     _belongs_to("subdir_id", "subdirs.id", primary_key=True),
     Column("file_name", _name(211), primary_key=True),
     Column("sha256", LargeBinary(32), primary_key=True),  # of `content`
@@ -805,9 +674,8 @@ attestations = Table(
 
 # Up to which revision the manifests in the store are written (`packages.manifest_writer`). No foreign keys: the row
 # of a deleted channel stays until its objects in the store are deleted.
-manifest_marks = Table(
+manifest_marks = _table(
     "manifest_marks",
-    metadata,
     Column("store_id", String(32), primary_key=True),
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("subdir_id", BigInteger, primary_key=True, autoincrement=False),  # 0: the object of the channel itself
@@ -816,9 +684,8 @@ manifest_marks = Table(
 )
 
 # Blobs that no manifest named when the database was rebuilt; the sweep leaves them until an operator releases them.
-kept_blobs = Table(
+kept_blobs = _table(
     "kept_blobs",
-    metadata,
     Column("sha256", LargeBinary(32), primary_key=True),
     Column("size", BigInteger, nullable=False),
 )

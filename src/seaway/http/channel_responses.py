@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from anyio import to_thread
@@ -18,7 +17,6 @@ from seaway.serving.response_cache import CachedResponse
 from seaway.storage.blobs import BlobStore, DamagedBlob, read_whole
 
 _CHUNK_BYTES = 1024 * 1024
-_PATHSEND = "http.response.pathsend"
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 _YEAR_SECONDS = 31_536_000
 # A presigned URL is used at once, and a download that has started goes on after it expired. Short, since it needs no key.
@@ -73,18 +71,6 @@ class RawResponse:
         await send({"type": "http.response.body", "body": self.body})
 
 
-class _PathReply(RawResponse):
-    """Whole file sent by the ASGI server (extension `http.response.pathsend`)."""
-
-    def __init__(self, part: _Part, path: Path) -> None:
-        super().__init__(part.status, part.headers, way=part.way)
-        self._path, self.length = path, part.end - part.start
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": _PATHSEND, "path": str(self._path)})
-
-
 class _StreamReply(RawResponse):
     """Large blob, or a range of one, read and sent in chunks."""
 
@@ -133,24 +119,17 @@ async def respond(request: ChannelRequest, cached_response: CachedResponse, deli
     if answer.content is not None:
         return RawResponse(status, headers, answer.content[start:end], way)
     elsewhere = await _delivered_elsewhere(request, answer, cached, delivery)
-    reply = elsewhere or await _from_store(request, answer, delivery, _Part(status, headers, way, start, end))
+    reply = elsewhere or await _from_store(answer, delivery, _Part(status, headers, way, start, end))
     if start == 0:  # later ranges belong to a download that was already counted
         reply.file_id = answer.file_id
     return reply
 
 
-async def _from_store(
-    request: ChannelRequest, answer: ChannelResponse, delivery: FileDelivery, part: _Part
-) -> RawResponse:
+async def _from_store(answer: ChannelResponse, delivery: FileDelivery, part: _Part) -> RawResponse:
     if answer.size <= SMALL_BYTES:
         content = await _small_content(answer, delivery)
         return RawResponse(part.status, part.headers, content[part.start : part.end], part.way)
-    blobs, length = delivery.blobs, part.end - part.start
-    path = blobs.local_path(answer.blob_key) if _PATHSEND in request.scope.get("extensions", {}) else None
-    if path is not None and length == answer.size:
-        await to_thread.run_sync(_require_blob, blobs, answer)
-        return _PathReply(part, path)
-    return _StreamReply(part, await to_thread.run_sync(blobs.open, answer.blob_key, part.start))
+    return _StreamReply(part, await to_thread.run_sync(delivery.blobs.open, answer.blob_key, part.start))
 
 
 async def _delivered_elsewhere(

@@ -1,10 +1,10 @@
 """
 References from rows to blobs, and the locks that make them safe against concurrent deletion.
 
-1. Code that deletes a blob locks it exclusively while it checks that no row names it and deletes it (`taking`).
+1. Code that deletes a blob locks it exclusively while it checks that no row names it and deletes it (`deleting`).
 2. Between a put and the row that names the blob, the blob can be deleted by the sweep (if it existed before and is old)
    or by a refused upload of equal bytes. So the transaction that names a blob holds a shared lock against (1) and
-   checks that the blob still exists (`naming`); if not, it is put again from the spool and named again.
+   checks that the blob still exists (`referencing`); if not, it is put again from the spool and named again.
 """
 
 from collections.abc import Collection, Iterator
@@ -18,6 +18,12 @@ from seaway.indexing.file_rows import FileState
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 
+# The hash columns of all tables that name blobs, and the hashes that they name.
+_NAMED = (
+    (files.c.sha256, select(files.c.sha256).where(files.c.state != FileState.DELETED.value)),
+    *((table.c.sha256, select(table.c.sha256)) for table in (documents, resumable_pieces, logos, kept_blobs)),
+)
+
 
 class BlobSwept(Exception):
     """The blob was deleted before a row named it; the caller must put it again."""
@@ -28,7 +34,7 @@ def referencing(database: Database, blobs: BlobStore, digests: Collection[bytes]
     """
     Open a transaction to name these blobs; yield it with the blobs that no longer exist.
 
-    The caller locks other things that it changes (`Database.hold`) inside. The store is queried before that, so that
+    The caller locks other things that it changes (`Database.lock`) inside. The store is queried before that, so that
     a slow bucket does not keep the channel locked.
     """
     with database.write_unlocked() as tx:
@@ -46,22 +52,14 @@ def deleting(database: Database, digests: Collection[bytes]) -> Iterator[set[byt
 
 def named(tx: Tx, digests: Collection[bytes]) -> set[bytes]:
     """Return the hashes that a row names."""
-    in_files = select(files.c.sha256).where(files.c.sha256.in_(digests), files.c.state != FileState.DELETED.value)
-    in_documents = select(documents.c.sha256).where(documents.c.sha256.in_(digests))
-    in_pieces = select(resumable_pieces.c.sha256).where(resumable_pieces.c.sha256.in_(digests))
-    in_logos = select(logos.c.sha256).where(logos.c.sha256.in_(digests))
-    in_kept = select(kept_blobs.c.sha256).where(kept_blobs.c.sha256.in_(digests))
-    return set(tx.execute(union(in_files, in_documents, in_pieces, in_logos, in_kept)).scalars())
+    return set(tx.execute(union(*(query.where(hashes.in_(digests)) for hashes, query in _NAMED))).scalars())
 
 
 def named_after(tx: Tx, sha256: bytes, limit: int) -> list[bytes]:
     """Return up to `limit` named hashes greater than `sha256`, in order."""
     found: set[bytes] = set()
-    for table in (files, documents, resumable_pieces, logos, kept_blobs):
-        query = select(table.c.sha256).where(table.c.sha256 > sha256).distinct().order_by(table.c.sha256).limit(limit)
-        if table is files:
-            query = query.where(files.c.state != FileState.DELETED.value)
-        found.update(tx.execute(query).scalars())
+    for hashes, query in _NAMED:
+        found.update(tx.execute(query.where(hashes > sha256).distinct().order_by(hashes).limit(limit)).scalars())
     return sorted(found)[:limit]
 
 

@@ -1,20 +1,19 @@
 """channeldata.json: metadata of the packages of a channel across its subdirs (CEP 38), built on request."""
 
-import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 import msgspec
 from cachetools import LRUCache
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from seaway.conda import version
 from seaway.conda.record import timestamp_ms as timestamp_ms_of
 from seaway.database.engine import Database, Tx
-from seaway.database.rows import AnyRow
+from seaway.database.rows import AnyRow, total
 from seaway.database.tables import files, packages, subdirs
 from seaway.indexing.file_rows import FileState
 
@@ -29,7 +28,6 @@ class ChannelData:
     """channeldata.json at one revision of the channel, which is the sum of its subdirs' revisions."""
 
     content: bytes
-    sha256: bytes
     revision: int
 
 
@@ -54,20 +52,14 @@ class ChannelDataCache:
             cached = self.current(tx, channel_id)
             if cached is not None:
                 return cached
-            content = _build(tx, channel_id)
-            built = ChannelData(content, hashlib.sha256(content).digest(), _revision(tx, channel_id))
+            built = ChannelData(_build(tx, channel_id), _revision(tx, channel_id))
         with self._lock:
             self._channels[channel_id] = built
         return built
 
 
 def _revision(tx: Tx, channel_id: int) -> int:
-    # PostgreSQL returns the sum of large integers as a decimal.
-    return int(
-        tx.execute(
-            select(func.coalesce(func.sum(subdirs.c.revision), 0)).where(subdirs.c.channel_id == channel_id)
-        ).scalar_one()
-    )
+    return total(tx, subdirs.c.revision, subdirs.c.channel_id == channel_id)
 
 
 @dataclass(slots=True)
@@ -104,16 +96,14 @@ def _build(tx: Tx, channel_id: int) -> bytes:
     return msgspec.json.encode(document, order="sorted")
 
 
-def _rows(tx: Tx, channel_id: int) -> Iterator[AnyRow]:
-    return iter(
-        tx.execute(
-            select(packages.c.name, subdirs.c.name.label("subdir"), files.c.record, files.c.about)
-            .join(packages, packages.c.id == files.c.package_id)
-            .join(subdirs, subdirs.c.id == files.c.subdir_id)
-            .where(packages.c.channel_id == channel_id, files.c.state == FileState.LISTED.value)
-            .order_by(packages.c.name, subdirs.c.name, files.c.file_name)
-            .execution_options(yield_per=_ROWS_AT_ONCE)
-        )
+def _rows(tx: Tx, channel_id: int) -> Iterable[AnyRow]:
+    return tx.execute(
+        select(packages.c.name, subdirs.c.name.label("subdir"), files.c.record, files.c.about)
+        .join(packages, packages.c.id == files.c.package_id)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .where(packages.c.channel_id == channel_id, files.c.state == FileState.LISTED.value)
+        .order_by(packages.c.name, subdirs.c.name, files.c.file_name)
+        .execution_options(yield_per=_ROWS_AT_ONCE)
     )
 
 

@@ -240,7 +240,8 @@ class Documents:
             (RUN_EXPORTS_JSON, RUN_EXPORTS_ZST, run_exports_pieces(subdir.name, partial(stored.of, RUN_EXPORTS), v3)),
         ):
             plain = _write(stack.enter_context(self._spool.file()), kind, pieces)
-            packed = zstd.compress_pieces(_chunks(plain.path), plain.size)
+            content = stack.enter_context(plain.path.open("rb"))
+            packed = zstd.compress_pieces(iter(partial(content.read, _PIECE_BYTES), b""), plain.size)
             drafts += [plain, _write(stack.enter_context(self._spool.file()), packed_kind, packed)]
         return drafts
 
@@ -354,7 +355,7 @@ _FIND = select(documents.c.kind, documents.c.revision, documents.c.sha256, docum
 
 def _find(tx: Tx, subdir_id: int, kind: str) -> Document | None:
     found = tx.execute(_FIND, {"subdir_id": subdir_id, "kind": kind}).one_or_none()
-    return None if found is None else Document(found.kind, found.revision, found.sha256, found.size)
+    return None if found is None else Document(*found)
 
 
 def _name(tx: Tx, subdir_id: int, revision: int, drafts: list[Draft]) -> list[bytes]:
@@ -363,10 +364,8 @@ def _name(tx: Tx, subdir_id: int, revision: int, drafts: list[Draft]) -> list[by
 
     Return the hashes that are no longer needed: the old documents, or the drafts if they are too late.
     """
-    newest = tx.execute(
-        select(documents.c.revision).where(documents.c.subdir_id == subdir_id, documents.c.kind == REPODATA)
-    ).scalar()
-    if get_subdir(tx, subdir_id) is None or (newest is not None and newest > revision):
+    subdir, newest = _look_up(tx, subdir_id, REPODATA)
+    if subdir is None or (newest is not None and newest.revision > revision):
         return [draft.sha256 for draft in drafts]
     kinds = {draft.kind for draft in drafts}
     if REPODATA in kinds:
@@ -398,12 +397,6 @@ def _write(file: BinaryIO, kind: str, pieces: Iterable[bytes]) -> Draft:
         file.write(piece)
     file.flush()
     return Draft(kind, Path(file.name), sha256.digest(), size)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_PIECE_BYTES):
-            yield chunk
 
 
 def _verified(content: BinaryIO, sha256: bytes) -> Iterator[bytes]:

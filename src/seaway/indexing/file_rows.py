@@ -73,13 +73,13 @@ _RECORDS = select(
 def find_subdir(tx: Tx, channel_id: int, name: str) -> Subdir | None:
     """Return the subdir with this name, or None if no file was ever uploaded to it."""
     row = tx.execute(_SUBDIR_BY_NAME, {"channel_id": channel_id, "name": name}).one_or_none()
-    return None if row is None else _subdir(row)
+    return None if row is None else Subdir(*row)
 
 
 def get_subdir(tx: Tx, subdir_id: int) -> Subdir | None:
     """Return the subdir with this id, or None if its channel is deleted."""
     row = tx.execute(_SUBDIR_BY_ID, {"subdir_id": subdir_id}).one_or_none()
-    return None if row is None else _subdir(row)
+    return None if row is None else Subdir(*row)
 
 
 def records_of(tx: Tx, subdir_id: int, name: str) -> list[IndexedFile]:
@@ -87,10 +87,6 @@ def records_of(tx: Tx, subdir_id: int, name: str) -> list[IndexedFile]:
     with tolerating_damage(tx):
         rows = tx.execute(_RECORDS, {"subdir_id": subdir_id, "name": name}).all()
     return sorted((_file_record(row) for row in rows), key=lambda record: record.file_name)
-
-
-def _subdir(row: AnyRow) -> Subdir:
-    return Subdir(row.id, row.name, row.revision, row.changed_at, row.record_count, row.served_revision)
 
 
 def _file_record(row: AnyRow) -> IndexedFile:

@@ -129,7 +129,9 @@ def _derive(records: Sequence[IndexedFile]) -> PackageIndex:
         in_section = [(entry.key, entry.record) for entry in entries if entry.section is section]
         if in_section:
             kept[fragment_kind(RECORDS, section)] = join_records(in_section)
-            kept[fragment_kind(RUN_EXPORTS, section)] = join_records(_exports(in_section))
+            kept[fragment_kind(RUN_EXPORTS, section)] = join_records(
+                (key, _export(record)) for key, record in in_section
+            )
     if removed:
         kept[REMOVED] = join_names(removed)
     v3_times_ms = tuple(record.indexed_at_ms for record in listed if record.section.is_v3)
@@ -213,10 +215,6 @@ class _RunExportsOnly(msgspec.Struct):
 
 
 _run_exports_decoder = msgspec.json.Decoder(_RunExportsOnly)
-
-
-def _exports(records: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, bytes]]:
-    return ((key, _export(record)) for key, record in records)
 
 
 def _export(record: bytes) -> bytes:

@@ -126,12 +126,12 @@ def _delete_foreign_names(tx: Tx, subdir_id: int) -> None:
                 tx.execute(delete(table).where(table.c.subdir_id == subdir_id, cast(table.c.name, LargeBinary) == name))
 
 
-def all_subdirs(tx: Tx, channel_id: int | None = None) -> list[tuple[int, int]]:
-    """Return the (channel, subdir) ids of all subdirs, or of one channel."""
-    query = select(subdirs.c.channel_id, subdirs.c.id).order_by(subdirs.c.id)
+def all_subdirs(tx: Tx, channel_id: int | None = None) -> list[int]:
+    """Return the ids of all subdirs, or of those of one channel."""
+    query = select(subdirs.c.id).order_by(subdirs.c.id)
     if channel_id is not None:
         query = query.where(subdirs.c.channel_id == channel_id)
-    return [(row.channel_id, row.id) for row in tx.execute(query)]
+    return list(tx.execute(query).scalars())
 
 
 def _listed_files(subdir_id: int) -> ScalarSelect[int]:
@@ -185,13 +185,9 @@ def _compare(tx: Tx, subdir: Subdir, name: str, expected: PackageIndex) -> Itera
     counted = (row.record_count, row.v3_count, row.v3_newest, row.v3_oldest)
     if counted != (expected.record_count, len(times), max(times, default=0), min(times, default=0)):
         yield "has wrong record counts"
-    rows = tx.execute(
-        select(fragments.c.kind, as_stored(fragments.c.content)).where(
-            fragments.c.subdir_id == subdir.id, fragments.c.name == name
-        )
-    )
-    stored = dict(rows.all())
-    if stored != expected.fragments:
+    of_name = (fragments.c.subdir_id == subdir.id, fragments.c.name == name)
+    stored = tx.execute(select(fragments.c.kind, as_stored(fragments.c.content)).where(*of_name))
+    if dict(stored.all()) != expected.fragments:
         yield "has fragments of whole documents that differ from its file rows"
     if row.checksum not in (None, expected.checksum):
         yield "has a fragment checksum that differs from its file rows"

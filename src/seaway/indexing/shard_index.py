@@ -7,7 +7,6 @@ Shard index of each subdir, cached in memory and updated incrementally.
    few for each subdir; the subdir that changed last is kept, however many names it has.
 """
 
-import hashlib
 import threading
 from dataclasses import dataclass, field
 
@@ -29,7 +28,6 @@ class ShardIndex:
     """repodata_shards.msgpack.zst at one revision."""
 
     content: bytes
-    sha256: bytes
     revision: int
 
 
@@ -61,7 +59,7 @@ class ShardIndexCache:
                 names.revision = subdir.revision
                 v3, relations = info_of(tx, subdir.id)
                 content = build_index(subdir.name, names.hashes, subdir.changed_at_ms, v3, relations)
-                names.document = ShardIndex(content, hashlib.sha256(content).digest(), subdir.revision)
+                names.document = ShardIndex(content, subdir.revision)
                 with self._lock:
                     self._subdirs[subdir.id] = names  # again, since its size has changed
             return names.document

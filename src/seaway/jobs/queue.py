@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from seaway.clock import CLOCK_TOLERANCE_MS, MINUTE_MS
 from seaway.database.engine import Tx
-from seaway.database.rows import AnyRow
+from seaway.database.rows import from_row
 from seaway.database.tables import jobs, schedules
 
 log = structlog.get_logger()
@@ -69,8 +69,9 @@ class Job:
 
 
 _JOB = (
-    jobs.c.id, jobs.c.kind, jobs.c.args, jobs.c.state, jobs.c.attempt, jobs.c.run_at, jobs.c.owner, jobs.c.error,
-    jobs.c.created_at,
+    jobs.c.id, jobs.c.kind, jobs.c.args.label("args_json"), jobs.c.state, jobs.c.attempt,
+    jobs.c.run_at.label("run_at_ms"), jobs.c.owner.label("lease_owner"), jobs.c.error,
+    jobs.c.created_at.label("created_at_ms"),
 )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def claim(tx: Tx, now_ms: int, owner: str, lease_ms: int) -> Job | None:
         .values(state=RUNNING, owner=owner, lease_until=now_ms + lease_ms, attempt=jobs.c.attempt + 1)
         .returning(*_JOB)
     ).one_or_none()
-    return None if row is None else _job(row)
+    return None if row is None else from_row(Job, row)
 
 
 def renew(tx: Tx, job: Job, until_ms: int) -> bool:
@@ -159,16 +160,13 @@ def pause_ms(attempt: int) -> int:
 def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
     """Return all jobs, or the jobs in one state, oldest first; with `limit`, one page, after the id `after`."""
     query = select(*_JOB).where(jobs.c.id > after).order_by(jobs.c.id).limit(limit)
-    return [_job(row) for row in tx.execute(query if state is None else query.where(jobs.c.state == state))]
+    return [from_row(Job, row) for row in tx.execute(query if state is None else query.where(jobs.c.state == state))]
 
 
 def count_jobs(tx: Tx) -> dict[str, int]:
     """Return the number of jobs in each state."""
-    counts = {READY: 0, RUNNING: 0, FAILED: 0}
-    counts.update(
-        (state, count) for state, count in tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
-    )
-    return counts
+    counted = tx.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+    return {READY: 0, RUNNING: 0, FAILED: 0} | dict(counted.all())
 
 
 def overdue_ms(tx: Tx, now_ms: int) -> int:
@@ -308,17 +306,3 @@ def _bring_forward(tx: Tx, dedup_keys: Sequence[str | None], run_at_ms: int) -> 
         .with_for_update(skip_locked=True)
     )
     tx.execute(update(jobs).where(jobs.c.id.in_(late)).values(run_at=run_at_ms))
-
-
-def _job(row: AnyRow) -> Job:
-    return Job(
-        id=row.id,
-        kind=row.kind,
-        args_json=row.args,
-        state=row.state,
-        attempt=row.attempt,
-        run_at_ms=row.run_at,
-        lease_owner=row.owner,
-        error=row.error,
-        created_at_ms=row.created_at,
-    )

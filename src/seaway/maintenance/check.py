@@ -15,7 +15,6 @@ reported like any other violation, and the check continues with the next part.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,8 +78,8 @@ def check(seaway: Seaway, *, quick: bool = False) -> Iterator[Violation]:
     yield from _guarded(database, "S7", "logos", partial(_logos, seaway, quick))
     yield from _guarded(database, "S5", "uploads", _uploads)
     with database.read() as tx:
-        pairs = rebuild.all_subdirs(tx)
-    for _, subdir_id in pairs:
+        subdir_ids = rebuild.all_subdirs(tx)
+    for subdir_id in subdir_ids:
         for promise, part in _SUBDIR_PARTS:
             yield from _guarded(
                 database, promise, f"subdir {subdir_id}", partial(_of_subdir, seaway, subdir_id, quick, part)
@@ -263,21 +262,12 @@ def _blob(seaway: Seaway, sha256: object, size: object, *, quick: bool) -> Itera
     if not isinstance(sha256, bytes) or len(sha256) != _SHA256_BYTES:
         yield "names no blob"
         return
-    found: list[str] = []
-    with _reading(found):
-        found += _differences_of_blob(seaway, sha256, size, quick=quick)
-    yield from found
-
-
-@contextmanager
-def _reading(found: list[str]) -> Iterator[None]:
-    """Report a blob that cannot be read as one problem."""
     try:
-        yield
+        yield from _differences_of_blob(seaway, sha256, size, quick=quick)
     except FileNotFoundError:
-        found.append("names a blob that was lost while it was read")
+        yield "names a blob that was lost while it was read"
     except (OSError, SeawayError) as error:
-        found.append(f"names a blob that cannot be read: {error}")
+        yield f"names a blob that cannot be read: {error}"
 
 
 def _differences_of_blob(seaway: Seaway, sha256: bytes, size: object, *, quick: bool) -> Iterator[str]:

@@ -62,7 +62,7 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
     """Rebuild one channel or all of them."""
     with seaway.database.read() as tx, tolerating_damage(tx):
         channel_id = None if channel is None else channels.get(tx, channel).id
-        pairs = rebuild.all_subdirs(tx, channel_id)
+        subdir_ids = rebuild.all_subdirs(tx, channel_id)
         places = {
             row.id: f"{row.channel}/{row.name}"
             for row in tx.execute(
@@ -71,16 +71,16 @@ def reindex(seaway: Seaway, channel: str | None, *, from_blobs: bool) -> Reindex
                 )
             )
         }
-    result = ReindexResult(len(pairs))
+    result = ReindexResult(len(subdir_ids))
     if from_blobs:
-        for _, subdir_id in pairs:
+        for subdir_id in subdir_ids:
             _rebuild_files(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
         with seaway.database.write_site() as tx:
             reexamine.repair_packages(tx)
     if channel is None:
         with seaway.database.write_site() as tx:
             rebuild.forget_orphans(tx)
-    for _, subdir_id in pairs:
+    for subdir_id in subdir_ids:
         _rebuild_index(seaway, subdir_id, places.get(subdir_id, str(subdir_id)), result)
     return result
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import BinaryIO
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import Column, ColumnElement, select
 
 from seaway.backup.blob_copy import BlobEntry, DamagedData, copy_blob
 from seaway.backup.manifest import CONTENTS, read_contents
@@ -119,21 +119,20 @@ def _names_of(keeper: BlobVerifier, unread: set[bytes]) -> tuple[str, ...]:
 
 
 def _files_of(tx: Tx, sha256: bytes) -> list[str]:
-    rows = tx.execute(
-        select(channels.c.name, subdirs.c.name, files.c.file_name)
-        .join(subdirs, subdirs.c.channel_id == channels.c.id)
-        .join(files, files.c.subdir_id == subdirs.c.id)
-        .where(files.c.sha256 == sha256, files.c.state != FileState.DELETED.value)
-    )
-    return ["/".join(row) for row in rows]
+    return _paths_of(tx, files.c.file_name, files.c.sha256 == sha256, files.c.state != FileState.DELETED.value)
 
 
 def _documents_of(tx: Tx, sha256: bytes) -> list[str]:
+    return _paths_of(tx, documents.c.kind, documents.c.sha256 == sha256)
+
+
+def _paths_of(tx: Tx, name: Column[str], *conditions: ColumnElement[bool]) -> list[str]:
+    """Return the paths of the rows of a table that meet the conditions."""
     rows = tx.execute(
-        select(channels.c.name, subdirs.c.name, documents.c.kind)
+        select(channels.c.name, subdirs.c.name, name)
         .join(subdirs, subdirs.c.channel_id == channels.c.id)
-        .join(documents, documents.c.subdir_id == subdirs.c.id)
-        .where(documents.c.sha256 == sha256)
+        .join(name.table, name.table.c.subdir_id == subdirs.c.id)
+        .where(*conditions)
     )
     return ["/".join(row) for row in rows]
 

@@ -9,7 +9,8 @@ from seaway.attestations import provenance
 from seaway.attestations.bundles import AttestedClaims
 from seaway.attestations.provenance import Provenance
 from seaway.database.engine import Tx
-from seaway.database.tables import attestations, files, packages, subdirs
+from seaway.database.tables import attestations, files, subdirs
+from seaway.packages.files import in_package
 from seaway.packages.versions import Version
 
 _claims = msgspec.json.Decoder(AttestedClaims)
@@ -17,7 +18,6 @@ _claims = msgspec.json.Decoder(AttestedClaims)
 
 def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, AttestedClaims]:
     """Return the certificate claims of the files of a package that have a current attestation, by file id."""
-    package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
     rows = tx.execute(
         select(files.c.id, attestations.c.claims)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
@@ -25,11 +25,7 @@ def claims_of(tx: Tx, channel_id: int, package: str) -> dict[int, AttestedClaims
             attestations,
             (attestations.c.subdir_id == files.c.subdir_id) & (attestations.c.file_name == files.c.file_name),
         )
-        .where(
-            subdirs.c.channel_id == channel_id,
-            files.c.package_id == package_id.scalar_subquery(),
-            attestations.c.superseded_at.is_(None),
-        )
+        .where(*in_package(channel_id, package), attestations.c.superseded_at.is_(None))
     )
     return {file_id: _claims.decode(claims) for file_id, claims in rows}
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from seaway.database.engine import Tx
-from seaway.database.rows import AnyRow
+from seaway.database.rows import AnyRow, total
 from seaway.database.tables import shards, subdirs
 
 PAGE_LENGTH = 500
@@ -44,12 +44,7 @@ def list_packages(tx: Tx, channel_id: int, *, after: str = "", limit: int = PAGE
 
 def count_files(tx: Tx, channel_id: int) -> int:
     """Return the number of files that solvers see in a channel."""
-    # The sum of big integers is a decimal in PostgreSQL.
-    return int(
-        tx.execute(
-            select(func.coalesce(func.sum(subdirs.c.record_count), 0)).where(subdirs.c.channel_id == channel_id)
-        ).scalar_one()
-    )
+    return total(tx, subdirs.c.record_count, subdirs.c.channel_id == channel_id)
 
 
 def _summary(name: str, rows: Sequence[AnyRow]) -> PackageSummary:

@@ -13,7 +13,7 @@ Damaged and missing blobs that a row names.
 """
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -266,11 +266,7 @@ def _note(tx: Tx, now_ms: int, sha256: bytes, problem: BlobProblem) -> None:
     tx.execute(insert(damaged_blobs).values(sha256=sha256, **values))
     found = affected_files(tx, _LOGGED_FILES, sha256=sha256)
     shown = BlobProblem.MISSING if problem is BlobProblem.MISSING else BlobProblem.DAMAGED
-    log.error("blob.damaged", sha256=sha256.hex(), problem=shown.value, files=_names(found))
-
-
-def _names(affected_items: Sequence[AffectedFile]) -> list[str]:
-    return [item.where for item in affected_items]
+    log.error("blob.damaged", sha256=sha256.hex(), problem=shown.value, files=[item.where for item in found])
 
 
 def _version(stat: BlobStat | None) -> str | None:

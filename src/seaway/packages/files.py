@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, func, select
 from seaway.clock import DAY_MS
 from seaway.conda import corrections, filename, version
 from seaway.conda.corrections import Correction
+from seaway.conda.filename import NamedFile
 from seaway.database.engine import Tx
 from seaway.database.tables import downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
@@ -22,15 +23,18 @@ WARNINGS = "warnings"  # the field of `about` that holds the warnings of the upl
 _KEY_NAME = re.compile(r" \(key .*\)$", re.DOTALL)
 
 
-class _UploadWarnings(msgspec.Struct):
-    warnings: tuple[str, ...] = ()
+class About(msgspec.Struct):
+    """Fields of `about` that lists show."""
+
+    summary: str = ""
+    warnings: tuple[str, ...] = ()  # of the upload
 
 
-_warnings_decoder = msgspec.json.Decoder(_UploadWarnings)
+about_decoder = msgspec.json.Decoder(About)
 
 
 @dataclass(frozen=True, slots=True)
-class FileSummary:
+class FileSummary(NamedFile):
     """A file, as shown in lists."""
 
     id: int
@@ -44,16 +48,6 @@ class FileSummary:
     uploaded_by: str
     warnings: tuple[str, ...]  # of its upload
     yank_reason: str
-
-    @property
-    def version(self) -> str:
-        """Version from the file name, which equals the version in the record."""
-        return filename.parse(self.file_name).version
-
-    @property
-    def build(self) -> str:
-        """Build string from the file name."""
-        return filename.parse(self.file_name).build
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +134,7 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
             files.c.file_name,
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*_of_package(channel_id, package), files.c.state != FileState.DELETED.value)
+        .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
     ).all()
     if not rows:
         raise NotFound("There is no such package in the channel.", "Check its name.")
@@ -173,14 +167,15 @@ def downloads_by_day(
         select(downloads.c.day, func.sum(downloads.c.count))
         .join(files, files.c.id == downloads.c.file_id)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(*_of_package(channel_id, package), downloads.c.day > now_ms // DAY_MS - days, *of_version)
+        .where(*in_package(channel_id, package), downloads.c.day > now_ms // DAY_MS - days, *of_version)
         .group_by(downloads.c.day)
         .order_by(downloads.c.day)
     )
     return [(day, int(count)) for day, count in rows]
 
 
-def _of_package(channel_id: int, package: str) -> tuple[Any, ...]:
+def in_package(channel_id: int, package: str) -> tuple[Any, ...]:
+    """Return the conditions for the file rows of a package, joined with their subdirs."""
     package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
     return subdirs.c.channel_id == channel_id, files.c.package_id == package_id.scalar_subquery()
 
@@ -205,7 +200,7 @@ def _summary(row: Row[Any]) -> FileSummary:
     uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, FileState(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by, _warnings_decoder.decode(row.about).warnings, row.yank_reason,
+        uploaded_by, about_decoder.decode(row.about).warnings, row.yank_reason,
     )  # fmt: skip
 
 

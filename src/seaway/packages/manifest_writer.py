@@ -21,14 +21,14 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
+    Table,
     Update,
     and_,
     bindparam,
@@ -46,6 +46,7 @@ from seaway.channels.roles import Role
 from seaway.database import site_values
 from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import AnyRow, in_batches
 from seaway.database.tables import (
     attestations,
     channels,
@@ -223,8 +224,8 @@ class _Run:
         if place is None:
             return  # the channel was deleted a moment ago, and the next run deletes its objects
         skipped: list[_Object] = []
-        for start in range(0, len(names), _NAMES_AT_ONCE):
-            found = self._read(place, names[start : start + _NAMES_AT_ONCE])
+        for batch in in_batches(names, _NAMES_AT_ONCE):
+            found = self._read(place, batch)
             self._write(found)
             skipped += [item for item in found if item.reason]
         with self.database.write_unlocked() as tx:
@@ -304,7 +305,8 @@ def _find_changes(tx: Tx, store_id: str) -> _Changes:
     skipped = _skipped_earlier(tx)
     with tolerating_damage(tx):
         for row in tx.execute(_channels_with_marks(store_id)):
-            content = encode(_channel_manifest(row))
+            settings = {setting: getattr(row, setting) for setting in ChannelSettings.model_fields}
+            content = encode(_unchecked(ChannelManifest, row, format=FORMAT, settings=settings))
             changes.has_channels |= row.digest is not None
             if row.known is None:
                 changes.unmarked.append((row.id, 0))
@@ -395,7 +397,7 @@ def _channels_with_marks(store_id: str) -> Select[Any]:
             channels,
             func.coalesce(owner, "").label("owner"),
             as_stored(logos.c.sha256).label("logo"),
-            logos.c.size.label("logo_size"),
+            func.coalesce(logos.c.size, 0).label("logo_size"),
             manifest_marks.c.revision.label("known"),
             as_stored(manifest_marks.c.digest).label("digest"),
         )
@@ -405,19 +407,13 @@ def _channels_with_marks(store_id: str) -> Select[Any]:
     )
 
 
-def _channel_manifest(row: Row[Any]) -> ChannelManifest:
-    return ChannelManifest(
-        format=FORMAT,
-        name=row.name,
-        settings={setting: getattr(row, setting) for setting in ChannelSettings.model_fields},
-        owner=row.owner,
-        quota_bytes=row.quota_bytes,
-        created_at=row.created_at,
-        logo=row.logo,
-        logo_size=row.logo_size or 0,
-        base=row.base,
-        overrides=row.overrides,
-    )
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+
+def _unchecked(kind: type[_Struct], row: AnyRow, **values: Any) -> _Struct:
+    """Return a struct with these values, and the columns of the row as its other fields; types are not checked."""
+    columns = row._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
+    return kind(**{name: columns[name] for name in kind.__struct_fields__ if name not in values}, **values)
 
 
 def _place_of(tx: Tx, subdir_id: int) -> _SubdirPlace | None:
@@ -466,49 +462,30 @@ def _name_objects(tx: Tx, place: _SubdirPlace, package_ids: Sequence[int]) -> li
         _checked_object(
             ManifestIds(place.channel_id, place.subdir_id, row.id),
             f"{place}/{row.name}",
-            encode(_name_manifest(place, row, entries.get(row.id, []))),
+            encode(
+                NameManifest(
+                    format=FORMAT,
+                    channel=place.channel,
+                    subdir=place.subdir,
+                    package=row.name,
+                    summary=row.summary,
+                    revision=row.revision,
+                    files=entries.get(row.id, []),
+                )
+            ),
             decode_name,
         )
         for row in names
     ]
 
 
-def _name_manifest(place: _SubdirPlace, row: Any, entries: list[FileEntry]) -> NameManifest:
-    return NameManifest(
-        format=FORMAT,
-        channel=place.channel,
-        subdir=place.subdir,
-        package=row.name,
-        summary=row.summary,
-        revision=row.revision,
-        files=entries,
-    )
+def _columns(table: Table, kind: type[msgspec.Struct]) -> list[ColumnElement[Any]]:
+    return [as_stored(table.c[name]).label(name) for name in kind.__struct_fields__ if name in table.c]
 
 
-_FILES = select(
-    files.c.package_id,
-    files.c.file_name,
-    files.c.state,
-    files.c.section,
-    files.c.version,
-    files.c.size,
-    as_stored(files.c.sha256).label("sha256"),
-    files.c.indexed_at,
-    files.c.uploaded_as,
-    files.c.yank_reason,
-    as_stored(files.c.record).label("record"),
-    as_stored(files.c.about).label("about"),
-    as_stored(files.c.correction).label("correction"),
-)
+_FILES = select(files.c.package_id, *_columns(files, FileEntry))
 _ATTESTATIONS = (
-    select(
-        attestations.c.file_name,
-        as_stored(attestations.c.content).label("content"),
-        as_stored(attestations.c.file_sha256).label("file_sha256"),
-        attestations.c.claims,
-        attestations.c.accepted_at,
-        attestations.c.superseded_at,
-    )
+    select(attestations.c.file_name, *_columns(attestations, AttestationEntry))
     .join(files, and_(files.c.subdir_id == attestations.c.subdir_id, files.c.file_name == attestations.c.file_name))
     .order_by(attestations.c.accepted_at, attestations.c.sha256)
 )
@@ -519,32 +496,9 @@ def _file_entries(tx: Tx, subdir_id: int, package_ids: Sequence[int]) -> dict[in
     of_names = (files.c.subdir_id == subdir_id, files.c.package_id.in_(package_ids))
     sidecars: dict[str, list[AttestationEntry]] = {}
     for attestation in tx.execute(_ATTESTATIONS.where(*of_names)):
-        sidecars.setdefault(attestation.file_name, []).append(
-            AttestationEntry(
-                attestation.content,
-                attestation.file_sha256,
-                attestation.claims,
-                attestation.accepted_at,
-                attestation.superseded_at,
-            )
-        )
+        sidecars.setdefault(attestation.file_name, []).append(_unchecked(AttestationEntry, attestation))
     entries: dict[int, list[FileEntry]] = {}
     for row in sorted(tx.execute(_FILES.where(*of_names)), key=lambda row: str(row.file_name)):
-        entries.setdefault(row.package_id, []).append(
-            FileEntry(
-                file_name=row.file_name,
-                state=row.state,
-                section=row.section,
-                version=row.version,
-                size=row.size,
-                sha256=row.sha256,
-                indexed_at=row.indexed_at,
-                uploaded_as=row.uploaded_as,
-                record=row.record,
-                about=row.about,
-                attestations=sidecars.get(row.file_name, []),
-                yank_reason=row.yank_reason,
-                correction=row.correction,
-            )
-        )
+        entry = _unchecked(FileEntry, row, attestations=sidecars.get(row.file_name, []))
+        entries.setdefault(row.package_id, []).append(entry)
     return entries

@@ -26,8 +26,9 @@ from seaway.channels import channels, permissions
 from seaway.channels.roles import Action
 from seaway.conda import corrections, portable_specs
 from seaway.conda.corrections import FIELDS, Correction
-from seaway.conda.record import Section, encode
+from seaway.conda.record import Section, encode, unportable_specs
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import files, packages
 from seaway.errors import Conflict, Malformed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
@@ -42,17 +43,6 @@ class CorrectionResult:
 
     revision: int
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _FileRow:
-    id: int
-    package: str
-    state: str
-    section: str
-    indexed_at: int
-    record: bytes
-    correction: bytes | None
 
 
 def correct(
@@ -79,7 +69,7 @@ def restore(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_nam
 
 def warnings_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the warnings about corrected fields."""
-    return portable_specs.warnings(list(corrections.unportable(fields)))
+    return portable_specs.warnings(unportable_specs({"depends": [], **fields}, {}))
 
 
 def _correct(
@@ -134,15 +124,11 @@ def _require(parts: RemovalParts, by: Caller, channel: str, subdir: str, file_na
         _find(tx, by, channel, subdir, file_name)
 
 
-def _find(tx: Tx, by: Caller, channel: str, subdir: str, file_name: str) -> tuple[Subdir, _FileRow]:
+def _find(tx: Tx, by: Caller, channel: str, subdir: str, file_name: str) -> tuple[Subdir, AnyRow]:
     access = permissions.require(by, Action.READ, channels.access_of(tx, channel, by), channel_name=channel)
     subdir_row = find_subdir(tx, access.channel_id, subdir)
-    file_row = (
-        None
-        if subdir_row is None
-        else tx.execute(_ROW, {"of_subdir": subdir_row.id, "of_file": file_name}).one_or_none()
-    )
-    row = None if file_row is None else _FileRow(*file_row)
+    which = {"of_subdir": subdir_row.id if subdir_row else None, "of_file": file_name}
+    row = tx.execute(_ROW, which).one_or_none()
     package = None if row is None else row.package
     permissions.require(by, Action.CORRECT, access, channel_name=channel, package=package)
     if subdir_row is None or row is None:
@@ -154,7 +140,7 @@ def _write(
     parts: RemovalParts,
     tx: Tx,
     subdir_row: Subdir,
-    row: _FileRow,
+    row: AnyRow,
     file_name: str,
     record: dict[str, Any],
     correction: Correction | None,

@@ -16,10 +16,10 @@ packages that they show (`page_by_name`, `lines_of`).
 import functools
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from cachetools import LRUCache
@@ -27,17 +27,16 @@ from sqlalchemy import and_, func, or_, select
 
 from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow, in_batches
 from seaway.database.tables import files, packages, shards, subdirs
 from seaway.indexing.file_rows import FileState
+from seaway.packages.files import about_decoder
 
 MAX_PACKAGES = 50_000  # a channel with more is listed by name only
 _MOST_LINES = 60_000  # of 1.7 kB each, measured
 _ROWS_AT_ONCE = 5_000
 _LISTED = FileState.LISTED.value
 _NAME_OF_SPEC = re.compile(r"(?:.*::)?\s*([A-Za-z0-9._-]+)")
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +51,6 @@ class PackageLine:
     files: int  # listed files
     uploaded_at_ms: int  # time of the latest upload
     dependencies: frozenset[str]  # names of the dependencies of the newest files of its subdirs
-
-
-@dataclass(frozen=True, slots=True)
-class _Subdir:
-    """A subdir, as one transaction sees it."""
-
-    id: int
-    name: str
-    revision: int
 
 
 @dataclass(slots=True)
@@ -96,7 +86,7 @@ class PackageOverviews:
         lines = self.of(tx, channel_id)
         return None if lines is None else sorted(line.name for line in lines.values() if package in line.dependencies)
 
-    def _update(self, tx: Tx, channel_id: int, channel: _Channel, channel_subdirs: Sequence[_Subdir]) -> bool:
+    def _update(self, tx: Tx, channel_id: int, channel: _Channel, channel_subdirs: Sequence[AnyRow]) -> bool:
         outdated = [subdir for subdir in channel_subdirs if channel.revisions.get(subdir.id, -1) < subdir.revision]
         if not outdated:
             return True
@@ -139,7 +129,7 @@ def lines_of(tx: Tx, channel_id: int, names: Sequence[str]) -> list[PackageLine]
 
 
 def read_lines(
-    tx: Tx, channel_subdirs: Sequence[_Subdir], package_ids: Collection[int] | None
+    tx: Tx, channel_subdirs: Sequence[AnyRow], package_ids: Collection[int] | None
 ) -> dict[int, PackageLine]:
     """Return the lines of these packages, or of all that have files in these subdirs, by package id."""
     builds: dict[int, _Builds] = {}
@@ -151,7 +141,7 @@ def read_lines(
     newest = {package_id: package_builds.newest() for package_id, package_builds in builds.items()}
     wanted = [file_id for package_builds in newest.values() for file_id in package_builds.by_subdir.values()]
     texts: dict[int, tuple[_Record, bytes]] = {}
-    for ids in _batches(wanted, _ROWS_AT_ONCE):
+    for ids in in_batches(wanted, _ROWS_AT_ONCE):
         query = select(files.c.id, files.c.record, files.c.about).where(files.c.id.in_(ids))
         texts |= {row.id: (_records.decode(row.record), row.about) for row in tx.execute(query)}
     subdir_names = {subdir.id: subdir.name for subdir in channel_subdirs}
@@ -172,14 +162,7 @@ class _Record(msgspec.Struct):
     license: str | None = None
 
 
-class _About(msgspec.Struct):
-    """The fields of about.json that a line needs."""
-
-    summary: str = ""
-
-
 _records = msgspec.json.Decoder(_Record)
-_abouts = msgspec.json.Decoder(_About)
 
 
 _Arrival = tuple[int, int]  # a file's indexed time and id
@@ -228,7 +211,7 @@ class _Newest:
         return PackageLine(
             name=self.builds.name,
             version=self.version,
-            summary=_abouts.decode(about).summary,
+            summary=about_decoder.decode(about).summary,
             license=record.license or "",
             subdirs=tuple(sorted(subdir_names[subdir_id] for subdir_id in self.by_subdir)),
             files=self.builds.files,
@@ -242,9 +225,9 @@ def _age(build: tuple[str, _Arrival]) -> tuple[Any, _Arrival]:
     return parse_published(version), arrival
 
 
-def _subdirs(tx: Tx, channel_id: int) -> list[_Subdir]:
+def _subdirs(tx: Tx, channel_id: int) -> Sequence[AnyRow]:
     query = select(subdirs.c.id, subdirs.c.name, subdirs.c.revision).where(subdirs.c.channel_id == channel_id)
-    return [_Subdir(row.id, row.name, row.revision) for row in tx.execute(query)]
+    return tx.execute(query).all()
 
 
 def _rows(tx: Tx, subdir_ids: Sequence[int], package_ids: Collection[int] | None) -> Iterable[Any]:
@@ -259,11 +242,11 @@ def _rows(tx: Tx, subdir_ids: Sequence[int], package_ids: Collection[int] | None
     if package_ids is None:
         yield from tx.execute(query.execution_options(yield_per=_ROWS_AT_ONCE))
         return
-    for ids in _batches(sorted(package_ids), _ROWS_AT_ONCE):
+    for ids in in_batches(sorted(package_ids), _ROWS_AT_ONCE):
         yield from tx.execute(query.where(files.c.package_id.in_(ids)))
 
 
-def _changed(tx: Tx, known: Mapping[int, int], outdated: Sequence[_Subdir]) -> set[str] | None:
+def _changed(tx: Tx, known: Mapping[int, int], outdated: Sequence[AnyRow]) -> set[str] | None:
     """Return the names that changed since the known revisions; None if reading all of them costs less."""
     since = or_(
         *(and_(shards.c.subdir_id == subdir.id, shards.c.revision > known.get(subdir.id, -1)) for subdir in outdated)
@@ -279,7 +262,3 @@ def _ids_of(tx: Tx, channel_id: int, names: Collection[str]) -> Sequence[int]:
 
 def _count(tx: Tx, channel_id: int) -> int:
     return tx.execute(select(func.count()).where(packages.c.channel_id == channel_id)).scalar_one()
-
-
-def _batches(values: Sequence[T], length: int) -> Iterator[Sequence[T]]:
-    return (values[start : start + length] for start in range(0, len(values), length))

@@ -8,21 +8,21 @@ number of files in a channel.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import msgspec
 from sqlalchemy import select, union_all
 
 from seaway.callers.caller import Caller
 from seaway.channels import channels
-from seaway.conda import filename
+from seaway.conda.filename import NamedFile
 from seaway.database.engine import Tx
 from seaway.database.tables import files, packages, shards, subdirs
 from seaway.indexing.file_rows import FileState
+from seaway.packages.files import About, about_decoder
 
 _MAX_SUBDIRS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class RecentFile:
+class RecentFile(NamedFile):
     """A recently published file."""
 
     channel: str
@@ -34,16 +34,6 @@ class RecentFile:
     indexed_at_ms: int
     summary: str
     warnings: tuple[str, ...]  # of its upload
-
-    @property
-    def version(self) -> str:
-        """Version from the file name."""
-        return filename.parse(self.file_name).version
-
-    @property
-    def build(self) -> str:
-        """Build string from the file name."""
-        return filename.parse(self.file_name).build
 
 
 def packages_for(tx: Tx, principal: Caller, limit: int) -> list[RecentFile]:
@@ -113,14 +103,6 @@ def _changed_names(tx: Tx, subdir_ids: Collection[int], limit: int) -> set[tuple
     return {(row.subdir_id, row.name) for row in tx.execute(union_all(*parts))}
 
 
-class _About(msgspec.Struct):
-    summary: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-_abouts = msgspec.json.Decoder(_About)
-
-
-def _abouts_of(tx: Tx, ids: Collection[int]) -> dict[int, _About]:
+def _abouts_of(tx: Tx, ids: Collection[int]) -> dict[int, About]:
     rows = tx.execute(select(files.c.id, files.c.about).where(files.c.id.in_(ids)))
-    return {row.id: _abouts.decode(row.about) for row in rows}
+    return {row.id: about_decoder.decode(row.about) for row in rows}

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Select, select, update
 
@@ -37,7 +37,7 @@ from seaway.clock import Clock
 from seaway.conda.record import Section
 from seaway.counted_nouns import counted
 from seaway.database.engine import Database, Tx
-from seaway.database.rows import from_row
+from seaway.database.rows import AnyRow, in_batches
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, find_subdir
@@ -120,28 +120,6 @@ class ChosenFile:
 def digest(places: Iterable[str]) -> str:
     """Return a digest of a list of files, in any order."""
     return sha256("\n".join(sorted(places)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _FileRow:
-    """A file, as the transaction sees it, with the columns of `_ROWS`."""
-
-    id: int
-    file_name: str
-    state: str
-    yank_reason: str
-    section: str
-    indexed_at: int
-    record: bytes
-    uploaded_by: int | None
-    sha256: bytes
-    size: int
-    subdir: str
-    package: str
-
-    @property
-    def path(self) -> str:
-        return f"{self.subdir}/{self.file_name}"
 
 
 def select_files(
@@ -256,9 +234,9 @@ def _change(
         return RemovalResult(tuple(row.path for row in changed), len(rows) - len(changed), revisions)
 
 
-def _audit_details(changed: Sequence[_FileRow]) -> Iterator[Mapping[str, Detail]]:
+def _audit_details(changed: Sequence[AnyRow]) -> Iterator[Mapping[str, Detail]]:
     """Yield the details of each audit line of an act on several files."""
-    parts = [changed[start : start + _FILES_IN_A_LINE] for start in range(0, len(changed), _FILES_IN_A_LINE)]
+    parts = list(in_batches(changed, _FILES_IN_A_LINE))
     for number, part in enumerate(parts, start=1):
         of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
         yield {"files": len(changed), **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}
@@ -270,9 +248,7 @@ def _access(tx: Tx, by: Caller, channel: str, act: FileAction) -> Access:
     return permissions.require(by, act.action, access, channel_name=channel, own_file=True)
 
 
-def _choose(
-    tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection
-) -> tuple[Access, Sequence[_FileRow]]:
+def _choose(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection) -> tuple[Access, Sequence[AnyRow]]:
     """Return the rows of the chosen files, by subdir and name, if the caller can do this to all of them."""
     access = _access(tx, by, channel, act)
     rows = _find(tx, access.channel_id, selection)
@@ -304,7 +280,7 @@ def _choose(
 
 
 def _raise_refusal(
-    by: Caller, act: FileAction, access: Access, channel: str, refused: Sequence[_FileRow], *, is_one: bool
+    by: Caller, act: FileAction, access: Access, channel: str, refused: Sequence[AnyRow], *, is_one: bool
 ) -> None:
     """Raise the refusal for the first of these files, with the names of all if several files were chosen."""
     row = refused[0]
@@ -331,7 +307,7 @@ def _not_of_package(package: str, places: Sequence[str]) -> NotFound:
     return NotFound(f"The package {package} has no file {_named(places)}.", "Nothing was changed. Select its files.")
 
 
-def _is_own(by: Caller, row: _FileRow) -> bool:
+def _is_own(by: Caller, row: AnyRow) -> bool:
     return by.user_id is not None and row.uploaded_by == by.user_id
 
 
@@ -341,8 +317,8 @@ def _named(places: Sequence[str]) -> str:
     return ", ".join(places[:_NAMES_IN_A_REFUSAL]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _find(tx: Tx, channel_id: int, selection: Selection) -> list[_FileRow]:
-    rows = [from_row(_FileRow, row) for query in _queries(channel_id, selection) for row in tx.execute(query)]
+def _find(tx: Tx, channel_id: int, selection: Selection) -> list[AnyRow]:
+    rows = [row for query in _queries(channel_id, selection) for row in tx.execute(query)]
     return sorted(rows, key=lambda row: (row.subdir, row.package, row.file_name))
 
 
@@ -361,17 +337,17 @@ def _queries(channel_id: int, selection: Selection) -> Iterator[Select[Any]]:
         subdir, _, file_name = place.partition("/")
         by_subdir.setdefault(subdir, []).append(file_name)
     for subdir, names in by_subdir.items():
-        for batch in _batches(names):
+        for batch in in_batches(names, _ROWS_AT_ONCE):
             yield query.where(subdirs.c.name == subdir, files.c.file_name.in_(batch))
 
 
 def _write_states(tx: Tx, ids: Sequence[int], state: FileState, reason: str) -> None:
-    for batch in _batches(ids):
+    for batch in in_batches(ids, _ROWS_AT_ONCE):
         tx.execute(update(files).where(files.c.id.in_(batch)).values(state=state.value, yank_reason=reason))
 
 
 def _update_index(
-    parts: RemovalParts, tx: Tx, channel_id: int, name: str, rows: Sequence[_FileRow], state: FileState, now_ms: int
+    parts: RemovalParts, tx: Tx, channel_id: int, name: str, rows: Sequence[AnyRow], state: FileState, now_ms: int
 ) -> int:
     """Update the index of a subdir for these files of it; return its revision."""
     subdir = find_subdir(tx, channel_id, name)
@@ -379,7 +355,7 @@ def _update_index(
     if not rows:
         return subdir.revision
     if state is FileState.DELETED:
-        for batch in _batches([row.file_name for row in rows]):
+        for batch in in_batches([row.file_name for row in rows], _ROWS_AT_ONCE):
             sidecars.forget(tx, subdir.id, batch)
     changes: dict[str, list[IndexedFile]] = {}
     for row in rows:
@@ -387,13 +363,6 @@ def _update_index(
         changes.setdefault(row.package, []).append(file_record)
     grown = -sum(row.size for row in rows) if state is FileState.DELETED else 0
     return update_names(tx, subdir, changes, now_ms, parts.whole_document_limit, grown=grown, steps=1)
-
-
-_T = TypeVar("_T")
-
-
-def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    return (values[start : start + _ROWS_AT_ONCE] for start in range(0, len(values), _ROWS_AT_ONCE))
 
 
 _ROWS: Select[Any] = (
@@ -410,6 +379,7 @@ _ROWS: Select[Any] = (
         files.c.size,
         subdirs.c.name.label("subdir"),
         packages.c.name.label("package"),
+        (subdirs.c.name + "/" + files.c.file_name).label("path"),
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .join(packages, packages.c.id == files.c.package_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Table, func, select, true
 
 from seaway.database.engine import Tx
+from seaway.database.rows import total
 from seaway.database.tables import channels, documents, files, subdirs
 from seaway.indexing.file_rows import FileState
 
@@ -40,7 +41,7 @@ class ChannelUsage:
 
 def bytes_of_packages(tx: Tx) -> int:
     """Return the bytes of package files; content in several channels counts in each."""
-    return int(tx.execute(select(func.coalesce(func.sum(subdirs.c.size), 0))).scalar_one())
+    return total(tx, subdirs.c.size)
 
 
 def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:

@@ -5,6 +5,7 @@ Delete unused data: blobs that no row names, replaced shards, and orphaned spool
    upload can name it before it is deleted (`indexing.blob_references`).
 2. A blob younger than a day is never deleted: an upload may have stored it and be about to name it. An upload that
    relies on an older blob checks that it exists while holding its lock, and stores it again if the sweep was first.
+   The partial file of a put is a day old by the clock of the store too, since a put cannot go on without it.
 3. Objects in the store that are not our blobs belong to someone else, and stay.
 4. A replaced shard that a served index named is kept for a week (CEP 16); others are dropped when they are replaced.
 5. Nothing is deleted unless the database and the store have the same identity, whose counter was raised just before
@@ -25,6 +26,7 @@ from seaway.clock import CLOCK_TOLERANCE_MS, DAY_MS, Clock
 from seaway.counted_nouns import counted
 from seaway.database import site_values
 from seaway.database.engine import Database, Tx
+from seaway.database.rows import in_batches
 from seaway.database.tables import kept_blobs, retired_shards
 from seaway.errors import SeawayError
 from seaway.indexing.blob_references import deleting, named
@@ -103,7 +105,7 @@ def sweep(
     with database.exclusive(SWEEP_LOCK, wait=wait) as is_acquired:
         found, deleted = _Found(), []
         if is_acquired and refusal is None:
-            found = _list_unnamed(parts, now_ms - grace_ms)
+            found = _list_unnamed(parts, now_ms, grace_ms)
             refusal = None if unlimited else _share_exceeded(found, parts.max_percent)
         if is_acquired and refusal is None:
             deleted = _delete_all(parts, found.old)
@@ -118,15 +120,18 @@ def sweep(
     return swept
 
 
-def _list_unnamed(parts: SweepParts, old_ms: int) -> _Found:
+def _list_unnamed(parts: SweepParts, now_ms: int, grace_ms: int) -> _Found:
     """List the store and find the blobs that no row names now."""
     found = _Found()
+    identity = parts.blobs.stat(keys.IDENTITY)  # written just now, with the raised counter
+    store_now_ms = now_ms if identity is None else min(now_ms, identity.modified_ms)
     ours = (stat for stat in parts.blobs.list() if keys.is_swept(stat.key))
     while batch := list(islice(ours, _BLOBS_AT_ONCE)):
         found.blobs += len(batch)
         found.bytes += _bytes_of(batch)
         for stat in _unnamed(parts.database, batch):
-            (found.old if stat.modified_ms <= old_ms else found.waiting).append(stat)
+            age_ms = (store_now_ms if keys.is_unfinished(stat.key) else now_ms) - stat.modified_ms
+            (found.old if age_ms >= grace_ms else found.waiting).append(stat)
     return found
 
 
@@ -146,10 +151,10 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
 
 def _delete_all(parts: SweepParts, stats: Sequence[BlobStat]) -> list[BlobStat]:
     deleted: list[BlobStat] = []
-    for start in range(0, len(stats), _BLOBS_AT_ONCE):
+    for batch in in_batches(stats, _BLOBS_AT_ONCE):
         if not parts.pairing.can_delete():
             break
-        deleted += _delete_batch(parts.database, parts.blobs, stats[start : start + _BLOBS_AT_ONCE])
+        deleted += _delete_batch(parts.database, parts.blobs, batch)
     return deleted
 
 

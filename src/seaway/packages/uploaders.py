@@ -1,12 +1,11 @@
 """Origin of a file, for pages: who uploaded it and how, from the upload history."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 
 from seaway.database.engine import Tx
+from seaway.database.rows import AnyRow
 from seaway.database.tables import uploads
 
 _GITHUB = "https://token.actions.githubusercontent.com"
@@ -36,43 +35,39 @@ class Origin:
 
 def of_file(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes) -> Origin | None:
     """Return the last upload of these bytes under this name; None for files older than the upload history."""
-    row = (
-        tx.execute(
-            select(uploads)
-            .where(
-                uploads.c.channel_id == channel_id,
-                uploads.c.subdir == subdir,
-                uploads.c.file_name == file_name,
-                uploads.c.sha256 == sha256,
-            )
-            .order_by(uploads.c.number.desc())
-            .limit(1)
+    row = tx.execute(
+        select(uploads)
+        .where(
+            uploads.c.channel_id == channel_id,
+            uploads.c.subdir == subdir,
+            uploads.c.file_name == file_name,
+            uploads.c.sha256 == sha256,
         )
-        .mappings()
-        .one_or_none()
-    )
+        .order_by(uploads.c.number.desc())
+        .limit(1)
+    ).one_or_none()
     return None if row is None else _origin(row)
 
 
-def _origin(row: Mapping[Any, Any]) -> Origin:
-    run, _, attempt = row["run"].partition("/")
+def _origin(row: AnyRow) -> Origin:
+    run, _, attempt = row.run.partition("/")
     repository_url = commit_url = run_url = ""
     # URLs are made only for issuers whose sites are known, from verified claims.
-    if row["issuer"] == _GITHUB and row["repository"]:
-        repository_url = f"https://github.com/{row['repository']}"
-        commit_url = f"{repository_url}/commit/{row['commit']}" if row["commit"] else ""
+    if row.issuer == _GITHUB and row.repository:
+        repository_url = f"https://github.com/{row.repository}"
+        commit_url = f"{repository_url}/commit/{row.commit}" if row.commit else ""
         run_url = f"{repository_url}/actions/runs/{run}/attempts/{attempt or 1}" if run else ""
-    elif row["issuer"] == _GITLAB and row["repository"]:
-        repository_url = f"https://gitlab.com/{row['repository']}"
-        commit_url = f"{repository_url}/-/commit/{row['commit']}" if row["commit"] else ""
+    elif row.issuer == _GITLAB and row.repository:
+        repository_url = f"https://gitlab.com/{row.repository}"
+        commit_url = f"{repository_url}/-/commit/{row.commit}" if row.commit else ""
         run_url = f"{repository_url}/-/pipelines/{run}" if run else ""
     return Origin(
-        at_ms=row["at"],
-        replaced=row["replaced_sha256"] is not None,
+        at_ms=row.at,
+        replaced=row.replaced_sha256 is not None,
         upload_method=_means(row),
-        repository=row["repository"],
-        workflow=row["workflow"],
-        commit=row["commit"],
+        repository=row.repository,
+        workflow=row.workflow,
+        commit=row.commit,
         run=run,
         repository_url=repository_url,
         commit_url=commit_url,
@@ -80,9 +75,9 @@ def _origin(row: Mapping[Any, Any]) -> Origin:
     )
 
 
-def _means(row: Mapping[Any, Any]) -> str:
-    if row["key_id"] is not None:
+def _means(row: AnyRow) -> str:
+    if row.key_id is not None:
         return "with an API key"
-    if row["user_id"] is None:
+    if row.user_id is None:
         return ""
-    return "with a command-line tool" if " (tool " in row["principal"] else "in a browser"
+    return "with a command-line tool" if " (tool " in row.principal else "in a browser"

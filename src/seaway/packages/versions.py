@@ -7,14 +7,16 @@ from itertools import groupby
 from sqlalchemy import func, select
 
 from seaway.conda import filename
+from seaway.conda.filename import NamedFile
 from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
-from seaway.database.tables import downloads, files, packages, shards, subdirs
+from seaway.database.tables import downloads, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
+from seaway.packages.files import in_package
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class Build(NamedFile):
     """A file, as shown in a list of builds."""
 
     id: int
@@ -24,16 +26,6 @@ class Build:
     size: int
     indexed_at_ms: int
     downloads: int
-
-    @property
-    def version(self) -> str:
-        """Version from the file name."""
-        return filename.parse(self.file_name).version
-
-    @property
-    def build(self) -> str:
-        """Build string from the file name."""
-        return filename.parse(self.file_name).build
 
     @property
     def is_yanked(self) -> bool:
@@ -68,7 +60,6 @@ class Version:
 
 def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
     """Return all versions of a package that are not deleted, newest first, in one query."""
-    package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
     count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     rows = tx.execute(
         select(
@@ -76,11 +67,7 @@ def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
             count.scalar_subquery().label("downloads"),
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .where(
-            subdirs.c.channel_id == channel_id,
-            files.c.package_id == package_id.scalar_subquery(),
-            files.c.state != FileState.DELETED.value,
-        )
+        .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
     )  # fmt: skip
     return _grouped(
         [

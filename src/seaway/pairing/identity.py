@@ -92,11 +92,14 @@ def _without_database(store: StoreIdentity | None, database_names_blobs: bool, s
     return Verdict.UNKNOWN_STORE if store_has_blobs else Verdict.NEW
 
 
-_SENTENCES = {
-    Verdict.ABSENT: (
-        "The store of this database is missing: its folder or bucket is empty or not mounted.",
-        "Mount or restore it, or run `seaway adopt` to continue with an empty one; uploads are refused until then.",
-    ),
+_ABSENT = (
+    "The store of this database is missing: its folder or bucket is empty or not mounted.",
+    "Mount or restore it, or run `seaway adopt` to continue with an empty one; uploads are refused until then.",
+)
+# What happened and what to do about it, for every verdict except `MATCHES`.
+MESSAGES = {
+    Verdict.NEW: _ABSENT,  # emptied on both sides while the server ran
+    Verdict.ABSENT: _ABSENT,
     Verdict.BEHIND: (
         "The database is older than its store, so nothing is deleted.",
         "Restore the newer database, or run `seaway adopt` to continue with this one.",
@@ -121,8 +124,3 @@ _SENTENCES = {
         "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to continue with this one.",
     ),
 }
-
-
-def message_of(verdict: Verdict) -> tuple[str, str]:
-    """Return what happened and what to do about it, for every verdict except `MATCHES` and `NEW`."""
-    return _SENTENCES[verdict]

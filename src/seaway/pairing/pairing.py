@@ -20,12 +20,12 @@ from seaway.errors import BadSetting, Unavailable
 from seaway.pairing import identity_storage
 from seaway.pairing.identity import (
     ACCEPT_UPLOADS,
+    MESSAGES,
     PREVENT_START,
     DatabaseIdentity,
     StoreIdentity,
     Verdict,
     compare,
-    message_of,
     new_identity,
 )
 from seaway.storage import keys
@@ -41,7 +41,7 @@ class NotPaired(Unavailable):
     """The store is not the database's; `condition` is a short description of the store."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(*_message_for(verdict))
+        super().__init__(*MESSAGES[verdict])
         self.condition = verdict.value
 
 
@@ -68,9 +68,9 @@ class Pairing:
         if verdict is Verdict.NEW:
             self._pair()
         elif verdict in PREVENT_START:
-            raise BadSetting(*message_of(verdict))
+            raise BadSetting(*MESSAGES[verdict])
         elif verdict is not Verdict.MATCHES:
-            log.warning("store.pairing", verdict=verdict.value, message=message_of(verdict)[0])
+            log.warning("store.pairing", verdict=verdict.value, message=MESSAGES[verdict][0])
 
     def check(self) -> Verdict:
         """Read and compare both sides now; `Unavailable` if one of them does not respond."""
@@ -123,7 +123,7 @@ class Pairing:
     def prepare_sweep(self) -> tuple[str, str] | None:
         """Raise the counter of both sides; return a message for the operator if nothing can be swept (3)."""
         verdict = self.raise_counter()
-        return None if verdict is Verdict.MATCHES else _message_for(verdict)
+        return None if verdict is Verdict.MATCHES else MESSAGES[verdict]
 
     def require_match(self) -> None:
         """Raise the counter of both sides; `NotPaired` if they do not match."""
@@ -196,9 +196,3 @@ class Pairing:
         except OSError:
             return None
         return found.st_dev, found.st_ino, found.st_mtime_ns
-
-
-def _message_for(verdict: Verdict) -> tuple[str, str]:
-    if verdict is Verdict.NEW:  # emptied on both sides while the server ran
-        return message_of(Verdict.ABSENT)
-    return message_of(verdict)

@@ -75,7 +75,7 @@ def examine(
         hashes=hashes,
         warnings=(
             *_link_warnings(contents, refuse_escaping_links=refuse_escaping_links),
-            *_dot_warnings(contents),
+            *((_DOTS,) if contents.has_leading_dot_paths else ()),
             *portable_specs.warnings(record.unportable_specs(index, run_exports)),
             *_timestamp_warnings(index.get("timestamp", 0)),
             *warnings,
@@ -134,12 +134,6 @@ def _link_warnings(contents: archive.ArchiveContents, *, refuse_escaping_links: 
             RefusalReason.ESCAPING_LINK, f"Links of the package point outside of its installation folder: {shown}."
         )
     return (f"{len(links)} links of the package point outside of its installation folder: {shown}.",)
-
-
-def _dot_warnings(contents: archive.ArchiveContents) -> tuple[str, ...]:
-    if not contents.has_leading_dot_paths:
-        return ()
-    return (_DOTS,)
 
 
 def _timestamp_warnings(timestamp: int) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ ends when the socket is closed.
 import contextlib
 import gc
 import hashlib
+import io
 import resource
 import signal
 import socket
@@ -18,6 +19,7 @@ import sys
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -132,7 +134,7 @@ def _answer(order: PackageOrder | PictureOrder, terms: ExaminerSettings, encoder
 
 
 def _examined(order: PackageOrder, terms: ExaminerSettings) -> Candidate:
-    hashes = order.hashes or _copy(order.source, order.path)
+    hashes = order.hashes or _copy_file(order.source, order.path)
     refuse = terms.refuse_escaping_links
     return examine(Path(order.path), order.file_name, hashes, terms.limits, refuse_escaping_links=refuse)
 
@@ -144,13 +146,18 @@ def _draw(order: PictureOrder) -> bytes:
     return images.encode_png(Path(order.path))
 
 
-def _copy(source: str, target: str) -> FileDigest:
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+def _copy_file(source: str, target: str) -> FileDigest:
     with open(source, "rb", buffering=0) as original, open(target, "wb", buffering=0) as copy:  # noqa: PTH123  faster
-        while chunk := original.read(_COPY_BYTES):
-            sha256.update(chunk)
-            md5.update(chunk)
-            size += copy.write(chunk)
+        return copy_hashed(original, copy)
+
+
+def copy_hashed(source: BinaryIO | io.FileIO, target: BinaryIO | io.FileIO) -> FileDigest:
+    """Copy a file and return the hashes of its content."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while chunk := source.read(_COPY_BYTES):
+        sha256.update(chunk)
+        md5.update(chunk)
+        size += target.write(chunk)
     return FileDigest(sha256.digest(), md5.digest(), size)
 
 

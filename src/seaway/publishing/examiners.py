@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -79,20 +79,15 @@ class Examiners:
     ) -> None:
         self._terms = ExaminerSettings(limits, refuse_escaping_links)
         self._interpreter = interpreter
-        self._processes = processes
+        self.processes = processes  # how many files can be examined at once
         self.slots = FairSlots(processes, share=max(processes - 1, 1))
         self._lock = threading.Lock()
         self._idle: list[_Examiner] = []
 
-    @property
-    def processes(self) -> int:
-        """The number of files that can be examined at once."""
-        return self._processes
-
     def warm_up(self) -> None:
         """Start the processes and wait for their imports, so that the first uploads need not wait."""
         with self._lock:
-            self._idle += [_Examiner(self._terms, self._interpreter) for _ in range(self._processes - len(self._idle))]
+            self._idle += [_Examiner(self._terms, self._interpreter) for _ in range(self.processes - len(self._idle))]
             for examiner in self._idle:
                 examiner.wait_until_ready()
 
@@ -139,7 +134,7 @@ class Examiners:
         sizes = [file.size for file in files]
         try:
             with self._examiner() as examiner:
-                answers = examiner.ask(orders, sum(map(self._seconds, sizes)))
+                answers = examiner.ask(orders, sum(map(self._terms.limits.seconds, sizes)))
         except (Died, TimeoutError):
             # One of the files caused this; examined one by one, only that file is refused.
             return [self._examine_one(order, size) for order, size in zip(orders, sizes, strict=True)]
@@ -149,7 +144,7 @@ class Examiners:
         ]
 
     def _examine_one(self, order: PackageOrder, size: int) -> Candidate | Refused | OSError:
-        seconds = self._seconds(size)
+        seconds = self._terms.limits.seconds(size)
         for attempt in range(_ATTEMPTS):
             try:
                 with self._examiner() as examiner:
@@ -170,9 +165,6 @@ class Examiners:
             f"Reading {order.file_name} took more than {self._terms.limits.memory_bytes:,} bytes of memory, the limit.",
             "Build it with fewer or smaller files.",
         )
-
-    def _seconds(self, size: int) -> float:
-        return self._terms.limits.seconds(size)
 
     @contextmanager
     def _examiner(self) -> "Iterator[_Examiner]":
@@ -195,13 +187,15 @@ class _Examiner:
 
     def __init__(self, terms: ExaminerSettings, interpreter: str) -> None:
         ours, theirs = socket.socketpair()
-        with theirs, _closed_on_failure(ours):
+        with theirs, ExitStack() as stack:
+            stack.callback(ours.close)  # if the process cannot be started: nothing else closes the socket then
             self._process = subprocess.Popen(  # noqa: S603  a module of Seaway, in this interpreter
                 [interpreter, "-m", "seaway.publishing.examiner", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # so that Ctrl-C does not reach it; it ends when the socket is closed
             )
+            stack.pop_all()
         self._connection = Connection(ours.detach())
         self._is_ready = False
         self._send(msgspec.msgpack.encode(terms))
@@ -256,15 +250,6 @@ class _Examiner:
             if isinstance(error, TimeoutError):
                 raise
             raise Died(str(error) or "the process ended") from error
-
-
-@contextmanager
-def _closed_on_failure(opened: socket.socket) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:  # the process could not be started, so nothing else closes the socket
-        opened.close()
-        raise
 
 
 def _not_drawn() -> Invalid:

@@ -42,11 +42,12 @@ from seaway.fair_slots import FairSlots, Slot
 from seaway.indexing.blob_references import BlobSwept, discard
 from seaway.metric_events import EventCounter, UploadOutcome, UploadStage
 from seaway.publishing import admit
+from seaway.publishing.admission_facts import UploadRequest, early_facts
 from seaway.publishing.batches import Batches
 from seaway.publishing.examine import Candidate
 from seaway.publishing.examiners import Examiners
 from seaway.publishing.receive import PendingFile, receive
-from seaway.publishing.record import Recorded, Submission, early_facts, require_upload
+from seaway.publishing.record import Recorded, Submission, require_upload
 from seaway.publishing.upload_rates import RefusedTime, UploadRate, sender_of
 from seaway.publishing.verify_attestation import AttestationParts, require_workflow, verify
 from seaway.storage import keys
@@ -100,19 +101,6 @@ class PublishingParts:
     counts: EventCounter
     attesting: AttestationParts
     reserve: Reserve
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
-    """What is known of an upload before its bytes arrive."""
-
-    channel: str
-    file_name: str  # as sent
-    announced_sha256: str | None
-    by: Caller
-    force: bool
-    min_size: int = 1  # the minimum size that the request implies, to refuse an upload over the quota early
-    in_pieces: int = 0  # its bytes that are stored as pieces, which the quota and the rate limit have counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +164,7 @@ def refuse_early(parts: PublishingParts, upload: UploadRequest) -> FileName:
         file_name = filename.parse(upload.file_name)
         permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=file_name.name)
         sha256 = _parse_sha256(upload.announced_sha256)
-        facts = early_facts(
-            tx,
-            channel,
-            access,
-            file_name,
-            by,
-            force=upload.force,
-            sha256=sha256,
-            size=upload.min_size,
-            in_pieces=upload.in_pieces,
-            user_quota=parts.user_quota,
-        )
+        facts = early_facts(tx, upload, access, file_name, sha256, parts.user_quota)
         # A repeated upload goes on, to compare its bytes: an announced hash alone proves nothing.
         if not admit.is_repeated(sha256, facts):
             admit.admit(file_name, sha256, facts)

@@ -10,13 +10,12 @@ Record uploads, the last step, in one transaction: write the file rows, shards, 
    lost response does not cause a failure.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from seaway import audit
 from seaway.attestations import sidecars
@@ -24,26 +23,23 @@ from seaway.attestations.bundles import VerifiedAttestation
 from seaway.attestations.sidecars import Sidecar
 from seaway.audit import Event, NewEntry
 from seaway.callers.caller import Caller
-from seaway.channels import channels, permissions, quotas, upload_log
-from seaway.channels.channel import Attestations
-from seaway.channels.permissions import Access, Verdict
-from seaway.channels.quotas import StorageRoom
+from seaway.channels import channels, permissions, upload_log
+from seaway.channels.permissions import Access
 from seaway.channels.roles import Action
-from seaway.channels.upload_log import Chain, RecordedUpload
+from seaway.channels.upload_log import RecordedUpload
 from seaway.clock import Clock
 from seaway.conda import filename
-from seaway.conda.filename import FileName
 from seaway.conda.record import encode, v3_needs
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
-from seaway.database.tables import channels as channel_rows
-from seaway.database.tables import files, packages, subdirs, upload_chains
+from seaway.database.tables import files, packages, subdirs
 from seaway.errors import SeawayError
 from seaway.indexing.file_rows import FileState, IndexedFile, Subdir, find_subdir
 from seaway.indexing.updates import update_names
 from seaway.packages.files import WARNINGS
 from seaway.publishing import admit
-from seaway.publishing.admit import AdmissionFacts, ExistingFile
+from seaway.publishing.admission_facts import ChannelState, facts_of_name, in_other_case, look_up
+from seaway.publishing.admit import AdmissionFacts
 from seaway.publishing.examine import Candidate
 from seaway.publishing.upload_rates import UploadRate
 from seaway.trusted_publishing import publisher_uploads
@@ -106,49 +102,13 @@ class _Admitted:
     record: bytes
     warnings: tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The state of a channel for some file and package names, independent of the caller."""
-
-    taken: Sequence[AnyRow]
-    refuses_lookalikes: bool
-    attestations: Attestations
-    packages: dict[str, dict[str, int]]  # package ids by folded name and name
-    summaries: dict[str, str]  # by name
-    chain: Chain
-    room: StorageRoom
-    allows_overwrite: bool
-    allows_v3: bool
+    @property
+    def replaces(self) -> bool:
+        existing = self.facts.existing
+        return existing is not None and existing.state is not FileState.DELETED
 
 
 # Built once for all uploads: building a statement takes longer than running it in SQLite.
-_TAKEN = (
-    select(
-        files.c.id, files.c.file_name, files.c.state, files.c.section, files.c.sha256, files.c.indexed_at,
-        files.c.uploaded_by, files.c.uploaded_as, files.c.size,
-        files.c.correction.is_not(None).label("is_corrected"), subdirs.c.name.label("subdir"), subdirs.c.revision,
-    )
-    .join(subdirs, subdirs.c.id == files.c.subdir_id)
-    .where(
-        subdirs.c.channel_id == bindparam("channel_id"),
-        func.lower(files.c.file_name).in_(bindparam("lower_names", expanding=True)),
-    )
-)  # fmt: skip
-_ALIKE = (
-    select(
-        channel_rows.c.refuses_lookalikes, channel_rows.c.allows_overwrite, channel_rows.c.allows_v3, *quotas.ROOM,
-        packages.c.id, packages.c.name, packages.c.folded_name, packages.c.summary,
-        channel_rows.c.attestations, upload_chains.c.count.label("chain_count"), upload_chains.c.head,
-    )
-    .outerjoin(upload_chains, upload_chains.c.channel_id == channel_rows.c.id)
-    .outerjoin(
-        packages,
-        (packages.c.channel_id == channel_rows.c.id)
-        & packages.c.folded_name.in_(bindparam("folded_names", expanding=True)),
-    )
-    .where(channel_rows.c.id == bindparam("channel_id"))
-)  # fmt: skip
 _ADD_PACKAGES = insert(packages)
 _PACKAGES = select(packages.c.name, packages.c.id).where(
     packages.c.channel_id == bindparam("channel_id"), packages.c.name.in_(bindparam("names", expanding=True))
@@ -156,35 +116,6 @@ _PACKAGES = select(packages.c.name, packages.c.id).where(
 _SUMMARIZE = update(packages).where(packages.c.id == bindparam("package_id"))
 _ADD_SUBDIR = insert(subdirs)
 _ADD_FILES = insert(files)
-
-
-def early_facts(
-    tx: Tx,
-    channel: str,
-    access: Access,
-    file_name: FileName,
-    by: Caller,
-    *,
-    force: bool,
-    sha256: bytes | None,
-    size: int,
-    in_pieces: int,
-    user_quota: int | None,
-) -> AdmissionFacts:
-    """
-    Return the facts that are known before the bytes arrive, when the subdir is unknown.
-
-    The name alone does not identify an existing file, since several subdirs often have the same file name.
-    Name and hash do, so that a client that repeats an upload need not send its bytes again.
-    """
-    taken = [] if sha256 is None else [str(file_name)]
-    known = _look_up(tx, access.channel_id, taken, [file_name.name], user_quota)
-    row = next((row for row in known.taken if row.sha256 == sha256 and row.file_name == str(file_name)), None)
-    where = f"{channel}/{'' if row is None else row.subdir}"
-    existing = None if row is None else _existing(row, access, by)
-    facts = _facts(known, where, existing, file_name, by, force=force, is_attested=None)
-    # The file that it may replace is not known yet, so the recording transaction decides about the quota.
-    return facts if force else replace(facts, room=known.room.after(-in_pieces), grows_by=size)
 
 
 def record_submissions(
@@ -200,15 +131,9 @@ def record_submissions(
     return [outcomes[number] for number in range(len(submissions))]
 
 
-def require_upload(tx: Tx, channel: str, by: Caller, *, package: str | None = None) -> Access:
-    """Return the access of a caller who can upload to the channel (a package of this name, if given), or refuse."""
-    access = channels.access_of(tx, channel, by)
-    return permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
-
-
-def require_package(by: Caller, access: Access, channel: str, package: str) -> None:
-    """Refuse a credential that is restricted to other package names."""
-    permissions.require(by, Action.UPLOAD, access, channel_name=channel, package=package)
+def require_upload(tx: Tx, channel: str, by: Caller) -> Access:
+    """Return the access of a caller who can upload to the channel, or refuse."""
+    return permissions.require(by, Action.UPLOAD, channels.access_of(tx, channel, by), channel_name=channel)
 
 
 _Numbered = tuple[int, Submission]
@@ -247,7 +172,7 @@ def _record_batch(
     channel_id = accesses[allowed[0][1].by].channel_id
     file_names = {submission.path[1] for _, submission in allowed}
     names = {submission.candidate.file_name.name for _, submission in allowed}
-    known = _look_up(tx, channel_id, file_names, names, parts.user_quota)
+    known = look_up(tx, channel_id, file_names, names, parts.user_quota)
     repeated = _repeated(tx, channel, channel_id, known, accesses, allowed)
     outcomes.update(repeated)
     allowed = [entry for entry in allowed if entry[0] not in repeated]
@@ -256,7 +181,7 @@ def _record_batch(
     audit.write_all(tx, [_audit_line(now_ms, channel, entry) for entry in admitted])
     upload_log.append(tx, known.chain, [_upload(now_ms, channel, entry) for entry in admitted])
     publisher_uploads.record_use(tx, now_ms, parts.notifier, channel_id, [entry.submission.by for entry in admitted])
-    recorded = {entry.number: _recorded(entry, revisions[entry.number]) for entry in admitted}
+    recorded = {entry.number: Recorded(revisions[entry.number], entry.replaces, entry.warnings) for entry in admitted}
     return {**outcomes, **refusals, **recorded}
 
 
@@ -264,15 +189,14 @@ def _repeated(
     tx: Tx,
     channel: str,
     channel_id: int,
-    known: _Known,
+    known: ChannelState,
     accesses: Mapping[Caller, Access],
     submissions: Sequence[_Numbered],
 ) -> dict[int, Recorded]:
     """Return the outcomes of repeated uploads (invariant 4)."""
-    taken = {(row.subdir, row.file_name): row for row in known.taken}
     found: dict[int, Recorded] = {}
     for number, submission in submissions:
-        row = taken.get(submission.path)
+        row = known.taken.get(submission.path)
         if row is None:
             continue
         facts = _facts_of(known, channel, row, accesses[submission.by], submission)
@@ -304,24 +228,22 @@ def _accesses(
 
 
 def _decide(
-    now_ms: int, channel: str, known: _Known, accesses: Mapping[Caller, Access], submissions: Sequence[_Numbered]
+    now_ms: int, channel: str, known: ChannelState, accesses: Mapping[Caller, Access], submissions: Sequence[_Numbered]
 ) -> tuple[list[_Admitted], dict[int, SeawayError]]:
     """Return the admitted submissions and the refusals of the others."""
-    taken = {(row.subdir, row.file_name): row for row in known.taken}
     admitted: list[_Admitted] = []
     refusals: dict[int, SeawayError] = {}
     room = known.room
     for number, submission in submissions:
-        candidate, row = submission.candidate, taken.get(submission.path)
+        candidate, row = submission.candidate, known.taken.get(submission.path)
         room = room.after(-submission.in_pieces)  # its pieces are deleted once it is recorded
         facts = _facts_of(known, channel, row, accesses[submission.by], submission)
         is_free = row is None or row.state == FileState.DELETED.value
-        other_case = _in_other_case(known, submission.path[1]) if is_free else None
+        other_case = in_other_case(known, submission.path[1]) if is_free else None
         grows_by = candidate.hashes.size - _visible_size(row)
         needs = v3_needs(candidate.record) if candidate.section.is_v3 and not known.allows_v3 else ""
         facts = replace(facts, room=room, grows_by=grows_by, other_case=other_case, v3_needs=needs)
         try:
-            require_package(submission.by, accesses[submission.by], channel, candidate.file_name.name)
             admit.admit(candidate.file_name, candidate.hashes.sha256, facts)
         except SeawayError as error:
             refusals[number] = error
@@ -334,91 +256,19 @@ def _decide(
     return admitted, refusals
 
 
-def _in_other_case(known: _Known, file_name: str) -> str | None:
-    """
-    Return the file of the channel whose name differs only in case; package caches do not distinguish subdirs.
-
-    A deleted file counts only in a channel that never overwrites files.
-    """
-    for row in known.taken:
-        is_deleted = row.state == FileState.DELETED.value
-        if row.file_name == file_name or row.file_name.lower() != file_name.lower():
-            continue
-        if not is_deleted or not known.allows_overwrite:
-            return f"{row.subdir}/{row.file_name}{', which was deleted' if is_deleted else ''}"
-    return None
-
-
 def _attested(sidecar: Sidecar | None) -> dict[str, str]:
     """Return the record field that announces the sidecar; empty if there is none (CEP 50)."""
     return {} if sidecar is None else {sidecars.FIELD: sidecars.digest(sidecar.content).hex()}
 
 
-def _recorded(entry: _Admitted, revision: int) -> Recorded:
-    existing = entry.facts.existing
-    return Recorded(
-        revision,
-        replaced=existing is not None and existing.state is not FileState.DELETED,
-        warnings=entry.warnings,
-    )
-
-
-def _look_up(
-    tx: Tx, channel_id: int, file_names: Collection[str], names: Collection[str], user_quota: int | None
-) -> _Known:
-    lower_names = list({name.lower() for name in file_names})
-    taken = tx.execute(_TAKEN, {"channel_id": channel_id, "lower_names": lower_names}).all() if file_names else []
-    folded_names = list({filename.normalize_name(name) for name in names})
-    parameters = {"channel_id": channel_id, "folded_names": folded_names, "user_quota": user_quota}
-    alike = tx.execute(_ALIKE, parameters).all()
-    by_folded: dict[str, dict[str, int]] = {}
-    for row in alike:
-        if row.id is not None:
-            by_folded.setdefault(row.folded_name, {})[row.name] = row.id
-    first = alike[0]
-    chain = Chain(channel_id) if first.chain_count is None else Chain(channel_id, first.chain_count, first.head)
-    summaries = {row.name: row.summary for row in alike if row.id is not None}
-    attestations = Attestations(first.attestations)
-    room = quotas.room_from_row(first)
-    return _Known(
-        taken, first.refuses_lookalikes, attestations, by_folded, summaries, chain, room, first.allows_overwrite,
-        first.allows_v3,
-    )  # fmt: skip
-
-
-def _facts(
-    known: _Known,
-    where: str,
-    existing: ExistingFile | None,
-    file_name: FileName,
-    by: Caller,
-    *,
-    force: bool,
-    is_attested: bool | None,
-) -> AdmissionFacts:
-    alike = known.packages.get(filename.normalize_name(file_name.name), {})
-    return AdmissionFacts(
-        where=where,
-        existing=existing,
-        lookalikes=tuple(sorted(name for name in alike if name != file_name.name)),
-        refuses_lookalikes=known.refuses_lookalikes,
-        force=force,
-        attestations=known.attestations,
-        by_workflow=by.workflow is not None,
-        is_attested=is_attested,
-        room=known.room,
-        allows_overwrite=known.allows_overwrite,
-        allows_v3=known.allows_v3,
-    )
-
-
 def _facts_of(
-    known: _Known, channel: str, row: AnyRow | None, access: Access, submission: Submission
+    known: ChannelState, channel: str, row: AnyRow | None, access: Access, submission: Submission
 ) -> AdmissionFacts:
-    return _facts(
+    return facts_of_name(
         known,
         f"{channel}/{submission.candidate.subdir}",
-        None if row is None else _existing(row, access, submission.by),
+        row,
+        access,
         submission.candidate.file_name,
         submission.by,
         force=submission.force,
@@ -431,26 +281,8 @@ def _visible_size(row: AnyRow | None) -> int:
     return 0 if row is None or row.state == FileState.DELETED.value else row.size
 
 
-def _existing(row: AnyRow, access: Access, by: Caller) -> ExistingFile:
-    own = by.user_id is not None and row.uploaded_by == by.user_id
-    name = filename.parse(row.file_name).name
-    verdict = permissions.decide(by, Action.OVERWRITE, access, own_file=own, package=name)
-    uploaded = datetime.fromtimestamp(row.indexed_at / 1000, UTC)
-    by_workflow = by.workflow is not None and row.uploaded_by is None and row.uploaded_as == by.actor.name
-    return ExistingFile(
-        row.id,
-        FileState(row.state),
-        row.sha256,
-        f"{uploaded:%Y-%m-%d}",
-        may_overwrite=verdict is Verdict.ALLOWED,
-        hint="" if verdict is Verdict.ALLOWED else permissions.hint(by, Action.OVERWRITE, access),
-        is_own=own or by_workflow,
-        is_corrected=row.is_corrected,
-    )
-
-
 def _write(
-    tx: Tx, now_ms: int, channel_id: int, known: _Known, admitted: Sequence[_Admitted], whole_document_limit: int
+    tx: Tx, now_ms: int, channel_id: int, known: ChannelState, admitted: Sequence[_Admitted], whole_document_limit: int
 ) -> dict[int, int]:
     """Write the rows and update the index; return the revision of each submission."""
     package_ids = _package_ids(tx, channel_id, known, {entry.submission.candidate.file_name.name for entry in admitted})
@@ -464,7 +296,7 @@ def _write(
     return revisions
 
 
-def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -> dict[str, int]:
+def _package_ids(tx: Tx, channel_id: int, known: ChannelState, names: Iterable[str]) -> dict[str, int]:
     ids = {name: package_id for alike in known.packages.values() for name, package_id in alike.items()}
     new = [name for name in names if name not in ids]
     if new:
@@ -474,7 +306,7 @@ def _package_ids(tx: Tx, channel_id: int, known: _Known, names: Iterable[str]) -
     return ids
 
 
-def _write_summaries(tx: Tx, known: _Known, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
+def _write_summaries(tx: Tx, known: ChannelState, package_ids: dict[str, int], admitted: Sequence[_Admitted]) -> None:
     """Store the summary of each package from its latest file, for the search."""
     summaries = {
         entry.submission.candidate.file_name.name: _summary(entry.submission.candidate.about) for entry in admitted

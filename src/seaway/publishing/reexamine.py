@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 from sqlalchemy import Row, delete, exists, insert, select, update
@@ -26,7 +26,7 @@ from seaway.clock import Clock
 from seaway.conda import corrections, filename
 from seaway.conda.corrections import Correction
 from seaway.conda.limits import GIB, ArchiveLimits
-from seaway.conda.record import FileDigest, encode
+from seaway.conda.record import encode
 from seaway.conda.refusals import Refused
 from seaway.database.damage import as_stored, tolerating_damage
 from seaway.database.engine import Database, Tx
@@ -36,6 +36,7 @@ from seaway.indexing.file_rows import FileState
 from seaway.indexing.updates import raise_revision
 from seaway.packages.files import WARNINGS
 from seaway.publishing.examine import Candidate, examine
+from seaway.publishing.examiner import copy_hashed
 from seaway.publishing.record import stored_about
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
@@ -50,7 +51,7 @@ _LIMITS = ArchiveLimits(
     info_bytes=GIB,
     paths_json_bytes=GIB,
 )
-_CHUNK_BYTES = 1024 * 1024
+_COLUMNS = ("file_name", "section", "version", "size", "sha256", "indexed_at", "record", "about", "correction")
 _OF_JSON = ("record", "about")
 _ROW = (
     select(
@@ -61,20 +62,7 @@ _ROW = (
         subdirs.c.name.label("subdir"),
         packages.c.name.label("package"),
         packages.c.channel_id.label("channel_of_package"),
-        *(
-            as_stored(column).label(column.name)
-            for column in (
-                files.c.file_name,
-                files.c.section,
-                files.c.version,
-                files.c.size,
-                files.c.sha256,
-                files.c.indexed_at,
-                files.c.record,
-                files.c.about,
-                files.c.correction,
-            )
-        ),
+        *(as_stored(files.c[name]).label(name) for name in _COLUMNS),
     )
     .join(subdirs, subdirs.c.id == files.c.subdir_id)
     .join(channels, channels.c.id == subdirs.c.channel_id)
@@ -242,7 +230,8 @@ def _examined(blobs: BlobStore, spool: Spool, row: FileRow) -> Candidate:
         if file_name is None:
             raise CannotRebuild("has a file name that is not text")
         with blobs.open(keys.blob(row.sha256)) as blob, spool.file() as copy:
-            hashes = _copy(blob, copy)
+            hashes = copy_hashed(blob, copy)
+            copy.flush()
             if hashes.sha256 != row.sha256:
                 raise CannotRebuild("names a blob whose bytes have another sha256")
             path = Path(copy.name)
@@ -258,17 +247,6 @@ def _examined(blobs: BlobStore, spool: Spool, row: FileRow) -> Candidate:
     if candidate.subdir != row.subdir:
         raise CannotRebuild(f"names a blob with a package for {candidate.subdir}")
     return candidate
-
-
-def _copy(blob: BinaryIO, copy: BinaryIO) -> FileDigest:
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    while chunk := blob.read(_CHUNK_BYTES):
-        copy.write(chunk)
-        sha256.update(chunk)
-        md5.update(chunk)
-        size += len(chunk)
-    copy.flush()
-    return FileDigest(sha256.digest(), md5.digest(), size)
 
 
 def _change(parts: RebuildParts, row: FileRow, wrong: dict[str, Any], actor: Actor) -> None:

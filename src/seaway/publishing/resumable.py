@@ -18,7 +18,6 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 import msgspec
 from anyio import to_thread
@@ -29,11 +28,13 @@ from seaway.channels import channels as all_channels
 from seaway.channels import quotas
 from seaway.clock import DAY_MS, HOUR_MS
 from seaway.database.engine import Tx, lock_channel
+from seaway.database.rows import total
 from seaway.database.tables import channels, files, resumable_pieces, resumable_uploads, subdirs
 from seaway.errors import Malformed, NotFound, SeawayError, TooLarge, TooManyRequests, Unavailable, WrongOffset
 from seaway.indexing.blob_references import discard, referencing
 from seaway.indexing.file_rows import FileState
-from seaway.publishing.publish import Published, PublishingParts, UploadRequest, publish, refuse_early, run_in_slot
+from seaway.publishing.admission_facts import UploadRequest
+from seaway.publishing.publish import Published, PublishingParts, publish, refuse_early, run_in_slot
 from seaway.publishing.receive import Received, receive, too_large
 from seaway.publishing.record import require_upload
 from seaway.storage import keys
@@ -117,8 +118,7 @@ def _find_at_offset(parts: PublishingParts, upload_id: str, offset: int, by: Cal
         upload = _find(tx, upload_id, by, parts.clock.now_ms())
         if upload.published is not None or offset != upload.offset:
             raise _wrong_offset(upload)
-        sum_query = select(func.coalesce(func.sum(resumable_pieces.c.size), 0))
-        stored_bytes = tx.execute(sum_query.where(resumable_pieces.c.upload_id == upload.id)).scalar_one()
+        stored_bytes = total(tx, resumable_pieces.c.size, resumable_pieces.c.upload_id == upload.id)
         _require_room(tx, parts, upload.order, max(upload.order.length - stored_bytes, 0))
     return upload
 
@@ -145,9 +145,7 @@ def _require_room(tx: Tx, parts: PublishingParts, order: ResumableRequest, size:
 
 def cancel(parts: PublishingParts, upload_id: str, by: Caller) -> None:
     """Cancel an upload."""
-    with parts.database.read() as tx:
-        upload = _find(tx, upload_id, by, parts.clock.now_ms())
-    _delete(parts, upload)
+    _delete(parts, get(parts, upload_id, by))
 
 
 def expire(tx: Tx, now_ms: int) -> int:
@@ -167,11 +165,8 @@ def _begin(parts: PublishingParts, order: ResumableRequest, by: Caller) -> Resum
     with parts.database.write_unlocked() as tx:
         parts.database.lock(tx, f"uploads-of/{by.user_id}")
         access = require_upload(tx, order.channel, by)
-        unfinished = resumable_uploads.c.user_id == by.user_id, resumable_uploads.c.published.is_(None)
-        if (
-            tx.execute(select(func.count()).select_from(resumable_uploads).where(*unfinished)).scalar_one()
-            >= MAX_UNFINISHED
-        ):
+        is_unfinished = (resumable_uploads.c.user_id == by.user_id) & resumable_uploads.c.published.is_(None)
+        if tx.execute(select(func.count()).where(is_unfinished)).scalar_one() >= MAX_UNFINISHED:
             raise TooManyRequests(
                 f"{by.name} has {MAX_UNFINISHED} unfinished uploads.", "Finish or cancel some, or wait a day."
             )
@@ -410,7 +405,7 @@ class _Assembled:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for digest in await to_thread.run_sync(self._digests):
-            file = await to_thread.run_sync(self._open, digest)
+            file = await to_thread.run_sync(self._parts.blobs.open, keys.blob(digest))
             found = hashlib.sha256()
             with file:
                 while chunk := await to_thread.run_sync(file.read, _READ_BYTES):
@@ -423,16 +418,6 @@ class _Assembled:
         return None
 
     def _digests(self) -> Sequence[bytes]:
+        of_upload = select(resumable_pieces.c.sha256).where(resumable_pieces.c.upload_id == self._upload.id)
         with self._parts.database.read() as tx:
-            return (
-                tx.execute(
-                    select(resumable_pieces.c.sha256)
-                    .where(resumable_pieces.c.upload_id == self._upload.id)
-                    .order_by(resumable_pieces.c.start)
-                )
-                .scalars()
-                .all()
-            )
-
-    def _open(self, digest: bytes) -> BinaryIO:
-        return self._parts.blobs.open(keys.blob(digest))
+            return tx.execute(of_upload.order_by(resumable_pieces.c.start)).scalars().all()

@@ -122,10 +122,6 @@ class _Address:
                 self.encoding, self.kind = encoding, _ENCODED[name, encoding]
                 break
 
-    def without_encoding(self) -> "_Address":
-        """Return the address of the same document without encoding."""
-        return _Address(self.access, self.channel, self.subdir, self.name, ())
-
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
@@ -448,7 +444,7 @@ def _last_complete(parts: ReadingParts, subdir_id: int, address: _Address) -> Ch
     """Return the newest stored document, unencoded if that form was never built; None if there is none."""
     document = parts.documents.last(subdir_id, address.kind)
     if document is None and address.kind != address.name:
-        address = address.without_encoding()
+        address = _Address(address.access, address.channel, address.subdir, address.name, encodings=())
         document = parts.documents.last(subdir_id, address.kind)
     return None if document is None else replace(_built(address, document), keep=CachePolicy.NEVER, is_outdated=True)
 

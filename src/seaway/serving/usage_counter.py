@@ -9,6 +9,7 @@ Usage counters: downloads of files, and when keys were last used.
 """
 
 import threading
+from collections import Counter
 
 import structlog
 
@@ -31,7 +32,7 @@ class UsageCounter:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._lock = threading.Lock()
-        self._downloads: dict[tuple[int, int], int] = {}
+        self._downloads = Counter[tuple[int, int]]()
         self._used: dict[int, tuple[int, str]] = {}
         self._use_written_at: dict[int, int] = {}
         self._stopped = threading.Event()
@@ -42,7 +43,7 @@ class UsageCounter:
         entry = (file_id, downloads.day_of(self._clock.now_ms()))
         with self._lock:
             if entry in self._downloads or len(self._downloads) < _MOST:
-                self._downloads[entry] = self._downloads.get(entry, 0) + 1
+                self._downloads[entry] += 1
 
     def count_key_use(self, key_id: int | None, address: str) -> None:
         """Note that the key was used from this IP address; ignore None."""
@@ -70,7 +71,7 @@ class UsageCounter:
     def write(self) -> None:
         """Write the counts to the database; if it is unavailable, keep them for the next time."""
         with self._lock:
-            downloaded, self._downloads = self._downloads, {}
+            downloaded, self._downloads = self._downloads, Counter()
             used, self._used = self._used, {}
         if not downloaded and not used:
             return
@@ -80,14 +81,10 @@ class UsageCounter:
                 api_keys.note_uses(tx, used, since_ms=USE_WRITTEN_EVERY_MS)
         except SeawayError as error:
             log.warning("usage_counter.delayed", reason=error.message)
-            self._put_back(downloaded)
+            with self._lock:
+                self._downloads.update(downloaded)
         else:
             self._use_written_at.update((key_id, at_ms) for key_id, (at_ms, _) in used.items())
-
-    def _put_back(self, downloaded: dict[tuple[int, int], int]) -> None:
-        with self._lock:
-            for entry, count in downloaded.items():
-                self._downloads[entry] = self._downloads.get(entry, 0) + count
 
     def _run(self) -> None:
         while not self._stopped.wait(_PERIOD_SECONDS):

@@ -33,14 +33,14 @@ class DiskBlobs:
         self._make_folders_of(target)
         temporary = _temporary_path(target)
         try:
-            with _create_private(temporary) as file:
+            with create_private(temporary) as file:
                 file.write(content)
                 _sync(file)
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def prepare_file(self, path: Path) -> None:
         _sync_file(path)
@@ -50,7 +50,7 @@ class DiskBlobs:
             return False
         _sync_file(path)
         self._link_in(path, key)
-        _sync_folder((self._root / key).parent)
+        sync_folder((self._root / key).parent)
         return True
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
@@ -89,7 +89,7 @@ class DiskBlobs:
         target_path = self._root / target
         self._make_folders_of(target_path)
         _link_over(self._root / key, target_path, None)
-        _sync_folder(target_path.parent)
+        sync_folder(target_path.parent)
 
     def list(self, folder: str = "") -> Iterator[BlobStat]:
         for directory, _, names in os.walk(self._root / folder, onerror=self._refuse_to_list):
@@ -133,7 +133,7 @@ class DiskBlobs:
         missing = [folder for folder in target.relative_to(self._root).parents if not (self._root / folder).is_dir()]
         for folder in reversed(missing):
             (self._root / folder).mkdir(exist_ok=True)
-            _sync_folder((self._root / folder).parent)
+            sync_folder((self._root / folder).parent)
 
     def _is_whole(self, key: str, path: Path) -> bool:
         """Return whether the key has the content of the file, by hashing the stored bytes."""
@@ -174,15 +174,15 @@ def _temporary_path(target: Path) -> Path:
     return target.with_name(f"{keys.UNFINISHED}{target.name}-{secrets.token_hex(4)}")
 
 
-def _create_private(path: Path) -> BinaryIO:
-    """Create a file that only its owner can read."""
+def create_private(path: Path) -> BinaryIO:
+    """Create a file that only its owner can read, for writing."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _copy(path: Path, copy: Path, sha256: bytes | None) -> None:
     """Copy bytes and permissions (a private file stays private on every file system); verify the hash if given."""
     digest = hashlib.sha256()
-    with path.open("rb") as source, _create_private(copy) as target:
+    with path.open("rb") as source, create_private(copy) as target:
         while chunk := source.read(_COPY_BYTES):
             target.write(chunk)
             if sha256 is not None:
@@ -208,7 +208,7 @@ def _sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-_sync_folder = _sync_file  # a folder is synced by the same call
+sync_folder = _sync_file  # a folder is synced by the same call
 
 
 @functools.cache

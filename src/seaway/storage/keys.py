@@ -109,11 +109,6 @@ def backup_time(milliseconds: int) -> str:
     return f"{moment:%Y%m%dT%H%M%S}.{milliseconds % 1000:03}Z"
 
 
-def is_backup_time(text: str) -> bool:
-    """Return whether the text has the form of a backup's name."""
-    return _TIME.fullmatch(text) is not None
-
-
 def backup_part(time: str, part: str) -> str:
     """Return the key of a part of a backup, in the folder of backups."""
     return f"{time}/{part}"
@@ -127,4 +122,4 @@ def backup_manifest(time: str) -> str:
 def backup_time_of(key: str) -> str | None:
     """Return the name of the backup in the key of a manifest, or None for any other key."""
     time, _, rest = key.partition("/")
-    return time if rest == _MANIFEST and is_backup_time(time) else None
+    return time if rest == _MANIFEST and _TIME.fullmatch(time) else None

@@ -64,7 +64,7 @@ async def channel(request: Request) -> Response:
             "role": access.role,
             "holdings": _holdings(tx, shown.id),
             "notices": notices.current(tx, now_ms, shown.id),
-            "lines": lines,
+            "package_lines": lines,
             "pages": pages,
             "downloads": package_list.downloads_since(tx, shown.id, since, [line.name for line in lines]),
             "may_manage": _shows_link(by, Action.MANAGE, access),
