@@ -162,7 +162,7 @@ async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
     assert [] == list(root.iterdir())
 
 
-async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway: Seaway, clock: TurnedClock) -> None:
+async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway: Seaway, clock: ManualClock) -> None:
     """Its age is measured by the clock of the store too: without its partial file, the put would fail."""
     root = seaway.blobs.local_path("")
     if root is None:

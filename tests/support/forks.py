@@ -25,6 +25,7 @@ from typing import IO
 _MAX_REQUEST_BYTES = 200_000  # a request contains the whole environment
 _PRELOADED = (
     "seaway.cli.main",
+    "seaway.api.v1.app",
     "seaway.logs",
     "seaway.maintenance.check",
     "seaway.server.app",

@@ -291,8 +291,8 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
     """Uploads, yanks and deletions of packages with other names are refused."""
     app.factory.channel("narrow", public=True)
-    limits = {"packages": ["tools-*"], "mode": "READ_WRITE_DELETE"}
-    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, **limits)
+    limited_to = {"packages": ["tools-*"], "mode": "READ_WRITE_DELETE"}
+    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, **limited_to)
     workflow = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
     secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=workflow, job_workflow_ref=workflow))
     bearer = {"Authorization": f"Bearer {secret}"}
