@@ -30,17 +30,17 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] not in COMMANDS:
-        print(_help(), file=sys.stdout if given[:1] in ([], ["--help"], ["-h"]) else sys.stderr)
-        return 0 if given[:1] in (["--help"], ["-h"]) else 2
-    command = importlib.import_module(f"bench.{COMMANDS[given[0]]}")
-    options = _options(given[0], command).parse_args(given[1:])
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] not in COMMANDS:
+        print(_help(), file=sys.stdout if arguments[:1] in ([], ["--help"], ["-h"]) else sys.stderr)
+        return 0 if arguments[:1] in (["--help"], ["-h"]) else 2
+    command = importlib.import_module(f"bench.{COMMANDS[arguments[0]]}")
+    options = _options(arguments[0], command).parse_args(arguments[1:])
     for name, value in (command.FULL if options.full else command.QUICK).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     signal.signal(signal.SIGTERM, _stop)
-    report = Report(given[0], vars(options))
+    report = Report(arguments[0], vars(options))
     with _bytecode():
         command.run(options, report)
     print(report.show())

@@ -112,9 +112,9 @@ def hash_in_threads(path: Path) -> float:
     return time.perf_counter() - started
 
 
-def _hash_file(path: Path, sort: str) -> None:
+def _hash_file(path: Path, algorithm: str) -> None:
     with path.open("rb") as file:
-        hashlib.file_digest(file, sort)
+        hashlib.file_digest(file, algorithm)
 
 
 def _batch_times(times: int, clients: int, one: Callable[[], None]) -> BatchTimes:

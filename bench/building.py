@@ -44,29 +44,29 @@ def main(folder: Path, channel: str, rounds: int) -> None:
     try:
         with seaway.site.database.read() as tx:
             subdir_id = channels.subdir_of(tx, channel).id
-        found: dict[str, list[float]] = {
+        measurements: dict[str, list[float]] = {
             name: [] for name in ("build", "memory", "bound", "index cold", "change", "shard")
         }
         seconds, _ = _timed(lambda: _read(seaway, channel, _INDEX))
-        found["index cold"].append(seconds)
+        measurements["index cold"].append(seconds)
         for number in range(rounds):
-            _one_round(seaway, channel, subdir_id, found, number)
+            _one_round(seaway, channel, subdir_id, measurements, number)
     finally:
         seaway.close()
-    print(json.dumps(found))
+    print(json.dumps(measurements))
 
 
-def _one_round(seaway: Seaway, channel: str, subdir_id: int, found: dict[str, list[float]], number: int) -> None:
+def _one_round(seaway: Seaway, channel: str, subdir_id: int, measurements: dict[str, list[float]], number: int) -> None:
     seconds, name = _timed(lambda: _change(seaway, channel, subdir_id, number))
-    found["change"].append(seconds)
+    measurements["change"].append(seconds)
     seconds, _ = _timed(lambda: _read_shard_of(seaway, channel, name))
-    found["shard"].append(seconds)
-    start = _forget_peak()
+    measurements["shard"].append(seconds)
+    start = _reset_peak()
     seconds, document = _timed(lambda: seaway.documents.build(subdir_id, REPODATA))
-    found["build"].append(seconds)
-    found["memory"].append(_peak() - start)
+    measurements["build"].append(seconds)
+    measurements["memory"].append(_peak() - start)
     assert document is not None
-    found["bound"].append(_bound(seaway, document))
+    measurements["bound"].append(_bound(seaway, document))
 
 
 def _timed(do: Callable[[], T]) -> tuple[float, T]:
@@ -91,11 +91,11 @@ def _read_shard_of(seaway: Seaway, channel: str, name: str) -> None:
 
 
 def _read(seaway: Seaway, channel: str, *path: str) -> bytes:
-    found, _ = resolve(seaway.request_parts.reading, Secrets(), channel, (SUBDIR, *path), ())
-    if isinstance(found, Deferred):
-        found = found.build()
-    assert found.content is not None
-    return found.content
+    result, _ = resolve(seaway.request_parts.reading, Secrets(), channel, (SUBDIR, *path), ())
+    if isinstance(result, Deferred):
+        result = result.build()
+    assert result.content is not None
+    return result.content
 
 
 def _bound(seaway: Seaway, document: Document) -> float:
@@ -121,16 +121,16 @@ def _bound(seaway: Seaway, document: Document) -> float:
     return seconds
 
 
-def _forget_peak() -> int:
+def _reset_peak() -> int:
     """Reset the peak memory, if the system supports it; return the current memory in bytes."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    held: int = psutil.Process().memory_info().rss
-    return held
+    memory: int = psutil.Process().memory_info().rss
+    return memory
 
 
 def _peak() -> int:
-    """Return the peak memory of this process since `_forget_peak`, in bytes."""
+    """Return the peak memory of this process since `_reset_peak`, in bytes."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

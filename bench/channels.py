@@ -40,10 +40,10 @@ QUICK = {"sizes": [1_000, 10_000, 100_000], "rounds": 1}
 FULL = {"sizes": [1_000, 10_000, 100_000, 700_000], "rounds": 3}
 
 OWNER = "owner"
-_RECORDS_AT_ONCE = 20_000
+_BATCH_RECORDS = 20_000
 _CHECKED = 10_000
 _SOURCE = Path(__file__).parents[1] / "src" / "seaway"
-_NAMES_FIRST_TIME_MS = 1_700_000_000_000
+_FIRST_INDEXED_MS = 1_700_000_000_000
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
@@ -54,17 +54,17 @@ def run(options: argparse.Namespace, report: Report) -> None:
             with folders.scratch(options.folder) as folder:
                 seaway = sites.build(folder)
                 try:
-                    with samples.timed("make"):
-                        made = fill(seaway, "bench", size)
-                    samples["rate"].append(size / samples["make"][-1])
+                    with samples.timed("creation"):
+                        statistics = fill(seaway, "bench", size)
+                    samples["rate"].append(size / samples["creation"][-1])
                     differences_found = _check(seaway, "bench") if size <= _CHECKED else "not checked"
                 finally:
                     seaway.close()
-        report.add(f"{size:,} records", "creation time", samples["make"], "s")
+        report.add(f"{size:,} records", "creation time", samples["creation"], "s")
         report.add(f"{size:,} records", "records per second", samples["rate"], "/s")
-        report.add(f"{size:,} records", "record size", made.record_sizes, "bytes", with_tail=True)
-        report.add(f"{size:,} records", "builds per name", made.builds, "", with_tail=True)
-        report.note(f"{size:,} records: {len(made.builds):,} names; differences: {differences_found}.")
+        report.add(f"{size:,} records", "record size", statistics.record_sizes, "bytes", with_tail=True)
+        report.add(f"{size:,} records", "builds per name", statistics.builds, "", with_tail=True)
+        report.note(f"{size:,} records: {len(statistics.builds):,} names; differences: {differences_found}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ def copy_cached(cache: Path | None, folder: Path, sizes: Mapping[str, int]) -> N
     if cache is None:
         _make_instance(folder, sizes)
         return
-    kept = cache / f"instance-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
-    if not kept.exists():
+    cached = cache / f"instance-{_state_of_code()}-{'-'.join(f'{name}-{size}' for name, size in sizes.items())}"
+    if not cached.exists():
         with folders.scratch(cache) as new:
             _make_instance(new, sizes)
-            new.rename(kept)
+            new.rename(cached)
             new.mkdir()  # for `scratch` to remove
-    shutil.copytree(kept / "data", folder / "data")
+    shutil.copytree(cached / "data", folder / "data")
 
 
 def fill(seaway: Seaway, channel: str, size: int) -> ChannelStatistics:
@@ -98,17 +98,17 @@ def fill(seaway: Seaway, channel: str, size: int) -> ChannelStatistics:
 
 
 def package_files(cache: Path | None, folder: Path, size: int) -> Path:
-    """A folder with the files of such a channel, packed; from the cache if they were made before."""
+    """Return a folder with the package files of such a channel, from the cache if it has them."""
     if cache is None:
         _pack_all(folder, size)
         return folder
-    kept = cache / f"files-{_state_of_code()}-{size}"
-    if not kept.exists():
+    cached = cache / f"files-{_state_of_code()}-{size}"
+    if not cached.exists():
         with folders.scratch(cache) as new:
             _pack_all(new, size)
-            new.rename(kept)
+            new.rename(cached)
             new.mkdir()
-    return kept
+    return cached
 
 
 def _pack_all(folder: Path, size: int) -> None:
@@ -129,8 +129,8 @@ def _make_instance(folder: Path, sizes: Mapping[str, int]) -> None:
 
 def _check(seaway: Seaway, channel: str) -> str:
     with seaway.site.database.read() as tx:
-        found = list(differences(tx, subdir_of(tx, channel)))
-    return "none" if not found else f"{len(found)}, the first {found[0]}"
+        differing = list(differences(tx, subdir_of(tx, channel)))
+    return "none" if not differing else f"{len(differing)}, the first {differing[0]}"
 
 
 def subdir_of(tx: Tx, channel: str) -> Subdir:
@@ -204,7 +204,7 @@ class _Filler:
                 self._file_row(subdir_id, package_ids[package.name], build)
                 for build in synthetic_packages.builds(package)
             ]
-            index = derive([_seen(row) for row in sorted(own, key=lambda row: str(row["file_name"]))])
+            index = derive([_indexed_file(row) for row in sorted(own, key=lambda row: str(row["file_name"]))])
             file_rows += own
             shard_rows.append(_shard_row(subdir_id, package.name, revision, index))
             fragment_rows += [
@@ -219,7 +219,7 @@ class _Filler:
         dice = self._dice
         hashes = FileDigest(dice.randbytes(32), dice.randbytes(16), int(dice.lognormvariate(12, 2)) + 1_000)
         section = section_of(build.index, build.extension)
-        indexed_at = _NAMES_FIRST_TIME_MS + dice.randrange(10**10)
+        indexed_at = _FIRST_INDEXED_MS + dice.randrange(10**10)
         record = encode({**build_record(build.index, {}, section, hashes), "indexed_timestamp": indexed_at})
         self._record_sizes.append(len(record))
         return {
@@ -244,14 +244,14 @@ def _batches(generated: Sequence[SyntheticPackage]) -> Iterator[list[SyntheticPa
     batch: list[SyntheticPackage] = []
     for package in generated:
         batch.append(package)
-        if sum(package.count for package in batch) >= _RECORDS_AT_ONCE:
+        if sum(package.count for package in batch) >= _BATCH_RECORDS:
             yield batch
             batch = []
     if batch:
         yield batch
 
 
-def _seen(row: Mapping[str, Any]) -> IndexedFile:
+def _indexed_file(row: Mapping[str, Any]) -> IndexedFile:
     return IndexedFile(
         row["file_name"], FileState(row["state"]), Section(row["section"]), row["indexed_at"], row["record"]
     )

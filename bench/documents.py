@@ -33,9 +33,9 @@ QUICK = {"sizes": [700_000], "rounds": 2, "quiet": 8.0}
 FULL = {"sizes": [700_000], "rounds": 7, "quiet": 30.0}
 
 _CHANNEL = "bench"
-_BESIDE = "beside"
-_STILL = "still"  # receives no uploads, so that its index does not change
-_STILL_RECORDS = 1_000
+_UPLOAD_CHANNEL = "beside"
+_STATIC_CHANNEL = "still"  # receives no uploads, so that its index does not change
+_STATIC_RECORDS = 1_000
 _LIMIT = 100_000
 _SHARDS_READ = 64
 _PAUSES = {"shard read": 0.01, "304 of the shard index": 0.01, "small upload": 0.1}
@@ -53,13 +53,16 @@ def run(options: argparse.Namespace, report: Report) -> None:
     for size in options.sizes:
         with scratch(options.folder) as folder:
             key = instances.prepare_instance(
-                folder, {}, {_CHANNEL: size, _STILL: min(size, _STILL_RECORDS), _BESIDE: 0}, options.cache
+                folder,
+                {},
+                {_CHANNEL: size, _STATIC_CHANNEL: min(size, _STATIC_RECORDS), _UPLOAD_CHANNEL: 0},
+                options.cache,
             )
             progress(f"{size:,} records: builds in a separate process")
             _add_build_rows(report, f"{size:,} records", _build_alone(folder, options.rounds))
             # With this limit the build is a background job at any size.
-            given = {"whole_document_limit": min(_LIMIT, size // 2), **dict(options.set)}
-            with instances.open_instance(folder, {}) as seaway, servers.seaway(folder, **given) as server:
+            settings = {"whole_document_limit": min(_LIMIT, size // 2), **dict(options.set)}
+            with instances.open_instance(folder, {}) as seaway, servers.seaway(folder, **settings) as server:
                 comparison = _Comparison(seaway, server, key, synthetic_packages.generate(size))
                 for number in range(options.rounds):
                     progress(f"{size:,} records: requests, round {number + 1} of {options.rounds}")
@@ -70,22 +73,24 @@ def run(options: argparse.Namespace, report: Report) -> None:
 def _build_alone(folder: Path, rounds: int) -> dict[str, list[float]]:
     command = [sys.executable, "-m", "bench.building", str(folder), _CHANNEL, str(rounds)]
     done = subprocess.run(command, cwd=servers.ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measurements: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return measurements
 
 
-def _add_build_rows(report: Report, case: str, found: Mapping[str, Sequence[float]]) -> None:
+def _add_build_rows(report: Report, case: str, measurements: Mapping[str, Sequence[float]]) -> None:
     bound = "the same bytes hashed, compressed and written"
-    report.add(case, "build of all documents", found["build"], "s", baseline=found["bound"], baseline_name=bound)
-    report.add(case, bound, found["bound"], "s")
-    report.add(case, "peak memory of a build", [held / 2**20 for held in found["memory"]], "MiB")
-    report.add_ms(case, "shard index, first read", found["index cold"])
-    report.add_ms(case, "change of one name", found["change"])
+    report.add(
+        case, "build of all documents", measurements["build"], "s", baseline=measurements["bound"], baseline_name=bound
+    )
+    report.add(case, bound, measurements["bound"], "s")
+    report.add(case, "peak memory of a build", [memory / 2**20 for memory in measurements["memory"]], "MiB")
+    report.add_ms(case, "shard index, first read", measurements["index cold"])
+    report.add_ms(case, "change of one name", measurements["change"])
     report.add_ms(
         case,
         "shard index and shard after a change",
-        found["shard"],
-        baseline=found["index cold"],
+        measurements["shard"],
+        baseline=measurements["index cold"],
         baseline_name="first read",
     )
 
@@ -109,20 +114,20 @@ class _Comparison:
         with requests.sent(self.quiet, "quiet"):
             time.sleep(quiet_seconds)
         with requests.sent(self.loaded, "loaded"):
-            started, held = time.perf_counter(), self.server.rss()
-            self.memory.append((self._await_build(requests.change()) - held) / 2**20)
+            started, memory = time.perf_counter(), self.server.rss()
+            self.memory.append((self._await_build(requests.change()) - memory) / 2**20)
             self.builds.append(time.perf_counter() - started)
 
     def _await_build(self, revision: int) -> int:
         """Wait until the documents have this revision; return the peak memory of the server in bytes."""
-        most = 0
+        peak = 0
         deadline = time.monotonic() + _BUILD_SECONDS
         while self._built() < revision:
-            most = max(most, self.server.rss())
+            peak = max(peak, self.server.rss())
             if time.monotonic() > deadline:
-                raise RuntimeError("the build did not end")
+                raise RuntimeError("the build did not finish in time")
             time.sleep(_POLL_SECONDS)
-        return most
+        return peak
 
     def _built(self) -> int:
         with self.seaway.site.database.read() as tx:
@@ -158,15 +163,15 @@ class _Requests:
     def sent(self, samples: Samples, phase: str) -> Iterator[None]:
         """Send requests until the block ends."""
         stop = threading.Event()
-        sorts = {
+        kinds = {
             "shard read": self._shards(),
             "304 of the shard index": self._unchanged(),
             "small upload": self._uploads(phase),
         }
-        with ThreadPoolExecutor(len(sorts)) as threads:
+        with ThreadPoolExecutor(len(kinds)) as threads:
             futures = [
                 threads.submit(self._send, following, _PAUSES[what], samples[what], stop)
-                for what, following in sorts.items()
+                for what, following in kinds.items()
             ]
             try:
                 yield
@@ -179,8 +184,8 @@ class _Requests:
         """Upload to the large channel; return its revision."""
         with Connection(self.address) as connection:
             build = synthetic_packages.new_builds(self.names, 1, f"{self.tag}.change")[0]
-            answer = connection.exchange(http_client.upload(_CHANNEL, build.pack(), self.key)).expect(201)
-        return int(answer.header("Seaway-Revision"))
+            response = connection.exchange(http_client.upload(_CHANNEL, build.pack(), self.key)).expect(201)
+        return int(response.header("Seaway-Revision"))
 
     def _send(
         self, following: Iterator[tuple[bytes, int]], pause: float, into: list[float], stop: threading.Event
@@ -188,9 +193,9 @@ class _Requests:
         with Connection(self.address) as connection:
             for request, status in following:
                 started = time.perf_counter()
-                answer = connection.exchange(request)
+                response = connection.exchange(request)
                 into.append(time.perf_counter() - started)
-                answer.expect(status)
+                response.expect(status)
                 if stop.wait(max(0.0, pause - into[-1])):
                     return
 
@@ -203,14 +208,14 @@ class _Requests:
 
     def _unchanged(self) -> Iterator[tuple[bytes, int]]:
         with Connection(self.address) as connection:
-            index = connection.exchange(_get("repodata_shards.msgpack.zst", channel=_STILL)).expect(200)
+            index = connection.exchange(_get("repodata_shards.msgpack.zst", channel=_STATIC_CHANNEL)).expect(200)
         condition = {"If-None-Match": index.header("ETag")}
-        return repeat((_get("repodata_shards.msgpack.zst", condition, channel=_STILL), 304))
+        return repeat((_get("repodata_shards.msgpack.zst", condition, channel=_STATIC_CHANNEL), 304))
 
     def _uploads(self, phase: str) -> Iterator[tuple[bytes, int]]:
         for number in count():
             build = synthetic_packages.new_builds(self.names, 1, f"{self.tag}.{phase}.{number}")[0]
-            yield http_client.upload(_BESIDE, build.pack(), self.key), 201
+            yield http_client.upload(_UPLOAD_CHANNEL, build.pack(), self.key), 201
 
 
 def _get(within: str, headers: Mapping[str, str] | None = None, *, channel: str = _CHANNEL) -> bytes:

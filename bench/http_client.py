@@ -32,10 +32,10 @@ class Response:
 
     def header(self, name: str) -> str:
         """Return the value of a header; raise `LookupError` if it is missing."""
-        found = re.search(rb"\r\n" + name.encode() + rb": *([^\r]*)", self.head, re.IGNORECASE)
-        if found is None:
+        match = re.search(rb"\r\n" + name.encode() + rb": *([^\r]*)", self.head, re.IGNORECASE)
+        if match is None:
             raise LookupError(f"no {name} in {self.head!r}")
-        return found[1].decode()
+        return match[1].decode()
 
     def expect(self, *statuses: int) -> Self:
         """Return the response itself; raise `RuntimeError` if it has another status."""
@@ -67,17 +67,17 @@ class Connection:
         """Send a request and discard the response; return the length of its body."""
         self.socket.sendall(request)
         head, rest = self._head()
-        found = _LENGTH.search(head)
-        if found is None or head[9:12] != b"200":
+        match = _LENGTH.search(head)
+        if match is None or head[9:12] != b"200":
             raise RuntimeError(f"the response has no body: {head!r}")
-        missing, self._rest = int(found[1]) - len(rest), b""
+        missing, self._rest = int(match[1]) - len(rest), b""
         buffer = bytearray(_DISCARD_BYTES)
         while missing > 0:
             count = self.socket.recv_into(buffer, min(missing, len(buffer)))
             if count == 0:
                 raise ConnectionError("the server closed the connection")
             missing -= count
-        return int(found[1])
+        return int(match[1])
 
     def read_response(self) -> Response:
         """Read the next response."""
@@ -86,10 +86,10 @@ class Connection:
         if status in _WITHOUT_BODY:
             self._rest = rest
             return Response(status, head, b"")
-        found = _LENGTH.search(head)
-        if found is None:
+        match = _LENGTH.search(head)
+        if match is None:
             raise RuntimeError(f"the response has no Content-Length: {head!r}")
-        return Response(status, head, self._body(int(found[1]), rest))
+        return Response(status, head, self._body(int(match[1]), rest))
 
     def _head(self) -> tuple[bytes, bytes]:
         received = self._rest
@@ -97,14 +97,14 @@ class Connection:
             received += self._receive()
         return received[:end], received[end + 4 :]
 
-    def _body(self, length: int, begun: bytes) -> bytes:
-        if len(begun) >= length:
-            self._rest = begun[length:]
-            return begun[:length]
+    def _body(self, length: int, start: bytes) -> bytes:
+        if len(start) >= length:
+            self._rest = start[length:]
+            return start[:length]
         self._rest = b""
         body = bytearray(length)
-        body[: len(begun)] = begun
-        missing = memoryview(body)[len(begun) :]
+        body[: len(start)] = start
+        missing = memoryview(body)[len(start) :]
         while missing:
             count = self.socket.recv_into(missing)
             if count == 0:
@@ -163,9 +163,9 @@ def send_all(address: Address, requests: Sequence[bytes], clients: int, *statuse
     def work(connection: Connection) -> None:
         while (request := waiting.next()) is not None:
             started = time.perf_counter()
-            answer = connection.exchange(request)
+            response = connection.exchange(request)
             latencies.append(time.perf_counter() - started)
-            answer.expect(*statuses)
+            response.expect(*statuses)
 
     seconds = _run_clients(address, clients, work)
     return BatchTimes(latencies, seconds)

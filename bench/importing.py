@@ -54,10 +54,10 @@ def _import(options: argparse.Namespace, folder: Path, files: Path, size: int, s
     with samples.timed("start"):
         _seaway(folder, options.set, "channel", "list", "--json")
     with _processor_time(samples, size), samples.timed("seaway"):
-        answer = _seaway(folder, options.set, "upload", "--json", _CHANNEL, str(files))
-    done = sum(file["status"] == "uploaded" for file in json.loads(answer)["files"])
-    if done != size:
-        raise RuntimeError(f"{done} of {size} files were uploaded")
+        output = _seaway(folder, options.set, "upload", "--json", _CHANNEL, str(files))
+    count = sum(file["status"] == "uploaded" for file in json.loads(output)["files"])
+    if count != size:
+        raise RuntimeError(f"{count} of {size} files were uploaded")
 
 
 def _index(folder: Path, files: Path, samples: Samples) -> None:
@@ -66,10 +66,10 @@ def _index(folder: Path, files: Path, samples: Samples) -> None:
         indexed.index_by_rattler()
 
 
-def _seaway(folder: Path, given: list[tuple[str, str]], *arguments: str) -> str:
+def _seaway(folder: Path, settings: list[tuple[str, str]], *arguments: str) -> str:
     command = [sys.executable, "-m", "seaway", "--data", str(folder / "data"), *arguments]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SEAWAY_")}
-    environment |= {f"SEAWAY_{name.upper()}": value for name, value in given}
+    environment |= {f"SEAWAY_{name.upper()}": value for name, value in settings}
     done = subprocess.run(command, cwd=servers.ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 

@@ -34,7 +34,7 @@ _MB = 1_000_000
 _PROBE_SECONDS = 0.005
 _MEMORY_SECONDS = 0.05
 _QUIET_SECONDS = 3.0
-_ROOM_BYTES = 1_000_000  # for what the archive adds to its payload
+_OVERHEAD_BYTES = 1_000_000  # of the archive around its payload
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +123,7 @@ def _served(options: argparse.Namespace, package: Path) -> Iterator[tuple[Runnin
     """Run a new server that accepts the package; yield it with an API key."""
     with scratch(options.folder) as folder:
         key = instances.prepare_instance(folder, {}, {_CHANNEL: 0}, None)
-        limit = package.stat().st_size + _ROOM_BYTES
+        limit = package.stat().st_size + _OVERHEAD_BYTES
         with servers.seaway(folder, upload_limit=limit, **dict(options.set)) as server:
             yield server, key
 
@@ -173,11 +173,11 @@ class _Probe:
                 self.stop.set()
             probing.result()
 
-    def _run(self, live: list[float], nothing: list[float]) -> None:
+    def _run(self, live: list[float], null: list[float]) -> None:
         request = http_client.get("/health/live")
-        with Connection(self.server) as server, Connection(self.null) as null:
+        with Connection(self.server) as server, Connection(self.null) as null_connection:
             while not self.stop.wait(_PROBE_SECONDS):
-                for connection, into in ((server, live), (null, nothing)):
+                for connection, into in ((server, live), (null_connection, null)):
                     started = time.perf_counter()
                     connection.exchange(request).expect(200, 201)
                     into.append(time.perf_counter() - started)
@@ -199,14 +199,14 @@ def _memory(server: Running, samples: Samples) -> Iterator[None]:
 
 
 def _watch(pid: int, stop: threading.Event) -> tuple[int, int]:
-    first_alone, first_family = most_alone, most_family = _held(pid)
+    first_alone, first_family = most_alone, most_family = _memory_of(pid)
     while not stop.wait(_MEMORY_SECONDS):
-        alone, family = _held(pid)
+        alone, family = _memory_of(pid)
         most_alone, most_family = max(most_alone, alone), max(most_family, family)
     return most_alone - first_alone, most_family - first_family
 
 
-def _held(pid: int) -> tuple[int, int]:
+def _memory_of(pid: int) -> tuple[int, int]:
     parent = psutil.Process(pid)
     own = parent.memory_info().rss
     total = own

@@ -56,13 +56,13 @@ def run(options: argparse.Namespace, report: Report) -> None:
             ]
             for site in sites:
                 site.do(_work(size, "warm", options.count // 4), options.clients, _Results())
-            found = {site.name: _Results() for site in sites}
+            results = {site.name: _Results() for site in sites}
             for number in range(options.rounds):
                 progress(f"{size:,} records, round {number + 1} of {options.rounds}")
                 work = _work(size, f"round{number}", options.count)
                 for site in sites:
-                    site.do(work, options.clients, found[site.name])
-        _add_rows(report, f"{size:,} records", found)
+                    site.do(work, options.clients, results[site.name])
+        _add_rows(report, f"{size:,} records", results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class _Site:
     parts: Mapping[str, Sequence[int]]
     database_url: str
 
-    def do(self, work: Sequence[_Request], clients: int, found: _Results) -> None:
+    def do(self, work: Sequence[_Request], clients: int, results: _Results) -> None:
         """Run the work and measure its cost."""
         waiting = iter(work)
         lock = threading.Lock()
@@ -133,14 +133,14 @@ class _Site:
                         request = next(waiting, None)
                     if request is None:
                         return
-                    with found.latencies.timed(request.what):
+                    with results.latencies.timed(request.what):
                         one.do(request)
 
         before = _Costs.now(self)
         with ThreadPoolExecutor(clients) as threads:
             for future in [threads.submit(client) for _ in range(clients)]:
                 future.result()
-        _Costs.now(self).take_since(before, len(work), found)
+        _Costs.now(self).take_since(before, len(work), results)
 
 
 class _Client:
@@ -212,20 +212,20 @@ class _Costs:
             syncs_of_postgres=_syncs(site.database_url),
         )
 
-    def take_since(self, before: "_Costs", count: int, found: _Results) -> None:
+    def take_since(self, before: "_Costs", count: int, results: _Results) -> None:
         """Add the resources used since `before`."""
         seconds = self.at - before.at
-        found.rates.append(count / seconds)
+        results.rates.append(count / seconds)
         used = {part: self.by_part[part] - before.by_part[part] for part in self.by_part}
         used["clients"] = self.of_clients - before.of_clients
         for part, spent in used.items():
-            found.cpu_ms[part].append(spent * 1000 / count)
-        found.cores.append(sum(used.values()) / seconds)
-        found.cores_of_others.append(max(0.0, self.of_machine - before.of_machine - sum(used.values())) / seconds)
-        found.flushes.append((self.flushes - before.flushes) / count)
-        found.flush_part.append((self.flush_seconds - before.flush_seconds) / seconds)
+            results.cpu_ms[part].append(spent * 1000 / count)
+        results.cores.append(sum(used.values()) / seconds)
+        results.cores_of_others.append(max(0.0, self.of_machine - before.of_machine - sum(used.values())) / seconds)
+        results.flushes.append((self.flushes - before.flushes) / count)
+        results.flush_part.append((self.flush_seconds - before.flush_seconds) / seconds)
         if self.syncs_of_postgres is not None and before.syncs_of_postgres is not None:
-            found.syncs_of_postgres.append((self.syncs_of_postgres - before.syncs_of_postgres) / count)
+            results.syncs_of_postgres.append((self.syncs_of_postgres - before.syncs_of_postgres) / count)
 
 
 def _flushes() -> tuple[float, float]:
@@ -235,8 +235,8 @@ def _flushes() -> tuple[float, float]:
         return 0.0, 0.0
     whole = set(os.listdir("/sys/block"))  # noqa: PTH208
     lines = [line.split() for line in table.read_text(encoding="ascii").splitlines()]
-    found = [line for line in lines if line[2] in whole and len(line) > _FLUSH_MS]
-    return sum(float(line[_FLUSHES]) for line in found), sum(float(line[_FLUSH_MS]) for line in found) / 1000
+    disks = [line for line in lines if line[2] in whole and len(line) > _FLUSH_MS]
+    return sum(float(line[_FLUSHES]) for line in disks), sum(float(line[_FLUSH_MS]) for line in disks) / 1000
 
 
 def _syncs(url: str) -> int | None:
@@ -247,8 +247,8 @@ def _syncs(url: str) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def _add_rows(report: Report, case: str, found: Mapping[str, _Results]) -> None:
-    many, one = found[_MANY], found[_ONE]
+def _add_rows(report: Report, case: str, results: Mapping[str, _Results]) -> None:
+    many, one = results[_MANY], results[_ONE]
     report.add(case, f"requests, {_MANY}", many.rates, "/s", baseline=one.rates, baseline_name=_ONE)
     report.add(case, f"requests, {_ONE}", one.rates, "/s")
     for what in _MIX:
@@ -257,21 +257,20 @@ def _add_rows(report: Report, case: str, found: Mapping[str, _Results]) -> None:
             case, f"{what}, {_MANY}", many.latencies[what], baseline=beside, baseline_name=_ONE, with_tail=True
         )
         report.add_ms(case, f"{what}, {_ONE}", beside, with_tail=True)
-    for name, its in found.items():
-        for part, samples in its.cpu_ms.items():
+    for name, site_results in results.items():
+        for part, samples in site_results.cpu_ms.items():
             report.add(case, f"CPU time of {part}, {name}", samples, "ms/request")
-        report.add(case, f"disk flushes, {name}", its.flushes, "/request")
-        report.add(case, f"PostgreSQL syncs, {name}", its.syncs_of_postgres, "/request")
-        report.note(f"{case}, {name}: {_bottleneck(its)}")
+        report.add(case, f"disk flushes, {name}", site_results.flushes, "/request")
+        report.add(case, f"PostgreSQL syncs, {name}", site_results.syncs_of_postgres, "/request")
+        report.note(f"{case}, {name}: {_bottleneck(site_results)}")
 
 
-def _bottleneck(found: _Results) -> str:
+def _bottleneck(results: _Results) -> str:
     """Describe the bottleneck that the measurements show."""
-    middle = _middle
     cpus = os.cpu_count() or 1
-    ours, others, flushing = middle(found.cores), middle(found.cores_of_others), middle(found.flush_part)
-    parts = sorted(found.cpu_ms, key=lambda part: -middle(found.cpu_ms[part]))
-    shares = ", ".join(f"{part} {format_number(middle(found.cpu_ms[part]))} ms" for part in parts)
+    ours, others, flushing = _middle(results.cores), _middle(results.cores_of_others), _middle(results.flush_part)
+    parts = sorted(results.cpu_ms, key=lambda part: -_middle(results.cpu_ms[part]))
+    shares = ", ".join(f"{part} {format_number(_middle(results.cpu_ms[part]))} ms" for part in parts)
     if ours + others >= _BUSY_PART * cpus:
         others_too = "" if ours >= _BUSY_PART * cpus else ", which other processes use as well"
         bottleneck = f"the CPUs{others_too}"
@@ -282,7 +281,7 @@ def _bottleneck(found: _Results) -> str:
     return (
         f"the bottleneck is {bottleneck}. The benchmark used {format_number(ours)} of {cpus} CPUs, other processes {format_number(others)};"
         f" a request took {shares}; the disk was flushing {flushing:.0%} of the time,"
-        f" {format_number(middle(found.flushes))} times per request."
+        f" {format_number(_middle(results.flushes))} times per request."
     )
 
 

@@ -19,7 +19,7 @@ CONNECTIONS = 16
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _COUNT = re.compile(r"(\d+) requests in")
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-_WRONG = re.compile(r"Non-2xx or 3xx responses: (\d+)")
+_ERRORS = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 
 
 def tool() -> str:
@@ -52,13 +52,13 @@ def run_load(
 
 
 def _run_wrk(program: str, address: Address, path: str, headers: Mapping[str, str], seconds: float) -> LoadResult:
-    given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    header_options = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     url = f"http://{address[0]}:{address[1]}{path}"
     # wrk accepts whole seconds only.
-    command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *given, url]
+    command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", *header_options, url]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    count, rate, wrong = (form.search(done.stdout) for form in (_COUNT, _RATE, _WRONG))
-    if count is None or rate is None or wrong is not None:
+    count, rate, errors = (form.search(done.stdout) for form in (_COUNT, _RATE, _ERRORS))
+    if count is None or rate is None or errors is not None:
         raise RuntimeError(done.stdout)
     return LoadResult(int(count[1]), int(count[1]) / float(rate[1]))
 
@@ -70,13 +70,13 @@ async def _run_own_client(address: Address, request: bytes, seconds: float) -> L
     for _ in range(CONNECTIONS):
         await loop.create_connection(lambda: _ClientConnection(counter), *address)
     await asyncio.sleep(seconds)
-    elapsed, answered = time.perf_counter() - started, counter.answered
+    elapsed, count = time.perf_counter() - started, counter.count
     counter.stopped = True
     for transport in counter.transports:
         transport.close()
-    if counter.wrong:
-        raise RuntimeError(f"{counter.wrong} responses were errors")
-    return LoadResult(answered, elapsed)
+    if counter.errors:
+        raise RuntimeError(f"{counter.errors} responses were errors")
+    return LoadResult(count, elapsed)
 
 
 @dataclass
@@ -84,8 +84,8 @@ class _Counter:
     """State shared by all connections."""
 
     request: bytes
-    answered: int = 0
-    wrong: int = 0
+    count: int = 0
+    errors: int = 0
     stopped: bool = False
     transports: list[asyncio.WriteTransport] = field(default_factory=list)
 
@@ -114,15 +114,15 @@ class _ClientConnection(asyncio.Protocol):
             if end < 0:
                 return
             self._missing = _body_length(self._head[:end]) - (len(self._head) - end - 4)
-            self._counter.wrong += self._head[9:10] not in {b"2", b"3"}
+            self._counter.errors += self._head[9:10] not in {b"2", b"3"}
             self._head = b""
         if self._missing == 0 and not self._counter.stopped:
-            self._counter.answered += 1
+            self._counter.count += 1
             self._transport.write(self._counter.request)
 
 
 def _body_length(head: bytes) -> int:
     if head[9:12] == b"304":
         return 0
-    found = _LENGTH.search(head)
-    return int(found[1]) if found is not None else 0
+    match = _LENGTH.search(head)
+    return int(match[1]) if match is not None else 0

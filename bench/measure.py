@@ -17,7 +17,7 @@ class Summary:
     p10: float
     p90: float
     p99: float
-    most: float
+    maximum: float
 
 
 def summarize(samples: Sequence[float]) -> Summary:
@@ -35,10 +35,10 @@ def summarize(samples: Sequence[float]) -> Summary:
 
 def quantile(ordered: Sequence[float], part: float) -> float:
     """Return a quantile of ordered samples, with linear interpolation; `part` is from 0 to 1."""
-    place = (len(ordered) - 1) * part
-    low = int(place)
+    position = (len(ordered) - 1) * part
+    low = int(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], *, in_turns: bool) -> float | None:

@@ -36,9 +36,9 @@ _KEYS = 6
 _SIZES_OF_NOISE = (500, 4_000, 30_000, 250_000)  # packages of up to 256 KiB are cached in memory
 _LARGE_BYTES = 3_000_000
 _LARGE_PART = 0.03
-_MOST_PATHS = 2_000
+_MAX_PATHS = 2_000
 _BROWSER = {"Accept": "text/html"}
-_ANSWERED = (200, 201, 206, 302, 303, 304, 401, 403, 404, 422, 429)
+_ALLOWED_STATUSES = (200, 201, 206, 302, 303, 304, 401, 403, 404, 422, 429)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def _add_rows(report: Report, case: str, samples: Sequence[Sequence[float]], loa
     report.add(case, "largest worker, after each round", largest[1:], "MiB", with_tail=True)
     report.add(case, "growth in the second half", [max(0, later[-1] - later[0])], "MiB")
     report.add(case, "requests", load.rates, "/s")
-    report.note(f"{case}, largest worker in MiB: {', '.join(f'{held:.0f}' for held in largest)}.")
+    report.note(f"{case}, largest worker in MiB: {', '.join(f'{memory:.0f}' for memory in largest)}.")
 
 
 @contextmanager
@@ -146,10 +146,10 @@ class _Client:
 
     def upload(self) -> None:
         size = _LARGE_BYTES if self.dice.random() < _LARGE_PART else self.dice.choice(_SIZES_OF_NOISE)
-        self._upload(self.dice.choice(_CHANNELS), size, self.dice.randrange(_MOST_PATHS))
+        self._upload(self.dice.choice(_CHANNELS), size, self.dice.randrange(_MAX_PATHS))
 
     def upload_and_read(self) -> None:
-        self._upload(_PUBLIC, max(_SIZES_OF_NOISE), _MOST_PATHS)
+        self._upload(_PUBLIC, max(_SIZES_OF_NOISE), _MAX_PATHS)
         where = self.load.uploaded[-1]
         channel, subdir, file = where.split("/")
         self._get(f"/{where}", {})
@@ -193,15 +193,20 @@ class _Client:
             else:
                 self._get(f"/{self._file()}", {**self._authorized(), **part})
 
-    def ask_for_nothing(self) -> None:
+    def request_unknown_path(self) -> None:
         name = f"{self.dice.getrandbits(64):x}" * self.dice.randrange(1, 12)
         first = self.dice.choice((_PUBLIC, _PRIVATE, "unknown", f"u{self.dice.getrandbits(30):x}"))
         self._get(f"/{first}/{SUBDIR}/{name}", self._authorized() if self.dice.random() < 0.5 else {})
 
-    def look_at_page(self) -> None:
+    def read_page(self) -> None:
         name = quote(self.dice.choice(self.load.packages).name)
-        here = f"/channels/{_PUBLIC}"
-        paths = [here, f"{here}?page={self.dice.randrange(1, 9)}", f"{here}?sort=updated", f"{here}/packages/{name}"]
+        channel_page = f"/channels/{_PUBLIC}"
+        paths = [
+            channel_page,
+            f"{channel_page}?page={self.dice.randrange(1, 9)}",
+            f"{channel_page}?sort=updated",
+            f"{channel_page}/packages/{name}",
+        ]
         if self.load.uploaded:
             channel, subdir, file = self._file().split("/")
             package = file.rsplit("-", 2)[0]
@@ -214,7 +219,7 @@ class _Client:
         self._get(f"/search?q={quote(word)}", _BROWSER)
         self._get(f"/channels/{_PUBLIC}?q={quote(word)}", _BROWSER)
 
-    def ask_api(self) -> None:
+    def query_api(self) -> None:
         name = quote(self.dice.choice(self.load.packages).name)
         channel = f"/api/v1/channels/{self.dice.choice(_CHANNELS)}"
         paths = [f"{channel}/packages?limit=100", *(f"{channel}/packages/{name}{part}" for part in _OF_PACKAGE)]
@@ -233,7 +238,7 @@ class _Client:
         return {"Authorization": f"Bearer {self._key()}"}
 
     def _get(self, path: str, headers: dict[str, str]) -> http_client.Response:
-        return self.connection.exchange(http_client.get(path, headers)).expect(*_ANSWERED)
+        return self.connection.exchange(http_client.get(path, headers)).expect(*_ALLOWED_STATUSES)
 
 
 _OF_PACKAGE = ("", "/files", "/downloads", "/dependents")
@@ -243,8 +248,8 @@ _MIX = {
     _Client.read_document: 0.05,
     _Client.read_channeldata: 0.01,
     _Client.download: 0.25,
-    _Client.ask_for_nothing: 0.12,
-    _Client.look_at_page: 0.12,
+    _Client.request_unknown_path: 0.12,
+    _Client.read_page: 0.12,
     _Client.search: 0.03,
-    _Client.ask_api: 0.12,
+    _Client.query_api: 0.12,
 }

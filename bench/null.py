@@ -5,7 +5,7 @@ from typing import cast
 
 import uvloop
 
-_ANSWER = b"HTTP/1.1 201 Created\r\ncontent-length: 4\r\nSeaway-Revision: 1\r\n\r\ndone"
+_RESPONSE = b"HTTP/1.1 201 Created\r\ncontent-length: 4\r\nSeaway-Revision: 1\r\n\r\ndone"
 
 
 class _Null(asyncio.Protocol):
@@ -28,7 +28,7 @@ class _Null(asyncio.Protocol):
                 return
             del self._received[: end + 4 + length]
             assert self._transport is not None
-            self._transport.write(_ANSWER)
+            self._transport.write(_RESPONSE)
 
 
 def _length(head: bytes) -> int:

@@ -17,8 +17,8 @@ QUICK = {"sizes": [200_000], "rounds": 3}
 FULL = {"sizes": [200_000, 700_000], "rounds": 9}
 
 _CHANNEL = "bench"
-_HERE = f"/channels/{_CHANNEL}"
-_AGAIN = 10
+_CHANNEL_PAGE = f"/channels/{_CHANNEL}"
+_REPETITIONS = 10
 _BROWSER = {"Accept": "text/html"}
 
 
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
     """Request each page from a new server, then ten more times from the same one."""
     for size in options.sizes:
         with scratch(options.folder) as folder:
-            progress(f"making {size:,} records")
+            progress(f"creating {size:,} records")
             instances.prepare_instance(folder, {}, {_CHANNEL: size}, options.cache)
             with instances.open_instance(folder, {}) as seaway, seaway.site.database.read() as tx:
                 count = tx.execute(select(func.count()).select_from(packages)).scalar_one()
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, report: Report) -> None:
                         before = server.cpu_seconds()
                         samples["first"].append(_seconds(connection, path))
                         samples["processor"].append(server.cpu_seconds() - before)
-                        samples["again"] += [_seconds(connection, path) for _ in range(_AGAIN)]
+                        samples["again"] += [_seconds(connection, path) for _ in range(_REPETITIONS)]
                 report.add_ms(f"{count:,} packages: {case}", "first response", samples["first"])
                 report.add_ms(f"{count:,} packages: {case}", "CPU time of the first response", samples["processor"])
                 report.add_ms(f"{count:,} packages: {case}", "later responses", samples["again"])
@@ -50,12 +50,12 @@ def run(options: argparse.Namespace, report: Report) -> None:
 
 def _pages(package: str) -> dict[str, str]:
     return {
-        "sorted by name": _HERE,
-        "search": f"{_HERE}?q=lib",
-        "one platform": f"{_HERE}?subdir={channels.synthetic_packages.SUBDIR}",
-        "newest first": f"{_HERE}?sort=updated",
-        "most downloaded": f"{_HERE}?sort=downloads",
-        "package page": f"{_HERE}/packages/{package}",
+        "sorted by name": _CHANNEL_PAGE,
+        "search": f"{_CHANNEL_PAGE}?q=lib",
+        "one platform": f"{_CHANNEL_PAGE}?subdir={channels.synthetic_packages.SUBDIR}",
+        "newest first": f"{_CHANNEL_PAGE}?sort=updated",
+        "most downloaded": f"{_CHANNEL_PAGE}?sort=downloads",
+        "package page": f"{_CHANNEL_PAGE}/packages/{package}",
     }
 
 

@@ -19,7 +19,7 @@ from bench.measure import Samples
 from bench.report import Report, progress
 from bench.servers import Running
 from bench.synthetic_packages import SUBDIR
-from tests.support import nginx as front
+from tests.support import nginx as nginx_of_the_manual
 from tests.support.packages import zstd
 
 TITLE = "requests per second for documents, shards and packages, compared with bare Starlette and nginx"
@@ -52,13 +52,13 @@ class _Target:
 
 def run(options: argparse.Namespace, report: Report) -> None:
     """Measure each target on all servers in turns."""
-    client, servers_cpus = _processors()
+    client, servers_cpus = _cpus()
     with scratch(options.folder) as folder, ExitStack() as stack:
         folder.chmod(0o755)  # nginx can run as another user
         sizes = {_INDEX: options.sizes[0], _DOCUMENT: options.sizes[1], _PACKAGES: 0}
         key = instances.prepare_instance(folder, {}, sizes, options.cache)
-        given = {"downloads": "x-accel", **dict(options.set)}  # without effect on direct requests
-        seaway = stack.enter_context(servers.seaway(folder, cpus=servers_cpus, **given))
+        settings = {"downloads": "x-accel", **dict(options.set)}  # without effect on direct requests
+        seaway = stack.enter_context(servers.seaway(folder, cpus=servers_cpus, **settings))
         files = folder / "files"
         files.mkdir()
         targets = list(_targets(seaway, key, folder, files, options.megabytes))
@@ -67,8 +67,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
         if nginx is not None:
             running[_NGINX] = nginx
             running[_BEHIND] = stack.enter_context(_behind_nginx(seaway, folder, servers_cpus))
-        found = _measure(options, running, targets, client)
-    _add_rows(report, found, targets)
+        results = _measure(options, running, targets, client)
+    _add_rows(report, results, targets)
     report.note(
         f"Requests from {load_generator.tool()} over {load_generator.CONNECTIONS} connections{_pinned(client)}."
     )
@@ -93,15 +93,15 @@ def _behind_nginx(seaway: Running, folder: Path, cpus: Sequence[int] | None) -> 
     address = "http://{}:{}".format(*seaway.address)
     with ExitStack() as stack:
         with servers.pinned_to(cpus):
-            begun = stack.enter_context(front.before(address, folder / "data" / "store", own))
-        parts = urlsplit(begun.plain_address)
+            nginx = stack.enter_context(nginx_of_the_manual.in_front_of(address, folder / "data" / "store", own))
+        parts = urlsplit(nginx.plain_address)
         yield Running(seaway.pid, (str(parts.hostname), int(parts.port or 0)))
 
 
-def _processors() -> tuple[list[int] | None, list[int] | None]:
+def _cpus() -> tuple[list[int] | None, list[int] | None]:
     """Return one CPU for the client and the others for the servers, or None for both on a single CPU."""
-    known = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    return (known[-1:], known[:-1]) if len(known) > 1 else (None, None)
+    available = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return (available[-1:], available[:-1]) if len(available) > 1 else (None, None)
 
 
 def _pinned(client: Sequence[int] | None) -> str:
@@ -112,7 +112,7 @@ def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: in
     """Create the content to read, and write the same bytes to files for the other servers."""
     with Connection(seaway.address) as connection:
         index_path = f"/{_INDEX}/{SUBDIR}/repodata_shards.msgpack.zst"
-        index = _kept(connection, index_path, files / "index")
+        index = _save(connection, index_path, files / "index")
         yield _Target("304 of the shard index", index_path, "index", conditional=True)
         with_key = {"Authorization": f"Bearer {key}"}
         yield _Target("304 with a key", index_path, "index", conditional=True, headers=with_key)
@@ -121,10 +121,10 @@ def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: in
         shards = msgspec.msgpack.decode(zstd.decompress(index.body))["shards"]
         digest = shards.get(name, next(iter(shards.values())))
         shard_path = f"/{_INDEX}/{SUBDIR}/shards/{digest.hex()}.msgpack.zst"
-        _kept(connection, shard_path, files / "shard")
+        _save(connection, shard_path, files / "shard")
         yield _Target("shard", shard_path, "shard")
         document_path = f"/{_DOCUMENT}/{SUBDIR}/repodata.json"
-        _kept(connection, document_path, files / "document")
+        _save(connection, document_path, files / "document")
         yield _Target("repodata.json", document_path, "document")
     for what, size in (("small package", _SMALL_PACKAGE_BYTES), ("large package", megabytes * 1_000_000)):
         package = large.make(folder, what.replace(" ", "-"), size)
@@ -135,10 +135,10 @@ def _targets(seaway: Running, key: str, folder: Path, files: Path, megabytes: in
         yield _Target(what, path, package.name, is_package=True, by_bytes=is_large)
 
 
-def _kept(connection: Connection, path: str, file: Path) -> Response:
-    answer = connection.exchange(http_client.get(path)).expect(200)
-    file.write_bytes(answer.body)
-    return answer
+def _save(connection: Connection, path: str, file: Path) -> Response:
+    response = connection.exchange(http_client.get(path)).expect(200)
+    file.write_bytes(response.body)
+    return response
 
 
 def _measure(
@@ -147,7 +147,7 @@ def _measure(
     targets: Sequence[_Target],
     client: Sequence[int] | None,
 ) -> _Results:
-    found = _Results()
+    results = _Results()
     for number in range(options.rounds):
         progress(f"round {number + 1} of {options.rounds}")
         for target in targets:
@@ -155,12 +155,12 @@ def _measure(
                 if name == _BEHIND and not target.is_package:
                     continue
                 path = target.path if name in (_SEAWAY, _BEHIND) else f"/{target.file}"
-                _measure_target(found, target, name, server, path, options.seconds, client)
-    return found
+                _measure_target(results, target, name, server, path, options.seconds, client)
+    return results
 
 
 def _measure_target(
-    found: _Results,
+    results: _Results,
     target: _Target,
     name: str,
     server: Running,
@@ -172,26 +172,26 @@ def _measure_target(
     before, started = server.cpu_seconds(), time.perf_counter()
     if target.by_bytes:
         with servers.pinned_to(client), Connection(server.address) as connection:
-            found.sizes[target.what] = connection.discard_body(http_client.get(path))
-        found.rates[case].append(found.sizes[target.what] / 1e6 / (time.perf_counter() - started))
+            results.sizes[target.what] = connection.discard_body(http_client.get(path))
+        results.rates[case].append(results.sizes[target.what] / 1e6 / (time.perf_counter() - started))
         return
     headers = dict(target.headers)
     with Connection(server.address) as connection:
-        answer = connection.exchange(http_client.get(path)).expect(200)
-        found.sizes[target.what] = len(answer.body)
+        response = connection.exchange(http_client.get(path)).expect(200)
+        results.sizes[target.what] = len(response.body)
         if target.conditional:
-            headers["If-None-Match"] = answer.header("ETag")
+            headers["If-None-Match"] = response.header("ETag")
             connection.exchange(http_client.get(path, headers)).expect(304)
-    answered = load_generator.run_load(server.address, path, headers, seconds, client)
-    found.rates[case].append(answered.rate)
-    found.cpu_us[case].append((server.cpu_seconds() - before) * 1e6 / max(answered.count, 1))
+    result = load_generator.run_load(server.address, path, headers, seconds, client)
+    results.rates[case].append(result.rate)
+    results.cpu_us[case].append((server.cpu_seconds() - before) * 1e6 / max(result.count, 1))
 
 
-def _add_rows(report: Report, found: _Results, targets: Sequence[_Target]) -> None:
+def _add_rows(report: Report, results: _Results, targets: Sequence[_Target]) -> None:
     for target in targets:
-        case = f"{target.what}, {found.sizes[target.what]:,} bytes"
+        case = f"{target.what}, {results.sizes[target.what]:,} bytes"
         unit = "MB/s" if target.by_bytes else "/s"
-        rates = {name: found.rates[f"{name} {target.what}"] for name in (_SEAWAY, _BARE, _NGINX, _BEHIND)}
+        rates = {name: results.rates[f"{name} {target.what}"] for name in (_SEAWAY, _BARE, _NGINX, _BEHIND)}
         for name in (_BARE, _NGINX):
             report.add(
                 case, _SEAWAY, rates[_SEAWAY] if rates[name] else [], unit, baseline=rates[name], baseline_name=name
@@ -199,6 +199,6 @@ def _add_rows(report: Report, found: _Results, targets: Sequence[_Target]) -> No
         report.add(case, _BEHIND, rates[_BEHIND], unit, baseline=rates[_NGINX], baseline_name=_NGINX)
         for name in (_BARE, _NGINX):
             report.add(case, name, rates[name], unit)
-        used = {name: found.cpu_us[f"{name} {target.what}"] for name in (_SEAWAY, _BARE)}
+        used = {name: results.cpu_us[f"{name} {target.what}"] for name in (_SEAWAY, _BARE)}
         report.add(case, f"CPU time, {_SEAWAY}", used[_SEAWAY], "us/request", baseline=used[_BARE], baseline_name=_BARE)
         report.add(case, f"CPU time, {_BARE}", used[_BARE], "us/request")

@@ -32,7 +32,7 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         summary = self.summary
-        tail = (format_number(summary.p99), format_number(summary.most)) if self.with_tail else ("", "")
+        tail = (format_number(summary.p99), format_number(summary.maximum)) if self.with_tail else ("", "")
         spread = f"{format_number(summary.p10)}..{format_number(summary.p90)}" if summary.count > 1 else ""
         ratio_text = "" if self.ratio is None else f"{format_number(self.ratio)}x"
         return (
@@ -97,7 +97,7 @@ class Report:
         used = [number for number in range(len(_HEAD)) if any(line[number] for line in lines[1:])]
         widths = {number: max(len(line[number]) for line in lines) for number in used}
         table = ["  ".join(_padded(line[number], widths[number], number) for number in used).rstrip() for line in lines]
-        return "\n".join([self._title(), "", *table, "", *self.notes, self._circumstances()])
+        return "\n".join([self._title(), "", *table, "", *self.notes, self._environment()])
 
     def write(self, path: Path) -> None:
         """Write the results as JSON."""
@@ -113,13 +113,14 @@ class Report:
         path.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
 
     def _title(self) -> str:
-        given = " ".join(f"{name}={value}" for name, value in self.options.items() if value not in (None, False, []))
-        return f"bench {self.command}: {given}"
+        options = " ".join(f"{name}={value}" for name, value in self.options.items() if value not in (None, False, []))
+        return f"bench {self.command}: {options}"
 
-    def _circumstances(self) -> str:
-        found = machine()
+    def _environment(self) -> str:
+        description = machine()
         return (
-            f"{self.started:%Y-%m-%d %H:%M} UTC, Seaway {found['seaway']}, Python {found['python']}, {found['cpus']} CPUs,"
+            f"{self.started:%Y-%m-%d %H:%M} UTC, Seaway {description['seaway']}, Python {description['python']},"
+            f" {description['cpus']} CPUs,"
             f" load {self.load_before[0]:.1f} before and {os.getloadavg()[0]:.1f} after."
         )
 

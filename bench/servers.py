@@ -45,21 +45,21 @@ class Running:
 
     def rss(self) -> int:
         """Return the resident memory of the server in bytes, without its child processes."""
-        held: int = psutil.Process(self.pid).memory_info().rss
-        return held
+        memory: int = psutil.Process(self.pid).memory_info().rss
+        return memory
 
 
 @contextmanager
 def seaway(folder: Path, *, cpus: Sequence[int] | None = None, **settings: object) -> Iterator[Running]:
     """Run `seaway serve` on the instance in `folder` with default settings, except those given; it logs to a file."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SEAWAY_")}
-    given = {"data": folder / "data", "port": 0, **settings}
+    variables = {"data": folder / "data", "port": 0, **settings}
     environment["SEAWAY_UPLOADS_PER_HOUR"] = "1000000000"  # uploads are counted as usual but never limited
-    environment |= {f"SEAWAY_{name.upper()}": str(value) for name, value in given.items()}
+    environment |= {f"SEAWAY_{name.upper()}": str(value) for name, value in variables.items()}
     command = [sys.executable, "-m", "seaway", "serve"]
     with _process(command, folder, environment, cpus) as (process, log):
         address = _announced(process, log)
-        _await(process, log, lambda: _answers(address, "/health/live"))
+        _await(process, log, lambda: _responds(address, "/health/live"))
         yield Running(process.pid, address)
 
 
@@ -85,7 +85,7 @@ def nginx(files: Path, *, cpus: Sequence[int] | None = None) -> Iterator[Running
         command = [program, "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]
         with _process(command, folder, dict(os.environ), cpus) as (process, log):
             address = ("127.0.0.1", port)
-            _await(process, log, lambda: _answers(address, "/"))
+            _await(process, log, lambda: _responds(address, "/"))
             yield Running(process.pid, address)
 
 
@@ -175,16 +175,16 @@ def _scratch_log() -> Iterator[Path]:
 
 
 def _announced(process: subprocess.Popen[bytes], log: Path) -> Address:
-    def found() -> re.Match[str] | None:
+    def search() -> re.Match[str] | None:
         return _LISTENS.search(log.read_text(errors="replace"))
 
-    _await(process, log, lambda: found() is not None)
-    match = found()
+    _await(process, log, lambda: search() is not None)
+    match = search()
     assert match is not None
     return match[1], int(match[2])
 
 
-def _answers(address: Address, path: str) -> bool:
+def _responds(address: Address, path: str) -> bool:
     try:
         with http_client.Connection(address) as connection:
             return connection.exchange(http_client.get(path)).status < 500

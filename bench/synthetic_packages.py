@@ -50,7 +50,7 @@ class SyntheticPackage:
     name: str
     count: int
     seed: int
-    needs: tuple[str, ...]
+    depends: tuple[str, ...]
     is_python: bool
 
 
@@ -83,16 +83,16 @@ def generate(total: int, *, seed: int = 1) -> list[SyntheticPackage]:
     """Return package names with this total number of builds."""
     dice = random.Random(seed)
     most = max(_FEWEST, min(_MOST, int(total * _LARGEST_PART)))
-    found: list[SyntheticPackage] = []
+    packages: list[SyntheticPackage] = []
     taken: set[str] = set()
     missing = total
     while missing > 0:
         count = min(int(_FEWEST * dice.random() ** (-1 / _EXPONENT)), most, missing)
         name = _new_name(dice, taken)
-        needs = _needs(dice, [package.name for package in found[:200]])
-        found.append(SyntheticPackage(name, count, dice.getrandbits(32), needs, is_python=dice.random() < 0.5))
+        depends = _depends(dice, [package.name for package in packages[:200]])
+        packages.append(SyntheticPackage(name, count, dice.getrandbits(32), depends, is_python=dice.random() < 0.5))
         missing -= count
-    return found
+    return packages
 
 
 def builds(package: SyntheticPackage) -> Iterator[Build]:
@@ -121,18 +121,18 @@ def _build(
     package: SyntheticPackage, version: str, variant: int, dice: random.Random, time_ms: int, extension: str
 ) -> Build:
     digest = f"h{dice.getrandbits(28):07x}"
-    needs = list(package.needs)
+    depends = list(package.depends)
     build = f"{digest}_{variant}"
     if package.is_python:
         python = _PYTHONS[variant]
         tag = f"cp{python.replace('.', '')}"
         build = f"py{python.replace('.', '')}{digest}_0"
-        needs += [f"python >={python},<{_after(python)}.0a0", f"python_abi {python}.* *_{tag}"]
+        depends += [f"python >={python},<{_after(python)}.0a0", f"python_abi {python}.* *_{tag}"]
     index = {
         "arch": "x86_64",
         "build": build,
         "build_number": variant,
-        "depends": needs,
+        "depends": depends,
         "license": _LICENSES[package.seed % len(_LICENSES)],
         "name": package.name,
         "platform": "linux",
@@ -159,7 +159,7 @@ def _new_name(dice: random.Random, taken: set[str]) -> str:
                 return candidate
 
 
-def _needs(dice: random.Random, names: Sequence[str]) -> tuple[str, ...]:
+def _depends(dice: random.Random, names: Sequence[str]) -> tuple[str, ...]:
     common = dice.sample(_COMMON, dice.randrange(1, 5))
     count = min(len(names), dice.randrange(1, 5))
     others = [f"{name} {dice.choice(_forms())}".strip() for name in dice.sample(names, count)]
@@ -169,8 +169,8 @@ def _needs(dice: random.Random, names: Sequence[str]) -> tuple[str, ...]:
 @functools.cache
 def _forms() -> list[str]:
     """Return the part after the name in all dependencies of real packages, with repetitions."""
-    found = []
+    forms = []
     for package in real_packages():
         if package.is_good:
-            found += [spec.partition(" ")[2] for spec in map(str, IndexJson.from_package_archive(package.path).depends)]
-    return sorted(found)
+            forms += [spec.partition(" ")[2] for spec in map(str, IndexJson.from_package_archive(package.path).depends)]
+    return sorted(forms)

@@ -46,11 +46,11 @@ def run(options: argparse.Namespace, report: Report) -> None:
             batches = _Batches(options, seaway, key)
             progress("warm-up round")
             _one_round(batches, disk, null, server, _Results(), "warm")
-            found = _Results()
+            results = _Results()
             for number in range(options.rounds):
                 progress(f"round {number + 1} of {options.rounds}")
-                _one_round(batches, disk, null, server, found, f"round{number}")
-    _add_rows(report, options, found)
+                _one_round(batches, disk, null, server, results, f"round{number}")
+    _add_rows(report, options, results)
 
 
 def _channel(size: int) -> str:
@@ -86,18 +86,18 @@ class _Batches:
         return [http_client.upload(channel, build.pack(), self.key) for build in builds]
 
 
-def _one_round(batches: _Batches, disk: Disk, null: Running, server: Running, found: _Results, tag: str) -> None:
+def _one_round(batches: _Batches, disk: Disk, null: Running, server: Running, results: _Results, tag: str) -> None:
     count = batches.options.count
     for clients in (1, _AT_ONCE):
-        found.take(_disk(clients), disk.at_once(count, clients))
+        results.take(_disk(clients), disk.at_once(count, clients))
         if clients > 1:
-            found.take(_together(clients), disk.together(count, clients))
+            results.take(_together(clients), disk.together(count, clients))
         for size in batches.options.sizes:
             requests = batches.requests(size, f"{tag}.{clients}")
-            found.take(_null(clients), http_client.send_all(null.address, requests, clients, 201))
+            results.take(_null(clients), http_client.send_all(null.address, requests, clients, 201))
             before = server.cpu_seconds()
-            found.take(_uploads(size, clients), http_client.send_all(server.address, requests, clients, 201))
-            found.cpu_ms[_uploads(size, clients)].append((server.cpu_seconds() - before) * 1000 / count)
+            results.take(_uploads(size, clients), http_client.send_all(server.address, requests, clients, 201))
+            results.cpu_ms[_uploads(size, clients)].append((server.cpu_seconds() - before) * 1000 / count)
 
 
 def _disk(clients: int) -> str:
@@ -120,21 +120,21 @@ def _clients_text(clients: int) -> str:
     return "1 client" if clients == 1 else f"{clients} clients"
 
 
-def _add_rows(report: Report, options: argparse.Namespace, found: _Results) -> None:
+def _add_rows(report: Report, options: argparse.Namespace, results: _Results) -> None:
     for clients in (1, _AT_ONCE):
         for size in options.sizes:
             case = _uploads(size, clients)
             report.add(
                 case,
                 "uploads",
-                found.rates[case],
+                results.rates[case],
                 "/s",
-                baseline=found.rates[_disk(clients)],
+                baseline=results.rates[_disk(clients)],
                 baseline_name=_disk(clients),
             )
-            report.add_ms(case, "latency", found.latencies[case], with_tail=True)
-            report.add(case, "CPU time of the server", found.cpu_ms[case], "ms/upload")
+            report.add_ms(case, "latency", results.latencies[case], with_tail=True)
+            report.add(case, "CPU time of the server", results.cpu_ms[case], "ms/upload")
         for case in (_disk(clients), _together(clients), _null(clients)):
-            if case in found.rates:
-                report.add(case, "rounds of syncs" if "disk" in case else "uploads", found.rates[case], "/s")
-                report.add_ms(case, "latency", found.latencies[case], with_tail=True)
+            if case in results.rates:
+                report.add(case, "rounds of syncs" if "disk" in case else "uploads", results.rates[case], "/s")
+                report.add_ms(case, "latency", results.latencies[case], with_tail=True)

@@ -42,11 +42,11 @@ def run(options: argparse.Namespace, report: Report) -> None:
     for size in options.sizes:
         with scratch(options.folder) as folder, servers.new_state(options.state) as settings:
             # The size includes the uploads of the run, so a subdir of 100,000 records stays within the document limit.
-            begun = max(size - _UPLOADS_A_ROUND * (options.rounds + 1), 1)
-            key = instances.prepare_instance(folder, settings, {_CHANNEL: begun}, options.cache)
+            start_size = max(size - _UPLOADS_A_ROUND * (options.rounds + 1), 1)
+            key = instances.prepare_instance(folder, settings, {_CHANNEL: start_size}, options.cache)
             watched = _folders(options, folder, size, command)
             with servers.seaway(folder, **settings, **dict(options.set)) as server:
-                samples = _measure(_Site(server.address, key), watched, begun, options.rounds, size)
+                samples = _measure(_Site(server.address, key), watched, start_size, options.rounds, size)
         _add_rows(report, f"{size:,} files", samples)
 
 
@@ -57,16 +57,16 @@ def _folders(options: argparse.Namespace, folder: Path, size: int, command: list
     if size > options.peer_limit:
         return {}
     with _packed(options, size) as files:
-        found: Indexing = {}
+        indexing: Indexing = {}
         rattler = Folder(folder / "rattler", files)
-        found[_RATTLER] = (rattler, rattler.index_by_rattler)
+        indexing[_RATTLER] = (rattler, rattler.index_by_rattler)
         if command is not None:
             conda = Folder(folder / "conda", files)
-            found[_CONDA] = (conda, lambda: conda.index_by_conda(command))
-    for name, (_, index) in found.items():
+            indexing[_CONDA] = (conda, lambda: conda.index_by_conda(command))
+    for name, (_, index) in indexing.items():
         progress(f"{name}: first index of {size:,} files")
         index()
-    return found
+    return indexing
 
 
 @contextmanager
@@ -75,8 +75,8 @@ def _packed(options: argparse.Namespace, size: int) -> Iterator[Path]:
         yield channels.package_files(options.cache, folder, size)
 
 
-def _measure(site: "_Site", watched: Indexing, begun: int, rounds: int, size: int) -> Samples:
-    names = synthetic_packages.generate(begun)
+def _measure(site: "_Site", watched: Indexing, start_size: int, rounds: int, size: int) -> Samples:
+    names = synthetic_packages.generate(start_size)
     largest = max(names, key=lambda package: package.count)
     _one_round(site, watched, _files(names, largest, "warm"), Samples())
     samples = Samples()
@@ -139,8 +139,8 @@ class _Reader:
         published = self._timed("upload", http_client.upload(_CHANNEL, file, self.key), samples).expect(201)
         plain = self._timed("repodata.json", _path("repodata.json"), samples).expect(200)
         packed = self._timed("repodata.json.zst", _path("repodata.json.zst"), samples).expect(200)
-        for answer in (plain, packed):
-            _same(published.header("Seaway-Revision"), answer.header("Seaway-Revision"))
+        for response in (plain, packed):
+            _same(published.header("Seaway-Revision"), response.header("Seaway-Revision"))
         _same(plain.body, zstd.decompress(packed.body))
         _same(file.sha256, msgspec.json.decode(plain.body)["packages.conda"][file.name]["sha256"])
         return samples["upload"][before] + samples["repodata.json"][-1] + samples["repodata.json.zst"][-1]
@@ -158,8 +158,8 @@ def _name_of(file: PackageFile) -> str:
     return file.name.rsplit("-", 2)[0]
 
 
-def _unpacked(answer: Response) -> Any:
-    return msgspec.msgpack.decode(zstd.decompress(answer.body))
+def _unpacked(response: Response) -> Any:
+    return msgspec.msgpack.decode(zstd.decompress(response.body))
 
 
 def _same(expected: object, found: object) -> None:

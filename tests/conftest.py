@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.state_names import NAMES, POSTGRES_S3, SQLITE_DISK
 
 # Importing Seaway takes longer than most single test files, so only the fixtures that need it import it.
@@ -96,12 +96,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def seaway(tmp_path: Path, clock: TurnedClock) -> "Iterator[Seaway]":
+def seaway(tmp_path: Path, clock: ManualClock) -> "Iterator[Seaway]":
     """The parts of a server in this process, on a clock that tests can move."""
     from tests.support import sites
 

@@ -108,19 +108,19 @@ def test_threads_share_the_same_slots() -> None:
     """Never more threads run than there are slots, and all of them finish."""
     slots, lock = FairSlots(3, share=2), threading.Lock()
     inside: list[str] = []
-    most: dict[str, int] = {}
+    maximum: dict[str, int] = {}
 
     def work(sender: str) -> None:
         with slots.acquire_in_thread(sender):
             with lock:
                 inside.append(sender)
                 assert len(inside) <= 3
-                most[sender] = max(most.get(sender, 0), inside.count(sender))
+                maximum[sender] = max(maximum.get(sender, 0), inside.count(sender))
             threading.Event().wait(0.001)
             with lock:
                 inside.remove(sender)
 
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(work, "aaaaaaaabbcaaaaaaaabbcc" * 5))
-    assert max(most.values()) <= 2
-    assert {"a", "b", "c"} == most.keys()
+    assert max(maximum.values()) <= 2
+    assert {"a", "b", "c"} == maximum.keys()

@@ -88,7 +88,7 @@ def request(url: str, *, is_trusted: bool = False) -> OutboundResponse:
 
 
 def test_name_that_only_the_proxy_resolves_is_reached(proxy: Proxy) -> None:
-    """On a closed network no outside name resolves, and the proxy connects by name."""
+    """In a closed network external names do not resolve, and the proxy connects by name."""
     proxy.bodies["/x"] = "yes"
     assert b"yes" == request("https://seaway.test/x").content
     assert ["CONNECT seaway.test:443"] == proxy.requests

@@ -7,7 +7,7 @@ import pytest
 from seaway import settings
 from seaway.errors import BadSetting
 
-GOOD = """
+VALID = """
 [[oidc]]
 name = "corp"
 title = "Example Corp"
@@ -25,7 +25,7 @@ def load(folder: Path, text: str) -> settings.Settings:
 
 def test_provider_in_the_settings_file_is_loaded(tmp_path: Path) -> None:
     """Algorithms and scopes have defaults; the secret is not shown."""
-    loaded = load(tmp_path, GOOD)
+    loaded = load(tmp_path, VALID)
     (corp,) = loaded.oidc
     assert ("openid", "profile", "email") == corp.scopes
     assert "s3cret" not in str(loaded.without_secrets())
@@ -41,18 +41,18 @@ def test_provider_in_the_settings_file_is_loaded(tmp_path: Path) -> None:
         (('client_id = "seaway"', ""), "oidc.0.client_id"),
         (('client_secret = "s3cret-s3cret"', "client_secret = 7"), "oidc.0.client_secret"),
         (('title = "Example Corp"', 'scopes = ["email"]\ntitle = "x"'), "openid"),
-        (('title = "Example Corp"', 'colour = "x"\ntitle = "x"'), "oidc.0.colour"),
-        ((GOOD, GOOD + GOOD), "the name corp is taken"),
-        ((GOOD, 'github_client_id = "x"'), "github_client_secret"),
-        ((GOOD, 'google_client_secret = "s3cret-s3cret"'), "google_client_id"),
-        ((GOOD, 'github_url = "http://github.example.com"'), "github_url"),
-        ((GOOD, "oidc = 7"), "oidc"),
+        (('title = "Example Corp"', 'color = "x"\ntitle = "x"'), "oidc.0.color"),
+        ((VALID, VALID + VALID), "the name corp is taken"),
+        ((VALID, 'github_client_id = "x"'), "github_client_secret"),
+        ((VALID, 'google_client_secret = "s3cret-s3cret"'), "google_client_id"),
+        ((VALID, 'github_url = "http://github.example.com"'), "github_url"),
+        ((VALID, "oidc = 7"), "oidc"),
     ],
 )
 def test_invalid_provider_is_rejected(tmp_path: Path, change: tuple[str, str], named: str) -> None:
     """The message names the setting to correct, and never the secret."""
     with pytest.raises(BadSetting) as error:
-        load(tmp_path, GOOD.replace(*change))
+        load(tmp_path, VALID.replace(*change))
     assert named in str(error.value)
     assert "s3cret" not in str(error.value)
 
@@ -82,7 +82,7 @@ def test_urls_are_normalized(name: str, given: str, loaded: str) -> None:
 def test_provider_issuer_is_normalized(tmp_path: Path) -> None:
     """The path is kept, because it can be case-sensitive."""
     (corp,) = load(
-        tmp_path, GOOD.replace("https://login.example.com/realms/main", " https://Login.EXAMPLE.com/R ")
+        tmp_path, VALID.replace("https://login.example.com/realms/main", " https://Login.EXAMPLE.com/R ")
     ).oidc
     assert "https://login.example.com/R" == corp.issuer
 

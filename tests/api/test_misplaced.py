@@ -40,7 +40,7 @@ def test_upload_to_a_wrong_url_returns_404_with_the_right_url(
     site: Site, method: str, path: str, has_key: bool
 ) -> None:
     """One sentence for any body; it does not repeat the names of the request."""
-    channel, key = site.new_channel(), site.factory.key("somebody")
+    channel, key = site.new_channel(), site.factory.key("ada")
     path_sent = path.format(channel=channel, file=FILE.name)
     with site.client() as http:
         response: httpx.Response = http.request(
@@ -59,14 +59,14 @@ def test_upload_to_a_wrong_url_returns_404_with_the_right_url(
 )  # fmt: skip
 def test_other_wrong_methods_return_405(site: Site, method: str, path: str) -> None:
     """Only the upload paths that clients use are treated as misplaced uploads."""
-    channel, key = site.new_channel(), site.factory.key("somebody")
+    channel, key = site.new_channel(), site.factory.key("ada")
     with site.client() as http:
         assert 405 == http.request(method, path.format(channel=channel), headers=bearer(key)).status_code
 
 
 def test_upper_case_channel_name_is_explained(site: Site) -> None:
     """The response does not reveal whether the channel exists."""
-    key = site.factory.key("somebody")
+    key = site.factory.key("ada")
     with site.client() as http:
         for name in (site.new_channel().upper(), "NOWHERE"):
             response = upload(http, name, FILE, key)

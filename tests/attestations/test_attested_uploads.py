@@ -13,8 +13,8 @@ from seaway.channels.channel import Attestations, ChannelSettings
 from tests.support import issuer
 from tests.support.packages import PackageFile, conda
 from tests.support.publishing_app import PublishingApp
-from tests.support.requests import attestation_part, bearer, file_part, multipart, multipart_type, sentence
-from tests.support.sigstore import MiniSigstore, statement, written
+from tests.support.requests import attestation_part, bearer, error_message, file_part, multipart, multipart_type
+from tests.support.sigstore import MiniSigstore, encode_bundle, statement
 
 FILE = conda()
 CHANNEL_URL = f"https://{issuer.AUDIENCE}/harbour"
@@ -68,7 +68,7 @@ def test_attestation_is_served_as_sidecar(app: PublishingApp, claims_for: Any) -
     """The claims of the exchanged token and the certificate agree, as with `--generate-attestation`."""
     claims = claims_for(app.now_s)
     secret = app.workflow_token(issuer.token(claims))
-    bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(claims)))
+    bundle = encode_bundle(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(claims)))
     response = upload(app, secret, bundle)
     assert 201 == response.status_code, response.text
     found = app.request("GET", f"/harbour/noarch/{FILE.name}.sigs", headers=bearer(secret))
@@ -99,22 +99,22 @@ def test_attestation_of_another_run_is_refused(app: PublishingApp, changes: dict
     """The signature is valid and covers this file, but another run signed it."""
     claims = issuer.github(app.now_s)
     secret = app.workflow_token(issuer.token(claims))
-    bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims({**claims, **changes})))
+    bundle = encode_bundle(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims({**claims, **changes})))
     response = upload(app, secret, bundle)
 
     assert 422 == response.status_code
-    assert "The attestation is refused" in sentence(response)
+    assert "The attestation is refused" in error_message(response)
     assert 404 == app.request("GET", f"/harbour/noarch/{FILE.name}", headers=bearer(secret)).status_code
 
 
 def test_unknown_transparency_log_has_its_own_refusal(app: PublishingApp) -> None:
     """The message says that the operator can update the trusted root."""
     claims = issuer.github(app.now_s)
-    bundle = written(MiniSigstore().bundle(statement(FILE, CHANNEL_URL), certificate_claims(claims)))
+    bundle = encode_bundle(MiniSigstore().bundle(statement(FILE, CHANNEL_URL), certificate_claims(claims)))
     response = upload(app, app.workflow_token(issuer.token(claims)), bundle)
 
     assert 422 == response.status_code
-    assert "it is outdated, or the bundle is from another Sigstore" in sentence(response)
+    assert "it is outdated, or the bundle is from another Sigstore" in error_message(response)
     assert "sigstore update" in response.text
 
 
@@ -127,13 +127,13 @@ def test_upload_without_required_attestation_is_refused(app: PublishingApp) -> N
     for secret in (app.workflow_token(issuer.token(issuer.github(app.now_s))), app.factory.key("owner")):
         response = upload(app, secret, None)
         assert 422 == response.status_code
-        assert "accepts only files with an attestation" in sentence(response)
+        assert "accepts only files with an attestation" in error_message(response)
 
 
 def test_attestation_with_an_api_key_is_refused(app: PublishingApp) -> None:
     """Refused even if the attestation is valid and from a workflow that the channel trusts."""
-    bundle = written(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(issuer.github(app.now_s))))
+    bundle = encode_bundle(SIGSTORE.bundle(statement(FILE, CHANNEL_URL), certificate_claims(issuer.github(app.now_s))))
     response = upload(app, app.factory.key("owner"), bundle)
 
     assert 422 == response.status_code
-    assert "accepted only from trusted publishers" in sentence(response)
+    assert "accepted only from trusted publishers" in error_message(response)

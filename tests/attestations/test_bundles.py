@@ -17,7 +17,7 @@ from seaway.attestations.sigstore_verifier import SigstoreVerifier, claims_of
 from seaway.callers.caller import Workflow
 from seaway.conda.refusals import RefusalReason, Refused
 from tests.support.packages import conda, index_json
-from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, statement, written
+from tests.support.sigstore import GITHUB_CLAIMS, GITLAB_CLAIMS, MiniSigstore, encode_bundle, statement
 
 FILE = conda()
 OTHER = conda(index_json("other"))
@@ -76,7 +76,7 @@ def reason(bundle: bytes, workflow: Workflow = GITHUB) -> RefusalReason:
 
 def test_github_attestation_is_verified() -> None:
     """The provenance comes from the certificate, and the sidecar contains the bundle byte for byte."""
-    bundle = b" " + written(SIGSTORE.bundle(statement(FILE))) + b"\n"
+    bundle = b" " + encode_bundle(SIGSTORE.bundle(statement(FILE))) + b"\n"
     verified = verify(bundle)
 
     assert ("https://github.com/acme/demo", GITHUB_CLAIMS[18]) == (verified.claims.repository, verified.claims.workflow)
@@ -91,7 +91,7 @@ def test_github_attestation_is_verified() -> None:
 
 def test_gitlab_attestation_is_verified() -> None:
     """References of gitlab.com begin with the host."""
-    verified = verify(written(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS)), GITLAB)
+    verified = verify(encode_bundle(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS)), GITLAB)
 
     assert ("https://gitlab.com/acme/tools/demo", GITLAB_CLAIMS[18]) == (
         verified.claims.repository,
@@ -101,7 +101,7 @@ def test_gitlab_attestation_is_verified() -> None:
 
 def test_statement_without_channel_is_accepted() -> None:
     """CEP 27 makes the predicate optional."""
-    assert verify(written(SIGSTORE.bundle(statement(FILE, channel=None)))).claims.commit == GITHUB_CLAIMS[13]
+    assert verify(encode_bundle(SIGSTORE.bundle(statement(FILE, channel=None)))).claims.commit == GITHUB_CLAIMS[13]
 
 
 def test_workflow_identity_can_use_the_commit() -> None:
@@ -109,14 +109,14 @@ def test_workflow_identity_can_use_the_commit() -> None:
     at_commit = GITHUB_CLAIMS[18].replace("refs/heads/main", GITHUB_CLAIMS[13])
     claims = {**GITHUB_CLAIMS, 18: at_commit, 9: at_commit}
 
-    assert at_commit == verify(written(SIGSTORE.bundle(statement(FILE), claims))).claims.workflow
+    assert at_commit == verify(encode_bundle(SIGSTORE.bundle(statement(FILE), claims))).claims.workflow
 
 
 def test_reusable_workflow_is_compared_with_the_job() -> None:
     """The signer must be the `job_workflow_ref` of the token that was exchanged."""
     job = "acme/build/.github/workflows/conda.yml@refs/tags/v1"
     claims = {**GITHUB_CLAIMS, 9: f"https://github.com/{job}"}
-    bundle = written(SIGSTORE.bundle(statement(FILE), claims))
+    bundle = encode_bundle(SIGSTORE.bundle(statement(FILE), claims))
     reusing = Workflow(**{name: getattr(GITHUB, name) for name in GITHUB.__slots__} | {"job_workflow_ref": job})
 
     assert GITHUB_CLAIMS[18] == verify(bundle, reusing).claims.workflow
@@ -157,7 +157,7 @@ STATEMENTS = {
 @pytest.mark.parametrize(("changes", "expected"), STATEMENTS.values(), ids=STATEMENTS)
 def test_statement_about_another_subject_is_refused(changes: dict[str, Any], expected: RefusalReason) -> None:
     """Invariants 2 and 3, for statements with a valid signature of the right workflow."""
-    assert expected is reason(written(SIGSTORE.bundle(statement(FILE, **changes))))
+    assert expected is reason(encode_bundle(SIGSTORE.bundle(statement(FILE, **changes))))
 
 
 def test_other_payload_types_and_ambiguous_json_are_refused() -> None:
@@ -165,8 +165,8 @@ def test_other_payload_types_and_ambiguous_json_are_refused() -> None:
     typed = SIGSTORE.bundle(statement(FILE), payload_type="application/json")
     twice = json.dumps(statement(FILE)).replace('"_type"', '"subject": [], "_type"').encode()
 
-    assert RefusalReason.BAD_STATEMENT is reason(written(typed))
-    assert RefusalReason.BAD_STATEMENT is reason(written(SIGSTORE.bundle(twice)))
+    assert RefusalReason.BAD_STATEMENT is reason(encode_bundle(typed))
+    assert RefusalReason.BAD_STATEMENT is reason(encode_bundle(SIGSTORE.bundle(twice)))
 
 
 # Refused: the identity
@@ -195,7 +195,7 @@ def test_certificate_of_another_run_is_refused(number: int, value: str) -> None:
     """Invariant 4: a single difference from the exchanged token is enough."""
     bundle = SIGSTORE.bundle(statement(FILE), {**GITHUB_CLAIMS, number: value})
 
-    assert RefusalReason.OTHER_IDENTITY is reason(written(bundle))
+    assert RefusalReason.OTHER_IDENTITY is reason(encode_bundle(bundle))
 
 
 @pytest.mark.parametrize("number", [8, 9, 12, 13, 14, 15, 17, 20, 21])
@@ -203,14 +203,14 @@ def test_certificate_without_a_compared_extension_is_refused(number: int) -> Non
     """Fulcio has written all of them since 2023; missing extensions are not assumed to match."""
     claims = {extension: value for extension, value in GITHUB_CLAIMS.items() if extension != number}
 
-    assert RefusalReason.OTHER_IDENTITY is reason(written(SIGSTORE.bundle(statement(FILE), claims)))
+    assert RefusalReason.OTHER_IDENTITY is reason(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)))
 
 
 @pytest.mark.parametrize("changes", [{20: "schedule"}, {21: GITLAB_CLAIMS[21] + "7"}, {14: "refs/tags/main"}])
 def test_certificate_of_another_gitlab_job_is_refused(changes: dict[int, str]) -> None:
     """Invariant 4: on GitLab a job is the run."""
     assert RefusalReason.OTHER_IDENTITY is reason(
-        written(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB
+        encode_bundle(SIGSTORE.bundle(statement(FILE), GITLAB_CLAIMS | changes)), GITLAB
     )
 
 
@@ -221,14 +221,14 @@ def test_gitlab_merge_request_is_compared_by_workflow() -> None:
     claims = {**GITLAB_CLAIMS, 9: workflow, 14: "refs/heads/fix", 18: workflow, 20: "merge_request_event"}
     run = replace(GITLAB, ref=path, workflow_ref=workflow.removeprefix("https://"), event_name="merge_request_event")
 
-    assert "refs/heads/fix" == verify(written(SIGSTORE.bundle(statement(FILE), claims)), run).claims.ref
-    assert RefusalReason.OTHER_IDENTITY is reason(written(SIGSTORE.bundle(statement(FILE), claims)), GITLAB)
+    assert "refs/heads/fix" == verify(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)), run).claims.ref
+    assert RefusalReason.OTHER_IDENTITY is reason(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)), GITLAB)
 
 
 @pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "Workflow_Run"])
 def test_run_that_anyone_can_trigger_is_refused(event: str) -> None:
     """Refused even if token and certificate agree on the event."""
-    bundle = written(SIGSTORE.bundle(statement(FILE), {**GITHUB_CLAIMS, 20: event}))
+    bundle = encode_bundle(SIGSTORE.bundle(statement(FILE), {**GITHUB_CLAIMS, 20: event}))
 
     with pytest.raises(Refused, match="which anyone can trigger") as refused:
         verify(bundle, replace(GITHUB, event_name=event))
@@ -239,7 +239,7 @@ def test_run_that_anyone_can_trigger_is_refused(event: str) -> None:
 def test_attestation_is_refused_if_the_token_lacks_run_claims(missing: str) -> None:
     """These claims are optional in an exchange but required for an attestation."""
     assert RefusalReason.OTHER_IDENTITY is reason(
-        written(SIGSTORE.bundle(statement(FILE))), replace(GITHUB, **{missing: ""})
+        encode_bundle(SIGSTORE.bundle(statement(FILE))), replace(GITHUB, **{missing: ""})
     )
 
 
@@ -288,7 +288,7 @@ def test_attestation_is_refused_if_the_token_lacks_ids() -> None:
     bare = Workflow(issuer=GITHUB.issuer, kind="github", repository=GITHUB.repository, workflow_ref=GITHUB.workflow_ref)
     claims = {**GITHUB_CLAIMS, 13: "", 15: "", 17: ""}
 
-    assert RefusalReason.OTHER_IDENTITY is reason(written(SIGSTORE.bundle(statement(FILE), claims)), bare)
+    assert RefusalReason.OTHER_IDENTITY is reason(encode_bundle(SIGSTORE.bundle(statement(FILE), claims)), bare)
 
 
 def test_issuer_without_certificates_is_refused() -> None:
@@ -304,7 +304,7 @@ def test_issuer_without_certificates_is_refused() -> None:
 def broken(change: Callable[[dict[str, Any]], None]) -> bytes:
     bundle = copy.deepcopy(GOOD)
     change(bundle)
-    return written(bundle)
+    return encode_bundle(bundle)
 
 
 GOOD = SIGSTORE.bundle(statement(FILE))
@@ -368,7 +368,7 @@ BUNDLES: dict[str, tuple[bytes, set[RefusalReason]]] = {
     "altered time": (broken(alter_integrated_time), {RefusalReason.UNVERIFIED_BUNDLE}),
     "no certificate": (broken(lambda b: b["verificationMaterial"].pop("certificate")), {RefusalReason.BAD_BUNDLE}),
     "signed after expiry": (
-        written(SIGSTORE.bundle(statement(FILE), minutes_later=30)),
+        encode_bundle(SIGSTORE.bundle(statement(FILE), minutes_later=30)),
         {RefusalReason.UNVERIFIED_BUNDLE},
     ),
     "foreign authority": (broken(replace_certificate), {RefusalReason.UNKNOWN_SIGSTORE}),
@@ -376,20 +376,20 @@ BUNDLES: dict[str, tuple[bytes, set[RefusalReason]]] = {
         broken(lambda b: entry(b).update(logId=entry(OTHER_SIGSTORE.bundle(statement(FILE)))["logId"])),
         {RefusalReason.UNKNOWN_SIGSTORE},
     ),
-    "another instance": (written(OTHER_SIGSTORE.bundle(statement(FILE))), {RefusalReason.UNKNOWN_SIGSTORE}),
+    "another instance": (encode_bundle(OTHER_SIGSTORE.bundle(statement(FILE))), {RefusalReason.UNKNOWN_SIGSTORE}),
     "unknown version": (broken(lambda b: b.update(mediaType="application/vnd.x")), {RefusalReason.BAD_BUNDLE}),
     "message signature": (broken(replace_envelope_with_message_signature), {RefusalReason.UNVERIFIED_BUNDLE}),
     "not JSON": (b"-----BEGIN", {RefusalReason.BAD_BUNDLE}),
     "empty": (b"", {RefusalReason.BAD_BUNDLE}),
-    "an array of bundles": (b"[" + written(GOOD) + b"]", {RefusalReason.BAD_BUNDLE}),
-    "two bundles": (written(GOOD) * 2, {RefusalReason.BAD_BUNDLE}),
-    "a key twice": (written(GOOD)[:-1] + b', "mediaType": "x"}', {RefusalReason.BAD_BUNDLE}),
-    "not UTF-8": (written(GOOD).decode().encode("utf-16"), {RefusalReason.BAD_BUNDLE}),
+    "an array of bundles": (b"[" + encode_bundle(GOOD) + b"]", {RefusalReason.BAD_BUNDLE}),
+    "two bundles": (encode_bundle(GOOD) * 2, {RefusalReason.BAD_BUNDLE}),
+    "a key twice": (encode_bundle(GOOD)[:-1] + b', "mediaType": "x"}', {RefusalReason.BAD_BUNDLE}),
+    "not UTF-8": (encode_bundle(GOOD).decode().encode("utf-16"), {RefusalReason.BAD_BUNDLE}),
     "deep": (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, {RefusalReason.BAD_BUNDLE}),
-    "300 kB": (written(GOOD | {"padding": "x" * 300_000}), {RefusalReason.BAD_BUNDLE}),
+    "300 kB": (encode_bundle(GOOD | {"padding": "x" * 300_000}), {RefusalReason.BAD_BUNDLE}),
     "no bundle": (b"{}", {RefusalReason.BAD_BUNDLE}),
     "wrong types": (
-        written({"mediaType": 1, "verificationMaterial": [], "dsseEnvelope": 0}),
+        encode_bundle({"mediaType": 1, "verificationMaterial": [], "dsseEnvelope": 0}),
         {RefusalReason.BAD_BUNDLE},
     ),
 }
@@ -410,4 +410,4 @@ def test_forged_authority_and_log_ids_are_refused() -> None:
         der = der.replace(next(iter(theirs)), next(iter(ours)))
     bundle["verificationMaterial"]["certificate"]["rawBytes"] = b64encode(der).decode()
 
-    assert RefusalReason.UNVERIFIED_BUNDLE is reason(written(bundle))
+    assert RefusalReason.UNVERIFIED_BUNDLE is reason(encode_bundle(bundle))

@@ -23,7 +23,7 @@ from seaway.database.tables import audit
 from seaway.errors import BadSetting
 from seaway.server.wiring import Seaway
 from tests.support.packages import conda
-from tests.support.sigstore import MiniSigstore, statement, written
+from tests.support.sigstore import MiniSigstore, encode_bundle, statement
 
 DATA = Path(__file__).parents[1] / "data" / "attestations"
 REAL = DATA / "bundle_v3_github.whl"
@@ -75,7 +75,7 @@ def test_rekor_v2_bundle_is_verified_by_its_own_root() -> None:
 def test_stored_root_is_used_until_it_is_removed(seaway: Seaway) -> None:
     """Invariants 1 and 3: each verification uses the root stored at that moment."""
     sigstore, roots = MiniSigstore(), TrustedRoots(seaway.site.database)
-    bundle = written(sigstore.bundle(statement(conda())))
+    bundle = encode_bundle(sigstore.bundle(statement(conda())))
     with pytest.raises(UnknownParty):
         roots.verifier().verify(bundle)
     with seaway.site.database.write_site() as tx:

@@ -1,4 +1,4 @@
-"""A house that is copied, and empty ones to copy it into."""
+"""A sample site, and empty sites to copy it to."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,69 +8,69 @@ import pytest
 
 from seaway.backup.repository import BackupRepository
 from seaway.server.wiring import Seaway
-from tests.backup.sites import furnish, open_house, served
+from tests.backup.helpers import add_sample_data, open_site, responses
 from tests.support import state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.state import folder_store
 
 
 @dataclass(frozen=True)
-class Source:
-    """A house with one of everything, and a key of it that reads the private channel."""
+class SampleSite:
+    """Folder of a site with data of every kind, and an API key that can read its private channel."""
 
     folder: Path
     key: str
 
 
 @pytest.fixture(scope="session")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """Not to be changed."""
-    folder = tmp_path_factory.mktemp("moving")
-    seaway = open_house(folder)
-    key = furnish(seaway)
+def sample_site(tmp_path_factory: pytest.TempPathFactory) -> SampleSite:
+    """Build the sample site once; tests must not change it."""
+    folder = tmp_path_factory.mktemp("sample")
+    seaway = open_site(folder)
+    key = add_sample_data(seaway)
     seaway.close()
-    return Source(folder, key)
+    return SampleSite(folder, key)
 
 
 @pytest.fixture(scope="session")
-def served_there(furnished: Source) -> dict[str, bytes]:
-    """What the readers of the furnished house get."""
-    seaway = open_house(furnished.folder)
-    found = served(seaway, furnished.key)
+def sample_responses(sample_site: SampleSite) -> dict[str, bytes]:
+    """Response bodies of the sample site, by path."""
+    seaway = open_site(sample_site.folder)
+    bodies = responses(seaway, sample_site.key)
     seaway.close()
-    return found
+    return bodies
 
 
 @pytest.fixture
-def source(furnished: Source, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
-    """A copy of the furnished house."""
-    state.copy(furnished.folder, tmp_path / "source")
-    seaway = open_house(tmp_path / "source", clock)
+def source(sample_site: SampleSite, tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
+    """A copy of the sample site."""
+    state.copy(sample_site.folder, tmp_path / "source")
+    seaway = open_site(tmp_path / "source", clock)
     yield seaway
     seaway.close()
 
 
 @pytest.fixture(scope="session")
-def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an empty house, to be copied, since that takes less time than to make one."""
-    folder = tmp_path_factory.mktemp("untouched")
-    open_house(folder).close()
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of an empty site; copying it is faster than building a new site."""
+    folder = tmp_path_factory.mktemp("empty")
+    open_site(folder).close()
     return folder
 
 
 @pytest.fixture
-def new_house(tmp_path: Path, untouched: Path) -> Iterator[Callable[..., Seaway]]:
-    """Makes empty houses, of the usual state or of another."""
+def new_site(tmp_path: Path, empty_folder: Path) -> Iterator[Callable[..., Seaway]]:
+    """Create an empty site with the chosen kind of state, or with another kind."""
     made: list[Seaway] = []
 
     def make(kind: str | None = None) -> Seaway:
-        folder = tmp_path / f"house {len(made)}"
-        if kind in (None, state.chosen()):
-            state.copy(untouched, folder)
-            made.append(open_house(folder))
+        folder = tmp_path / f"site {len(made)}"
+        if kind in (None, state.chosen_state()):
+            state.copy(empty_folder, folder)
+            made.append(open_site(folder))
         else:
             with state.choose(kind):
-                made.append(open_house(folder))
+                made.append(open_site(folder))
         return made[-1]
 
     yield make
@@ -80,11 +80,12 @@ def new_house(tmp_path: Path, untouched: Path) -> Iterator[Callable[..., Seaway]
 
 
 @pytest.fixture
-def empty(new_house: Callable[..., Seaway]) -> Seaway:
-    return new_house()
+def empty(new_site: Callable[..., Seaway]) -> Seaway:
+    return new_site()
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> BackupRepository:
-    """A folder for backups."""
-    return BackupRepository(folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups"), "the shelf")
+def repository(tmp_path: Path) -> BackupRepository:
+    """A backup repository in a folder."""
+    folder = tmp_path / "repository"
+    return BackupRepository(folder_store(folder), folder_store(folder / "backups"), "the repository")

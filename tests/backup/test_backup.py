@@ -1,4 +1,4 @@
-"""A backup is a whole house at one moment, and what is restored from it is that house."""
+"""A backup is a consistent snapshot of a site, and restoring it gives the same site."""
 
 import stat
 import tarfile
@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from seaway.backup import locations, tables, tar
 from seaway.backup import manifest as manifests
-from seaway.backup import rows as moving_rows
+from seaway.backup import rows as backup_rows
 from seaway.backup.backup import BackupTarget, Snapshot
 from seaway.backup.blob_copy import DamagedData
 from seaway.backup.manifest import BackupManifest
@@ -33,24 +33,24 @@ from seaway.storage.memory import MemoryBlobs
 from seaway.storage.open_store import BucketAccess
 from seaway.storage.spool import Spool
 from seaway.users import users
-from tests.backup.conftest import Source
-from tests.backup.sites import (
+from tests.backup.conftest import SampleSite
+from tests.backup.helpers import (
     LARGE,
     PRIVATE,
     PUBLIC,
-    Hooked,
-    StopError,
+    HookedStore,
+    SimulatedKill,
     back_up,
-    count,
+    blob_key,
+    count_rows,
     is_empty,
-    key_of,
-    later,
-    named_blobs,
+    kill_at,
+    next_day,
+    referenced_blobs,
+    responses,
     restore_into,
     rows,
-    served,
     status_without_key,
-    stop_at,
 )
 from tests.indexing.channel import Channel
 from tests.support import state
@@ -59,7 +59,7 @@ from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, with_site
 from tests.support.state import folder_store
 
-NewHouse = Callable[..., Seaway]
+NewSite = Callable[..., Seaway]
 
 
 @pytest.fixture
@@ -69,51 +69,51 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def backed_up(source: Seaway, file: Path) -> Path:
-    """A file with a backup of the house."""
+    """A file with a backup of the source."""
     back_up(source, TarTarget(file))
     return file
 
 
 def restore_file(seaway: Seaway, file: Path, blobs: BlobStore | None = None) -> int:
-    with tar.open_backup(file) as found:
-        return restore_into(seaway, found, blobs)
+    with tar.open_backup(file) as source:
+        return restore_into(seaway, source, blobs)
 
 
-# What is restored
+# Contents
 
 
-def test_there_and_back(
+def test_backup_restores_to_other_state_and_back(
     source: Seaway,
-    furnished: Source,
-    served_there: dict[str, bytes],
-    new_house: NewHouse,
+    sample_site: SampleSite,
+    sample_responses: dict[str, bytes],
+    new_site: NewSite,
     file: Path,
-    shelf: BackupRepository,
+    repository: BackupRepository,
 ) -> None:
     """
-    By a file from one state to the other, and by a folder back: every promise holds, readers get the same bytes, and
-    keys read what they read before, and nobody else does.
+    From one kind of state to the other with a file, and back with a repository: the site is consistent, responses are
+    the same, and API keys keep their access.
     """
     names = (state.POSTGRES_S3, state.SQLITE_DISK)
-    middle = new_house(names[names[0] == state.chosen()])
+    middle = new_site(names[names[0] == state.chosen_state()])
     made = back_up(source, TarTarget(file))
     sent = restore_file(middle, file)
-    back_up(middle, shelf)
-    last = new_house()
-    restore_into(last, shelf.source(None))
+    back_up(middle, repository)
+    last = new_site()
+    restore_into(last, repository.source(None))
 
-    assert made.manifest.blobs == made.sent == sent == len(named_blobs(source))
-    assert made.manifest.rows == count(source.site.database)
+    assert made.manifest.blobs == made.sent == sent == len(referenced_blobs(source))
+    assert made.manifest.rows == count_rows(source.site.database)
     for copy in (middle, last):
         assert [] == list(check(copy))
         assert rows(source.site.database) == rows(copy.site.database)
-        assert served_there == served(copy, furnished.key)
+        assert sample_responses == responses(copy, sample_site.key)
         assert 401 == status_without_key(copy)
-        assert [] == list(check(copy))  # of the documents that were built again, too
+        assert [] == list(check(copy))  # the requests above built documents again
 
 
-def test_a_copy_goes_on(source: Seaway, empty: Seaway, backed_up: Path) -> None:
-    """A restored house takes uploads, and gives out no id that its source ever gave out."""
+def test_restored_site_accepts_uploads(source: Seaway, empty: Seaway, backed_up: Path) -> None:
+    """A restored site never reuses an id of its source."""
     restore_file(empty, backed_up)
     factory = Factory(empty)
     Channel(empty, PUBLIC).put(conda(index_json("later")))
@@ -130,11 +130,11 @@ def test_a_copy_goes_on(source: Seaway, empty: Seaway, backed_up: Path) -> None:
     assert [] == list(check(empty))
 
 
-def test_a_backup_beside_uploads_is_of_one_moment(source: Seaway, new_house: NewHouse, shelf: BackupRepository) -> None:
-    """Backup invariants 1 and 2: while files come, go and are replaced, every backup is a house in which all promises hold."""
+def test_backup_during_uploads_is_consistent(source: Seaway, new_site: NewSite, repository: BackupRepository) -> None:
+    """Backup invariants 1 and 2: backups are consistent while files are uploaded, deleted and replaced."""
     channel = Channel(source, PUBLIC)
     stopping = threading.Event()
-    came = threading.Barrier(2, timeout=60)
+    first_upload_done = threading.Barrier(2, timeout=60)
 
     def upload() -> None:
         number = 0
@@ -146,98 +146,98 @@ def test_a_backup_beside_uploads_is_of_one_moment(source: Seaway, new_house: New
                 channel.delete(conda(index_json("steady", f"{number - 1}.0")))
             channel.read("noarch", "repodata.json")
             if number == 1:
-                came.wait()
+                first_upload_done.wait()
 
     thread = threading.Thread(target=upload)
     thread.start()
-    came.wait()
+    first_upload_done.wait()
     made = []
     for _ in range(3):
-        made.append(back_up(source, shelf).manifest)
-        later(source.site.clock)
+        made.append(back_up(source, repository).manifest)
+        next_day(source.site.clock)
     stopping.set()
     thread.join(60)
 
     assert made[0].rows < made[-1].rows
     for manifest in made:
-        copy = new_house()
-        restore_into(copy, shelf.source(manifest.time))
+        copy = new_site()
+        restore_into(copy, repository.source(manifest.time))
         assert [] == list(check(copy))
 
 
-class Looking:
-    """A target beside which something is done first."""
+class HookedTarget:
+    """A backup target that calls a function before it writes."""
 
-    def __init__(self, target: BackupTarget, look: Callable[[], object]) -> None:
-        self._target, self._look = target, look
+    def __init__(self, target: BackupTarget, before_write: Callable[[], object]) -> None:
+        self._target, self._before_write = target, before_write
 
     def write(self, snapshot: Snapshot, blobs: BlobStore, spool: Spool) -> int:
-        self._look()
+        self._before_write()
         return self._target.write(snapshot, blobs, spool)
 
 
-def test_what_is_deleted_meanwhile_is_in_it(source: Seaway, empty: Seaway, file: Path) -> None:
-    """Backup invariant 2: no sweep runs, so the blob of a file that is deleted after the snapshot is still there."""
-    swept = []
+def test_file_deleted_during_backup_is_in_backup(source: Seaway, empty: Seaway, file: Path) -> None:
+    """Backup invariant 2: no sweep runs, so the blob of a file that is deleted after the snapshot still exists."""
+    could_sweep = []
 
     def delete() -> None:
         Channel(source, PUBLIC).delete(LARGE, "noarch")
         Channel(source, PRIVATE).delete(LARGE, "noarch")
         with source.site.database.exclusive(SWEEP_LOCK, wait=False) as free:
-            swept.append(free)
+            could_sweep.append(free)
 
-    back_up(source, Looking(TarTarget(file), delete))
+    back_up(source, HookedTarget(TarTarget(file), delete))
     restore_file(empty, file)
 
-    assert [False] == swept
-    assert bytes.fromhex(LARGE.sha256) not in named_blobs(source)
-    assert bytes.fromhex(LARGE.sha256) in named_blobs(empty)
+    assert [False] == could_sweep
+    assert bytes.fromhex(LARGE.sha256) not in referenced_blobs(source)
+    assert bytes.fromhex(LARGE.sha256) in referenced_blobs(empty)
     assert [] == list(check(empty))
 
 
 @pytest.mark.parametrize("damage", ["other bytes", "too short", "gone"])
 @pytest.mark.parametrize("to_file", [True, False], ids=["file", "folder"])
-def test_a_damaged_blob_fails_the_backup(
-    source: Seaway, shelf: BackupRepository, file: Path, damage: str, to_file: bool
+def test_damaged_blob_fails_backup(
+    source: Seaway, repository: BackupRepository, file: Path, damage: str, to_file: bool
 ) -> None:
-    """Backup invariant 2: what is not what its row says is named, and there is no backup."""
+    """Backup invariant 2: the error names the blob, and no backup is left."""
     if damage == "gone":
-        source.site.blobs.delete(key_of(LARGE))
+        source.site.blobs.delete(blob_key(LARGE))
     else:
         content = LARGE.content[:-1] + (b"" if damage == "too short" else bytes([LARGE.content[-1] ^ 1]))
-        state.rewrite(source.site.blobs, key_of(LARGE), content)
+        state.overwrite_blob(source.site.blobs, blob_key(LARGE), content)
 
     with pytest.raises(DamagedData, match=LARGE.sha256):
-        back_up(source, TarTarget(file) if to_file else shelf)
+        back_up(source, TarTarget(file) if to_file else repository)
 
     assert [] == [path.name for path in file.parent.iterdir() if path.suffix in (".tar", ".part")]
-    with pytest.raises(BadSetting, match="no backup at the shelf"):
-        shelf.source(None)
+    with pytest.raises(BadSetting, match="no backup at the repository"):
+        repository.source(None)
 
 
-# A file
+# Backup files
 
 
-def test_a_file_is_its_operators_alone(backed_up: Path) -> None:
-    """A backup holds hashes of keys and private packages, so nobody else may read it."""
+def test_backup_file_is_readable_only_by_its_owner(backed_up: Path) -> None:
+    """A backup contains hashes of API keys and private packages."""
     assert 0o600 == stat.S_IMODE(backed_up.stat().st_mode)
 
 
-def test_a_file_is_a_tar(source: Seaway, backed_up: Path) -> None:
-    """What any tar reads: the manifest first, and each blob under its key."""
-    with tarfile.open(backed_up) as found:
-        names = found.getnames()
-        large = found.extractfile(key_of(LARGE))
+def test_backup_file_is_tar(source: Seaway, backed_up: Path) -> None:
+    """Any tar program can read it: the manifest first, and each blob under its key."""
+    with tarfile.open(backed_up) as archive:
+        names = archive.getnames()
+        large = archive.extractfile(blob_key(LARGE))
         assert large is not None
         assert LARGE.content == large.read()
     assert "manifest" == names[0]
-    assert len(named_blobs(source)) == sum(name.startswith("blobs/") for name in names)
+    assert len(referenced_blobs(source)) == sum(name.startswith("blobs/") for name in names)
 
 
-def test_a_backup_that_fails_leaves_the_older_one(source: Seaway, empty: Seaway, backed_up: Path) -> None:
-    """Backup invariant 3: a file is replaced when the new one is whole, and not before."""
+def test_failed_backup_keeps_older_file(source: Seaway, empty: Seaway, backed_up: Path) -> None:
+    """Backup invariant 4: a backup file is replaced only when the new one is complete."""
     before = backed_up.read_bytes()
-    source.site.blobs.delete(key_of(LARGE))
+    source.site.blobs.delete(blob_key(LARGE))
     with pytest.raises(DamagedData):
         back_up(source, TarTarget(backed_up))
 
@@ -245,23 +245,23 @@ def test_a_backup_that_fails_leaves_the_older_one(source: Seaway, empty: Seaway,
     assert [backed_up.name] == [path.name for path in backed_up.parent.iterdir() if path.is_file()]
 
 
-def test_what_a_kill_left_is_replaced(source: Seaway, file: Path) -> None:
-    """Backup invariant 3: the beginning of a file is no backup, and the next one takes its place."""
-    near = file.with_name(f".{file.name}.part")
-    near.symlink_to(file.parent / "elsewhere")
+def test_partial_file_of_killed_backup_is_replaced(source: Seaway, file: Path) -> None:
+    """Backup invariant 4: a partial file is not a backup, and the next backup replaces it."""
+    partial = file.with_name(f".{file.name}.part")
+    partial.symlink_to(file.parent / "elsewhere")
     back_up(source, TarTarget(file))
 
     assert [file] == [path for path in file.parent.iterdir() if path.is_file() or path.is_symlink()]
 
 
-def spots(file: Path) -> dict[str, tuple[int, int]]:
-    """A place in the head and one in the content of each member that is not a blob, and of the last blob."""
-    with tarfile.open(file) as found:
-        members = [member for member in found if not member.name.startswith("blobs/")] + found.getmembers()[-1:]
+def positions_to_damage(file: Path) -> dict[str, tuple[int, int]]:
+    """A position in the header and one in the content of the last blob and of each member that is not a blob."""
+    with tarfile.open(file) as archive:
+        members = [member for member in archive if not member.name.startswith("blobs/")] + archive.getmembers()[-1:]
         return {member.name: (member.offset + 2, member.offset_data + member.size // 2) for member in members}
 
 
-def refused(seaway: Seaway, file: Path) -> bool:
+def restore_is_refused(seaway: Seaway, file: Path) -> bool:
     try:
         restore_file(seaway, file, MemoryBlobs())
     except SeawayError:
@@ -269,47 +269,45 @@ def refused(seaway: Seaway, file: Path) -> bool:
     return False
 
 
-def test_a_changed_file_is_refused(empty: Seaway, backed_up: Path) -> None:
-    """Wherever a byte of a backup has changed, it is refused and the database stays empty."""
+def test_changed_file_is_refused(empty: Seaway, backed_up: Path) -> None:
+    """A backup with one changed byte is refused wherever the byte is, and the database stays empty."""
     content = backed_up.read_bytes()
-    taken = []
-    for name, positions in spots(backed_up).items():
+    accepted = []
+    for name, positions in positions_to_damage(backed_up).items():
         for position in positions:
             changed = bytes([content[position] ^ 0x10])
             backed_up.write_bytes(content[:position] + changed + content[position + 1 :])
-            if not refused(empty, backed_up):
-                taken.append((name, position))
+            if not restore_is_refused(empty, backed_up):
+                accepted.append((name, position))
 
-    assert [] == taken
+    assert [] == accepted
 
 
-def test_a_file_that_was_cut_off_is_refused(empty: Seaway, backed_up: Path) -> None:
-    """Wherever a backup ends too early, it is refused and the database stays empty."""
+def test_truncated_file_is_refused(empty: Seaway, backed_up: Path) -> None:
+    """A truncated backup is refused wherever it ends, and the database stays empty."""
     content = backed_up.read_bytes()
-    taken = []
-    for name, (_, position) in spots(backed_up).items():
+    accepted = []
+    for name, (_, position) in positions_to_damage(backed_up).items():
         backed_up.write_bytes(content[:position])
-        if not refused(empty, backed_up):
-            taken.append(name)
+        if not restore_is_refused(empty, backed_up):
+            accepted.append(name)
 
-    assert [] == taken
-
-
-# A place for many
+    assert [] == accepted
 
 
-def test_backups_share_their_blobs(
-    source: Seaway, new_house: NewHouse, shelf: BackupRepository, tmp_path: Path
-) -> None:
-    """The second backup sends what is new; each of them can be restored, the newest if none is named."""
-    first = back_up(source, shelf)
-    later(source.site.clock)
+# Repositories
+
+
+def test_backups_share_blobs(source: Seaway, new_site: NewSite, repository: BackupRepository, tmp_path: Path) -> None:
+    """The second backup sends only new blobs; each backup can be restored, by default the newest."""
+    first = back_up(source, repository)
+    next_day(source.site.clock)
     Channel(source, PUBLIC).put(conda(index_json("later")))
     Channel(source, PUBLIC).delete(LARGE)
-    second = back_up(source, shelf)
-    copies = [new_house() for _ in range(2)]
-    restore_into(copies[0], shelf.source(first.manifest.time))
-    restore_into(copies[1], shelf.source(None))
+    second = back_up(source, repository)
+    copies = [new_site() for _ in range(2)]
+    restore_into(copies[0], repository.source(first.manifest.time))
+    restore_into(copies[1], repository.source(None))
 
     assert (first.manifest.blobs, 1) == (first.sent, second.sent)
     assert first.manifest.time < second.manifest.time
@@ -317,92 +315,98 @@ def test_backups_share_their_blobs(
     assert [[], []] == [list(check(copy)) for copy in copies]
 
 
-def test_a_damaged_blob_of_a_place_is_replaced(source: Seaway, tmp_path: Path) -> None:
-    """One of another size always; one of the right size when the operator asks for a backup that verifies."""
-    place = (tmp_path / "place").as_uri()
+def test_damaged_blob_of_repository_is_replaced(source: Seaway, tmp_path: Path) -> None:
+    """Always if its size is wrong; only by a backup with `verify` if its size is right."""
+    location = (tmp_path / "repository").as_uri()
     store_url, access = source.settings.effective_storage_url, BucketAccess()
     sent = []
     for content, verify in ((None, False), (b"short", False), (b"x" * len(LARGE.content), False), (None, True)):
         if content is not None:
-            (tmp_path / "place" / key_of(LARGE)).write_bytes(content)
-        target = locations.backup_target(place, store_url, access, verify=verify)
+            (tmp_path / "repository" / blob_key(LARGE)).write_bytes(content)
+        target = locations.backup_target(location, store_url, access, verify=verify)
         sent.append(back_up(source, target).sent)
-        later(source.site.clock)
+        next_day(source.site.clock)
     assert [1, 0, 1] == sent[1:]
-    assert LARGE.content == (tmp_path / "place" / key_of(LARGE)).read_bytes()
+    assert LARGE.content == (tmp_path / "repository" / blob_key(LARGE)).read_bytes()
 
 
-def test_a_time_that_is_not_there_is_refused(source: Seaway, shelf: BackupRepository) -> None:
-    """The sentence says which backup is the newest."""
-    newest = back_up(source, shelf).manifest.time
+def test_missing_backup_time_is_refused(source: Seaway, repository: BackupRepository) -> None:
+    """The error names the newest backup."""
+    newest = back_up(source, repository).manifest.time
     with pytest.raises(BadSetting, match=newest):
-        shelf.source("20200101T000000.000Z")
+        repository.source("20200101T000000.000Z")
     with pytest.raises(SeawayError, match="with this time"):
-        back_up(source, shelf)
+        back_up(source, repository)
 
 
-def test_an_interrupted_backup_is_none(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
-    """Backup invariant 3: without its manifest it is not found, and the next one sends only what it did not."""
-    blobs, backups = folder_store(tmp_path / "shelf"), folder_store(tmp_path / "shelf" / "backups")
-    shelf = BackupRepository(blobs, backups, "the shelf")
+def test_interrupted_backup_is_not_found(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
+    """Backup invariant 4: a backup without a manifest is not found, and the next one sends only the missing blobs."""
+    blobs, backups = folder_store(tmp_path / "repository"), folder_store(tmp_path / "repository" / "backups")
+    repository = BackupRepository(blobs, backups, "the repository")
     parts = len(tables.metadata.sorted_tables) - len(tables.LEFT_OUT) + 1
     for broken in (
-        BackupRepository(Hooked(blobs, stop_at(5)), backups, "the shelf"),
-        BackupRepository(blobs, Hooked(backups, stop_at(1)), "the shelf"),
-        BackupRepository(blobs, Hooked(backups, stop_at(parts + 1)), "the shelf"),
+        BackupRepository(HookedStore(blobs, kill_at(5)), backups, "the repository"),
+        BackupRepository(blobs, HookedStore(backups, kill_at(1)), "the repository"),
+        BackupRepository(blobs, HookedStore(backups, kill_at(parts + 1)), "the repository"),
     ):
-        with pytest.raises(StopError):
+        with pytest.raises(SimulatedKill):
             back_up(source, broken)
         with pytest.raises(BadSetting, match="There is no backup"):
-            shelf.source(None)
-        later(source.site.clock)
+            repository.source(None)
+        next_day(source.site.clock)
 
-    assert 0 == back_up(source, shelf).sent
-    restore_into(empty, shelf.source(None))
+    assert 0 == back_up(source, repository).sent
+    restore_into(empty, repository.source(None))
     assert [] == list(check(empty))
 
 
-def test_a_place_that_lost_something_is_refused(
-    source: Seaway, empty: Seaway, shelf: BackupRepository, tmp_path: Path
+def test_repository_with_missing_or_damaged_objects_is_refused(
+    source: Seaway, empty: Seaway, repository: BackupRepository, tmp_path: Path
 ) -> None:
-    """A blob that is gone or damaged is named; so is a part."""
-    time = back_up(source, shelf).manifest.time
-    part = tmp_path / "shelf" / "backups" / time / "rows" / "files"
-    blob = tmp_path / "shelf" / key_of(LARGE)
-    content, rest = blob.read_bytes(), part.read_bytes()
-    sentences = []
-    for path, damaged in ((blob, content[:-1] + b"x"), (blob, b""), (blob, None), (part, rest[:-1]), (part, None)):
-        blob.write_bytes(content)
+    """The error names the missing or damaged blob or part."""
+    time = back_up(source, repository).manifest.time
+    part = tmp_path / "repository" / "backups" / time / "rows" / "files"
+    blob = tmp_path / "repository" / blob_key(LARGE)
+    blob_content, part_content = blob.read_bytes(), part.read_bytes()
+    messages = []
+    for path, damaged in (
+        (blob, blob_content[:-1] + b"x"),
+        (blob, b""),
+        (blob, None),
+        (part, part_content[:-1]),
+        (part, None),
+    ):
+        blob.write_bytes(blob_content)
         if damaged is None:
             path.unlink()
         else:
             path.write_bytes(damaged)
         with pytest.raises(DamagedData) as error:
-            restore_into(empty, shelf.source(None))
-        sentences.append(error.value.full_message)
+            restore_into(empty, repository.source(None))
+        messages.append(error.value.full_message)
         assert is_empty(empty)
 
-    assert [True] * 3 + [False] * 2 == [LARGE.sha256 in sentence for sentence in sentences]
+    assert [True] * 3 + [False] * 2 == [LARGE.sha256 in message for message in messages]
 
 
 # Restoring
 
 
-def test_a_house_in_which_somebody_lives_is_refused(source: Seaway, new_house: NewHouse, backed_up: Path) -> None:
-    """Restore invariant 1: nothing of it changes, not even a blob comes."""
-    lived_in = new_house()
-    Factory(lived_in).user("first")
-    before = rows(lived_in.site.database)
-    for seaway in (lived_in, source):
+def test_site_with_users_is_refused(source: Seaway, new_site: NewSite, backed_up: Path) -> None:
+    """Restore invariant 1: the database does not change, and no blob is stored."""
+    used = new_site()
+    Factory(used).user("first")
+    before = rows(used.site.database)
+    for seaway in (used, source):
         with pytest.raises(BadSetting, match="not empty"):
             restore_file(seaway, backed_up)
 
-    assert before == rows(lived_in.site.database)
-    assert [] == state.stored(lived_in.site.blobs)
+    assert before == rows(used.site.database)
+    assert [] == state.stored_blobs(used.site.blobs)
 
 
-def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp_path: Path) -> None:
-    """Restore invariant 1: a database with tables of the same names, which no migration made, is left alone."""
+def test_tables_of_another_program_are_refused(source: Seaway, backed_up: Path, tmp_path: Path) -> None:
+    """Restore invariant 1: a database with a table of the same name that no migration created is not changed."""
     database = SqliteDatabase(tmp_path / "other.db", tmp_path / "locks")
     with database.write_site() as tx:
         tx.execute(text("CREATE TABLE users (name TEXT)"))
@@ -412,24 +416,24 @@ def test_somebody_else_s_tables_are_refused(source: Seaway, backed_up: Path, tmp
 
 
 @pytest.mark.parametrize("at", [1, 7, 20])
-def test_a_killed_restore_is_run_again(empty: Seaway, backed_up: Path, at: int) -> None:
-    """Restore invariant 3: the database is empty until all is there, and what was sent is not sent again."""
-    with pytest.raises(StopError):
-        restore_file(empty, backed_up, Hooked(empty.site.blobs, stop_at(at)))
+def test_killed_restore_can_be_repeated(empty: Seaway, backed_up: Path, at: int) -> None:
+    """Restore invariant 3: the database is empty until the restore is complete, and no blob is sent twice."""
+    with pytest.raises(SimulatedKill):
+        restore_file(empty, backed_up, HookedStore(empty.site.blobs, kill_at(at)))
 
     assert is_empty(empty)
     assert [] == list(check(empty))
-    assert at - 1 + restore_file(empty, backed_up) == len(named_blobs(empty))
+    assert at - 1 + restore_file(empty, backed_up) == len(referenced_blobs(empty))
     assert [] == list(check(empty))
 
 
-def test_a_restore_that_fails_in_its_rows_leaves_none(
+def test_restore_that_fails_in_rows_leaves_no_rows(
     empty: Seaway, backed_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Restore invariant 3: the rows come in one transaction."""
+    """Restore invariant 3: all rows are inserted in one transaction."""
     with monkeypatch.context() as patched:
-        patched.setattr(tables, "put_last_ids", stop)
-        with pytest.raises(StopError):
+        patched.setattr(tables, "put_last_ids", kill)
+        with pytest.raises(SimulatedKill):
             restore_file(empty, backed_up)
 
     assert is_empty(empty)
@@ -437,16 +441,16 @@ def test_a_restore_that_fails_in_its_rows_leaves_none(
     assert [] == list(check(empty))
 
 
-def stop(*_: object) -> None:
-    raise StopError
+def kill(*_: object) -> None:
+    raise SimulatedKill
 
 
 @pytest.mark.parametrize("size", [len(LARGE.content), 5], ids=["of the right size", "too short"])
-def test_a_damaged_blob_of_the_store_is_replaced(empty: Seaway, backed_up: Path, size: int) -> None:
-    """Restore invariant 2: a blob that is there already is read, and put again if it is not what it should be."""
+def test_damaged_blob_in_store_is_replaced(empty: Seaway, backed_up: Path, size: int) -> None:
+    """Restore invariant 2: an existing blob is read, and stored again if its hash is wrong."""
     path = empty.settings.data / "content"
     path.write_bytes(b"x" * size)
-    empty.site.blobs.put_file(key_of(LARGE), path)
+    empty.site.blobs.put_file(blob_key(LARGE), path)
     restore_file(empty, backed_up)
 
     assert [] == list(check(empty))
@@ -455,8 +459,8 @@ def test_a_damaged_blob_of_the_store_is_replaced(empty: Seaway, backed_up: Path,
 # Versions
 
 
-class Rewritten:
-    """A target that is given another manifest."""
+class TargetWithManifest:
+    """A backup target that writes a changed manifest."""
 
     def __init__(self, target: BackupTarget, **changes: Any) -> None:
         self._target, self._changes = target, changes
@@ -467,7 +471,7 @@ class Rewritten:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"format": 2}, "newer version of Seaway"),
         ({"schema": "9999"}, "9999, which is newer"),
@@ -475,22 +479,20 @@ class Rewritten:
     ],
     ids=["format", "schema", "parts"],
 )
-def test_what_cannot_be_restored_is_refused_first(
-    source: Seaway, empty: Seaway, file: Path, changes: dict[str, Any], says: str
+def test_manifest_is_checked_before_anything_is_written(
+    source: Seaway, empty: Seaway, file: Path, changes: dict[str, Any], message: str
 ) -> None:
-    """The manifest is looked at before anything is written."""
-    written = Rewritten(TarTarget(file), **changes)
     if "parts" in changes:
         back_up(source, TarTarget(file))
         content = manifests.encode(BackupManifest(1, "0", migrate.NEWEST, "", {}, 0, {}))
         file.write_bytes(tarred("manifest", content))
     else:
-        back_up(source, written)
-    with pytest.raises(SeawayError, match=says):
+        back_up(source, TargetWithManifest(TarTarget(file), **changes))
+    with pytest.raises(SeawayError, match=message):
         restore_file(empty, file)
 
     assert is_empty(empty)
-    assert [] == state.stored(empty.site.blobs)
+    assert [] == state.stored_blobs(empty.site.blobs)
 
 
 def tarred(name: str, content: bytes) -> bytes:
@@ -500,8 +502,7 @@ def tarred(name: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 2000, tarred("other", b"x"), tarred("manifest", b"{}\n")])
-def test_what_is_no_backup_is_refused(empty: Seaway, file: Path, content: bytes) -> None:
-    """Any other file is refused with a sentence; so is one that is not there."""
+def test_other_or_missing_file_is_refused(empty: Seaway, file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(DamagedData, match="not a complete backup"):
         restore_file(empty, file)
@@ -510,8 +511,8 @@ def test_what_is_no_backup_is_refused(empty: Seaway, file: Path, content: bytes)
         restore_file(empty, file)
 
 
-def test_an_older_backup_is_migrated(source: Seaway, empty: Seaway, file: Path, tmp_path: Path) -> None:
-    """Restore invariant 4: a later version creates the schema of the backup, fills it, and migrates it."""
+def test_older_backup_is_migrated(source: Seaway, empty: Seaway, file: Path, tmp_path: Path) -> None:
+    """Restore invariant 4: a later version creates the schema of the backup, fills it, and upgrades it."""
     made = back_up(source, TarTarget(file))
     later = later_migrations(tmp_path / "later")
     with tar.open_backup(file) as backup:
@@ -525,36 +526,35 @@ def test_an_older_backup_is_migrated(source: Seaway, empty: Seaway, file: Path, 
     assert names
 
 
-def test_a_database_without_tables_is_nothing_to_back_up(source: Seaway, file: Path, tmp_path: Path) -> None:
-    """A sentence says so, since the data folder may be a wrong one."""
-    nothing = SqliteDatabase(tmp_path / "nothing.db", tmp_path / "locks")
+def test_backup_of_database_without_tables_is_refused(source: Seaway, file: Path, tmp_path: Path) -> None:
+    """The setting of the data folder may be wrong."""
+    database = SqliteDatabase(tmp_path / "empty.db", tmp_path / "locks")
     with pytest.raises(BadSetting, match="nothing to back up"):
-        back_up(with_site(source, database=nothing), TarTarget(file))
-    nothing.close()
+        back_up(with_site(source, database=database), TarTarget(file))
+    database.close()
     assert not file.exists()
 
 
 # Rows
 
 
-def test_rows_come_in_batches(tmp_path: Path) -> None:
-    """Never more than some hundred rows, or some megabytes of them, are in memory, and none is lost."""
+def test_rows_are_copied_in_batches(tmp_path: Path) -> None:
+    """A batch has at most some hundred rows or some megabytes, so that memory stays bounded; no row is lost."""
     few = [(number, b"x" * 1_500_000) for number in range(10)]
     many = [(number, None, True, "ä") for number in range(1_203)]
     for expected, sizes in ((few, [3, 3, 3, 1]), (many, [500, 500, 203]), ([], [])):
-        batches = list(moving_rows.in_batches(iter(expected)))
+        batches = list(backup_rows.in_batches(iter(expected)))
         assert sizes == [len(batch) for batch in batches]
         with (tmp_path / "part").open("w+b") as file:
-            part = moving_rows.write_part(file, ["a", "b"], iter(expected))
+            part = backup_rows.write_part(file, ["a", "b"], iter(expected))
             file.seek(0)
-            columns, found = moving_rows.read_part(file)
+            columns, found = backup_rows.read_part(file)
             assert ["a", "b"] == columns
             assert expected == [tuple(row) for batch in found for row in batch]
         assert (len(expected), (tmp_path / "part").stat().st_size) == (part.rows, part.bytes)
 
 
-def test_times_of_backups_sort_as_moments_do() -> None:
-    """The newest is the last by its name."""
+def test_backup_names_sort_by_time() -> None:
     moments = [0, 1, 999, 1000, DAY_MS, 1_800_000_000_000, 1_800_000_000_001]
     names = [keys.backup_time(moment) for moment in moments]
     assert sorted(names) == names

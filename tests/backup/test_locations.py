@@ -1,4 +1,4 @@
-"""Places are told apart by their addresses, before anything is written."""
+"""Locations of backups and moved stores are compared with the store by URL, before anything is written."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ STORE = "file:///srv/seaway/store"
 
 
 @pytest.mark.parametrize(
-    ("place", "store"),
+    ("location", "store"),
     [
         ("s3://bucket", "s3://bucket"),
         ("s3://bucket/backups", "s3://bucket"),
@@ -27,15 +27,15 @@ STORE = "file:///srv/seaway/store"
         ("file:///srv/other/../seaway/store", STORE),
     ],
 )
-def test_a_place_in_or_around_the_store_is_refused(place: str, store: str) -> None:
-    """The sweep takes what is no blob, so it would take a backup that lies in the store."""
-    for opening in (backup_target, other_store):
+def test_location_that_overlaps_store_is_refused(location: str, store: str) -> None:
+    """The sweep deletes objects that are not blobs, so it would delete a backup inside the store."""
+    for open_location in (backup_target, other_store):
         with pytest.raises(BadSetting, match="overlaps the store"):
-            opening(place, store, ACCESS)
+            open_location(location, store, ACCESS)
 
 
 @pytest.mark.parametrize(
-    ("place", "store"),
+    ("location", "store"),
     [
         ("s3://bucket/backups", "s3://bucket/store"),
         ("s3://bucket/storeroom", "s3://bucket/store"),
@@ -43,21 +43,21 @@ def test_a_place_in_or_around_the_store_is_refused(place: str, store: str) -> No
         ("s3://bucket/store", STORE),
     ],
 )
-def test_a_place_beside_the_store_is_taken(place: str, store: str) -> None:
-    """Names that begin alike are not the same place."""
-    assert isinstance(backup_target(place, store, ACCESS), BackupRepository)
+def test_location_beside_store_is_accepted(location: str, store: str) -> None:
+    """A common prefix of two names is no overlap."""
+    assert isinstance(backup_target(location, store, ACCESS), BackupRepository)
 
 
-def test_a_file_in_the_store_is_refused(tmp_path: Path) -> None:
-    """A tar is a file like any other to the sweep; a colon in its name makes no address of it."""
+def test_backup_file_in_store_is_refused(tmp_path: Path) -> None:
+    """The sweep would delete it; a colon in its name does not make it a URL."""
     for name in ("backup.tar", "at 12:30.tar"):
         with pytest.raises(BadSetting, match="overlaps the store"):
             backup_target(str(tmp_path / "store" / name), (tmp_path / "store").as_uri(), ACCESS)
         assert isinstance(backup_target(str(tmp_path / name), (tmp_path / "store").as_uri(), ACCESS), TarTarget)
 
 
-def test_new_folders_are_their_operators_alone(tmp_path: Path) -> None:
-    """As the data folder is: a backup holds hashes of keys and private packages."""
+def test_new_folders_are_private_to_operator(tmp_path: Path) -> None:
+    """Like the data folder: a backup contains hashes of API keys and private packages."""
     backup_target((tmp_path / "backups").as_uri(), STORE, ACCESS)
     other_store((tmp_path / "store").as_uri(), STORE, ACCESS)
     opened: Database = other_database(f"sqlite:///{tmp_path}/data/seaway.db")

@@ -1,6 +1,6 @@
-"""A database that was moved has the same rows, and the move can be killed and repeated, and mixes nothing."""
+"""A moved database has the same rows; a killed move can be repeated; two sites are never mixed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from seaway.backup import rows as moving_rows
+from seaway.backup import rows as backup_rows
 from seaway.backup import tables
 from seaway.backup.blob_copy import DamagedData
 from seaway.backup.move_database import move_database
@@ -19,14 +19,14 @@ from seaway.database.tables import metadata
 from seaway.errors import BadSetting, Unavailable
 from seaway.maintenance.check import check
 from seaway.server.wiring import Seaway
-from tests.backup.conftest import Source
-from tests.backup.sites import PUBLIC, HookedDatabase, StopError, open_house, rows, served, stop_at
+from tests.backup.conftest import SampleSite
+from tests.backup.helpers import PUBLIC, HookedDatabase, SimulatedKill, kill_at, open_site, responses, rows
 from tests.indexing.channel import Channel
 from tests.support import postgres, state
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory
 
-ALL: frozenset[str] = frozenset()
+NO_TABLES: frozenset[str] = frozenset()
 
 
 @pytest.fixture
@@ -40,28 +40,30 @@ def target(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(moving_rows, "_BATCH_ROWS", 4)
+    monkeypatch.setattr(backup_rows, "_BATCH_ROWS", 4)
 
 
 def assert_moved(source: Seaway, target: Database) -> None:
-    assert rows(source.site.database, but=ALL) == rows(target, but=ALL)
+    assert rows(source.site.database, skip_tables=NO_TABLES) == rows(target, skip_tables=NO_TABLES)
     with target.read() as tx:
         assert NEWEST == current(tx)
         assert [] == compare_metadata(MigrationContext.configure(tx), metadata)
 
 
-def killed(source: Seaway, target: Database, at: int) -> None:
-    with pytest.raises(StopError):
-        move_database(source.site.database, HookedDatabase(target, stop_at(at)))  # type: ignore[arg-type]
+def move_and_kill(source: Seaway, target: Database, at: int) -> None:
+    with pytest.raises(SimulatedKill):
+        move_database(source.site.database, HookedDatabase(target, kill_at(at)))  # type: ignore[arg-type]
 
 
-def test_a_house_goes_on_in_its_new_database(
-    source: Seaway, furnished: Source, served_there: dict[str, bytes], target: Database, tmp_path: Path
+def test_site_continues_in_its_new_database(
+    source: Seaway, sample_site: SampleSite, sample_responses: dict[str, bytes], target: Database, tmp_path: Path
 ) -> None:
-    """Every row is there, readers get the same, and no id is given out again."""
+    """All rows are copied, responses are the same, and no id is used again."""
     counts = move_database(source.site.database, target)
     assert_moved(source, target)
-    assert {name: len(found) for name, found in rows(source.site.database, but=ALL, left_out=()).items()} == counts
+    assert {
+        name: len(found) for name, found in rows(source.site.database, skip_tables=NO_TABLES, skip_rows=()).items()
+    } == counts
     with source.site.database.read() as tx, target.read() as other:
         before = tables.last_ids(tx)
         assert before == tables.last_ids(other)
@@ -70,29 +72,29 @@ def test_a_house_goes_on_in_its_new_database(
         "storage_url": source.settings.effective_storage_url,
         "database_url": "",
     }
-    here = open_house(tmp_path / "moved", **settings)
-    assert served_there == served(here, furnished.key)
-    Channel(here, PUBLIC).put(conda(index_json("later")))
-    Factory(here).channel("later")
-    assert [] == list(check(here))
-    with here.site.database.read() as tx:
+    moved = open_site(tmp_path / "moved", **settings)
+    assert sample_responses == responses(moved, sample_site.key)
+    Channel(moved, PUBLIC).put(conda(index_json("later")))
+    Factory(moved).channel("later")
+    assert [] == list(check(moved))
+    with moved.site.database.read() as tx:
         assert before["channels"] + 1 == tables.last_ids(tx)["channels"]
-    here.close()
+    moved.close()
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_killed_move_goes_on(source: Seaway, target: Database) -> None:
-    """Database invariants 2 and 4: killed wherever it writes, it goes on behind what was committed, and is not served from."""
+def test_killed_move_continues(source: Seaway, target: Database) -> None:
+    """Database invariants 2 and 4: a move killed at any write continues after the last commit; no server starts on it."""
     tries = 0
     while tries < 100:
         tries += 1
         try:
-            # Each try writes less than it must: the beginning, and one to nine batches.
-            move_database(source.site.database, HookedDatabase(target, stop_at(2 + tries % 9)))  # type: ignore[arg-type]
-        except StopError:
+            # Each try is killed after the schema and one to nine batches.
+            move_database(source.site.database, HookedDatabase(target, kill_at(2 + tries % 9)))  # type: ignore[arg-type]
+        except SimulatedKill:
             with target.read() as tx:
-                begun = current(tx)
-            if begun is not None:
+                revision = current(tx)
+            if revision is not None:
                 with pytest.raises(BadSetting, match="unfinished move"):
                     prepare(target)
         else:
@@ -102,9 +104,9 @@ def test_a_killed_move_goes_on(source: Seaway, target: Database) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_move_goes_on_with_what_has_changed(source: Seaway, target: Database) -> None:
-    """Database invariant 3: of a house that has changed since, the beginning is not used; jobs and documents may change."""
-    killed(source, target, 20)
+def test_move_starts_again_after_changes_of_source(source: Seaway, target: Database) -> None:
+    """Database invariant 3: the partial copy of a site that has changed is not used."""
+    move_and_kill(source, target, 20)
     Channel(source, PUBLIC).put(conda(index_json("later")))
     Channel(source, PUBLIC).delete(conda(index_json("replaced")))
     move_database(source.site.database, target)
@@ -112,18 +114,18 @@ def test_a_move_goes_on_with_what_has_changed(source: Seaway, target: Database) 
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_move_goes_on_after_a_start_of_the_old_house(source: Seaway, target: Database) -> None:
-    """A start raises the counter of the pair, which no audit line tells of."""
-    killed(source, target, 60)
+def test_move_continues_after_start_of_old_site(source: Seaway, target: Database) -> None:
+    """A start raises the counter of the identity without an audit entry."""
+    move_and_kill(source, target, 60)
     source.pairing.raise_counter()
     move_database(source.site.database, target)
     assert_moved(source, target)
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_what_passes_is_copied_anew(source: Seaway, target: Database) -> None:
-    """Database invariant 3: a job that came and a document that was built since leave no audit line, and are not missed."""
-    killed(source, target, 60)
+def test_jobs_and_documents_are_copied_again(source: Seaway, target: Database) -> None:
+    """Database invariant 3: new jobs and documents have no audit entry and are still copied."""
+    move_and_kill(source, target, 60)
     with source.site.database.write_site() as tx:
         tx.execute(text("DELETE FROM documents WHERE kind = 'repodata.json'"))
         tx.execute(text("DELETE FROM retired_shards"))
@@ -141,13 +143,13 @@ def test_what_passes_is_copied_anew(source: Seaway, target: Database) -> None:
         "DELETE FROM key_channels",
     ],
 )
-def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database, statement: str) -> None:
-    """Database invariant 5: the hashes differ, the table is named, and the next try begins anew."""
+def test_changed_row_in_target_is_detected(source: Seaway, target: Database, statement: str) -> None:
+    """Database invariant 5: the hashes differ, the error names the table, and the next try starts again."""
 
     def tamper(_: int) -> None:
         with target.read() as tx:
-            done = current(tx) is not None and tx.execute(text("SELECT count(*) FROM shards")).scalar_one()
-        if done:
+            is_copied = current(tx) is not None and tx.execute(text("SELECT count(*) FROM shards")).scalar_one()
+        if is_copied:
             with target.write_site() as tx:
                 tx.execute(text(statement))
 
@@ -159,22 +161,22 @@ def test_a_row_that_was_tampered_with_is_found(source: Seaway, target: Database,
     assert_moved(source, target)
 
 
-def test_two_houses_are_not_mixed(source: Seaway, empty: Seaway, target: Database) -> None:
-    """Database invariant 3: the beginning of another house, or a house, is left as it is."""
-    killed(source, target, 8)
-    Factory(empty).channel("another", owner="somebody-else")
-    begun = rows(target, but=ALL)
+def test_two_sites_are_not_mixed(source: Seaway, empty: Seaway, target: Database) -> None:
+    """Database invariant 3: a target with another site, or with the unfinished move of one, is not changed."""
+    move_and_kill(source, target, 8)
+    Factory(empty).channel("another", owner="other-owner")
+    before = rows(target, skip_tables=NO_TABLES)
     with pytest.raises(BadSetting, match="another site"):
         move_database(empty.site.database, target)
     with pytest.raises(BadSetting, match="not empty"):
         move_database(source.site.database, empty.site.database)
 
-    assert begun == rows(target, but=ALL)
+    assert before == rows(target, skip_tables=NO_TABLES)
     assert ["another"] == [row[1] for row in rows(empty.site.database)["channels"]]
 
 
-def test_an_empty_house_is_filled(source: Seaway, target: Database) -> None:
-    """A database that a server was started on once, and in which nobody lives, is empty."""
+def test_database_of_unused_server_is_accepted(source: Seaway, target: Database) -> None:
+    """A database on which a server was started, without users, counts as empty."""
     migrate(target)
     with target.write_site() as tx:
         tx.execute(text("INSERT INTO schedules (kind, next_at) VALUES ('other', 1)"))
@@ -182,13 +184,16 @@ def test_an_empty_house_is_filled(source: Seaway, target: Database) -> None:
     assert_moved(source, target)
 
 
-def test_nobody_writes_meanwhile(source: Seaway, target: Database, impatient: Callable[[], Database]) -> None:
-    """Database invariant 1: an upload is answered with 503, and does not get lost."""
-    other = impatient()
+def test_writes_are_refused_during_move(source: Seaway, target: Database, other_process: Database) -> None:
+    """Database invariant 1: an upload gets 503, and is not lost."""
     refused = []
 
     def write(_: int) -> None:
-        for transaction in (other.write_site, lambda: other.write_channel(PUBLIC), other.write_unlocked):
+        for transaction in (
+            other_process.write_site,
+            lambda: other_process.write_channel(PUBLIC),
+            other_process.write_unlocked,
+        ):
             try:
                 with transaction():
                     pass
@@ -197,34 +202,31 @@ def test_nobody_writes_meanwhile(source: Seaway, target: Database, impatient: Ca
             else:
                 refused.append(False)
 
-    move_database(source.site.database, HookedDatabase(target, lambda now: write(now) if now in (1, 4) else None))  # type: ignore[arg-type]
+    move_database(
+        source.site.database, HookedDatabase(target, lambda number: write(number) if number in (1, 4) else None)
+    )  # type: ignore[arg-type]
 
     assert [True] * 6 == refused
 
 
 @pytest.fixture
-def impatient(source: Seaway) -> Iterator[Callable[[], Database]]:
-    """The database of the source as another process has it, which does not wait long."""
-    made: list[Database] = []
+def other_process(source: Seaway) -> Iterator[Database]:
+    """The database of the source as another process opens it, with short lock timeouts."""
+    settings = source.settings
+    url = settings.database_url.get_secret_value()
+    database: Database
+    if url:
+        from seaway.database.postgres import PostgresDatabase
 
-    def make() -> Database:
-        settings = source.settings
-        url = settings.database_url.get_secret_value()
-        if url:
-            from seaway.database.postgres import PostgresDatabase
-
-            made.append(PostgresDatabase(url, connections=4, lock_timeout_ms=10))
-        else:
-            made.append(SqliteDatabase(settings.database_file, settings.locks_folder, busy_timeout_ms=10))
-        return made[-1]
-
-    yield make
-    for database in made:
-        database.close()
+        database = PostgresDatabase(url, connections=4, lock_timeout_ms=10)
+    else:
+        database = SqliteDatabase(settings.database_file, settings.locks_folder, busy_timeout_ms=10)
+    yield database
+    database.close()
 
 
-def test_to_another_kind_of_database_and_back(source: Seaway, target: Database, new_database: Database) -> None:
-    """From SQLite to PostgreSQL or the other way round, and back: keys are sorted alike, and every value is the same."""
+def test_move_to_other_kind_of_database_and_back(source: Seaway, target: Database, new_database: Database) -> None:
+    """Between SQLite and PostgreSQL: keys have the same order, and all values are the same."""
     move_database(source.site.database, new_database)
     assert_moved(source, new_database)
     with source.site.database.read() as tx, new_database.read() as other:
@@ -234,10 +236,10 @@ def test_to_another_kind_of_database_and_back(source: Seaway, target: Database, 
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_killed_move_to_postgres_goes_on(source: Seaway, new_database: Database) -> None:
-    """Database invariant 4, with keys of several columns in another database."""
+def test_killed_move_to_postgres_continues(source: Seaway, new_database: Database) -> None:
+    """Database invariant 4, with primary keys of several columns in another kind of database."""
     for at in (3, 10, 20):
-        killed(source, new_database, at)
+        move_and_kill(source, new_database, at)
     move_database(source.site.database, new_database)
     assert_moved(source, new_database)
 

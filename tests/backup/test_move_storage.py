@@ -1,4 +1,4 @@
-"""A store that was moved has what rows name, whole, and the move can be interrupted and repeated."""
+"""A moved store has all blobs that rows refer to, intact; an interrupted move can be repeated."""
 
 import hashlib
 import threading
@@ -16,14 +16,24 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from seaway.storage.disk import DiskBlobs
-from tests.backup.conftest import Source
-from tests.backup.sites import LARGE, PUBLIC, Hooked, StopError, key_of, named_blobs, open_house, served, stop_at
+from tests.backup.conftest import SampleSite
+from tests.backup.helpers import (
+    LARGE,
+    PUBLIC,
+    HookedStore,
+    SimulatedKill,
+    blob_key,
+    kill_at,
+    open_site,
+    referenced_blobs,
+    responses,
+)
 from tests.indexing.channel import Channel
 from tests.support import state
 from tests.support.packages import conda, index_json
 from tests.support.state import folder_store
 
-NEW = conda(index_json("came-meanwhile"))
+NEW = conda(index_json("uploaded-meanwhile"))
 
 
 @pytest.fixture
@@ -35,35 +45,35 @@ def move(seaway: Seaway, target: BlobStore, *, verify: bool = False) -> StorageM
     return move_storage(seaway.site, target, verify=verify)
 
 
-def wrong(blobs: BlobStore) -> list[str]:
-    """The keys of blobs that are not what they are named by."""
-    found = []
-    for stat in state.stored(blobs):
+def damaged(blobs: BlobStore) -> list[str]:
+    """The keys of blobs whose content has another hash."""
+    keys_ = []
+    for stat in state.stored_blobs(blobs):
         with blobs.open(stat.key) as file:
             if stat.key != keys.blob(hashlib.sha256(file.read()).digest()):
-                found.append(stat.key)
-    return found
+                keys_.append(stat.key)
+    return keys_
 
 
-def test_a_house_goes_on_in_its_new_store(
-    source: Seaway, furnished: Source, served_there: dict[str, bytes], target: DiskBlobs, tmp_path: Path
+def test_site_continues_in_its_new_store(
+    source: Seaway, sample_site: SampleSite, sample_responses: dict[str, bytes], target: DiskBlobs, tmp_path: Path
 ) -> None:
-    """Files and documents are there, each once, and nothing that no row names; the old store is as it was."""
+    """Files and documents are copied once each, and nothing else; a second run sends nothing."""
     moved = move(source, target)
     again = move(source, target)
     source.close()
-    here = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
+    opened = open_site(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
 
-    assert moved.blobs == moved.sent == len(state.stored(target)) > len(named_blobs(source))
-    assert sum(stat.size for stat in state.stored(target)) == moved.bytes
+    assert moved.blobs == moved.sent == len(state.stored_blobs(target)) > len(referenced_blobs(source))
+    assert sum(stat.size for stat in state.stored_blobs(target)) == moved.bytes
     assert StorageMoveResult(moved.blobs, moved.bytes, 0) == again
-    assert [] == list(check(here))
-    assert served_there == served(here, furnished.key)
-    here.close()
+    assert [] == list(check(opened))
+    assert sample_responses == responses(opened, sample_site.key)
+    opened.close()
 
 
-def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
-    """Blobs that no package names but a rebuild keeps go along."""
+def test_blobs_kept_by_rebuild_are_moved(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
+    """No package refers to them."""
     content = b"of a package that was not listed"
     (tmp_path / "kept").write_bytes(content)
     digest = hashlib.sha256(content).digest()
@@ -75,97 +85,97 @@ def test_what_a_rebuild_keeps_is_brought(source: Seaway, target: DiskBlobs, tmp_
         assert content == file.read()
 
 
-def test_the_manifests_of_the_new_store_are_written_anew(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
-    """Older ones, of an earlier move there, are gone; the first run there writes all."""
+def test_manifests_are_not_moved(source: Seaway, target: DiskBlobs, tmp_path: Path) -> None:
+    """Manifests of an earlier move are deleted in the new store; the first run there writes all manifests."""
     folder = keys.store_manifests(source.pairing.store_id())
     write_changes(source.site, source.pairing.store_id())
-    here = {stat.key for stat in source.site.blobs.list(folder)}
-    target.write(f"{folder}/999/999", b"of a channel that is gone")
+    manifests = {stat.key for stat in source.site.blobs.list(folder)}
+    target.write(f"{folder}/999/999", b"of a deleted channel")
     move(source, target)
     assert [] == list(target.list(folder))
     source.close()
-    moved = open_house(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
+    moved = open_site(tmp_path / "source", storage_url=(tmp_path / "target").as_uri())
     write_changes(moved.site, moved.pairing.store_id())
-    assert here == {stat.key for stat in target.list(folder)} != set()
+    assert manifests == {stat.key for stat in target.list(folder)} != set()
     moved.close()
 
 
-def test_an_interrupted_move_goes_on(source: Seaway, target: DiskBlobs) -> None:
-    """What is there is not sent again."""
-    with pytest.raises(StopError):
-        move(source, Hooked(target, stop_at(6)))
-    there = len(state.stored(target))
-    rest = move(source, target)
+def test_interrupted_move_continues(source: Seaway, target: DiskBlobs) -> None:
+    """Blobs that were copied are not sent again."""
+    with pytest.raises(SimulatedKill):
+        move(source, HookedStore(target, kill_at(6)))
+    copied = len(state.stored_blobs(target))
+    second = move(source, target)
 
-    assert 5 == there
-    assert rest.blobs == there + rest.sent == len(state.stored(target))
-    assert [] == wrong(target)
+    assert 5 == copied
+    assert second.blobs == copied + second.sent == len(state.stored_blobs(target))
+    assert [] == damaged(target)
 
 
 @pytest.mark.parametrize("size", [len(LARGE.content), 5], ids=["of the right size", "too short"])
-def test_a_damaged_blob_of_the_new_store_is_mended(source: Seaway, target: DiskBlobs, size: int) -> None:
-    """One that is too short is always seen; one of the right size when the operator asks for it."""
+def test_damaged_blob_in_new_store_is_replaced(source: Seaway, target: DiskBlobs, size: int) -> None:
+    """Always if its size is wrong; only with `verify` if its size is right."""
     move(source, target)
-    target.local_path(key_of(LARGE)).write_bytes(b"x" * size)
+    target.local_path(blob_key(LARGE)).write_bytes(b"x" * size)
     sent = [move(source, target, verify=verify).sent for verify in (False, True)]
 
     assert ([0, 1] if size > 5 else [1, 0]) == sent
-    assert [] == wrong(target)
+    assert [] == damaged(target)
 
 
-def test_a_store_that_does_not_keep_what_it_got_is_told(source: Seaway, target: DiskBlobs) -> None:
-    """Storage invariant 1: what was sent is read back."""
+def test_store_that_keeps_other_bytes_fails_the_move(source: Seaway, target: DiskBlobs) -> None:
+    """Storage invariant 1: each blob is read back."""
     with pytest.raises(DamagedData, match="did not keep"):
-        move(source, Hooked(target, lambda _: None, keeps=b"something else"))
+        move(source, HookedStore(target, lambda _: None, stores=b"other bytes"))
 
 
 @pytest.mark.parametrize("damage", [b"x" * len(LARGE.content), b"short", None])
-def test_a_damaged_blob_is_not_moved(source: Seaway, target: DiskBlobs, damage: bytes | None) -> None:
-    """A blob of the old store that is gone or not what it should be is named."""
+def test_damaged_blob_in_old_store_fails_the_move(source: Seaway, target: DiskBlobs, damage: bytes | None) -> None:
+    """The error names the blob."""
     if damage is None:
-        source.site.blobs.delete(key_of(LARGE))
+        source.site.blobs.delete(blob_key(LARGE))
     else:
-        state.rewrite(source.site.blobs, key_of(LARGE), damage)
+        state.overwrite_blob(source.site.blobs, blob_key(LARGE), damage)
     with pytest.raises(DamagedData, match=LARGE.sha256):
         move(source, target)
 
-    assert None is target.stat(key_of(LARGE))
+    assert None is target.stat(blob_key(LARGE))
 
 
-def test_what_comes_meanwhile_is_brought(source: Seaway, target: DiskBlobs) -> None:
-    """A second pass copies what was uploaded during the first, and documents that were replaced are not missed."""
+def test_file_uploaded_during_move_is_moved(source: Seaway, target: DiskBlobs) -> None:
+    """A second pass copies files that were uploaded and documents that were replaced during the first."""
     lock = threading.Lock()
-    came: list[bool] = []
+    uploaded: list[bool] = []
 
     def upload(_: int) -> None:
         with lock:
-            if not came:
-                came.append(True)
+            if not uploaded:
+                uploaded.append(True)
                 channel = Channel(source, PUBLIC)
                 channel.put(NEW)
                 channel.read("noarch", "repodata.json")
 
-    moved = move(source, Hooked(target, upload))
+    moved = move(source, HookedStore(target, upload))
 
-    assert target.stat(key_of(NEW)) is not None
-    assert moved.blobs == len(named_blobs(source)) + documents_of(source)
-    assert [] == wrong(target)
+    assert target.stat(blob_key(NEW)) is not None
+    assert moved.blobs == len(referenced_blobs(source)) + count_documents(source)
+    assert [] == damaged(target)
 
 
-def documents_of(seaway: Seaway) -> int:
-    """How many blobs are documents."""
+def count_documents(seaway: Seaway) -> int:
+    """Number of blobs that are documents."""
     with seaway.site.database.read() as tx:
         return len(set(tx.execute(select(documents.c.sha256)).scalars()))
 
 
-def test_nothing_is_swept_meanwhile(source: Seaway, target: DiskBlobs) -> None:
-    """Storage invariant 2: the sweep waits."""
-    free = []
+def test_no_sweep_runs_during_move(source: Seaway, target: DiskBlobs) -> None:
+    """Storage invariant 2."""
+    could_sweep = []
 
-    def look(_: int) -> None:
-        with source.site.database.exclusive("sweep", wait=False) as alone:
-            free.append(alone)
+    def try_lock(_: int) -> None:
+        with source.site.database.exclusive("sweep", wait=False) as free:
+            could_sweep.append(free)
 
-    move(source, Hooked(target, look))
+    move(source, HookedStore(target, try_lock))
 
-    assert {False} == set(free)
+    assert {False} == set(could_sweep)

@@ -1,4 +1,4 @@
-"""A database is lost, and comes back from what its store says: channels, files, yanked state and times."""
+"""Rebuild a lost database from its store: channels, files, yanked state and times."""
 
 import errno
 from collections.abc import Callable, Collection, Iterator
@@ -26,27 +26,27 @@ from seaway.pairing import identity_storage
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
-from tests.backup.conftest import Source
-from tests.backup.sites import LARGE, PRIVATE, PUBLIC, StopError, key_of, open_house, served
+from tests.backup.conftest import SampleSite
+from tests.backup.helpers import LARGE, PRIVATE, PUBLIC, SimulatedKill, blob_key, open_site, responses
 from tests.indexing.channel import Channel
 from tests.support import folders, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.sites import Factory
 
-Reopen = Callable[[Seaway], Seaway]
+LoseDatabase = Callable[[Seaway], Seaway]
 
 
 @pytest.fixture
-def lose(clock: TurnedClock, tmp_path: Path) -> Iterator[Reopen]:
-    """Close a house, remove its database and open it again on the store that it had."""
+def lose_database(clock: ManualClock, tmp_path: Path) -> Iterator[LoseDatabase]:
+    """Close a site, delete its database and open the site again on the same store."""
     opened: list[Seaway] = []
 
     def reopen(seaway: Seaway) -> Seaway:
         folder = seaway.settings.data.parent
         seaway.close()
         state.lose_database(folder)
-        opened.append(open_house(folder, clock, paired=False))
+        opened.append(open_site(folder, clock, paired=False))
         return opened[-1]
 
     yield reopen
@@ -55,21 +55,21 @@ def lose(clock: TurnedClock, tmp_path: Path) -> Iterator[Reopen]:
     state.forget(tmp_path)
 
 
-def follow(seaway: Seaway) -> None:
-    """What the job does every minute."""
+def write_manifests(seaway: Seaway) -> None:
+    """Write changed manifests, as the job does every minute."""
     write_changes(seaway.site, seaway.pairing.store_id())
 
 
-def rebuild_here(seaway: Seaway, admin: str = "admin") -> RebuiltSite:
-    return rebuild_on(seaway, seaway.site.blobs, admin)
+def rebuild_site(seaway: Seaway, admin: str = "admin") -> RebuiltSite:
+    return rebuild_from(seaway, seaway.site.blobs, admin)
 
 
-def rebuild_on(seaway: Seaway, blobs: Any, admin: str = "admin") -> RebuiltSite:
+def rebuild_from(seaway: Seaway, blobs: Any, admin: str = "admin") -> RebuiltSite:
     return rebuild(replace(seaway.site, blobs=blobs), admin)
 
 
 def content(seaway: Seaway) -> dict[str, list[Any]]:
-    """The rows that come back: all that is known of files and channels, and all that readers see."""
+    """The rows that a rebuild restores: those of files and channels, and the index."""
     left_out = {
         "files": {"id", "uploaded_by"},
         "channels": {"is_public"},
@@ -107,7 +107,7 @@ def named(object_: bytes) -> tuple[str, str]:
 
 
 def file_states(seaway: Seaway) -> dict[str, str]:
-    """The state of each file, by its name, which the private channel's have its own before."""
+    """State of each file by its name, in the private channel by CHANNEL/NAME."""
     query = (
         select(channel_rows.c.name, files.c.file_name, files.c.state)
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
@@ -117,15 +117,15 @@ def file_states(seaway: Seaway) -> dict[str, str]:
         return {row[1] if row[0] == PUBLIC else f"{row[0]}/{row[1]}": row[2] for row in tx.execute(query)}
 
 
-# What comes back
+# Restored rows
 
 
-def test_everything_of_channels_and_files_comes_back(source: Seaway, lose: Reopen) -> None:
-    """Files with states, times and attestations, the logo and the whole index; channels private and an admin's."""
-    follow(source)
+def test_channels_and_files_are_restored(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Files with states, times and attestations, the logo and the whole index; channels are private and of an admin."""
+    write_manifests(source)
     before = content(source)
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     assert before == content(copy)
     assert [] == list(check(copy))
@@ -137,44 +137,44 @@ def test_everything_of_channels_and_files_comes_back(source: Seaway, lose: Reope
     assert {("admin", False)} == {(channel.owner, channel.is_public) for channel in found}
 
 
-def test_readers_get_the_same_bytes(
-    source: Seaway, furnished: Source, served_there: dict[str, bytes], lose: Reopen
+def test_responses_are_same_after_rebuild(
+    source: Seaway, sample_site: SampleSite, sample_responses: dict[str, bytes], lose_database: LoseDatabase
 ) -> None:
-    """Once the channel is public again, all that its clients download is what it was; only the index of names has a new time."""
-    follow(source)
-    copy = lose(source)
-    rebuild_here(copy)
+    """Once the channel is public again; only the shard index has a new time."""
+    write_manifests(source)
+    copy = lose_database(source)
+    rebuild_site(copy)
     with copy.site.database.write_site() as tx:
         channels.change(tx, copy.site.clock.now_ms(), OPERATOR, PUBLIC, ChannelSettings(public=True))
-    found = served(copy, Factory(copy).key("admin"))
+    after = responses(copy, Factory(copy).key("admin"))
 
-    def without_times(all_: dict[str, bytes]) -> dict[str, bytes]:
-        return {path: bytes_ for path, bytes_ in all_.items() if "repodata_shards" not in path}
+    def without_shard_index(bodies: dict[str, bytes]) -> dict[str, bytes]:
+        return {path: body for path, body in bodies.items() if "repodata_shards" not in path}
 
-    assert without_times(served_there) == without_times(found)
-    assert served_there.keys() == found.keys()
+    assert without_shard_index(sample_responses) == without_shard_index(after)
+    assert sample_responses.keys() == after.keys()
 
 
-def test_channels_belong_to_the_admin_there_is(source: Seaway, lose: Reopen) -> None:
-    """An account that was made before is used, with its password, and no other is made."""
-    follow(source)
-    copy = lose(source)
+def test_channels_belong_to_existing_admin(source: Seaway, lose_database: LoseDatabase) -> None:
+    """An admin that was created before the rebuild is used, and no other is created."""
+    write_manifests(source)
+    copy = lose_database(source)
     Factory(copy).user("friend")
     Factory(copy).user("captain", admin=True)
-    rebuilt = rebuild_here(copy, admin="another")
+    rebuilt = rebuild_site(copy, admin="another")
 
     assert ("captain", False) == (rebuilt.admin, rebuilt.is_new_admin)
     with copy.site.database.read() as tx:
         assert "captain" == channels.get(tx, PUBLIC).owner
 
 
-def test_a_rebuilt_house_goes_on(source: Seaway, lose: Reopen) -> None:
-    """Uploads come in, no id is given out again, objects are replaced in place, and it can be lost once more."""
-    follow(source)
+def test_rebuilt_site_accepts_uploads(source: Seaway, lose_database: LoseDatabase) -> None:
+    """No id is used again, manifests are replaced in place, and the site can be rebuilt again."""
+    write_manifests(source)
     before = manifests(source).keys()
-    copy = lose(source)
-    rebuild_here(copy)
-    follow(copy)
+    copy = lose_database(source)
+    rebuild_site(copy)
+    write_manifests(copy)
     assert before == manifests(copy).keys()
 
     tools = Channel(copy, PUBLIC)
@@ -183,72 +183,71 @@ def test_a_rebuilt_house_goes_on(source: Seaway, lose: Reopen) -> None:
     assert tools.revision() == revision + 1
     newer = Channel(copy, Factory(copy).channel("newer", owner="captain"))
     newer.put(conda(index_json("inside")))
-    follow(copy)
+    write_manifests(copy)
     assert 3 == len(manifests(copy).keys() - before)
     expected = content(copy)
-    again = lose(copy)
-    rebuild_here(again)
+    again = lose_database(copy)
+    rebuild_site(again)
 
     assert expected == content(again)
     assert [] == list(check(again))
 
 
-def test_revisions_go_on_from_what_readers_have_seen(source: Seaway, lose: Reopen) -> None:
-    """No revision of a subdir means two things."""
+def test_revisions_continue_after_rebuild(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Clients have seen the earlier revisions; none may be used for other content."""
     before = Channel(source, PUBLIC).revision()
-    follow(source)
-    copy = lose(source)
-    rebuild_here(copy)
+    write_manifests(source)
+    copy = lose_database(source)
+    rebuild_site(copy)
 
     assert Channel(copy, PUBLIC).revision() > before
 
 
-def test_deleted_files_stay_gone(source: Seaway, lose: Reopen) -> None:
-    """Their names stay taken, and their blobs are neither listed nor kept."""
-    gone = conda(index_json("deleted"))
-    follow(source)
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+def test_deleted_files_stay_deleted(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Their names stay taken, and their blobs are neither reported nor kept."""
+    deleted = conda(index_json("deleted"))
+    write_manifests(source)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
-    assert FileState.DELETED.value == file_states(copy)[gone.name]
-    assert copy.site.blobs.stat(key_of(gone))
-    assert gone.sha256 not in {one.sha256.hex() for one in rebuilt.unnamed}
-    Channel(copy, PUBLIC).put(gone, force=True)  # the operator may; see `test_removal` for who may not
-    assert FileState.LISTED.value == file_states(copy)[gone.name]
+    assert FileState.DELETED.value == file_states(copy)[deleted.name]
+    assert copy.site.blobs.stat(blob_key(deleted))
+    assert deleted.sha256 not in {blob.sha256.hex() for blob in rebuilt.unnamed}
+    Channel(copy, PUBLIC).put(deleted, force=True)  # as the operator; `test_removal` tests other callers
+    assert FileState.LISTED.value == file_states(copy)[deleted.name]
 
 
-def test_it_is_refused_where_channels_are(source: Seaway, lose: Reopen) -> None:
-    """Nothing is mixed, neither with channels that are there nor with one that was removed."""
-    follow(source)
+def test_rebuild_is_refused_if_site_has_or_had_channels(source: Seaway, lose_database: LoseDatabase) -> None:
+    write_manifests(source)
     with pytest.raises(BadSetting):
-        rebuild_here(source)
-    copy = lose(source)
+        rebuild_site(source)
+    copy = lose_database(source)
     Channel(copy, Factory(copy).channel("newer")).remove()
     with pytest.raises(BadSetting):
-        rebuild_here(copy)
+        rebuild_site(copy)
 
 
-def test_a_store_without_manifests_gives_an_empty_house(source: Seaway, lose: Reopen) -> None:
-    """All its blobs are listed, with what they are, and kept."""
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+def test_rebuild_without_manifests_gives_empty_site(source: Seaway, lose_database: LoseDatabase) -> None:
+    """All blobs are reported with their package, and kept."""
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     assert 0 == rebuilt.channels == rebuilt.files
-    assert f"noarch/{LARGE.name}" in {one.package for one in rebuilt.unnamed}
+    assert f"noarch/{LARGE.name}" in {blob.package for blob in rebuilt.unnamed}
 
 
 # Blobs
 
 
-def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway, lose: Reopen) -> None:
-    """Missing, cut off, other bytes of the same size: each is reported, and can be uploaded again with the right to."""
+def test_file_without_intact_blob_is_lost_and_its_name_stays_taken(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Missing, truncated, other bytes of the same size: each is reported, and an upload with `force` can replace it."""
     victims = [LARGE, conda(index_json("yanked")), conda(index_json("attested"))]
-    follow(source)
-    source.site.blobs.delete(key_of(victims[0]))
-    state.rewrite(source.site.blobs, key_of(victims[1]), b"x")
-    state.rewrite(source.site.blobs, key_of(victims[2]), bytes(len(victims[2].content)))
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    write_manifests(source)
+    source.site.blobs.delete(blob_key(victims[0]))
+    state.overwrite_blob(source.site.blobs, blob_key(victims[1]), b"x")
+    state.overwrite_blob(source.site.blobs, blob_key(victims[2]), bytes(len(victims[2].content)))
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     reasons = dict(zip(victims, (MISSING, DAMAGED, DAMAGED), strict=True))
     expected = {LostFile(f"{PUBLIC}/noarch/{file.name}", file.sha256, reason) for file, reason in reasons.items()}
@@ -257,141 +256,141 @@ def test_a_file_without_its_blob_is_lost_and_its_name_stays_taken(source: Seaway
     for file in victims:
         assert FileState.DELETED.value == file_states(copy)[file.name]
     Channel(copy, PUBLIC).put(LARGE, force=True)
-    with copy.site.blobs.open(key_of(LARGE)) as file:
+    with copy.site.blobs.open(blob_key(LARGE)) as file:
         assert LARGE.content == file.read()
 
 
-def test_a_logo_without_its_blob_is_lost(source: Seaway, lose: Reopen) -> None:
-    """The channel comes back without it."""
+def test_logo_without_its_blob_is_lost(source: Seaway, lose_database: LoseDatabase) -> None:
+    """The channel is restored without it."""
     with source.site.database.read() as tx:
         sha256 = channels.get(tx, PRIVATE).logo_sha256
     assert sha256 is not None
-    follow(source)
+    write_manifests(source)
     source.site.blobs.delete(keys.blob(sha256))
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     assert [LostFile(f"{PRIVATE} logo", sha256.hex(), MISSING)] == rebuilt.lost
     assert [] == list(check(copy))
 
 
 def test_blobs_that_no_manifest_names_are_listed_and_kept(
-    source: Seaway, lose: Reopen, clock: TurnedClock, tmp_path: Path
+    source: Seaway, lose_database: LoseDatabase, clock: ManualClock, tmp_path: Path
 ) -> None:
-    """What came after the last run is named by what it says of itself; no sweep takes it until it is released."""
-    follow(source)
+    """Blobs that were uploaded after the last run: no sweep deletes them until they are released."""
+    write_manifests(source)
     late, old = conda(index_json("late")), tar_bz2(index_json("late", build="0"))
     for file in (late, old):
         Channel(source, PUBLIC).put(file)
-    strange = tmp_path / "strange"
-    strange.write_bytes(b"PK\x03\x04 and no archive")
-    source.site.blobs.put_file(keys.blob(bytes(32)), strange)
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
-    found = {one.sha256.hex(): one.package for one in rebuilt.unnamed}
+    other = tmp_path / "other"
+    other.write_bytes(b"PK\x03\x04 and no archive")
+    source.site.blobs.put_file(keys.blob(bytes(32)), other)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
+    packages_ = {blob.sha256.hex(): blob.package for blob in rebuilt.unnamed}
 
-    assert (f"noarch/{late.name}", f"noarch/{old.name}") == (found[late.sha256], found[old.sha256])
-    assert "" == found[bytes(32).hex()]
-    everything = -(1 << 60)
-    sweep(copy.site, copy.pairing, max_percent=100, grace_ms=everything)
-    assert all(copy.site.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
+    assert (f"noarch/{late.name}", f"noarch/{old.name}") == (packages_[late.sha256], packages_[old.sha256])
+    assert "" == packages_[bytes(32).hex()]
+    no_grace_ms = -(1 << 60)
+    sweep(copy.site, copy.pairing, max_percent=100, grace_ms=no_grace_ms)
+    assert all(copy.site.blobs.stat(keys.blob(blob.sha256)) for blob in rebuilt.unnamed)
     assert len(rebuilt.unnamed) == release_kept(copy.site.database)
-    sweep(copy.site, copy.pairing, max_percent=100, grace_ms=everything)
-    assert not any(copy.site.blobs.stat(keys.blob(one.sha256)) for one in rebuilt.unnamed)
+    sweep(copy.site, copy.pairing, max_percent=100, grace_ms=no_grace_ms)
+    assert not any(copy.site.blobs.stat(keys.blob(blob.sha256)) for blob in rebuilt.unnamed)
     assert [] == list(check(copy))
 
 
-# Objects
+# Manifests
 
 
-def test_an_object_that_cannot_be_used_is_named_and_the_rest_goes_on(source: Seaway, lose: Reopen) -> None:
-    """Damaged, of a newer Seaway, of another channel, with another's id, under no key of ours."""
-    follow(source)
+def test_unusable_manifest_is_reported_and_rebuild_continues(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Damaged, of a newer Seaway, of another channel, with the id of another one, under an unknown key."""
+    write_manifests(source)
     objects = manifests(source)
     large, yanked, replaced = (manifest_key(source, name) for name in ("large", "yanked", "replaced"))
     inside = manifest_key(source, "inside", PRIVATE)
-    doubled = large.rpartition("/")[0] + "/999"
-    spoiled = {
+    duplicate = large.rpartition("/")[0] + "/999"
+    damaged = {
         large: objects[large][:-3],
         yanked: bytes(100),
         replaced: objects[inside],  # of another channel
-        doubled: objects[manifest_key(source, "attested")],  # two ids for one package
+        duplicate: objects[manifest_key(source, "attested")],  # two ids for one package
         keys.store_manifests(source.pairing.store_id()) + "/x": b"x",
     }
-    for key, object_ in spoiled.items():
+    for key, object_ in damaged.items():
         source.site.blobs.write(key, object_)
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
-    assert spoiled.keys() == {one.key for one in rebuilt.unreadable}
+    assert damaged.keys() == {manifest.key for manifest in rebuilt.unreadable}
     assert [] == list(check(copy))
     assert {f"{PRIVATE}/inside-1.0-h1_0.conda", "attested-1.0-h1_0.conda"} <= file_states(copy).keys()
     assert set() == {LARGE.name, "yanked-1.0-h1_0.conda", "replaced-1.0-h1_0.conda"} & file_states(copy).keys()
     with copy.site.database.read() as tx:
         assert {PUBLIC, PRIVATE} == {channel.name for channel in channels.visible_to(tx, OPERATOR)}
     Factory(copy).channel("newer", owner="captain")
-    follow(copy)
-    assert spoiled.keys() <= manifests(copy).keys()  # what a newer Seaway may read is not deleted
+    write_manifests(copy)
+    assert damaged.keys() <= manifests(copy).keys()  # a newer Seaway may be able to read them
 
 
-def test_a_channel_whose_object_is_gone_comes_back_by_its_files(source: Seaway, lose: Reopen) -> None:
-    """Without its settings, but with its name and all that is in it."""
-    follow(source)
+def test_channel_without_manifest_is_restored_from_its_files(source: Seaway, lose_database: LoseDatabase) -> None:
+    """With its name and files, without its settings."""
+    write_manifests(source)
     expected = content(source)["files"]
     for key in [key for key in manifests(source) if key.endswith("/channel")]:
         source.site.blobs.delete(key)
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     assert expected == content(copy)["files"]
     assert 2 == rebuilt.channels
     assert [] == list(check(copy))
 
 
-def test_what_a_stranger_wrote_does_not_stop_it(source: Seaway, lose: Reopen) -> None:
-    """A second channel of one name, and a package that lies in two subdirs of one name."""
-    follow(source)
+def test_conflicting_manifests_are_reported_and_rebuild_continues(source: Seaway, lose_database: LoseDatabase) -> None:
+    """A second channel with the same name, and a package in a second subdir with the same name."""
+    write_manifests(source)
     objects = manifests(source)
     (secret,) = (key for key in objects if key.endswith("/channel") and b"" != objects[key] and "/2/" in key)
-    twin = keys.manifest(source.pairing.store_id(), keys.ManifestIds(77))
-    source.site.blobs.write(twin, objects[secret])
-    strange = keys.manifest(source.pairing.store_id(), keys.ManifestIds(1, 78, 79))
-    source.site.blobs.write(strange, encode(NameManifest(FORMAT, PUBLIC, "noarch", "strange", "", 1, [])))
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    second_channel = keys.manifest(source.pairing.store_id(), keys.ManifestIds(77))
+    source.site.blobs.write(second_channel, objects[secret])
+    other = keys.manifest(source.pairing.store_id(), keys.ManifestIds(1, 78, 79))
+    source.site.blobs.write(other, encode(NameManifest(FORMAT, PUBLIC, "noarch", "other", "", 1, [])))
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
-    assert {twin, strange} == {one.key for one in rebuilt.unreadable}
+    assert {second_channel, other} == {manifest.key for manifest in rebuilt.unreadable}
     assert [] == list(check(copy))
 
 
-@pytest.mark.parametrize("names", [None, 0, 2], ids=["no run", "a run that died at once", "a run that died later"])
-def test_manifests_below_an_earlier_id_are_used(source: Seaway, lose: Reopen, names: int | None) -> None:
-    """Invariant 8: until all is below the id that an adoption gave, a rebuild reads what is below the earlier one."""
-    follow(source)
+@pytest.mark.parametrize("names", [None, 0, 2], ids=["no run", "a run killed at its first write", "a run killed later"])
+def test_manifests_below_an_earlier_id_are_used(source: Seaway, lose_database: LoseDatabase, names: int | None) -> None:
+    """Invariant 8: until all manifests are below the new id after `seaway adopt`, those below the earlier id count."""
+    write_manifests(source)
     expected = content(source)
     old = source.pairing.store_id()
     source.pairing.adopt()
     if names is not None:
-        site = replace(source.site, blobs=Failing(source.site.blobs, writes=names))
-        with pytest.raises(StopError):
+        site = replace(source.site, blobs=FailingStore(source.site.blobs, writes=names))
+        with pytest.raises(SimulatedKill):
             write_changes(site, source.pairing.store_id())
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     assert old == rebuilt.earlier_store_id
     assert expected == content(copy)
     assert [] == rebuilt.unreadable == rebuilt.lost
-    follow(copy)
-    again = lose(copy)
-    assert rebuild_here(again).earlier_store_id is None
+    write_manifests(copy)
+    again = lose_database(copy)
+    assert rebuild_site(again).earlier_store_id is None
     assert expected == content(again)
 
 
-# What the store cannot read
+# Read errors of the store
 
 
-class Failing:
-    """A store that fails to read some keys, and dies after some writes."""
+class FailingStore:
+    """A store that cannot read some keys, and simulates a kill after some writes of manifests."""
 
     def __init__(
         self, blobs: BlobStore, unreadable: Collection[str] = (), error: Exception | None = None, writes: int = 0
@@ -413,67 +412,73 @@ class Failing:
         if key.startswith(keys.MANIFESTS):
             self._writes -= 1
             if self._writes < 0:
-                raise StopError
+                raise SimulatedKill
         self._blobs.write(key, content)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), Unavailable("The storage refuses this.")])
-def test_what_cannot_be_read_is_named_and_the_rest_goes_on(source: Seaway, lose: Reopen, error: Exception) -> None:
-    """Invariant 5: a manifest, the blob of a file and a blob without a manifest, on sectors that are gone."""
-    follow(source)
+def test_unreadable_object_is_reported_and_rebuild_continues(
+    source: Seaway, lose_database: LoseDatabase, error: Exception
+) -> None:
+    """Invariant 5: a manifest, the blob of a file and a blob without a manifest have read errors."""
+    write_manifests(source)
     late, yanked = conda(index_json("late")), conda(index_json("yanked"))
     Channel(source, PUBLIC).put(late)
     manifest = manifest_key(source, "attested")
-    copy = lose(source)
-    rebuilt = rebuild_on(copy, Failing(copy.site.blobs, {manifest, key_of(yanked), key_of(late)}, error))
+    copy = lose_database(source)
+    rebuilt = rebuild_from(copy, FailingStore(copy.site.blobs, {manifest, blob_key(yanked), blob_key(late)}, error))
 
-    assert [manifest] == [one.key for one in rebuilt.unreadable]
+    assert [manifest] == [unreadable.key for unreadable in rebuilt.unreadable]
     assert "cannot be read" in rebuilt.unreadable[0].reason
     assert [LostFile(f"{PUBLIC}/noarch/{yanked.name}", yanked.sha256, DAMAGED)] == rebuilt.lost
-    assert "cannot be read" in {one.sha256.hex(): one.problem for one in rebuilt.unnamed}[late.sha256]
+    assert "cannot be read" in {blob.sha256.hex(): blob.problem for blob in rebuilt.unnamed}[late.sha256]
     assert FileState.LISTED.value == file_states(copy)[LARGE.name]
     assert [] == list(check(copy))
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), Unavailable("The storage is away.")])
-def test_a_store_that_reads_nothing_ends_it(source: Seaway, lose: Reopen, error: Exception) -> None:
-    """Invariant 5: its files are not lost, so none is made deleted."""
-    follow(source)
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), Unavailable("The storage does not respond.")]
+)
+def test_rebuild_stops_if_store_reads_nothing(source: Seaway, lose_database: LoseDatabase, error: Exception) -> None:
+    """Invariant 5: the files are not lost, so none may become deleted."""
+    write_manifests(source)
     everything = {stat.key for stat in source.site.blobs.list()}
-    copy = lose(source)
+    copy = lose_database(source)
     identity = identity_storage.of_store(copy.site.blobs)
     assert identity is not None
-    asked: list[str] = []
+    opened: list[str] = []
 
-    class Dying(Failing):
+    class DyingStore(FailingStore):
         def open(self, key: str, start: int = 0) -> BinaryIO:
-            asked.append(key)
-            return super().open(key, start) if len(asked) > 3 else self._blobs.open(key, start)
+            opened.append(key)
+            return super().open(key, start) if len(opened) > 3 else self._blobs.open(key, start)
 
     with pytest.raises(type(error)):
-        rebuild_on(copy, Dying(copy.site.blobs, everything, error))
+        rebuild_from(copy, DyingStore(copy.site.blobs, everything, error))
     assert {} == file_states(copy)
 
 
-def test_a_folder_that_cannot_be_listed_ends_it(source: Seaway, lose: Reopen) -> None:
-    """Invariant 5: a sweep would delete the blobs that were not listed; the folder is named."""
-    follow(source)
-    copy = lose(source)
+def test_rebuild_stops_if_folder_cannot_be_listed(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Invariant 5: a sweep would delete the blobs that were not listed; the error names the folder."""
+    write_manifests(source)
+    copy = lose_database(source)
     root = copy.site.blobs.local_path("")
     if root is None:
         pytest.skip("a bucket has no folders")
     folders.make_too_deep(root / keys.BLOBS)
     with pytest.raises(Unavailable, match=keys.BLOBS):
-        rebuild_here(copy)
+        rebuild_site(copy)
     assert {} == file_states(copy)
 
 
-# Up to the last moment
+# Changes after the last run
 
 
-def test_changes_after_the_last_run_are_all_that_is_missing(source: Seaway, lose: Reopen, clock: TurnedClock) -> None:
-    """Overwritten, yanked, deleted and removed after it: each file is as it was then, or its bytes are reported."""
-    follow(source)
+def test_only_changes_after_last_run_are_missing(
+    source: Seaway, lose_database: LoseDatabase, clock: ManualClock
+) -> None:
+    """Files that were overwritten, yanked or deleted later have their earlier state; new blobs are reported."""
+    write_manifests(source)
     expected = content(source)
     tools = Channel(source, PUBLIC)
     tools.put(conda(index_json("late")))
@@ -481,28 +486,28 @@ def test_changes_after_the_last_run_are_all_that_is_missing(source: Seaway, lose
     tools.delete(conda(index_json("replaced")))
     Channel(source, PRIVATE).remove()
     clock.move(2 * DAY_MS)
-    copy = lose(source)
-    rebuilt = rebuild_here(copy)
+    copy = lose_database(source)
+    rebuilt = rebuild_site(copy)
 
     assert expected == content(copy)
-    packages_ = [one.package for one in rebuilt.unnamed if one.package]
+    packages_ = [blob.package for blob in rebuilt.unnamed if blob.package]
     assert ["noarch/late-1.0-h1_0.conda", "noarch/replaced-1.0-h1_0.conda"] == sorted(packages_)  # its first bytes
 
 
-def test_an_interrupted_run_is_no_harm(source: Seaway, lose: Reopen) -> None:
-    """Each object is whole: some names are of this moment, others of the last."""
-    follow(source)
+def test_rebuild_after_interrupted_run(source: Seaway, lose_database: LoseDatabase) -> None:
+    """Each manifest is complete: some packages have their latest state, others that of the run before."""
+    write_manifests(source)
     before = file_states(source)
     tools = Channel(source, PUBLIC)
     for name in ("large", "attested", "replaced"):
         tools.yank(LARGE if name == "large" else conda(index_json(name), files=REPLACED.get(name)))
     after = file_states(source)
     old = manifests(source)
-    follow(source)
+    write_manifests(source)
     key = manifest_key(source, "attested")
-    source.site.blobs.write(key, old[key])  # as if the run had died before it
-    copy = lose(source)
-    rebuild_here(copy)
+    source.site.blobs.write(key, old[key])  # as if the run had been killed before it
+    copy = lose_database(source)
+    rebuild_site(copy)
 
     assert {**after, "attested-1.0-h1_0.conda": before["attested-1.0-h1_0.conda"]} == file_states(copy)
     assert [] == list(check(copy))
@@ -511,11 +516,11 @@ def test_an_interrupted_run_is_no_harm(source: Seaway, lose: Reopen) -> None:
 REPLACED = {"replaced": {"share/x": b"other"}}
 
 
-def test_admins_of_any_name(source: Seaway, lose: Reopen) -> None:
-    """The word that nobody can take is free for the operator here; an impossible name is refused before anything is made."""
-    copy = lose(source)
+def test_admin_can_have_reserved_but_not_invalid_name(source: Seaway, lose_database: LoseDatabase) -> None:
+    """The operator can choose a reserved name; an invalid name is refused before anything is written."""
+    copy = lose_database(source)
     with pytest.raises(NameTaken):
-        rebuild_here(copy, admin="No Name")
+        rebuild_site(copy, admin="No Name")
     with copy.site.database.read() as tx:
         assert [] == tx.execute(select(kept_blobs)).all()
-    assert "operator" == rebuild_here(copy, admin="operator").admin
+    assert "operator" == rebuild_site(copy, admin="operator").admin

@@ -1,4 +1,4 @@
-"""What was ended or used up before a backup is so after it (case 97)."""
+"""Revoked API keys and used tokens stay so in a restored backup (case 97)."""
 
 from pathlib import Path
 
@@ -14,20 +14,19 @@ from tests.support.sites import Factory
 _ISSUER, _TOKEN = "https://issuer.example", bytes(32)
 
 
-def test_what_was_revoked_or_used_stays_so(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
-    """A restored house takes no key that was revoked, and no token of a workflow a second time."""
+def test_restored_site_refuses_revoked_keys_and_used_tokens(source: Seaway, empty: Seaway, tmp_path: Path) -> None:
     factory, now_ms = Factory(source), source.site.clock.now_ms()
-    good, revoked = factory.key("grace"), factory.key("grace")
+    valid, revoked = factory.key("grace"), factory.key("grace")
     with source.site.database.write_site() as tx:
-        name = api_keys.caller_of(tx, revoked, now_ms)
-        assert name is not None
-        api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, "grace"), name.key_name)
+        caller = api_keys.caller_of(tx, revoked, now_ms)
+        assert caller is not None
+        api_keys.revoke(tx, now_ms, OPERATOR, users.get(tx, "grace"), caller.key_name)
         assert 0 == tokens.count_exchange(tx, _ISSUER, _TOKEN, now_ms + 1)
     file = tmp_path / "backup.tar"
     back_up(source, TarTarget(file))
     restore_file(empty, file)
 
     with empty.site.database.write_site() as tx:
-        assert api_keys.caller_of(tx, good, now_ms) is not None
+        assert api_keys.caller_of(tx, valid, now_ms) is not None
         assert api_keys.caller_of(tx, revoked, now_ms) is None
         assert 1 == tokens.count_exchange(tx, _ISSUER, _TOKEN, now_ms + 1)

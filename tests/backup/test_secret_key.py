@@ -1,4 +1,4 @@
-"""The secret key of the site goes where its house goes (backup/backup.py 3, restore.py, storage.py)."""
+"""Backups and moves include the secret key of the store (backup/backup.py 3, restore.py, move_storage.py 3)."""
 
 from pathlib import Path
 
@@ -15,28 +15,28 @@ from tests.support.state import folder_store
 
 
 @pytest.fixture
-def sealed(seaway: Seaway) -> bytes:
+def encrypted(seaway: Seaway) -> bytes:
     sites.Factory(seaway).user("ada")
     return seaway.request_parts.accounts.encryption.encrypt(b"seed", "totp")
 
 
-def test_a_restored_house_reads_what_was_encrypted(seaway: Seaway, sealed: bytes, tmp_path: Path) -> None:
-    """The key of the backup takes the place of the one that the new house made at its start."""
+def test_restored_site_can_decrypt(seaway: Seaway, encrypted: bytes, tmp_path: Path) -> None:
+    """The secret key of the backup replaces the one that the new site created at its start."""
     backup(
         seaway.site.database, seaway.site.blobs, seaway.site.spool, seaway.site.clock, TarTarget(tmp_path / "all.tar")
     )
-    fresh = sites.build(tmp_path / "new")
+    new = sites.build(tmp_path / "new")
     with open_backup(tmp_path / "all.tar") as source:
-        restore(fresh.site, source)
-    fresh.close()
-    again = sites.build(tmp_path / "new")
-    assert b"seed" == again.request_parts.accounts.encryption.decrypt(sealed, "totp")
-    again.close()
+        restore(new.site, source)
+    new.close()
+    reopened = sites.build(tmp_path / "new")
+    assert b"seed" == reopened.request_parts.accounts.encryption.decrypt(encrypted, "totp")
+    reopened.close()
 
 
 @pytest.mark.on_disk
-def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path) -> None:
-    """For its owner alone, there too."""
+def test_moved_store_has_secret_key(seaway: Seaway, encrypted: bytes, tmp_path: Path) -> None:
+    """Its file is readable only by its owner."""
     target = folder_store(tmp_path / "target")
     for _ in range(2):
         move_storage(seaway.site, target, verify=False)
@@ -44,11 +44,11 @@ def test_a_moved_store_has_the_key(seaway: Seaway, sealed: bytes, tmp_path: Path
     assert 0o600 == path.stat().st_mode & 0o777
     with seaway.site.blobs.open(keys.SECRET_KEY) as file:
         assert path.read_bytes() == file.read()
-    assert sealed
+    assert encrypted
 
 
-def test_a_house_with_a_key_of_its_own_makes_none(tmp_path: Path) -> None:
-    """The setting is the operator's to keep: neither the store nor a backup has it."""
+def test_secret_key_from_settings_is_not_stored(tmp_path: Path) -> None:
+    """Neither the store nor a backup contains it: the operator keeps it."""
     seaway = sites.build(tmp_path / "set", secret_key="k" * 32)
     assert seaway.site.blobs.stat(keys.SECRET_KEY) is None
     backup(

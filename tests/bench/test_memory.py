@@ -1,4 +1,4 @@
-"""A worker's memory stops growing under mixed load, within the bound that docs/operate/scaling.md states."""
+"""The memory of a worker stops growing under mixed load, within the bound that docs/operate/scaling.md states."""
 
 import json
 import subprocess
@@ -11,19 +11,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # 40 seconds on two c
 
 ROOT = Path(__file__).parents[2]
 
-_BOUND_MIB = 155  # above an idle worker; with larger caches and heaps for each thread it was more
-_LATER_MIB = 25
-_FILES = 320  # twice what fills the caches of package files and of lists of paths, 32 MiB each
+_BOUND_MIB = 155  # above an idle worker; larger caches, and a heap for each thread, exceeded it
+_MAX_GROWTH_MIB = 25
+_FILES = 320  # twice the number that fills the caches of package files and path lists, 32 MiB each
 _REQUESTS = 500  # in each of two rounds
 
 
-def test_a_worker_stops_growing(tmp_path: Path) -> None:
-    """With full caches a second round of as many requests adds nothing, and all that is held is bounded."""
+def test_memory_of_a_worker_is_bounded(tmp_path: Path) -> None:
+    """With full caches, a second round of as many requests adds little, and the total is bounded."""
     results = tmp_path / "memory.json"
-    amount = ["--sizes", "1000", "--rounds", "2", "--count", str(_REQUESTS), "--fill", str(_FILES), "--workers", "1"]
-    command = [sys.executable, "-m", "bench", "memory", *amount, "--folder", str(tmp_path), "--json", str(results)]
+    options = ["--sizes", "1000", "--rounds", "2", "--count", str(_REQUESTS), "--fill", str(_FILES), "--workers", "1"]
+    command = [sys.executable, "-m", "bench", "memory", *options, "--folder", str(tmp_path), "--json", str(results)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     rows = {row["what"]: row["summary"] for row in json.loads(results.read_text())["rows"]}
-    held = rows["largest worker, after each round"]["most"] - rows["idle worker"]["median"]
-    assert held < _BOUND_MIB
-    assert rows["growth in the second half"]["median"] < _LATER_MIB
+    growth_mib = rows["largest worker, after each round"]["maximum"] - rows["idle worker"]["median"]
+    assert growth_mib < _BOUND_MIB
+    assert rows["growth in the second half"]["median"] < _MAX_GROWTH_MIB

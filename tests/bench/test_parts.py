@@ -1,4 +1,4 @@
-"""Parts of the benchmarks that a run with tiny sizes cannot show."""
+"""Parts of the benchmarks that a run with tiny sizes does not test."""
 
 import os
 
@@ -13,25 +13,25 @@ from tests.support.sites import Factory, publish_file
 
 
 @pytest.mark.parametrize(
-    ("ours", "others", "says"),
+    ("ours", "others", "sentence"),
     [(0.9, 0.1, "is the CPUs."), (0.3, 0.6, "is the CPUs, which other processes use as well.")],
 )
-def test_the_bottleneck_mentions_other_processes(ours: float, others: float, says: str) -> None:
-    """The sentence tells a busy benchmark from a busy machine."""
+def test_bottleneck_mentions_other_processes(ours: float, others: float, sentence: str) -> None:
+    """The sentence distinguishes a busy benchmark from a busy machine."""
     cpus = os.cpu_count() or 1
-    assert says in load._bottleneck(load._Results(cores=[ours * cpus], cores_of_others=[others * cpus]))
+    assert sentence in load._bottleneck(load._Results(cores=[ours * cpus], cores_of_others=[others * cpus]))
 
 
-def test_a_dead_sender_fails_the_benchmark() -> None:
-    """Without its senders it would compare an idle server with an idle server."""
+def test_failing_sender_fails_the_benchmark() -> None:
+    """Otherwise both cases would be measured on an idle server."""
     (port,) = free_ports(1)
     with pytest.raises(ConnectionRefusedError), fairness._slow_uploads(("127.0.0.1", port), b"", []):
         pass
 
 
 @pytest.mark.anyio
-async def test_a_slow_file_is_refused(seaway: Seaway, factory: Factory) -> None:
-    """An accepted file would be examined only once."""
+async def test_slow_file_is_refused(seaway: Seaway, factory: Factory) -> None:
+    """An accepted file would be examined only once, so it could not be sent repeatedly."""
     factory.channel("chan")
     with pytest.raises(SeawayError, match="share/missing"):
         await publish_file(seaway, "chan", fairness._slow_file(3))
@@ -39,7 +39,7 @@ async def test_a_slow_file_is_refused(seaway: Seaway, factory: Factory) -> None:
 
 @pytest.mark.anyio
 async def test_documents_are_read_without_a_server(seaway: Seaway, factory: Factory) -> None:
-    """The process that builds documents reads the index like a request without credentials."""
+    """`bench.building` reads the index like a request without credentials."""
     factory.channel("chan")
     await publish_file(seaway, "chan", conda())
     assert building._read(seaway, "chan", building._INDEX)

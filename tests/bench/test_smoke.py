@@ -1,4 +1,4 @@
-"""Every measurement of bench/ runs, on sizes that say nothing, and writes what it found."""
+"""Every subcommand of bench/ runs with tiny sizes and writes its results."""
 
 import json
 import os
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 
-# Two lots run side by side, each in one process, since most of the time goes into loading modules.
-LOTS = (
+# Two groups run in parallel, each in one process, because most of the time is spent loading modules.
+GROUPS = (
     {
         "load": ["--sizes", "40", "--count", "40", "--clients", "4", "--workers", "2"],
         "visible": ["--sizes", "40"],
@@ -37,8 +37,8 @@ RUN = "import json, sys; from bench.__main__ import main; sys.exit(max(map(main,
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What the runs left."""
+class Runs:
+    """Results, temporary folder and output of the runs."""
 
     results: Path
     work: Path
@@ -49,24 +49,28 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     results, work, bytecode = (tmp_path_factory.mktemp(name) for name in ("results", "work", "bytecode"))
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)  # a dozen processes load what the first one has compiled
-    processes = [started(lot, results, work, environment) for lot in LOTS]
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)  # a dozen processes share the bytecode of the first one
+    processes = [start(group, results, work, environment) for group in GROUPS]
     try:
         outputs = [process.communicate(timeout=200) for process in processes]
     finally:
         for process in processes:
-            process.kill()
-    failed = [errors for process, (_, errors) in zip(processes, outputs, strict=True) if process.returncode]
-    assert not failed, "\n".join(failed)
-    return Ran(results, work, "".join(output for output, _ in outputs))
+            process.terminate()  # the benchmarks stop their servers
+        for process in processes:
+            process.wait(60)
+    failures = [errors for process, (_, errors) in zip(processes, outputs, strict=True) if process.returncode]
+    assert not failures, "\n".join(failures)
+    return Runs(results, work, "".join(output for output, _ in outputs))
 
 
-def started(lot: dict[str, list[str]], results: Path, work: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def start(group: dict[str, list[str]], results: Path, work: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     shared = ["--rounds", "1", "--set", "examiners=1", "--folder", str(work)]
-    orders = [[command, *own, *shared, "--json", str(results / f"{command}.json")] for command, own in lot.items()]
+    commands = [
+        [command, *options, *shared, "--json", str(results / f"{command}.json")] for command, options in group.items()
+    ]
     process = subprocess.Popen(
         [sys.executable, "-c", RUN],
         cwd=ROOT,
@@ -77,29 +81,29 @@ def started(lot: dict[str, list[str]], results: Path, work: Path, environment: d
         text=True,
     )
     assert process.stdin is not None
-    process.stdin.write(json.dumps(orders))
+    process.stdin.write(json.dumps(commands))
     process.stdin.close()
     process.stdin = None
     return process
 
 
-@pytest.mark.parametrize("command", [command for lot in LOTS for command in lot])
-def test_a_command_shows_and_writes_its_results(command: str, ran: Ran) -> None:
-    """Each has rows with a median, on standard output and as JSON."""
-    found = ran.of(command)
+@pytest.mark.parametrize("command", [command for group in GROUPS for command in group])
+def test_subcommand_prints_and_writes_its_results(command: str, runs: Runs) -> None:
+    """The rows with their medians are on standard output and in the JSON."""
+    results = runs.of(command)
 
-    assert found["bench"] == command
-    assert found["rows"]
-    assert all(row["summary"]["median"] >= 0 for row in found["rows"])
-    assert f"bench {command}: " in ran.output
-    assert found["rows"][0]["what"] in ran.output
-
-
-def test_made_channels_are_what_uploads_would_make(ran: Ran) -> None:
-    """A made channel has the index that its file rows make."""
-    assert ran.of("channels")["notes"][0].endswith("differences: none.")
+    assert results["bench"] == command
+    assert results["rows"]
+    assert all(row["summary"]["median"] >= 0 for row in results["rows"])
+    assert f"bench {command}: " in runs.output
+    assert results["rows"][0]["what"] in runs.output
 
 
-def test_nothing_stays_behind(ran: Ran) -> None:
-    """What was made to be measured is removed."""
-    assert [] == list(ran.work.iterdir())
+def test_generated_channels_are_like_uploaded_ones(runs: Runs) -> None:
+    """The index of a generated channel agrees with its file rows."""
+    assert runs.of("channels")["notes"][0].endswith("differences: none.")
+
+
+def test_temporary_data_is_removed(runs: Runs) -> None:
+    """The folder of the runs is empty."""
+    assert [] == list(runs.work.iterdir())

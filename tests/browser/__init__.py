@@ -1,1 +1,1 @@
-"""The pages in a real browser: Debian's Chromium, driven by Playwright."""
+"""Tests of the pages in Debian's Chromium with Playwright."""

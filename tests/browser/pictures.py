@@ -1,4 +1,4 @@
-"""The pictures in the manual: `python -m tests.browser.pictures docs/pictures`. Look at them before they are committed."""
+"""Screenshots for the manual: `python -m tests.browser.pictures docs/pictures`. Look at them before a commit."""
 
 import io
 import sys
@@ -11,15 +11,14 @@ from playwright.sync_api import Page, expect
 
 from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
-from tests.browser.stage import Stand, standing
+from tests.browser.demo_site import DemoSite, running_demo_site
 from tests.support import state
 from tests.support.packages import conda, index_json
 
 WIDTH, HEIGHT, NARROW = 1180, 780, 380  # points
-_COLOURS = 256
-_ADDRESS = "https://conda.example.com"
-# Each server of the tests has a port of its own, which says nothing.
-_NAME_THE_SITE = """
+_COLORS = 256
+_SHOWN_URL = "https://conda.example.com"
+_REPLACE_URL = """
 ([from, to]) => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(from, to);
@@ -29,7 +28,7 @@ _NAME_THE_SITE = """
 
 @dataclass(frozen=True)
 class Picture:
-    """A page as the manual shows it, by day unless it is by night."""
+    """A page as the manual shows it."""
 
     name: str
     path: str
@@ -52,47 +51,51 @@ PICTURES = (
 )  # fmt: skip
 
 
-def take(stand: Stand, folder: Path) -> None:
-    """All of them, with few colours, so that they stay small; without the channel that is there to do harm."""
-    with stand.beside.site.database.write_site() as tx:
-        channels.remove(tx, stand.beside.site.clock.now_ms(), OPERATOR, "hostile")
-    for one in PICTURES:
-        with stand.context(width=one.width, dark=one.dark) as context:
+def take(demo: DemoSite, folder: Path) -> None:
+    """Take all pictures, with few colors to keep the files small, and without the channel of hostile texts."""
+    with demo.seaway.site.database.write_site() as tx:
+        channels.remove(tx, demo.seaway.site.clock.now_ms(), OPERATOR, "hostile")
+    for picture in PICTURES:
+        with demo.context(width=picture.width, dark=picture.dark) as context:
             page = context.new_page()
-            page.set_viewport_size({"width": one.width, "height": one.height})
-            if one.signed_in:
-                stand.sign_in(page)
-            page.goto(one.path)
-            if one.name in _ACTS:
-                _ACTS[one.name](page)
-            page.evaluate(_NAME_THE_SITE, [stand.address, _ADDRESS])
-            shot = Image.open(io.BytesIO(page.screenshot()))
-            small = shot.convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-            small.save(folder / f"{one.name}.png", optimize=True)
+            page.set_viewport_size({"width": picture.width, "height": picture.height})
+            if picture.signed_in:
+                demo.sign_in(page)
+            page.goto(picture.path)
+            if picture.name in _ACTIONS:
+                _ACTIONS[picture.name](page)
+            page.evaluate(_REPLACE_URL, [demo.address, _SHOWN_URL])
+            image = Image.open(io.BytesIO(page.screenshot()))
+            small = image.convert("RGB").quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            small.save(folder / f"{picture.name}.png", optimize=True)
 
 
-def _upload(page: Page) -> None:
-    there = conda(index_json("gripper", "2.0"), about={"summary": "Other bytes"})
-    fresh = [conda(index_json(name, "0.3.1")) for name in ("wrist-camera", "wrist-torque")]
-    files = [{"name": one.name, "mimeType": "", "buffer": one.content} for one in (*fresh, there)]
+def _upload_files(page: Page) -> None:
+    conflicting = conda(index_json("gripper", "2.0"), about={"summary": "Other bytes"})
+    new = [conda(index_json(name, "0.3.1")) for name in ("wrist-camera", "wrist-torque")]
+    files = [{"name": file.name, "mimeType": "", "buffer": file.content} for file in (*new, conflicting)]
     page.get_by_label("Choose files").set_input_files(files)
     rows = page.get_by_role("list", name="Uploads").get_by_role("listitem")
-    for one in fresh:
-        expect(rows.filter(has_text=one.name)).to_contain_text("Published")
-    expect(rows.filter(has_text=there.name)).to_have_attribute("data-state", "failed")
+    for file in new:
+        expect(rows.filter(has_text=file.name)).to_contain_text("Published")
+    expect(rows.filter(has_text=conflicting.name)).to_have_attribute("data-state", "failed")
 
 
-def _trust(page: Page) -> None:
+def _fill_publisher_form(page: Page) -> None:
     for label, text in (("User or organization", "acme"), ("Repository", "robots"), ("Workflow file", "release.yml")):
         page.get_by_label(label, exact=True).fill(text)
     page.evaluate("document.activeElement.blur()")
 
 
-_ACTS = {"upload": _upload, "settings-publishers": _trust}
+_ACTIONS = {"upload": _upload_files, "settings-publishers": _fill_publisher_form}
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, state.choose(state.SQLITE_DISK), standing(Path(scratch)) as stand:
-        take(stand, folder)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        state.choose(state.SQLITE_DISK),
+        running_demo_site(Path(scratch)) as demo,
+    ):
+        take(demo, folder)

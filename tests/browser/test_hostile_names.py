@@ -1,4 +1,4 @@
-"""Every page of a site on which everybody chose names that would be programs (case 33)."""
+"""All pages of a site whose users chose HTML and scripts as names and texts (case 33)."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -17,8 +17,8 @@ from seaway.keys import api_keys
 from seaway.sign_in import sessions
 from seaway.sign_in.external_identities import ExternalAccount, link
 from seaway.users import users
-from tests.browser.conftest import Watched
-from tests.browser.stage import HOSTILE, Stand, new_user
+from tests.browser.conftest import BrowserLog
+from tests.browser.demo_site import HOSTILE, DemoSite, new_user
 from tests.support.packages import conda, index_json, paths_json
 from tests.support.requests import upload
 
@@ -28,18 +28,18 @@ SHORT = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>"
 MARKDOWN = f"[x](javascript:alert(3)) ![y](//evil.example/z) <svg onload=alert(4)> {HOSTILE}\n\n<a href='javascript:alert(5)'>z</a>"
 MARK = "onerror=alert(1)"
 CHANNEL = "crossbones"
-_MOST_OF_A_PATH = 4  # queries of one path: sorts, filters and pages of lists
+_MAX_VISITS = 4  # queries of one path: sorts, filters and pages of lists
 
 _WATCH = """
-addEventListener('securitypolicyviolation', event => console.error('refused by the policy: ' + event.blockedURI));
+addEventListener('securitypolicyviolation', event => console.error('blocked by the policy: ' + event.blockedURI));
 """
-# What a page must not have become: a script of its own text, an element that runs or loads what a stranger wrote.
-_MADE = """() => [...document.querySelectorAll('*')].filter(one =>
-    (one.tagName === 'SCRIPT' && !one.src)
-    || [...one.attributes].some(attribute => attribute.name.startsWith('on'))
-    || /^\\s*(javascript|data|vbscript):/i.test(one.getAttribute('href') || one.getAttribute('src') || '')
-    || (one.tagName === 'IMG' && new URL(one.src, location).host !== location.host)
-).map(one => one.outerHTML.slice(0, 200))"""
+# Inline scripts, and elements that run a script or load an image from another host.
+_INJECTED = """() => [...document.querySelectorAll('*')].filter(element =>
+    (element.tagName === 'SCRIPT' && !element.src)
+    || [...element.attributes].some(attribute => attribute.name.startsWith('on'))
+    || /^\\s*(javascript|data|vbscript):/i.test(element.getAttribute('href') || element.getAttribute('src') || '')
+    || (element.tagName === 'IMG' && new URL(element.src, location).host !== location.host)
+).map(element => element.outerHTML.slice(0, 200))"""
 
 
 @dataclass
@@ -48,60 +48,60 @@ class Crawl:
 
     page: Page
     host: str
-    seen: dict[str, int] = field(default_factory=dict)
-    showing: set[str] = field(default_factory=set)
-    made: list[str] = field(default_factory=list)
+    visits: dict[str, int] = field(default_factory=dict)  # by path
+    paths_with_text: set[str] = field(default_factory=set)
+    injected: list[str] = field(default_factory=list)
 
-    def all_from(self, *paths: str) -> None:
+    def run(self, *paths: str) -> None:
         waiting, known = list(paths), set(paths)
         while waiting:
-            for address in self._open(waiting.pop()):
-                if address not in known:
-                    known.add(address)
-                    waiting.append(address)
+            for found in self._open(waiting.pop()):
+                if found not in known:
+                    known.add(found)
+                    waiting.append(found)
 
-    def _open(self, address: str) -> list[str]:
-        path = urlsplit(address).path
-        self.seen[path] = self.seen.get(path, 0) + 1
-        if self.seen[path] > _MOST_OF_A_PATH:
+    def _open(self, url: str) -> list[str]:
+        path = urlsplit(url).path
+        self.visits[path] = self.visits.get(path, 0) + 1
+        if self.visits[path] > _MAX_VISITS:
             return []
-        answer = self.page.goto(address)
-        assert answer is not None
-        assert answer.status < 500, address
-        self.made += [f"{address}: {found}" for found in self.page.evaluate(_MADE)]
-        if MARK in self.page.locator("body").inner_text() or MARK in self._typed():
-            self.showing.add(path)
-        links: list[str] = self.page.evaluate("[...document.querySelectorAll('a[href]')].map(one => one.href)")
-        return [inner for link in links if (inner := self._inner(link))]
+        response = self.page.goto(url)
+        assert response is not None
+        assert response.status < 500, url
+        self.injected += [f"{url}: {element}" for element in self.page.evaluate(_INJECTED)]
+        if MARK in self.page.locator("body").inner_text() or MARK in self._field_values():
+            self.paths_with_text.add(path)
+        links: list[str] = self.page.evaluate("[...document.querySelectorAll('a[href]')].map(link => link.href)")
+        return [inner for link in links if (inner := self._page_path(link))]
 
-    def _typed(self) -> str:
-        """What stands in fields."""
-        return str(self.page.evaluate("[...document.querySelectorAll('input, textarea')].map(one => one.value).join()"))
+    def _field_values(self) -> str:
+        fields = "[...document.querySelectorAll('input, textarea')]"
+        return str(self.page.evaluate(f"{fields}.map(field => field.value).join()"))
 
-    def _inner(self, link: str) -> str | None:
-        """The address if it is another page of the site, and no file of a channel."""
+    def _page_path(self, link: str) -> str | None:
+        """Path and query of a link if it is another page of the site, not a file of a channel."""
         parts = urlsplit(link)
-        words = parts.path.split("/")[1]
-        is_page = words in ("", "channels", "account", "search", "device", "invitations", "signin", "signup", "reset")
+        first = parts.path.split("/")[1]
+        is_page = first in ("", "channels", "account", "search", "device", "invitations", "signin", "signup", "reset")
         if parts.netloc != self.host or not is_page or parts.path.endswith(".atom"):
             return None
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
-def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
-    """Every text that a stranger may choose, in every place where one may; a session of each of the two."""
-    beside, now_ms = stand.beside, stand.beside.site.clock.now_ms()
-    with beside.site.database.write_site() as tx:
-        for name in (captain, mate):
+def add_hostile_texts(demo: DemoSite, owner_name: str, member_name: str) -> tuple[str, str]:
+    """Put hostile text in every place where users can; return session secrets of the owner and the member."""
+    seaway, now_ms = demo.seaway, demo.seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
+        for name in (owner_name, member_name):
             users.set_display_name(tx, now_ms, OPERATOR, name, SHORT)
-        owner = users.get(tx, captain)
+        owner = users.get(tx, owner_name)
         channels.add(tx, now_ms, OPERATOR, CHANNEL, owner, description=MARKDOWN, is_public=True)
         key = api_keys.add(
             tx, now_ms, OPERATOR, owner, SHORT, mode=Mode.MANAGE, channel_ids=None, expires_at_ms=now_ms + DAY_MS
         )[1]
-        members.put(tx, now_ms, OPERATOR, CHANNEL, mate, Role.CONTRIBUTOR, outbox=None)
+        members.put(tx, now_ms, OPERATOR, CHANNEL, member_name, Role.CONTRIBUTOR, outbox=None)
         groups.add(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", owner, description=SHORT)
-        groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", mate, outbox=None)
+        groups.put_member(tx, now_ms, OPERATOR, f"{CHANNEL}-crew", member_name, outbox=None)
         members.put_group(tx, now_ms, OPERATOR, CHANNEL, f"{CHANNEL}-crew", Role.VIEWER)
         notices.add(tx, now_ms, OPERATOR, CHANNEL, Level.WARNING, HOSTILE, expires_at_ms=now_ms + DAY_MS)
         invitations.invite(tx, now_ms, OPERATOR, CHANNEL, "o'{{7*7}}@example.com", Role.VIEWER, outbox=None)
@@ -110,15 +110,15 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
             now_ms,
             OPERATOR,
             owner.id,
-            ExternalAccount("github", "https://github.com", f"1-{captain}", SHORT, SHORT, None),
+            ExternalAccount("github", "https://github.com", f"1-{owner_name}", SHORT, SHORT, None),
         )
         tx.execute(
             insert(passkeys).values(
-                user_id=owner.id, credential_id=captain.encode(), public_key=b"x", sign_count=0, transports="[]",
+                user_id=owner.id, credential_id=owner_name.encode(), public_key=b"x", sign_count=0, transports="[]",
                 name=SHORT, created_at=now_ms,
             )
         )  # fmt: skip
-    carried = _people(stand, captain, mate)
+    session_secrets = _start_sessions(demo, owner_name, member_name)
     about = {
         "summary": SHORT,
         "description": MARKDOWN,
@@ -127,48 +127,49 @@ def furnish(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
         "license": SHORT,
     }
     files = {f"share/{HOSTILE}".replace("/", "_"): b""}
-    with stand.server.client() as client:
+    with demo.server.client() as client:
         for version in ("1.0", "2.0"):
             index = index_json("plank", version, license=SHORT, depends=["demo >=1"], track_features=SHORT)
             file = conda(index, about=about, files=files, paths=paths_json(files), run_exports={"weak": ["plank >=1"]})
-            answer = upload(client, CHANNEL, file, key)
-            assert answer.status_code == 201, answer.text
-    return carried
+            response = upload(client, CHANNEL, file, key)
+            assert response.status_code == 201, response.text
+    return session_secrets
 
 
-def _people(stand: Stand, captain: str, mate: str) -> tuple[str, str]:
-    """Their sessions, from browsers that call themselves what they like; the one offers the channel to the other."""
-    beside, now_ms = stand.beside, stand.beside.site.clock.now_ms()
-    with beside.site.database.write_site() as tx:
+def _start_sessions(demo: DemoSite, owner_name: str, member_name: str) -> tuple[str, str]:
+    """Sign both users in with hostile user agents; the owner offers the channel to the member."""
+    seaway, now_ms = demo.seaway, demo.seaway.site.clock.now_ms()
+    with seaway.site.database.write_site() as tx:
         secrets = [
-            sessions.start(tx, now_ms, users.get(tx, name).id, address=SHORT, agent=HOSTILE) for name in (captain, mate)
+            sessions.start(tx, now_ms, users.get(tx, name).id, address=SHORT, agent=HOSTILE)
+            for name in (owner_name, member_name)
         ]
-        by = sessions.caller_of(tx, secrets[0], now_ms)
-        assert by is not None
-        transfers.offer(tx, now_ms, by, CHANNEL, mate)
+        owner = sessions.caller_of(tx, secrets[0], now_ms)
+        assert owner is not None
+        transfers.offer(tx, now_ms, owner, CHANNEL, member_name)
     return secrets[0], secrets[1]
 
 
-def carrying(stand: Stand, context: BrowserContext, secret: str | None) -> Page:
+def open_page(demo: DemoSite, context: BrowserContext, secret: str | None) -> Page:
     context.add_init_script(_WATCH)
     if secret is not None:
-        context.add_cookies([{"name": "seaway_session", "value": secret, "url": stand.address}])
+        context.add_cookies([{"name": "seaway_session", "value": secret, "url": demo.address}])
     page = context.new_page()
     page.on("dialog", lambda _dialog: pytest.fail("a script ran"))
     return page
 
 
-def test_no_page_runs_what_somebody_wrote(stand: Stand) -> None:
-    """Every link as its owner, as a member and as nobody: no script runs, the policy refuses nothing, no other host is asked."""
-    captain, mate = new_user(stand.beside, "captain", admin=True), new_user(stand.beside, "first-mate")
-    carried = furnish(stand, captain, mate)
-    host = stand.address.split("/")[2]
-    showing: set[str] = set()
-    for secret in (*carried, None):
-        with stand.context() as context:
-            watched = Watched(context)
-            crawl = Crawl(carrying(stand, context, secret), host)
-            crawl.all_from(
+def test_no_page_runs_user_text(demo: DemoSite) -> None:
+    """Follow every link as owner, member and anonymous: no script runs, nothing is blocked, no other host is requested."""
+    owner_name, member_name = new_user(demo.seaway, "captain", admin=True), new_user(demo.seaway, "first-mate")
+    session_secrets = add_hostile_texts(demo, owner_name, member_name)
+    host = demo.address.split("/")[2]
+    paths_with_text: set[str] = set()
+    for secret in (*session_secrets, None):
+        with demo.context() as context:
+            log = BrowserLog(context)
+            crawl = Crawl(open_page(demo, context, secret), host)
+            crawl.run(
                 "/",
                 "/account",
                 "/account/identities",
@@ -176,13 +177,13 @@ def test_no_page_runs_what_somebody_wrote(stand: Stand) -> None:
                 f"/search?q={SHORT}",
                 f"/channels?q={SHORT}",
             )
-            assert ([], [], {host}) == (crawl.made, watched.complaints, watched.hosts)
-            assert len(crawl.seen) > (30 if secret else 10), sorted(crawl.seen)
-            showing |= crawl.showing
+            assert ([], [], {host}) == (crawl.injected, log.errors, log.hosts)
+            assert len(crawl.visits) > (30 if secret else 10), sorted(crawl.visits)
+            paths_with_text |= crawl.paths_with_text
     package = f"/channels/{CHANNEL}/packages/plank"
-    shown = {
+    expected = {
         "/search", "/account", "/account/keys", "/account/security", "/account/sessions", "/account/identities",
         "/account/groups", f"/channels/{CHANNEL}", f"/channels/{CHANNEL}/settings", f"/channels/{CHANNEL}/settings/log",
         package, f"{package}/files/noarch/plank-1.0-h1_0.conda",
     }  # fmt: skip
-    assert set() == shown - showing, "the crawl must have met what was written"
+    assert set() == expected - paths_with_text, "the crawl must find the hostile texts"

@@ -1,29 +1,29 @@
-"""Whole stories without a mouse: Tab, arrows, Space, Enter and what is typed, and the focus is seen wherever it is."""
+"""Use of the pages by keyboard only; the focus must be visible at every stop."""
 
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.stage import PASSWORD, Stand, new_user
+from tests.browser.demo_site import PASSWORD, DemoSite, new_user
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory
 
 pytestmark = pytest.mark.slow
 
-_MOST_STOPS = 80
-_IS_SEEN = """one => {
-  const look = (where) => getComputedStyle(where).outlineStyle !== "none" || getComputedStyle(where).boxShadow !== "none";
-  return look(one) || look(one.parentElement);
+_MAX_STOPS = 80
+_HAS_VISIBLE_FOCUS = """element => {
+  const isMarked = (node) => getComputedStyle(node).outlineStyle !== "none" || getComputedStyle(node).boxShadow !== "none";
+  return isMarked(element) || isMarked(element.parentElement);
 }"""
 
 
 def reach(page: Page, wanted: Locator) -> None:
-    """Tab by tab until the focus is there, and is seen."""
-    for _ in range(_MOST_STOPS):
+    """Press Tab until the element has the focus; the focus must be visible."""
+    for _ in range(_MAX_STOPS):
         page.keyboard.press("Tab")
-        if wanted.evaluate("one => one === document.activeElement"):
-            assert wanted.evaluate(_IS_SEEN), f"the focus on {wanted} is not seen"
+        if wanted.evaluate("element => element === document.activeElement"):
+            assert wanted.evaluate(_HAS_VISIBLE_FOCUS), f"the focus on {wanted} is not visible"
             return
     pytest.fail(f"no Tab leads to {wanted}")
 
@@ -49,14 +49,14 @@ def sign_in(page: Page, name: str) -> None:
     page.wait_for_url("**/account")
 
 
-def test_a_channel_from_its_making_to_its_end(stand: Stand, page: Page, tmp_path: Path) -> None:
-    """Sign in, make a channel, open it to all, upload, find, choose a chart, yank, delete by the name typed."""
-    sign_in(page, new_user(stand.beside, "helmsman"))
+def test_channel_from_creation_to_deletion(demo: DemoSite, page: Page, tmp_path: Path) -> None:
+    """Sign in, create a public channel, upload, search, change the chart, yank, delete."""
+    sign_in(page, new_user(demo.seaway, "helmsman"))
     press(page, "link", "Channels")
     page.wait_for_url("**/channels")
     press(page, "link", "New channel")
     page.wait_for_url("**/channels/new")
-    page.keyboard.type("by-keyboard")  # the form begins with its first field
+    page.keyboard.type("by-keyboard")  # the first field has the focus
     reach(page, page.get_by_label("Private"))
     page.keyboard.press("ArrowDown")
     press(page, "button", "Create channel")
@@ -66,7 +66,7 @@ def test_a_channel_from_its_making_to_its_end(stand: Stand, page: Page, tmp_path
     press(page, "link", "Upload")
     page.wait_for_url("**/settings/upload")
     stored = conda(index_json("tiller")).write_to(tmp_path)
-    # Listened to from before the way there: a browser that is told in the moment of the key may miss it.
+    # Registered before the focus moves: the browser may miss a handler that is registered just before the key press.
     page.on("filechooser", lambda chooser: chooser.set_files(stored))
     reach(page, page.locator("[data-files]"))
     page.keyboard.press("Enter")
@@ -100,9 +100,9 @@ def test_a_channel_from_its_making_to_its_end(stand: Stand, page: Page, tmp_path
     assert not page.get_by_text("by-keyboard").is_visible()
 
 
-def test_the_menu(stand: Stand, page: Page) -> None:
-    """It opens, is walked, and leads on; leaving is one more stop."""
-    sign_in(page, new_user(stand.beside, "lookout"))
+def test_user_menu_by_keyboard(demo: DemoSite, page: Page) -> None:
+    """The menu opens, its links work, and signing out is one of its stops."""
+    sign_in(page, new_user(demo.seaway, "lookout"))
     reach(page, page.locator("[data-menu] summary"))
     page.keyboard.press("Space")
     press(page, "link", "API keys")
@@ -118,10 +118,10 @@ def test_the_menu(stand: Stand, page: Page) -> None:
     page.get_by_role("link", name="Sign in").first.wait_for()
 
 
-def test_somebody_is_let_in(stand: Stand, page: Page) -> None:
-    """A name typed, a role chosen by its first letter, and the membership ended again."""
-    owner, guest = new_user(stand.beside, "bosun"), new_user(stand.beside, "stowaway")
-    Factory(stand.beside).channel("crew-list", owner=owner)
+def test_member_is_added_and_removed_by_keyboard(demo: DemoSite, page: Page) -> None:
+    """The first letter of a role selects it."""
+    owner, guest = new_user(demo.seaway, "bosun"), new_user(demo.seaway, "stowaway")
+    Factory(demo.seaway).channel("crew-list", owner=owner)
     sign_in(page, owner)
     page.goto("/channels/crew-list/settings/members")
     fill(page, "User name or email address", guest)

@@ -1,4 +1,4 @@
-"""A file as large as a server takes: cut off in the middle by the network, then by a reload, and gone on with to the end."""
+"""An upload of the largest allowed file continues after a lost connection and after a reload of the page."""
 
 import random
 import socket
@@ -18,11 +18,11 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 
 from seaway.settings import Settings
-from tests.browser.stage import Stand, new_user
+from tests.browser.demo_site import DemoSite, new_user
 from tests.support import sites
 from tests.support.packages import Tar, index_json, info_files, zstd
 from tests.support.proxy import FaultProxy
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.server import serving
 from tests.support.sites import Factory
 
@@ -36,39 +36,39 @@ STEM = "large-1.0-h1_0"
 
 @dataclass
 class Memory:
-    """The most that some processes, and those that they started, have held more than at first, in bytes."""
+    """Maximum growth of the memory of groups of processes, in bytes."""
 
-    first: dict[str, int] = field(default_factory=dict)
-    most: dict[str, int] = field(default_factory=dict)
+    initial: dict[str, int] = field(default_factory=dict)
+    growth: dict[str, int] = field(default_factory=dict)
 
-    def look(self, name: str, processes: list[psutil.Process]) -> None:
-        held = sum(map(_private, processes))
-        self.first.setdefault(name, held)
-        self.most[name] = max(self.most.get(name, 0), held - self.first[name])
+    def measure(self, name: str, processes: list[psutil.Process]) -> None:
+        used = sum(map(_private_memory, processes))
+        self.initial.setdefault(name, used)
+        self.growth[name] = max(self.growth.get(name, 0), used - self.initial[name])
 
 
-def _private(process: psutil.Process) -> int:
-    """Without the pages of files: those of a package on its way belong to the system, which takes them back."""
+def _private_memory(process: psutil.Process) -> int:
+    """Resident memory in bytes without the page cache, which the system can reclaim."""
     try:
-        found = process.memory_info()
-        return int(found.rss - found.shared)
-    except psutil.Error:  # it has ended
+        info = process.memory_info()
+        return int(info.rss - info.shared)
+    except psutil.Error:  # the process has ended
         return 0
 
 
 @contextmanager
-def watched(server: int) -> Iterator[Memory]:
-    """Look at the server and at the browser ten times a second."""
-    memory, stop, ours = Memory(), threading.Event(), psutil.Process()
+def measured_memory(server_pid: int) -> Iterator[Memory]:
+    """Measure the memory of the server and of the browser ten times a second."""
+    memory, stop, own_process = Memory(), threading.Event(), psutil.Process()
 
-    def look() -> None:
+    def measure() -> None:
         while not stop.wait(0.1):
-            parent = psutil.Process(server)
-            memory.look("server", [parent, *parent.children(recursive=True)])
-            below = ours.children(recursive=True)
-            memory.look("browser", [one for one in below if "chrom" in _name(one)])
+            server = psutil.Process(server_pid)
+            memory.measure("server", [server, *server.children(recursive=True)])
+            children = own_process.children(recursive=True)
+            memory.measure("browser", [child for child in children if "chrom" in _name(child)])
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=measure)
     thread.start()
     try:
         yield memory
@@ -84,8 +84,8 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def make(folder: Path) -> Path:
-    """A .conda just below the limit whose payload cannot be compressed."""
+def create_file(folder: Path) -> Path:
+    """Create a .conda file just below the upload limit whose payload cannot be compressed."""
     path, size = folder / f"{STEM}.conda", LIMIT - 200_000
     info = Tar(info_files(index_json("large"))).build()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -104,35 +104,35 @@ def _tar(size: int) -> Iterator[bytes]:
     info = tarfile.TarInfo("share/data")
     info.size = size
     yield info.tobuf(tarfile.PAX_FORMAT)
-    dice = random.Random(size)
+    generator = random.Random(size)
     for start in range(0, size, MB):
-        yield dice.randbytes(min(MB, size - start))
+        yield generator.randbytes(min(MB, size - start))
     yield bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
 def until_sent(page: Page, megabytes: int) -> None:
     sent = "document.querySelector('progress')?.value ?? 0"
-    until(lambda: page.evaluate(sent) > megabytes * MB, seconds=120)
+    wait_until(lambda: page.evaluate(sent) > megabytes * MB, seconds=120)
 
 
-def test_a_gigabyte_arrives_whatever_happens_on_the_way(stand: Stand) -> None:
-    """What had arrived is not sent again; neither the page nor the server holds the file in memory."""
-    with tempfile.TemporaryDirectory() as made, socket.create_server(("127.0.0.1", 0)) as free:
-        folder, port = Path(made), free.getsockname()[1]
+def test_large_upload_continues_after_interruptions(demo: DemoSite) -> None:
+    """Received bytes are not sent again; neither the page nor the server keeps the file in memory."""
+    with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as free:
+        folder, port = Path(temporary), free.getsockname()[1]
         free.close()
         with (
             FaultProxy("127.0.0.1", port) as proxy,
             serving(folder, port=port, public_url=f"http://localhost:{proxy.port}", examiners=1) as server,
-            stand.browser.new_context(base_url=f"http://localhost:{proxy.port}") as context,
+            demo.browser.new_context(base_url=f"http://localhost:{proxy.port}") as context,
         ):
-            beside = sites.build(folder, public_url=f"http://localhost:{proxy.port}")
-            Factory(beside).channel("robots", owner=new_user(beside, "ada"))
-            beside.close()
-            file, page, begun = make(folder), context.new_page(), list[int]()
-            stand.sign_in(page)
+            seaway = sites.build(folder, public_url=f"http://localhost:{proxy.port}")
+            Factory(seaway).channel("robots", owner=new_user(seaway, "ada"))
+            seaway.close()
+            file, page, offsets = create_file(folder), context.new_page(), list[int]()
+            demo.sign_in(page)
             page.goto("/channels/robots/settings/upload")
-            page.on("request", lambda request: _note(begun, request))
-            with watched(server.process.pid) as memory:
+            page.on("request", lambda request: _add_offset(offsets, request))
+            with measured_memory(server.process.pid) as memory:
                 page.get_by_label("Choose files").set_input_files(str(file))
                 until_sent(page, 300)
                 proxy.cut()
@@ -142,22 +142,18 @@ def test_a_gigabyte_arrives_whatever_happens_on_the_way(stand: Stand) -> None:
                 page.get_by_label("Choose files").set_input_files(str(file))
                 row = page.get_by_role("listitem").filter(has_text=file.name)
                 expect(row).to_contain_text("Published: noarch, revision 1", timeout=180_000)
-            answer = httpx.head(f"{server.address}/robots/noarch/{file.name}")
-            assert file.stat().st_size == int(answer.headers["content-length"])
-    # Each piece once, but for those that were on their way at the cut and at the reload: of them what had arrived is
-    # kept, so that the next one begins within a piece.
-    offsets = sorted(begun)
+            response = httpx.head(f"{server.address}/robots/noarch/{file.name}")
+            assert file.stat().st_size == int(response.headers["content-length"])
+    # Each piece is sent once, except those interrupted by the cut and by the reload: the server keeps the bytes that
+    # arrived, so the next request starts within a piece.
+    offsets.sort()
     assert 0 == offsets[0]
     assert all(after - before <= PIECE for before, after in pairwise(offsets))
-    assert len(begun) <= file_pieces() + 3
-    assert memory.most["server"] < 250 * MB  # a bucket takes it in parts, some of them at once
-    assert memory.most["browser"] < 150 * MB
+    assert len(offsets) <= -(-LIMIT // PIECE) + 3
+    assert memory.growth["server"] < 250 * MB  # uploads to a bucket send several parts at the same time
+    assert memory.growth["browser"] < 150 * MB
 
 
-def file_pieces() -> int:
-    return -(-LIMIT // PIECE)
-
-
-def _note(begun: list[int], request: Request) -> None:
+def _add_offset(offsets: list[int], request: Request) -> None:
     if request.method == "PATCH":
-        begun.append(int(request.headers["upload-offset"]))
+        offsets.append(int(request.headers["upload-offset"]))

@@ -11,7 +11,7 @@ from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.database.tables import buckets
 from seaway.errors import TooManyRequests
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 
 
 def count_allowed(seaway: Seaway, count: int, rate: Rate = Rate.SIGN_IN_USER, subject: str = "ada") -> int:
@@ -36,7 +36,7 @@ def test_eleventh_attempt_is_refused(seaway: Seaway) -> None:
     assert count_allowed(seaway, 1, rate=Rate.SIGN_IN_ADDRESS) == 1
 
 
-def test_attempt_is_allowed_after_waiting(seaway: Seaway, clock: TurnedClock) -> None:
+def test_attempt_is_allowed_after_waiting(seaway: Seaway, clock: ManualClock) -> None:
     """One more attempt every 30 seconds; refused attempts are not counted (2)."""
     count_allowed(seaway, 40)
     clock.move(29_000)
@@ -47,7 +47,7 @@ def test_attempt_is_allowed_after_waiting(seaway: Seaway, clock: TurnedClock) ->
     assert count_allowed(seaway, 20) == 10
 
 
-def test_every_limit_of_a_rate_is_applied(seaway: Seaway, clock: TurnedClock) -> None:
+def test_every_limit_of_a_rate_is_applied(seaway: Seaway, clock: ManualClock) -> None:
     """Case 29: second-factor codes are limited to 5 in five minutes, 20 in an hour and 50 in a day."""
     per_minute = []
     for _ in range(60):
@@ -82,7 +82,7 @@ def test_uncounting_does_not_raise_the_limit(seaway: Seaway) -> None:
     assert count_allowed(seaway, 20) == 10
 
 
-def test_clock_that_is_behind_does_not_reset_the_limit(seaway: Seaway, clock: TurnedClock) -> None:
+def test_clock_that_is_behind_does_not_reset_the_limit(seaway: Seaway, clock: ManualClock) -> None:
     """The clocks of two machines can differ by some seconds."""
     count_allowed(seaway, 10)
     clock.move(-MINUTE_MS)
@@ -104,7 +104,7 @@ def test_network_of_ip_address(first: str, second: str, is_same: bool) -> None:
     assert is_same == (rate_limits.network_of(first) == rate_limits.network_of(second))
 
 
-def test_empty_buckets_are_deleted(seaway: Seaway, clock: TurnedClock) -> None:
+def test_empty_buckets_are_deleted(seaway: Seaway, clock: ManualClock) -> None:
     """Clients must not be able to fill the table permanently."""
     count_allowed(seaway, 1)
     count_allowed(seaway, 1, Rate.EMAIL_ADD)

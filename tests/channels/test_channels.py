@@ -17,7 +17,7 @@ from seaway.keys import api_keys
 from seaway.server.app import ROUTES
 from seaway.server.wiring import Seaway
 from seaway.users.reserved_names import is_reserved
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 
@@ -94,7 +94,7 @@ def test_first_segment_of_every_route_is_reserved() -> None:
 
 
 def test_channel_name_is_unique(factory: Factory) -> None:
-    """Names are unique over the whole site, whoever the owner is."""
+    """Names are unique over the whole site, not only per owner."""
     factory.channel("taken", owner="one")
     with pytest.raises(NameTaken, match="already exists"):
         factory.channel("taken", owner="two")
@@ -116,7 +116,7 @@ def test_owner_can_reuse_name_of_deleted_channel_at_once(seaway: Seaway, factory
 
 
 def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
-    seaway: Seaway, factory: Factory, clock: TurnedClock
+    seaway: Seaway, factory: Factory, clock: ManualClock
 ) -> None:
     """Caches were allowed to store its files as immutable for a year."""
     factory.channel("fixed", owner="owner")
@@ -135,7 +135,7 @@ def test_name_of_channel_without_overwriting_is_reserved_for_its_owner_too(
 
 @pytest.mark.parametrize(("days", "is_free"), [(0, False), (364, False), (365, True), (1_000, True)], ids=str)
 def test_name_of_deleted_channel_is_reserved_for_a_year(
-    seaway: Seaway, factory: Factory, clock: TurnedClock, days: int, is_free: bool
+    seaway: Seaway, factory: Factory, clock: ManualClock, days: int, is_free: bool
 ) -> None:
     """Configurations still name the deleted channel, so no other user can take the name for a year."""
     factory.channel("gone", owner="owner")
@@ -160,7 +160,7 @@ def test_name_of_deleted_channel_is_reserved_for_the_last_owner(seaway: Seaway, 
     factory.channel("gone", owner="newcomer")
 
 
-def test_each_deletion_reserves_the_name_for_another_year(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_each_deletion_reserves_the_name_for_another_year(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     for _ in range(2):
         factory.channel("gone", owner="owner")
         remove(seaway, "gone")

@@ -14,7 +14,7 @@ from seaway.database.tables import audit
 from seaway.database.tables import invitations as rows
 from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 
@@ -80,7 +80,7 @@ def test_accepting_needs_a_signed_in_verified_user(seaway: Seaway, factory: Fact
 
 
 def expire(seaway: Seaway, factory: Factory, invitation: Invitation, secret: str) -> None:
-    assert isinstance(seaway.site.clock, TurnedClock)
+    assert isinstance(seaway.site.clock, ManualClock)
     seaway.site.clock.move(invitations.LIFETIME_MS)
 
 
@@ -119,7 +119,7 @@ def test_invalid_invitation_is_refused(
 
 
 def test_resent_invitation_is_valid_for_another_week(
-    seaway: Seaway, factory: Factory, boats: str, clock: TurnedClock
+    seaway: Seaway, factory: Factory, boats: str, clock: ManualClock
 ) -> None:
     """There is still only one invitation per address."""
     ada = factory.signed_in("ada")
@@ -144,7 +144,7 @@ def test_accepting_an_invitation_never_lowers_a_role(seaway: Seaway, factory: Fa
 def test_only_owners_invite(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Members are refused, other users find no channel; inviting needs a recent sign-in and grants no ownership."""
     invitation, _ = invite(seaway, factory.signed_in("ada"))
-    for name, error in (("bob", NotAllowed), ("stranger", NotFound)):
+    for name, error in (("bob", NotAllowed), ("nonmember", NotFound)):
         with pytest.raises(error):
             invite(seaway, factory.signed_in(name))
         with seaway.site.database.read() as tx, pytest.raises(error):
@@ -181,7 +181,7 @@ def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, factory: Fact
 
 
 def test_expired_invitations_are_deleted_after_a_month(
-    seaway: Seaway, factory: Factory, boats: str, clock: TurnedClock
+    seaway: Seaway, factory: Factory, boats: str, clock: ManualClock
 ) -> None:
     """Until then the owner sees that they expired."""
     ada = factory.signed_in("ada")

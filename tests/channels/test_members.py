@@ -21,11 +21,11 @@ def boats(seaway: Seaway, factory: Factory) -> str:
     factory.channel("boats", owner="owner", public=False)
     factory.member("boats", "helper", Role.CONTRIBUTOR)
     factory.member("boats", "guest", Role.VIEWER)
-    factory.user("stranger")
+    factory.user("newcomer")
     return "boats"
 
 
-def put(seaway: Seaway, by: Caller, user: str = "stranger", role: Role = Role.VIEWER) -> None:
+def put(seaway: Seaway, by: Caller, user: str = "newcomer", role: Role = Role.VIEWER) -> None:
     with seaway.site.database.write_channel("boats") as tx:
         members.put(tx, seaway.site.clock.now_ms(), by, "boats", user, role, outbox=None)
 
@@ -46,12 +46,12 @@ def test_owner_adds_changes_and_removes_members(on_both: str, seaway: Seaway, fa
     put(seaway, owner, role=Role.CONTRIBUTOR)
     with seaway.site.database.write_channel(boats) as tx:
         members.remove(tx, 0, owner, boats, "guest")
-    assert {"owner": "owner", "helper": "contributor", "stranger": "contributor"} == roles(seaway)
+    assert {"owner": "owner", "helper": "contributor", "newcomer": "contributor"} == roles(seaway)
 
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("helper", NotAllowed), ("guest", NotAllowed), ("stranger", NotFound), (None, BadCredential)],
+    [("helper", NotAllowed), ("guest", NotAllowed), ("newcomer", NotFound), (None, BadCredential)],
     ids=["contributor", "viewer", "no member", "anonymous"],
 )
 def test_only_owner_changes_members(
@@ -78,7 +78,7 @@ def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, fac
     with pytest.raises(NotAllowed):
         put(seaway, factory.caller_of_key(factory.key("owner", mode=Mode.READ_WRITE_DELETE)))
     put(seaway, factory.caller_of_key(factory.key("owner", mode=Mode.MANAGE)))
-    assert "viewer" == roles(seaway)["stranger"]
+    assert "viewer" == roles(seaway)["newcomer"]
 
 
 def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory, boats: str) -> None:
@@ -89,7 +89,7 @@ def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory
         for name in ("owner", "helper", "guest"):
             assert 3 == len(members.list_all(tx, factory.signed_in(name), boats)[0])
         with pytest.raises(NotAllowed):
-            members.list_all(tx, factory.signed_in("stranger"), boats)
+            members.list_all(tx, factory.signed_in("newcomer"), boats)
         with pytest.raises(BadCredential):
             members.list_all(tx, ANONYMOUS, boats)
 
@@ -101,7 +101,7 @@ def test_members_can_leave(seaway: Seaway, factory: Factory, boats: str) -> None
     with pytest.raises(Conflict, match="owner owns boats"):
         leave(seaway, factory.signed_in("owner"))
     with pytest.raises(NotFound):
-        leave(seaway, factory.signed_in("stranger"))
+        leave(seaway, factory.signed_in("newcomer"))
     put(seaway, OPERATOR, "helper")
     with pytest.raises(NotAllowed):
         leave(seaway, factory.caller_of_key(factory.key("helper", mode=Mode.READ_WRITE_DELETE)))
@@ -111,16 +111,16 @@ def test_members_can_leave(seaway: Seaway, factory: Factory, boats: str) -> None
 def test_member_through_a_group_cannot_leave_the_channel(seaway: Seaway, factory: Factory, boats: str) -> None:
     """There is no membership of their own to end; the error names the group."""
     with seaway.site.database.write_site() as tx:
-        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
+        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "newcomer"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
-    with pytest.raises(NotFound, match="stranger is not a member of boats"):
-        leave(seaway, factory.signed_in("stranger"))
+    with pytest.raises(NotFound, match="newcomer is not a member of boats"):
+        leave(seaway, factory.signed_in("newcomer"))
 
 
 def test_groups_are_listed_with_their_size(seaway: Seaway, factory: Factory, boats: str) -> None:
     """A removed group is no longer listed."""
     with seaway.site.database.write_site() as tx:
-        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
+        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "newcomer"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
         listed = members.list_all(tx, OPERATOR, boats)[1]
         members.remove_group(tx, 0, OPERATOR, boats, "crew")
@@ -147,7 +147,7 @@ def test_only_group_members_and_admins_add_a_group(on_both: str, seaway: Seaway,
     factory.user("moderator", admin=True)
     owner = factory.signed_in("owner")
     with seaway.site.database.write_site() as tx:
-        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
+        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "newcomer"))
     with pytest.raises(NotAllowed, match="owner is not in the group 'crew'"):
         put_group(seaway, owner)
     assert 1 == put_group(seaway, factory.signed_in("moderator")).user_count
@@ -164,23 +164,23 @@ def test_group_size_is_visible_to_its_members_and_admins(
     """Not to the owner or other members of a channel that the group is in."""
     factory.user("moderator", admin=True)
     with seaway.site.database.write_site() as tx:
-        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "stranger"))
+        groups.add(tx, 0, OPERATOR, "crew", users.get(tx, "newcomer"))
         members.put_group(tx, 0, OPERATOR, boats, "crew", Role.VIEWER)
     assert [None] == sizes(seaway, factory.signed_in("owner")) == sizes(seaway, factory.signed_in("guest"))
-    assert [1] == sizes(seaway, factory.signed_in("stranger")) == sizes(seaway, factory.signed_in("moderator"))
+    assert [1] == sizes(seaway, factory.signed_in("newcomer")) == sizes(seaway, factory.signed_in("moderator"))
 
 
 def test_channel_log_does_not_reveal_group_members(seaway: Seaway, factory: Factory, boats: str) -> None:
     """Changes within a group are in the log of the site only."""
     with seaway.site.database.write_site() as tx:
-        groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "stranger"))
+        groups.add(tx, 1, OPERATOR, "crew", users.get(tx, "newcomer"))
         members.put_group(tx, 1, OPERATOR, boats, "crew", Role.VIEWER)
         groups.put_member(tx, 1, OPERATOR, "crew", "helper", outbox=None)
         groups.remove_member(tx, 1, OPERATOR, "crew", "helper")
         groups.remove(tx, 1, OPERATOR, "crew")
     with seaway.site.database.read() as tx:
         text = str(log.of_channel(tx, boats, limit=100))
-    assert "stranger" not in text
+    assert "newcomer" not in text
     assert "group.member" not in text
 
 
@@ -192,8 +192,8 @@ def test_leaving_does_not_reveal_the_ip_address_to_the_owner(seaway: Seaway, fac
     with seaway.site.database.read() as tx:
         owner_log = {entry.target: entry.address for entry in log.of_channel(tx, boats, limit=3)}
         site_log = {entry.target: entry.address for entry in reversed(log.of_all(tx, limit=9))}
-    assert {"guest": "", "helper": "", "stranger": "198.51.100.1"} == owner_log
-    assert {"guest": "203.0.113.9", "helper": "203.0.113.9", "stranger": "198.51.100.1"}.items() <= site_log.items()
+    assert {"guest": "", "helper": "", "newcomer": "198.51.100.1"} == owner_log
+    assert {"guest": "203.0.113.9", "helper": "203.0.113.9", "newcomer": "198.51.100.1"}.items() <= site_log.items()
 
 
 def test_every_member_change_is_logged(seaway: Seaway, factory: Factory, boats: str) -> None:
@@ -206,6 +206,6 @@ def test_every_member_change_is_logged(seaway: Seaway, factory: Factory, boats: 
             .where(audit.c.channel == boats, audit.c.actor != "operator")
             .order_by(audit.c.id)
         ).all()
-    assert [("owner", "member.added", "stranger"), ("guest", "member.removed", "guest")] == [
+    assert [("owner", "member.added", "newcomer"), ("guest", "member.removed", "guest")] == [
         tuple(row) for row in entries
     ]

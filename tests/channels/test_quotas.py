@@ -99,7 +99,7 @@ async def test_smaller_replacement_is_always_accepted(seaway: Seaway, ada: Calle
 
 @pytest.mark.anyio
 async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, factory: Factory, ada: Caller) -> None:
-    """Whoever uploads to them; channels of other owners do not count."""
+    """For every uploader; channels of other owners do not count."""
     first, second = package("a"), package("b")
     set_quota(seaway, len(first.content), user="ada")
     factory.channel("bobs", owner="bob")

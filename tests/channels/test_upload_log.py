@@ -33,9 +33,8 @@ def broken_rows(seaway: Seaway) -> list[str]:
 
 def caller_with_key(seaway: Seaway, key: str) -> Caller:
     with seaway.site.database.read() as tx:
-        return identify(
-            tx, seaway.site.clock.now_ms(), seaway.request_parts.reading.policy, Secrets((key,)), Accepted.ANY
-        ).with_address("192.0.2.7")
+        now_ms, policy = seaway.site.clock.now_ms(), seaway.request_parts.reading.policy
+        return identify(tx, now_ms, policy, Secrets((key,)), Accepted.ANY).with_address("192.0.2.7")
 
 
 async def test_each_upload_has_a_row(seaway: Seaway, factory: Factory) -> None:
@@ -141,7 +140,7 @@ SECOND_ROW = (uploads.c.channel == "robots") & (uploads.c.number == 2)
 def insert_between(tx: Tx) -> None:
     row = dict(tx.execute(select(uploads).where(SECOND_ROW)).mappings().one())
     tx.execute(update(uploads).where(uploads.c.channel == "robots", uploads.c.number == 3).values(number=4))
-    tx.execute(insert(uploads).values(row | {"number": 3, "principal": "nobody"}))
+    tx.execute(insert(uploads).values(row | {"number": 3, "principal": "other"}))
 
 
 def swap_rows(tx: Tx) -> None:

@@ -2,16 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import issuer, state
+from tests.support import forks, issuer, state
 from tests.support.packages import conda
 
 FILE = conda()
@@ -43,54 +40,27 @@ class CommandResult:
 class Shell:
     """Run `seaway` in a folder, with additional environment variables."""
 
-    driver: subprocess.Popen[str]
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: object, stdin: str = "", **variables: str) -> CommandResult:
-        exchange = self.folder / ".talk"
-        exchange.mkdir(exist_ok=True)
-        files = {name: exchange / name for name in ("stdin", "stdout", "stderr")}
-        for name, path in files.items():
-            path.write_text(stdin if name == "stdin" else "")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
-        request = {
-            **{name: str(path) for name, path in files.items()},
-            "folder": str(self.folder),
-            "environment": {**environment, **state.variables(self.folder), **self.variables, **variables},
-            "arguments": [str(argument) for argument in arguments],
-        }
-        assert self.driver.stdin is not None
-        assert self.driver.stdout is not None
-        self.driver.stdin.write(json.dumps(request) + "\n")
-        self.driver.stdin.flush()
-        code = int(self.driver.stdout.readline())
-        return CommandResult(code, files["stdout"].read_text(), files["stderr"].read_text())
-
-
-@pytest.fixture(scope="session")
-def driver() -> Iterator[subprocess.Popen[str]]:
-    path = Path(__file__).with_name("driver.py")
-    with subprocess.Popen(
-        [sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
-        assert 0 == process.wait(20)
+        environment |= {**state.variables(self.folder), **self.variables, **variables}
+        ended = forks.run([*map(str, arguments)], folder=self.folder, environment=environment, stdin=stdin)
+        return CommandResult(ended.returncode, ended.stdout, ended.stderr)
 
 
 @pytest.fixture
-def shell(driver: subprocess.Popen[str], tmp_path: Path) -> Shell:
+def shell(tmp_path: Path) -> Shell:
     """A shell in an empty folder."""
-    return Shell(driver, tmp_path)
+    return Shell(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def filled_folder(driver: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two users, a channel with a member, a key, a publisher and a file; tests must not change it."""
-    folder = tmp_path_factory.mktemp("furnished")
-    shell = Shell(driver, folder, {"SEAWAY_EXAMINERS": "1"})
+    folder = tmp_path_factory.mktemp("filled")
+    shell = Shell(folder, {"SEAWAY_EXAMINERS": "1"})
     FILE.write_to(folder)
     (folder / "keys.json").write_text(issuer.key_set("key-1"))
     for command in (

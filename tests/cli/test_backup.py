@@ -18,7 +18,7 @@ def test_backup_is_restored_into_a_new_data_folder(filled_shell: Shell) -> None:
     ]
     assert [1, 1, 0] == [backup["sent"] for backup in backups]
     for number, source in enumerate((["backup.tar"], ["file:backups"], ["file:backups", "--at", backups[1]["time"]])):
-        copy = Shell(filled_shell.driver, filled_shell.folder, {"SEAWAY_DATA": f"copy-{number}"})
+        copy = Shell(filled_shell.folder, {"SEAWAY_DATA": f"copy-{number}"})
         restored = copy.run("restore", *source, "--json").value
         assert backups[(0, 2, 1)[number]]["time"] == restored["time"]
         assert (backups[0]["rows"], 1, 1) == (restored["rows"], restored["blobs"], restored["sent"])
@@ -30,7 +30,7 @@ def test_backup_is_restored_into_a_new_data_folder(filled_shell: Shell) -> None:
 def test_restore_recommends_a_check_and_refuses_a_second_run(filled_shell: Shell) -> None:
     """A second restore would overwrite the first."""
     filled_shell.run("backup", "backup.tar")
-    copy = Shell(filled_shell.driver, filled_shell.folder, {"SEAWAY_DATA": "copy"})
+    copy = Shell(filled_shell.folder, {"SEAWAY_DATA": "copy"})
     result, again = (copy.run("restore", "backup.tar") for _ in range(2))
     assert (0, "", True) == (result.code, result.err, "seaway check" in result.out)
     assert (1, True) == (again.code, "is not empty" in again.err)
@@ -48,11 +48,7 @@ def test_damaged_backup_is_reported(filled_shell: Shell) -> None:
     filled_shell.run("backup", "backup.tar")
     path = filled_shell.folder / "backup.tar"
     path.write_bytes(path.read_bytes()[:3000])
-    error = (
-        Shell(filled_shell.driver, filled_shell.folder, {"SEAWAY_DATA": "copy"})
-        .run("restore", "backup.tar", "--json")
-        .error
-    )
+    error = Shell(filled_shell.folder, {"SEAWAY_DATA": "copy"}).run("restore", "backup.tar", "--json").error
     assert ("damaged", True) == (error["code"], "backup.tar" in error["message"])
 
 
@@ -62,7 +58,7 @@ def test_store_and_database_are_moved(filled_shell: Shell) -> None:
     moved.mkdir()
     store = filled_shell.run("move-storage", (moved / "store").as_uri())
     database = filled_shell.run("move-database", f"sqlite:///{moved}/seaway.db")
-    moved_shell = Shell(filled_shell.driver, filled_shell.folder, {"SEAWAY_DATA": str(moved)})
+    moved_shell = Shell(filled_shell.folder, {"SEAWAY_DATA": str(moved)})
     assert ("set storage_url to file://" in store.out, "seaway.db in data" in database.out) == (True, True)
     assert moved_shell.run("check", "--json").value["ok"]
     assert 1 == moved_shell.run("channel", "show", "tools", "--json").value["files"]
@@ -78,7 +74,7 @@ def test_unfinished_database_move_is_refused(filled_shell: Shell, tmp_path: Path
     connection.execute("UPDATE alembic_version SET version_num = 'unfinished'")
     connection.commit()
     connection.close()
-    result = Shell(filled_shell.driver, filled_shell.folder, {"SEAWAY_DATA": "."}).run("user", "list", "--json")
+    result = Shell(filled_shell.folder, {"SEAWAY_DATA": "."}).run("user", "list", "--json")
     assert "move-database" in json.loads(result.err)["error"]["hint"]
 
 

@@ -45,7 +45,7 @@ from tests.support.server import Server, serving, variables
 from tests.support.sigstore import MiniSigstore
 from tests.support.sites import build
 
-UNKNOWN = "nobody"
+UNKNOWN = "unknown"
 
 
 def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -346,7 +346,7 @@ def test_help_and_config_create_no_data(shell: Shell) -> None:
     """The folder stays unchanged."""
     shell.run("--help")
     shell.run("config")
-    assert [".talk"] == [path.name for path in shell.folder.iterdir()]
+    assert [] == list(shell.folder.iterdir())
 
 
 MAKE_DATA = (("migrate",), ("user", "add"), ("config",))
@@ -365,7 +365,7 @@ def test_missing_data_folder_is_named_and_not_created(shell: Shell, words: tuple
 
 def test_folder_without_database_is_refused(shell: Shell) -> None:
     """A folder with other content must not become an empty site."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     (shell.folder / "data").mkdir()
     for words in (("user", "list"), ("check",), ("backup", "backup.tar"), ("work",)):
@@ -563,7 +563,7 @@ def opened(filled_shell: Shell) -> Iterator[Seaway]:
 
 def skip_unless_disk_store() -> None:
     """Skip tests that change files; tests/indexing and tests/packages test the same for other stores."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the blobs are no files here")
 
 
@@ -756,7 +756,7 @@ def test_adopt_replaces_an_unreadable_identity(filled_shell: Shell) -> None:
 
 
 def start_seaway(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-    """Start a command in a new process, for tests that the driver cannot run."""
+    """Start a command in a new process, for tests with special output streams."""
     return subprocess.Popen(
         [sys.executable, "-m", "seaway", *arguments], cwd=folder, env=variables() | state.variables(folder),
         stderr=subprocess.PIPE, text=True, **options,
@@ -790,10 +790,10 @@ SECRET = "hunter2/@x"
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        (f"postgresql://seaway:{SECRET}@db:5432/house", "postgresql://seaway@db:5432/house"),
-        (f"postgresql://seaway@db/house?password={SECRET}", "postgresql://seaway@db/house"),
-        (f"postgresql://seaway:a?{SECRET}@db/house", None),
-        (f"mysql://seaway:{SECRET}@db/house", None),
+        (f"postgresql://seaway:{SECRET}@db:5432/seaway", "postgresql://seaway@db:5432/seaway"),
+        (f"postgresql://seaway@db/seaway?password={SECRET}", "postgresql://seaway@db/seaway"),
+        (f"postgresql://seaway:a?{SECRET}@db/seaway", None),
+        (f"mysql://seaway:{SECRET}@db/seaway", None),
     ],
 )
 def test_database_password_is_never_shown(shell: Shell, address: str, shown: str | None) -> None:
@@ -896,7 +896,7 @@ def test_data_folder_that_is_a_file_is_named(shell: Shell) -> None:
     assert "SEAWAY_DATA" in result.err
 
 
-# Commands beside a running server
+# Commands while a server runs
 
 
 @pytest.fixture(scope="module")
@@ -906,9 +906,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server_shell(shell: Shell, server: Server) -> Shell:
+def server_shell(server: Server) -> Shell:
     """A shell on the data of the running server."""
-    return Shell(shell.driver, server.folder, {"SEAWAY_DATA": str(server.folder / "data")})
+    return Shell(server.folder, {"SEAWAY_DATA": str(server.folder / "data")})
 
 
 def test_script_creates_all_that_an_upload_needs(server_shell: Shell, server: Server) -> None:

@@ -53,7 +53,7 @@ def cut_in_half(file: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
 
 
-def lose_tables(file: Path) -> None:
+def drop_tables(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -62,13 +62,13 @@ def lose_tables(file: Path) -> None:
     connection.close()
 
 
-def lose_a_table(file: Path) -> None:
+def drop_one_table(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("DROP TABLE retired_shards")
     connection.close()
 
 
-def lose_the_version(file: Path) -> None:
+def drop_version(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("DROP TABLE alembic_version")
     connection.close()
@@ -82,9 +82,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "header garbage": overwrite(0, b"\xff" * 100),
     "garbage in the schema": overwrite(100, b"\xff" * 900),
     "every page but the first": damage_every_page,
-    "no tables": lose_tables,
-    "one table missing": lose_a_table,
-    "no version of the schema": lose_the_version,
+    "no tables": drop_tables,
+    "one table missing": drop_one_table,
+    "no version of the schema": drop_version,
 }
 COMMANDS = [
     ("user", "list"),
@@ -103,7 +103,7 @@ COMMANDS = [
 ]
 
 # For the other damages, one command for each way of opening the database.
-FEW = [("check",), ("reindex",), ("backup", "copy.tar"), ("serve", "--port", "0")]
+FEW_COMMANDS = [("check",), ("reindex",), ("backup", "copy.tar"), ("serve", "--port", "0")]
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -124,7 +124,7 @@ def test_command_on_damaged_database_prints_one_sentence(shell: Shell, folder_wi
     folder = shell.folder / "site"
     state.copy(folder_without_log, folder)
     DAMAGES[damage](database_of(folder))
-    for command in COMMANDS if damage == "another file" else FEW:
+    for command in COMMANDS if damage == "another file" else FEW_COMMANDS:
         result = replace(shell, folder=folder, variables={"SEAWAY_EXAMINERS": "1"}).run(*command)
         assert 1 == result.code, (command, result)
         assert DAMAGED in result.out + result.err, (command, result)
@@ -155,7 +155,7 @@ def assert_one_sentence(result: CommandResult, words: tuple[str, ...], part: str
 @pytest.mark.slow
 def test_every_command_on_a_full_disk_prints_one_sentence(filled_shell: Shell, tmp_path: Path) -> None:
     """Without a free byte the command says that the disk is full and what to do; with space it works again."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
         full_shell = replace(filled_shell, variables={"SEAWAY_DATA": str(disk / "data"), "SEAWAY_DISK_RESERVE": "0"})
@@ -172,7 +172,7 @@ def test_every_command_on_a_full_disk_prints_one_sentence(filled_shell: Shell, t
 
 @pytest.mark.slow
 def test_every_command_names_a_data_folder_that_is_a_file(filled_shell: Shell) -> None:
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     (filled_shell.folder / "file").write_text("not a folder")
     wrong_shell = replace(filled_shell, variables={"SEAWAY_DATA": "file"})
@@ -183,7 +183,7 @@ def test_every_command_names_a_data_folder_that_is_a_file(filled_shell: Shell) -
 
 def test_check_on_a_full_disk_reports_no_damage(filled_shell: Shell, tmp_path: Path) -> None:
     """A package file that cannot be copied for the examination is not damaged."""
-    if state.chosen() != state.SQLITE_DISK:
+    if state.chosen_state() != state.SQLITE_DISK:
         pytest.skip("the database is elsewhere")
     with small_disk(tmp_path / "small", "6m") as disk:
         state.copy(filled_shell.folder, disk / "site")

@@ -17,7 +17,7 @@ from seaway.server import listen_addresses
 from seaway.sign_in import passwords, user_access
 from tests.cli.conftest import Shell
 from tests.support import sites
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.server import Server, serving
 from tests.support.sites import Factory
 
@@ -72,7 +72,7 @@ def test_localhost_serves_both_address_families(tmp_path: Path, workers: int) ->
     """Server and metrics respond on both loopback addresses, whichever a client tries first."""
     names = {"host": "localhost", "metrics_host": "localhost", "metrics_port": 0}
     with serving(tmp_path, examiners=1, workers=workers, **names) as server:
-        until(lambda: any("metrics are at" in line for line in server.log))
+        wait_until(lambda: any("metrics are at" in line for line in server.log))
         metrics_port = next(int(match[1]) for line in server.log if (match := re.search(r":(\d+)/metrics", line)))
         for address in ("127.0.0.1", "[::1]"):
             assert 200 == httpx.get(f"http://{address}:{port_of(server)}/").status_code

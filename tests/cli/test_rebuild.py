@@ -3,12 +3,11 @@
 from contextlib import closing
 
 from tests.cli.conftest import FILE, Shell
-from tests.support import sites as houses
-from tests.support import state
+from tests.support import sites, state
 
 
 def lose_database(shell: Shell) -> None:
-    with closing(houses.build(shell.folder)) as seaway:
+    with closing(sites.build(shell.folder)) as seaway:
         seaway.runner.run_due()
     state.lose_database(shell.folder)
 
@@ -35,8 +34,8 @@ def test_lost_database_is_rebuilt(filled_shell: Shell) -> None:
 def test_lost_files_are_listed(filled_shell: Shell) -> None:
     """The JSON output has a count for each kind of entry, and each lost file."""
     lose_database(filled_shell)
-    with closing(houses.build(filled_shell.folder, paired=False)) as seaway:
-        (blob,) = [stat.key for stat in state.stored(seaway.site.blobs) if stat.size == len(FILE.content)]
+    with closing(sites.build(filled_shell.folder, paired=False)) as seaway:
+        (blob,) = [stat.key for stat in state.stored_blobs(seaway.site.blobs) if stat.size == len(FILE.content)]
         seaway.site.blobs.delete(blob)
     report = filled_shell.run("rebuild", "--from-store", "--json").value
 
@@ -50,7 +49,7 @@ def test_lost_files_are_listed(filled_shell: Shell) -> None:
 
 def test_rebuild_names_manifests_of_an_earlier_store_id(filled_shell: Shell) -> None:
     """After `adopt` without a run of the manifest job, the manifests are those of the earlier id."""
-    with closing(houses.build(filled_shell.folder)) as seaway:
+    with closing(sites.build(filled_shell.folder)) as seaway:
         seaway.runner.run_due()
         old_id = seaway.pairing.store_id()
         seaway.pairing.adopt()

@@ -23,7 +23,16 @@ from tests.cli.conftest import FILE, Shell
 from tests.conftest import Site
 from tests.support import sites
 from tests.support.packages import conda, index_json
-from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_response, until, upload
+from tests.support.requests import (
+    bearer,
+    connect,
+    head_bytes,
+    raw_headers,
+    read_response,
+    stored_state,
+    upload,
+    wait_until,
+)
 from tests.support.server import Server, serving, variables
 from tests.support.sites import Factory
 
@@ -86,7 +95,7 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 def test_stop_during_startup_exits_with_0(tmp_path: Path, moment: Callable[[Path], bool]) -> None:
     """A server stopped during startup exits at once with code 0, and the next start finds no problem."""
     process = start_process(tmp_path)
-    until(lambda: moment(tmp_path / "data"))
+    wait_until(lambda: moment(tmp_path / "data"))
     code, output = stop(process)
     assert (0, False) == (code, "Traceback" in output), output
     assert [] == problems(tmp_path)
@@ -126,7 +135,7 @@ def test_stop_does_not_wait_for_idle_connections(tmp_path: Path) -> None:
         workers = children(server.process.pid)
         server.process.send_signal(signal.SIGTERM)
         code = server.process.wait(_QUICK_SECONDS)
-        until(lambda: not any(is_running(worker) for worker in workers))
+        wait_until(lambda: not any(is_running(worker) for worker in workers))
     assert (2, 0) == (len(workers), code)
     assert "Traceback" not in "".join(server.log)
 
@@ -145,7 +154,7 @@ def add_channel(folder: Path) -> tuple[str, str]:
 
 def refuses_connections(server: Server) -> bool:
     try:
-        with connected(server.address):
+        with connect(server.address):
             return False
     except ConnectionError:
         return True
@@ -161,21 +170,21 @@ def test_stop_finishes_requests_in_flight(tmp_path: Path) -> None:
             assert 201 == upload(http, channel, large).status_code
         half = len(FILE.content) // 2
         headers = {**raw_headers(FILE), **bearer(key), "Content-Length": str(len(FILE.content))}
-        with connected(server.address) as sending, connected(server.address) as reading:
+        with connect(server.address) as sending, connect(server.address) as reading:
             reading.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{channel}", headers) + FILE.content[:half])
             reading.sendall(head_bytes("GET", f"/{channel}/noarch/{large.name}"))
-            until(lambda: kept(server).spool)
+            wait_until(lambda: stored_state(server).spool)
             start = reading.recv(1000)
             server.process.send_signal(signal.SIGTERM)
-            until(lambda: refuses_connections(server))
+            wait_until(lambda: refuses_connections(server))
             sending.sendall(FILE.content[half:])
             response = read_response(sending, "POST")
             rest = b"".join(iter(lambda: reading.recv(1_000_000), b""))
         code = server.process.wait(_QUICK_SECONDS)
     assert (201, 0) == (response.status, code), response.body
     assert large.content == (start + rest).split(b"\r\n\r\n", 1)[1]
-    assert (2, frozenset()) == (kept(server).rows, kept(server).spool)
+    assert (2, frozenset()) == (stored_state(server).rows, stored_state(server).spool)
     assert [] == problems(tmp_path)
 
 
@@ -184,12 +193,12 @@ def test_stalled_upload_at_a_stop_leaves_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, examiners=1, stop_seconds=1, downloads="direct") as server:
         channel, key = add_channel(tmp_path)
         headers = {**raw_headers(FILE), **bearer(key), "Content-Length": "5000"}
-        with connected(server.address) as sending:
+        with connect(server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{channel}", headers) + FILE.content[:300])
-            until(lambda: kept(server).spool)
+            wait_until(lambda: stored_state(server).spool)
             code = server.stop()
-        kept_after = kept(server)
-    assert (0, frozenset(), frozenset(), 0) == (code, kept_after.blobs, kept_after.spool, kept_after.rows)
+        stored = stored_state(server)
+    assert (0, frozenset(), frozenset(), 0) == (code, stored.blobs, stored.spool, stored.rows)
     assert [] == problems(tmp_path)
 
 
@@ -198,14 +207,14 @@ def test_spool_file_of_a_killed_server_is_removed_at_the_next_start(tmp_path: Pa
     with serving(tmp_path, examiners=1) as server:
         channel, key = add_channel(tmp_path)
         headers = {**raw_headers(FILE), **bearer(key), "Content-Length": "5000"}
-        with connected(server.address) as sending:
+        with connect(server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{channel}", headers) + FILE.content[:300])
-            until(lambda: kept(server).spool)
+            wait_until(lambda: stored_state(server).spool)
             server.kill()
-        killed = kept(server)
+        killed = stored_state(server)
     assert (1, 0) == (len(killed.spool), killed.rows)
     assert [] == problems(tmp_path)
-    assert frozenset() == kept(server).spool
+    assert frozenset() == stored_state(server).spool
 
 
 # Start
@@ -237,7 +246,7 @@ def test_first_start_prints_commands_that_create_an_upload_key(shell: Shell, tmp
         key, channel = results[-1].out.strip(), shlex.split(line.split("&&")[1])[5]
         with server.client(key) as http:
             response: httpx.Response = upload(http, channel, FILE)
-        until(lambda: any("/api/v1/upload/" in line for line in server.log))
+        wait_until(lambda: any("/api/v1/upload/" in line for line in server.log))
         logged = [json.loads(line) for line in server.log if line.startswith("{")]
         server.process.send_signal(signal.SIGINT)
         code = server.process.wait(_QUICK_SECONDS)
@@ -254,13 +263,13 @@ def test_first_start_prints_a_link_for_the_first_account(tmp_path: Path) -> None
     printed: list[list[str]] = []
     for workers in (2, 1):
         with serving(tmp_path, examiners=1, workers=workers) as server:
-            until(lambda server=server: any("user add" in line for line in server.log))  # type: ignore[misc]
+            wait_until(lambda server=server: any("user add" in line for line in server.log))  # type: ignore[misc]
             printed.append(re.findall(r"http://127\.0\.0\.1:\d+/first-account/(swy-ln-\w+)", "".join(server.log)))
     (old,), (new,) = printed
     seaway = sites.build(tmp_path)
     with pytest.raises(NotFound):
-        first_account.require_valid(seaway.site, old)
-    first_account.require_valid(seaway.site, new)
+        first_account.require_valid(seaway.request_parts.accounts.site, old)
+    first_account.require_valid(seaway.request_parts.accounts.site, new)
     Factory(seaway).user("ada")
     seaway.close()
     with serving(tmp_path, examiners=1) as server:

@@ -1,7 +1,7 @@
 """
-What py-rattler does, in a process of its own: a list of actions comes as JSON, a list of results goes to a file.
+Run py-rattler in a separate process: read a list of actions as JSON, and write a list of results to a file.
 
-The process ends without the interpreter's own end, which py-rattler's asynchronous calls can turn into a crash.
+The process skips the exit of the interpreter, which py-rattler's asynchronous calls can abort.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def gateway_of(action: Action) -> Gateway:
 
 
 async def query(action: Action) -> dict[str, Any]:
-    """All records of some names."""
+    """Return all records of the given names."""
     result = await gateway_of(action).query(
         [Channel(action["channel"])],
         action["platforms"],
@@ -34,24 +34,24 @@ async def query(action: Action) -> dict[str, Any]:
         channel_relations=action["relations"],
         channel_notices=True,
     )
-    records = [record for found in result for record in found]
+    records = [record for channel_records in result for record in channel_records]
     return {
         "files": {record.file_name: record.sha256.hex() for record in records},
         "urls": sorted(record.url for record in records),
-        "by_channel": [[record.url for record in found] for found in result],
-        "removed": sorted(one.file_name for found in result.removed for one in found),
+        "by_channel": [[record.url for record in channel_records] for channel_records in result],
+        "removed": sorted(record.file_name for channel_records in result.removed for record in channel_records),
         "notices": len(result.notices),
     }
 
 
 async def names(action: Action) -> dict[str, Any]:
-    """The names of all packages."""
-    found = await gateway_of(action).names([Channel(action["channel"])], action["platforms"])
-    return {"names": sorted(name.normalized for name in found)}
+    """Return the names of all packages."""
+    package_names = await gateway_of(action).names([Channel(action["channel"])], action["platforms"])
+    return {"names": sorted(name.normalized for name in package_names)}
 
 
 async def solve_and_install(action: Action) -> dict[str, Any]:
-    """An environment with what some specs ask for."""
+    """Solve the given specs, and install the solution if a prefix is given."""
     records = await solve(
         [Channel(action["channel"])],
         [MatchSpec(spec) for spec in action["specs"]],
@@ -71,9 +71,9 @@ async def solve_and_install(action: Action) -> dict[str, Any]:
 
 
 async def verify(action: Action) -> dict[str, Any]:
-    """What the attestation of a file proves to py-rattler, by a trusted root; the sidecar is all that is fetched."""
-    found = await gateway_of(action).query([Channel(action["channel"])], action["platforms"], action["specs"])
-    (record,) = [record for records in found for record in records]
+    """Verify the attestation of a file with py-rattler and the given trusted root; only the sidecar is downloaded."""
+    result = await gateway_of(action).query([Channel(action["channel"])], action["platforms"], action["specs"])
+    (record,) = [record for records in result for record in records]
     publisher = sigstore.Publisher(action["identity"], sigstore.Issuer.github_actions())
     outcome = await sigstore.verify_attestation(
         record,
@@ -104,12 +104,12 @@ async def main(actions: list[Action]) -> list[dict[str, Any]]:
     for action in actions:
         try:
             results.append(await ACTIONS[action["do"]](action))
-        except Exception as error:  # noqa: BLE001 - whatever a user would be shown
+        except Exception as error:  # noqa: BLE001 - the message that users see
             results.append({"error": f"{type(error).__name__}: {error}"})
     return results
 
 
 if __name__ == "__main__":
-    told = asyncio.run(main(json.load(sys.stdin)))
-    Path(sys.argv[1]).write_text(json.dumps(told))
+    outcome = asyncio.run(main(json.load(sys.stdin)))
+    Path(sys.argv[1]).write_text(json.dumps(outcome))
     os._exit(0)

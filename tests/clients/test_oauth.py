@@ -1,8 +1,8 @@
 """
-rattler's own code with a login of ours: py-rattler and rattler-build refresh it, store the next tokens and go on.
+rattler's code with an OAuth login at Seaway: py-rattler and rattler-build refresh it and store the new tokens.
 
-The login itself is the command line's (pixi, rattler), which has no Python package; its requests are those of
-`tests/http/test_openid.py`.
+The login itself is part of the command-line tools (pixi, rattler), which have no Python package; its requests are those
+of `tests/http/test_openid.py`.
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.conftest import Site
 
 
 def log_in(site: Site, user: str) -> IssuedTokens:
-    """What the tool has after its user agreed."""
+    """Return the tokens of a tool that the user has authorized."""
     database = site.factory.seaway.site.database
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
@@ -53,50 +53,50 @@ def query(reader: Reader, channel: str) -> dict[str, Any]:
     return reader.action("query", reader.url(channel), "app", "lib", "native")
 
 
-def test_a_login_reads_a_private_channel(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
-    """While the access token is good, nothing is refreshed."""
+def test_login_reads_a_private_channel(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
+    """A valid access token is not refreshed."""
     owned, user = private
     reader, auth = Reader(site, tmp_path), stored(site, log_in(site, user), expires_in=3_600)
-    told = reader.run(query(reader, owned.channel), auth=auth)
-    assert [ALL] == [one.get("files") for one in told], told
+    results = reader.run(query(reader, owned.channel), auth=auth)
+    assert [ALL] == [result.get("files") for result in results], results
     assert auth == json.loads((tmp_path / "auth.json").read_text())
 
 
-def test_an_expired_login_is_refreshed_and_stored(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
-    """rattler asks our token endpoint, takes the next tokens, and keeps them for the next time."""
+def test_expired_login_is_refreshed_and_stored(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
+    """rattler requests new tokens from the token endpoint and stores them."""
     owned, user = private
     reader, issued = Reader(site, tmp_path), log_in(site, user)
-    told = reader.run(query(reader, owned.channel), auth=stored(site, issued, expires_in=-10))
-    assert [ALL] == [one.get("files") for one in told], told
-    kept = json.loads((tmp_path / "auth.json").read_text())[HOST]["OAuth"]
-    assert {issued.access, issued.refresh}.isdisjoint({kept["access_token"], kept["refresh_token"]})
-    assert kept["expires_at"] > time.time() + 3_000
-    with site.client(kept["access_token"]) as http:
+    results = reader.run(query(reader, owned.channel), auth=stored(site, issued, expires_in=-10))
+    assert [ALL] == [result.get("files") for result in results], results
+    refreshed = json.loads((tmp_path / "auth.json").read_text())[HOST]["OAuth"]
+    assert {issued.access, issued.refresh}.isdisjoint({refreshed["access_token"], refreshed["refresh_token"]})
+    assert refreshed["expires_at"] > time.time() + 3_000
+    with site.client(refreshed["access_token"]) as http:
         assert 200 == http.get(f"/{owned.channel}/noarch/repodata.json").status_code
 
 
-def test_two_processes_refresh_one_login(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
-    """Neither knows of the other, and both go on."""
+def test_two_processes_can_refresh_one_login(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
+    """Concurrent refreshes of one token both succeed."""
     owned, user = private
     auth = stored(site, log_in(site, user), expires_in=-10)
-    readers = [Reader(site, tmp_path / name) for name in ("one", "other")]
+    readers = [Reader(site, tmp_path / name) for name in ("first", "second")]
     for reader in readers:
         reader.folder.mkdir()
     with ThreadPoolExecutor(2) as pool:
-        told = list(pool.map(lambda reader: reader.run(query(reader, owned.channel), auth=auth), readers))
-    assert [[ALL], [ALL]] == [[one.get("files") for one in each] for each in told], told
+        results = list(pool.map(lambda reader: reader.run(query(reader, owned.channel), auth=auth), readers))
+    assert [[ALL], [ALL]] == [[result.get("files") for result in each] for each in results], results
 
 
-def test_an_ended_login_asks_for_another(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
-    """After the user ended it, the request goes without a credential and is refused."""
+def test_revoked_login_is_refused(site: Site, tmp_path: Path, private: tuple[Owned, str]) -> None:
+    """After the revocation, the client sends its request without a credential."""
     owned, user = private
     issued, database = log_in(site, user), site.factory.seaway.site.database
     with database.write_unlocked() as tx:
         grants.lock(database, tx)
         grants.revoke_token(tx, site.factory.seaway.site.clock.now_ms(), issued.refresh, "rattler", address="")
     reader = Reader(site, tmp_path)
-    told = reader.run(query(reader, owned.channel), auth=stored(site, issued, expires_in=-10))
-    assert ["401" in one.get("error", "") for one in told] == [True], told
+    results = reader.run(query(reader, owned.channel), auth=stored(site, issued, expires_in=-10))
+    assert ["401" in result.get("error", "") for result in results] == [True], results
 
 
 def test_rattler_build_publishes_with_an_expired_login(site: Site, tmp_path: Path) -> None:

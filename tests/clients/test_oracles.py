@@ -1,8 +1,8 @@
 """
-What Seaway serves, compared field by field with what others make of the same package files.
+The served index, compared field by field with the results of other tools for the same package files.
 
-py-rattler's indexer writes a channel of the same files, conda-package-streaming opens each of them. Where
-Seaway says something else, the field stands here with the reason.
+py-rattler indexes a channel of the same files, and conda-package-streaming reads each of them. Fields in which Seaway
+differs are listed here with the reason.
 """
 
 import json
@@ -24,22 +24,22 @@ from seaway.conda.refusals import Refused
 from tests.conftest import Site
 from tests.indexing.channel import with_in_process_examiners
 from tests.support import packages
-from tests.support.hostile import examined
+from tests.support.hostile import examine_file
 from tests.support.packages import PackageFile, index_json, real_packages, zstd
 from tests.support.sites import publish_file
 
-# Fields of a record that are not compared, and why.
+# Fields of a record that are not compared, with the reason.
 OTHER_FIELDS = {
-    "indexed_timestamp": "each indexer says when it saw the file first (CEP 47)",
-    "run_exports": "rattler leaves it out where a package has none, and never looks into a .tar.bz2; Seaway always has it",
+    "indexed_timestamp": "the time when each indexer saw the file first (CEP 47)",
+    "run_exports": "rattler leaves it out if a package has none, and for every .tar.bz2; Seaway always has it",
 }
-# Keys of a whole document that are not compared, and why.
+# Keys of a whole document that are not compared, with the reason.
 OTHER_KEYS = {
     "removed": "rattler leaves an empty list out, conda-index and Seaway do not",
     "v3": "rattler writes an empty map, Seaway leaves it out; records in it are compared",
 }
 
-# rattler leaves packages with nothing but these in the legacy maps; its rule, and Seaway's, is that they are v3.
+# rattler leaves packages with only these specs in the legacy maps; by its own rule, and in Seaway, they are v3.
 V3_SPECS = ["pip", "numpy >=2", "python 3.11.* *_cpython", 'a >=1[when="b"]', "c[extras=[d]]", "e[flags=[cuda]]"]
 MADE = [
     packages.conda(index_json("made-v3", depends=V3_SPECS, extra_depends={"test": ["pytest >=8"]})),
@@ -60,7 +60,7 @@ MADE = [
 
 @dataclass(frozen=True)
 class Accepted:
-    """A package file, and where it goes."""
+    """A package file, its subdir and its folder."""
 
     file: PackageFile
     subdir: str
@@ -69,7 +69,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Served:
-    """The same files twice: in channels of the site, and in folders that rattler indexed."""
+    """The same files in channels of the site and in folders that rattler indexed."""
 
     client: httpx.Client
     channels: dict[Path, str]
@@ -79,33 +79,33 @@ class Served:
         return self.client.get(f"/{self.channels[folder]}/{'/'.join(path)}").raise_for_status().content
 
     def subdirs(self) -> Iterator[tuple[Path, str]]:
-        """Every folder that rattler indexed, with the subdirs in it."""
+        """Yield every folder and subdir that rattler indexed."""
         yield from sorted({(file.folder, file.subdir) for file in self.files})
 
 
 def accepted(scratch: Path, root: Path) -> list[Accepted]:
-    """The files that Seaway takes; what repeats another's subdir and name goes to a channel of its own."""
-    found: list[Accepted] = []
+    """Return the files that Seaway accepts; a repeated name in a subdir goes to another channel."""
+    files: list[Accepted] = []
     taken: set[tuple[Path, str, str]] = set()
     for file in [package.file for package in real_packages() if package.is_good] + MADE:
         try:
-            subdir = examined(file, scratch).subdir
+            subdir = examine_file(file, scratch).subdir
         except Refused:
             continue
         number = 0
         while (root / str(number), subdir, file.name) in taken:
             number += 1
         taken.add((root / str(number), subdir, file.name))
-        found.append(Accepted(file, subdir, root / str(number)))
-    return found
+        files.append(Accepted(file, subdir, root / str(number)))
+    return files
 
 
 def index_by_rattler(files: list[Accepted]) -> None:
-    """Let py-rattler index the folders, in a process whose end does not count, only what it wrote."""
-    for one in files:
-        (one.folder / one.subdir).mkdir(parents=True, exist_ok=True)
-        (one.folder / "noarch").mkdir(exist_ok=True)
-        one.file.write_to(one.folder / one.subdir)
+    """Let py-rattler index the folders in a process whose exit code is ignored: its exit can abort."""
+    for accepted_file in files:
+        (accepted_file.folder / accepted_file.subdir).mkdir(parents=True, exist_ok=True)
+        (accepted_file.folder / "noarch").mkdir(exist_ok=True)
+        accepted_file.file.write_to(accepted_file.folder / accepted_file.subdir)
     script = """
 import asyncio, sys
 from rattler.index import index_fs
@@ -116,36 +116,38 @@ async def index():
 
 asyncio.run(index())
 """
-    folders = sorted({str(one.folder) for one in files})
+    folders = sorted({str(accepted_file.folder) for accepted_file in files})
     subprocess.run([sys.executable, "-c", script, *folders], check=False, capture_output=True, timeout=120)
 
 
 async def publish_all(site: Site, channels: dict[Path, str], files: list[Accepted]) -> None:
     seaway = with_in_process_examiners(site.factory.seaway)
-    for one in files:
-        await publish_file(seaway, channels[one.folder], one.file)
+    for accepted_file in files:
+        await publish_file(seaway, channels[accepted_file.folder], accepted_file.file)
 
 
 @pytest.fixture(scope="module")
 def served(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     files = accepted(tmp_path_factory.mktemp("scratch"), tmp_path_factory.mktemp("indexed"))
     index_by_rattler(files)
-    channels = {folder: site.new_channel() for folder in sorted({one.folder for one in files})}
+    channels = {folder: site.new_channel() for folder in sorted({accepted_file.folder for accepted_file in files})}
     anyio.run(partial(publish_all, site, channels, files))
     with site.client() as client:
         yield Served(client, channels, files)
 
 
 def maps_of(document: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every record of a repodata document or shard, by its map and key."""
-    found = {(name, key): record for name in ("packages", "packages.conda") for key, record in document[name].items()}
+    """Return every record of a repodata document or shard, by its map and key."""
+    records_by_place = {
+        (name, key): record for name in ("packages", "packages.conda") for key, record in document[name].items()
+    }
     for extension, records in document.get("v3", {}).items():
-        found |= {(f"v3 {extension}", key): record for key, record in records.items()}
-    return found
+        records_by_place |= {(f"v3 {extension}", key): record for key, record in records.items()}
+    return records_by_place
 
 
 def compared(document: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """The records without the fields that are told of above."""
+    """Return the records without the fields in `OTHER_FIELDS`."""
     return {
         place: {key: value for key, value in record.items() if key not in OTHER_FIELDS}
         for place, record in maps_of(document).items()
@@ -153,27 +155,27 @@ def compared(document: Any) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def rest(document: dict[str, Any]) -> dict[str, Any]:
-    """A document without its records."""
+    """Return a document without its records."""
     return {key: value for key, value in document.items() if key not in {"packages", "packages.conda", *OTHER_KEYS}}
 
 
 def without_times(document: dict[str, Any]) -> dict[str, Any]:
-    """`repodata_revisions` without the times, which follow `indexed_timestamp`."""
+    """Return the document without the times in `repodata_revisions`, which depend on `indexed_timestamp`."""
     revisions = document["info"].get("repodata_revisions", {})
     counts = {key: value["n_packages"] for key, value in revisions.items()}
     return {**document, "info": {**document["info"], "repodata_revisions": counts}}
 
 
 def test_all_good_packages_are_compared(served: Served) -> None:
-    """Two hundred and more files are in the channels; the few that repeat a name are in a second one."""
+    """More than two hundred files are in the first channel; the few that repeat a name are in a second one."""
     assert 2 == len(served.channels)
     assert len(served.files) >= 227 + len(MADE)
     for folder, subdir in served.subdirs():
         assert (folder / subdir / "repodata.json").exists(), "rattler did not index the folder"
 
 
-def test_repodata_json_is_what_rattler_writes(served: Served) -> None:
-    """Every record stands in the same map under the same key, with the same value in every field."""
+def test_repodata_json_equals_that_of_rattler(served: Served) -> None:
+    """Every record is in the same map under the same key, with the same value in every field."""
     for folder, subdir in served.subdirs():
         theirs = json.loads((folder / subdir / "repodata.json").read_bytes())
         ours = json.loads(served.read(folder, subdir, "repodata.json"))
@@ -181,8 +183,8 @@ def test_repodata_json_is_what_rattler_writes(served: Served) -> None:
         assert rest(without_times(theirs)) == rest(without_times(ours))
 
 
-def test_repodata_json_zst_is_what_rattler_writes(served: Served) -> None:
-    """The compressed form is the plain one, there as here."""
+def test_repodata_json_zst_equals_that_of_rattler(served: Served) -> None:
+    """It decompresses to the same records, and to Seaway's repodata.json."""
     for folder, subdir in served.subdirs():
         theirs = zstd.decompress((folder / subdir / "repodata.json.zst").read_bytes())
         ours = zstd.decompress(served.read(folder, subdir, "repodata.json.zst"))
@@ -194,8 +196,8 @@ def unpacked(content: bytes) -> Any:
     return msgspec.msgpack.decode(zstd.decompress(content))
 
 
-def test_the_shard_index_is_what_rattler_writes(served: Served) -> None:
-    """The index has the same names and says the same of itself; `version` and the time are what rattler does not say."""
+def test_shard_index_equals_that_of_rattler(served: Served) -> None:
+    """It has the same names and metadata, except for `version`, which rattler does not write, and the time."""
     for folder, subdir in served.subdirs():
         theirs = unpacked((folder / subdir / "repodata_shards.msgpack.zst").read_bytes())
         ours = unpacked(served.read(folder, subdir, "repodata_shards.msgpack.zst"))
@@ -207,8 +209,8 @@ def test_the_shard_index_is_what_rattler_writes(served: Served) -> None:
         assert without_times(theirs) == without_times(ours)
 
 
-def test_shards_are_what_rattler_writes(served: Served) -> None:
-    """Shard by shard, every record is the same, hashes as bytes and all."""
+def test_shards_equal_those_of_rattler(served: Served) -> None:
+    """Every record of every shard is the same; hashes are bytes."""
     for folder, subdir in served.subdirs():
         theirs = unpacked((folder / subdir / "repodata_shards.msgpack.zst").read_bytes())["shards"]
         ours = unpacked(served.read(folder, subdir, "repodata_shards.msgpack.zst"))["shards"]
@@ -219,54 +221,55 @@ def test_shards_are_what_rattler_writes(served: Served) -> None:
             assert their_shard["removed"] == our_shard["removed"]
 
 
-def test_exports_are_those_of_rattler_where_it_has_them(served: Served) -> None:
-    """Where rattler writes what a package exports, Seaway writes the same; where it does not, the field is there all the same."""
-    told = 0
+def test_run_exports_equal_those_of_rattler(served: Served) -> None:
+    """Records of Seaway always have the field; where rattler writes it, the values are the same."""
+    compared_count = 0
     for folder, subdir in served.subdirs():
         theirs = maps_of(json.loads((folder / subdir / "repodata.json").read_bytes()))
         for place, record in maps_of(json.loads(served.read(folder, subdir, "repodata.json"))).items():
             if "run_exports" in theirs[place]:
-                told += 1
+                compared_count += 1
                 assert theirs[place]["run_exports"] == record["run_exports"]
             assert isinstance(record["run_exports"], dict)
             assert isinstance(record["indexed_timestamp"], int)
-    assert told >= 14
+    assert compared_count >= 14
 
 
 def exports_in(file: Path) -> dict[str, list[str]]:
-    """What conda-package-streaming finds in info/run_exports.json, in the form of CEP 12."""
+    """Return info/run_exports.json, read by conda-package-streaming, in the form of CEP 12."""
     with file.open("rb") as opened:
         for tar, member in stream_conda_info(str(file), opened):
             if member.name == "info/run_exports.json":
                 content = tar.extractfile(member)
                 assert content is not None
-                said = json.load(content)
-                kinds = {"weak": said} if isinstance(said, list) else said
+                run_exports = json.load(content)
+                kinds = {"weak": run_exports} if isinstance(run_exports, list) else run_exports
                 return {kind: specs for kind, specs in kinds.items() if specs and kind != "schema_version"}
     return {}
 
 
-def test_run_exports_json_is_what_the_packages_say(served: Served) -> None:
-    """run_exports.json names every file, with what conda-package-streaming finds in it, or with nothing."""
+def test_run_exports_json_equals_the_packages(served: Served) -> None:
+    """run_exports.json has every file, with the run exports that conda-package-streaming reads from it."""
     for folder, subdir in served.subdirs():
         document = json.loads(served.read(folder, subdir, "run_exports.json"))
         expected = {}
-        for one in served.files:
-            if (one.folder, one.subdir) == (folder, subdir):
-                place = place_of(one.file.name, maps_of(document))
-                expected[place] = {"run_exports": exports_in(folder / subdir / one.file.name)}
+        for accepted_file in served.files:
+            if (accepted_file.folder, accepted_file.subdir) == (folder, subdir):
+                name = accepted_file.file.name
+                expected[place_of(name, maps_of(document))] = {"run_exports": exports_in(folder / subdir / name)}
         assert expected == maps_of(document)
         assert document == json.loads(zstd.decompress(served.read(folder, subdir, "run_exports.json.zst")))
 
 
 def place_of(file_name: str, maps: dict[tuple[str, str], Any]) -> tuple[str, str]:
-    """Where a file stands: in v3 if its stem is there, else in the map of its extension."""
+    """Return the map and key of a file: in v3 if its stem is there, otherwise in the map of its extension."""
     extension = "conda" if file_name.endswith(".conda") else "tar.bz2"
     in_v3 = (f"v3 {extension}", file_name.removesuffix(f".{extension}"))
     return in_v3 if in_v3 in maps else ({"conda": "packages.conda", "tar.bz2": "packages"}[extension], file_name)
 
 
-def test_every_file_is_served_as_it_was(served: Served) -> None:
-    """The bytes behind every record are those that were uploaded."""
-    for one in served.files:
-        assert one.file.content == served.read(one.folder, one.subdir, one.file.name)
+def test_every_file_is_served_unchanged(served: Served) -> None:
+    """Downloads have the bytes that were uploaded."""
+    for accepted_file in served.files:
+        content = served.read(accepted_file.folder, accepted_file.subdir, accepted_file.file.name)
+        assert accepted_file.file.content == content

@@ -1,4 +1,4 @@
-"""py-rattler and rattler-build against a server on PostgreSQL and S3, whose packages the bucket itself hands out."""
+"""py-rattler and rattler-build with a server on PostgreSQL and S3 that redirects downloads to the bucket."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from tests.clients.test_rattler import (
 from tests.conftest import Site
 from tests.support import sites, state
 from tests.support.packages import index_json
-from tests.support.requests import until, upload
+from tests.support.requests import upload, wait_until
 from tests.support.server import serving
 from tests.support.sites import Factory
 
@@ -35,13 +35,13 @@ SECRETS = re.compile(r"X-Amz|Signature|Credential=")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server that redirects, and logs all that it can; for this module it stands where others have the usual one."""
+    """A server that redirects downloads and logs at level debug, instead of the usual one."""
     folder = tmp_path_factory.mktemp("redirecting")
     with state.choose(state.POSTGRES_S3):
         with serving(folder, examiners=1, log_format="json", log_level="debug") as server:
-            beside = sites.build(folder)
-            yield Site(server, Factory(beside))
-            beside.close()
+            second_seaway = sites.build(folder)
+            yield Site(server, Factory(second_seaway))
+            second_seaway.close()
         assert [] == [line for line in server.log if SECRETS.search(line)]
         state.forget(folder)
 
@@ -61,11 +61,11 @@ def reader(site: Site, tmp_path: Path) -> Reader:
     return Reader(site, tmp_path)
 
 
-def answered(site: Site, since: int, part: str) -> set[int]:
-    """The statuses of what was read at paths with this part, since so many lines of the log."""
+def logged_statuses(site: Site, since: int, part: str) -> set[int]:
+    """Return the statuses of GET requests whose path contains `part`, from the log after the first `since` lines."""
     with site.client() as http:
         mark = http.get("/end-of-this-test/x").headers["seaway-request-id"]
-    until(lambda: any(mark in line for line in site.server.log[since:]))
+    wait_until(lambda: any(mark in line for line in site.server.log[since:]))
     logged = [json.loads(line) for line in site.server.log[since:] if line.startswith("{")]
     return {
         line["status"]
@@ -75,10 +75,10 @@ def answered(site: Site, since: int, part: str) -> set[int]:
 
 
 def install(reader: Reader, url: str, auth: dict[str, Any] | None = None) -> tuple[list[dict[str, Any]], set[int]]:
-    """What a solve with an installation of `app` says, and how the server answered the download."""
+    """Solve and install `app`; return the results, and the statuses of the download."""
     since = len(reader.site.server.log)
-    told = reader.run(reader.action("solve", url, "app", prefix=str(reader.folder / "prefix")), auth=auth)
-    return told, answered(reader.site, since, "/app-")
+    results = reader.run(reader.action("solve", url, "app", prefix=str(reader.folder / "prefix")), auth=auth)
+    return results, logged_statuses(reader.site, since, "/app-")
 
 
 def installed(reader: Reader) -> dict[str, str]:
@@ -89,61 +89,61 @@ SOLVED = [{"solved": sorted([APP.name, LIB_2.name])}]
 FILES = {"app.txt": "app", "lib.txt": "lib 2"}
 
 
-def test_a_public_channel_is_installed_from_the_bucket(reader: Reader, public: Owned) -> None:
-    """Downloads follow the redirect, and what arrives has the hash of its record."""
+def test_packages_of_a_public_channel_are_installed_from_the_bucket(reader: Reader, public: Owned) -> None:
+    """Downloads follow the redirect, and the bytes have the hash of their record."""
     assert (SOLVED, {302}) == install(reader, reader.url(public.channel))
     assert FILES == installed(reader)
 
 
-# What carries the key in the address gets its bytes from the server itself.
+# Requests with the key in the path are not redirected.
 STATUSES = {"bearer": 302, "basic": 302, "conda token": 200}
 
 
 @pytest.mark.parametrize("form", STATUSES)
 def test_a_private_channel_is_installed_with_a_stored_credential(reader: Reader, private: Owned, form: str) -> None:
-    """With a key in the client's store, in each form, packages are installed; the key is for us and not for the bucket."""
-    told, statuses = install(reader, reader.url(private.channel), CREDENTIALS[form](private.key))
-    assert (SOLVED, {STATUSES[form]}, FILES) == (told, statuses, installed(reader))
+    """Packages are installed with a stored key in each form; the key is not sent to the bucket."""
+    results, statuses = install(reader, reader.url(private.channel), CREDENTIALS[form](private.key))
+    assert (SOLVED, {STATUSES[form]}, FILES) == (results, statuses, installed(reader))
 
 
-def test_a_private_channel_is_installed_with_a_key_in_the_address(reader: Reader, private: Owned) -> None:
-    """`/t/KEY/CHANNEL` installs too, without the bucket: clients would tell it the address."""
-    told, statuses = install(reader, reader.url(f"t/{private.key}/{private.channel}"))
-    assert (SOLVED, {200}, FILES) == (told, statuses, installed(reader))
+def test_a_private_channel_is_installed_with_a_key_in_the_path(reader: Reader, private: Owned) -> None:
+    """`/t/KEY/CHANNEL` is not redirected: clients could send the URL to the bucket as the referrer."""
+    results, statuses = install(reader, reader.url(f"t/{private.key}/{private.channel}"))
+    assert (SOLVED, {200}, FILES) == (results, statuses, installed(reader))
 
 
-def test_other_bytes_are_not_installed(reader: Reader, site: Site) -> None:
-    """A client compares what the bucket sent with the record: a blob that somebody exchanged is refused."""
+def test_replaced_blob_is_not_installed(reader: Reader, site: Site) -> None:
+    """Clients compare the bytes from the bucket with the hash in the record."""
     owned = make(site)
-    good, bad = (with_paths(index_json("app", "9.0"), text) for text in ("good", "bad, from a stranger"))
+    good, bad = (with_paths(index_json("app", "9.0"), text) for text in ("good", "bad"))
     with site.client(owned.key) as http:
         assert 201 == upload(http, owned.channel, good).status_code
-    state.rewrite(site.factory.seaway.site.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
-    told, statuses = install(reader, reader.url(owned.channel))
+    state.overwrite_blob(site.factory.seaway.site.blobs, keys.blob(bytes.fromhex(good.sha256)), bad.content)
+    results, statuses = install(reader, reader.url(owned.channel))
     assert {302} == statuses
-    assert "hash mismatch" in told[0]["error"], told
+    assert "hash mismatch" in results[0]["error"], results
     assert not (reader.folder / "prefix" / "share").exists()
 
 
 def test_every_form_of_the_index_comes_from_the_server(reader: Reader, private: Owned, site: Site) -> None:
-    """By shards and by whole documents the records are found without one redirect."""
+    """Shards and whole documents are read without a redirect."""
     since = len(site.server.log)
     actions = [
         reader.action("query", reader.url(private.channel), "app", "lib", "native", cache=reader.caches(name), **form)
         for name, form in FORMS.items()
     ]
-    told = reader.run(*actions, auth=CREDENTIALS["bearer"](private.key))
-    assert [ALL] * 3 == [one.get("files") for one in told], told
-    assert {200} == answered(site, since, "/repodata")
+    results = reader.run(*actions, auth=CREDENTIALS["bearer"](private.key))
+    assert [ALL] * 3 == [result.get("files") for result in results], results
+    assert {200} == logged_statuses(site, since, "/repodata")
 
 
 def test_packages_are_published_and_read_back(site: Site, tmp_path: Path) -> None:
-    """rattler-build uploads into the bucket by way of the server, and the bytes come back from there unchanged."""
+    """rattler-build uploads to the server, and the bucket returns the same bytes."""
     owned = make(site)
     publisher = Publisher(site, tmp_path)
     assert "" == publisher.upload(owned.channel, APP, LIB_2, api_key=owned.key)
     assert "" == publisher.upload(owned.channel, APP, api_key=owned.key)
     with site.client() as http:
         for file in (APP, LIB_2):
-            answer = http.get(f"/{owned.channel}/noarch/{file.name}")
-            assert (302, file.content) == (answer.status_code, httpx.get(answer.headers["location"]).content)
+            response = http.get(f"/{owned.channel}/noarch/{file.name}")
+            assert (302, file.content) == (response.status_code, httpx.get(response.headers["location"]).content)

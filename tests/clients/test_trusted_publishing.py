@@ -1,4 +1,4 @@
-"""rattler-build publishes from workflows without a key: it finds the platform's token, exchanges it, and uploads (case 54)."""
+"""rattler-build publishes from workflows without a key: it exchanges the platform's token and uploads (case 54)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from seaway.callers.caller import OPERATOR
 from seaway.trusted_publishing import issuers, workflow_snippets
 from tests.conftest import Site
 from tests.support import rattler
-from tests.support.issuer import LocalIssuer, github, gitlab, json_answer, local_issuer, now_s, token
+from tests.support.issuer import LocalIssuer, github, gitlab, json_response, local_issuer, now_s, token
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.publishing_app import GITHUB, GITLAB, Trust
 
@@ -20,24 +20,24 @@ REQUEST = "/token?api-version=2.0"
 
 @pytest.fixture(scope="module")
 def platform(site: Site) -> Iterator[LocalIssuer]:
-    """A GitLab and a GitHub Enterprise Server at one address each, whose keys the server fetches."""
-    with local_issuer() as running:
+    """An issuer on loopback, registered as a GitLab; tokens of GitHub are signed with a static key."""
+    with local_issuer() as issuer_server:
         trust = Trust(site.factory.seaway)
         with trust.seaway.site.database.write_site() as tx:
-            issuers.add(tx, 1, OPERATOR, site.new_name("forge"), kind="gitlab", issuer=running.address)
+            issuers.add(tx, 1, OPERATOR, site.new_name("forge"), kind="gitlab", issuer=issuer_server.address)
         trust.keys("github", "key-1")
-        yield running
+        yield issuer_server
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A job with the variables of its platform, and nothing stored on the machine."""
+    """A job with the variables of its platform and without stored credentials."""
 
     site: Site
     folder: Path
 
     def upload(self, channel: str, *files: PackageFile, **variables: str) -> str:
-        """What the user is told; empty when all went well."""
+        """Upload the files; return the error output, empty on success."""
         paths = [file.write_to(self.folder) for file in files]
         return rattler.publish(self.folder, self.site.server.address, channel, *paths, **variables)
 
@@ -55,8 +55,8 @@ def in_gitlab(text: str) -> dict[str, str]:
     return {"GITLAB_CI": "true", workflow_snippets.token_variable(AUDIENCE): text}
 
 
-def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
-    """Several files with one token, from the variable that the manual names; the second command finds it used."""
+def test_gitlab_job_publishes(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
+    """One command uploads several files with one token; a second command is refused, because the token is used."""
     channel = site.new_channel()
     with site.factory.seaway.site.database.read() as tx:
         forge = issuers.find(tx, platform.address)
@@ -67,16 +67,16 @@ def test_gitlab(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
 
     assert "" == workflow.upload(channel, *files, **variables)
     assert sorted(file.name for file in files) == workflow.served(channel)
-    told = workflow.upload(channel, conda(index_json(site.new_name("pkg"))), **variables)
-    assert "no prefix.dev API key" in told
+    errors = workflow.upload(channel, conda(index_json(site.new_name("pkg"))), **variables)
+    assert "no prefix.dev API key" in errors
 
 
-def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
-    """The client asks the platform for a token of our audience, which is the host without the port."""
+def test_github_workflow_publishes(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
+    """The client requests a token from the platform whose audience is the host without the port."""
     channel = site.new_channel()
     Trust(site.factory.seaway).trust(channel, "github", GITHUB)
-    asked = f"{REQUEST}&audience={AUDIENCE}"
-    platform.answers[asked] = lambda: json_answer({"value": token(github(now_s(), aud=AUDIENCE))})
+    token_path = f"{REQUEST}&audience={AUDIENCE}"
+    platform.responses[token_path] = lambda: json_response({"value": token(github(now_s(), aud=AUDIENCE))})
     file = conda(index_json(site.new_name("pkg")))
     variables = {
         "GITHUB_ACTIONS": "true",
@@ -86,11 +86,11 @@ def test_github(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
 
     assert "" == workflow.upload(channel, file, **variables)
     assert [file.name] == workflow.served(channel)
-    assert asked in platform.asked
+    assert token_path in platform.requests
 
 
-def test_a_workflow_that_only_others_trust(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
-    """It uploads nothing to a channel that does not name it."""
+def test_untrusted_workflow_uploads_nothing(workflow: Workflow, site: Site, platform: LocalIssuer) -> None:
+    """The channel has no publisher that matches the workflow."""
     channel = site.new_channel()
     variables = in_gitlab(token(gitlab(now_s(), issuer=platform.address, aud=AUDIENCE)))
 

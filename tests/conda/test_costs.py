@@ -24,8 +24,8 @@ from tests.support.hostile import (
     END_OF_TAR,
     STEM,
     TAR_BZ2,
-    examined,
-    hashes_of,
+    digest_of,
+    examine_file,
     header,
     member,
     members_of,
@@ -110,7 +110,7 @@ def test_memory_does_not_grow_with_the_archive(case: str, tmp_path: Path) -> Non
 
 def outcome_of(file: PackageFile, folder: Path) -> RefusalReason | None:
     try:
-        examined(file, folder)
+        examine_file(file, folder)
     except Refused as refused:
         return refused.reason
     return None
@@ -157,7 +157,7 @@ def examine_in_pool(examiners: Examiners, file: PackageFile, folder: Path) -> Ca
     """Examine a file in a pool; return the candidate or the reason of the refusal."""
     try:
         with examiners.slots.acquire_in_thread("sender"):
-            return examiners.examine(file.write_to(folder), filename.parse(file.name), hashes_of(file.content))
+            return examiners.examine(file.write_to(folder), filename.parse(file.name), digest_of(file.content))
     except Refused as refused:
         return refused.reason
 
@@ -173,7 +173,7 @@ def test_results_of_a_process_arrive_unchanged(tmp_path: Path) -> None:
         examiners.warm_up()
         files = [*good, bad]
         outcomes = list(threads.map(lambda file: examine_in_pool(examiners, file, tmp_path), files))
-    assert [*(examined(file, tmp_path) for file in good), RefusalReason.NAME_MISMATCH] == outcomes
+    assert [*(examine_file(file, tmp_path) for file in good), RefusalReason.NAME_MISMATCH] == outcomes
 
 
 TOO_SLOW = ArchiveLimits(
@@ -189,7 +189,7 @@ def test_an_archive_that_takes_too_long_is_refused(tmp_path: Path) -> None:
     """A process at its time limit is killed, the file is refused, and the next file is examined normally."""
     with pool(TOO_SLOW) as examiners:
         assert RefusalReason.TOOK_TOO_LONG == examine_in_pool(examiners, slow(), tmp_path)
-        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
+        assert examine_file(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
 SMALL_MEMORY = ArchiveLimits(memory_bytes=224 * MIB, members=2_000_000)
@@ -211,7 +211,7 @@ def test_a_list_of_too_many_paths_is_refused(tmp_path: Path, make: Callable[...,
             continue
         file = make(info={**info_files(index_json(), paths=...), name: content})
         with pytest.raises(Refused, match=f"{name} of the package lists 400,000 files; at most 200,000") as refused:
-            examined(file, tmp_path)
+            examine_file(file, tmp_path)
         assert RefusalReason.TOO_MANY_MEMBERS is refused.value.reason
 
 
@@ -219,13 +219,13 @@ def test_an_archive_that_takes_too_much_memory_is_refused(tmp_path: Path) -> Non
     """A process at its memory limit refuses the file, and the next file is examined normally."""
     with pool(SMALL_MEMORY) as examiners:
         assert RefusalReason.TOOK_TOO_MUCH_MEMORY == examine_in_pool(examiners, large(), tmp_path)
-        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
+        assert examine_file(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
 def test_a_disk_error_is_not_a_refusal(tmp_path: Path) -> None:
     """An unreadable spool file is a server error and is raised, not reported as a fault of the package."""
     with pool() as examiners, pytest.raises(FileNotFoundError):
-        examiners.examine(tmp_path / "gone", filename.parse(CONDA), hashes_of(b""))
+        examiners.examine(tmp_path / "gone", filename.parse(CONDA), digest_of(b""))
 
 
 def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
@@ -233,12 +233,12 @@ def test_a_process_that_dies_is_replaced(tmp_path: Path) -> None:
     with pool() as examiners:
         examiners.warm_up()
         examiners._idle[0]._process.kill()
-        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
+        assert examine_file(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
 def test_a_process_that_cannot_start_is_a_server_error(tmp_path: Path) -> None:
     """If no process starts, the package is not refused, and the next request tries again."""
-    path, hashes = GOOD.write_to(tmp_path), hashes_of(GOOD.content)
+    path, hashes = GOOD.write_to(tmp_path), digest_of(GOOD.content)
     broken = Examiners(ArchiveLimits(), processes=1, refuse_escaping_links=False, interpreter="/bin/false")
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -250,7 +250,7 @@ def test_a_number_too_large_for_msgpack_is_refused(tmp_path: Path) -> None:
     package = packages.conda({**index_json(), "size_of_the_sea": 10**40})
     with pool() as examiners:
         assert isinstance(examine_in_pool(examiners, package, tmp_path), RefusalReason)
-        assert examined(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
+        assert examine_file(GOOD, tmp_path) == examine_in_pool(examiners, GOOD, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_costly_file_in_a_batch_is_refused_alone(
     with pool(limits) as examiners:
         outcomes = examiners.copy_and_examine([*local, gone])
     results = [outcome.reason if isinstance(outcome, Refused) else outcome for outcome in outcomes]
-    assert [examined(file, tmp_path) for file in good] == [results[0], results[2], *results[4:6]]
+    assert [examine_file(file, tmp_path) for file in good] == [results[0], results[2], *results[4:6]]
     assert (True, reason) == (isinstance(outcomes[1], Refused), results[3])
     assert isinstance(outcomes[6], FileNotFoundError)
     assert [(spool / file.name).read_bytes() for file in good] == [file.content for file in good]

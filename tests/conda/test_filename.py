@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seaway.conda.filename import FileName, build_problem, name_problem, normalize_name, parse, version_problem
 from seaway.conda.refusals import RefusalReason, Refused
 from seaway.conda.subdir import KNOWN_SUBDIRS, is_known_subdir
-from tests.support.hostile import examined
+from tests.support.hostile import examine_file
 from tests.support.packages import conda, index_json, real_packages
 
 SPLIT = {
@@ -195,7 +195,7 @@ def test_every_platform_of_a_client_is_known() -> None:
 @pytest.mark.parametrize("subdir", ["freebsd-ppc64", "freebsd-ppc64le", "linux-loongarch64"])
 def test_a_package_for_any_known_platform_is_accepted(subdir: str, tmp_path: Path) -> None:
     file = conda(index_json(subdir=subdir, noarch=...))
-    assert subdir == examined(file, tmp_path).subdir
+    assert subdir == examine_file(file, tmp_path).subdir
 
 
 def test_an_unknown_subdir_is_not_known() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
-from tests.support.hostile import CONDA, TAR_BZ2, examined
+from tests.support.hostile import CONDA, TAR_BZ2, examine_file
 from tests.support.packages import PackageFile, index_json, info_files
 
 INDEX = json.dumps(index_json())
@@ -499,7 +499,7 @@ def test_hostile_metadata_is_refused(case: str, tmp_path: Path) -> None:
     """A value that a client cannot read, or reads differently, is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
-        examined(build(), tmp_path)
+        examine_file(build(), tmp_path)
     assert reason is refused.value.reason
 
 
@@ -507,7 +507,7 @@ def test_hostile_metadata_is_refused(case: str, tmp_path: Path) -> None:
 def test_a_spec_that_clients_read_is_kept_unchanged(case: str, tmp_path: Path) -> None:
     """Every valid form of a match spec is accepted and served as the recipe wrote it."""
     spec = READABLE_SPECS[case]
-    record = examined(index(depends=[spec], constrains=[spec]), tmp_path).record
+    record = examine_file(index(depends=[spec], constrains=[spec]), tmp_path).record
     assert ([spec], [spec]) == (record["depends"], record["constrains"])
 
 
@@ -550,7 +550,7 @@ KEPT: dict[str, tuple[str, Any, Any]] = {
 def test_the_value_of_a_field_in_the_record(case: str, tmp_path: Path) -> None:
     """Fields are served unchanged, except nulls, which are left out, and the two old forms of noarch."""
     field, value, expected = KEPT[case]
-    assert expected == examined(index(**{field: value}), tmp_path).record.get(field, ...)
+    assert expected == examine_file(index(**{field: value}), tmp_path).record.get(field, ...)
 
 
 # Fields that only the server sets, and keys that tell clients where the bytes are.
@@ -574,7 +574,7 @@ SERVER_FIELDS: dict[str, Any] = {
 def test_a_package_cannot_set_fields_of_the_server(field: str, tmp_path: Path) -> None:
     """A server field in index.json has no effect: clients download the bytes that were examined."""
     file = index(**{field: SERVER_FIELDS[field]})
-    record = examined(file, tmp_path).record
+    record = examine_file(file, tmp_path).record
     assert SERVER_FIELDS[field] != record.get(field)
     assert (file.sha256, len(file.content), {}) == (record["sha256"], record["size"], record["run_exports"])
 
@@ -584,10 +584,10 @@ def test_the_nesting_limit(depth: int, is_accepted: bool, tmp_path: Path) -> Non
     """JSON may be nested 64 levels deep, the outermost object included."""
     file = spliced(f'"x": {nested(depth)}')
     if is_accepted:
-        assert CONDA == str(examined(file, tmp_path).file_name)
+        assert CONDA == str(examine_file(file, tmp_path).file_name)
     else:
         with pytest.raises(Refused) as refused:
-            examined(file, tmp_path)
+            examine_file(file, tmp_path)
         assert RefusalReason.BAD_JSON is refused.value.reason
 
 
@@ -612,20 +612,20 @@ BAD_LINKS = {
 def test_an_entry_point_that_clients_cannot_read_is_refused(point: str, tmp_path: Path) -> None:
     """py-rattler fails to install the package; clients do not read link.json of other packages."""
     with pytest.raises(Refused) as refused:
-        examined(entry_points(point), tmp_path)
+        examine_file(entry_points(point), tmp_path)
     assert RefusalReason.BAD_ENTRY_POINT is refused.value.reason
     assert ascii(point) in refused.value.message
     link = {"noarch": {"type": "python", "entry_points": [point]}, "package_metadata_version": 1}
-    examined(packages.conda(index_json(), link=link), tmp_path)
+    examine_file(packages.conda(index_json(), link=link), tmp_path)
 
 
 @pytest.mark.parametrize("case", BAD_LINKS)
 def test_a_link_json_that_clients_cannot_read_is_refused(case: str, tmp_path: Path) -> None:
     """py-rattler fails to install a noarch python package with it."""
     with pytest.raises(Refused, match=r"of link\.json") as refused:
-        examined(packages.conda(index_json(noarch="python"), link=BAD_LINKS[case]), tmp_path)
+        examine_file(packages.conda(index_json(noarch="python"), link=BAD_LINKS[case]), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
-    examined(packages.conda(index_json(), link=BAD_LINKS[case]), tmp_path)
+    examine_file(packages.conda(index_json(), link=BAD_LINKS[case]), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -637,16 +637,16 @@ def test_a_link_json_that_clients_cannot_read_is_refused(case: str, tmp_path: Pa
 )  # fmt: skip
 def test_a_valid_entry_point_is_accepted(point: str, tmp_path: Path) -> None:
     """Commands that are written only into bin/ are accepted."""
-    assert "python" == examined(entry_points(point), tmp_path).record["noarch"]
+    assert "python" == examine_file(entry_points(point), tmp_path).record["noarch"]
 
 
 def test_a_link_json_without_entry_points_is_accepted(tmp_path: Path) -> None:
     """Generic noarch packages have a link.json that lists no commands."""
     for text in ('{"noarch": {"type": "generic"}}', "{}", '{"noarch": null}'):
-        assert CONDA == str(examined(with_file("link.json", text), tmp_path).file_name)
+        assert CONDA == str(examine_file(with_file("link.json", text), tmp_path).file_name)
 
 
 def test_an_old_package_with_info_files_is_accepted(tmp_path: Path) -> None:
     """A .tar.bz2 older than paths.json is accepted with info/files."""
     info = {**info_files(index_json(), paths=...), "info/files": b"share/demo.txt\n"}
-    assert TAR_BZ2 == str(examined(packages.tar_bz2(info=info, file_name=TAR_BZ2), tmp_path).file_name)
+    assert TAR_BZ2 == str(examine_file(packages.tar_bz2(info=info, file_name=TAR_BZ2), tmp_path).file_name)

@@ -15,7 +15,7 @@ from tests.support.hostile import (
     END_OF_TAR,
     STEM,
     TAR_BZ2,
-    examined,
+    examine_file,
     header,
     member,
     members_of,
@@ -170,7 +170,7 @@ def test_a_hostile_stream_is_refused(case: str, tmp_path: Path) -> None:
     """A stream that is damaged, followed by other bytes or above the limits is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
-        examined(build(), tmp_path)
+        examine_file(build(), tmp_path)
     assert reason is refused.value.reason
 
 
@@ -186,21 +186,21 @@ def test_a_hostile_stream_is_refused(case: str, tmp_path: Path) -> None:
 )
 def test_a_valid_frame_is_accepted(level: int | None, options: dict[Any, int] | None, tmp_path: Path) -> None:
     """Every form in which zstd writes one frame within the window is read."""
-    candidate = examined(pkg_part(zstd.compress(PKG, level, options)), tmp_path)
+    candidate = examine_file(pkg_part(zstd.compress(PKG, level, options)), tmp_path)
     assert CONDA == str(candidate.file_name)
 
 
 @pytest.mark.parametrize("window", [WINDOW_128_KIB, WINDOW_128_MIB], ids=["128 KiB", "128 MiB"])
 def test_a_window_up_to_the_limit_is_accepted(window: int, tmp_path: Path) -> None:
     """A frame can require 128 MiB, the default limit of decoders."""
-    assert CONDA == str(examined(pkg_part(zstd_frame((PKG, 1), window=window)), tmp_path).file_name)
+    assert CONDA == str(examine_file(pkg_part(zstd_frame((PKG, 1), window=window)), tmp_path).file_name)
 
 
 def test_a_streamed_frame_is_accepted(tmp_path: Path) -> None:
     """A frame of unknown content size, in several flushed blocks, is one frame."""
     compressor = zstd.ZstdCompressor()
     packed = compressor.compress(PKG[:700], compressor.FLUSH_BLOCK) + compressor.compress(PKG[700:])
-    assert CONDA == str(examined(pkg_part(packed + compressor.flush()), tmp_path).file_name)
+    assert CONDA == str(examine_file(pkg_part(packed + compressor.flush()), tmp_path).file_name)
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_the_limit_counts_unpacked_bytes(size: int, is_accepted: bool, tmp_path:
     """The limit counts all unpacked bytes, including headers, and is inclusive."""
     file = pkg_part(zeros_in_tar("zeros", size))
     if is_accepted:
-        assert CONDA == str(examined(file, tmp_path, SMALL).file_name)
+        assert CONDA == str(examine_file(file, tmp_path, SMALL).file_name)
     else:
         with pytest.raises(Refused) as refused:
-            examined(file, tmp_path, SMALL)
+            examine_file(file, tmp_path, SMALL)
         assert RefusalReason.UNPACKS_TOO_LARGE is refused.value.reason
 
 
@@ -224,7 +224,7 @@ def test_a_larger_file_can_unpack_to_more(tmp_path: Path) -> None:
     limits = ArchiveLimits(unpacked_bytes_least=0, unpacked_bytes_per_byte=1024)
     body = member("padding", bytes(range(256)) * 64) + header("zeros", size=8 * MIB)
     file = pkg_part(zstd_frame((body, 1), (b"\0", 8 * MIB), (END_OF_TAR, 1)))
-    assert CONDA == str(examined(file, tmp_path, limits).file_name)
+    assert CONDA == str(examine_file(file, tmp_path, limits).file_name)
 
 
 TAR = Tar({**info_files(index_json()), "share/x": bytes(range(256)) * 5_000}).build()
@@ -238,9 +238,9 @@ def test_several_bzip2_streams_are_refused_with_a_hint_that_works(cut: int, tmp_
     with pytest.raises(
         Refused, match=r"several bzip2 streams, as pbzip2 .*bzcat OLD\.tar\.bz2 \| bzip2 > NEW"
     ) as refused:
-        examined(PackageFile(TAR_BZ2, content), tmp_path)
+        examine_file(PackageFile(TAR_BZ2, content), tmp_path)
     assert RefusalReason.BAD_COMPRESSION is refused.value.reason
-    assert TAR_BZ2 == str(examined(PackageFile(TAR_BZ2, bz2.compress(bz2.decompress(content))), tmp_path).file_name)
+    assert TAR_BZ2 == str(examine_file(PackageFile(TAR_BZ2, bz2.compress(bz2.decompress(content))), tmp_path).file_name)
 
 
 @pytest.mark.parametrize(("before", "after"), [(b"", zstd.compress(b"")), (SKIPPABLE, b""), (b"", SKIPPABLE)])
@@ -250,5 +250,5 @@ def test_several_zstd_frames_are_refused_with_a_hint_that_works(before: bytes, a
     info = Tar(info_files(index_json())).build()
     content = conda_bytes(STEM, info_tar=info, pkg_zst=before + zstd.compress(pkg) + after)
     with pytest.raises(Refused, match=r"The pkg part .* several zstd frames, as pzstd .*zstdcat OLD") as refused:
-        examined(PackageFile(CONDA, content), tmp_path)
+        examine_file(PackageFile(CONDA, content), tmp_path)
     assert RefusalReason.BAD_COMPRESSION is refused.value.reason

@@ -16,7 +16,7 @@ from tests.support.hostile import (
     END_OF_TAR,
     STEM,
     TAR_BZ2,
-    examined,
+    examine_file,
     gnu_long,
     header,
     link,
@@ -309,14 +309,14 @@ def test_a_hostile_tar_is_refused(case: str, tmp_path: Path) -> None:
     """A tar that writes outside its folder, or that readers read differently, is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
-        examined(build(), tmp_path)
+        examine_file(build(), tmp_path)
     assert reason is refused.value.reason
 
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_a_valid_tar_is_accepted(case: str, tmp_path: Path) -> None:
     """Tars as in real packages are accepted; only names that Windows or macOS cannot store give a warning."""
-    assert not [warning for warning in examined(ACCEPTED[case](), tmp_path).warnings if "is noarch" not in warning]
+    assert not [warning for warning in examine_file(ACCEPTED[case](), tmp_path).warnings if "is noarch" not in warning]
 
 
 @pytest.mark.parametrize("format_", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -334,7 +334,7 @@ def test_every_format_of_tarfile_is_accepted(format_: int, tmp_path: Path) -> No
             entry.type, entry.linkname, entry.mtime = type_, target, 1_700_000_000.25
             tar.addfile(entry)
     file = PackageFile(CONDA, conda_bytes(STEM, info_tar=INFO, pkg_tar=buffer.getvalue()))
-    assert () == examined(file, tmp_path).warnings
+    assert () == examine_file(file, tmp_path).warnings
 
 
 ESCAPING = {
@@ -351,7 +351,7 @@ ESCAPING = {
 @pytest.mark.parametrize("case", ESCAPING)
 def test_an_escaping_link_gives_a_warning(case: str, tmp_path: Path) -> None:
     """A link out of the package folder is accepted with a warning that names it."""
-    (warning,) = examined(pkg(ESCAPING[case]), tmp_path).warnings
+    (warning,) = examine_file(pkg(ESCAPING[case]), tmp_path).warnings
     assert "a -> " in warning
 
 
@@ -359,7 +359,7 @@ def test_an_escaping_link_gives_a_warning(case: str, tmp_path: Path) -> None:
 def test_an_escaping_link_is_refused_if_configured(case: str, tmp_path: Path) -> None:
     """With the setting `escaping_links = refuse`, the same package is refused."""
     with pytest.raises(Refused) as refused:
-        examined(pkg(ESCAPING[case]), tmp_path, refuse_escaping_links=True)
+        examine_file(pkg(ESCAPING[case]), tmp_path, refuse_escaping_links=True)
     assert RefusalReason.ESCAPING_LINK is refused.value.reason
 
 
@@ -387,7 +387,7 @@ def test_a_package_above_the_limits_is_refused(case: str, tmp_path: Path) -> Non
     """The number of members and the size of info/ are limited in both formats."""
     reason, build = ABOVE_LIMITS[case]
     with pytest.raises(Refused) as refused:
-        examined(build(), tmp_path, FEW)
+        examine_file(build(), tmp_path, FEW)
     assert reason is refused.value.reason
     assert re.search(r"(more|larger) than [\d,]+ (members|bytes), the limit", refused.value.message)
     assert refused.value.hint
@@ -410,20 +410,20 @@ def test_a_refusal_names_the_setting_of_the_limit(setting: str, tmp_path: Path) 
     """The hint names the setting to change."""
     limits, build = SETTINGS[setting]
     with pytest.raises(Refused) as refused:
-        examined(build(), tmp_path, limits)
+        examine_file(build(), tmp_path, limits)
     assert f"raise {setting}." in refused.value.hint
 
 
 @pytest.mark.parametrize("build", [pkg, whole], ids=[".conda", ".tar.bz2"])
 def test_a_package_at_the_limits_is_accepted(build: Callable[..., PackageFile], tmp_path: Path) -> None:
     """Limits are inclusive."""
-    assert () == examined(build(A, member("b")), tmp_path, FEW).warnings
+    assert () == examine_file(build(A, member("b")), tmp_path, FEW).warnings
 
 
 def test_the_path_limit_counts_bytes(tmp_path: Path) -> None:
     """The path limit counts bytes, not characters, and is inclusive."""
     limits = ArchiveLimits(path_bytes=20)
-    assert () == examined(pkg(member("ü" * 10)), tmp_path, limits).warnings
+    assert () == examine_file(pkg(member("ü" * 10)), tmp_path, limits).warnings
     with pytest.raises(Refused) as refused:
-        examined(pkg(member("ü" * 10 + "x")), tmp_path, limits)
+        examine_file(pkg(member("ü" * 10 + "x")), tmp_path, limits)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason

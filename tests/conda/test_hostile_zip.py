@@ -21,7 +21,7 @@ from tests.support.hostile import (
     WIDE,
     ZipMember,
     descriptor,
-    examined,
+    examine_file,
     zip64,
     zip_file,
 )
@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], bytes]]] = {
         lambda: bz2.compress(Tar({"info/index.json": b"{}"}).build()),
     ),
     "comment": (RefusalReason.BAD_ZIP, lambda: zip_file(META, PKG, INFO, comment=b"hello")),
-    "comment on a member": (RefusalReason.BAD_ZIP, lambda: with_info(remark=b"hello")),
+    "comment on a member": (RefusalReason.BAD_ZIP, lambda: with_info(comment=b"hello")),
     "bytes before, offsets unchanged": (RefusalReason.BAD_ZIP, lambda: b"#!/bin/sh\n" + VALID),
     "bytes before, offsets moved": (RefusalReason.BAD_ZIP, lambda: with_meta(before=b"#!/bin/sh\n")),
     "bytes after the end": (RefusalReason.BAD_ZIP, lambda: VALID + b"\n"),
@@ -245,14 +245,14 @@ def test_a_hostile_zip_is_refused(case: str, tmp_path: Path) -> None:
     """A .conda that is not a plain ZIP of exactly its three stored members is refused with the reason."""
     reason, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
-        examined(PackageFile(CONDA, build()), tmp_path)
+        examine_file(PackageFile(CONDA, build()), tmp_path)
     assert reason is refused.value.reason
 
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_a_valid_zip_is_accepted(case: str, tmp_path: Path) -> None:
     """Differences between real writers that all readers read alike are accepted."""
-    candidate = examined(PackageFile(CONDA, ACCEPTED[case]()), tmp_path)
+    candidate = examine_file(PackageFile(CONDA, ACCEPTED[case]()), tmp_path)
     assert CONDA == str(candidate.file_name)
 
 
@@ -264,21 +264,21 @@ def test_a_zip_from_a_writer_that_cannot_seek_is_accepted(force_zip64: bool, tmp
         for member in (META, PKG, INFO):
             with file.open(zipfile.ZipInfo(member.name), "w", force_zip64=force_zip64) as opened:
                 opened.write(member.data)
-    assert CONDA == str(examined(PackageFile(CONDA, sink.content()), tmp_path).file_name)
+    assert CONDA == str(examine_file(PackageFile(CONDA, sink.content()), tmp_path).file_name)
 
 
 @pytest.mark.parametrize("length", range(0, len(VALID), 29))
 def test_a_zip_cut_short_is_refused(length: int, tmp_path: Path) -> None:
     """Every prefix of a valid .conda is refused."""
     with pytest.raises(Refused) as refused:
-        examined(PackageFile(CONDA, VALID[:length]), tmp_path)
+        examine_file(PackageFile(CONDA, VALID[:length]), tmp_path)
     assert refused.value.reason in (RefusalReason.BAD_ZIP, RefusalReason.EMPTY_FILE)
 
 
 def test_a_conda_named_tar_bz2_is_refused(tmp_path: Path) -> None:
     """The extension decides how a file is read; a ZIP is not a bzip2 stream."""
     with pytest.raises(Refused) as refused:
-        examined(PackageFile(TAR_BZ2, VALID), tmp_path)
+        examine_file(PackageFile(TAR_BZ2, VALID), tmp_path)
     assert RefusalReason.BAD_COMPRESSION is refused.value.reason
 
 

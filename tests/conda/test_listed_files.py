@@ -11,7 +11,7 @@ import rattler
 
 from seaway.conda.limits import ArchiveLimits
 from seaway.conda.refusals import RefusalReason, Refused
-from tests.support.hostile import STEM, TAR_BZ2, examined, hashes_of
+from tests.support.hostile import STEM, TAR_BZ2, digest_of, examine_file
 from tests.support.packages import PackageFile, Tar, conda, conda_bytes, index_json, info_files, paths_json, tar_bz2
 
 X = {"lib/x": b"x"}
@@ -112,7 +112,7 @@ def test_a_list_that_no_client_can_install_is_refused(case: str, tmp_path: Path)
     """Listed files invariant 1: the refusal names the path, and its hint the solution."""
     reason, words, build = REFUSED[case]
     with pytest.raises(Refused) as refused:
-        examined(build(), tmp_path)
+        examine_file(build(), tmp_path)
     assert reason is refused.value.reason
     assert words in refused.value.message
     assert refused.value.hint
@@ -182,7 +182,7 @@ WARNED: dict[str, tuple[str, Callable[[], PackageFile]]] = {
 def test_a_list_that_some_clients_install_gives_a_warning(case: str, tmp_path: Path) -> None:
     """Listed files invariant 2: the warning names the path."""
     words, build = WARNED[case]
-    (warning,) = examined(build(), tmp_path).warnings
+    (warning,) = examine_file(build(), tmp_path).warnings
     assert words in warning
 
 
@@ -190,7 +190,7 @@ VALID: dict[str, Callable[[], PackageFile]] = {
     "correct entries": lambda: listed(paths_json(X)),
     "without hashes": lambda: listed(paths_json(X, sha256=..., size_in_bytes=...)),
     "hashes of null": lambda: listed(paths_json(X, sha256=None, size_in_bytes=None)),
-    "sha256 in capitals": lambda: listed(paths_json(X, sha256=hashes_of(b"x").sha256.hex().upper())),
+    "sha256 in capitals": lambda: listed(paths_json(X, sha256=digest_of(b"x").sha256.hex().upper())),
     "unlisted members": lambda: conda(index_json(), files={**X, **Y}, paths=paths_json(X)),
     "hard link": lambda: with_member(tarfile.LNKTYPE, "lib/h", "lib/x"),
     "symbolic link": lambda: with_member(tarfile.SYMTYPE, "lib/s", "x", path_type="softlink"),
@@ -209,16 +209,16 @@ VALID: dict[str, Callable[[], PackageFile]] = {
 @pytest.mark.parametrize("case", VALID)
 def test_a_valid_list_gives_no_warning(case: str, tmp_path: Path) -> None:
     """Covers the forms that current and old build tools write."""
-    assert () == examined(VALID[case](), tmp_path).warnings
+    assert () == examine_file(VALID[case](), tmp_path).warnings
 
 
 def test_files_beyond_the_limit_are_not_hashed(tmp_path: Path) -> None:
     """Presence and size are always compared; hashes only of the first bytes, since hashing costs more than unpacking."""
     files = {"a": b"1" * 60, "b": b"2" * 60, "c": b"3" * 40}
     file = conda(index_json(), files=files, paths=paths_json(files, sha256="0" * 64))
-    (warning,) = examined(file, tmp_path, ArchiveLimits(hashed_bytes=100)).warnings
+    (warning,) = examine_file(file, tmp_path, ArchiveLimits(hashed_bytes=100)).warnings
     assert "The sha256 of 'a', 'c' in the archive" in warning
-    (warning,) = examined(file, tmp_path).warnings
+    (warning,) = examine_file(file, tmp_path).warnings
     assert "The sha256 of 'a', 'b', 'c' in the archive" in warning
 
 
@@ -240,7 +240,7 @@ def test_a_list_that_rattler_cannot_read_is_refused(case: str, tmp_path: Path) -
     """rattler's reader of paths.json fails, and so does an installation with py-rattler or pixi."""
     file = conda(index_json(), files=X, paths=UNREADABLE[case])
     with pytest.raises(Refused) as refused:
-        examined(file, tmp_path)
+        examine_file(file, tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
     with pytest.raises(Exception, match=r"."):  # py-rattler's errors have no common class
         rattler.PathsJson.from_package_archive(tmp_path / file.name)
@@ -249,7 +249,7 @@ def test_a_list_that_rattler_cannot_read_is_refused(case: str, tmp_path: Path) -
 def test_another_paths_version_is_refused(tmp_path: Path) -> None:
     """conda requires an update of itself if paths_version is not 1."""
     with pytest.raises(Refused) as refused:
-        examined(conda(index_json(), files=X, paths={**paths_json(X), "paths_version": 2}), tmp_path)
+        examine_file(conda(index_json(), files=X, paths={**paths_json(X), "paths_version": 2}), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
@@ -272,7 +272,7 @@ def test_json_that_rattler_cannot_read_is_refused(text: str, tmp_path: Path) -> 
         info={**info_files(index_json()), "info/paths.json": text.encode()}, files=X, file_name=f"{STEM}.conda"
     )
     with pytest.raises(Refused) as refused:
-        examined(file, tmp_path)
+        examine_file(file, tmp_path)
     assert RefusalReason.BAD_JSON is refused.value.reason
     with pytest.raises(Exception, match=r"duplicate field|expected u64"):  # py-rattler's errors have no common class
         rattler.PathsJson.from_package_archive(tmp_path / file.name)
@@ -281,7 +281,7 @@ def test_json_that_rattler_cannot_read_is_refused(text: str, tmp_path: Path) -> 
 def test_has_prefix_is_ignored_if_paths_json_exists(tmp_path: Path) -> None:
     """Clients read paths.json instead, so a bad has_prefix needs no warning."""
     info = {**info_files(index_json(), paths=paths_json(X)), "info/has_prefix": b"/old foo lib/x\n"}
-    assert () == examined(tar_bz2(info=info, files=X, file_name=TAR_BZ2), tmp_path).warnings
+    assert () == examine_file(tar_bz2(info=info, files=X, file_name=TAR_BZ2), tmp_path).warnings
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.LNKTYPE])
@@ -290,9 +290,9 @@ def test_a_leading_dot_of_paths_is_dropped(kind: bytes, tmp_path: Path) -> None:
     files = {f"./{path}": content for path, content in {**info_files(index_json(), paths=paths_json(X)), **X}.items()}
     extra = [header(tarfile.DIRTYPE, "./"), header(kind, "./lib/h", "./lib/x")]
     file = PackageFile(TAR_BZ2, bz2.compress(Tar(files, extra).build()))
-    (warning,) = examined(file, tmp_path).warnings
+    (warning,) = examine_file(file, tmp_path).warnings
     assert "begin with ./" in warning
     duplicated = PackageFile(TAR_BZ2, bz2.compress(Tar({**files, **X}, extra).build()))
     with pytest.raises(Refused) as refused:
-        examined(duplicated, tmp_path)
+        examine_file(duplicated, tmp_path)
     assert RefusalReason.DUPLICATE_MEMBER is refused.value.reason

@@ -28,7 +28,7 @@ from seaway.conda.shards import ShardEntry, build_shard
 from seaway.publishing.examine import Candidate
 from tests.conda.readers import records_in_shards, write_shards
 from tests.support import packages
-from tests.support.hostile import BLOCK, CONDA, STEM, TAR_BZ2, examined
+from tests.support.hostile import BLOCK, CONDA, STEM, TAR_BZ2, examine_file
 from tests.support.packages import REAL, PackageFile, conda_bytes, index_json, info_files, zstd
 
 INDEXED_AT = 1_800_000_000_000
@@ -59,7 +59,7 @@ def examples(count: int) -> Callable[[Any], Any]:
 def examine_or_none(file: PackageFile, folder: Path) -> Candidate | None:
     """Return the candidate, or None if the file is refused; raise any other error."""
     try:
-        candidate = examined(file, folder, LIMITS)
+        candidate = examine_file(file, folder, LIMITS)
     except Refused:
         return None
     assert file.name == str(candidate.file_name)

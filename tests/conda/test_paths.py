@@ -17,7 +17,7 @@ from seaway.conda import filename, paths
 from seaway.conda.paths import is_safe
 from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
-from tests.support.hostile import CONDA, CONTROLS, END_OF_TAR, STEM, TAR_BZ2, examined, link, member, pax
+from tests.support.hostile import CONDA, CONTROLS, END_OF_TAR, STEM, TAR_BZ2, examine_file, link, member, pax
 from tests.support.packages import PackageFile, conda_bytes, index_json, info_files
 
 INVISIBLE = ["\u200b", "\u202e", "\u2066", "\ufeff", "\u00a0"]
@@ -165,7 +165,7 @@ def test_a_hostile_path_is_refused_in_every_field(name: str, path: str, tmp_path
     if not reaches_field(field, path):
         return
     with pytest.raises(Refused) as refused:
-        examined(field.make(path), tmp_path)
+        examine_file(field.make(path), tmp_path)
     assert (field.controls if set(path) & set(CONTROLS) else field.reason) is refused.value.reason
 
 
@@ -185,10 +185,10 @@ def test_names_in_index_json_are_single_components(field: str, path: str, tmp_pa
     file = indexed(**{field: path})
     if path:
         with pytest.raises(Refused) as refused:
-            examined(file, tmp_path)
+            examine_file(file, tmp_path)
         assert RefusalReason.UNSAFE_PATH is refused.value.reason
     else:
-        assert "" == examined(file, tmp_path).record[field]
+        assert "" == examine_file(file, tmp_path).record[field]
 
 
 UNPORTABLE = [
@@ -215,23 +215,23 @@ def with_files(*names: str, **fields: Any) -> PackageFile:
 @pytest.mark.parametrize("path", UNPORTABLE)
 def test_a_noarch_path_that_windows_cannot_store_gives_a_warning(path: str, tmp_path: Path) -> None:
     """The package cannot be installed on Windows; a package for another platform can have such paths."""
-    (warning,) = examined(with_files("share/x", path), tmp_path).warnings
+    (warning,) = examine_file(with_files("share/x", path), tmp_path).warnings
     assert f"Windows cannot store {path!a}" in warning
-    assert () == examined(with_files("share/x", path, noarch=..., subdir="linux-64"), tmp_path).warnings
+    assert () == examine_file(with_files("share/x", path, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 
 def test_a_portable_noarch_path_gives_no_warning(tmp_path: Path) -> None:
     """Names that only start like device names are common."""
-    assert () == examined(with_files(*PORTABLE), tmp_path).warnings
+    assert () == examine_file(with_files(*PORTABLE), tmp_path).warnings
 
 
 @pytest.mark.parametrize("second", ["SHARE/X", "share/\u0178".lower(), "Share/x"])
 def test_noarch_paths_that_collide_on_a_file_system_give_a_warning(second: str, tmp_path: Path) -> None:
     """macOS ignores case and the composition of letters with accents."""
     first = "share/y\u0308" if "\u00ff" in second else "share/x"
-    (warning,) = examined(with_files(first, second), tmp_path).warnings
+    (warning,) = examine_file(with_files(first, second), tmp_path).warnings
     assert f"treat {first!a}, {second!a} as the same file" in warning
-    assert () == examined(with_files(first, second, noarch=..., subdir="linux-64"), tmp_path).warnings
+    assert () == examine_file(with_files(first, second, noarch=..., subdir="linux-64"), tmp_path).warnings
 
 
 VALID = [
@@ -244,7 +244,7 @@ VALID = [
 @pytest.mark.parametrize("name", ["member", "paths.json", "info/files", "info/has_prefix", "python_site_packages_path"])
 def test_a_valid_path_is_accepted(name: str, path: str, tmp_path: Path) -> None:
     """Blanks, dots in names and letters of any language occur in real paths."""
-    assert STEM == examined(FIELDS[name].make(path), tmp_path).file_name.stem
+    assert STEM == examine_file(FIELDS[name].make(path), tmp_path).file_name.stem
 
 
 MENUS = {
@@ -261,14 +261,14 @@ MENUS = {
 @pytest.mark.parametrize("case", MENUS)
 def test_a_valid_menu_is_accepted(case: str, tmp_path: Path) -> None:
     """A shortcut can run any command, and its name can depend on the environment."""
-    assert CONDA == str(examined(menu(**MENUS[case]), tmp_path).file_name)
+    assert CONDA == str(examine_file(menu(**MENUS[case]), tmp_path).file_name)
 
 
 @pytest.mark.parametrize("name", ["{{ HOME }}", "{{HOME}}/x", "${USERPROFILE}/x", "{{ PREFIX }}", "x/{{ MENU_DIR }}"])
 def test_a_placeholder_that_is_a_folder_is_refused(name: str, tmp_path: Path) -> None:
     """A client replaces it with an absolute path, which overrides the folder for shortcuts."""
     with pytest.raises(Refused) as refused:
-        examined(menu(name=name), tmp_path)
+        examine_file(menu(name=name), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
@@ -285,7 +285,7 @@ def test_an_ambiguous_or_unreadable_menu_file_is_refused(
 ) -> None:
     """Clients select menu files with conda's pattern, ignoring case."""
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(), files={path: content}), tmp_path)
+        examine_file(packages.conda(index_json(), files={path: content}), tmp_path)
     assert reason is refused.value.reason
 
 
@@ -300,7 +300,7 @@ def test_an_ambiguous_or_unreadable_menu_file_is_refused(
 )
 def test_other_files_are_not_read_as_menus(path: str, content: bytes, tmp_path: Path) -> None:
     """Other files below Menu/ and other JSON create no shortcuts."""
-    assert CONDA == str(examined(packages.conda(index_json(), files={path: content}), tmp_path).file_name)
+    assert CONDA == str(examine_file(packages.conda(index_json(), files={path: content}), tmp_path).file_name)
 
 
 EVIL = json.dumps({"menu_name": "../../evil"}).encode()
@@ -316,7 +316,7 @@ LINKED_MENUS = {
 def test_a_menu_file_that_is_a_link_is_refused(case: str, tmp_path: Path) -> None:
     """Clients follow the link to a file that was not checked."""
     with pytest.raises(Refused) as refused:
-        examined(with_members(LINKED_MENUS[case]), tmp_path)
+        examine_file(with_members(LINKED_MENUS[case]), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
@@ -326,14 +326,14 @@ def test_a_prefix_placeholder_in_a_menu_file_must_be_a_path(placeholder: str, tm
     entry = {"_path": "Menu/demo.json", "path_type": "hardlink", "file_mode": "text", "prefix_placeholder": placeholder}
     files = {"Menu/demo.json": b'{"menu_name": "@@a"}', "share/demo.txt": b"@@"}
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(), files=files, paths={"paths": [entry], "paths_version": 1}), tmp_path)
+        examine_file(packages.conda(index_json(), files=files, paths={"paths": [entry], "paths_version": 1}), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
     if placeholder.isprintable() and '"' not in placeholder and "\\" not in placeholder:
         with pytest.raises(Refused):
-            examined(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
+            examine_file(with_info("has_prefix", f"{placeholder} text Menu/demo.json\n"), tmp_path)
     other_entry = {**entry, "_path": "share/demo.txt"}
     package = packages.conda(index_json(), files=files, paths={"paths": [other_entry], "paths_version": 1})
-    assert package.name == str(examined(package, tmp_path).file_name)
+    assert package.name == str(examine_file(package, tmp_path).file_name)
 
 
 @pytest.mark.parametrize("placeholder", ["/opt/anaconda1anaconda2anaconda3", "C:\\bld\\_h_env", "D:/bld/my env"])
@@ -342,7 +342,7 @@ def test_a_build_prefix_in_a_menu_file_is_accepted(placeholder: str, tmp_path: P
     entry = {"_path": "Menu/demo.json", "path_type": "hardlink", "file_mode": "text", "prefix_placeholder": placeholder}
     paths = {"paths": [entry], "paths_version": 1}
     package = packages.conda(index_json(), files={"Menu/demo.json": b"{}"}, paths=paths)
-    assert package.name == str(examined(package, tmp_path).file_name)
+    assert package.name == str(examine_file(package, tmp_path).file_name)
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_a_path_stated_twice_is_refused(text: str, tmp_path: Path) -> None:
     """If an entry has two paths, some clients use the first and others the last."""
     info = {**info_files(index_json()), "info/paths.json": text.encode()}
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(info=info, file_name=CONDA), tmp_path)
+        examine_file(packages.conda(info=info, file_name=CONDA), tmp_path)
     assert RefusalReason.BAD_JSON is refused.value.reason
 
 
@@ -392,11 +392,11 @@ def test_the_length_of_a_path_is_limited() -> None:
 def test_a_name_too_long_for_file_systems_is_refused(name: str, tmp_path: Path) -> None:
     """Paths invariant 3: the limit counts the bytes of one component."""
     with pytest.raises(Refused, match="longer than 255 bytes") as refused:
-        examined(FIELDS[name].make("share/" + "\u00fc" * 128), tmp_path)
+        examine_file(FIELDS[name].make("share/" + "\u00fc" * 128), tmp_path)
     assert RefusalReason.UNSAFE_PATH is refused.value.reason
 
 
 def test_a_command_too_long_for_file_systems_is_refused(tmp_path: Path) -> None:
     """Paths invariant 3: clients write a script with this name."""
     with pytest.raises(Refused, match="longer than 255 bytes"):
-        examined(linked(noarch={"type": "python", "entry_points": ["x" * 256 + " = m:f"]}), tmp_path)
+        examine_file(linked(noarch={"type": "python", "entry_points": ["x" * 256 + " = m:f"]}), tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import rattler
 
 from seaway.conda.match_specs import is_portable
-from tests.support.hostile import examined
+from tests.support.hostile import examine_file
 from tests.support.packages import conda, index_json
 
 PORTABLE = [
@@ -82,7 +82,7 @@ def test_a_spec_that_needs_v3_is_portable(spec: str) -> None:
 def test_a_package_with_an_unportable_spec_is_accepted_with_a_warning(field: str, tmp_path: Path) -> None:
     """The warning names the spec and its field; the record keeps the spec unchanged."""
     spec = "pandas (>=1.4,<1.5)|>=2.2"
-    candidate = examined(conda(index_json(**{field: ["python >=3.8", spec]})), tmp_path)
+    candidate = examine_file(conda(index_json(**{field: ["python >=3.8", spec]})), tmp_path)
     (warning,) = candidate.warnings
     assert f"'{spec}' in {field}" in warning
     assert candidate.record[field] == ["python >=3.8", spec]
@@ -92,7 +92,7 @@ def test_a_package_with_an_unportable_spec_is_accepted_with_a_warning(field: str
 def test_run_exports_are_checked_too(kind: str, tmp_path: Path) -> None:
     """Every kind of run exports becomes a dependency of other packages."""
     exports = {kind: ["a (>=1)", "b (>=1)", "c (>=1)", "d (>=1)"]}
-    (warning,) = examined(conda(index_json(), run_exports=exports), tmp_path).warnings
+    (warning,) = examine_file(conda(index_json(), run_exports=exports), tmp_path).warnings
     assert warning.count(f"in {kind} of run_exports") == 3
     assert "and others" in warning
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seaway.conda.refusals import RefusalReason, Refused
-from tests.support.hostile import CONDA, TAR_BZ2, examined, hashes_of
+from tests.support.hostile import CONDA, TAR_BZ2, digest_of, examine_file
 from tests.support.packages import REAL, PackageFile, RealPackage, real_packages
 
 # Valid packages of other projects that break a rule of Seaway, each with the reason.
@@ -56,7 +56,7 @@ GOOD = sorted(name for name, package in FILES.items() if package.is_good and nam
 
 def refusal_of(package: PackageFile, folder: Path) -> RefusalReason:
     with pytest.raises(Refused) as refused:
-        examined(package, folder)
+        examine_file(package, folder)
     return refused.value.reason
 
 
@@ -67,7 +67,7 @@ def with_valid_name(package: RealPackage) -> PackageFile:
 def test_the_list_matches_the_files() -> None:
     """packages.tsv lists every file of tests/data/packages, with the hash of its bytes."""
     stored = {
-        path.relative_to(REAL).as_posix(): hashes_of(path.read_bytes()).sha256.hex()
+        path.relative_to(REAL).as_posix(): digest_of(path.read_bytes()).sha256.hex()
         for path in REAL.rglob("*")
         if path.is_file()
     }
@@ -83,7 +83,7 @@ def test_every_broken_file_is_listed() -> None:
 def test_a_good_package_is_accepted(name: str, tmp_path: Path) -> None:
     """A package marked as good is accepted into the subdir it was built for, with the warnings of WARNED."""
     package = FILES[name]
-    candidate = examined(package.file, tmp_path)
+    candidate = examine_file(package.file, tmp_path)
     assert package.path.name == str(candidate.file_name)
     assert package.subdir == candidate.subdir
     assert package.sha256 == candidate.record["sha256"]
@@ -101,14 +101,14 @@ def test_the_hint_for_a_rezipped_package_works(tmp_path: Path) -> None:
     """The refusal names the zipped folder; its parts, zipped as the hint says, are accepted."""
     package = FILES["rattler/broken/ca-certificates-2024.7.4-hbcca054_0.conda"]
     with pytest.raises(Refused, match="contains the folder 'Users/jcorreia/") as refused:
-        examined(package.file, tmp_path)
+        examine_file(package.file, tmp_path)
     assert "zip -0 -X -j " in refused.value.hint
     repaired = io.BytesIO()
     with zipfile.ZipFile(package.path) as broken, zipfile.ZipFile(repaired, "w", zipfile.ZIP_STORED) as whole:
         for member in broken.infolist():
             if not member.is_dir():
                 whole.writestr(member.filename.rpartition("/")[2], broken.read(member))
-    assert () == examined(PackageFile(package.path.name, repaired.getvalue()), tmp_path).warnings
+    assert () == examine_file(PackageFile(package.path.name, repaired.getvalue()), tmp_path).warnings
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -14,10 +14,10 @@ from seaway.conda.filename import CONDA, TAR_BZ2, parse
 from seaway.conda.record import MAX_RECORD_BYTES, Section, build_record, encode, key_of, section_of
 from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
-from tests.support.hostile import examined, hashes_of
+from tests.support.hostile import digest_of, examine_file
 from tests.support.packages import index_json
 
-HASHES = hashes_of(b"the bytes of a file")
+HASHES = digest_of(b"the bytes of a file")
 
 LEGACY: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -52,7 +52,7 @@ V3: dict[str, dict[str, Any]] = {
 def test_the_section_of_a_package(case: str, build: Any, legacy: Section, v3: Section, tmp_path: Path) -> None:
     """A package is in v3 if it requires v3 or needs features of v3; others stay where old clients look."""
     expected = v3 if case in V3 else legacy
-    assert expected is examined(build(index_json(**(LEGACY | V3)[case])), tmp_path).section
+    assert expected is examine_file(build(index_json(**(LEGACY | V3)[case])), tmp_path).section
 
 
 def test_an_unknown_repodata_revision_is_refused() -> None:
@@ -89,7 +89,7 @@ V3_FORMS = {
 def test_the_form_of_a_spec_in_a_v3_record(spec: str, tmp_path: Path) -> None:
     """In v3 every spec of the three lists is a bare name or name[key=value,...], with unchanged meaning."""
     index = index_json(flags=["cuda"], depends=[spec], constrains=[spec], extra_depends={"test": [spec]})
-    record = examined(packages.conda(index), tmp_path).record
+    record = examine_file(packages.conda(index), tmp_path).record
     (served,) = record["depends"]
     assert ([served], {"test": [served]}) == (record["constrains"], record["extra_depends"])
     assert re.fullmatch(r"[A-Za-z0-9._-]+(\[.+\])?", served)
@@ -123,14 +123,14 @@ def test_a_spec_that_v3_cannot_express_is_refused(spec: str, tmp_path: Path) -> 
     """A spec with keys that CEP 48 does not allow cannot be in a v3 record."""
     index = index_json(repodata_revision=3, depends=["a", spec])
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index), tmp_path)
+        examine_file(packages.conda(index), tmp_path)
     assert RefusalReason.BAD_MATCH_SPEC is refused.value.reason
 
 
 @pytest.mark.parametrize("spec", [spec for spec in FORBIDDEN if "://" not in spec])
 def test_a_spec_that_v3_cannot_express_is_kept_in_legacy(spec: str, tmp_path: Path) -> None:
     """In legacy repodata the same spec is served unchanged: clients have always read it."""
-    assert [spec] == examined(packages.conda(index_json(depends=[spec])), tmp_path).record["depends"]
+    assert [spec] == examine_file(packages.conda(index_json(depends=[spec])), tmp_path).record["depends"]
 
 
 def test_a_readable_spec_passes_and_an_unreadable_one_is_named() -> None:
@@ -199,7 +199,7 @@ RUN_EXPORTS = {
 def test_run_exports_of_a_package(case: str, build: Any, tmp_path: Path) -> None:
     """Only known, non-empty kinds of run_exports.json are served; the old plain list means weak."""
     run_exports, served = RUN_EXPORTS[case]
-    assert served == examined(build(index_json(), run_exports=run_exports), tmp_path).record["run_exports"]
+    assert served == examine_file(build(index_json(), run_exports=run_exports), tmp_path).record["run_exports"]
 
 
 def test_texts_of_about_json_are_kept(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_texts_of_about_json_are_kept(tmp_path: Path) -> None:
         "dev_url": 3,
         "x": "y",
     }
-    about = examined(packages.conda(index_json(), about=about_json), tmp_path).about
+    about = examine_file(packages.conda(index_json(), about=about_json), tmp_path).about
     assert {"summary": "A demo.", "home": "https://example.com", "source_url": "a", "traits": []} == about
 
 
@@ -232,7 +232,7 @@ TRAITS = {
 def test_a_script_is_detected_by_its_path(path: str, tmp_path: Path) -> None:
     """Activation and link scripts are traits of channeldata.json (CEP 38)."""
     expected = [TRAITS[path]] if TRAITS[path] else []
-    assert expected == examined(packages.conda(files={path: b""}), tmp_path).about["traits"]
+    assert expected == examine_file(packages.conda(files={path: b""}), tmp_path).about["traits"]
 
 
 @pytest.mark.parametrize("mode", ["text", "binary"])
@@ -240,11 +240,11 @@ def test_a_prefix_placeholder_is_detected(mode: str, tmp_path: Path) -> None:
     """A file with a prefix placeholder gives a trait for its mode (CEP 38)."""
     files = {"a": b"/old"}
     paths = packages.paths_json(files, file_mode=mode, prefix_placeholder="/old")
-    assert [f"{mode}_prefix"] == examined(packages.conda(files=files, paths=paths), tmp_path).about["traits"]
+    assert [f"{mode}_prefix"] == examine_file(packages.conda(files=files, paths=paths), tmp_path).about["traits"]
 
 
 def test_a_record_survives_a_json_round_trip(tmp_path: Path) -> None:
-    record = examined(packages.conda(index_json(depends=["a >=1"], x=[1.5, "ü"])), tmp_path).record
+    record = examine_file(packages.conda(index_json(depends=["a >=1"], x=[1.5, "ü"])), tmp_path).record
     assert record == msgspec.json.decode(encode(record))
 
 

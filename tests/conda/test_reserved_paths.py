@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seaway.conda.refusals import RefusalReason, Refused
-from tests.support.hostile import STEM, examined
+from tests.support.hostile import STEM, examine_file
 from tests.support.packages import PackageFile, Tar, conda, conda_bytes, index_json, info_files
 
 RECORDS = ["conda-meta/other-1.0-0.json", "Conda-Meta/OTHER-1.0-0.JSON", "conda-meta/a.json/b", "conda-meta"]
@@ -16,7 +16,7 @@ RECORDS = ["conda-meta/other-1.0-0.json", "Conda-Meta/OTHER-1.0-0.JSON", "conda-
 def test_a_record_of_an_installed_package_is_refused(path: str, tmp_path: Path) -> None:
     """Reserved places invariant 1: clients read these files as the list of installed packages."""
     with pytest.raises(Refused) as refused:
-        examined(conda(files={path: b"{}"}), tmp_path)
+        examine_file(conda(files={path: b"{}"}), tmp_path)
     assert RefusalReason.RESERVED_PATH is refused.value.reason
     assert repr(path) in refused.value.message
 
@@ -24,14 +24,14 @@ def test_a_record_of_an_installed_package_is_refused(path: str, tmp_path: Path) 
 @pytest.mark.parametrize("path", ["conda-meta/history", "conda-meta/pinned", "CONDA-META/state", "conda-meta/a/b.json"])
 def test_other_files_of_conda_meta_give_a_warning(path: str, tmp_path: Path) -> None:
     """Clients install these files, and some clients read them."""
-    (warning,) = examined(conda(files={path: b"{}"}), tmp_path).warnings
+    (warning,) = examine_file(conda(files={path: b"{}"}), tmp_path).warnings
     assert repr(path) in warning
 
 
 @pytest.mark.parametrize("path", ["conda-metadata/a.json", "share/conda-meta/a.json", "conda-meta.json"])
 def test_other_paths_give_no_warning(path: str, tmp_path: Path) -> None:
     """Only the folder at the root of an environment is special."""
-    assert () == examined(conda(files={path: b"{}"}), tmp_path).warnings
+    assert () == examine_file(conda(files={path: b"{}"}), tmp_path).warnings
 
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE])
@@ -46,7 +46,7 @@ def test_a_noarch_python_folder_must_be_a_folder(path: str, kind: bytes, tmp_pat
         file = PackageFile(f"{STEM}.conda", conda_bytes(STEM, info_tar=info_tar, pkg_tar=tar))
         if noarch == "python" and kind != tarfile.DIRTYPE:
             with pytest.raises(Refused) as refused:
-                examined(file, tmp_path)
+                examine_file(file, tmp_path)
             assert RefusalReason.RESERVED_PATH is refused.value.reason
         else:
-            assert () == examined(file, tmp_path).warnings
+            assert () == examine_file(file, tmp_path).warnings

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seaway.conda.refusals import RefusalReason, Refused
 from tests.support import packages
-from tests.support.hostile import CONDA, CONTROLS, examined
+from tests.support.hostile import CONDA, CONTROLS, examine_file
 from tests.support.packages import index_json
 
 TEXTS = [
@@ -50,7 +50,7 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def test_a_control_character_in_a_field_is_refused(field: str, text: str, tmp_path: Path) -> None:
     """Tabs and line feeds are control characters too; the refusal reason is that of the field."""
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(**{field: text}), file_name=CONDA), tmp_path)
+        examine_file(packages.conda(index_json(**{field: text}), file_name=CONDA), tmp_path)
     assert REASONS.get(field, RefusalReason.BAD_FIELD) is refused.value.reason
 
 
@@ -62,7 +62,7 @@ def test_a_control_character_in_a_field_is_refused(field: str, text: str, tmp_pa
 def test_a_control_character_in_a_list_is_refused(field: str, text: str, tmp_path: Path) -> None:
     """Refused before rattler parses the spec, since rattler accepts any whitespace as a blank."""
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(**{field: ["a", text]})), tmp_path)
+        examine_file(packages.conda(index_json(**{field: ["a", text]})), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
@@ -71,7 +71,7 @@ def test_a_control_character_in_a_list_is_refused(field: str, text: str, tmp_pat
 def test_a_nested_control_character_is_found(value: Any, tmp_path: Path) -> None:
     """Unknown fields are served unchanged, so all their texts and keys are checked."""
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(colour=value)), tmp_path)
+        examine_file(packages.conda(index_json(colour=value)), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
@@ -80,7 +80,7 @@ def test_a_nested_control_character_is_found(value: Any, tmp_path: Path) -> None
 def test_a_control_character_in_run_exports_is_refused(text: str, kind: str, tmp_path: Path) -> None:
     """Run exports are copied into the depends of other packages."""
     with pytest.raises(Refused) as refused:
-        examined(packages.conda(index_json(), run_exports={kind: ["a", text]}), tmp_path)
+        examine_file(packages.conda(index_json(), run_exports={kind: ["a", text]}), tmp_path)
     assert RefusalReason.BAD_FIELD is refused.value.reason
 
 
@@ -90,6 +90,6 @@ def test_a_control_character_in_run_exports_is_refused(text: str, kind: str, tmp
 def test_other_texts_are_served_unchanged(text: str, tmp_path: Path) -> None:
     """Includes letters of any language and directional characters; only pages remove those."""
     file = packages.conda(index_json(license=text, colour={text: [text]}))
-    record = examined(file, tmp_path).record
+    record = examine_file(file, tmp_path).record
     assert (text, {text: [text]}) == (record["license"], record["colour"])
     assert not set(json.dumps(record, ensure_ascii=False)) & set(CONTROLS)

@@ -24,8 +24,8 @@ from seaway.storage.disk import DiskBlobs
 from seaway.storage.memory import MemoryBlobs
 from seaway.storage.open_store import BucketAccess, open_blobs
 from tests.support import folders, s3, state
-from tests.support.proxy import Answer, FaultProxy, Flip, Pass, Refuse
-from tests.support.requests import until
+from tests.support.proxy import FaultProxy, Flip, Pass, Refuse, Respond
+from tests.support.requests import wait_until
 
 STORES: dict[str, Callable[[Path], BlobStore]] = {
     "disk": lambda folder: state.folder_store(folder / "store"),
@@ -129,7 +129,7 @@ def damage(blobs: BlobStore, key: str, content: bytes) -> None:
     if isinstance(blobs, MemoryBlobs):
         blobs.write(key, content)
     else:
-        state.rewrite(blobs, key, content)
+        state.overwrite_blob(blobs, key, content)
 
 
 @pytest.mark.parametrize("size", [1_000, 9_000_000], ids=["small", "large"])
@@ -341,7 +341,7 @@ def test_a_large_blob_is_put_in_parts(in_bucket: BlobStore, spool: Path) -> None
 def test_a_damaged_blob_is_put_again(in_bucket: BlobStore, spool: Path, size: int) -> None:
     """A stored blob of the wrong size is replaced."""
     content = os.urandom(size)
-    state.rewrite(in_bucket, key_of(content), b"half")
+    state.overwrite_blob(in_bucket, key_of(content), b"half")
     assert put(in_bucket, spool, content)
     assert content == read(in_bucket, key_of(content))
 
@@ -386,12 +386,12 @@ def test_a_signed_url_is_for_one_blob_and_a_limited_time(in_bucket: BlobStore, s
     assert {403} == {response.status_code for response in refused}
     short = in_bucket.signed_url(key_of(b"content"), 1)
     assert short is not None
-    until(lambda: httpx.get(short).status_code == 403)
+    wait_until(lambda: httpx.get(short).status_code == 403)
     assert b"content" == read(in_bucket, key_of(b"content"))
 
 
-@pytest.mark.parametrize("mode", [Refuse(), Answer(500), Answer(503)], ids=["refuses", "answers 500", "answers 503"])
-def test_a_bucket_that_fails_is_unavailable(mode: Refuse | Answer, spool: Path) -> None:
+@pytest.mark.parametrize("mode", [Refuse(), Respond(500), Respond(503)], ids=["refuses", "answers 500", "answers 503"])
+def test_a_bucket_that_fails_is_unavailable(mode: Refuse | Respond, spool: Path) -> None:
     """Any failure of the store is a 503 with a message; the store works again after recovery."""
     server = s3.shared()
     with FaultProxy("127.0.0.1", server.port) as proxy:

@@ -29,7 +29,7 @@ from tests.support import postgres
 from tests.support.migrations import later_migrations
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import until
+from tests.support.requests import wait_until
 
 _SECONDS = 60
 SHORT_MS = 40  # lock timeout of a worker that should find that it would wait
@@ -495,7 +495,7 @@ def test_a_share_ends_with_its_process(place: Place, database: Database) -> None
         process.wait_for("inside")
         assert not can_hold(database)
         process.kill()
-        until(lambda: can_hold(database))  # a server takes a moment to notice
+        wait_until(lambda: can_hold(database))  # a server takes a moment to notice
 
 
 def test_a_brief_write_does_not_wait_long(database: Database, other: Database) -> None:
@@ -525,7 +525,7 @@ def test_reads_do_not_change_the_mark(database: Database, other: Database) -> No
             worker.change_mark()
         return before == database.change_mark()
 
-    until(quiet)  # autovacuum of PostgreSQL commits too
+    wait_until(quiet)  # autovacuum of PostgreSQL commits too
 
 
 @pytest.mark.parametrize("begin", [write_site, write_channel, write_held_channel, write_nothing_held])
@@ -795,7 +795,7 @@ def test_an_interrupted_write_is_rolled_back(
         proxy.cut()
         if notices:
             add_user(tx, "other half")
-    until(lambda: not waits(lambda: enter(impatient.write_site())))
+    wait_until(lambda: not waits(lambda: enter(impatient.write_site())))
     assert 0 == count_users(database)
     assert_works(database)
 
@@ -835,7 +835,7 @@ def test_an_exclusive_lock_ends_with_its_connection(proxied_place: Place, proxy:
     with database.exclusive("thing"):
         proxy.cut()
     assert_fails_at_most_once(database)
-    until(lambda: is_free(database, "thing"))
+    wait_until(lambda: is_free(database, "thing"))
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from seaway.jobs import queue
 from seaway.jobs.queue import FAILED, LAST_ATTEMPT, READY, RUNNING, Job
 from seaway.jobs.runner import Runner
 from tests.contracts.conftest import Place, expect_error, run_concurrently
-from tests.support.clock import TurnedClock
-from tests.support.jobs import Work, handlers_of, work_of
+from tests.support.clock import ManualClock
+from tests.support.jobs import Work, args_type, job_handlers
 from tests.support.postgres import Postgres
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import until
-from tests.support.statements import counted
+from tests.support.requests import wait_until
+from tests.support.statements import record_statements
 
 LEASE_MS = 60_000
 HOURLY = {"hourly": HOUR_MS}
@@ -32,8 +32,8 @@ Run = Callable[[Work], None]
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def logs() -> Iterator[list[Any]]:
 class Bench:
     """The job queue as one worker uses it, each operation in its own transaction."""
 
-    def __init__(self, database: Database, clock: TurnedClock, owner: str = "worker") -> None:
+    def __init__(self, database: Database, clock: ManualClock, owner: str = "worker") -> None:
         self.database, self._clock, self._owner = database, clock, owner
 
     def enqueue(self, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
@@ -55,7 +55,7 @@ class Bench:
 
     def enqueue_in(self, tx: Tx, kind: str = "kind", key: str | None = None, in_ms: int = 0, **args: Any) -> None:
         now_ms = self._clock.now_ms()
-        queue.enqueue(tx, now_ms, work_of(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
+        queue.enqueue(tx, now_ms, args_type(kind)(key=key, **args), run_at_ms=now_ms + in_ms if in_ms else None)
 
     def claim(self) -> Job | None:
         with self.database.write_unlocked() as tx:
@@ -108,16 +108,16 @@ class Bench:
             return queue.overdue_ms(tx, self._clock.now_ms())
 
     def runner(self, runs: Mapping[str, Run], periods_ms: Mapping[str, int] | None = None, **settings: int) -> Runner:
-        return Runner(self.database, self._clock, handlers_of(runs, periods_ms), **settings)
+        return Runner(self.database, self._clock, job_handlers(runs, periods_ms), **settings)
 
 
 @pytest.fixture
-def bench(database: Database, clock: TurnedClock) -> Bench:
+def bench(database: Database, clock: ManualClock) -> Bench:
     return Bench(database, clock, "one")
 
 
 @pytest.fixture
-def other_bench(other: Database, clock: TurnedClock) -> Bench:
+def other_bench(other: Database, clock: ManualClock) -> Bench:
     """The job queue as another worker uses it."""
     return Bench(other, clock, "other")
 
@@ -207,7 +207,7 @@ def wait_until_blocked(database: Database) -> None:
             return tx.execute(waiting).scalar_one() > 0
 
     if is_postgres:
-        until(is_blocked)
+        wait_until(is_blocked)
 
 
 # 1: jobs are part of the transaction that queues them.
@@ -273,7 +273,7 @@ def test_an_equal_job_can_wait_while_one_runs(bench: Bench, other_bench: Bench) 
     assert [READY] == bench.states()
 
 
-def test_a_job_does_not_start_before_its_transaction_ends(place: Place, bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_does_not_start_before_its_transaction_ends(place: Place, bench: Bench, clock: ManualClock) -> None:
     """Invariants 1 and 5: a reused waiting job is not taken before the transaction ends, or another one waits."""
     bench.enqueue(key="key")
     impatient = Bench(place.open(patience_ms=40), clock, "impatient")
@@ -285,7 +285,7 @@ def test_a_job_does_not_start_before_its_transaction_ends(place: Place, bench: B
     assert impatient.take().state == RUNNING
 
 
-def test_queueing_while_the_equal_job_is_taken_adds_one(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+def test_queueing_while_the_equal_job_is_taken_adds_one(bench: Bench, other_bench: Bench, clock: ManualClock) -> None:
     """Invariant 5: a job queued while its equal is being taken is a new job."""
     bench.enqueue(key="key")
     with background_threads() as start, bench.database.write_unlocked() as tx:
@@ -313,14 +313,14 @@ def test_a_returning_job_is_merged_with_a_new_equal_job(bench: Bench, other_benc
 
 
 @pytest.mark.parametrize("in_ms", [0, 1_000])
-def test_queueing_again_moves_the_waiting_job_to_the_earlier_time(bench: Bench, clock: TurnedClock, in_ms: int) -> None:
+def test_queueing_again_moves_the_waiting_job_to_the_earlier_time(bench: Bench, clock: ManualClock, in_ms: int) -> None:
     """Invariant 6: a job that waits for a later time is due at the new, earlier time."""
     bench.enqueue(key="key", in_ms=HOUR_MS)
     bench.enqueue(key="key", in_ms=in_ms)
     assert [clock.now_ms() + in_ms] == [job.run_at_ms for job in bench.jobs()]
 
 
-def test_queueing_again_never_delays_a_job(bench: Bench, clock: TurnedClock) -> None:
+def test_queueing_again_never_delays_a_job(bench: Bench, clock: ManualClock) -> None:
     """Invariant 6: a later time does not change the waiting job."""
     bench.enqueue(key="key")
     bench.enqueue(key="key", in_ms=HOUR_MS)
@@ -336,7 +336,7 @@ def test_a_failed_job_is_due_when_it_is_queued_again(bench: Bench, other_bench: 
     assert 9 == bench.take().attempt
 
 
-def test_a_job_queued_with_a_clock_ahead_is_due_when_it_is_queued_again(bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_queued_with_a_clock_ahead_is_due_when_it_is_queued_again(bench: Bench, clock: ManualClock) -> None:
     """Invariant 6: after the correction it does not wait until the clock has caught up."""
     clock.move(9_000 * HOUR_MS)
     bench.enqueue(key="key")
@@ -346,7 +346,7 @@ def test_a_job_queued_with_a_clock_ahead_is_due_when_it_is_queued_again(bench: B
     assert bench.claim() is not None
 
 
-def test_a_failed_job_passes_its_earlier_time_to_the_equal_job(bench: Bench, clock: TurnedClock) -> None:
+def test_a_failed_job_passes_its_earlier_time_to_the_equal_job(bench: Bench, clock: ManualClock) -> None:
     """Invariant 6: the failed job is deleted; the equal job is due at the earlier of the two times."""
     bench.enqueue(key="key")
     failed = bench.take()
@@ -404,7 +404,7 @@ def test_a_job_is_taken_by_one_worker(bench: Bench, other_bench: Bench) -> None:
     assert {1} == {job.attempt for job in bench.jobs()}
 
 
-def test_jobs_are_taken_in_due_order(bench: Bench, clock: TurnedClock) -> None:
+def test_jobs_are_taken_in_due_order(bench: Bench, clock: ManualClock) -> None:
     """The longest due job comes first, and none before its time."""
     for kind, in_ms in (("late", 3_000), ("now", 0), ("soon", 1_000), ("next", 0)):
         bench.enqueue(kind, in_ms=in_ms)
@@ -430,12 +430,12 @@ def test_concurrent_workers_run_every_job_once(bench: Bench, other_bench: Bench)
     for number in range(50):
         bench.enqueue(number=number)
     with working(*(each.runner({"kind": work}, threads=3) for each in (bench, other_bench))):
-        until(lambda: not bench.jobs())
+        wait_until(lambda: not bench.jobs())
     assert dict.fromkeys(range(50), 1) == done
 
 
 def test_a_job_with_an_expired_lease_is_taken_by_another_worker(
-    bench: Bench, other_bench: Bench, clock: TurnedClock
+    bench: Bench, other_bench: Bench, clock: ManualClock
 ) -> None:
     """Invariants 2 and 3: not earlier and only once; the first worker can then neither renew nor finish it."""
     bench.enqueue()
@@ -467,7 +467,7 @@ def test_an_attempt_ends_once(bench: Bench) -> None:
     assert (READY, "first") == (waiting.state, waiting.error)
 
 
-def test_a_renewed_lease_is_extended(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+def test_a_renewed_lease_is_extended(bench: Bench, other_bench: Bench, clock: ManualClock) -> None:
     """Invariant 2: a worker that renews in time keeps the job for any duration."""
     bench.enqueue()
     job = bench.take()
@@ -479,7 +479,7 @@ def test_a_renewed_lease_is_extended(bench: Bench, other_bench: Bench, clock: Tu
     assert job.id == other_bench.take().id
 
 
-def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, clock: ManualClock) -> None:
     """Invariant 1 of the runner: a job that runs longer than a lease is not taken by another worker."""
     lease_ms = 150
     gate = Gate()
@@ -496,11 +496,11 @@ def test_a_worker_renews_while_the_job_runs(bench: Bench, other_bench: Bench, cl
         for _ in range(5):
             clock.move(lease_ms - 1)
             assert 0 == other_runner.run_due()
-            until(is_renewed)
+            wait_until(is_renewed)
     assert (1, []) == (gate.runs, bench.jobs())
 
 
-def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: TurnedClock, logs: list[Any]) -> None:
+def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: ManualClock, logs: list[Any]) -> None:
     """Invariant 1 of the runner: a failed renewal is repeated well before the lease ends."""
     lease_ms = 150
     away = threading.Event()
@@ -521,15 +521,15 @@ def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: Turned
         start(bench.runner({"kind": gate}, lease_ms=lease_ms).run_due)
         assert gate.begun.wait(30)
         away.set()
-        until(lambda: any(line["event"] == "job.lease_not_renewed" for line in logs))
+        wait_until(lambda: any(line["event"] == "job.lease_not_renewed" for line in logs))
         away.clear()
         clock.move(lease_ms - 1)
-        until(is_renewed)
+        wait_until(is_renewed)
     event.remove(bench.database.engine, "commit", fail)
     assert [] == bench.jobs()
 
 
-def test_a_job_of_a_killed_worker_is_run_by_another(place: Place, bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_of_a_killed_worker_is_run_by_another(place: Place, bench: Bench, clock: ManualClock) -> None:
     """Invariant 2 of the runner: a killed process keeps its job only until the lease ends."""
     script = f"""
 from seaway.jobs.queue import JobArgs
@@ -562,7 +562,7 @@ Runner(database, Clock(), [JobHandler(Kind, work)], lease_ms={LEASE_MS}).run_due
     assert ([1], []) == (done, bench.jobs())
 
 
-def test_an_old_attempt_cannot_end_a_retried_job(bench: Bench, clock: TurnedClock) -> None:
+def test_an_old_attempt_cannot_end_a_retried_job(bench: Bench, clock: ManualClock) -> None:
     """Invariant 3: a thread that resumes after its job failed and was retried does not end the new attempt."""
     stuck, second = Gate(), Gate()
     gates = iter([stuck, second])
@@ -587,7 +587,7 @@ def test_an_old_attempt_cannot_end_a_retried_job(bench: Bench, clock: TurnedCloc
 # 4: failures.
 
 
-def test_a_failed_job_is_retried_with_growing_pauses(bench: Bench, clock: TurnedClock) -> None:
+def test_a_failed_job_is_retried_with_growing_pauses(bench: Bench, clock: ManualClock) -> None:
     """Invariant 4: after a second, then after twice as long each time, and not earlier."""
     bench.enqueue()
     pauses = []
@@ -604,7 +604,7 @@ def test_a_failed_job_is_retried_with_growing_pauses(bench: Bench, clock: Turned
     assert 10 * MINUTE_MS == queue.pause_ms(40)
 
 
-def test_a_job_is_not_retried_after_its_last_attempt(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_is_not_retried_after_its_last_attempt(bench: Bench, other_bench: Bench, clock: ManualClock) -> None:
     """Invariant 4: it is kept with its error until it is retried; then it has all its attempts again."""
     for number in range(2):
         bench.enqueue(number=number)
@@ -648,10 +648,10 @@ def test_many_failed_jobs_are_retried_in_few_statements(bench: Bench) -> None:
         tx.execute(insert(jobs), [{**failed, "dedup_key": key} for key in keys])
     bench.enqueue(key="waits")
     first, *_ = bench.jobs(FAILED)
-    with counted(bench.database) as statements:
+    with record_statements(bench.database) as statements:
         assert 1 == bench.retry(first.id)
         assert len(statements) < 10
-    with counted(bench.database) as statements:
+    with record_statements(bench.database) as statements:
         assert len(keys) - 1 == bench.retry()
         assert len(statements) < 30
     with bench.database.read() as tx:
@@ -660,7 +660,7 @@ def test_many_failed_jobs_are_retried_in_few_statements(bench: Bench) -> None:
         assert {READY: 302, RUNNING: 0, FAILED: 0} == queue.count_jobs(tx)
 
 
-def test_a_job_that_kills_its_workers_fails_finally(bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_that_kills_its_workers_fails_finally(bench: Bench, clock: ManualClock) -> None:
     """Invariant 4: an attempt whose worker died counts, and the job is not run after the last attempt."""
     bench.enqueue("deadly")
     bench.enqueue("harmless", in_ms=HOUR_MS)
@@ -693,7 +693,7 @@ def test_the_error_of_a_failed_attempt_is_kept(bench: Bench, message: str, kept:
     assert (READY, 1, None, kept) == (job.state, job.attempt, job.lease_owner, job.error)
 
 
-def test_a_job_of_an_unknown_kind_fails_normally(bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_of_an_unknown_kind_fails_normally(bench: Bench, clock: ManualClock) -> None:
     """Invariant 4: a job of a newer Seaway is not lost on an older worker and does not stop it."""
     bench.enqueue("unknown")
     bench.enqueue("known")
@@ -707,7 +707,7 @@ def test_a_job_of_an_unknown_kind_fails_normally(bench: Bench, clock: TurnedCloc
 
 
 @pytest.mark.parametrize("args", ["", "{", "[]", '{"number": "1"}'])
-def test_a_job_with_malformed_arguments_fails_normally(bench: Bench, clock: TurnedClock, args: str) -> None:
+def test_a_job_with_malformed_arguments_fails_normally(bench: Bench, clock: ManualClock, args: str) -> None:
     """Invariant 4: it does not stop the worker, can be listed, and its final error names the problem."""
     row = {"kind": "kind", "args": args, "state": READY, "run_at": 1, "attempt": 0, "error": "", "created_at": 1}
     with bench.database.write_unlocked() as tx:
@@ -721,7 +721,7 @@ def test_a_job_with_malformed_arguments_fails_normally(bench: Bench, clock: Turn
     assert job.error.startswith("InvalidJob: The arguments of this job are malformed: ")
 
 
-def test_a_job_is_deleted_after_it_succeeds(bench: Bench, clock: TurnedClock) -> None:
+def test_a_job_is_deleted_after_it_succeeds(bench: Bench, clock: ManualClock) -> None:
     """Invariants 2 and 4: failed attempts do not matter after a successful one."""
     errors: list[Exception] = [Unavailable("Away."), ValueError("wrong")]
 
@@ -740,7 +740,7 @@ def test_a_job_is_deleted_after_it_succeeds(bench: Bench, clock: TurnedClock) ->
 # Periodic jobs.
 
 
-def test_a_periodic_job_runs_once_per_period(bench: Bench, other_bench: Bench, clock: TurnedClock) -> None:
+def test_a_periodic_job_runs_once_per_period(bench: Bench, other_bench: Bench, clock: ManualClock) -> None:
     """Of many threads of two workers one runs the due job; the next period begins then."""
     runs: list[int] = []
     handlers = {"hourly": lambda args: runs.append(clock.now_ms()), "often": lambda args: None}
@@ -754,7 +754,7 @@ def test_a_periodic_job_runs_once_per_period(bench: Bench, other_bench: Bench, c
         assert expected == runs
 
 
-def test_missed_periods_are_run_once(bench: Bench, clock: TurnedClock) -> None:
+def test_missed_periods_are_run_once(bench: Bench, clock: ManualClock) -> None:
     """After a pause of days the job runs once, and then at its usual period."""
     runs: list[int] = []
     runner = bench.runner({"hourly": lambda args: runs.append(clock.now_ms())}, HOURLY)
@@ -769,7 +769,7 @@ def test_missed_periods_are_run_once(bench: Bench, clock: TurnedClock) -> None:
 
 
 @pytest.mark.parametrize("back_ms", [2 * HOUR_MS, 9_000 * HOUR_MS])
-def test_a_clock_set_back_does_not_stop_periodic_jobs(bench: Bench, clock: TurnedClock, back_ms: int) -> None:
+def test_a_clock_set_back_does_not_stop_periodic_jobs(bench: Bench, clock: ManualClock, back_ms: int) -> None:
     """A next time more than a period away was written by a clock that was ahead."""
     runs: list[int] = []
     runner = bench.runner({"hourly": lambda args: runs.append(clock.now_ms())}, HOURLY)
@@ -783,7 +783,7 @@ def test_a_clock_set_back_does_not_stop_periodic_jobs(bench: Bench, clock: Turne
 
 
 @pytest.mark.parametrize(("ahead_ms", "due"), [(CLOCK_TOLERANCE_MS, 0), (CLOCK_TOLERANCE_MS + 1, 1)])
-def test_clocks_of_machines_can_differ(bench: Bench, clock: TurnedClock, ahead_ms: int, due: int) -> None:
+def test_clocks_of_machines_can_differ(bench: Bench, clock: ManualClock, ahead_ms: int, due: int) -> None:
     """A periodic job run by a machine whose clock is minutes ahead is not run again by one behind."""
     runner = bench.runner({"hourly": lambda args: None}, HOURLY)
     assert 1 == runner.run_due()
@@ -791,7 +791,7 @@ def test_clocks_of_machines_can_differ(bench: Bench, clock: TurnedClock, ahead_m
     assert due == runner.run_due()
 
 
-def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock) -> None:
+def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: ManualClock) -> None:
     """Jobs queued, failed or lost while the clock was ahead run within minutes, without being queued again."""
     done: Counter[str] = Counter()
     runner = bench.runner({"kind": lambda args: done.update([args.name]), "hourly": lambda args: None}, HOURLY)
@@ -803,7 +803,7 @@ def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock
     bench.enqueue(name="queued")
     bench.enqueue(name="later", in_ms=3 * HOUR_MS)
     with bench.database.write_unlocked() as tx:
-        queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
+        queue.enqueue_due(tx, clock.now_ms(), {args_type("hourly", "hourly")(): HOUR_MS})
     clock.move(-9_000 * HOUR_MS)
     for _ in range(2):
         runner.run_due()
@@ -815,12 +815,12 @@ def test_a_clock_set_back_leaves_no_job_waiting(bench: Bench, clock: TurnedClock
     assert {"failed": 1, "lost": 1, "queued": 1, "later": 1} == done
 
 
-def test_periodic_jobs_do_not_pile_up(bench: Bench, clock: TurnedClock) -> None:
+def test_periodic_jobs_do_not_pile_up(bench: Bench, clock: ManualClock) -> None:
     """Without running workers, at most one job of each kind waits."""
     for _ in range(5):
         clock.move(HOUR_MS)
         with bench.database.write_unlocked() as tx:
-            queue.enqueue_due(tx, clock.now_ms(), {work_of("hourly", "hourly")(): HOUR_MS})
+            queue.enqueue_due(tx, clock.now_ms(), {args_type("hourly", "hourly")(): HOUR_MS})
     assert [READY] == bench.states()
 
 
@@ -861,7 +861,7 @@ def test_a_worker_that_was_never_started_can_be_stopped(bench: Bench) -> None:
 
 @pytest.mark.parametrize("error", [None, ValueError("wrong")], ids=["done", "failed"])
 def test_a_job_whose_end_cannot_be_recorded_is_run_again(
-    proxied_place: Place, proxy: FaultProxy, clock: TurnedClock, error: Exception | None
+    proxied_place: Place, proxy: FaultProxy, clock: ManualClock, error: Exception | None
 ) -> None:
     """Invariant 2: if the database is unavailable at the end of a job, it runs again after the lease."""
     bench, watcher = Bench(proxied_place.open(), clock), Bench(proxied_place.open(), clock)
@@ -881,7 +881,7 @@ def test_a_job_whose_end_cannot_be_recorded_is_run_again(
     assert [] == watcher.jobs()
 
 
-def test_a_restart_of_the_server_loses_no_job(fragile: Postgres, fragile_place: Place, clock: TurnedClock) -> None:
+def test_a_restart_of_the_server_loses_no_job(fragile: Postgres, fragile_place: Place, clock: ManualClock) -> None:
     """Invariants 1 and 2: workers recover by themselves and run the running job, the waiting one and new ones."""
     done: Counter[str] = Counter()
     gate = Gate()
@@ -902,8 +902,8 @@ def test_a_restart_of_the_server_loses_no_job(fragile: Postgres, fragile_place: 
         with gate.open_at_end():
             assert gate.begun.wait(30)
             fragile.restart()
-        until(enqueue_new)
+        wait_until(enqueue_new)
         clock.move(LEASE_MS)
-        until(lambda: not bench.jobs())
+        wait_until(lambda: not bench.jobs())
     assert {"waiting": 1, "new": 1} == done
     assert gate.runs in (1, 2)

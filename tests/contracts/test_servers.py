@@ -14,7 +14,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 
 from tests.support import postgres, s3
 from tests.support.postgres import Postgres
-from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
+from tests.support.proxy import FaultProxy, Pass, Refuse, Respond, Slow, Stall
 from tests.support.s3 import S3Server
 
 
@@ -197,7 +197,7 @@ def test_the_proxy_answers(storage: S3Server, proxy: FaultProxy, size: int) -> N
     url = proxy.through(storage.endpoint)
     with httpx.Client(base_url=url) as connected, httpx.Client(base_url=url) as new:
         assert 403 == connected.get("/").status_code
-        proxy.mode = Answer(503)
+        proxy.mode = Respond(503)
         assert 503 == connected.put("/name", content=bytes(size)).status_code
         assert 503 == new.put("/name", content=bytes(size)).status_code
         proxy.mode = Pass()
@@ -213,7 +213,7 @@ def test_the_proxy_answers_without_upstream() -> None:
             httpx.Client(base_url=f"http://127.0.0.1:{proxy.port}") as client,
         ):
             assert refuses(client)
-            proxy.mode = Answer(500)
+            proxy.mode = Respond(500)
             assert 500 == client.get("/").status_code
 
 

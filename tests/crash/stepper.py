@@ -45,8 +45,8 @@ from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import images, packages
 from tests.support.packages import PackageFile, index_json
 from tests.support.sigstore import GITHUB_CLAIMS, PAYLOAD_TYPE, statement
-from tests.support.sites import FromMemory
-from tests.support.workflows import principal_of
+from tests.support.sites import IncomingFile
+from tests.support.workflows import workflow_caller
 
 CHANNEL = "demo"
 OLD = packages.conda(index_json("a"))
@@ -134,7 +134,7 @@ class SteppedBlobs:
         return self._blobs.open(key, start)
 
     def stat(self, key: str) -> BlobStat | None:
-        self._step("look at blob")
+        self._step("stat blob")
         return self._blobs.stat(key)
 
     def local_path(self, key: str) -> Path | None:
@@ -179,8 +179,8 @@ def put_attested(channel: Channel, file: PackageFile, *, force: bool = False) ->
     payload = json.dumps(statement(file, channel=None)).encode()
     attesting = AttestationParts(_AcceptingRoots(VerifiedBundle(PAYLOAD_TYPE, payload, dict(GITHUB_CLAIMS), 0)), ())
     publishing = replace(seaway.request_parts.publishing, attesting=attesting)
-    by = principal_of(seaway, channel.name)
-    incoming = FromMemory(file, attestation=json.dumps({"signs": file.sha256}).encode())
+    by = workflow_caller(seaway, channel.name)
+    incoming = IncomingFile(file, attestation=json.dumps({"signs": file.sha256}).encode())
     anyio.run(partial(publish, publishing, channel.name, incoming, by=by, force=force))
 
 
@@ -245,7 +245,7 @@ CHANGES: dict[str, Callable[[Channel], object]] = {
     "delete of two files": _delete_both,
     "build": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA),
     "build of gzip": lambda channel: channel.seaway.documents.build(_subdir_id(channel), REPODATA_GZ),
-    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, images.png(colour=(1, 2, 3))),
+    "logo": lambda channel: channel.seaway.request_parts.logos.store(OPERATOR, CHANNEL, images.png(color=(1, 2, 3))),
     "sweep": lambda channel: _sweep(channel.seaway),
     "job": job,
     "removal of the channel": lambda channel: channel.remove(),

@@ -33,7 +33,7 @@ from tests.indexing.channel import with_in_process_examiners
 from tests.support import packages, s3, sites, state
 from tests.support.mounts import small_disk
 from tests.support.postgres import Postgres
-from tests.support.proxy import Answer, FaultProxy, Pass, Refuse, Slow, Stall
+from tests.support.proxy import FaultProxy, Pass, Refuse, Respond, Slow, Stall
 from tests.support.server import Server, serving, variables
 from tests.support.sites import Factory
 
@@ -164,8 +164,8 @@ def _kill_postgres(site: Site) -> None:
 
 
 FAULTS: dict[str, Callable[[Site], None]] = {
-    "S3 answers 500": _set_s3(Answer(500)),
-    "S3 answers 503": _set_s3(Answer(503)),
+    "S3 answers 500": _set_s3(Respond(500)),
+    "S3 answers 503": _set_s3(Respond(503)),
     "S3 refuses": _set_s3(Refuse()),
     "S3 is slow": _set_s3(Slow(20_000)),
     "S3 hangs": _set_s3(Stall()),

@@ -87,7 +87,7 @@ def prepare(folder: Path) -> str:
 def assert_consistent(seaway: Seaway, folder: Path, published: set[str]) -> None:
     assert [] == list(check(seaway))
     assert [] == list((folder / "data" / "spool").iterdir())
-    assert len(published) <= len(state.stored(seaway.site.blobs))
+    assert len(published) <= len(state.stored_blobs(seaway.site.blobs))
 
 
 def kill_at(folder: Path, moments: list[int]) -> None:
@@ -144,4 +144,4 @@ def test_a_kill_during_a_request_body_leaves_nothing(tmp_path: Path) -> None:
 
     with closing(sites.build(tmp_path)) as seaway:
         assert_consistent(seaway, tmp_path, set())
-        assert [] == state.stored(seaway.site.blobs)
+        assert [] == state.stored_blobs(seaway.site.blobs)

@@ -67,7 +67,7 @@ def stepper() -> Iterator[Stepper]:
 @cache
 def before(name: str, folder: Path) -> Path:
     """Create the folder of a site before any change, on this state; it is copied for each change."""
-    assert name == state.chosen()
+    assert name == state.chosen_state()
     with closing(sites.build(folder / "before")) as seaway:
         Factory(seaway).channel(CHANNEL)
         prepare(seaway)
@@ -176,14 +176,14 @@ STEPS = {
         "INSERT INTO attestations",
         "COMMIT",
     ],
-    "upload": ["put blob", "blob was put", "look at blob", "INSERT INTO files", "INSERT INTO shards", "COMMIT"],
+    "upload": ["put blob", "blob was put", "stat blob", "INSERT INTO files", "INSERT INTO shards", "COMMIT"],
     "overwrite": ["put blob", "UPDATE files SET", "INSERT INTO retired_shards", "UPDATE shards SET", "COMMIT"],
     "refused upload": ["put blob", "delete blob", "COMMIT"],
     "yank": ["UPDATE files SET", "UPDATE subdirs SET", "UPDATE shards SET", "INSERT INTO audit", "COMMIT"],
     "delete": ["UPDATE files SET", "UPDATE subdirs SET", "INSERT INTO audit", "COMMIT"],
     "delete of two files": ["UPDATE files SET", "DELETE FROM attestations", "INSERT INTO audit", "COMMIT"],
     "build": ["put blob", "INSERT INTO documents", "COMMIT", "delete blob", "blob was deleted"],
-    "logo": ["put blob", "blob was put", "look at blob", "DELETE FROM logos", "INSERT INTO logos", "COMMIT"],
+    "logo": ["put blob", "blob was put", "stat blob", "DELETE FROM logos", "INSERT INTO logos", "COMMIT"],
     "sweep": ["list blobs", "delete blob", "blob was deleted", "DELETE FROM retired_shards", "COMMIT"],
     "first read of the shard index": ["UPDATE subdirs SET", "COMMIT"],
     "job": ["INSERT INTO jobs", "UPDATE jobs SET", "INSERT INTO documents", "DELETE FROM jobs", "COMMIT"],

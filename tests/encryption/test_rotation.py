@@ -12,13 +12,13 @@ from seaway.sign_in.password_sign_in import NeedsSecondFactor
 from tests.sign_in.test_second_factors import Phone
 from tests.support import sites
 from tests.support.accounts import HOME, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_new_secret_key_keeps_sessions(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_new_secret_key_keeps_sessions(tmp_path: Path, clock: ManualClock) -> None:
     """Case 96: sessions continue; TOTP codes work as long as the old key is listed."""
     old_key, new_key = ("first" * 8), ("second" * 8)
     with closing(sites.build(tmp_path, clock, secret_key=old_key)) as seaway:

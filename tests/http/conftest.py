@@ -29,10 +29,10 @@ class Channel:
     owner: str
     contributor: str
     viewer: str
-    stranger: str
+    nonmember: str
 
 
-_KINDS = ("owner", "contributor", "viewer", "stranger")
+_KINDS = ("owner", "contributor", "viewer", "nonmember")
 
 
 def make_channel(site: Site, *, public: bool = True) -> Channel:

@@ -1,14 +1,15 @@
 """
 Permissions of every route: a table written by hand.
 
-A cell is the expected status, `public/private` where the two differ. `nobody` sends no credential; `stranger` is a user
-without a role. `bad` is an expired key, a revoked key, a key of a disabled user, or a key with a wrong checksum: all get
-the same. Users send keys with mode MANAGE, so that only their role decides; READ, WRITE and DELETE are keys of the
-owner; `elsewhere` is a key of the owner for another channel. A `#` starts the name of another row for the same route.
+A cell is the expected status, `public/private` where the two differ. `anonymous` sends no credential; `nonmember` is a
+user without a role. `bad` is an expired key, a revoked key, a key of a disabled user, or a key with a wrong checksum:
+all get the same. Users send keys with mode MANAGE, so that only their role decides; READ, WRITE and DELETE are keys of
+the owner; `elsewhere` is a key of the owner for another channel. A `#` starts the name of another row for the same
+route.
 """
 
 KEYS = """
-                                                          nobody    stranger  viewer    contrib   owner     admin     READ      WRITE     DELETE    elsewhere bad
+                                                          anonymous nonmember viewer    contrib   owner     admin     READ      WRITE     DELETE    elsewhere bad
 
 Called by pixi, rattler-build, rattler
 POST /api/v1/upload/{channel:path}                        401       403/404   403       201       201       403       403       201       201       403/404   401
@@ -406,7 +407,7 @@ GET /api/v1/audit                                         401       403       40
 
 # The same users, signed in with a browser; `stale` is the owner with a sign-in more than half an hour old.
 SESSIONS = """
-                                                          stranger  viewer    contrib   owner     admin     stale
+                                                          nonmember viewer    contrib   owner     admin     stale
 
 Channels
 GET /api/v1/channels/{channel}                            200/404   200       200       200       200       200
@@ -566,7 +567,7 @@ def route_of(row: str) -> str:
     return row.partition(" #")[0]
 
 
-def written(cells: dict[str, Cell]) -> str:
+def format_cells(cells: dict[str, Cell]) -> str:
     """Format cells like the table, with column names, for failure messages."""
     return "\n".join(f"{column:12}{public}/{private}" for column, (public, private) in cells.items())
 

@@ -9,35 +9,35 @@ from seaway.database.tables import passkeys
 from seaway.keys import api_keys
 from seaway.sign_in import sessions
 from seaway.users import emails, users
-from tests.http.matrix_requests import FORM, Ask, Stage, builds, session, user_of
+from tests.http.matrix_requests import FORM, MatrixContext, RouteRequest, builds, session, user_of
 
 
 @builds("GET /api/v1/user-names")
-def _searching_users(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/user-names", params={"name": stage.users["owner"][:3]})
+def _searching_users(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/user-names", params={"name": context.users["owner"][:3]})
 
 
 @builds("PATCH /api/v1/me")
-def _renaming(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/me", json={"display_name": "Another"})
+def _renaming(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/me", json={"display_name": "Another"})
 
 
 @builds("DELETE /api/v1/me")
-def _deleting_an_account(stage: Stage, caller: str) -> Iterable[Ask]:
+def _deleting_an_account(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
     """For a user who owns a channel: deletion is refused, so the user still exists for the next row."""
-    user = user_of(stage, caller)
-    stage.site.new_channel(owner=user)
-    yield Ask("/api/v1/me", params={"confirm": user})
+    user = user_of(context, caller)
+    context.site.new_channel(owner=user)
+    yield RouteRequest("/api/v1/me", params={"confirm": user})
 
 
 @builds("POST /api/v1/me/addresses")
-def _adding_an_address(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/me/addresses", json={"address": f"{stage.site.new_name('m')}@example.com"})
+def _adding_an_address(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/me/addresses", json={"address": f"{context.site.new_name('m')}@example.com"})
 
 
-def _new_address_of(stage: Stage, user: str) -> int:
+def _new_address_of(context: MatrixContext, user: str) -> int:
     """Add an address, neither primary nor verified, because changing those ends other sessions; return its id."""
-    seaway, address = stage.site.factory.seaway, f"{stage.site.new_name('m')}@example.com"
+    seaway, address = context.site.factory.seaway, f"{context.site.new_name('m')}@example.com"
     with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, user).id
         emails.add(tx, seaway.site.clock.now_ms(), user_id, f"first-{address}", verified=True)
@@ -46,99 +46,101 @@ def _new_address_of(stage: Stage, user: str) -> int:
 
 
 @builds("DELETE /api/v1/me/addresses/{address}")
-def _removing_an_address(stage: Stage, caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/addresses/{_new_address_of(stage, user_of(stage, caller))}")
+def _removing_an_address(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/me/addresses/{_new_address_of(context, user_of(context, caller))}")
 
 
 @builds("DELETE /api/v1/me/addresses/{address} #another's")
-def _removing_the_address_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
-    other_user = stage.site.factory.user(stage.site.new_name("other"))
-    yield Ask(f"/api/v1/me/addresses/{_new_address_of(stage, other_user)}")
+def _removing_the_address_of_another(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    other_user = context.site.factory.user(context.site.new_name("other"))
+    yield RouteRequest(f"/api/v1/me/addresses/{_new_address_of(context, other_user)}")
 
 
 @builds("POST /api/v1/me/addresses/{address}/primary")
-def _making_an_address_primary(stage: Stage, caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/addresses/{_new_address_of(stage, user_of(stage, caller))}/primary")
+def _making_an_address_primary(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/me/addresses/{_new_address_of(context, user_of(context, caller))}/primary")
 
 
 @builds("POST /api/v1/me/addresses/{address}/verification")
-def _resending_verification(stage: Stage, caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/addresses/{_new_address_of(stage, user_of(stage, caller))}/verification")
+def _resending_verification(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/me/addresses/{_new_address_of(context, user_of(context, caller))}/verification")
 
 
 @builds("DELETE /api/v1/me/identities/{identity}")
-def _unlinking_missing_identity(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/me/identities/1000000")
+def _unlinking_missing_identity(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/me/identities/1000000")
 
 
 @builds(*(f"{method} /verify/{{secret}}" for method in ("GET", "HEAD", "POST")))
-def _link_to_verify(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/verify/swy-ln-unknown")
+def _link_to_verify(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/verify/swy-ln-unknown")
 
 
 @builds(
     *(f"{method} /{purpose}/{{secret}}" for purpose in ("reset", "first-account") for method in ("GET", "HEAD", "POST"))
 )
-def _link(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/reset/swy-ln-unknown")
-    yield Ask("/first-account/swy-ln-unknown")
+def _link(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/reset/swy-ln-unknown")
+    yield RouteRequest("/first-account/swy-ln-unknown")
 
 
 @builds("POST /api/oauth/device")
-def _starting_device_flow(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/oauth/device", content=b"client_id=rattler", headers=FORM)
+def _starting_device_flow(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/oauth/device", content=b"client_id=rattler", headers=FORM)
 
 
 @builds("POST /api/oauth/token")
-def _refreshing_oauth_token(_stage: Stage, _caller: str) -> Iterable[Ask]:
+def _refreshing_oauth_token(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     content = b"client_id=rattler&grant_type=refresh_token&refresh_token=unknown"
-    yield Ask("/api/oauth/token", content=content, headers=FORM)
+    yield RouteRequest("/api/oauth/token", content=content, headers=FORM)
 
 
 @builds("POST /api/oauth/revoke")
-def _revoking_oauth_token(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/oauth/revoke", content=b"client_id=rattler&token=unknown", headers=FORM)
+def _revoking_oauth_token(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/oauth/revoke", content=b"client_id=rattler&token=unknown", headers=FORM)
 
 
 @builds("POST /api/graphql")
-def _viewer(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/graphql", json={"query": "query { viewer { login } }"})
+def _viewer(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/graphql", json={"query": "query { viewer { login } }"})
 
 
-def _new_key_of(stage: Stage, user: str) -> int:
+def _new_key_of(context: MatrixContext, user: str) -> int:
     """Create a key; return its id."""
-    factory = stage.site.factory
+    factory = context.site.factory
     with factory.seaway.site.database.write_site() as tx:
         added, _ = api_keys.add(
-            tx, factory.seaway.site.clock.now_ms(), OPERATOR, users.get(tx, user), stage.site.new_name("key"),
+            tx, factory.seaway.site.clock.now_ms(), OPERATOR, users.get(tx, user), context.site.new_name("key"),
             mode=Mode.READ, channel_ids=None, expires_at_ms=None,
         )  # fmt: skip
     return added.id
 
 
 @builds("POST /api/v1/keys")
-def _creating_a_key(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/keys", json={"name": stage.site.new_name("key"), "days": 1})
+def _creating_a_key(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/keys", json={"name": context.site.new_name("key"), "days": 1})
 
 
 @builds("POST /api/v1/keys/{key}/revoke")
-def _revoking_a_key(stage: Stage, caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/keys/{_new_key_of(stage, user_of(stage, caller))}/revoke")
+def _revoking_a_key(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/keys/{_new_key_of(context, user_of(context, caller))}/revoke")
 
 
 @builds("DELETE /api/v1/keys/{key}")
-def _removing_a_key(stage: Stage, caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/keys/{_new_key_of(stage, user_of(stage, caller))}")
+def _removing_a_key(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/keys/{_new_key_of(context, user_of(context, caller))}")
 
 
 @builds("DELETE /api/v1/keys/{key} #another's")
-def _removing_the_key_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/keys/{_new_key_of(stage, stage.site.factory.user(stage.site.new_name('other')))}")
+def _removing_the_key_of_another(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(
+        f"/api/v1/keys/{_new_key_of(context, context.site.factory.user(context.site.new_name('other')))}"
+    )
 
 
-def _new_session_of(stage: Stage, user: str) -> int:
+def _new_session_of(context: MatrixContext, user: str) -> int:
     """Start a session; return its id."""
-    factory, secret = stage.site.factory, session(stage.site, user)
+    factory, secret = context.site.factory, session(context.site, user)
     with factory.seaway.site.database.read() as tx:
         caller = sessions.caller_of(tx, secret, factory.seaway.site.clock.now_ms())
     assert caller is not None
@@ -147,44 +149,46 @@ def _new_session_of(stage: Stage, user: str) -> int:
 
 
 @builds("DELETE /api/v1/me/sessions/{session}")
-def _ending_a_session(stage: Stage, caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/sessions/{_new_session_of(stage, user_of(stage, caller))}")
+def _ending_a_session(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/me/sessions/{_new_session_of(context, user_of(context, caller))}")
 
 
 @builds("DELETE /api/v1/me/sessions/{session} #another's")
-def _ending_the_session_of_another(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/me/sessions/{_new_session_of(stage, stage.site.factory.user(stage.site.new_name('other')))}")
+def _ending_the_session_of_another(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(
+        f"/api/v1/me/sessions/{_new_session_of(context, context.site.factory.user(context.site.new_name('other')))}"
+    )
 
 
 @builds("DELETE /api/v1/me/tools/{tool}")
-def _ending_missing_grant(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/me/tools/1000000")
+def _ending_missing_grant(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/me/tools/1000000")
 
 
 @builds("PUT /api/v1/me/password")
-def _setting_a_weak_password(_stage: Stage, _caller: str) -> Iterable[Ask]:
+def _setting_a_weak_password(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     """The weak password is refused, so callers with permission stay signed in for the next row."""
-    yield Ask("/api/v1/me/password", json={"password": "aaaaaaaaaaaa"})
+    yield RouteRequest("/api/v1/me/password", json={"password": "aaaaaaaaaaaa"})
 
 
 @builds("POST /api/v1/me/totp/confirm")
-def _confirming_totp_with_wrong_code(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/me/totp/confirm", json={"code": "not a code"})
+def _confirming_totp_with_wrong_code(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/me/totp/confirm", json={"code": "not a code"})
 
 
 @builds("POST /api/v1/me/passkeys")
-def _adding_invalid_passkey(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/me/passkeys", json={"name": "a phone", "credential": {}})
+def _adding_invalid_passkey(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/me/passkeys", json={"name": "a phone", "credential": {}})
 
 
-def _new_passkey_of(stage: Stage, user: str) -> int:
+def _new_passkey_of(context: MatrixContext, user: str) -> int:
     """Add a passkey without an authenticator; return its id."""
-    with stage.site.factory.seaway.site.database.write_site() as tx:
+    with context.site.factory.seaway.site.database.write_site() as tx:
         added: int = tx.execute(
             insert(passkeys)
             .values(
                 user_id=users.get(tx, user).id,
-                credential_id=stage.site.new_name("credential").encode(),
+                credential_id=context.site.new_name("credential").encode(),
                 public_key=b"",
                 sign_count=0,
                 transports="",
@@ -197,17 +201,17 @@ def _new_passkey_of(stage: Stage, user: str) -> int:
 
 
 @builds("PATCH /api/v1/me/passkeys/{passkey}")
-def _renaming_a_passkey(stage: Stage, caller: str) -> Iterable[Ask]:
-    passkey_id = _new_passkey_of(stage, user_of(stage, caller))
+def _renaming_a_passkey(context: MatrixContext, caller: str) -> Iterable[RouteRequest]:
+    passkey_id = _new_passkey_of(context, user_of(context, caller))
 
     def check(_done: bool) -> None:
-        with stage.site.factory.seaway.site.database.write_site() as tx:
+        with context.site.factory.seaway.site.database.write_site() as tx:
             tx.execute(delete(passkeys).where(passkeys.c.id == passkey_id))
 
-    yield Ask(f"/api/v1/me/passkeys/{passkey_id}", json={"name": "another"}, check=check)
+    yield RouteRequest(f"/api/v1/me/passkeys/{passkey_id}", json={"name": "another"}, check=check)
 
 
 @builds("DELETE /api/v1/me/passkeys/{passkey}")
-def _removing_missing_passkey(_stage: Stage, _caller: str) -> Iterable[Ask]:
+def _removing_missing_passkey(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     """Removing a real passkey would end the other sessions, which the next rows need."""
-    yield Ask("/api/v1/me/passkeys/1000000")
+    yield RouteRequest("/api/v1/me/passkeys/1000000")

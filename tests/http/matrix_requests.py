@@ -27,7 +27,7 @@ def _nothing_to_check(_done: bool) -> None:
 
 
 @dataclass(frozen=True)
-class Ask:
+class RouteRequest:
     """A request; `check` verifies afterwards that its effect matches its status."""
 
     path: str
@@ -35,18 +35,18 @@ class Ask:
     content: bytes | None = None
     params: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    signed: bool = True  # whether the credential is sent in the headers
-    about: str = ""  # the channel in the path, if it is not the channel of the stage
+    with_credentials: bool = True  # whether the headers contain the credential
+    channel: str = ""  # the channel in the path, if it is not the channel of the context
     check: Callable[[bool], None] = _nothing_to_check
 
-    def elsewhere(self, channel: str) -> "Ask":
+    def for_missing_channel(self, channel: str) -> "RouteRequest":
         """Return the same request for a missing channel whose name has the same length."""
-        about = self.about or channel
-        return replace(self, path=self.path.replace(about, "x" * len(about)))
+        name = self.channel or channel
+        return replace(self, path=self.path.replace(name, "x" * len(name)))
 
 
 @dataclass(frozen=True)
-class Stage:
+class MatrixContext:
     """A channel, with the credentials of all callers in the table."""
 
     site: Site
@@ -57,11 +57,11 @@ class Stage:
     secrets: dict[str, str | None]
     cookies: dict[str, str]
 
-    def signed(self, caller: str) -> dict[str, str]:
+    def key_headers(self, caller: str) -> dict[str, str]:
         """Return the headers of a caller with a key."""
         return bearer(self.secrets[caller])
 
-    def signed_in(self, caller: str) -> dict[str, str]:
+    def session_headers(self, caller: str) -> dict[str, str]:
         """Return the headers of a user in a browser, on a page of this site."""
         cookie = self.cookies[caller]
         return {
@@ -114,15 +114,14 @@ class Stage:
             "package": self.kept.name.rsplit("-", 2)[0],
             "subdir": "noarch",
             "file": self.kept.name,
-            "group": self.seen_group,
+            "group": self.unchanged_group,
             "user": self.users["viewer"],
-            "provider": "nobody",
+            "provider": "missing",
             "secret": "swy-inv-unknown",
         }
 
     @cached_property
-    def seen_group(self) -> str:
-        """A group that is never changed."""
+    def unchanged_group(self) -> str:
         return self.group()
 
     def group(self, *, in_channel: bool = False) -> str:
@@ -141,19 +140,19 @@ class Stage:
         return self.site.factory.member(self.channel, self.site.new_name("member"), Role.VIEWER)
 
 
-def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
+def create_context(site: Site, http: httpx.Client, *, public: bool) -> MatrixContext:
     """Create a channel with a user for each role, and every kind of key."""
     factory = site.factory
-    owner, contributor, viewer, stranger, disabled_user = (
-        factory.user(site.new_name(kind)) for kind in ("owner", "contributor", "viewer", "stranger", "gone")
+    owner, contributor, viewer, nonmember, disabled_user = (
+        factory.user(site.new_name(kind)) for kind in ("owner", "contributor", "viewer", "nonmember", "disabled")
     )
     channel = site.new_channel(public=public, owner=owner)
     for user, role in ((contributor, Role.CONTRIBUTOR), (disabled_user, Role.CONTRIBUTOR), (viewer, Role.VIEWER)):
         factory.member(channel, user, role)
     admin, manage = factory.user(site.new_name("admin"), admin=True), Mode.MANAGE
     secrets: dict[str, str | None] = {
-        "nobody": None,
-        "stranger": factory.key(stranger, mode=manage),
+        "anonymous": None,
+        "nonmember": factory.key(nonmember, mode=manage),
         "viewer": factory.key(viewer, mode=manage),
         "contrib": factory.key(contributor, mode=manage),
         "owner": factory.key(owner, mode=manage),
@@ -169,10 +168,10 @@ def stage(site: Site, http: httpx.Client, *, public: bool) -> Stage:
     }
     with factory.seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, factory.seaway.site.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
-    users_by_column = {"stranger": stranger, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
+    users_by_column = {"nonmember": nonmember, "viewer": viewer, "contrib": contributor, "owner": owner, "admin": admin}
     cookies = {caller: session(site, user) for caller, user in users_by_column.items()}
     cookies["stale"] = session(site, owner, ago_ms=FRESH_MS + 1)
-    return Stage(site, http, channel, public, {**users_by_column, "stale": owner}, secrets, cookies)
+    return MatrixContext(site, http, channel, public, {**users_by_column, "stale": owner}, secrets, cookies)
 
 
 def session(site: Site, user: str, *, ago_ms: int = 0) -> str:
@@ -196,16 +195,16 @@ def _garbled(secret: str) -> str:
     return secret[:-1] + ("a" if secret[-1] != "a" else "b")
 
 
-Builder = Callable[[Stage, str], Iterable[Ask]]
+Builder = Callable[[MatrixContext, str], Iterable[RouteRequest]]
 BUILDERS: dict[str, Builder] = {}
 
 
-def of(stage: Stage, row: str, caller: str) -> list[Ask]:
+def requests_of(context: MatrixContext, row: str, caller: str) -> list[RouteRequest]:
     """Return the requests of a row."""
     builder = BUILDERS.get(row)
     if builder is not None:
-        return list(builder(stage, caller))
-    return [Ask(route_of(row).partition(" ")[2].format(**stage.parameters))]
+        return list(builder(context, caller))
+    return [RouteRequest(route_of(row).partition(" ")[2].format(**context.parameters))]
 
 
 def builds(*rows: str) -> Callable[[Builder], Builder]:
@@ -218,14 +217,14 @@ def builds(*rows: str) -> Callable[[Builder], Builder]:
     return register
 
 
-def user_of(stage: Stage, caller: str) -> str:
+def user_of(context: MatrixContext, caller: str) -> str:
     """Return the user of this column, or the owner, whose keys the other columns use."""
-    return stage.users.get(caller, stage.users["owner"])
+    return context.users.get(caller, context.users["owner"])
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-def form(path: str, **fields: str) -> Ask:
+def form(path: str, **fields: str) -> RouteRequest:
     """Return the request of a page form."""
-    return Ask(path, content=urlencode(fields).encode(), headers=FORM)
+    return RouteRequest(path, content=urlencode(fields).encode(), headers=FORM)

@@ -8,27 +8,29 @@ from joserfc.jwk import RSAKey
 
 from seaway.callers.caller import OPERATOR
 from seaway.trusted_publishing import issuers
-from tests.http.matrix_requests import Ask, Stage, builds, form
+from tests.http.matrix_requests import MatrixContext, RouteRequest, builds, form
 
 
 @builds("PATCH /api/v1/users/{user}")
-def _disabling_an_account(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/users/{stage.site.factory.user(stage.site.new_name('other'))}", json={"disabled": True})
+def _disabling_an_account(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(
+        f"/api/v1/users/{context.site.factory.user(context.site.new_name('other'))}", json={"disabled": True}
+    )
 
 
 @builds("PATCH /api/v1/channels/{channel}/quota")
-def _limiting_a_channel(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/channels/{stage.channel}/quota", json={"quota": 10**12})
+def _limiting_a_channel(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/channels/{context.channel}/quota", json={"quota": 10**12})
 
 
 @builds("PATCH /api/v1/users/{user}/quota")
-def _limiting_a_user(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/users/{stage.users['viewer']}/quota", json={"quota": None})
+def _limiting_a_user(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/users/{context.users['viewer']}/quota", json={"quota": None})
 
 
-def new_issuer(stage: Stage) -> str:
+def new_issuer(context: MatrixContext) -> str:
     """Add an issuer without publishers; return its name."""
-    seaway, name = stage.site.factory.seaway, stage.site.new_name("forge")
+    seaway, name = context.site.factory.seaway, context.site.new_name("forge")
     with seaway.site.database.write_site() as tx:
         url = f"https://{name}.example.com"
         issuers.add(tx, seaway.site.clock.now_ms(), OPERATOR, name, kind="gitlab", issuer=url)
@@ -43,31 +45,31 @@ def key_set() -> str:
 
 
 @builds("POST /api/v1/issuers")
-def _adding_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
-    name = stage.site.new_name("forge")
+def _adding_an_issuer(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.new_name("forge")
     body = {"name": name, "issuer": f"https://{name}.example.com", "kind": "gitlab"}
-    yield Ask("/api/v1/issuers", json=body)
+    yield RouteRequest("/api/v1/issuers", json=body)
 
 
 @builds("GET /api/v1/issuers/{issuer}", "DELETE /api/v1/issuers/{issuer}")
-def _reading_or_removing_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}")
+def _reading_or_removing_an_issuer(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/issuers/{new_issuer(context)}")
 
 
 @builds("GET /admin/issuers/{issuer}", "HEAD /admin/issuers/{issuer}")
-def _reading_an_issuer_by_page(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/admin/issuers/github")
+def _reading_an_issuer_by_page(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/admin/issuers/github")
 
 
 @builds("POST /admin/issuers")
-def _adding_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    name = stage.site.new_name("forge")
+def _adding_an_issuer_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.new_name("forge")
     yield form("/admin/issuers", name=name, address=f"https://{name}.example.com", kind="gitlab")
 
 
 @builds("POST /admin/issuers/{issuer}/{act}")
-def _changing_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    name = new_issuer(stage)
+def _changing_an_issuer_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = new_issuer(context)
     for act in ("disable", "enable"):
         yield form(f"/admin/issuers/{name}/{act}")
     yield form(f"/admin/issuers/{name}/keys", keys=key_set())
@@ -75,33 +77,33 @@ def _changing_an_issuer_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
 
 
 @builds("POST /admin/users/{user}/{act}")
-def _changing_a_user_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    user = stage.site.factory.user(stage.site.new_name("other"))
+def _changing_a_user_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    user = context.site.factory.user(context.site.new_name("other"))
     for act in ("disable", "enable", "promote", "demote", "reset", "cancel-reset"):
         yield form(f"/admin/users/{user}/{act}")
     yield form(f"/admin/users/{user}/quota", quota="20 GB")
 
 
 @builds("POST /admin/channels/{channel}/quota")
-def _limiting_a_channel_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield form(f"/admin/channels/{stage.channel}/quota", quota="1 TB")
+def _limiting_a_channel_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield form(f"/admin/channels/{context.channel}/quota", quota="1 TB")
 
 
 @builds("PATCH /api/v1/issuers/{issuer}")
-def _disabling_an_issuer(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}", json={"enabled": False})
+def _disabling_an_issuer(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/issuers/{new_issuer(context)}", json={"enabled": False})
 
 
 @builds("PUT /api/v1/issuers/{issuer}/keys")
-def _setting_issuer_keys(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/issuers/{new_issuer(stage)}/keys", json=json.loads(key_set()))
+def _setting_issuer_keys(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/issuers/{new_issuer(context)}/keys", json=json.loads(key_set()))
 
 
 @builds("POST /api/v1/issuers/{issuer}/keys/fetch")
-def _fetching_keys_of_missing_issuer(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/issuers/nobody/keys/fetch")
+def _fetching_keys_of_missing_issuer(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/issuers/missing/keys/fetch")
 
 
 @builds("POST /api/v1/jobs/{job}/retry")
-def _retrying_missing_job(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/v1/jobs/1000000/retry")
+def _retrying_missing_job(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/v1/jobs/1000000/retry")

@@ -6,56 +6,58 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import channels
 from seaway.trusted_publishing import publishers
 from seaway.trusted_publishing.publisher import PublisherSettings
-from tests.http.matrix_requests import Ask, Stage, builds, form
+from tests.http.matrix_requests import MatrixContext, RouteRequest, builds, form
 
 
 @builds("POST /api/oidc/mint_token")
-def _minting_a_token(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/oidc/mint_token", json={"token": "a.b.c"})
+def _minting_a_token(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/oidc/mint_token", json={"token": "a.b.c"})
 
 
 @builds("POST /api/github/secret-scanning")
-def _reporting_a_leak(_stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask("/api/github/secret-scanning", json=[])
+def _reporting_a_leak(_context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest("/api/github/secret-scanning", json=[])
 
 
-def _new_project(stage: Stage) -> dict[str, str]:
-    return {"namespace": "acme", "project": stage.site.new_name("project")}
+def _new_project(context: MatrixContext) -> dict[str, str]:
+    return {"namespace": "acme", "project": context.site.new_name("project")}
 
 
-def _new_publisher(stage: Stage) -> int:
+def _new_publisher(context: MatrixContext) -> int:
     """Replace the publishers of the channel with a new one; return its id."""
-    seaway = stage.site.factory.seaway
+    seaway = context.site.factory.seaway
     with seaway.site.database.write_site() as tx:
-        for publisher in publishers.in_channel(tx, channels.get(tx, stage.channel).id):
-            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.accounts.outbox, stage.channel, publisher.id)
+        for publisher in publishers.in_channel(tx, channels.get(tx, context.channel).id):
+            publishers.remove(tx, 1, OPERATOR, seaway.request_parts.accounts.outbox, context.channel, publisher.id)
         now_ms, notifier = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
-        settings = PublisherSettings(fields=_new_project(stage))
-        return publishers.add(tx, now_ms, OPERATOR, notifier, stage.channel, "gitlab", settings).id
+        settings = PublisherSettings(fields=_new_project(context))
+        return publishers.add(tx, now_ms, OPERATOR, notifier, context.channel, "gitlab", settings).id
 
 
 @builds("POST /api/v1/channels/{channel}/publishers")
-def _adding_a_publisher(stage: Stage, _caller: str) -> Iterable[Ask]:
-    body = {"issuer": "gitlab", "fields": _new_project(stage)}
-    yield Ask(f"/api/v1/channels/{stage.channel}/publishers", json=body)
+def _adding_a_publisher(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    body = {"issuer": "gitlab", "fields": _new_project(context)}
+    yield RouteRequest(f"/api/v1/channels/{context.channel}/publishers", json=body)
 
 
 @builds("PATCH /api/v1/channels/{channel}/publishers/{publisher}")
-def _changing_a_publisher(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}", json={"mode": "READ"})
+def _changing_a_publisher(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(
+        f"/api/v1/channels/{context.channel}/publishers/{_new_publisher(context)}", json={"mode": "READ"}
+    )
 
 
 @builds("DELETE /api/v1/channels/{channel}/publishers/{publisher}")
-def _removing_a_publisher(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield Ask(f"/api/v1/channels/{stage.channel}/publishers/{_new_publisher(stage)}")
+def _removing_a_publisher(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/channels/{context.channel}/publishers/{_new_publisher(context)}")
 
 
 @builds("POST /channels/{channel}/settings/publishers")
-def _adding_a_publisher_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    fields = {"owner": "octo", "repository": stage.site.new_name("repo"), "workflow": "publish.yml"}
-    yield form(f"/channels/{stage.channel}/settings/publishers", issuer="github", mode="READ", **fields)
+def _adding_a_publisher_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    fields = {"owner": "octo", "repository": context.site.new_name("repo"), "workflow": "publish.yml"}
+    yield form(f"/channels/{context.channel}/settings/publishers", issuer="github", mode="READ", **fields)
 
 
 @builds("POST /channels/{channel}/settings/publishers/rules")
-def _setting_rules_by_page(stage: Stage, _caller: str) -> Iterable[Ask]:
-    yield form(f"/channels/{stage.channel}/settings/publishers/rules", attestations="optional")
+def _setting_rules_by_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield form(f"/channels/{context.channel}/settings/publishers/rules", attestations="optional")

@@ -19,11 +19,11 @@ from seaway.users import users
 from tests.conftest import Site
 from tests.http.conftest import Channel, make_channel
 from tests.support.packages import conda, index_json
-from tests.support.requests import basic, bearer, exchange, raw_headers, sentence, until, upload
+from tests.support.requests import basic, bearer, error_message, exchange, raw_headers, upload, wait_until
 
 REPODATA = "noarch/repodata.json"
 LISTED = conda(index_json("listed"))
-_EACH_TIME = {"date", "seaway-request-id"}
+_VARYING_HEADERS = {"date", "seaway-request-id"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def public(site: Site, http: httpx.Client) -> Channel:
 
 # Credentials
 
-GOOD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
+ACCEPTED_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
     "bearer": bearer,
     "bearer in lower case": lambda key: {"Authorization": f"bearer {key}"},
     "bearer with spaces": lambda key: {"Authorization": f"Bearer   {key}"},
@@ -55,7 +55,7 @@ GOOD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
     "basic in lower case": lambda key: {"Authorization": basic("u", key)["Authorization"].replace("Basic", "basic")},
 }
 
-BAD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
+INVALID_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
     "no header": lambda _: {},
     "bearer without a key": lambda _: {"Authorization": "Bearer"},
     "another scheme": lambda key: {"Authorization": f"Token {key}"},
@@ -73,12 +73,12 @@ BAD_FORMS: dict[str, Callable[[str], dict[str, str]]] = {
     "basic with a password": lambda _: basic("the-owner", "correct horse battery"),
     "a key in another header": lambda key: {"X-API-Key": key},
     "a key in a cookie": lambda key: {"Cookie": f"session={key}; key={key}"},
-    "a bad header beside a cookie": lambda key: {"Authorization": "Bearer x", "Cookie": f"session={key}"},
+    "an invalid header and a cookie": lambda key: {"Authorization": "Bearer x", "Cookie": f"session={key}"},
     "a very long key": lambda _: bearer("swy-u-" + "a" * 8_000),
 }
 
 
-@pytest.mark.parametrize("form", GOOD_FORMS.values(), ids=GOOD_FORMS.keys())
+@pytest.mark.parametrize("form", ACCEPTED_FORMS.values(), ids=ACCEPTED_FORMS.keys())
 def test_key_in_every_accepted_form_reads_private_channel(
     http: httpx.Client, private: Channel, form: Callable[[str], dict[str, str]]
 ) -> None:
@@ -88,19 +88,19 @@ def test_key_in_every_accepted_form_reads_private_channel(
     assert [LISTED.name] == list(response.json()["packages.conda"])
 
 
-@pytest.mark.parametrize("form", BAD_FORMS.values(), ids=BAD_FORMS.keys())
-def test_bad_credential_gets_401_for_private_channel(
+@pytest.mark.parametrize("form", INVALID_FORMS.values(), ids=INVALID_FORMS.keys())
+def test_invalid_credential_gets_401_for_private_channel(
     http: httpx.Client, private: Channel, form: Callable[[str], dict[str, str]]
 ) -> None:
     """The 401 names the expected kind of credential, and not the channel."""
     response = http.get(f"/{private.name}/{REPODATA}", headers=form(private.owner))
     assert 401 == response.status_code
     assert 'Bearer realm="seaway"' == response.headers["www-authenticate"]
-    assert private.name not in sentence(response)
+    assert private.name not in error_message(response)
 
 
-@pytest.mark.parametrize("form", BAD_FORMS.values(), ids=BAD_FORMS.keys())
-def test_bad_credential_is_ignored_when_reading_public_channel(
+@pytest.mark.parametrize("form", INVALID_FORMS.values(), ids=INVALID_FORMS.keys())
+def test_invalid_credential_is_ignored_when_reading_public_channel(
     http: httpx.Client, public: Channel, form: Callable[[str], dict[str, str]]
 ) -> None:
     """Clients send their stored credential to every channel of a host, so public channels stay readable with it."""
@@ -111,11 +111,11 @@ def test_bad_credential_is_ignored_when_reading_public_channel(
 
 @pytest.mark.parametrize(
     "form",
-    [form for name, form in BAD_FORMS.items() if name != "no header"],
-    ids=[name for name in BAD_FORMS if name != "no header"],
+    [form for name, form in INVALID_FORMS.items() if name != "no header"],
+    ids=[name for name in INVALID_FORMS if name != "no header"],
 )
 @pytest.mark.parametrize("verb", ["upload", "delete", "yank", "unyank"])
-def test_bad_credential_gets_401_for_changes(
+def test_invalid_credential_gets_401_for_changes(
     http: httpx.Client, public: Channel, form: Callable[[str], dict[str, str]], verb: str
 ) -> None:
     """Changes require a valid credential, also in a public channel."""
@@ -166,7 +166,7 @@ def test_key_in_path_reads_private_channel(site: Site, private: Channel, prefix:
 @pytest.mark.parametrize("token", ["", "nonsense", "key"])
 def test_any_token_in_path_reads_public_channel(http: httpx.Client, public: Channel, path: str, token: str) -> None:
     """Valid, invalid and empty tokens all read a public channel."""
-    secret = public.stranger if token == "key" else token
+    secret = public.nonmember if token == "key" else token
     assert 200 == http.get(f"/t/{secret}/{public.name}/{path}").status_code
 
 
@@ -182,9 +182,9 @@ def test_one_valid_credential_is_enough(http: httpx.Client, private: Channel) ->
 @pytest.mark.parametrize("verb", ["upload", "delete", "yank", "unyank"])
 def test_key_in_path_cannot_change_files(http: httpx.Client, public: Channel, verb: str) -> None:
     """Paths are logged by proxies and servers, so a key in a path can only read."""
-    address = f"/api/v1/{verb}/{public.name}" + ("" if verb == "upload" else f"/noarch/{LISTED.name}")
+    path = f"/api/v1/{verb}/{public.name}" + ("" if verb == "upload" else f"/noarch/{LISTED.name}")
     method = "DELETE" if verb == "delete" else "POST"
-    response = http.request(method, f"/t/{public.owner}{address}", content=LISTED.content, headers=raw_headers(LISTED))
+    response = http.request(method, f"/t/{public.owner}{path}", content=LISTED.content, headers=raw_headers(LISTED))
     assert response.status_code in (401, 404, 405)
     assert [LISTED.name] == list(http.get(f"/{public.name}/{REPODATA}").json()["packages.conda"])
 
@@ -238,7 +238,7 @@ EXTRA_HEADERS = {
 }
 
 
-@pytest.mark.parametrize("caller", ["anonymous", "stranger", "elsewhere"])
+@pytest.mark.parametrize("caller", ["anonymous", "nonmember", "key of other channel"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_private_channel_is_indistinguishable_from_missing_channel(
     site: Site, private: Channel, method: str, caller: str
@@ -248,8 +248,8 @@ def test_private_channel_is_indistinguishable_from_missing_channel(
     owner = site.factory.user(site.new_name("owner"))
     secret = {
         "anonymous": None,
-        "stranger": private.stranger,
-        "elsewhere": site.factory.key("the-owner", only=[site.new_channel(owner=owner)]),
+        "nonmember": private.nonmember,
+        "key of other channel": site.factory.key("the-owner", only=[site.new_channel(owner=owner)]),
     }[caller]
     for path in PATHS:
         for name, extra in EXTRA_HEADERS.items():
@@ -265,7 +265,7 @@ def visible_response(site: Site, method: str, path: str, channel: str, headers: 
     sized = {**headers, **raw_headers(LISTED), "Content-Length": "3"}
     response = exchange(site.server.address, method, path.format(channel=channel), sized, b"abc")
     response_headers = [
-        (name, value.replace(channel, "*")) for name, value in response.headers if name.lower() not in _EACH_TIME
+        (name, value.replace(channel, "*")) for name, value in response.headers if name.lower() not in _VARYING_HEADERS
     ]
     return response.status, response_headers, response.body.replace(channel.encode(), b"*")
 
@@ -275,17 +275,17 @@ def test_index_of_hidden_channel_never_returns_404(site: Site, http: httpx.Clien
     for channel in (private.name, site.new_name("later")):
         for name in ("repodata_shards.msgpack.zst", "repodata.json", f"shards/{'ab' * 32}.msgpack.zst"):
             url = f"/{channel}/noarch/{name}"
-            found = [http.request(method, url, headers=bearer(private.stranger)) for method in ("GET", "HEAD")]
+            found = [http.request(method, url, headers=bearer(private.nonmember)) for method in ("GET", "HEAD")]
             assert [403, 403] == [response.status_code for response in found]
             assert 401 == http.get(url).status_code
-            assert 403 == http.get(f"/t/{private.stranger}{url}").status_code
+            assert 403 == http.get(f"/t/{private.nonmember}{url}").status_code
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_refusals_do_not_contain_the_channel_name(http: httpx.Client, private: Channel, method: str, path: str) -> None:
     """Refusals to users without access and to anonymous clients do not confirm the name."""
-    for secret in (None, private.stranger):
+    for secret in (None, private.nonmember):
         response = http.request(method, path.format(channel=private.name), headers=bearer(secret))
         assert private.name not in response.text
 
@@ -320,12 +320,12 @@ def test_keys_of_disabled_user_are_refused_on_next_request(site: Site, http: htt
     owner = site.factory.user(site.new_name("owner"))
     name = site.new_channel(owner=owner, public=False)
     key = site.factory.key(owner)
-    seen = []
+    statuses = []
     for disabled in (True, False):
         with site.factory.seaway.site.database.write_site() as tx:
             user_access.set_disabled(tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, owner, disabled=disabled)
-        seen.append(read_status(http, name, key))
-    assert [401, 200] == seen
+        statuses.append(read_status(http, name, key))
+    assert [401, 200] == statuses
 
 
 def test_demotion_limits_keys_on_next_request(site: Site, http: httpx.Client, private_channel: Channel) -> None:
@@ -378,13 +378,13 @@ def set_public(site: Site, name: str, *, is_public: bool) -> None:
 def test_key_limited_to_deleted_channel_has_no_access(site: Site, http: httpx.Client) -> None:
     """It reads neither another channel nor a new channel with the same name."""
     owner = site.factory.user(site.new_name("owner"))
-    narrow, other = site.new_channel(owner=owner, public=False), site.new_channel(owner=owner, public=False)
-    key = site.factory.key(owner, only=[narrow])
-    before = [read_status(http, name, key) for name in (narrow, other)]
+    limited_to, other = site.new_channel(owner=owner, public=False), site.new_channel(owner=owner, public=False)
+    key = site.factory.key(owner, only=[limited_to])
+    before = [read_status(http, name, key) for name in (limited_to, other)]
     with site.factory.seaway.site.database.write_site() as tx:
-        channels.remove(tx, 0, OPERATOR, narrow)
-    site.factory.channel(narrow, owner=owner, public=False)
-    after = [read_status(http, name, key) for name in (narrow, other)]
+        channels.remove(tx, 0, OPERATOR, limited_to)
+    site.factory.channel(limited_to, owner=owner, public=False)
+    after = [read_status(http, name, key) for name in (limited_to, other)]
     assert ([200, 403], [403, 403]) == (before, after)
 
 
@@ -457,8 +457,8 @@ def test_yank_and_unyank_are_visible_immediately(http: httpx.Client, channel: Ch
     assert ({}, [LISTED.name]) == (yanked.json()["packages.conda"], yanked.json()["removed"])
     assert listed == again.json()
     assert ["2", "2", "3", "3"] == [response.headers["seaway-revision"] for response in (yank, yanked, unyank, again)]
-    assert f"{url} was yanked." == sentence(yank)
-    assert f"{url} is listed again." == sentence(unyank)
+    assert f"{url} was yanked." == error_message(yank)
+    assert f"{url} is listed again." == error_message(unyank)
 
 
 def test_yanking_twice_makes_one_revision(http: httpx.Client, channel: Channel) -> None:
@@ -502,7 +502,7 @@ def test_contributor_deletes_only_files_they_uploaded(http: httpx.Client, channe
         for file in (own, foreign)
     ]
     assert [200, 403] == [response.status_code for response in responses]
-    assert "files that they uploaded" in sentence(responses[1])
+    assert "files that they uploaded" in error_message(responses[1])
 
 
 def test_file_name_with_special_characters_is_deleted(http: httpx.Client, channel: Channel) -> None:
@@ -542,21 +542,21 @@ def test_keys_are_never_logged(site: Site, http: httpx.Client, private: Channel)
         http.get(url, headers=headers)
         http.post(f"/api/v1/upload/{private.name}", content=secret.encode(), headers=headers)
     exchange(site.server.address, "GET", f"/{site.new_name('last')}/x")
-    until(lambda: any("path=/last-" in line for line in site.server.log))
+    wait_until(lambda: any("path=/last-" in line for line in site.server.log))
     log = "".join(site.server.log)
-    kept = [private.owner, private.viewer, private.stranger, secret]
-    assert [] == [value for value in [*kept, secret[6:], encoded, wrong] if value in log]
+    secrets = [private.owner, private.viewer, private.nonmember, secret]
+    assert [] == [value for value in [*secrets, secret[6:], encoded, wrong] if value in log]
     assert "/t/***" in log
 
 
 def test_refusals_do_not_repeat_keys(site: Site, private: Channel) -> None:
     """Response bodies that quote the request omit keys."""
-    for target in (f"/t/{private.stranger}/x/y", f"/{private.stranger}/x", f"/api/v1/upload/{private.stranger}"):
+    for target in (f"/t/{private.nonmember}/x/y", f"/{private.nonmember}/x", f"/api/v1/upload/{private.nonmember}"):
         for method in ("GET", "POST"):
             response = exchange(
-                site.server.address, method, target, {**bearer(private.stranger), "X-File-Name": private.stranger}
+                site.server.address, method, target, {**bearer(private.nonmember), "X-File-Name": private.nonmember}
             )
-            assert private.stranger[6:].encode() not in response.body
+            assert private.nonmember[6:].encode() not in response.body
 
 
 def test_database_contains_no_usable_key(site: Site, private: Channel) -> None:
@@ -564,5 +564,5 @@ def test_database_contains_no_usable_key(site: Site, private: Channel) -> None:
     with site.factory.seaway.site.database.read() as tx:
         content = repr([list(tx.execute(select(table))) for table in metadata.sorted_tables]).encode()
     assert private.name.encode() in content
-    for secret in (private.owner, private.viewer, private.stranger):
+    for secret in (private.owner, private.viewer, private.nonmember):
         assert secret[6:].encode() not in content

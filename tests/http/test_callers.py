@@ -16,7 +16,7 @@ from seaway.http.caller import caller_of
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.caller_identification import Accepted
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.requests import bearer
 from tests.support.sites import Factory
 
@@ -60,7 +60,7 @@ def test_cached_caller_is_not_reused_for_fewer_kinds_of_secret(seaway: Seaway, f
     ],
 )
 def test_every_route_updates_the_last_use_of_a_key(
-    seaway: Seaway, factory: Factory, clock: TurnedClock, method: str, path: str, options: dict[str, Any]
+    seaway: Seaway, factory: Factory, clock: ManualClock, method: str, path: str, options: dict[str, Any]
 ) -> None:
     """The API, pages, uploads, and the GraphQL query with which clients of prefix.dev check a key."""
     headers = bearer(factory.key("ada")) | options.get("headers", {})

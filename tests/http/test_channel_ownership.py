@@ -44,7 +44,7 @@ def owners(site: Site, http: httpx.Client, channel: str, caller: str) -> list[st
 
 def test_channel_has_exactly_one_owner(site: Site, http: httpx.Client, channel: str, owner: str) -> None:
     """Case 91: the owner cannot leave, be removed or demoted, and no second owner can be added."""
-    member, stranger = new_member(site, channel), site.factory.user(site.new_name("stranger"))
+    member, nonmember = new_member(site, channel), site.factory.user(site.new_name("nonmember"))
     disabled_user = new_member(site, channel)
     with site.factory.seaway.site.database.write_site() as tx:
         user_access.set_disabled(tx, site.factory.seaway.site.clock.now_ms(), OPERATOR, disabled_user, disabled=True)
@@ -53,7 +53,7 @@ def test_channel_has_exactly_one_owner(site: Site, http: httpx.Client, channel: 
         call(site, http, owner, "DELETE", f"{channel}/members/{owner}"),
         call(site, http, owner, "PUT", f"{channel}/members/{owner}", role="viewer"),
         call(site, http, owner, "PUT", f"{channel}/members/{member}", role="owner"),
-        call(site, http, owner, "POST", f"{channel}/transfer", to_user=stranger),
+        call(site, http, owner, "POST", f"{channel}/transfer", to_user=nonmember),
         call(site, http, owner, "POST", f"{channel}/transfer", to_user=disabled_user),
         call(site, http, owner, "POST", f"{channel}/transfer", to_user=owner),
         call(site, http, member, "POST", f"{channel}/transfer", to_user=member),
@@ -69,8 +69,8 @@ def test_only_the_recipient_can_accept_a_transfer(site: Site, http: httpx.Client
     recipient, other = new_member(site, channel), new_member(site, channel)
     assert 201 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=recipient).status_code
     assert 409 == call(site, http, owner, "POST", f"{channel}/transfer", to_user=other).status_code
-    stranger = site.factory.user(site.new_name("stranger"))
-    for caller in (other, owner, stranger):
+    nonmember = site.factory.user(site.new_name("nonmember"))
+    for caller in (other, owner, nonmember):
         assert call(site, http, caller, "POST", f"{channel}/transfer/response", response="accept").status_code in (
             403,
             404,
@@ -84,13 +84,13 @@ def test_concurrent_transfers_leave_one_owner(site: Site, http: httpx.Client, ch
     """Case 91: two offers, and acceptances by both recipients, at the same time."""
     recipients = [new_member(site, channel) for _ in range(2)]
     credentials = {caller: signed_in(site, caller) for caller in (owner, *recipients)}
-    address = f"/api/v1/channels/{channel}/transfer"
+    path = f"/api/v1/channels/{channel}/transfer"
 
     def offer(recipient: str) -> int:
-        return http.post(address, json={"to_user": recipient}, headers=credentials[owner]).status_code
+        return http.post(path, json={"to_user": recipient}, headers=credentials[owner]).status_code
 
     def accept(caller: str) -> int:
-        return http.post(f"{address}/response", json={"response": "accept"}, headers=credentials[caller]).status_code
+        return http.post(f"{path}/response", json={"response": "accept"}, headers=credentials[caller]).status_code
 
     with ThreadPoolExecutor(8) as pool:
         offered = [pool.submit(offer, recipient) for recipient in recipients]
@@ -113,8 +113,8 @@ def test_deleted_channel_is_inaccessible_and_its_name_reserved(site: Site, http:
     assert file.content == http.get(f"/{channel}/noarch/{file.name}", headers=bearer(key)).content
 
     assert 204 == http.delete(path, params={"confirm": channel}, headers=credentials).status_code
-    for address in (f"/{channel}/noarch/{file.name}", path):
-        assert 404 == http.get(address, headers=bearer(key)).status_code
+    for url in (f"/{channel}/noarch/{file.name}", path):
+        assert 404 == http.get(url, headers=bearer(key)).status_code
     assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(key)).status_code
     assert upload(http, channel, file, key).status_code == 404
     other = signed_in(site, site.factory.user(site.new_name("other")))
@@ -159,8 +159,8 @@ def test_each_change_makes_one_audit_entry(site: Site, http: httpx.Client, owner
         ("member.removed", "DELETE", f"{path}/members/{member}", None),
         ("key.added", "POST", "/api/v1/keys", {"name": "short"}),
     ]
-    for event, method, address, body in steps:
-        response = http.request(method, address, headers=credentials, **({} if body is None else {"json": body}))
+    for event, method, url, body in steps:
+        response = http.request(method, url, headers=credentials, **({} if body is None else {"json": body}))
         assert 200 <= response.status_code < 300, (event, response.text)
     by_key: list[tuple[str, int]] = [
         ("file.uploaded", upload(http, channel, file, key).status_code),

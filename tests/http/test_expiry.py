@@ -6,7 +6,7 @@ import pytest
 from seaway.clock import DAY_MS
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.requests import basic, bearer
 from tests.support.sites import Factory
 
@@ -17,7 +17,7 @@ PATHS = ("noarch/repodata.json", "noarch/repodata_shards.msgpack.zst", "notices.
 
 @pytest.mark.parametrize("form", ["bearer", "basic", "path"])
 async def test_expired_key_is_refused_without_a_write(
-    seaway: Seaway, factory: Factory, clock: TurnedClock, form: str
+    seaway: Seaway, factory: Factory, clock: ManualClock, form: str
 ) -> None:
     """No commit signals that a key expired, so the clock is checked for each response, cached or not."""
     channel = factory.channel("chan", public=False)

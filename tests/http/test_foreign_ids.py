@@ -39,7 +39,7 @@ def tenant(site: Site, *, public: bool) -> Tenant:
     name = site.factory.user(site.new_name("tenant"))
     channel = site.new_channel(owner=name, public=public)
     seaway = site.factory.seaway
-    now_ms, outbox = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
+    now_ms, notifier = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
     with seaway.site.database.write_site() as tx:
         user_id = users.get(tx, name).id
         sessions.start(tx, now_ms, user_id, address="", agent="")

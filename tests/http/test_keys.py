@@ -11,7 +11,7 @@ from seaway.sign_in import sessions
 from seaway.users import users
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, raw_headers, sentence, upload
+from tests.support.requests import bearer, error_message, raw_headers, upload
 
 
 def signed_in(site: Site, user: str) -> dict[str, str]:
@@ -124,7 +124,7 @@ def test_key_is_limited_by_current_role_of_its_user(site: Site, http: httpx.Clie
     )
     assert 200 == response.status_code, response.text
     refused = upload(http, channel, new_file(site), key)
-    assert (403, True) == (refused.status_code, "Contributor" in sentence(refused))
+    assert (403, True) == (refused.status_code, "Contributor" in error_message(refused))
 
 
 def test_keys_cannot_change_the_account(site: Site, http: httpx.Client, owner: str) -> None:

@@ -15,13 +15,13 @@ from seaway.http import request_limits
 from seaway.http.request_limits import RateLimiter
 from seaway.server.app import create_app
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 
 
 @pytest.fixture
-async def http(tmp_path: Path, clock: TurnedClock) -> AsyncIterator[httpx.AsyncClient]:
+async def http(tmp_path: Path, clock: ManualClock) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server that allows an IP address six lists a minute."""
     with closing(sites.build(tmp_path, clock, searches_per_minute=6)) as seaway:
         Factory(seaway).channel("boats", owner="ada")
@@ -31,7 +31,7 @@ async def http(tmp_path: Path, clock: TurnedClock) -> AsyncIterator[httpx.AsyncC
 
 
 @pytest.mark.anyio
-async def test_searches_and_lists_share_one_limit(http: httpx.AsyncClient, clock: TurnedClock) -> None:
+async def test_searches_and_lists_share_one_limit(http: httpx.AsyncClient, clock: ManualClock) -> None:
     """Pages and the API share one count; index documents, channel pages and health checks are not counted."""
     lists = (
         "/search?q=a",
@@ -51,7 +51,7 @@ async def test_searches_and_lists_share_one_limit(http: httpx.AsyncClient, clock
     assert [200, 429] == [(await http.get("/search?q=a")).status_code for _ in range(2)]
 
 
-def test_ipv6_addresses_are_limited_by_their_64_prefix(clock: TurnedClock) -> None:
+def test_ipv6_addresses_are_limited_by_their_64_prefix(clock: ManualClock) -> None:
     """Another /64 has its own count."""
     limit = RateLimiter(clock, Limit(2, MINUTE_MS), "searches")
     limit.take("2001:db8:1:2::1")
@@ -61,7 +61,7 @@ def test_ipv6_addresses_are_limited_by_their_64_prefix(clock: TurnedClock) -> No
     limit.take("2001:db8:1:3::1")
 
 
-def test_number_of_counted_addresses_is_bounded(clock: TurnedClock) -> None:
+def test_number_of_counted_addresses_is_bounded(clock: ManualClock) -> None:
     """A client with a million addresses cannot fill the memory: the longest unused entries are dropped."""
     limit = RateLimiter(clock, Limit(1, MINUTE_MS), "searches")
     for number in range(request_limits._MOST_CALLERS + 5):
@@ -70,14 +70,14 @@ def test_number_of_counted_addresses_is_bounded(clock: TurnedClock) -> None:
     limit.take("10.0.0.0")
 
 
-def test_limiter_without_limit_allows_everything(clock: TurnedClock) -> None:
+def test_limiter_without_limit_allows_everything(clock: ManualClock) -> None:
     limit = RateLimiter(clock, None, "searches")
     for _ in range(1_000):
         limit.take("10.0.0.1")
 
 
 @pytest.mark.anyio
-async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, clock: ManualClock) -> None:
     """Pages and the API share one count; a comparison counts as ten; users count by account, not by address or key."""
     with closing(sites.build(tmp_path, clock)) as built:
         limiter = RateLimiter(clock, Limit(12, MINUTE_MS), "lists and comparisons of files in packages")
@@ -116,7 +116,7 @@ async def test_file_lists_and_comparisons_are_limited_by_caller(tmp_path: Path, 
 
 
 @pytest.mark.anyio
-async def test_limit_below_cost_of_comparison_allows_one(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_limit_below_cost_of_comparison_allows_one(tmp_path: Path, clock: ManualClock) -> None:
     limit = RateLimiter(clock, Limit(3, MINUTE_MS), "comparisons")
     limit.take("user 1", request_limits.COMPARISON_COST)
     with pytest.raises(TooManyRequests):

@@ -18,7 +18,7 @@ from tests.http import (
     matrix_site,
     matrix_trusted_publishing,
 )
-from tests.http.matrix_requests import Ask, Stage
+from tests.http.matrix_requests import MatrixContext, RouteRequest
 from tests.support import sites, state
 from tests.support.server import serving
 from tests.support.sites import Factory
@@ -50,28 +50,28 @@ def writes(table: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MatrixContext]:
     folder = tmp_path_factory.mktemp("locks")
     with state.choose(state.POSTGRES_S3), serving(folder, examiners=1) as server:
         parts = sites.build(folder)
         site = Site(server, Factory(parts))
         with site.client() as http:
-            yield matrix_requests.stage(site, http, public=True)
+            yield matrix_requests.create_context(site, http, public=True)
         parts.close()
     state.forget(folder)
 
 
-def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> int:
+def status_while_locked(context: MatrixContext, row: str, request: RouteRequest, credentials: dict[str, str]) -> int:
     """Send a request while another channel is locked; return the status, or fail if it waits for the lock."""
-    database = stage.site.factory.seaway.site.database
-    headers = {**(credentials if ask.signed else {}), **ask.headers}
+    database = context.site.factory.seaway.site.database
+    headers = {**(credentials if request.with_credentials else {}), **request.headers}
     with database.write_channel("busy"):
-        return stage.http.request(
+        return context.http.request(
             row.partition(" ")[0],
-            ask.path,
-            json=ask.json,
-            content=ask.content,
-            params=ask.params,
+            request.path,
+            json=request.json,
+            content=request.content,
+            params=request.params,
             headers=headers,
             timeout=PATIENCE,
         ).status_code
@@ -79,10 +79,11 @@ def status_while_locked(stage: Stage, row: str, ask: Ask, credentials: dict[str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", writes(matrix.KEYS))
-def test_requests_with_keys_do_not_wait_for_another_channel(stage: Stage, row: str) -> None:
+def test_requests_with_keys_do_not_wait_for_another_channel(context: MatrixContext, row: str) -> None:
     """Uploads, deletions, members, settings etc. as the owner of the channel."""
     statuses = [
-        status_while_locked(stage, row, ask, stage.signed("owner")) for ask in matrix_requests.of(stage, row, "owner")
+        status_while_locked(context, row, request, context.key_headers("owner"))
+        for request in matrix_requests.requests_of(context, row, "owner")
     ]
     assert max(statuses) < 500
 
@@ -90,10 +91,11 @@ def test_requests_with_keys_do_not_wait_for_another_channel(stage: Stage, row: s
 @pytest.mark.slow
 @pytest.mark.parametrize("caller", ["owner", "admin"])
 @pytest.mark.parametrize("row", writes(matrix.SESSIONS))
-def test_signed_in_requests_do_not_wait_for_another_channel(stage: Stage, row: str, caller: str) -> None:
+def test_signed_in_requests_do_not_wait_for_another_channel(context: MatrixContext, row: str, caller: str) -> None:
     """Pages and account settings, as the owner and as a site admin."""
     statuses = [
-        status_while_locked(stage, row, ask, stage.signed_in(caller)) for ask in matrix_requests.of(stage, row, caller)
+        status_while_locked(context, row, request, context.session_headers(caller))
+        for request in matrix_requests.requests_of(context, row, caller)
     ]
     assert max(statuses) < 500
 

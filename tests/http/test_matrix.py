@@ -2,7 +2,7 @@
 Every route with every kind of caller in a public and a private channel, compared with `tests/http/matrix.py`.
 
 A route without a row fails, and so does a row without a route, so each new route needs a row with its permissions.
-The requests are built in `tests/http/asks_*.py`; a plain GET needs no builder.
+The requests are built in `tests/http/matrix_*.py`; a plain GET needs no builder.
 """
 
 from collections.abc import Collection, Iterable
@@ -22,7 +22,9 @@ from tests.http import (
     matrix_site,
     matrix_trusted_publishing,
 )
-from tests.http.matrix_requests import Ask, Stage
+from tests.http.matrix_requests import MatrixContext, RouteRequest
+
+Contexts = tuple[MatrixContext, MatrixContext]  # of a public and a private channel
 
 BUILDERS = (
     matrix_account,
@@ -58,86 +60,91 @@ def test_every_request_builder_belongs_to_a_row() -> None:
 
 
 @pytest.fixture(scope="module")
-def stages(site: Site, http: httpx.Client) -> tuple[Stage, Stage]:
+def contexts(site: Site, http: httpx.Client) -> Contexts:
     """A public and a private channel, with the keys of all callers in the table."""
-    return matrix_requests.stage(site, http, public=True), matrix_requests.stage(site, http, public=False)
+    public, private = (matrix_requests.create_context(site, http, public=is_public) for is_public in (True, False))
+    return public, private
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_requests_with_keys_match_the_table(stages: tuple[Stage, Stage], row: str) -> None:
+def test_requests_with_keys_match_the_table(contexts: Contexts, row: str) -> None:
     """Each caller gets the status in the table, in a public and a private channel; refusals change nothing."""
-    assert_as_in_the_table(stages, row, [caller for caller in stages[0].secrets if caller not in OTHER_BAD])
+    assert_as_in_the_table(contexts, row, [caller for caller in contexts[0].secrets if caller not in OTHER_BAD])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
-def test_requests_with_other_invalid_keys_match_the_table(stages: tuple[Stage, Stage], row: str) -> None:
+def test_requests_with_other_invalid_keys_match_the_table(contexts: Contexts, row: str) -> None:
     """Expired keys, keys of disabled users, and keys with a wrong checksum."""
-    assert_as_in_the_table(stages, row, OTHER_BAD)
+    assert_as_in_the_table(contexts, row, OTHER_BAD)
 
 
-def assert_as_in_the_table(stages: tuple[Stage, Stage], row: str, callers: Collection[str]) -> None:
+def assert_as_in_the_table(contexts: Contexts, row: str, callers: Collection[str]) -> None:
     expected = ROWS[row]
     statuses = {
-        caller: tuple(status(stage, row, caller, stage.signed(caller)) for stage in stages) for caller in callers
+        caller: tuple(status(context, row, caller, context.key_headers(caller)) for context in contexts)
+        for caller in callers
     }
-    assert matrix.written(
+    assert matrix.format_cells(
         {caller: expected["bad" if caller in BAD else caller] for caller in statuses}
-    ) == matrix.written(statuses)
+    ) == matrix.format_cells(statuses)
 
 
 @pytest.mark.parametrize("row", SIGNED_IN_ROWS)
-def test_signed_in_requests_match_the_table(stages: tuple[Stage, Stage], row: str) -> None:
+def test_signed_in_requests_match_the_table(contexts: Contexts, row: str) -> None:
     """The same for users signed in with a browser."""
     expected = SIGNED_IN_ROWS[row]
     statuses = {
-        caller: tuple(status(stage, row, caller, stage.signed_in(caller)) for stage in stages) for caller in expected
+        caller: tuple(status(context, row, caller, context.session_headers(caller)) for context in contexts)
+        for caller in expected
     }
-    assert matrix.written(expected) == matrix.written(statuses)
+    assert matrix.format_cells(expected) == matrix.format_cells(statuses)
 
 
-def status(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> int:
+def status(context: MatrixContext, row: str, caller: str, credentials: dict[str, str]) -> int:
     """Return the status of the row's requests, which must all get the same."""
     responses = []
-    for ask in matrix_requests.of(stage, row, caller):
-        response = send(stage, row, ask, credentials)
-        ask.check(response.status_code < 300)
+    for request in matrix_requests.requests_of(context, row, caller):
+        response = send(context, row, request, credentials)
+        request.check(response.status_code < 300)
         responses.append(response)
     assert len({response.status_code for response in responses}) == 1, [
-        (each.url, each.status_code) for each in responses
+        (response.url, response.status_code) for response in responses
     ]
     return responses[0].status_code
 
 
-def send(stage: Stage, row: str, ask: Ask, credentials: dict[str, str]) -> httpx.Response:
+def send(context: MatrixContext, row: str, request: RouteRequest, credentials: dict[str, str]) -> httpx.Response:
     method = row.partition(" ")[0]
-    headers = {**(credentials if ask.signed else {}), **ask.headers}
-    return stage.http.request(method, ask.path, json=ask.json, content=ask.content, params=ask.params, headers=headers)
+    headers = {**(credentials if request.with_credentials else {}), **request.headers}
+    return context.http.request(
+        method, request.path, json=request.json, content=request.content, params=request.params, headers=headers
+    )
 
 
 CHANNEL_ROWS = [row for row in ROWS if "{channel" in row or "{path" in row]
 
 
 @pytest.mark.parametrize("row", CHANNEL_ROWS)
-def test_private_channel_is_indistinguishable_from_missing_channel(stages: tuple[Stage, Stage], row: str) -> None:
+def test_private_channel_is_indistinguishable_from_missing_channel(contexts: Contexts, row: str) -> None:
     """Callers without access get the status, headers and body of a missing channel, byte for byte (P4)."""
-    private = stages[1]
-    strangers = [(caller, private.signed(caller)) for caller in ("nobody", "stranger", "elsewhere", *USUAL_BAD)]
-    assert_hidden(private, row, [*strangers, ("stranger", private.signed_in("stranger"))])
+    private = contexts[1]
+    callers = [(caller, private.key_headers(caller)) for caller in ("anonymous", "nonmember", "elsewhere", *USUAL_BAD)]
+    assert_hidden(private, row, [*callers, ("nonmember", private.session_headers("nonmember"))])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", CHANNEL_ROWS)
-def test_private_channel_is_indistinguishable_with_other_invalid_keys(stages: tuple[Stage, Stage], row: str) -> None:
+def test_private_channel_is_indistinguishable_with_other_invalid_keys(contexts: Contexts, row: str) -> None:
     """Expired keys, keys of disabled users, and keys with a wrong checksum (P4)."""
-    assert_hidden(stages[1], row, [(caller, stages[1].signed(caller)) for caller in OTHER_BAD])
+    assert_hidden(contexts[1], row, [(caller, contexts[1].key_headers(caller)) for caller in OTHER_BAD])
 
 
-def assert_hidden(private: Stage, row: str, strangers: Iterable[tuple[str, dict[str, str]]]) -> None:
-    for caller, credentials in strangers:
-        for ask in matrix_requests.of(private, row, caller):
-            hidden = comparable(send(private, row, ask, credentials))
-            unknown = comparable(send(private, row, ask.elsewhere(private.channel), credentials))
+def assert_hidden(private: MatrixContext, row: str, callers: Iterable[tuple[str, dict[str, str]]]) -> None:
+    for caller, credentials in callers:
+        for request in matrix_requests.requests_of(private, row, caller):
+            hidden = comparable(send(private, row, request, credentials))
+            unknown = comparable(send(private, row, request.for_missing_channel(private.channel), credentials))
             assert hidden == unknown, caller
 
 

@@ -163,9 +163,9 @@ def test_scope_limits_access_token(
 def test_access_token_is_limited_by_role_of_its_user(http: httpx.Client, site: Site) -> None:
     """A viewer's token cannot upload, one of a user without a role cannot read, and none creates channels."""
     channel = site.new_channel(public=False)
-    viewer, stranger = site.new_name("viewer"), site.new_name("stranger")
+    viewer, nonmember = site.new_name("viewer"), site.new_name("nonmember")
     site.factory.member(channel, viewer, Role.VIEWER)
-    token, stranger_token = (log_in(site, http, user, "channel:delete")["access_token"] for user in (viewer, stranger))
+    token, stranger_token = (log_in(site, http, user, "channel:delete")["access_token"] for user in (viewer, nonmember))
     assert 403 == upload(http, channel, conda(index_json("x")), token).status_code
     assert 403 == http.get(f"/{channel}/noarch/repodata.json", headers=bearer(stranger_token)).status_code
     assert 403 == http.post("/api/v1/channels", json={"name": site.new_name()}, headers=bearer(token)).status_code

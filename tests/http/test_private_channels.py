@@ -11,7 +11,7 @@ from tests.http.test_keys import new_file, signed_in
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, upload
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +29,20 @@ def hidden(site: Site, http: httpx.Client, owner: str) -> str:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("caller", ["anonymous", "stranger"])
+@pytest.mark.parametrize("caller", ["anonymous", "nonmember"])
 async def test_hidden_and_missing_channels_need_the_same_statements(
     seaway: Seaway, factory: Factory, caller: str
 ) -> None:
     """Case 84: the same database statements run, so that timing reveals nothing."""
     factory.channel("hidden", owner="ada", public=False)
     await publish_file(seaway, "hidden", conda(index_json("secret")))
-    headers = bearer(factory.key("eve") if caller == "stranger" else None)
+    headers = bearer(factory.key("eve") if caller == "nonmember" else None)
     statements_by_channel: list[list[str]] = []
     transport = httpx.ASGITransport(app=create_app(seaway))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test", headers=headers) as http:
         await http.get("/hidden/noarch/repodata.json")  # later requests reuse what the first one loads
         for channel in ("hidden", "nothing"):
-            with counted(seaway.site.database) as statements:
+            with record_statements(seaway.site.database) as statements:
                 assert (await http.get(f"/{channel}/noarch/repodata.json")).status_code in (401, 403, 404)
             statements_by_channel.append(list(statements))
     assert statements_by_channel[0] == statements_by_channel[1] != []
@@ -67,14 +67,14 @@ def lists_of(hidden: str, owner: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("caller", ["anonymous", "stranger", "stranger's key"])
+@pytest.mark.parametrize("caller", ["anonymous", "nonmember", "nonmember's key"])
 def test_lists_do_not_contain_hidden_channel(
     site: Site, http: httpx.Client, hidden: str, owner: str, caller: str
 ) -> None:
     """Case 85: searches, users and their channels, the front page, and documents for crawlers and monitoring."""
-    stranger = site.factory.user(site.new_name("stranger"))
-    key = bearer(site.factory.key(stranger))
-    headers = {"anonymous": {}, "stranger": signed_in(site, stranger), "stranger's key": key}[caller]
+    nonmember = site.factory.user(site.new_name("nonmember"))
+    key = bearer(site.factory.key(nonmember))
+    headers = {"anonymous": {}, "nonmember": signed_in(site, nonmember), "nonmember's key": key}[caller]
     for path in lists_of(hidden, owner):
         response = http.get(path, headers=headers)
         # A response can repeat the query, but must not contain the name as a link or a value.
@@ -121,8 +121,8 @@ def test_channel_made_private_revalidates_no_cached_response(site: Site, http: h
     etags = [http.get(path).headers["etag"] for path in paths]
     response = http.patch(f"/api/v1/channels/{channel}", json={"public": False}, headers=credentials)
     assert 200 == response.status_code, response.text
-    stranger = bearer(site.factory.key(site.factory.user(site.new_name("stranger"))))
-    for headers, statuses in (({}, (401, 401, 401)), (stranger, (403, 404, 404))):
+    nonmember = bearer(site.factory.key(site.factory.user(site.new_name("nonmember"))))
+    for headers, statuses in (({}, (401, 401, 401)), (nonmember, (403, 404, 404))):
         for path, etag, status in zip(paths, etags, statuses, strict=True):
             assert status == http.get(path, headers={"If-None-Match": etag, **headers}).status_code
             assert status == http.head(path, headers={"If-None-Match": "*", **headers}).status_code

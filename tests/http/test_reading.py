@@ -16,7 +16,7 @@ from seaway.conda.subdir import KNOWN_SUBDIRS
 from tests.conftest import Site
 from tests.http.conftest import Channel, LimitedSite, make_channel
 from tests.support.packages import conda, index_json, tar_bz2, zstd
-from tests.support.requests import bearer, connected, exchange, head_bytes, upload
+from tests.support.requests import bearer, connect, exchange, head_bytes, upload
 
 LISTED = conda(index_json("listed"), run_exports={"weak": ["listed >=1"]})
 ODD = conda(index_json("odd", version="1!2.0+local"))
@@ -39,7 +39,7 @@ INDEX_DOCUMENTS = {
 PACKAGE = f"noarch/{LISTED.name}"
 SHARD = "SHARD"
 EVERYTHING = [*INDEX_DOCUMENTS, PACKAGE, SHARD]
-_EACH_TIME = {"date", "seaway-request-id"}
+_VARYING_HEADERS = {"date", "seaway-request-id"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def unpacked(content: bytes) -> dict:
 
 def stable(response: httpx.Response) -> dict[str, str]:
     """Return the headers without those that differ in each response."""
-    return {name: value for name, value in response.headers.items() if name not in _EACH_TIME}
+    return {name: value for name, value in response.headers.items() if name not in _VARYING_HEADERS}
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +249,7 @@ def test_malformed_range_is_ignored(plain: httpx.Client, filled: FilledChannel, 
 @pytest.mark.parametrize(
     ("condition", "status"),
     [
-        pytest.param("{etag}", 206, id="good"),
+        pytest.param("{etag}", 206, id="current"),
         pytest.param('"stale"', 200, id="stale"),
         pytest.param("W/{etag}", 200, id="weak"),
         pytest.param("Fri, 01 Jan 2100 00:00:00 GMT", 200, id="a date"),
@@ -414,8 +414,8 @@ def test_shard_is_only_served_in_its_channel_and_subdir(
     http: httpx.Client, plain: httpx.Client, site: Site, filled: FilledChannel
 ) -> None:
     """Its hash returns 404 in another channel or subdir."""
-    elsewhere = [f"/{make_channel(site).name}/{filled.shard}", filled.path(filled.shard.replace("noarch", "linux-64"))]
-    assert [404, 404] == [plain.get(url).status_code for url in elsewhere]
+    urls = [f"/{make_channel(site).name}/{filled.shard}", filled.path(filled.shard.replace("noarch", "linux-64"))]
+    assert [404, 404] == [plain.get(url).status_code for url in urls]
 
 
 # File names
@@ -703,7 +703,7 @@ def test_running_download_survives_deletion(site: Site, http: httpx.Client, chan
     file = conda(index_json("large"), files={"share/noise": noise})
     assert 201 == upload(http, channel.name, file, channel.owner).status_code
     url = f"/{channel.name}/noarch/{file.name}"
-    with connected(site.server.address) as reading:
+    with connect(site.server.address) as reading:
         reading.sendall(head_bytes("GET", url, {"Connection": "close"}))
         start = reading.recv(1000)
         deleted = http.delete(f"/api/v1/delete{url}", headers=bearer(channel.owner))
@@ -720,13 +720,13 @@ def test_recreated_channel_is_empty(site: Site, http: httpx.Client, channel: Cha
     old = {path: http.get(f"/{channel.name}/{path}") for path in INDEX_DOCUMENTS}
     with site.factory.seaway.site.database.write_site() as tx:
         channels.remove(tx, 0, OPERATOR, channel.name)
-    gone = {path: http.get(f"/{channel.name}/{path}").status_code for path in INDEX_DOCUMENTS}
+    deleted = {path: http.get(f"/{channel.name}/{path}").status_code for path in INDEX_DOCUMENTS}
     site.factory.channel(channel.name, owner="the-owner")
     new = {
         path: http.get(f"/{channel.name}/{path}", headers={"If-None-Match": old[path].headers["etag"]}) for path in old
     }
     del old["notices.json"], new["notices.json"]
-    assert {401} == set(gone.values())
+    assert {401} == set(deleted.values())
     assert {200} == {response.status_code for response in new.values()}
     assert {} == new[REPODATA].json()["packages.conda"]
     assert {} == unpacked(new[SHARD_INDEX].content)["shards"]

@@ -30,7 +30,7 @@ from tests.http import (
     matrix_site,
     matrix_trusted_publishing,
 )
-from tests.http.matrix_requests import Stage
+from tests.http.matrix_requests import MatrixContext
 from tests.http.test_matrix import send
 from tests.support import state
 from tests.support.server import Server
@@ -82,29 +82,29 @@ class InProcess(httpx.BaseTransport):
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MatrixContext]:
     """A public channel, so that callers without a role can read."""
     settings = Settings(data=tmp_path_factory.mktemp("refused") / "data")
-    state.begin_paired(settings)
+    state.copy_paired_data(settings)
     database = CountingDatabase(settings.database_file, settings.locks_folder)
     seaway = wiring.build(settings, database=database)
     with start_blocking_portal() as portal:
         http = httpx.Client(transport=InProcess(seaway, portal), base_url="http://127.0.0.1")
-        stage_of_channel = matrix_requests.stage(Site(cast("Server", None), Factory(seaway)), http, public=True)
+        context = matrix_requests.create_context(Site(cast("Server", None), Factory(seaway)), http, public=True)
         http.get(
-            "/", headers=stage_of_channel.signed_in("stale")
+            "/", headers=context.session_headers("stale")
         )  # writes the last use of the session, at most every ten minutes
-        yield stage_of_channel
+        yield context
     seaway.close()
 
 
-def writes(stage: Stage, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
+def writes(context: MatrixContext, row: str, caller: str, credentials: dict[str, str]) -> set[tuple[int, int]]:
     """Send the requests of a row; return each status with the number of write transactions."""
-    database = cast("CountingDatabase", stage.site.factory.seaway.site.database)
+    database = cast("CountingDatabase", context.site.factory.seaway.site.database)
     results = set()
-    for ask in matrix_requests.of(stage, row, caller):
+    for request in matrix_requests.requests_of(context, row, caller):
         before = database.begun
-        status = send(stage, row, ask, credentials).status_code
+        status = send(context, row, request, credentials).status_code
         results.add((status, database.begun - before))
     return results
 
@@ -119,19 +119,19 @@ def refused_results(results: set[tuple[int, int]], cells: dict[str, matrix.Cell]
     }
 
 
-@pytest.mark.parametrize("caller", ["nobody", "stranger", "READ"])
+@pytest.mark.parametrize("caller", ["anonymous", "nonmember", "READ"])
 @pytest.mark.parametrize("row", KEYS)
-def test_request_refused_for_its_key_begins_no_write(stage: Stage, row: str, caller: str) -> None:
+def test_request_refused_for_its_key_begins_no_write(context: MatrixContext, row: str, caller: str) -> None:
     """Callers without a credential, without a role, or with a READ key."""
-    results = writes(stage, row, caller, stage.signed(caller))
+    results = writes(context, row, caller, context.key_headers(caller))
     assert {(status, 0) for status, _ in refused_results(results, KEYS[row])} == refused_results(results, KEYS[row])
 
 
-@pytest.mark.parametrize("caller", ["stranger", "stale"])
+@pytest.mark.parametrize("caller", ["nonmember", "stale"])
 @pytest.mark.parametrize("row", [row for row in SESSIONS if row not in REFUSED_BY_ACCOUNT_STATE])
-def test_request_refused_for_its_session_begins_no_write(stage: Stage, row: str, caller: str) -> None:
+def test_request_refused_for_its_session_begins_no_write(context: MatrixContext, row: str, caller: str) -> None:
     """A user without a role, or an owner whose sign-in is too old."""
-    results = writes(stage, row, caller, stage.signed_in(caller))
+    results = writes(context, row, caller, context.session_headers(caller))
     assert {(status, 0) for status, _ in refused_results(results, SESSIONS[row])} == refused_results(
         results, SESSIONS[row]
     )

@@ -21,7 +21,7 @@ from seaway.serving.channel_response import CachePolicy, ChannelResponse
 from seaway.serving.response_cache import CachedResponse, CacheKey, ResponseCache
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer
 from tests.support.sites import Factory
@@ -34,7 +34,7 @@ LARGE = conda(index_json("large"), files={"share/noise": random.Random(1).randby
 
 
 @pytest.fixture
-def seaway(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def seaway(tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     """A server that sends every package file itself, whatever the store."""
     with closing(sites.build(tmp_path, clock, downloads="direct")) as built:
         yield built
@@ -90,8 +90,8 @@ async def test_cached_blob_is_not_sent_without_permission(seaway: Seaway, factor
         assert SMALL.content == (await http.get(url, headers=bearer(key))).content
         assert [401, 401] == [(await http.get(path)).status_code for path in (url, f"/t/no-key{url}")]
         assert 404 == (await http.get(f"/chan/noarch/{SMALL.name}")).status_code
-        stranger = bearer(factory.key("stranger"))
-        assert 404 == (await http.get(url, headers=stranger)).status_code
+        nonmember = bearer(factory.key("nonmember"))
+        assert 404 == (await http.get(url, headers=nonmember)).status_code
         response = await http.delete(f"/api/v1/delete{url}", headers=bearer(key))
         assert 200 == response.status_code
         assert 404 == (await http.get(url, headers=bearer(key))).status_code

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Site
 from tests.http.conftest import Channel
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, connected, head_bytes, nothing_left, sentence, until
+from tests.support.requests import bearer, connect, error_message, head_bytes, leaves_nothing, wait_until
 
 FILE = conda(index_json("pieces"), files={"share/noise": os.urandom(300_000)})
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -28,7 +28,7 @@ def begin(http: httpx.Client, channel: str, key: str | None, file: PackageFile =
     return http.post(f"/api/v1/uploads/{channel}", headers={**headers, **bearer(key)})
 
 
-def look(http: httpx.Client, location: str, key: str | None) -> httpx.Response:
+def get_upload(http: httpx.Client, location: str, key: str | None) -> httpx.Response:
     return http.head(location, headers={**TUS, **bearer(key)})
 
 
@@ -57,7 +57,7 @@ def test_file_in_two_parts_is_published(http: httpx.Client, private_channel: Cha
     assert "seaway-path" not in first.headers
     last = send(http, location, key, 280_000, FILE.content[280_000:])
     assert 204 == last.status_code
-    for response in (last, look(http, location, key)):
+    for response in (last, get_upload(http, location, key)):
         assert str(len(FILE.content)) == response.headers["upload-offset"]
         assert "1" == response.headers["seaway-revision"]
         assert f"/{private_channel.name}/noarch/{FILE.name}" == response.headers["seaway-path"]
@@ -73,14 +73,14 @@ def test_too_small_part_is_refused(http: httpx.Client, channel: Channel, is_anno
     response = http.patch(location, content=b"four" if is_announced else iter([b"fo", b"ur"]), headers=headers)
     assert 400 == response.status_code
     expected = "A piece of 4 bytes is too small. Send at least 262,144 bytes at a time, or the rest of the file."
-    assert expected == sentence(response)
-    assert "0" == look(http, location, channel.owner).headers["upload-offset"]
+    assert expected == error_message(response)
+    assert "0" == get_upload(http, location, channel.owner).headers["upload-offset"]
 
 
 def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, channel: Channel) -> None:
     """The bytes received before are kept, and the upload continues after them."""
     location = begin(http, channel.name, channel.owner).headers["location"]
-    with connected(site.server.address) as connection:
+    with connect(site.server.address) as connection:
         headers = {
             **TUS,
             **BODY,
@@ -92,9 +92,9 @@ def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, ch
         connection.shutdown(socket.SHUT_RDWR)
 
     def offset() -> int:
-        return int(look(http, location, channel.owner).headers["upload-offset"])
+        return int(get_upload(http, location, channel.owner).headers["upload-offset"])
 
-    until(lambda: offset() > 0)
+    wait_until(lambda: offset() > 0)
     assert offset() <= 200_000
     assert 204 == send(http, location, channel.owner, offset(), FILE.content[offset() :]).status_code
     assert FILE.content == http.get(f"/{channel.name}/noarch/{FILE.name}").content
@@ -102,13 +102,13 @@ def test_upload_resumes_after_lost_connection(http: httpx.Client, site: Site, ch
 
 def test_refusal_is_the_same_as_for_a_single_request(http: httpx.Client, site: Site, channel: Channel) -> None:
     """The same status and message, with the tus header; nothing is left behind."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
         refused = send(http, location, channel.owner, 0, bytes(len(FILE.content)))
         assert 422 == refused.status_code
-        assert sentence(refused)
+        assert error_message(refused)
         assert "1.0.0" == refused.headers["tus-resumable"]
-        assert 404 == look(http, location, channel.owner).status_code
+        assert 404 == get_upload(http, location, channel.owner).status_code
 
 
 def test_existing_file_of_another_user_is_refused_before_its_bytes(http: httpx.Client, channel: Channel) -> None:
@@ -147,7 +147,7 @@ def test_invalid_creation_is_refused(
     encoded = {name: value.encode() for name, value in {**headers, **changes}.items()}
     response = http.post(f"/api/v1/uploads/{channel.name}", headers=encoded)
     assert (status, "1.0.0") == (response.status_code, response.headers["tus-resumable"])
-    assert sentence(response)
+    assert error_message(response)
 
 
 @pytest.mark.parametrize(
@@ -158,15 +158,15 @@ def test_invalid_part_is_refused(http: httpx.Client, channel: Channel, changes: 
     location = begin(http, channel.name, channel.owner).headers["location"]
     headers = {**TUS, **BODY, "Upload-Offset": "0", **bearer(channel.owner), **changes}
     assert status == http.patch(location, content=FILE.content, headers=headers).status_code
-    assert "0" == look(http, location, channel.owner).headers["upload-offset"]
+    assert "0" == get_upload(http, location, channel.owner).headers["upload-offset"]
 
 
 def test_canceled_upload_leaves_nothing(http: httpx.Client, site: Site, channel: Channel) -> None:
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         location = begin(http, channel.name, channel.owner).headers["location"]
         assert 204 == send(http, location, channel.owner, 0, FILE.content[:280_000]).status_code
         assert 204 == http.delete(location, headers={**TUS, **bearer(channel.owner)}).status_code
-        assert 404 == look(http, location, channel.owner).status_code
+        assert 404 == get_upload(http, location, channel.owner).status_code
 
 
 def test_chunked_body_over_the_announced_length_is_refused(http: httpx.Client, channel: Channel) -> None:

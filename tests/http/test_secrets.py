@@ -4,7 +4,7 @@ import pytest
 
 from seaway import secret_tokens
 from tests.conftest import Site
-from tests.support.requests import bearer, exchange, until
+from tests.support.requests import bearer, exchange, wait_until
 
 PATHS = (
     "/verify/{}",
@@ -28,7 +28,7 @@ def test_secrets_of_all_kinds_are_not_logged(site: Site, kind: secret_tokens.Key
         exchange(site.server.address, "POST", path.format(secret), {"Cookie": f"seaway_session={secret}"})
     last = site.new_name("last")
     exchange(site.server.address, "GET", f"/{last}/x")
-    until(lambda: any(last in line for line in site.server.log))
+    wait_until(lambda: any(last in line for line in site.server.log))
     log = "".join(site.server.log)
     assert f"/verify/swy-{kind.value}-***" in log
     assert secret.rpartition("-")[2] not in log

@@ -38,7 +38,7 @@ class Attested:
 
     def publish(self, file: PackageFile, attestation: bytes | None = None) -> None:
         seaway = self.site.factory.seaway
-        by = self.attester.principal(self.channel.name)
+        by = self.attester.caller(self.channel.name)
         asyncio.run(publish_file(seaway, self.channel.name, file, by=by, force=True, attestation=attestation))
 
 
@@ -157,7 +157,7 @@ def test_sidecar_of_private_channel_is_hidden_without_access(http: httpx.Client,
         ):
             assert (200, private.sidecar) == (response.status_code, response.content)
             assert response.headers["cache-control"].startswith("private, ")
-        for headers in ({}, bearer(private.channel.stranger)):
+        for headers in ({}, bearer(private.channel.nonmember)):
             hidden, missing = http.get(path, headers=headers), http.get(unknown, headers=headers)
             assert (missing.status_code, missing.content) == (hidden.status_code, hidden.content)
             assert hidden.status_code == (404 if headers else 401)

@@ -29,17 +29,17 @@ from tests.support.requests import (
     attestation_part,
     basic,
     bearer,
+    error_message,
     exchange,
     file_part,
     head_bytes,
+    leaves_nothing,
     multipart,
     multipart_type,
-    nothing_left,
     raw_headers,
     read_response,
-    sentence,
-    until,
     upload,
+    wait_until,
 )
 
 GOOD = conda()
@@ -84,7 +84,7 @@ def test_multipart_upload_of_rattler_is_published(http: httpx.Client, channel: C
     """A multipart body with the part headers of rattler's clients; the response is one sentence."""
     response = send(http, channel.name, channel.contributor, file_part(GOOD))
     assert 201 == response.status_code, response.text
-    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == sentence(response)
+    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == error_message(response)
     assert "1" == response.headers["seaway-revision"]
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
     assert GOOD.sha256 == records(http, channel.name)[GOOD.name]["sha256"]
@@ -94,7 +94,7 @@ def test_raw_upload_is_published(http: httpx.Client, channel: Channel) -> None:
     """The body is the file itself, named in a header."""
     response = post(http, channel.name, channel.contributor, GOOD.content, raw_headers(GOOD))
     assert 201 == response.status_code, response.text
-    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == sentence(response)
+    assert f"{channel.name}/noarch/{GOOD.name} is in the channel, revision 1." == error_message(response)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
@@ -182,7 +182,7 @@ def test_future_timestamp_causes_a_warning(http: httpx.Client, channel: Channel)
     file = conda(index_json(timestamp=4_000_000_000_000))
     response = send(http, channel.name, channel.contributor, file_part(file))
     assert 201 == response.status_code, response.text
-    assert "Warning: The timestamp of the package is in the future" in sentence(response)
+    assert "Warning: The timestamp of the package is in the future" in error_message(response)
 
 
 def test_lookalike_name_causes_a_warning(http: httpx.Client, channel: Channel) -> None:
@@ -190,28 +190,29 @@ def test_lookalike_name_causes_a_warning(http: httpx.Client, channel: Channel) -
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
     response = upload(http, channel.name, conda(index_json("some_tool")), channel.owner)
     assert 201 == response.status_code, response.text
-    assert "Warning: some_tool looks like some-tool" in sentence(response)
+    assert "Warning: some_tool looks like some-tool" in error_message(response)
 
 
 def test_channel_can_refuse_lookalike_names(site: Site, http: httpx.Client, channel: Channel) -> None:
     with site.factory.seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, channel.name, ChannelSettings(refuses_lookalikes=True))
     upload(http, channel.name, conda(index_json("some-tool")), channel.owner)
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = upload(http, channel.name, changed("some_tool"), channel.owner)
     assert 422 == response.status_code
-    assert "some_tool looks like some-tool" in sentence(response)
+    assert "some_tool looks like some-tool" in error_message(response)
 
 
 def test_file_name_differing_only_in_case_is_refused(http: httpx.Client, channel: Channel, site: Site) -> None:
     """Caches on Windows and macOS can hold only one of them, whatever the subdir; other extensions do not conflict."""
     first, second = conda(index_json(build="PY_0")), conda(index_json(build="py_0"))
     assert 201 == upload(http, channel.name, first, channel.owner).status_code
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = upload(http, channel.name, second, channel.owner)
     assert 422 == response.status_code
-    assert f"{second.name} differs only in case from {channel.name}/noarch/{first.name}; package caches" in sentence(
-        response
+    assert (
+        f"{second.name} differs only in case from {channel.name}/noarch/{first.name}; package caches"
+        in error_message(response)
     )
     assert 201 == upload(http, channel.name, tar_bz2(index_json(build="py_0")), channel.owner).status_code
     elsewhere = conda(index_json(build="py_0", subdir="linux-64", noarch=...))
@@ -234,10 +235,10 @@ def changed(name: str = "demo") -> PackageFile:
 def test_upload_of_existing_file_with_other_bytes_returns_409(site: Site, http: httpx.Client, channel: Channel) -> None:
     """The existing file does not change."""
     upload(http, channel.name, GOOD, channel.owner)
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = send(http, channel.name, channel.owner, file_part(changed()))
     assert 409 == response.status_code
-    assert "with other contents" in sentence(response)
+    assert "with other contents" in error_message(response)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
@@ -318,7 +319,7 @@ def test_repeated_upload_by_same_user_returns_200(
     )
     assert (201, 200) == (first.status_code, second.status_code)
     assert "1" == first.headers["seaway-revision"] == second.headers["seaway-revision"]
-    assert "was uploaded before with the same contents, revision 1." in sentence(second)
+    assert "was uploaded before with the same contents, revision 1." in error_message(second)
     assert "1" == http.get(f"/{channel.name}/noarch/repodata.json").headers["seaway-revision"]
 
 
@@ -340,7 +341,7 @@ def test_same_file_from_another_user_returns_409(http: httpx.Client, channel: Ch
     upload(http, channel.name, GOOD, channel.contributor)
     response = upload(http, channel.name, GOOD, channel.owner)
     assert 409 == response.status_code
-    assert "with the same contents" in sentence(response)
+    assert "with the same contents" in error_message(response)
 
 
 @pytest.mark.parametrize("force", ["false", "0", "", "no"])
@@ -368,7 +369,7 @@ def test_owner_overwrites_file_with_force(http: httpx.Client, channel: Channel) 
     )
     after = http.get(f"/{channel.name}/noarch/{GOOD.name}", headers={"If-None-Match": before.headers["etag"]})
     assert 200 == response.status_code
-    assert f"{channel.name}/noarch/{GOOD.name} replaced, revision 2." == sentence(response)
+    assert f"{channel.name}/noarch/{GOOD.name} replaced, revision 2." == error_message(response)
     assert (200, file.content) == (after.status_code, after.content)
     assert before.headers["etag"] != after.headers["etag"]
     assert file.sha256 == records(http, channel.name)[GOOD.name]["sha256"]
@@ -384,10 +385,10 @@ def test_contributor_overwrites_only_files_they_uploaded(site: Site, http: httpx
     upload(http, channel.name, GOOD, channel.owner)
     upload(http, channel.name, changed("mine"), channel.contributor)
     own = upload(http, channel.name, changed("mine"), channel.contributor, force=True)
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         foreign = upload(http, channel.name, changed(), channel.contributor, force=True)
     assert [200, 403] == [own.status_code, foreign.status_code]
-    assert "cannot overwrite" in sentence(foreign)
+    assert "cannot overwrite" in error_message(foreign)
     assert GOOD.content == http.get(f"/{channel.name}/noarch/{GOOD.name}").content
 
 
@@ -402,7 +403,7 @@ def test_force_needs_key_with_mode_to_overwrite(site: Site, http: httpx.Client) 
         upload(http, name, changed(), site.factory.key(owner), force=True),
     ]
     assert [201, 403, 200] == [response.status_code for response in responses]
-    assert "READ_WRITE_DELETE" in sentence(responses[1])
+    assert "READ_WRITE_DELETE" in error_message(responses[1])
 
 
 # Refused uploads, which leave nothing behind
@@ -523,9 +524,11 @@ def test_bad_upload_is_refused_and_leaves_nothing(
     site: Site, http: httpx.Client, channel: Channel, attempt: Attempt
 ) -> None:
     """It gets its status and one sentence, and leaves no spool file, no blob and no row."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = post(http, channel.name, channel.contributor, attempt.body, attempt.headers)
-    assert (attempt.status, attempt.expected_text in sentence(response)) == (response.status_code, True), response.text
+    assert (attempt.status, attempt.expected_text in error_message(response)) == (response.status_code, True), (
+        response.text
+    )
     assert {} == records(http, channel.name)
 
 
@@ -533,13 +536,13 @@ def test_refusal_shortens_long_file_name(http: httpx.Client, channel: Channel) -
     """The message fits into what clients show."""
     response = post(http, channel.name, channel.owner, b"x", {"X-File-Name": "\\" * 4_000})
     assert 400 == response.status_code
-    assert len(sentence(response)) <= 512
+    assert len(error_message(response)) <= 512
 
 
 def test_refusal_omits_key_in_file_name(http: httpx.Client, channel: Channel) -> None:
     response = post(http, channel.name, channel.owner, b"x", {"X-File-Name": channel.owner})
     assert 400 == response.status_code
-    assert channel.owner[6:] not in sentence(response)
+    assert channel.owner[6:] not in error_message(response)
 
 
 @pytest.mark.parametrize(
@@ -556,13 +559,13 @@ def test_upload_without_valid_key_returns_401(
     site: Site, http: httpx.Client, channel: Channel, headers: dict[str, str]
 ) -> None:
     """The 401 requests a bearer token and does not contain the channel name."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = http.post(
             f"/api/v1/upload/{channel.name}", content=UNSEEN.content, headers={**raw_headers(UNSEEN), **headers}
         )
     assert 401 == response.status_code
     assert 'Bearer realm="seaway"' == response.headers["www-authenticate"]
-    assert channel.name not in sentence(response)
+    assert channel.name not in error_message(response)
 
 
 @pytest.mark.parametrize("form", ["user", "password"])
@@ -577,18 +580,18 @@ def test_basic_authentication_can_upload(http: httpx.Client, channel: Channel, f
 
 def test_viewer_cannot_upload(site: Site, http: httpx.Client, private_channel: Channel) -> None:
     """The message names the required role."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = send(http, private_channel.name, private_channel.viewer, file_part(UNSEEN))
     assert 403 == response.status_code
-    assert "Contributor" in sentence(response)
+    assert "Contributor" in error_message(response)
 
 
 def test_upload_to_hidden_channel_returns_404(site: Site, http: httpx.Client, private_channel: Channel) -> None:
     """The message does not contain the channel name."""
-    with nothing_left(site.server):
-        response = send(http, private_channel.name, private_channel.stranger, file_part(UNSEEN))
+    with leaves_nothing(site.server):
+        response = send(http, private_channel.name, private_channel.nonmember, file_part(UNSEEN))
     assert 404 == response.status_code
-    assert private_channel.name not in sentence(response)
+    assert private_channel.name not in error_message(response)
 
 
 @pytest.mark.parametrize(
@@ -600,7 +603,7 @@ def test_upload_to_missing_or_invalid_channel_returns_404(
     site: Site, http: httpx.Client, channel: Channel, target: str
 ) -> None:
     """The message does not repeat the name."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = exchange(
             site.server.address,
             "POST",
@@ -616,10 +619,10 @@ def test_upload_to_missing_or_invalid_channel_returns_404(
 @pytest.mark.parametrize("suffix", ["/", "/noarch", "//"])
 def test_path_after_channel_name_returns_404(site: Site, http: httpx.Client, channel: Channel, suffix: str) -> None:
     """It is not ignored, and the message describes the URL."""
-    with nothing_left(site.server):
+    with leaves_nothing(site.server):
         response = upload(http, channel.name + suffix, UNSEEN, channel.owner)
     assert 404 == response.status_code
-    assert "one name" in sentence(response)
+    assert "one name" in error_message(response)
 
 
 # Size
@@ -638,13 +641,13 @@ def test_file_one_byte_over_the_limit_returns_413(limited: LimitedSite, form: st
     """The message contains the limit."""
     owner = make_channel(limited)
     file = PackageFile(limited.largest.name, limited.largest.content + b"\0")
-    with limited.client() as http, nothing_left(limited.server):
+    with limited.client() as http, leaves_nothing(limited.server):
         if form == "raw":
             response = upload(http, owner.name, file, owner.owner)
         else:
             response = send(http, owner.name, owner.owner, file_part(file))
     assert 413 == response.status_code
-    assert f"larger than {len(limited.largest.content):,} bytes" in sentence(response)
+    assert f"larger than {len(limited.largest.content):,} bytes" in error_message(response)
 
 
 @pytest.mark.parametrize("form", [pytest.param({}, id="raw"), pytest.param(multipart_type(), id="multipart")])
@@ -652,7 +655,7 @@ def test_announced_length_over_the_limit_is_refused_before_the_body(limited: Lim
     """The client gets a 413 before it sends a byte of the body."""
     owner = make_channel(limited)
     headers = {**raw_headers(UNSEEN), **form, **bearer(owner.owner), "Content-Length": "107374182400"}
-    with nothing_left(limited.server):
+    with leaves_nothing(limited.server):
         response = exchange(limited.server.address, "POST", f"/api/v1/upload/{owner.name}", headers)
     assert 413 == response.status
 
@@ -671,7 +674,7 @@ def test_chunked_body_is_refused_at_the_limit(limited: LimitedSite, form: dict[s
     owner = make_channel(limited)
     headers = {**raw_headers(UNSEEN), **form, **bearer(owner.owner), "Transfer-Encoding": "chunked"}
     body = prefix + bytes(len(limited.largest.content) + 1)
-    with nothing_left(limited.server), requests.connected(limited.server.address) as connection:
+    with leaves_nothing(limited.server), requests.connect(limited.server.address) as connection:
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{owner.name}", headers))
         connection.sendall(f"{len(body):x}\r\n".encode() + body + b"\r\n")
         response = read_response(connection, "POST")
@@ -706,13 +709,13 @@ def test_full_disk_returns_503_and_leaves_nothing(site: Site, http: httpx.Client
     before = resource.prlimit(process, resource.RLIMIT_FSIZE)
     resource.prlimit(process, resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
-        with nothing_left(site.server):
+        with leaves_nothing(site.server):
             response = upload(http, channel.name, PackageFile(UNSEEN.name, bytes(limit + 1)), channel.owner)
         read = http.get(f"/{channel.name}/noarch/{GOOD.name}")
     finally:
         resource.prlimit(process, resource.RLIMIT_FSIZE, before)
     assert (503, 200) == (response.status_code, read.status_code)
-    assert "no room" in sentence(response)
+    assert "no room" in error_message(response)
     assert response.headers["retry-after"].isdigit()
 
 
@@ -753,24 +756,24 @@ def test_channels_share_a_blob_independently(site: Site, http: httpx.Client, cha
     assert GOOD.content == read[1].content
 
 
-@pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
+@pytest.mark.parametrize("key", ["nonmember", "viewer", "anonymous"])
 def test_missing_permission_is_refused_before_the_body(site: Site, private_channel: Channel, key: str) -> None:
-    secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
+    secret = {"nonmember": private_channel.nonmember, "viewer": private_channel.viewer, "anonymous": None}[key]
     headers = {**raw_headers(UNSEEN), **bearer(secret), "Content-Length": "1000000"}
     response = exchange(site.server.address, "POST", f"/api/v1/upload/{private_channel.name}", headers)
-    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == response.status
+    assert {"nonmember": 404, "viewer": 403, "anonymous": 401}[key] == response.status
 
 
-@pytest.mark.parametrize("key", ["stranger", "viewer", "nobody"])
+@pytest.mark.parametrize("key", ["nonmember", "viewer", "anonymous"])
 @pytest.mark.parametrize("header", ["X-File-Name", "X-File-SHA256"])
 def test_permission_is_checked_before_the_headers(
     http: httpx.Client, private_channel: Channel, header: str, key: str
 ) -> None:
     """A bad file name or hash returns 400 only to callers who can upload."""
     headers = {**raw_headers(UNSEEN), header: "bad"}
-    secret = {"stranger": private_channel.stranger, "viewer": private_channel.viewer, "nobody": None}[key]
+    secret = {"nonmember": private_channel.nonmember, "viewer": private_channel.viewer, "anonymous": None}[key]
     refused = post(http, private_channel.name, secret, UNSEEN.content, headers)
-    assert {"stranger": 404, "viewer": 403, "nobody": 401}[key] == refused.status_code
+    assert {"nonmember": 404, "viewer": 403, "anonymous": 401}[key] == refused.status_code
     assert 400 == post(http, private_channel.name, private_channel.owner, UNSEEN.content, headers).status_code
 
 
@@ -790,11 +793,11 @@ def test_permission_is_checked_before_the_headers(
 def test_disconnected_client_leaves_nothing(site: Site, channel: Channel, shape: dict[str, str], body: bytes) -> None:
     """No row, no blob, no spool file, and no error in the log."""
     headers = {**raw_headers(UNSEEN), **shape, **bearer(channel.owner), "Content-Length": "5000"}
-    with nothing_left(site.server):
-        with requests.connected(site.server.address) as connection:
+    with leaves_nothing(site.server):
+        with requests.connect(site.server.address) as connection:
             connection.sendall(head_bytes("POST", f"/api/v1/upload/{channel.name}", headers) + body)
             connection.shutdown(socket.SHUT_WR)
-        until(lambda: lines_of(site, channel))
+        wait_until(lambda: lines_of(site, channel))
     assert ["status=0"] == [word for line in lines_of(site, channel) for word in line.split() if "status=" in word]
     assert [] == [line for line in lines_of(site, channel) if "[error" in line]
 
@@ -807,7 +810,7 @@ def lines_of(site: Site, channel: Channel) -> list[str]:
 def test_stalled_client_is_disconnected(site: Site, channel: Channel) -> None:
     """A stalled body gets a 408 that closes the connection, and leaves nothing."""
     headers = {**raw_headers(UNSEEN), **bearer(channel.owner), "Content-Length": "5000"}
-    with nothing_left(site.server), requests.connected(site.server.address) as connection:
+    with leaves_nothing(site.server), requests.connect(site.server.address) as connection:
         connection.settimeout(60)
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{channel.name}", headers) + UNSEEN.content[:400])
         response = read_response(connection, "POST")

@@ -9,7 +9,7 @@ import pytest
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, fill_with_all_states, with_in_process_examiners
 from tests.support import sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 
@@ -24,7 +24,7 @@ def channel(seaway: Seaway) -> Channel:
 
 
 @pytest.fixture
-def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., Channel]]:
+def channel_with(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., Channel]]:
     """Return a function that creates a channel on a server with other settings."""
     built: list[Seaway] = []
 
@@ -42,7 +42,7 @@ def channel_with(tmp_path: Path, clock: TurnedClock) -> Iterator[Callable[..., C
 def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data of a server whose channel has files in all states; copied for each test that damages it."""
     folder = tmp_path_factory.mktemp("filled")
-    built = sites.build(folder, TurnedClock())
+    built = sites.build(folder, ManualClock())
     fill_with_all_states(Channel(with_in_process_examiners(built), Factory(built).channel("demo")))
     built.close()
     return folder
@@ -52,6 +52,6 @@ def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(filled_folder: Path, tmp_path: Path) -> Iterator[Channel]:
     """A channel with listed, yanked and deleted files, v3 and legacy records, a replaced shard and all documents."""
     state.copy(filled_folder, tmp_path / "filled")
-    built = sites.build(tmp_path / "filled", TurnedClock())
+    built = sites.build(tmp_path / "filled", ManualClock())
     yield Channel(with_in_process_examiners(built), "demo")
     built.close()

@@ -16,7 +16,7 @@ from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, RacingStore
 from tests.support import packages, state
 from tests.support.packages import PackageFile, index_json
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.sites import Factory
 
 FILE = packages.conda(index_json("a"))
@@ -117,7 +117,7 @@ def test_a_blob_stored_again_after_the_listing_stays(channel: Channel) -> None:
             stat = blobs.stat(key)
             return stat is not None and stat.modified_ms != listed.modified_ms
 
-        until(is_new)
+        wait_until(is_new)
 
     assert 0 == sweep_with(channel, put_again)
     assert blobs.stat(key) is not None

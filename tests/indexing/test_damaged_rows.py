@@ -161,7 +161,7 @@ def test_a_row_without_its_blob_is_kept_and_reported(filled: Channel, *, lost: b
     if lost:
         filled.seaway.site.blobs.delete(key)
     else:
-        state.rewrite(filled.seaway.site.blobs, key, A.content[:-1])
+        state.overwrite_blob(filled.seaway.site.blobs, key, A.content[:-1])
     damage(filled, files, "record", GARBAGE, f"file_name = '{A.name}'")
     before = filled.rows(files)
     result = repaired(filled)

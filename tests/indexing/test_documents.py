@@ -28,7 +28,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, RacingStore, Statements, recorded_statements, with_in_process_examiners
 from tests.support import packages, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, index_json, zstd
 from tests.support.sites import Factory
 
@@ -120,7 +120,7 @@ def test_above_the_limit_the_last_document_is_returned(
 
 @pytest.mark.parametrize("back_ms", [0, DAY_MS])
 def test_a_request_for_an_outdated_document_makes_its_build_due(
-    channel_with: Callable[..., Channel], clock: TurnedClock, back_ms: int
+    channel_with: Callable[..., Channel], clock: ManualClock, back_ms: int
 ) -> None:
     """A build delayed by a failure, or by a clock that was ahead, is due at the next read of the old document."""
     channel = channel_with(whole_document_limit=0)
@@ -200,7 +200,7 @@ class LostLock:
         return getattr(self._database, name)
 
     @contextmanager
-    def exclusive(self, thing: str, *, wait: bool = True) -> Iterator[bool]:
+    def exclusive(self, name: str, *, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
@@ -274,7 +274,7 @@ def test_replaced_documents_are_deleted(channel: Channel) -> None:
         channel.read("noarch", "repodata.json", encodings=("gzip",))
     referenced = {*channel.column(documents.c.sha256), *channel.column(files.c.sha256)}
     assert {keys.blob(digest) for digest in referenced} == {
-        stat.key for stat in state.stored(channel.seaway.site.blobs)
+        stat.key for stat in state.stored_blobs(channel.seaway.site.blobs)
     }
 
 

@@ -16,7 +16,7 @@ from seaway.errors import FileExists, NotFound
 from seaway.maintenance.check import check
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, index_json, zstd
 from tests.support.sites import Factory
 
@@ -75,7 +75,7 @@ class Model:
 @contextmanager
 def new_channel() -> Iterator[Channel]:
     with TemporaryDirectory() as folder:
-        built = sites.build(Path(folder), TurnedClock())
+        built = sites.build(Path(folder), ManualClock())
         try:
             yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
         finally:
@@ -85,7 +85,7 @@ def new_channel() -> Iterator[Channel]:
 def act(channel: Channel, model: Model, action: str, number: int) -> None:
     """Apply an action to the channel and the model; both must accept it or refuse it with the same error."""
     clock = channel.seaway.site.clock
-    assert isinstance(clock, TurnedClock)
+    assert isinstance(clock, ManualClock)
     clock.move(1_000)
     file = REPLACED[number % 2] if action == "force" else FILES[number]
     if action in ("put", "force"):

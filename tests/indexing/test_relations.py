@@ -24,7 +24,8 @@ LINUX = conda(index_json("b", subdir="linux-64", noarch=...))
 
 
 def set_relations(channel: Channel, by: Caller = OPERATOR, **named: str) -> ChannelRelations:
-    return relations.change(channel.seaway.site, by, channel.name, **named)
+    seaway = channel.seaway
+    return relations.change(seaway.site, by, channel.name, **named)
 
 
 def index_relations(channel: Channel, subdir: str = "noarch") -> Any:
@@ -85,7 +86,7 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
     channel = channel_with(whole_document_limit=0)
     Factory(channel.seaway).channel("base")
     channel.put(A)
-    with channel.seaway.site.database.write_site() as tx:
+    with channel.seaway.database.write_site() as tx:
         tx.execute(jobs.delete())
     set_relations(channel, base="base")
     assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]
@@ -93,9 +94,9 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
 
 def test_a_caller_without_permission_is_refused_without_a_lock(channel: Channel, factory: Factory) -> None:
     """While another transaction holds the channel, the refusal is immediate."""
-    stranger = factory.signed_in("stranger")
+    nonmember = factory.signed_in("nonmember")
     with channel.seaway.site.database.write_channel(channel.name):
-        for caller, refusal in ((ANONYMOUS, BadCredential), (stranger, NotAllowed)):
+        for caller, refusal in ((ANONYMOUS, BadCredential), (nonmember, NotAllowed)):
             with pytest.raises(refusal):
                 set_relations(channel, caller, base="base")
 
@@ -115,7 +116,7 @@ REFUSED = {
 @pytest.mark.parametrize("relation", ["base", "overrides"])
 def test_an_invalid_relation_is_refused(case: str, relation: str, channel: Channel, factory: Factory) -> None:
     """Relation invariant 2, for a public channel; the refusal changes nothing."""
-    factory.channel("secret", owner="stranger", public=False)
+    factory.channel("secret", owner="nonmember", public=False)
     factory.channel("mine", public=False)
     name, message = REFUSED[case]
     with pytest.raises(Malformed, match=message):
@@ -139,11 +140,11 @@ def test_a_private_channel_can_name_a_private_one(channel: Channel, factory: Fac
 
 def test_changing_relations_requires_manage_permission(channel: Channel, factory: Factory) -> None:
     factory.channel("base")
-    stranger = factory.signed_in("stranger")
+    nonmember = factory.signed_in("nonmember")
     with pytest.raises(NotAllowed):
-        set_relations(channel, stranger, base="base")
+        set_relations(channel, nonmember, base="base")
     with pytest.raises(NotAllowed), channel.seaway.site.database.write_site() as tx:
-        relations.change_settings(tx, 0, stranger, "demo", ChannelSettings(v3_message="words"), whole_document_limit=1)
+        relations.change_settings(tx, channel.seaway.site, nonmember, "demo", ChannelSettings(v3_message="words"))
 
 
 def test_base_and_overrides_must_differ(channel: Channel, factory: Factory) -> None:
@@ -191,9 +192,9 @@ def test_a_cycle_through_an_unreadable_channel_reveals_nothing(
     channel: Channel, factory: Factory, seaway: Seaway
 ) -> None:
     """The refusal is that of an unknown channel, and an unreachable channel does not block other relations."""
-    factory.channel("secret", owner="stranger", public=False)
+    factory.channel("secret", owner="nonmember", public=False)
     factory.channel("base")
-    set_relations(Channel(seaway, "secret"), factory.signed_in("stranger"), base="demo", overrides="base")
+    set_relations(Channel(seaway, "secret"), factory.signed_in("nonmember"), base="demo", overrides="base")
     with pytest.raises(Malformed, match="no channel 'secret'"):
         set_relations(channel, factory.signed_in("owner"), base="secret")
     assert "base" == set_relations(channel, factory.signed_in("owner"), base="base").base
@@ -246,10 +247,7 @@ def test_a_relation_to_a_channel_that_is_public_again_stays(channel: Channel, fa
 def set_message(channel: Channel, text: str) -> None:
     seaway = channel.seaway
     with seaway.site.database.write_site() as tx:
-        relations.change_settings(
-            tx, seaway.site.clock.now_ms(), OPERATOR, channel.name, ChannelSettings(v3_message=text),
-            whole_document_limit=1_000,
-        )  # fmt: skip
+        relations.change_settings(tx, seaway.site, OPERATOR, channel.name, ChannelSettings(v3_message=text))
 
 
 def test_the_message_is_in_subdirs_with_v3_records(channel: Channel) -> None:

@@ -21,7 +21,7 @@ from seaway.packages.sweep import forget_shards
 from seaway.server.wiring import Seaway
 from tests.indexing.channel import Channel, recorded_statements, with_in_process_examiners
 from tests.support import packages, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, index_json, zstd
 
 WEEK_MS = 7 * DAY_MS
@@ -32,7 +32,7 @@ def build_of(number: int, name: str = "a") -> PackageFile:
 
 
 @pytest.fixture
-def other(tmp_path: Path, clock: TurnedClock, channel: Channel) -> Iterator[Channel]:
+def other(tmp_path: Path, clock: ManualClock, channel: Channel) -> Iterator[Channel]:
     """The channel on another worker."""
     built = sites.build(tmp_path, clock)
     yield Channel(with_in_process_examiners(built), channel.name)
@@ -88,7 +88,7 @@ def test_each_served_index_keeps_its_shard(channel: Channel, other: Channel) -> 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, other: Channel, clock: TurnedClock) -> None:
+def test_a_reader_finds_every_shard_for_a_week(seed: int, channel: Channel, other: Channel, clock: ManualClock) -> None:
     """Shards named by an index that either worker served stay for a week, independent of later changes."""
     chance = random.Random(seed)
     workers, files = (channel, other), [build_of(number, name) for name in "ab" for number in range(3)]
@@ -131,7 +131,7 @@ def test_a_revision_without_shard_changes_keeps_the_served_shard(channel: Channe
 
 @pytest.mark.parametrize("wrong_by", [-40 * DAY_MS, 700 * DAY_MS])
 def test_a_wrong_clock_does_not_change_how_long_shards_are_kept(
-    channel: Channel, clock: TurnedClock, wrong_by: int
+    channel: Channel, clock: ManualClock, wrong_by: int
 ) -> None:
     """A shard replaced while the clock was wrong stays for a week after the clock is corrected, and not longer."""
     channel.put(build_of(1))

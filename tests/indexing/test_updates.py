@@ -11,7 +11,7 @@ from seaway.database.tables import documents, files, fragments, retired_shards, 
 from seaway.errors import FileExists, NotFound
 from tests.indexing.channel import Channel, Statements, recorded_statements
 from tests.support import packages
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import index_json
 from tests.support.sites import Factory
 
@@ -190,7 +190,7 @@ def with_hex(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "md5": record["md5"].hex(), "sha256": record["sha256"].hex()}
 
 
-def test_a_yanked_file_is_in_removed_and_is_restored_unchanged(channel: Channel, clock: TurnedClock) -> None:
+def test_a_yanked_file_is_in_removed_and_is_restored_unchanged(channel: Channel, clock: ManualClock) -> None:
     """A yanked file is in `removed` and in no map; unyanked, it has its old record and its first indexing time."""
     channel.put(B)
     before = channel.repodata()
@@ -227,7 +227,7 @@ def test_an_upload_lists_a_deleted_name_again(channel: Channel) -> None:
     assert [B2.name] == list(channel.repodata()["packages.conda"])
 
 
-def test_an_overwritten_file_has_a_new_indexing_time(channel: Channel, clock: TurnedClock) -> None:
+def test_an_overwritten_file_has_a_new_indexing_time(channel: Channel, clock: ManualClock) -> None:
     """New bytes under an existing name are a new file, indexed at the time of the upload (CEP 47)."""
     channel.put(B)
     clock.move(60_000)
@@ -236,7 +236,7 @@ def test_an_overwritten_file_has_a_new_indexing_time(channel: Channel, clock: Tu
     assert ("BSD", clock.now_ms()) == (record["license"], record["indexed_timestamp"])
 
 
-def test_the_v3_summary_is_updated_with_its_records(channel: Channel, clock: TurnedClock) -> None:
+def test_the_v3_summary_is_updated_with_its_records(channel: Channel, clock: ManualClock) -> None:
     """`repodata_revisions` has the count, newest and oldest time of the listed v3 records (CEP 48)."""
     times = []
     new = [packages.conda(index_json(f"v{number}", flags=["cuda"])) for number in range(3)]

@@ -15,7 +15,7 @@ from seaway.keys.account_keys import KeyPolicy
 from seaway.mail.outbox import SendEmail
 from seaway.server.wiring import Seaway
 from seaway.users import emails, users
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 POLICY = KeyPolicy()
@@ -120,7 +120,7 @@ def count_warnings(seaway: Seaway) -> int:
         return tx.execute(select(func.count()).where(jobs.c.kind == SendEmail.kind)).scalar_one()
 
 
-def test_expiry_email_is_sent_14_3_and_1_days_before(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_expiry_email_is_sent_14_3_and_1_days_before(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """Each is sent once, however often the job runs; not for revoked keys."""
     ada = factory.signed_in("ada")
     with seaway.site.database.write_site() as tx:

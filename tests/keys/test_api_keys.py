@@ -16,7 +16,7 @@ from seaway.keys import api_keys
 from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 KEY = secret_tokens.new_key(secret_tokens.KeyKind.USER)
@@ -146,7 +146,7 @@ def test_unknown_well_formed_key_is_refused(seaway: Seaway) -> None:
 
 @pytest.mark.parametrize(("offset_ms", "valid"), [(-1, True), (0, False), (1, False)], ids=["before", "at", "after"])
 def test_key_is_valid_until_it_expires(
-    seaway: Seaway, factory: Factory, clock: TurnedClock, offset_ms: int, valid: bool
+    seaway: Seaway, factory: Factory, clock: ManualClock, offset_ms: int, valid: bool
 ) -> None:
     """The key is refused from the exact millisecond of its expiry."""
     secret = factory.key("ada", days=30)
@@ -154,7 +154,7 @@ def test_key_is_valid_until_it_expires(
     assert valid is (caller_of(seaway, secret) is not None)
 
 
-def test_key_without_expiry_stays_valid(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_key_without_expiry_stays_valid(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     secret = factory.key("ada", days=None)
     clock.move(36_500 * DAY_MS)
     assert caller_of(seaway, secret) is not None
@@ -170,7 +170,7 @@ def test_revoked_key_is_refused(seaway: Seaway, factory: Factory) -> None:
     assert [seaway.site.clock.now_ms(), None] == [key.revoked_at_ms for key in listed]
 
 
-def test_revoking_again_keeps_the_first_time(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_revoking_again_keeps_the_first_time(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     factory.key("ada")
     first = seaway.site.clock.now_ms()
     for _ in range(2):

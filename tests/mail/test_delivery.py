@@ -8,7 +8,7 @@ import pytest
 from seaway.errors import BadSetting, Unavailable
 from seaway.mail.delivery import Folder, Smtp, Undeliverable, log_only, open_delivery
 from tests.mail.conftest import message
-from tests.support.mail import PASSWORD, USER, MailServer, mail_server, read
+from tests.support.mail import PASSWORD, USER, MailServer, emails_in, mail_server
 from tests.support.tls import certificate, serving_context
 
 
@@ -82,7 +82,7 @@ def test_folder_delivery_writes_private_files(tmp_path: Path) -> None:
     deliver(message())
     (path,) = (tmp_path / "mail").iterdir()
     assert (0o600, 0o700) == tuple(stat.S_IMODE(entry.stat().st_mode) for entry in (path, path.parent))
-    assert ["Grüße"] == [email["Subject"] for email in read(tmp_path / "mail")]
+    assert ["Grüße"] == [email["Subject"] for email in emails_in(tmp_path / "mail")]
 
 
 def test_mail_url_selects_the_delivery(tmp_path: Path) -> None:

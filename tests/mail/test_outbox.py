@@ -17,14 +17,14 @@ from seaway.mail.messages import OutgoingEmail
 from seaway.mail.outbox import SendEmail
 from seaway.server.wiring import Seaway
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import MailServer
 
 EMAIL = messages.reset("ada@example.com", site_url="https://conda.example.com", name="ada", link="https://x/swy-ln-1")
 
 
 @pytest.fixture
-def seaway(tmp_path: Path, clock: TurnedClock, server: MailServer) -> Iterator[Seaway]:
+def seaway(tmp_path: Path, clock: ManualClock, server: MailServer) -> Iterator[Seaway]:
     """A server that sends its emails to `server`."""
     url = f"smtp://127.0.0.1:{server.port}"
     seaway = sites.build(tmp_path, clock, mail_url=url, mail_from="Seaway <seaway@conda.example.com>")
@@ -49,7 +49,7 @@ def plain_text(message: EmailMessage) -> str:
     return content.replace("\r\n", "\n")
 
 
-def test_email_has_headers_text_and_html(seaway: Seaway, server: MailServer, clock: TurnedClock) -> None:
+def test_email_has_headers_text_and_html(seaway: Seaway, server: MailServer, clock: ManualClock) -> None:
     """From, Date and Message-ID are set by Seaway; Auto-Submitted prevents out-of-office replies."""
     send(seaway)
     seaway.runner.run_due()
@@ -82,7 +82,7 @@ def test_queued_email_is_encrypted(seaway: Seaway) -> None:
     assert not any(word in args for word in ("ada", "swy-ln", "password"))
 
 
-def test_email_is_sent_again_after_temporary_error(seaway: Seaway, server: MailServer, clock: TurnedClock) -> None:
+def test_email_is_sent_again_after_temporary_error(seaway: Seaway, server: MailServer, clock: ManualClock) -> None:
     """The job is retried with the same Message-ID (3)."""
     server.replies["ada@example.com"] = "451 busy"
     send(seaway)

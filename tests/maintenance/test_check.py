@@ -34,7 +34,7 @@ def blob_of_a(channel: Channel) -> str:
 
 
 def rewrite(channel: Channel, key: str, content: bytes) -> None:
-    state.rewrite(channel.seaway.site.blobs, key, content)
+    state.overwrite_blob(channel.seaway.site.blobs, key, content)
 
 
 def document_key(channel: Channel, kind: str = "repodata.json") -> str:

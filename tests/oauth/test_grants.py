@@ -21,7 +21,7 @@ from seaway.oauth.grants import IssuedTokens, OAuthError
 from seaway.server.wiring import Seaway
 from seaway.sign_in import user_access
 from seaway.users import users
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ class OAuthGrants:
     """OAuth operations of one user, each in its own transaction, as in the endpoints."""
 
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     user: Caller
 
     def run(self, operation: Callable[..., Result], *args: object, **options: object) -> Result:
@@ -94,7 +94,7 @@ class OAuthGrants:
 
 
 @pytest.fixture
-def oauth(seaway: Seaway, clock: TurnedClock, factory: Factory) -> OAuthGrants:
+def oauth(seaway: Seaway, clock: ManualClock, factory: Factory) -> OAuthGrants:
     factory.user("alice")
     with seaway.site.database.read() as tx:
         return OAuthGrants(

@@ -17,7 +17,7 @@ from seaway.oidc.key_sets import KeySets
 from seaway.trusted_publishing import issuers
 from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
 from tests.support import issuer as support
-from tests.support.issuer import Answer, LocalIssuer, json_answer, jwk, local_issuer
+from tests.support.issuer import IssuerResponse, LocalIssuer, json_response, jwk, local_issuer
 from tests.support.publishing_app import GITLAB, PublishingApp
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -60,7 +60,7 @@ def mint_failure(app: PublishingApp, gitlab_issuer: LocalIssuer) -> tuple[int, s
 def test_self_managed_gitlab_publishes(app: PublishingApp, gitlab_issuer: LocalIssuer) -> None:
     """Discovery document and keys are fetched once for many tokens."""
     assert ["ok"] * 5 == [mint_code(app, token(app, gitlab_issuer)) for _ in range(5)]
-    assert [DISCOVERY, "/keys"] == gitlab_issuer.asked
+    assert [DISCOVERY, "/keys"] == gitlab_issuer.requests
 
 
 def test_publisher_matches_projects_of_its_own_issuer_only(app: PublishingApp, gitlab_issuer: LocalIssuer) -> None:
@@ -71,20 +71,20 @@ def test_publisher_matches_projects_of_its_own_issuer_only(app: PublishingApp, g
     assert "invalid-publisher" == mint_code(app, token(app, gitlab_issuer))
 
 
-def with_keys(value: object) -> Callable[[], Answer]:
-    return lambda: json_answer(value)
+def with_keys(value: object) -> Callable[[], IssuerResponse]:
+    return lambda: json_response(value)
 
 
-HOSTILE: dict[str, tuple[str, Callable[[], Answer]]] = {
+HOSTILE: dict[str, tuple[str, Callable[[], IssuerResponse]]] = {
     "discovery is an error": (DISCOVERY, lambda: (500, {}, b"")),
     "discovery is missing": (DISCOVERY, lambda: (404, {}, b"{}")),
     "discovery redirects": (DISCOVERY, lambda: (302, {"Location": "/elsewhere"}, b"")),
     "discovery is HTML": (DISCOVERY, lambda: (200, {"Content-Type": "text/html"}, b"<html>")),
     "discovery is empty": (DISCOVERY, lambda: (200, {}, b"")),
-    "discovery is a list": (DISCOVERY, lambda: json_answer([])),
+    "discovery is a list": (DISCOVERY, lambda: json_response([])),
     "discovery is of another issuer": (
         DISCOVERY,
-        lambda: json_answer({"issuer": "https://x.example", "jwks_uri": "x"}),
+        lambda: json_response({"issuer": "https://x.example", "jwks_uri": "x"}),
     ),
     "the keys are an error": ("/keys", lambda: (500, {}, b"")),
     "the keys redirect": ("/keys", lambda: (307, {"Location": "/more-keys"}, b"")),
@@ -106,18 +106,18 @@ HOSTILE: dict[str, tuple[str, Callable[[], Answer]]] = {
 
 @pytest.mark.parametrize(("path", "respond"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_key_server_returns_503_and_keeps_stored_keys(
-    app: PublishingApp, gitlab_issuer: LocalIssuer, path: str, respond: Callable[[], Answer]
+    app: PublishingApp, gitlab_issuer: LocalIssuer, path: str, respond: Callable[[], IssuerResponse]
 ) -> None:
     """Key sets invariant 4: without keys no token is accepted, and a failed fetch never replaces valid keys."""
-    gitlab_issuer.answers[path] = respond
+    gitlab_issuer.responses[path] = respond
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
-    assert "/elsewhere" not in gitlab_issuer.asked
-    assert "/more-keys" not in gitlab_issuer.asked
+    assert "/elsewhere" not in gitlab_issuer.requests
+    assert "/more-keys" not in gitlab_issuer.requests
 
-    del gitlab_issuer.answers[path]
+    del gitlab_issuer.responses[path]
     app.clock.move(11 * SECOND_MS)
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
-    gitlab_issuer.answers[path] = respond
+    gitlab_issuer.responses[path] = respond
     app.clock.move(2 * MINUTE_MS)
     assert "invalid-token" == mint_code(app, token(app, gitlab_issuer, kid="unknown"))
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
@@ -144,11 +144,13 @@ def test_keys_on_another_origin_are_not_fetched(
             "userinfo": gitlab_issuer.address.replace("://", "://x@") + "/keys",
             "localhost": gitlab_issuer.address.replace("127.0.0.1", "localhost") + "/keys",
         }.get(str(address), address)
-        gitlab_issuer.answers[DISCOVERY] = lambda: json_answer({"issuer": gitlab_issuer.address, "jwks_uri": jwks_uri})
+        gitlab_issuer.responses[DISCOVERY] = lambda: json_response(
+            {"issuer": gitlab_issuer.address, "jwks_uri": jwks_uri}
+        )
 
         assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
-        assert [DISCOVERY] == gitlab_issuer.asked
-        assert [] == other_issuer.asked
+        assert [DISCOVERY] == gitlab_issuer.requests
+        assert [] == other_issuer.requests
 
 
 @pytest.mark.slow
@@ -156,12 +158,12 @@ def test_slow_key_server_is_abandoned(app: PublishingApp, gitlab_issuer: LocalIs
     """Fetching invariant 3: the fetch is given up before the response, and the next token does not repeat it."""
     answered: list[bool] = []
 
-    def respond() -> Answer:
+    def respond() -> IssuerResponse:
         time.sleep(10)
         answered.append(True)
-        return json_answer({"keys": [jwk(name) for name in gitlab_issuer.names]})
+        return json_response({"keys": [jwk(name) for name in gitlab_issuer.names]})
 
-    gitlab_issuer.answers["/keys"] = respond
+    gitlab_issuer.responses["/keys"] = respond
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
     assert [] == answered
@@ -198,7 +200,7 @@ def test_unknown_key_ids_cause_one_fetch_a_minute(app: PublishingApp, gitlab_iss
 def test_stale_keys_remain_valid_for_a_day(app: PublishingApp, gitlab_issuer: LocalIssuer) -> None:
     """Case 56: after an hour they are refreshed in the background; if that fails they remain valid for a day."""
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
-    gitlab_issuer.answers["/keys"] = lambda: (500, {}, b"")
+    gitlab_issuer.responses["/keys"] = lambda: (500, {}, b"")
     app.clock.move(HOUR_MS - 1)
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
     assert 1 == gitlab_issuer.count()
@@ -210,7 +212,7 @@ def test_stale_keys_remain_valid_for_a_day(app: PublishingApp, gitlab_issuer: Lo
     app.clock.move(MINUTE_MS)
     assert (503, "issuer-unavailable") == mint_failure(app, gitlab_issuer)
 
-    del gitlab_issuer.answers["/keys"]
+    del gitlab_issuer.responses["/keys"]
     app.clock.move(MINUTE_MS)
     assert "ok" == mint_code(app, token(app, gitlab_issuer))
 
@@ -275,7 +277,7 @@ def test_static_keys_are_used_without_a_fetch(app: PublishingApp, gitlab_issuer:
     app.clock.move(30 * DAY_MS)
     assert "ok" == mint_code(app, token(app, gitlab_issuer, "key-2"))
     assert "invalid-token" == mint_code(app, token(app, gitlab_issuer))
-    assert [] == gitlab_issuer.asked
+    assert [] == gitlab_issuer.requests
     with app.seaway.site.database.write_site() as tx:
         issuers.set_static_keys(tx, app.clock.now_ms(), OPERATOR, "forge", None)
     assert "ok" == mint_code(app, token(app, gitlab_issuer))

@@ -41,7 +41,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import with_in_process_examiners
 from tests.support import images, sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file, with_site
 
@@ -71,12 +71,12 @@ class Store:
     """A channel with one file, as its readers and its operator see it."""
 
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     http: httpx.AsyncClient
 
     @property
     def verifier(self) -> BlobVerifier:
-        return BlobVerifier(self.seaway.site, self.seaway.documents)
+        return BlobVerifier(replace(self.seaway.site, clock=self.clock), self.seaway.documents)
 
     def key(self, file: PackageFile = FILE) -> str:
         return keys.blob(bytes.fromhex(file.sha256))
@@ -87,7 +87,7 @@ class Store:
     def rewrite(self, content: bytes, file: PackageFile = FILE) -> None:
         """Replace the blob with other bytes, but not a file that is hard-linked to it."""
         self.seaway.site.blobs.delete(self.key(file))
-        state.rewrite(self.seaway.site.blobs, self.key(file), content)
+        state.overwrite_blob(self.seaway.site.blobs, self.key(file), content)
 
     def stored(self, file: PackageFile = FILE) -> bytes:
         with self.seaway.site.blobs.open(self.key(file)) as content:
@@ -112,7 +112,7 @@ class Store:
 
 
 @pytest.fixture
-async def store(on_both: str, tmp_path: Path, clock: TurnedClock) -> AsyncIterator[Store]:
+async def store(on_both: str, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     built = with_in_process_examiners(sites.build(tmp_path, clock, downloads="direct"))
     Factory(built).channel(CHANNEL)
     transport = httpx.ASGITransport(app=create_app(built))
@@ -219,7 +219,7 @@ async def test_missing_blob_is_recorded(store: Store) -> None:
         assert f"The stored copy of {FILE.name} is missing on this server." in response.text
         store.scrub_all()
         assert [(f"{CHANNEL}/noarch/{FILE.name}", "missing")] == store.problems()
-    state.rewrite(store.seaway.site.blobs, store.key(), FILE.content)
+    state.overwrite_blob(store.seaway.site.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
     store.scrub_all()
     assert [] == store.problems()
@@ -231,7 +231,7 @@ async def test_damaged_bytes_are_not_cached(store: Store, kind: str) -> None:
     store.rewrite(DAMAGES[kind](FILE.content))
     response = await store.http.get(URL)
     assert (503, True) == (response.status_code, "is damaged" in response.text)
-    state.rewrite(store.seaway.site.blobs, store.key(), FILE.content)
+    state.overwrite_blob(store.seaway.site.blobs, store.key(), FILE.content)
     assert FILE.content == (await store.http.get(URL)).content
 
 
@@ -253,13 +253,13 @@ class KilledStore:
 
     def __getattr__(self, name: str) -> Any:
         if self._left == 0:
-            raise KilledError
+            raise SimulatedKill
         self._left -= 1
         return getattr(self._blobs, name)
 
 
-class KilledError(Exception):
-    """The simulated kill."""
+class SimulatedKill(Exception):
+    """Stands for a killed process."""
 
 
 @pytest.mark.parametrize("at", range(6))
@@ -267,8 +267,9 @@ async def test_killed_verification_never_leaves_damaged_bytes_served(store: Stor
     """The next check completes the work, and the bytes can be uploaded again before or after it."""
     for is_repaired_first in (True, False):
         store.rewrite(flipped(FILE.content))
-        verifier = with_store(store, KilledStore(store.seaway.site.blobs, at)).verifier
-        with pytest.raises(KilledError):
+        blobs = cast("BlobStore", KilledStore(store.seaway.site.blobs, at))
+        verifier = replace(store.verifier, site=replace(store.seaway.site, blobs=blobs))
+        with pytest.raises(SimulatedKill):
             verifier.verify(bytes.fromhex(FILE.sha256))
         if is_repaired_first:
             await store.upload()
@@ -367,7 +368,7 @@ async def documents_of(store: Store) -> dict[str, bytes]:
 @pytest.mark.parametrize("limit", [None, 0], ids=["built by requests", "built by jobs"])
 @pytest.mark.parametrize("kind", ["repodata.json", "repodata.json.zst", "repodata.json.gz", "run_exports.json"])
 async def test_missing_document_is_rebuilt(
-    tmp_path: Path, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch, kind: str, limit: int | None, is_large: bool
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, kind: str, limit: int | None, is_large: bool
 ) -> None:  # fmt: skip
     """The request that finds it missing rebuilds it, whichever document it is, with the same bytes."""
     if is_large:
@@ -398,7 +399,7 @@ async def test_gzip_is_built_when_its_plain_document_is_missing_or_damaged(store
         plain = keys.blob(store.document_blobs()[REPODATA])
         store.seaway.site.blobs.delete(plain)
         if content is not None:
-            state.rewrite(store.seaway.site.blobs, plain, content)
+            state.overwrite_blob(store.seaway.site.blobs, plain, content)
         response = await store.http.get(f"/{CHANNEL}/noarch/{REPODATA}", headers={"Accept-Encoding": "gzip"})
         assert before[f"{REPODATA} gzip"] == response.content
     assert [] == list(check(store.seaway))
@@ -413,7 +414,7 @@ async def test_scrub_drops_a_damaged_document(store: Store, kind: str, damaged: 
     with store.seaway.site.blobs.open(key) as file:
         content = file.read()
     store.seaway.site.blobs.delete(key)
-    state.rewrite(store.seaway.site.blobs, key, DAMAGES[damaged](content))
+    state.overwrite_blob(store.seaway.site.blobs, key, DAMAGES[damaged](content))
     store.scrub_all()
     assert ({}, []) == (store.document_blobs(), store.problems())
     assert before == await documents_of(store)
@@ -431,7 +432,7 @@ async def test_build_replaces_damaged_documents_of_equal_size(store: Store) -> N
         size = store.seaway.site.blobs.stat(key)
         assert size is not None
         store.seaway.site.blobs.delete(key)
-        state.rewrite(store.seaway.site.blobs, key, b"x" * size.size)
+        state.overwrite_blob(store.seaway.site.blobs, key, b"x" * size.size)
     assert before == await documents_of(store)
 
 
@@ -445,7 +446,7 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
     url = f"/channels/{CHANNEL}/logo/{logo.hex()}.png" if isinstance(logo, bytes) else logo
     key = next(stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS) if stat.size == len(png))
     store.seaway.site.blobs.delete(key)
-    state.rewrite(store.seaway.site.blobs, key, flipped(png))
+    state.overwrite_blob(store.seaway.site.blobs, key, flipped(png))
     store.scrub_all()
     assert [(f"{CHANNEL}/logo", "damaged")] == store.problems()
     assert str(url) not in (await store.http.get(f"/channels/{CHANNEL}")).text
@@ -459,7 +460,7 @@ async def test_damaged_logo_is_removed(store: Store) -> None:
 
 @pytest.mark.parametrize("downloads", ["redirect", "x-accel"])
 async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: TurnedClock, downloads: str
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock, downloads: str
 ) -> None:
     """A recorded file is refused before the client is sent to a bucket or the proxy, until it is uploaded again."""
     with state.choose(state.POSTGRES_S3 if downloads == "redirect" else state.SQLITE_DISK):
@@ -485,7 +486,7 @@ async def test_damaged_file_is_refused_before_a_redirect_or_x_accel(
 
 
 @pytest.mark.on_disk
-async def test_truncated_file_is_not_passed_to_the_proxy(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_truncated_file_is_not_passed_to_the_proxy(tmp_path: Path, clock: ManualClock) -> None:
     """The size is compared before the proxy reads the file, even before a scrub."""
     seaway = with_in_process_examiners(sites.build(tmp_path, clock, downloads="x-accel"))
     Factory(seaway).channel(CHANNEL)
@@ -653,10 +654,7 @@ async def upload_several(store: Store) -> list[str]:
 
 def with_failing_store(store: Store, error: Exception, *, opens: Collection[str] = (), changes: bool = False) -> Store:
     """Return the same store, in which some calls fail."""
-    return with_store(store, FailingStore(store.seaway.site.blobs, error, opens=opens, changes=changes))
-
-
-def with_store(store: Store, blobs: Any) -> Store:
+    blobs = FailingStore(store.seaway.site.blobs, error, opens=opens, changes=changes)
     return replace(store, seaway=with_site(store.seaway, blobs=blobs))
 
 
@@ -664,7 +662,7 @@ def with_store(store: Store, blobs: Any) -> Store:
 async def test_unreadable_blobs_do_not_stop_scrub_and_repair(store: Store, error: Exception) -> None:
     """Invariant 6: both continue with the next blobs, and the repair names the unreadable ones."""
     *unread, last = await upload_several(store)
-    state.rewrite(store.seaway.site.blobs, last, b"x")
+    state.overwrite_blob(store.seaway.site.blobs, last, b"x")
     failing = with_failing_store(store, error, opens=unread)
     assert [Slice(1, 1, len(unread))] == failing.scrub_all()
     done = repair(failing.verifier, None)
@@ -680,7 +678,7 @@ async def test_unreadable_recorded_blob_is_skipped_by_the_recheck(store: Store) 
         store.rewrite(flipped(file.content), file)
     store.scrub_all()
     for file in (FILE, LARGE):
-        state.rewrite(store.seaway.site.blobs, store.key(file), file.content)
+        state.overwrite_blob(store.seaway.site.blobs, store.key(file), file.content)
     failing = with_failing_store(store, UNREADABLE[0], opens=[store.key()])
     assert [bytes.fromhex(LARGE.sha256)] == failing.verifier.recheck()
     assert [(f"{CHANNEL}/noarch/{FILE.name}", "damaged")] == store.problems()
@@ -742,7 +740,7 @@ async def test_damaged_document_is_not_cached(store: Store) -> None:
     with store.seaway.site.blobs.open(key) as file:
         content = file.read()
     store.seaway.site.blobs.delete(key)
-    state.rewrite(store.seaway.site.blobs, key, flipped(content))
+    state.overwrite_blob(store.seaway.site.blobs, key, flipped(content))
     Factory(store.seaway).user("another")  # a commit, which invalidates the caches of a worker
     assert before == await documents_of(store)
 
@@ -762,7 +760,7 @@ async def test_damaged_piece_ends_the_upload(store: Store) -> None:
     upload = await resumable.append(publishing, upload.id, 0, part(file.content[:400]), by=by)
     (piece,) = {stat.key for stat in store.seaway.site.blobs.list(keys.BLOBS)} - before
     store.seaway.site.blobs.delete(piece)
-    state.rewrite(store.seaway.site.blobs, piece, flipped(file.content[:400]))
+    state.overwrite_blob(store.seaway.site.blobs, piece, flipped(file.content[:400]))
     with pytest.raises(NotFound, match="lost a part of this upload"):
         await resumable.append(publishing, upload.id, 400, part(file.content[400:]), by=by)
 

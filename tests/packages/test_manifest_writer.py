@@ -30,7 +30,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import A2, A, B, Channel, recorded_statements, with_in_process_examiners
 from tests.support import images, packages
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.jobs import run_job
 from tests.support.packages import index_json
 from tests.support.sites import Factory
@@ -38,7 +38,7 @@ from tests.support.sites import Factory
 OTHER_STORE = "f" * 32
 
 
-class StopError(Exception):
+class SimulatedKill(Exception):
     """A simulated kill that the code under test does not catch."""
 
 
@@ -59,7 +59,7 @@ class RecordingStore:
     def _record(self, operation: str, key: str) -> None:
         with self.lock:
             if self.stop_at is not None and len(self.calls) >= self.stop_at:
-                raise StopError
+                raise SimulatedKill
             self.calls.append((operation, key))
 
     def write(self, key: str, content: bytes) -> None:
@@ -272,7 +272,7 @@ def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, factory
         try:
             run(seaway, blobs=RecordingStore(seaway.site.blobs, stop_at=stop_at))
             is_done = True
-        except StopError:
+        except SimulatedKill:
             stop_at += 1
 
     assert stop_at > 2
@@ -282,7 +282,7 @@ def test_run_after_an_interrupted_one_completes_the_work(seaway: Seaway, factory
 def test_channel_removed_after_an_interrupted_run_is_cleaned_up(seaway: Seaway, channel: Channel) -> None:
     """Invariant 2: marks are written before objects, so the objects of an interrupted run are found."""
     channel.put(A)
-    with pytest.raises(StopError):
+    with pytest.raises(SimulatedKill):
         run(seaway, blobs=RecordingStore(seaway.site.blobs, stop_at=1))
     assert objects(seaway)
     channel.remove()
@@ -309,7 +309,7 @@ def test_new_store_id_gets_all_objects_before_old_ones_are_deleted(seaway: Seawa
     channel.put(B)
     run(seaway)
     old = set(objects(seaway))
-    with pytest.raises(StopError):
+    with pytest.raises(SimulatedKill):
         run(seaway, blobs=RecordingStore(seaway.site.blobs, stop_at=2), store_id=OTHER_STORE)
     assert old <= set(objects(seaway))
     recording = RecordingStore(seaway.site.blobs)
@@ -555,7 +555,7 @@ def test_new_set_gets_channel_objects_last(seaway: Seaway, channel: Channel) -> 
 # The job
 
 
-def test_job_runs_every_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+def test_job_runs_every_minute(seaway: Seaway, clock: ManualClock, channel: Channel) -> None:
     """Committed changes are in the store within five minutes."""
     channel.put(A)
     seaway.runner.run_due()
@@ -573,7 +573,7 @@ class UnavailableStore(RecordingStore):
         raise Unavailable("The storage does not answer.", "Try again in a moment.")
 
 
-def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: TurnedClock, channel: Channel) -> None:
+def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: ManualClock, channel: Channel) -> None:
     """The job does not fail, because failed jobs are retried at growing intervals."""
     channel.put(A)
     unavailable = replace(seaway.site, blobs=UnavailableStore(seaway.site.blobs))

@@ -20,7 +20,7 @@ from seaway.maintenance.check import check
 from seaway.packages import metadata_corrections, removal
 from seaway.publishing import reexamine
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer
 from tests.support.sites import Factory, publish_file
@@ -68,7 +68,7 @@ def audit_entries(seaway: Seaway) -> list[tuple[str, dict[str, Any]]]:
 
 
 async def test_correction_is_served_at_once_and_can_be_undone(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """Only the corrected fields of the record change; the file details show the original, reason, user and time."""
     before = await record(http)
@@ -192,12 +192,12 @@ async def test_only_owner_and_site_admin_with_a_manage_key_can_correct(
 
 async def test_refusal_does_not_wait_for_the_channel_lock(seaway: Seaway, channel: str, factory: Factory) -> None:
     """Permission and file are checked before the channel lock, which another transaction holds here."""
-    outsider = factory.caller_of_key(factory.key(factory.user("stranger"), mode=Mode.MANAGE))
+    nonmember = factory.caller_of_key(factory.key(factory.user("nonmember"), mode=Mode.MANAGE))
     with seaway.site.database.write_channel(channel):
         with pytest.raises(NotAllowed):
-            correct(seaway, by=outsider, license="BSD")
+            correct(seaway, by=nonmember, license="BSD")
         with pytest.raises(NotAllowed):
-            metadata_corrections.restore(seaway.site, outsider, channel, "noarch", FILE.name)
+            metadata_corrections.restore(seaway.site, nonmember, channel, "noarch", FILE.name)
         with pytest.raises(NotFound):
             correct(seaway, file="gone-1-0.conda", license="BSD")
 

@@ -9,7 +9,7 @@ from seaway.packages.overview import PackageLine, PackageOverviews, name_of_spec
 from seaway.server.wiring import Seaway
 from tests.support.packages import conda, index_json, tar_bz2
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 pytestmark = pytest.mark.anyio
 
@@ -62,14 +62,14 @@ async def test_changes_are_visible_at_once(seaway: Seaway, factory: Factory) -> 
         await publish_file(seaway, "chan", conda(index_json(name)))
     assert list(package_lines(seaway, overviews) or ()) == ["a", "b", "c"]
     await publish_file(seaway, "chan", conda(index_json("a", "2.0")))
-    with counted(seaway.site.database) as statements:
+    with record_statements(seaway.site.database) as statements:
         assert (package_lines(seaway, overviews) or {})["a"].version == "2.0"
     assert len(statements) == 6  # channel, subdirs, changes, their ids, rows, summaries
     removal.delete(seaway.site, OPERATOR, "chan", "noarch", "a-2.0-h1_0.conda")
     assert (package_lines(seaway, overviews) or {})["a"].version == "1.0"
     removal.delete(seaway.site, OPERATOR, "chan", "noarch", "b-1.0-h1_0.conda")
     assert set(package_lines(seaway, overviews) or ()) == {"a", "c"}
-    with counted(seaway.site.database) as statements:
+    with record_statements(seaway.site.database) as statements:
         package_lines(seaway, overviews)
     assert len(statements) == 2  # the channel, its subdirs
 
@@ -81,9 +81,9 @@ async def test_page_by_name_takes_five_statements(seaway: Seaway, factory: Facto
         await publish_file(seaway, "chan", conda(index_json(f"package-{number:02}")))
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "chan").id
-        with counted(seaway.site.database) as for_two:
+        with record_statements(seaway.site.database) as for_two:
             first = overview.page_by_name(tx, channel_id, start=0, limit=2)
-        with counted(seaway.site.database) as for_ten:
+        with record_statements(seaway.site.database) as for_ten:
             rest = overview.page_by_name(tx, channel_id, start=2, limit=10)
     assert [line.name for line in first + rest] == [f"package-{number:02}" for number in range(12)]
     assert len(for_two) == len(for_ten) == 5

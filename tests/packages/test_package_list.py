@@ -8,10 +8,10 @@ from seaway.channels.roles import Role
 from seaway.packages import downloads, package_list, recent_uploads, versions
 from seaway.packages.package_list import PackageSort
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 pytestmark = pytest.mark.anyio
 
@@ -28,13 +28,13 @@ async def test_recent_uploads_show_only_readable_channels(seaway: Seaway, factor
     await publish(seaway, "open", "plain")
     await publish(seaway, "hidden", "secret-tool", summary="unheard of")
     with seaway.site.database.read() as tx:
-        for by in (ANONYMOUS, factory.signed_in("stranger")):
+        for by in (ANONYMOUS, factory.signed_in("nonmember")):
             assert [upload.package for upload in recent_uploads.packages_for(tx, by, 9)] == ["plain"]
         found = recent_uploads.packages_for(tx, factory.signed_in("reader"), 9)
     assert {upload.package for upload in found} == {"plain", "secret-tool"}
 
 
-async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+async def test_package_list_is_sorted_and_filtered(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """By name, last upload, downloads and platform."""
     factory.channel("chan")
     await publish(seaway, "chan", "b")
@@ -73,7 +73,7 @@ async def test_recent_uploads_list_each_package_once_newest_first(seaway: Seaway
         await publish(seaway, "chan", name, version, summary=f"{name} {version}")
     with seaway.site.database.read() as tx:
         newest = recent_uploads.packages_for(tx, ANONYMOUS, 10)
-        with counted(seaway.site.database) as statements:
+        with record_statements(seaway.site.database) as statements:
             feed = recent_uploads.files_of(tx, channels.get(tx, "chan").id, "chan", 2)
     assert [("a", "2.0", "a 2.0"), ("b", "1.0", "b 1.0")] == [
         (upload.package, upload.version, upload.summary) for upload in newest

@@ -16,7 +16,7 @@ from seaway.keys import api_keys
 from seaway.maintenance.check import check
 from seaway.packages import removal
 from seaway.server.wiring import Seaway
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -60,7 +60,7 @@ def channel(factory: Factory) -> str:
 
 
 async def test_yanked_and_unyanked_file_keeps_its_indexed_timestamp(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """The timestamp is set once, so the record is unchanged after yank and unyank (CEP 47)."""
     await publish_file(seaway, channel, FILE)
@@ -114,7 +114,7 @@ async def test_invalid_yank_reason_is_refused(
 
 
 async def test_new_bytes_get_a_new_indexed_timestamp(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """Both after an overwrite and after a delete followed by another upload."""
     await publish_file(seaway, channel, FILE)

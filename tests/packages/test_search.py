@@ -66,11 +66,11 @@ async def test_private_channel_is_searched_only_for_its_members(seaway: Seaway, 
     """Naming the channel does not help (P4)."""
     factory.channel("closed", public=False)
     factory.member("closed", "friend", Role.VIEWER)
-    factory.user("stranger")
+    factory.user("nonmember")
     await publish(seaway, "closed", "secret-thing", summary="A hidden purpose")
     for by in (
         ANONYMOUS,
-        session_caller(seaway, "stranger"),
+        session_caller(seaway, "nonmember"),
         replace(session_caller(seaway, "friend"), channel_ids=frozenset()),
     ):
         for query in ("secret-thing", "hidden", "secret-thing >=1"):

@@ -22,7 +22,7 @@ from seaway.server.wiring import Seaway
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import bearer
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 pytestmark = pytest.mark.anyio
 
@@ -237,10 +237,10 @@ async def test_caller_without_permission_is_refused_without_lock_and_file_reads(
     selection = Selection(package="demo")
     callers: list[tuple[Caller, type[SeawayError]]] = [
         (ANONYMOUS, BadCredential),
-        (factory.caller_of_key(factory.key(factory.user("stranger"))), NotAllowed if public else NotFound),
+        (factory.caller_of_key(factory.key(factory.user("nonmember"))), NotAllowed if public else NotFound),
         (viewer, NotAllowed),
     ]
-    with seaway.site.database.write_channel(channel), counted(seaway.site.database) as statements:
+    with seaway.site.database.write_channel(channel), record_statements(seaway.site.database) as statements:
         for caller, refusal in callers:
             with pytest.raises(refusal):
                 removal.change(seaway.site, caller, channel, action, selection)
@@ -287,7 +287,7 @@ async def test_statements_do_not_grow_with_the_files(seaway: Seaway, factory: Fa
         await publish_file(seaway, channel, build(number, "2.0" if number > 1 else "1.0"))
     for action in (FileAction.YANK, FileAction.UNYANK, FileAction.DELETE):
         for version in ("1.0", "2.0"):
-            with counted(seaway.site.database) as statements:
+            with record_statements(seaway.site.database) as statements:
                 result = removal.change(
                     seaway.site, OPERATOR, channel, action, Selection(package="demo", version=version)
                 )

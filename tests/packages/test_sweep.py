@@ -20,7 +20,7 @@ from seaway.packages.sweep import LastSweep, SweepResult, SweepStopped, last, sw
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import folders, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -36,14 +36,14 @@ def run_sweep(seaway: Seaway) -> SweepResult:
 
 def age(seaway: Seaway, milliseconds: int) -> None:
     """Set the age of every blob, measured by Seaway's clock."""
-    stats = state.stored(seaway.site.blobs)
+    stats = state.stored_blobs(seaway.site.blobs)
     then = (seaway.site.clock.now_ms() - milliseconds) * 1_000_000
     for stat in stats:
         path = seaway.site.blobs.local_path(stat.key)
         if path is not None:
             os.utime(path, ns=(then, then))
     if seaway.site.blobs.local_path("") is None:  # a bucket sets its own times, so Seaway's clock has to move
-        assert isinstance(seaway.site.clock, TurnedClock)
+        assert isinstance(seaway.site.clock, ManualClock)
         seaway.site.clock.move(max(stat.modified_ms for stat in stats) + milliseconds - seaway.site.clock.now_ms())
 
 
@@ -131,7 +131,7 @@ async def test_replaced_documents_are_deleted(seaway: Seaway, http: httpx.AsyncC
     for name in ("one", "two", "three"):
         await publish_file(seaway, channel, conda(index_json(name)))
         await http.get(f"/{channel}/noarch/repodata.json")
-        counts.append(len(state.stored(seaway.site.blobs)))
+        counts.append(len(state.stored_blobs(seaway.site.blobs)))
     documents = 5  # repodata.json and run_exports.json, plain and zst; gzip, which this client requests
     assert [1 + documents, 2 + documents, 3 + documents] == counts
     assert [] == list(check(seaway))
@@ -146,7 +146,7 @@ async def test_sweep_deletes_all_blobs_of_a_deleted_channel(
         channels.remove(tx, seaway.site.clock.now_ms(), OPERATOR, channel)
     age(seaway, DAY_MS)
     run_sweep(seaway)
-    assert [] == state.stored(seaway.site.blobs)
+    assert [] == state.stored_blobs(seaway.site.blobs)
 
 
 async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
@@ -161,7 +161,7 @@ async def test_incomplete_copy_in_the_store_is_deleted(seaway: Seaway) -> None:
     assert [] == list(root.iterdir())
 
 
-async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway: Seaway, clock: TurnedClock) -> None:
+async def test_partial_file_of_a_running_put_stays_if_the_clock_is_ahead(seaway: Seaway, clock: ManualClock) -> None:
     """Its age is measured by the clock of the store too: without its partial file, the put would fail."""
     root = seaway.site.blobs.local_path("")
     if root is None:
@@ -186,7 +186,7 @@ async def test_foreign_objects_are_left_alone(seaway: Seaway) -> None:
         seaway.site.blobs.put_file("logs/today", Path(file.name))
     age(seaway, 1_000 * DAY_MS)
     assert 0 == run_sweep(seaway).blobs
-    assert ["logs/today"] == [stat.key for stat in state.stored(seaway.site.blobs)]
+    assert ["logs/today"] == [stat.key for stat in state.stored_blobs(seaway.site.blobs)]
 
 
 async def test_unreferenced_blob_that_is_uploaded_again_stays(seaway: Seaway, channel: str) -> None:
@@ -210,7 +210,7 @@ async def test_swept_file_can_be_uploaded_again(seaway: Seaway, channel: str) ->
 
 
 async def test_replaced_shard_is_served_for_a_week(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """A client that read the index before a change finds its shards for a week (CEP 16)."""
     await publish_file(seaway, channel, FILE)
@@ -227,7 +227,7 @@ async def test_replaced_shard_is_served_for_a_week(
 
 
 async def test_shard_that_is_current_again_is_not_deleted(
-    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: TurnedClock
+    seaway: Seaway, http: httpx.AsyncClient, channel: str, clock: ManualClock
 ) -> None:
     """Yank and unyank restore the earlier shard, which is then no longer a replaced one."""
     await publish_file(seaway, channel, FILE)
@@ -252,7 +252,7 @@ async def is_served(http: httpx.AsyncClient, channel: str, digest: str) -> bool:
 
 
 async def test_sweep_of_a_large_share_of_the_bytes_needs_confirmation(seaway: Seaway, channel: str) -> None:
-    """Sweep invariant 6: one of four blobs that has most of the bytes is not deleted without `unlimited`."""
+    """Sweep invariant 6: one of four blobs that has most of the bytes is not deleted without confirmation."""
     large = conda(index_json("large"), files={"share/noise": os.urandom(100_000)})
     for file in (large, *(conda(index_json(name)) for name in "abc")):
         await publish_file(seaway, channel, file)

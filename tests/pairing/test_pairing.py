@@ -22,7 +22,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import s3, sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
 from tests.support.sites import Factory
@@ -37,7 +37,7 @@ def blobs_of(seaway: Seaway) -> set[str]:
 
 
 def opened(folder: Path, **settings: object) -> Seaway:
-    return with_in_process_examiners(sites.build(folder, TurnedClock(), **settings))
+    return with_in_process_examiners(sites.build(folder, ManualClock(), **settings))
 
 
 def sweep_all(seaway: Seaway) -> None:

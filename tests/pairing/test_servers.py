@@ -14,7 +14,7 @@ from seaway.errors import DamagedDatabase
 from tests.support import packages, s3, sites
 from tests.support.mounts import read_only
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.server import serving, start, variables
 from tests.support.sites import Factory
 
@@ -117,8 +117,8 @@ def test_a_server_starts_while_its_bucket_is_unavailable(tmp_path: Path) -> None
             assert (503, True) == (refused.status_code, "retry-after" in refused.headers)
             assert 0 == run(tmp_path, "jobs", "list", **settings).returncode
             proxy.mode = Pass()
-            until(lambda: http.get("/health/ready").status_code == 200)
-            until(lambda: upload(http, FILE).status_code == 201)
+            wait_until(lambda: http.get("/health/ready").status_code == 200)
+            wait_until(lambda: upload(http, FILE).status_code == 201)
             assert [] == [line for line in server.log if "Traceback" in line or "worker.died" in line]
         assert 0 == run(tmp_path, "check", **settings).returncode
 

@@ -8,7 +8,7 @@ import pytest
 from seaway.conda.filename import parse
 from seaway.conda.refusals import Refused
 from tests.support import sites
-from tests.support.hostile import hashes_of
+from tests.support.hostile import digest_of
 from tests.support.packages import conda
 
 LARGE = {
@@ -27,7 +27,7 @@ def test_archive_limits_are_settings(setting: str, tmp_path: Path) -> None:
             examiners = seaway.request_parts.publishing.examiners
             path = file.write_to(tmp_path)
             if status == 201:
-                assert examiners.examine(path, parse(file.name), hashes_of(file.content)).warnings == ()
+                assert examiners.examine(path, parse(file.name), digest_of(file.content)).warnings == ()
                 continue
             with pytest.raises(Refused, match=f"raise {setting}"):
-                examiners.examine(path, parse(file.name), hashes_of(file.content))
+                examiners.examine(path, parse(file.name), digest_of(file.content))

@@ -23,7 +23,7 @@ from seaway.publishing.record import Recorded, RecordingParts, Submission
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.support import sites
-from tests.support.requests import until
+from tests.support.requests import wait_until
 
 CONTENT = b"content"
 SHA256 = hashlib.sha256(CONTENT).digest()
@@ -86,7 +86,7 @@ def batched(batches: Batches, works: list[Work], sha256: bytes = SHA256) -> Iter
     with ThreadPoolExecutor(len(works)) as threads:
         with batches._recording:
             futures = [threads.submit(batches.record, sha256, "demo", submission_of(work)) for work in works]
-            until(lambda: len(batches._waiting) == len(works))
+            wait_until(lambda: len(batches._waiting) == len(works))
         yield futures
 
 
@@ -196,7 +196,7 @@ def test_only_the_upload_with_a_swept_blob_is_refused(seaway: Seaway, batches: B
             swept = threads.submit(record, bytes(32), "gone")
             stored = threads.submit(record, SHA256, "there")
             ready.wait()
-            until(lambda: len(batches._waiting) == 2)
+            wait_until(lambda: len(batches._waiting) == 2)
         with pytest.raises(BlobSwept):
             swept.result()
         assert recorded(1) == stored.result()

@@ -16,13 +16,13 @@ from seaway.publishing.publish import publish
 from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from tests.support.packages import conda
-from tests.support.sites import Factory, FromMemory
+from tests.support.sites import Factory, IncomingFile
 
 MORE_THAN_ANY_DISK = 1 << 60
 FILE = conda()
 
 
-class Unread(FromMemory):
+class Unread(IncomingFile):
     """A file whose bytes must not be read."""
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -25,7 +25,7 @@ from seaway.publishing.upload_rates import RefusedTime
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support import sites, workflows
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -96,7 +96,7 @@ async def test_forty_slow_files_of_one_sender_do_not_block_others(seaway: Seaway
     gate = Gate()
     slow = with_examiners(seaway, GatedExaminers(2, gate))
     mallory = (
-        factory.caller_of_key(factory.key("mallory")) if kind == "user" else workflows.principal_of(seaway, "boats")
+        factory.caller_of_key(factory.key("mallory")) if kind == "user" else workflows.workflow_caller(seaway, "boats")
     )
     async with anyio.create_task_group() as group:
         for number in range(40):
@@ -188,7 +188,7 @@ class SteppingStopwatch:
 
 
 @pytest.fixture
-def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def with_slow_examiners(on_both: str, tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     """Return a Seaway instance in which each examination takes seven minutes."""
     with closing(sites.build(tmp_path, clock)) as built:
         gate = Gate()
@@ -197,7 +197,7 @@ def with_slow_examiners(on_both: str, tmp_path: Path, clock: TurnedClock) -> Ite
         yield with_examiners(built, GatedExaminers(2, gate), refused_time=refused_time)
 
 
-async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clock: TurnedClock) -> None:
+async def test_time_of_refused_files_is_limited(with_slow_examiners: Seaway, clock: ManualClock) -> None:
     """After ten minutes in an hour the user waits, with every key, until the rest has expired; others do not."""
     factory = Factory(with_slow_examiners)
     factory.channel("boats", owner="ada")

@@ -25,7 +25,7 @@ from seaway.site import Site
 from seaway.storage import keys
 from tests.indexing.channel import Channel, RacingStore, recorded_statements, with_in_process_examiners
 from tests.support import packages, sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, index_json
 from tests.support.sites import Factory
 
@@ -38,7 +38,7 @@ FILES = [
 
 @pytest.fixture
 def channel(on_both: str, tmp_path: Path) -> Iterator[Channel]:
-    with closing(sites.build(tmp_path, TurnedClock())) as built:
+    with closing(sites.build(tmp_path, ManualClock())) as built:
         yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 
@@ -134,7 +134,7 @@ def test_each_file_has_its_own_outcome(channel: Channel, folder: Path) -> None:
     assert {existing.name, good.name, twice.name} == set(channel.column(files.c.file_name))
     assert [] == list(check(channel.seaway))
     assert [] == list(channel.seaway.settings.spool_folder.iterdir())
-    assert 3 == len(state.stored(channel.seaway.site.blobs))
+    assert 3 == len(state.stored_blobs(channel.seaway.site.blobs))
 
 
 def test_similar_names_in_one_folder_give_a_warning(channel: Channel, folder: Path) -> None:
@@ -206,7 +206,7 @@ def test_import_without_permission_reads_no_file(channel: Channel, folder: Path)
         results = [result for _, result in import_files(publishing, name, paths, by=by, force=False)]
         assert [refusal, refusal] == list(map(type, results))
     assert [] == channel.rows(files)
-    assert [] == state.stored(channel.seaway.site.blobs)
+    assert [] == state.stored_blobs(channel.seaway.site.blobs)
 
 
 def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None:
@@ -221,7 +221,9 @@ def test_upload_limit_applies_to_imports(channel: Channel, folder: Path) -> None
 def test_blob_swept_before_the_commit_is_stored_again(channel: Channel, folder: Path) -> None:
     """S1: the sweep deletes a blob between the put and the commit; its file is imported anyway."""
     original, store = channel.seaway.request_parts.publishing, channel.seaway.site.blobs
-    sweeping_store = RacingStore(store, after_put=lambda: [store.delete(stat.key) for stat in state.stored(store)])
+    sweeping_store = RacingStore(
+        store, after_put=lambda: [store.delete(stat.key) for stat in state.stored_blobs(store)]
+    )
     site: Site = replace(original.site, blobs=sweeping_store)  # type: ignore[arg-type]
     publishing = replace(original, site=site, batches=Batches(replace(original.batches._parts, site=site)))
     results = [

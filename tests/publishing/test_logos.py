@@ -27,12 +27,12 @@ from seaway.maintenance.check import check
 from seaway.packages.sweep import sweep
 from seaway.publishing.avatars import Avatars
 from seaway.publishing.examiners import Examiners
-from seaway.publishing.logos import MAX_LOGO_BYTES, NewLogo
+from seaway.publishing.logos import MAX_LOGO_BYTES, Logos, NewLogo
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
 from tests.indexing.channel import RacingStore
 from tests.support import images, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -72,7 +72,7 @@ def open_png(png: bytes) -> Image.Image:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
     """The result is always a PNG of 256 by 256 pixels with the whole picture in its center."""
-    picture = open_png(draw(images.written(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
+    picture = open_png(draw(images.encode(Image.new("RGB", (64, 32), (200, 80, 20)), form)))
     assert ("PNG", (256, 256), "RGBA") == (picture.format, picture.size, picture.mode)
     red, green, blue, opaque = picture.getpixel((128, 128))  # type: ignore[misc]
     assert (abs(red - 200) < 8, abs(green - 80) < 8, abs(blue - 20) < 8, opaque) == (True, True, True, 255)
@@ -82,13 +82,13 @@ def test_pictures_are_encoded_again(draw: Draw, form: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
 def test_all_color_modes_are_accepted(draw: Draw, mode: str) -> None:
     """Black and white, gray, palettes, transparency, CMYK, 16 bits."""
-    content = images.written(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
+    content = images.encode(Image.new(mode, (20, 20)), "JPEG" if mode == "CMYK" else "PNG")
     assert (256, 256) == open_png(draw(content)).size
 
 
 def test_only_pixels_are_kept(draw: Draw) -> None:
     """A photo is rotated upright, and its EXIF data and comment are removed."""
-    content = images.photograph()
+    content = images.photo_with_exif()
     png = draw(content)
     assert b"secret" in content
     assert b"secret" not in png
@@ -118,22 +118,22 @@ HOSTILE = {
     "html": b"<!doctype html><script>alert(1)</script>",
     "gzip": b"\x1f\x8b\x08\x00",
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n",
-    "bmp": images.written(Image.new("RGB", (9, 9)), "BMP"),
-    "tiff": images.written(Image.new("RGB", (9, 9)), "TIFF"),
-    "ico": images.written(Image.new("RGB", (16, 16)), "ICO"),
-    "truncated": images.written(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
-    "truncated jpeg": images.photograph()[:-40],
+    "bmp": images.encode(Image.new("RGB", (9, 9)), "BMP"),
+    "tiff": images.encode(Image.new("RGB", (9, 9)), "TIFF"),
+    "ico": images.encode(Image.new("RGB", (16, 16)), "ICO"),
+    "truncated": images.encode(Image.effect_noise((300, 300), 90), "PNG")[:-20_000],
+    "truncated jpeg": images.photo_with_exif()[:-40],
     "only a header": images.png()[:20],
-    "wide": images.claiming(1_000_000, 1),
-    "one pixel too wide": images.claiming(4_097, 1),
-    "huge": images.claiming(100_000, 100_000),
-    "no pixels": images.claiming(4_096, 4_096),
-    "no size": images.claiming(0, 0),
-    "bomb": images.claiming(12_000, 12_000, bytes(8 * 1024 * 1024)),
+    "wide": images.png_with_size(1_000_000, 1),
+    "one pixel too wide": images.png_with_size(4_097, 1),
+    "huge": images.png_with_size(100_000, 100_000),
+    "no pixels": images.png_with_size(4_096, 4_096),
+    "no size": images.png_with_size(0, 0),
+    "bomb": images.png_with_size(12_000, 12_000, bytes(8 * 1024 * 1024)),
     "text bomb": images.text_bomb(),
-    "animated gif": images.moving("GIF"),
-    "animated png": images.moving("PNG"),
-    "animated webp": images.moving("WEBP"),
+    "animated gif": images.animated("GIF"),
+    "animated png": images.animated("PNG"),
+    "animated webp": images.animated("WEBP"),
     "one byte": b"x",
 }
 
@@ -159,7 +159,7 @@ def logo_of(seaway: Seaway, channel: str) -> bytes | None:
         return channels.get(tx, channel).logo_sha256
 
 
-def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """Two channels with the same picture share a blob, which is deleted after the last of them gave it up."""
     factory.channel("robots")
     factory.channel("others")
@@ -175,7 +175,7 @@ def test_sweep_keeps_a_logo_while_a_channel_has_it(seaway: Seaway, factory: Fact
         return seaway.site.blobs.stat(keys.blob(first)) is not None
 
     assert is_stored_after_a_sweep()
-    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3))))
+    seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.png(color=(1, 2, 3))))
     assert is_stored_after_a_sweep()
     assert [] == list(check(seaway))
     with seaway.site.database.write_site() as tx:
@@ -195,24 +195,23 @@ class AlwaysSweptStore(RacingStore):
         return is_new
 
 
+def logos_on(seaway: Seaway, blobs: Any) -> Logos:
+    return replace(seaway.request_parts.logos, site=replace(seaway.site, blobs=blobs))
+
+
 def test_picture_swept_before_the_commit_is_stored_again(seaway: Seaway, factory: Factory) -> None:
     """The race with the sweep is not the caller's fault: it is retried, and repeated failures return 503."""
     factory.channel("robots")
-    logo_parts = seaway.request_parts.logos
     sweeping_store = RacingStore(
         seaway.site.blobs,
-        after_put=lambda: [seaway.site.blobs.delete(stat.key) for stat in state.stored(seaway.site.blobs)],
+        after_put=lambda: [seaway.site.blobs.delete(stat.key) for stat in state.stored_blobs(seaway.site.blobs)],
     )
-    replace(logo_parts, blobs=sweeping_store).put(OPERATOR, "robots", NewLogo(images.png()))
+    logos_on(seaway, sweeping_store).put(OPERATOR, "robots", NewLogo(images.png()))
     assert logo_of(seaway, "robots") is not None
     with pytest.raises(Unavailable):
-        replace(logo_parts, blobs=AlwaysSweptStore(seaway.site.blobs)).put(
-            OPERATOR, "robots", NewLogo(images.png(colour=(1, 2, 3)))
+        logos_on(seaway, AlwaysSweptStore(seaway.site.blobs)).put(
+            OPERATOR, "robots", NewLogo(images.png(color=(1, 2, 3)))
         )
-
-
-def logos_on(seaway: Seaway, blobs: Any) -> Logos:
-    return replace(seaway.request_parts.logos, site=replace(seaway.site, blobs=blobs))
 
 
 @pytest.mark.slow
@@ -222,7 +221,7 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
     factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(
-            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.many_scans(MAX_LOGO_BYTES - 1))
+            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.jpeg_with_many_scans(MAX_LOGO_BYTES - 1))
         )
         await publish_file(
             seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))
@@ -234,7 +233,7 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
 
 def test_check_reports_a_missing_logo(seaway: Seaway, factory: Factory) -> None:
     factory.channel("holed")
-    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(colour=(9, 9, 9))))
+    seaway.request_parts.logos.put(OPERATOR, "holed", NewLogo(images.png(color=(9, 9, 9))))
     digest = logo_of(seaway, "holed")
     assert digest is not None
     seaway.site.blobs.delete(keys.blob(digest))
@@ -252,7 +251,7 @@ def test_caller_who_cannot_manage_the_channel_triggers_no_work(seaway: Seaway, f
     messages = []
     for name in (channel, "no-such-channel"):
         with pytest.raises(NotFound) as refusal:
-            recording_logos.put(factory.signed_in("stranger"), name, NewLogo(url="https://github.com/ada.png"))
+            recording_logos.put(factory.signed_in("nonmember"), name, NewLogo(url="https://github.com/ada.png"))
         messages.append(refusal.value.full_message)
     assert messages[0] == messages[1]
     assert [] == fetched

@@ -16,15 +16,15 @@ from seaway.publishing.reexamine import rebuild
 from seaway.storage import keys
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
-from tests.support.clock import TurnedClock
-from tests.support.hostile import hashes_of
+from tests.support.clock import ManualClock
+from tests.support.hostile import digest_of
 from tests.support.packages import index_json
 from tests.support.sites import Factory
 
 
 @pytest.fixture
 def channel(tmp_path: Path) -> Iterator[Channel]:
-    with closing(sites.build(tmp_path, TurnedClock())) as built:
+    with closing(sites.build(tmp_path, ManualClock())) as built:
         yield Channel(with_in_process_examiners(built), Factory(built).channel("demo"))
 
 
@@ -38,7 +38,7 @@ def test_file_that_breaks_a_newer_rule_is_reported_and_unchanged(
     """Reexamine invariant 2: its row stays, and `check` reports why it would be refused."""
     channel.put(packages.conda(index_json("old")))
     content = packages.conda(index_json("old", **fields)).content
-    hashes = hashes_of(content)
+    hashes = digest_of(content)
     (tmp_path / "blob").write_bytes(content)
     channel.seaway.site.blobs.put_files({keys.blob(hashes.sha256): tmp_path / "blob"})
     with channel.seaway.site.database.write_site() as tx:

@@ -43,7 +43,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage import keys as storage_keys
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import packages, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import index_json
 from tests.support.sites import Factory
 
@@ -63,7 +63,7 @@ class Uploads:
 
     seaway: Seaway
     by: Caller
-    clock: TurnedClock
+    clock: ManualClock
 
     def begin(self, file: packages.PackageFile = SMALL, **changes: Any) -> ResumableUpload:
         request = ResumableRequest(CHANNEL, file.name, len(file.content), file.sha256, force=False)
@@ -109,7 +109,7 @@ class Uploads:
 
 
 @pytest.fixture
-def uploads(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Uploads]:
+def uploads(on_both: str, tmp_path: Path, clock: ManualClock) -> Iterator[Uploads]:
     with closing(with_in_process_examiners(sites.build(tmp_path, clock))) as seaway:
         factory = Factory(seaway)
         factory.channel(CHANNEL, owner="owner")
@@ -260,7 +260,7 @@ def test_more_bytes_than_announced_are_refused(uploads: Uploads) -> None:
 def test_upload_is_visible_only_to_the_user_who_began_it(uploads: Uploads) -> None:
     """Other callers get NotFound, whatever their role."""
     upload = uploads.begin()
-    another_caller = caller_with_key(uploads.seaway, Factory(uploads.seaway).key("stranger"))
+    another_caller = caller_with_key(uploads.seaway, Factory(uploads.seaway).key("nonmember"))
     with pytest.raises(NotFound):
         uploads.get(upload, another_caller)
     with pytest.raises(NotFound):

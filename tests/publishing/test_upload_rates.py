@@ -16,7 +16,7 @@ from seaway.errors import TooManyRequests
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from tests.support import sites, workflows
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def with_rate_of_six(on_both: str, tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def with_rate_of_six(on_both: str, tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     """Return a Seaway instance that accepts six files an hour from each sender."""
     with closing(sites.build(tmp_path, clock, uploads_per_hour=6, upload_burst=6)) as built:
         yield built
@@ -53,7 +53,7 @@ async def outcomes(seaway: Seaway, by: Caller, channel: str, package_files: list
 
 
 async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
-    with_rate_of_six: Seaway, clock: TurnedClock
+    with_rate_of_six: Seaway, clock: ManualClock
 ) -> None:
     """Exactly six of ten files are accepted, then one for each ten minutes; other senders are not affected."""
     factory = Factory(with_rate_of_six)
@@ -73,7 +73,7 @@ async def test_burst_is_accepted_at_once_and_then_one_file_per_interval(
 async def test_workflows_of_a_publisher_share_a_rate(with_rate_of_six: Seaway) -> None:
     """Tokens live for minutes, so the rate cannot be per token."""
     Factory(with_rate_of_six).channel("boats", owner="ada")
-    workflow = workflows.principal_of(with_rate_of_six, "boats")
+    workflow = workflows.workflow_caller(with_rate_of_six, "boats")
 
     assert ["accepted"] * 6 + ["wait 600 s"] == await outcomes(with_rate_of_six, workflow, "boats", files("w", 7))
     of_another_publisher = replace(workflow, grants=(replace(workflow.grants[0], publisher_id=2),))
@@ -82,7 +82,7 @@ async def test_workflows_of_a_publisher_share_a_rate(with_rate_of_six: Seaway) -
     )
 
 
-async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: ManualClock) -> None:
     """Any two numbers that an operator sets accept uploads."""
     with closing(sites.build(tmp_path, clock, uploads_per_hour=4_000_000, upload_burst=1)) as fast:
         Factory(fast).channel("boats", owner="ada")
@@ -92,7 +92,7 @@ async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: 
             clock.move(1)
 
 
-async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_path: Path, clock: ManualClock) -> None:
     """429 with the time to wait, for every key of the user and both upload methods; refused files do not count."""
     with closing(sites.build(tmp_path, clock, uploads_per_hour=2, upload_burst=2)) as seaway:
         factory = Factory(seaway)
@@ -126,7 +126,7 @@ async def test_upload_over_the_rate_is_refused_before_its_bytes_are_read(tmp_pat
             assert 429 == resumable.status_code
 
 
-async def test_rate_of_zero_means_no_limit(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_rate_of_zero_means_no_limit(tmp_path: Path, clock: ManualClock) -> None:
     with closing(sites.build(tmp_path, clock, uploads_per_hour=0)) as seaway:
         factory = Factory(seaway)
         factory.channel("boats", owner="ada")

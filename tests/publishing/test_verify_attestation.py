@@ -63,7 +63,7 @@ async def refusal_reason(
 ) -> RefusalReason:
     with pytest.raises(Refused) as refused:
         await publish_file(
-            seaway, "robots", FILE, **{"by": attester.principal("robots"), "attestation": attestation} | arguments
+            seaway, "robots", FILE, **{"by": attester.caller("robots"), "attestation": attestation} | arguments
         )
     with seaway.site.database.read() as tx:
         assert 0 == tx.execute(select(func.count()).select_from(files)).scalar()
@@ -76,7 +76,7 @@ async def refusal_reason(
 async def test_verified_attestation_is_stored_and_recorded(seaway: Seaway, attester: Attester) -> None:
     """Sidecar, record and upload log have the same hash, and the bundle is stored byte for byte."""
     bundle = attester.bundle(FILE, "robots") + b"\n "
-    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
+    await publish_file(seaway, "robots", FILE, by=attester.caller("robots"), attestation=bundle)
     digest = hashlib.sha256(b"[" + bundle + b"]").hexdigest()
 
     assert b"[" + bundle + b"]" == sidecar(seaway)
@@ -89,7 +89,7 @@ async def test_verified_attestation_is_stored_and_recorded(seaway: Seaway, attes
 
 async def test_repeated_upload_by_the_same_workflow_succeeds(seaway: Seaway, attester: Attester) -> None:
     """Its first response may be lost. An attestation for a file without one is refused, not dropped silently."""
-    by = attester.principal("robots")
+    by = attester.caller("robots")
     await publish_file(seaway, "robots", FILE, by=by)
     assert (await publish_file(seaway, "robots", FILE, by=by)).repeated
     with pytest.raises(FileExists):
@@ -101,7 +101,7 @@ async def test_repeated_upload_by_the_same_workflow_succeeds(seaway: Seaway, att
 
 async def test_record_without_attestation_has_no_attestations_sha256(seaway: Seaway, attester: Attester) -> None:
     """The field is present exactly if the sidecar is (CEP 50)."""
-    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
+    await publish_file(seaway, "robots", FILE, by=attester.caller("robots"))
 
     assert "attestations_sha256" not in record(seaway)
     assert sidecar(seaway) is None
@@ -129,7 +129,7 @@ async def test_channel_can_require_attestations(seaway: Seaway, attester: Attest
     assert RefusalReason.MISSING_ATTESTATION is await refusal_reason(seaway, attester, None)
     assert RefusalReason.MISSING_ATTESTATION is await refusal_reason(seaway, attester, None, by=OPERATOR)
     bundle = attester.bundle(FILE, "robots")
-    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
+    await publish_file(seaway, "robots", FILE, by=attester.caller("robots"), attestation=bundle)
     assert is_consistent(seaway)
 
 
@@ -138,12 +138,12 @@ async def test_channel_can_disable_attestations(seaway: Seaway, attester: Attest
     set_attestations(seaway, Attestations.OFF)
 
     assert RefusalReason.UNWANTED_ATTESTATION is await refusal_reason(seaway, attester, attester.bundle(FILE, "robots"))
-    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"))
+    await publish_file(seaway, "robots", FILE, by=attester.caller("robots"))
 
 
 async def test_overwrite_without_attestation_removes_it_from_the_record(seaway: Seaway, attester: Attester) -> None:
     """The old sidecar stays available under its hash (CEP 50)."""
-    by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
+    by, bundle = attester.caller("robots"), attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
     old = sidecar(seaway)
     assert old is not None
@@ -156,7 +156,7 @@ async def test_overwrite_without_attestation_removes_it_from_the_record(seaway: 
 
 async def test_earlier_attestation_can_become_current_again(seaway: Seaway, attester: Attester) -> None:
     """There is one row for each sidecar, and the record names the current one."""
-    by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
+    by, bundle = attester.caller("robots"), attester.bundle(FILE, "robots")
     for file, attestation in ((FILE, bundle), (OTHER_BYTES, attester.bundle(OTHER_BYTES, "robots")), (FILE, bundle)):
         await publish_file(seaway, "robots", file, by=by, force=True, attestation=attestation)
 
@@ -169,7 +169,7 @@ async def test_earlier_attestation_can_become_current_again(seaway: Seaway, atte
 
 async def test_deleted_file_has_no_attestations(seaway: Seaway, attester: Attester) -> None:
     """A yanked file keeps them; a deleted one does not, even if a file of that name is uploaded later."""
-    by, bundle = attester.principal("robots"), attester.bundle(FILE, "robots")
+    by, bundle = attester.caller("robots"), attester.bundle(FILE, "robots")
     await publish_file(seaway, "robots", FILE, by=by, attestation=bundle)
     digest = sidecars.digest(b"[" + bundle + b"]")
     removal.yank(seaway.site, OPERATOR, "robots", "noarch", FILE.name)
@@ -185,7 +185,7 @@ async def test_deleted_file_has_no_attestations(seaway: Seaway, attester: Attest
 async def test_rebuilt_index_keeps_attestations(seaway: Seaway, attester: Attester) -> None:
     """The index is built from the file rows."""
     await publish_file(
-        seaway, "robots", FILE, by=attester.principal("robots"), attestation=attester.bundle(FILE, "robots")
+        seaway, "robots", FILE, by=attester.caller("robots"), attestation=attester.bundle(FILE, "robots")
     )
     with seaway.site.database.write_site() as tx:
         (subdir_id,) = rebuild.all_subdirs(tx)
@@ -210,7 +210,7 @@ async def test_check_finds_sidecars_that_do_not_match_records(
 ) -> None:
     """In both directions: a record without its sidecar, and a sidecar without its record."""
     bundle = attester.bundle(FILE, "robots")
-    await publish_file(seaway, "robots", FILE, by=attester.principal("robots"), attestation=bundle)
+    await publish_file(seaway, "robots", FILE, by=attester.caller("robots"), attestation=bundle)
     with seaway.site.database.write_site() as tx:
         tx.execute(update(attestations).values(values))
 

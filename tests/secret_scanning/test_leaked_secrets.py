@@ -27,7 +27,7 @@ from seaway.trusted_publishing import publishers, tokens
 from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.users import emails, users
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.requests import bearer, raw_headers
 from tests.support.sites import Factory
@@ -47,7 +47,7 @@ def key_document(**keys: str) -> dict[str, object]:
 
 
 @pytest.fixture
-def seaway_with_scanning(tmp_path: Path, clock: TurnedClock) -> Seaway:
+def seaway_with_scanning(tmp_path: Path, clock: ManualClock) -> Seaway:
     """A Seaway instance that accepts reports; the reporter's public keys are in a file."""
     file = tmp_path / "keys.json"
     keys = key_document(good=pem(SIGNER), other_curve=pem(OTHER_CURVE_SIGNER), broken="no key")
@@ -176,7 +176,7 @@ async def test_reported_workflow_token_is_revoked(http: httpx.AsyncClient, seawa
     matched = {"owner": "acme", "repository": "demo", "workflow": "release.yml"}
     with seaway_with_scanning.site.database.write_site() as tx:
         emails.add(tx, 0, users.get(tx, "ada").id, "ada@example.com", verified=True)
-        now_ms, outbox = seaway_with_scanning.site.clock.now_ms(), seaway_with_scanning.request_parts.accounts.outbox
+        now_ms, notifier = seaway_with_scanning.site.clock.now_ms(), seaway_with_scanning.request_parts.accounts.outbox
         both = [
             publishers.add(tx, now_ms, OPERATOR, notifier, channel, "github", PublisherSettings(fields=matched))
             for channel in ("boats", "others")
@@ -207,7 +207,7 @@ def test_reported_token_without_publisher_is_audited(seaway: Seaway, factory: Fa
         notifier = seaway.request_parts.accounts.outbox
         publisher = publishers.add(tx, 0, OPERATOR, notifier, "boats", "github", PublisherSettings(fields=matched))
         secret = tokens.mint(tx, 0, replace(GITHUB, name="acme/demo on GitHub"), [publisher], life_ms=MINUTE_MS)
-        publishers.remove(tx, 0, OPERATOR, outbox, "boats", publisher.id)
+        publishers.remove(tx, 0, OPERATOR, notifier, "boats", publisher.id)
         labels = revoke(
             seaway.site.database,
             tx,
@@ -258,7 +258,7 @@ async def test_report_size_is_limited(http: httpx.AsyncClient) -> None:
     assert 413 == (await report(http, b" " * (1024 * 1024 + 1))).status_code
 
 
-def test_public_keys_are_fetched_once_a_day(clock: TurnedClock) -> None:
+def test_public_keys_are_fetched_once_a_day(clock: ManualClock) -> None:
     """An unknown key id causes at most one fetch a minute."""
     requests: list[str] = []
 
@@ -279,11 +279,11 @@ def test_public_keys_are_fetched_once_a_day(clock: TurnedClock) -> None:
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"public_keys": 1}, {"public_keys": [1, {"key_identifier": 1}]}])
-def test_malformed_key_document_contains_no_key(clock: TurnedClock, document: object) -> None:
+def test_malformed_key_document_contains_no_key(clock: ManualClock, document: object) -> None:
     assert PublicKeys("https://keys.example.com/", lambda _: document, clock).find("one") is None
 
 
-def test_unreadable_key_file_names_the_setting(clock: TurnedClock, tmp_path: Path) -> None:
+def test_unreadable_key_file_names_the_setting(clock: ManualClock, tmp_path: Path) -> None:
     """The reporter gets 503 and can retry."""
     with pytest.raises(Unavailable, match="secret_scanning_keys"):
         PublicKeys(str(tmp_path / "none"), lambda _: None, clock).find("one")

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support import sites
 from tests.support.packages import real_packages
-from tests.support.requests import until
+from tests.support.requests import wait_until
 from tests.support.server import Server, serving
 from tests.support.sites import Factory
 
@@ -57,7 +57,7 @@ class WatchedServer:
 
     @property
     def metrics_address(self) -> str:
-        until(lambda: any("metrics are at" in line for line in self.server.log))
+        wait_until(lambda: any("metrics are at" in line for line in self.server.log))
         return next(match[1] for line in self.server.log if (match := re.search(r"metrics are at (\S+)", line)))
 
     def scrape(self) -> Scrape:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.requests import exchange, until
+from tests.support.requests import exchange, wait_until
 from tests.support.server import Server, serving
 
 ADDRESS = "198.51.100.7"
@@ -20,7 +20,7 @@ def logged_client(server: Server, headers: dict[str, str], number: int) -> str:
     """Request a new path; return the client address in its log line."""
     path = f"/nothing-{number}"
     exchange(server.address, "GET", path, headers)
-    until(lambda: any(line["path"] == path for line in logged(server, "request")))
+    wait_until(lambda: any(line["path"] == path for line in logged(server, "request")))
     return next(str(line["client"]) for line in logged(server, "request") if line["path"] == path)
 
 

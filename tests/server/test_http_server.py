@@ -19,19 +19,19 @@ import pytest
 from tests.support import sites
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.requests import (
-    RawAnswer,
+    RawResponse,
     bearer,
-    connected,
+    connect,
     exchange,
     file_part,
     head_bytes,
-    kept,
     multipart,
     multipart_type,
     raw_headers,
     read_response,
-    until,
+    stored_state,
     upload,
+    wait_until,
 )
 from tests.support.server import Server, serving, variables
 from tests.support.sites import Factory
@@ -57,7 +57,7 @@ class ServerWithFiles:
     def path(self, file: PackageFile) -> str:
         return f"/{self.channel}/noarch/{file.name}"
 
-    def send(self, method: str, target: str | bytes, headers: dict[str, str] | None = None) -> RawAnswer:
+    def send(self, method: str, target: str | bytes, headers: dict[str, str] | None = None) -> RawResponse:
         return exchange(self.server.address, method, target, headers)
 
 
@@ -105,7 +105,7 @@ def test_escaped_slash_does_not_separate_path_segments(running: ServerWithFiles)
 
 def test_pipelined_requests_are_answered_in_order(running: ServerWithFiles) -> None:
     """Requests sent at once on one connection get their responses in the same order."""
-    with connected(running.server.address) as connection:
+    with connect(running.server.address) as connection:
         connection.sendall(b"".join(head_bytes("GET", path) for path in (running.path(FILE), "/no", "/health/live")))
         with connection.makefile("rb") as stream:
             statuses = []
@@ -123,7 +123,7 @@ def test_expect_continue_is_answered_before_the_body(running: ServerWithFiles) -
     """curl sends `Expect: 100-continue` with large uploads."""
     file = conda(index_json("expected"))
     headers = {**raw_headers(file), **bearer(running.key), "Content-Length": str(len(file.content))}
-    with connected(running.server.address) as connection:
+    with connect(running.server.address) as connection:
         target = f"/api/v1/upload/{running.channel}"
         connection.sendall(head_bytes("POST", target, {**headers, "Expect": "100-continue"}))
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
@@ -151,7 +151,7 @@ def test_refusal_is_received_after_a_full_body(running: ServerWithFiles, announc
         large = f"{len(large):x}\r\n".encode() + large + b"\r\n0\r\n\r\n"
     headers |= {"Content-Length": str(len(large))} if announced else {"Transfer-Encoding": "chunked"}
     for _ in range(5):
-        with connected(running.server.address) as connection:
+        with connect(running.server.address) as connection:
             connection.sendall(head_bytes("POST", f"/api/v1/upload/{running.channel}", headers))
             for start in range(0, len(large), 100_000):
                 connection.sendall(large[start : start + 100_000])
@@ -162,7 +162,7 @@ def test_refusal_is_received_after_a_full_body(running: ServerWithFiles, announc
 
 def test_two_content_lengths_return_400(running: ServerWithFiles) -> None:
     """Request smuggling: two readers could see the end of the body at different places."""
-    with connected(running.server.address) as connection:
+    with connect(running.server.address) as connection:
         head = head_bytes("POST", f"/api/v1/upload/{running.channel}", {"Content-Length": "4"})
         connection.sendall(head.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\nabcde"))
         assert 400 == read_response(connection, "POST").status
@@ -170,12 +170,12 @@ def test_two_content_lengths_return_400(running: ServerWithFiles) -> None:
 
 def test_aborted_upload_leaves_nothing(running: ServerWithFiles) -> None:
     """If the connection ends within the body, the received bytes are deleted."""
-    before = kept(running.server)
+    before = stored_state(running.server)
     headers = {**raw_headers(NEW), **bearer(running.key), "Content-Length": "500000"}
-    with connected(running.server.address) as connection:
+    with connect(running.server.address) as connection:
         connection.sendall(head_bytes("POST", f"/api/v1/upload/{running.channel}", headers) + NEW.content[:300])
-        until(lambda: kept(running.server).spool)
-    until(lambda: kept(running.server) == before)
+        wait_until(lambda: stored_state(running.server).spool)
+    wait_until(lambda: stored_state(running.server) == before)
 
 
 def test_truncated_blob_is_never_served_as_complete(running: ServerWithFiles) -> None:
@@ -188,7 +188,7 @@ def test_truncated_blob_is_never_served_as_complete(running: ServerWithFiles) ->
     blob.chmod(0o600)
     os.truncate(blob, 600_000)
 
-    with connected(running.server.address) as connection:
+    with connect(running.server.address) as connection:
         connection.sendall(head_bytes("GET", running.path(file)))
         try:
             response = read_response(connection)
@@ -200,7 +200,7 @@ def test_truncated_blob_is_never_served_as_complete(running: ServerWithFiles) ->
 def test_log_names_the_client_of_a_trusted_proxy(running: ServerWithFiles) -> None:
     running.send("GET", "/health/live", {"X-Forwarded-For": "198.51.100.7"})
 
-    until(lambda: any('"198.51.100.7"' in line for line in running.server.log))
+    wait_until(lambda: any('"198.51.100.7"' in line for line in running.server.log))
 
 
 def test_server_header_does_not_name_the_http_server(running: ServerWithFiles) -> None:
@@ -266,7 +266,7 @@ def test_sigterm_during_startup_exits_cleanly(tmp_path: Path, workers: int, mome
 
 def refuses_connections(server: Server) -> bool:
     try:
-        with connected(server.address):
+        with connect(server.address):
             return False
     except ConnectionError:
         return True
@@ -276,18 +276,18 @@ def refuses_connections(server: Server) -> bool:
 def test_stop_finishes_requests_in_flight(tmp_path: Path, workers: int) -> None:
     """New connections are refused at once; a running upload and download are completed."""
     with serve_with_files(tmp_path, workers=workers, stop_seconds=60) as with_files:
-        until(lambda: sum("startup complete" in line for line in with_files.server.log) >= workers, _START_SECONDS)
+        wait_until(lambda: sum("startup complete" in line for line in with_files.server.log) >= workers, _START_SECONDS)
         file = conda(index_json("flying"))
         half = len(file.content) // 2
         headers = {**raw_headers(file), **bearer(with_files.key), "Content-Length": str(len(file.content))}
-        with connected(with_files.server.address) as sending, connected(with_files.server.address) as reading:
+        with connect(with_files.server.address) as sending, connect(with_files.server.address) as reading:
             reading.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{with_files.channel}", headers) + file.content[:half])
             reading.sendall(head_bytes("GET", with_files.path(LARGE)))
-            until(lambda: kept(with_files.server).spool)
+            wait_until(lambda: stored_state(with_files.server).spool)
             start = reading.recv(1000)
             with_files.server.process.send_signal(signal.SIGTERM)
-            until(lambda: refuses_connections(with_files.server))
+            wait_until(lambda: refuses_connections(with_files.server))
             sending.sendall(file.content[half:])
             response = read_response(sending, "POST")
             rest = b"".join(iter(lambda: reading.recv(1_000_000), b""))
@@ -300,13 +300,13 @@ def test_stop_finishes_requests_in_flight(tmp_path: Path, workers: int) -> None:
 def test_stop_aborts_a_stalled_upload(tmp_path: Path) -> None:
     """Exit code 0 after `stop_seconds`, and nothing is left of the upload."""
     with serve_with_files(tmp_path, stop_seconds=1) as with_files:
-        before = kept(with_files.server)
+        before = stored_state(with_files.server)
         headers = {**raw_headers(NEW), **bearer(with_files.key), "Content-Length": "5000"}
-        with connected(with_files.server.address) as sending:
+        with connect(with_files.server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{with_files.channel}", headers) + NEW.content[:300])
-            until(lambda: kept(with_files.server).spool)
+            wait_until(lambda: stored_state(with_files.server).spool)
             code = with_files.server.stop()
-        assert (0, before) == (code, kept(with_files.server))
+        assert (0, before) == (code, stored_state(with_files.server))
 
 
 @pytest.mark.slow
@@ -314,10 +314,10 @@ def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
     """Pressing Ctrl-C twice stops the server although an upload is stalled."""
     with serve_with_files(tmp_path, stop_seconds=60) as with_files:
         headers = {**raw_headers(NEW), **bearer(with_files.key), "Content-Length": "5000"}
-        with connected(with_files.server.address) as sending:
+        with connect(with_files.server.address) as sending:
             sending.sendall(head_bytes("POST", f"/api/v1/upload/{with_files.channel}", headers) + NEW.content[:300])
-            until(lambda: kept(with_files.server).spool)
+            wait_until(lambda: stored_state(with_files.server).spool)
             with_files.server.process.send_signal(signal.SIGINT)
-            until(lambda: refuses_connections(with_files.server))
+            wait_until(lambda: refuses_connections(with_files.server))
             with_files.server.process.send_signal(signal.SIGINT)
             with_files.server.process.wait(_STOP_SECONDS)

@@ -14,7 +14,7 @@ from seaway.users import users
 from tests.server.conftest import WatchedServer
 from tests.support import sites
 from tests.support.packages import PackageFile
-from tests.support.requests import bearer, until, upload
+from tests.support.requests import bearer, upload, wait_until
 from tests.support.sites import Factory
 
 
@@ -31,7 +31,7 @@ def of_request(watched: WatchedServer, request_id: str) -> dict[str, dict[str, A
     def by_event() -> dict[str, dict[str, Any]]:
         return {event["event"]: event for event in events(watched) if event.get("request_id") == request_id}
 
-    until(lambda: "request" in by_event())
+    wait_until(lambda: "request" in by_event())
     return by_event()
 
 

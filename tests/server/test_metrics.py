@@ -29,8 +29,8 @@ from seaway.settings import Settings
 from seaway.storage.memory import MemoryBlobs
 from tests.server.conftest import PACKAGES, Scrape, parsed
 from tests.support import state
-from tests.support.clock import TurnedClock
-from tests.support.jobs import work_of
+from tests.support.clock import ManualClock
+from tests.support.jobs import args_type
 from tests.support.packages import PackageFile
 from tests.support.sites import OPERATOR, Factory, publish_file
 
@@ -45,7 +45,7 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def counted(tmp_path: Path, clock: TurnedClock, metrics: Metrics) -> Iterator[Seaway]:
+def counted(tmp_path: Path, clock: ManualClock, metrics: Metrics) -> Iterator[Seaway]:
     """A Seaway with metrics."""
     settings = Settings(
         data=tmp_path / "data",
@@ -154,7 +154,7 @@ async def test_requests_are_counted_by_route_template(counted: Seaway, metrics: 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=create_app(counted)), base_url="http://seaway.test"
     ) as http:
-        for requested in (path, path, "/nobody/noarch/x", "/a/b/c/d"):
+        for requested in (path, path, "/unknown/noarch/x", "/a/b/c/d"):
             await http.get(requested)
         await http.get(path, headers={"Range": "bytes=0-9"})
         await http.head(path)
@@ -199,11 +199,11 @@ async def test_redirected_download_is_counted_without_bytes(tmp_path: Path, metr
 
 
 async def test_jobs_are_counted_and_waiting_jobs_are_shown(
-    counted: Seaway, metrics: Metrics, clock: TurnedClock
+    counted: Seaway, metrics: Metrics, clock: ManualClock
 ) -> None:
     """Attempts by kind and result, jobs by state, and the delay of the oldest job."""
     with counted.site.database.write_site() as tx:
-        queue.enqueue(tx, clock.now_ms(), work_of("no such kind")())
+        queue.enqueue(tx, clock.now_ms(), args_type("no such kind")())
     clock.move(90_000)
     before = gauges(counted)
     counted.runner.run_due()
@@ -216,7 +216,7 @@ async def test_jobs_are_counted_and_waiting_jobs_are_shown(
     assert (1, 0) == (after.value("seaway_jobs", state="ready"), after.value("seaway_jobs_overdue_seconds"))
 
 
-async def test_document_lag_counts_built_documents_by_builder(counted: Seaway, clock: TurnedClock) -> None:
+async def test_document_lag_counts_built_documents_by_builder(counted: Seaway, clock: ManualClock) -> None:
     """Only built documents can be behind; whether readers see the lag depends on who builds them (request or job)."""
     channel = Factory(counted).channel("chan")
     file = PACKAGES[0]
@@ -281,7 +281,7 @@ def collected(state_gauges: DatabaseGauges) -> dict[str, float]:
     return {family.name: sum(sample.value for sample in family.samples) for family in state_gauges.collect()}
 
 
-def test_expensive_gauges_are_not_computed_at_each_scrape(counted: Seaway, clock: TurnedClock) -> None:
+def test_expensive_gauges_are_not_computed_at_each_scrape(counted: Seaway, clock: ManualClock) -> None:
     """Of three scrapes, only the first adds up the store."""
     database: Any = CountingDatabase(counted)
     state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT)
@@ -291,7 +291,7 @@ def test_expensive_gauges_are_not_computed_at_each_scrape(counted: Seaway, clock
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), ValueError("of a library")])
-def test_unavailable_database_is_shown_as_down(counted: Seaway, clock: TurnedClock, error: Exception) -> None:
+def test_unavailable_database_is_shown_as_down(counted: Seaway, clock: ManualClock, error: Exception) -> None:
     """The scrape shows only that the database is down, and all gauges when it is back."""
     database: Any = CountingDatabase(counted)
     state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT)
@@ -304,7 +304,7 @@ def test_unavailable_database_is_shown_as_down(counted: Seaway, clock: TurnedClo
     assert "seaway_jobs" in back
 
 
-def test_hanging_database_does_not_block_the_scrape(counted: Seaway, clock: TurnedClock) -> None:
+def test_hanging_database_does_not_block_the_scrape(counted: Seaway, clock: ManualClock) -> None:
     """The wait is bounded, and later scrapes do not start another query."""
     database: Any = CountingDatabase(counted)
     database.released.clear()

@@ -22,7 +22,16 @@ from tests.support import nginx, rattler, sites, state
 from tests.support.nginx import Nginx
 from tests.support.packages import conda, index_json
 from tests.support.postgres import free_ports
-from tests.support.requests import bearer, exchange, file_part, multipart, multipart_type, raw_headers, until, upload
+from tests.support.requests import (
+    bearer,
+    exchange,
+    file_part,
+    multipart,
+    multipart_type,
+    raw_headers,
+    upload,
+    wait_until,
+)
 from tests.support.server import Server, serving
 from tests.support.sites import Factory
 
@@ -43,7 +52,7 @@ class Setup:
     server: Server
     nginx: Nginx
     owner: str
-    stranger: str
+    nonmember: str
 
     def both(self, path: str, key: str | None = None, **headers: str) -> tuple[httpx.Response, httpx.Response]:
         """Return the response through nginx and the direct response of the server."""
@@ -66,14 +75,14 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
         factory = Factory(seaway)
         for name in ("open", "closed"):
             factory.channel(name, public=name == "open")
-        owner, stranger = factory.key("owner"), factory.key("stranger")
+        owner, nonmember = factory.key("owner"), factory.key("nonmember")
         seaway.close()
-        with nginx.before(server.address, folder / "data" / "store", tmp_path_factory.mktemp("nginx")) as front:
+        with nginx.in_front_of(server.address, folder / "data" / "store", tmp_path_factory.mktemp("nginx")) as front:
             for channel in ("open", "closed"):
                 for file in (FILE, SMALL):
                     with front.client() as http:
                         assert 201 == upload(http, channel, file, owner).status_code
-            yield Setup(server, front, owner, stranger)
+            yield Setup(server, front, owner, nonmember)
 
 
 def stable_headers(response: httpx.Response) -> dict[str, str]:
@@ -164,11 +173,11 @@ def test_head_has_the_headers_of_get(setup: Setup) -> None:
     assert stable_headers(get) == stable_headers(head)
 
 
-@pytest.mark.parametrize(("caller", "status"), [("nobody", 401), ("stranger", 404), ("owner", 200)])
+@pytest.mark.parametrize(("caller", "status"), [("anonymous", 401), ("nonmember", 404), ("owner", 200)])
 @pytest.mark.parametrize("form", ["header", "path"])
 def test_private_channel_stays_private_through_nginx(setup: Setup, caller: str, status: int, form: str) -> None:
     """Callers without access get the same refusal with and without nginx, and no internal URL."""
-    key = {"nobody": None, "stranger": setup.stranger, "owner": setup.owner}[caller]
+    key = {"anonymous": None, "nonmember": setup.nonmember, "owner": setup.owner}[caller]
     prefix = f"/t/{key}" if form == "path" and key else ""
     through, directly = setup.both(prefix + path_of("closed"), None if prefix else key)
     assert (status, status) == (through.status_code, directly.status_code)
@@ -222,9 +231,9 @@ def test_index_documents_are_not_recompressed(setup: Setup) -> None:
 def test_client_address_reaches_the_log_of_seaway(setup: Setup) -> None:
     """A forged X-Forwarded-For does not appear in the log."""
     with setup.nginx.client() as http:
-        response = http.get("/nobody/noarch/x", headers={"X-Forwarded-For": "192.0.2.1"})
+        response = http.get("/unknown/noarch/x", headers={"X-Forwarded-For": "192.0.2.1"})
     mark = response.headers["seaway-request-id"]
-    until(lambda: any(mark in line for line in setup.server.log))
+    wait_until(lambda: any(mark in line for line in setup.server.log))
     assert not any("192.0.2.1" in line for line in setup.server.log)
 
 
@@ -271,9 +280,9 @@ def test_logs_contain_no_secret(setup: Setup, kind: str) -> None:
     before = len(setup.nginx.log.read_text())
     mark = f"seen-{len(setup.server.log)}-{before}"
     response = exchange(setup.nginx.plain_address, "GET", target, {})
-    exchange(setup.nginx.plain_address, "GET", f"/nobody/{mark}", {})
-    until(lambda: mark in setup.nginx.log.read_text())
-    until(lambda: any(mark in line for line in setup.server.log))
+    exchange(setup.nginx.plain_address, "GET", f"/unknown/{mark}", {})
+    wait_until(lambda: mark in setup.nginx.log.read_text())
+    wait_until(lambda: any(mark in line for line in setup.server.log))
     written = setup.nginx.log.read_text()[before:]
     assert f" {response.status} " in written
     for text in (written, setup.nginx.error_log.read_text(), "".join(setup.server.log)):
@@ -283,10 +292,10 @@ def test_logs_contain_no_secret(setup: Setup, kind: str) -> None:
 def test_nginx_error_log_contains_no_secret_when_seaway_is_down(tmp_path: Path) -> None:
     """nginx writes the whole request to its error log, which no log format can mask."""
     (port,) = free_ports(1)
-    with nginx.before(f"http://127.0.0.1:{port}", tmp_path / "store", tmp_path) as front:
+    with nginx.in_front_of(f"http://127.0.0.1:{port}", tmp_path / "store", tmp_path) as front:
         for target, _ in SECRETS.values():
             assert exchange(front.plain_address, "GET", target, {}).status == 502
-        until(lambda: len(front.log.read_text().splitlines()) >= len(SECRETS))
+        wait_until(lambda: len(front.log.read_text().splitlines()) >= len(SECRETS))
         logs = "".join(path.read_text() for path in (front.log, front.error_log, tmp_path / "error.log"))
     assert not [secret for _, secrets in SECRETS.values() for secret in secrets if secret in logs]
 
@@ -314,7 +323,7 @@ def test_nginx_group_can_read_blobs_but_not_keys_or_database() -> None:
             beside_nginx = folder / "nginx"
             beside_nginx.mkdir(mode=0o755)
             with (
-                nginx.before(server.address, data / "store", beside_nginx, user="www-data www-data") as front,
+                nginx.in_front_of(server.address, data / "store", beside_nginx, user="www-data www-data") as front,
                 front.client() as http,
             ):
                 assert 201 == upload(http, "open", SMALL, key).status_code

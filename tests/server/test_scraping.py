@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.server.conftest import PACKAGES, WatchedServer, with_channel
-from tests.support.requests import until, upload
+from tests.support.requests import upload, wait_until
 from tests.support.server import serving
 
 
@@ -68,7 +68,7 @@ def test_scrape_sums_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         before = watched.scrape()
         victim = next(pid for pid, content in counters(shared).items() if b"/api/v1/upload" in content)
         os.kill(victim, signal.SIGKILL)
-        until(lambda: watched.scrape().value("seaway_worker_deaths_total") == 1)
+        wait_until(lambda: watched.scrape().value("seaway_worker_deaths_total") == 1)
         after = watched.scrape()
         is_removed = victim not in counters(shared)
         code = server.stop()

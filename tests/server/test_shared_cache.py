@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Site
 from tests.http import matrix_requests
-from tests.http.matrix_requests import Ask
+from tests.http.matrix_requests import RouteRequest
 from tests.http.test_matrix import ROWS
 from tests.support import nginx, sites, state
 from tests.support.nginx import Nginx
@@ -32,7 +32,7 @@ class CachedSite:
     nginx: Nginx
     site: Site
     member: str
-    stranger: str
+    nonmember: str
 
     def get(self, path: str, key: str | None) -> httpx.Response:
         with self.nginx.client(key) as http:
@@ -45,18 +45,18 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CachedSite]:
     with (
         state.choose(state.SQLITE_DISK),
         serving(folder, examiners=1, trusted_proxies="127.0.0.1") as server,
-        closing(sites.build(folder)) as beside,
+        closing(sites.build(folder)) as seaway,
     ):
-        factory = Factory(beside)
+        factory = Factory(seaway)
         site = Site(server, factory)
         for name in ("open", "closed"):
             factory.channel(name, owner="owner", public=name == "open")
-        member, stranger = factory.key("owner"), factory.key("stranger")
+        member, nonmember = factory.key("owner"), factory.key("nonmember")
         with server.client() as http:
             assert [201, 201] == [upload(http, name, FILE, member).status_code for name in ("open", "closed")]
         store = folder / "data" / "store"
-        with nginx.before(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
-            yield CachedSite(before, site, member, stranger)
+        with nginx.in_front_of(server.address, store, tmp_path_factory.mktemp("nginx"), caches=True) as before:
+            yield CachedSite(before, site, member, nonmember)
 
 
 def test_public_response_is_served_from_the_cache(front: CachedSite) -> None:
@@ -86,7 +86,7 @@ def test_private_response_is_never_served_from_the_cache(front: CachedSite, path
         if not path.startswith("/channels/"):  # pages need a session, not a key
             fetched = front.get(path, front.member)
             assert (200, "MISS") == (fetched.status_code, fetched.headers["cache-status"])
-        for key, statuses in ((front.stranger, (403, 404)), (None, (401, 404))):
+        for key, statuses in ((front.nonmember, (403, 404)), (None, (401, 404))):
             refused = front.get(path, key)
             assert refused.status_code in statuses
             assert "HIT" != refused.headers["cache-status"]
@@ -105,20 +105,22 @@ def test_caller_dependent_responses_are_never_cached(front: CachedSite) -> None:
     """Every GET route, twice with a session, a key and no credential: only responses marked public are cached."""
     with front.site.client() as direct, front.nginx.client() as cached:
         for public in (True, False):
-            stage = matrix_requests.stage(front.site, direct, public=public)
-            callers = (stage.signed_in("owner"), stage.signed("owner"), {})
+            context = matrix_requests.create_context(front.site, direct, public=public)
+            callers = (context.session_headers("owner"), context.key_headers("owner"), {})
             for row in ROWS:
                 method, _, _ = row.partition(" ")
                 if method == "GET":
-                    for request in matrix_requests.of(stage, row, "owner"):
+                    for request in matrix_requests.requests_of(context, row, "owner"):
                         request_twice(cached, request, callers)
 
 
-def request_twice(http: httpx.Client, request: Ask, callers: Sequence[dict[str, str]]) -> None:
+def request_twice(http: httpx.Client, request: RouteRequest, callers: Sequence[dict[str, str]]) -> None:
     for caller in callers:
         for _ in range(2):
             response = http.get(
-                request.path, params=request.params, headers={**(caller if request.signed else {}), **request.headers}
+                request.path,
+                params=request.params,
+                headers={**(caller if request.with_credentials else {}), **request.headers},
             )
             control, varies = response.headers["cache-control"], response.headers.get("vary", "")
             if not control.startswith("public"):

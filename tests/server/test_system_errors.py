@@ -168,9 +168,10 @@ async def test_failing_spool_or_threads_return_503(store: tuple[Seaway, Failing,
     """If a file cannot be created or a thread started, every kind of upload gets a 503."""
     seaway, failing, key = store
     failing.error = None
-    publishing = seaway.request_parts.publishing
-    broken: Any = Failing(publishing.site.spool if part == "spool" else publishing.disk)
+    whole = seaway.site.spool if part == "spool" else seaway.request_parts.publishing.disk
+    broken: Any = Failing(whole)
     broken.error = ERRORS[name]
+    publishing = seaway.request_parts.publishing
     if part == "spool":
         publishing = replace(publishing, site=replace(publishing.site, spool=broken))
     else:
@@ -342,7 +343,7 @@ def test_too_many_open_files_return_503(running: tuple[Server, httpx.Client]) ->
     server, http = running
     with no_more_files(server.process.pid):
         responses = [http.get(f"/{CHANNEL}/noarch/{STORED.name}"), send(http, NEW), http.get("/health/ready")]
-        page = http.get("/channels/nobody", headers={"Accept": "text/html"})
+        page = http.get("/channels/unknown", headers={"Accept": "text/html"})
     assert [503] * 3 == [response.status_code for response in responses]
     assert all("retry-after" in response.headers for response in responses[:2])
     assert "too many files are open" in responses[2].text

@@ -23,7 +23,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import pending_sign_ins, second_factors, sessions
 from seaway.users import email_links, users
 from seaway.users.email_links import Purpose
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -42,7 +42,7 @@ def fill_rate_limit(seaway: Seaway, now_ms: int, rate: Rate) -> None:
 
 
 @pytest.mark.parametrize("rate", [Rate.SIGN_IN_USER, Rate.SECOND_FACTOR_USER])
-def test_full_rate_limit_ends_when_the_clock_is_set_back(seaway: Seaway, clock: TurnedClock, rate: Rate) -> None:
+def test_full_rate_limit_ends_when_the_clock_is_set_back(seaway: Seaway, clock: ManualClock, rate: Rate) -> None:
     """Ten wrong passwords with a clock in 2029 must not block the right one today."""
     clock.move(YEARS_MS)
     fill_rate_limit(seaway, clock.now_ms(), rate)
@@ -50,13 +50,13 @@ def test_full_rate_limit_ends_when_the_clock_is_set_back(seaway: Seaway, clock: 
     rate_limits.count_attempt(seaway.site.database, clock.now_ms(), rate, "ada")
 
 
-def test_clock_difference_of_a_minute_resets_no_rate_limit(seaway: Seaway, clock: TurnedClock) -> None:
+def test_clock_difference_of_a_minute_resets_no_rate_limit(seaway: Seaway, clock: ManualClock) -> None:
     fill_rate_limit(seaway, clock.now_ms() + MINUTE_MS, Rate.SIGN_IN_USER)
     with pytest.raises(TooManyRequests):
         rate_limits.count_attempt(seaway.site.database, clock.now_ms(), Rate.SIGN_IN_USER, "ada")
 
 
-def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     factory.user("ada")
     clock.move(YEARS_MS)
     with seaway.site.database.write_site() as tx:
@@ -75,7 +75,7 @@ def test_sessions_and_grants_from_the_future_are_invalid(seaway: Seaway, factory
         assert sessions.caller_of(tx, new_secret, clock.now_ms()) is not None
 
 
-def test_email_links_from_the_future_are_refused(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_email_links_from_the_future_are_refused(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """A link for a password reset would otherwise be valid for years."""
     factory.user("ada")
     clock.move(YEARS_MS)
@@ -92,7 +92,7 @@ def test_email_links_from_the_future_are_refused(seaway: Seaway, factory: Factor
 
 @pytest.mark.anyio
 async def test_cleanup_and_uploads_continue_after_the_clock_is_set_back(
-    seaway: Seaway, factory: Factory, clock: TurnedClock
+    seaway: Seaway, factory: Factory, clock: ManualClock
 ) -> None:
     factory.channel("one")
     clock.move(YEARS_MS)
@@ -107,7 +107,7 @@ async def test_cleanup_and_uploads_continue_after_the_clock_is_set_back(
     assert await publish_file(seaway, "one", conda(index_json(version="2.0")))
 
 
-def test_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_last_use_of_a_key_is_corrected_by_its_next_use(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     factory.key("ada", days=30)
     with seaway.site.database.write_site() as tx:
         key_id = tx.execute(select(tables.keys.c.id)).scalar_one()
@@ -129,7 +129,7 @@ def _contents(seaway: Seaway) -> dict[str, list[tuple[object, ...]]]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("behind_ms", [1_800_000_000_000, YEARS_MS, 60 * DAY_MS], ids=["1970", "years", "months"])
 async def test_clock_behind_for_a_while_destroys_nothing(
-    seaway: Seaway, factory: Factory, clock: TurnedClock, behind_ms: int
+    seaway: Seaway, factory: Factory, clock: ManualClock, behind_ms: int
 ) -> None:
     """A machine without a clock battery starts in the past, and the cleanup can run before NTP sets the time."""
     factory.channel("one", owner="ada")
@@ -165,7 +165,7 @@ async def test_clock_behind_for_a_while_destroys_nothing(
 
 
 def test_clock_before_the_release_date_starts_no_waiting_time(
-    seaway: Seaway, factory: Factory, clock: TurnedClock
+    seaway: Seaway, factory: Factory, clock: ManualClock
 ) -> None:
     """The 72 hours before second factors are removed would end as soon as the clock is corrected."""
     factory.user("bob")
@@ -179,7 +179,7 @@ def test_release_date_is_in_the_past() -> None:
     assert SystemClock().now_ms() > RELEASE_DATE_MS
 
 
-def test_jobs_enqueued_with_a_wrong_clock_run_after_its_correction(seaway: Seaway, clock: TurnedClock) -> None:
+def test_jobs_enqueued_with_a_wrong_clock_run_after_its_correction(seaway: Seaway, clock: ManualClock) -> None:
     """The schedules, kept by machines with right clocks, do not reveal such jobs."""
     run_due_jobs(seaway)
     with seaway.site.database.write_unlocked() as tx:

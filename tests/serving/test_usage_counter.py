@@ -21,7 +21,7 @@ from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.usage_counter import UsageCounter
 from seaway.users import users
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
 
@@ -75,7 +75,7 @@ async def test_documents_and_missing_files_are_not_counted(http: httpx.AsyncClie
 
 @pytest.mark.anyio
 async def test_downloads_are_counted_by_file_and_day(
-    on_both: str, http: httpx.AsyncClient, seaway: Seaway, clock: TurnedClock
+    on_both: str, http: httpx.AsyncClient, seaway: Seaway, clock: ManualClock
 ) -> None:
     """Each day has a row that grows with every batch; sums are by file, package and days."""
     today = downloads.day_of(clock.now_ms())
@@ -142,7 +142,7 @@ def key_of(seaway: Seaway) -> api_keys.Key:
 
 @pytest.mark.anyio
 async def test_key_use_is_recorded_at_most_every_ten_minutes(
-    http: httpx.AsyncClient, seaway: Seaway, factory: Factory, clock: TurnedClock
+    http: httpx.AsyncClient, seaway: Seaway, factory: Factory, clock: ManualClock
 ) -> None:
     """Using the key more often writes nothing."""
     secret = factory.key("ada")
@@ -170,7 +170,7 @@ async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaw
 
 @pytest.mark.anyio
 async def test_expired_notice_is_not_served(
-    http: httpx.AsyncClient, seaway: Seaway, factory: Factory, clock: TurnedClock
+    http: httpx.AsyncClient, seaway: Seaway, factory: Factory, clock: ManualClock
 ) -> None:
     """It is served until it expires, also from the cache, and no later change is needed to remove it."""
     now_ms = clock.now_ms()

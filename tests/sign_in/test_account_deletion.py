@@ -7,11 +7,12 @@ from seaway.callers.caller import OPERATOR
 from seaway.clock import DAY_MS, MINUTE_MS
 from seaway.database.tables import audit, sessions
 from seaway.errors import ConfirmationRequired, NameTaken, NotAllowed, NotFound, WeakPassword
+from seaway.keys import api_keys
 from seaway.server.wiring import Seaway
 from seaway.sign_in import account_deletion, first_account
 from seaway.users import users
 from tests.support.accounts import HOME, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to, text_of
 from tests.support.sites import Factory
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.anyio
 def first_account_secret(seaway: Seaway) -> str:
     link = first_account.create_link(seaway.site)
     assert link is not None
-    assert link.startswith(f"{seaway.site.url}/first-account/swy-ln-")
+    assert link.startswith("https://conda.example.com/first-account/swy-ln-")
     return link.rpartition("/")[2]
 
 
@@ -43,7 +44,7 @@ async def test_link_creates_the_first_account(seaway: Seaway) -> None:
     assert first_account.create_link(seaway.site) is None
 
 
-async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClock) -> None:
+async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: ManualClock) -> None:
     """A link in an old log must not work, and a link expires after a week (1)."""
     old, new = first_account_secret(seaway), first_account_secret(seaway)
     with pytest.raises(NotFound):
@@ -56,7 +57,7 @@ async def test_restart_invalidates_the_old_link(seaway: Seaway, clock: TurnedClo
 async def test_account_created_by_command_invalidates_the_link(seaway: Seaway, factory: Factory) -> None:
     """The link is valid only while the site has no account (1)."""
     secret = first_account_secret(seaway)
-    first_account.require_valid(seaway.site, secret)
+    first_account.require_valid(seaway.request_parts.accounts.site, secret)
     factory.user("founder")
     with pytest.raises(NotFound):
         first_account.require_valid(seaway.request_parts.accounts.site, secret)
@@ -71,13 +72,14 @@ async def test_deleting_account_deletes_sessions_and_keys(seaway: Seaway, accoun
     key = factory.key("ada")
     with seaway.site.database.read() as tx:
         user = users.get(tx, "ada")
+    assert "ada" == factory.caller_of_key(key).name
     account_deletion.remove(accounts.parts, by, user)
     assert not accounts.is_valid(secret)
     with seaway.site.database.read() as tx:
+        assert api_keys.caller_of(tx, key, accounts.now_ms) is None
         assert users.find(tx, "ada") is None
         assert [] == list(tx.execute(select(sessions.c.id)))
         assert "user.removed" == tx.execute(select(audit.c.action).order_by(audit.c.id.desc())).scalars().first()
-    assert key
     assert "were deleted" in text_of(emails_to(seaway, "ada@example.com")[-1])
 
 
@@ -94,7 +96,7 @@ async def test_owner_of_channels_cannot_delete_account(seaway: Seaway, accounts:
 
 
 async def test_name_of_deleted_account_is_reserved_for_a_year(
-    seaway: Seaway, accounts: Accounts, factory: Factory, clock: TurnedClock
+    seaway: Seaway, accounts: Accounts, factory: Factory, clock: ManualClock
 ) -> None:
     """Otherwise another user could impersonate the previous one (3)."""
     factory.user("ada")
@@ -108,7 +110,7 @@ async def test_name_of_deleted_account_is_reserved_for_a_year(
     factory.user("ada")
 
 
-async def test_deleting_account_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+async def test_deleting_account_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """A browser left signed in must not be enough."""
     accounts.add("ada")
     by, secret = await accounts.session("ada")

@@ -19,7 +19,7 @@ from seaway.users import users
 from tests.sign_in.test_second_factors import Phone
 from tests.support import sites
 from tests.support.accounts import Accounts
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ def require(accounts: Accounts, by: Caller, action: Action) -> None:
 
 @pytest.mark.parametrize("required_for", ["owners", "all"])
 async def test_required_second_factor_restricts_users_without_one(
-    tmp_path: Path, clock: TurnedClock, required_for: str
+    tmp_path: Path, clock: ManualClock, required_for: str
 ) -> None:
     """They can read and set one up, but change nothing else."""
     seaway = sites.build(tmp_path, clock, require_second_factor=required_for)
@@ -65,7 +65,7 @@ async def test_required_second_factor_restricts_users_without_one(
     seaway.close()
 
 
-async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: Path, clock: ManualClock) -> None:
     """Also those created before the policy: they can read, and write again once the owner has a second factor."""
     with closing(sites.build(tmp_path, clock, require_second_factor="owners")) as seaway:
         factory, accounts = Factory(seaway), Accounts(seaway)
@@ -104,7 +104,7 @@ async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: 
             assert (200, 422, 403) == await statuses("ada's tool")
 
 
-async def test_accepting_a_channel_needs_the_required_second_factor(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_accepting_a_channel_needs_the_required_second_factor(tmp_path: Path, clock: ManualClock) -> None:
     with closing(sites.build(tmp_path, clock, require_second_factor="owners")) as seaway:
         factory, accounts = Factory(seaway), Accounts(seaway)
         factory.user("founder")
@@ -125,7 +125,7 @@ async def test_accepting_a_channel_needs_the_required_second_factor(tmp_path: Pa
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_verification_can_be_disabled(tmp_path: Path, clock: TurnedClock, required: bool) -> None:
+async def test_verification_can_be_disabled(tmp_path: Path, clock: ManualClock, required: bool) -> None:
     """For sites where the operator trusts every user who can reach them."""
     seaway = sites.build(tmp_path, clock, require_verification=required)
     accounts = Accounts(seaway)

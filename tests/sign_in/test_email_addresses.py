@@ -8,8 +8,8 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import email_addresses, password_reset, sign_up
 from seaway.users import emails
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, Accounts
-from tests.support.clock import TurnedClock
-from tests.support.mail import emails_to, letters, link_in, text_of
+from tests.support.clock import ManualClock
+from tests.support.mail import emails_to, link_secret, sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def test_address_is_added_verified_and_made_primary(seaway: Seaway, accoun
         email_addresses.make_primary(accounts.parts, by, HOME_ADDRESS)
 
     _, other_session = await accounts.session("ada", AWAY)
-    sign_up.verify(accounts.parts, by, link_in(letters(seaway)[0]))
+    sign_up.verify(accounts.parts, by, link_secret(sent_emails(seaway)[0]))
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     assert f"{HOME_ADDRESS} was added" in text_of(emails_to(seaway, "ada@example.com")[0])
 
@@ -70,20 +70,20 @@ async def test_link_to_removed_address_is_refused(seaway: Seaway, accounts: Acco
     accounts.add("ada")
     by, _ = await accounts.session("ada")
     email_addresses.add(accounts.parts, by, HOME_ADDRESS)
-    secret = link_in(letters(seaway)[0])
+    secret = link_secret(sent_emails(seaway)[0])
     email_addresses.remove(accounts.parts, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
         sign_up.verify(accounts.parts, by, secret)
     email_addresses.add(accounts.parts, by, HOME_ADDRESS)
-    sign_up.verify(accounts.parts, by, link_in(emails_to(seaway, HOME_ADDRESS)[-1]))
+    sign_up.verify(accounts.parts, by, link_secret(emails_to(seaway, HOME_ADDRESS)[-1]))
     password_reset.request(accounts.parts, HOME_ADDRESS, client=HOME.address)
-    secret = link_in(emails_to(seaway, HOME_ADDRESS)[-1])
+    secret = link_secret(emails_to(seaway, HOME_ADDRESS)[-1])
     email_addresses.remove(accounts.parts, by, HOME_ADDRESS)
     with pytest.raises(NotFound):
         await password_reset.reset(accounts.parts, secret, OTHER_PASSWORD, client=HOME.address)
 
 
-async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock: ManualClock) -> None:
     """Each addition sends an email to an address that may belong to another person."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
@@ -97,7 +97,7 @@ async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock
 
 
 async def test_refused_change_leaves_addresses_unchanged(
-    seaway: Seaway, accounts: Accounts, clock: TurnedClock
+    seaway: Seaway, accounts: Accounts, clock: ManualClock
 ) -> None:
     """A duplicate, malformed or unknown address and a stale sign-in are refused."""
     ada = accounts.add("ada")

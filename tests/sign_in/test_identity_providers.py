@@ -18,7 +18,7 @@ from seaway.sign_in.identity_providers import LoginProtocol, Provider, Providers
 from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.trusted_publishing.issuers import BUILT_IN, Issuer
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, OpenIdProvider, ProviderResponse, running
 
 ISSUER = "https://login.example.com"
@@ -42,7 +42,7 @@ class Broken(OpenIdProvider):
 
     response: ProviderResponse = (200, {}, {})
 
-    def answer(self, *_args: object) -> ProviderResponse:
+    def respond(self, *_args: object) -> ProviderResponse:
         return self.response
 
 
@@ -57,7 +57,7 @@ def test_redirect_is_not_followed(fetcher: JsonClient, broken: Broken) -> None:
     """A redirect is returned like any other response."""
     broken.response = (302, {}, {"Location": f"{broken.address}/elsewhere"})
     assert 302 == fetcher.get(f"{broken.address}/here").status
-    assert "GET /elsewhere" not in broken.asked
+    assert "GET /elsewhere" not in broken.requests
 
 
 def test_oversized_response_is_refused(fetcher: JsonClient, broken: Broken) -> None:
@@ -201,7 +201,7 @@ def openid_provider() -> Iterator[OpenIdProvider]:
         yield provider_server
 
 
-def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: TurnedClock) -> None:
+def signed_in(openids: OpenIdProviders, openid_provider: OpenIdProvider, clock: ManualClock) -> None:
     """Check a token that is signed with the provider's current key."""
     now = clock.now_ms() // 1000
     claims = {"iss": openid_provider.address, "aud": CLIENT_ID, "sub": "1", "nonce": "n", "iat": now, "exp": now + 60}
@@ -215,7 +215,7 @@ def oidc_token(key: RSAKey, claims: dict[str, Any]) -> str:
 
 
 def test_new_provider_key_is_fetched_at_most_once_per_minute(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: ManualClock, tmp_path: Path
 ) -> None:
     """Keys are fresh for an hour; an unknown key triggers a fetch unless one was made within the last minute."""
     built = sites.build(tmp_path, clock)
@@ -223,48 +223,48 @@ def test_new_provider_key_is_fetched_at_most_once_per_minute(
     openids = OpenIdProviders(fetcher, clock, key_sets)
     for _ in range(3):
         signed_in(openids, openid_provider, clock)
-    assert ["GET /.well-known/openid-configuration", "GET /jwks"] == openid_provider.asked
+    assert ["GET /.well-known/openid-configuration", "GET /jwks"] == openid_provider.requests
     signed_in(OpenIdProviders(fetcher, clock, KeySets(built.site.database, clock, fetch_keys)), openid_provider, clock)
-    assert 1 == openid_provider.asked.count("GET /jwks")  # another worker uses the stored keys
+    assert 1 == openid_provider.requests.count("GET /jwks")  # another worker uses the stored keys
 
     openid_provider.key = RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True)
     with pytest.raises(NotAllowed):
         signed_in(openids, openid_provider, clock)
-    assert 1 == openid_provider.asked.count("GET /jwks")
+    assert 1 == openid_provider.requests.count("GET /jwks")
     clock.move(MINUTE_MS)
     signed_in(openids, openid_provider, clock)
-    assert 2 == openid_provider.asked.count("GET /jwks")
+    assert 2 == openid_provider.requests.count("GET /jwks")
     clock.move(HOUR_MS)
     signed_in(openids, openid_provider, clock)
     key_sets.close()  # waits for the fetch in the background
     assert (3, 3) == (
-        openid_provider.asked.count("GET /.well-known/openid-configuration"),
-        openid_provider.asked.count("GET /jwks"),
+        openid_provider.requests.count("GET /.well-known/openid-configuration"),
+        openid_provider.requests.count("GET /jwks"),
     )
     built.close()
 
 
 @pytest.mark.parametrize("response", [(500, {}, {}), (200, {"keys": []}, {}), (200, b"<html>", {})])
 def test_unusable_key_set_does_not_replace_stored_keys(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path, response: ProviderResponse
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: ManualClock, tmp_path: Path, response: ProviderResponse
 ) -> None:
     """Without keys the provider is unavailable; with stored ones users can still sign in."""
     built = sites.build(tmp_path, clock)
     openids = OpenIdProviders(fetcher, clock, built.request_parts.exchanging.key_sets)
-    openid_provider.told_keys = response
+    openid_provider.keys_response = response
     with pytest.raises(Unavailable):
         signed_in(openids, openid_provider, clock)
-    openid_provider.told_keys = None
+    openid_provider.keys_response = None
     clock.move(MINUTE_MS)
     signed_in(openids, openid_provider, clock)
-    openid_provider.told_keys = response
+    openid_provider.keys_response = response
     clock.move(2 * HOUR_MS)
     signed_in(openids, openid_provider, clock)
     built.close()
 
 
 def test_sign_in_keys_are_not_used_for_trusted_publishing(
-    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: TurnedClock, tmp_path: Path
+    openid_provider: OpenIdProvider, fetcher: JsonClient, clock: ManualClock, tmp_path: Path
 ) -> None:
     """At sign-in the provider can name another host for its keys, so one issuer has two key sets."""
     built = sites.build(tmp_path, clock)

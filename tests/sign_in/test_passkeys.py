@@ -16,8 +16,8 @@ from seaway.sign_in import passkeys, second_factors, user_access
 from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from tests.support.accounts import AWAY, HOME, Accounts
 from tests.support.authenticator import Authenticator
-from tests.support.clock import TurnedClock
-from tests.support.mail import letters, text_of
+from tests.support.clock import ManualClock
+from tests.support.mail import sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,9 @@ async def enroll(accounts: Accounts, name: str = "ada", authenticator: Authentic
     accounts.add(name)
     by, _ = await accounts.session(name)
     authenticator = authenticator or Authenticator()
-    passkeys.add(accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "laptop")
+    passkeys.add(
+        accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts.site, by)), "laptop"
+    )
     return authenticator
 
 
@@ -40,7 +42,7 @@ async def flow_of(accounts: Accounts, name: str = "ada") -> str:
 
 def sign_in(accounts: Accounts, authenticator: Authenticator) -> SignedIn:
     return passkeys.sign_in(
-        accounts.parts.site, authenticator.prove(passkeys.sign_in_options(accounts.parts.site, AWAY)), AWAY
+        accounts.parts.site, authenticator.sign(passkeys.sign_in_options(accounts.parts.site, AWAY)), AWAY
     )
 
 
@@ -51,12 +53,12 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
     by, own_session = await accounts.session("ada")
     authenticator = Authenticator()
     registered = passkeys.add(
-        accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "laptop"
+        accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts.site, by)), "laptop"
     )
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     for _ in range(2):
         assert ada == accounts.caller_of(sign_in(accounts, authenticator).secret).user_id
-    assert "A passkey was added" in text_of(letters(seaway)[-1])
+    assert "A passkey was added" in text_of(sent_emails(seaway)[-1])
     with seaway.site.database.read() as tx:
         (result,) = passkeys.of_user(tx, ada)
     assert (registered.id, "laptop", accounts.now_ms) == (result.id, result.name, result.used_at_ms)
@@ -64,11 +66,11 @@ async def test_passkey_signs_in_without_name_and_password(accounts: Accounts, se
 
 async def test_passkey_without_user_verification_is_only_a_second_factor(accounts: Accounts) -> None:
     """A thief of the security key must not be able to sign in with it alone (3)."""
-    authenticator = await enroll(accounts, authenticator=Authenticator(verifies=False))
+    authenticator = await enroll(accounts, authenticator=Authenticator(verifies_user=False))
     with pytest.raises(BadCredential):
         sign_in(accounts, authenticator)
     flow = await flow_of(accounts)
-    proof = authenticator.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME))
+    proof = authenticator.sign(passkeys.second_factor_options(accounts.parts.site, flow, HOME))
     assert accounts.is_valid(passkeys.second_factor(accounts.parts.site, flow, proof, HOME).secret)
 
 
@@ -96,7 +98,7 @@ async def test_faulty_assertion_is_refused(accounts: Accounts, fault: str) -> No
         passkeys.second_factor(
             accounts.parts.site,
             flow,
-            authenticator.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
+            authenticator.sign(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
             HOME,
         )
 
@@ -109,25 +111,25 @@ async def test_faulty_registration_is_refused(accounts: Accounts, seaway: Seaway
     authenticator = Authenticator(**FAULTS[fault])  # type: ignore[arg-type]
     with pytest.raises(BadCredential):
         passkeys.add(
-            accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "laptop"
+            accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts.site, by)), "laptop"
         )
     with seaway.site.database.read() as tx:
         assert not second_factors.of_user(tx, ada).any
 
 
-async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_challenge_is_used_once_and_expires(accounts: Accounts, clock: ManualClock) -> None:
     """Case 31: used, expired (five minutes) and never issued challenges are refused (1)."""
     authenticator = await enroll(accounts)
     options = passkeys.sign_in_options(accounts.parts.site, AWAY)
-    proof = authenticator.prove(options)
+    proof = authenticator.sign(options)
     passkeys.sign_in(accounts.parts.site, proof, HOME)
-    for proof_again in (proof, authenticator.prove(options), authenticator.prove(json.dumps({"challenge": "c3d5"}))):
+    for proof_again in (proof, authenticator.sign(options), authenticator.sign(json.dumps({"challenge": "c3d5"}))):
         with pytest.raises(BadCredential):
             passkeys.sign_in(accounts.parts.site, proof_again, HOME)
     late = passkeys.sign_in_options(accounts.parts.site, AWAY)
     clock.move(5 * MINUTE_MS)
     with pytest.raises(BadCredential):
-        passkeys.sign_in(accounts.parts.site, authenticator.prove(late), HOME)
+        passkeys.sign_in(accounts.parts.site, authenticator.sign(late), HOME)
 
 
 async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> None:
@@ -137,29 +139,25 @@ async def test_challenge_is_bound_to_purpose_and_user(accounts: Accounts) -> Non
     flow = await flow_of(accounts)
     with pytest.raises(BadCredential):
         passkeys.sign_in(
+            accounts.parts.site, own_passkey.sign(passkeys.second_factor_options(accounts.parts.site, flow, HOME)), HOME
+        )
+    with pytest.raises(BadCredential):
+        passkeys.second_factor(
             accounts.parts.site,
-            own_passkey.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
+            flow,
+            other_passkey.sign(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
             HOME,
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
             accounts.parts.site,
             flow,
-            other_passkey.prove(passkeys.second_factor_options(accounts.parts.site, flow, HOME)),
+            own_passkey.sign(passkeys.second_factor_options(accounts.parts.site, await flow_of(accounts, "bob"), HOME)),
             HOME,
         )
     with pytest.raises(BadCredential):
         passkeys.second_factor(
-            accounts.parts.site,
-            flow,
-            own_passkey.prove(
-                passkeys.second_factor_options(accounts.parts.site, await flow_of(accounts, "bob"), HOME)
-            ),
-            HOME,
-        )
-    with pytest.raises(BadCredential):
-        passkeys.second_factor(
-            accounts.parts.site, flow, own_passkey.prove(passkeys.sign_in_options(accounts.parts.site, AWAY)), HOME
+            accounts.parts.site, flow, own_passkey.sign(passkeys.sign_in_options(accounts.parts.site, AWAY)), HOME
         )
 
 
@@ -170,7 +168,7 @@ async def test_passkey_cannot_be_registered_twice(accounts: Accounts) -> None:
     by, _ = await accounts.session("bob")
     with pytest.raises(NameTaken, match="already registered"):
         passkeys.add(
-            accounts.parts, by, authenticator.make(passkeys.creation_options(accounts.parts.site, by)), "mine now"
+            accounts.parts, by, authenticator.register(passkeys.creation_options(accounts.parts.site, by)), "mine now"
         )
 
 
@@ -181,7 +179,7 @@ async def test_registration_is_bound_to_the_requesting_user(accounts: Accounts) 
     ada, bob = (await accounts.session("ada"))[0], (await accounts.session("bob"))[0]
     with pytest.raises(BadCredential):
         passkeys.add(
-            accounts.parts, bob, Authenticator().make(passkeys.creation_options(accounts.parts.site, ada)), "laptop"
+            accounts.parts, bob, Authenticator().register(passkeys.creation_options(accounts.parts.site, ada)), "laptop"
         )
 
 
@@ -209,7 +207,7 @@ async def test_only_owner_removes_a_passkey(accounts: Accounts) -> None:
         sign_in(accounts, authenticator)
 
 
-async def test_passkey_confirms_a_session(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_passkey_confirms_a_session(accounts: Accounts, clock: ManualClock) -> None:
     """It replaces the password as a fresh proof; without one no passkey is added or removed (case 32)."""
     authenticator = await enroll(accounts)
     signed_in = sign_in(accounts, authenticator)
@@ -221,7 +219,7 @@ async def test_passkey_confirms_a_session(accounts: Accounts, clock: TurnedClock
     ):
         with pytest.raises(ConfirmationRequired):
             change()
-    proof = authenticator.prove(passkeys.confirm_options(accounts.parts.site, by))
+    proof = authenticator.sign(passkeys.confirm_options(accounts.parts.site, by))
     fresh = passkeys.confirm(accounts.parts.site, by, signed_in.secret, proof, HOME)
     assert (False, True) == (by.is_fresh, accounts.caller_of(fresh).is_fresh)
     assert not accounts.is_valid(signed_in.secret)
@@ -260,7 +258,7 @@ async def test_damaged_response_raises_no_other_error(accounts: Accounts, positi
     """Whatever error the WebAuthn library raises for it, the caller gets BadCredential (5)."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
-    registration = json.loads(Authenticator().make(passkeys.creation_options(accounts.parts.site, by)))
+    registration = json.loads(Authenticator().register(passkeys.creation_options(accounts.parts.site, by)))
     text = registration["response"]["attestationObject"]
     registration["response"]["attestationObject"] = (
         text[: position % len(text)] + "A" + text[position % len(text) + 1 :]

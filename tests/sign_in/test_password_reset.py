@@ -13,8 +13,8 @@ from seaway.sign_in import password_reset, sessions, user_access
 from seaway.sign_in.passwords import PARAMETERS
 from seaway.users import emails, users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
-from tests.support.mail import emails_to, letters, link_in, text_of
+from tests.support.clock import ManualClock
+from tests.support.mail import emails_to, link_secret, sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ ADA = "ada@example.com"
 def request_link(accounts: Accounts, address: str = ADA) -> str:
     """Request a password reset; return the secret of the newest link."""
     password_reset.request(accounts.parts, address, client=HOME.address)
-    return link_in(emails_to(accounts.seaway, address)[-1])
+    return link_secret(emails_to(accounts.seaway, address)[-1])
 
 
 async def reset(accounts: Accounts, secret: str, password: str = OTHER_PASSWORD) -> None:
@@ -43,7 +43,7 @@ async def test_reset_link_sets_a_new_password(seaway: Seaway, accounts: Accounts
     with pytest.raises(BadCredential):
         await accounts.sign_in("ada")
     assert await accounts.sign_in("ada", OTHER_PASSWORD)
-    notified = [email["To"] for email in letters(seaway) if "password was changed" in text_of(email)]
+    notified = [email["To"] for email in sent_emails(seaway) if "password was changed" in text_of(email)]
     assert {ADA, "ada@home.example"} == set(notified)
 
 
@@ -58,7 +58,7 @@ async def test_reset_link_is_used_once(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize("cause", ["password", "an hour", "address", "disabled", "other link", "unknown link"])
 async def test_invalid_reset_link_is_refused(
-    seaway: Seaway, accounts: Accounts, clock: TurnedClock, cause: str
+    seaway: Seaway, accounts: Accounts, clock: ManualClock, cause: str
 ) -> None:
     """Case 6: expired, never issued, or invalidated by a change of the account (2)."""
     ada = accounts.add("ada")
@@ -94,16 +94,16 @@ async def test_weak_password_does_not_use_the_link(accounts: Accounts) -> None:
 async def test_unknown_address_gets_no_email(seaway: Seaway, accounts: Accounts) -> None:
     """Nor does an unverified one, which may belong to another person (1)."""
     accounts.add("ada", verified=False)
-    for address in ("nobody@example.com", ADA):
+    for address in ("unknown@example.com", ADA):
         password_reset.request(accounts.parts, address, client=HOME.address)
-    assert [] == letters(seaway)
+    assert [] == sent_emails(seaway)
 
 
 async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway: Seaway, accounts: Accounts) -> None:
     """Case 5: the same statements take the same time; a job looks up the account later (1)."""
     accounts.add("ada")
     statements_by_address: dict[str, list[str]] = {}
-    for address in (ADA, "nobody@example.com"):
+    for address in (ADA, "unknown@example.com"):
         statements = statements_by_address.setdefault(address, [])
 
         def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any, to: list[str] = statements) -> None:
@@ -117,16 +117,16 @@ async def test_reset_request_runs_the_same_statements_for_unknown_address(seaway
     assert any("INSERT INTO jobs" in statement for statement in known)
 
 
-async def test_reset_requests_are_limited_per_address(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_reset_requests_are_limited_per_address(accounts: Accounts, clock: ManualClock) -> None:
     """Five a day, whether the address is known or not."""
-    for address in (ADA, "nobody@example.com"):
+    for address in (ADA, "unknown@example.com"):
         for _ in range(5):
             password_reset.request(accounts.parts, address, client=HOME.address)
         with pytest.raises(TooManyRequests, match="password reset requests"):
             password_reset.request(accounts.parts, address, client=HOME.address)
 
 
-async def test_changing_password_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+async def test_changing_password_needs_recent_sign_in(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """Case 15: this session continues, all others end (3)."""
     accounts.add("ada")
     by, own_session = await accounts.session("ada")

@@ -16,7 +16,7 @@ from seaway.sign_in import password_sign_in, sessions, user_access
 from seaway.sign_in.password_sign_in import BrowserInfo, SignedIn
 from seaway.sign_in.passwords import PARAMETERS, Hasher
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts, CountingHasher
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +39,8 @@ async def test_password_sign_in_by_name_or_address_starts_a_session(
     [
         ("ada", OTHER_PASSWORD),
         ("ada", ""),
-        ("nobody", PASSWORD),
-        ("nobody@example.com", PASSWORD),
+        ("unknown", PASSWORD),
+        ("unknown@example.com", PASSWORD),
         ("unverified@example.com", PASSWORD),
         ("keyless", PASSWORD),
         ("disabled", PASSWORD),
@@ -65,7 +65,7 @@ async def test_every_refused_sign_in_gives_the_same_error(
     assert "The user name or password is wrong. Try again, or reset your password." == str(refused.value)
 
 
-@pytest.mark.parametrize("login", ["ada", "ada@example.com", "nobody", "nobody@example.com", "keyless", ""])
+@pytest.mark.parametrize("login", ["ada", "ada@example.com", "unknown", "unknown@example.com", "keyless", ""])
 async def test_unknown_name_costs_the_same_hash_as_wrong_password(
     accounts: Accounts, factory: Factory, login: str
 ) -> None:
@@ -79,7 +79,7 @@ async def test_unknown_name_costs_the_same_hash_as_wrong_password(
     assert 1 == counting_hasher.hashes
 
 
-async def test_eleventh_wrong_password_is_refused(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_eleventh_wrong_password_is_refused(accounts: Accounts, clock: ManualClock) -> None:
     """Case 8: the error contains the time to wait; the limit of an IP address does not block the user elsewhere (2)."""
     accounts.add("ada")
     accounts.add("bob")
@@ -111,7 +111,7 @@ async def test_huge_password_is_not_hashed(accounts: Accounts) -> None:
     # hashing a password would raise TooManyRequests
     full_parts = replace(accounts.parts, hasher=Hasher(threads=1, waiting=-1))
     with pytest.raises(WeakPassword, match="12 to 256 characters"):
-        await password_sign_in.sign_in(full_parts, "nobody", "x" * 1_000_000, HOME)
+        await password_sign_in.sign_in(full_parts, "unknown", "x" * 1_000_000, HOME)
 
 
 async def test_sign_in_replaces_hash_with_old_parameters(seaway: Seaway, accounts: Accounts) -> None:
@@ -135,7 +135,7 @@ async def test_every_sign_in_gets_a_new_secret(accounts: Accounts) -> None:
     assert [True, True] == [accounts.is_valid(secret) for secret in secrets]
 
 
-async def test_confirming_password_renews_the_session(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_confirming_password_renews_the_session(accounts: Accounts, clock: ManualClock) -> None:
     """The session gets a new secret and counts as fresh; wrong passwords change nothing and are counted."""
     accounts.add("ada")
     by, old_secret = await accounts.session("ada")

@@ -16,8 +16,8 @@ from seaway.sign_in.password_sign_in import BrowserInfo, NeedsSecondFactor, Sign
 from seaway.sign_in.second_factors import Factors
 from seaway.users import users
 from tests.support.accounts import AWAY, HOME, OTHER_PASSWORD, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
-from tests.support.mail import letters, text_of
+from tests.support.clock import ManualClock
+from tests.support.mail import sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ async def enroll(accounts: Accounts, name: str = "ada") -> tuple[Phone, list[str
     by, _ = await accounts.session(name)
     phone = Phone(accounts, totp.begin(accounts.parts, by).seed)
     codes = await totp.confirm(accounts.parts, by, phone.code())
-    accounts.seaway.site.clock.move(30 * SECOND_MS)  # type: ignore[attr-defined]
+    accounts.seaway.clock.move(30 * SECOND_MS)  # type: ignore[attr-defined]
     return phone, codes
 
 
@@ -49,7 +49,7 @@ async def first_step(accounts: Accounts, name: str = "ada", client: BrowserInfo 
 
 
 async def test_code_used_while_clock_was_ahead_does_not_block_later_codes(
-    accounts: Accounts, clock: TurnedClock
+    accounts: Accounts, clock: ManualClock
 ) -> None:
     """After the clock is set back, the last used step is years ahead; each code still works only once."""
     phone, _ = await enroll(accounts)
@@ -87,7 +87,7 @@ async def test_code_is_used_once(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize(("offset_s", "is_accepted"), [(-60, False), (-29, True), (0, True), (30, True), (60, False)])
 async def test_code_of_adjacent_step_is_accepted(
-    accounts: Accounts, clock: TurnedClock, offset_s: int, is_accepted: bool
+    accounts: Accounts, clock: ManualClock, offset_s: int, is_accepted: bool
 ) -> None:
     """Clocks can differ by thirty seconds (2)."""
     phone, _ = await enroll(accounts)
@@ -122,7 +122,7 @@ async def test_malformed_code_is_refused(accounts: Accounts, code: str) -> None:
         await password_sign_in.second_factor(accounts.parts, await first_step(accounts), code, HOME)
 
 
-async def test_pending_sign_in_expires_after_ten_minutes(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_pending_sign_in_expires_after_ten_minutes(accounts: Accounts, clock: ManualClock) -> None:
     """It can also be completed only once."""
     phone, _ = await enroll(accounts)
     flow = await first_step(accounts)
@@ -181,7 +181,7 @@ async def test_recovery_codes_replace_the_app(accounts: Accounts, seaway: Seaway
     with pytest.raises(BadCredential):
         await password_sign_in.second_factor(accounts.parts, await first_step(accounts), codes[4], HOME)
     assert await password_sign_in.second_factor(accounts.parts, await first_step(accounts), codes[0], HOME)
-    assert 2 == sum("recovery code was used" in text_of(email) for email in letters(seaway))
+    assert 2 == sum("recovery code was used" in text_of(email) for email in sent_emails(seaway))
     with seaway.site.database.read() as tx:
         assert all(stored.startswith("$argon2id$") for stored in tx.execute(select(recovery_codes.c.hash)).scalars())
 
@@ -218,7 +218,8 @@ async def test_adding_and_removing_totp_ends_other_sessions_and_notifies(account
     assert [True, False] == [accounts.is_valid(secret) for secret in (own_session, other_session)]
     totp.remove(accounts.parts, by)
     assert [True, True] == [
-        text in text_of(email) for email, text in zip(letters(seaway), ("app was added", "was removed"), strict=True)
+        text in text_of(email)
+        for email, text in zip(sent_emails(seaway), ("app was added", "was removed"), strict=True)
     ]
     assert isinstance(await accounts.sign_in("ada"), SignedIn)
     with seaway.site.database.read() as tx:
@@ -227,7 +228,7 @@ async def test_adding_and_removing_totp_ends_other_sessions_and_notifies(account
         totp.remove(accounts.parts, by)
 
 
-async def test_changing_second_factors_needs_recent_sign_in(accounts: Accounts, clock: TurnedClock) -> None:
+async def test_changing_second_factors_needs_recent_sign_in(accounts: Accounts, clock: ManualClock) -> None:
     """Case 32."""
     accounts.add("ada")
     by, secret = await accounts.session("ada")
@@ -243,7 +244,7 @@ async def test_changing_second_factors_needs_recent_sign_in(accounts: Accounts, 
 
 
 async def test_code_confirms_session_of_user_without_password(
-    accounts: Accounts, seaway: Seaway, clock: TurnedClock
+    accounts: Accounts, seaway: Seaway, clock: ManualClock
 ) -> None:
     """Users with external logins confirm with their second factor."""
     phone, _ = await enroll(accounts)
@@ -266,10 +267,10 @@ async def test_operator_removes_second_factors_at_once(accounts: Accounts, seawa
         second_factors.reset_now(accounts.parts, tx, accounts.now_ms, OPERATOR, users.get(tx, "ada").id)
     assert not accounts.is_valid(own_session.secret)
     assert isinstance(await accounts.sign_in("ada", PASSWORD), SignedIn)
-    assert "second factors were removed" in text_of(letters(seaway)[-1])
+    assert "second factors were removed" in text_of(sent_emails(seaway)[-1])
 
 
-async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: Seaway, clock: TurnedClock) -> None:
+async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: Seaway, clock: ManualClock) -> None:
     """It is announced to every address, and a user who still has the factor can cancel it (2)."""
     await enroll(accounts)
     await enroll(accounts, "bob")
@@ -277,7 +278,7 @@ async def test_second_factor_reset_takes_three_days(accounts: Accounts, seaway: 
         ada, bob = (users.get(tx, name).id for name in ("ada", "bob"))
         for user_id in (ada, bob):
             second_factors.request_reset(accounts.parts, tx, accounts.now_ms, OPERATOR, user_id)
-    assert "in 72 hours, unless you cancel it" in text_of(letters(seaway)[-1])
+    assert "in 72 hours, unless you cancel it" in text_of(sent_emails(seaway)[-1])
     clock.move(71 * HOUR_MS)
     seaway.runner.run_due()
     with seaway.site.database.write_site() as tx:

@@ -12,7 +12,7 @@ from seaway.server.wiring import Seaway
 from seaway.serving.caller_identification import Accepted, Secrets, identify
 from seaway.sign_in import sessions, user_access
 from seaway.users import emails, users
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 
@@ -70,7 +70,7 @@ def test_api_key_is_not_a_session(seaway: Seaway, factory: Factory) -> None:
     ids=["used within 12 h", "idle for 12 h", "used repeatedly", "just under 14 days", "14 days"],
 )
 def test_session_expires(
-    seaway: Seaway, factory: Factory, clock: TurnedClock, steps: list[int], is_valid: bool
+    seaway: Seaway, factory: Factory, clock: ManualClock, steps: list[int], is_valid: bool
 ) -> None:
     """Case 16: 12 hours after it was last used, or 14 days after it began (2)."""
     secret = start(factory)
@@ -82,7 +82,7 @@ def test_session_expires(
     assert is_valid == (caller_of(seaway, secret) is not None)
 
 
-def test_last_use_is_written_at_most_every_ten_minutes(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_last_use_is_written_at_most_every_ten_minutes(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """Each commit makes every worker query the database again."""
     caller = caller_of(seaway, start(factory))
     assert caller is not None
@@ -96,7 +96,7 @@ def test_last_use_is_written_at_most_every_ten_minutes(seaway: Seaway, factory: 
     assert [0, 0, 10, 10] == seen_minutes
 
 
-def test_confirmed_session_gets_a_new_secret(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_confirmed_session_gets_a_new_secret(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """Case 12: the session continues under a new secret, and the old one is refused (1)."""
     old_secret = start(factory)
     before = caller_of(seaway, old_secret)
@@ -137,7 +137,7 @@ def test_ending_other_sessions_keeps_the_current_one(seaway: Seaway, factory: Fa
     ]
 
 
-def test_sessions_are_listed_by_last_use(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_sessions_are_listed_by_last_use(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     """Control characters are removed from the user agent; expired sessions are not listed."""
     start(factory)
     clock.move(HOUR_MS)
@@ -178,7 +178,7 @@ def test_session_secret_is_stored_as_a_hash(seaway: Seaway, factory: Factory) ->
         assert secret_tokens.hash_key(secret) == tx.execute(select(rows.c.digest)).scalar_one()
 
 
-def test_hourly_job_deletes_expired_sessions(seaway: Seaway, factory: Factory, clock: TurnedClock) -> None:
+def test_hourly_job_deletes_expired_sessions(seaway: Seaway, factory: Factory, clock: ManualClock) -> None:
     start(factory)
     clock.move(13 * HOUR_MS)
     secret = start(factory)

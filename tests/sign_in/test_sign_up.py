@@ -16,8 +16,8 @@ from seaway.users import email_links, emails, users
 from seaway.users.email_links import Purpose
 from tests.support import sites
 from tests.support.accounts import HOME, PASSWORD, Accounts
-from tests.support.clock import TurnedClock
-from tests.support.mail import emails_to, letters, link_in, text_of
+from tests.support.clock import ManualClock
+from tests.support.mail import emails_to, link_secret, sent_emails, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +35,9 @@ async def test_new_account_is_restricted_until_address_is_verified(seaway: Seawa
     with pytest.raises(NotAllowed, match="not verified"):
         require_site(by, SiteAction.ADD_CHANNEL)
 
-    (email,) = letters(seaway)
+    (email,) = sent_emails(seaway)
     assert (ADA, "Verify your email address for 127.0.0.1:8000") == (email["To"], email["Subject"])
-    signing_up.verify(accounts.parts, by, link_in(email))
+    signing_up.verify(accounts.parts, by, link_secret(email))
 
     require_site(accounts.caller_of(secret), SiteAction.ADD_CHANNEL)
     assert accounts.is_valid(secret)
@@ -46,7 +46,7 @@ async def test_new_account_is_restricted_until_address_is_verified(seaway: Seawa
 async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts) -> None:
     """Case 2: using it again changes nothing and signs no user in."""
     await sign_up(accounts)
-    secret = link_in(letters(seaway)[0])
+    secret = link_secret(sent_emails(seaway)[0])
     by, _ = await accounts.session("ada")
     signing_up.verify(accounts.parts, by, secret)
     with pytest.raises(NotFound, match="no longer valid"):
@@ -59,7 +59,7 @@ async def test_verification_link_is_used_once(seaway: Seaway, accounts: Accounts
 async def test_verification_link_works_only_for_its_account(seaway: Seaway, accounts: Accounts) -> None:
     """An attacker must not get a victim's address verified, whether the victim is signed in or not (2)."""
     await sign_up(accounts, "attacker", "victim@example.com")
-    secret = link_in(emails_to(seaway, "victim@example.com")[0])
+    secret = link_secret(emails_to(seaway, "victim@example.com")[0])
     accounts.add("victim-elsewhere")
     other_user, _ = await accounts.session("victim-elsewhere")
     attacker, _ = await accounts.session("attacker")
@@ -74,7 +74,7 @@ async def test_verification_link_works_only_for_its_account(seaway: Seaway, acco
 async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accounts: Accounts) -> None:
     """Case 3: mail scanners open links; only the button on the page verifies (2)."""
     user = await sign_up(accounts)
-    secret = link_in(letters(seaway)[0])
+    secret = link_secret(sent_emails(seaway)[0])
     with seaway.site.database.read() as tx:
         assert email_links.find(tx, accounts.now_ms, Purpose.VERIFY, secret) is not None
         assert [None] == [address.verified_at_ms for address in emails.of_user(tx, user.id)]
@@ -83,7 +83,7 @@ async def test_opening_verification_link_verifies_nothing(seaway: Seaway, accoun
 async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, accounts: Accounts) -> None:
     """Case 4: the result and the account do not differ; the owner of the address gets an email without a link (1)."""
     accounts.add("owner")
-    new = await sign_up(accounts, "stranger", "new@example.com")
+    new = await sign_up(accounts, "newcomer", "new@example.com")
     duplicate = await sign_up(accounts, "thief", "Owner@example.com")
 
     assert (new.display_name, new.is_admin, True) == (
@@ -91,7 +91,7 @@ async def test_sign_up_with_known_address_looks_the_same(seaway: Seaway, account
         duplicate.is_admin,
         duplicate.email is not None,
     )
-    for name in ("stranger", "thief"):
+    for name in ("newcomer", "thief"):
         by, _ = await accounts.session(name)
         assert not by.is_verified
     (email,) = emails_to(seaway, "Owner@example.com")
@@ -103,7 +103,7 @@ async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts:
     """When two accounts claim it, the first to verify gets it and the other link becomes invalid."""
     await sign_up(accounts, "first")
     await sign_up(accounts, "second")
-    first_link, second_link = (link_in(email) for email in letters(seaway))
+    first_link, second_link = (link_secret(email) for email in sent_emails(seaway))
     (first, _), (second, _) = await accounts.session("first"), await accounts.session("second")
     signing_up.verify(accounts.parts, second, second_link)
     with pytest.raises(NotFound):
@@ -112,25 +112,25 @@ async def test_address_is_verified_by_one_account_only(seaway: Seaway, accounts:
         assert users.get(tx, "second").id == emails.owner_of(tx, ADA)
 
 
-async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: Accounts, clock: TurnedClock) -> None:
+async def test_verification_link_expires_after_a_day(seaway: Seaway, accounts: Accounts, clock: ManualClock) -> None:
     """The user can request another email."""
     await sign_up(accounts)
-    old_link = link_in(letters(seaway)[0])
+    old_link = link_secret(sent_emails(seaway)[0])
     clock.move(DAY_MS)
     by, _ = await accounts.session("ada")
     with pytest.raises(NotFound):
         signing_up.verify(accounts.parts, by, old_link)
     signing_up.resend_verification(accounts.parts, by, ADA, client=HOME.address)
-    signing_up.verify(accounts.parts, by, link_in(letters(seaway)[1]))
+    signing_up.verify(accounts.parts, by, link_secret(sent_emails(seaway)[1]))
 
 
 async def test_verification_email_is_resent_only_to_own_address(seaway: Seaway, accounts: Accounts) -> None:
-    """Users must not be able to send emails to other factory."""
+    """Users must not be able to send emails to other users."""
     await sign_up(accounts)
     by, _ = await accounts.session("ada")
-    before = len(letters(seaway))
+    before = len(sent_emails(seaway))
     signing_up.resend_verification(accounts.parts, by, "victim@example.com", client=HOME.address)
-    assert before == len(letters(seaway))
+    assert before == len(sent_emails(seaway))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_refused_sign_up_creates_no_account_and_sends_no_email(
         await sign_up(accounts, name, address, password)
     with seaway.site.database.read() as tx:
         assert ["founder"] == [user.name for user in users.all_users(tx)]
-    assert [] == letters(seaway)
+    assert [] == sent_emails(seaway)
 
 
 async def test_emails_to_one_address_are_limited(accounts: Accounts) -> None:
@@ -165,7 +165,7 @@ async def test_emails_to_one_address_are_limited(accounts: Accounts) -> None:
         await sign_up(accounts, "four")
 
 
-async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: TurnedClock) -> None:
+async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: ManualClock) -> None:
     """Sign-up can be closed, or limited to email domains."""
     closed = sites.build(tmp_path / "closed", clock, sign_up="closed")
     restricted = sites.build(tmp_path / "theirs", clock, email_domains="example.com, example.org")

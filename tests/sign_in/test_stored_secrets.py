@@ -12,7 +12,7 @@ from seaway.sign_in import passkeys, password_reset, password_sign_in, sign_up, 
 from seaway.sign_in.password_sign_in import NeedsSecondFactor
 from tests.sign_in.test_second_factors import Phone
 from tests.support.accounts import HOME, OTHER_PASSWORD, PASSWORD, Accounts
-from tests.support.mail import letters, link_in
+from tests.support.mail import link_secret, sent_emails
 from tests.support.sites import Factory
 from tests.support.stored_secrets import dump
 
@@ -24,12 +24,12 @@ async def use_account(seaway: Seaway, accounts: Accounts, factory: Factory) -> l
     secrets: list[str] = [PASSWORD, OTHER_PASSWORD, factory.key("founder")]
     await sign_up.sign_up(accounts.parts, "ada", "ada@example.com", PASSWORD, client=HOME.address)
     password_reset.request(accounts.parts, "ada@example.com", client=HOME.address)
-    secrets.append(link_in(letters(seaway)[0]))
+    secrets.append(link_secret(sent_emails(seaway)[0]))
     by, session = await accounts.session("ada")
     sign_up.verify(accounts.parts, by, secrets[-1])
     secrets.append(session)
     password_reset.request(accounts.parts, "ada@example.com", client=HOME.address)
-    secrets.append(link_in(letters(seaway)[-1]))
+    secrets.append(link_secret(sent_emails(seaway)[-1]))
     await password_reset.reset(accounts.parts, secrets[-1], OTHER_PASSWORD, client=HOME.address)
     with pytest.raises(BadCredential):
         await accounts.sign_in("ada", PASSWORD)
@@ -58,7 +58,7 @@ async def test_stored_and_logged_data_contains_no_secret(
         with seaway.site.database.read() as tx:
             assert list(tx.execute(select(tables.jobs.c.kind).where(tables.jobs.c.kind == "send-email")))
         stored = dump(seaway)
-        letters(seaway)
+        sent_emails(seaway)
         stored += dump(seaway)
     logged = f"{log_entries}{caplog.text}"
     assert "mail.sent" in logged

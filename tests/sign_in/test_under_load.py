@@ -71,11 +71,11 @@ def send_burst(server: Server, send: Callable[[int], httpx.Response]) -> tuple[s
 
 def test_server_stays_responsive_during_a_burst_of_sign_ins(server: Server, forms: FormClient) -> None:
     """Case 9: the probe responds meanwhile, and memory grows by less than 200 MB."""
-    forms.send("/signin", "10.9.0.1", login="nobody", password="wrong password")
+    forms.send("/signin", "10.9.0.1", login="unknown", password="wrong password")
     bytes_before = memory_of(server)
 
     def sign_in(number: int) -> httpx.Response:
-        return forms.send("/signin", f"10.1.{number}.1", login=f"nobody-{number}", password="wrong password")
+        return forms.send("/signin", f"10.1.{number}.1", login=f"unknown-{number}", password="wrong password")
 
     statuses, peak_bytes = send_burst(server, sign_in)
     assert {401, 429} == statuses, "some passwords were checked, the other requests were refused"

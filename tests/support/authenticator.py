@@ -1,4 +1,4 @@
-"""A passkey in software: what a browser and its authenticator answer, or would if they were false."""
+"""A passkey in software: the responses of a browser with an authenticator, correct or forged."""
 
 import base64
 import hashlib
@@ -21,12 +21,12 @@ class Authenticator:
     origin: str = "http://127.0.0.1:8000"
     rp_id: str = "127.0.0.1"
     count: int = 0
-    verifies: bool = True
+    verifies_user: bool = True
     credential_id: bytes = field(default_factory=lambda: os.urandom(32))
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
-    def make(self, options: str) -> str:
-        """The answer to `navigator.credentials.create`."""
+    def register(self, options: str) -> str:
+        """Return the response of `navigator.credentials.create`."""
         client_data = self._client_data("webauthn.create", json.loads(options)["challenge"])
         numbers = self.key.public_key().public_numbers()
         public_key = cbor2.dumps(
@@ -37,8 +37,8 @@ class Authenticator:
         response = {"clientDataJSON": _text(client_data), "attestationObject": _text(cbor2.dumps(attestation))}
         return self._credential(response)
 
-    def prove(self, options: str) -> str:
-        """The answer to `navigator.credentials.get`."""
+    def sign(self, options: str) -> str:
+        """Return the response of `navigator.credentials.get`."""
         self.count += 1
         client_data = self._client_data("webauthn.get", json.loads(options)["challenge"])
         data = self._data(0)
@@ -54,12 +54,12 @@ class Authenticator:
         return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}).encode()
 
     def _data(self, flags: int) -> bytes:
-        flags |= _PRESENT | (_VERIFIED if self.verifies else 0)
+        flags |= _PRESENT | (_VERIFIED if self.verifies_user else 0)
         return hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + self.count.to_bytes(4, "big")
 
     def _credential(self, response: dict[str, Any]) -> str:
-        name = _text(self.credential_id)
-        return json.dumps({"id": name, "rawId": name, "type": "public-key", "response": response})
+        credential_id = _text(self.credential_id)
+        return json.dumps({"id": credential_id, "rawId": credential_id, "type": "public-key", "response": response})
 
 
 def _text(content: bytes) -> str:

@@ -1,8 +1,8 @@
-"""A clock that tests turn by hand."""
+"""A clock for tests."""
 
 
-class TurnedClock:
-    """Stands still until it is moved."""
+class ManualClock:
+    """A clock that only tests move."""
 
     def __init__(self, now_ms: int = 1_800_000_000_000) -> None:
         self._now_ms = now_ms

@@ -1,4 +1,4 @@
-"""Archives that no build tool writes: ZIPs, tars and compressed streams laid out byte by byte, each wrong in one way."""
+"""Archives that no build tool writes: ZIPs, tars and compressed streams assembled by byte, each with one error."""
 
 import hashlib
 import struct
@@ -13,36 +13,36 @@ from seaway.conda.record import FileDigest
 from seaway.publishing.examine import Candidate, examine
 from tests.support.packages import PackageFile
 
-CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029"]  # of texts
+CONTROLS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029"]
 STEM = "demo-1.0-h1_0"
 CONDA = f"{STEM}.conda"
 TAR_BZ2 = f"{STEM}.tar.bz2"
 BLOCK = 512
 END_OF_TAR = bytes(2 * BLOCK)
 
-# Flags and the mark of ZIP.
+# ZIP: a flag, and the value that refers to the ZIP64 field.
 STREAMED = 0x8
 WIDE = 0xFFFFFFFF
 _UNIX = 3 << 8
 _RLE_BLOCK_BYTES = 128 * 1024
 
 
-def hashes_of(content: bytes) -> FileDigest:
-    """What identifies these bytes."""
+def digest_of(content: bytes) -> FileDigest:
+    """Return the hashes and size of these bytes."""
     return FileDigest(
         hashlib.sha256(content).digest(), hashlib.md5(content, usedforsecurity=False).digest(), len(content)
     )
 
 
-def examined(
+def examine_file(
     file: PackageFile, folder: Path, limits: ArchiveLimits | None = None, *, refuse_escaping_links: bool = False
 ) -> Candidate:
-    """What `examine` says of a file, in this process."""
+    """Examine a file in this process."""
     path = file.write_to(folder)
     return examine(
         path,
         filename.parse(file.name),
-        hashes_of(file.content),
+        digest_of(file.content),
         limits or ArchiveLimits(),
         refuse_escaping_links=refuse_escaping_links,
     )
@@ -50,7 +50,7 @@ def examined(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZipMember:
-    """A member of a ZIP; what is None is said truly, and `local_*` is what the header before the bytes says."""
+    """A member of a ZIP; fields that are None have the true value; `local_*` are the fields of the local header."""
 
     name: str
     data: bytes
@@ -61,7 +61,7 @@ class ZipMember:
     packed: int | None = None
     offset: int | None = None
     extra: bytes = b""
-    remark: bytes = b""
+    comment: bytes = b""
     made_by: int = _UNIX
     attributes: int = 0o100644 << 16
     local_name: str | None = None
@@ -74,7 +74,7 @@ class ZipMember:
     before: bytes = b""
 
     def body(self) -> bytes:
-        """The local header, the bytes, and what follows them."""
+        """Return the local header, the data and the data descriptor."""
         name = (self.local_name or self.name).encode()
         size = _first(self.local_size, len(self.data))
         flags, method = _first(self.local_flags, self.flags), _first(self.local_method, self.method)
@@ -85,24 +85,24 @@ class ZipMember:
         return self.before + head + name + self.local_extra + self.data + self.descriptor
 
     def entry(self, offset: int) -> bytes:
-        """The line of the directory."""
+        """Return the entry of the central directory."""
         name = self.name.encode()
         size = _first(self.size, len(self.data))
         crc32 = _first(self.crc32, zlib.crc32(self.data))
         return (
             struct.pack(
                 "<4s6H3L5H2L", b"PK\1\2", self.made_by, 20, self.flags, self.method, 0, 0, crc32,
-                _first(self.packed, size), size, len(name), len(self.extra), len(self.remark), 0, 0, self.attributes,
+                _first(self.packed, size), size, len(name), len(self.extra), len(self.comment), 0, 0, self.attributes,
                 _first(self.offset, offset + len(self.before)),
             )
             + name
             + self.extra
-            + self.remark
+            + self.comment
         )  # fmt: skip
 
 
 def zip_file(*members: ZipMember, comment: bytes = b"", gap: bytes = b"", count: int | None = None) -> bytes:
-    """A ZIP of these members; `gap` stands before the directory, `count` is how many members it claims."""
+    """Return a ZIP of these members, with `gap` before the directory, which claims to have `count` entries."""
     bodies, entries = b"", b""
     for member in members:
         entries += member.entry(len(bodies))
@@ -114,12 +114,12 @@ def zip_file(*members: ZipMember, comment: bytes = b"", gap: bytes = b"", count:
 
 
 def zip64(*values: int) -> bytes:
-    """The extra field that holds the sizes and offsets for which 32 bits are too few."""
+    """Return the extra field with the sizes and offsets that do not fit into 32 bits."""
     return struct.pack("<2H", 1, 8 * len(values)) + b"".join(struct.pack("<Q", value) for value in values)
 
 
 def descriptor(data: bytes, *, wide: bool = False, signed: bool = True) -> bytes:
-    """What a writer that could not seek back says of the bytes behind them."""
+    """Return the data descriptor that streaming writers put after the data."""
     sizes = struct.pack("<2Q" if wide else "<2L", len(data), len(data))
     return (b"PK\7\10" if signed else b"") + struct.pack("<L", zlib.crc32(data)) + sizes
 
@@ -135,7 +135,7 @@ def header(
     size_field: bytes | None = None,
     checksum: bytes | None = None,
 ) -> bytes:
-    """One block that starts a member of a tar."""
+    """Return the header block of a member of a tar."""
     name = path if isinstance(path, bytes) else path.encode()
     fields = [
         name.ljust(100, b"\0"),
@@ -150,29 +150,29 @@ def header(
         prefix.ljust(155, b"\0"),
     ]
     block = b"".join(fields).ljust(BLOCK, b"\0")
-    stated = b"%06o\0 " % sum(block) if checksum is None else checksum
-    return block[:148] + stated + block[156:]
+    checksum_field = b"%06o\0 " % sum(block) if checksum is None else checksum
+    return block[:148] + checksum_field + block[156:]
 
 
 def member(path: str | bytes, content: bytes = b"", **fields: object) -> bytes:
-    """A member of a tar with its padded content; the fields are those of `header`."""
+    """Return a member of a tar with padded content; the fields are those of `header`."""
     fields = {"size": len(content), **fields}
     return header(path, **fields) + padded(content)  # type: ignore[arg-type]
 
 
 def link(path: str, target: str, kind: bytes = b"2") -> bytes:
-    """A symbolic link, or with `1` a hard one."""
+    """Return a symbolic link, or with kind `1` a hard link."""
     return header(path, kind=kind, target=target)
 
 
 def pax(records: Mapping[str, str], kind: bytes = b"x") -> bytes:
-    """The extension header of POSIX for the next member, or with `g` for all that follow."""
+    """Return the POSIX extension header of the next member, or with kind `g` of all following members."""
     data = b"".join(pax_record(key, value.encode()) for key, value in records.items())
     return member("PaxHeaders/0", data, kind=kind)
 
 
 def pax_record(key: str, value: bytes) -> bytes:
-    """One `length key=value` line."""
+    """Return one `length key=value` line."""
     rest = b" %b=%b\n" % (key.encode(), value)
     length = len(rest) + 1
     while len(rest) + len(str(length)) != length:
@@ -181,7 +181,7 @@ def pax_record(key: str, value: bytes) -> bytes:
 
 
 def gnu_long(path: str, kind: bytes = b"L") -> bytes:
-    """GNU tar's extension header for a long path, or with `K` for a long target."""
+    """Return the GNU tar extension header for a long path, or with kind `K` for a long target."""
     return member("././@LongLink", path.encode() + b"\0", kind=kind)
 
 
@@ -190,16 +190,16 @@ def padded(content: bytes) -> bytes:
 
 
 def members_of(files: Mapping[str, bytes]) -> bytes:
-    """Plain members, without the end of the tar."""
+    """Return plain members, without the end of the tar."""
     return b"".join(member(path, content) for path, content in files.items())
 
 
 def zstd_frame(*blocks: tuple[bytes, int], window: int = 0x68) -> bytes:
     """
-    A zstd frame (RFC 8878) of (content, times) blocks, stored as they are.
+    Return a zstd frame (RFC 8878) of (content, times) blocks without compression.
 
-    One byte many times becomes blocks that say so, 128 KiB in four bytes: a bomb of any size at once.
-    The default window descriptor asks for 8 MiB.
+    One repeated byte becomes RLE blocks of 128 KiB in four bytes each: a bomb of any size.
+    The default window descriptor requires 8 MiB.
     """
     pieces = [piece for content, times in blocks for piece in _zstd_blocks(content, times)]
     body = b"".join(
@@ -219,5 +219,5 @@ def _zstd_blocks(content: bytes, times: int) -> list[tuple[int, int, bytes]]:
     return [*blocks, (1, rest, content)] if rest else blocks
 
 
-def _first(given: int | None, true: int) -> int:
-    return true if given is None else given
+def _first(value: int | None, default: int) -> int:
+    return default if value is None else value

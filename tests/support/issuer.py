@@ -1,4 +1,4 @@
-"""An issuer of workflow tokens of the tests' own: keys, tokens to the byte, and a server that can misbehave."""
+"""An issuer of workflow tokens for tests: keys, tokens of exact bytes, and a server that can misbehave."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ _numbers = count(1)
 
 
 def key(name: str, bits: int = 2048) -> RSAPrivateKey:
-    """The private key of this name, made once."""
+    """Return the private key of this name, which is generated once."""
     return _key(name, bits)
 
 
@@ -35,11 +35,11 @@ def b64(content: bytes) -> str:
 
 
 def jwk(name: str, bits: int = 2048, **changes: Any) -> dict[str, Any]:
-    """The public half as issuers show it; a change of `...` leaves a member out."""
+    """Return the public key as issuers publish it; a change to `...` leaves a member out."""
     numbers = key(name, bits).public_key().public_numbers()
     n, e = (value.to_bytes((value.bit_length() + 7) // 8, "big") for value in (numbers.n, numbers.e))
-    made = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, "n": b64(n), "e": b64(e), **changes}
-    return {member: value for member, value in made.items() if value is not ...}
+    members = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": name, "n": b64(n), "e": b64(e), **changes}
+    return {member: value for member, value in members.items() if value is not ...}
 
 
 def key_set(*names: str) -> str:
@@ -47,19 +47,19 @@ def key_set(*names: str) -> str:
 
 
 def signed(header: bytes, payload: bytes, name: str) -> str:
-    """A token of exactly these bytes."""
+    """Return a token of exactly these bytes."""
     text = f"{b64(header)}.{b64(payload)}"
     return f"{text}.{b64(key(name).sign(text.encode(), padding.PKCS1v15(), SHA256()))}"
 
 
 def token(claims: Mapping[str, Any], *, name: str = "key-1", header: Mapping[str, Any] | None = None) -> str:
-    """A token as an honest issuer makes it, but for what is asked to differ."""
+    """Return a signed token with these claims; a claim or header of `...` is left out."""
     head = {"alg": "RS256", "typ": "JWT", "kid": name, **(header or {})}
     return signed(_json(head), _json(claims), name)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps({member: one for member, one in value.items() if one is not ...}).encode()
+    return json.dumps({member: content for member, content in value.items() if content is not ...}).encode()
 
 
 def times(now_s: int, life_s: int) -> dict[str, int]:
@@ -67,7 +67,7 @@ def times(now_s: int, life_s: int) -> dict[str, int]:
 
 
 def github(now_s: int, **changes: Any) -> dict[str, Any]:
-    """What GitHub says of a run; a change of `...` leaves a claim out (`token` does)."""
+    """Return the claims of a GitHub workflow run; `token` leaves out changes to `...`."""
     return {
         "iss": "https://token.actions.githubusercontent.com",
         "aud": AUDIENCE,
@@ -99,7 +99,7 @@ def github(now_s: int, **changes: Any) -> dict[str, Any]:
 
 
 def gitlab(now_s: int, *, issuer: str = "https://gitlab.com", **changes: Any) -> dict[str, Any]:
-    """What GitLab says of a job."""
+    """Return the claims of a GitLab job."""
     host = issuer.partition("://")[2]
     return {
         "iss": issuer,
@@ -112,7 +112,7 @@ def gitlab(now_s: int, *, issuer: str = "https://gitlab.com", **changes: Any) ->
         "project_id": "32",
         "project_path": "acme/team/tools",
         "user_id": "1",
-        "user_login": "somebody",
+        "user_login": "mona",
         "user_identities": [{"provider": "github", "extern_uid": "2"}],
         "groups_direct": ["acme"],
         "pipeline_id": "41",
@@ -132,14 +132,14 @@ def gitlab(now_s: int, *, issuer: str = "https://gitlab.com", **changes: Any) ->
 
 
 def google(now_s: int, **changes: Any) -> dict[str, Any]:
-    """What Google says of a service account."""
-    made = times(now_s, 3600)
-    made.pop("nbf")
+    """Return the claims of a Google service account."""
+    validity = times(now_s, 3600)
+    validity.pop("nbf")
     return {
         "iss": "https://accounts.google.com",
         "aud": AUDIENCE,
         "azp": "113774264463038321964",
-        **made,
+        **validity,
         "email": "builder@acme.iam.gserviceaccount.com",
         "email_verified": True,
         "sub": "113774264463038321964",
@@ -147,43 +147,43 @@ def google(now_s: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-Answer = tuple[int, dict[str, str], bytes]
+IssuerResponse = tuple[int, dict[str, str], bytes]
 
 
 @dataclass
 class LocalIssuer:
-    """A running issuer on loopback; `answers` say what it answers at each path instead of the honest thing."""
+    """A running issuer on loopback; `responses` replace the correct responses by path."""
 
     address: str
     names: list[str] = field(default_factory=lambda: ["key-1"])
-    answers: dict[str, Callable[[], Answer]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    responses: dict[str, Callable[[], IssuerResponse]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
 
-    def answer(self, path: str) -> Answer:
-        self.asked.append(path)
-        if path in self.answers:
-            return self.answers[path]()
+    def respond(self, path: str) -> IssuerResponse:
+        self.requests.append(path)
+        if path in self.responses:
+            return self.responses[path]()
         if path == "/.well-known/openid-configuration":
-            return json_answer({"issuer": self.address, "jwks_uri": f"{self.address}/keys"})
+            return json_response({"issuer": self.address, "jwks_uri": f"{self.address}/keys"})
         if path == "/keys":
-            return json_answer({"keys": [jwk(name) for name in self.names]})
+            return json_response({"keys": [jwk(name) for name in self.names]})
         return 404, {}, b""
 
     def count(self, path: str = "/keys") -> int:
-        return self.asked.count(path)
+        return self.requests.count(path)
 
 
-def json_answer(value: object) -> Answer:
+def json_response(value: object) -> IssuerResponse:
     return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()
 
 
 @contextmanager
 def local_issuer() -> Iterator[LocalIssuer]:
-    """An issuer that runs until the block ends."""
+    """Run an issuer until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = issuer.answer(self.path)
+            status, headers, body = issuer.respond(self.path)
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)

@@ -1,4 +1,4 @@
-"""Jobs of kinds that only tests know, and handlers of real ones run directly."""
+"""Job kinds of the tests, and direct calls of the real handlers."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from seaway.jobs.runner import JobHandler
 
 
 class Work(JobArgs, frozen=True, kw_only=True, omit_defaults=True):
-    """The arguments of all kinds of jobs of the tests; equal keys make equal jobs."""
+    """The arguments of all job kinds of the tests; jobs with equal keys are duplicates."""
 
     key: str | None = None
     name: str = ""
@@ -22,24 +22,24 @@ class Work(JobArgs, frozen=True, kw_only=True, omit_defaults=True):
         return self.key
 
 
-def work_of(kind: str, key: str | None = None) -> type[Work]:
-    """The arguments of this kind, with the key that they have if none is given."""
+def args_type(kind: str, key: str | None = None) -> type[Work]:
+    """Return the class of the arguments of this kind, with this default key."""
     return msgspec.defstruct(
         "Work", [("key", str | None, key)], bases=(Work,), namespace={"kind": kind}, frozen=True, kw_only=True
     )
 
 
-def handlers_of(
+def job_handlers(
     runs: Mapping[str, Callable[[Any], None]], periods_ms: Mapping[str, int] | None = None
 ) -> tuple[JobHandler[Any], ...]:
-    """What does each kind of job, and how often."""
+    """Return handlers that run these functions, periodically where a period is given."""
     periods_ms = periods_ms or {}
     return tuple(
-        JobHandler(work_of(kind, kind if kind in periods_ms else None), run, periods_ms.get(kind))
+        JobHandler(args_type(kind, kind if kind in periods_ms else None), run, periods_ms.get(kind))
         for kind, run in runs.items()
     )
 
 
 def run_job(handlers: Iterable[JobHandler[Any]], job: JobArgs) -> None:
-    """Do it here and now; its errors are those of the caller."""
+    """Run the handler of this job directly; its errors reach the caller."""
     next(handler for handler in handlers if handler.args is type(job)).run(job)

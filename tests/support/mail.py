@@ -1,4 +1,4 @@
-"""A real mail server (aiosmtpd) on loopback, and the letters that a house has sent."""
+"""A real mail server (aiosmtpd) on loopback, and the emails that a server has sent."""
 
 import asyncio
 import email
@@ -20,7 +20,7 @@ USER, PASSWORD = "seaway", "p@ss:word/1"
 
 
 class MailServer:
-    """Keeps what it gets; `replies` says how it answers to a recipient."""
+    """Handler that stores received emails; `replies` are its SMTP replies by recipient."""
 
     def __init__(self) -> None:
         self.received: list[EmailMessage] = []
@@ -30,7 +30,7 @@ class MailServer:
         self.replies: dict[str, str] = {}
         self.port = 0
 
-    async def handle_RCPT(  # noqa: N802  aiosmtpd's own name
+    async def handle_RCPT(  # noqa: N802 - called by aiosmtpd
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if address in self.replies:
@@ -52,7 +52,7 @@ class MailServer:
 
 
 class _Controller(Controller):
-    """Listens on a free port, which it knows before it starts."""
+    """Controller on a free port that is known before the start."""
 
     def __init__(self, handler: MailServer, **options: Any) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -77,7 +77,7 @@ class _Controller(Controller):
 
 @contextmanager
 def mail_server(*, tls: ssl.SSLContext | None = None, login: bool = False) -> Iterator[MailServer]:
-    """Run one on a free port; with `tls` it offers STARTTLS, with `login` it wants a password."""
+    """Run a mail server on a free port; with `tls` it offers STARTTLS, with `login` it requires a password."""
     server = MailServer()
     options = {"authenticator": server.check, "auth_require_tls": tls is not None}
     controller = _Controller(server, tls_context=tls, **(options if login else {}))
@@ -89,31 +89,31 @@ def mail_server(*, tls: ssl.SSLContext | None = None, login: bool = False) -> It
         controller.stop()
 
 
-def letters(seaway: Seaway) -> list[EmailMessage]:
-    """Every letter that the house has sent into its folder, the oldest first, after the jobs that are due."""
+def sent_emails(seaway: Seaway) -> list[EmailMessage]:
+    """Run the due jobs; return all emails in the mail folder, oldest first."""
     seaway.runner.run_due()
-    return read(seaway.settings.mail_folder)
+    return emails_in(seaway.settings.mail_folder)
 
 
-def read(folder: Path) -> list[EmailMessage]:
-    """The letters in a folder."""
+def emails_in(folder: Path) -> list[EmailMessage]:
+    """Return the emails in a folder, oldest first."""
     paths = sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
     return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths]  # type: ignore[misc]
 
 
 def emails_to(seaway: Seaway, address: str) -> list[EmailMessage]:
-    """Those to one address."""
-    return [letter for letter in letters(seaway) if letter["To"] == address]
+    """Run the due jobs; return the emails to this address, oldest first."""
+    return [message for message in sent_emails(seaway) if message["To"] == address]
 
 
-def text_of(letter: EmailMessage) -> str:
-    """The plain form."""
-    part = letter.get_body(("plain",))
+def text_of(message: EmailMessage) -> str:
+    """Return the plain text of an email."""
+    part = message.get_body(("plain",))
     assert part is not None
     content: str = part.get_content()
     return content
 
 
-def link_in(letter: EmailMessage) -> str:
-    """The secret in the link of a letter."""
-    return next(line.rpartition("/")[2] for line in text_of(letter).splitlines() if "/swy-" in line)
+def link_secret(message: EmailMessage) -> str:
+    """Return the secret in the link of an email."""
+    return next(line.rpartition("/")[2] for line in text_of(message).splitlines() if "/swy-" in line)

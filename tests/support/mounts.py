@@ -1,4 +1,4 @@
-"""File systems that a test mounts; tests that need one are skipped where mounting is forbidden."""
+"""File systems that tests mount; the tests are skipped where mounting is forbidden."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """The folder as a file system that is mounted read-only; skipped where mounting is forbidden."""
+    """Mount the folder read-only."""
     if os.geteuid() != 0 or subprocess.run(["mount", "--bind", folder, folder], check=False).returncode:
         pytest.skip("no file system can be mounted here")
     try:
@@ -23,7 +23,7 @@ def read_only(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of this size; skipped where mounting is forbidden (the same is tested with injected errors)."""
+    """Mount a file system of this size; other tests inject the errors of a full disk where mounting is forbidden."""
     folder.mkdir()
     if (
         os.geteuid() != 0

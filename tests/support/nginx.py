@@ -1,4 +1,4 @@
-"""A real nginx, on the configuration that the manual has."""
+"""A real nginx with the configuration of the manual."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support.postgres import free_ports
-from tests.support.requests import connected
+from tests.support.requests import connect
 
 PAGE = Path(__file__).parents[2] / "docs" / "operate" / "nginx.md"
 _START_SECONDS = 20
@@ -23,7 +23,7 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 @dataclass(frozen=True)
 class Nginx:
-    """nginx that listens with TLS and without."""
+    """A running nginx that listens with and without TLS."""
 
     address: str
     plain_address: str
@@ -37,19 +37,18 @@ class Nginx:
 
 
 def configuration() -> str:
-    """What the manual tells an operator to write."""
+    """Return the configuration in the manual."""
     _, _, rest = PAGE.read_text(encoding="utf-8").partition("```nginx\n")
     return rest.partition("```")[0]
 
 
 def permissions() -> list[str]:
-    """The commands of the manual that let nginx read the store."""
+    """Return the commands in the manual that let nginx read the store."""
     _, _, rest = PAGE.read_text(encoding="utf-8").partition("```sh\n")
     return rest.partition("```")[0].splitlines()
 
 
-# A cache that many share, as an operator might put one in front: it goes by what answers say of themselves, and keeps
-# for a minute those that say nothing.
+# A shared cache: it follows the cache headers of the responses, and stores responses without them for a minute.
 _CACHE = """
         proxy_cache shared;
         proxy_cache_valid any 1m;
@@ -59,11 +58,11 @@ _CACHE = """
 
 
 @contextmanager
-def before(seaway: str, store: Path, folder: Path, *, caches: bool = False, user: str = "root") -> Iterator[Nginx]:
+def in_front_of(server: str, store: Path, folder: Path, *, caches: bool = False, user: str = "root") -> Iterator[Nginx]:
     """
-    nginx before the server at this address, which keeps its packages in `store`; with a cache if it is asked for.
+    Run nginx in front of the server at this address, whose packages are in `store`.
 
-    `user` is who its workers are, if the tests run as root.
+    `user` is the user of its workers if the tests run as root.
     """
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -71,7 +70,7 @@ def before(seaway: str, store: Path, folder: Path, *, caches: bool = False, user
     port, plain_port = free_ports(2)
     certificate, key = _certificate(folder)
     changes = {
-        "server 127.0.0.1:8000;": f"server {seaway.removeprefix('http://')};",
+        "server 127.0.0.1:8000;": f"server {server.removeprefix('http://')};",
         "listen 443 ssl http2;": f"listen 127.0.0.1:{port} ssl http2; listen 127.0.0.1:{plain_port};",
         "server_name conda.example.com;": "server_name localhost;",
         "/etc/ssl/conda.example.com.pem": str(certificate),
@@ -84,7 +83,7 @@ def before(seaway: str, store: Path, folder: Path, *, caches: bool = False, user
         changes["        proxy_buffering off;\n"] = _CACHE
         changes["upstream seaway {"] = f"proxy_cache_path {folder}/cache keys_zone=shared:1m;\nupstream seaway {{"
     config = folder / "nginx.conf"
-    config.write_text(_around(folder, _changed(configuration(), changes), user), encoding="utf-8")
+    config.write_text(_wrapped(folder, _replaced(configuration(), changes), user), encoding="utf-8")
     command = [program, "-e", str(folder / "error.log"), "-c", str(config), "-p", str(folder)]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -100,16 +99,16 @@ def before(seaway: str, store: Path, folder: Path, *, caches: bool = False, user
         process.wait(20)
 
 
-def _changed(text: str, changes: dict[str, str]) -> str:
+def _replaced(text: str, changes: dict[str, str]) -> str:
     for old, new in changes.items():
         assert 1 == text.count(old), f"{PAGE.name} has {old!r} {text.count(old)} times"
         text = text.replace(old, new)
     return text
 
 
-def _around(folder: Path, inner: str, user: str) -> str:
-    """What Debian's own nginx.conf has around a file of conf.d, for a server of one test."""
-    as_user = f"user {user};" if os.geteuid() == 0 else ""  # by default somebody who may not read the folder
+def _wrapped(folder: Path, inner: str, user: str) -> str:
+    """Wrap a file of conf.d like Debian's nginx.conf, for the server of one test."""
+    as_user = f"user {user};" if os.geteuid() == 0 else ""  # the default user cannot read the folder
     temporary = "\n".join(f"{name}_temp_path {folder}/{name};" for name in _TEMPORARY)
     return f"""
 {as_user}
@@ -132,10 +131,12 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed; .ci/install-debian installs it")
-    made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    named = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    to = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(["openssl", "req", *made, *named, *to], check=True, capture_output=True)
+    certificate_options = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subject_options = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    output_options = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", *certificate_options, *subject_options, *output_options], check=True, capture_output=True
+    )
     return certificate, key
 
 
@@ -143,7 +144,7 @@ def _await(process: subprocess.Popen[bytes], address: str, folder: Path) -> None
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with connected(address):
+            with connect(address):
                 return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:

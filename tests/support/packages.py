@@ -1,4 +1,4 @@
-"""Real packages, small and made to order: good ones, and ones that are wrong in exactly one way."""
+"""Small package files for tests: valid ones, ones with exactly one error, and the real ones in tests/data."""
 
 import bz2
 import hashlib
@@ -40,7 +40,7 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True)
 class Tar:
-    """The members of a tar: paths with their bytes, and ready-made headers for the odd ones."""
+    """The members of a tar: the content of paths, and members with headers of their own."""
 
     files: Mapping[str, bytes]
     extra: Iterable[tuple[tarfile.TarInfo, bytes]] = field(default_factory=tuple)
@@ -58,7 +58,7 @@ class Tar:
 
 
 def index_json(name: str = "demo", version: str = "1.0", build: str = "h1_0", **fields: Any) -> dict[str, Any]:
-    """The index.json of a small package; a field of None is kept as null, `...` leaves a field out."""
+    """Return the index.json of a small package; a field of None is null, a field of `...` is left out."""
     index = {
         "name": name,
         "version": version,
@@ -75,22 +75,22 @@ def index_json(name: str = "demo", version: str = "1.0", build: str = "h1_0", **
 
 
 def info_files(index: Mapping[str, Any], **others: Any) -> dict[str, bytes]:
-    """The files of info/; `others` are JSON values by the file's name without `.json`, `...` leaves one out."""
+    """Return the files of info/; `others` are JSON values by file name without `.json`; `...` leaves a file out."""
     values = {"index": index, "paths": {"paths": [], "paths_version": 1}, "about": {"summary": "A demo."}, **others}
     return {f"info/{name}.json": json.dumps(value).encode() for name, value in values.items() if value is not ...}
 
 
 def paths_json(files: Mapping[str, bytes], **fields: Any) -> dict[str, Any]:
-    """The paths.json of these files; `fields` are added to each entry, `...` leaves one out."""
+    """Return the paths.json of these files; `fields` are added to each entry; `...` leaves a field out."""
     entries = []
     for path, content in files.items():
-        truth = {
+        entry = {
             "_path": path,
             "path_type": "hardlink",
             "sha256": hashlib.sha256(content).hexdigest(),
             "size_in_bytes": len(content),
         }
-        entries.append({key: value for key, value in {**truth, **fields}.items() if value is not ...})
+        entries.append({key: value for key, value in {**entry, **fields}.items() if value is not ...})
     return {"paths": entries, "paths_version": 1}
 
 
@@ -102,7 +102,7 @@ def conda(
     file_name: str | None = None,
     **others: Any,
 ) -> PackageFile:
-    """A .conda; everything but the index has a sensible default."""
+    """Return a .conda; everything has a default."""
     index = index_json() if index is None else index
     stem = f"{index.get('name')}-{index.get('version')}-{index.get('build')}"
     name = file_name or f"{stem}.conda"
@@ -125,7 +125,7 @@ def conda_bytes(
     pkg_zst: bytes | None = None,
     metadata: bytes = b'{"conda_pkg_format_version": 2}',
 ) -> bytes:
-    """The ZIP of a .conda, from tars or from ready-made compressed parts."""
+    """Return the ZIP of a .conda, from tars or from compressed tars."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
         for name, content in (
@@ -133,7 +133,7 @@ def conda_bytes(
             (f"pkg-{stem}.tar.zst", pkg_zst if pkg_zst is not None else zstd.compress(pkg_tar or b"")),
             (f"info-{stem}.tar.zst", info_zst if info_zst is not None else zstd.compress(info_tar or b"")),
         ):
-            file.writestr(zipfile.ZipInfo(name), content)  # the same bytes in every process, at every time
+            file.writestr(zipfile.ZipInfo(name), content)  # without a time: the same bytes in every run
     return buffer.getvalue()
 
 
@@ -145,7 +145,7 @@ def tar_bz2(
     file_name: str | None = None,
     **others: Any,
 ) -> PackageFile:
-    """A .tar.bz2; everything but the index has a sensible default."""
+    """Return a .tar.bz2; everything has a default."""
     index = index_json() if index is None else index
     name = file_name or f"{index.get('name')}-{index.get('version')}-{index.get('build')}.tar.bz2"
     members = {
@@ -157,7 +157,7 @@ def tar_bz2(
 
 @dataclass(frozen=True, slots=True)
 class RealPackage:
-    """One of the files in tests/data."""
+    """A package file in tests/data."""
 
     path: Path
     sha256: str
@@ -170,7 +170,7 @@ class RealPackage:
 
 
 def real_packages() -> list[RealPackage]:
-    """Every file of tests/data/packages, as packages.tsv lists them."""
+    """Return the files in tests/data/packages that packages.tsv lists."""
     lines = (DATA / "packages.tsv").read_text().splitlines()[1:]
     rows = (line.split("\t") for line in lines)
     return [RealPackage(REAL / file, sha256, subdir, state == "ok") for file, sha256, subdir, state in rows]

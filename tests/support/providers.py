@@ -1,6 +1,7 @@
 """
-Those that vouch for factory, on loopback: an OpenID provider that Authlib's server makes, and GitHub's endpoints as
-GitHub documents them. Tests say who is sitting in front of the browser, and what the provider gets wrong.
+Identity providers on loopback: an OpenID provider based on Authlib's server, and GitHub's endpoints as documented.
+
+Tests choose the account that is signed in at the provider, and the errors of the provider.
 """
 
 import base64
@@ -24,38 +25,38 @@ from authlib.oidc.core.grants import OpenIDCode
 from joserfc.jwk import RSAKey
 
 CLIENT_ID = "seaway-client"
-CLIENT_SECRET = "between % the two: of + them, 0123456789"  # with what must be encoded in a header
+CLIENT_SECRET = "between % the two: of + them, 0123456789"  # characters that must be encoded in a header
 
 ProviderResponse = tuple[int, Any, dict[str, str]]
 
 
 @dataclass
 class Provider:
-    """What both have: an address, who sits in front of the browser, and every path that was asked."""
+    """An identity provider: its URL, the account signed in there, and the requests it received."""
 
-    person: dict[str, Any] = field(default_factory=dict)
-    says_no: bool = False
-    asked: list[str] = field(default_factory=list)
+    account: dict[str, Any] = field(default_factory=dict)
+    denies_access: bool = False
+    requests: list[str] = field(default_factory=list)
     address: str = ""
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         raise NotImplementedError
 
 
 @contextmanager
 def running(provider: Provider) -> Iterator[Provider]:
-    """Serve it on a free port of the loopback."""
+    """Serve the provider on a free port of the loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            provider.asked.append(f"{self.command} {parts.path}")
-            fields = dict(parse_qsl(parts.query)) | dict(parse_qsl(body))
-            status, told, headers = provider.answer(self.command, parts.path, fields, self.headers)
-            content = told if isinstance(told, bytes) else json.dumps(told).encode()
+            form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            provider.requests.append(f"{self.command} {parts.path}")
+            fields = dict(parse_qsl(parts.query)) | dict(parse_qsl(form))
+            status, body, headers = provider.respond(self.command, parts.path, fields, self.headers)
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
@@ -72,7 +73,7 @@ def running(provider: Provider) -> Iterator[Provider]:
         daemon_threads = True
 
         def handle_error(self, _request: object, _address: object) -> None:
-            """Who hangs up in the middle, as a careful client does, is no news; what is wrong here shows as no answer."""
+            """Ignore clients that close the connection early; other errors show as a missing response."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         provider.address = f"http://127.0.0.1:{server.server_port}"
@@ -89,7 +90,7 @@ def running(provider: Provider) -> Iterator[Provider]:
 
 
 class _Client:
-    """Seaway, as it is registered there (Authlib's ClientMixin)."""
+    """Seaway as a registered client (Authlib's ClientMixin)."""
 
     def __init__(self, redirect_uris: list[str]) -> None:
         self._redirect_uris = redirect_uris
@@ -121,10 +122,10 @@ class _Client:
 
 @dataclass
 class _Code:
-    """A code that was given out (Authlib's AuthorizationCodeMixin)."""
+    """An issued authorization code (Authlib's AuthorizationCodeMixin)."""
 
     data: Mapping[str, str]
-    person: dict[str, Any]
+    account: dict[str, Any]
     redirect_uri: str
     scope: str
     code_challenge: str
@@ -152,53 +153,53 @@ class _Code:
 
 @dataclass
 class OpenIdProvider(Provider):
-    """Authlib's server with one client. `wrong` replaces claims of the next ID tokens, `keys_hidden` its keys."""
+    """Authlib's server with one client; `changed_claims` are those of ID tokens, `keys_response` replaces its keys."""
 
     redirect_uris: list[str] = field(default_factory=list)
-    wrong: dict[str, Any] = field(default_factory=dict)
+    changed_claims: dict[str, Any] = field(default_factory=dict)
     algorithm: str = "RS256"
     email_in_token: bool = True
-    says_issuer: str | None = None
-    described: dict[str, Any] = field(default_factory=dict)
+    issuer_in_redirect: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
     now: Callable[[], int] = lambda: int(time.time())
-    auth_time: Callable[[], int | None] = lambda: None  # as Google; Keycloak and others say it
+    auth_time: Callable[[], int | None] = lambda: None  # None, like Google; Keycloak and others send it
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"use": "sig"}, auto_kid=True))
     signing_key: Any = None
-    told_keys: ProviderResponse | None = None
+    keys_response: ProviderResponse | None = None
 
     def __post_init__(self) -> None:
         self.codes: dict[str, _Code] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
         self._server = _Server(self)
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         request = _Request(method, fields, headers)
         match path:
             case "/.well-known/openid-configuration":
-                return 200, self._description(), {}
+                return 200, self._metadata(), {}
             case "/jwks":
-                return self.told_keys or (200, {"keys": [self.key.as_dict(private=False)]}, {})
+                return self.keys_response or (200, {"keys": [self.key.as_dict(private=False)]}, {})
             case "/authorize":
-                return self._authorized(request)
+                return self._authorize(request)
             case "/token":
-                told: ProviderResponse = self._server.create_token_response(request)
-                return told
+                response: ProviderResponse = self._server.create_token_response(request)
+                return response
             case "/userinfo":
-                person = self.tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
-                return (401, {}, {}) if person is None else (200, person, {})
+                account = self.tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
+                return (401, {}, {}) if account is None else (200, account, {})
             case _:
                 return 404, {}, {}
 
-    def _authorized(self, request: "_Request") -> ProviderResponse:
-        grant = self._server.get_consent_grant(request, self.person)
+    def _authorize(self, request: "_Request") -> ProviderResponse:
+        grant = self._server.get_consent_grant(request, self.account)
         status, body, headers = self._server.create_authorization_response(
-            request, grant_user=None if self.says_no else self.person, grant=grant
+            request, grant_user=None if self.denies_access else self.account, grant=grant
         )
-        if self.says_issuer is not None:
-            headers["Location"] += "&" + urlencode({"iss": self.says_issuer})
+        if self.issuer_in_redirect is not None:
+            headers["Location"] += "&" + urlencode({"iss": self.issuer_in_redirect})
         return status, body, headers
 
-    def _description(self) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         return {
             "issuer": self.address,
             "authorization_endpoint": f"{self.address}/authorize",
@@ -208,12 +209,12 @@ class OpenIdProvider(Provider):
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            **self.described,
+            **self.metadata,
         }
 
 
 class _Request(OAuth2Request):
-    """A request as Authlib wants it; that it came over TLS is not so, and not what is tested here."""
+    """A request for Authlib, which requires an https URL."""
 
     def __init__(self, method: str, fields: dict[str, str], headers: Mapping[str, str]) -> None:
         super().__init__(method, "https://provider.test/", headers=headers)
@@ -277,7 +278,7 @@ class _CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         self.provider.codes = {key: code for key, code in self.provider.codes.items() if code is not authorization_code}
 
     def authenticate_user(self, authorization_code: _Code) -> dict[str, Any]:
-        return authorization_code.person
+        return authorization_code.account
 
 
 class _IdToken(OpenIDCode):  # type: ignore[misc]
@@ -304,14 +305,14 @@ class _IdToken(OpenIDCode):  # type: ignore[misc]
     def encode_id_token(self, token: dict[str, Any], request: OAuth2Request) -> Any:
         if self._provider.algorithm != "none":
             return super().encode_id_token(token, request)
-        self._provider.algorithm = "RS256"  # Authlib makes no unsigned tokens any more, so the signature is taken off
+        self._provider.algorithm = "RS256"  # Authlib creates no unsigned tokens, so the signature is removed
         _, claims, _ = super().encode_id_token(token, request).split(".")
         header = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
         return f"{header}.{claims}."
 
     def generate_user_info(self, user: dict[str, Any], _scope: str) -> dict[str, Any]:
-        shown = user if self._provider.email_in_token else {"sub": user["sub"]}
-        return {**shown, **self._provider.wrong}
+        claims = user if self._provider.email_in_token else {"sub": user["sub"]}
+        return {**claims, **self._provider.changed_claims}
 
 
 # GitHub
@@ -320,56 +321,56 @@ class _IdToken(OpenIDCode):  # type: ignore[misc]
 @dataclass
 class GitHub(Provider):
     """
-    What GitHub documents of signing in: `person` has `id`, `login`, `name` and `emails`.
+    The sign-in endpoints that GitHub documents; `account` has `id`, `login`, `name` and `emails`.
 
-    A code is good once, for the client with its secret, the redirect address and the verifier.
+    A code can be used once, with the client secret, the redirect URI and the verifier.
     """
 
     def __post_init__(self) -> None:
         self._codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         self._tokens: dict[str, dict[str, Any]] = {}
 
-    def answer(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(self, method: str, path: str, fields: dict[str, str], headers: Mapping[str, str]) -> ProviderResponse:
         match method, path:
             case "GET", "/login/oauth/authorize":
-                return self._authorized(fields)
+                return self._authorize(fields)
             case "POST", "/login/oauth/access_token":
                 return 200, self._token(fields), {}
             case "GET", "/api/v3/user" | "/api/v3/user/emails":
-                return self._told(path, headers)
+                return self._profile(path, headers)
             case _:
                 return 404, {"message": "Not Found"}, {}
 
-    def _authorized(self, fields: dict[str, str]) -> ProviderResponse:
+    def _authorize(self, fields: dict[str, str]) -> ProviderResponse:
         assert CLIENT_ID == fields["client_id"]
         assert "S256" == fields["code_challenge_method"]
-        if self.says_no:
-            told = {"error": "access_denied", "error_description": "The user has denied your application access."}
+        if self.denies_access:
+            result = {"error": "access_denied", "error_description": "The user has denied your application access."}
         else:
-            told = {"code": secrets.token_hex(10)}
-            self._codes[told["code"]] = (fields, self.person)
-        return 302, {}, {"Location": f"{fields['redirect_uri']}?{urlencode({**told, 'state': fields['state']})}"}
+            result = {"code": secrets.token_hex(10)}
+            self._codes[result["code"]] = (fields, self.account)
+        return 302, {}, {"Location": f"{fields['redirect_uri']}?{urlencode({**result, 'state': fields['state']})}"}
 
     def _token(self, fields: dict[str, str]) -> dict[str, str]:
         if (fields.get("client_id"), fields.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             return {"error": "incorrect_client_credentials", "error_description": "The client_id and/or client_secret"}
-        asked, person = self._codes.pop(fields.get("code", ""), ({}, {}))
+        authorized, account = self._codes.pop(fields.get("code", ""), ({}, {}))
         challenge = hashlib.sha256(fields.get("code_verifier", "").encode()).digest()
-        if asked.get("code_challenge") != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
+        if authorized.get("code_challenge") != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
             return {"error": "bad_verification_code", "error_description": "The code passed is incorrect or expired."}
-        if asked["redirect_uri"] != fields.get("redirect_uri"):
+        if authorized["redirect_uri"] != fields.get("redirect_uri"):
             return {"error": "redirect_uri_mismatch", "error_description": "The redirect_uri MUST match"}
         token = f"gho_{secrets.token_hex(18)}"
-        self._tokens[token] = person
+        self._tokens[token] = account
         return {"access_token": token, "scope": "read:user,user:email", "token_type": "bearer"}
 
-    def _told(self, path: str, headers: Mapping[str, str]) -> ProviderResponse:
-        person = self._tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
+    def _profile(self, path: str, headers: Mapping[str, str]) -> ProviderResponse:
+        account = self._tokens.get(headers.get("Authorization", "").removeprefix("Bearer "))
         if not headers.get("User-Agent"):
             return 403, {"message": "Request forbidden by administrative rules."}, {}
-        if person is None:
+        if account is None:
             return 401, {"message": "Bad credentials"}, {}
         if path.endswith("/emails"):
-            return 200, person["emails"], {}
+            return 200, account["emails"], {}
         profile = {"email": "of-the-profile@example.com", "type": "User", "site_admin": False}
-        return 200, profile | {key: person[key] for key in ("id", "login", "name")}, {}
+        return 200, profile | {key: account[key] for key in ("id", "login", "name")}, {}

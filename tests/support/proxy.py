@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback that does on request what networks and busy servers do."""
+"""A TCP proxy on loopback that simulates faults of networks and busy servers."""
 
 import asyncio
 import re
@@ -19,45 +19,45 @@ _LINGER_SECONDS = 5
 
 @dataclass(frozen=True)
 class Pass:
-    """Bytes go through."""
+    """Forward the bytes."""
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """New connections are closed at once; those that were there go on until they are cut."""
+    """Close new connections immediately; existing ones continue until they are cut."""
 
 
 @dataclass(frozen=True)
 class Stall:
-    """Nothing arrives in either direction until the mode changes; then what was held back does."""
+    """Hold back the bytes of both directions until the mode changes."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Every HTTP request is answered with this status, and its connection closed."""
+class Respond:
+    """Respond to every HTTP request with this status, and close its connection."""
 
     status: int
 
 
 @dataclass(frozen=True)
 class Slow:
-    """Bytes go through at this rate, in each direction of each connection."""
+    """Forward at this rate, in each direction of each connection."""
 
     bytes_per_second: int
 
 
 @dataclass(frozen=True)
 class Flip:
-    """One bit of every large chunk of a request is another when it arrives."""
+    """Flip one bit of every large chunk of a request."""
 
-    at_least: int = 16_384  # so that no head of a request is changed
+    at_least: int = 16_384  # so that request heads are not changed
 
 
-Mode = Pass | Refuse | Stall | Answer | Slow | Flip
+Mode = Pass | Refuse | Stall | Respond | Slow | Flip
 
 
 class FaultProxy:
-    """A proxy to one address; `mode` may be set at any moment, and is in force once it is set."""
+    """A proxy to one address; `mode` can be set at any time and takes effect immediately."""
 
     def __init__(self, target_host: str, target_port: int) -> None:
         self.host = "127.0.0.1"
@@ -88,17 +88,17 @@ class FaultProxy:
         self._call(self._switch(mode))
 
     def through(self, url: str) -> str:
-        """The same address by way of this proxy."""
+        """Return this URL with the address of the proxy."""
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
         return parts._replace(netloc=f"{user}{at}{self.host}:{self.port}").geturl()
 
     def cut(self) -> None:
-        """Reset all connections now, on both sides."""
+        """Reset all connections on both sides."""
         self._call(self._cut())
 
     def close(self) -> None:
-        """Cut what there is and listen no more."""
+        """Reset all connections and stop listening."""
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CALL_SECONDS)
@@ -133,7 +133,7 @@ class FaultProxy:
             connection = self._loop.create_task(self._serve(client))
             self._connections.add(connection)
             connection.add_done_callback(self._connections.discard)
-            # One that is cut before it began has nobody else to close it.
+            # A task that is canceled before it starts does not close the connection itself.
             connection.add_done_callback(partial(_close, client))
 
     async def _serve(self, client: socket.socket) -> None:
@@ -146,10 +146,10 @@ class FaultProxy:
             await self._handle(client, upstream)
             broken = False
         except* OSError:
-            pass  # one side broke the connection, or cannot be reached: the other is told in the same way
+            pass  # one side closed the connection or is unreachable: the other connection is reset too
         finally:
             for end in (client, upstream):
-                if broken:  # closed with a reset, not with the end of the bytes
+                if broken:  # close with a reset
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.close()
 
@@ -158,11 +158,11 @@ class FaultProxy:
         if isinstance(self._mode, Refuse):
             return
         first = b""
-        if isinstance(self._mode, Answer):  # which needs nobody upstream
+        if isinstance(self._mode, Respond):  # without a connection to the target
             first = await self._loop.sock_recv(client, _CHUNK)
             await self._not_stalled()
-            if isinstance(self._mode, Answer):
-                await self._answer(client, first, self._mode.status)
+            if isinstance(self._mode, Respond):
+                await self._respond(client, first, self._mode.status)
                 return
         await self._loop.sock_connect(upstream, self._target)
         await self._send(upstream, first)
@@ -173,9 +173,9 @@ class FaultProxy:
     async def _pass_on(self, client: socket.socket, upstream: socket.socket, back: asyncio.Task[None]) -> None:
         while data := await self._loop.sock_recv(client, _CHUNK):
             await self._not_stalled()
-            if isinstance(self._mode, Answer):
+            if isinstance(self._mode, Respond):
                 back.cancel()
-                await self._answer(client, data, self._mode.status)
+                await self._respond(client, data, self._mode.status)
                 return
             if isinstance(self._mode, Flip) and len(data) >= self._mode.at_least:
                 data = data[:-1] + bytes([data[-1] ^ 1])
@@ -211,19 +211,19 @@ class FaultProxy:
         except TimeoutError:
             pass
 
-    async def _answer(self, client: socket.socket, head: bytes, status: int) -> None:
-        # What does not begin as a request is the rest of one that was passed on before: it is answered at once.
+    async def _respond(self, client: socket.socket, head: bytes, status: int) -> None:
+        # Other bytes are the rest of a request that was forwarded before: respond immediately.
         while re.match(rb"[A-Z]+ /", head) and b"\r\n\r\n" not in head:
             more = await self._loop.sock_recv(client, _CHUNK)
             if not more:
                 return
             head += more
         reason = HTTPStatus(status).phrase
-        answer = f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        await self._loop.sock_sendall(client, answer.encode())
+        response = f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        await self._loop.sock_sendall(client, response.encode())
         client.shutdown(socket.SHUT_WR)
         try:
-            # Closed with bytes unread, the connection would be reset, and the client might never see the answer.
+            # Closing with unread bytes would reset the connection, and the client might not see the response.
             async with asyncio.timeout(_LINGER_SECONDS):
                 while await self._loop.sock_recv(client, _CHUNK):
                     pass

@@ -19,7 +19,7 @@ from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from tests.support import issuer, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 MINT = "/api/oidc/mint_token"
@@ -57,9 +57,9 @@ class Trust:
 
 @dataclass
 class PublishingApp(Trust):
-    """The same, with its clock and an HTTP client of the application."""
+    """A Seaway instance with its clock and an HTTP client of the application."""
 
-    clock: TurnedClock
+    clock: ManualClock
     portal: BlockingPortal
     http: httpx.AsyncClient = field(init=False)
 
@@ -96,34 +96,34 @@ def _with_client_addresses(app: ASGIApp) -> ASGIApp:
     numbers = count(1)
 
     async def with_client_address(scope: Scope, receive: Receive, send: Send) -> None:
-        named = dict(scope.get("headers", ())).get(b"test-address", b"").decode()
+        header = dict(scope.get("headers", ())).get(b"test-address", b"").decode()
         number = next(numbers)
-        scope["client"] = (named or f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1234)
+        scope["client"] = (header or f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1234)
         await app(scope, receive, send)
 
     return with_client_address
 
 
 @contextmanager
-def publishing_app(folder: Path, clock: TurnedClock, **settings: Any) -> Iterator[PublishingApp]:
+def publishing_app(folder: Path, clock: ManualClock, **settings: Any) -> Iterator[PublishingApp]:
     """Build a Seaway instance with static issuer keys."""
     seaway = sites.build(folder, clock, **{"public_url": f"https://{issuer.AUDIENCE}", **settings})
     with start_blocking_portal() as portal:
-        made = PublishingApp(seaway, clock, portal)
-        made.keys("github", "key-1", "github-2")
-        made.keys("gitlab", "key-1", "gitlab-2")
-        made.keys("google", "key-1")
-        yield made
-        portal.call(made.http.aclose)
+        app = PublishingApp(seaway, clock, portal)
+        app.keys("github", "key-1", "github-2")
+        app.keys("gitlab", "key-1", "gitlab-2")
+        app.keys("google", "key-1")
+        yield app
+        portal.call(app.http.aclose)
     seaway.close()
 
 
 @pytest.fixture
-def app(tmp_path: Path, clock: TurnedClock) -> Iterator[PublishingApp]:
+def app(tmp_path: Path, clock: ManualClock) -> Iterator[PublishingApp]:
     """A new instance whose private channel `harbour` trusts one workflow of each issuer."""
-    with publishing_app(tmp_path, clock) as made:
-        made.factory.channel("harbour", public=False)
-        made.trust("harbour", "github", GITHUB)
-        made.trust("harbour", "gitlab", GITLAB)
-        made.trust("harbour", "google", GOOGLE, mode="READ")
-        yield made
+    with publishing_app(tmp_path, clock) as built:
+        built.factory.channel("harbour", public=False)
+        built.trust("harbour", "github", GITHUB)
+        built.trust("harbour", "gitlab", GITLAB)
+        built.trust("harbour", "google", GOOGLE, mode="READ")
+        yield built

@@ -1,4 +1,4 @@
-"""Requests to the byte: multipart bodies as rattler's clients send them, and sockets that put nothing right."""
+"""Exact requests: multipart bodies as rattler's clients send them, and raw bytes on sockets."""
 
 import base64
 import socket
@@ -22,12 +22,12 @@ from tests.support.server import Server
 
 BOUNDARY = "ed6f0c5bd1a1c2c4-5f3a9d2d"
 _SOCKET_SECONDS = 30
-_MAX_SENTENCE = 512
+_MAX_ERROR_LENGTH = 512
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a multipart body, with its header lines as they are sent."""
+    """One part of a multipart body with its header lines."""
 
     headers: Sequence[tuple[str, str]]
     content: bytes = b""
@@ -38,7 +38,7 @@ class Part:
 
 
 def file_part(file: PackageFile, *, name: str = "file", **changes: str | None) -> Part:
-    """The part of a package file as rattler sends it; a change of None leaves that header out (`_` stands for `-`)."""
+    """Return a package file as rattler sends it; a change to None leaves a header out (`_` is `-` in its name)."""
     headers = {
         "content-disposition": f'form-data; name="{name}"; filename="{file.name}"',
         "content-type": "application/octet-stream",
@@ -51,12 +51,12 @@ def file_part(file: PackageFile, *, name: str = "file", **changes: str | None) -
 
 
 def attestation_part(content: bytes = b"{}") -> Part:
-    """The part that `--attestation` adds."""
+    """Return the part that `--attestation` adds."""
     return Part([("content-disposition", 'form-data; name="attestation"')], content)
 
 
 def multipart(*parts: Part, end: bytes = b"--\r\n") -> bytes:
-    """The body that these parts make; another `end` cuts it off."""
+    """Return a body of these parts; with another `end` it is incomplete."""
     opening = f"--{BOUNDARY}".encode()
     return b"".join(opening + b"\r\n" + part.head + part.content + b"\r\n" for part in parts) + opening + end
 
@@ -66,7 +66,7 @@ def multipart_type(boundary: str = BOUNDARY) -> dict[str, str]:
 
 
 def raw_headers(file: PackageFile) -> dict[str, str]:
-    """The headers of the raw form of an upload."""
+    """Return the headers of an upload without multipart."""
     return {"X-File-Name": file.name, "X-File-SHA256": file.sha256}
 
 
@@ -81,7 +81,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 def upload(
     client: httpx.Client, channel: str, file: PackageFile, key: str | None = None, *, force: bool = False
 ) -> httpx.Response:
-    """Upload in the raw form; without a key, with that of the client."""
+    """Upload without multipart; without `key`, the credentials of the client are used."""
     return client.post(
         f"/api/v1/upload/{channel}",
         params={"force": "true"} if force else {},
@@ -90,17 +90,17 @@ def upload(
     )
 
 
-def sentence(answer: httpx.Response) -> str:
-    """The body of a refusal, after a look at whether clients can show it: one plain sentence that is not cut."""
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-    assert 0 < len(answer.text) <= _MAX_SENTENCE
-    assert [answer.text] == answer.text.splitlines()
-    return answer.text
+def error_message(response: httpx.Response) -> str:
+    """Return the body of an error response; check that it is one line of plain text that clients do not cut."""
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert 0 < len(response.text) <= _MAX_ERROR_LENGTH
+    assert [response.text] == response.text.splitlines()
+    return response.text
 
 
 @dataclass(frozen=True)
-class RawAnswer:
-    """What came back over a socket."""
+class RawResponse:
+    """A response read from a socket."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -111,73 +111,73 @@ class RawAnswer:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[socket.socket]:
-    """A socket to a server."""
+def connect(address: str) -> Iterator[socket.socket]:
+    """Open a socket to a server."""
     parts = urlsplit(address)
     with socket.create_connection((parts.hostname, parts.port), timeout=_SOCKET_SECONDS) as connection:
         yield connection
 
 
-def read_response(connection: socket.socket, method: str = "GET") -> RawAnswer:
-    """The next answer on a socket."""
+def read_response(connection: socket.socket, method: str = "GET") -> RawResponse:
+    """Read the next response on a socket."""
     with HTTPResponse(connection, method=method) as response:
         response.begin()
-        return RawAnswer(response.status, response.getheaders(), response.read())
+        return RawResponse(response.status, response.getheaders(), response.read())
 
 
 def head_bytes(method: str, target: str | bytes, headers: dict[str, str] | None = None) -> bytes:
-    """The head of a request, with the target exactly as given."""
-    raw = target.encode() if isinstance(target, str) else target
+    """Return the head of a request with exactly this target."""
+    target_bytes = target.encode() if isinstance(target, str) else target
     lines = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "seaway.test", **(headers or {})}.items())
-    return method.encode() + b" " + raw + b" HTTP/1.1\r\n" + lines.encode() + b"\r\n"
+    return method.encode() + b" " + target_bytes + b" HTTP/1.1\r\n" + lines.encode() + b"\r\n"
 
 
 def exchange(
     address: str, method: str, target: str | bytes, headers: dict[str, str] | None = None, body: bytes = b""
-) -> RawAnswer:
-    """Send one request as it is written here, and read the answer."""
-    with connected(address) as connection:
+) -> RawResponse:
+    """Send one exact request; return the response."""
+    with connect(address) as connection:
         connection.sendall(head_bytes(method, target, headers) + body)
         return read_response(connection, method)
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something that another process does; an error if it does not."""
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until the condition is true; fail after this number of seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.005)
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a server's folder holds: the blobs, the files on their way in, and the number of file rows."""
+class StoredState:
+    """The blobs and spool files of a server, and the number of its file rows."""
 
     blobs: frozenset[str]
     spool: frozenset[str]
     rows: int
 
 
-def kept(server: Server) -> Kept:
-    """What a server holds now."""
+def stored_state(server: Server) -> StoredState:
+    """Return what a server stores now."""
     settings = Settings(data=server.folder / "data", **state.settings(server.folder))
-    blobs = frozenset(stat.key for stat in state.stored(wiring.open_store(settings)))
+    blobs = frozenset(stat.key for stat in state.stored_blobs(wiring.open_store(settings)))
     database = wiring.open_database(settings)
     try:
         with database.read() as tx:
             rows = tx.execute(select(func.count()).select_from(files)).scalar_one()
     finally:
         database.close()
-    return Kept(blobs, _files_below(settings.spool_folder), rows)
+    return StoredState(blobs, _files_below(settings.spool_folder), rows)
 
 
 @contextmanager
-def nothing_left(server: Server) -> Iterator[None]:
-    """Hold that what happens inside leaves no blob, no spool file and no row."""
-    before = kept(server)
+def leaves_nothing(server: Server) -> Iterator[None]:
+    """Check that the block leaves no new blob, no spool file and no new row."""
+    before = stored_state(server)
     assert frozenset() == before.spool
     yield
-    after = kept(server)
+    after = stored_state(server)
     left = (after.blobs - before.blobs, after.spool, after.rows - before.rows)
     assert (frozenset(), frozenset(), 0) == left, f"left behind: {left}"
 

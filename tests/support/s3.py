@@ -1,4 +1,4 @@
-"""A real S3 server on the loopback, in a temporary folder, that checks signatures."""
+"""A real S3 server on loopback in a temporary folder, which checks signatures."""
 
 import atexit
 import functools
@@ -30,7 +30,7 @@ _PARTS = ("master", "volume", "filer", "s3")
 
 
 class S3Server:
-    """SeaweedFS in one process, with one user; the keys are new with every server."""
+    """SeaweedFS in one process, with one user, whose keys are new for each server."""
 
     def __init__(self) -> None:
         self.access_key = "AKIA" + secrets.token_hex(8).upper()
@@ -58,7 +58,7 @@ class S3Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, without buckets the first time, and wait until an object can be put and read."""
+        """Start the server, without buckets the first time, and wait until an object can be stored and read."""
         assert self._process is None, "the server runs"
         if self._guard is None:
             self._guard = self._create()
@@ -69,7 +69,7 @@ class S3Server:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                # It looks for more configuration at home, takes credentials from variables, and keeps what memory it gets.
+                # It reads configuration from HOME and credentials from variables, and does not return memory.
                 env={"HOME": str(self._folder), "GOMEMLIMIT": "400MiB"},
                 start_new_session=True,
             )
@@ -79,12 +79,12 @@ class S3Server:
             raise AssertionError("SeaweedFS did not start:\n" + (self._folder / "log").read_text())
 
     def stop(self) -> None:
-        """End it; the objects stay."""
-        # Asked to stop, it waits 15 seconds for idle connections, and now and then for ever for its own parts.
+        """Stop the server; keep the objects."""
+        # A regular shutdown waits 15 seconds for idle connections, and sometimes hangs.
         self.kill()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the server, as a crash would."""
         if self._process is not None:
             assert self._guard is not None
             self._process.kill()
@@ -93,25 +93,25 @@ class S3Server:
             self._process = None
 
     def restart(self) -> None:
-        """End it and start it on the same port and objects."""
+        """Stop the server and start it on the same port and objects."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """End it and remove its objects."""
+        """Stop the server and remove its objects."""
         self.kill()
         if self._guard is not None:
             self._guard.close()
             self._guard = None
 
     def new_bucket(self) -> str:
-        """The name of a new empty bucket."""
+        """Create an empty bucket; return its name."""
         name = f"test-{next(self._numbers)}"
         assert self._create_bucket(name) == 200
         return name
 
     def store(self, bucket: str, *, endpoint: str | None = None, secret_key: str | None = None) -> S3Store:
-        """A bucket as its user sees it, who tries everything once; another endpoint is a proxy's."""
+        """Return a client of a bucket, without retries; `endpoint` can be that of a proxy."""
         return S3Store(
             bucket,
             endpoint=endpoint or self.endpoint,
@@ -123,19 +123,19 @@ class S3Server:
         )
 
     def _create_bucket(self, name: str) -> int:
-        # obstore creates no buckets, but it signs: the address of no object is that of its bucket.
-        address = obstore.sign(self.store(name), "PUT", "", timedelta(minutes=5))
-        return httpx.put(address, trust_env=False, verify=False, timeout=30).status_code
+        # obstore cannot create buckets, but can sign the URL of a bucket, which is that of an object without a name.
+        url = obstore.sign(self.store(name), "PUT", "", timedelta(minutes=5))
+        return httpx.put(url, trust_env=False, verify=False, timeout=30).status_code
 
     def _create(self) -> Guard:
         self._folder = Path(tempfile.mkdtemp(prefix="seaway-s3-"))
         names = [f"{part}.port{suffix}" for part in _PARTS for suffix in ("", ".grpc")]
         self._ports = dict(zip(names, free_ports(len(names)), strict=True))
-        # Sockets that it makes beside those it is told of, and that are left behind when it is killed.
+        # The server creates these sockets besides the configured ones, and leaves them behind when it is killed.
         sockets = [Path(f"/tmp/seaweedfs-{part}-grpc-{self._ports[f'{part}.port.grpc']}.sock") for part in _PARTS]
         guard = Guard(self._folder, signal.SIGKILL, *sockets)
         (self._folder / "data").mkdir()
-        # Every bucket has volumes of its own: one is enough, not seven.
+        # One volume per bucket is enough; the default is seven.
         (self._folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
         user = {
             "name": "seaway",
@@ -150,11 +150,11 @@ class S3Server:
             "dir": self._folder / "data",
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
-            "master.peers": "none",  # else it waits for others to elect a leader
+            "master.peers": "none",  # otherwise it waits for a leader election
             "master.telemetry": "false",
             "master.volumePreallocate": "false",
             "master.volumeSizeLimitMB": 128,
-            "volume.max": 1000,  # else as many as the disk has room for, which may be none
+            "volume.max": 1000,  # the default depends on the free disk space, and can be zero
             "volume.minFreeSpace": "1MiB",
             "filer": "true",
             "filer.localSocket": self._folder / "filer.sock",
@@ -164,7 +164,7 @@ class S3Server:
             "s3.iam": "false",
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
-            "s3.autoCreateBucket": "false",  # S3 itself does not
+            "s3.autoCreateBucket": "false",  # like S3
             "s3.allowDeleteBucketNotEmpty": "false",
         }
         options |= self._ports
@@ -181,7 +181,7 @@ class S3Server:
         return True
 
     def _works(self) -> bool:
-        """Whether all its parts work together; each is up at another time."""
+        """Return whether all parts of the server work; they start at different times."""
         try:
             if self._create_bucket("started") not in {200, 409}:
                 return False
@@ -196,7 +196,7 @@ _lock = threading.Lock()
 
 
 def shared() -> S3Server:
-    """The server of this process, started when first asked for; a test that ends it starts it again."""
+    """Return the server of this process, started at the first call; a test that stops it must start it again."""
     with _lock:
         return _start_shared()
 
@@ -210,7 +210,7 @@ def _start_shared() -> S3Server:
 
 
 def _program() -> str:
-    """The program `weed`, which the wheel puts where the scripts are."""
-    found = shutil.which("weed", path=sysconfig.get_path("scripts"))
-    assert found is not None
-    return found
+    """Return the path of `weed`, which the wheel installs with the scripts."""
+    program = shutil.which("weed", path=sysconfig.get_path("scripts"))
+    assert program is not None
+    return program

@@ -1,4 +1,4 @@
-"""A real `seaway serve` in a process of its own, as users run it."""
+"""A real `seaway serve` in a separate process."""
 
 import functools
 import os
@@ -16,23 +16,23 @@ from tests.support import forks, state
 
 _START_SECONDS = 60
 
-tls = functools.cache(httpx.create_ssl_context)  # for `verify`: each client makes its own otherwise, in 17 ms
+tls = functools.cache(httpx.create_ssl_context)  # for `verify`: otherwise each client creates one, in 17 ms
 
 
 def variables() -> dict[str, str]:
-    """The environment of a server: this one's, without settings but for the usual ones."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
-    for name in ("UV", "UV_RUN_RECURSION_DEPTH"):  # the command that it prints would begin with `uv run`
-        own.pop(name, None)
-    # Counted as usual, but some tests send thousands of files with one key, and all of them come from one address.
-    usual = {"SEAWAY_UPLOADS_PER_HOUR": "1000000", "SEAWAY_SEARCHES_PER_MINUTE": "1000000"}
-    # Hundreds of folders of tests would take gigabytes.
-    return own | usual | {"SEAWAY_DISK_RESERVE": "0"}
+    """Return the environment of this process, with only the usual settings of the test servers."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEAWAY_")}
+    for name in ("UV", "UV_RUN_RECURSION_DEPTH"):  # the command that the server prints would begin with `uv run`
+        environment.pop(name, None)
+    # Requests are counted as usual, but some tests send thousands of files with one key from one IP address.
+    limits = {"SEAWAY_UPLOADS_PER_HOUR": "1000000", "SEAWAY_SEARCHES_PER_MINUTE": "1000000"}
+    # The reserves of hundreds of test folders would take gigabytes.
+    return environment | limits | {"SEAWAY_DISK_RESERVE": "0"}
 
 
 @dataclass
 class Server:
-    """A running server; its store may be opened by the test at the same time."""
+    """A running server; a test can open its store at the same time."""
 
     process: forks.Forked
     address: str
@@ -45,14 +45,14 @@ class Server:
         return httpx.Client(base_url=self.address, headers=headers, timeout=60, verify=tls())
 
     def stop(self) -> int:
-        """Ask it to stop; its exit code."""
+        """Stop the server with SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(60)
         self._reader.join(10)
         return code
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the server."""
         self.process.kill()
         self.process.wait(60)
         self._reader.join(10)
@@ -60,7 +60,7 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, **settings: object) -> Iterator[Server]:
-    """Serve the store in `folder`/data on a free port; the settings are those of `SEAWAY_*` in lower case."""
+    """Run a server on `folder`/data and a free port; settings are named like `SEAWAY_*`, in lower case."""
     server = start(folder, **settings)
     try:
         yield server
@@ -69,7 +69,7 @@ def serving(folder: Path, **settings: object) -> Iterator[Server]:
 
 
 def start(folder: Path, **settings: object) -> Server:
-    """Start a server and wait until it says where it listens and answers there."""
+    """Start a server and wait until it prints its URL and responds there."""
     environment = variables() | state.variables(folder)
     environment |= {f"SEAWAY_{key.upper()}": str(value) for key, value in settings.items()}
     environment |= {"SEAWAY_DATA": str(folder / "data"), "SEAWAY_PORT": environment.get("SEAWAY_PORT", "0")}
@@ -81,9 +81,9 @@ def start(folder: Path, **settings: object) -> Server:
     if not listening.wait(_START_SECONDS):
         process.kill()
         raise AssertionError("the server did not start:\n" + "".join(log))
-    match = next((found for line in log if (found := re.search(r"listens on (http://\S+)", line))), None)
+    match = re.search(r"listens on (http://\S+)", "".join(log))
     if match is None:
-        raise AssertionError("the server stopped at its start:\n" + "".join(log))
+        raise AssertionError("the server stopped during its start:\n" + "".join(log))
     server = Server(process, match[1], folder, log, reader)
     with server.client() as client:
         assert client.get("/").status_code == 200

@@ -1,8 +1,8 @@
 """
-A Sigstore in the test process: an authority, a certificate log and a transparency log that real verifiers accept.
+A Sigstore in the test process: a certificate authority, a CT log and a transparency log that real verifiers accept.
 
-What a public instance does for a workflow is one call: `MiniSigstore().bundle(statement(...), GITHUB_CLAIMS)`. Bundles
-are dictionaries, so that a test breaks one with an assignment; `written` makes the bytes that a client would send.
+`MiniSigstore().bundle(statement(...), GITHUB_CLAIMS)` does what a public instance does for a workflow. Bundles are
+dictionaries, which tests can change; `encode_bundle` returns the bytes that a client sends.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ GITLAB_CLAIMS: Mapping[int, str] = {
 def statement(
     file: PackageFile, channel: str | None = "https://conda.example.com/robots", **changes: Any
 ) -> dict[str, Any]:
-    """What rattler signs of a file that it uploads; `changes` put other members in."""
+    """Return the statement that rattler signs for an uploaded file; `changes` replace members."""
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": file.name, "digest": {"sha256": file.sha256}}],
@@ -71,13 +71,13 @@ def statement(
     } | changes
 
 
-def written(bundle: Mapping[str, Any]) -> bytes:
-    """The bundle as a client sends it."""
+def encode_bundle(bundle: Mapping[str, Any]) -> bytes:
+    """Return the bundle as a client sends it."""
     return json.dumps(bundle).encode()
 
 
 class MiniSigstore:
-    """An instance of its own: keys, and the trusted root that names them."""
+    """A Sigstore instance: its keys, and the trusted root with their public keys."""
 
     def __init__(self) -> None:
         self._authority, self._ct, self._log = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
@@ -87,7 +87,7 @@ class MiniSigstore:
 
     @property
     def trusted_root(self) -> bytes:
-        """The root as TUF would distribute it."""
+        """The trusted root as TUF distributes it."""
         since = {"start": "2021-01-01T00:00:00Z"}
         authority = {
             "subject": {"organization": "test", "commonName": "mini fulcio"},
@@ -113,7 +113,7 @@ class MiniSigstore:
         payload_type: str = PAYLOAD_TYPE,
         minutes_later: int = 0,
     ) -> dict[str, Any]:
-        """A good bundle over a statement; logged so many minutes after the certificate was given out."""
+        """Return a valid bundle, logged the given number of minutes after the certificate was issued."""
         payload = signed if isinstance(signed, bytes) else json.dumps(signed).encode()
         key, certificate = self._signer(claims)
         head = f"DSSEv1 {len(payload_type)} {payload_type} {len(payload)} ".encode()
@@ -133,15 +133,15 @@ class MiniSigstore:
         }
 
     def _signer(self, claims: Mapping[int, str]) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-        """A key, and a certificate for ten minutes with the extensions of Fulcio, and the promise of the CT log in it."""
+        """Return a key and its certificate for ten minutes, with the extensions of Fulcio and a CT log timestamp."""
         key, begins = ec.generate_private_key(ec.SECP256R1()), _now() - timedelta(minutes=1)
         extensions = [
             x509.UnrecognizedExtension(ObjectIdentifier(f"1.3.6.1.4.1.57264.1.{number}"), _utf8_string(value))
             for number, value in claims.items()
         ]
-        bare = self._issue(key, claims, begins, extensions)
-        promise = self._ct_promise(bare, int(begins.timestamp() * 1000))
-        return key, self._issue(key, claims, begins, [*extensions, x509.UnrecognizedExtension(_SCT_LIST, promise)])
+        without_sct = self._issue(key, claims, begins, extensions)
+        sct_list = self._sct_list(without_sct, int(begins.timestamp() * 1000))
+        return key, self._issue(key, claims, begins, [*extensions, x509.UnrecognizedExtension(_SCT_LIST, sct_list)])
 
     def _issue(
         self, key: Any, claims: Mapping[int, str], begins: datetime, extensions: list[x509.UnrecognizedExtension]
@@ -163,9 +163,9 @@ class MiniSigstore:
             builder = builder.add_extension(extension, critical=False)
         return builder.sign(self._authority, hashes.SHA256())
 
-    def _ct_promise(self, bare: x509.Certificate, at_ms: int) -> bytes:
-        """A list of one signed certificate timestamp (RFC 6962), as the extension has it."""
-        tbs = bare.tbs_certificate_bytes
+    def _sct_list(self, certificate: x509.Certificate, at_ms: int) -> bytes:
+        """Return a list of one signed certificate timestamp (RFC 6962), as the value of the extension."""
+        tbs = certificate.tbs_certificate_bytes
         entry = struct.pack("!BBQH32s", 0, 0, at_ms, 1, _key_id(self._authority)) + len(tbs).to_bytes(3, "big") + tbs
         signature = _sign(self._ct, entry + b"\0\0")
         timestamp = struct.pack("!B32sQHBBH", 0, _key_id(self._ct), at_ms, 0, 4, 3, len(signature)) + signature
@@ -173,7 +173,7 @@ class MiniSigstore:
         return b"\x04" + _der_length(len(inner)) + inner
 
     def _logged(self, payload: bytes, signature: bytes, certificate: x509.Certificate, minutes: int) -> dict[str, Any]:
-        """The entry of the transparency log (Rekor v1): promise, proof of inclusion, checkpoint."""
+        """Return the transparency log entry (Rekor v1): signed timestamp, inclusion proof, checkpoint."""
         body = _canonical(
             {
                 "apiVersion": "0.0.1",
@@ -256,7 +256,7 @@ def _issued_by(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
 def _certificate(
     key: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, name: str, begins: datetime, *, days: int
 ) -> x509.Certificate:
-    """The certificate of an authority."""
+    """Return the certificate of an authority."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return (
         x509.CertificateBuilder(serial_number=1)

@@ -1,4 +1,4 @@
-"""A whole house for a test: the real parts on a folder of its own, with factory, channels and keys made in one line."""
+"""A Seaway instance for a test, with the real parts, and a factory of users, channels and keys."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -34,26 +34,26 @@ def build(
     github_com_api: str = "http://127.0.0.1:9",
     **settings: Any,
 ) -> Seaway:
-    """Open a house in `folder`, with the real database, store and examiners; a second house in the folder shares its state."""
-    chosen = Settings(
+    """Open a Seaway instance in `folder`; a second one on the same folder shares its database and store."""
+    chosen_settings = Settings(
         data=folder / "data",
         **({"sweep_max_percent": 100} | state.settings(folder) | settings),
     )
-    (state.begin_paired if paired else state.begin)(chosen)
+    (state.copy_paired_data if paired else state.copy_migrated_database)(chosen_settings)
     with patch.object(github, "API_URL", github_com_api):
-        built = wiring.build(chosen, clock, checks_pairing=paired)
-    statements_once.share(built.site.database)
-    return built
+        seaway = wiring.build(chosen_settings, clock, checks_pairing=paired)
+    statements_once.share(seaway.site.database)
+    return seaway
 
 
 @dataclass(frozen=True)
 class Factory:
-    """Shorthand for what a test must set up before it begins."""
+    """Shorthand that creates users, channels and keys in one line."""
 
     seaway: Seaway
 
     def user(self, name: str, *, admin: bool = False) -> str:
-        """Make a user, who is admin only if asked (the first one of a house always is)."""
+        """Create the user unless it exists; return the name. The first user is not an admin either unless `admin` is set."""
         with self.seaway.site.database.write_site() as tx:
             if users.find(tx, name) is None:
                 users.add(tx, self._now(), OPERATOR, name, email=None, password_hash=None, is_admin=admin)
@@ -75,7 +75,7 @@ class Factory:
     def key(
         self, user: str, *, mode: Mode = Mode.READ_WRITE_DELETE, only: list[str] | None = None, days: int | None = 90
     ) -> str:
-        """A fresh secret of a user."""
+        """Create an API key of a user; return its secret."""
         self.user(user)
         with self.seaway.site.database.write_site() as tx:
             count = len(api_keys.all_keys(tx, users.get(tx, user).id))
@@ -92,7 +92,7 @@ class Factory:
         return secret
 
     def signed_in(self, name: str, *, confirmed: bool = True, verified: bool = True) -> Caller:
-        """A user who is signed in, and has proved just now to be there unless said otherwise."""
+        """Return a signed-in user, who has just confirmed the password by default."""
         self.user(name)
         with self.seaway.site.database.read() as tx:
             user = users.get(tx, name)
@@ -107,18 +107,18 @@ class Factory:
         )
 
     def caller_of_key(self, secret: str) -> Caller:
-        """Who carries this key."""
+        """Return the caller that uses this key."""
         with self.seaway.site.database.read() as tx:
-            principal = api_keys.caller_of(tx, secret, self._now())
-        assert principal is not None
-        return principal
+            caller = api_keys.caller_of(tx, secret, self._now())
+        assert caller is not None
+        return caller
 
     def _now(self) -> int:
         return self.seaway.site.clock.now_ms()
 
 
-class FromMemory:
-    """A package file on its way in, for tests that call `publish` themselves."""
+class IncomingFile:
+    """An upload from memory, for tests that call `publish`."""
 
     def __init__(
         self, file: PackageFile, *, announced_sha256: str | None = None, attestation: bytes | None = None
@@ -144,6 +144,6 @@ async def publish_file(
     force: bool = False,
     attestation: bytes | None = None,
 ) -> Published:
-    """Publish one file through the one door."""
-    incoming = FromMemory(file, attestation=attestation)
+    """Publish one file."""
+    incoming = IncomingFile(file, attestation=attestation)
     return await publish(seaway.request_parts.publishing, channel, incoming, by=by, force=force)

@@ -1,4 +1,4 @@
-"""Where the houses of a test keep their state: SQLite and a folder, or a real PostgreSQL and a real S3 server."""
+"""Database and store of the instances of a test: SQLite and a folder, or a real PostgreSQL and a real S3 server."""
 
 import atexit
 import functools
@@ -28,17 +28,17 @@ from tests.support import postgres, s3
 from tests.support.state_names import NAMES, POSTGRES_S3, SQLITE_DISK  # noqa: F401 - tests use state.POSTGRES_S3
 
 _chosen = [SQLITE_DISK]
-_of_folder: dict[Path, dict[str, Any]] = {}
+_settings_by_folder: dict[Path, dict[str, Any]] = {}
 
 
-def chosen() -> str:
-    """The state that houses made now get."""
+def chosen_state() -> str:
+    """Return the state of new instances."""
     return _chosen[-1]
 
 
 @contextmanager
 def choose(name: str) -> Iterator[None]:
-    """Give houses that are made meanwhile this state."""
+    """Use this state for instances that are created in the block."""
     assert name in NAMES
     _chosen.append(name)
     try:
@@ -48,41 +48,41 @@ def choose(name: str) -> Iterator[None]:
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    """What a house or server in this folder must be told; the same for as long as the folder is used."""
-    if folder not in _of_folder:
-        _of_folder[folder] = {} if chosen() == SQLITE_DISK else _new_shared_state()
-    return _of_folder[folder]
+    """Return the settings of instances in this folder, the same for all of them."""
+    if folder not in _settings_by_folder:
+        _settings_by_folder[folder] = {} if chosen_state() == SQLITE_DISK else _new_shared_state()
+    return _settings_by_folder[folder]
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """The same for a process in this folder."""
+    """Return the settings of instances in this folder as environment variables."""
     return {f"SEAWAY_{name.upper()}": str(value) for name, value in settings(folder).items()}
 
 
 def forget(folder: Path) -> None:
-    """Drop what the houses of this folder had outside it."""
-    for known in [known for known in _of_folder if known.is_relative_to(folder)]:
-        url = _of_folder.pop(known).get("database_url")
+    """Drop the databases of the instances in this folder."""
+    for known in [known for known in _settings_by_folder if known.is_relative_to(folder)]:
+        url = _settings_by_folder.pop(known).get("database_url")
         if url is not None:
             postgres.shared().drop_database(url)
 
 
 def copy(folder: Path, target: Path) -> None:
-    """Copy a house that nobody has open, with what it has outside its folder."""
+    """Copy an instance that is not open, with its database and store."""
     shutil.copytree(folder, target)
     source = settings(folder)
     if not source:
-        _of_folder[target] = {}
+        _settings_by_folder[target] = {}
         return
-    made = _of_folder[target] = _new_shared_state(template=source["database_url"])
+    copied = _settings_by_folder[target] = _new_shared_state(template=source["database_url"])
     store = s3.shared().store(_bucket())
-    old, new = (urlsplit(each["storage_url"]).path.strip("/") for each in (source, made))
-    for found in obstore.list(store, old).collect():
-        obstore.copy(store, found["path"], new + found["path"].removeprefix(old))
+    old, new = (urlsplit(each["storage_url"]).path.strip("/") for each in (source, copied))
+    for entry in obstore.list(store, old).collect():
+        obstore.copy(store, entry["path"], new + entry["path"].removeprefix(old))
 
 
 def copy_rows(folder: Path, target: Path) -> dict[str, Any]:
-    """Copy the database of a site that nobody has open; return the settings of the copy on the same store."""
+    """Copy the database of an instance that is not open; return the settings of the copy on the same store."""
     source = settings(folder)
     if source:
         return {**source, "database_url": postgres.shared().new_database(template=source["database_url"])}
@@ -92,29 +92,29 @@ def copy_rows(folder: Path, target: Path) -> dict[str, Any]:
 
 
 def raw(blobs: BlobStore) -> BlobStore:
-    """The store itself, whatever the pairing says."""
+    """Return the store without the checks of the pairing."""
     return blobs.inner if isinstance(blobs, PairedBlobs) else blobs
 
 
 def lose_database(folder: Path) -> None:
-    """Leave the house of this folder, which nobody has open, with its store and an empty database."""
-    found = settings(folder)
-    if found:
-        postgres.shared().drop_database(found["database_url"])
-        found["database_url"] = postgres.shared().new_database(template=_template())
+    """Replace the database of an instance that is not open by an empty one."""
+    known = settings(folder)
+    if known:
+        postgres.shared().drop_database(known["database_url"])
+        known["database_url"] = postgres.shared().new_database(template=_template())
     for path in (folder / "data").glob("seaway.db*"):
         path.unlink()
 
 
 def folder_store(folder: Path) -> DiskBlobs:
-    """A new store in a folder."""
+    """Create a store in a folder."""
     blobs = DiskBlobs(folder)
     blobs.create()
     return blobs
 
 
-def rewrite(blobs: BlobStore, key: str, content: bytes) -> None:
-    """Damage a blob: other bytes under its key."""
+def overwrite_blob(blobs: BlobStore, key: str, content: bytes) -> None:
+    """Damage a blob: store other bytes under its key."""
     blobs = raw(blobs)
     path = blobs.local_path(key)
     if path is not None:
@@ -137,7 +137,7 @@ def _new_shared_state(*, template: str = "") -> dict[str, Any]:
 
 
 _numbers = count(1)
-_making = threading.RLock()
+_copying = threading.RLock()
 
 
 @functools.cache
@@ -145,23 +145,23 @@ def _bucket() -> str:
     return s3.shared().new_bucket()
 
 
-def begin(settings: Settings) -> None:
-    """Where a site is about to be made on SQLite, put a database that was migrated once, as for PostgreSQL."""
+def copy_migrated_database(settings: Settings) -> None:
+    """Copy a migrated SQLite database for a new instance, because migrating takes longer."""
     if settings.database_url.get_secret_value() or settings.database_file.exists():
         return
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _making:
+    with _copying:
         shutil.copyfile(_migrated_folder() / "seaway.db", settings.database_file)
 
 
-def begin_paired(settings: Settings) -> None:
+def copy_paired_data(settings: Settings) -> None:
     """
-    The same with a new store that is paired with it already, where both are those of the data folder.
+    Copy a migrated SQLite database and its paired store for a new instance, if both are in the data folder.
 
-    All of these have one identity; a test of two sites gives one of them another (`Pairing.adopt`).
+    All copies have one identity; a test of two instances gives one of them another (`Pairing.adopt`).
     """
     store = settings.data / "store"
-    with _making:  # sites of one test may be made at once
+    with _copying:  # a test may create instances concurrently
         if settings.database_file.exists():
             return
         if (
@@ -170,7 +170,7 @@ def begin_paired(settings: Settings) -> None:
             or settings.database_url.get_secret_value()
             or store.exists()
         ):
-            begin(settings)
+            copy_migrated_database(settings)
             return
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copytree(_paired_folder() / "store", store)
@@ -191,21 +191,25 @@ def _paired_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="seaway-paired-"))
     atexit.register(shutil.rmtree, folder)
     settings = Settings(data=folder)
-    begin(settings)
+    copy_migrated_database(settings)
     wiring.build(settings).close()
     return folder
 
 
 @functools.cache
 def _template() -> str:
-    """A database that was migrated once, since that takes longer than copying it."""
+    """Return a migrated database to copy, because migrating takes longer."""
     url = postgres.shared().new_database()
     with closing(PostgresDatabase(url, connections=4)) as database:
         migrate.prepare(database)
     return url
 
 
-def stored(blobs: BlobStore) -> list[BlobStat]:
-    """The blobs in the store, and whatever else is there that no background job writes at any start."""
-    fixed = (keys.SECRET_KEY, keys.IDENTITY)
-    return [stat for stat in blobs.list() if stat.key not in fixed and not stat.key.startswith(f"{keys.MANIFESTS}/")]
+def stored_blobs(blobs: BlobStore) -> list[BlobStat]:
+    """Return the objects in the store except those that background jobs write at every start."""
+    written_at_start = (keys.SECRET_KEY, keys.IDENTITY)
+    return [
+        stat
+        for stat in blobs.list()
+        if stat.key not in written_at_start and not stat.key.startswith(f"{keys.MANIFESTS}/")
+    ]

@@ -1,4 +1,4 @@
-"""The states that tests run on: SQLite and a folder, or PostgreSQL and an S3 server."""
+"""Names of the states that tests run on: SQLite and a folder, or PostgreSQL and an S3 server."""
 
 SQLITE_DISK = "sqlite-disk"
 POSTGRES_S3 = "postgres-s3"

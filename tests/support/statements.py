@@ -1,4 +1,4 @@
-"""How many statements a piece of work sends to the database."""
+"""Record the statements that are sent to a database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +10,20 @@ from seaway.database.engine import Database
 
 
 class Statements(list[str]):
-    """The statements so far."""
+    """The recorded statements."""
 
 
 @contextmanager
-def counted(database: Database) -> Iterator[Statements]:
-    """The statements that are sent meanwhile, by any thread."""
-    seen = Statements()
+def record_statements(database: Database) -> Iterator[Statements]:
+    """Record the statements that any thread sends during the block."""
+    recorded = Statements()
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if not statement.startswith(("BEGIN", "SET ", "PRAGMA", "ROLLBACK", "COMMIT")):
-            seen.append(statement)
+            recorded.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", note)
     try:
-        yield seen
+        yield recorded
     finally:
         event.remove(database.engine, "before_cursor_execute", note)

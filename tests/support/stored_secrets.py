@@ -1,4 +1,4 @@
-"""What a house keeps, and whether there are secrets in it."""
+"""Search the stored data of an instance for secrets."""
 
 import re
 
@@ -7,28 +7,28 @@ from sqlalchemy import select
 from seaway.database import tables
 from seaway.server.wiring import Seaway
 
-# A key, a session, a link ... of any kind; the token of a workflow.
+# API keys, sessions, links and other secrets of Seaway; workflow tokens.
 _SECRET = re.compile(r"swy-[a-z]{1,4}-[0-9A-Za-z]{42}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+")
-_IN_A_PATH = re.compile(r"/t/(?!\*\*\*)[^/\s]+/")
+_KEY_IN_PATH = re.compile(r"/t/(?!\*\*\*)[^/\s]+/")
 
 
-def secrets_in(kept: bytes) -> list[str]:
-    """Everything in what a house keeps that opens something."""
-    return _SECRET.findall(kept.decode(errors="replace"))
+def secrets_in(content: bytes) -> list[str]:
+    """Return the secrets in stored bytes."""
+    return _SECRET.findall(content.decode(errors="replace"))
 
 
 def secrets_of_log(line: str) -> list[str]:
-    """The same in a line of its log, and what stands where clients put a key into a path."""
-    return [*_SECRET.findall(line), *_IN_A_PATH.findall(line)]
+    """Return the secrets in a log line, including anything in the place of a key in a path."""
+    return [*_SECRET.findall(line), *_KEY_IN_PATH.findall(line)]
 
 
 def dump(seaway: Seaway) -> bytes:
-    """Every value of every table, as bytes."""
-    found = bytearray()
+    """Return every value of every table as bytes."""
+    content = bytearray()
     with seaway.site.database.read() as tx:
         for table in tables.metadata.sorted_tables:
             for row in tx.execute(select(table)):
                 for value in row:
-                    found += value if isinstance(value, bytes) else str(value).encode()
-                    found += b"\n"
-    return bytes(found)
+                    content += value if isinstance(value, bytes) else str(value).encode()
+                    content += b"\n"
+    return bytes(content)

@@ -1,9 +1,9 @@
 """
-Syncs that fail in the kernel, from the moment on at which a chosen file is opened.
+Syncs that fail in the kernel once a given file is opened.
 
-A missing sync shows only after a power cut. A sync that fails shows at once: whoever makes it gets an error. So a test
-lets the syncs of one file fail and asks for the error. The kernel refuses them by a seccomp filter of one thread, which
-ends with the thread; nothing in Python is replaced.
+A missing sync has an effect only after a power failure, but a failing sync raises an error. So a test lets the syncs of
+one file fail and expects the error. The kernel refuses them by a seccomp filter of one thread, which ends with the
+thread; nothing in Python is replaced.
 """
 
 import ctypes
@@ -32,9 +32,9 @@ _of_thread = threading.local()
 
 
 def with_failing_syncs(path: Path, act: Callable[[], T]) -> T:
-    """Do something in a thread of its own, in which syncs fail once a file is opened whose path matches `path`."""
+    """Call `act` in a new thread in which syncs fail once a file is opened whose path matches `path`."""
     if sys.platform != "linux" or platform.machine() not in _CALLS:
-        pytest.skip("the numbers of the system calls are not known here")
+        pytest.skip("the numbers of the system calls are unknown on this platform")
 
     def run() -> T:
         _of_thread.awaited = str(path)
@@ -51,19 +51,19 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _forbid_syncs() -> None:
-    """Let syncs of this thread fail from now on, until the thread ends."""
+    """Let syncs of this thread fail until it ends."""
     calls = _CALLS[platform.machine()]
     program = [
-        (_LOAD, 0, 0, 0),  # the number of the call
-        *((_JUMP_IF_EQUAL, len(calls) - place, 0, number) for place, number in enumerate(calls)),
+        (_LOAD, 0, 0, 0),  # the number of the system call
+        *((_JUMP_IF_EQUAL, len(calls) - position, 0, number) for position, number in enumerate(calls)),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _FAIL),
     ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
-    filtered = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
+    filter_program = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-    assert libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filtered, 0, 0) == 0, ctypes.get_errno()
+    assert libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filter_program, 0, 0) == 0, ctypes.get_errno()
 
 
 sys.addaudithook(_note)

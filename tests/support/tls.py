@@ -1,4 +1,4 @@
-"""A certificate for localhost and seaway.test, signed by itself."""
+"""A self-signed certificate for localhost and seaway.test."""
 
 import datetime
 import ssl
@@ -13,18 +13,18 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Certificate:
-    """Where the certificate and its key lie; whoever trusts `path` trusts the server."""
+    """Paths of a certificate and its key."""
 
     path: Path
     key: Path
 
 
 def certificate(folder: Path) -> Certificate:
-    """Make one, good for a day."""
+    """Create a certificate that is valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -38,16 +38,16 @@ def certificate(folder: Path) -> Certificate:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    found = Certificate(folder / "certificate.pem", folder / "key.pem")
-    found.path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    found.key.write_bytes(
+    created = Certificate(folder / "certificate.pem", folder / "key.pem")
+    created.path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    created.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    return found
+    return created
 
 
-def serving_context(made: Certificate) -> ssl.SSLContext:
-    """What a server speaks TLS with."""
+def serving_context(own: Certificate) -> ssl.SSLContext:
+    """Return the TLS context of a server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(made.path, made.key)
+    context.load_cert_chain(own.path, own.key)
     return context

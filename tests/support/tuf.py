@@ -1,4 +1,4 @@
-"""A TUF repository on the loopback, with one target."""
+"""A TUF repository on loopback with one target."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ TARGET = "trusted_root.json"
 
 
 class TufRepository:
-    """A folder that TUF's client reads; `publish` puts another version of the target there."""
+    """A folder that TUF clients read; `publish` adds a version of the target."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class TufRepository:
         self.bootstrap = self._write("1.root", root)
 
     def publish(self, content: bytes, version: int, *, signer: Any = None, expires: datetime | None = None) -> None:
-        """The target and everything above it, all of one version."""
+        """Publish a version of the target, and metadata of the same version."""
         digest = hashlib.sha256(content).hexdigest()
         (self.folder / "targets" / f"{digest}.{TARGET}").write_bytes(content)
         targets = Targets(version, expires=_later(), targets={TARGET: TargetFile.from_data(TARGET, content)})
@@ -53,12 +53,12 @@ def _later() -> datetime:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Tests print what they want to."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The address under which a folder is served."""
+    """Serve a folder; yield its URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

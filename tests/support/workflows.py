@@ -1,4 +1,4 @@
-"""A workflow that publishes with attestations, and the small Sigstore that it signs with."""
+"""A workflow that publishes with attestations, and the Sigstore instance that signs them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from seaway.callers.caller import OPERATOR, Caller, CredentialKind, Mode, Publis
 from seaway.channels import channels
 from seaway.server.wiring import Seaway
 from tests.support.packages import PackageFile
-from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, statement, written
+from tests.support.sigstore import GITHUB_CLAIMS, MiniSigstore, encode_bundle, statement
 
 GITHUB = Workflow(
     issuer=GITHUB_CLAIMS[8],
@@ -28,7 +28,7 @@ GITHUB = Workflow(
 
 @dataclass(frozen=True)
 class Attester:
-    """A Sigstore that a house trusts, and bundles of it for the house's channels."""
+    """A Sigstore instance that Seaway trusts, and its bundles for channels."""
 
     seaway: Seaway
     sigstore: MiniSigstore
@@ -41,16 +41,18 @@ class Attester:
         return cls(seaway, sigstore)
 
     def bundle(self, file: PackageFile, channel: str, **changes: Any) -> bytes:
-        """What the workflow of `principal` sends with a file."""
-        return written(self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes)))
+        """Return the bundle that the workflow of `caller` sends with a file."""
+        return encode_bundle(
+            self.sigstore.bundle(statement(file, f"{self.seaway.settings.site_url}/{channel}", **changes))
+        )
 
-    def principal(self, channel: str) -> Caller:
-        """The workflow as a minted token of a publisher of the channel makes it."""
-        return principal_of(self.seaway, channel)
+    def caller(self, channel: str) -> Caller:
+        """Return the workflow of a publisher of the channel."""
+        return workflow_caller(self.seaway, channel)
 
 
-def principal_of(seaway: Seaway, channel: str) -> Caller:
-    """A workflow that may do in a channel all that a workflow may."""
+def workflow_caller(seaway: Seaway, channel: str) -> Caller:
+    """Return a workflow with the highest access mode in a channel."""
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
     return Caller(

@@ -28,11 +28,12 @@ from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from seaway.users import emails, users
 from tests.support import issuer, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json
 from tests.support.publishing_app import GITHUB, MINT, PublishingApp, Trust
 from tests.support.requests import raw_headers
 from tests.support.server import serving
+from tests.support.sites import publish_file
 
 FILE = conda(index_json("tools"))
 
@@ -288,21 +289,23 @@ def test_publisher_mode_limits_its_tokens(app: PublishingApp) -> None:
 
 
 def test_package_patterns_limit_a_publisher(app: PublishingApp) -> None:
-    """Uploads of packages with other names are refused."""
+    """Uploads, yanks and deletions of packages with other names are refused."""
     app.factory.channel("narrow", public=True)
-    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, packages=["tools-*"])
-    file = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
-    secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=file, job_workflow_ref=file))
+    limited_to = {"packages": ["tools-*"], "mode": "READ_WRITE_DELETE"}
+    app.trust("narrow", "github", {**GITHUB, "repository": "narrow"}, **limited_to)
+    workflow = "acme/narrow/.github/workflows/release.yml@refs/heads/main"
+    secret = app.workflow_token(github(app, repository="acme/narrow", workflow_ref=workflow, job_workflow_ref=workflow))
     bearer = {"Authorization": f"Bearer {secret}"}
-    files = {name: conda(index_json(name)) for name in ("tools-a", "other")}
-    statuses = {
-        name: app.request(
-            "POST", "/api/v1/upload/narrow", content=package.content, headers={**bearer, "X-File-Name": package.name}
-        ).status_code
-        for name, package in files.items()
-    }
-
-    assert {"tools-a": 201, "other": 403} == statuses
+    for name, uploaded, changed in (("tools-a", 201, 200), ("other", 403, 403)):
+        file = conda(index_json(name))
+        headers = {**bearer, **raw_headers(file)}
+        response = app.request("POST", "/api/v1/upload/narrow", content=file.content, headers=headers)
+        assert uploaded == response.status_code
+        if uploaded == 403:
+            app.portal.call(publish_file, app.seaway, "narrow", file)
+        for method, action in (("POST", "yank"), ("POST", "unyank"), ("DELETE", "delete")):
+            response = app.request(method, f"/api/v1/{action}/narrow/noarch/{file.name}", headers=bearer)
+            assert (action, changed) == (action, response.status_code)
 
 
 def test_token_cannot_read_other_private_channels(app: PublishingApp) -> None:
@@ -484,13 +487,13 @@ def test_database_contains_no_token(app: PublishingApp) -> None:
 
 
 @pytest.mark.usefixtures("on_both")
-def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: TurnedClock) -> None:
+def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: ManualClock) -> None:
     """Cases 48 and 49: two instances share one state, on each database."""
     instances = [sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}") for _ in range(2)]
-    made = Trust(instances[0])
-    made.keys("github", "key-1")
-    made.factory.channel("harbour")
-    made.trust("harbour", "github", GITHUB)
+    trust = Trust(instances[0])
+    trust.keys("github", "key-1")
+    trust.factory.channel("harbour")
+    trust.trust("harbour", "github", GITHUB)
     text = issuer.token(issuer.github(clock.now_ms() // 1000))
 
     def outcome(number: int) -> str:
@@ -512,15 +515,15 @@ def test_concurrent_exchanges_of_one_token_succeed_once(tmp_path: Path, clock: T
 def test_concurrent_http_exchanges_of_one_token_succeed_once(tmp_path: Path) -> None:
     """Cases 48 and 49: over HTTP, with four workers, on each database."""
     with serving(tmp_path, public_url=f"https://{issuer.AUDIENCE}", workers=4) as server:
-        beside = sites.build(tmp_path)
-        made = Trust(beside)
-        made.keys("github", "key-1")
-        made.factory.channel("harbour")
-        made.trust("harbour", "github", GITHUB)
+        seaway = sites.build(tmp_path)
+        trust = Trust(seaway)
+        trust.keys("github", "key-1")
+        trust.factory.channel("harbour")
+        trust.trust("harbour", "github", GITHUB)
         text = issuer.token(issuer.github(issuer.now_s()))
         with ThreadPoolExecutor(50) as pool, server.client() as http:
             responses = list(pool.map(lambda _: http.post(MINT, json={"token": text}), range(100)))
-        beside.close()
+        seaway.close()
     statuses = [response.status_code for response in responses]
 
     assert 1 == statuses.count(200)

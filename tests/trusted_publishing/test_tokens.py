@@ -22,7 +22,7 @@ from seaway.trusted_publishing.issuer_kinds.google import GOOGLE as GOOGLE_KIND
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import ClaimFormat, IssuerKind
 from seaway.trusted_publishing.refusals import Code
 from tests.support import issuer
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.issuer import b64, github, gitlab, google, jwk, signed, token
 from tests.support.publishing_app import GITHUB, GITLAB, GOOGLE, MINT, PublishingApp, publishing_app
 
@@ -35,7 +35,7 @@ REUSABLE = "acme/shared/.github/workflows/publish.yml@refs/tags/v1"
 @pytest.fixture(scope="module")
 def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingApp]:
     """One instance for all vectors: every token has its own jti, and the clock does not advance."""
-    with publishing_app(tmp_path_factory.mktemp("tokens"), TurnedClock(NOW_MS)) as made:
+    with publishing_app(tmp_path_factory.mktemp("tokens"), ManualClock(NOW_MS)) as made:
         made.factory.channel("harbour", public=False)
         made.trust("harbour", "github", GITHUB)
         made.trust("harbour", "github", {**GITHUB, "repository": "deploys", "environment": "Production"})
@@ -224,15 +224,15 @@ HEADERS = [
 ]
 
 SIGNATURES = [
-    Vector("signed with a foreign key", lambda: token(github(NOW), name="stranger", header={"kid": "key-1"}), INVALID),
+    Vector("signed with a foreign key", lambda: token(github(NOW), name="foreign", header={"kid": "key-1"}), INVALID),
     Vector(
         "signed with the key in its header",
-        lambda: token(github(NOW), name="stranger", header={"kid": "key-1", "jwk": jwk("stranger")}),
+        lambda: token(github(NOW), name="foreign", header={"kid": "key-1", "jwk": jwk("foreign")}),
         INVALID,
     ),
     Vector(
         "signed with the key at its jku",
-        lambda: token(github(NOW), name="stranger", header={"kid": "key-1", "jku": "http://127.0.0.1:1/keys"}),
+        lambda: token(github(NOW), name="foreign", header={"kid": "key-1", "jku": "http://127.0.0.1:1/keys"}),
         INVALID,
     ),
     Vector("of GitLab, signed by GitHub's key", lambda: token(gitlab(NOW), name="github-2"), INVALID),

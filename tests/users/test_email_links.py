@@ -9,7 +9,7 @@ from seaway.sign_in import pending_sign_ins
 from seaway.sign_in.pending_sign_ins import Pending
 from seaway.users import email_links, users
 from seaway.users.email_links import Link, Purpose
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 
 
@@ -58,7 +58,7 @@ def test_link_is_valid_for_one_purpose(seaway: Seaway, ada: int) -> None:
 
 
 @pytest.mark.parametrize(("purpose", "lifetime_ms"), [(Purpose.VERIFY, DAY_MS), (Purpose.RESET, HOUR_MS)], ids=str)
-def test_link_expires(seaway: Seaway, ada: int, clock: TurnedClock, purpose: Purpose, lifetime_ms: int) -> None:
+def test_link_expires(seaway: Seaway, ada: int, clock: ManualClock, purpose: Purpose, lifetime_ms: int) -> None:
     """Verification links are valid for a day, password reset links for an hour."""
     valid, late = make(seaway, ada, purpose), make(seaway, ada, purpose)
     clock.move(lifetime_ms - 1)
@@ -90,7 +90,7 @@ def test_unknown_secret_is_refused(seaway: Seaway, ada: int, secret: str) -> Non
     assert use(seaway, secret) is None
 
 
-def test_pending_sign_in_is_taken_once(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
+def test_pending_sign_in_is_taken_once(seaway: Seaway, ada: int, clock: ManualClock) -> None:
     """Cases 22 and 31: the stored state is valid for one response of one kind, for ten minutes."""
     now_ms = clock.now_ms()
     with seaway.site.database.write_site() as tx:
@@ -103,7 +103,7 @@ def test_pending_sign_in_is_taken_once(seaway: Seaway, ada: int, clock: TurnedCl
         assert pending_sign_ins.take(tx, now_ms, "provider", "garbage") is None
 
 
-def test_expired_links_and_pending_sign_ins_are_deleted(seaway: Seaway, ada: int, clock: TurnedClock) -> None:
+def test_expired_links_and_pending_sign_ins_are_deleted(seaway: Seaway, ada: int, clock: ManualClock) -> None:
     """Used links are kept for a week longer, so that pages can report that they were used."""
     secret = make(seaway, ada)
     use(seaway, secret)

@@ -42,5 +42,5 @@ def test_first_user_is_admin(seaway: Seaway) -> None:
 
 
 def test_unknown_user_raises_not_found(seaway: Seaway) -> None:
-    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no user named 'nobody'"):
-        users.get(tx, "nobody")
+    with seaway.site.database.read() as tx, pytest.raises(NotFound, match="no user named 'unknown'"):
+        users.get(tx, "unknown")

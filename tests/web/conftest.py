@@ -1,4 +1,4 @@
-"""A Seaway in this process, served over https, with a clock that tests move, and browsers that visit it."""
+"""A Seaway in this process, served over https, with a clock that tests move, and browsers."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -11,7 +11,7 @@ from seaway.server.wiring import Seaway
 from seaway.sign_in import passwords
 from seaway.users import users
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
@@ -20,14 +20,14 @@ _HASH = passwords.hash_new(PASSWORD)
 
 
 @pytest.fixture(scope="session")
-def turned() -> TurnedClock:
-    return TurnedClock()
+def shared_clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
+def shared(tmp_path_factory: pytest.TempPathFactory, shared_clock: ManualClock) -> Iterator[Seaway]:
     """One Seaway for all tests: each test uses its own users and IP address."""
-    seaway = sites.build(tmp_path_factory.mktemp("web"), turned, public_url=SITE)
+    seaway = sites.build(tmp_path_factory.mktemp("web"), shared_clock, public_url=SITE)
     Factory(seaway).user("operator-of-it", admin=True)
     yield seaway
     seaway.close()
@@ -41,14 +41,14 @@ def portal() -> Iterator[BlockingPortal]:
 
 
 @pytest.fixture
-def visit(shared: Seaway, portal: BlockingPortal) -> Callable[[], HttpBrowser]:
+def new_browser(shared: Seaway, portal: BlockingPortal) -> Callable[[], HttpBrowser]:
     """Return a function that makes a new browser with a new IP address."""
     return lambda: HttpBrowser(shared, portal, f"2001:db8:{next(_numbers):x}::1")
 
 
 @pytest.fixture
-def browser(visit: Callable[[], HttpBrowser]) -> HttpBrowser:
-    return visit()
+def browser(new_browser: Callable[[], HttpBrowser]) -> HttpBrowser:
+    return new_browser()
 
 
 @pytest.fixture

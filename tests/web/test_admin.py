@@ -25,10 +25,10 @@ from seaway.sign_in import second_factors
 from seaway.trusted_publishing import issuers
 from seaway.users import users
 from seaway.web.admin.byte_sizes import format_quota, parse_quota
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import conda, index_json
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 from tests.web.conftest import new_user
 from tests.web.http_browser import HttpBrowser
 
@@ -78,24 +78,26 @@ def last_actions(seaway: Seaway, number: int) -> list[str]:
 
 
 def test_admin_pages_are_hidden_from_other_users(
-    visit: Callable[[], HttpBrowser], admin: Admin, shared: Seaway
+    new_browser: Callable[[], HttpBrowser], admin: Admin, shared: Seaway
 ) -> None:
     """Their menu has no link, and the pages return 404 as for unknown paths."""
-    user_browser = visit()
+    user_browser = new_browser()
     user_browser.sign_in(new_user(shared))
     assert ('href="/admin/users"' in admin.get("/").text, 'href="/admin/users"' in user_browser.get("/").text) == (
         True,
         False,
     )
-    unknown, hidden = user_browser.get("/admin/users/nobody"), user_browser.get("/admin/users")
+    unknown, hidden = user_browser.get("/admin/users/unknown"), user_browser.get("/admin/users")
     assert (404, unknown.text) == (hidden.status_code, hidden.text)
-    assert 404 == visit().get("/admin/users").status_code
+    assert 404 == new_browser().get("/admin/users").status_code
 
 
-def test_user_is_found_disabled_and_enabled(admin: Admin, visit: Callable[[], HttpBrowser], shared: Seaway) -> None:
+def test_user_is_found_disabled_and_enabled(
+    admin: Admin, new_browser: Callable[[], HttpBrowser], shared: Seaway
+) -> None:
     """Found by a part of the email address; disabling ends the session at once, and each step is in the audit log."""
     name = new_user(shared)
-    user_browser = visit()
+    user_browser = new_browser()
     user_browser.sign_in(name)
     found = admin.get(f"/admin/users?q={name}@EXAMPLE").text
     assert (True, False) == (f'href="/admin/users/{name}"' in found, 'href="/admin/users/operator-of-it"' in found)
@@ -106,7 +108,7 @@ def test_user_is_found_disabled_and_enabled(admin: Admin, visit: Callable[[], Ht
         assert 303 == admin.fill(f"/admin/users/{name}/{action}").status_code
     assert ["user.demoted", "user.promoted", "user.enabled", "user.disabled"] == last_actions(shared, 4)
     assert 404 == admin.fill(f"/admin/users/{name}/vanish").status_code
-    assert 404 == admin.fill("/admin/users/nobody-at-all/disable").status_code
+    assert 404 == admin.fill("/admin/users/unknown/disable").status_code
 
 
 def test_admin_cannot_demote_themselves(admin: Admin, shared: Seaway) -> None:
@@ -196,11 +198,11 @@ def test_quota_above_the_limit_is_refused_as_by_the_api() -> None:
 
 
 def test_admin_changes_need_a_recent_confirmation(
-    admin: Admin, turned: TurnedClock, shared: Seaway, failed_jobs: list[int]
+    admin: Admin, shared_clock: ManualClock, shared: Seaway, failed_jobs: list[int]
 ) -> None:
     """After half an hour each form redirects to the confirmation, whatever its fields; reading does not."""
     name = new_user(shared)
-    turned.move(HOUR_MS)
+    shared_clock.move(HOUR_MS)
     sent = [
         admin.fill(f"/admin/users/{name}/disable"),
         admin.fill(f"/admin/users/{name}/quota", quota="nonsense"),
@@ -311,6 +313,6 @@ def test_statements_do_not_grow_with_the_lists(admin: Admin, shared: Seaway, fai
 
 def statements(admin: Admin, shared: Seaway, path: str) -> int:
     """Count the statements of a page, including those that identify the caller."""
-    with counted(shared.site.database) as seen:
+    with record_statements(shared.site.database) as seen:
         assert 200 == admin.get(f"/admin/{path}").status_code
     return len(seen)

@@ -16,7 +16,7 @@ from seaway.sign_in import password_sign_in, pending_sign_ins
 from seaway.users import users
 from tests.http import matrix
 from tests.support import sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
@@ -36,12 +36,12 @@ def form(path: str, **fields: str) -> Sender:
     return send
 
 
-def tool(path: str, **fields: str) -> Sender:
+def tool_form(path: str, **fields: str) -> Sender:
     """Send a form as a command-line tool does."""
     return lambda browser: browser.request("POST", path, data={"client_id": "rattler", **fields})
 
 
-def second(path: str, **fields: str) -> Sender:
+def second_factor_form(path: str, **fields: str) -> Sender:
     """Submit a form of a sign-in that waits for a second factor."""
 
     def send(browser: HttpBrowser) -> httpx.Response:
@@ -72,9 +72,9 @@ def sign_up(browser: HttpBrowser) -> httpx.Response:
 # route needs a secret that can be used often, the secret is valid.
 ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /signin": (form("/signin", login="ada", password="wrong"), 10),
-    "POST /signin/second": (second("/signin/second", code="000000"), 5),
-    "POST /signin/second/passkey": (second("/signin/second/passkey", credential=CREDENTIAL), 5),
-    "POST /signin/second/passkey/options": (second("/signin/second/passkey/options"), 60),
+    "POST /signin/second": (second_factor_form("/signin/second", code="000000"), 5),
+    "POST /signin/second/passkey": (second_factor_form("/signin/second/passkey", credential=CREDENTIAL), 5),
+    "POST /signin/second/passkey/options": (second_factor_form("/signin/second/passkey/options"), 60),
     "POST /signin/passkey": (form("/signin/passkey", credential=CREDENTIAL), 10),
     "POST /signin/passkey/options": (form("/signin/passkey/options"), 60),
     "POST /signup": (sign_up, 20),
@@ -83,9 +83,9 @@ ROUTES: dict[str, tuple[Sender, int]] = {
     "POST /reset/{secret}": (form("/reset/swy-ln-unknown", password=PASSWORD), 0),
     "POST /first-account/{secret}": (form("/first-account/swy-ln-unknown", name="eve", password=PASSWORD), 0),
     "POST /invitations/{secret}/decline": (form("/invitations/swy-iv-unknown/decline"), 0),
-    "POST /api/oauth/device": (tool("/api/oauth/device", scope="openid"), 300),
-    "POST /api/oauth/token": (tool("/api/oauth/token", grant_type="refresh_token", refresh_token="swy-or-unknown"), 600),
-    "POST /api/oauth/revoke": (tool("/api/oauth/revoke", token="swy-or-unknown"), 600),
+    "POST /api/oauth/device": (tool_form("/api/oauth/device", scope="openid"), 300),
+    "POST /api/oauth/token": (tool_form("/api/oauth/token", grant_type="refresh_token", refresh_token="swy-or-unknown"), 600),
+    "POST /api/oauth/revoke": (tool_form("/api/oauth/revoke", token="swy-or-unknown"), 600),
     "POST /api/oidc/mint_token": (lambda browser: browser.request("POST", "/api/oidc/mint_token", json={"token": "e30.e30.x"}), 600),
     "POST /api/github/secret-scanning": (lambda browser: browser.request("POST", "/api/github/secret-scanning", json=[]), 0),
     "POST /api/graphql": (lambda browser: browser.request("POST", "/api/graphql", json={"query": "{ viewer { login } }"}), 0),
@@ -95,7 +95,7 @@ ROUTES: dict[str, tuple[Sender, int]] = {
 _ADMIN = "POST /admin/"
 
 
-def build(folder: Path, clock: TurnedClock) -> Seaway:
+def build(folder: Path, clock: ManualClock) -> Seaway:
     """A Seaway that accepts reports of leaked keys, with one user."""
     keys = folder / "keys.json"
     keys.write_text('{"public_keys": []}')
@@ -105,8 +105,8 @@ def build(folder: Path, clock: TurnedClock) -> Seaway:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock) -> Iterator[Seaway]:
-    seaway = build(tmp_path_factory.mktemp("anonymous"), turned)
+def shared(tmp_path_factory: pytest.TempPathFactory, shared_clock: ManualClock) -> Iterator[Seaway]:
+    seaway = build(tmp_path_factory.mktemp("anonymous"), shared_clock)
     yield seaway
     seaway.close()
 
@@ -117,7 +117,7 @@ def test_every_anonymous_write_route_is_listed() -> None:
     anonymous_routes = {
         matrix.route_of(row)
         for row, expected in rows.items()
-        if not row.startswith(("GET ", "HEAD ", "OPTIONS ", _ADMIN)) and expected["nobody"] != (401, 401)
+        if not row.startswith(("GET ", "HEAD ", "OPTIONS ", _ADMIN)) and expected["anonymous"] != (401, 401)
     }
     assert set(ROUTES) == anonymous_routes
 
@@ -139,11 +139,11 @@ def test_anonymous_writes_are_limited(shared: Seaway, portal: BlockingPortal, ro
 
 
 def test_anonymous_requests_do_not_wait_for_a_channel_lock(
-    tmp_path: Path, turned: TurnedClock, portal: BlockingPortal
+    tmp_path: Path, shared_clock: ManualClock, portal: BlockingPortal
 ) -> None:
     """On PostgreSQL, which has a lock per channel: all routes work while an upload holds one."""
     with state.choose(state.POSTGRES_S3):
-        seaway = build(tmp_path, turned)
+        seaway = build(tmp_path, shared_clock)
     with closing(seaway), seaway.site.database.write_channel("busy"):
         statuses = {
             route: send(HttpBrowser(seaway, portal, "2001:db8::7")).status_code for route, (send, _) in ROUTES.items()

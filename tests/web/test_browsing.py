@@ -24,7 +24,7 @@ from seaway.web import download_chart, formats, install_lines
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, paths_json
 from tests.support.requests import upload
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 
 BROWSER = {"Accept": "text/html"}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>{{7*7}}"
@@ -270,19 +270,22 @@ def test_private_channel_is_on_no_page(site: Site, http: httpx.Client) -> None:
     publish(site, http, channel, conda(index_json(name)))
     member = site.factory.member(channel, site.new_name("member"), Role.VIEWER)
     paths = ("/", "/channels", f"/channels?q={channel}", f"/search?q={channel}", f"/search?q={name} >=0")
-    with signed_in(site, site.factory.user(site.new_name("stranger"))) as stranger, signed_in(site, member) as insider:
+    with (
+        signed_in(site, site.factory.user(site.new_name("nonmember"))) as nonmember,
+        signed_in(site, member) as member_browser,
+    ):
         for path in paths:
-            for outsider in (http, stranger):
-                page = shown(outsider, path)
+            for anyone_else in (http, nonmember):
+                page = shown(anyone_else, path)
                 assert f"/channels/{channel}" not in page
                 assert f"/packages/{name}" not in page
-            page = shown(insider, path)
+            page = shown(member_browser, path)
             assert f"/channels/{channel}" in page or f"/packages/{name}" in page
         for path in (f"/channels/{channel}", f"/channels/{channel}/feed.atom", f"/channels/{channel}/packages/{name}"):
-            hidden, unknown = stranger.get(path), stranger.get(path.replace(channel, "no-such-channel"))
+            hidden, unknown = nonmember.get(path), nonmember.get(path.replace(channel, "no-such-channel"))
             assert 404 == hidden.status_code == unknown.status_code
             assert re.sub(channel, "", hidden.text) == re.sub("no-such-channel", "", unknown.text)
-            shown(insider, path)
+            shown(member_browser, path)
 
 
 def test_file_is_yanked_and_deleted_on_its_page(site: Site, http: httpx.Client) -> None:
@@ -497,12 +500,12 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     publish(site, http, channel, conda(index_json("a")), conda(index_json("b", depends=["a"])))
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
-        with counted(seaway.site.database) as few:
+        with record_statements(seaway.site.database) as few:
             overview.page_by_name(tx, channel_id, start=0, limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
-    with seaway.site.database.read() as tx, counted(seaway.site.database) as many:
+    with seaway.site.database.read() as tx, record_statements(seaway.site.database) as many:
         overview.page_by_name(tx, channel_id, start=0, limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)

@@ -26,7 +26,7 @@ from seaway.sign_in import external_login, passwords, user_access
 from seaway.sign_in.identity_providers import GOOGLE, Providers
 from seaway.users import emails, users
 from tests.support import mail, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import CLIENT_ID, CLIENT_SECRET, GitHub, OpenIdProvider, Provider, running
 from tests.support.sites import Factory
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
@@ -40,7 +40,7 @@ class Setup:
     """A Seaway and its identity providers."""
 
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     github: GitHub
     google: OpenIdProvider
     corp: OpenIdProvider
@@ -73,7 +73,7 @@ class Setup:
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> Iterator[Setup]:
     folder = tmp_path_factory.mktemp("outside")
-    clock = TurnedClock()
+    clock = ManualClock()
     with ExitStack() as stack:
         github, google, corp = GitHub(), OpenIdProvider(), OpenIdProvider(email_in_token=False)
         for name, provider in (("google", google), ("corp", corp)):
@@ -115,10 +115,10 @@ def setup(tmp_path_factory: pytest.TempPathFactory, portal: BlockingPortal) -> I
 def reset_providers(setup: Setup) -> None:
     """Reset the providers before each test."""
     for provider in (setup.google, setup.corp):
-        provider.wrong, provider.algorithm, provider.signing_key = {}, "RS256", None
-        provider.says_issuer, provider.described = None, {}
+        provider.changed_claims, provider.algorithm, provider.signing_key = {}, "RS256", None
+        provider.issuer_in_redirect, provider.metadata = None, {}
     for provider in (setup.github, setup.google, setup.corp):
-        provider.says_no = False
+        provider.denies_access = False
     setup.corp.auth_time = lambda: setup.clock.now_ms() // 1000
 
 
@@ -156,7 +156,7 @@ def sign_in_with(
     setup: Setup, browser: HttpBrowser, name: str, account: dict[str, Any], next_path: str = "/"
 ) -> httpx.Response:
     """Sign in through the provider as this account; return the response of the callback."""
-    setup.provider(name).person = account
+    setup.provider(name).account = account
     path, query = go_to_provider_and_back(browser, name, next_path)
     return browser.get(f"{path}?{urlencode(query)}")
 
@@ -229,7 +229,7 @@ def test_next_never_leads_to_another_site(setup: Setup, path: str) -> None:
 def test_callback_that_this_browser_did_not_start_is_refused(setup: Setup, wrong: str) -> None:
     """Case 22: a callback signs in only the browser that started the login, and only for ten minutes."""
     browser, other_browser = setup.browser(), setup.browser()
-    setup.corp.person = openid_account()
+    setup.corp.account = openid_account()
     path, query = go_to_provider_and_back(browser, "corp")
     go_to_provider_and_back(other_browser, "corp")
     if wrong == "state":
@@ -264,7 +264,7 @@ def test_callback_works_once(setup: Setup) -> None:
 @pytest.mark.parametrize("name", ["github", "google", "corp"])
 def test_refusal_at_the_provider_refuses_the_login(setup: Setup, name: str) -> None:
     browser = setup.browser()
-    setup.provider(name).says_no = True
+    setup.provider(name).denies_access = True
     assert (
         403
         == sign_in_with(setup, browser, name, github_account() if name == "github" else openid_account()).status_code
@@ -274,15 +274,15 @@ def test_refusal_at_the_provider_refuses_the_login(setup: Setup, name: str) -> N
 # Hostile responses; tests/sign_in/test_id_tokens.py tests all kinds of wrong tokens
 
 WRONG: dict[str, Callable[[OpenIdProvider], None]] = {
-    "other audience": lambda provider: provider.wrong.update(aud="somebody-else"),
-    "other nonce": lambda provider: provider.wrong.update(nonce="of another sign-in"),
-    "other issuer": lambda provider: provider.wrong.update(iss="https://accounts.google.com"),
-    "expired": lambda provider: provider.wrong.update(exp=provider.now() - 120),
+    "other audience": lambda provider: provider.changed_claims.update(aud="other-client"),
+    "other nonce": lambda provider: provider.changed_claims.update(nonce="of another sign-in"),
+    "other issuer": lambda provider: provider.changed_claims.update(iss="https://accounts.google.com"),
+    "expired": lambda provider: provider.changed_claims.update(exp=provider.now() - 120),
     "alg none": lambda provider: setattr(provider, "algorithm", "none"),
     "HS256 by the client secret": lambda provider: _sign_with(provider, "HS256", OctKey.import_key(CLIENT_SECRET)),
     "another key": lambda provider: _sign_with(provider, "RS256", RSAKey.generate_key(2048)),
-    "iss of another in the address": lambda provider: setattr(provider, "says_issuer", "https://evil.example"),
-    "no iss, though it says so": lambda provider: provider.described.update(authorization_response_iss_parameter_supported=True),
+    "iss of another in the address": lambda provider: setattr(provider, "issuer_in_redirect", "https://evil.example"),
+    "no iss, though it says so": lambda provider: provider.metadata.update(authorization_response_iss_parameter_supported=True),
 }  # fmt: skip
 
 
@@ -297,21 +297,21 @@ def test_wrong_provider_response_signs_no_user_in(setup: Setup, make_wrong: Call
     sign_up_with(setup, setup.browser(), "corp", account)
     setup.clock.move(60 * MINUTE_MS)  # so that the discovery document is read again
     make_wrong(setup.corp)
-    setup.corp.wrong = {
+    setup.corp.changed_claims = {
         "iat": setup.clock.now_ms() // 1000,
         "exp": setup.clock.now_ms() // 1000 + 60,
-    } | setup.corp.wrong
+    } | setup.corp.changed_claims
     browser = setup.browser()
     response = sign_in_with(setup, browser, "corp", account)
     assert response.status_code in (400, 403)
     assert browser.session is None
-    setup.corp.described.clear()
+    setup.corp.metadata.clear()
     setup.clock.move(60 * MINUTE_MS)
 
 
 def test_correct_iss_parameter_is_accepted(setup: Setup) -> None:
     """RFC 9207, for providers that send it."""
-    setup.corp.says_issuer = setup.corp.address
+    setup.corp.issuer_in_redirect = setup.corp.address
     sign_up_with(setup, setup.browser(), "corp", openid_account())
 
 
@@ -424,7 +424,7 @@ def test_linked_account_signs_in_until_unlinked(setup: Setup) -> None:
     browser.sign_in(user)
     browser.get("/account/identities")
     go_on = browser.send("/account/identities/link", provider="github").text
-    setup.github.person = account
+    setup.github.account = account
     url = go_on.partition(f'href="{setup.github.address}')[2].partition('"')[0].replace("&amp;", "&")
     path, query = follow_provider(setup.github.address + url)
     assert "/account/identities" == browser.get(f"{path}?{urlencode(query)}").headers["location"]
@@ -448,7 +448,7 @@ def test_account_is_linked_only_to_the_user_who_started(setup: Setup) -> None:
     browser.sign_in(setup.user())
     browser.get("/account/identities")
     go_on = browser.send("/account/identities/link", provider="github").text
-    setup.github.person = github_account()
+    setup.github.account = github_account()
     url = go_on.partition(f'href="{setup.github.address}')[2].partition('"')[0].replace("&amp;", "&")
     path, query = follow_provider(setup.github.address + url)
     browser.cookies.delete("__Host-seaway_session")
@@ -494,7 +494,7 @@ def user_with_linked_account(setup: Setup, name: str, account: dict[str, Any]) -
     browser.get("/account/identities")
     go_on = browser.send("/account/identities/link", provider=name).text
     address = setup.provider(name).address
-    setup.provider(name).person = account
+    setup.provider(name).account = account
     path, query = follow_provider(
         address + go_on.partition(f'href="{address}')[2].partition('"')[0].replace("&amp;", "&")
     )
@@ -528,7 +528,7 @@ def test_second_factor_after_external_login_confirms(setup: Setup) -> None:
     user = user_with_linked_account(setup, "github", account)
     seed = add_authenticator_app(setup, user)
     browser = setup.browser()
-    setup.github.person = account
+    setup.github.account = account
     path, query = go_to_provider_and_back(browser, "github")
     assert 200 == browser.get(f"{path}?{urlencode(query)}").status_code
     assert browser.session is None
@@ -612,7 +612,7 @@ def test_auth_time_decides_whether_a_login_confirms(setup: Setup, minutes_ago: i
 def test_invalid_auth_time_signs_no_user_in(setup: Setup, auth_time: object) -> None:
     account, browser = openid_account(), setup.browser()
     sign_up_with(setup, setup.browser(), "corp", account)
-    setup.corp.wrong = {"auth_time": auth_time}
+    setup.corp.changed_claims = {"auth_time": auth_time}
     setup.corp.email_in_token = True
     response = sign_in_with(setup, browser, "corp", account)
     setup.corp.email_in_token = False
@@ -651,6 +651,6 @@ def test_only_sign_in_method_cannot_be_removed(setup: Setup) -> None:
 def test_sign_in_page_lists_the_providers(setup: Setup) -> None:
     """In the order of the settings, with the next page."""
     shown = setup.browser().get("/signin?next=/account/keys").text
-    places = [shown.index(f'href="/signin/{name}?next=/account/keys"') for name in ("github", "google", "corp")]
-    assert sorted(places) == places
+    positions = [shown.index(f'href="/signin/{name}?next=/account/keys"') for name in ("github", "google", "corp")]
+    assert sorted(positions) == positions
     assert "Example Corp" in shown

@@ -178,7 +178,7 @@ def test_examples_name_this_site(read: Read, page: str, example: str) -> None:
 def test_examples_name_the_host_of_the_request_without_public_url(
     tmp_path: Path, portal: BlockingPortal, host: str
 ) -> None:
-    """As other pages do; a strange host is shown or ignored, and never fails."""
+    """As other pages do; an unusual host is shown or ignored, and never fails."""
     seaway = sites.build(tmp_path, host="0.0.0.0")
     response = HttpBrowser(seaway, portal, "2001:db8::1").get("/docs/use/trusted-publishing", headers={"Host": host})
     seaway.close()

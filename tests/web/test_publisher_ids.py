@@ -18,7 +18,7 @@ from seaway.server.wiring import Seaway
 from seaway.trusted_publishing import issuers, publishers
 from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.providers import Provider, ProviderResponse, running
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
@@ -41,14 +41,16 @@ class Api(Provider):
 
     responses: dict[str, ProviderResponse] = field(default_factory=lambda: dict(SAME))
 
-    def answer(self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]) -> ProviderResponse:
+    def respond(
+        self, _method: str, path: str, _fields: dict[str, str], _headers: Mapping[str, str]
+    ) -> ProviderResponse:
         return self.responses.get(path, (404, {"message": "Not Found"}, {}))
 
 
 @dataclass(frozen=True)
 class Setup:
     seaway: Seaway
-    clock: TurnedClock
+    clock: ManualClock
     api: Api
     browser: HttpBrowser
 
@@ -70,7 +72,7 @@ class Setup:
 
 @pytest.fixture
 def setup(tmp_path: Path, portal: BlockingPortal) -> Iterator[Setup]:
-    clock = TurnedClock()
+    clock = ManualClock()
     with running(Api()) as api:
         assert isinstance(api, Api)
         seaway = sites.build(tmp_path, clock, public_url=SITE, github_com_api=api.address)
@@ -105,7 +107,7 @@ def test_recreated_repository_is_marked(
     text = setup.page()
     assert (True, False) == (RECREATED in text, RENAMED in text)
     assert "remove the publisher and add it again" in text
-    assert [f"GET {path}"] == setup.api.asked
+    assert [f"GET {path}"] == setup.api.requests
 
 
 @KINDS
@@ -116,7 +118,7 @@ def test_renamed_repository_is_marked(setup: Setup, trusted: Any, path: str, own
     setup.api.responses[path] = (301, {}, {"Location": f"{setup.api.address}/{kind}/2002"})
     text = setup.page()
     assert (False, True) == (RECREATED in text, RENAMED in text)
-    assert [f"GET {path}"] == setup.api.asked
+    assert [f"GET {path}"] == setup.api.requests
 
 
 @KINDS
@@ -143,7 +145,7 @@ def test_unclear_response_marks_nothing(
         setup.api.responses[path] = response
     text = setup.page()
     assert (False, False) == (RECREATED in text, RENAMED in text)
-    assert [f"GET {path}"] == setup.api.asked
+    assert [f"GET {path}"] == setup.api.requests
 
 
 def connections_to(listener: socket.socket) -> int:
@@ -178,13 +180,13 @@ def test_responses_are_cached_and_requests_are_limited(setup: Setup) -> None:
         setup.trust(GITHUB[0], GITHUB[1] | {"repository": f"tools{number}"}, {"repository_id": "7"})
     setup.page()
     setup.page()
-    assert 20 == len(setup.api.asked)
+    assert 20 == len(setup.api.requests)
     setup.clock.move(MINUTE_MS)
     setup.page()
-    assert 25 == len(setup.api.asked)
+    assert 25 == len(setup.api.requests)
     setup.clock.move(5 * MINUTE_MS)
     setup.page()
-    assert 45 == len(setup.api.asked)
+    assert 45 == len(setup.api.requests)
 
 
 def test_ids_of_a_run_without_upload_are_ignored(setup: Setup) -> None:
@@ -194,7 +196,7 @@ def test_ids_of_a_run_without_upload_are_ignored(setup: Setup) -> None:
         publishers.pin(tx, publisher, {"owner_id": "7", "repository_id": "7"})
     before = setup.lines()
     assert RECREATED not in setup.page()
-    assert ([], before) == (setup.api.asked, setup.lines())
+    assert ([], before) == (setup.api.requests, setup.lines())
 
 
 def test_kind_without_public_api_causes_no_request(setup: Setup) -> None:
@@ -203,7 +205,7 @@ def test_kind_without_public_api_causes_no_request(setup: Setup) -> None:
         issuers.add(tx, setup.clock.now_ms(), OPERATOR, "kite", kind="buildkite", issuer="https://agent.buildkite.com")
     setup.trust("kite", {"organization_slug": "acme", "pipeline_slug": "tools"}, {"organization_id": "7"})
     assert RECREATED not in setup.page()
-    assert [] == setup.api.asked
+    assert [] == setup.api.requests
 
 
 def test_only_owners_cause_requests(setup: Setup) -> None:
@@ -212,4 +214,4 @@ def test_only_owners_cause_requests(setup: Setup) -> None:
     other_user = setup.browser.another()
     other_user.sign_in(new_user(setup.seaway))
     assert 200 != other_user.get(PAGE).status_code
-    assert [] == setup.api.asked
+    assert [] == setup.api.requests

@@ -23,7 +23,7 @@ from seaway.server.wiring import Seaway
 from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
 from tests.support import images
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.mail import emails_to
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
@@ -138,7 +138,7 @@ def logo_of(seaway: Seaway, channel: str) -> str:
 
 
 def test_logo_is_uploaded_shown_and_removed(
-    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """The logo is on the pages of the channel, for users who can see the channel."""
     page = f"/channels/{channel}/settings"
@@ -154,7 +154,7 @@ def test_logo_is_uploaded_shown_and_removed(
     assert "nosniff" == picture.headers["x-content-type-options"]
     assert "sandbox" in picture.headers["content-security-policy"]
     assert 304 == owner.get(path, headers={"If-None-Match": picture.headers["etag"]}).status_code
-    other_user = visit()
+    other_user = new_browser()
     hidden, unknown = other_user.get(path), other_user.get(path.replace(channel, "x" * len(channel)))
     assert 404 == hidden.status_code
     assert hidden.text == unknown.text
@@ -164,16 +164,18 @@ def test_logo_is_uploaded_shown_and_removed(
     assert 404 == owner.get(path).status_code
 
 
-def test_logo_of_a_public_channel_is_immutable(shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser]) -> None:
+def test_logo_of_a_public_channel_is_immutable(
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser]
+) -> None:
     """The URL contains the hash of the content, so caches can keep it; other URLs return 404."""
     name = f"made-{next(_numbers)}"
     owner.get("/channels/new")
     sent = {"name": name, "description": "", "visibility": "public"}
     assert 303 == owner.send_file("/channels/new", "logo", images.png(), **sent).status_code
     path = logo_of(shared, name)
-    assert "public, max-age=31536000, immutable" == visit().get(path).headers["cache-control"]
+    assert "public, max-age=31536000, immutable" == new_browser().get(path).headers["cache-control"]
     for wrong in ("0" * 64 + ".png", "x.png", path.rpartition("/")[2].upper(), path.rpartition("/")[2][:-4]):
-        assert 404 == visit().get(f"/channels/{name}/logo/{wrong}").status_code
+        assert 404 == new_browser().get(f"/channels/{name}/logo/{wrong}").status_code
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_members_are_added_changed_and_removed(shared: Seaway, owner: Owner, cha
     assert user in owner.get(page).text
     assert 303 == owner.on(page, "/remove", who=user).status_code
     assert role_of(shared, channel, user) is None
-    for name, role, status in (("nobody-of-that-name", "viewer", 404), (user, "owner", 422)):
+    for name, role, status in (("unknown-user", "viewer", 404), (user, "owner", 422)):
         owner.get(page)
         assert status == owner.on(page, "", who=name, role=role).status_code
         assert role_of(shared, channel, user) is None
@@ -320,7 +322,7 @@ def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
 
 
 def test_channel_keys_page_shows_only_the_callers_keys(
-    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str, ada: str
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str, ada: str
 ) -> None:
     """Keys for the channel are created and revoked there; the owner does not see the keys of other members."""
     page, factory = f"/channels/{channel}/settings/keys", Factory(shared)
@@ -340,9 +342,9 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     assert secret[0] not in owner.get(page).text
     assert 303 == owner.send(page + "/revoke", name=name).status_code
     assert name not in owner.get(page).text
-    assert 404 == owner.send(page + "/revoke", name="key 0 of somebody").status_code
+    assert 404 == owner.send(page + "/revoke", name="key 0 of another user").status_code
 
-    guest = visit()
+    guest = new_browser()
     guest.sign_in(member)
     shown = guest.get(page).text
     assert "key 0" in shown
@@ -453,11 +455,11 @@ def test_channel_deletion_can_use_the_disk_reserve(
     assert 404 == owner.get(f"/channels/{channel}").status_code
 
 
-def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, turned: TurnedClock) -> None:
+def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, shared_clock: ManualClock) -> None:
     """After an hour the user is redirected to the confirmation and then back; a Referer of another site is ignored."""
     page = f"/channels/{channel}/settings/danger"
     owner.get(page)
-    turned.move(HOUR_MS)
+    shared_clock.move(HOUR_MS)
     response = owner.send(f"{page}/delete", name=channel, headers={"Referer": f"https://conda.example.com{page}"})
     assert (303, f"/confirm?next={page}") == (response.status_code, response.headers["location"])
     owner.get(page)
@@ -467,30 +469,30 @@ def test_deletion_needs_a_recent_confirmation(owner: Owner, channel: str, turned
 
 
 def test_settings_are_hidden_from_users_without_permission(
-    shared: Seaway, visit: Callable[[], HttpBrowser], channel: str
+    shared: Seaway, new_browser: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """Users without access get the same 404 as for an unknown channel; contributors see only the upload page."""
     other_user, contributor = new_user(shared), new_user(shared)
     Factory(shared).member(channel, contributor, Role.CONTRIBUTOR)
     for user, expected in ((other_user, {404}), (contributor, {200, 403})):
-        browser = visit()
+        browser = new_browser()
         browser.sign_in(user)
         ends = ("", "/members", "/publishers", "/upload", "/log", "/danger")
         responses = {end: browser.get(f"/channels/{channel}/settings{end}") for end in ends}
         assert expected == {response.status_code for response in responses.values()}
         assert (200 in expected) == (responses["/upload"].status_code == 200)
-        unknown = browser.get("/channels/nobody-has-this/settings/members")
+        unknown = browser.get("/channels/unknown-channel/settings/members")
         if user == other_user:
             assert unknown.status_code == responses["/members"].status_code
-            assert unknown.text.replace("nobody-has-this", channel) == responses["/members"].text
+            assert unknown.text.replace("unknown-channel", channel) == responses["/members"].text
 
 
 def test_invitation_is_accepted_with_its_link(
-    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """Opening the link does not use it up; a caller without a session is sent to sign in and back."""
     secret = invited(shared, channel)
-    user, browser = new_user(shared), visit()
+    user, browser = new_user(shared), new_browser()
     text = browser.get(f"/invitations/{secret}").text
     assert f"/signin?next=/invitations/{secret}" in text
     browser.sign_in(user)
@@ -502,22 +504,22 @@ def test_invitation_is_accepted_with_its_link(
 
 
 def test_invitation_shows_the_logo_of_public_channels_only(
-    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """The invited user is not a member yet, so a private channel shows its initials."""
     shared.request_parts.logos.put(OPERATOR, channel, NewLogo(images.png()))
     link = f"/invitations/{invited(shared, channel)}"
-    assert "/logo/" not in visit().get(link).text
+    assert "/logo/" not in new_browser().get(link).text
     with shared.site.database.write_site() as tx:
         channels.change(tx, shared.site.clock.now_ms(), OPERATOR, channel, ChannelSettings(public=True))
-    assert logo_of(shared, channel) in visit().get(link).text
+    assert logo_of(shared, channel) in new_browser().get(link).text
 
 
 def test_invitation_is_declined_without_an_account(
-    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str
 ) -> None:
     """Only with the form of the page, so that a link on another site declines nothing."""
-    secret, browser = invited(shared, channel), visit()
+    secret, browser = invited(shared, channel), new_browser()
     assert 403 == browser.send(f"/invitations/{secret}/decline").status_code
     browser.get(f"/invitations/{secret}")
     assert 303 == browser.send(f"/invitations/{secret}/decline").status_code
@@ -535,10 +537,10 @@ def invited(seaway: Seaway, channel: str) -> str:
 
 @pytest.mark.parametrize("decision", ["accept", "decline"])
 def test_transfer_offer_is_accepted_or_declined(
-    shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser], channel: str, ada: str, decision: str
+    shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser], channel: str, ada: str, decision: str
 ) -> None:
     """The recipient sees the channel among the offers and decides there."""
-    user, browser = new_user(shared), visit()
+    user, browser = new_user(shared), new_browser()
     Factory(shared).member(channel, user, Role.VIEWER)
     owner.on(f"/channels/{channel}/settings/danger", "/offer", to=user)
     browser.sign_in(user)
@@ -570,11 +572,11 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert name not in owner.get("/account/groups").text
 
 
-def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, visit: Callable[[], HttpBrowser]) -> None:
+def test_group_page_is_for_members_only(shared: Seaway, owner: Owner, new_browser: Callable[[], HttpBrowser]) -> None:
     """Other users get 403, and members without the manager role cannot change the group."""
     name, user = f"crew-{next(_numbers)}", new_user(shared)
     owner.on("/account/groups", "", name=name)
-    browser = visit()
+    browser = new_browser()
     browser.sign_in(user)
     assert 403 == browser.get(f"/account/groups/{name}").status_code
     owner.on(f"/account/groups/{name}", "", user=user)

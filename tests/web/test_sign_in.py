@@ -9,10 +9,10 @@ from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.server.wiring import Seaway
 from seaway.sign_in import first_account, sessions
 from tests.support import mail, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.requests import bearer
 from tests.support.sites import Factory
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 from tests.web.http_browser import PASSWORD, SITE, HttpBrowser
 
 WRONG = "not the password at all"
@@ -66,9 +66,9 @@ def test_sign_out_invalidates_the_cookie(browser: HttpBrowser, ada: str) -> None
     assert "/signin?next=/account" == browser.get("/account").headers["location"]
 
 
-def test_password_change_ends_other_sessions(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_password_change_ends_other_sessions(new_browser: Callable[[], HttpBrowser], ada: str) -> None:
     """Case 15."""
-    changing, other_browser = visit(), visit()
+    changing, other_browser = new_browser(), new_browser()
     changing.sign_in(ada)
     other_browser.sign_in(ada)
     changing.get("/account/security")
@@ -77,17 +77,17 @@ def test_password_change_ends_other_sessions(visit: Callable[[], HttpBrowser], a
     assert 401 == other_browser.get("/account", headers=PROGRAM).status_code
 
 
-def test_session_expires(browser: HttpBrowser, ada: str, turned: TurnedClock) -> None:
+def test_session_expires(browser: HttpBrowser, ada: str, shared_clock: ManualClock) -> None:
     """Case 16: after 12 hours without use, and after 14 days even if used all the time."""
     browser.sign_in(ada)
-    turned.move(12 * HOUR_MS)
+    shared_clock.move(12 * HOUR_MS)
     assert 401 == browser.get("/account", headers=PROGRAM).status_code
     browser.sign_in(ada)
     for _ in range(28):
-        turned.move(12 * HOUR_MS - MINUTE_MS)
+        shared_clock.move(12 * HOUR_MS - MINUTE_MS)
         status = browser.get("/account", headers=PROGRAM).status_code
         assert 200 == status
-    turned.move(DAY_MS // 24)
+    shared_clock.move(DAY_MS // 24)
     assert 401 == browser.get("/account", headers=PROGRAM).status_code
 
 
@@ -130,9 +130,9 @@ def test_json_sent_as_plain_text_is_refused(browser: HttpBrowser, ada: str) -> N
     assert 403 == response.status_code
 
 
-def test_form_token_of_another_session_is_refused(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_form_token_of_another_session_is_refused(new_browser: Callable[[], HttpBrowser], ada: str) -> None:
     """A form token is valid only for the session of its page."""
-    own, foreign = visit(), visit()
+    own, foreign = new_browser(), new_browser()
     for browser in (own, foreign):
         browser.sign_in(ada)
         browser.get("/account")
@@ -142,9 +142,9 @@ def test_form_token_of_another_session_is_refused(visit: Callable[[], HttpBrowse
     assert 403 == response.status_code
 
 
-def test_sign_in_form_is_bound_to_the_browser(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_sign_in_form_is_bound_to_the_browser(new_browser: Callable[[], HttpBrowser], ada: str) -> None:
     """Login CSRF: the form token needs a cookie that an attacker cannot set in another browser."""
-    own, foreign = visit(), visit()
+    own, foreign = new_browser(), new_browser()
     foreign.get("/signin")
     own.get("/signin")
     own.cookies.clear()
@@ -189,34 +189,34 @@ def test_next_never_leads_to_another_site(browser: HttpBrowser, ada: str, evil: 
         browser.cookies.clear()
 
 
-def test_unknown_user_and_wrong_password_get_the_same_page(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_unknown_user_and_wrong_password_get_the_same_page(new_browser: Callable[[], HttpBrowser], ada: str) -> None:
     """Case 7, the message; tests/sign_in/test_password_sign_in.py compares the work."""
     pages = set()
-    for login in (ada, "nobody-of-this-name"):
-        browser = visit()
+    for login in (ada, "unknown-user"):
+        browser = new_browser()
         response = browser.sign_in(login, WRONG)
         assert 401 == response.status_code
         pages.add(response.text.replace(login, "").replace(browser.token, ""))
     assert len(pages) == 1
 
 
-def test_eleventh_attempt_is_rate_limited(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_eleventh_attempt_is_rate_limited(new_browser: Callable[[], HttpBrowser], ada: str) -> None:
     """Case 8: the response says how long to wait."""
-    browser = visit()
+    browser = new_browser()
     for _ in range(10):
-        assert 401 == browser.sign_in(f"somebody-{ada}", WRONG).status_code
-    response = browser.sign_in(f"somebody-{ada}", WRONG)
+        assert 401 == browser.sign_in(f"unknown-{ada}", WRONG).status_code
+    response = browser.sign_in(f"unknown-{ada}", WRONG)
     assert 429 == response.status_code
     assert int(response.headers["retry-after"]) > 0
-    assert 303 == visit().sign_in(ada).status_code
+    assert 303 == new_browser().sign_in(ada).status_code
 
 
 def test_confirming_the_password_makes_a_new_session_secret(
-    browser: HttpBrowser, ada: str, turned: TurnedClock
+    browser: HttpBrowser, ada: str, shared_clock: ManualClock
 ) -> None:
     """After half an hour, sensitive changes need the password again; the previous session secret is invalid."""
     browser.sign_in(ada)
-    turned.move(31 * MINUTE_MS)
+    shared_clock.move(31 * MINUTE_MS)
     browser.get("/account/keys")
     response = browser.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
     assert "/confirm?next=/account/keys" == response.headers["location"]
@@ -227,7 +227,7 @@ def test_confirming_the_password_makes_a_new_session_secret(
     assert "/account/keys" == response.headers["location"]
     assert old != browser.session
     with browser.seaway.site.database.read() as tx:
-        assert sessions.caller_of(tx, old or "", turned.now_ms()) is None
+        assert sessions.caller_of(tx, old or "", shared_clock.now_ms()) is None
     browser.get("/account/keys")
     created = browser.send("/account/keys", name="ci", mode="READ", days="90", **{"for": "all"})
     assert 200 == created.status_code
@@ -245,7 +245,7 @@ def test_sign_up_and_email_verification(browser: HttpBrowser, ada: str) -> None:
     assert "not verified" in refused.text
 
     email = mail.emails_to(browser.seaway, f"{name}@example.com")[-1]
-    path = f"/verify/{mail.link_in(email)}"
+    path = f"/verify/{mail.link_secret(email)}"
     scanner = browser.another()
     assert [200, 200] == [scanner.get(path).status_code, scanner.get(path).status_code]
     assert "is not verified" in browser.get("/account").text
@@ -261,21 +261,21 @@ def test_sign_up_and_email_verification(browser: HttpBrowser, ada: str) -> None:
 
 
 def test_verification_needs_the_account_that_added_the_address(
-    browser: HttpBrowser, visit: Callable[[], HttpBrowser], ada: str
+    browser: HttpBrowser, new_browser: Callable[[], HttpBrowser], ada: str
 ) -> None:
     """For other callers the page names the account to sign in to, and a submitted form is refused."""
     name = f"eve-{ada}"
     browser.sign_up(name, f"{name}@example.com")
-    path = f"/verify/{mail.link_in(mail.emails_to(browser.seaway, f'{name}@example.com')[-1])}"
+    path = f"/verify/{mail.link_secret(mail.emails_to(browser.seaway, f'{name}@example.com')[-1])}"
 
-    anonymous = visit()
+    anonymous = new_browser()
     shown = anonymous.get(path).text
     assert f"<strong>{name}</strong>" in shown
     assert f'href="/signin?next={path}"' in shown
     assert "Verify address" not in shown
     assert 401 == anonymous.send(path).status_code
 
-    other_user = visit()
+    other_user = new_browser()
     other_user.sign_in(ada)
     assert f"You are signed in as {ada}" in other_user.get(path).text
     assert 403 == other_user.send(path).status_code
@@ -291,11 +291,11 @@ def test_verification_needs_the_account_that_added_the_address(
     assert "is not verified" not in browser.get("/account").text
 
 
-def test_sign_up_with_a_known_address_looks_like_a_new_one(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_sign_up_with_a_known_address_looks_like_a_new_one(new_browser: Callable[[], HttpBrowser], ada: str) -> None:
     """Case 4: the same page and a session; only the owner of the address gets an email about it."""
     responses = []
     for number, address in enumerate((f"{ada}@example.com", f"other-{ada}@example.com")):
-        browser = visit()
+        browser = new_browser()
         response = browser.sign_up(f"twin{number}-{ada}", address)
         responses.append(
             (
@@ -306,17 +306,19 @@ def test_sign_up_with_a_known_address_looks_like_a_new_one(visit: Callable[[], H
             )
         )
     assert responses[0] == responses[1]
-    email = mail.emails_to(visit().seaway, f"{ada}@example.com")[-1]
+    email = mail.emails_to(new_browser().seaway, f"{ada}@example.com")[-1]
     assert "already" in email["Subject"]
 
 
-def test_password_reset_does_not_reveal_whether_an_address_is_known(visit: Callable[[], HttpBrowser], ada: str) -> None:
+def test_password_reset_does_not_reveal_whether_an_address_is_known(
+    new_browser: Callable[[], HttpBrowser], ada: str
+) -> None:
     """Case 5: same response and same database statements for known and unknown addresses."""
     responses, work = [], []
-    for address in (f"{ada}@example.com", f"nobody-{ada}@example.com"):
-        browser = visit()
+    for address in (f"{ada}@example.com", f"unknown-{ada}@example.com"):
+        browser = new_browser()
         browser.get("/reset")
-        with counted(browser.seaway.site.database) as statements:
+        with record_statements(browser.seaway.site.database) as statements:
             response = browser.send("/reset", address=address)
         work.append(list(statements))
         responses.append((response.status_code, response.headers["location"], browser.get("/reset/sent").text))
@@ -328,8 +330,8 @@ def test_password_reset_link_sets_one_password(browser: HttpBrowser, ada: str) -
     """Case 6, the pages: the link works once and signs no user in."""
     browser.get("/reset")
     browser.send("/reset", address=f"{ada}@example.com")
-    mail.letters(browser.seaway)
-    path = f"/reset/{mail.link_in(mail.emails_to(browser.seaway, f'{ada}@example.com')[-1])}"
+    mail.sent_emails(browser.seaway)
+    path = f"/reset/{mail.link_secret(mail.emails_to(browser.seaway, f'{ada}@example.com')[-1])}"
     browser.get(path)
     assert 422 == browser.send(path, password="short").status_code
     browser.get(path)
@@ -343,16 +345,16 @@ def test_password_reset_link_sets_one_password(browser: HttpBrowser, ada: str) -
 def test_huge_password_is_refused_without_database_access(browser: HttpBrowser, ada: str) -> None:
     """Case 10: a form of one megabyte returns 413."""
     browser.get("/signin")
-    with counted(browser.seaway.site.database) as statements:
+    with record_statements(browser.seaway.site.database) as statements:
         assert 413 == browser.send("/signin", login=ada, password="x" * 1_000_000).status_code
     assert [] == statements
 
 
 def test_closed_sign_up_shows_no_form(
-    tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock, portal: BlockingPortal
+    tmp_path_factory: pytest.TempPathFactory, shared_clock: ManualClock, portal: BlockingPortal
 ) -> None:
     """If only admins create accounts, the page says so."""
-    closed = sites.build(tmp_path_factory.mktemp("closed"), turned, public_url=SITE, sign_up="closed")
+    closed = sites.build(tmp_path_factory.mktemp("closed"), shared_clock, public_url=SITE, sign_up="closed")
     browser = HttpBrowser(closed, portal, "203.0.113.9")
     assert "Only an admin can create accounts" in browser.get("/signup").text
     browser.get("/signin")
@@ -362,10 +364,10 @@ def test_closed_sign_up_shows_no_form(
 
 
 def test_first_account_link_works_once_and_makes_an_admin(
-    tmp_path_factory: pytest.TempPathFactory, turned: TurnedClock, portal: BlockingPortal
+    tmp_path_factory: pytest.TempPathFactory, shared_clock: ManualClock, portal: BlockingPortal
 ) -> None:
     """`serve` prints this link."""
-    empty = sites.build(tmp_path_factory.mktemp("empty"), turned, public_url=SITE)
+    empty = sites.build(tmp_path_factory.mktemp("empty"), shared_clock, public_url=SITE)
     link = first_account.create_link(empty.site)
     assert link is not None
     path = link.removeprefix(SITE)
@@ -393,7 +395,7 @@ def test_account_name_addresses_and_deletion(browser: HttpBrowser, ada: str) -> 
     assert f"{ada}@elsewhere.example" not in browser.get("/account/emails").text
     assert 403 == browser.send("/account/emails/remove", address=f"{ada}@example.com").status_code
     browser.get("/account")
-    assert 400 == browser.send("/account/delete", typed_name="somebody").status_code
+    assert 400 == browser.send("/account/delete", typed_name="other").status_code
     assert "/" == browser.send("/account/delete", typed_name=ada).headers["location"]
     assert browser.session is None
     assert 401 == browser.sign_in(ada).status_code

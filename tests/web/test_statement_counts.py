@@ -21,7 +21,7 @@ from tests.support import sites
 from tests.support.packages import conda, index_json
 from tests.support.publishing_app import GITLAB, Trust
 from tests.support.sites import Factory, publish_file
-from tests.support.statements import counted
+from tests.support.statements import record_statements
 from tests.web.conftest import new_user
 from tests.web.http_browser import SITE, HttpBrowser
 
@@ -109,7 +109,7 @@ def test_statements_of_a_page_do_not_grow_with_its_lists(seaway: Seaway, portal:
         counts = {}
         for page in PAGES:
             assert 200 == browser.get(page).status_code, page
-            with counted(seaway.site.database) as statements:
+            with record_statements(seaway.site.database) as statements:
                 browser.get(page)
             counts[page] = len(statements)
         return counts

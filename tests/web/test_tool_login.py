@@ -11,7 +11,7 @@ import pytest
 
 from seaway.clock import MINUTE_MS
 from seaway.oauth import codes
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.web.http_browser import PASSWORD, HttpBrowser
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -106,11 +106,11 @@ def test_device_code_cannot_be_approved_by_another_site(browser: HttpBrowser, to
 
 
 def test_authorization_needs_a_recent_confirmation(
-    browser: HttpBrowser, tool: Tool, ada: str, turned: TurnedClock
+    browser: HttpBrowser, tool: Tool, ada: str, shared_clock: ManualClock
 ) -> None:
     """The user confirms the password and returns to the same request."""
     browser.sign_in(ada)
-    turned.move(31 * MINUTE_MS)
+    shared_clock.move(31 * MINUTE_MS)
     for path in ("/device?user_code=BCDF-GHJK", f"/authorize?{urlencode(REQUEST)}"):
         redirect = browser.get(path)
         assert (303, "/confirm") == (redirect.status_code, urlsplit(redirect.headers["location"]).path)
@@ -212,12 +212,12 @@ def test_request_with_wrong_client_or_redirect_is_not_redirected(browser: HttpBr
 
 
 def test_approval_needs_form_token_and_session(
-    browser: HttpBrowser, visit: Callable[[], HttpBrowser], ada: str
+    browser: HttpBrowser, new_browser: Callable[[], HttpBrowser], ada: str
 ) -> None:
     """Another site cannot approve for the user, and a caller without a session cannot approve."""
     browser.sign_in(ada)
     browser.get(authorization_request())
     assert 403 == browser.send(authorization_request(), answer="allow", csrf_token="x").status_code
-    anonymous = visit()
+    anonymous = new_browser()
     anonymous.get("/signin")
     assert 401 == anonymous.send(authorization_request(), answer="allow").status_code

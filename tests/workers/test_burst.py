@@ -13,7 +13,7 @@ from sqlalchemy import text
 from seaway.database.postgres import PostgresDatabase
 from tests.support import postgres, sites, state
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, raw_headers, until, upload
+from tests.support.requests import bearer, raw_headers, upload, wait_until
 from tests.support.server import serving
 from tests.support.sites import Factory
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, at_once, in_repodata, in_shards
@@ -28,9 +28,9 @@ _NO_CONNECTION = "too busy to reach its database"  # message after a timeout wai
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A server with the minimum number of PostgreSQL connections, and documents that jobs build."""
-    folder = tmp_path_factory.mktemp("narrow")
+    folder = tmp_path_factory.mktemp("small")
     with state.choose(state.POSTGRES_S3):
         settings = {"database_connections": 4, "examiners": 2, "whole_document_limit": 3}
         with closing(sites.build(folder)) as seaway, serving(folder, **settings) as server:
@@ -83,10 +83,10 @@ def prepare_uploads(address: str, channels: Sequence[Owned]) -> list[Upload]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [pytest.param(6, id="six channels"), pytest.param(1, id="one channel")])
-def test_a_burst_gets_responses(narrow: Fleet, channels: int) -> None:
+def test_a_burst_gets_responses(small_server: Fleet, channels: int) -> None:
     """200 reads and 50 uploads at once, in one channel or several: the only error is a 503 with Retry-After."""
-    server = narrow.servers[0]
-    owned = [narrow.new_channel() for _ in range(channels)]
+    server = small_server.servers[0]
+    owned = [small_server.new_channel() for _ in range(channels)]
     for each in owned:
         with server.client(each.key) as http:
             assert 201 == upload(http, each.channel, STOCK).status_code
@@ -103,7 +103,7 @@ def test_a_burst_gets_responses(narrow: Fleet, channels: int) -> None:
         for each in owned:
             expected = {one.file.name: one.file.sha256 for one in accepted if one.owned == each}
             assert expected | {STOCK.name: STOCK.sha256} == in_shards(http, each)
-            until(partial(has_document_of, http, each, len(expected) + 1))
+            wait_until(partial(has_document_of, http, each, len(expected) + 1))
     assert [] == [line for line in server.log if "request.failed" in line]
 
 

@@ -19,7 +19,16 @@ import pytest
 from tests.support import postgres, sites, state
 from tests.support.packages import conda, index_json
 from tests.support.proxy import FaultProxy, Pass, Refuse
-from tests.support.requests import bearer, connected, head_bytes, kept, raw_headers, read_response, until, upload
+from tests.support.requests import (
+    bearer,
+    connect,
+    head_bytes,
+    raw_headers,
+    read_response,
+    stored_state,
+    upload,
+    wait_until,
+)
 from tests.support.server import Server, serving
 from tests.support.sites import Factory
 from tests.workers.fleet import Owned, in_repodata
@@ -63,7 +72,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 def wait_for_starts(server: Server, number: int) -> None:
     """Wait until the log has this many worker starts."""
-    until(lambda: len(lines(server, "startup complete")) >= number, _START_SECONDS)
+    wait_until(lambda: len(lines(server, "startup complete")) >= number, _START_SECONDS)
 
 
 @contextmanager
@@ -111,10 +120,10 @@ class RunningUpload:
         """Yield a function that sends the other half and returns the status of the response."""
         half = len(FILE.content) // 2
         headers = {**raw_headers(FILE), **bearer(self.owned.key), "Content-Length": str(len(FILE.content))}
-        with connected(self.server.address) as connection:
+        with connect(self.server.address) as connection:
             head = head_bytes("POST", f"/api/v1/upload/{self.owned.channel}", headers)
             connection.sendall(head + FILE.content[:half])
-            until(lambda: kept(self.server).spool)
+            wait_until(lambda: stored_state(self.server).spool)
 
             def finish() -> int:
                 connection.sendall(FILE.content[half:])
@@ -125,7 +134,7 @@ class RunningUpload:
 
 def refuses(server: Server) -> bool:
     try:
-        with connected(server.address):
+        with connect(server.address):
             return False
     except ConnectionError:
         return True
@@ -147,15 +156,15 @@ def interrupt_all(server: Server) -> None:
 
 def assert_running_upload_finishes(server: Server, owned: Owned, stop: Callable[[Server], None]) -> None:
     """Stop during an upload: new connections are refused, the upload finishes, and no process or spool file remains."""
-    before = kept(server)
+    before = stored_state(server)
     with RunningUpload(server, owned).upload() as finish:
         processes = all_processes(server)
         stop(server)
-        until(lambda: refuses(server))
+        wait_until(lambda: refuses(server))
         status = finish()
         code = server.process.wait(_QUICK_SECONDS)
-        until(lambda: all(has_ended(process) for process in processes))
-    remaining = kept(server)
+        wait_until(lambda: all(has_ended(process) for process in processes))
+    remaining = stored_state(server)
     assert (201, 0) == (status, code)
     assert (before.rows + 1, frozenset()) == (remaining.rows, remaining.spool)
     assert [] == lines(server, "Traceback")
@@ -165,7 +174,7 @@ def assert_running_upload_finishes(server: Server, owned: Owned, stop: Callable[
 def test_a_killed_worker_is_replaced_and_a_stop_finishes_uploads(tmp_path: Path) -> None:
     """After a kill of one worker the other serves until it is replaced; SIGTERM ends them orderly."""
     with serving_by_workers(tmp_path) as (server, owned):
-        until(lambda: all_take_requests(server), _START_SECONDS)
+        wait_until(lambda: all_take_requests(server), _START_SECONDS)
         before = workers(server)
         before[0].kill()
         for number in range(5):
@@ -173,7 +182,7 @@ def test_a_killed_worker_is_replaced_and_a_stop_finishes_uploads(tmp_path: Path)
                 assert 201 == upload(http, owned.channel, conda(index_json("other", f"{number}"))).status_code
                 assert number + 1 == len(in_repodata(http, owned))
         wait_for_starts(server, WORKERS + 1)
-        until(lambda: all_take_requests(server), _START_SECONDS)
+        wait_until(lambda: all_take_requests(server), _START_SECONDS)
         assert 1 == len({worker.pid for worker in workers(server)} & {worker.pid for worker in before})
         assert_running_upload_finishes(server, owned, terminate_parent)
         assert 1 == len(lines(server, "worker.died"))
@@ -202,7 +211,7 @@ def test_one_process_finishes_uploads_at_an_interrupt(tmp_path: Path) -> None:
         RunningUpload(server, owned).upload() as finish,
     ):
         interrupt_all(server)
-        until(lambda: refuses(server))
+        wait_until(lambda: refuses(server))
         status = finish()
         code = server.process.wait(_QUICK_SECONDS)
     assert 201 == status
@@ -225,7 +234,9 @@ def test_an_interrupt_during_the_start_is_orderly(tmp_path: Path) -> None:
         start_new_session=True,
     )
     parent = psutil.Process(process.pid)
-    until(lambda: sum("--multiprocessing-fork" in _command(child) for child in parent.children()) == 3, _START_SECONDS)
+    wait_until(
+        lambda: sum("--multiprocessing-fork" in _command(child) for child in parent.children()) == 3, _START_SECONDS
+    )
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=_START_SECONDS)
     assert (0, False) == (process.returncode, "Traceback" in output), output
@@ -237,10 +248,10 @@ def test_the_end_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
     with serving_by_workers(tmp_path) as (server, owned), RunningUpload(server, owned).upload() as finish:
         processes = all_processes(server)
         server.process.kill()
-        until(lambda: refuses(server))
+        wait_until(lambda: refuses(server))
         status = finish()
-        until(lambda: all(has_ended(process) for process in processes), _QUICK_SECONDS)
-        remaining = kept(server)
+        wait_until(lambda: all(has_ended(process) for process in processes), _QUICK_SECONDS)
+        remaining = stored_state(server)
     assert (201, 1, frozenset()) == (status, remaining.rows, remaining.spool)
 
 
@@ -257,10 +268,10 @@ def test_failing_workers_are_restarted_with_growing_pauses(tmp_path: Path) -> No
             proxy.cut()
             for worker in workers(server):
                 worker.kill()
-            until(lambda: len(lines(server, "worker.died")) == 5, _START_SECONDS)
+            wait_until(lambda: len(lines(server, "worker.died")) == 5, _START_SECONDS)
             failures = lines(server, "worker.failed")
             proxy.mode = Pass()
-            until(lambda: len(lines(server, "startup complete")) >= 4, _START_SECONDS)
+            wait_until(lambda: len(lines(server, "startup complete")) >= 4, _START_SECONDS)
             with server.client(owned.key) as http:
                 assert 201 == upload(http, owned.channel, FILE).status_code
             proxy.mode = Refuse()

@@ -22,15 +22,15 @@ from seaway.trusted_publishing import exchange, issuers, publishers
 from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer, sites, state
-from tests.support.clock import TurnedClock
-from tests.support.requests import until
+from tests.support.clock import ManualClock
+from tests.support.requests import wait_until
 from tests.support.sites import Factory
 
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
 
 @pytest.fixture
-def shared(tmp_path: Path, clock: TurnedClock) -> Iterator[Seaway]:
+def shared(tmp_path: Path, clock: ManualClock) -> Iterator[Seaway]:
     with state.choose(state.POSTGRES_S3):
         built = sites.build(tmp_path, clock, public_url=f"https://{issuer.AUDIENCE}")
     Factory(built).user("operator-of-it", admin=True)
@@ -53,7 +53,7 @@ def start_and_wait(seaway: Seaway, other_thread: ThreadPoolExecutor, act: Callab
         with seaway.site.database.read() as tx:
             return future.done() or tx.execute(_WAITING).scalar_one() > 0
 
-    until(waits)
+    wait_until(waits)
     return future
 
 
@@ -93,7 +93,9 @@ def test_a_token_exchange_sees_concurrently_pinned_ids(shared: Seaway, other_thr
     settings = PublisherSettings(fields={"owner": "acme", "repository": "tools", "workflow": "release.yml"})
     with shared.site.database.write_site() as tx:
         issuers.set_static_keys(tx, now_ms, OPERATOR, "github", issuer.key_set("key-1"))
-        publisher = publishers.add(tx, now_ms, OPERATOR, parts.notifier, "harbour", "github", settings)
+        publisher = publishers.add(
+            tx, now_ms, OPERATOR, shared.request_parts.accounts.outbox, "harbour", "github", settings
+        )
     token = issuer.token(issuer.github(now_ms // 1000))
     pins = {"owner_id": "1", "repository_id": "1"}
     with shared.site.database.write_channel("harbour") as tx:

@@ -20,7 +20,7 @@ from seaway.keys import api_keys
 from seaway.sign_in import user_access
 from seaway.users import users
 from tests.support.packages import conda, index_json
-from tests.support.requests import basic, bearer, until, upload
+from tests.support.requests import basic, bearer, upload, wait_until
 from tests.workers.fleet import REPODATA, REPODATA_ZST, SHARD_INDEX, Fleet, Owned, shard_path
 
 FILE = conda(index_json("demo"))
@@ -155,8 +155,8 @@ def test_granted_access_works_on_every_server(fleet: Fleet) -> None:
     assert ({403}, {200}) == (before, after)
 
 
-class Turns:
-    """Access changes in turns; readers record the status of requests that lie within one turn."""
+class AccessTurns:
+    """Access changes in turns; readers record the status of requests that fall within one turn."""
 
     def __init__(self) -> None:
         self.statuses: Counter[tuple[int, str, int]] = Counter()
@@ -189,7 +189,7 @@ class Turns:
 def test_no_response_is_older_than_its_request(fleet: Fleet) -> None:
     """While a channel changes visibility, each response matches the visibility at the time of its request."""
     member = new_member(fleet, public=True)
-    turns = Turns()
+    turns = AccessTurns()
     paths = [member.owned.path(path) for path in (REPODATA, SHARD_INDEX)]
     with fleet.clients(member.key, 2 * len(fleet.servers)) as clients, ThreadPoolExecutor(len(clients)) as threads:
         targets = list(zip(clients, sorted(paths * len(fleet.servers)), strict=True))
@@ -198,7 +198,7 @@ def test_no_response_is_older_than_its_request(fleet: Fleet) -> None:
             for turn in range(_TURNS):
                 with turns.changing():
                     perform(fleet, make_private if turn % 2 else make_public, member)
-                until(partial(turns.was_read, turn, len(clients)), 60)
+                wait_until(partial(turns.was_read, turn, len(clients)), 60)
         finally:
             turns.end()
         for future in reading:

@@ -15,9 +15,9 @@ from tests.workers.fleet import INDEXES, Fleet, Owned, at_once
 CLIENTS = 8
 
 
-def rival(version: str, number: int) -> PackageFile:
+def variant(version: str, number: int) -> PackageFile:
     """Return one of several packages that differ only in their bytes."""
-    return conda(index_json("same", version), files={"share/rival": str(number).encode()})
+    return conda(index_json("same", version), files={"share/variant": str(number).encode()})
 
 
 def upload_at_once(
@@ -43,8 +43,8 @@ def served_hashes(fleet: Fleet, owned: Owned, file_name: str) -> set[str | None]
 
 
 CONTENTS: dict[str, Callable[[str], list[PackageFile]]] = {
-    "different bytes": lambda version: [rival(version, number) for number in range(CLIENTS)],
-    "the same bytes": lambda version: [rival(version, 0)] * CLIENTS,
+    "different bytes": lambda version: [variant(version, number) for number in range(CLIENTS)],
+    "the same bytes": lambda version: [variant(version, 0)] * CLIENTS,
 }
 
 
@@ -71,7 +71,7 @@ def test_concurrent_overwrites_are_all_accepted(fleet: Fleet, rounds: int) -> No
     """Overwrites by the owner are applied in some order, and all servers serve the last one."""
     owned = fleet.new_channel()
     for number in range(rounds):
-        files = [rival(f"1.{number}", each) for each in range(CLIENTS)]
+        files = [variant(f"1.{number}", each) for each in range(CLIENTS)]
         responses = upload_at_once(fleet, owned, files, force=True)
         assert [200] * (CLIENTS - 1) + [201] == sorted(response.status_code for response in responses)
         last = max(range(CLIENTS), key=lambda each: int(responses[each].headers["seaway-revision"]))

@@ -14,7 +14,7 @@ from seaway.sign_in import sessions
 from seaway.users import emails, users
 from tests.conftest import Site
 from tests.support import sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.sites import Factory
 from tests.web.http_browser import SITE, HttpBrowser
 
@@ -48,7 +48,7 @@ class SignedInUser(HttpBrowser):
 @pytest.fixture(scope="session")
 def local_seaway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaway]:
     """A Seaway instance in this process; every test creates its own users."""
-    seaway = sites.build(tmp_path_factory.mktemp("api"), TurnedClock(), public_url=SITE, keys_without_expiry=True)
+    seaway = sites.build(tmp_path_factory.mktemp("api"), ManualClock(), public_url=SITE, keys_without_expiry=True)
     yield seaway
     seaway.close()
 

@@ -50,7 +50,7 @@ def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:
 
 def test_account_changes_need_a_fresh_sign_in(local_seaway: Seaway, user: SignedInUser) -> None:
     """Each of these changes is refused with `not-confirmed`."""
-    local_seaway.site.clock.move(HOUR_MS)  # type: ignore[attr-defined]
+    local_seaway.clock.move(HOUR_MS)  # type: ignore[attr-defined]
     responses = [
         user.api("PUT", "me/password", json={"password": _OTHER_PASSWORD}),
         user.api("POST", "me/totp"),
@@ -93,7 +93,7 @@ def test_passkey_is_added_renamed_and_removed(user: SignedInUser) -> None:
     """A browser's response to the options is accepted once."""
     options = user.api("POST", "me/passkeys/options").json()["public_key"]
     authenticator = Authenticator(origin=SITE, rp_id="conda.example.com")
-    registration = {"name": "my phone", "credential": json.loads(authenticator.make(json.dumps(options)))}
+    registration = {"name": "my phone", "credential": json.loads(authenticator.register(json.dumps(options)))}
     created = user.api("POST", "me/passkeys", json=registration)
     assert (201, "my phone", 8) == (created.status_code, created.json()["name"], len(created.json()["recovery_codes"]))
     assert 401 == user.api("POST", "me/passkeys", json=registration).status_code
@@ -180,7 +180,7 @@ def test_key_without_expiry_needs_explicit_null(local_seaway: Seaway, user: Sign
     """If the site allows it, `days: null` creates one; leaving out `days` does not."""
     keys = [user.api("POST", "keys", json=body).json() for body in ({"name": "robot", "days": None}, {"name": "ci"})]
     assert [True, False] == [key["expires_at"] is None for key in keys]
-    local_seaway.site.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
+    local_seaway.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
     assert [200, 401] == [user.request("GET", "/api/v1/me", headers=bearer(key["key"])).status_code for key in keys]
 
 

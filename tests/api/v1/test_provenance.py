@@ -81,7 +81,7 @@ def test_attested_file_shows_its_workflow_and_attestation(
     """The response has the URLs of the workflow and the hash of the sidecar."""
     channel = user.api("POST", "channels", json={"name": f"attested-{user.name}"}).json()["name"]
     attester, file = Attester.trusted_by(local_seaway), conda()
-    send = partial(publish_file, by=attester.principal(channel), attestation=attester.bundle(file, channel))
+    send = partial(publish_file, by=attester.caller(channel), attestation=attester.bundle(file, channel))
     portal.call(send, local_seaway, channel, file)
     found = user.api("GET", f"channels/{channel}/files/noarch/{file.name}/provenance").json()
     assert ("acme/demo", "https://github.com/acme/demo") == (

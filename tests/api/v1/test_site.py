@@ -16,7 +16,7 @@ from seaway.database.tables import jobs
 from seaway.server.wiring import Seaway
 from tests.api.v1.conftest import SignedInUser, create_signed_in_user
 from tests.support import sites, state
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.web.http_browser import SITE
 
 
@@ -88,7 +88,7 @@ def test_job_retry_does_not_wait_for_channel_writes(tmp_path: Path, portal: Bloc
     """On PostgreSQL neither the API nor the page waits for the lock of a channel."""
     with (
         state.choose(state.POSTGRES_S3),
-        closing(sites.build(tmp_path, TurnedClock(), public_url=SITE)) as seaway,
+        closing(sites.build(tmp_path, ManualClock(), public_url=SITE)) as seaway,
     ):
         admin = create_signed_in_user(seaway, portal, admin=True)
         admin.get("/admin/jobs")
@@ -120,7 +120,7 @@ def test_users_are_searched_by_several_terms(admin: SignedInUser, user: SignedIn
 
 def test_site_changes_need_a_fresh_sign_in(local_seaway: Seaway, admin: SignedInUser) -> None:
     """More than half an hour after the last confirmation every change is refused."""
-    local_seaway.site.clock.move(HOUR_MS)  # type: ignore[attr-defined]
+    local_seaway.clock.move(HOUR_MS)  # type: ignore[attr-defined]
     body = {"name": "x", "issuer": "https://x.example.com", "kind": "gitlab"}
     responses = [
         admin.api("POST", "issuers", json=body),

@@ -1,4 +1,4 @@
-"""What pages show of a channel that is in use: real packages with their files, an attested one, a year of downloads."""
+"""Content of a channel in use: real packages with their files, an attested package, a year of downloads."""
 
 import asyncio
 import random
@@ -38,30 +38,30 @@ ATTESTED = conda(
 
 
 def real_files() -> list[PackageFile]:
-    """Packages that others made."""
+    """Packages built by other projects."""
     return [PackageFile(path.name, path.read_bytes()) for path in EDITORS]
 
 
-def attest(beside: Seaway, channel: str) -> None:
-    """Publish the attested one, as the workflow that built it does."""
-    attester = Attester.trusted_by(beside)
+def publish_attested(seaway: Seaway, channel: str) -> None:
+    """Publish the attested package as the workflow that built it."""
+    attester = Attester.trusted_by(seaway)
     bundle = attester.bundle(ATTESTED, channel)
-    asyncio.run(publish_file(beside, channel, ATTESTED, by=attester.principal(channel), attestation=bundle))
+    asyncio.run(publish_file(seaway, channel, ATTESTED, by=attester.caller(channel), attestation=bundle))
 
 
-def fetch_for_a_year(beside: Seaway) -> None:
-    """Downloads of every file on most days, more on working days and more lately; the same each time."""
-    dice, today = random.Random(7), beside.site.clock.now_ms() // DAY_MS
-    with beside.site.database.write_site() as tx:
-        named = tx.execute(
+def add_year_of_downloads(seaway: Seaway) -> None:
+    """Add downloads of every file on most days, more on working days and on recent days; always the same numbers."""
+    generator, today = random.Random(7), seaway.site.clock.now_ms() // DAY_MS
+    with seaway.site.database.write_site() as tx:
+        found = tx.execute(
             select(files.c.id, packages.c.name).join(packages, packages.c.id == files.c.package_id)
         ).all()
         counts = {}
-        for file_id, name in named:
-            most = {"pixi-editor": 90, "gripper": 45, "calibration": 30}.get(name, 8)
-            for ago in range(365):
-                is_working_day = (today - ago + 3) % 7 < 5  # the first day of 1970 was a Thursday
-                count = int(dice.random() * most * (1 if is_working_day else 0.3) * (1 - ago / 500))
+        for file_id, name in found:
+            maximum = {"pixi-editor": 90, "gripper": 45, "calibration": 30}.get(name, 8)
+            for days in range(365):
+                is_working_day = (today - days + 3) % 7 < 5  # 1970-01-01 was a Thursday
+                count = int(generator.random() * maximum * (1 if is_working_day else 0.3) * (1 - days / 500))
                 if count:
-                    counts[file_id, today - ago] = count
+                    counts[file_id, today - days] = count
         downloads.add(tx, counts)

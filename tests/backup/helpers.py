@@ -1,4 +1,4 @@
-"""Houses to copy: what they hold, what they serve, and stores and databases that fail when they are told to."""
+"""The sample site and its contents, and stores and databases that fail at a chosen step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStat, BlobStore
 from tests.indexing.channel import Channel, with_in_process_examiners
 from tests.support import images, sites
-from tests.support.clock import TurnedClock
+from tests.support.clock import ManualClock
 from tests.support.packages import PackageFile, conda, index_json, real_packages
 from tests.support.sites import Factory, publish_file
 from tests.support.workflows import Attester
@@ -40,24 +40,24 @@ PUBLIC, PRIVATE = "tools", "secret"
 LARGE = conda(index_json("large"), files={"share/large": Random(1).randbytes(CHUNK_BYTES * 3 // 2)})  # two chunks
 
 
-class StopError(Exception):
-    """A kill, for code that does not know of it."""
+class SimulatedKill(Exception):
+    """Stands for a killed process; no code under test catches it."""
 
 
-def open_house(folder: Path, clock: TurnedClock | None = None, **settings: Any) -> Seaway:
+def open_site(folder: Path, clock: ManualClock | None = None, **settings: Any) -> Seaway:
     return with_in_process_examiners(
-        sites.build(folder, clock or TurnedClock(), **({"downloads": "direct"} | settings))
+        sites.build(folder, clock or ManualClock(), **({"downloads": "direct"} | settings))
     )
 
 
 def some_real_packages() -> list[PackageFile]:
-    """Every tenth of those that are good."""
-    good = [package for package in real_packages() if package.is_good and package.path.parts[-2] != "no-subdir"]
-    return [package.file for package in good[::10] if package.path.parts[-4:-2] != ("packages", "conda")]
+    """Every tenth valid package."""
+    valid = [package for package in real_packages() if package.is_good and package.path.parts[-2] != "no-subdir"]
+    return [package.file for package in valid[::10] if package.path.parts[-4:-2] != ("packages", "conda")]
 
 
-def furnish(seaway: Seaway) -> str:
-    """Fill a house with one of everything; a key that reads the private channel."""
+def add_sample_data(seaway: Seaway) -> str:
+    """Add data of every kind to a site; return an API key that can read the private channel."""
     factory = Factory(seaway)
     tools, secret = (Channel(seaway, factory.channel(name, public=name == PUBLIC)) for name in (PUBLIC, PRIVATE))
     factory.member(PRIVATE, "friend", Role.VIEWER)
@@ -75,56 +75,59 @@ def furnish(seaway: Seaway) -> str:
     metadata_corrections.correct(seaway.site, OPERATOR, PUBLIC, "noarch", attested.name, {"license": "ISC"}, "wrong")
     seaway.request_parts.logos.store(OPERATOR, PRIVATE, images.png())
     tools.read("noarch", "repodata.json")
-    Channel(seaway, factory.channel("gone")).remove()  # the highest id, not to be given out again
+    Channel(seaway, factory.channel("gone")).remove()  # the highest channel id; it must not be used again
     return factory.key("friend", only=[PRIVATE])
 
 
 def _attest(seaway: Seaway, file: PackageFile) -> None:
     attester = Attester.trusted_by(seaway)
-    by, bundle = attester.principal(PUBLIC), attester.bundle(file, PUBLIC)
-    anyio.run(partial(publish_file, seaway, PUBLIC, file, by=by, attestation=bundle))
+    caller, bundle = attester.caller(PUBLIC), attester.bundle(file, PUBLIC)
+    anyio.run(partial(publish_file, seaway, PUBLIC, file, by=caller, attestation=bundle))
 
 
-OF_A_START = ("store-identity", "secret-key-made")  # the identity is not copied as it is
+WRITTEN_AT_START = ("store-identity", "secret-key-made")  # a copy has its own identity
 
 
 def rows(
-    database: Database, *, but: frozenset[str] = tables.LEFT_OUT, left_out: Sequence[str] = OF_A_START
+    database: Database,
+    *,
+    skip_tables: frozenset[str] = tables.LEFT_OUT,
+    skip_rows: Sequence[str] = WRITTEN_AT_START,
 ) -> dict[str, list[Any]]:
-    """Every row of every table, but some, and but what a first start writes."""
+    """The rows of all tables by table name, except skipped tables and rows whose first column is in `skip_rows`."""
     with database.read() as tx:
-        found = [table for table in metadata.sorted_tables if table.name not in but]
         return {
-            table.name: [tuple(row) for row in tx.execute(by_key(tx, table)) if row[0] not in left_out]
-            for table in found
+            table.name: [tuple(row) for row in tx.execute(by_key(tx, table)) if row[0] not in skip_rows]
+            for table in metadata.sorted_tables
+            if table.name not in skip_tables
         }
 
 
-def count(database: Database) -> int:
-    return sum(map(len, rows(database, left_out=()).values()))
+def count_rows(database: Database) -> int:
+    return sum(map(len, rows(database, skip_rows=()).values()))
 
 
-def named_blobs(seaway: Seaway) -> dict[bytes, int]:
-    """The blobs that rows of files and logos name, with their sizes."""
+def referenced_blobs(seaway: Seaway) -> dict[bytes, int]:
+    """Sizes of the blobs that files and logos refer to, by hash."""
     with seaway.site.database.read() as tx:
         found = tx.execute(select(files).where(files.c.state != FileState.DELETED.value)).all()
         return {row.sha256: row.size for row in (*found, *tx.execute(select(logos)))}
 
 
-def served(seaway: Seaway, key: str) -> dict[str, bytes]:
-    """What readers get, with a key for the private channel: the index, and all files that it names."""
+def responses(seaway: Seaway, key: str) -> dict[str, bytes]:
+    """Response bodies by path: the repodata of both channels and all files in it; the key is for the private channel."""
     private = {"Authorization": f"Bearer {key}"}
 
-    async def ask() -> dict[str, bytes]:
+    async def download() -> dict[str, bytes]:
         transport = httpx.ASGITransport(app=create_app(seaway))
-        got: dict[str, bytes] = {}
+        bodies: dict[str, bytes] = {}
         async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as client:
 
             async def get(path: str) -> bytes:
-                answer = await client.get(path, headers=private if path.startswith(f"/{PRIVATE}") else {})
-                assert answer.status_code == 200, path
-                got[path] = answer.content
-                return answer.content
+                response = await client.get(path, headers=private if path.startswith(f"/{PRIVATE}") else {})
+                assert response.status_code == 200, path
+                bodies[path] = response.content
+                return response.content
 
             for channel, subdir in ((PUBLIC, "noarch"), (PUBLIC, "linux-64"), (PRIVATE, "noarch")):
                 await get(f"/{channel}/{subdir}/repodata_shards.msgpack.zst")
@@ -133,18 +136,18 @@ def served(seaway: Seaway, key: str) -> dict[str, bytes]:
                     await get(f"/{channel}/{subdir}/{file}")
                     if "attestations_sha256" in record:
                         await get(f"/{channel}/{subdir}/{file}.sigs")
-        return got
+        return bodies
 
-    return anyio.run(ask)
+    return anyio.run(download)
 
 
 def status_without_key(seaway: Seaway) -> int:
-    async def ask() -> int:
+    async def request_index() -> int:
         transport = httpx.ASGITransport(app=create_app(seaway))
         async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as client:
             return (await client.get(f"/{PRIVATE}/noarch/repodata.json")).status_code
 
-    return anyio.run(ask)
+    return anyio.run(request_index)
 
 
 def back_up(seaway: Seaway, target: BackupTarget, blobs: BlobStore | None = None) -> BackupResult:
@@ -159,20 +162,20 @@ def is_empty(seaway: Seaway) -> bool:
     return not any(rows(seaway.site.database).values()) and list(seaway.settings.spool_folder.iterdir()) == []
 
 
-def later(clock: object) -> None:
-    assert isinstance(clock, TurnedClock)
+def next_day(clock: object) -> None:
+    assert isinstance(clock, ManualClock)
     clock.move(DAY_MS)
 
 
-def key_of(file: PackageFile) -> str:
+def blob_key(file: PackageFile) -> str:
     return keys.blob(bytes.fromhex(file.sha256))
 
 
-class Hooked:
-    """A store with something that happens before each put, or that keeps other bytes than it was given."""
+class HookedStore:
+    """A store that calls a function before each put, and can store other bytes than the given ones."""
 
-    def __init__(self, blobs: BlobStore, before_put: Callable[[int], object], *, keeps: bytes | None = None) -> None:
-        self._blobs, self._before, self._keeps = blobs, before_put, keeps
+    def __init__(self, blobs: BlobStore, before_put: Callable[[int], object], *, stores: bytes | None = None) -> None:
+        self._blobs, self._before_put, self._stores = blobs, before_put, stores
         self.puts = 0
 
     def prepare_file(self, path: Path) -> None:
@@ -180,9 +183,9 @@ class Hooked:
 
     def put_file(self, key: str, path: Path) -> bool:
         self.puts += 1
-        self._before(self.puts)
-        if self._keeps is not None:
-            path.write_bytes(self._keeps)
+        self._before_put(self.puts)
+        if self._stores is not None:
+            path.write_bytes(self._stores)
         return self._blobs.put_file(key, path)
 
     def put_files(self, files: Mapping[str, Path]) -> set[str]:
@@ -216,19 +219,19 @@ class Hooked:
         return self._blobs.list(folder)
 
 
-def stop_at(number: int) -> Callable[[int], None]:
-    """A hook that ends everything at this put or write."""
+def kill_at(number: int) -> Callable[[int], None]:
+    """Return a hook that raises `SimulatedKill` from the given put or write on."""
 
-    def hook(now: int) -> None:
-        if now >= number:
-            raise StopError
+    def hook(current: int) -> None:
+        if current >= number:
+            raise SimulatedKill
 
     return hook
 
 
 @dataclass
 class HookedDatabase:
-    """A database with something that happens before each write transaction."""
+    """A database that calls a function before each write transaction."""
 
     database: Database
     before_write: Callable[[int], object]

@@ -1,4 +1,4 @@
-"""What people do on the pages, in the words of a story; each has a browser of their own."""
+"""A user with a browser, and the steps of tests that involve several pages."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -8,30 +8,30 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watched
-from tests.browser.stage import PASSWORD, Stand
+from tests.browser.conftest import BrowserLog
+from tests.browser.demo_site import PASSWORD, DemoSite
 from tests.support import mail
-from tests.support.requests import until
+from tests.support.requests import wait_until
 
 _DROP = """
 (target, files) => {
-  const carried = new DataTransfer();
+  const transfer = new DataTransfer();
   for (const [name, text] of files) {
-    carried.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], name));
+    transfer.items.add(new File([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))], name));
   }
   for (const type of ["dragenter", "dragover", "drop"]) {
-    target.dispatchEvent(new DragEvent(type, { dataTransfer: carried, bubbles: true, cancelable: true }));
+    target.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
   }
 }
 """
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody before a browser."""
+class BrowserUser:
+    """A user with their own browser profile."""
 
     name: str
-    stand: Stand
+    demo: DemoSite
     page: Page
 
     @property
@@ -39,7 +39,7 @@ class Person:
         return f"{self.name}@example.com"
 
     def sign_up(self) -> None:
-        """From the form of the site to a verified account that is signed in, by the letter."""
+        """Create an account with the form and verify it with the email; the user is signed in then."""
         page = self.page
         page.goto("/signup")
         page.get_by_label("User name").fill(self.name)
@@ -47,23 +47,23 @@ class Person:
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Create account").click()
         page.get_by_role("heading", name="Check your email").wait_for()
-        page.goto(f"/verify/{self.secret_of_letter('Verify your email address')}")
+        page.goto(f"/verify/{self.secret_in_email('Verify your email address')}")
         page.get_by_role("button", name="Verify address").click()
         page.get_by_role("heading", name="verified").wait_for()
 
-    def secret_of_letter(self, subject: str) -> str:
-        """What the link in the newest letter holds that begins so; it may still be on its way."""
-        folder = self.stand.beside.settings.mail_folder
+    def secret_in_email(self, subject: str) -> str:
+        """Wait for an email whose subject starts with `subject`; return the secret in the link of the newest one."""
+        folder = self.demo.seaway.settings.mail_folder
 
         def found() -> list[str]:
-            mine = (letter for letter in mail.read(folder) if letter["To"] == self.address)
-            return [mail.link_in(letter) for letter in mine if letter["Subject"].startswith(subject)]
+            emails = (email for email in mail.emails_in(folder) if email["To"] == self.address)
+            return [mail.link_secret(email) for email in emails if email["Subject"].startswith(subject)]
 
-        until(found)
+        wait_until(found)
         return found()[-1]
 
-    def make_channel(self, name: str) -> None:
-        """A private one, as the form proposes."""
+    def create_channel(self, name: str) -> None:
+        """Create a private channel, the default of the form."""
         page = self.page
         page.goto("/channels")
         page.get_by_role("link", name="New channel").first.click()
@@ -73,8 +73,8 @@ class Person:
         page.get_by_role("button", name="Create channel").click()
         page.wait_for_url(f"**/channels/{name}")
 
-    def make_key(self, name: str, mode: str) -> str:
-        """The secret of a new key, as it is shown once."""
+    def create_key(self, name: str, mode: str) -> str:
+        """Create an API key; return its secret from the page."""
         page = self.page
         page.goto("/account/keys")
         page.get_by_label("Name", exact=True).fill(name)
@@ -83,27 +83,27 @@ class Person:
         return page.locator("#secret").inner_text()
 
     def drop(self, channel: str, *paths: Path) -> None:
-        """Files let go over the page for uploads, and published."""
+        """Drop files on the upload page, and wait until they are published."""
         self.page.goto(f"/channels/{channel}/settings/upload")
         files = [(path.name, b64encode(path.read_bytes()).decode()) for path in paths]
         self.page.locator("[data-drop]").evaluate(_DROP, files)
         for path in paths:
             expect(self.page.get_by_role("listitem").filter(has_text=path.name)).to_contain_text("Published")
 
-    def add_member(self, channel: str, who: str, role: str) -> None:
-        """A user at once, the reader of an address by a letter."""
+    def add_member(self, channel: str, name_or_email: str, role: str) -> None:
+        """Add a user, or invite an email address."""
         page = self.page
         page.goto(f"/channels/{channel}/settings/members")
-        page.get_by_label("User name or email address").fill(who)
+        page.get_by_label("User name or email address").fill(name_or_email)
         page.get_by_role("combobox", name="Role", exact=True).first.select_option(role)
         page.get_by_role("button", name="Add", exact=True).click()
-        page.get_by_text(who).first.wait_for()
+        page.get_by_text(name_or_email).first.wait_for()
 
 
 @contextmanager
-def arriving(stand: Stand, name: str) -> Iterator[Person]:
-    """Somebody nobody knows yet, whose browser complains of nothing."""
-    with stand.context() as context:
-        watched = Watched(context)
-        yield Person(name, stand, context.new_page())
-        assert [] == watched.complaints
+def browser_user(demo: DemoSite, name: str) -> Iterator[BrowserUser]:
+    """Open a new browser profile for a user, who may have no account yet; fail if the browser reports an error."""
+    with demo.context() as context:
+        log = BrowserLog(context)
+        yield BrowserUser(name, demo, context.new_page())
+        assert [] == log.errors

@@ -1,4 +1,4 @@
-"""Whole stories of channels: from nothing to a package that a second person installs; a workflow; another owner; the end."""
+"""Channels on the pages: creation, upload, invitation and installation; trusted publisher; transfer; deletion."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 
 from seaway.callers.caller import OPERATOR
 from seaway.trusted_publishing import issuers, workflow_snippets
-from tests.browser.person import Person, arriving
-from tests.browser.stage import Stand, new_user
+from tests.browser.demo_site import DemoSite, new_user
+from tests.browser.user_browser import BrowserUser, browser_user
 from tests.support import rattler
 from tests.support.issuer import LocalIssuer, gitlab, local_issuer, now_s, token
 from tests.support.packages import REAL, conda, index_json
@@ -23,40 +23,40 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def owner(stand: Stand) -> Iterator[Person]:
-    """Somebody with an account, signed in."""
-    with arriving(stand, new_user(stand.beside, f"owner-{next(_numbers)}")) as person:
-        stand.sign_in(person.page, person.name)
-        yield person
+def owner(demo: DemoSite) -> Iterator[BrowserUser]:
+    """A signed-in user."""
+    with browser_user(demo, new_user(demo.seaway, f"owner-{next(_numbers)}")) as user:
+        demo.sign_in(user.page, user.name)
+        yield user
 
 
 @pytest.fixture
-def channel(stand: Stand, owner: Person) -> str:
-    """A private channel of theirs."""
-    return Factory(stand.beside).channel(f"story-{next(_numbers)}", owner=owner.name, public=False)
+def channel(demo: DemoSite, owner: BrowserUser) -> str:
+    """A private channel of the owner."""
+    return Factory(demo.seaway).channel(f"channel-{next(_numbers)}", owner=owner.name, public=False)
 
 
-def install(stand: Stand, folder: Path, channel: str, key: str, spec: str) -> list[dict[str, object]]:
-    """By py-rattler, with this key in its store."""
-    action = rattler.action(folder, "solve", f"{stand.address}/{channel}", spec, prefix=str(folder / "prefix"))
+def install(demo: DemoSite, folder: Path, channel: str, key: str, spec: str) -> list[dict[str, object]]:
+    """Install with py-rattler, which has the API key in its credential store."""
+    action = rattler.action(folder, "solve", f"{demo.address}/{channel}", spec, prefix=str(folder / "prefix"))
     return rattler.run(folder, action, auth={"localhost": {"BearerToken": key}})
 
 
-def test_from_an_account_to_a_package_that_somebody_else_installs(stand: Stand, tmp_path: Path) -> None:
-    """Sign up, a private channel, a key, a file dropped; an invitation by letter, a second account, an installation."""
-    with arriving(stand, "mary") as mary, arriving(stand, "anning") as anning:
+def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: Path) -> None:
+    """Sign up, private channel, API key, dropped file; then invitation by email, second account and installation."""
+    with browser_user(demo, "mary") as mary, browser_user(demo, "anning") as anning:
         mary.sign_up()
-        mary.make_channel("fossils")
-        key = mary.make_key("laptop", "Read and publish")
+        mary.create_channel("fossils")
+        key = mary.create_key("laptop", "Read and publish")
         mary.drop("fossils", EDITOR)
         mary.page.get_by_role("link", name="noarch, revision").click()
         mary.page.get_by_role("heading", level=1, name="pixi-editor 2.0.0").wait_for()
-        assert [{"solved": [EDITOR.name]}] == install(stand, tmp_path, "fossils", key, "pixi-editor")
+        assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path, "fossils", key, "pixi-editor")
 
         anning.page.goto("/channels/fossils")
         assert anning.page.get_by_text("There is no such channel").is_visible()
         mary.add_member("fossils", anning.address, "viewer")
-        invitation = f"/invitations/{anning.secret_of_letter('Invitation')}"
+        invitation = f"/invitations/{anning.secret_in_email('Invitation')}"
         anning.page.goto(invitation)
         anning.page.get_by_role("link", name="Create one").click()
         anning.sign_up()
@@ -67,24 +67,24 @@ def test_from_an_account_to_a_package_that_somebody_else_installs(stand: Stand, 
         assert not anning.page.get_by_role("link", name="Upload").is_visible()
 
         (tmp_path / "anning").mkdir()
-        key = anning.make_key("workstation", "Read Install")
-        assert [{"solved": [EDITOR.name]}] == install(stand, tmp_path / "anning", "fossils", key, "pixi-editor")
+        key = anning.create_key("workstation", "Read Install")
+        assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path / "anning", "fossils", key, "pixi-editor")
         assert (tmp_path / "anning/prefix/Menu/pixi-editor.json").is_file()
 
 
 @pytest.fixture
-def forge(stand: Stand) -> Iterator[LocalIssuer]:
-    """A GitLab at an address of its own."""
+def forge(demo: DemoSite) -> Iterator[LocalIssuer]:
+    """A registered GitLab instance."""
     with local_issuer() as running:
-        with stand.beside.site.database.write_site() as tx:
-            issuers.add(tx, stand.beside.site.clock.now_ms(), OPERATOR, "yard", kind="gitlab", issuer=running.address)
+        with demo.seaway.site.database.write_site() as tx:
+            issuers.add(tx, demo.seaway.site.clock.now_ms(), OPERATOR, "yard", kind="gitlab", issuer=running.address)
         yield running
 
 
-def test_a_workflow_that_is_trusted_on_the_page_publishes(
-    stand: Stand, owner: Person, channel: str, forge: LocalIssuer, tmp_path: Path
+def test_workflow_publishes_after_form_adds_publisher(
+    demo: DemoSite, owner: BrowserUser, channel: str, forge: LocalIssuer, tmp_path: Path
 ) -> None:
-    """The form, the lines to paste, a job with a token of that issuer; the page then says when and by what."""
+    """Add a publisher, check the snippet, publish with a token of that issuer; the pages then show the publisher."""
     page = owner.page
     page.goto(f"/channels/{channel}/settings/publishers")
     page.get_by_role("link", name="GitLab (yard)").click()
@@ -94,20 +94,20 @@ def test_a_workflow_that_is_trusted_on_the_page_publishes(
     expect(page.get_by_role("row").filter(has_text="acme/team/tools")).to_contain_text("never")
     variable = workflow_snippets.token_variable("localhost")
     expect(page.locator("#snippet")).to_contain_text(variable)
-    expect(page.locator("#snippet")).to_contain_text(f"--url {stand.address} --channel {channel}")
+    expect(page.locator("#snippet")).to_contain_text(f"--url {demo.address} --channel {channel}")
 
     file = conda(index_json(f"by-workflow-{channel}"))
     variables = {"GITLAB_CI": "true", variable: token(gitlab(now_s(), issuer=forge.address, aud="localhost"))}
-    assert "" == rattler.publish(tmp_path, stand.address, channel, file.write_to(tmp_path), **variables)
+    assert "" == rattler.publish(tmp_path, demo.address, channel, file.write_to(tmp_path), **variables)
     page.goto(f"/channels/{channel}/packages/by-workflow-{channel}")
     expect(page.get_by_label("Details of 1.0")).to_contain_text("the workflow of acme/team/tools")
     page.goto(f"/channels/{channel}/settings/publishers")
     expect(page.get_by_role("row").filter(has_text="acme/team/tools")).not_to_contain_text("never")
 
 
-def test_a_channel_is_given_away(stand: Stand, owner: Person, channel: str) -> None:
-    """Offered to a member, who accepts: then it is theirs, and who gave it away may publish to it still."""
-    with arriving(stand, new_user(stand.beside, f"heir-{channel}")) as heir:
+def test_channel_transfer(demo: DemoSite, owner: BrowserUser, channel: str) -> None:
+    """A member accepts the offer and becomes the owner; the former owner becomes a contributor."""
+    with browser_user(demo, new_user(demo.seaway, f"heir-{channel}")) as heir:
         owner.add_member(channel, heir.name, "viewer")
         page = owner.page
         page.goto(f"/channels/{channel}/settings/danger")
@@ -115,7 +115,7 @@ def test_a_channel_is_given_away(stand: Stand, owner: Person, channel: str) -> N
         page.get_by_role("button", name="Offer channel").click()
         page.get_by_role("button", name="Withdraw offer").wait_for()
 
-        stand.sign_in(heir.page, heir.name)
+        demo.sign_in(heir.page, heir.name)
         heir.page.goto("/account/offers")
         heir.page.get_by_role("button", name=f"Accept {channel}").click()
         heir.page.goto(f"/channels/{channel}")
@@ -125,8 +125,7 @@ def test_a_channel_is_given_away(stand: Stand, owner: Person, channel: str) -> N
         assert not page.get_by_role("link", name="Settings").is_visible()
 
 
-def test_a_channel_is_deleted_by_its_name(owner: Person, channel: str) -> None:
-    """A name that is not quite it deletes nothing."""
+def test_channel_deletion_needs_its_exact_name(owner: BrowserUser, channel: str) -> None:
     page = owner.page
     page.goto(f"/channels/{channel}/settings/danger")
     page.get_by_label("to confirm").fill(channel[:-1])

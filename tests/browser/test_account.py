@@ -1,19 +1,19 @@
-"""Whole stories: an account from nothing to a key in use; passkeys; names that would be programs."""
+"""Account pages: sign-up and first API key, passkeys, authenticator app, HTML in names."""
 
 import httpx
 import pyotp
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.stage import HOSTILE, PASSWORD, Stand, new_user
+from tests.browser.demo_site import HOSTILE, PASSWORD, DemoSite, new_user
 from tests.support import mail
-from tests.support.requests import bearer, until
+from tests.support.requests import bearer, wait_until
 
 pytestmark = pytest.mark.slow
 
 
-def test_from_sign_up_to_a_key_in_use(stand: Stand, page: Page) -> None:
-    """Sign up, open the letter, press the button, make a key, use it."""
+def test_new_user_creates_and_revokes_key(demo: DemoSite, page: Page) -> None:
+    """Sign up, verify the email address, create an API key, use it, revoke and delete it."""
     page.goto("/")
     page.get_by_role("link", name="Create an account").click()
     page.get_by_label("User name").fill("marietta")
@@ -25,9 +25,9 @@ def test_from_sign_up_to_a_key_in_use(stand: Stand, page: Page) -> None:
     page.get_by_role("button", name="Create account").click()
     page.get_by_role("heading", name="Check your email").wait_for()
 
-    folder = stand.beside.settings.mail_folder
-    until(lambda: any(one["To"] == "marietta@example.com" for one in mail.read(folder)))
-    page.goto(f"/verify/{mail.link_in(mail.read(folder)[-1])}")
+    folder = demo.seaway.settings.mail_folder
+    wait_until(lambda: any(email["To"] == "marietta@example.com" for email in mail.emails_in(folder)))
+    page.goto(f"/verify/{mail.link_secret(mail.emails_in(folder)[-1])}")
     page.get_by_role("button", name="Verify address").click()
     page.get_by_role("link", name="Create an API key").click()
 
@@ -35,20 +35,20 @@ def test_from_sign_up_to_a_key_in_use(stand: Stand, page: Page) -> None:
     page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text()
     page.reload()
-    answer = httpx.get(f"{stand.address}/api/v1/me", headers=bearer(secret))
-    assert (200, "marietta") == (answer.status_code, answer.json()["name"])
+    response = httpx.get(f"{demo.address}/api/v1/me", headers=bearer(secret))
+    assert (200, "marietta") == (response.status_code, response.json()["name"])
 
     page.goto("/account/keys")
     assert secret not in page.content()
     page.get_by_role("button", name="Revoke").first.click()
-    assert httpx.get(f"{stand.address}/api/v1/me", headers=bearer(secret)).status_code == 401
+    assert httpx.get(f"{demo.address}/api/v1/me", headers=bearer(secret)).status_code == 401
     page.get_by_role("button", name="Delete").first.click()
     assert page.get_by_text("No keys yet").is_visible()
 
 
-def test_a_passkey_signs_in(stand: Stand, page: Page) -> None:
-    """Added in the account, then alone in place of the password, then as the second factor after it."""
-    new_user(stand.beside, "katherine")
+def test_passkey_sign_in(demo: DemoSite, page: Page) -> None:
+    """A new passkey signs in without the password, as the second factor after it, and confirms an action."""
+    new_user(demo.seaway, "katherine")
     devtools = page.context.new_cdp_session(page)
     devtools.send("WebAuthn.enable")
     devtools.send(
@@ -63,7 +63,7 @@ def test_a_passkey_signs_in(stand: Stand, page: Page) -> None:
             }
         },
     )
-    stand.sign_in(page, "katherine")
+    demo.sign_in(page, "katherine")
     page.goto("/account/security")
     page.get_by_label("Passkey name").fill("the phone")
     page.get_by_role("button", name="Add a passkey").click()
@@ -94,15 +94,15 @@ def test_a_passkey_signs_in(stand: Stand, page: Page) -> None:
     assert not page.get_by_text("the phone", exact=True).is_visible()
 
 
-def test_an_app_for_codes(stand: Stand, page: Page) -> None:
-    """The picture is shown once; its codes are asked for from then on."""
-    new_user(stand.beside, "dorothy")
-    stand.sign_in(page, "dorothy")
+def test_authenticator_app(demo: DemoSite, page: Page) -> None:
+    """The QR code is shown once; later sign-ins require a code or a recovery code."""
+    new_user(demo.seaway, "dorothy")
+    demo.sign_in(page, "dorothy")
     page.goto("/account/security")
     page.get_by_role("button", name="Set up app").click()
     assert page.locator("svg.qr").bounding_box() is not None
-    app = pyotp.TOTP(page.locator("#seed").inner_text().replace(" ", ""))
-    page.get_by_role("textbox", name="Code").fill(app.now())
+    totp = pyotp.TOTP(page.locator("#seed").inner_text().replace(" ", ""))
+    page.get_by_role("textbox", name="Code").fill(totp.now())
     page.get_by_role("button", name="Turn on").click()
     code = page.locator(".codes li").first.inner_text()
 
@@ -116,14 +116,14 @@ def test_an_app_for_codes(stand: Stand, page: Page) -> None:
     page.wait_for_url("**/account")
 
 
-def test_names_that_would_be_programs(stand: Stand, page: Page) -> None:
-    """Case 33: what strangers type is shown as text; the fixture sees that the policy had nothing to refuse."""
+def test_html_in_names_is_shown_as_text(demo: DemoSite, page: Page) -> None:
+    """Case 33; the fixture `page` checks that the policy blocked nothing."""
     page.on("dialog", lambda _dialog: pytest.fail("a script ran"))
-    stand.sign_in(page)
+    demo.sign_in(page)
     page.goto("/account/keys")
     page.get_by_label("Name", exact=True).fill(HOSTILE)
     page.get_by_role("button", name="Create key").click()
     assert page.get_by_text(HOSTILE).first.is_visible()
     for path in ("/account/keys", "/", "/channels/hostile", "/account"):
         page.goto(path)
-        assert page.locator("main img:not([src*='/logo/'])").count() == 0  # the logos of channels are ours
+        assert page.locator("main img:not([src*='/logo/'])").count() == 0  # except logos of channels
