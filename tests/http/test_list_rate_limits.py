@@ -64,9 +64,9 @@ def test_ipv6_addresses_are_limited_by_their_64_prefix(clock: ManualClock) -> No
 def test_number_of_counted_addresses_is_bounded(clock: ManualClock) -> None:
     """A client with a million addresses cannot fill the memory: the longest unused entries are dropped."""
     limit = RateLimiter(clock, Limit(1, MINUTE_MS), "searches")
-    for number in range(request_limits._MOST_CALLERS + 5):
+    for number in range(request_limits._MAX_CALLERS + 5):
         limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert request_limits._MOST_CALLERS == len(limit._buckets)
+    assert request_limits._MAX_CALLERS == len(limit._buckets)
     limit.take("10.0.0.0")
 
 

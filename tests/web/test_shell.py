@@ -17,7 +17,7 @@ from tests.conftest import Site
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 FOLDER = Path(assets.__file__).parent / "templates"
 TEMPLATES = [str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html")]
-MOST_BYTES = 100_000  # of assets, on any page
+MAX_BYTES = 100_000  # of assets, on any page
 
 
 def test_page_loads_only_from_this_site(site: Site) -> None:
@@ -46,11 +46,11 @@ def loaded_assets(template: str) -> set[str]:
 
 
 def test_assets_are_small_and_immutable(site: Site) -> None:
-    """No page loads more than MOST_BYTES; browsers request each asset once."""
+    """No page loads more than MAX_BYTES; browsers request each asset once."""
     assert {} == {
         name: size
         for name in TEMPLATES
-        if (size := sum(assets.sizes()[asset] for asset in loaded_assets(name))) > MOST_BYTES
+        if (size := sum(assets.sizes()[asset] for asset in loaded_assets(name))) > MAX_BYTES
     }
     assert {"uplot.js", "inter.woff2", "theme.js"} < loaded_assets("package.html")
     with site.client() as client:

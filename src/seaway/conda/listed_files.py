@@ -18,7 +18,7 @@ from seaway.conda.refusals import RefusalReason, Refused
 from seaway.conda.tar_reader import MemberType
 
 _SHORT_PLACEHOLDER_BYTES = 80  # shorter than the paths of many environments; build tools pad it to 255
-_MOST_LINKS = 40  # Linux follows at most this many links in one path
+_MAX_LINKS = 40  # Linux follows at most this many links in one path
 
 
 class UnpackedMember(NamedTuple):
@@ -176,7 +176,7 @@ def _leads_to_file(path: str, members: Mapping[str, UnpackedMember]) -> bool:
         stored = members.get("/".join(passed))
         if stored is not None and stored.kind is MemberType.SYMLINK:
             links += 1
-            if links > _MOST_LINKS or stored.target.startswith("/"):
+            if links > _MAX_LINKS or stored.target.startswith("/"):
                 return False
             passed.pop()
             left += stored.target.split("/")[::-1]

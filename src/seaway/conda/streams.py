@@ -26,7 +26,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_FIRST, _SKIPPABLE_MAGIC = 0x50, b"\x2a\x4d\x18"  # RFC 8878, 3.1.2: 0x184D2A50 to 0x184D2A5F
 _MIN_WINDOW_LOG = 10
 _SINGLE_SEGMENT = 0x20
-_LEAST_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one block header
+_MIN_FRAME_BYTES = 9  # magic, descriptor, one byte of window or size, one block header
 
 
 def decompress_zstd(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
@@ -69,7 +69,7 @@ def _check_window(head: bytes, what: str) -> None:
     """Refuse a frame whose header requests a window above the limit (RFC 8878, 3.1.1.1)."""
     if _is_skippable(head):
         raise _trailing_data(what, head)
-    if not head.startswith(_ZSTD_MAGIC) or len(head) < _LEAST_FRAME_BYTES:
+    if not head.startswith(_ZSTD_MAGIC) or len(head) < _MIN_FRAME_BYTES:
         raise _damaged(what)
     if _window_bytes(head) > 1 << MAX_WINDOW_LOG:
         raise Refused(

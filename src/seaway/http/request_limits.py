@@ -16,7 +16,7 @@ from seaway.callers.rate_limits import Limit, network_of
 from seaway.clock import Clock
 from seaway.errors import TooManyRequests
 
-_MOST_CALLERS = 10_000
+_MAX_CALLERS = 10_000
 COMPARISON_COST = 10  # cost of comparing two file lists, in file lists
 
 
@@ -46,7 +46,7 @@ class RateLimiter:
             level = max(level - max(now_ms - at_ms, 0) * rate_per_ms, 0.0)
             is_allowed = level + count <= self._limit.count
             self._buckets[key] = (level + count * is_allowed, now_ms)
-            if len(self._buckets) > _MOST_CALLERS:
+            if len(self._buckets) > _MAX_CALLERS:
                 del self._buckets[next(iter(self._buckets))]
         if not is_allowed:
             wait = max(math.ceil((level + count - self._limit.count) / rate_per_ms / 1000), 1)

@@ -12,9 +12,9 @@ from seaway.oidc.jwt import MAX_KID, TokenRules
 
 MAX_BYTES = 1024 * 1024
 MAX_KEYS = 100
-_LEAST_BITS = 2_048
-_LEAST_MODULUS = 342  # base64url characters for _LEAST_BITS
-_MOST_BITS = 8_192  # checking a signature with a larger key takes long
+_MIN_BITS = 2_048
+_MIN_MODULUS = 342  # base64url characters for _MIN_BITS
+_MAX_BITS = 8_192  # checking a signature with a larger key takes long
 _LARGEST_EXPONENT = 2**32
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
@@ -81,11 +81,11 @@ def _import_key(jwk: Mapping[str, Any]) -> Key | None:
     try:
         if jwk["kty"] == "EC":
             return ECKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "y")} | named)
-        if len(jwk["n"]) < _LEAST_MODULUS:
+        if len(jwk["n"]) < _MIN_MODULUS:
             return None
         key = RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e")} | named)
         numbers = key.public_key.public_numbers()
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         return None
     is_sound = 3 <= numbers.e < _LARGEST_EXPONENT and numbers.e % 2 == 1
-    return key if is_sound and _LEAST_BITS <= numbers.n.bit_length() <= _MOST_BITS else None
+    return key if is_sound and _MIN_BITS <= numbers.n.bit_length() <= _MAX_BITS else None

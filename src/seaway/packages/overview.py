@@ -33,7 +33,7 @@ from seaway.indexing.file_rows import FileState
 from seaway.packages.files import about_decoder
 
 MAX_PACKAGES = 50_000  # a channel with more is listed by name only
-_MOST_LINES = 60_000  # of 1.7 kB each, measured
+_MAX_LINES = 60_000  # of 1.7 kB each, measured
 _ROWS_AT_ONCE = 5_000
 _LISTED = FileState.LISTED.value
 _NAME_OF_SPEC = re.compile(r"(?:.*::)?\s*([A-Za-z0-9._-]+)")
@@ -65,7 +65,7 @@ class _Channel:
 class PackageOverviews:
     """Cache of the lines that this process has read."""
 
-    def __init__(self, max_lines: int = _MOST_LINES, max_packages: int = MAX_PACKAGES) -> None:
+    def __init__(self, max_lines: int = _MAX_LINES, max_packages: int = MAX_PACKAGES) -> None:
         self._lock = threading.Lock()
         self._channels: LRUCache[int, _Channel] = LRUCache(
             max_lines, lambda channel: min(len(channel.lines) + 1, max_lines)

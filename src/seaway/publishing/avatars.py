@@ -19,7 +19,7 @@ from seaway.outbound import OutboundRequest, OutboundRequestFailed
 from seaway.publishing.logos import MAX_LOGO_BYTES
 
 _SECONDS = 5.0
-_MOST_VISITS = 4
+_MAX_VISITS = 4
 _GITHUB = (
     re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]{0,38}\.png(\?size=[0-9]{1,4})?"),
     re.compile(r"https://avatars\.githubusercontent\.com/[A-Za-z0-9/_-]{1,100}(\?[A-Za-z0-9=&_-]{0,100})?"),
@@ -48,7 +48,7 @@ class Avatars:
             raise Unavailable("The avatar could not be fetched.", _OTHERWISE, cause=str(error)) from None
 
     async def _follow(self, address: str) -> bytes:
-        for _ in range(_MOST_VISITS):
+        for _ in range(_MAX_VISITS):
             self._require_known(address)
             visit = OutboundRequest(
                 address,

@@ -21,7 +21,7 @@ from seaway.errors import DamagedRecord, Unavailable
 from seaway.indexing.blob_references import BlobSwept, referencing
 from seaway.publishing.record import Recorded, RecordingParts, Submission, record_submissions
 
-_MOST_AT_ONCE = 32
+_MAX_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Batches:
 
     def _record_waiting(self) -> None:
         with self._lock:
-            batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+            batch, self._waiting = self._waiting[:_MAX_AT_ONCE], self._waiting[_MAX_AT_ONCE:]
         for entry, outcome in zip(batch, self._outcomes(batch), strict=True):
             if isinstance(outcome, BaseException):
                 entry.outcome.set_exception(outcome)

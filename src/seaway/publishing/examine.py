@@ -26,7 +26,7 @@ from seaway.conda.record import FileDigest, Section
 from seaway.conda.refusals import RefusalReason, Refused
 from seaway.conda.tar_reader import MemberType
 
-_MOST_WARNED = 3
+_MAX_WARNED = 3
 _DOTS = (
     "Paths in the archive begin with ./, so tools that look for info/index.json, such as indexers, do not find it;"
     " pack the folders by name: tar cjf FILE info share."
@@ -128,7 +128,7 @@ def _link_warnings(contents: archive.ArchiveContents, *, refuse_escaping_links: 
     links = contents.escaping_links
     if not links:
         return ()
-    shown = ", ".join(ascii(link) for link in links[:_MOST_WARNED])[:300]
+    shown = ", ".join(ascii(link) for link in links[:_MAX_WARNED])[:300]
     if refuse_escaping_links:
         raise Refused(
             RefusalReason.ESCAPING_LINK, f"Links of the package point outside of its installation folder: {shown}."

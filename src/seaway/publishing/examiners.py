@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 _ATTEMPTS = 2
 _IN_A_MESSAGE = 32
-_MOST_ANSWERED_BYTES = 256 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 256 * 1024 * 1024
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
 _SECONDS_TO_DRAW = 3.0  # the slowest normal picture takes 0.4 s; a JPEG with a thousand scans would take minutes
@@ -245,7 +245,7 @@ class _Examiner:
         try:
             if not self._connection.poll(seconds):
                 raise TimeoutError
-            return self._connection.recv_bytes(_MOST_ANSWERED_BYTES)
+            return self._connection.recv_bytes(_MAX_RESPONSE_BYTES)
         except (EOFError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise

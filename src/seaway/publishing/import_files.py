@@ -36,8 +36,8 @@ from seaway.publishing.upload_rates import sender_of
 from seaway.storage import keys
 
 # Creating a file waits for a running sync: with lots of 128 files an import took twice as long on a busy disk.
-_MOST_IN_A_LOT = 512
-_LEAST_IN_A_LOT = 16
+_MAX_LOT = 512
+_MIN_LOT = 16
 _LOTS_FOR_EACH = 4  # at least this many for each examiner, so that none is idle for long
 
 _Result = Published | SeawayError
@@ -84,7 +84,7 @@ def import_files(
 
 
 def _lots(paths: Sequence[Path], examiners: int) -> Iterator[_Lot]:
-    size = min(max(len(paths) // (examiners * _LOTS_FOR_EACH), _LEAST_IN_A_LOT), _MOST_IN_A_LOT)
+    size = min(max(len(paths) // (examiners * _LOTS_FOR_EACH), _MIN_LOT), _MAX_LOT)
     return (_Lot(paths[start : start + size]) for start in range(0, len(paths), size))
 
 

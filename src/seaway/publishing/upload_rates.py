@@ -28,7 +28,7 @@ from seaway.errors import SeawayError, TooManyRequests, Unavailable
 from seaway.fair_slots import Sender
 from seaway.site import Site
 
-_MOST_SENDERS = 10_000
+_MAX_SENDERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class RefusedTime:
             ms += self._unwritten_ms.pop(subject, 0)
             if ms < SECOND_MS:
                 self._unwritten_ms[subject] = ms
-                if len(self._unwritten_ms) > _MOST_SENDERS:
+                if len(self._unwritten_ms) > _MAX_SENDERS:
                     del self._unwritten_ms[next(iter(self._unwritten_ms))]
                 return
         with self._site.database.write_unlocked() as tx:
