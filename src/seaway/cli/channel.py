@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,8 +87,7 @@ def show_channel(context: typer.Context, name: _Name, as_json: JsonOption = Fals
                 {"user": member.user, "role": member.role.value} for member in members.all_members(tx, channel.id)
             ],
         }
-    lines = [f"{key}: {_plain_text(entry)}" for key, entry in value.items()]
-    show(value, as_json, "\n".join(lines))
+    show(value, as_json)
 
 
 @app.command("set")
@@ -232,9 +231,3 @@ def _logo_source(logo: str) -> NewLogo:
     if not content:
         raise typer.BadParameter(f"{logo} is empty")
     return NewLogo(content)
-
-
-def _plain_text(entry: Any) -> str:
-    if isinstance(entry, list):
-        return ", ".join(f"{member['user']} ({member['role']})" for member in entry)
-    return "yes" if entry is True else "no" if entry is False else "none" if entry in (None, "") else str(entry)

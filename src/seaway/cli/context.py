@@ -115,7 +115,7 @@ def show(result: Result | None, as_json: bool, sentence: str = "") -> None:
     if as_json:
         print(json.dumps(value))
     else:
-        print(sentence or "\n".join(f"{name}: {_plain(field)}" for name, field in (value or {}).items()))
+        print(sentence or "\n".join(f"{name}: {_plain(field) or 'none'}" for name, field in (value or {}).items()))
 
 
 def show_rows(results: Sequence[Result], as_json: bool, *, nothing: str) -> None:

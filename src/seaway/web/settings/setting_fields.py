@@ -39,7 +39,9 @@ class SettingField:
     def options(self) -> list[tuple[str, str]]:
         """Values of a list, with their labels."""
         default = self.info.default
-        return [(one.value, one.value.capitalize()) for one in type(default)] if isinstance(default, Enum) else []
+        return (
+            [(choice.value, choice.value.capitalize()) for choice in type(default)] if isinstance(default, Enum) else []
+        )
 
     @property
     def max_length(self) -> int | None:
