@@ -97,7 +97,7 @@ def _add_build_rows(report: Report, case: str, measurements: Mapping[str, Sequen
 
 @dataclass
 class _Comparison:
-    """Latency of requests without and during a build, in turns."""
+    """Latency of requests without and during a build, alternately."""
 
     seaway: Seaway
     server: Running

@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure both cases in turns."""
+    """Measure both cases alternately."""
     with scratch(options.folder) as folder:
         owner = instances.prepare_instance(folder, {}, {_CHANNEL: 0}, None)
         with instances.open_instance(folder, {}) as seaway, servers.seaway(folder, **dict(options.set)) as server:

@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Upload one file to a new server each time, in turns with hashing and writing it."""
+    """Upload one file to a new server each time, alternately with hashing and writing it."""
     samples = Samples()
     with scratch(options.folder) as folder, servers.module("bench.null") as null:
         progress(f"creating a package of {options.megabytes:,} MB")

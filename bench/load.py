@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Run the same work on both sites in turns."""
+    """Run the same work on both sites alternately."""
     for size in options.sizes:
         with ExitStack() as stack:
             sites = [

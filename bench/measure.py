@@ -45,8 +45,8 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], *, in_turns: bool) -> 
     """
     Return the ratio of ours to theirs; None if theirs is zero, which memory growth can be.
 
-    Samples taken in turns are compared pairwise, so that other load of the machine cancels out; otherwise the medians
-    are compared.
+    Samples taken alternately are compared pairwise, so that other load of the machine cancels out; otherwise the
+    medians are compared.
     """
     if in_turns and len(ours) == len(theirs):
         each = [one / other for one, other in zip(ours, theirs, strict=True) if other]

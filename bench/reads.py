@@ -51,7 +51,7 @@ class _Target:
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure each target on all servers in turns."""
+    """Measure each target on all servers alternately."""
     client, servers_cpus = _cpus()
     with scratch(options.folder) as folder, ExitStack() as stack:
         folder.chmod(0o755)  # nginx can run as another user

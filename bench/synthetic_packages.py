@@ -18,10 +18,10 @@ from tests.support.packages import PackageFile, conda, real_packages, tar_bz2
 
 SUBDIR = "linux-64"
 
-_FEWEST = 2
+_MIN_BUILDS = 2
 _EXPONENT = 0.8  # gives a median of five builds per name and a mean of thirty
-_MOST = 5_000
-_LARGEST_PART = 0.05  # the largest share of all builds that one name can have
+_MAX_BUILDS = 5_000
+_MAX_SHARE = 0.05  # the largest share of all builds that one name can have
 _OLD_FORMAT_PART = 0.1
 _FIRST_TIME_MS = 1_500_000_000_000
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -82,12 +82,12 @@ class Build:
 def generate(total: int, *, seed: int = 1) -> list[SyntheticPackage]:
     """Return package names with this total number of builds."""
     dice = random.Random(seed)
-    most = max(_FEWEST, min(_MOST, int(total * _LARGEST_PART)))
+    most = max(_MIN_BUILDS, min(_MAX_BUILDS, int(total * _MAX_SHARE)))
     packages: list[SyntheticPackage] = []
     taken: set[str] = set()
     missing = total
     while missing > 0:
-        count = min(int(_FEWEST * dice.random() ** (-1 / _EXPONENT)), most, missing)
+        count = min(int(_MIN_BUILDS * dice.random() ** (-1 / _EXPONENT)), most, missing)
         name = _new_name(dice, taken)
         depends = _depends(dice, [package.name for package in packages[:200]])
         packages.append(SyntheticPackage(name, count, dice.getrandbits(32), depends, is_python=dice.random() < 0.5))

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> None:
-    """Measure channels of each size and the disk in turns."""
+    """Measure channels of each size and the disk alternately."""
     with scratch(options.folder) as folder, servers.new_state(options.state) as settings:
         # The size includes the uploads of the run, so 100,000 records do not exceed the limit above which each change
         # enqueues a background build (`bench documents` measures those).
