@@ -1,7 +1,7 @@
 """
 Concurrency slots of a scarce resource, shared fairly between senders.
 
-1. At most `turns` slots are held at once, and at most `share` of them by one sender. The sender None (the operator)
+1. At most `slots` slots are held at once, and at most `share` of them by one sender. The sender None (the operator)
    is not limited to a share.
 2. A released slot goes to the waiting sender that holds the fewest slots; among equals, to the one that was served
    least recently. The requests of one sender are served in order.
@@ -68,36 +68,36 @@ class FairSlots:
 
         waiter = _Waiter(sender, wake)
         if self._enter(waiter):
-            return self._turn(sender, waited=False)
+            return self._slot(sender, waited=False)
         try:
             await granted
         except BaseException:  # canceled
             self._give_up(waiter)
             raise
-        return self._turn(sender, waited=True)
+        return self._slot(sender, waited=True)
 
     def acquire_in_thread(self, sender: Sender) -> Slot:
         """Block the calling thread until it gets a slot."""
         granted = threading.Event()
         waiter = _Waiter(sender, granted.set)
         if self._enter(waiter):
-            return self._turn(sender, waited=False)
+            return self._slot(sender, waited=False)
         try:
             granted.wait()
         except BaseException:  # Ctrl-C in a command
             self._give_up(waiter)
             raise
-        return self._turn(sender, waited=True)
+        return self._slot(sender, waited=True)
 
     def try_acquire(self, sender: Sender) -> Slot | None:
         """Return a slot, or None if none is available now."""
         waiter = _Waiter(sender, lambda: None)
         if self._enter(waiter):
-            return self._turn(sender, waited=False)
+            return self._slot(sender, waited=False)
         self._give_up(waiter)
         return None
 
-    def _turn(self, sender: Sender, *, waited: bool) -> Slot:
+    def _slot(self, sender: Sender, *, waited: bool) -> Slot:
         return Slot(lambda: self._leave(sender), waited=waited)
 
     def _enter(self, waiter: _Waiter) -> bool:

@@ -27,7 +27,7 @@ SPLIT = {
     f"{'n' * 64}-{'1' * 64}-{'b' * 64}.tar.bz2": ("n" * 64, "1" * 64, "b" * 64, ".tar.bz2"),
 }
 
-NAMES = "only lower case letters, digits and - _ . are allowed"
+NAMES = "only lowercase letters, digits and - _ . are allowed"
 VERSIONS = "only ASCII letters, digits and . _ + ! are allowed"
 BUILDS = "only ASCII letters, digits and _ . + are allowed"
 

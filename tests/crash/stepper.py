@@ -1,5 +1,5 @@
 """
-Changes killed at a selected step: run as a program, it makes a fork for each order and kills it at the step.
+Changes killed at a selected step: run as a program, it makes a fork for each task and kills it at the step.
 
 A step is every statement sent to the database, every commit, every call to the store, and every change of a name in
 the data folder. They are recorded in the order in which they happen, so code added later is covered too. Steps are
@@ -275,20 +275,20 @@ def _watch(database: Database, steps: Steps) -> None:
     event.listen(engine, "commit", lambda _connection: steps("COMMIT"))
 
 
-def _run_order(order: dict[str, Any]) -> None:
-    """Run an order in a fork; print its steps unless it is killed."""
+def _run_task(task: dict[str, Any]) -> None:
+    """Run a task in a fork; print its steps unless it is killed."""
     logs.set_up("text", "error")
-    names = change(Path(order["folder"]), order["settings"], order["change"], order["kill_at"])
+    names = change(Path(task["folder"]), task["settings"], task["change"], task["kill_at"])
     print(json.dumps(names), flush=True)
     os._exit(0)
 
 
 def main() -> None:
-    """Read orders, one JSON line each; print the steps of the fork and its exit code."""
+    """Read tasks, one JSON line each; print the steps of the fork and its exit code."""
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _run_order(json.loads(line))
+            _run_task(json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

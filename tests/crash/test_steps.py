@@ -42,8 +42,8 @@ class Stepper:
         """Return the steps of the change; none if it was killed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        order = {"folder": str(folder), "settings": state.settings(folder), "change": change, "kill_at": kill_at}
-        self.process.stdin.write(json.dumps(order) + "\n")
+        task = {"folder": str(folder), "settings": state.settings(folder), "change": change, "kill_at": kill_at}
+        self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if kill_at is not None:

@@ -494,7 +494,7 @@ MALFORMED = {
     "name of 300 characters": named("d" * 300 + "-1.0-0.conda", "at most 211"),
     "name of a wheel": named("demo-1.0-py3-none-any.whl", "does not end in .conda or .tar.bz2"),
     "name of nothing but an extension": named(".conda", "fewer than two hyphens"),
-    "name with a letter that is not ASCII": named("ünseen-1.0-h1_0.conda", "only lower case letters"),
+    "name with a letter that is not ASCII": named("ünseen-1.0-h1_0.conda", "only lowercase letters"),
 }  # fmt: skip
 
 REFUSED = {

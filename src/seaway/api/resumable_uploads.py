@@ -76,8 +76,8 @@ async def begin(request: Request) -> Response:
     """Begin the upload of one file."""
     parts = parts_of(request)
     by = await _user(request)
-    order = _parse_order(request)
-    upload = await resumable.begin(parts.publishing, order, by=by)
+    resumable_request = _parse_upload(request)
+    upload = await resumable.begin(parts.publishing, resumable_request, by=by)
     return _response(201, {"Location": f"/api/v1/uploads/{upload.id}", **_upload_headers(upload)})
 
 
@@ -87,7 +87,7 @@ async def get_offset(request: Request) -> Response:
     parts = parts_of(request)
     by = await _user(request)
     upload = await to_thread.run_sync(resumable.get, parts.site, request.path_params["id"], by)
-    return _response(200, {"Upload-Length": str(upload.order.length), **_upload_headers(upload)})
+    return _response(200, {"Upload-Length": str(upload.request.length), **_upload_headers(upload)})
 
 
 @_checks_version
@@ -123,7 +123,7 @@ async def _user(request: Request) -> Caller:
     return by
 
 
-def _parse_order(request: Request) -> ResumableRequest:
+def _parse_upload(request: Request) -> ResumableRequest:
     channel = request.path_params["channel"]
     if not is_possible_name(channel):
         raise NotFound("There is no such channel.", "Check its name.")

@@ -97,7 +97,7 @@ def name_problem(text: str) -> str:
     if capital := _CAPITAL.search(text):
         return f"contains the capital letter {capital[0]!a}; package names are in lower case"
     broken = (sentence for rule, sentence in _NAME_RULES if rule.search(text))
-    return _character_problem(text, _NOT_IN_NAME, "lower case letters, digits and - _ .") or next(broken, "")
+    return _character_problem(text, _NOT_IN_NAME, "lowercase letters, digits and - _ .") or next(broken, "")
 
 
 def version_problem(text: str) -> str:

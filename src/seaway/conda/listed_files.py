@@ -63,11 +63,11 @@ class _Mismatch(Enum):
     )
 
 
-def check(entries: Sequence[PathEntry], members: Mapping[str, UnpackedMember], *, may_be_stripped: bool) -> list[str]:
+def check(entries: Sequence[PathEntry], members: Mapping[str, UnpackedMember], *, allow_stripped: bool) -> list[str]:
     """
     Return a warning for each kind of mismatch; raise `Refused` if no client could install the package as listed.
 
-    `may_be_stripped`: accept a package that was reduced to info/, as projects do with test data.
+    `allow_stripped`: accept a package that was reduced to info/, as projects do with test data.
     """
     found: dict[_Mismatch, list[str]] = defaultdict(list)
     missing: list[str] = []
@@ -86,7 +86,7 @@ def check(entries: Sequence[PathEntry], members: Mapping[str, UnpackedMember], *
         if _is_short(entry.file_mode, entry.prefix_placeholder):
             found[_Mismatch.SHORT_PLACEHOLDER].append(entry.path)
     where = "info/paths.json"
-    return _warnings(found, where) + _check_missing(missing, members, where, may_be_stripped=may_be_stripped)
+    return _warnings(found, where) + _check_missing(missing, members, where, allow_stripped=allow_stripped)
 
 
 def check_names(paths: Iterable[str], members: Mapping[str, UnpackedMember]) -> list[str]:
@@ -98,7 +98,7 @@ def check_names(paths: Iterable[str], members: Mapping[str, UnpackedMember]) -> 
             missing.append(path)
         elif stored.kind is MemberType.FOLDER:
             _refuse_folder(path, "info/files")
-    return _check_missing(missing, members, "info/files", may_be_stripped=True)
+    return _check_missing(missing, members, "info/files", allow_stripped=True)
 
 
 def check_prefixes(lines: Iterable[PrefixLine], members: Mapping[str, UnpackedMember]) -> list[str]:
@@ -193,11 +193,11 @@ def _refuse_folder(path: str, where: str) -> NoReturn:
 
 
 def _check_missing(
-    missing: Sequence[str], members: Mapping[str, UnpackedMember], where: str, *, may_be_stripped: bool
+    missing: Sequence[str], members: Mapping[str, UnpackedMember], where: str, *, allow_stripped: bool
 ) -> list[str]:
     if not missing:
         return []
-    if may_be_stripped and all(path == "info" or path.startswith("info/") for path in members):
+    if allow_stripped and all(path == "info" or path.startswith("info/") for path in members):
         return [
             f"The archive contains only info/, so the files that {where} lists, such as {format_paths(missing)}, are missing."
         ]

@@ -2,12 +2,12 @@
 Correct the published metadata of a file, and restore the original.
 
 1. The bytes of the file, its hashes, its size, its attestations and `indexed_timestamp` stay; its record changes in the
-   same transaction as the index, with a new revision, and every change writes an audit line.
+   same transaction as the index, with a new revision, and every change writes an audit entry.
 2. The original values stay with the row until the correction is removed. A correction changes the fields that it
    names; other corrected fields stay unchanged, and a field that is set to its original value is no longer corrected.
 3. An upload that replaces the file drops the correction (`publishing.record`), which was made for other metadata.
 4. Permission is checked before waiting for the channel lock, and again while holding it.
-5. The audit line contains the new and the previous values of the changed fields, in full.
+5. The audit entry contains the new and the previous values of the changed fields, in full.
 6. run_exports documents are not corrected: they state what the package states.
 """
 

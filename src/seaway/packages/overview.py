@@ -2,7 +2,7 @@
 One line for each package of a channel: cached in memory, and updated when packages change.
 
 1. The lines of a channel match its file rows at the revisions of one committed state, or of a later state that another
-   request has seen.
+   request has read.
 2. An update costs one query for the changed names and three queries for their data, not a read of the channel.
 3. The cache can be dropped at any time, and is bounded: by packages per channel, and by lines in total.
 4. A channel is identified by its id, which only callers that passed `channels.require` have.
@@ -70,16 +70,16 @@ class PackageOverviews:
         self._channels: LRUCache[int, _Channel] = LRUCache(
             max_lines, lambda channel: min(len(channel.lines) + 1, max_lines)
         )
-        self._most_packages = max_packages
+        self._max_packages = max_packages
 
     def of(self, tx: Tx, channel_id: int) -> Mapping[str, PackageLine] | None:
         """Return the packages of a channel by name; None if it has too many to cache."""
         channel = self._channel(channel_id)
         channel_subdirs = _subdirs(tx, channel_id)
         with channel.lock:
-            is_held = self._update(tx, channel_id, channel, channel_subdirs)
+            is_complete = self._update(tx, channel_id, channel, channel_subdirs)
             lines = channel.lines
-        return lines if is_held else None
+        return lines if is_complete else None
 
     def dependents(self, tx: Tx, channel_id: int, package: str) -> list[str] | None:
         """Return the packages whose newest files depend on this one; None if the channel has too many packages."""
@@ -91,7 +91,7 @@ class PackageOverviews:
         if not outdated:
             return True
         names = _changed(tx, channel.revisions, outdated) if channel.lines else None
-        if names is None and _count(tx, channel_id) > self._most_packages:
+        if names is None and _count(tx, channel_id) > self._max_packages:
             return False
         fresh = read_lines(tx, channel_subdirs, None if names is None else _ids_of(tx, channel_id, names)).values()
         # A new mapping replaces the old one, so that threads that iterate over the old one are not affected.
@@ -200,12 +200,12 @@ class _Newest:
 
     builds: _Builds
     version: str
-    best: int
+    file_id: int
     by_subdir: dict[int, int]
 
     def line(self, subdir_names: Mapping[int, str], texts: Mapping[int, tuple[_Record, bytes]]) -> PackageLine:
-        record, about = texts[self.best]
-        needs = {
+        record, about = texts[self.file_id]
+        dependencies = {
             intern(name_of_spec(spec)) for file_id in self.by_subdir.values() for spec in texts[file_id][0].depends
         }
         return PackageLine(
@@ -216,7 +216,7 @@ class _Newest:
             subdirs=tuple(sorted(subdir_names[subdir_id] for subdir_id in self.by_subdir)),
             files=self.builds.files,
             uploaded_at_ms=self.builds.uploaded_at_ms,
-            dependencies=frozenset(needs),
+            dependencies=frozenset(dependencies),
         )
 
 

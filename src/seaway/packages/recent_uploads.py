@@ -36,9 +36,9 @@ class RecentFile(NamedFile):
     warnings: tuple[str, ...]  # of its upload
 
 
-def packages_for(tx: Tx, principal: Caller, limit: int) -> list[RecentFile]:
+def packages_for(tx: Tx, by: Caller, limit: int) -> list[RecentFile]:
     """Return the latest file of each of the latest packages in all channels that the caller can read."""
-    arrivals = _arrivals(tx, channels.readable_names(tx, principal), limit)
+    arrivals = _arrivals(tx, channels.readable_names(tx, by), limit)
     newest: dict[tuple[str, str], RecentFile] = {}
     for arrival in arrivals:
         newest.setdefault((arrival.channel, arrival.package), arrival)

@@ -224,7 +224,7 @@ def _change(
 
 
 def _audit_details(changed: Sequence[AnyRow]) -> Iterator[Mapping[str, Detail]]:
-    """Yield the details of each audit line of an act on several files."""
+    """Yield the details of each audit entry of an act on several files."""
     parts = list(in_batches(changed, _FILES_IN_A_LINE))
     for number, part in enumerate(parts, start=1):
         of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}

@@ -27,9 +27,9 @@ log = structlog.get_logger()
 
 _PROGRESS_KEY = "scrub"
 _SLICE_SECONDS = 20.0
-_LONGEST_SLICE_SECONDS = 60.0  # a server that is stopping waits for the slice
+_MAX_SLICE_SECONDS = 60.0  # a server that is stopping waits for the slice
 _PAUSE_SHARE = 0.25  # of the time that reading the blob took
-_LONGEST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 1.0
 _BLOBS_AT_ONCE = 100
 _LAST = b"\xff" * 32
 
@@ -132,12 +132,12 @@ class _Scrub:
             finding = self._keeper.verify(sha256)
             self._progress.verified += 1
             self._progress.bad += finding is not None
-        self._pause(min((time.monotonic() - started) * _PAUSE_SHARE, _LONGEST_PAUSE_SECONDS))
+        self._pause(min((time.monotonic() - started) * _PAUSE_SHARE, _MAX_PAUSE_SECONDS))
 
 
 def slice_seconds(late_ms: int) -> float:
     """Return the length of a slice: twenty seconds for each day that the pass is late, within bounds."""
-    return min(max(late_ms / DAY_MS, 1.0) * _SLICE_SECONDS, _LONGEST_SLICE_SECONDS)
+    return min(max(late_ms / DAY_MS, 1.0) * _SLICE_SECONDS, _MAX_SLICE_SECONDS)
 
 
 def _share(sha256: bytes) -> float:

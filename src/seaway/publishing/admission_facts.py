@@ -180,7 +180,7 @@ def _existing(row: AnyRow, access: Access, by: Caller) -> ExistingFile:
         FileState(row.state),
         row.sha256,
         f"{uploaded:%Y-%m-%d}",
-        may_overwrite=verdict is Verdict.ALLOWED,
+        can_overwrite=verdict is Verdict.ALLOWED,
         hint="" if verdict is Verdict.ALLOWED else permissions.hint(by, Action.OVERWRITE, access),
         is_own=own or by_workflow,
         is_corrected=row.is_corrected,

@@ -27,7 +27,7 @@ class ExistingFile:
     state: FileState
     sha256: bytes
     uploaded_on: str
-    may_overwrite: bool
+    can_overwrite: bool
     hint: str  # what the caller must do to be allowed to overwrite it; empty if allowed
     is_own: bool  # the same user or workflow uploaded it
     is_corrected: bool = False
@@ -61,7 +61,7 @@ def is_repeated(sha256: bytes | None, facts: AdmissionFacts) -> bool:
         and existing.is_own
         and existing.state is not FileState.DELETED
         and existing.sha256 == sha256
-        and not (facts.force and facts.allows_overwrite and existing.may_overwrite)
+        and not (facts.force and facts.allows_overwrite and existing.can_overwrite)
     )
 
 
@@ -135,7 +135,7 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
                 f"{facts.where}/{file_name} was deleted, and the channel never reuses a file name for other contents.",
                 "Raise the build number.",
             )
-        if not existing.may_overwrite:
+        if not existing.can_overwrite:
             raise NotAllowed(
                 f"{facts.where}/{file_name} was deleted, and lock files may still refer to it.",
                 "Raise the build number, or ask a member who can overwrite files of the channel.",
@@ -157,7 +157,7 @@ def _admit_again(file_name: FileName, sha256: bytes | None, existing: ExistingFi
             f"{facts.where}/{file_name} exists, and the channel does not allow files to be overwritten.",
             "Raise the build number.",
         )
-    if not existing.may_overwrite:
+    if not existing.can_overwrite:
         raise NotAllowed(
             f"{facts.where}/{file_name} exists, and this credential cannot overwrite it.",
             existing.hint,

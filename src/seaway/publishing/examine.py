@@ -111,8 +111,8 @@ def _check_paths(contents: archive.ArchiveContents, file_name: FileName, most: i
     prefixes = metadata.read_has_prefix(info.get(archive.HAS_PREFIX, b""), most, is_used=is_used)
     if archive.PATHS_JSON in info:
         entries = metadata.read_paths_json(info[archive.PATHS_JSON], most)
-        may_be_stripped = file_name.extension != CONDA
-        warnings = listed_files.check(entries, contents.members, may_be_stripped=may_be_stripped)
+        allow_stripped = file_name.extension != CONDA
+        warnings = listed_files.check(entries, contents.members, allow_stripped=allow_stripped)
         return metadata.prefix_traits(entries), warnings
     if file_name.extension == CONDA or archive.FILES not in info:
         raise Refused(

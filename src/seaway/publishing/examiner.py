@@ -1,8 +1,8 @@
 """
-A process of the pool that opens untrusted packages and pictures. It gets orders and sends answers over a socket, and
-ends when the socket is closed.
+A process of the pool that opens untrusted packages and pictures. It receives tasks and sends results over a socket,
+and ends when the socket is closed.
 
-1. Answers are data with known fields (msgpack), never code: an attacker who takes over this process with an archive can
+1. Results are data with known fields (msgpack), never code: an attacker who takes over this process with an archive can
    return a wrong record, but cannot attack the server. With pickle that would be code execution in the server.
 2. Its memory is bounded, and only closing the socket ends it: Ctrl-C and stopping the service signal every process of
    the group, and uploads in progress still need this one.
@@ -33,7 +33,7 @@ from seaway.publishing.examine import Candidate, examine
 _COPY_BYTES = 1024 * 1024
 
 
-class PackageOrder(msgspec.Struct, array_like=True, tag=0):
+class PackageTask(msgspec.Struct, array_like=True, tag=0):
     """A file to examine: at `path` with these hashes, or to copy there from `source` and hash on the way."""
 
     path: str
@@ -42,14 +42,14 @@ class PackageOrder(msgspec.Struct, array_like=True, tag=0):
     source: str
 
 
-class PictureOrder(msgspec.Struct, array_like=True, tag=1):
+class PictureTask(msgspec.Struct, array_like=True, tag=1):
     """A picture at `path` to re-encode."""
 
     path: str
 
 
 class ExaminerSettings(msgspec.Struct, array_like=True):
-    """The parameters for all orders to a process; sent as the first message."""
+    """Settings of a process for all its tasks; sent as the first message."""
 
     limits: ArchiveLimits
     refuse_escaping_links: bool
@@ -102,48 +102,48 @@ class PictureRefused(msgspec.Struct, array_like=True, tag=6):
 ExaminerResult = Opened | PackageRefused | DiskFailed | ReaderFailed | OutOfMemory | PictureEncoded | PictureRefused
 
 
-def answer_orders(connection: Connection) -> None:
-    """Answer every message of orders until the socket is closed."""
-    terms = msgspec.msgpack.decode(connection.recv_bytes(), type=ExaminerSettings)
-    _bound_memory(terms.limits.memory_bytes)
+def run_tasks(connection: Connection) -> None:
+    """Run the tasks of each message and send their results, until the socket is closed."""
+    settings = msgspec.msgpack.decode(connection.recv_bytes(), type=ExaminerSettings)
+    _bound_memory(settings.limits.memory_bytes)
     gc.freeze()  # a garbage collection that scans the modules takes 5% of the time for a small package
     connection.send_bytes(b"")  # ready
-    decoder, encoder = msgspec.msgpack.Decoder(list[PackageOrder | PictureOrder]), msgspec.msgpack.Encoder()
+    decoder, encoder = msgspec.msgpack.Decoder(list[PackageTask | PictureTask]), msgspec.msgpack.Encoder()
     while True:
-        orders = decoder.decode(connection.recv_bytes())
-        connection.send_bytes(encoder.encode([msgspec.Raw(_answer(order, terms, encoder)) for order in orders]))
+        tasks = decoder.decode(connection.recv_bytes())
+        connection.send_bytes(encoder.encode([msgspec.Raw(_run(task, settings, encoder)) for task in tasks]))
 
 
-def _answer(order: PackageOrder | PictureOrder, terms: ExaminerSettings, encoder: msgspec.msgpack.Encoder) -> bytes:
-    answer: ExaminerResult
+def _run(task: PackageTask | PictureTask, settings: ExaminerSettings, encoder: msgspec.msgpack.Encoder) -> bytes:
+    result: ExaminerResult
     try:
-        if isinstance(order, PictureOrder):
-            return encoder.encode(PictureEncoded(_draw(order)))
-        return encoder.encode(Opened(_examined(order, terms)))
+        if isinstance(task, PictureTask):
+            return encoder.encode(PictureEncoded(_encode_picture(task)))
+        return encoder.encode(Opened(_examined(task, settings)))
     except Refused as error:
-        answer = PackageRefused(error.reason, error.message, error.hint)
+        result = PackageRefused(error.reason, error.message, error.hint)
     except Invalid as error:
-        answer = PictureRefused(error.message, error.hint)
+        result = PictureRefused(error.message, error.hint)
     except OSError as error:
-        answer = DiskFailed(error.errno or 0, error.strerror or str(error))
+        result = DiskFailed(error.errno or 0, error.strerror or str(error))
     except MemoryError:
-        answer = OutOfMemory()
+        result = OutOfMemory()
     except BaseException:  # noqa: BLE001  a panic in Rust code is not an Exception
-        answer = ReaderFailed(traceback.format_exc())
-    return encoder.encode(answer)
+        result = ReaderFailed(traceback.format_exc())
+    return encoder.encode(result)
 
 
-def _examined(order: PackageOrder, terms: ExaminerSettings) -> Candidate:
-    hashes = order.hashes or _copy_file(order.source, order.path)
-    refuse = terms.refuse_escaping_links
-    return examine(Path(order.path), order.file_name, hashes, terms.limits, refuse_escaping_links=refuse)
+def _examined(task: PackageTask, settings: ExaminerSettings) -> Candidate:
+    hashes = task.hashes or _copy_file(task.source, task.path)
+    refuse = settings.refuse_escaping_links
+    return examine(Path(task.path), task.file_name, hashes, settings.limits, refuse_escaping_links=refuse)
 
 
-def _draw(order: PictureOrder) -> bytes:
+def _encode_picture(task: PictureTask) -> bytes:
     # Imported at the first picture: most examiners never get one, and the import would delay every start.
     from seaway.publishing import images
 
-    return images.encode_png(Path(order.path))
+    return images.encode_png(Path(task.path))
 
 
 def _copy_file(source: str, target: str) -> FileDigest:
@@ -172,7 +172,7 @@ def _main(descriptor: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError), Connection(socket.socket(fileno=descriptor).detach()) as connection:
-        answer_orders(connection)
+        run_tasks(connection)
 
 
 if __name__ == "__main__":

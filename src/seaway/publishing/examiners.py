@@ -2,7 +2,7 @@
 The pool of examiner processes, each limited in time and memory.
 
 1. A process that exceeds a limit is killed and replaced; its upload is refused, the others continue.
-2. Waiting for a process does not count as examination time. Callers hold a concurrency slot of `turns` during a call;
+2. Waiting for a process does not count as examination time. Callers hold one of `Examiners.slots` during a call;
    a sender that has slots cannot get the last one, so a sender of slow files does not delay others.
 3. If a process dies, the file is examined again; if the second process dies too, the archive is the cause.
 """
@@ -33,11 +33,11 @@ from seaway.publishing.examiner import (
     ExaminerSettings,
     Opened,
     OutOfMemory,
-    PackageOrder,
     PackageRefused,
+    PackageTask,
     PictureEncoded,
-    PictureOrder,
     PictureRefused,
+    PictureTask,
     ReaderFailed,
 )
 
@@ -48,9 +48,9 @@ _IN_A_MESSAGE = 32
 _MAX_RESPONSE_BYTES = 256 * 1024 * 1024
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_END = 5.0
-_SECONDS_TO_DRAW = 3.0  # the slowest normal picture takes 0.4 s; a JPEG with a thousand scans would take minutes
+_PICTURE_SECONDS = 3.0  # the slowest normal picture takes 0.4 s; a JPEG with a thousand scans would take minutes
 
-_answers = msgspec.msgpack.Decoder(list[ExaminerResult])
+_results = msgspec.msgpack.Decoder(list[ExaminerResult])
 
 
 class Died(Exception):
@@ -71,13 +71,13 @@ class Examiners:
     """
     Pool that examines up to `processes` files at once.
 
-    Its methods are called in worker threads by callers that hold a slot of `turns`.
+    Its methods are called in worker threads by callers that hold one of its `slots`.
     """
 
     def __init__(
         self, limits: ArchiveLimits, *, processes: int, refuse_escaping_links: bool, interpreter: str = sys.executable
     ) -> None:
-        self._terms = ExaminerSettings(limits, refuse_escaping_links)
+        self._settings = ExaminerSettings(limits, refuse_escaping_links)
         self._interpreter = interpreter
         self.processes = processes  # how many files can be examined at once
         self.slots = FairSlots(processes, share=max(processes - 1, 1))
@@ -87,13 +87,15 @@ class Examiners:
     def warm_up(self) -> None:
         """Start the processes and wait for their imports, so that the first uploads need not wait."""
         with self._lock:
-            self._idle += [_Examiner(self._terms, self._interpreter) for _ in range(self.processes - len(self._idle))]
+            self._idle += [
+                _Examiner(self._settings, self._interpreter) for _ in range(self.processes - len(self._idle))
+            ]
             for examiner in self._idle:
                 examiner.wait_until_ready()
 
     def examine(self, path: Path, file_name: FileName, hashes: FileDigest) -> Candidate:
         """Return the candidate; raise `Refused` for the archive's content or if examining it exceeds a limit."""
-        outcome = self._examine_one(PackageOrder(str(path), file_name, hashes, ""), hashes.size)
+        outcome = self._examine_one(PackageTask(str(path), file_name, hashes, ""), hashes.size)
         if isinstance(outcome, Refused | OSError):
             raise outcome
         return outcome
@@ -107,11 +109,11 @@ class Examiners:
         """Return the picture re-encoded as a PNG; raise `Invalid` if it is refused, unreadable or exceeds a limit."""
         try:
             with self._examiner() as examiner:
-                answer = examiner.ask([PictureOrder(str(path))], _SECONDS_TO_DRAW)[0]
+                result = examiner.run([PictureTask(str(path))], _PICTURE_SECONDS)[0]
         except (Died, TimeoutError) as error:
             log.warning("picture.not_encoded", error=str(error) or "it took too long")
-            raise _not_drawn() from None
-        match answer:
+            raise _not_encoded() from None
+        match result:
             case PictureEncoded(png):
                 return png
             case PictureRefused(message, hint):
@@ -120,7 +122,7 @@ class Examiners:
                 raise OSError(number, text, str(path))
             case ReaderFailed(traceback):
                 log.error("picture.not_encoded", traceback=traceback)
-        raise _not_drawn()
+        raise _not_encoded()
 
     def close(self) -> None:
         """End the idle processes; a busy one ends with this process."""
@@ -130,48 +132,48 @@ class Examiners:
             examiner.end()
 
     def _examine_many(self, files: Sequence[LocalFile]) -> list[Candidate | Refused | OSError]:
-        orders = [PackageOrder(file.path, file.file_name, None, str(file.source)) for file in files]
+        tasks = [PackageTask(file.path, file.file_name, None, str(file.source)) for file in files]
         sizes = [file.size for file in files]
         try:
             with self._examiner() as examiner:
-                answers = examiner.ask(orders, sum(map(self._terms.limits.seconds, sizes)))
+                results = examiner.run(tasks, sum(map(self._settings.limits.seconds, sizes)))
         except (Died, TimeoutError):
             # One of the files caused this; examined one by one, only that file is refused.
-            return [self._examine_one(order, size) for order, size in zip(orders, sizes, strict=True)]
+            return [self._examine_one(task, size) for task, size in zip(tasks, sizes, strict=True)]
         return [
-            self._examine_one(order, size) if isinstance(answer, OutOfMemory) else _outcome(order, answer)
-            for order, size, answer in zip(orders, sizes, answers, strict=True)
+            self._examine_one(task, size) if isinstance(result, OutOfMemory) else _outcome(task, result)
+            for task, size, result in zip(tasks, sizes, results, strict=True)
         ]
 
-    def _examine_one(self, order: PackageOrder, size: int) -> Candidate | Refused | OSError:
-        seconds = self._terms.limits.seconds(size)
+    def _examine_one(self, task: PackageTask, size: int) -> Candidate | Refused | OSError:
+        seconds = self._settings.limits.seconds(size)
         for attempt in range(_ATTEMPTS):
             try:
                 with self._examiner() as examiner:
-                    answer = examiner.ask([order], seconds)[0]
+                    result = examiner.run([task], seconds)[0]
             except TimeoutError:
                 return Refused(
                     RefusalReason.TOOK_TOO_LONG,
-                    f"Reading {order.file_name} took longer than {seconds:.0f} seconds, the limit for its size.",
+                    f"Reading {task.file_name} took longer than {seconds:.0f} seconds, the limit for its size.",
                     "Build it with fewer or smaller files.",
                 )
             except Died as error:
-                log.warning("examiner.died", file=str(order.file_name), attempt=attempt, error=str(error))
+                log.warning("examiner.died", file=str(task.file_name), attempt=attempt, error=str(error))
                 continue
-            if not isinstance(answer, OutOfMemory):
-                return _outcome(order, answer)
+            if not isinstance(result, OutOfMemory):
+                return _outcome(task, result)
         return Refused(
             RefusalReason.TOOK_TOO_MUCH_MEMORY,
-            f"Reading {order.file_name} took more than {self._terms.limits.memory_bytes:,} bytes of memory, the limit.",
+            f"Reading {task.file_name} took more than {self._settings.limits.memory_bytes:,} bytes of memory, the limit.",
             "Build it with fewer or smaller files.",
         )
 
     @contextmanager
     def _examiner(self) -> "Iterator[_Examiner]":
-        """Yield an idle process or a new one; kill it if the order fails."""
+        """Yield an idle process or a new one; kill it if the task fails."""
         with self._lock:
             examiner = self._idle.pop() if self._idle else None
-        examiner = examiner or _Examiner(self._terms, self._interpreter)
+        examiner = examiner or _Examiner(self._settings, self._interpreter)
         try:
             examiner.wait_until_ready()
             yield examiner
@@ -185,7 +187,7 @@ class Examiners:
 class _Examiner:
     """A process of the pool; used by one thread at a time."""
 
-    def __init__(self, terms: ExaminerSettings, interpreter: str) -> None:
+    def __init__(self, settings: ExaminerSettings, interpreter: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as stack:
             stack.callback(ours.close)  # if the process cannot be started: nothing else closes the socket then
@@ -198,7 +200,7 @@ class _Examiner:
             stack.pop_all()
         self._connection = Connection(ours.detach())
         self._is_ready = False
-        self._send(msgspec.msgpack.encode(terms))
+        self._send(msgspec.msgpack.encode(settings))
 
     def wait_until_ready(self) -> None:
         """Wait once until a new process has loaded its modules; a failure is `Unavailable`, not a refusal."""
@@ -212,16 +214,16 @@ class _Examiner:
             ) from error
         self._is_ready = True
 
-    def ask(self, orders: Sequence[PackageOrder | PictureOrder], seconds: float) -> list[ExaminerResult]:
-        """Return the answers; raise `TimeoutError` if they take longer, `Died` if the process has ended."""
-        self._send(msgspec.msgpack.encode(orders))
+    def run(self, tasks: Sequence[PackageTask | PictureTask], seconds: float) -> list[ExaminerResult]:
+        """Return the results; raise `TimeoutError` if they take longer, `Died` if the process has ended."""
+        self._send(msgspec.msgpack.encode(tasks))
         try:
-            answers = _answers.decode(self._receive(seconds))
+            results = _results.decode(self._receive(seconds))
         except msgspec.MsgspecError as error:
-            raise Died(f"sent an invalid answer: {error}") from error
-        if len(answers) != len(orders):
-            raise Died(f"sent {len(answers)} answers to {len(orders)} orders")
-        return answers
+            raise Died(f"sent an invalid result: {error}") from error
+        if len(results) != len(tasks):
+            raise Died(f"sent {len(results)} results to {len(tasks)} tasks")
+        return results
 
     def kill(self) -> None:
         """Kill the process at once."""
@@ -252,22 +254,22 @@ class _Examiner:
             raise Died(str(error) or "the process ended") from error
 
 
-def _not_drawn() -> Invalid:
+def _not_encoded() -> Invalid:
     return Invalid("The picture cannot be read within the limits of time and memory.", "Use another picture.")
 
 
-def _outcome(order: PackageOrder, answer: ExaminerResult) -> Candidate | Refused | OSError:
-    match answer:
+def _outcome(task: PackageTask, result: ExaminerResult) -> Candidate | Refused | OSError:
+    match result:
         case Opened(candidate):
             return candidate
         case PackageRefused(reason, message, hint):
             return Refused(reason, message, hint)
         case DiskFailed(number, text):
-            return OSError(number, text, order.source or order.path)
+            return OSError(number, text, task.source or task.path)
         case ReaderFailed(traceback):
-            log.error("examiner.failed", file=str(order.file_name), path=order.source, traceback=traceback)
+            log.error("examiner.failed", file=str(task.file_name), path=task.source, traceback=traceback)
     return Refused(
         RefusalReason.READER_FAILED,
-        f"{order.file_name} cannot be read: the package reader of the server failed.",
+        f"{task.file_name} cannot be read: the package reader of the server failed.",
         "Ask the operator of the server, whose log has the details.",
     )

@@ -57,7 +57,7 @@ class Logos:
     examiners: Examiners
     can_fetch: bool  # whether the operator allows fetching from GitHub
     fetch: Callable[[str], bytes] = _fetch
-    turns: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
+    slots: FairSlots = field(default_factory=lambda: FairSlots(_AT_ONCE, share=1))
 
     def put(self, by: Caller, channel: str, given: NewLogo, **more: Callable[[Tx], object]) -> None:
         """Set the logo of the channel; `more` as in `store`."""
@@ -113,10 +113,10 @@ class Logos:
 
     @contextmanager
     def _slot(self, by: Caller) -> Iterator[None]:
-        turn = self.turns.try_acquire(sender_of(by))
-        if turn is None:
+        slot = self.slots.try_acquire(sender_of(by))
+        if slot is None:
             raise TooManyRequests("Other logos are being processed.", "Try again in a moment.", retry_after_seconds=5)
-        with turn:
+        with slot:
             yield
 
     @contextmanager

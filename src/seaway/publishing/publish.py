@@ -11,7 +11,7 @@ The steps, in the order of `_publish` and `_examine_and_record`:
 1. Every file row names a blob that exists (S1): bytes first, then one transaction that names them.
 2. Readers cannot reach a blob that no row names.
 3. The bytes of a file name in a channel never change, except by a permitted overwrite.
-4. Every change has its audit line, its shard and its revision in the same commit (S2, S4).
+4. Every change has its audit entry, its shard and its revision in the same commit (S2, S4).
 
 What remains if the process is killed:
     while receiving or examining    an unlocked spool file; removed at the next start and by every sweep
@@ -53,7 +53,7 @@ from seaway.storage import keys
 
 log = structlog.get_logger()
 
-_LONGEST_LOGGED = 255
+_MAX_LOGGED_CHARS = 255
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -87,7 +87,7 @@ class PublishingParts:
     refused_time: RefusedTime
     # Finishing an upload waits for the store and for the write lock. With separate threads, a hundred waiting uploads
     # do not take the threads that readers need; and no sender gets all of these.
-    turns: FairSlots
+    upload_slots: FairSlots
     threads: CapacityLimiter
     batches: Batches
     disk: Executor  # writes and syncs incoming bytes, separate from the threads that wait for it
@@ -178,7 +178,7 @@ def _parse_sha256(announced: str | None) -> bytes | None:
 
 async def run_in_slot(parts: PublishingParts, by: Caller, work: Callable[[*Ts], T], *args: *Ts) -> T:
     """Run a step of an upload in an upload thread once the sender gets a slot; return its result."""
-    with await parts.turns.acquire(sender_of(by)):
+    with await parts.upload_slots.acquire(sender_of(by)):
         return await to_thread.run_sync(work, *args, limiter=parts.threads)
 
 
@@ -258,7 +258,7 @@ def count_failure(counts: EventCounter, channel: str, file_name: str, error: Bas
     elif isinstance(error, SeawayError):
         counts.upload(UploadOutcome.REFUSED, error.code)
         log.info(
-            "upload.refused", channel=channel, file=file_name[:_LONGEST_LOGGED], code=error.code, reason=error.message
+            "upload.refused", channel=channel, file=file_name[:_MAX_LOGGED_CHARS], code=error.code, reason=error.message
         )
     else:
         counts.upload(UploadOutcome.ABORTED)

@@ -1,5 +1,5 @@
 """
-Record uploads, the last step, in one transaction: write the file rows, shards, revision, audit lines and upload log.
+Record uploads, the last step, in one transaction: write the file rows, shards, revision, audit entries and upload log.
 
 1. Each upload is admitted or refused by the state that the transaction reads, before anything is written for it.
 2. Uploads with the same name, or with names that look alike, are decided one after the other, as if the first one was

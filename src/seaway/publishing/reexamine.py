@@ -6,7 +6,7 @@ Rebuild file rows from their blobs, for `seaway check` and `seaway reindex --fro
    its metadata correction.
 2. A row is changed only if its blob has the sha256 that the row names, and passes the current examination.
 3. Each row is changed in a short transaction that locks its channel, as a yank does, and only if it was not changed
-   since the comparison. Each change writes an audit line and raises the revision of the row's package names, so that
+   since the comparison. Each change writes an audit entry and raises the revision of the row's package names, so that
    documents and manifests are rebuilt.
 """
 

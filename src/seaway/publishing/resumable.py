@@ -9,7 +9,7 @@ Resumable uploads: a file arrives in pieces, and resumes after a lost connection
 4. A refused file leaves no pieces. The result of a published file is kept for an hour, in case the response was lost.
 5. Unfinished uploads expire after a day; the sweep deletes their pieces like all blobs that no row names.
 6. A file counts in the upload rate limit when it is begun, and its pieces count in the quotas while they are stored.
-7. A request has at least `least_piece` bytes or the end of the file. A lost connection can leave a shorter piece, which
+7. A request has at least `min_piece_bytes`, or contains the end of the file. A lost connection can leave a shorter piece, which
    counts as an upload in the rate limit and is joined with the next one: the number of objects grows with the bytes.
 """
 
@@ -64,21 +64,23 @@ class ResumableUpload:
     """An unfinished upload, or a finished one with its result in `published`."""
 
     id: str
-    order: ResumableRequest
+    request: ResumableRequest
     offset: int
     expires_at_ms: int
     published: Published | None
 
 
-async def begin(parts: PublishingParts, order: ResumableRequest, *, by: Caller) -> ResumableUpload:
+async def begin(parts: PublishingParts, request: ResumableRequest, *, by: Caller) -> ResumableUpload:
     """Begin an upload, or refuse it early; `by` is a user."""
-    if order.length < 1:
+    if request.length < 1:
         raise Malformed("The upload announces an empty file.", "Send the length of the file.")
-    if order.length > parts.upload_limit:
+    if request.length > parts.upload_limit:
         raise too_large(parts.upload_limit)
-    upload = UploadRequest(order.channel, order.file_name, order.sha256, by, order.force, min_size=order.length)
+    upload = UploadRequest(
+        request.channel, request.file_name, request.sha256, by, request.force, min_size=request.length
+    )
     await to_thread.run_sync(refuse_early, parts, upload)
-    return await to_thread.run_sync(_begin, parts, order, by)
+    return await to_thread.run_sync(_begin, parts, request, by)
 
 
 async def append(
@@ -99,7 +101,7 @@ async def append(
     if announced is not None:
         _require_enough(parts, upload, announced)
     parts.site.reserve.require_room()
-    body = _Body(chunks, upload.order.length - offset)
+    body = _Body(chunks, upload.request.length - offset)
     while not body.ended and upload.published is None:
         upload = await _take_piece(parts, upload, body, by)
     if body.broken is not None:
@@ -120,28 +122,28 @@ def _find_at_offset(parts: PublishingParts, upload_id: str, offset: int, by: Cal
         if upload.published is not None or offset != upload.offset:
             raise _wrong_offset(upload)
         stored_bytes = total(tx, resumable_pieces.c.size, resumable_pieces.c.upload_id == upload.id)
-        _require_room(tx, parts, upload.order, max(upload.order.length - stored_bytes, 0))
+        _require_room(tx, parts, upload.request, max(upload.request.length - stored_bytes, 0))
     return upload
 
 
 def _require_enough(parts: PublishingParts, upload: ResumableUpload, size: int) -> None:
-    if 0 < size < parts.min_piece_bytes and upload.offset + size < upload.order.length:
+    if 0 < size < parts.min_piece_bytes and upload.offset + size < upload.request.length:
         raise Malformed(
             f"A piece of {size:,} bytes is too small.",
             f"Send at least {parts.min_piece_bytes:,} bytes at a time, or the rest of the file.",
         )
 
 
-def _require_room(tx: Tx, parts: PublishingParts, order: ResumableRequest, size: int) -> None:
+def _require_room(tx: Tx, parts: PublishingParts, request: ResumableRequest, size: int) -> None:
     """Refuse `size` more bytes if a quota is exceeded; the bytes of a file to be replaced are subtracted."""
     if not size:
         return
-    channel_id, replaced = all_channels.get(tx, order.channel).id, 0
-    if order.force:
+    channel_id, replaced = all_channels.get(tx, request.channel).id, 0
+    if request.force:
         size_query = select(func.coalesce(func.max(files.c.size), 0)).join(subdirs, subdirs.c.id == files.c.subdir_id)
-        file_rows = subdirs.c.channel_id == channel_id, files.c.file_name == order.file_name
+        file_rows = subdirs.c.channel_id == channel_id, files.c.file_name == request.file_name
         replaced = tx.execute(size_query.where(*file_rows, files.c.state != FileState.DELETED.value)).scalar_one()
-    quotas.room_of_channel(tx, channel_id, parts.user_quota).require(size, order.channel, replaced=replaced)
+    quotas.room_of_channel(tx, channel_id, parts.user_quota).require(size, request.channel, replaced=replaced)
 
 
 def cancel(site: Site, upload_id: str, by: Caller) -> None:
@@ -161,28 +163,28 @@ _UPLOAD = select(
 ).join(channels, channels.c.id == resumable_uploads.c.channel_id)  # fmt: skip
 
 
-def _begin(parts: PublishingParts, order: ResumableRequest, by: Caller) -> ResumableUpload:
+def _begin(parts: PublishingParts, request: ResumableRequest, by: Caller) -> ResumableUpload:
     now_ms = parts.site.clock.now_ms()
     with parts.site.database.write_unlocked() as tx:
         parts.site.database.lock(tx, f"uploads-of/{by.user_id}")
-        access = require_upload(tx, order.channel, by)
+        access = require_upload(tx, request.channel, by)
         is_unfinished = (resumable_uploads.c.user_id == by.user_id) & resumable_uploads.c.published.is_(None)
         if tx.execute(select(func.count()).where(is_unfinished)).scalar_one() >= MAX_UNFINISHED:
             raise TooManyRequests(
                 f"{by.name} has {MAX_UNFINISHED} unfinished uploads.", "Finish or cancel some, or wait a day."
             )
-        _require_room(tx, parts, order, order.length)
+        _require_room(tx, parts, request, request.length)
         _count(tx, parts, now_ms, by)
-        upload = ResumableUpload(secrets.token_hex(16), order, 0, now_ms + EXPIRES_AFTER_MS, None)
+        upload = ResumableUpload(secrets.token_hex(16), request, 0, now_ms + EXPIRES_AFTER_MS, None)
         tx.execute(
             insert(resumable_uploads).values(
                 id=upload.id,
                 user_id=by.user_id,
                 channel_id=access.channel_id,
-                file_name=order.file_name,
-                length=order.length,
-                sha256=order.sha256,
-                force=order.force,
+                file_name=request.file_name,
+                length=request.length,
+                sha256=request.sha256,
+                force=request.force,
                 offset=0,
                 expires_at=upload.expires_at_ms,
             )
@@ -205,8 +207,8 @@ def _find(tx: Tx, upload_id: str, by: Caller, now_ms: int) -> ResumableUpload:
     except NotFound:  # an unreadable channel must not be distinguishable from a missing upload
         raise _missing() from None
     published = None if row.published is None else msgspec.json.decode(row.published, type=Published)
-    order = ResumableRequest(row.name, row.file_name, row.length, row.sha256, row.force)
-    return ResumableUpload(row.id, order, row.offset, row.expires_at, published)
+    request = ResumableRequest(row.name, row.file_name, row.length, row.sha256, row.force)
+    return ResumableUpload(row.id, request, row.offset, row.expires_at, published)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,7 @@ async def _take_piece(parts: PublishingParts, upload: ResumableUpload, body: "_B
         if offset == upload.offset:
             return upload
         await run_in_slot(parts, by, _store_piece, parts, upload, tail, received, by)
-    if offset < upload.order.length:
+    if offset < upload.request.length:
         return replace(upload, offset=offset)
     return await _finish(parts, upload, by)
 
@@ -281,10 +283,10 @@ def _record_piece(
     offset = tail.start + size
     of_upload = resumable_pieces.c.upload_id == upload.id
     tx.execute(delete(resumable_pieces).where(of_upload, resumable_pieces.c.start >= tail.start))
-    lock_channel(parts.site.database, tx, upload.order.channel)  # the quota may have room for only one of two uploads
-    _require_room(tx, parts, upload.order, size)
+    lock_channel(parts.site.database, tx, upload.request.channel)  # the quota may have room for only one of two uploads
+    _require_room(tx, parts, upload.request, size)
     tx.execute(insert(resumable_pieces).values(upload_id=upload.id, start=tail.start, size=size, sha256=sha256))
-    if offset < upload.order.length:
+    if offset < upload.request.length:
         if size < parts.min_piece_bytes:
             _count(tx, parts, parts.site.clock.now_ms(), by)
         _set(tx, upload, offset=offset)
@@ -308,10 +310,10 @@ def _deleted_if_lost(site: Site, upload: ResumableUpload) -> Iterator[None]:
 
 
 async def _finish(parts: PublishingParts, upload: ResumableUpload, by: Caller) -> ResumableUpload:
-    order = upload.order
+    request = upload.request
     try:
         published = await publish(
-            parts, order.channel, _Assembled(parts, upload), by=by, force=order.force, in_pieces=order.length
+            parts, request.channel, _Assembled(parts, upload), by=by, force=request.force, in_pieces=request.length
         )
     except (Unavailable, TooManyRequests):
         raise  # the last piece can be sent again
@@ -329,9 +331,9 @@ def _store_result(site: Site, upload: ResumableUpload, published: Published) -> 
     with site.database.write_unlocked() as tx:
         site.database.lock(tx, f"upload/{upload.id}")
         result = msgspec.json.encode(published).decode()
-        _set(tx, upload, offset=upload.order.length, expires_at=expires_at, published=result)
+        _set(tx, upload, offset=upload.request.length, expires_at=expires_at, published=result)
     _drop_pieces(site, upload)
-    return replace(upload, offset=upload.order.length, expires_at_ms=expires_at, published=published)
+    return replace(upload, offset=upload.request.length, expires_at_ms=expires_at, published=published)
 
 
 def _delete(site: Site, upload: ResumableUpload) -> None:
@@ -360,7 +362,7 @@ def _missing() -> NotFound:
 
 def _wrong_offset(upload: ResumableUpload) -> WrongOffset:
     return WrongOffset(
-        f"The server has {upload.offset:,} of {upload.order.length:,} bytes.", "Query the offset and continue there."
+        f"The server has {upload.offset:,} of {upload.request.length:,} bytes.", "Query the offset and continue there."
     )
 
 
@@ -386,7 +388,7 @@ class _Body:
     async def _next(self) -> bytes:
         try:
             chunk = await anext(self._chunks, b"")
-        except Exception as error:  # noqa: BLE001  `continue_sign_in` raises it after keeping the bytes before it
+        except Exception as error:  # noqa: BLE001  raised again after the bytes before it are stored
             self.broken, chunk = error, b""
         self.ended = not chunk
         self.received += len(chunk)
@@ -401,8 +403,8 @@ class _Assembled:
 
     def __init__(self, parts: PublishingParts, upload: ResumableUpload) -> None:
         self._parts, self._upload = parts, upload
-        self.file_name = upload.order.file_name
-        self.announced_sha256 = upload.order.sha256
+        self.file_name = upload.request.file_name
+        self.announced_sha256 = upload.request.sha256
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for digest in await to_thread.run_sync(self._digests):

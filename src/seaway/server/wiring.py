@@ -244,7 +244,7 @@ def _wire_publishing(settings: Settings, site: Site, outbox: Outbox, counts: Eve
         min_piece_bytes=_MIN_PIECE_BYTES,
         rate=rate,
         refused_time=RefusedTime(site),
-        turns=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
+        upload_slots=FairSlots(_UPLOADS_AT_ONCE, share=_UPLOADS_OF_A_SENDER),
         threads=CapacityLimiter(_UPLOADS_AT_ONCE),
         batches=Batches(RecordingParts(site, rate, outbox, user_quota)),
         disk=ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="disk"),
