@@ -67,8 +67,8 @@ async def channel(request: Request) -> Response:
             "package_lines": lines,
             "pages": pages,
             "downloads": package_list.downloads_since(tx, shown.id, since, [line.name for line in lines]),
-            "may_manage": _shows_link(by, Action.MANAGE, access),
-            "may_upload": _shows_link(by, Action.UPLOAD, access),
+            "can_manage": _shows_link(by, Action.MANAGE, access),
+            "can_upload": _shows_link(by, Action.UPLOAD, access),
         }
 
     values = await read_for_caller(request, find, limiter=parts.search_slots if is_search else None)

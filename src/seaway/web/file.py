@@ -54,10 +54,10 @@ class _Found:
     others: list[Version]
     origin: Origin | None
     claims: AttestedClaims | None
-    needs: list[Dependency]
+    dependencies: list[Dependency]
     against: File | None
     buttons: dict[str, Button]
-    may_correct: bool
+    can_correct: bool
 
 
 async def file(request: Request) -> Response:
@@ -76,10 +76,10 @@ async def file(request: Request) -> Response:
             others=versions.of_package(tx, channel.id, found.summary.package),
             origin=uploaders.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
             claims=attestation_claims.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
-            needs=dependencies_of(tx, channel.id, found.record.get("depends", ())),
+            dependencies=dependencies_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
             buttons=_buttons(tx, by, access, found),
-            may_correct=by.is_person and permissions.decide(by, Action.CORRECT, access) is Verdict.ALLOWED,
+            can_correct=by.is_person and permissions.decide(by, Action.CORRECT, access) is Verdict.ALLOWED,
         )
 
     found = await read_for_caller(request, find)
@@ -114,7 +114,7 @@ async def file(request: Request) -> Response:
         pages=pages,
         words=words,
         difference=difference,
-        most_changes=_CHANGES,
+        max_changes=_CHANGES,
     )
 
 

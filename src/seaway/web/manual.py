@@ -40,7 +40,7 @@ _INDEX_ENTRY = re.compile(r'<h2.*? data-heading-content="([^"]*)"|<td><a href="(
 @dataclass(frozen=True, slots=True)
 class _ManualPage:
     title: Markup
-    parts: list[Markup]  # HTML and the text of a code block, in turns
+    parts: list[Markup]  # alternately HTML and the text of a code block
 
 
 def _name_of(path: str) -> str:

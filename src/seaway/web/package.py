@@ -56,7 +56,7 @@ class _Found:
     build: Build
     file: File
     origin: Origin | None
-    needs: list[Dependency]
+    dependencies: list[Dependency]
     dependents: list[str] | None
     counted: str  # the version whose downloads are shown; empty for all versions
     counts: list[tuple[int, int]]
@@ -96,7 +96,7 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             build=build,
             file=file,
             origin=uploaders.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
-            needs=dependencies_of(tx, channel.id, file.record.get("depends", ())),
+            dependencies=dependencies_of(tx, channel.id, file.record.get("depends", ())),
             dependents=parts.overviews.dependents(tx, channel.id, name),
             counted=counted,
             counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),

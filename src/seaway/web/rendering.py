@@ -38,12 +38,12 @@ def page(
     **values: object,
 ) -> Response:
     """
-    Render a page. Await `identity.principal_of` first: it finds the signed-in user.
+    Render a page. Await `caller.caller_of` first: it finds the signed-in user.
 
     Forms contain the CSRF token of the session; `for_anyone` is for forms that work before sign-in.
     """
-    principal = caller.identified_caller(request)
-    viewer = principal if principal.is_person else None
+    by = caller.identified_caller(request)
+    viewer = by if by.is_person else None
     is_anonymous_form = for_anyone or viewer is None
 
     def csrf_token() -> str:

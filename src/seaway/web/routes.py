@@ -28,7 +28,7 @@ from seaway.web.admin import channels as admin_channels
 from seaway.web.admin import issuers as admin_issuers
 from seaway.web.admin import jobs as admin_jobs
 from seaway.web.admin import storage as admin_storage
-from seaway.web.admin import users as admin_people
+from seaway.web.admin import users as admin_users
 from seaway.web.settings import audit_log, general, members, publishers, transfer_and_delete, uploading
 from seaway.web.settings import keys as channel_keys
 
@@ -166,9 +166,9 @@ PAGE_ROUTES = [
     Route("/account/tools", tool_grants.show_tools, methods=["GET"]),
     Route("/account/tools/end", tool_grants.end_tool, methods=["POST"]),
     # Site administration
-    Route("/admin/users", admin_people.listing, methods=["GET"]),
-    Route("/admin/users/{user}", admin_people.look, methods=["GET"]),
-    Route("/admin/users/{user}/{act}", admin_people.act, methods=["POST"]),
+    Route("/admin/users", admin_users.listing, methods=["GET"]),
+    Route("/admin/users/{user}", admin_users.look, methods=["GET"]),
+    Route("/admin/users/{user}/{act}", admin_users.act, methods=["POST"]),
     Route("/admin/channels", admin_channels.listing, methods=["GET"]),
     Route("/admin/channels/{channel}", admin_channels.look, methods=["GET"]),
     Route("/admin/channels/{channel}/quota", admin_channels.limit, methods=["POST"]),

@@ -194,7 +194,7 @@ def _sign_in_values(request: Request, next_path: str, login: str = "") -> dict[s
 
 
 async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
-    """Return how this user can confirm: providers in `provers` may report the last authentication, others never do."""
+    """Return how this user can confirm: `confirming_providers` may report the last authentication."""
     parts = parts_of(request)
     has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.site, by)
     providers = [provider for provider in parts.external_login.providers if provider.name in names]

@@ -70,7 +70,7 @@ def _user_quota(request: Request) -> int | None:
 def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     user = users.get(tx, name)
     storage = quotas.of_user(tx, user.id, user_quota)
-    mine = channels.with_role_of(tx, user.id)
+    joined = channels.with_role_of(tx, user.id)
     return {
         "user": user,
         "emails": emails.of_user(tx, user.id),
@@ -78,8 +78,8 @@ def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
         "ends_at_ms": second_factors.ends_at(tx, user.id),
         "storage": storage,
         "quota": "" if storage.is_default else format_quota(storage.quota),
-        "owned": [channel for channel, role in mine if role is Role.OWNER],
-        "joined": [(channel, role) for channel, role in mine if role is not Role.OWNER],
+        "owned": [channel for channel, role in joined if role is Role.OWNER],
+        "joined": [(channel, role) for channel, role in joined if role is not Role.OWNER],
     }
 
 

@@ -16,10 +16,10 @@ from seaway.web.user_pages import for_user
 
 
 def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    people = members.all_members(scene.tx, scene.channel_id)
+    all_members = members.all_members(scene.tx, scene.channel_id)
     return {
         "offer": transfers.of_channel(scene.tx, scene.now_ms, scene.channel_id),
-        "others": [(member.user, member.user) for member in people if member.role is not Role.OWNER],
+        "others": [(member.user, member.user) for member in all_members if member.role is not Role.OWNER],
         "typed": {"to": "", "name": ""},
     }
 
