@@ -84,7 +84,7 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def request(url: str, *, is_trusted: bool = False) -> OutboundResponse:
-    return anyio.run(OutboundRequest(url, accept="*/*", most_bytes=1000, is_trusted=is_trusted, may_be_plain=True).send)
+    return anyio.run(OutboundRequest(url, accept="*/*", max_bytes=1000, is_trusted=is_trusted, allows_http=True).send)
 
 
 def test_name_that_only_the_proxy_resolves_is_reached(proxy: Proxy) -> None:

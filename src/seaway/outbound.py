@@ -79,9 +79,9 @@ class OutboundRequest:
 
     url: str
     accept: str
-    most_bytes: int
+    max_bytes: int
     is_trusted: bool = False  # whether an admin chose the host, so that it may be in a private network
-    may_be_plain: bool = False  # whether http is allowed, as within one machine
+    allows_http: bool = False  # whether http is allowed, as within one machine
     seconds: float = 5.0
     headers: Mapping[str, str] = field(default_factory=dict)  # besides those of every request
     form: Mapping[str, str] | None = None  # sent with POST; None means GET
@@ -97,7 +97,7 @@ class OutboundRequest:
 
     async def _send(self) -> OutboundResponse:
         parts = urlsplit(self.url)
-        if not (parts.scheme == "https" or (parts.scheme == "http" and self.may_be_plain)):
+        if not (parts.scheme == "https" or (parts.scheme == "http" and self.allows_http)):
             raise OutboundRequestFailed("its URL is not https")
         proxy = proxy_for(self.url)
         url = httpx.URL(self.url)
@@ -166,8 +166,8 @@ class OutboundRequest:
         content = b""
         async for chunk in response.aiter_raw():
             content += chunk
-            if len(content) > self.most_bytes:
-                raise OutboundRequestFailed(f"its response is larger than {self.most_bytes:,} bytes")
+            if len(content) > self.max_bytes:
+                raise OutboundRequestFailed(f"its response is larger than {self.max_bytes:,} bytes")
         return content
 
 
@@ -186,9 +186,9 @@ class JsonClient:
         request = OutboundRequest(
             url,
             accept="application/json",
-            most_bytes=_FETCH_MAX_BYTES,
+            max_bytes=_FETCH_MAX_BYTES,
             is_trusted=True,
-            may_be_plain=True,
+            allows_http=True,
             headers=headers or {},
             form=form,
         )

@@ -240,7 +240,7 @@ def test_channel_is_shown_without_none(filled_shell: Shell) -> None:
 
 
 def test_transfer_notifies_both_owners(filled_shell: Shell) -> None:
-    """The operator does not ask them, so they are told."""
+    """They did not request it, so they are notified."""
     for name in ("eve", "mallory"):
         filled_shell.run("user", "add", name, "--email", f"{name}@example.com")
     filled_shell.run("channel", "add", "shop", "--owner", "eve")
@@ -853,10 +853,10 @@ BAD_SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("variables", "text", "expected", "cure"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
+@pytest.mark.parametrize(("variables", "text", "expected", "hint"), BAD_SETTINGS.values(), ids=BAD_SETTINGS.keys())
 @pytest.mark.parametrize("command", ["serve", "config"])
 def test_invalid_setting_is_named(
-    shell: Shell, command: str, variables: dict[str, str], text: str | bytes, expected: str, cure: str
+    shell: Shell, command: str, variables: dict[str, str], text: str | bytes, expected: str, hint: str
 ) -> None:
     """The error is one sentence with the setting and the correction; nothing is started or created."""
     if text:
@@ -865,7 +865,7 @@ def test_invalid_setting_is_named(
     assert (1, "") == (result.code, result.out)
     assert [result.err.strip()] == result.err.splitlines()
     assert expected in result.err
-    assert cure in result.err
+    assert hint in result.err
     assert not (shell.folder / "data").exists()
 
 

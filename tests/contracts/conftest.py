@@ -57,9 +57,9 @@ class Place:
     address: str
     _opened: list[Database] = field(default_factory=list)
 
-    def open(self, *, patience_ms: int = PATIENCE_MS, connections: int = 20) -> Database:
+    def open(self, *, timeout_ms: int = PATIENCE_MS, connections: int = 20) -> Database:
         """Open it as another worker with this lock timeout; closed at the end of the test."""
-        self._opened.append(open_database(self.address, patience_ms=patience_ms, connections=connections))
+        self._opened.append(open_database(self.address, timeout_ms=timeout_ms, connections=connections))
         return self._opened[-1]
 
     def close(self) -> None:
@@ -100,11 +100,11 @@ class Process:
         self.popen.wait()
 
 
-def open_database(address: str, *, patience_ms: int = PATIENCE_MS, connections: int = 20) -> Database:
+def open_database(address: str, *, timeout_ms: int = PATIENCE_MS, connections: int = 20) -> Database:
     """Open the database at a path or URL."""
     if "://" in address:
-        return PostgresDatabase(address, connections=connections, lock_timeout_ms=patience_ms)
-    return SqliteDatabase(Path(address), Path(address).parent / "locks", busy_timeout_ms=patience_ms)
+        return PostgresDatabase(address, connections=connections, lock_timeout_ms=timeout_ms)
+    return SqliteDatabase(Path(address), Path(address).parent / "locks", busy_timeout_ms=timeout_ms)
 
 
 @contextmanager

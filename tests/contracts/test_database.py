@@ -41,7 +41,7 @@ Opening = Callable[[Database], AbstractContextManager[Tx]]
 @pytest.fixture
 def impatient(place: Place) -> Database:
     """A worker with a short lock timeout."""
-    return place.open(patience_ms=SHORT_MS)
+    return place.open(timeout_ms=SHORT_MS)
 
 
 def write_site(database: Database) -> AbstractContextManager[Tx]:
@@ -118,8 +118,8 @@ def counted(database: Database) -> dict[str, int]:
 
 
 def is_free(database: Database, thing: str) -> bool:
-    with database.exclusive(thing, wait=False) as mine:
-        return mine
+    with database.exclusive(thing, wait=False) as is_held:
+        return is_held
 
 
 def waits(act: Callable[[], object]) -> bool:
@@ -268,7 +268,7 @@ def test_writers_of_the_same_scope_wait_for_each_other(
     """Invariant 2: a site write excludes all writes, a channel write those of its channel; a timeout has a message."""
     with first(database) as tx:
         add_user(tx, "first")
-        with pytest.raises(Unavailable, match="does not answer"):
+        with pytest.raises(Unavailable, match="does not respond"):
             enter(second(impatient))
     with second(impatient) as tx:
         add_user(tx, "second")
@@ -386,8 +386,8 @@ def test_a_blob_can_be_listed_twice(database: Database) -> None:
 def test_an_exclusive_task_runs_once(database: Database, other: Database, same: bool) -> None:
     """Invariant 4: without waiting, a second worker learns that the task is running; other tasks are free."""
     second = database if same else other
-    with database.exclusive("thing") as mine:
-        assert mine
+    with database.exclusive("thing") as is_held:
+        assert is_held
         assert not is_free(second, "thing")
         assert is_free(second, "another")
     assert is_free(second, "thing")
@@ -409,10 +409,10 @@ def test_waiting_workers_run_an_exclusive_task_in_turn(database: Database, other
 
     def work(worker: Database, number: int) -> None:
         for _ in range(10):
-            with worker.exclusive("thing") as mine:
+            with worker.exclusive("thing") as is_held:
                 inside.append(number)
                 turns[number] += 1
-                assert mine
+                assert is_held
                 assert [number] == inside
                 inside.remove(number)
 
@@ -440,8 +440,8 @@ with database.exclusive("thing"), database.write_site() as tx:
         process.wait_for("inside")
         assert not is_free(database, "thing")
         process.kill()
-        with database.exclusive("thing") as mine, database.write_site() as tx:
-            assert mine
+        with database.exclusive("thing") as is_held, database.write_site() as tx:
+            assert is_held
             add_user(tx, "whole")
     assert 1 == count_users(database)
 
@@ -760,7 +760,7 @@ def test_an_unreachable_server_is_unavailable(proxied_place: Place, proxy: Fault
     for database in (used, new):
         for act in all_operations(database):
             with pytest.raises(
-                Unavailable, match=r"^The (database does not answer|connection to the database was lost)"
+                Unavailable, match=r"^The (database does not respond|connection to the database was lost)"
             ):
                 act()
     proxy.mode = Pass()

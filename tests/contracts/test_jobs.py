@@ -276,7 +276,7 @@ def test_an_equal_job_can_wait_while_one_runs(bench: Bench, other_bench: Bench) 
 def test_a_job_does_not_start_before_its_transaction_ends(place: Place, bench: Bench, clock: ManualClock) -> None:
     """Invariants 1 and 5: a reused waiting job is not taken before the transaction ends, or another one waits."""
     bench.enqueue(key="key")
-    impatient = Bench(place.open(patience_ms=40), clock, "impatient")
+    impatient = Bench(place.open(timeout_ms=40), clock, "impatient")
     with bench.database.write_channel("one") as tx:
         bench.enqueue_in(tx, key="key")
         with suppress(Unavailable):

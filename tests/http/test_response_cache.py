@@ -161,9 +161,9 @@ async def test_long_cache_keys_count_towards_the_limit(seaway: Seaway) -> None:
         cache.put(
             mark, CacheKey(Secrets((f"{number}" * 1_000_000,)), "chan", ("x",), ()), CachedResponse(response, None)
         )
-    assert 16 <= len(cache._answers) < 32
+    assert 16 <= len(cache._responses) < 32
     cache.put(mark, CacheKey(Secrets(("x" * 40_000_000,)), "chan", ("x",), ()), CachedResponse(response, None))
-    assert 16 <= len(cache._answers) < 32
+    assert 16 <= len(cache._responses) < 32
     before = channel_files._parse_cached.cache_info().currsize
     async with client(seaway) as http:
         await http.get(f"/t/{'x' * 10_000}/chan/noarch/repodata.json")
@@ -189,4 +189,4 @@ async def test_size_of_small_responses_includes_key_and_headers(seaway: Seaway) 
         )
     measured = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert 0.6 * measured < cache._answers.currsize < 1.5 * measured
+    assert 0.6 * measured < cache._responses.currsize < 1.5 * measured

@@ -640,7 +640,7 @@ UNREADABLE = [
     PermissionError(errno.EACCES, "Permission denied"),
     OSError(errno.ESTALE, "Stale file handle"),
     IsADirectoryError(errno.EISDIR, "Is a directory"),
-    Unavailable("The storage does not answer."),
+    Unavailable("The storage does not respond."),
 ]
 
 

@@ -570,7 +570,7 @@ class UnavailableStore(RecordingStore):
     """A store that does not respond."""
 
     def write(self, key: str, content: bytes) -> None:
-        raise Unavailable("The storage does not answer.", "Try again in a moment.")
+        raise Unavailable("The storage does not respond.", "Try again in a moment.")
 
 
 def test_job_retries_an_unavailable_store_after_a_minute(seaway: Seaway, clock: ManualClock, channel: Channel) -> None:

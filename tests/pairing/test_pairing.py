@@ -325,7 +325,7 @@ class Unwritable:
         return getattr(self._blobs, name)
 
     def write(self, key: str, content: bytes) -> None:
-        raise Unavailable("The storage does not answer.", "Try again in a moment.")
+        raise Unavailable("The storage does not respond.", "Try again in a moment.")
 
 
 @pytest.mark.on_disk

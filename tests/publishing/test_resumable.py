@@ -300,7 +300,7 @@ class UnavailableBatches:
     """Batches that cannot record anything."""
 
     def record(self, *_: object) -> None:
-        raise Unavailable("The database does not answer.")
+        raise Unavailable("The database does not respond.")
 
 
 def test_canceled_upload_leaves_nothing(uploads: Uploads) -> None:

@@ -27,7 +27,7 @@ from seaway.users import reserved_names
 pytestmark = pytest.mark.anyio
 
 _SECRET = "hunter2"
-_PATIENCE_SECONDS = 0.2
+_TIMEOUT_SECONDS = 0.2
 
 
 class Unreachable:
@@ -75,7 +75,7 @@ def opened(tmp_path: Path) -> Iterator[Seaway]:
 async def client(seaway: Seaway, *, database: object = None, blobs: object = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an app whose probes check the given database and store."""
     site: Any = replace(seaway.site, database=database or seaway.site.database, blobs=blobs or seaway.site.blobs)  # type: ignore[arg-type]
-    readiness = Readiness(site, patience_seconds=_PATIENCE_SECONDS)
+    readiness = Readiness(site, timeout_seconds=_TIMEOUT_SECONDS)
     probed = replace(seaway, request_parts=replace(seaway.request_parts, readiness=readiness))
     transport = httpx.ASGITransport(app=create_app(probed))
     async with httpx.AsyncClient(transport=transport, base_url="http://seaway.test") as http:
@@ -99,7 +99,7 @@ def damaged() -> sqlite3.DatabaseError:
     ("error", "sentence"),
     [
         (damaged(), "The database is damaged: the operator must restore a backup."),
-        (sqlite3.OperationalError("database is locked"), "The database does not answer."),
+        (sqlite3.OperationalError("database is locked"), "The database does not respond."),
     ],
     ids=["damaged", "away"],
 )
@@ -115,9 +115,9 @@ async def test_database_failure_is_not_reported_as_storage_failure(
 @pytest.mark.parametrize(
     ("away", "sentence"),
     [
-        (("database",), "The database does not answer."),
-        (("blobs",), "The storage does not answer."),
-        (("database", "blobs"), "The database and the storage do not answer."),
+        (("database",), "The database does not respond."),
+        (("blobs",), "The storage does not respond."),
+        (("database", "blobs"), "The database and the storage do not respond."),
     ],
 )
 async def test_unavailable_part_is_named_without_details(opened: Seaway, away: tuple[str, ...], sentence: str) -> None:

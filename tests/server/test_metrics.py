@@ -126,7 +126,7 @@ class FailingFile:
 @pytest.mark.parametrize(
     ("error", "outcome", "code"),
     [
-        (Unavailable("The storage does not answer."), "failed", "unavailable"),
+        (Unavailable("The storage does not respond."), "failed", "unavailable"),
         (OSError(28, "No space left on device"), "failed", "disk"),
         (EOFError(), "broken-off", ""),
     ],
@@ -308,7 +308,7 @@ def test_hanging_database_does_not_block_the_scrape(counted: Seaway, clock: Manu
     """The wait is bounded, and later scrapes do not start another query."""
     database: Any = CountingDatabase(counted)
     database.released.clear()
-    state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT, patience_seconds=0.1)
+    state_gauges = DatabaseGauges(database, clock, whole_document_limit=_LIMIT, timeout_seconds=0.1)
     seen = [collected(state_gauges) for _ in range(3)]
     reads = database.reads
     database.released.set()

@@ -280,7 +280,7 @@ def test_spool_is_not_created_in_a_replaced_data_folder(tmp_path: Path, is_repla
         (ERRORS["ENOSPC"], "The spool folder is full."),
         (ERRORS["EIO"], "The spool folder cannot be read or written."),
         (ERRORS["EMFILE"], "The spool folder is unavailable: too many files are open."),
-        (ValueError("secret"), "The spool folder does not answer."),
+        (ValueError("secret"), "The spool folder does not respond."),
     ],
 )
 async def test_probe_reports_the_state_of_the_spool(

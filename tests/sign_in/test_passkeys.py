@@ -208,7 +208,7 @@ async def test_only_owner_removes_a_passkey(accounts: Accounts) -> None:
 
 
 async def test_passkey_confirms_a_session(accounts: Accounts, clock: ManualClock) -> None:
-    """It replaces the password as a fresh proof; without one no passkey is added or removed (case 32)."""
+    """It replaces the password as a fresh sign-in; without one no passkey is added or removed (case 32)."""
     authenticator = await enroll(accounts)
     signed_in = sign_in(accounts, authenticator)
     clock.move(HOUR_MS)

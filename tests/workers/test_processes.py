@@ -282,5 +282,5 @@ def test_failing_workers_are_restarted_with_growing_pauses(tmp_path: Path) -> No
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(deaths[:5])]
     assert all(gap >= least for gap, least in zip(gaps, (0.5, 1.5, 3.5, 7.5), strict=True)), gaps
     assert 3 == len(failures)
-    assert all("The database does not answer" in line for line in failures)
+    assert all("The database does not respond" in line for line in failures)
     assert (0, []) == (code, lines(server, "Traceback"))

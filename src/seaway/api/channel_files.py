@@ -45,18 +45,18 @@ async def read(request: Request) -> ASGIApp:
         except FileNotFoundError:
             continue  # the document was replaced after it was resolved, or its blob is missing: resolve again
         try:
-            reply = await respond(channel_request, cached_response, parts.delivery)
+            raw_response = await respond(channel_request, cached_response, parts.delivery)
         except FileNotFoundError as error:  # overwritten or rebuilt, and swept, after it was resolved, or missing
-            lost = cached_response.answer, error
-            await to_thread.run_sync(forget_document, parts.reading, cached_response.answer)
+            lost = cached_response.response, error
+            await to_thread.run_sync(forget_document, parts.reading, cached_response.response)
             continue
-        if reply.way is not None:
-            parts.counts.download(reply.way, reply.length)
-            if reply.file_id is not None:
-                parts.usage_counter.count_download(reply.file_id)
+        if raw_response.way is not None:
+            parts.counts.download(raw_response.way, raw_response.length)
+            if raw_response.file_id is not None:
+                parts.usage_counter.count_download(raw_response.file_id)
         if cached_response.key_id is not None:
             parts.usage_counter.count_key_use(cached_response.key_id, credentials.client_ip(request))
-        return reply
+        return raw_response
     raise _unreadable(key, lost)
 
 
@@ -64,9 +64,9 @@ def _unreadable(key: CacheKey, lost: tuple[ChannelResponse, FileNotFoundError] |
     """Return the error after the last attempt; log a package file whose blob is missing or damaged."""
     if lost is None or not lost[0].is_package:
         return Unavailable("The file is being replaced.", "Try again in a moment.")
-    answer, error = lost
+    response, error = lost
     problem = BlobProblem.DAMAGED if isinstance(error, DamagedBlob) else BlobProblem.MISSING
-    log.error("blob.unreadable", sha256=answer.etag, problem=problem.value, file="/".join((key.channel, *key.path)))
+    log.error("blob.unreadable", sha256=response.etag, problem=problem.value, file="/".join((key.channel, *key.path)))
     return refusal(key.path[-1], problem)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from seaway.http import problems
 from seaway.http.parts import parts_of
-from seaway.serving.readiness import NO_ANSWER
+from seaway.serving.readiness import NO_RESPONSE
 
 
 async def live(_request: Request) -> Response:
@@ -24,8 +24,8 @@ async def ready(request: Request) -> Response:
     problem_by_part = await parts.readiness.problems()
     if not problem_by_part:
         return problems.text("ready", 200)
-    silent = [part for part, problem in problem_by_part.items() if problem == NO_ANSWER]
+    silent = [part for part, problem in problem_by_part.items() if problem == NO_RESPONSE]
     names = " and ".join(f"the {part}" for part in silent)
-    sentences = [f"{names.capitalize()} {'do' if len(silent) > 1 else 'does'} not answer."] if silent else []
-    sentences += [f"The {part} {problem}." for part, problem in problem_by_part.items() if problem != NO_ANSWER]
+    sentences = [f"{names.capitalize()} {'do' if len(silent) > 1 else 'does'} not respond."] if silent else []
+    sentences += [f"The {part} {problem}." for part, problem in problem_by_part.items() if problem != NO_RESPONSE]
     return problems.text(" ".join(sentences), 503)

@@ -52,13 +52,13 @@ async def upload(request: Request) -> Response:
     limit = parts.publishing.upload_limit
     incoming: _MultipartIncoming | _RawIncoming
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        least_size = _check_length(request, limit, wrapping=_MULTIPART_OVERHEAD_BYTES)
+        min_size = _check_length(request, limit, wrapping=_MULTIPART_OVERHEAD_BYTES)
         incoming = await _MultipartIncoming.open(request)
     else:
-        least_size = _check_length(request, limit, wrapping=0)
+        min_size = _check_length(request, limit, wrapping=0)
         incoming = _RawIncoming(request)
     force = request.query_params.get("force", "").lower() in ("true", "1")
-    published = await publish(parts.publishing, channel, incoming, by=by, force=force, min_size=least_size)
+    published = await publish(parts.publishing, channel, incoming, by=by, force=force, min_size=min_size)
     return problems.text(
         _success_sentence(published),
         200 if published.replaced or published.repeated else 201,

@@ -1,8 +1,8 @@
 """
 Verify a Sigstore bundle against a trusted root; return the signed payload and the identity in the certificate.
 
-Nothing is fetched: the trusted root has all keys that are trusted. Only `attestations.trusted_root` imports this module, when
-the first attestation arrives: sigstore takes 2.6 s and 60 MB to load.
+Nothing is fetched: the trusted root contains all trusted keys. Only `attestations.trusted_root` imports this module,
+when the first attestation arrives: sigstore takes 2.6 s and 60 MB to load.
 """
 
 import base64

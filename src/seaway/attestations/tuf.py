@@ -3,7 +3,7 @@ Fetch the current trusted root from Sigstore's TUF repository; no other attestat
 
 1. Nothing is fetched unless the operator enables it.
 2. Verification starts at the root of trust that the library includes. The TUF client refuses metadata that is expired,
-   rolled back or not signed by enough keys; it stores the versions it has seen in `folder`.
+   rolled back or not signed by enough keys; it stores the versions that it has verified in `folder`.
 """
 
 from dataclasses import dataclass

@@ -119,7 +119,7 @@ class NewEntry:
     detail: Mapping[str, Detail]
 
 
-_LINE = insert(audit)
+_INSERT_ENTRY = insert(audit)
 
 
 def write(
@@ -129,20 +129,20 @@ def write(
     write_all(tx, [NewEntry(now_ms, actor, event, channel, target, detail)])
 
 
-def write_all(tx: Tx, lines: Sequence[NewEntry]) -> None:
+def write_all(tx: Tx, entries: Sequence[NewEntry]) -> None:
     """Record several changes, in order."""
     rows = [
         {
-            "at": line.at_ms,
-            "actor": line.actor.name,
-            "actor_id": line.actor.user_id,
-            "address": line.actor.ip_address,
-            "action": line.event.value,
-            "channel": line.channel,
-            "target": line.target,
-            "detail": msgspec.json.encode(line.detail, order="sorted").decode(),
+            "at": entry.at_ms,
+            "actor": entry.actor.name,
+            "actor_id": entry.actor.user_id,
+            "address": entry.actor.ip_address,
+            "action": entry.event.value,
+            "channel": entry.channel,
+            "target": entry.target,
+            "detail": msgspec.json.encode(entry.detail, order="sorted").decode(),
         }
-        for line in lines
+        for entry in entries
     ]
     if rows:
-        tx.execute(_LINE, rows)
+        tx.execute(_INSERT_ENTRY, rows)

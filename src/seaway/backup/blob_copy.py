@@ -89,19 +89,19 @@ def is_there(blobs: BlobStore, blob: BlobEntry, *, verify: bool) -> bool:
 
 def damaged(blob: BlobEntry, location: str) -> DamagedData:
     """Return the error for a blob whose bytes do not match its name."""
-    cure = (
+    hint = (
         "Run `seaway check` to find its file, then delete the file or restore the blob."
         if location == STORE_NAME
         else _USE_ANOTHER
     )
-    return DamagedData(f"The blob {blob.sha256.hex()} in {location} is damaged.", cure)
+    return DamagedData(f"The blob {blob.sha256.hex()} in {location} is damaged.", hint)
 
 
 def missing(blob: BlobEntry, location: str) -> MissingBlob:
     """Return the error for a missing blob."""
-    cure = "If its file has just been deleted, run this again; otherwise run `seaway check` to find the file."
+    hint = "If its file has just been deleted, run this again; otherwise run `seaway check` to find the file."
     return MissingBlob(
-        f"The blob {blob.sha256.hex()} is not in {location}.", cure if location == STORE_NAME else _USE_ANOTHER
+        f"The blob {blob.sha256.hex()} is not in {location}.", hint if location == STORE_NAME else _USE_ANOTHER
     )
 
 

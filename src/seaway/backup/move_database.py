@@ -4,7 +4,7 @@ Move all rows of a site from one database to another.
 1. No writes happen meanwhile: one write transaction locks the source. Uploads get 503, and none is lost.
 2. A database that is being filled cannot be served: its schema revision says that it is unfinished.
 3. Two sites are never mixed. A target is empty, or contains an unfinished move from this same site (identified by its
-   first audit line) in the state that the site still has (identified by its last audit line). If the state differs,
+   first audit entry) in the state that the site still has (identified by its last audit entry). If the state differs,
    the move starts over.
 4. A move that was killed continues after the last committed row of each table.
 5. The move is complete when a hash over all rows of each table, read from both sides in key order, is the same.
@@ -40,7 +40,7 @@ from seaway.database.rows import from_row
 from seaway.database.tables import audit, metadata
 from seaway.errors import BadSetting
 
-# Tables that change without an audit line and that nothing refers to: copied again when a move continues.
+# Tables that change without an audit entry and that nothing refers to: copied again when a move continues.
 _UNAUDITED_TABLES = (
     "documents", "jobs", "schedules", "retired_shards", "damaged_blobs", "kept_blobs", "manifest_marks", "site_values",
 )  # fmt: skip

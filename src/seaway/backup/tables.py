@@ -1,7 +1,7 @@
 """
 Tables of a database to copy, in any schema: list them, check that they are empty, create them.
 
-The highest assigned id of each table is copied with its rows: an audit line must never point at a later user.
+The highest assigned id of each table is copied with its rows: an audit entry must never point at a later user.
 """
 
 import warnings

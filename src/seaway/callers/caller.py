@@ -63,8 +63,8 @@ class Caller:
     The caller of a request, with the restrictions of its credential.
 
     `patterns` are the package names that can be written, where a trailing `*` matches anything; empty means all.
-    `is_fresh` is whether the session was confirmed recently (`permissions.Proof`). `is_new` is whether the session
-    started recently, which an identity provider may allow without anything typed.
+    `is_fresh` is whether the session was confirmed recently (`RequiredCredential.FRESH`). `is_new` is whether the
+    session started recently, which an identity provider may allow without anything typed.
 
     `channel_ids` of None means every channel of the user. The role in a channel is not included: it is read from the
     database at each request, so that a demotion takes effect on the next one.
@@ -108,10 +108,10 @@ class Caller:
 
     @property
     def is_person(self) -> bool:
-        """Return whether the caller is a person (session or command line) rather than a stored secret."""
+        """Return whether the caller is a user's session or the command line, and not a stored secret."""
         return self.credential in (CredentialKind.PERSON, CredentialKind.OPERATOR)
 
-    def may_write(self, package: str) -> bool:
+    def can_write(self, package: str) -> bool:
         """Return whether the credential's patterns include this package name."""
         return not self.patterns or any(_matches(pattern, package) for pattern in self.patterns)
 

@@ -37,7 +37,7 @@ class Limit:
 
 
 class Rate(Enum):
-    """A rate-limited kind of attempt and its limits; `said` completes "Too many ..."."""
+    """A rate-limited kind of attempt and its limits; `attempts` completes "Too many ..."."""
 
     attempts: str
     limits: tuple[Limit, ...]
@@ -84,10 +84,10 @@ class Rate(Enum):
     EXAMINE_REFUSED = "refused files that take long to examine", Limit(10 * MINUTE_MS, HOUR_MS)  # in milliseconds
     EXCHANGE_REFUSED = "refused token exchanges for this repository", Limit(30, MINUTE_MS)
 
-    def __new__(cls, said: str, *limits: Limit) -> "Rate":
+    def __new__(cls, attempts: str, *limits: Limit) -> "Rate":
         member = object.__new__(cls)
-        member._value_ = said
-        member.attempts = said
+        member._value_ = attempts
+        member.attempts = attempts
         member.limits = limits
         return member
 

@@ -29,17 +29,17 @@ class RequiredCredential(Enum):
         """Return whether a session is required, so that no key is enough."""
         return self not in (RequiredCredential.ANY, RequiredCredential.FRESH)
 
-    def is_too_old(self, principal: Caller) -> bool:
+    def is_too_old(self, by: Caller) -> bool:
         """Return whether a signed-in user has to sign in again, or confirm the session, first."""
-        if principal.credential is not CredentialKind.PERSON:
+        if by.credential is not CredentialKind.PERSON:
             return False
         if self is RequiredCredential.NEW_SESSION:
-            return not principal.is_new
-        return self in (RequiredCredential.FRESH, RequiredCredential.FRESH_PERSON) and not principal.is_fresh
+            return not by.is_new
+        return self in (RequiredCredential.FRESH, RequiredCredential.FRESH_PERSON) and not by.is_fresh
 
 
 class SiteAction(Enum):
-    """An action outside channels; `said` completes "is not allowed to ..."."""
+    """An action outside channels; `phrase` completes "is not allowed to ..."."""
 
     phrase: str
     proof: RequiredCredential
@@ -62,10 +62,10 @@ class SiteAction(Enum):
     ADMINISTER = "administer", "administer this site", RequiredCredential.PERSON
     CHANGE_SITE = "change-site", "change this site", RequiredCredential.FRESH_PERSON
 
-    def __new__(cls, value: str, said: str, proof: RequiredCredential) -> Self:
+    def __new__(cls, value: str, phrase: str, proof: RequiredCredential) -> Self:
         member = object.__new__(cls)
         member._value_ = value
-        member.phrase = said
+        member.phrase = phrase
         member.proof = proof
         return member
 
@@ -78,56 +78,56 @@ NEEDS_UNRESTRICTED = frozenset(
 )
 
 
-def require_site(principal: Caller, action: SiteAction) -> None:
+def require_site(by: Caller, action: SiteAction) -> None:
     """Return if the caller is allowed to do this; raise the refusal otherwise."""
-    if principal.is_operator:
+    if by.is_operator:
         return
-    if principal.user_id is None:
-        if principal.is_anonymous:
+    if by.user_id is None:
+        if by.is_anonymous:
             raise needs_credential()
-        raise NotAllowed(f"{principal.name} is not allowed to {action.phrase}.", "Sign in as a user.")
-    if action.proof.needs_person and not principal.is_person:
+        raise NotAllowed(f"{by.name} is not allowed to {action.phrase}.", "Sign in as a user.")
+    if action.proof.needs_person and not by.is_person:
         raise NotAllowed(f"An API key is not allowed to {action.phrase}.", "Sign in with a browser and do it there.")
     if action in FOR_ADMINS:
-        if not principal.is_admin:
-            raise NotAllowed(f"{principal.name} is not allowed to {action.phrase}.", "Ask a site admin.")
-        require_second_factor(principal)
+        if not by.is_admin:
+            raise NotAllowed(f"{by.name} is not allowed to {action.phrase}.", "Ask a site admin.")
+        require_second_factor(by)
     if action in NEEDS_UNRESTRICTED:
-        require_verified(principal)
-        _require_unnarrowed(principal, action)
+        require_verified(by)
+        _require_unnarrowed(by, action)
     if action is SiteAction.ADD_CHANNEL:
-        require_factor_to_own(principal)
-    require_fresh(principal, action.proof)
+        require_factor_to_own(by)
+    require_fresh(by, action.proof)
 
 
-def require_fresh(principal: Caller, proof: RequiredCredential) -> None:
+def require_fresh(by: Caller, proof: RequiredCredential) -> None:
     """Return unless the session must be confirmed again; raise `ConfirmationRequired` otherwise."""
-    if proof.is_too_old(principal):
+    if proof.is_too_old(by):
         first = "Sign in again" if proof is RequiredCredential.NEW_SESSION else "Confirm your identity"
         raise ConfirmationRequired("This requires a recent sign-in.", f"{first}, then try again.")
 
 
-def require_verified(principal: Caller) -> None:
+def require_verified(by: Caller) -> None:
     """Return if the caller has a verified email address and any required second factor."""
-    require_second_factor(principal)
-    if not principal.is_verified:
+    require_second_factor(by)
+    if not by.is_verified:
         raise NotAllowed(
             "The email address of this account is not verified.", "Open the link in the verification email."
         )
 
 
-def require_factor_to_own(principal: Caller) -> None:
+def require_factor_to_own(by: Caller) -> None:
     """Return unless owning a channel here requires a second factor that the caller lacks."""
-    if principal.lacks_factor_to_own:
+    if by.lacks_factor_to_own:
         raise NotAllowed(
             "This site requires a second factor of channel owners, and this account has none.",
             "Set one up in your account.",
         )
 
 
-def require_second_factor(principal: Caller) -> None:
+def require_second_factor(by: Caller) -> None:
     """Return unless this site requires a second factor that the caller lacks."""
-    if principal.lacks_second_factor:
+    if by.lacks_second_factor:
         raise NotAllowed(
             "This site requires a second factor, and this account has none.", "Set one up in your account."
         )
@@ -138,11 +138,11 @@ def needs_credential() -> BadCredential:
     return BadCredential("This requires an API key.", "Send one as a bearer token, or check that yours is still valid.")
 
 
-def _require_unnarrowed(principal: Caller, action: SiteAction) -> None:
-    if principal.mode < Mode.MANAGE or principal.channel_ids is not None or principal.patterns:
+def _require_unnarrowed(by: Caller, action: SiteAction) -> None:
+    if by.mode < Mode.MANAGE or by.channel_ids is not None or by.patterns:
         raise NotAllowed(
-            f"{principal.actor.name} is not allowed to {action.phrase}.",
+            f"{by.actor.name} is not allowed to {action.phrase}.",
             "Use a key with access mode MANAGE for all channels, or do it in a browser."
-            if principal.credential is CredentialKind.KEY
+            if by.credential is CredentialKind.KEY
             else "Sign in with a browser and do it there.",
         )

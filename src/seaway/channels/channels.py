@@ -116,12 +116,12 @@ _ACCESS_OF_ANONYMOUS = select(channels.c.id, channels.c.is_public, channels.c.on
 )
 
 
-def access_of(tx: Tx, name: str, principal: Caller) -> Access | None:
+def access_of(tx: Tx, name: str, by: Caller) -> Access | None:
     """Return what decides about the caller's permissions in a channel, in one query; None for an unknown name."""
-    if principal.user_id is None:
+    if by.user_id is None:
         found = tx.execute(_ACCESS_OF_ANONYMOUS, {"channel": name}).one_or_none()
         return None if found is None else Access(found.id, found.is_public, None, found.only_publishers)
-    row = tx.execute(_ACCESS, {"channel": name, "user_id": principal.user_id}).one_or_none()
+    row = tx.execute(_ACCESS, {"channel": name, "user_id": by.user_id}).one_or_none()
     if row is None:
         return None
     return Access(row.id, row.is_public, strongest(row.role, row.role_of_groups), row.only_publishers)
@@ -143,22 +143,20 @@ def get(tx: Tx, name: str) -> Channel:
     return _channel(row)
 
 
-def visible_to(
-    tx: Tx, principal: Caller, words: str = "", *, after: str = "", limit: int | None = None
-) -> list[Channel]:
+def visible_to(tx: Tx, by: Caller, words: str = "", *, after: str = "", limit: int | None = None) -> list[Channel]:
     """Return channels that the caller can read, with all of the words in name or description, by name, after `after`."""
-    query = _listing().where(_readable_by(principal), channels.c.name > after).order_by(channels.c.name).limit(limit)
+    query = _listing().where(_readable_by(by), channels.c.name > after).order_by(channels.c.name).limit(limit)
     return [_channel(row) for row in tx.execute(_with_words(query, words))]
 
 
-def visible_ids(principal: Caller) -> Select[Any]:
+def visible_ids(by: Caller) -> Select[Any]:
     """Select the ids of the channels that the caller can read, for queries over many channels."""
-    return select(channels.c.id).where(_readable_by(principal))
+    return select(channels.c.id).where(_readable_by(by))
 
 
-def readable_names(tx: Tx, principal: Caller) -> dict[int, str]:
+def readable_names(tx: Tx, by: Caller) -> dict[int, str]:
     """Return the names of the channels that the caller can read, by id; searches and feeds are limited to them."""
-    query = select(channels.c.id, channels.c.name).where(_readable_by(principal))
+    query = select(channels.c.id, channels.c.name).where(_readable_by(by))
     return {row.id: row.name for row in tx.execute(query)}
 
 
@@ -168,9 +166,9 @@ def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Chan
     return [_channel(row) for row in tx.execute(_with_words(query, words))]
 
 
-def matching(tx: Tx, principal: Caller, words: str, *, limit: int) -> list[Channel]:
+def matching(tx: Tx, by: Caller, words: str, *, limit: int) -> list[Channel]:
     """Return channels that the caller can read, with all of the words in their name, shortest name first."""
-    query = _listing().where(_readable_by(principal)).order_by(func.length(channels.c.name), channels.c.name)
+    query = _listing().where(_readable_by(by)).order_by(func.length(channels.c.name), channels.c.name)
     for word in search_terms(words):
         query = query.where(channels.c.name.contains(word, autoescape=True))
     return [_channel(row) for row in tx.execute(query.limit(limit))]
@@ -231,8 +229,8 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = No
     Delete a channel with everything in it; the next sweep deletes its bytes, and its name is reserved for a year.
 
     `typed` is the name that the user typed to confirm; the operator confirms at the command line.
-    Keys and publishers that are only for this channel stop working. Its owner can use the name again at
-    once, unless the channel never overwrote files.
+    Keys and publishers that are only for this channel stop working. Its owner can use the name again at once, unless
+    the channel never overwrote files.
     """
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
@@ -240,7 +238,8 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = No
             "The typed name does not match; nothing was deleted.", "Type the name of the channel to confirm."
         )
     channel = get(tx, name)
-    owner_id = None  # if the channel never overwrote files, caches may keep them for a year, so the owner cannot reuse the name either
+    # Caches may keep the files of a channel that never overwrote files for a year, so its owner cannot reuse the name.
+    owner_id = None
     if channel.allows_overwrite:
         owner_id = tx.execute(select(users.c.id).where(users.c.name == channel.owner)).scalar_one()
     _enqueue_remove_relations(tx, now_ms, name)
@@ -266,15 +265,15 @@ def is_free(tx: Tx, now_ms: int, by: Caller, name: str) -> bool:
     )
 
 
-def _readable_by(principal: Caller) -> ColumnElement[bool]:
+def _readable_by(by: Caller) -> ColumnElement[bool]:
     """Return the condition under which `permissions.decide` allows READ, for a query over `channels`."""
-    if principal.is_operator:
+    if by.is_operator:
         return true()
-    by_role = principal.credential is CredentialKind.WORKFLOW or principal.is_admin
-    mine: ColumnElement[bool] = true() if by_role else channels.c.id.in_(_where_member(principal.user_id or 0))
-    if principal.channel_ids is not None:
-        mine = and_(mine, channels.c.id.in_(principal.channel_ids))
-    return or_(channels.c.is_public, mine)
+    sees_all = by.credential is CredentialKind.WORKFLOW or by.is_admin
+    is_member: ColumnElement[bool] = true() if sees_all else channels.c.id.in_(_where_member(by.user_id or 0))
+    if by.channel_ids is not None:
+        is_member = and_(is_member, channels.c.id.in_(by.channel_ids))
+    return or_(channels.c.is_public, is_member)
 
 
 def _where_member(user_id: int) -> CompoundSelect[Any]:

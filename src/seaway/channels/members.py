@@ -52,7 +52,7 @@ class MemberGroup:
     group: str
     role: Role
     added_at_ms: int
-    user_count: int | None  # None for callers who are not allowed to see who is in the group
+    user_count: int | None  # None for callers who are not allowed to see its users
 
 
 def all_members(tx: Tx, channel_id: int) -> list[Member]:
@@ -190,8 +190,8 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
 
     This ends pending transfers of the channel, and the tokens of workflows: the new owner has not trusted them yet.
     """
-    mine = select(publishers.c.id).where(publishers.c.channel_id == channel_id)
-    tx.execute(delete(token_publishers).where(token_publishers.c.publisher_id.in_(mine)))
+    publisher_ids = select(publishers.c.id).where(publishers.c.channel_id == channel_id)
+    tx.execute(delete(token_publishers).where(token_publishers.c.publisher_id.in_(publisher_ids)))
     tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id))
     tx.execute(
         update(members)

@@ -24,11 +24,11 @@ def verified_email_of(tx: Tx, user_id: int | None) -> str | None:
     ).scalar()
 
 
-def caused_by(principal: Caller, kind: str, about: str, *, is_required: bool = False) -> Cause | None:
+def caused_by(by: Caller, kind: str, about: str, *, is_required: bool = False) -> Cause | None:
     """Return the `Cause` that limits emails triggered by a caller; None for the operator, who is not limited."""
-    if principal.is_operator:
+    if by.is_operator:
         return None
-    sender = principal.address if principal.user_id is None else f"#{principal.user_id}"
+    sender = by.address if by.user_id is None else f"#{by.user_id}"
     return Cause(sender, kind, about, is_required)
 
 

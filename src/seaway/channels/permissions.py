@@ -5,7 +5,7 @@ Permission checks for channels; `callers.site_permissions` has those for account
 2. A key never grants more than its user's role grants at this moment, and its mode, its channels and its package
    names narrow that. A workflow has no role: the mode of its publisher alone decides, in that publisher's channel.
 3. Actions that require a signed-in user are refused to keys of any mode; actions that require a fresh sign-in are
-   refused to an older session (`callers.site_permissions.Proof`).
+   refused to an older session (`callers.site_permissions.RequiredCredential`).
 4. The verdict is a function of values, which are read from the database at each request.
 """
 
@@ -123,10 +123,10 @@ def _in_scope(caller: Caller, access: Access) -> bool:
 def _is_too_weak(caller: Caller, action: Action, package: str | None) -> bool:
     """Return whether the credential itself is too weak, regardless of its user's permissions."""
     return (
-        caller.mode < action.least_mode
+        caller.mode < action.min_mode
         or (action.proof.needs_person and not caller.is_person)
         or (caller.lacks_second_factor and action is not Action.READ)
-        or (package is not None and action is not Action.READ and not caller.may_write(package))
+        or (package is not None and action is not Action.READ and not caller.can_write(package))
     )
 
 
@@ -154,9 +154,9 @@ def _refusal(caller: Caller, action: Action, access: Access, channel_name: str) 
         return f"The API key {caller.key_name!r} is not allowed to {action.phrase} the channel {channel_name!r}."
     if caller.key_name and action.proof.needs_person:
         return f"API keys are not allowed to {action.phrase} the channel {channel_name!r}."
-    if caller.tool and caller.mode < action.least_mode:
+    if caller.tool and caller.mode < action.min_mode:
         return f"The OAuth grant of {caller.tool} is not allowed to {action.phrase} the channel {channel_name!r}."
-    if caller.key_name and caller.mode < action.least_mode:
+    if caller.key_name and caller.mode < action.min_mode:
         return f"The API key {caller.key_name!r} is not allowed to {action.phrase} the channel {channel_name!r}."
     if caller.patterns and (
         caller.credential is CredentialKind.WORKFLOW or action in _granted(caller, access, own_file=True)
@@ -180,19 +180,19 @@ def hint(caller: Caller, action: Action, access: Access) -> str:
 def _hint_for_credential(caller: Caller, action: Action) -> str:
     if action.proof.needs_person:
         return "Sign in with a browser and do it there."
-    if caller.tool and action.least_mode in _SCOPES:
-        return f"Log in again with --oauth-scope {_SCOPES[action.least_mode]}."
+    if caller.tool and action.min_mode in _SCOPES:
+        return f"Log in again with --oauth-scope {_SCOPES[action.min_mode]}."
     if caller.tool:
         return "Sign in with a browser and do it there."
-    return f"Use a key for this channel with the mode {action.least_mode.name} or a wider one."
+    return f"Use a key for this channel with the mode {action.min_mode.name} or a wider one."
 
 
 def _hint(caller: Caller, action: Action, access: Access) -> str:
-    narrow = not _in_scope(caller, access) or caller.mode < action.least_mode
+    narrow = not _in_scope(caller, access) or caller.mode < action.min_mode
     if (caller.key_name or caller.tool) and (action.proof.needs_person or narrow):
         return _hint_for_credential(caller, action)
     if caller.credential is CredentialKind.WORKFLOW:
-        return f"Ask the owner of the channel for a publisher with the mode {action.least_mode.name} and this package."
+        return f"Ask the owner of the channel for a publisher with the mode {action.min_mode.name} and this package."
     if caller.patterns:
         return f"It is limited to {', '.join(caller.patterns)}."
     if action in (Action.DELETE, Action.OVERWRITE) and access.role is Role.CONTRIBUTOR:

@@ -36,10 +36,10 @@ def strongest(*roles: str | None) -> Role | None:
 
 
 class Action(Enum):
-    """An action in a channel; `said` completes "is not allowed to ..."."""
+    """An action in a channel; `phrase` completes "is not allowed to ..."."""
 
     phrase: str
-    least_mode: Mode
+    min_mode: Mode
     proof: RequiredCredential
 
     READ = "read", "read", Mode.READ
@@ -57,12 +57,12 @@ class Action(Enum):
     REMOVE = "remove", "delete", Mode.MANAGE, RequiredCredential.FRESH_PERSON
 
     def __new__(
-        cls, value: str, said: str, least_mode: Mode, proof: RequiredCredential = RequiredCredential.ANY
+        cls, value: str, phrase: str, min_mode: Mode, proof: RequiredCredential = RequiredCredential.ANY
     ) -> Self:
         member = object.__new__(cls)
         member._value_ = value
-        member.phrase = said
-        member.least_mode = least_mode
+        member.phrase = phrase
+        member.min_mode = min_mode
         member.proof = proof
         return member
 

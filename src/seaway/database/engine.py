@@ -153,7 +153,7 @@ def to_unavailable(error: BaseException | None) -> Unavailable:
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     if code in _SQLITE_MESSAGES:
         return NotWritable(_SQLITE_MESSAGES[code], _HINT, cause=str(error))
-    return Unavailable("The database does not answer.", "Try again in a moment.", cause=str(error))
+    return Unavailable("The database does not respond.", "Try again in a moment.", cause=str(error))
 
 
 _HINT = "Try again later, or tell the operator of the server."

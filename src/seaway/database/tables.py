@@ -59,7 +59,7 @@ def _table(name: str, *items: SchemaItem, **options: Any) -> Table:
 
 
 def _table_with_id(name: str, *items: SchemaItem) -> Table:
-    # SQLite reuses row ids by default, and an audit line must never point to a later row.
+    # SQLite reuses row ids by default, and an audit entry must never point to a later row.
     id_ = Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
     return _table(name, id_, *items, sqlite_autoincrement=True)
 

@@ -71,7 +71,7 @@ class RawResponse:
         await send({"type": "http.response.body", "body": self.body})
 
 
-class _StreamReply(RawResponse):
+class _StreamResponse(RawResponse):
     """Large blob, or a range of one, read and sent in chunks."""
 
     def __init__(self, part: _Part, file: BinaryIO) -> None:
@@ -86,7 +86,7 @@ class _StreamReply(RawResponse):
 
 @dataclass(slots=True)
 class _Headers:
-    """Response headers of an answer, built once and cached with it."""
+    """Headers of a response, built once and cached with it."""
 
     etag: str
     headers: RawHeaders
@@ -97,72 +97,72 @@ class _Headers:
 
 async def respond(request: ChannelRequest, cached_response: CachedResponse, delivery: FileDelivery) -> RawResponse:
     """
-    Return the response. Raise FileNotFoundError if the blob was swept after the answer was found: resolve it again.
+    Return the response. Raise FileNotFoundError if the blob was swept after the response was found: resolve it again.
 
     `DamagedBlob`, a subclass, is raised for damage that is cheap to detect: a wrong size, or a wrong hash of a small
     file that would be cached in memory, where it would outlive its repair.
     """
-    answer, cached = cached_response.answer, _headers_for(cached_response, delivery)
+    response, cached = cached_response.response, _headers_for(cached_response, delivery)
     if _etag_matches(request.header(b"if-none-match"), cached.etag):
         return RawResponse(304, cached.headers)
-    wanted = _wanted_range(request, answer, cached.etag)
+    wanted = _wanted_range(request, response, cached.etag)
     if wanted == _UNSATISFIABLE:
-        return RawResponse(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % answer.size), _NO_BODY))
+        return RawResponse(416, (*cached.headers, _RANGES, (b"content-range", b"bytes */%d" % response.size), _NO_BODY))
     if wanted is None:
-        status, headers, start, end = 200, cached.whole, 0, answer.size
+        status, headers, start, end = 200, cached.whole, 0, response.size
     else:
         start, end = wanted
-        status, headers = 206, _of_part(cached, answer, start, end)
+        status, headers = 206, _of_part(cached, response, start, end)
     if request.method == "HEAD":
         return RawResponse(status, headers)
-    way = (DeliveryMethod.WHOLE if wanted is None else DeliveryMethod.PART) if answer.is_package else None
-    if answer.content is not None:
-        return RawResponse(status, headers, answer.content[start:end], way)
-    elsewhere = await _delivered_elsewhere(request, answer, cached, delivery)
-    reply = elsewhere or await _from_store(answer, delivery, _Part(status, headers, way, start, end))
+    way = (DeliveryMethod.WHOLE if wanted is None else DeliveryMethod.PART) if response.is_package else None
+    if response.content is not None:
+        return RawResponse(status, headers, response.content[start:end], way)
+    elsewhere = await _delivered_elsewhere(request, response, cached, delivery)
+    raw_response = elsewhere or await _from_store(response, delivery, _Part(status, headers, way, start, end))
     if start == 0:  # later ranges belong to a download that was already counted
-        reply.file_id = answer.file_id
-    return reply
+        raw_response.file_id = response.file_id
+    return raw_response
 
 
-async def _from_store(answer: ChannelResponse, delivery: FileDelivery, part: _Part) -> RawResponse:
-    if answer.size <= SMALL_BYTES:
-        content = await _small_content(answer, delivery)
+async def _from_store(response: ChannelResponse, delivery: FileDelivery, part: _Part) -> RawResponse:
+    if response.size <= SMALL_BYTES:
+        content = await _small_content(response, delivery)
         return RawResponse(part.status, part.headers, content[part.start : part.end], part.way)
-    return _StreamReply(part, await to_thread.run_sync(delivery.blobs.open, answer.blob_key, part.start))
+    return _StreamResponse(part, await to_thread.run_sync(delivery.blobs.open, response.blob_key, part.start))
 
 
 async def _delivered_elsewhere(
-    request: ChannelRequest, answer: ChannelResponse, cached: _Headers, delivery: FileDelivery
+    request: ChannelRequest, response: ChannelResponse, cached: _Headers, delivery: FileDelivery
 ) -> RawResponse | None:
     """Return a response without a body if a redirect or the reverse proxy delivers the bytes, else None."""
-    if answer.is_package and delivery.redirects:
-        url = await to_thread.run_sync(_signed_url, request, answer, delivery.blobs)
-        return None if url is None else _redirect(answer, url)
-    if not delivery.uses_x_accel or answer.content_encoding or request.header(ACCEL_HEADER) is None:
+    if response.is_package and delivery.redirects:
+        url = await to_thread.run_sync(_signed_url, request, response, delivery.blobs)
+        return None if url is None else _redirect(response, url)
+    if not delivery.uses_x_accel or response.content_encoding or request.header(ACCEL_HEADER) is None:
         return None
     if not cached.is_there:
         # Checked once: these headers are dropped at the next commit, and until then no sweep deletes the blob.
-        await to_thread.run_sync(_require_blob, delivery.blobs, answer)
+        await to_thread.run_sync(_require_blob, delivery.blobs, response)
         cached.is_there = True
-    accel_redirect = (b"x-accel-redirect", f"{_X_ACCEL_PREFIX}{answer.blob_key}".encode())
+    accel_redirect = (b"x-accel-redirect", f"{_X_ACCEL_PREFIX}{response.blob_key}".encode())
     # The proxy handles ranges and sets Accept-Ranges.
     return RawResponse(
         200,
         (*cached.headers, cached.media_type, accel_redirect, _NO_BODY),
-        way=DeliveryMethod.PROXY if answer.is_package else None,
+        way=DeliveryMethod.PROXY if response.is_package else None,
     )
 
 
-def _require_blob(blobs: BlobStore, answer: ChannelResponse) -> None:
-    found = blobs.stat(answer.blob_key)
+def _require_blob(blobs: BlobStore, response: ChannelResponse) -> None:
+    found = blobs.stat(response.blob_key)
     if found is None:
-        raise FileNotFoundError(answer.blob_key)
-    if found.size != answer.size:
-        raise DamagedBlob(answer.blob_key)
+        raise FileNotFoundError(response.blob_key)
+    if found.size != response.size:
+        raise DamagedBlob(response.blob_key)
 
 
-def _signed_url(request: ChannelRequest, answer: ChannelResponse, blobs: BlobStore) -> str | None:
+def _signed_url(request: ChannelRequest, response: ChannelResponse, blobs: BlobStore) -> str | None:
     """
     Return a presigned URL of the blob; it is short-lived, since it works without a key.
 
@@ -170,22 +170,22 @@ def _signed_url(request: ChannelRequest, answer: ChannelResponse, blobs: BlobSto
     """
     if str(request.scope["path"]).startswith("/t/"):
         return None
-    return blobs.signed_url(answer.blob_key, REDIRECT_SECONDS)
+    return blobs.signed_url(response.blob_key, REDIRECT_SECONDS)
 
 
-def _redirect(answer: ChannelResponse, url: str) -> RawResponse:
+def _redirect(response: ChannelResponse, url: str) -> RawResponse:
     """Return a redirect. Clients do not send credentials to the other host, and repeat the Range header there."""
-    headers = {"Location": url, "ETag": f'"{answer.etag}"', "Content-Length": "0"}
-    if answer.is_public:
+    headers = {"Location": url, "ETag": f'"{response.etag}"', "Content-Length": "0"}
+    if response.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
     return RawResponse(302, _raw(headers), way=DeliveryMethod.REDIRECT)
 
 
-async def _small_content(answer: ChannelResponse, delivery: FileDelivery) -> bytes:
-    content = delivery.small_blobs.get(answer.blob_key)
+async def _small_content(response: ChannelResponse, delivery: FileDelivery) -> bytes:
+    content = delivery.small_blobs.get(response.blob_key)
     if content is None:
-        content = await to_thread.run_sync(read_whole, delivery.blobs, answer.blob_key)
-        delivery.small_blobs[answer.blob_key] = content
+        content = await to_thread.run_sync(read_whole, delivery.blobs, response.blob_key)
+        delivery.small_blobs[response.blob_key] = content
     return content
 
 
@@ -201,50 +201,50 @@ async def _stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
 
 def _headers_for(cached_response: CachedResponse, delivery: FileDelivery) -> _Headers:
     if not isinstance(cached_response.rendered, _Headers):
-        cached_response.rendered = _make_headers(cached_response.answer, delivery.index_max_age)
+        cached_response.rendered = _make_headers(cached_response.response, delivery.index_max_age)
     return cached_response.rendered
 
 
-def _make_headers(answer: ChannelResponse, index_max_age: int) -> _Headers:
-    headers = _raw(_headers(answer, index_max_age))
-    media_type = (b"content-type", answer.media_type.encode())
-    whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % answer.size))
-    return _Headers(f'"{answer.etag}"', headers, media_type, whole)
+def _make_headers(response: ChannelResponse, index_max_age: int) -> _Headers:
+    headers = _raw(_headers(response, index_max_age))
+    media_type = (b"content-type", response.media_type.encode())
+    whole = (*headers, media_type, _RANGES, (b"content-length", b"%d" % response.size))
+    return _Headers(f'"{response.etag}"', headers, media_type, whole)
 
 
 def _raw(headers: dict[str, str]) -> RawHeaders:
     return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
 
 
-def _headers(answer: ChannelResponse, index_max_age: int) -> dict[str, str]:
+def _headers(response: ChannelResponse, index_max_age: int) -> dict[str, str]:
     headers = {
-        "ETag": f'"{answer.etag}"',
-        "Cache-Control": _cache_control(answer, index_max_age),
+        "ETag": f'"{response.etag}"',
+        "Cache-Control": _cache_control(response, index_max_age),
     }
-    if answer.is_public:
+    if response.is_public:
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
-    if answer.varies_by_encoding:  # `server.request_middleware` adds Vary by credentials to every private response
+    if response.varies_by_encoding:  # `server.request_middleware` adds Vary by credentials to every private response
         headers["Vary"] = "Accept-Encoding"
-    if answer.content_encoding:
-        headers["Content-Encoding"] = answer.content_encoding
-    if answer.revision is not None:
-        headers["Seaway-Revision"] = str(answer.revision)
-    if answer.is_package:
+    if response.content_encoding:
+        headers["Content-Encoding"] = response.content_encoding
+    if response.revision is not None:
+        headers["Seaway-Revision"] = str(response.revision)
+    if response.is_package:
         # An uploaded file may be HTML or a script: browsers must not display or run it on this origin.
         headers["Content-Disposition"] = "attachment"
         headers["Content-Security-Policy"] = "sandbox"
     return headers
 
 
-def _of_part(cached: _Headers, answer: ChannelResponse, start: int, end: int) -> RawHeaders:
-    content_range = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, answer.size))
+def _of_part(cached: _Headers, response: ChannelResponse, start: int, end: int) -> RawHeaders:
+    content_range = (b"content-range", b"bytes %d-%d/%d" % (start, end - 1, response.size))
     return (*cached.headers, cached.media_type, _RANGES, (b"content-length", b"%d" % (end - start)), content_range)
 
 
-def _cache_control(answer: ChannelResponse, index_max_age: int) -> str:
-    scope = "public" if answer.is_public else "private"
-    match answer.keep:
+def _cache_control(response: ChannelResponse, index_max_age: int) -> str:
+    scope = "public" if response.is_public else "private"
+    match response.keep:
         case CachePolicy.IMMUTABLE:
             return f"{scope}, max-age={_YEAR_SECONDS}, immutable"
         case CachePolicy.NEVER:
@@ -264,10 +264,10 @@ def _etag_matches(condition: str | None, etag: str) -> bool:
 _UNSATISFIABLE = (-1, -1)
 
 
-def _wanted_range(request: ChannelRequest, answer: ChannelResponse, etag: str) -> tuple[int, int] | None:
+def _wanted_range(request: ChannelRequest, response: ChannelResponse, etag: str) -> tuple[int, int] | None:
     """Return the requested range as (start, end); None for the whole file, including unsupported range requests."""
     header = request.header(b"range")
-    if header is None or answer.content_encoding or request.method != "GET":  # RFC 9110, 14.2
+    if header is None or response.content_encoding or request.method != "GET":  # RFC 9110, 14.2
         return None
     condition = request.header(b"if-range")
     if condition is not None and condition.strip() != etag:
@@ -276,9 +276,9 @@ def _wanted_range(request: ChannelRequest, answer: ChannelResponse, etag: str) -
     if match is None or match[1] == match[2] == "":
         return None
     if match[1] == "":
-        start, end = max(answer.size - int(match[2]), 0), answer.size
+        start, end = max(response.size - int(match[2]), 0), response.size
     else:
-        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else answer.size, answer.size)
+        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else response.size, response.size)
         if match[2] and int(match[2]) < int(match[1]):
             return None  # a malformed range is ignored (RFC 9110, 14.2)
     return (start, end) if start < end else _UNSATISFIABLE

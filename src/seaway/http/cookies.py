@@ -17,7 +17,7 @@ _FORM = "seaway_form"
 _FLOW = "seaway_flow"
 _FORM_CHARS = 43
 _FLOW_SECONDS = 600
-_LONGEST_SECONDS = 14 * 24 * 3600  # longest lifetime of a session; the server may end it earlier
+_MAX_SECONDS = 14 * 24 * 3600  # longest lifetime of a session; the server may end it earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Cookies:
 
     def set_session(self, response: Response, secret: str) -> None:
         """Set the session cookie."""
-        self._set(response, self.session_name, secret, _LONGEST_SECONDS)
+        self._set(response, self.session_name, secret, _MAX_SECONDS)
 
     def delete_session(self, response: Response) -> None:
         """Delete the session cookie."""

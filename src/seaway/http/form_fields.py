@@ -1,4 +1,4 @@
-"""Form fields sent by programs, each exactly once; forms of pages are parsed less strictly (`forms`)."""
+"""Form fields sent by programs, each exactly once; forms of pages are parsed less strictly (`page_forms`)."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl

@@ -28,7 +28,7 @@ def rate_limit_key(by: Caller) -> str:
 
 
 class RateLimiter:
-    """Leaky bucket for each caller; a `limit` of None allows any number. `said` completes "Too many ..."."""
+    """Leaky bucket for each caller; a `limit` of None allows any number. `requests` completes "Too many ..."."""
 
     def __init__(self, clock: Clock, limit: Limit | None, requests: str) -> None:
         self._clock, self._limit, self._requests = clock, limit, requests

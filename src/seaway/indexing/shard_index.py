@@ -51,7 +51,7 @@ class ShardIndexCache:
         )
 
     def document(self, tx: Tx, subdir: Subdir) -> ShardIndex:
-        """Return the shard index at the revision that `tx` sees, or a later one that another request has seen."""
+        """Return the shard index at the revision that `tx` sees, or a later one that another request has read."""
         names = self._names_of(subdir.id)
         with names.lock:
             if names.document is None or names.revision < subdir.revision:

@@ -257,8 +257,8 @@ def _shards_to_keep(
     }
     served = {name: shard for name, shard in old.items() if shard.was_served(served_revision)}
     others = [shard for name, shard in old.items() if name not in served and shard.sha256 != indexes[name].sha256]
-    may_drop = not others or try_lock(tx, shards_of(subdir_id))
-    return [*served.values()] if may_drop else [*served.values(), *others]
+    can_drop = not others or try_lock(tx, shards_of(subdir_id))
+    return [*served.values()] if can_drop else [*served.values(), *others]
 
 
 def _retire(tx: Tx, subdir_id: int, replaced: Sequence[_Stored], now_ms: int) -> None:

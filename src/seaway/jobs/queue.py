@@ -36,7 +36,7 @@ FAILED: Final = "failed"
 
 LAST_ATTEMPT = 10
 _FIRST_PAUSE_MS = 1_000
-_LONGEST_PAUSE_MS = 10 * MINUTE_MS
+_MAX_PAUSE_MS = 10 * MINUTE_MS
 _ERROR_LENGTH = 500
 _RETRIED_TOGETHER = 500
 
@@ -154,7 +154,7 @@ def fail(tx: Tx, job: Job, now_ms: int, error: str) -> None:
 
 def pause_ms(attempt: int) -> int:
     """Return the pause after a failed attempt: one second, then twice as long each time, at most ten minutes."""
-    return min(_FIRST_PAUSE_MS << (attempt - 1), _LONGEST_PAUSE_MS)
+    return min(_FIRST_PAUSE_MS << (attempt - 1), _MAX_PAUSE_MS)
 
 
 def list_jobs(tx: Tx, state: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Job]:
@@ -228,7 +228,7 @@ def reset_future_times(tx: Tx, now_ms: int) -> None:
     if corrected:
         log.warning("clock.times_corrected", jobs=corrected)
     # No pause is longer, and a running worker renews its lease within a fraction of that time.
-    latest = now_ms + _LONGEST_PAUSE_MS
+    latest = now_ms + _MAX_PAUSE_MS
     tx.execute(update(jobs).where(is_ready, jobs.c.attempt > 0, jobs.c.run_at > latest).values(run_at=latest))
     tx.execute(update(jobs).where(jobs.c.state == RUNNING, jobs.c.lease_until > latest).values(lease_until=latest))
 

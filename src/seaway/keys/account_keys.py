@@ -29,7 +29,7 @@ from seaway.users import users
 from seaway.users.users import User
 
 DEFAULT_DAYS = 90
-LONGEST_DAYS = 365
+MAX_DAYS = 365
 _WARNED_DAYS = (14, 3, 1)
 
 
@@ -120,6 +120,6 @@ def _readable(tx: Tx, by: Caller, channel: str) -> int:
 
 def _check_days(days: int | None, rules: KeyPolicy) -> None:
     if days is None and not rules.allow_unlimited:
-        raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {LONGEST_DAYS} days.")
-    if days is not None and not 1 <= days <= LONGEST_DAYS:
-        raise Malformed(f"A key can be valid for 1 to {LONGEST_DAYS} days.", "Create another one when it expires.")
+        raise Malformed("This site does not allow keys without an expiry.", f"Choose 1 to {MAX_DAYS} days.")
+    if days is not None and not 1 <= days <= MAX_DAYS:
+        raise Malformed(f"A key can be valid for 1 to {MAX_DAYS} days.", "Create another one when it expires.")

@@ -8,7 +8,7 @@ Device codes and authorization codes, the two ways for a command-line tool to ge
    to which the code was sent. A second use means that it was stolen: its grant is revoked (RFC 6749, 4.1.2).
 4. An approval is valid only while the account is not disabled.
 
-As in `tools`, changes are made in a transaction with the lock `tools.hold`.
+As in `grants`, changes are made in a transaction with the lock `grants.lock`.
 """
 
 import base64

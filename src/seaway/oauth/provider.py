@@ -7,7 +7,7 @@ Seaway as the OpenID provider for its users' command-line tools: the logic of ea
 3. Every refusal has an error code from the standards, since tools use it to decide whether to retry.
 
 This does not use Authlib's server, which loads clients, grants and tokens as separate objects: here a grant changes in
-one transaction (`tools`), and a replaced refresh token has a grace period. Each part names the RFC that it follows.
+one transaction (`grants`), and a replaced refresh token has a grace period. Each part names the RFC that it follows.
 """
 
 from collections.abc import Iterator, Mapping

@@ -91,15 +91,15 @@ async def _get(url: str, source: KeySource) -> bytes:
     request = OutboundRequest(
         url,
         accept="application/json",
-        most_bytes=MAX_BYTES,
+        max_bytes=MAX_BYTES,
         is_trusted=source.is_trusted,
-        may_be_plain=source.is_trusted and is_loopback(urlsplit(url)),
+        allows_http=source.is_trusted and is_loopback(urlsplit(url)),
         seconds=TOTAL_SECONDS,
     )
-    reply = await request.send()
-    if reply.status != 200:
-        raise FetchFailed(f"it returned {reply.status}")
-    return reply.content
+    response = await request.send()
+    if response.status != 200:
+        raise FetchFailed(f"it returned {response.status}")
+    return response.content
 
 
 def is_loopback(parts: SplitResult) -> bool:

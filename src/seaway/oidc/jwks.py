@@ -15,7 +15,7 @@ MAX_KEYS = 100
 _MIN_BITS = 2_048
 _MIN_MODULUS = 342  # base64url characters for _MIN_BITS
 _MAX_BITS = 8_192  # checking a signature with a larger key takes long
-_LARGEST_EXPONENT = 2**32
+_MAX_EXPONENT = 2**32
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 
@@ -87,5 +87,5 @@ def _import_key(jwk: Mapping[str, Any]) -> Key | None:
         numbers = key.public_key.public_numbers()
     except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    is_sound = 3 <= numbers.e < _LARGEST_EXPONENT and numbers.e % 2 == 1
+    is_sound = 3 <= numbers.e < _MAX_EXPONENT and numbers.e % 2 == 1
     return key if is_sound and _MIN_BITS <= numbers.n.bit_length() <= _MAX_BITS else None

@@ -55,18 +55,18 @@ class DatabaseGauges(Collector):
         clock: Clock,
         *,
         whole_document_limit: int,
-        patience_seconds: float = TIMEOUT_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._database, self._clock = database, clock
         self._limit = whole_document_limit
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._snapshot_query = SingleFlight(self._read_snapshot)
         self._usage_query = SingleFlight(self._read_usage)
         self._usage: Mapping[str, Usage] = {}
         self._next_usage_at = 0.0
 
     def collect(self) -> Iterable[Metric]:
-        deadline = time.monotonic() + self._patience_seconds
+        deadline = time.monotonic() + self._timeout_seconds
         snapshot = _result_in_time("state", self._snapshot_query.start(), deadline)
         yield _gauge(
             "seaway_database_up", "Whether the database responded to this scrape.", {(): 0 if snapshot is None else 1}

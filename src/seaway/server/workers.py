@@ -29,7 +29,7 @@ from seaway.settings import Settings
 
 log = structlog.get_logger()
 
-_LONGEST_PAUSE_SECONDS = 10.0
+_MAX_PAUSE_SECONDS = 10.0
 _YOUNG_SECONDS = 60.0  # a start can take long on a busy machine, and longer if it waits for an unreachable database
 _KILL_AFTER_SECONDS = 15
 
@@ -101,7 +101,7 @@ class _Parent:
             log.error("worker.died", pid=worker.process.pid, exit_code=worker.process.exitcode)
             self._watch.died(worker.number, _pid(worker.process))
             is_young = time.monotonic() - worker.started < _YOUNG_SECONDS
-            self._pause_seconds = min(self._pause_seconds * 2 + 0.5, _LONGEST_PAUSE_SECONDS) if is_young else 0.0
+            self._pause_seconds = min(self._pause_seconds * 2 + 0.5, _MAX_PAUSE_SECONDS) if is_young else 0.0
             self._pause()
             if not self._stop.is_requested:
                 self._start(worker.number)

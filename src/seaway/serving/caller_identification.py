@@ -52,9 +52,9 @@ def identify(tx: Tx, now_ms: int, policy: AccountPolicy, secrets: Secrets, accep
     """Return the caller with the first valid secret of an accepted kind, or `ANONYMOUS`."""
     for kind, secret in _carried(secrets):
         if kind in accepted.value:
-            principal = _KNOWN_BY[kind](tx, secret, now_ms)
-            if principal is not None:
-                return apply_policy(tx, policy, principal)
+            by = _KNOWN_BY[kind](tx, secret, now_ms)
+            if by is not None:
+                return apply_policy(tx, policy, by)
     return ANONYMOUS
 
 

@@ -24,7 +24,7 @@ from seaway.storage.spool import Spool
 log = structlog.get_logger()
 
 TIMEOUT_SECONDS = 5.0
-NO_ANSWER = "does not answer"
+NO_RESPONSE = "does not respond"
 DAMAGED = "is damaged: the operator must restore a backup"
 _ABSENT_BLOB = keys.blob(bytes(32))  # no content has this hash
 
@@ -32,8 +32,8 @@ _ABSENT_BLOB = keys.blob(bytes(32))  # no content has this hash
 class Readiness:
     """Checks the parts that serving requires."""
 
-    def __init__(self, site: Site, *, patience_seconds: float = TIMEOUT_SECONDS) -> None:
-        self._patience_seconds = patience_seconds
+    def __init__(self, site: Site, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
         self._probes = {
             "database": SingleFlight(partial(_probe_database, site.database)),
             "storage": SingleFlight(partial(_probe_storage, site.blobs)),
@@ -49,7 +49,7 @@ class Readiness:
         """Return the part that fails when `part` is used, and its problem; None if it works."""
         try:
             outcome = asyncio.wrap_future(self._probes[part].start())
-            await asyncio.wait_for(outcome, self._patience_seconds)
+            await asyncio.wait_for(outcome, self._timeout_seconds)
         except Exception as error:  # noqa: BLE001  any error means that the part is not ready
             log.warning("readiness.failed", part=part, error=f"{type(error).__name__}: {error}")
             if isinstance(error, NotPaired):
@@ -58,7 +58,7 @@ class Readiness:
             if isinstance(error, DamagedDatabase):
                 return "database", DAMAGED
             failing = "database" if isinstance(error.__cause__, SQLAlchemyError) else part
-            return failing, os_errors.condition_of(error) or NO_ANSWER
+            return failing, os_errors.condition_of(error) or NO_RESPONSE
         return None
 
 

@@ -218,10 +218,10 @@ def _with_content(parts: ReadingParts, found: ChannelResponse) -> ChannelRespons
     return replace(found, content=content)
 
 
-def forget_document(parts: ReadingParts, answer: ChannelResponse) -> None:
+def forget_document(parts: ReadingParts, response: ChannelResponse) -> None:
     """Drop a document whose bytes are lost or damaged, so that it is rebuilt; unless it was already replaced."""
-    sha256 = keys.sha256_of(answer.blob_key)
-    if sha256 is not None and not answer.is_package:
+    sha256 = keys.sha256_of(response.blob_key)
+    if sha256 is not None and not response.is_package:
         parts.documents.forget(sha256)
 
 

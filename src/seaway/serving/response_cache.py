@@ -39,7 +39,7 @@ class CacheKey(NamedTuple):
 class CachedResponse:
     """A cached response, valid until its content changes by itself or the caller's credential expires."""
 
-    answer: ChannelResponse
+    response: ChannelResponse
     valid_until_ms: int | None
     key_id: int | None = None  # the caller's key
     rendered: object = None  # the rendered response, private to the route that made it
@@ -51,22 +51,22 @@ class ResponseCache:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._mark: object = None
-        self._answers: LRUCache[CacheKey, tuple[CachedResponse, int]] = LRUCache(_MAX_BYTES, itemgetter(1))
+        self._responses: LRUCache[CacheKey, tuple[CachedResponse, int]] = LRUCache(_MAX_BYTES, itemgetter(1))
 
     async def mark(self) -> object:
-        """Return the state of the database, taken before a response is computed and passed to `keep` with it."""
+        """Return the state of the database, taken before a response is computed; pass it to `put` with the response."""
         if self._database.is_change_mark_cheap:
             mark = self._database.change_mark()
         else:
             mark = await to_thread.run_sync(self._database.change_mark)
         if mark != self._mark:
-            self._answers.clear()
+            self._responses.clear()
             self._mark = mark
         return mark
 
     def get(self, key: CacheKey, now_ms: int) -> CachedResponse | None:
         """Return the valid cached response, or None; call `mark` first."""
-        cached_response, _ = self._answers.get(key, (None, 0))
+        cached_response, _ = self._responses.get(key, (None, 0))
         if cached_response is None or (
             cached_response.valid_until_ms is not None and cached_response.valid_until_ms <= now_ms
         ):
@@ -78,10 +78,10 @@ class ResponseCache:
         if mark != self._mark:
             return
         with suppress(ValueError):  # larger than the whole cache
-            self._answers[key] = (cached_response, _weight(key, cached_response))
+            self._responses[key] = (cached_response, _weight(key, cached_response))
 
 
 def _weight(key: CacheKey, cached_response: CachedResponse) -> int:
     """Return the bytes of an entry, including its key, whose length the client chooses."""
     texts = (*key.secrets.bearer, key.secrets.session, key.channel, *key.path, *key.encodings)
-    return _ENTRY_BYTES + len(cached_response.answer.content or b"") + sum(map(len, texts))
+    return _ENTRY_BYTES + len(cached_response.response.content or b"") + sum(map(len, texts))

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 _PERIOD_SECONDS = 5.0
 USE_WRITTEN_EVERY_MS = 10 * MINUTE_MS
-_MOST = 100_000  # files with unwritten counts while the database is unavailable; further files are not counted
+_MAX_FILES = 100_000  # files with unwritten counts while the database is unavailable; further files are not counted
 
 
 class UsageCounter:
@@ -42,7 +42,7 @@ class UsageCounter:
         """Count a download of the file."""
         entry = (file_id, downloads.day_of(self._site.clock.now_ms()))
         with self._lock:
-            if entry in self._downloads or len(self._downloads) < _MOST:
+            if entry in self._downloads or len(self._downloads) < _MAX_FILES:
                 self._downloads[entry] += 1
 
     def count_key_use(self, key_id: int | None, address: str) -> None:

@@ -17,15 +17,15 @@ from seaway.sign_in import second_factors
 from seaway.sign_in.policy_settings import AccountPolicy, SecondFactorFor
 
 
-def apply_policy(tx: Tx, policy: AccountPolicy, principal: Caller) -> Caller:
+def apply_policy(tx: Tx, policy: AccountPolicy, by: Caller) -> Caller:
     """Return the caller with the current account policy applied; workflows have no user and are not affected."""
-    if principal.user_id is None or policy.has_no_effect:
-        return principal
-    is_satisfied = policy.second_factor_for is SecondFactorFor.NONE or second_factors.of_user(tx, principal.user_id).any
+    if by.user_id is None or policy.has_no_effect:
+        return by
+    is_satisfied = policy.second_factor_for is SecondFactorFor.NONE or second_factors.of_user(tx, by.user_id).any
     return replace(
-        principal,
-        is_verified=principal.is_verified or not policy.require_verification,
-        lacks_second_factor=not is_satisfied and _is_required(tx, policy, principal.user_id),
+        by,
+        is_verified=by.is_verified or not policy.require_verification,
+        lacks_second_factor=not is_satisfied and _is_required(tx, policy, by.user_id),
         lacks_factor_to_own=not is_satisfied,
     )
 

@@ -24,7 +24,7 @@ def notify(accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, what: str)
 def end_sessions_and_notify(
     accounts: AccountParts, tx: Tx, now_ms: int, user_id: int, what: str, *, keep: int | None
 ) -> None:
-    """Announce a security change and end every session of the user except `keep`."""
+    """Notify a user of a security change and end all their sessions except `keep`."""
     sessions.end_others(tx, user_id, keep)
     pending_sign_ins.delete_of_user(tx, user_id)
     notify(accounts, tx, now_ms, user_id, what)

@@ -10,8 +10,8 @@ External login: the redirect to an identity provider and the return (RFC 6749, 4
    user is signed in, but the session is not fresh: in a browser that is already signed in there, nothing is typed.
    `prompt=login` alone proves nothing either, since the request goes through that browser.
 5. Linking requires a signed-in user, and the same user at the start and at the end of the flow.
-6. A person without an account here chooses a user name first, and gets an account only if sign-up is open. An email
-   address that the provider verified is adopted unless it belongs to an account here.
+6. For an external account that is not linked, the user first chooses a user name, and an account is created only if
+   sign-up is open. An email address that the provider verified is adopted unless it belongs to an account here.
 """
 
 import base64
@@ -125,12 +125,12 @@ def finish(
     """Handle the return from a provider; `secret` is from the browser's cookie."""
     provider = parts.providers.get(name)
     pending = _take_flow(parts, provider, query.get("state", ""), secret)
-    _check_answer(parts, provider, query)
+    _check_response(parts, provider, query)
     if pending.user_id is not None and pending.user_id != by.user_id:
         raise Malformed(
             "You are no longer signed in as the user who started this.", "Sign in, then link the account again."
         )
-    external_account = _outsider(parts, provider, query["code"], pending)
+    external_account = _fetch_external_account(parts, provider, query["code"], pending)
     next_path = str(pending.data["next"])
     site = parts.accounts.site
     with site.database.write_unlocked() as tx:
@@ -226,7 +226,7 @@ def _take_flow(parts: ExternalLogin, provider: Provider, state: str, secret: str
     return pending
 
 
-def _check_answer(parts: ExternalLogin, provider: Provider, query: Query) -> None:
+def _check_response(parts: ExternalLogin, provider: Provider, query: Query) -> None:
     if provider.dialect is LoginProtocol.OPENID:
         metadata = parts.openids.discovery(provider)
         if query.get("iss", None if metadata.sends_iss else metadata.issuer) != metadata.issuer:  # RFC 9207, 2.4
@@ -237,7 +237,7 @@ def _check_answer(parts: ExternalLogin, provider: Provider, query: Query) -> Non
         raise Malformed(f"{provider.title} sent no code.", "Start again on the sign-in page.")
 
 
-def _outsider(parts: ExternalLogin, provider: Provider, code: str, pending: Pending) -> ExternalAccount:
+def _fetch_external_account(parts: ExternalLogin, provider: Provider, code: str, pending: Pending) -> ExternalAccount:
     form = {
         "grant_type": "authorization_code",
         "code": code,

@@ -2,7 +2,7 @@
 The first account of a new site, created in a browser with the link that `serve` prints.
 
 1. The link is valid once, for a week, while no account exists; each start creates a new link and revokes the old one.
-2. Only the person who started the site sees the link, so the account is a site admin and its email address counts as
+2. Only the operator who started the site sees the link, so the account is a site admin and its email address counts as
    verified: email may not be configured yet.
 """
 

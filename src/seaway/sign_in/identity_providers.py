@@ -60,7 +60,7 @@ class ExternalAccount:
     issuer: str
     subject: str
     login: str  # for display
-    full_name: str  # full name
+    full_name: str
     address: str | None  # email address, only if the provider verified it
     authenticated_at_ms: int = NEVER_MS  # last authentication at the provider (`auth_time`), if it reports that
 

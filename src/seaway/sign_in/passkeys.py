@@ -1,7 +1,7 @@
 """
 Passkeys (WebAuthn), as a second factor and as a sign-in method of their own.
 
-1. The challenge is the secret of a pending flow (`sign_ins`): random, valid once, for one purpose, for five minutes,
+1. The challenge is the secret of a pending flow (`pending_sign_ins`): random, valid once, for one purpose, for five minutes,
    and only for the known user, if any.
 2. Relying party id and origin come from the public URL, never from a request.
 3. A sign-in with only a passkey requires user verification (PIN, fingerprint); as a second factor it does not.
@@ -86,7 +86,7 @@ def of_user(tx: Tx, user_id: int) -> list[Passkey]:
 def creation_options(site: Site, by: Caller) -> str:
     """Return the JSON options for `navigator.credentials.create`."""
     assert by.user_id is not None
-    second_factors.require_may_add(site, by)
+    second_factors.require_can_add(site, by)
     now_ms = site.clock.now_ms()
     rate_limits.count_attempt(site.database, now_ms, Rate.PASSKEY_BEGIN, by.address)
     with site.database.write_user(by.user_id) as tx:
@@ -111,7 +111,7 @@ def add(accounts: AccountParts, by: Caller, credential: str, name: str) -> Passk
     """Store the passkey that the browser created."""
     assert by.user_id is not None
     now_ms = accounts.site.clock.now_ms()
-    second_factors.require_may_add(accounts.site, by)
+    second_factors.require_can_add(accounts.site, by)
     _check_name(name)
     challenge = _challenge_in(credential)
     with accounts.site.database.write_unlocked() as tx:

@@ -2,8 +2,8 @@
 Password requirements and hashing.
 
 1. The length is checked first: a password of a megabyte is refused before any other work.
-2. Few passwords are hashed at once and few wait; further ones are refused with Retry-After. A hundred at once would
-   need 2 GB.
+2. At most `THREADS` passwords are hashed at once and `WAITING` wait; further ones are refused with Retry-After. A
+   hundred at once would need 2 GB.
 3. The response time does not reveal whether a user exists or has a password.
 4. A hash with outdated parameters is replaced at the next sign-in.
 """

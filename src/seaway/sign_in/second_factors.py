@@ -75,7 +75,7 @@ def require_fresh_to_add(tx: Tx, by: Caller) -> None:
         require_site(by, SiteAction.ADD_FIRST_FACTOR)
 
 
-def require_may_add(site: Site, by: Caller) -> None:
+def require_can_add(site: Site, by: Caller) -> None:
     """Check `require_fresh_to_add` in a separate transaction, before expensive work."""
     with site.database.read() as tx:
         require_fresh_to_add(tx, by)
@@ -129,7 +129,7 @@ def run_due_resets(accounts: AccountParts, by: Caller) -> int:
     count = 0
     for user_id in user_ids:
         with accounts.site.database.write_user(user_id) as tx:
-            if tx.execute(due.where(rows.c.id == user_id)).first():  # else it was canceled meanwhile
+            if tx.execute(due.where(rows.c.id == user_id)).first():  # otherwise it was canceled concurrently
                 reset_now(accounts, tx, now_ms, by, user_id)
                 count += 1
     return count
@@ -137,8 +137,8 @@ def run_due_resets(accounts: AccountParts, by: Caller) -> int:
 
 def ends_at(tx: Tx, user_id: int) -> int | None:
     """Return the time in ms at which the user's second factors will be reset, or None if no reset is pending."""
-    user_ids: int | None = tx.execute(select(rows.c.second_factor_ends_at).where(rows.c.id == user_id)).scalar()
-    return user_ids
+    ends_at_ms: int | None = tx.execute(select(rows.c.second_factor_ends_at).where(rows.c.id == user_id)).scalar()
+    return ends_at_ms
 
 
 def _set_end(tx: Tx, user_id: int, ends_at: int | None) -> None:

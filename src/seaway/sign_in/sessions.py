@@ -6,7 +6,7 @@ Sessions: signed-in browsers.
 2. A session ends 12 hours after its last use, 14 days after it started, when its user is disabled, and when it is
    revoked: on the next request, on every worker. A session with times in the future (from a wrong clock) counts as
    ended; otherwise it would last until then.
-3. A session is fresh for half an hour after its user signed in or confirmed it (`permissions.Proof`).
+3. A session is fresh for half an hour after its user signed in or confirmed it (`RequiredCredential.FRESH`).
 4. The CSRF token is derived from the secret, so only pages served to this browser contain it.
 """
 
@@ -30,7 +30,7 @@ from seaway.errors import BadCredential, NotFound, Unavailable
 log = structlog.get_logger()
 
 IDLE_MS = 12 * HOUR_MS
-LONGEST_MS = 14 * DAY_MS
+MAX_AGE_MS = 14 * DAY_MS
 SEEN_EVERY_MS = 10 * MINUTE_MS
 FRESH_MS = 30 * MINUTE_MS
 _MAX_AGENT = 200
@@ -87,7 +87,7 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     row = tx.execute(_SESSION_USER, {"digest": secret_tokens.hash_key(secret)}).one_or_none()
     if row is None:
         return None
-    expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + LONGEST_MS)
+    expires_at_ms = min(row.seen_at + IDLE_MS, row.created_at + MAX_AGE_MS)
     if expires_at_ms <= now_ms or max(row.seen_at, row.created_at) > now_ms + CLOCK_TOLERANCE_MS:
         return None
     return Caller(
@@ -103,11 +103,11 @@ def caller_of(tx: Tx, secret: str, now_ms: int) -> Caller | None:
     )
 
 
-def touch(database: Database, now_ms: int, principal: Caller) -> None:
+def touch(database: Database, now_ms: int, by: Caller) -> None:
     """Record the use of a session, at most every ten minutes: each commit invalidates the caches of all workers."""
-    if principal.session_id is None:
+    if by.session_id is None:
         return
-    own = sessions.c.id == principal.session_id
+    own = sessions.c.id == by.session_id
     with database.read() as tx:
         seen_at = tx.execute(select(sessions.c.seen_at).where(own)).scalar()
     if seen_at is None or seen_at + SEEN_EVERY_MS > now_ms:
@@ -180,7 +180,7 @@ def of_user(tx: Tx, user_id: int, now_ms: int) -> list[Session]:
 
 def delete_expired(tx: Tx, now_ms: int) -> int:
     """Delete expired sessions; return the count. Sessions in the future are kept: our clock may be behind."""
-    is_over = or_(sessions.c.seen_at <= now_ms - IDLE_MS, sessions.c.created_at <= now_ms - LONGEST_MS)
+    is_over = or_(sessions.c.seen_at <= now_ms - IDLE_MS, sessions.c.created_at <= now_ms - MAX_AGE_MS)
     return tx.execute(delete(sessions).where(is_over)).rowcount
 
 
@@ -188,7 +188,7 @@ def _valid(now_ms: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     latest = now_ms + CLOCK_TOLERANCE_MS
     return (
         sessions.c.seen_at.between(now_ms - IDLE_MS + 1, latest),
-        sessions.c.created_at.between(now_ms - LONGEST_MS + 1, latest),
+        sessions.c.created_at.between(now_ms - MAX_AGE_MS + 1, latest),
     )
 
 

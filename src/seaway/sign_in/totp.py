@@ -48,7 +48,7 @@ def is_code(text: str) -> bool:
 def begin(accounts: AccountParts, by: Caller) -> Enrolment:
     """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
-    second_factors.require_may_add(accounts.site, by)
+    second_factors.require_can_add(accounts.site, by)
     seed = pyotp.random_base32()
     with accounts.site.database.write_user(by.user_id) as tx:
         second_factors.require_fresh_to_add(tx, by)
@@ -63,7 +63,7 @@ def begin(accounts: AccountParts, by: Caller) -> Enrolment:
 
 async def confirm(accounts: AccountParts, by: Caller, code: str) -> list[str]:
     """Activate the authenticator app with its first code; return new recovery codes if the user had none."""
-    await to_thread.run_sync(second_factors.require_may_add, accounts.site, by)
+    await to_thread.run_sync(second_factors.require_can_add, accounts.site, by)
     made = await recovery.prepare(accounts)
     return await to_thread.run_sync(partial(_confirm, accounts, by, "".join(code.split()), made))
 

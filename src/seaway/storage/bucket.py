@@ -3,7 +3,7 @@ Blobs in a bucket: S3 and compatible stores, Google Cloud Storage, Azure.
 
 The weak guarantees of buckets are sufficient for content-addressed blobs: two puts of one key have the same bytes, so
 it does not matter which one wins. Uploads to S3 include their sha256, so that the server refuses bytes that were
-corrupted in transit (`opening`). obstore's synchronous calls are used from threads; its asynchronous ones can abort the
+corrupted in transit. obstore's synchronous calls are used from threads; its asynchronous ones can abort the
 interpreter if a process ends soon after an await.
 """
 

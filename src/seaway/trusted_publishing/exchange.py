@@ -43,7 +43,7 @@ from seaway.trusted_publishing.refusals import Code, TokenRefused
 from seaway.trusted_publishing.repository_ids import RepositoryIds
 
 _TOKEN_LIFETIME_MS = 30 * MINUTE_MS  # a release of many large files is uploaded well within it
-_LONGEST_SHOWN = 100
+_MAX_SHOWN_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +240,10 @@ def _require_unused(tx: Tx, signed: _Signed, matched: Sequence[Publisher]) -> li
     before = tokens.count_exchange(tx, signed.issuer.issuer, signed.digest, expires_ms)
     remaining = [publisher for publisher in matched if before < publisher.exchanges]
     if not remaining:
-        cure = "Upload all files with one command"
+        hint = "Upload all files with one command"
         if signed.kind.max_exchanges > 1:
-            cure += ', or ask the owner of the channel to raise "exchanges per job token"'
-        raise TokenRefused(Code.REUSED_TOKEN, f"The token was already exchanged. {cure}.")
+            hint += ', or ask the owner of the channel to raise "exchanges per job token"'
+        raise TokenRefused(Code.REUSED_TOKEN, f"The token was already exchanged. {hint}.")
     return remaining
 
 
@@ -294,4 +294,4 @@ def _described(signed: _Signed) -> str:
 
 def _shown(value: object) -> str:
     text = value if isinstance(value, str) else ""
-    return text.encode("ascii", "backslashreplace").decode()[:_LONGEST_SHOWN]
+    return text.encode("ascii", "backslashreplace").decode()[:_MAX_SHOWN_CHARS]

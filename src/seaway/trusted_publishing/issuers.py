@@ -105,7 +105,7 @@ def add(tx: Tx, now_ms: int, by: Caller, name: str, *, kind: str, issuer: str, r
     require_site(by, SiteAction.CHANGE_SITE)
     name, issuer = name.strip(), issuer.strip()
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
-        raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lower case letters, digits and -.")
+        raise NameTaken(f"{name[:60]!a} is not a valid name for an issuer.", "Use lowercase letters, digits and -.")
     require_issuer_url(issuer)
     kind_of(kind, rules)
     if any(candidate.name == name or candidate.issuer == issuer for candidate in all_issuers(tx)):

@@ -30,10 +30,10 @@ class PublisherEvent(Enum):
 
 
 def notify_owner(
-    tx: Tx, now_ms: int, outbox: Outbox, channel_id: int, channel: str, publisher: str, news: PublisherEvent
+    tx: Tx, now_ms: int, outbox: Outbox, channel_id: int, channel: str, publisher: str, event: PublisherEvent
 ) -> None:
     """Queue an email to the channel owner, without a rate limit: it concerns the security of the channel."""
     notify_user(
         tx, now_ms, outbox, members.owner_of(tx, channel_id).user_id, messages.publisher_changed,
-        cause=None, channel=channel, publisher=publisher, what=news.value,
+        cause=None, channel=channel, publisher=publisher, what=event.value,
     )  # fmt: skip

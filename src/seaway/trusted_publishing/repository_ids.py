@@ -125,9 +125,9 @@ class RepositoryIds:
         request = OutboundRequest(
             lookup.url,
             accept="application/json",
-            most_bytes=_MAX_BYTES,
+            max_bytes=_MAX_BYTES,
             is_trusted=lookup.is_trusted,
-            may_be_plain=lookup.is_trusted,
+            allows_http=lookup.is_trusted,
             seconds=self.page_seconds,
         )
         try:

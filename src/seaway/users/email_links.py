@@ -4,7 +4,7 @@ Secrets in links of emails.
 1. A link is valid once, for one purpose, until it expires.
 2. Opening a link does not use it up, since mail scanners open every link: the user presses a button on the page.
 3. A password reset link is bound to the email address it was sent to and to the current password: it is deleted when
-   either changes (`forget`).
+   either changes (`delete_pending`).
 """
 
 from dataclasses import dataclass

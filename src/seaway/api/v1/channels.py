@@ -66,7 +66,7 @@ class NameAvailability(ResponseBody):
 class ChannelCreate(RequestBody):
     """A channel to create."""
 
-    name: str = Field(description="Lower-case letters and digits, with `-`, `_` and `.` between them.", max_length=128)
+    name: str = Field(description="Lowercase letters and digits, with `-`, `_` and `.` between them.", max_length=128)
     public: Public = False
     description: Description = ""
     logo: LogoAddress = ""

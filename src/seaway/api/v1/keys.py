@@ -14,7 +14,7 @@ from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http.request_context import RequestContext
 from seaway.keys import account_keys, api_keys, channel_keys
-from seaway.keys.account_keys import DEFAULT_DAYS, LONGEST_DAYS
+from seaway.keys.account_keys import DEFAULT_DAYS, MAX_DAYS
 from seaway.keys.api_keys import MAX_NAME, MAX_PATTERNS
 
 router = APIRouter(tags=["keys"])
@@ -58,7 +58,7 @@ class KeyCreate(RequestBody):
         description="Names of packages that it can write, with `*` at the end as a wildcard; empty for all.",
         max_length=MAX_PATTERNS,
     )
-    days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None = Field(
+    days: Annotated[int, Field(ge=1, le=MAX_DAYS)] | None = Field(
         DEFAULT_DAYS, description="Days until it expires; null for a key that never expires, if the site allows it."
     )
 

@@ -69,7 +69,7 @@ class UploadOrigin(ResponseBody):
     at: Moment
     replaced: bool = Field(description="Whether it overwrote another file.")
     credential: str = Field(
-        validation_alias="upload_method", description="What a user uploaded it with, as text; empty for a workflow."
+        validation_alias="upload_method", description="The credential of the user, as text; empty for a workflow."
     )
     repository: str = Field(description="The repository of the workflow; empty for users, as are the next fields.")
     workflow: str
@@ -97,7 +97,7 @@ class InstalledPath(ResponseBody):
 
 
 class Difference(ResponseBody):
-    """A difference."""
+    """An added, removed or changed item."""
 
     name: str
     before: str = Field(description="Empty if added.")
@@ -163,7 +163,7 @@ async def list_paths(
     after: After = "",
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[InstalledPath]:
-    """List what a package installs, by path."""
+    """List the paths that a package installs."""
     call.count_file_list()
     skip = id_cursor(after) or 0
     found = await to_thread.run_sync(_get, call, channel, subdir, file)
