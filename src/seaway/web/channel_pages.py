@@ -66,9 +66,9 @@ def readable(tx: Tx, by: Caller, name: str) -> tuple[Channel, Access]:
     return channels.get(tx, name), access
 
 
-def search_text_of(request: Request, most: int = 200) -> str:
-    """Return the text of the page's search field, at most `most` characters."""
-    return request.query_params.get("q", "")[:most].strip()
+def search_text_of(request: Request, max_chars: int = 200) -> str:
+    """Return the text of the page's search field, at max_chars `max_chars` characters."""
+    return request.query_params.get("q", "")[:max_chars].strip()
 
 
 def pages_of(request: Request, total: int, length: int) -> ListPage:

@@ -22,7 +22,7 @@ from seaway.web.user_pages import for_user
 async def show(request: Request) -> Response:
     """Show the invitation, with buttons to accept and to decline it."""
     call, secret = await context_of(request), request.path_params["secret"]
-    found, logo_path = await to_thread.run_sync(_look, call, secret)
+    found, logo_path = await to_thread.run_sync(_find_invitation, call, secret)
     sign_in = with_next("/signin", f"/invitations/{secret}")
     return page(request, "invitation.html", invitation=found, logo_path=logo_path, secret=secret, sign_in=sign_in)
 
@@ -43,7 +43,7 @@ async def decline(request: Request) -> Response:
     return redirect("/")
 
 
-def _look(call: RequestContext, secret: str) -> tuple[Invitation, str]:
+def _find_invitation(call: RequestContext, secret: str) -> tuple[Invitation, str]:
     with call.read() as tx:
         found = invitations.get_by_secret(tx, call.now_ms, secret)
         channel = channels.get(tx, found.channel)

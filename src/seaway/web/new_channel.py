@@ -63,7 +63,7 @@ async def availability(request: Request, call: RequestContext) -> Response:
 def _add(call: RequestContext, typed: ChannelForm, logo: NewLogo) -> None:
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
-    png = call.parts.logos.draw(call.by, logo) if logo else b""  # refuse a bad logo before the channel exists
+    png = call.parts.logos.encode(call.by, logo) if logo else b""  # refuse a bad logo before the channel exists
     with call.write_channel(typed.name, SiteAction.ADD_CHANNEL) as tx:
         owner = users.get(tx, call.by.name)
         is_public = typed.visibility == "public"

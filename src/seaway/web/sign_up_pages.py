@@ -29,7 +29,7 @@ async def show(request: Request) -> Response:
 
 
 async def sign_up(request: Request) -> Response:
-    """Create an account; the response is the same for a new and a known email address (`signing_up`)."""
+    """Create an account; the response is the same for a new and a known email address (`sign_in.sign_up`)."""
     await check_anonymous_form(request)
     form = await form_of(request)
     name, address = form.text("name").lower(), form.text("address")
@@ -56,11 +56,11 @@ async def show_verify(request: Request) -> Response:
     Show the page of a verification link: a button, since mail scanners open every link, for the user of its account.
 
     Other callers see which account the email address would belong to. During sign-in the secret is in `next`: logs mask
-    it there (`ids.mask`), and it is useless without that account.
+    it there (`secret_tokens.mask`), and it is useless without that account.
     """
     by = await caller_of(request)
     secret = request.path_params["secret"]
-    link, was_used, account = await to_thread.run_sync(_look, accounts_of(request).site, secret)
+    link, was_used, account = await to_thread.run_sync(_find_link, accounts_of(request).site, secret)
     is_own = link is not None and by.is_person and by.user_id == link.user_id
     values: dict[str, Any] = {"link": link, "was_used": was_used, "account": account, "is_own": is_own}
     return page(request, "verify.html", status=200 if link is not None or was_used else 404, **values)
@@ -119,7 +119,7 @@ def _field_of(problem: SeawayError) -> str:
     return "address" if problem.code == "malformed" else ""
 
 
-def _look(site: Site, secret: str) -> tuple[Link | None, bool, str]:
+def _find_link(site: Site, secret: str) -> tuple[Link | None, bool, str]:
     """Return the link, whether it was used, and the name of its account."""
     with site.database.read() as tx:
         link = email_links.find(tx, site.clock.now_ms(), Purpose.VERIFY, secret)

@@ -47,7 +47,7 @@ async def submit(
     work: Callable[[], object],
     then: str,
     template: str,
-    look: Callable[[], Mapping[str, Any]],
+    read_values: Callable[[], Mapping[str, Any]],
     *,
     raises: type[SeawayError] = ConfirmationRequired,
     **typed: Any,
@@ -55,15 +55,15 @@ async def submit(
     """
     Do the work of a form in a thread and redirect; if it is refused, show the form again with the reason.
 
-    `look` returns the values of the template, besides the `typed` ones. Refusals of the type `raises` are not shown in
-    the form.
+    `read_values` returns the values of the template, besides the `typed` ones. Refusals of the type `raises` are
+    not shown in the form.
     """
     try:
         await to_thread.run_sync(work)
     except (ConfirmationRequired, raises):
         raise
     except SeawayError as error:
-        found = await to_thread.run_sync(look)
+        found = await to_thread.run_sync(read_values)
         return show_refusal(request, template, error, **{**found, **typed})
     return redirect(then)
 

@@ -35,14 +35,14 @@ async def add(request: Request, call: RequestContext) -> Response:
     def make() -> None:
         groups_api.create_group(call, GroupCreate.parse(typed))
 
-    look = partial(_list_values, call)
-    return await submit(request, make, f"{_LIST}/{typed['name']}", "account/groups.html", look, typed=typed)
+    read_values = partial(_list_values, call)
+    return await submit(request, make, f"{_LIST}/{typed['name']}", "account/groups.html", read_values, typed=typed)
 
 
 @for_user
 async def show_one(request: Request, call: RequestContext) -> Response:
     """Show the members of a group."""
-    found = await to_thread.run_sync(_look, call, request.path_params["group"])
+    found = await to_thread.run_sync(_read_values, call, request.path_params["group"])
     return page(request, "account/group.html", problem=None, user="", **found)
 
 
@@ -80,8 +80,8 @@ async def _change(
 ) -> Response:
     """Make the change and redirect; if it is refused, show the reason above the group."""
     name = request.path_params["group"]
-    look = partial(_look, call, name)
-    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", look, user=user)
+    read_values = partial(_read_values, call, name)
+    return await submit(request, work, then or f"{_LIST}/{name}", "account/group.html", read_values, user=user)
 
 
 def _list_values(call: RequestContext) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _list_values(call: RequestContext) -> dict[str, Any]:
         return {"groups": groups.of_user(tx, call.by.user_id or 0)}
 
 
-def _look(call: RequestContext, name: str) -> dict[str, Any]:
+def _read_values(call: RequestContext, name: str) -> dict[str, Any]:
     with call.read() as tx:
         group, members = groups.get(tx, call.by, name)
     manages = call.by.is_admin or any(member.user == call.by.name and member.is_manager for member in members)

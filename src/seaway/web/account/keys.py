@@ -49,7 +49,7 @@ class KeyForm:
 @for_user
 async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's keys, and a form to create one."""
-    values = await to_thread.run_sync(_look, call)
+    values = await to_thread.run_sync(_read_values, call)
     return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=None, **values)
 
 
@@ -62,9 +62,9 @@ async def add(request: Request, call: RequestContext) -> Response:
     except ConfirmationRequired:
         raise
     except SeawayError as error:
-        values = await to_thread.run_sync(_look, call)
+        values = await to_thread.run_sync(_read_values, call)
         return show_refusal(request, "account/keys.html", error, typed=typed, created_key=None, **values)
-    values = await to_thread.run_sync(_look, call)
+    values = await to_thread.run_sync(_read_values, call)
     return page(request, "account/keys.html", problem=None, typed=KeyForm(), created_key=key, **values)
 
 
@@ -94,7 +94,7 @@ def key_form_of(form: Form, *, only: str | None = None) -> KeyForm:
     )
 
 
-def _look(call: RequestContext) -> dict[str, Any]:
+def _read_values(call: RequestContext) -> dict[str, Any]:
     with call.read() as tx:
         channel_names = [channel.name for channel, _ in channels.with_role_of(tx, call.by.user_id or 0)]
         all_keys = account_keys.list_all(tx, call.by)

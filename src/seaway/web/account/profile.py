@@ -23,7 +23,7 @@ from seaway.web.user_pages import for_user, submit
 @for_user
 async def show(request: Request, call: RequestContext) -> Response:
     """Show the user's names, channels and open tasks."""
-    values = await to_thread.run_sync(_look, call)
+    values = await to_thread.run_sync(_read_values, call)
     return page(request, "account/profile.html", problem=None, failed="", **values)
 
 
@@ -47,7 +47,7 @@ async def delete_account(request: Request, call: RequestContext) -> Response:
 async def _apply(
     request: Request, call: RequestContext, work: Callable[[], None], form: str, next_path: str
 ) -> Response:
-    return await submit(request, work, next_path, "account/profile.html", partial(_look, call), failed=form)
+    return await submit(request, work, next_path, "account/profile.html", partial(_read_values, call), failed=form)
 
 
 def _rename(call: RequestContext, typed: str) -> None:
@@ -62,7 +62,7 @@ def _leave(call: RequestContext, typed: str) -> None:
     account_deletion.remove(call.parts.accounts, call.by, user)
 
 
-def _look(call: RequestContext) -> dict[str, Any]:
+def _read_values(call: RequestContext) -> dict[str, Any]:
     user_id = call.by.user_id or 0
     with call.read() as tx:
         return {

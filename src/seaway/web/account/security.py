@@ -23,7 +23,7 @@ _PAGE = "/account/security"
 @for_user
 async def show(request: Request, call: RequestContext) -> Response:
     """Show the sign-in methods of the account."""
-    values = await to_thread.run_sync(_look, call)
+    values = await to_thread.run_sync(_read_values, call)
     return page(request, "account/security.html", problem=None, failed="", **values)
 
 
@@ -108,11 +108,11 @@ async def cancel_factor_reset(_request: Request, call: RequestContext) -> Respon
 
 
 async def _show_error(request: Request, call: RequestContext, error: SeawayError, form: str) -> Response:
-    values = await to_thread.run_sync(_look, call)
+    values = await to_thread.run_sync(_read_values, call)
     return show_refusal(request, "account/security.html", error, failed=form, **values)
 
 
-def _look(call: RequestContext) -> dict[str, Any]:
+def _read_values(call: RequestContext) -> dict[str, Any]:
     user_id = call.by.user_id or 0
     with call.read() as tx:
         return {

@@ -21,7 +21,7 @@ from seaway.http.request_context import RequestContext, in_transaction
 from seaway.web.rendering import page
 from seaway.web.user_pages import Handler, UserHandler, for_user, submit
 
-Look = Callable[[Tx], Mapping[str, Any]]
+ReadValues = Callable[[Tx], Mapping[str, Any]]
 PER_PAGE = 50
 
 
@@ -40,22 +40,24 @@ def for_admin(handler: UserHandler) -> Handler:
     return wrapped
 
 
-async def show(request: Request, call: RequestContext, template: str, look: Look) -> Response:
+async def show(request: Request, call: RequestContext, template: str, read_values: ReadValues) -> Response:
     """Show the page."""
-    return page(request, f"admin/{template}.html", problem=None, **await in_transaction(call.read(), look))
+    return page(request, f"admin/{template}.html", problem=None, **await in_transaction(call.read(), read_values))
 
 
 async def change(
     request: Request,
     call: RequestContext,
     template: str,
-    look: Look,
+    read_values: ReadValues,
     work: Callable[[], object],
     *,
     then: str,
 ) -> Response:
     """Make the change and redirect to `then`; if it is refused, show the page again with the reason."""
-    return await submit(request, work, then, f"admin/{template}.html", partial(_read, call, look), raises=NotFound)
+    return await submit(
+        request, work, then, f"admin/{template}.html", partial(_read, call, read_values), raises=NotFound
+    )
 
 
 def after_of(request: Request, most: int = 128) -> str:
@@ -68,6 +70,6 @@ def require_recent_confirmation(by: Caller) -> None:
     require_site(by, SiteAction.CHANGE_SITE)
 
 
-def _read(call: RequestContext, look: Look) -> Mapping[str, Any]:
+def _read(call: RequestContext, read_values: ReadValues) -> Mapping[str, Any]:
     with call.read() as tx:
-        return look(tx)
+        return read_values(tx)

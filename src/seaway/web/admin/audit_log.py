@@ -14,7 +14,7 @@ from seaway.web.channel_pages import number_of
 
 
 @for_admin
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
     before = number_of(request, "before")
 

@@ -23,7 +23,7 @@ async def listing(request: Request, call: RequestContext) -> Response:
     """Show all channels by name."""
     words, after = search_text_of(request), after_of(request)
 
-    def look(tx: Tx) -> Mapping[str, Any]:
+    def read_values(tx: Tx) -> Mapping[str, Any]:
         found = channels.visible_to(tx, call.by, words, after=after, limit=PER_PAGE + 1)
         shown = found[:PER_PAGE]
         return {
@@ -34,13 +34,13 @@ async def listing(request: Request, call: RequestContext) -> Response:
             "more": shown[-1].name if len(found) > PER_PAGE else "",
         }
 
-    return await show(request, call, "channels", look)
+    return await show(request, call, "channels", read_values)
 
 
 @for_admin
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show one channel."""
-    return await show(request, call, "channel", partial(_look, request.path_params["channel"]))
+    return await show(request, call, "channel", partial(_read_values, request.path_params["channel"]))
 
 
 @for_admin
@@ -52,10 +52,10 @@ async def limit(request: Request, call: RequestContext) -> Response:
     def work() -> None:
         change_channel_quota(call, name, parse_quota(text))
 
-    return await change(request, call, "channel", partial(_look, name), work, then=f"/admin/channels/{name}")
+    return await change(request, call, "channel", partial(_read_values, name), work, then=f"/admin/channels/{name}")
 
 
-def _look(name: str, tx: Tx) -> Mapping[str, Any]:
+def _read_values(name: str, tx: Tx) -> Mapping[str, Any]:
     channel = channels.get(tx, name)
     storage = quotas.of_channel(tx, channel.id)
     return {

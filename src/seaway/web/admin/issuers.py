@@ -46,9 +46,9 @@ async def add(request: Request, call: RequestContext) -> Response:
 
 
 @for_admin
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show one issuer and its keys."""
-    return await show(request, call, "issuer", partial(_look, request.path_params["issuer"], ""))
+    return await show(request, call, "issuer", partial(_read_values, request.path_params["issuer"], ""))
 
 
 @for_admin
@@ -61,15 +61,15 @@ async def act(request: Request, call: RequestContext) -> Response:
     require_recent_confirmation(call.by)
     form = await form_of(request)
     then = _LIST if act_name == "remove" else f"{_LIST}/{name}"
-    look = partial(_look, name, form.exact("keys"))
-    return await change(request, call, "issuer", look, partial(chosen, call, name, form), then=then)
+    read_values = partial(_read_values, name, form.exact("keys"))
+    return await change(request, call, "issuer", read_values, partial(chosen, call, name, form), then=then)
 
 
 def _look_at_all(typed: Form, tx: Tx) -> Mapping[str, Any]:
     return {"issuers": issuer_states.states(tx), "kinds": [(kind, kind) for kind in registry.NAMES], "typed": typed}
 
 
-def _look(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
+def _read_values(name: str, typed: str, tx: Tx) -> Mapping[str, Any]:
     return {"state": issuer_states.state(tx, name), "typed": typed}
 
 

@@ -23,10 +23,10 @@ _STATES = (
 
 
 @for_admin
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the jobs in one state by age; by default the failed ones, since they need an admin."""
     state_name, after = request.query_params.get("state", ""), number_of(request, "after") or 0
-    return await show(request, call, "jobs", partial(_look, state_name, after))
+    return await show(request, call, "jobs", partial(_read_values, state_name, after))
 
 
 @for_admin
@@ -36,10 +36,10 @@ async def retry(request: Request, call: RequestContext) -> Response:
     require_recent_confirmation(call.by)
     job_id = form.number("job") if form.is_set("job") else None
     work = partial(site.retry_jobs, call) if job_id is None else partial(site.retry_job, call, job_id)
-    return await change(request, call, "jobs", partial(_look, queue.FAILED, 0), work, then="/admin/jobs")
+    return await change(request, call, "jobs", partial(_read_values, queue.FAILED, 0), work, then="/admin/jobs")
 
 
-def _look(state_name: str, after: int, tx: Tx) -> Mapping[str, Any]:
+def _read_values(state_name: str, after: int, tx: Tx) -> Mapping[str, Any]:
     state = next((state for state in _STATES if state[0] == state_name), _STATES[0])
     found = queue.list_jobs(tx, state[0], after=after, limit=PER_PAGE + 1)
     return {

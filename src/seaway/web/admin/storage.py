@@ -18,7 +18,7 @@ _LAST_PAGE = 99_999
 
 
 @for_admin
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the usage figures, and the channels by size."""
     number = min(number_of(request, "page") or 1, _LAST_PAGE)
     skip = (number - 1) * PER_PAGE

@@ -31,7 +31,7 @@ async def listing(request: Request, call: RequestContext) -> Response:
     """Show all users by name."""
     words, after, user_quota = search_text_of(request), after_of(request), _user_quota(request)
 
-    def look(tx: Tx) -> Mapping[str, Any]:
+    def read_values(tx: Tx) -> Mapping[str, Any]:
         found = users.all_users(tx, words, after=after, limit=PER_PAGE + 1)
         shown = found[:PER_PAGE]
         return {
@@ -42,13 +42,13 @@ async def listing(request: Request, call: RequestContext) -> Response:
             "more": shown[-1].name if len(found) > PER_PAGE else "",
         }
 
-    return await show(request, call, "users", look)
+    return await show(request, call, "users", read_values)
 
 
 @for_admin
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show one account."""
-    return await show(request, call, "user", partial(_look, request.path_params["user"], _user_quota(request)))
+    return await show(request, call, "user", partial(_read_values, request.path_params["user"], _user_quota(request)))
 
 
 @for_admin
@@ -59,15 +59,15 @@ async def act(request: Request, call: RequestContext) -> Response:
         raise NotFound("This page does not exist.", "Check the URL.")
     require_recent_confirmation(call.by)
     work = partial(chosen, call, name, await form_of(request))
-    look = partial(_look, name, _user_quota(request))
-    return await change(request, call, "user", look, work, then=f"/admin/users/{name}")
+    read_values = partial(_read_values, name, _user_quota(request))
+    return await change(request, call, "user", read_values, work, then=f"/admin/users/{name}")
 
 
 def _user_quota(request: Request) -> int | None:
     return parts_of(request).publishing.user_quota
 
 
-def _look(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
+def _read_values(name: str, user_quota: int | None, tx: Tx) -> Mapping[str, Any]:
     user = users.get(tx, name)
     storage = quotas.of_user(tx, user.id, user_quota)
     joined = channels.with_role_of(tx, user.id)

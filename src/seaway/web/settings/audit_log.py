@@ -11,19 +11,19 @@ from seaway.audit import log
 from seaway.channels.roles import Action
 from seaway.http.request_context import RequestContext
 from seaway.web.channel_pages import number_of
-from seaway.web.settings.settings_pages import Section, SettingsContext, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, show
 from seaway.web.user_pages import for_user
 
 _LINES = 100
 
 
-def _look(before: int | None, scene: SettingsContext) -> Mapping[str, Any]:
-    lines = log.of_channel(scene.tx, scene.channel, before=before, limit=_LINES + 1)
+def _read_values(before: int | None, context: SettingsContext) -> Mapping[str, Any]:
+    lines = log.of_channel(context.tx, context.channel, before=before, limit=_LINES + 1)
     return {"lines": lines[:_LINES], "older": lines[_LINES - 1].id if len(lines) > _LINES else None, "before": before}
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show a page of the log, newest first."""
     before = number_of(request, "before")
-    return await show(request, call, Section("log", Action.MANAGE, partial(_look, before)))
+    return await show(request, call, SettingsPage("log", Action.MANAGE, partial(_read_values, before)))

@@ -18,17 +18,17 @@ from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
 from seaway.publishing.logos import NewLogo
 from seaway.web.settings.setting_fields import fields_of, save
-from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change_without_transaction, show
 from seaway.web.settings.settings_pages import change as do
 from seaway.web.user_pages import for_user
 
 DAYS = (1, 7, 30, 90, 365)
 
 
-def _look(scene: SettingsContext) -> Mapping[str, Any]:
+def _read_values(context: SettingsContext) -> Mapping[str, Any]:
     return {
-        "usage": quotas.of_channel(scene.tx, scene.channel_id),
-        "notices": notices.current(scene.tx, scene.now_ms, scene.channel_id),
+        "usage": quotas.of_channel(context.tx, context.channel_id),
+        "notices": notices.current(context.tx, context.now_ms, context.channel_id),
         "levels": [(level.value, level.value.capitalize()) for level in Level],
         "days": DAYS,
         "fields": fields_of("general"),
@@ -36,15 +36,15 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
         "related": {},
         "message": "",
         "logo_address": "",
-        "fetches_logos": scene.parts.logos.can_fetch,
+        "fetches_logos": context.parts.logos.can_fetch,
     }
 
 
-SECTION = Section("", Action.MANAGE, _look)
+SECTION = SettingsPage("", Action.MANAGE, _read_values)
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the page."""
     return await show(request, call, SECTION)
 
@@ -107,8 +107,8 @@ def _put_logo(given: NewLogo, channel: str, call: RequestContext) -> None:
     call.parts.logos.put(call.by, channel, given)
 
 
-def _drop_logo(scene: SettingsContext) -> None:
-    logos.remove(scene.tx, scene.now_ms, scene.by, scene.channel)
+def _drop_logo(context: SettingsContext) -> None:
+    logos.remove(context.tx, context.now_ms, context.by, context.channel)
 
 
 def _add_notice(channel: str, given: Mapping[str, object], call: RequestContext) -> None:

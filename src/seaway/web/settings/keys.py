@@ -17,12 +17,12 @@ from seaway.http.page_forms import form_of
 from seaway.http.request_context import RequestContext
 from seaway.keys import channel_keys
 from seaway.web.account.keys import MODES, KeyForm, create_key, key_form_of, revoke_key
-from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
 
-def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    tx, now_ms, by, channel = scene.tx, scene.now_ms, scene.by, scene.channel
+def _read_values(context: SettingsContext) -> Mapping[str, Any]:
+    tx, now_ms, by, channel = context.tx, context.now_ms, context.by, context.channel
     return {
         "own": channel_keys.of_caller(tx, now_ms, by, channel),
         "modes": MODES,
@@ -31,11 +31,11 @@ def _look(scene: SettingsContext) -> Mapping[str, Any]:
     }
 
 
-SECTION = Section("keys", Action.SEE_MEMBERS, _look)
+SECTION = SettingsPage("keys", Action.SEE_MEMBERS, _read_values)
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the page."""
     return await show(request, call, SECTION)
 

@@ -15,7 +15,7 @@ from seaway.channels import invitations, members
 from seaway.channels.roles import Action, Role
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.web.settings.settings_pages import Section, SettingsContext, change_without_transaction, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
 ROLES = (
@@ -25,22 +25,22 @@ ROLES = (
 _USUAL = Role.CONTRIBUTOR.value
 
 
-def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    users, groups = members.list_all(scene.tx, scene.by, scene.channel)
+def _read_values(context: SettingsContext) -> Mapping[str, Any]:
+    users, groups = members.list_all(context.tx, context.by, context.channel)
     return {
         "users": users,
         "groups": groups,
-        "invitations": invitations.of_channel(scene.tx, scene.by, scene.channel),
+        "invitations": invitations.of_channel(context.tx, context.by, context.channel),
         "roles": ROLES,
         "typed": {"who": "", "role": _USUAL},
     }
 
 
-SECTION = Section("members", Action.MANAGE, _look)
+SECTION = SettingsPage("members", Action.MANAGE, _read_values)
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the page."""
     return await show(request, call, SECTION)
 

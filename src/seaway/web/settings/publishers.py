@@ -17,7 +17,7 @@ from seaway.trusted_publishing.exchange import TokenExchange
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import GateValue, IssuerKind
 from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.web.settings.setting_fields import fields_of, save
-from seaway.web.settings.settings_pages import Section, SettingsContext, change, change_without_transaction, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
 MODES = (
@@ -32,34 +32,34 @@ _SNIPPETS: Mapping[str, Callable[[str, str, str], str]] = {
 }
 
 
-def _look(chosen: str, scene: SettingsContext) -> Mapping[str, Any]:
-    usable = [issuer for issuer in issuers.all_issuers(scene.tx) if issuer.is_enabled]
+def _read_values(chosen: str, context: SettingsContext) -> Mapping[str, Any]:
+    usable = [issuer for issuer in issuers.all_issuers(context.tx) if issuer.is_enabled]
     issuer = next((candidate for candidate in usable if candidate.name == chosen), usable[0] if usable else None)
     return {
-        "publishers": publishers.in_channel(scene.tx, scene.channel_id),
+        "publishers": publishers.in_channel(context.tx, context.channel_id),
         "issuers": usable,
         "issuer": issuer,
         "modes": MODES,
         "fields": fields_of("publishers"),
         "typed_settings": None,
-        "snippet": "" if issuer is None else _snippet(scene, issuer.kind.name),
+        "snippet": "" if issuer is None else _snippet(context, issuer.kind.name),
         "typed": Form([]),
         "findings": {},
     }
 
 
-def _snippet(scene: SettingsContext, kind: str) -> str:
+def _snippet(context: SettingsContext, kind: str) -> str:
     write = _SNIPPETS.get(kind)
-    exchanging = scene.parts.exchanging
-    return "" if write is None else write(scene.site, exchanging.audience, scene.channel)
+    exchanging = context.parts.exchanging
+    return "" if write is None else write(context.site, exchanging.audience, context.channel)
 
 
-def _section(chosen: str) -> Section:
-    return Section("publishers", Action.MANAGE, partial(_look, chosen))
+def _section(chosen: str) -> SettingsPage:
+    return SettingsPage("publishers", Action.MANAGE, partial(_read_values, chosen))
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the page, with the form for one issuer."""
     findings = await to_thread.run_sync(
         _findings, request.app.state.parts.exchanging, call.by, request.path_params["channel"]
@@ -128,13 +128,13 @@ def _add(channel: str, issuer: str, form: Form, call: RequestContext) -> None:
     publisher_changes.add(call.parts.exchanging, call.by, channel, issuer, _settings(kind, form))
 
 
-def _remove(form: Form, scene: SettingsContext) -> None:
+def _remove(form: Form, context: SettingsContext) -> None:
     number = form.text("publisher")
     publishers.remove(
-        scene.tx,
-        scene.now_ms,
-        scene.by,
-        scene.parts.accounts.outbox,
-        scene.channel,
+        context.tx,
+        context.now_ms,
+        context.by,
+        context.parts.accounts.outbox,
+        context.channel,
         int(number) if number.isdecimal() and len(number) < 16 else 0,
     )

@@ -17,7 +17,7 @@ from seaway.database.engine import Tx
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.indexing import relations
-from seaway.web.settings.settings_pages import Section, SettingsContext, change
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change
 
 _VALUES = {"true": True, "false": False, "public": True, "private": False}
 
@@ -45,7 +45,7 @@ class SettingField:
 
     @property
     def max_length(self) -> int | None:
-        """The most characters of a text, if there is a limit."""
+        """Maximum number of characters of a text, if there is a limit."""
         return next((limit.max_length for limit in self.info.metadata if hasattr(limit, "max_length")), None)
 
     def is_fixed(self, value: object) -> bool:
@@ -72,7 +72,7 @@ def fields_of(page: str) -> list[SettingField]:
     ]
 
 
-async def save(request: Request, call: RequestContext, section: Section, page: str) -> Response:
+async def save(request: Request, call: RequestContext, section: SettingsPage, page: str) -> Response:
     """Save the settings of a form."""
     form = await form_of(request)
     values = {name: value for field in fields_of(page) for name, value in field.values_in(form).items()}
@@ -87,6 +87,6 @@ def _require(values: Mapping[str, Any], tx: Tx, by: Caller, channel: str) -> Non
     channels.require_change(tx, by, channel, ChannelSettings.parse(values))
 
 
-def _save(values: Mapping[str, Any], scene: SettingsContext) -> None:
+def _save(values: Mapping[str, Any], context: SettingsContext) -> None:
     settings = ChannelSettings.parse(values)
-    relations.change_settings(scene.tx, scene.parts.site, scene.by, scene.channel, settings)
+    relations.change_settings(context.tx, context.parts.site, context.by, context.channel, settings)

@@ -36,12 +36,12 @@ class SettingsContext(RequestContext):
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class SettingsPage:
     """One settings page: the end of its path, the action it requires, and the values it shows."""
 
     name: str
     action: Action
-    look: Callable[[SettingsContext], Mapping[str, Any]]
+    read_values: Callable[[SettingsContext], Mapping[str, Any]]
 
     @property
     def template(self) -> str:
@@ -53,16 +53,16 @@ class Section:
         return f"/channels/{channel}/settings/{self.name}".rstrip("/")
 
 
-async def show(request: Request, call: RequestContext, section: Section, **values: Any) -> Response:
+async def show(request: Request, call: RequestContext, section: SettingsPage, **values: Any) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_look, request, call, section)
+    found = await to_thread.run_sync(_read_values, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
 
 
 async def change(
     request: Request,
     call: RequestContext,
-    section: Section,
+    section: SettingsPage,
     act: Callable[[SettingsContext], object],
     *,
     requires: Permission = None,
@@ -85,13 +85,13 @@ async def change(
 async def change_without_transaction(
     request: Request,
     call: RequestContext,
-    section: Section,
+    section: SettingsPage,
     act: Callable[[RequestContext], object],
     *,
     then: str | None = None,
     **typed: Any,
 ) -> Response:
-    """Like `change`, for an act that opens its transactions and checks the permission itself."""
+    """Like `change`, for a function that opens its transactions and checks the permission itself."""
     acting = partial(act, call)
     return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
 
@@ -99,16 +99,16 @@ async def change_without_transaction(
 async def _apply(
     request: Request,
     call: RequestContext,
-    section: Section,
+    section: SettingsPage,
     act: Callable[[], object],
     then: str,
     typed: dict[str, Any],
 ) -> Response:
-    look = partial(_look, request, call, section)
-    return await submit(request, act, then, section.template, look, raises=NotFound, **typed)
+    read_values = partial(_read_values, request, call, section)
+    return await submit(request, act, then, section.template, read_values, raises=NotFound, **typed)
 
 
-def _look(request: Request, call: RequestContext, section: Section) -> dict[str, Any]:
+def _read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
     name = request.path_params["channel"]
     with call.read() as tx:
         access = call.require(tx, section.action, name)
@@ -117,21 +117,21 @@ def _look(request: Request, call: RequestContext, section: Section) -> dict[str,
             "manages": permissions.decide(call.by, Action.MANAGE, access) is Verdict.ALLOWED,
             "uploads": permissions.decide(call.by, Action.UPLOAD, access) is Verdict.ALLOWED,
         }
-        return shown | dict(section.look(_scene(request, call, tx, access)))
+        return shown | dict(section.read_values(_context(request, call, tx, access)))
 
 
 def _act(
     request: Request,
     call: RequestContext,
-    section: Section,
+    section: SettingsPage,
     act: Callable[[SettingsContext], object],
     requires: Permission,
 ) -> None:
     name = request.path_params["channel"]
     with call.write_channel(name, requires) as tx:
-        act(_scene(request, call, tx, call.require(tx, section.action, name)))
+        act(_context(request, call, tx, call.require(tx, section.action, name)))
 
 
-def _scene(request: Request, call: RequestContext, tx: Tx, access: Access) -> SettingsContext:
+def _context(request: Request, call: RequestContext, tx: Tx, access: Access) -> SettingsContext:
     channel = request.path_params["channel"]
     return SettingsContext(call.parts, call.by, tx, channel, access.channel_id, site_url_of(request))

@@ -11,24 +11,24 @@ from seaway.channels import channels, members, transfers
 from seaway.channels.roles import Action, Role
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.web.settings.settings_pages import Section, SettingsContext, change, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change, show
 from seaway.web.user_pages import for_user
 
 
-def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    all_members = members.all_members(scene.tx, scene.channel_id)
+def _read_values(context: SettingsContext) -> Mapping[str, Any]:
+    all_members = members.all_members(context.tx, context.channel_id)
     return {
-        "offer": transfers.of_channel(scene.tx, scene.now_ms, scene.channel_id),
+        "offer": transfers.of_channel(context.tx, context.now_ms, context.channel_id),
         "others": [(member.user, member.user) for member in all_members if member.role is not Role.OWNER],
         "typed": {"to": "", "name": ""},
     }
 
 
-SECTION = Section("danger", Action.MANAGE, _look)
+SECTION = SettingsPage("danger", Action.MANAGE, _read_values)
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the page."""
     return await show(request, call, SECTION)
 
@@ -64,15 +64,15 @@ async def remove(request: Request, call: RequestContext) -> Response:
     )
 
 
-def _offer(form: Form, scene: SettingsContext) -> None:
+def _offer(form: Form, context: SettingsContext) -> None:
     transfers.offer(
-        scene.tx, scene.now_ms, scene.by, scene.channel, form.text("to"), outbox=scene.parts.accounts.outbox
+        context.tx, context.now_ms, context.by, context.channel, form.text("to"), outbox=context.parts.accounts.outbox
     )
 
 
-def _cancel(scene: SettingsContext) -> None:
-    transfers.cancel(scene.tx, scene.now_ms, scene.by, scene.channel)
+def _cancel(context: SettingsContext) -> None:
+    transfers.cancel(context.tx, context.now_ms, context.by, context.channel)
 
 
-def _remove(form: Form, scene: SettingsContext) -> None:
-    channels.remove(scene.tx, scene.now_ms, scene.by, scene.channel, typed=form.text("name"))
+def _remove(form: Form, context: SettingsContext) -> None:
+    channels.remove(context.tx, context.now_ms, context.by, context.channel, typed=form.text("name"))

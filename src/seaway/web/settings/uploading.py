@@ -9,21 +9,21 @@ from starlette.responses import Response
 from seaway.channels.roles import Action
 from seaway.http.request_context import RequestContext
 from seaway.packages import recent_uploads
-from seaway.web.settings.settings_pages import Section, SettingsContext, show
+from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, show
 from seaway.web.user_pages import for_user
 
 _RECENT = 20
 
 
-def _look(scene: SettingsContext) -> Mapping[str, Any]:
-    recent_files = recent_uploads.files_of(scene.tx, scene.channel_id, scene.channel, _RECENT)
-    return {"limit": scene.parts.publishing.upload_limit, "recent": recent_files}
+def _read_values(context: SettingsContext) -> Mapping[str, Any]:
+    recent_files = recent_uploads.files_of(context.tx, context.channel_id, context.channel, _RECENT)
+    return {"limit": context.parts.publishing.upload_limit, "recent": recent_files}
 
 
-SECTION = Section("upload", Action.UPLOAD, _look)
+SECTION = SettingsPage("upload", Action.UPLOAD, _read_values)
 
 
 @for_user
-async def look(request: Request, call: RequestContext) -> Response:
+async def view(request: Request, call: RequestContext) -> Response:
     """Show the page."""
     return await show(request, call, SECTION)
