@@ -2,29 +2,29 @@
 Errors that cross a boundary: a code, one plain sentence, and what to do about it.
 
     SeawayError
-    ├── Malformed          400  the request cannot be read
-    ├── BadCredential      401  a required credential is missing or invalid
-    ├── NotAllowed         403  the caller can read the channel, but not do this
-    │   └── NotConfirmed   403  the user must confirm their identity again
-    ├── NotFound           404  it does not exist, or the caller cannot see it
-    ├── TooSlow            408  the body stopped coming
-    ├── AlreadyThere       409  this channel, subdir and file name exists
-    ├── Conflict           409  the current state does not allow it (never in an upload, where 409 means: file exists)
-    ├── WrongOffset        409  a piece of an upload does not start where the last one ended
-    ├── TooLarge           413  more bytes than the limit
-    ├── UnknownCoding      415  the body has a Content-Encoding; bodies are sent without one
-    ├── Invalid            422  a field of a request is missing, unknown or invalid
-    ├── Refused            422  the content violates a rule; has a Reason (seaway.conda.refusals)
-    ├── TooMany            429  too many requests in too short a time
-    ├── Unavailable        503  disk full, storage or database unreachable; try again later
-    │   ├── NotWritable    503  the disk, the database or the store does not accept writes; reads may still work
-    │   │   └── NoRoom     503  the disk or the database is full
-    │   ├── DamagedDatabase 503  the database file or schema is damaged; restore a backup
-    │   └── DamagedRecord  503 a row of the index or of a file is damaged; repair it
-    ├── NameTaken          422  the name of a user, channel or key is in use or reserved
-    ├── WeakPassword       422  too short, too long or too easy to guess
-    ├── Damaged            a backup or a store is damaged (seaway.backup.blob_copy)
-    └── BadSetting         a setting is invalid
+    ├── Malformed                   400  the request cannot be read
+    ├── BadCredential               401  a required credential is missing or invalid
+    ├── NotAllowed                  403  the caller can read the channel, but not do this
+    │   └── ConfirmationRequired    403  the user must confirm their identity again
+    ├── NotFound                    404  it does not exist, or the caller cannot see it
+    ├── TooSlow                     408  the body stopped coming
+    ├── FileExists                  409  this channel, subdir and file name exists
+    ├── Conflict                    409  the current state does not allow it (not for uploads, where 409 means: file exists)
+    ├── WrongOffset                 409  a piece of an upload does not start where the last one ended
+    ├── TooLarge                    413  more bytes than the limit
+    ├── UnsupportedContentEncoding  415  the body has a Content-Encoding; bodies are sent without one
+    ├── Invalid                     422  a field of a request is missing, unknown or invalid
+    ├── Refused                     422  the content violates a rule; has a RefusalReason (seaway.conda.refusals)
+    ├── TooManyRequests             429  too many requests in too short a time
+    ├── Unavailable                 503  disk full, storage or database unreachable; try again later
+    │   ├── NotWritable             503  the disk, database or store does not accept writes; reads may still work
+    │   │   └── DiskFull            503  the disk or the database is full
+    │   ├── DamagedDatabase         503  the database file or schema is damaged; restore a backup
+    │   └── DamagedRecord           503  a row of the index or of a file is damaged; repair it
+    ├── NameTaken                   422  the name of a user, channel or key is in use or reserved
+    ├── WeakPassword                422  too short, too long or too easy to guess
+    ├── DamagedData                      a backup or a store is damaged (seaway.backup.blob_copy)
+    └── BadSetting                       a setting is invalid
 
 Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.
 """

@@ -57,7 +57,7 @@ def set_up(log_format: str, level: str) -> None:
     if is_colored or level not in ("debug", "info"):
         REQUEST_LOG.use_structlog()
     else:
-        REQUEST_LOG.by(_as_json if log_format == "json" else _as_text)
+        REQUEST_LOG.use_format(_as_json if log_format == "json" else _as_text)
 
 
 class RequestLog:
@@ -78,7 +78,7 @@ class RequestLog:
         """Write lines through structlog, which supports levels and colors."""
         self._format = None
 
-    def by(self, format_line: Callable[..., str]) -> None:
+    def use_format(self, format_line: Callable[..., str]) -> None:
         """Write lines in this format to standard error."""
         self._format, self._write = format_line, structlog.WriteLogger(_standard_error()).msg
 

@@ -16,13 +16,13 @@ class SingleFlight(Generic[T]):
     one thread is blocked. The thread is a daemon, so that it does not keep the process from exiting.
     """
 
-    def __init__(self, ask: Callable[[], T]) -> None:
-        self._ask = ask
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
         self._lock = threading.Lock()
         self._future: Future[T] | None = None
 
     def start(self) -> Future[T]:
-        """Return a future of the result or exception of `ask`; the caller sets the timeout."""
+        """Return a future of the result or exception of `call`; the caller sets the timeout."""
         with self._lock:
             if self._future is None or self._future.done():
                 future: Future[T] = Future()
@@ -33,7 +33,7 @@ class SingleFlight(Generic[T]):
 
     def _run(self, future: Future[T]) -> None:
         try:
-            result = self._ask()
+            result = self._call()
         except BaseException as error:  # noqa: BLE001  raised where the result is awaited
             future.set_exception(error)
         else:

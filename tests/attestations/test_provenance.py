@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seaway.attestations.bundles import AttestedClaims
-from seaway.attestations.provenance import ProvenanceState, Version, provenance
+from seaway.attestations.provenance import ProvenanceState, VersionClaims, provenance
 
 DEMO = AttestedClaims(
     issuer="https://token.actions.githubusercontent.com",
@@ -75,14 +75,14 @@ def test_provenance_states_and_warnings(
     files: list[list[AttestedClaims | None]], states: list[ProvenanceState], warnings: int
 ) -> None:
     """A version is compared with the last attested version before it; the warnings are those of the last version."""
-    found = provenance([Version(f"{number}.0", contents) for number, contents in enumerate(files, start=1)])
+    found = provenance([VersionClaims(f"{number}.0", contents) for number, contents in enumerate(files, start=1)])
 
     assert states == [version.state for version in found]
     assert warnings == len(found[-1].warnings)
 
 
 def test_warning_names_both_repositories() -> None:
-    (_, found) = provenance([Version("1.0", [DEMO]), Version("2.0", [FORK])])
+    (_, found) = provenance([VersionClaims("1.0", [DEMO]), VersionClaims("2.0", [FORK])])
 
     assert DEMO.repository in found.warnings[0]
     assert FORK.repository in found.warnings[0]
@@ -92,7 +92,7 @@ def test_warning_names_both_repositories() -> None:
 @given(st.lists(st.lists(st.sampled_from([None, DEMO, LATER, FORK, NAMESAKE]), max_size=3), max_size=5))
 def test_provenance_contains_only_attested_claims(files: list[list[AttestedClaims | None]]) -> None:
     """Invariants 1 and 2: repositories come from claims; only versions with attestations are full, partial or changed."""
-    versions = [Version(str(number), contents) for number, contents in enumerate(files)]
+    versions = [VersionClaims(str(number), contents) for number, contents in enumerate(files)]
     for version, found in zip(versions, provenance(versions), strict=True):
         known = {claims.repository for claims in version.files if claims is not None}
         assert set(found.repositories) == known

@@ -17,7 +17,7 @@ from seaway.errors import BadSetting
 from seaway.maintenance.check import check
 from seaway.packages.sweep import SweepStopped, sweep
 from seaway.pairing import identity_storage
-from seaway.pairing.identity import Verdict
+from seaway.pairing.identity import PairingVerdict
 from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -40,7 +40,7 @@ def backup_file(source: Seaway, tmp_path: Path) -> Path:
     return path
 
 
-def restore_and_check(seaway: Seaway, path: Path) -> Verdict:
+def restore_and_check(seaway: Seaway, path: Path) -> PairingVerdict:
     with open_backup(path) as source:
         restore(replace(seaway.site, blobs=state.raw(seaway.site.blobs)), source)
     seaway.pairing.write_to_store()
@@ -50,7 +50,7 @@ def restore_and_check(seaway: Seaway, path: Path) -> Verdict:
 def test_restored_site_with_new_store_gets_new_identity(source: Seaway, empty: Seaway, backup_file: Path) -> None:
     """The copy and the original never mistake each other's store for their own."""
     state.raw(empty.site.blobs).delete(keys.IDENTITY)
-    assert Verdict.MATCHES is restore_and_check(empty, backup_file)
+    assert PairingVerdict.MATCHES is restore_and_check(empty, backup_file)
     assert source.pairing.store_id() != empty.pairing.store_id()
     sweep(empty.site, empty.pairing, max_percent=100, grace_ms=NO_GRACE_MS)
     assert [] == list(check(empty))
@@ -58,7 +58,7 @@ def test_restored_site_with_new_store_gets_new_identity(source: Seaway, empty: S
 
 def test_restored_database_keeps_identity_of_its_store(source: Seaway, empty: Seaway, backup_file: Path) -> None:
     before = empty.pairing.store_id()
-    assert Verdict.MATCHES is restore_and_check(empty, backup_file)
+    assert PairingVerdict.MATCHES is restore_and_check(empty, backup_file)
     assert before == empty.pairing.store_id()
 
 
@@ -71,7 +71,7 @@ def test_older_backup_restored_on_its_store_loses_no_newer_blob(
     Channel(source, PUBLIC).put(LATE)
     store = source.settings.effective_storage_url
     with closing(open_site(tmp_path / "again", clock, storage_url=store, paired=False)) as again:
-        assert Verdict.BEHIND is restore_and_check(again, backup_file)
+        assert PairingVerdict.BEHIND is restore_and_check(again, backup_file)
     with closing(open_site(tmp_path / "again", clock, storage_url=store)) as again:
         with pytest.raises(SweepStopped, match="older than its store"):
             sweep(again.site, again.pairing, max_percent=100, grace_ms=NO_GRACE_MS)
@@ -119,9 +119,9 @@ def test_old_database_is_behind_moved_one_that_was_started(source: Seaway, tmp_p
     with closing(target):
         move_database(source.site.database, target)
         assert (
-            Verdict.MATCHES is Pairing(target, state.raw(source.site.blobs)).raise_counter()
+            PairingVerdict.MATCHES is Pairing(target, state.raw(source.site.blobs)).raise_counter()
         )  # as its first start does
-    assert Verdict.BEHIND is source.pairing.check()
+    assert PairingVerdict.BEHIND is source.pairing.check()
     with pytest.raises(SweepStopped, match="older than its store"):
         sweep(source.site, source.pairing, max_percent=100, grace_ms=NO_GRACE_MS)
 
@@ -131,5 +131,5 @@ def test_moved_database_is_behind_old_one_that_was_used(source: Seaway, tmp_path
     target = other_database(f"sqlite:///{tmp_path}/moved/seaway.db")
     with closing(target):
         move_database(source.site.database, target)
-        assert Verdict.MATCHES is source.pairing.raise_counter()  # as its next manifests do
-        assert Verdict.BEHIND is Pairing(target, state.raw(source.site.blobs)).check()
+        assert PairingVerdict.MATCHES is source.pairing.raise_counter()  # as its next manifests do
+        assert PairingVerdict.BEHIND is Pairing(target, state.raw(source.site.blobs)).check()

@@ -109,7 +109,7 @@ async def test_user_quota_covers_all_channels_of_the_owner(seaway: Seaway, facto
     with pytest.raises(TooLarge, match="The channels of the owner of sails hold"):
         await upload(seaway, ada, second, "sails")
     with seaway.site.database.read() as tx:
-        assert quotas.Usage(len(first.content), len(first.content)) == quotas.of_user(tx, ada.user_id or 0, None)
+        assert quotas.QuotaUsage(len(first.content), len(first.content)) == quotas.of_user(tx, ada.user_id or 0, None)
 
 
 @pytest.mark.both_states
@@ -163,7 +163,7 @@ def test_only_signed_in_admins_set_quotas(seaway: Seaway, factory: Factory, ada:
         with pytest.raises(Malformed):
             quotas.set_of_channel(tx, 0, admin, "boats", -1)
         channel = channels.get(tx, "boats")
-        assert quotas.Usage(1, 0) == quotas.of_channel(tx, channel.id)
+        assert quotas.QuotaUsage(1, 0) == quotas.of_channel(tx, channel.id)
         assert (
             2
             == tx.execute(

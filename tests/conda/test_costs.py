@@ -177,7 +177,7 @@ def test_results_of_a_process_arrive_unchanged(tmp_path: Path) -> None:
 
 
 TOO_SLOW = ArchiveLimits(
-    seconds_least=0.3, seconds_per_mib=0, unpacked_bytes_most=1 << 50, unpacked_bytes_per_byte=1 << 30
+    seconds_least=0.3, seconds_per_mib=0, max_unpacked_bytes=1 << 50, unpacked_bytes_per_byte=1 << 30
 )
 
 

@@ -162,7 +162,7 @@ REFUSED: dict[str, tuple[RefusalReason, Callable[[], PackageFile]]] = {
     "bzip2: bomb": (RefusalReason.UNPACKS_TOO_LARGE, lambda: bzip2(zeros_in_bz2(66 * MIB))),
 }
 
-SMALL = ArchiveLimits(unpacked_bytes_least=MIB, unpacked_bytes_per_byte=0, info_bytes=MIB)
+SMALL = ArchiveLimits(min_unpacked_bytes=MIB, unpacked_bytes_per_byte=0, info_bytes=MIB)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -221,7 +221,7 @@ def test_the_limit_counts_unpacked_bytes(size: int, is_accepted: bool, tmp_path:
 
 def test_a_larger_file_can_unpack_to_more(tmp_path: Path) -> None:
     """The limit grows with the file: here 1,024 unpacked bytes for each uploaded byte."""
-    limits = ArchiveLimits(unpacked_bytes_least=0, unpacked_bytes_per_byte=1024)
+    limits = ArchiveLimits(min_unpacked_bytes=0, unpacked_bytes_per_byte=1024)
     body = member("padding", bytes(range(256)) * 64) + header("zeros", size=8 * MIB)
     file = pkg_part(zstd_frame((body, 1), (b"\0", 8 * MIB), (END_OF_TAR, 1)))
     assert CONDA == str(examine_file(file, tmp_path, limits).file_name)

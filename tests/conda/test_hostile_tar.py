@@ -397,9 +397,9 @@ SETTINGS = {
     "archive_members": (ArchiveLimits(members=3), lambda: pkg(*(member(f"a{n}") for n in range(4)))),
     "archive_info_members": (ArchiveLimits(info_members=3), lambda: info(member("info/a"))),
     "archive_info_bytes": (ArchiveLimits(info_bytes=8 * KIB), lambda: info(member("info/a", bytes(9 * KIB)))),
-    "archive_unpacked_bytes": (ArchiveLimits(unpacked_bytes_most=8 * KIB), lambda: pkg(member("a", bytes(9 * KIB)))),
+    "archive_unpacked_bytes": (ArchiveLimits(max_unpacked_bytes=8 * KIB), lambda: pkg(member("a", bytes(9 * KIB)))),
     "archive_unpacked_ratio": (
-        ArchiveLimits(unpacked_bytes_least=0, unpacked_bytes_per_byte=1),
+        ArchiveLimits(min_unpacked_bytes=0, unpacked_bytes_per_byte=1),
         lambda: pkg(member("a", bytes(99 * KIB))),
     ),
 }

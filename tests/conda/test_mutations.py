@@ -32,7 +32,7 @@ from tests.support.hostile import BLOCK, CONDA, STEM, TAR_BZ2, examine_file
 from tests.support.packages import REAL, PackageFile, conda_bytes, index_json, info_files, zstd
 
 INDEXED_AT = 1_800_000_000_000
-LIMITS = ArchiveLimits(unpacked_bytes_least=8 * MIB, unpacked_bytes_per_byte=0, info_bytes=4 * MIB)
+LIMITS = ArchiveLimits(min_unpacked_bytes=8 * MIB, unpacked_bytes_per_byte=0, info_bytes=4 * MIB)
 
 # Limit of a single example on a slow machine; usual is a tenth of a percent of it.
 SECONDS = timedelta(seconds=5)

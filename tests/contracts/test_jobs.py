@@ -507,7 +507,7 @@ def test_a_lease_is_renewed_after_a_database_failure(bench: Bench, clock: Manual
 
     def fail(_connection: object) -> None:
         if away.is_set():
-            raise Unavailable("The database is away.")
+            raise Unavailable("The database is unavailable.")
 
     def is_renewed() -> bool:
         with bench.database.read() as tx:

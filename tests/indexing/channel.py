@@ -112,7 +112,7 @@ class Channel:
         """Return the response to a reader, with its content."""
         response = anyio.run(
             resolve_cached, self.seaway.request_parts.reading, CacheKey(Secrets(), self.name, path, encodings)
-        ).answer
+        ).response
         if response.content is not None:
             return response
         with self.seaway.site.blobs.open(response.blob_key) as file:

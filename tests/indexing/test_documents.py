@@ -373,7 +373,7 @@ def test_if_the_first_build_fails_the_request_fails(without_writes: tuple[Channe
 
 @pytest.mark.parametrize(
     "error",
-    [ZeroDivisionError(), Unavailable("The storage is away."), OSError(errno.EMFILE, "too many files")],
+    [ZeroDivisionError(), Unavailable("The storage is unavailable."), OSError(errno.EMFILE, "too many files")],
     ids=str,
 )
 def test_a_temporary_error_is_not_hidden_by_an_outdated_document(

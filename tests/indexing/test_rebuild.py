@@ -7,7 +7,7 @@ from sqlalchemy import Update, delete, insert, update
 
 from seaway.database.engine import Tx
 from seaway.database.tables import documents, fragments, shards, subdirs
-from seaway.indexing.rebuild import Difference, differences, rebuild
+from seaway.indexing.rebuild import IndexDifference, differences, rebuild
 from tests.indexing.channel import Channel
 from tests.support import packages
 from tests.support.packages import index_json
@@ -86,7 +86,7 @@ def damage(channel: Channel, case: str) -> None:
         DAMAGES[case][1](tx, channel.subdir(tx).id)
 
 
-def found_differences(channel: Channel) -> list[Difference]:
+def found_differences(channel: Channel) -> list[IndexDifference]:
     with channel.seaway.site.database.read() as tx:
         return list(differences(tx, channel.subdir(tx)))
 

@@ -28,7 +28,7 @@ from seaway.packages import removal
 from seaway.packages.damaged_blobs import VERIFY_LOCK, BlobProblem, BlobVerifier
 from seaway.packages.scrub import Slice, scrub, slice_seconds
 from seaway.pairing import identity_storage
-from seaway.pairing.identity import StoreIdentity, Verdict
+from seaway.pairing.identity import PairingVerdict, StoreIdentity
 from seaway.publishing import resumable
 from seaway.publishing.import_files import import_files
 from seaway.publishing.resumable import ResumableRequest
@@ -707,7 +707,7 @@ def make_database_behind(store: Store) -> None:
     identity = identity_storage.of_store(blobs)
     assert identity is not None
     identity_storage.put_in_store(blobs, StoreIdentity(identity.id, identity.counter + 5))
-    assert Verdict.BEHIND is store.seaway.pairing.check()
+    assert PairingVerdict.BEHIND is store.seaway.pairing.check()
 
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated"])

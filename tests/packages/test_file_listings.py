@@ -15,7 +15,7 @@ import pytest
 from seaway.channels import channels
 from seaway.packages import build_differences, versions
 from seaway.packages import file_listings as listings
-from seaway.packages.file_listings import Entry, ListingCache
+from seaway.packages.file_listings import ListedPath, ListingCache
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.storage.blobs import BlobStore
@@ -54,7 +54,7 @@ async def test_paths_are_read_from_the_store(seaway: Seaway, factory: Factory, o
 async def test_packages_without_paths_json_use_info_files(seaway: Seaway, factory: Factory) -> None:
     info = info_files(index_json(), paths=...) | {"info/files": b"share/demo.txt\n"}
     found = await listing(seaway, factory, tar_bz2(index_json(), info=info))
-    assert found.entries == (Entry("share/demo.txt"),)
+    assert found.entries == (ListedPath("share/demo.txt"),)
 
 
 async def test_paths_json_above_the_byte_limit_is_reported_as_a_problem(seaway: Seaway, factory: Factory) -> None:
@@ -72,16 +72,16 @@ async def test_listing_with_too_many_paths_is_reported_as_a_problem() -> None:
 
 
 def test_search_ignores_words_after_the_eighth() -> None:
-    found = listings.Listing((Entry("bin/a"), Entry("share/b"))).search("b i n / a bin in bi nothing")
+    found = listings.Listing((ListedPath("bin/a"), ListedPath("share/b"))).search("b i n / a bin in bi nothing")
     assert [entry.path for entry in found] == ["bin/a"]
 
 
-class ThreadRecordingEntries(tuple[Entry, ...]):
+class ThreadRecordingEntries(tuple[ListedPath, ...]):
     """Entries that record the threads that iterate over them."""
 
     walked: ClassVar[list[threading.Thread]] = []
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ListedPath]:
         self.walked.append(threading.current_thread())
         return super().__iter__()
 
@@ -90,7 +90,7 @@ class ThreadRecordingListings(ListingCache):
     """A listing cache that returns the same recording listing for every package."""
 
     def read_blocking(self, sha256: bytes, size: int, file_name: str) -> listings.Listing:
-        return listings.Listing(ThreadRecordingEntries([Entry("bin/a")]))
+        return listings.Listing(ThreadRecordingEntries([ListedPath("bin/a")]))
 
 
 async def test_long_listings_are_processed_in_threads(seaway: Seaway, factory: Factory) -> None:
@@ -192,8 +192,10 @@ async def test_comparison_of_builds_lists_dependencies_paths_and_fields(seaway: 
     """Hashes and times are not differences."""
     before = {"name": "a", "depends": ["python >=3.9", "zlib", "gone"], "size": 100, "sha256": "00", "license": "MIT"}
     after = {"name": "a", "depends": ["python >=3.10", "zlib", "new"], "size": 150, "sha256": "11", "license": "BSD"}
-    old = listings.Listing((Entry("a", sha256="1", size_in_bytes=4), Entry("b", sha256="2"), Entry("c", sha256="3")))
-    new = listings.Listing((Entry("a", sha256="9", size_in_bytes=9), Entry("b", sha256="2"), Entry("d")))
+    old = listings.Listing(
+        (ListedPath("a", sha256="1", size_in_bytes=4), ListedPath("b", sha256="2"), ListedPath("c", sha256="3"))
+    )
+    new = listings.Listing((ListedPath("a", sha256="9", size_in_bytes=9), ListedPath("b", sha256="2"), ListedPath("d")))
     differences = build_differences.compare(before, after, old, new)
     assert [(change.name, change.kind) for change in differences.depends] == [
         ("gone", "removed"), ("new", "added"), ("python", "changed"),
@@ -208,7 +210,7 @@ async def test_comparison_of_builds_lists_dependencies_paths_and_fields(seaway: 
 async def test_comparison_is_bounded() -> None:
     """It has the first 1,000 paths by name and the total count; longer listings are not compared."""
     empty: dict[str, Any] = {}
-    too_many = [Entry(f"{number:06}", sha256="1") for number in range(build_differences.MAX_COMPARED + 1)]
+    too_many = [ListedPath(f"{number:06}", sha256="1") for number in range(build_differences.MAX_COMPARED + 1)]
     old, new = listings.Listing(tuple(too_many[:-1])), listings.Listing(())
     found = build_differences.compare(empty, empty, old, new)
     assert (build_differences.MAX_CHANGES, build_differences.MAX_COMPARED) == (len(found.paths), found.path_count)

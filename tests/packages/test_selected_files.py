@@ -266,7 +266,7 @@ async def test_audit_log_has_every_file_of_a_large_action(
     seaway: Seaway, channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its sha256, in several entries for the same target."""
-    monkeypatch.setattr(removal, "_FILES_IN_A_LINE", 3)
+    monkeypatch.setattr(removal, "_FILES_IN_AN_ENTRY", 3)
     removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, Selection(package="demo"), reason="old")
     hashes = {f"{NOARCH}/{file.name}": file.sha256 for file in (*OLD, NEW)} | {
         f"{LINUX}/{LINUX_FILE.name}": LINUX_FILE.sha256

@@ -9,8 +9,8 @@ from seaway.pairing.identity import (
     MESSAGES,
     PREVENT_START,
     DatabaseIdentity,
+    PairingVerdict,
     StoreIdentity,
-    Verdict,
     compare,
     new_identity,
 )
@@ -21,23 +21,23 @@ PAIR = DatabaseIdentity("a" * 32, counter=5, stored=5)
 @pytest.mark.parametrize(
     ("database", "store", "names_blobs", "has_blobs", "verdict"),
     [
-        (None, None, False, False, Verdict.NEW),
-        (None, None, False, True, Verdict.UNKNOWN_STORE),
-        (None, None, True, True, Verdict.UNPAIRED),
-        (None, None, True, False, Verdict.ABSENT),
-        (None, StoreIdentity("a" * 32, 1), False, False, Verdict.UNKNOWN_STORE),
-        (None, StoreIdentity("a" * 32, 1), True, True, Verdict.UNKNOWN_STORE),
-        (PAIR, None, False, False, Verdict.ABSENT),
-        (PAIR, None, True, True, Verdict.ABSENT),
-        (replace(PAIR, counter=1, stored=0), None, True, True, Verdict.NEW),
-        (replace(PAIR, counter=1, stored=0), StoreIdentity(PAIR.id, 1), True, True, Verdict.MATCHES),
-        (PAIR, StoreIdentity("b" * 32, 5), True, True, Verdict.OTHER_STORE),
-        (PAIR, StoreIdentity(PAIR.id, 5), True, True, Verdict.MATCHES),
-        (replace(PAIR, counter=6), StoreIdentity(PAIR.id, 5), True, True, Verdict.MATCHES),
-        (replace(PAIR, counter=6), StoreIdentity(PAIR.id, 6), True, True, Verdict.MATCHES),
-        (replace(PAIR, counter=7), StoreIdentity(PAIR.id, 6), True, True, Verdict.MATCHES),
-        (PAIR, StoreIdentity(PAIR.id, 6), True, True, Verdict.BEHIND),
-        (PAIR, StoreIdentity(PAIR.id, 4), True, True, Verdict.OLDER_STORE),
+        (None, None, False, False, PairingVerdict.NEW),
+        (None, None, False, True, PairingVerdict.UNKNOWN_STORE),
+        (None, None, True, True, PairingVerdict.UNPAIRED),
+        (None, None, True, False, PairingVerdict.ABSENT),
+        (None, StoreIdentity("a" * 32, 1), False, False, PairingVerdict.UNKNOWN_STORE),
+        (None, StoreIdentity("a" * 32, 1), True, True, PairingVerdict.UNKNOWN_STORE),
+        (PAIR, None, False, False, PairingVerdict.ABSENT),
+        (PAIR, None, True, True, PairingVerdict.ABSENT),
+        (replace(PAIR, counter=1, stored=0), None, True, True, PairingVerdict.NEW),
+        (replace(PAIR, counter=1, stored=0), StoreIdentity(PAIR.id, 1), True, True, PairingVerdict.MATCHES),
+        (PAIR, StoreIdentity("b" * 32, 5), True, True, PairingVerdict.OTHER_STORE),
+        (PAIR, StoreIdentity(PAIR.id, 5), True, True, PairingVerdict.MATCHES),
+        (replace(PAIR, counter=6), StoreIdentity(PAIR.id, 5), True, True, PairingVerdict.MATCHES),
+        (replace(PAIR, counter=6), StoreIdentity(PAIR.id, 6), True, True, PairingVerdict.MATCHES),
+        (replace(PAIR, counter=7), StoreIdentity(PAIR.id, 6), True, True, PairingVerdict.MATCHES),
+        (PAIR, StoreIdentity(PAIR.id, 6), True, True, PairingVerdict.BEHIND),
+        (PAIR, StoreIdentity(PAIR.id, 4), True, True, PairingVerdict.OLDER_STORE),
     ],
 )
 def test_verdict_of_two_identities(
@@ -45,7 +45,7 @@ def test_verdict_of_two_identities(
     store: StoreIdentity | None,
     names_blobs: bool,
     has_blobs: bool,
-    verdict: Verdict,
+    verdict: PairingVerdict,
 ) -> None:
     assert verdict is compare(database, store, database_names_blobs=names_blobs, store_has_blobs=has_blobs)
 
@@ -58,10 +58,10 @@ def test_a_kill_while_the_counter_is_raised_leaves_a_match() -> None:
         (raised, raised.of_store),
         (raised.confirmed(), raised.of_store),
     ):
-        assert Verdict.MATCHES is compare(database, store, database_names_blobs=True, store_has_blobs=True)
+        assert PairingVerdict.MATCHES is compare(database, store, database_names_blobs=True, store_has_blobs=True)
     raised_twice = raised.raised()  # interrupted twice: after the first or second write, then after the first
     for store in (before.of_store, raised.of_store):
-        assert Verdict.MATCHES is compare(raised_twice, store, database_names_blobs=True, store_has_blobs=True)
+        assert PairingVerdict.MATCHES is compare(raised_twice, store, database_names_blobs=True, store_has_blobs=True)
 
 
 def test_new_identities_are_unique() -> None:
@@ -70,8 +70,12 @@ def test_new_identities_are_unique() -> None:
 
 def test_every_blocking_verdict_has_a_hint() -> None:
     """Clients show at most 512 characters."""
-    for verdict in Verdict:
-        if verdict in PREVENT_START or verdict not in ACCEPT_UPLOADS | {Verdict.NEW} or verdict is Verdict.BEHIND:
+    for verdict in PairingVerdict:
+        if (
+            verdict in PREVENT_START
+            or verdict not in ACCEPT_UPLOADS | {PairingVerdict.NEW}
+            or verdict is PairingVerdict.BEHIND
+        ):
             message, hint = MESSAGES[verdict]
             assert len(f"{message} {hint}") < 512
             assert "`seaway adopt`" in hint

@@ -15,7 +15,7 @@ from seaway.errors import BadSetting, Unavailable
 from seaway.maintenance.check import check
 from seaway.packages.sweep import SweepStopped, last, sweep
 from seaway.pairing import identity_storage
-from seaway.pairing.identity import Verdict
+from seaway.pairing.identity import PairingVerdict
 from seaway.pairing.pairing import Pairing
 from seaway.server.wiring import Seaway
 from seaway.storage import keys
@@ -108,7 +108,7 @@ def test_the_older_of_two_databases_from_one_dump_deletes_nothing(filled: Path, 
         newer.pairing.raise_counter()  # every start of a server does this
         Channel(newer, "chan").put(late)
     with closing(opened(older, **settings)) as seaway:
-        assert Verdict.BEHIND is seaway.pairing.check()
+        assert PairingVerdict.BEHIND is seaway.pairing.check()
         before = blobs_of(seaway)
         with pytest.raises(SweepStopped, match=r"older than its store.*seaway adopt"):
             sweep_all(seaway)
@@ -138,7 +138,7 @@ def test_adopt_pairs_an_older_database(filled: Path, tmp_path: Path) -> None:
     with closing(opened(older, paired=False, **settings)) as seaway:
         seaway.pairing.adopt()
     with closing(opened(older, **settings)) as seaway:
-        assert Verdict.MATCHES is seaway.pairing.check()
+        assert PairingVerdict.MATCHES is seaway.pairing.check()
         sweep_all(seaway)
         assert [] == list(check(seaway))
     with pytest.raises(BadSetting, match="another database"):
@@ -287,7 +287,7 @@ class ConcurrentlyRaisedStore:
         file = self._blobs.open(key, start)
         if self._times:
             self._times -= 1
-            assert Verdict.MATCHES is self._other.raise_counter()
+            assert PairingVerdict.MATCHES is self._other.raise_counter()
         return file
 
 
@@ -295,7 +295,7 @@ class ConcurrentlyRaisedStore:
 def test_a_check_during_a_raise_sees_a_match(filled: Path, times: int) -> None:
     """The two sides are read one after the other, and read again if they change in between."""
     with closing(opened(filled)) as seaway:
-        assert Verdict.MATCHES is Pairing(seaway.site.database, ConcurrentlyRaisedStore(seaway, times)).check()  # type: ignore[arg-type]
+        assert PairingVerdict.MATCHES is Pairing(seaway.site.database, ConcurrentlyRaisedStore(seaway, times)).check()  # type: ignore[arg-type]
 
 
 def test_interrupted_raises_leave_a_match(filled: Path) -> None:
@@ -311,8 +311,8 @@ def test_interrupted_raises_leave_a_match(filled: Path) -> None:
         for _ in range(2):
             with pytest.raises(Unavailable):
                 pairing.raise_counter()
-            assert Verdict.MATCHES is seaway.pairing.check()
-        assert Verdict.MATCHES is seaway.pairing.raise_counter()
+            assert PairingVerdict.MATCHES is seaway.pairing.check()
+        assert PairingVerdict.MATCHES is seaway.pairing.raise_counter()
 
 
 class Unwritable:
@@ -347,5 +347,5 @@ def test_a_first_start_without_the_bucket_is_paired_later(tmp_path: Path) -> Non
                 channel.put(FILES[0])
             proxy.mode = Pass()
             channel.put(FILES[0])
-            assert Verdict.MATCHES is seaway.pairing.check()
+            assert PairingVerdict.MATCHES is seaway.pairing.check()
             assert [] == list(check(seaway))

@@ -148,7 +148,7 @@ def test_hostile_pictures_are_refused(draw: Draw, kind: str) -> None:
 
 def test_pictures_above_512_kib_are_refused_before_decoding(seaway: Seaway) -> None:
     with pytest.raises(TooLarge, match="512 KiB"):
-        seaway.request_parts.logos.draw(OPERATOR, NewLogo(images.png() + bytes(512 * 1024)))
+        seaway.request_parts.logos.encode(OPERATOR, NewLogo(images.png() + bytes(512 * 1024)))
 
 
 # Storage
@@ -221,7 +221,7 @@ async def test_expensive_picture_does_not_block_uploads(seaway: Seaway, factory:
     factory.channel("robots", owner="ada")
     with ThreadPoolExecutor(1) as threads:
         drawing = threads.submit(
-            seaway.request_parts.logos.draw, OPERATOR, NewLogo(images.jpeg_with_many_scans(MAX_LOGO_BYTES - 1))
+            seaway.request_parts.logos.encode, OPERATOR, NewLogo(images.jpeg_with_many_scans(MAX_LOGO_BYTES - 1))
         )
         await publish_file(
             seaway, "robots", conda(index_json("meanwhile")), by=factory.caller_of_key(factory.key("ada"))
@@ -262,9 +262,9 @@ def test_logos_are_rate_limited_by_user(seaway: Seaway, factory: Factory) -> Non
     owner = factory.signed_in(factory.user("eager"))
     for _ in range(30):
         with pytest.raises(Invalid):
-            seaway.request_parts.logos.draw(owner, NewLogo(b"x"))
+            seaway.request_parts.logos.encode(owner, NewLogo(b"x"))
     with pytest.raises(TooManyRequests, match="new logos"):
-        seaway.request_parts.logos.draw(owner, NewLogo(b"x"))
+        seaway.request_parts.logos.encode(owner, NewLogo(b"x"))
 
 
 # Avatars
@@ -438,4 +438,4 @@ def test_operator_can_disable_fetching(seaway: Seaway) -> None:
     """The picture then has to be uploaded."""
     logos_without_fetch = replace(seaway.request_parts.logos, can_fetch=False)
     with pytest.raises(Invalid, match="does not fetch pictures"):
-        logos_without_fetch.draw(OPERATOR, NewLogo(url="https://github.com/ada.png"))
+        logos_without_fetch.encode(OPERATOR, NewLogo(url="https://github.com/ada.png"))

@@ -566,9 +566,9 @@ def test_pieces_count_in_the_owner_quota(with_minimum: Uploads) -> None:
         quotas.set_of_user(tx, 0, OPERATOR, "owner", 10**6)
     with_minimum.begin(channel="second")
     with with_minimum.seaway.site.database.write_site() as tx:
-        assert quotas.Usage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, with_minimum.by.user_id or 0, 5)
+        assert quotas.QuotaUsage(10**6, len(LARGE.content) - 10) == quotas.of_user(tx, with_minimum.by.user_id or 0, 5)
         quotas.set_of_user(tx, 0, OPERATOR, "owner", None)
-        assert quotas.Usage(5, len(LARGE.content) - 10, is_default=True) == quotas.of_user(
+        assert quotas.QuotaUsage(5, len(LARGE.content) - 10, is_default=True) == quotas.of_user(
             tx, with_minimum.by.user_id or 0, 5
         )
 
@@ -578,7 +578,7 @@ def set_quota(uploads: Uploads, quota: int) -> None:
         quotas.set_of_channel(tx, 0, OPERATOR, CHANNEL, quota)
 
 
-def quota_of(uploads: Uploads) -> quotas.Usage:
+def quota_of(uploads: Uploads) -> quotas.QuotaUsage:
     with uploads.seaway.site.database.read() as tx:
         return quotas.of_channel(tx, channels.get(tx, CHANNEL).id)
 

@@ -183,7 +183,7 @@ async def test_operator_can_close_or_restrict_sign_up(tmp_path: Path, clock: Man
 
 
 async def test_sign_up_is_refused_before_the_first_account(seaway: Seaway) -> None:
-    """Otherwise the first visitor of a new site would become its admin."""
+    """Otherwise the first user to sign up would become the admin."""
     with pytest.raises(NotAllowed, match="no account yet"):
         await sign_up(Accounts(seaway))
     with seaway.site.database.read() as tx:

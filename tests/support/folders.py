@@ -1,4 +1,4 @@
-"""Folders that the system refuses to list, even to root, whom permissions do not stop."""
+"""Folders that the system refuses to list, even for root, to which permissions do not apply."""
 
 import os
 from pathlib import Path

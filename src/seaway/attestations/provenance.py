@@ -42,7 +42,7 @@ class WorkflowIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class VersionClaims:
     """One version of a package, with the claims of each file's attestation, or None."""
 
     version: str
@@ -59,10 +59,10 @@ class Provenance:
     warnings: tuple[str, ...]
 
 
-def provenance(versions: Sequence[Version]) -> list[Provenance]:
+def provenance(versions: Sequence[VersionClaims]) -> list[Provenance]:
     """Return the provenance of each version; `versions` is in upload order, oldest first."""
     result = []
-    before: Version | None = None  # the last version with an attestation
+    before: VersionClaims | None = None  # the last version with an attestation
     for version in versions:
         result.append(_provenance_of(version, before))
         if any(version.files):
@@ -70,7 +70,7 @@ def provenance(versions: Sequence[Version]) -> list[Provenance]:
     return result
 
 
-def _provenance_of(version: Version, before: Version | None) -> Provenance:
+def _provenance_of(version: VersionClaims, before: VersionClaims | None) -> Provenance:
     known = [claims for claims in version.files if claims is not None]
     former = [] if before is None else [claims for claims in before.files if claims is not None]
     state = _state(version, known, former)
@@ -78,7 +78,9 @@ def _provenance_of(version: Version, before: Version | None) -> Provenance:
     return Provenance(version.version, state, repositories, tuple(_warnings(state, version, known, before, former)))
 
 
-def _state(version: Version, known: Sequence[AttestedClaims], former: Sequence[AttestedClaims]) -> ProvenanceState:
+def _state(
+    version: VersionClaims, known: Sequence[AttestedClaims], former: Sequence[AttestedClaims]
+) -> ProvenanceState:
     if not known:
         return ProvenanceState.LOST if former else ProvenanceState.NONE
     origins = {origin(claims) for claims in known}
@@ -91,9 +93,9 @@ def _state(version: Version, known: Sequence[AttestedClaims], former: Sequence[A
 
 def _warnings(
     state: ProvenanceState,
-    version: Version,
+    version: VersionClaims,
     known: Sequence[AttestedClaims],
-    before: Version | None,
+    before: VersionClaims | None,
     former: Sequence[AttestedClaims],
 ) -> list[str]:
     earlier = _listed(former)

@@ -21,7 +21,7 @@ from seaway import __version__
 from seaway.backup import tables
 from seaway.backup.blob_copy import BlobEntry
 from seaway.backup.manifest import CONTENTS, FORMAT, SECRET_KEY, BackupManifest, read_contents, rows_part
-from seaway.backup.rows import Part, by_key, streamed, write_part
+from seaway.backup.rows import BackupPart, by_key, streamed, write_part
 from seaway.clock import Clock
 from seaway.database import migrate
 from seaway.database.engine import Database, Tx
@@ -76,7 +76,7 @@ def _take_snapshot(tx: Tx, now_ms: int, secret: bytes | None, spool: Spool, stac
     if revision is None:
         raise BadSetting("There is nothing to back up: the database is empty.", "Set the data folder with --data.")
     migrate.require_known(revision, "database")
-    parts: dict[str, Part] = {}
+    parts: dict[str, BackupPart] = {}
     paths: dict[str, Path] = {}
 
     def write_rows(name: str, columns: list[str], query: Select[Any]) -> None:

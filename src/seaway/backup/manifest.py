@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from seaway.backup.blob_copy import BlobEntry, DamagedData, verified_spool_file
-from seaway.backup.rows import Part, read_part
+from seaway.backup.rows import BackupPart, read_part
 from seaway.database import migrate
 from seaway.storage.spool import Spool
 
@@ -35,7 +35,7 @@ class BackupManifest:
     seaway: str
     schema: str
     time: str
-    parts: dict[str, Part]
+    parts: dict[str, BackupPart]
     blob_bytes: int
     last_ids: dict[str, int]  # the highest id that each table ever assigned, so that no id is assigned again
 
@@ -44,7 +44,7 @@ class BackupManifest:
         return self.parts[CONTENTS].rows
 
     @property
-    def tables(self) -> dict[str, Part]:
+    def tables(self) -> dict[str, BackupPart]:
         """The parts with rows, by table name."""
         return {name.removeprefix(_ROWS): part for name, part in self.parts.items() if name.startswith(_ROWS)}
 
@@ -92,7 +92,7 @@ def damaged(location: str) -> DamagedData:
     return DamagedData(f"{location} is not a complete backup.", "Use another backup.")
 
 
-def fetched_part(file: BinaryIO, part: Part, location: str, spool: Spool) -> AbstractContextManager[Path]:
+def fetched_part(file: BinaryIO, part: BackupPart, location: str, spool: Spool) -> AbstractContextManager[Path]:
     """Yield a part as a spool file after checking its hash."""
     return verified_spool_file(file, bytes.fromhex(part.sha256), spool, damaged(location))
 

@@ -28,7 +28,7 @@ Row = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BackupPart:
     """Rows, bytes and sha256 of one part, for the manifest."""
 
     rows: int
@@ -90,7 +90,7 @@ def encode(rows: Sequence[Row]) -> bytes:
     return msgspec.msgpack.encode(rows)
 
 
-def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> Part:
+def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> BackupPart:
     """Write rows as a part, frame by frame."""
     sha256, size, count = hashlib.sha256(), 0, 0
     for number, batch in enumerate(_with_header(columns, rows)):
@@ -101,7 +101,7 @@ def write_part(file: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> P
         size += len(frame)
         count += len(batch) if number else 0
     file.flush()
-    return Part(count, size, sha256.hexdigest())
+    return BackupPart(count, size, sha256.hexdigest())
 
 
 def read_part(file: BinaryIO) -> tuple[Sequence[str], Iterator[list[Row]]]:

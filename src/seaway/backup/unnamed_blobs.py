@@ -12,7 +12,7 @@ from seaway.packages.file_listings import open_seekable
 from seaway.storage.blobs import BlobStore
 
 # Only a little of each blob is read: its info part, or the beginning of a .tar.bz2.
-_LIMITS = ArchiveLimits(info_bytes=4 * MIB, unpacked_bytes_least=8 * MIB, unpacked_bytes_most=8 * MIB)
+_LIMITS = ArchiveLimits(info_bytes=4 * MIB, min_unpacked_bytes=8 * MIB, max_unpacked_bytes=8 * MIB)
 _ZIP, _BZIP2 = b"PK\x03\x04", b"BZh"
 _INFO_PART, _TAR_ZST = "info-", ".tar.zst"
 

@@ -1,4 +1,4 @@
-"""The logo of a channel; `publishing.logos` draws it and stores its bytes."""
+"""The logo of a channel; `publishing.logos` re-encodes it and stores its bytes."""
 
 from sqlalchemy import delete, insert, select
 

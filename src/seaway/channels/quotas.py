@@ -70,7 +70,7 @@ class StorageRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class QuotaUsage:
     """A quota and how much of it is used."""
 
     quota: int | None
@@ -160,31 +160,31 @@ def room_of_channel(tx: Tx, channel_id: int, user_quota: int | None) -> StorageR
     return room_from_row(tx.execute(_ROOM_OF_CHANNEL, {"channel_id": channel_id, "user_quota": user_quota}).one())
 
 
-def of_channel(tx: Tx, channel_id: int) -> Usage:
+def of_channel(tx: Tx, channel_id: int) -> QuotaUsage:
     """Return the quota and usage of a channel, without a permission check."""
     quota, used = tx.execute(select(channels.c.quota_bytes, _USED).where(channels.c.id == channel_id)).one()
-    return Usage(quota, int(used))
+    return QuotaUsage(quota, int(used))
 
 
-def of_user(tx: Tx, user_id: int, user_quota: int | None) -> Usage:
+def of_user(tx: Tx, user_id: int, user_quota: int | None) -> QuotaUsage:
     """Return a user's quota, which is `user_quota` if no other was set, and the usage of the channels they own."""
     return of_users(tx, [user_id], user_quota)[user_id]
 
 
-def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, Usage]:
+def of_channels(tx: Tx, channel_ids: Collection[int]) -> dict[int, QuotaUsage]:
     """Return the quotas and usage of several channels by id, in one statement."""
     rows = tx.execute(
         select(channels.c.id, channels.c.quota_bytes, _USED.label("used")).where(channels.c.id.in_(channel_ids))
     )
-    return {row.id: Usage(row.quota_bytes, int(row.used)) for row in rows}
+    return {row.id: QuotaUsage(row.quota_bytes, int(row.used)) for row in rows}
 
 
-def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[int, Usage]:
+def of_users(tx: Tx, user_ids: Collection[int], user_quota: int | None) -> dict[int, QuotaUsage]:
     """Return the quotas and usage of several users by id, in one statement."""
     columns = user_rows.c.id, user_rows.c.quota_bytes, _used_by_user().label("used")
     rows = tx.execute(select(*columns).where(user_rows.c.id.in_(user_ids)))
     return {
-        row.id: Usage(
+        row.id: QuotaUsage(
             user_quota if row.quota_bytes is None else row.quota_bytes, int(row.used), row.quota_bytes is None
         )
         for row in rows

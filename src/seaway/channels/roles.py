@@ -9,7 +9,7 @@ Permissions of each role in a channel.
     site admin      yes                               yes                       yes
     workflow        read                according to the mode of its publisher
 
-`Action` lists what each action requires of the credential: the least mode of a key, and the `RequiredCredential`.
+`Action` lists what each action requires of the credential: the minimum mode of a key, and the `RequiredCredential`.
 """
 
 from enum import Enum

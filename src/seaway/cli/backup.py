@@ -61,7 +61,7 @@ def restore(
     """Restore a backup into an empty database. Its blobs are written to the configured store."""
     from seaway.backup import locations
     from seaway.backup import restore as restoring
-    from seaway.pairing.identity import Verdict
+    from seaway.pairing.identity import PairingVerdict
     from seaway.server import wiring
 
     with disk_errors(), options(context).open_site(paired=False, makes_data=True) as seaway:
@@ -72,7 +72,7 @@ def restore(
             sent = restoring.restore(seaway.site, found)
             manifest = found.manifest
         seaway.pairing.write_to_store()
-        is_behind = seaway.pairing.check() is Verdict.BEHIND
+        is_behind = seaway.pairing.check() is PairingVerdict.BEHIND
     behind = (
         " The store is newer than the backup, so nothing is deleted until `seaway adopt` is run." if is_behind else ""
     )

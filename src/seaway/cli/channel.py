@@ -40,7 +40,7 @@ def add(
 
     with options(context).open_site() as seaway:
         logos = seaway.request_parts.logos
-        png = logos.draw(OPERATOR, _logo_source(logo)) if logo else b""
+        png = logos.encode(OPERATOR, _logo_source(logo)) if logo else b""
         with seaway.site.database.write_site() as tx:
             channels.add(
                 tx, seaway.site.clock.now_ms(), OPERATOR, name, users.get(tx, owner),

@@ -107,7 +107,7 @@ def work(context: typer.Context) -> None:
 
 
 def _claim_store(seaway: Seaway) -> None:
-    """Raise the pairing counter, so that older copies of the database are detected; skip it if the store is away."""
+    """Raise the pairing counter, so that older copies of the database are detected; skip it for an unavailable store."""
     from seaway.errors import Unavailable
 
     with suppress(Unavailable, OSError):  # also on a read-only or failing disk: reads must still be served

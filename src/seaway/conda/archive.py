@@ -23,7 +23,7 @@ from seaway.conda.limits import ArchiveLimits, limit_hint
 from seaway.conda.listed_files import UnpackedMember
 from seaway.conda.refusals import RefusalReason, Refused
 from seaway.conda.streams import decompress_bzip2, decompress_zstd
-from seaway.conda.tar_reader import BoundedReader, Content, Member, MemberType, leaves_its_folder, walk
+from seaway.conda.tar_reader import BoundedReader, Content, MemberType, TarMember, leaves_its_folder, walk
 from seaway.conda.zip_reader import REPACK, Span, read_spans, stream_span
 
 INDEX_JSON = "info/index.json"
@@ -196,7 +196,7 @@ class _Walker:
             if member.kind is MemberType.SYMLINK and leaves_its_folder(member.path, member.target):
                 self.contents.escaping_links.append(f"{member.path} -> {member.target}")
 
-    def _is_metadata(self, member: Member) -> bool:
+    def _is_metadata(self, member: TarMember) -> bool:
         """
         Return whether the member would replace metadata of the info part, also on case-insensitive file systems.
 
@@ -206,7 +206,7 @@ class _Walker:
         return path in self._metadata_limits or path == "info"
 
     def _stored(
-        self, member: Member, content: Content, menu: bytes | None, *, inside_info: bool | None
+        self, member: TarMember, content: Content, menu: bytes | None, *, inside_info: bool | None
     ) -> UnpackedMember:
         if member.kind is MemberType.HARDLINK:
             return self._resolve_hard_link(member, inside_info=inside_info)
@@ -219,7 +219,7 @@ class _Walker:
             member.kind, member.size, content.sha256() if menu is None else hashlib.sha256(menu).digest()
         )
 
-    def _resolve_hard_link(self, member: Member, *, inside_info: bool | None) -> UnpackedMember:
+    def _resolve_hard_link(self, member: TarMember, *, inside_info: bool | None) -> UnpackedMember:
         """Return what a hard link unpacks to. Clients unpack each part in order, so the target must come first."""
         target = self.contents.members.get(member.target)
         in_other_part = inside_info is False and member.target.startswith("info/")
@@ -231,7 +231,7 @@ class _Walker:
             )
         return target
 
-    def _read_menu(self, member: Member, content: Content) -> bytes | None:
+    def _read_menu(self, member: TarMember, content: Content) -> bytes | None:
         """Check a menu file and return its content; None for other members."""
         is_menu = menus.is_menu(member.path)
         if (member.kind is MemberType.SYMLINK and menus.holds_menus(member.path)) or (
@@ -271,7 +271,7 @@ class _Walker:
                 "Build the package with conda-build or rattler-build.",
             )
 
-    def _add_member(self, member: Member) -> None:
+    def _add_member(self, member: TarMember) -> None:
         if member.path in self.contents.members:
             raise Refused(RefusalReason.DUPLICATE_MEMBER, f"The package contains {member.path[:120]!a} twice.")
         if member.kind is MemberType.SYMLINK:
@@ -303,7 +303,7 @@ class _Walker:
                 f"The package contains files below {min(behind)[:120]!a}, which is a link or a file.",
             )
 
-    def _read_info_member(self, member: Member, content: Content) -> None:
+    def _read_info_member(self, member: TarMember, content: Content) -> None:
         self._info_members += 1
         self._info_bytes += member.size
         if self._info_members > self.limits.info_members:

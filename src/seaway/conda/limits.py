@@ -24,8 +24,8 @@ class ArchiveLimits:
 
     members: int = 200_000
     path_bytes: int = 4096
-    unpacked_bytes_least: int = 64 * MIB
-    unpacked_bytes_most: int = 16 * GIB
+    min_unpacked_bytes: int = 64 * MIB
+    max_unpacked_bytes: int = 16 * GIB
     unpacked_bytes_per_byte: int = 1024
     info_members: int = 20_000
     info_bytes: int = 64 * MIB
@@ -39,11 +39,11 @@ class ArchiveLimits:
 
     def unpacked_bytes(self, file_size: int) -> int:
         """Return the limit in bytes of the unpacked size of a file of this size."""
-        return min(self.unpacked_bytes_most, self.unpacked_bytes_least + self.unpacked_bytes_per_byte * file_size)
+        return min(self.max_unpacked_bytes, self.min_unpacked_bytes + self.unpacked_bytes_per_byte * file_size)
 
     def unpacked_setting(self, file_size: int) -> str:
         """Return the setting that limits the unpacked size of a file of this size."""
-        is_by_ratio = self.unpacked_bytes(file_size) < self.unpacked_bytes_most
+        is_by_ratio = self.unpacked_bytes(file_size) < self.max_unpacked_bytes
         return "archive_unpacked_ratio" if is_by_ratio else "archive_unpacked_bytes"
 
     def seconds(self, file_size: int) -> float:

@@ -65,7 +65,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarMember:
     """Member of a tar; `path` is safe to join to a folder, `target` is unchanged from the archive."""
 
     path: str
@@ -140,7 +140,7 @@ class BoundedReader:
 
 def walk(
     source: BoundedReader, *, max_members: int, max_path_bytes: int, setting: str = "archive_members"
-) -> Iterator[tuple[Member, "Content"]]:
+) -> Iterator[tuple[TarMember, "Content"]]:
     """Yield each member with its content, which can be read until the next member is requested."""
     walked = 0
     pending = _Pending()
@@ -216,7 +216,7 @@ class _Pending:
     size: int | None = None
 
 
-def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_bytes: int) -> Member:
+def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_bytes: int) -> TarMember:
     if kind not in _KINDS:
         raise Refused(
             RefusalReason.SPECIAL_MEMBER,
@@ -234,7 +234,7 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
     if what is MemberType.FOLDER:
         path = path.rstrip("/")
         if path == ".":
-            return Member(path, what, size)
+            return TarMember(path, what, size)
     has_dot = path.startswith("./")
     path = _LEADING_DOT.sub("", path)
     if what is MemberType.HARDLINK:
@@ -242,7 +242,7 @@ def _member(header: bytes, kind: bytes, size: int, pending: _Pending, max_path_b
     paths.check(path, max_bytes=max_path_bytes)
     if what in (MemberType.SYMLINK, MemberType.HARDLINK):
         _check_target(path, what, target, max_path_bytes)
-    return Member(path, what, size, target if what in (MemberType.SYMLINK, MemberType.HARDLINK) else "", has_dot)
+    return TarMember(path, what, size, target if what in (MemberType.SYMLINK, MemberType.HARDLINK) else "", has_dot)
 
 
 def leaves_its_folder(path: str, target: str) -> bool:

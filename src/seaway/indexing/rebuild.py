@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class IndexDifference:
     """Difference between the index and the file rows."""
 
     name: str
@@ -38,33 +38,33 @@ class RebuildResult:
     """Result of a rebuild: the number of repaired names, and the differences that could not be repaired."""
 
     changed: int
-    damaged: list[Difference]
+    damaged: list[IndexDifference]
 
 
-def differences(tx: Tx, subdir: Subdir) -> Iterator[Difference]:
+def differences(tx: Tx, subdir: Subdir) -> Iterator[IndexDifference]:
     """Yield the differences between the stored index of a subdir and its file rows."""
     total = 0
     for name in _names(tx, subdir.id):
         if not isinstance(name, str):
-            yield Difference(repr(name), "is not a package name")
+            yield IndexDifference(repr(name), "is not a package name")
             continue
         try:
             expected = derive(records_of(tx, subdir.id, name))
             total += expected.record_count
             found = list(_compare(tx, subdir, name, expected))
         except DamagedRecord as error:
-            yield Difference(name, f"cannot be derived: {error.message} {error.cause}", has_damaged_record=True)
+            yield IndexDifference(name, f"cannot be derived: {error.message} {error.cause}", has_damaged_record=True)
         except UNREADABLE as error:
-            yield Difference(name, f"has an index that cannot be read: {error}")
+            yield IndexDifference(name, f"has an index that cannot be read: {error}")
         else:
-            yield from (Difference(name, what) for what in found)
+            yield from (IndexDifference(name, what) for what in found)
     if total != subdir.record_count:
-        yield Difference("", f"the subdir counts {subdir.record_count} records but has {total}")
+        yield IndexDifference("", f"the subdir counts {subdir.record_count} records but has {total}")
     counted, size = tx.execute(
         select(as_stored(subdirs.c.size), as_stored(_size_of_files(subdir.id))).where(subdirs.c.id == subdir.id)
     ).one()
     if counted != size:
-        yield Difference("", f"the subdir counts {counted} bytes but its files have {size}")
+        yield IndexDifference("", f"the subdir counts {counted} bytes but its files have {size}")
 
 
 def rebuild(tx: Tx, subdir: Subdir, now_ms: int, whole_document_limit: int) -> RebuildResult:

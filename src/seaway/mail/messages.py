@@ -106,7 +106,7 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> OutgoingEmai
 
 
 def invitation(to: str, *, site_url: str, channel: str, role: str, by: str, link: str) -> OutgoingEmail:
-    """Invite the reader of an email address to become a member of a channel."""
+    """Invite the owner of an email address to become a member of a channel."""
     return _email(
         to,
         f"Invitation to the channel {channel}",

@@ -37,7 +37,7 @@ def provenance_of(versions: Sequence[Version], claims: Mapping[int, AttestedClai
     )
     by_version = provenance.provenance(
         [
-            provenance.Version(version.version, [claims.get(build.id) for build in version.builds])
+            provenance.VersionClaims(version.version, [claims.get(build.id) for build in version.builds])
             for version in oldest_first
         ]
     )

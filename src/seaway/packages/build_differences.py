@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seaway.packages.file_listings import Entry, Listing
+from seaway.packages.file_listings import ListedPath, Listing
 from seaway.packages.overview import name_of_spec
 
 _IGNORED_FIELDS = frozenset(
@@ -36,7 +36,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class BuildDifferences:
     """The differences between two builds, each list sorted by name."""
 
     depends: tuple[Change, ...]
@@ -51,13 +51,13 @@ class Difference:
 
 def compare(
     before: Mapping[str, Any], after: Mapping[str, Any], listing_before: Listing, listing_after: Listing
-) -> Difference:
+) -> BuildDifferences:
     """Compare two records and their listings."""
     problem = listing_before.problem or listing_after.problem
     if max(len(listing_before.entries), len(listing_after.entries)) > MAX_COMPARED:
         problem = f"One of the packages has more than {MAX_COMPARED:,} files, too many to compare here."
     changed = [] if problem else _changed_paths(listing_before.entries, listing_after.entries)
-    return Difference(
+    return BuildDifferences(
         depends=_changed_specs(before.get("depends", ()), after.get("depends", ())),
         constrains=_changed_specs(before.get("constrains", ()), after.get("constrains", ())),
         fields=_changes(_shown_fields(before), _shown_fields(after)),
@@ -86,10 +86,12 @@ def _shown_fields(record: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in record.items() if key not in _IGNORED_FIELDS and value not in ("", {})}
 
 
-def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tuple[str, Entry | None, Entry | None]]:
+def _changed_paths(
+    before: Sequence[ListedPath], after: Sequence[ListedPath]
+) -> list[tuple[str, ListedPath | None, ListedPath | None]]:
     """Return each path that differs with its entries before and after, unordered."""
     old = {entry.path: entry for entry in before}
-    changed: list[tuple[str, Entry | None, Entry | None]] = []
+    changed: list[tuple[str, ListedPath | None, ListedPath | None]] = []
     for entry in {entry.path: entry for entry in after}.values():
         earlier = old.pop(entry.path, None)
         # Only the hashes, if there are any: this line is most of the cost of a comparison.
@@ -99,15 +101,15 @@ def _changed_paths(before: Sequence[Entry], after: Sequence[Entry]) -> list[tupl
     return changed
 
 
-def _path_change(path: str, before: Entry | None, after: Entry | None) -> Change:
+def _path_change(path: str, before: ListedPath | None, after: ListedPath | None) -> Change:
     return Change(path, _shown_entry(before), _shown_entry(after), _size_of(after) - _size_of(before))
 
 
-def _size_of(entry: Entry | None) -> int:
+def _size_of(entry: ListedPath | None) -> int:
     return (entry.size_in_bytes or 0) if entry else 0
 
 
-def _shown_entry(entry: Entry | None) -> str:
+def _shown_entry(entry: ListedPath | None) -> str:
     """Return what distinguishes two contents of a path: the hash, or type and size if there is no hash."""
     if entry is None:
         return ""

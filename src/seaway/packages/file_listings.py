@@ -34,7 +34,7 @@ from seaway.storage import keys
 from seaway.storage.blobs import BlobStore
 
 _LIMITS = ArchiveLimits(
-    info_bytes=64 * MIB, paths_json_bytes=16 * MIB, unpacked_bytes_most=128 * MIB, unpacked_bytes_per_byte=64
+    info_bytes=64 * MIB, paths_json_bytes=16 * MIB, max_unpacked_bytes=128 * MIB, unpacked_bytes_per_byte=64
 )
 MAX_ENTRIES = 200_000
 _MAX_CACHE_BYTES = 32 * MIB
@@ -45,7 +45,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ListedPath(msgspec.Struct, frozen=True):
     """A file, link or folder that a package installs, as listed in paths.json."""
 
     path: str = msgspec.field(name="_path")
@@ -60,14 +60,14 @@ class Entry(msgspec.Struct, frozen=True):
 class Listing:
     """The entries that a package installs, by path; without them, `problem` is the reason."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[ListedPath, ...] = ()
     problem: str = ""
     size: int = field(init=False)  # installed bytes, as far as paths.json states them
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", sum(entry.size_in_bytes or 0 for entry in self.entries))
 
-    def search(self, words: str) -> list[Entry]:
+    def search(self, words: str) -> list[ListedPath]:
         """Return the entries whose path contains all of the words; only the first few words are used."""
         terms = search_terms(words)
         return [entry for entry in self.entries if _has_all(entry.path.lower(), terms)]
@@ -96,7 +96,7 @@ class ListingCache:
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._working_threads)
 
     async def read(self, caller: str, sha256: bytes, size: int, file_name: str) -> Listing:
-        """Like `of`, in a thread once the caller has a slot; immediately if the listing is cached."""
+        """Like `read_blocking`, in a thread once the caller has a slot; immediately if the listing is cached."""
         cached = self._cached(sha256)
         if cached is not None:
             return cached
@@ -135,7 +135,7 @@ def _listing(info: dict[str, bytes]) -> tuple[Listing, int]:
         entries = _paths.decode(content).paths
     elif archive.FILES in info:
         content = info[archive.FILES]
-        entries = [Entry(path) for path in content.decode().splitlines() if path]
+        entries = [ListedPath(path) for path in content.decode().splitlines() if path]
     else:
         return Listing(problem="The package does not list its files."), 1_000
     if len(entries) > MAX_ENTRIES:
@@ -145,7 +145,7 @@ def _listing(info: dict[str, bytes]) -> tuple[Listing, int]:
 
 
 class _Paths(msgspec.Struct):
-    paths: list[Entry]
+    paths: list[ListedPath]
 
 
 _paths = msgspec.json.Decoder(_Paths)

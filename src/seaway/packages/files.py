@@ -76,7 +76,7 @@ class Package:
 def of_package(
     tx: Tx, channel_id: int, package: str, *, subdir: str | None = None, before: int | None = None, limit: int
 ) -> list[FileSummary]:
-    """Return the files of a package that are not deleted, newest first; `before` is the last id of the previous page."""
+    """Return the files of a package that are not deleted, newest first, before the id `before`."""
     query = _summaries(channel_id).where(packages.c.name == package).order_by(files.c.id.desc()).limit(limit)
     if subdir is not None:
         query = query.where(subdirs.c.name == subdir)

@@ -9,7 +9,7 @@ Yank, unyank and delete files: named files, the files of a version, or the files
 3. Both work on a full disk, as long as the reserve lasts (`storage.disk_reserve`).
 4. All chosen files change in one transaction, or none does: if the caller is not allowed to change one of them, or one
    does not exist, nothing changes and the refusal names it. Readers of a subdir see one new revision. The audit log
-   names every file with its sha256, `_FILES_IN_A_LINE` files in each line.
+   names every file with its sha256, `_FILES_IN_AN_ENTRY` files in each entry.
 5. The number of statements grows by one for each batch of files, not for each file, and `MAX_FILES` bounds both.
 6. A caller who is not allowed to do this to any file of the channel is refused before the channel is locked and before
    a file is read.
@@ -48,7 +48,7 @@ MAX_NAMED = 200  # files named in one request of the API or a page: as many as i
 MAX_REASON = 500
 _ROWS_AT_ONCE = 500
 _NAMES_IN_A_REFUSAL = 3
-_FILES_IN_A_LINE = 200
+_FILES_IN_AN_ENTRY = 200
 
 
 class FileAction(Enum):
@@ -90,7 +90,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class RemovalResult:
-    """Result of an act: the changed files, how many already had the state, and the revision of each subdir."""
+    """Result of a change: the changed files, how many already had the state, and the revision of each subdir."""
 
     files: tuple[str, ...]
     unchanged: int
@@ -99,7 +99,7 @@ class RemovalResult:
 
 @dataclass(frozen=True, slots=True)
 class ChosenFile:
-    """A file that an act would change, or that already has the wanted state."""
+    """A file that a change would affect, or that already has the wanted state."""
 
     path: str  # SUBDIR/FILE
     size: int
@@ -165,7 +165,7 @@ def change(
 
 
 def preview(tx: Tx, by: Caller, channel: str, act: FileAction, selection: Selection) -> list[ChosenFile]:
-    """Return the files that an act would change; raise the refusals that the act would raise."""
+    """Return the files that `change` would change; raise the refusals that it would raise."""
     _, rows = _choose(tx, by, channel, act, selection)
     return [ChosenFile(row.path, row.size, FileState(row.state)) for row in rows]
 
@@ -224,8 +224,8 @@ def _change(
 
 
 def _audit_details(changed: Sequence[AnyRow]) -> Iterator[Mapping[str, Detail]]:
-    """Yield the details of each audit entry of an act on several files."""
-    parts = list(in_batches(changed, _FILES_IN_A_LINE))
+    """Yield the details of each audit entry for a change of several files."""
+    parts = list(in_batches(changed, _FILES_IN_AN_ENTRY))
     for number, part in enumerate(parts, start=1):
         of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
         yield {"files": len(changed), **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}

@@ -11,19 +11,19 @@ from seaway.indexing.file_rows import FileState
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class BlobUsage:
     """Number and bytes of blobs; content that several rows name counts once."""
 
     blobs: int
     size: int
 
 
-def of_packages(tx: Tx) -> Usage:
+def of_packages(tx: Tx) -> BlobUsage:
     """Return the usage of package files that can be downloaded."""
     return _usage(tx, files, files.c.state != FileState.DELETED.value)
 
 
-def of_documents(tx: Tx) -> Usage:
+def of_documents(tx: Tx) -> BlobUsage:
     """Return the usage of whole index documents."""
     return _usage(tx, documents, true())
 
@@ -87,7 +87,7 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
     ]
 
 
-def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> Usage:
+def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> BlobUsage:
     distinct = select(func.max(table.c.size).label("size")).where(condition).group_by(table.c.sha256).subquery()
     count, size = tx.execute(select(func.count(), func.coalesce(func.sum(distinct.c.size), 0))).one()
-    return Usage(count, int(size))
+    return BlobUsage(count, int(size))

@@ -42,7 +42,7 @@ class DatabaseIdentity:
         return StoreIdentity(self.id, self.counter)
 
 
-class Verdict(Enum):
+class PairingVerdict(Enum):
     """The result of comparing two identities; the value is a predicate of the store."""
 
     MATCHES = "belongs to the database"
@@ -56,8 +56,10 @@ class Verdict(Enum):
 
 
 # The server does not start with these: an operator must decide first.
-PREVENT_START = frozenset({Verdict.UNKNOWN_STORE, Verdict.UNPAIRED, Verdict.OTHER_STORE, Verdict.OLDER_STORE})
-ACCEPT_UPLOADS = frozenset({Verdict.MATCHES, Verdict.BEHIND})
+PREVENT_START = frozenset(
+    {PairingVerdict.UNKNOWN_STORE, PairingVerdict.UNPAIRED, PairingVerdict.OTHER_STORE, PairingVerdict.OLDER_STORE}
+)
+ACCEPT_UPLOADS = frozenset({PairingVerdict.MATCHES, PairingVerdict.BEHIND})
 
 
 def new_identity() -> DatabaseIdentity:
@@ -71,25 +73,25 @@ def compare(
     *,
     database_names_blobs: bool,
     store_has_blobs: bool,
-) -> Verdict:
+) -> PairingVerdict:
     """Compare the two identities; whether the sides have content matters only if an identity is missing."""
     if database is None:
         return _without_database(store, database_names_blobs, store_has_blobs)
     if store is None:
-        return Verdict.NEW if database.stored == 0 else Verdict.ABSENT
+        return PairingVerdict.NEW if database.stored == 0 else PairingVerdict.ABSENT
     if store.id != database.id:
-        return Verdict.OTHER_STORE
+        return PairingVerdict.OTHER_STORE
     if store.counter > database.counter:
-        return Verdict.BEHIND
-    return Verdict.MATCHES if store.counter >= database.stored else Verdict.OLDER_STORE
+        return PairingVerdict.BEHIND
+    return PairingVerdict.MATCHES if store.counter >= database.stored else PairingVerdict.OLDER_STORE
 
 
-def _without_database(store: StoreIdentity | None, database_names_blobs: bool, store_has_blobs: bool) -> Verdict:
+def _without_database(store: StoreIdentity | None, database_names_blobs: bool, store_has_blobs: bool) -> PairingVerdict:
     if store is not None:
-        return Verdict.UNKNOWN_STORE
+        return PairingVerdict.UNKNOWN_STORE
     if database_names_blobs:
-        return Verdict.UNPAIRED if store_has_blobs else Verdict.ABSENT
-    return Verdict.UNKNOWN_STORE if store_has_blobs else Verdict.NEW
+        return PairingVerdict.UNPAIRED if store_has_blobs else PairingVerdict.ABSENT
+    return PairingVerdict.UNKNOWN_STORE if store_has_blobs else PairingVerdict.NEW
 
 
 _ABSENT = (
@@ -98,28 +100,28 @@ _ABSENT = (
 )
 # What happened and what to do about it, for every verdict except `MATCHES`.
 MESSAGES = {
-    Verdict.NEW: _ABSENT,  # emptied on both sides while the server ran
-    Verdict.ABSENT: _ABSENT,
-    Verdict.BEHIND: (
+    PairingVerdict.NEW: _ABSENT,  # emptied on both sides while the server ran
+    PairingVerdict.ABSENT: _ABSENT,
+    PairingVerdict.BEHIND: (
         "The database is older than its store, so nothing is deleted.",
         "Restore the newer database, or run `seaway adopt` to continue with this one.",
     ),
-    Verdict.UNKNOWN_STORE: (
+    PairingVerdict.UNKNOWN_STORE: (
         "The store belongs to another database: it has content that this database does not know.",
         (
             "Correct database_url or storage_url, run `seaway restore` or `seaway rebuild --from-store`, run "
             "`seaway adopt` to use the store with this database, or configure an empty store."
         ),
     ),
-    Verdict.UNPAIRED: (
+    PairingVerdict.UNPAIRED: (
         "The database and the store have no identity that shows that they belong together.",
         "Check database_url and storage_url, and run `seaway adopt` to pair them.",
     ),
-    Verdict.OTHER_STORE: (
+    PairingVerdict.OTHER_STORE: (
         "The store belongs to another database.",
         "Correct database_url or storage_url, restore the right store, or run `seaway adopt` to pair these two.",
     ),
-    Verdict.OLDER_STORE: (
+    PairingVerdict.OLDER_STORE: (
         "The store is an older copy: files uploaded since then are missing.",
         "Restore the newer store, run `seaway move-storage` again, or run `seaway adopt` to continue with this one.",
     ),

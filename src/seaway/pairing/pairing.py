@@ -23,8 +23,8 @@ from seaway.pairing.identity import (
     MESSAGES,
     PREVENT_START,
     DatabaseIdentity,
+    PairingVerdict,
     StoreIdentity,
-    Verdict,
     compare,
     new_identity,
 )
@@ -40,7 +40,7 @@ _BUCKET_SECONDS = 2.0  # a bucket must be polled; replacing a folder changes the
 class NotPaired(Unavailable):
     """The store is not the database's; `condition` is a short description of the store."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: PairingVerdict) -> None:
         super().__init__(*MESSAGES[verdict])
         self.condition = verdict.value
 
@@ -52,7 +52,7 @@ class Pairing:
         self._database, self._blobs, self._seconds = database, blobs, seconds
         self._lock = threading.Lock()
         self._database_identity: DatabaseIdentity | None = None
-        self._verdict: Verdict | None = None
+        self._verdict: PairingVerdict | None = None
         self._mark: object = None
         self._checked_at = 0.0
         self._is_start_pending = False  # the store did not respond at the start
@@ -65,18 +65,18 @@ class Pairing:
             log.warning("store.unavailable", error=str(error), cause=getattr(error, "cause", ""))
             self._is_start_pending = True
             return
-        if verdict is Verdict.NEW:
+        if verdict is PairingVerdict.NEW:
             self._pair()
         elif verdict in PREVENT_START:
             raise BadSetting(*MESSAGES[verdict])
-        elif verdict is not Verdict.MATCHES:
+        elif verdict is not PairingVerdict.MATCHES:
             log.warning("store.pairing", verdict=verdict.value, message=MESSAGES[verdict][0])
 
-    def check(self) -> Verdict:
+    def check(self) -> PairingVerdict:
         """Read and compare both sides now; `Unavailable` if one of them does not respond."""
         mark, before = self._current_mark(), None
         # Another process may raise the counter between the two reads, so read again until the result is stable.
-        while (found := self._compare()) != before and found[0] is not Verdict.MATCHES:
+        while (found := self._compare()) != before and found[0] is not PairingVerdict.MATCHES:
             mark, before = self._current_mark(), found
         verdict, database_identity, _ = found
         with self._lock:
@@ -84,7 +84,7 @@ class Pairing:
             self._mark, self._checked_at = mark, self._seconds()
         return verdict
 
-    def _compare(self) -> tuple[Verdict, DatabaseIdentity | None, StoreIdentity | None]:
+    def _compare(self) -> tuple[PairingVerdict, DatabaseIdentity | None, StoreIdentity | None]:
         store_identity = identity_storage.of_store(self._blobs)
         with self._database.read() as tx:
             database_identity = identity_storage.of_database(tx)
@@ -95,7 +95,7 @@ class Pairing:
         )
         return verdict, database_identity, store_identity
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> PairingVerdict:
         """Return the last verdict, or a new one if the store may have been replaced since."""
         with self._lock:
             known, mark, checked_at = self._verdict, self._mark, self._checked_at
@@ -116,26 +116,26 @@ class Pairing:
     def can_delete(self) -> bool:
         """Return whether blobs can be deleted from the store (3)."""
         try:
-            return self.verdict() is Verdict.MATCHES
+            return self.verdict() is PairingVerdict.MATCHES
         except (Unavailable, OSError):
             return False
 
     def prepare_sweep(self) -> tuple[str, str] | None:
         """Raise the counter of both sides; return a message for the operator if nothing can be swept (3)."""
         verdict = self.raise_counter()
-        return None if verdict is Verdict.MATCHES else MESSAGES[verdict]
+        return None if verdict is PairingVerdict.MATCHES else MESSAGES[verdict]
 
     def require_match(self) -> None:
         """Raise the counter of both sides; `NotPaired` if they do not match."""
         verdict = self.raise_counter()
-        if verdict is not Verdict.MATCHES:
+        if verdict is not PairingVerdict.MATCHES:
             raise NotPaired(verdict)
 
-    def raise_counter(self) -> Verdict:
+    def raise_counter(self) -> PairingVerdict:
         """Raise the counter of both sides if they match; from then on, older copies of the database are `BEHIND`."""
         with self._database.exclusive(_LOCK):
             verdict = self.check()
-            if verdict is Verdict.MATCHES and self._database_identity is not None:
+            if verdict is PairingVerdict.MATCHES and self._database_identity is not None:
                 self._set_identity(self._database_identity.raised())
             return verdict
 
@@ -147,7 +147,7 @@ class Pairing:
 
     def write_to_store(self) -> None:
         """Write the database's identity to the store, after a transaction (such as a restore) has changed it."""
-        if self.check() is Verdict.NEW:
+        if self.check() is PairingVerdict.NEW:
             self._pair()
 
     def store_id(self) -> str:
@@ -161,16 +161,16 @@ class Pairing:
     def _is_folder(self) -> bool:
         return self._blobs.local_path(keys.IDENTITY) is not None
 
-    def _finish_start(self) -> Verdict:
+    def _finish_start(self) -> PairingVerdict:
         """Do what `begin` could not, once the store responds; nothing is put into the store of another database (2)."""
-        if self.check() is Verdict.NEW:
+        if self.check() is PairingVerdict.NEW:
             self._pair()
         self._is_start_pending = False
         return self.check()
 
     def _pair(self) -> None:
         with self._database.exclusive(_LOCK):
-            if self.check() is Verdict.NEW:  # otherwise another process was first
+            if self.check() is PairingVerdict.NEW:  # otherwise another process was first
                 self._blobs.create()
                 self._set_identity(self._database_identity or new_identity())
 

@@ -55,7 +55,7 @@ class ExaminerSettings(msgspec.Struct, array_like=True):
     refuse_escaping_links: bool
 
 
-class Opened(msgspec.Struct, array_like=True, tag=0):
+class PackageExamined(msgspec.Struct, array_like=True, tag=0):
     """A well-formed package."""
 
     candidate: Candidate
@@ -99,7 +99,9 @@ class PictureRefused(msgspec.Struct, array_like=True, tag=6):
     hint: str
 
 
-ExaminerResult = Opened | PackageRefused | DiskFailed | ReaderFailed | OutOfMemory | PictureEncoded | PictureRefused
+ExaminerResult = (
+    PackageExamined | PackageRefused | DiskFailed | ReaderFailed | OutOfMemory | PictureEncoded | PictureRefused
+)
 
 
 def run_tasks(connection: Connection) -> None:
@@ -119,7 +121,7 @@ def _run(task: PackageTask | PictureTask, settings: ExaminerSettings, encoder: m
     try:
         if isinstance(task, PictureTask):
             return encoder.encode(PictureEncoded(_encode_picture(task)))
-        return encoder.encode(Opened(_examined(task, settings)))
+        return encoder.encode(PackageExamined(_examined(task, settings)))
     except Refused as error:
         result = PackageRefused(error.reason, error.message, error.hint)
     except Invalid as error:

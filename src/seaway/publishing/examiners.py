@@ -31,8 +31,8 @@ from seaway.publishing.examiner import (
     DiskFailed,
     ExaminerResult,
     ExaminerSettings,
-    Opened,
     OutOfMemory,
+    PackageExamined,
     PackageRefused,
     PackageTask,
     PictureEncoded,
@@ -260,7 +260,7 @@ def _not_encoded() -> Invalid:
 
 def _outcome(task: PackageTask, result: ExaminerResult) -> Candidate | Refused | OSError:
     match result:
-        case Opened(candidate):
+        case PackageExamined(candidate):
             return candidate
         case PackageRefused(reason, message, hint):
             return Refused(reason, message, hint)

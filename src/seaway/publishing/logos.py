@@ -63,9 +63,9 @@ class Logos:
         """Set the logo of the channel; `more` as in `store`."""
         with self.site.database.read() as tx:
             channels.require(tx, by, Action.MANAGE, channel)
-        self.store(by, channel, self.draw(by, given), **more)
+        self.store(by, channel, self.encode(by, given), **more)
 
-    def draw(self, by: Caller, given: NewLogo) -> bytes:
+    def encode(self, by: Caller, given: NewLogo) -> bytes:
         """Return the picture re-encoded as a PNG."""
         if by.user_id is not None:
             count_attempt(self.site.database, self.site.clock.now_ms(), Rate.LOGO, str(by.user_id))

@@ -45,7 +45,7 @@ from seaway.storage.spool import Spool
 # The largest values that the settings allow, so that files accepted under other limits stay valid.
 _LIMITS = ArchiveLimits(
     members=10_000_000,
-    unpacked_bytes_most=1024 * GIB,
+    max_unpacked_bytes=1024 * GIB,
     unpacked_bytes_per_byte=1_000_000,
     info_members=1_000_000,
     info_bytes=GIB,

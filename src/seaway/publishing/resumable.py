@@ -9,8 +9,9 @@ Resumable uploads: a file arrives in pieces, and resumes after a lost connection
 4. A refused file leaves no pieces. The result of a published file is kept for an hour, in case the response was lost.
 5. Unfinished uploads expire after a day; the sweep deletes their pieces like all blobs that no row names.
 6. A file counts in the upload rate limit when it is begun, and its pieces count in the quotas while they are stored.
-7. A request has at least `min_piece_bytes`, or contains the end of the file. A lost connection can leave a shorter piece, which
-   counts as an upload in the rate limit and is joined with the next one: the number of objects grows with the bytes.
+7. A request has at least `min_piece_bytes`, or contains the end of the file. A lost connection can leave a shorter
+   piece, which counts as an upload in the rate limit and is joined with the next one: the number of objects grows with
+   the bytes.
 """
 
 import hashlib

@@ -23,7 +23,7 @@ from seaway.database.engine import Database
 from seaway.indexing.document_lag import Lag, lags
 from seaway.jobs import queue
 from seaway.packages import damaged_blobs, storage_usage
-from seaway.packages.storage_usage import Usage
+from seaway.packages.storage_usage import BlobUsage
 from seaway.single_flight import SingleFlight
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class DatabaseGauges(Collector):
         self._timeout_seconds = timeout_seconds
         self._snapshot_query = SingleFlight(self._read_snapshot)
         self._usage_query = SingleFlight(self._read_usage)
-        self._usage: Mapping[str, Usage] = {}
+        self._usage: Mapping[str, BlobUsage] = {}
         self._next_usage_at = 0.0
 
     def collect(self) -> Iterable[Metric]:
@@ -183,7 +183,7 @@ def _document_gauges(snapshot: _Snapshot) -> Iterable[Metric]:
     )
 
 
-def _usage_gauges(usages: Mapping[str, Usage]) -> Iterable[Metric]:
+def _usage_gauges(usages: Mapping[str, BlobUsage]) -> Iterable[Metric]:
     yield _gauge(
         "seaway_stored_blobs",
         "Distinct blobs of package files and of whole documents. Queried at most twice a minute.",

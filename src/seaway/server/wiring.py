@@ -307,7 +307,7 @@ def _logo_examiners() -> Examiners:
 def _archive_limits(settings: Settings) -> ArchiveLimits:
     return ArchiveLimits(
         members=settings.archive_members,
-        unpacked_bytes_most=settings.archive_unpacked_bytes,
+        max_unpacked_bytes=settings.archive_unpacked_bytes,
         unpacked_bytes_per_byte=settings.archive_unpacked_ratio,
         info_members=settings.archive_info_members,
         info_bytes=settings.archive_info_bytes,

@@ -5,7 +5,7 @@ Usage counters: downloads of files, and when keys were last used.
 2. A thread writes the counts every few seconds, and again at a graceful stop. A process that is killed loses the last
    seconds: counts are only displayed, and nothing depends on them.
 3. The use of a key is written at most every ten minutes. Each commit invalidates the response cache of every worker
-   (`serving.response_cache`), so there is no commit without news.
+   (`serving.response_cache`), so nothing is committed if there is nothing to write.
 """
 
 import threading

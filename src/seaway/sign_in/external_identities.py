@@ -103,14 +103,14 @@ def unlink(tx: Tx, now_ms: int, by: Caller, user_id: int, identity_id: int) -> I
     found = next((identity for identity in of_user(tx, user_id) if identity.id == identity_id), None)
     if found is None:
         raise NotFound("This external account is not linked.", "It may have been unlinked already.")
-    if not has_another_way_in(tx, user_id, identity_id):
+    if not has_other_sign_in_method(tx, user_id, identity_id):
         raise NotAllowed("This is your only sign-in method.", "Set a password or add a passkey first.")
     tx.execute(delete(identities).where(identities.c.id == identity_id))
     audit.write(tx, now_ms, by.actor, Event.IDENTITY_UNLINKED, target=f"{found.provider}/{found.login}")
     return found
 
 
-def has_another_way_in(tx: Tx, user_id: int, identity_id: int) -> bool:
+def has_other_sign_in_method(tx: Tx, user_id: int, identity_id: int) -> bool:
     """Return whether the user has a password, a passkey or another identity."""
     others = select(func.count()).where(identities.c.user_id == user_id, identities.c.id != identity_id)
     if tx.execute(others).scalar_one():

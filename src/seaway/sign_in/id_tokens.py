@@ -1,7 +1,8 @@
 """
 Validation of ID tokens from OpenID providers (OpenID Connect Core, 3.1.3.7).
 
-1. The algorithm is one that the provider's discovery document names, and asymmetric; the key is one of the provider's, of the type that the algorithm needs.
+1. The algorithm is one that the provider's discovery document names, and asymmetric; the key is one of the
+   provider's, of the type that the algorithm needs.
 2. Issuer, audience and nonce must match exactly: a token for another site, from another sign-in or of a workflow does
    not sign anyone in.
 3. A token is unambiguous (`oidc.jwt`).

@@ -1,8 +1,8 @@
 """
 Passkeys (WebAuthn), as a second factor and as a sign-in method of their own.
 
-1. The challenge is the secret of a pending flow (`pending_sign_ins`): random, valid once, for one purpose, for five minutes,
-   and only for the known user, if any.
+1. The challenge is the secret of a pending flow (`pending_sign_ins`): random, valid once, for one purpose, for five
+   minutes, and only for the known user, if any.
 2. Relying party id and origin come from the public URL, never from a request.
 3. A sign-in with only a passkey requires user verification (PIN, fingerprint); as a second factor it does not.
 4. A signature counter that does not increase indicates a cloned passkey; a credential belongs to one account.

@@ -33,7 +33,7 @@ _PURPOSE = "totp"
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class TotpEnrollment:
     """A TOTP seed as text, and as the URI in the QR code."""
 
     seed: str
@@ -45,7 +45,7 @@ def is_code(text: str) -> bool:
     return len(text) == 6 and text.isascii() and text.isdigit()
 
 
-def begin(accounts: AccountParts, by: Caller) -> Enrolment:
+def begin(accounts: AccountParts, by: Caller) -> TotpEnrollment:
     """Create a seed, which is active once `confirm` gets its first code."""
     assert by.user_id is not None
     second_factors.require_can_add(accounts.site, by)
@@ -58,7 +58,7 @@ def begin(accounts: AccountParts, by: Caller) -> Enrolment:
         encrypted = accounts.encryption.encrypt(seed.encode(), _purpose(by.user_id))
         tx.execute(insert(totp).values(user_id=by.user_id, seed=encrypted, last_step=0))
     issuer = f"Seaway {urlsplit(accounts.site.url).netloc}"
-    return Enrolment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
+    return TotpEnrollment(seed, pyotp.TOTP(seed).provisioning_uri(name=by.name, issuer_name=issuer))
 
 
 async def confirm(accounts: AccountParts, by: Caller, code: str) -> list[str]:

@@ -66,7 +66,7 @@ def add(
     if _is_name_held(tx, now_ms, name):
         raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
     is_first = not any_exist(tx)
-    if is_first and not by.is_operator:  # else the first visitor of a new site would become its admin
+    if is_first and not by.is_operator:  # otherwise the first user to sign up would become the admin
         raise NotAllowed(
             "This site has no account yet.", "The operator creates the first one with the link that `serve` prints."
         )

@@ -46,7 +46,7 @@ from seaway.api.v1 import (
     users,
 )
 from seaway.api.v1.api_request import ANONYMOUS_ALLOWED
-from seaway.api.v1.middleware import Entry
+from seaway.api.v1.middleware import RequestChecks
 from seaway.api.v1.schemas import Problem
 
 PREFIX = "/api/v1"
@@ -162,4 +162,4 @@ async def get_openapi_json() -> Response:
     return Response(_openapi_json(), media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
 
 
-APP = Entry(AsyncExitStackMiddleware(ROUTER))
+APP = RequestChecks(AsyncExitStackMiddleware(ROUTER))

@@ -114,7 +114,7 @@ def create_channel(call: ApiRequestDep, given: ChannelCreate) -> Channel:
     """Create a channel that you own, private by default. A key needs the mode MANAGE and access to all channels."""
     require_site(call.by, SiteAction.ADD_CHANNEL)
     call.count(Rate.CHANNEL_ADD, str(call.by.user_id))
-    png = call.parts.logos.draw(call.by, Logo(url=given.logo)) if given.logo else b""
+    png = call.parts.logos.encode(call.by, Logo(url=given.logo)) if given.logo else b""
     with call.write_channel(given.name, SiteAction.ADD_CHANNEL) as tx:
         owner = users.get(tx, call.by.name)
         channels.add(

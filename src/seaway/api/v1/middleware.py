@@ -24,7 +24,7 @@ _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 
-class Entry:
+class RequestChecks:
     """ASGI middleware that checks requests before the routes."""
 
     def __init__(self, routes: ASGIApp) -> None:
