@@ -91,7 +91,7 @@ def rows(tx: Tx, channel: str) -> Iterator[dict[str, Any]]:
 
 
 def of_channel(tx: Tx, channel_id: int, *, after: int, limit: int) -> list[dict[str, Any]]:
-    """Return a page of one channel's record, after the number `after`; excludes older channels with the same name."""
+    """Return a page of one channel's log, after the number `after`; excludes older channels with the same name."""
     return _page(tx, uploads.c.channel_id == channel_id, (channel_id, after), limit)
 
 

@@ -1,4 +1,4 @@
-"""`seaway uploads ...`: the record of every uploaded file."""
+"""`seaway uploads ...`: the log of every uploaded file."""
 
 from __future__ import annotations
 

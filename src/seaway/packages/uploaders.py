@@ -1,4 +1,4 @@
-"""Origin of a file, for pages: who uploaded it and how, from the upload history."""
+"""Origin of a file, for pages: who uploaded it and how, from the upload log."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Origin:
 
 
 def of_file(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes) -> Origin | None:
-    """Return the last upload of these bytes under this name; None for files older than the upload history."""
+    """Return the last upload of these bytes under this name; None for files older than the upload log."""
     row = tx.execute(
         select(uploads)
         .where(
