@@ -155,7 +155,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 _CODE_PATH = re.compile(r"`((?:[\w-]+/)*\w+\.py|(?:src|docs|\.ci|\.github|requirements)/[\w./-]+)(?:::([\w.]+))?`")
-# Tests are also named in commands and in running text, sometimes as a pattern such as `asks_*.py`, which is not checked.
+# Tests are also named in commands and in running text, sometimes as a pattern such as `matrix_*.py`, which is not checked.
 _TEST_PATH = re.compile(r"(?<![\w/.-])(tests/[\w./-]*+)(?:::(\w+))?+(?!\*)")
 
 

@@ -37,7 +37,7 @@ def request_with(seaway: Seaway, secret: str) -> Request:
 
 
 def test_cached_caller_is_not_reused_for_fewer_kinds_of_secret(seaway: Seaway, factory: Factory) -> None:
-    """An API key that was accepted before in the same request is still no workflow token."""
+    """An API key that was accepted before in the same request is still no publish token."""
     request = request_with(seaway, factory.key("ada"))
     with start_blocking_portal() as portal:
         assert "ada" == portal.call(caller_of, request).name

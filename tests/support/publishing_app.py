@@ -80,7 +80,7 @@ class PublishingApp(Trust):
         return self.request("POST", MINT, json={"token": text})
 
     def workflow_token(self, text: str) -> str:
-        """Exchange an issuer's token and return the workflow token."""
+        """Exchange an issuer's token and return the publish token."""
         response = self.mint(text)
         assert 200 == response.status_code, response.text
         return response.text

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from seaway.database import tables
 from seaway.server.wiring import Seaway
 
-# API keys, sessions, links and other secrets of Seaway; workflow tokens.
+# API keys, sessions, links and other secrets of Seaway; tokens of issuers.
 _SECRET = re.compile(r"swy-[a-z]{1,4}-[0-9A-Za-z]{42}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+")
 _KEY_IN_PATH = re.compile(r"/t/(?!\*\*\*)[^/\s]+/")
 

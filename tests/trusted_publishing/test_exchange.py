@@ -1,4 +1,4 @@
-"""Token exchange: single use, pins, permissions of workflow tokens, revocation, rates and concurrency."""
+"""Token exchange: single use, pins, permissions of publish tokens, revocation, rates and concurrency."""
 
 import base64
 import json
@@ -393,7 +393,7 @@ def test_token_is_revoked_at_once_when(app: PublishingApp, revoke: Any) -> None:
 
 
 def test_token_can_revoke_itself(app: PublishingApp) -> None:
-    """Only workflow tokens can be revoked this way; API keys cannot."""
+    """Only publish tokens can be revoked this way; API keys cannot."""
     secret = app.workflow_token(github(app))
     key = app.factory.key("owner")
     bearer = {"Authorization": f"Bearer {secret}"}
@@ -475,7 +475,7 @@ def test_audit_of_refused_tokens_is_limited_per_repository(app: PublishingApp) -
 
 @pytest.mark.on_disk
 def test_database_contains_no_token(app: PublishingApp) -> None:
-    """Exchange invariant 4: neither the issuer's token nor the workflow token is in the database (case 34)."""
+    """Exchange invariant 4: neither the issuer's token nor the publish token is in the database (case 34)."""
     text = github(app)
     secret = app.workflow_token(text)
     folder = app.seaway.settings.data

@@ -1,7 +1,7 @@
 """
 Token exchange of trusted publishing, called by pixi, rattler-build and rattler in a workflow.
 
-    POST   /api/oidc/mint_token    {"token": "..."} -> the publishing token as the whole body, as clients expect
+    POST   /api/oidc/mint_token    {"token": "..."} -> the publish token as the whole body, as clients expect
     DELETE /api/oidc/token         revoke the token that authenticates the request
 
 Error bodies are one line of JSON, {"code", "message"}, because clients print the whole body.
@@ -30,7 +30,7 @@ _JSON = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 
 
 async def mint_token(request: Request) -> Response:
-    """Exchange a workflow's OIDC token for a publishing token."""
+    """Exchange a workflow's OIDC token for a publish token."""
     request.scope[problems.RESPONSE_BUILDER] = _error_response
     parts = parts_of(request)
     token = _token_in(await _body(request))

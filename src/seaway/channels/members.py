@@ -188,7 +188,7 @@ def exchange_owner(tx: Tx, now_ms: int, channel_id: int, new_owner_id: int) -> N
     """
     Make a user the owner, and the previous owner a contributor, without a permission check.
 
-    This ends pending transfers of the channel, and the tokens of workflows: the new owner has not trusted them yet.
+    This ends pending transfers of the channel, and its publish tokens: the new owner has not trusted the workflows yet.
     """
     publisher_ids = select(publishers.c.id).where(publishers.c.channel_id == channel_id)
     tx.execute(delete(token_publishers).where(token_publishers.c.publisher_id.in_(publisher_ids)))

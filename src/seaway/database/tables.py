@@ -606,7 +606,7 @@ used_tokens = _table(
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
-# Tokens of workflows. A token is valid for the channels of the publishers in its `token_publishers` rows.
+# Publish tokens. A token is valid for the channels of the publishers in its `token_publishers` rows.
 workflow_tokens = _table_with_id(
     "workflow_tokens",
     Column("digest", LargeBinary(32), nullable=False, unique=True),

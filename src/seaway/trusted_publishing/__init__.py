@@ -1,1 +1,1 @@
-"""Trusted publishing: issuers, publishers, and the exchange of a workflow token for an upload token."""
+"""Trusted publishing: issuers, publishers, and the exchange of a workflow token for a publish token."""

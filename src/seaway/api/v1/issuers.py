@@ -99,7 +99,7 @@ def change_issuer(call: ApiRequestDep, issuer: IssuerName, given: IssuerUpdate) 
     """
     Enable or disable an issuer. Site admins only; requires a recent sign-in.
 
-    While it is disabled, publishing tokens that were exchanged for its tokens are invalid.
+    While it is disabled, publish tokens that were exchanged for its tokens are invalid.
     """
     with call.write_site() as tx:
         issuers.set_enabled(tx, call.now_ms, call.by, issuer, enabled=given.enabled)
