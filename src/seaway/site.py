@@ -1,4 +1,4 @@
-"""What nearly every part of a server works with; built once in `server.wiring`."""
+"""Database, store, spool, clock and URL of a site, used by nearly every part; built once in `server.wiring`."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from seaway.storage.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site: where its state is, its clock and its URL."""
+    """The parts of a site that hold its state, its clock and its URL."""
 
     database: Database
     blobs: BlobStore

@@ -171,7 +171,7 @@ def test_invitation_of_another_channel_is_not_found(seaway: Seaway, factory: Fac
 
 
 def test_open_invitations_of_a_channel_are_limited(seaway: Seaway, factory: Factory, boats: str) -> None:
-    """Each one sends an email to an address that may belong to another person."""
+    """Each one sends an email to an address that may belong to another user."""
     with seaway.site.database.write_site() as tx:
         for number in range(invitations.MAX_OPEN):
             invitations.invite(tx, 0, OPERATOR, "boats", f"u{number}@example.com", Role.VIEWER, outbox=None)

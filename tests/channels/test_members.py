@@ -82,7 +82,7 @@ def test_changing_members_needs_recent_sign_in_or_manage_key(seaway: Seaway, fac
 
 
 def test_member_list_is_visible_to_members_only(seaway: Seaway, factory: Factory, boats: str) -> None:
-    """Also for a public channel."""
+    """The list of a public channel is hidden from other users too."""
     with seaway.site.database.write_site() as tx:
         channels.change(tx, 0, OPERATOR, boats, ChannelSettings(public=True))
     with seaway.site.database.read() as tx:

@@ -89,7 +89,7 @@ async def test_upload_over_quota_is_refused_with_the_numbers(seaway: Seaway, ada
 
 @pytest.mark.anyio
 async def test_smaller_replacement_is_always_accepted(seaway: Seaway, ada: Caller) -> None:
-    """Also if the quota was lowered below the current usage."""
+    """It is accepted even if the quota was lowered below the current usage."""
     large, small = package("a", bytes(range(256)) * 90), package("a")
     await upload(seaway, ada, large)
     set_quota(seaway, 10)

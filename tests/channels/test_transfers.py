@@ -268,7 +268,7 @@ def shared_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_channel_has_exactly_one_owner_after_every_step(shared_factory: Factory, steps: list[tuple[str, ...]]) -> None:
-    """Whether the step is allowed or refused."""
+    """The number of owners stays one, whether the step is allowed or refused."""
     seaway = shared_factory.seaway
     operations: dict[str, Callable[..., object]] = {
         "offer": lambda tx, by, to: transfers.offer(tx, seaway.site.clock.now_ms(), by, "boats", to),

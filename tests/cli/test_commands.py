@@ -233,7 +233,7 @@ def test_change_of_a_channel_is_atomic(filled_shell: Shell) -> None:
 
 
 def test_channel_is_shown_without_none(filled_shell: Shell) -> None:
-    """What is not set is "none" in the text, and null or empty in JSON."""
+    """Unset values are "none" in the text, and null or empty in JSON."""
     lines = filled_shell.run("channel", "show", "tools").out.splitlines()
     assert {"name: tools", "quota: none", "public: yes", "members: ada (owner), bob (contributor)"} <= set(lines)
     assert filled_shell.run("channel", "show", "tools", "--json").value["quota"] is None

@@ -337,7 +337,7 @@ def test_repeated_forced_upload_needs_no_permission_to_overwrite(
 
 
 def test_same_file_from_another_user_returns_409(http: httpx.Client, channel: Channel) -> None:
-    """Also with the announced hash, and from the owner of the channel."""
+    """It is refused with the announced hash too, and from the owner of the channel."""
     upload(http, channel.name, GOOD, channel.contributor)
     response = upload(http, channel.name, GOOD, channel.owner)
     assert 409 == response.status_code

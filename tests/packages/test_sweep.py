@@ -61,7 +61,7 @@ def channel(factory: Factory) -> str:
 
 
 async def test_referenced_blobs_are_kept_at_any_age(seaway: Seaway, http: httpx.AsyncClient, channel: str) -> None:
-    """Those of files, yanked files and documents."""
+    """Blobs of files, yanked files and documents are kept."""
     yanked = conda(index_json("yanked"))
     for file in (FILE, yanked):
         await publish_file(seaway, channel, file)

@@ -66,7 +66,7 @@ async def test_required_second_factor_restricts_users_without_one(
 
 
 async def test_required_second_factor_restricts_keys_and_oauth_grants(tmp_path: Path, clock: ManualClock) -> None:
-    """Also those created before the policy: they can read, and write again once the owner has a second factor."""
+    """Keys created before the policy can read, and can write again once the owner has a second factor."""
     with closing(sites.build(tmp_path, clock, require_second_factor="owners")) as seaway:
         factory, accounts = Factory(seaway), Accounts(seaway)
         factory.user("founder")

@@ -84,7 +84,7 @@ async def test_link_to_removed_address_is_refused(seaway: Seaway, accounts: Acco
 
 
 async def test_only_two_addresses_can_be_added_per_day(accounts: Accounts, clock: ManualClock) -> None:
-    """Each addition sends an email to an address that may belong to another person."""
+    """Each addition sends an email to an address that may belong to another user."""
     accounts.add("ada")
     by, _ = await accounts.session("ada")
     email_addresses.add(accounts.parts, by, "one@example.com")

@@ -92,7 +92,7 @@ async def test_weak_password_does_not_use_the_link(accounts: Accounts) -> None:
 
 
 async def test_unknown_address_gets_no_email(seaway: Seaway, accounts: Accounts) -> None:
-    """Nor does an unverified one, which may belong to another person (1)."""
+    """An unverified address gets none either: it may belong to another user (1)."""
     accounts.add("ada", verified=False)
     for address in ("unknown@example.com", ADA):
         password_reset.request(accounts.parts, address, client=HOME.address)

@@ -128,7 +128,7 @@ def test_content_encoding_is_refused_on_every_route(site: Site, method: str, pat
 
 
 def test_content_encoding_identity_is_accepted(site: Site) -> None:
-    """So is an empty header."""
+    """An empty header is accepted too."""
     file, owner = conda(), site.factory.user(site.new_name("owner"))
     headers = {**raw_headers(file), **bearer(site.factory.key(owner))}
     with site.client() as http:

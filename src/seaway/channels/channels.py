@@ -117,7 +117,7 @@ _ACCESS_OF_ANONYMOUS = select(channels.c.id, channels.c.is_public, channels.c.on
 
 
 def access_of(tx: Tx, name: str, by: Caller) -> Access | None:
-    """Return what decides about the caller's permissions in a channel, in one query; None for an unknown name."""
+    """Return the caller's access to a channel, in one query; None for an unknown name."""
     if by.user_id is None:
         found = tx.execute(_ACCESS_OF_ANONYMOUS, {"channel": name}).one_or_none()
         return None if found is None else Access(found.id, found.is_public, None, found.only_publishers)

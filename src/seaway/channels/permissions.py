@@ -35,7 +35,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What decides about permissions in a channel: its settings and the caller's role in it."""
+    """The settings of a channel and the caller's role in it, which decide about permissions."""
 
     channel_id: int
     is_public: bool

@@ -101,7 +101,7 @@ def group_joined(to: str, *, site_url: str, group: str, by: str) -> OutgoingEmai
         f"You are now in the group {group}",
         site_url,
         [f"{by} added you to the group {group} at {_host(site_url)}. You now have the permissions of the group."],
-        after=["If you do not want this, you can leave the group there."],
+        after=["If you do not want this, leave the group in your account settings."],
     )
 
 

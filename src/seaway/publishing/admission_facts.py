@@ -29,7 +29,7 @@ from seaway.publishing.admit import AdmissionFacts, ExistingFile
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """What is known of an upload before its bytes arrive."""
+    """Facts about an upload that are known before its bytes arrive."""
 
     channel: str
     file_name: str  # as sent

@@ -24,7 +24,7 @@ _GITHUB = (
     re.compile(r"https://github\.com/[A-Za-z0-9][A-Za-z0-9-]{0,38}\.png(\?size=[0-9]{1,4})?"),
     re.compile(r"https://avatars\.githubusercontent\.com/[A-Za-z0-9/_-]{1,100}(\?[A-Za-z0-9=&_-]{0,100})?"),
 )
-_OTHERWISE = "Upload the picture instead."
+_HINT = "Upload the picture instead."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Avatars:
             with anyio.fail_after(_SECONDS):
                 return await self._follow(address)
         except TimeoutError:
-            raise Unavailable(f"GitHub did not respond within {_SECONDS:.0f} seconds.", _OTHERWISE) from None
+            raise Unavailable(f"GitHub did not respond within {_SECONDS:.0f} seconds.", _HINT) from None
         except OutboundRequestFailed as error:
-            raise Unavailable("The avatar could not be fetched.", _OTHERWISE, cause=str(error)) from None
+            raise Unavailable("The avatar could not be fetched.", _HINT, cause=str(error)) from None
 
     async def _follow(self, address: str) -> bytes:
         for _ in range(_MAX_REQUESTS):
@@ -62,9 +62,9 @@ class Avatars:
             if response.status == 200:
                 return response.content
             if not response.location:
-                raise Invalid(f"There is no avatar at this URL: GitHub returned {response.status}.", _OTHERWISE)
+                raise Invalid(f"There is no avatar at this URL: GitHub returned {response.status}.", _HINT)
             address = urljoin(address, response.location)
-        raise Invalid("The URL of the avatar has too many redirects.", _OTHERWISE)
+        raise Invalid("The URL of the avatar has too many redirects.", _HINT)
 
     def _require_known(self, address: str) -> None:
         if not any(pattern.fullmatch(address) for pattern in self.url_patterns):

@@ -7,7 +7,7 @@ from seaway.errors import NotAllowed
 
 
 class SecondFactorFor(Enum):
-    """Which users must have a second factor."""
+    """Users who must have a second factor."""
 
     NONE = "none"
     OWNERS = "owners"

@@ -20,7 +20,7 @@ _FIELDS = " ".join(
 
 
 class PublisherSettings(InputModel):
-    """What a publisher matches and grants. All of it for a new publisher; in a change, what was given."""
+    """Conditions and permissions of a publisher: all of them for a new one, only the given ones for a change."""
 
     # White space is copied with values; no name, id or ref begins or ends with it.
     model_config = ConfigDict(str_strip_whitespace=True)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Which page of a long list is shown."""
+    """The page of a long list that is shown."""
 
     number: int
     length: int
