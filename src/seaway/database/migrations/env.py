@@ -1,4 +1,4 @@
-"""How alembic reaches the database: over the connection that `seaway.database.migrate` hands in."""
+"""Environment of alembic: it uses the connection that `seaway.database.migrate` passes."""
 
 from alembic import context
 
