@@ -113,15 +113,14 @@ def test_identity_providers_are_reached_through_the_proxy(proxy: Proxy) -> None:
 
 CORP = Provider(
     name="corp", title="Corp", dialect=LoginProtocol.OPENID, issuer=SEAWAY_TEST, client_id="x", client_secret="y",
-    api_url=f"{SEAWAY_TEST}/api",
 )  # fmt: skip
 
 
 def sign_in_by_github(proxy: Proxy, _folder: Path) -> None:
     proxy.bodies |= {
         "/login/oauth/access_token": '{"access_token": "t"}',
-        "/api/user": '{"id": 7, "login": "ada"}',
-        "/api/user/emails": '[{"email": "ada@example.com", "verified": true, "primary": true}]',
+        "/api/v3/user": '{"id": 7, "login": "ada"}',
+        "/api/v3/user/emails": '[{"email": "ada@example.com", "verified": true, "primary": true}]',
     }
     assert "ada@example.com" == github.external_account(JsonClient(), CORP, {"code": "c"}).address
 

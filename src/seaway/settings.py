@@ -382,7 +382,7 @@ class Settings(BaseSettings):
     github_client_secret: SecretStr = Field(default=SecretStr(""), description="Client secret of that app.")
     github_url: Annotated[str, AfterValidator(_github_url)] = Field(
         default="https://github.com",
-        description="URL of GitHub, or of your GitHub Enterprise Server: `https://github.example.com`.",
+        description="URL of GitHub, of your tenant at GHE.com, or of your GitHub Enterprise Server: `https://github.example.com`.",
     )
     google_client_id: str = Field(default="", description="Client ID of the OAuth client at Google.")
     google_client_secret: SecretStr = Field(default=SecretStr(""), description="Client secret of that client.")

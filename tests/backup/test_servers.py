@@ -62,7 +62,7 @@ def test_backup_in_bucket_restores_to_other_servers(
     location = f"s3://{s3.shared().new_bucket()}/backups-of-tools/"
     store_url = source.settings.effective_storage_url
     first = back_up(source, backup_target(location, store_url, access))
-    source.clock.move(1)  # type: ignore[attr-defined]
+    source.site.clock.move(1)  # type: ignore[attr-defined]
     second = back_up(source, backup_target(location, store_url, access))
     restored = new_site(state.POSTGRES_S3)
     with backup_source(location, first.manifest.time, restored.settings.effective_storage_url, access) as backup:

@@ -208,3 +208,18 @@ def test_every_group_change_is_logged(seaway: Seaway, factory: Factory) -> None:
             "group.added", "group.member-added", "group.member-changed", "group.member-removed",
             "group.changed", "group.removed",
         ] == actions.scalars().all()  # fmt: skip
+
+
+def test_channels_of_a_group_are_those_that_the_caller_can_read(seaway: Seaway, factory: Factory) -> None:
+    """A key for some channels does not learn the names of private others from a group."""
+    for name in ("boats", "secret"):
+        factory.channel(name, public=False)
+    group = add(seaway, factory.signed_in("ada"))
+    with seaway.site.database.write_site() as tx:
+        for name in ("boats", "secret"):
+            members.put_group(tx, 0, OPERATOR, name, "crew", Role.VIEWER)
+    narrow = factory.caller_of_key(factory.key("ada", mode=Mode.READ, only=["boats"]))
+    with seaway.site.database.read() as tx:
+        assert [("boats", Role.VIEWER)] == channels.roles_of_group(tx, narrow, group.id)
+        both = [("boats", Role.VIEWER), ("secret", Role.VIEWER)]
+        assert both == channels.roles_of_group(tx, factory.signed_in("ada"), group.id)

@@ -83,7 +83,7 @@ def test_offer_changes_nothing_until_it_is_accepted(on_both: str, seaway: Seaway
     [
         pytest.param(lambda seaway, factory: decline(seaway, factory.signed_in("bob")), id="declined"),
         pytest.param(lambda seaway, factory: cancel(seaway, factory.signed_in("ada")), id="canceled"),
-        pytest.param(lambda seaway, factory: factory.seaway.clock.move(transfers.LIFETIME_MS), id="expired"),
+        pytest.param(lambda seaway, factory: factory.seaway.site.clock.move(transfers.LIFETIME_MS), id="expired"),
         pytest.param(lambda seaway, factory: remove_member(seaway, "bob"), id="membership removed"),
         pytest.param(lambda seaway, factory: transfer_now(seaway, "ada"), id="transferred by the operator"),
     ],

@@ -86,7 +86,7 @@ def test_a_change_of_relations_queues_a_build_of_large_subdirs(channel_with: Any
     channel = channel_with(whole_document_limit=0)
     Factory(channel.seaway).channel("base")
     channel.put(A)
-    with channel.seaway.database.write_site() as tx:
+    with channel.seaway.site.database.write_site() as tx:
         tx.execute(jobs.delete())
     set_relations(channel, base="base")
     assert ["documents"] == [kind for kind in channel.column(jobs.c.kind) if kind == "documents"]

@@ -48,7 +48,7 @@ def test_upload_is_refused_before_its_bytes_are_read(with_low_disk: Seaway, rese
     """Whole files and resumable uploads, also those that began before."""
     parts, ada = (
         with_low_disk.request_parts.publishing,
-        Factory(with_low_disk).by_key(Factory(with_low_disk).key("ada")),
+        Factory(with_low_disk).caller_of_key(Factory(with_low_disk).key("ada")),
     )
     request = resumable.ResumableRequest("boats", FILE.name, len(FILE.content), FILE.sha256, force=False)
     unfinished = anyio.run(partial(resumable.begin, parts, request, by=ada))

@@ -86,7 +86,7 @@ async def test_rate_above_one_file_per_millisecond_works(tmp_path: Path, clock: 
     """Any two numbers that an operator sets accept uploads."""
     with closing(sites.build(tmp_path, clock, uploads_per_hour=4_000_000, upload_burst=1)) as fast:
         Factory(fast).channel("boats", owner="ada")
-        ada = Factory(fast).by_key(Factory(fast).key("ada"))
+        ada = Factory(fast).caller_of_key(Factory(fast).key("ada"))
         for number in range(2):
             assert ["accepted"] == await outcomes(fast, ada, "boats", files(f"fast-{number}", 1))
             clock.move(1)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 def first_account_secret(seaway: Seaway) -> str:
     link = first_account.create_link(seaway.site)
     assert link is not None
-    assert link.startswith("https://conda.example.com/first-account/swy-ln-")
+    assert link.startswith(f"{seaway.site.url}/first-account/swy-ln-")
     return link.rpartition("/")[2]
 
 

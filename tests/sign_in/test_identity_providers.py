@@ -157,6 +157,21 @@ def test_only_address_verified_by_provider_is_used(email_verified: object) -> No
 
 
 @pytest.mark.parametrize(
+    ("github_url", "api_url"),
+    [
+        ("https://github.com", "https://api.github.com"),
+        ("https://acme.ghe.com", "https://api.acme.ghe.com"),
+        ("https://github.example.com", "https://github.example.com/api/v3"),
+        ("https://notghe.com", "https://notghe.com/api/v3"),
+        ("http://127.0.0.1:8001", "http://127.0.0.1:8001/api/v3"),
+    ],
+)
+def test_api_url_follows_from_the_url_of_github(github_url: str, api_url: str) -> None:
+    """As documented for github.com, GHE.com (data residency) and GitHub Enterprise Server."""
+    assert api_url == github.api_url_of(github_url)
+
+
+@pytest.mark.parametrize(
     ("listed", "address"),
     [
         ([{"email": "a@example.com", "primary": True, "verified": True}], "a@example.com"),

@@ -38,7 +38,7 @@ async def enroll(accounts: Accounts, name: str = "ada") -> tuple[Phone, list[str
     by, _ = await accounts.session(name)
     phone = Phone(accounts, totp.begin(accounts.parts, by).seed)
     codes = await totp.confirm(accounts.parts, by, phone.code())
-    accounts.seaway.clock.move(30 * SECOND_MS)  # type: ignore[attr-defined]
+    accounts.seaway.site.clock.move(30 * SECOND_MS)  # type: ignore[attr-defined]
     return phone, codes
 
 

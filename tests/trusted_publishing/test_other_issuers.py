@@ -13,7 +13,7 @@ from seaway.trusted_publishing.github_owners import with_owner_id
 from seaway.trusted_publishing.issuer_kinds import circleci, generic
 from seaway.trusted_publishing.issuer_kinds.registry import kind_of
 from seaway.trusted_publishing.issuers import BUILT_IN
-from seaway.trusted_publishing.publisher import PublisherSettings
+from seaway.trusted_publishing.publisher import Publisher, PublisherSettings
 from seaway.trusted_publishing.refusals import TokenRefused
 from tests.support import issuer
 from tests.support.publishing_app import GITHUB, PublishingApp
@@ -139,3 +139,9 @@ def test_owner_id_is_looked_up_at_github() -> None:
 def test_failed_owner_lookup_leaves_pins_empty(found: object) -> None:
     """No response, or one about another owner, changes nothing; the first token then pins the ids."""
     assert PublisherSettings(fields=GITHUB) == settings_from_lookup(found)
+
+
+def test_name_of_a_publisher_with_a_claim_named_owner() -> None:
+    """The rules of an issuer can use any claim names; without a workflow file, the values are the name."""
+    publisher = Publisher.model_construct(kind="generic", fields={"owner": "acme", "job": "release"})
+    assert "acme/release" == publisher.name

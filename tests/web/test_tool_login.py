@@ -65,7 +65,7 @@ def test_device_code_is_approved(browser: HttpBrowser, tool: Tool, ada: str) -> 
     assert "delete" not in shown
     assert "authorization_pending" == tool.poll(device)
     assert 200 == browser.send("/device/decision", user_code=browser.hidden("user_code"), answer="allow").status_code
-    tool._visitor.seaway.clock.move(MINUTE_MS)  # type: ignore[attr-defined]
+    tool._visitor.seaway.site.clock.move(MINUTE_MS)  # type: ignore[attr-defined]
     assert "in" == tool.poll(device)
     assert "rattler" in browser.get("/account/tools").text
 

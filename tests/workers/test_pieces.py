@@ -4,7 +4,7 @@ import hashlib
 import os
 from itertools import cycle, pairwise
 
-from tests.http.test_resumable_uploads import begin, look, send
+from tests.http.test_resumable_uploads import begin, get_upload, send
 from tests.support.packages import conda, index_json
 from tests.workers.fleet import Fleet
 
@@ -19,7 +19,7 @@ def test_an_upload_can_continue_at_any_server(fleet: Fleet) -> None:
         for http, (start, stop) in zip(cycle(reversed(clients)), pairwise(cuts), strict=False):
             response = send(http, location, owned.key, start, file.content[start:stop])
             assert str(stop) == response.headers["upload-offset"]
-            assert {str(stop)} == {look(each, location, owned.key).headers["upload-offset"] for each in clients}
+            assert {str(stop)} == {get_upload(each, location, owned.key).headers["upload-offset"] for each in clients}
         for http in clients:
             http.follow_redirects = True
             served = http.get(owned.path(f"noarch/{file.name}"))

@@ -160,6 +160,17 @@ def readable_names(tx: Tx, by: Caller) -> dict[int, str]:
     return {row.id: row.name for row in tx.execute(query)}
 
 
+def roles_of_group(tx: Tx, by: Caller, group_id: int) -> list[tuple[str, Role]]:
+    """Return the channels that a group has a role in and the caller can read, by name, with the role."""
+    rows = tx.execute(
+        select(channels.c.name, channel_groups.c.role)
+        .join(channel_groups, channel_groups.c.channel_id == channels.c.id)
+        .where(channel_groups.c.group_id == group_id, _readable_by(by))
+        .order_by(channels.c.name)
+    )
+    return [(channel, Role(role)) for channel, role in rows]
+
+
 def public(tx: Tx, words: str = "", *, after: str = "", limit: int) -> list[Channel]:
     """Return public channels with all of the words in name or description, by name, after `after`."""
     query = _listing().where(channels.c.is_public, channels.c.name > after).order_by(channels.c.name).limit(limit)

@@ -20,10 +20,9 @@ from seaway.callers.caller import Caller
 from seaway.callers.site_permissions import SiteAction, require_site
 from seaway.channels import permissions
 from seaway.channels.notify import caused_by, notify_user
-from seaway.channels.roles import Role
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
-from seaway.database.tables import channel_groups, channels, group_members, groups
+from seaway.database.tables import group_members, groups
 from seaway.database.tables import users as user_rows
 from seaway.errors import Conflict, Malformed, NameTaken, NotFound
 from seaway.mail import messages
@@ -98,17 +97,6 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
         .order_by(groups.c.name)
     )
     return [(from_row(Group, row), row.is_manager) for row in rows]
-
-
-def roles_of(tx: Tx, group_id: int) -> list[tuple[str, Role]]:
-    """Return the channels of a group with its role in each, by name, without a permission check."""
-    rows = tx.execute(
-        select(channels.c.name, channel_groups.c.role)
-        .join(channels, channels.c.id == channel_groups.c.channel_id)
-        .where(channel_groups.c.group_id == group_id)
-        .order_by(channels.c.name)
-    )
-    return [(channel, Role(role)) for channel, role in rows]
 
 
 def describe(tx: Tx, now_ms: int, by: Caller, name: str, description: str) -> Group:

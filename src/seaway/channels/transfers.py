@@ -121,7 +121,7 @@ def transfer_now(
         if user is not None and previous != to:
             notify_user(
                 tx, now_ms, outbox, user.id, messages.channel_transferred,
-                cause=caused_by(by, "channel_transferred", channel), channel=channel, new_owner=new_owner,
+                cause=None, channel=channel, new_owner=new_owner,
             )  # fmt: skip
 
 

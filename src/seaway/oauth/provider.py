@@ -147,16 +147,16 @@ def _exchange(tx: Tx, now_ms: int, form: Form, client_id: str, address: str) -> 
             return codes.exchange_device(tx, now_ms, form["device_code"], client_id, address=address)
 
 
-def revoke(site: Site, form: Form, *, address: str) -> OAuthError | None:
+def revoke(openid: OAuthProvider, form: Form, *, address: str) -> OAuthError | None:
     """Revoke a token (RFC 7009, 2.1); an unknown token is not an error."""
     client_id = form.get("client_id", "")
     if client_id not in clients.CLIENTS:
         return _UNKNOWN_CLIENT
     if not form.get("token"):
         return OAuthError("invalid_request", "The field token is missing.")
-    now_ms = site.clock.now_ms()
-    rate_limits.count_attempt(site.database, now_ms, Rate.TOOL_TOKENS, address)
-    with _locked(site) as tx:
+    now_ms = openid.site.clock.now_ms()
+    rate_limits.count_attempt(openid.site.database, now_ms, Rate.TOOL_TOKENS, address)
+    with _locked(openid.site) as tx:
         grants.revoke_token(tx, now_ms, form["token"], client_id, address=address)
     return None
 

@@ -17,6 +17,13 @@ SCOPE = "read:user user:email"  # the profile and the email addresses
 _API_VERSION = "2022-11-28"
 
 
+def api_url_of(github_url: str) -> str:
+    """Return the URL of the REST API of github.com, of a GHE.com tenant (data residency) or of an Enterprise Server."""
+    host = github_url.removeprefix("https://")
+    is_hosted = host == "github.com" or host.endswith(".ghe.com")
+    return f"https://api.{host}" if is_hosted else f"{github_url}/api/v3"
+
+
 def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str, str]) -> ExternalAccount:
     """Exchange a code and return the GitHub account; the access token serves two requests and is then discarded."""
     headers = {
@@ -24,7 +31,7 @@ def external_account(fetcher: JsonClient, provider: Provider, form: Mapping[str,
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": _API_VERSION,
     }
-    api_url = "https://api.github.com" if provider.issuer == "https://github.com" else f"{provider.issuer}/api/v3"
+    api_url = api_url_of(provider.issuer)
     user = _successful(fetcher.get(f"{api_url}/user", headers), provider).json_object()
     account_id, login = user.get("id"), user.get("login")
     if not isinstance(account_id, int) or isinstance(account_id, bool) or account_id <= 0 or not isinstance(login, str):

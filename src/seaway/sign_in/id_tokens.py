@@ -81,7 +81,7 @@ def _check_audience(claims: Mapping[str, Any], provider: Provider) -> None:
 
 def _at_hash(token: ParsedToken, access_token: str) -> str:
     """Return the left half of the hash that the signature of the ID token uses, such as SHA-256 for RS256."""
-    digest = hashlib.new(f"sha{token.algorithm[2:]}", access_token.encode()).digest()
+    digest = hashlib.new(f"sha{token.algorithm[2:]}", access_token.encode(errors="replace")).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
 
 

@@ -28,13 +28,13 @@ class PublisherSettings(InputModel):
     fields: Texts = Field(
         default={},
         description=f"Required claims of its tokens. {_FIELDS} Others: the claims in the rules of the issuer.",
-        max_length=20,
+        max_length=32,
     )
     pinned: Texts | None = Field(
         default=None, description="Ids that are already known, such as owner_id and repository_id.", max_length=10
     )
     conditions: dict[str, GateValue] = Field(
-        default={}, description="Other conditions; an empty value removes one.", max_length=10
+        default={}, description="Other conditions; an empty value, or false, removes one.", max_length=10
     )
     mode: Literal["READ", "READ_WRITE", "READ_WRITE_DELETE"] = "READ_WRITE"
     packages: list[str] = Field(
@@ -82,7 +82,7 @@ class Publisher(PublisherSettings):
         if self.kind == "google":
             return self.fields["email"]
         owner = self.fields.get("owner") or self.fields.get("namespace")
-        if owner:
+        if owner and "workflow" in self.fields:
             repository = f"{owner}/{self.fields.get('repository') or self.fields.get('project')}"
             return f"{repository}, {self.fields['workflow']}"
         return "/".join(value for value in self.fields.values() if value)

@@ -50,7 +50,7 @@ def test_setting_a_password_ends_other_sessions(user: SignedInUser) -> None:
 
 def test_account_changes_need_a_fresh_sign_in(local_seaway: Seaway, user: SignedInUser) -> None:
     """Each of these changes is refused with `not-confirmed`."""
-    local_seaway.clock.move(HOUR_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(HOUR_MS)  # type: ignore[attr-defined]
     responses = [
         user.api("PUT", "me/password", json={"password": _OTHER_PASSWORD}),
         user.api("POST", "me/totp"),
@@ -113,10 +113,10 @@ def test_passkey_of_another_user_returns_404(new_user: Callable[..., SignedInUse
     """The options are bound to the user as well."""
     owner, other = new_user(), new_user()
     options = owner.api("POST", "me/passkeys/options").json()["public_key"]
-    credential = json.loads(Authenticator(origin=SITE, rp_id="conda.example.com").make(json.dumps(options)))
+    credential = json.loads(Authenticator(origin=SITE, rp_id="conda.example.com").register(json.dumps(options)))
     assert 401 == other.api("POST", "me/passkeys", json={"name": "x", "credential": credential}).status_code
     options = owner.api("POST", "me/passkeys/options").json()["public_key"]
-    credential = json.loads(Authenticator(origin=SITE, rp_id="conda.example.com").make(json.dumps(options)))
+    credential = json.loads(Authenticator(origin=SITE, rp_id="conda.example.com").register(json.dumps(options)))
     number = owner.api("POST", "me/passkeys", json={"name": "x", "credential": credential}).json()["id"]
     assert 404 == other.api("PATCH", f"me/passkeys/{number}", json={"name": "mine"}).status_code
     assert 404 == other.api("DELETE", f"me/passkeys/{number}").status_code
@@ -180,7 +180,7 @@ def test_key_without_expiry_needs_explicit_null(local_seaway: Seaway, user: Sign
     """If the site allows it, `days: null` creates one; leaving out `days` does not."""
     keys = [user.api("POST", "keys", json=body).json() for body in ({"name": "robot", "days": None}, {"name": "ci"})]
     assert [True, False] == [key["expires_at"] is None for key in keys]
-    local_seaway.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(400 * DAY_MS)  # type: ignore[attr-defined]
     assert [200, 401] == [user.request("GET", "/api/v1/me", headers=bearer(key["key"])).status_code for key in keys]
 
 

@@ -120,7 +120,7 @@ def test_users_are_searched_by_several_terms(admin: SignedInUser, user: SignedIn
 
 def test_site_changes_need_a_fresh_sign_in(local_seaway: Seaway, admin: SignedInUser) -> None:
     """More than half an hour after the last confirmation every change is refused."""
-    local_seaway.clock.move(HOUR_MS)  # type: ignore[attr-defined]
+    local_seaway.site.clock.move(HOUR_MS)  # type: ignore[attr-defined]
     body = {"name": "x", "issuer": "https://x.example.com", "kind": "gitlab"}
     responses = [
         admin.api("POST", "issuers", json=body),

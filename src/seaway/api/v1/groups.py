@@ -7,7 +7,7 @@ from seaway.api.v1.api_request import ApiRequestDep
 from seaway.api.v1.members import GroupName, RoleName, UserName
 from seaway.api.v1.schemas import Moment, Page, RequestBody, ResponseBody, single_page
 from seaway.callers.site_permissions import SiteAction, require_site
-from seaway.channels import groups
+from seaway.channels import channels, groups
 from seaway.channels.groups import MAX_DESCRIPTION
 from seaway.clock import format_time
 from seaway.users import users
@@ -46,7 +46,7 @@ class GroupChannel(ResponseBody):
 
 
 class GroupDetail(Group):
-    """A group with its users and channels."""
+    """A group with its users, and those of its channels that you can read."""
 
     members: list[GroupMember]
     channels: list[GroupChannel]
@@ -101,7 +101,7 @@ def get_group(call: ApiRequestDep, group: GroupName) -> GroupDetail:
     """Return a group. Only for users in the group."""
     with call.read() as tx:
         found, members = groups.get(tx, call.by, group)
-        roles = groups.roles_of(tx, found.id)
+        roles = channels.roles_of_group(tx, call.by, found.id)
     return GroupDetail(
         **group_of(found).model_dump(),
         members=[_member(member) for member in members],
