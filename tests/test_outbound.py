@@ -60,9 +60,11 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             try:
                 with context.wrap_socket(self.request, server_side=True) as inner, inner.makefile("rb") as lines:
-                    path = lines.readline().split()[1].decode()
-                    while lines.readline().strip():
-                        pass
+                    path, length = lines.readline().split()[1].decode(), 0
+                    while header := lines.readline().strip():
+                        if header.lower().startswith(b"content-length:"):
+                            length = int(header.partition(b":")[2])
+                    lines.read(length)  # closing a connection with unread bytes resets it
                     body = running_proxy.bodies.get(path, "{}").encode()
                     inner.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
                                   b"Content-Length: %d\r\n\r\n" % len(body) + body)  # fmt: skip

@@ -172,4 +172,4 @@ def test_health_is_a_reserved_name() -> None:
 def test_probes_check_the_wired_database_and_store(opened: Seaway) -> None:
     expected: tuple[Database, BlobStore] = (opened.site.database, opened.site.blobs)
     probes = opened.request_parts.readiness._probes
-    assert expected == (probes["database"]._ask.args[0], probes["storage"]._ask.args[0])  # type: ignore[attr-defined]
+    assert expected == (probes["database"]._call.args[0], probes["storage"]._call.args[0])  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -133,7 +133,7 @@ def set_channel(
         typer.Option("--only-publishers/--any-uploader", help="Accept uploads from trusted publishers only."),
     ] = None,
     attestations: Annotated[
-        str | None, typer.Option(help="Attestations of uploaded files: off, optional or required.")
+        Literal["off", "optional", "required"] | None, typer.Option(help="Attestations of uploaded files.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -81,13 +81,8 @@ def options(context: typer.Context) -> Context:
 
 def given(model: type[_Model], context: typer.Context, **more: Any) -> _Model:
     """Return the fields of the model that were given as options of the same name, and `more`."""
-    from seaway.errors import Invalid
-
     names = {field.alias or name for name, field in model.model_fields.items()}
-    try:
-        return model.parse(options_among(context, names - set(more)) | more)
-    except Invalid as error:
-        raise typer.BadParameter(error.message) from None
+    return model.parse(options_among(context, names - set(more)) | more)
 
 
 def options_among(context: typer.Context, names: Collection[str]) -> dict[str, Any]:
