@@ -43,8 +43,8 @@ async def sign_in(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     login, next_path = form.text("login"), local_path(form.text("next"))
-    found = password_sign_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
-    return await _try(request, found, "signin.html", **_sign_in_values(request, next_path, login[:254]))
+    attempt = password_sign_in.sign_in(accounts_of(request), login, form.exact("password"), client_of(request))
+    return await _try(request, attempt, "signin.html", **_sign_in_values(request, next_path, login[:254]))
 
 
 async def second_factor(request: Request) -> Response:
@@ -52,9 +52,9 @@ async def second_factor(request: Request) -> Response:
     await check_anonymous_form(request)
     form = await form_of(request)
     flow, next_path = form.text("flow"), local_path(form.text("next"))
-    found = password_sign_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
+    attempt = password_sign_in.second_factor(accounts_of(request), flow, form.text("code"), client_of(request))
     factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": form.is_set("has_passkeys")}
-    return await _try(request, found, "second_factor.html", flow=flow, next_path=next_path, **factors)
+    return await _try(request, attempt, "second_factor.html", flow=flow, next_path=next_path, **factors)
 
 
 async def passkey_options(request: Request) -> Response:
@@ -69,8 +69,8 @@ async def passkey(request: Request) -> Response:
     form = await form_of(request)
     next_path = local_path(form.text("next"))
     credential = form.exact("credential")
-    found = to_thread.run_sync(passkeys.sign_in, accounts_of(request).site, credential, client_of(request))
-    return await _try(request, found, "signin.html", **_sign_in_values(request, next_path))
+    attempt = to_thread.run_sync(passkeys.sign_in, accounts_of(request).site, credential, client_of(request))
+    return await _try(request, attempt, "signin.html", **_sign_in_values(request, next_path))
 
 
 async def second_passkey_options(request: Request) -> Response:
@@ -88,9 +88,9 @@ async def second_passkey(request: Request) -> Response:
     form = await form_of(request)
     flow, next_path = form.text("flow"), local_path(form.text("next"))
     credential = form.exact("credential")
-    found = to_thread.run_sync(passkeys.second_factor, accounts_of(request).site, flow, credential, client_of(request))
+    attempt = to_thread.run_sync(passkeys.second_factor, accounts_of(request).site, flow, credential, client_of(request))
     factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
-    return await _try(request, found, "second_factor.html", flow=flow, next_path=next_path, **factors)
+    return await _try(request, attempt, "second_factor.html", flow=flow, next_path=next_path, **factors)
 
 
 async def _try(
@@ -148,8 +148,8 @@ async def show_confirm(request: Request, call: RequestContext) -> Response:
 async def confirm(request: Request, call: RequestContext) -> Response:
     """Confirm with the password, or with a code if the account has none; the session gets a new secret."""
     proof, secret = (await form_of(request)).exact("proof"), cookies_of(request).session_of(request)
-    confirmed = password_sign_in.confirm(accounts_of(request), call.by, secret, proof, client_of(request))
-    return await _try_confirm(request, call, confirmed)
+    attempt = password_sign_in.confirm(accounts_of(request), call.by, secret, proof, client_of(request))
+    return await _try_confirm(request, call, attempt)
 
 
 @for_user
