@@ -88,7 +88,9 @@ async def second_passkey(request: Request) -> Response:
     form = await form_of(request)
     flow, next_path = form.text("flow"), local_path(form.text("next"))
     credential = form.exact("credential")
-    attempt = to_thread.run_sync(passkeys.second_factor, accounts_of(request).site, flow, credential, client_of(request))
+    attempt = to_thread.run_sync(
+        passkeys.second_factor, accounts_of(request).site, flow, credential, client_of(request)
+    )
     factors = {"has_totp": form.is_set("has_totp"), "has_passkeys": True}
     return await _try(request, attempt, "second_factor.html", flow=flow, next_path=next_path, **factors)
 
