@@ -91,9 +91,9 @@ class Interrupted(Pairing):
     def prepare_sweep(self) -> tuple[str, str] | None:
         return self._pairing.prepare_sweep()
 
-    def can_delete(self) -> bool:
+    def can_delete(self, *, checks_again: bool = False) -> bool:
         self._act()
-        return self._pairing.can_delete()
+        return self._pairing.can_delete(checks_again=checks_again)
 
 
 def sweep_with(channel: Channel, after_list: Callable[[], object]) -> int:

@@ -140,7 +140,7 @@ def _share_exceeded(found: _Found, max_percent: int) -> tuple[str, str] | None:
 def _delete_all(site: Site, pairing: Pairing, stats: Sequence[BlobStat]) -> list[BlobStat]:
     deleted: list[BlobStat] = []
     for batch in in_batches(stats, _BLOBS_AT_ONCE):
-        if not pairing.can_delete():
+        if not pairing.can_delete(checks_again=True):
             break
         deleted += _delete_batch(site.database, site.blobs, batch)
     return deleted

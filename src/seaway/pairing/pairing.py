@@ -113,10 +113,10 @@ class Pairing:
         if verdict not in ACCEPT_UPLOADS:
             raise NotPaired(verdict)
 
-    def can_delete(self) -> bool:
-        """Return whether blobs can be deleted from the store (3)."""
+    def can_delete(self, *, checks_again: bool = False) -> bool:
+        """Return whether blobs can be deleted from the store (3), by a new verdict if `checks_again`."""
         try:
-            return self.verdict() is PairingVerdict.MATCHES
+            return (self.check() if checks_again else self.verdict()) is PairingVerdict.MATCHES
         except (Unavailable, OSError):
             return False
 
