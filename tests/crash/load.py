@@ -31,6 +31,7 @@ class Load:
     lost: int = 0
     problems: list[str] = field(default_factory=list)
     reads: int = 0
+    can_lose_notes: bool = False  # whether a shard may be gone if a newer index has replaced its index
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -124,6 +125,16 @@ class Load:
         content = zstd.decompress(response.content) if path.endswith(".zst") else response.content
         return revision, set(json.loads(content)["packages.conda"])
 
+    def _note_missing_shard(self, client: httpx.Client, revision: int, status: int) -> None:
+        """A lost connection to PostgreSQL can lose the note that an index was served: a newer one replaces it then."""
+        if self.can_lose_notes and status == 404:
+            current = None
+            while current is None and not self._stop.wait(_PAUSE_SECONDS):
+                current = self._get(client, _REPODATA)
+            if current is None or current[0] > revision:
+                return
+        self.problems.append(f"a shard that the index names: {status}")
+
     def _names_of_shards(self, client: httpx.Client, revision: int, index: bytes) -> tuple[int, set[str]] | None:
         names: set[str] = set()
         for digest in msgspec.msgpack.decode(zstd.decompress(index))["shards"].values():
@@ -134,7 +145,7 @@ class Load:
             if response.status_code == 503:
                 return None
             if response.status_code != 200:
-                self.problems.append(f"a shard that the index names: {response.status_code}")
+                self._note_missing_shard(client, revision, response.status_code)
                 return None
             names |= set(msgspec.msgpack.decode(zstd.decompress(response.content))["packages.conda"])
         return revision, names
