@@ -12,6 +12,7 @@ from seaway.channels.invitations import Invitation
 from seaway.channels.roles import Role
 from seaway.database.tables import audit
 from seaway.database.tables import invitations as rows
+from seaway.database.tables import members as member_rows
 from seaway.errors import BadCredential, ConfirmationRequired, Malformed, NotAllowed, NotFound, TooManyRequests
 from seaway.server.wiring import Seaway
 from tests.support.clock import ManualClock
@@ -227,3 +228,13 @@ def test_emails_to_one_address_are_limited(on_both: str, seaway: Seaway, factory
         invite(seaway, ada, "kim@example.com")
     invite(seaway, ada, "lee@example.com")
     invite(seaway, OPERATOR)
+
+
+def test_invitation_to_a_channel_without_owner_can_be_declined(seaway: Seaway, factory: Factory, boats: str) -> None:
+    """A damaged database has such channels: there is no owner to notify, which is not an error."""
+    _, secret = invite(seaway, factory.signed_in("ada"))
+    with seaway.site.database.write_site() as tx:
+        tx.execute(member_rows.delete().where(member_rows.c.role == Role.OWNER.value))
+    with seaway.site.database.write_channel(boats) as tx:
+        outbox = seaway.request_parts.accounts.outbox
+        invitations.decline(tx, seaway.site.clock.now_ms(), ANONYMOUS, secret, outbox=outbox)

@@ -246,11 +246,10 @@ def _tell_owner(
     *,
     decision: str,
 ) -> None:
-    owner = members.owner_of(tx, channel_id)
     # The id makes the answers to two invitations two subjects, so the limit per subject does not drop one of them.
     cause = caused_by(by, "invitation_answered", f"{invitation.channel}/{invitation.id}")
     notify_user(
-        tx, now_ms, outbox, owner.user_id, messages.invitation_decided,
+        tx, now_ms, outbox, members.owner_id(tx, channel_id), messages.invitation_decided,
         cause=cause, channel=invitation.channel, decision=decision,
     )  # fmt: skip
 

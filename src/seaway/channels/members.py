@@ -91,9 +91,10 @@ def list_all(tx: Tx, by: Caller, channel: str) -> tuple[list[Member], list[Membe
     return all_members(tx, access.channel_id), all_groups(tx, by, access.channel_id)
 
 
-def owner_of(tx: Tx, channel_id: int) -> Member:
-    """Return the owner of a channel."""
-    return next(member for member in all_members(tx, channel_id) if member.role is Role.OWNER)
+def owner_id(tx: Tx, channel_id: int) -> int | None:
+    """Return the id of the owner of a channel; None only in a damaged database."""
+    is_owner = (members.c.channel_id == channel_id, members.c.role == Role.OWNER.value)
+    return tx.execute(select(members.c.user_id).where(*is_owner)).scalar()
 
 
 def put(tx: Tx, now_ms: int, by: Caller, channel: str, user: str, role: Role, *, outbox: Outbox | None) -> Member:

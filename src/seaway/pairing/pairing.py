@@ -4,7 +4,8 @@ Check that the database and the store belong together before anything relies on 
 1. A new identity is created only if both sides are empty, or by an operator (`adopt`, `restore`, `rebuild`).
 2. Nothing is put into a store that is not the database's: the store is checked before and after every put.
 3. Nothing is deleted from a store unless its identity matches, counter included: an older copy of the database deletes
-   nothing, whatever its rows name.
+   nothing, whatever its rows name. A folder is compared before each deletion; a bucket at most two seconds before it,
+   and again before each batch of a sweep.
 4. For a store that cannot be reached there is no verdict; the check is repeated until the store responds.
 """
 

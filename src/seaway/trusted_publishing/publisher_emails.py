@@ -2,12 +2,9 @@
 
 from enum import Enum
 
-from sqlalchemy import select
-
+from seaway.channels import members
 from seaway.channels.notify import notify_user
-from seaway.channels.roles import Role
 from seaway.database.engine import Tx
-from seaway.database.tables import members
 from seaway.mail import messages
 from seaway.mail.outbox import Outbox
 
@@ -36,9 +33,7 @@ def notify_owner(
     tx: Tx, now_ms: int, outbox: Outbox, channel_id: int, channel: str, publisher: str, event: PublisherEvent
 ) -> None:
     """Queue an email to the channel owner, without a rate limit: it concerns the security of the channel."""
-    is_owner = (members.c.channel_id == channel_id, members.c.role == Role.OWNER.value)
-    owner_id = tx.execute(select(members.c.user_id).where(*is_owner)).scalar()
     notify_user(
-        tx, now_ms, outbox, owner_id, messages.publisher_changed,
+        tx, now_ms, outbox, members.owner_id(tx, channel_id), messages.publisher_changed,
         cause=None, channel=channel, publisher=publisher, what=event.value,
     )  # fmt: skip
