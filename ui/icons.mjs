@@ -2,5 +2,5 @@
 export const icons = [
   "anchor", "at-sign", "book-open", "check", "chevron-down", "chevron-right", "circle-alert", "circle-check", "copy", "eye", "fingerprint", "info",
   "key-round", "laptop", "link", "lock", "log-out", "mail", "monitor-smartphone", "moon", "package", "plus", "rss", "search", "scroll-text", "settings",
-  "shield-check", "ship", "sun", "terminal", "trash-2", "triangle-alert", "upload", "user-round", "users-round",
+  "shield-check", "ship", "sun", "terminal", "trash-2", "triangle-alert", "upload", "user-round", "users-round", "x",
 ];

@@ -1,4 +1,4 @@
-// Scripts of every page: copy a line, close an open menu. Pages work without them.
+// Scripts of every page: copy a line, dismiss a message, close an open menu. Pages work without them.
 document.addEventListener("click", async (event) => {
   const target = event.target instanceof Element ? event.target : null;
   const copy = target?.closest("[data-copy]");
@@ -16,6 +16,11 @@ document.addEventListener("click", async (event) => {
       status.textContent = "Press Ctrl+C";
     }
     setTimeout(() => { status.textContent = "Copy"; }, 2500);
+  }
+  const banner = target?.closest("[data-dismiss]")?.closest("[data-banner]");
+  if (banner) {
+    banner.remove();
+    document.getElementById("main").focus({ preventScroll: true });
   }
   for (const menu of document.querySelectorAll("details[data-menu][open]")) {
     if (!target || !menu.contains(target)) menu.open = false;
@@ -68,3 +73,12 @@ document.addEventListener("submit", (event) => {
 if (!navigator.onLine) showAway(true);
 // After a failed submit, focus the first field with an error.
 document.querySelector("[data-focus]")?.focus();
+// Screen readers announce changes of a live region, not its first content: insert the text again once the page is loaded.
+addEventListener("load", () => setTimeout(() => {
+  for (const region of document.querySelectorAll("[data-announce]")) {
+    const texts = document.createTreeWalker(region, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) found.push(texts.currentNode);
+    for (const text of found) text.replaceWith(text.data);
+  }
+}, 200));

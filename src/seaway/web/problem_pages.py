@@ -38,8 +38,9 @@ class ProblemPage:
     """Response to a failed request of a browser."""
 
     def __init__(self, error: Exception, request: Request) -> None:
-        self._error, self._request = error, request
-        self._plain = problems.response_for(error, request)
+        self._request = request
+        self._problem = problems.problem_of(error, request)
+        self._plain = problems.plain_response(self._problem)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -52,9 +53,9 @@ class ProblemPage:
         if self._plain.status_code < _FIRST_SERVER_ERROR:
             with suppress(SeawayError):  # it is the error being reported, or less important
                 await caller.caller_of(self._request)
-        sentence = bytes(self._plain.body).decode()
+        sentence, hint = problems.shown(self._problem.message), problems.shown(self._problem.hint)
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:
-            sentence = _SIGN_IN
+            sentence, hint = _SIGN_IN, ""
         kept_headers = ("www-authenticate", "retry-after", "allow", "connection")
         headers = {name: value for name, value in self._plain.headers.items() if name in kept_headers}
         status = self._plain.status_code
@@ -66,4 +67,5 @@ class ProblemPage:
             title=_TITLES.get(status, "Request failed"),
             number=status,
             sentence=sentence,
+            hint=hint,
         )
