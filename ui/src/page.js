@@ -26,13 +26,26 @@ document.addEventListener("click", async (event) => {
     if (!target || !menu.contains(target)) menu.open = false;
   }
 });
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
-    menu.open = false;
-    menu.querySelector("summary").focus();
-  }
-});
+// A menu: Escape closes it, the arrow keys, Home and End move in it, and it closes when the focus leaves it.
+for (const menu of document.querySelectorAll("details[data-menu]")) {
+  const button = menu.querySelector("summary");
+  menu.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && menu.open) {
+      menu.open = false;
+      button.focus();
+    }
+    if (!["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    menu.open = true;
+    const items = [...menu.querySelectorAll(".menu-sheet :is(a, button)")];
+    const at = items.indexOf(document.activeElement);
+    const next = { ArrowDown: at + 1, ArrowUp: at < 0 ? -1 : at - 1, Home: 0, End: -1 }[event.key];
+    items.at(next === items.length ? 0 : next).focus();
+  });
+  menu.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+}
 // `/` focuses the search field of the page, or the site search; the arrow keys move between the field and the results.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
@@ -51,6 +64,16 @@ document.addEventListener("keydown", (event) => {
   if (next >= hits.length || next < -1) return;
   event.preventDefault();
   (hits[next] ?? field).focus();
+});
+// Content that htmx is about to replace is busy: the style dims it, and screen readers wait for the new content.
+const requests = new WeakMap(); // target -> newest request; an older one that is aborted must not end it
+document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+  if (!(ctx.target instanceof Element)) return;
+  requests.set(ctx.target, ctx);
+  ctx.target.setAttribute("aria-busy", "true");
+});
+document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+  if (ctx.target instanceof Element && requests.get(ctx.target) === ctx) ctx.target.removeAttribute("aria-busy");
 });
 // While offline, show a notice and block submits: submitting would replace the typed input with the browser's error page.
 // `navigator.onLine` can be true without a working connection, but is never false with one. A failed htmx request
