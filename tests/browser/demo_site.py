@@ -68,6 +68,7 @@ PAGES = (
     DemoPage("docs-publishing", "/docs/use/trusted-publishing"),
     DemoPage("docs-settings", "/docs/operate/settings"),
     DemoPage("docs-architecture", "/docs/ARCHITECTURE"),
+    DemoPage("style", "/style"),
     DemoPage("signin", "/signin"),
     DemoPage("signup", "/signup"),
     DemoPage("signup-sent", "/signup/sent"),

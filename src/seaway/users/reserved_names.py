@@ -98,6 +98,7 @@ _WORDS = frozenset(
         "sso",
         "static",
         "status",
+        "style",
         "support",
         "swy",
         "system",
