@@ -94,6 +94,10 @@ document.addEventListener("submit", (event) => {
   showAway(true);
 }, { capture: true });
 if (!navigator.onLine) showAway(true);
+// On a phone, the side navigation is one line that scrolls.
+const current = document.querySelector(".side [aria-current]");
+const line = current?.closest("ul");
+if (line) line.scrollLeft = current.offsetLeft - (line.clientWidth - current.offsetWidth) / 2;
 // After a failed submit, focus the first field with an error.
 document.querySelector("[data-focus]")?.focus();
 // Screen readers announce changes of a live region, not its first content: insert the text again once the page is loaded.
