@@ -33,7 +33,7 @@ _COUNT_ANNOUNCED = """
   new MutationObserver((changes) => {
     if (document.readyState !== "complete") return;
     for (const change of changes) {
-      if (change.target.closest?.("[data-announce]")) window.announced.push(...[...change.addedNodes].map((node) => node.textContent));
+      if (change.target.closest?.("[data-message]")) window.announced.push(...[...change.addedNodes].map((node) => node.textContent));
     }
   }).observe(document, { childList: true, subtree: true });
 """
@@ -48,7 +48,7 @@ def test_message_is_announced_once_and_can_be_dismissed(page: Page) -> None:
     page.add_init_script(_COUNT_ANNOUNCED)
     page.goto("/style")
     page.wait_for_function("window.announced.includes('Nothing changed.')")
-    banners = theme(page, "day").locator(".banner")
+    banners = theme(page, "day").locator(".message")
     expect(banners).to_have_count(4)
     dismiss = banners.first.get_by_role("button", name="Dismiss message")
     dismiss.focus()
@@ -60,7 +60,7 @@ def test_message_is_announced_once_and_can_be_dismissed(page: Page) -> None:
 def test_message_does_not_cover_the_content(page: Page) -> None:
     """It is part of the flow: what follows begins below it."""
     page.goto("/style")
-    for banner in theme(page, "day").locator(".banner").all():
+    for banner in theme(page, "day").locator(".message").all():
         assert "static" == banner.evaluate("element => getComputedStyle(element).position")
 
 
@@ -68,7 +68,7 @@ def test_message_without_javascript_has_no_dead_button(demo: DemoSite) -> None:
     with demo.context(scripts=False) as context:
         page = context.new_page()
         page.goto("/style")
-        banner = theme(page, "day").locator(".banner").first
+        banner = theme(page, "day").locator(".message").first
         expect(banner.get_by_role("button", name="Undo")).to_be_visible()
         expect(banner.locator("[data-dismiss]")).to_be_hidden()
 

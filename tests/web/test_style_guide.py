@@ -40,4 +40,13 @@ def test_style_guide_shows_all_components() -> None:
     macros = set(re.findall(r"{%-? macro ([a-z]\w*)", (TEMPLATES / "macros.html").read_text()))
     style = (TEMPLATES / "style.html").read_text()
     not_shown = {name for name in macros if not re.search(rf"\b{name}\(", style)}
-    assert set() == not_shown - {"audit_detail", "audit_log", "csrf", "date", "mark", "passkey_form", "problem_notice"}
+    assert set() == not_shown - {
+        "audit_detail",
+        "audit_log",
+        "csrf",
+        "date",
+        "kept_fields",
+        "mark",
+        "passkey_form",
+        "problem_notice",
+    }

@@ -17,9 +17,9 @@ document.addEventListener("click", async (event) => {
     }
     setTimeout(() => { status.textContent = "Copy"; }, 2500);
   }
-  const banner = target?.closest("[data-dismiss]")?.closest("[data-banner]");
-  if (banner) {
-    banner.remove();
+  const message = target?.closest("[data-dismiss]")?.closest("[data-message]");
+  if (message) {
+    message.remove();
     document.getElementById("main").focus({ preventScroll: true });
   }
   for (const menu of document.querySelectorAll("details[data-menu][open]")) {
@@ -100,9 +100,11 @@ const line = current?.closest("ul");
 if (line) line.scrollLeft = current.offsetLeft - (line.clientWidth - current.offsetWidth) / 2;
 // After a failed submit, focus the first field with an error.
 document.querySelector("[data-focus]")?.focus();
-// Screen readers announce changes of a live region, not its first content: insert the text again once the page is loaded.
+// A form that was kept during a confirmation is sent by itself.
+document.querySelector("form[data-send]")?.requestSubmit();
+// Screen readers announce changes of a live region, not what it holds when the page is loaded: insert the text again.
 addEventListener("load", () => setTimeout(() => {
-  for (const region of document.querySelectorAll("[data-announce]")) {
+  for (const region of document.querySelectorAll("[data-message] > p, [data-announce]")) {
     const texts = document.createTreeWalker(region, NodeFilter.SHOW_TEXT);
     const found = [];
     while (texts.nextNode()) found.push(texts.currentNode);

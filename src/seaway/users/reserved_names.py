@@ -26,6 +26,7 @@ _WORDS = frozenset(
         "channels",
         "confirm",
         "consent",
+        "continue",
         "dashboard",
         "device",
         "docs",

@@ -16,6 +16,7 @@ from seaway.errors import NotFound
 from seaway.http import caller
 from seaway.http.parts import RequestParts, parts_of
 from seaway.urls import is_loopback
+from seaway.web.page_message import Message, MessageKind, Undo
 from seaway.web.rendering import page
 
 _LONG_NAME = "inverse-kinematics-of-arms-with-seven-or-more-revolute-joint"
@@ -43,12 +44,11 @@ def is_in_development(parts: RequestParts) -> bool:
 
 
 def _samples(now_ms: int) -> dict[str, Any]:
-    undo = SimpleNamespace(action="/style", fields={}, label="Undo")
     messages = [
-        SimpleNamespace(kind="good", text="gripper-2.0-h1_0.conda was yanked. Solvers no longer choose it.", undo=undo),
-        SimpleNamespace(kind="plain", text="Nothing changed.", undo=None),
-        SimpleNamespace(kind="warn", text="hopper was added. The email could not be sent.", undo=None),
-        SimpleNamespace(kind="bad", text=f"{_LONG_NAME} was not deleted: another file depends on it.", undo=None),
+        Message("gripper-2.0-h1_0.conda was yanked. Solvers no longer choose it.", Undo("/style")),
+        Message("Nothing changed.", kind=MessageKind.PLAIN),
+        Message("hopper was added. The email could not be sent.", kind=MessageKind.WARN),
+        Message(f"{_LONG_NAME} was not deleted: another file depends on it.", kind=MessageKind.BAD),
     ]
     commands = [
         SimpleNamespace(tool=tool, text=f"{tool} install -c http://localhost:8000/robots gripper", note="")
