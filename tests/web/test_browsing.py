@@ -140,8 +140,12 @@ def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None
     assert "pixi add lib==0.9" in selected
     assert "conda install -c" in selected
     assert "lib=0.9" in selected
-    tool = shown(http, f"/channels/{channel}/packages/tool")
-    assert f'href="/channels/{channel}/packages/lib"' in tool
+    # Dependents are read on their own page first: that reads the dependencies of every package of the channel.
+    path = f"/channels/{channel}/packages/tool"
+    assert f'hx-get="{path}/dependents"' in shown(http, path)
+    for tool in (shown(http, f"{path}/dependents"), shown(http, path)):
+        assert "1 package in this channel depends on tool in its latest files." in tool
+        assert f'href="/channels/{channel}/packages/lib"' in tool
     shown(http, f"/channels/{channel}/packages/nothing", 404)
 
 

@@ -52,6 +52,7 @@ PAGE_ROUTES = [
     Route("/channels/{channel}/feed.atom", channel.atom, methods=["GET"]),
     Route("/channels/{channel}/logo/{name}", logo_delivery.logo, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}", package.package, methods=["GET"]),
+    Route("/channels/{channel}/packages/{package}/dependents", package.dependents, methods=["GET"]),
     Route("/channels/{channel}/packages/{package}/files/{subdir}/{file}", file.file, methods=["GET"]),
     Route(f"{_FILE}/correction", metadata_correction.show, methods=["GET"]),
     Route(f"{_FILE}/correction", metadata_correction.change, methods=["POST"]),
