@@ -9,6 +9,7 @@ from seaway.web import (
     channel_list,
     external_login_pages,
     file,
+    file_changes,
     front_page,
     invitations,
     kept_form,
@@ -58,6 +59,7 @@ PAGE_ROUTES = [
     Route(f"{_FILE}/correction", metadata_correction.show, methods=["GET"]),
     Route(f"{_FILE}/correction", metadata_correction.change, methods=["POST"]),
     Route(f"{_FILE}/correction/remove", metadata_correction.remove, methods=["POST"]),
+    Route("/channels/{channel}/packages/{package}/undo-yank", file_changes.undo_yank, methods=["POST"]),
     Route("/channels/{channel}/packages/{package}/{act}", package.change_files, methods=["POST"]),
     # Channel settings
     Route("/channels/{channel}/settings", general.view, methods=["GET"]),
