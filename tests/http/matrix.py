@@ -384,6 +384,9 @@ The API: the site; keys have no access
 GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users                                        401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users/{user}/invitation                      401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/users/{user}                               401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/channels/{channel}/quota                    401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}/quota                            401       403       403       403       403       403       403       403       403       403       401
 POST /api/v1/users/{user}/second-factor-reset             401       403       403       403       403       403       403       403       403       403       401
@@ -505,6 +508,9 @@ The site
 GET /api/v1/users                                         403       403       403       403       200       403
 GET /api/v1/users/{user}                                  403       403       403       403       200       403
 PATCH /api/v1/users/{user}                                403       403       403       403       200       403
+POST /api/v1/users                                        403       403       403       403       201       403
+POST /api/v1/users/{user}/invitation                      403       403       403       403       204       403
+DELETE /api/v1/users/{user}                               403       403       403       403       204       403
 PATCH /api/v1/channels/{channel}/quota                    403       403       403       403       200       403
 GET /api/v1/users/{user}/quota                            403       403       403       403       200       403
 POST /api/v1/users/{user}/second-factor-reset             403       403       403       403       200       403

@@ -7,6 +7,7 @@ from functools import cache
 from joserfc.jwk import RSAKey
 
 from seaway.callers.caller import OPERATOR
+from seaway.sign_in import user_invitations
 from seaway.trusted_publishing import issuers
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds, form
 
@@ -16,6 +17,32 @@ def _disabling_an_account(context: MatrixContext, _caller: str) -> Iterable[Rout
     yield RouteRequest(
         f"/api/v1/users/{context.site.factory.user(context.site.new_name('other'))}", json={"disabled": True}
     )
+
+
+@builds("POST /api/v1/users")
+def _inviting_a_user(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.new_name("invited")
+    yield RouteRequest("/api/v1/users", json={"name": name, "email": f"{name}@example.com"})
+
+
+def new_invited_user(context: MatrixContext) -> str:
+    """Invite a user; return the name."""
+    seaway, name = context.site.factory.seaway, context.site.new_name("invited")
+    with seaway.site.database.write_site() as tx:
+        parts, now_ms = seaway.request_parts.accounts, seaway.site.clock.now_ms()
+        user_invitations.invite(parts, tx, now_ms, OPERATOR, name, f"{name}@example.com")
+    return name
+
+
+@builds("POST /api/v1/users/{user}/invitation")
+def _inviting_a_user_again(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    yield RouteRequest(f"/api/v1/users/{new_invited_user(context)}/invitation")
+
+
+@builds("DELETE /api/v1/users/{user}")
+def _deleting_a_user(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    name = context.site.factory.user(context.site.new_name("other"))
+    yield RouteRequest(f"/api/v1/users/{name}?confirm={name}")
 
 
 @builds("PATCH /api/v1/channels/{channel}/quota")

@@ -91,9 +91,9 @@ def require_free_name(tx: Tx, now_ms: int, name: str) -> None:
     if not is_possible_name(name):
         raise _invalid_name(name)
     if find(tx, name) is not None:
-        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.", field="name")
     if _is_name_held(tx, now_ms, name):
-        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
+        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.", field="name")
 
 
 def add_admin(tx: Tx, now_ms: int, by: Caller, name: str) -> User:
@@ -170,6 +170,7 @@ def _invalid_name(name: str) -> NameTaken:
     return NameTaken(
         f"{name[:60]!a} is not a valid user name.",
         "Use at most 39 lowercase letters, digits and inner hyphens, and no reserved word.",
+        field="name",
     )
 
 
