@@ -254,6 +254,19 @@ POST /channels/{channel}/settings/danger/cancel           401       403       40
 POST /channels/{channel}/settings/danger/delete           401       403       403       403       403       403       403       403       403       403       401
 
 Pages of site admins: 404 for other users and for every key
+GET /admin                                                404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin                                               404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/invite                                   404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/invite                                  404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/{user}/{act}                             404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/{user}/{act}                            404       404       404       404       404       404       404       404       404       404       401
+GET /admin/channels/{channel}/delete                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/channels/{channel}/delete                     404       404       404       404       404       404       404       404       404       404       401
+GET /admin/issuers/{issuer}/{act}                         404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/issuers/{issuer}/{act}                        404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/invite                                  404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/{user}/quota                            404       404       404       404       404       404       404       404       404       404       401
+POST /admin/channels/{channel}/delete                     404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users                                          404       404       404       404       404       404       404       404       404       404       401
 HEAD /admin/users                                         404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users/{user}                                   404       404       404       404       404       404       404       404       404       404       401
@@ -534,6 +547,14 @@ GET /api/v1/channels/{channel}/audit                      403/404   403       40
 GET /api/v1/channels/{channel}/upload-log                 403/404   403       403       200       200       200
 
 Pages of site admins; submitted forms redirect
+GET /admin                                                404       404       404       404       200       404
+GET /admin/users/invite                                   404       404       404       404       200       404
+GET /admin/users/{user}/{act}                             404       404       404       404       200       404
+GET /admin/channels/{channel}/delete                      404       404       404       404       200       404
+GET /admin/issuers/{issuer}/{act}                         404       404       404       404       200       404
+POST /admin/users/invite                                  404       404       404       404       303       404
+POST /admin/users/{user}/quota                            404       404       404       404       303       404
+POST /admin/channels/{channel}/delete                     404       404       404       404       303       404
 GET /admin/users                                          404       404       404       404       200       404
 GET /admin/users/{user}                                   404       404       404       404       200       404
 GET /admin/channels                                       404       404       404       404       200       404
