@@ -112,4 +112,4 @@ def _conditions(chosen: ChannelFilter) -> list[ColumnElement[bool]]:
 
 def _changed_at(tx: Tx, ids: Sequence[int]) -> dict[int, int]:
     query = select(subdirs.c.channel_id, func.max(subdirs.c.changed_at)).where(subdirs.c.channel_id.in_(ids))
-    return dict(tx.execute(query.group_by(subdirs.c.channel_id)).tuples().all())
+    return dict(tx.execute(query.group_by(subdirs.c.channel_id)).all())

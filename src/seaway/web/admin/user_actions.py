@@ -81,30 +81,34 @@ def facts_of(name: str, call: RequestContext, tx: Tx) -> UserFacts:
     )
 
 
-def _be(count: int, noun: str, plural: str = "") -> str:
-    return f"{counted(count, noun, plural)} {'is' if count == 1 else 'are'}"
+def _those(number: int, noun: str, rest: str, plural: str = "") -> list[str]:
+    """Return a sentence about a number of things, which `rest` completes after "is" or "are"; none without any."""
+    return [f"{counted(number, noun, plural)} {'is' if number == 1 else 'are'} {rest}."] if number else []
+
+
+def _stay(number: int, noun: str, rest: str) -> list[str]:
+    return [f"{counted(number, noun)} {'stays' if number == 1 else 'stay'}{rest}."] if number else []
 
 
 def _effects_of_disabling(facts: UserFacts) -> list[str]:
     name = facts.user.name
     return [
-        f"{name} cannot sign in; {_be(len(facts.sessions), 'browser')} signed out immediately.",
-        (
-            f"{_be(facts.keys, 'API key')} refused, and {_be(facts.tools, 'command-line tool')} refused, until the account "
-            "is enabled again."
+        f"{name} cannot sign in until the account is enabled again.",
+        *_those(len(facts.sessions), "browser", "signed out immediately"),
+        *_those(facts.keys, "API key", "refused until then"),
+        *_those(facts.tools, "command-line tool", "refused until then"),
+        *_stay(
+            facts.publishers, "trusted publisher", f" that {name} added, but the current publish tokens stop working"
         ),
-        (
-            f"{counted(facts.publishers, 'trusted publisher')} added by {name} stay: their current publish tokens stop "
-            "working, but later runs of the workflows can publish."
-        ),
-        f"{counted(len(facts.owned), 'channel')} owned by {name} stay, with all packages and members.",
+        *_stay(len(facts.owned), "owned channel", ", with packages and members"),
     ]
 
 
 def _effects_of_enabling(facts: UserFacts) -> list[str]:
     return [
         f"{facts.user.name} can sign in again.",
-        f"{counted(facts.keys, 'API key')} and {counted(facts.tools, 'command-line tool')} work again immediately.",
+        *_those(facts.keys, "API key", "accepted again immediately"),
+        *_those(facts.tools, "command-line tool", "accepted again immediately"),
     ]
 
 
@@ -118,36 +122,33 @@ def _effects_of_promoting(facts: UserFacts) -> list[str]:
 def _effects_of_demoting(facts: UserFacts) -> list[str]:
     return [
         f"{facts.user.name} can no longer use these pages, or read private channels of others.",
-        f"Roles in channels stay: {counted(len(facts.owned), 'channel')} owned, member of {len(facts.joined)} more.",
+        *_stay(len(facts.owned), "owned channel", ""),
+        *_stay(len(facts.joined), "membership", ""),
     ]
 
 
 def _effects_of_reset(facts: UserFacts) -> list[str]:
-    count = counted(facts.factors.passkeys, "passkey")
-    verified = sum(email.verified_at_ms is not None for email in facts.emails)
+    factors, verified = facts.factors, sum(email.verified_at_ms is not None for email in facts.emails)
     return [
         "First make sure that the request comes from the user.",
-        (
-            f"In 72 hours, {count}, {'the authenticator app, ' if facts.factors.has_totp else ''}and "
-            f"{counted(facts.factors.recovery_codes, 'recovery code')} are removed, and every browser is signed out."
-        ),
-        (
-            f"{_be(verified, 'verified email address', 'verified email addresses')} notified now, and the user can cancel "
-            "the removal while able to sign in."
-        ),
-        f"To remove them immediately, run seaway user reset-2fa {facts.user.name}.",
+        *(["The authenticator app is removed in 72 hours."] if factors.has_totp else []),
+        *_those(factors.passkeys, "passkey", "removed in 72 hours"),
+        *_those(factors.recovery_codes, "recovery code", "removed in 72 hours"),
+        *_those(verified, "verified email address", "notified now", "verified email addresses"),
+        "The user can cancel this while able to sign in. When it happens, every browser is signed out.",
+        f"To remove them immediately, the operator runs seaway user reset-2fa {facts.user.name}.",
     ]
 
 
 def _effects_of_deleting(facts: UserFacts) -> list[str]:
     name = facts.user.name
     return [
-        (
-            f"{_be(facts.keys, 'valid API key')} revoked, {_be(facts.tools, 'command-line tool')} logged out, and "
-            f"{_be(len(facts.sessions), 'browser')} signed out."
-        ),
-        f"{name} leaves {counted(len(facts.joined), 'channel')}. Files that {name} uploaded stay, with the name.",
-        f"{counted(facts.publishers, 'trusted publisher')} added by {name} stay.",
+        *_those(facts.keys, "valid API key", "revoked"),
+        *_those(facts.tools, "command-line tool", "logged out"),
+        *_those(len(facts.sessions), "browser", "signed out"),
+        *_those(len(facts.joined), "membership", "removed"),
+        f"Files that {name} uploaded stay, with the name.",
+        *_stay(facts.publishers, "trusted publisher", f" that {name} added"),
         f"Nobody can use the name {name} for a year.",
         "This cannot be undone. To keep the account, disable it instead.",
     ]
