@@ -18,7 +18,7 @@ from seaway.packages import removal
 from seaway.packages.sweep import sweep
 from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
-from seaway.sign_in import passwords, second_factors, user_access
+from seaway.sign_in import passwords, second_factors, user_access, user_invitations
 from seaway.trusted_publishing import issuers
 from seaway.users import emails, users
 from tests.browser import demo_packages
@@ -120,16 +120,27 @@ PAGES = (
     DemoPage("account-identities", "/account/identities", signed_in=True),
     DemoPage("device", "/device", signed_in=True),
     DemoPage("account-tools", "/account/tools", signed_in=True),
+    DemoPage("admin", "/admin", signed_in=True),
     DemoPage("admin-users", "/admin/users", signed_in=True),
+    DemoPage("admin-users-none", "/admin/users?q=nobody-like-that&state=admin", signed_in=True),
+    DemoPage("admin-invite", "/admin/users/invite", signed_in=True),
+    DemoPage("admin-user-invited", "/admin/users/dora", signed_in=True),
+    DemoPage("admin-user-disable", "/admin/users/hopper/disable", signed_in=True),
+    DemoPage("admin-user-delete", "/admin/users/hopper/delete", signed_in=True),
+    DemoPage("admin-user-delete-owner", "/admin/users/grace/delete", signed_in=True),
     DemoPage("admin-user", "/admin/users/grace", signed_in=True),
     DemoPage("admin-user-me", "/admin/users/ada", signed_in=True),
     DemoPage("admin-channels", "/admin/channels", signed_in=True),
     DemoPage("admin-channel", "/admin/channels/robots", signed_in=True),
+    DemoPage("admin-channels-filtered", "/admin/channels?over=1&sort=size", signed_in=True),
+    DemoPage("admin-channel-delete", "/admin/channels/robots/delete", signed_in=True),
     DemoPage("admin-storage", "/admin/storage", signed_in=True),
     DemoPage("admin-jobs", "/admin/jobs", signed_in=True),
     DemoPage("admin-jobs-waiting", "/admin/jobs?state=ready", signed_in=True),
     DemoPage("admin-issuers", "/admin/issuers", signed_in=True),
     DemoPage("admin-issuer", "/admin/issuers/forge", signed_in=True),
+    DemoPage("admin-issuer-remove", "/admin/issuers/forge/remove", signed_in=True),
+    DemoPage("invite-over", "/invite/swy-ln-over"),
     DemoPage("admin-log", "/admin/log", signed_in=True),
 )
 
@@ -213,7 +224,8 @@ def _add_admin_content(factory: Factory) -> None:
         quotas.set_of_channel(tx, now_ms, OPERATOR, "hostile", 500)
         issuers.add(tx, now_ms, OPERATOR, "forge", kind="gitlab", issuer="https://gitlab.example.com")
         for number in range(2):
-            error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE}"
+            cause = "socket.create_connection: [Errno 111] Connection refused. " * 5
+            error = f"ConnectionRefusedError: mail.example.com:587 refused the connection {HOSTILE} {cause}"
             values = {
                 "kind": "send-email",
                 "args": "{}",
@@ -222,6 +234,8 @@ def _add_admin_content(factory: Factory) -> None:
                 "created_at": now_ms - number,
             }
             tx.execute(insert(jobs).values(**values, run_at=now_ms, error=error))
+        parts = seaway.request_parts.accounts
+        user_invitations.invite(parts, tx, now_ms, OPERATOR, "dora", "dora.the-explorer@shipping.example.com")
     sweep(seaway.site, seaway.pairing, max_percent=100)
 
 

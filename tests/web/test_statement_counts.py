@@ -37,12 +37,14 @@ PAGES = (
     f"{CHANNEL}/settings/log",
     f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?who=u", "/account/offers",
     "/account/groups", "/account/groups/crew", "/account/emails", "/account/security", "/account/keys",
-    "/account/sessions", "/account/identities", "/account/tools", "/admin/users", "/admin/users/u-1",
+    "/account/sessions", "/account/identities", "/account/tools", "/admin", "/admin/users", "/admin/users?q=u&state=active&sort=created", "/admin/users/invite", "/admin/users/u-1",
+    "/admin/users/u-1/delete", "/admin/channels?owner=u-1&sort=packages", "/admin/channels/robots/delete",
+    "/admin/issuers/gitlab/disable",
     "/admin/channels", "/admin/channels/robots", "/admin/storage", "/admin/jobs", "/admin/issuers",
     "/admin/issuers/gitlab", "/admin/log",
 )  # fmt: skip
 # These pages show no list, or are for callers without a session.
-WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|continue|device|authorize|invitations|static|docs|style)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
+WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|continue|device|authorize|invitations|invite|static|docs|style)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ class Event(Enum):
     """Every action that is recorded in the audit log."""
 
     USER_ADDED = "user.added"
+    USER_INVITED = "user.invited"
     USER_PASSWORD_SET = "user.password-set"
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"

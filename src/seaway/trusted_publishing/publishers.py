@@ -120,6 +120,12 @@ def in_channel(tx: Tx, channel_id: int) -> list[Publisher]:
     return [_publisher(row) for row in tx.execute(_listing().where(rows.c.channel_id == channel_id))]
 
 
+def count_added_by(tx: Tx, user_id: int) -> int:
+    """Return the number of publishers that a user added, in all channels."""
+    found: int = tx.execute(select(func.count()).where(rows.c.created_by == user_id)).scalar_one()
+    return found
+
+
 def get(tx: Tx, channel: str, publisher_id: int) -> Publisher:
     """Return one publisher of a channel."""
     row = tx.execute(_listing().where(channel_rows.c.name == channel, rows.c.id == publisher_id)).one_or_none()

@@ -3,6 +3,7 @@
 from starlette.routing import Route
 
 from seaway.web import (
+    account_invitations,
     assets,
     browser_files,
     channel,
@@ -30,6 +31,7 @@ from seaway.web.admin import audit_log as admin_log
 from seaway.web.admin import channels as admin_channels
 from seaway.web.admin import issuers as admin_issuers
 from seaway.web.admin import jobs as admin_jobs
+from seaway.web.admin import overview as admin_overview
 from seaway.web.admin import storage as admin_storage
 from seaway.web.admin import users as admin_users
 from seaway.web.settings import audit_log, general, members, publishers, transfer_and_delete, uploading
@@ -136,6 +138,8 @@ PAGE_ROUTES = [
     Route("/reset/sent", password_reset_pages.sent, methods=["GET"]),
     Route("/reset/{secret}", password_reset_pages.show_new, methods=["GET"]),
     Route("/reset/{secret}", password_reset_pages.reset, methods=["POST"]),
+    Route("/invite/{secret}", account_invitations.show, methods=["GET"]),
+    Route("/invite/{secret}", account_invitations.accept, methods=["POST"]),
     # Command-line tools
     Route("/device", tool_login.show_device, methods=["GET"]),
     Route("/device", tool_login.find_device, methods=["POST"]),
@@ -174,18 +178,26 @@ PAGE_ROUTES = [
     Route("/account/tools", tool_grants.show_tools, methods=["GET"]),
     Route("/account/tools/end", tool_grants.end_tool, methods=["POST"]),
     # Site administration
+    Route("/admin", admin_overview.view, methods=["GET"]),
     Route("/admin/users", admin_users.listing, methods=["GET"]),
+    Route("/admin/users/invite", admin_users.show_invite, methods=["GET"]),
+    Route("/admin/users/invite", admin_users.invite, methods=["POST"]),
     Route("/admin/users/{user}", admin_users.view, methods=["GET"]),
+    Route("/admin/users/{user}/quota", admin_users.set_quota, methods=["POST"]),
+    Route("/admin/users/{user}/{act}", admin_users.confirm, methods=["GET"]),
     Route("/admin/users/{user}/{act}", admin_users.act, methods=["POST"]),
     Route("/admin/channels", admin_channels.listing, methods=["GET"]),
     Route("/admin/channels/{channel}", admin_channels.view, methods=["GET"]),
     Route("/admin/channels/{channel}/quota", admin_channels.limit, methods=["POST"]),
+    Route("/admin/channels/{channel}/delete", admin_channels.confirm_delete, methods=["GET"]),
+    Route("/admin/channels/{channel}/delete", admin_channels.delete, methods=["POST"]),
     Route("/admin/storage", admin_storage.view, methods=["GET"]),
     Route("/admin/jobs", admin_jobs.view, methods=["GET"]),
     Route("/admin/jobs/retry", admin_jobs.retry, methods=["POST"]),
     Route("/admin/issuers", admin_issuers.listing, methods=["GET"]),
     Route("/admin/issuers", admin_issuers.add, methods=["POST"]),
     Route("/admin/issuers/{issuer}", admin_issuers.view, methods=["GET"]),
+    Route("/admin/issuers/{issuer}/{act}", admin_issuers.confirm, methods=["GET"]),
     Route("/admin/issuers/{issuer}/{act}", admin_issuers.act, methods=["POST"]),
     Route("/admin/log", admin_log.view, methods=["GET"]),
 ]
