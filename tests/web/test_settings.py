@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal
 from seaway import audit
 from seaway.audit import Actor, Event, NewEntry
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, invitations, members, notices, transfers
+from seaway.channels import channels, groups, invitations, members, notices, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.clock import HOUR_MS
@@ -285,7 +285,7 @@ def test_page_and_api_refuse_the_same_fault_with_the_same_sentence(
     ).json()
 
     assert "role: Choose viewer or contributor." == said["message"]
-    assert said["message"] in unescape(shown)
+    assert f"<span>{said['message'].removeprefix('role: ')}</span>" in unescape(shown)  # at the field
 
 
 def test_emails_to_an_invited_address_are_limited(owner: Owner, channel: str) -> None:
@@ -306,9 +306,78 @@ def test_email_address_is_invited(shared: Seaway, owner: Owner, channel: str) ->
     assert "grace@example.com" in owner.shown
     base = f"/channels/{channel}/settings/invitations"
     assert 303 == owner.send(f"{base}/resend", invitation=number).status_code
+    assert "sent to grace@example.com again, with a new link" in owner.get(page).text
     number = owner.get(page).text.partition('name="invitation" value="')[2].partition('"')[0]
     assert 303 == owner.send(f"{base}/withdraw", invitation=number).status_code
+    assert "The invitation of grace@example.com was withdrawn." in owner.get(page).text
     assert "grace@example.com" not in owner.get(page).text
+
+
+def undo(browser: HttpBrowser) -> httpx.Response:
+    """Press the Undo button in the message of the page that was opened last."""
+    form = browser.shown.partition("data-message")[2].partition("</form>")[0]
+    action = re.search(r'action="([^"]+)"', form)
+    assert action is not None
+    fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form)) | {"csrf_token": browser.token}
+    return browser.send(action[1], **fields)
+
+
+def test_changes_of_members_are_reported_and_undone(shared: Seaway, owner: Owner, channel: str, ada: str) -> None:
+    """Each message names the member and the role; Undo restores the state before."""
+    page, user, crew = f"/channels/{channel}/settings/members", new_user(shared), f"crew-{next(_numbers)}"
+    with shared.site.database.write_site() as tx:
+        groups.add(tx, shared.site.clock.now_ms(), OPERATOR, crew, users.get(tx, ada))
+    owner.on(page, "", who=user.upper(), role="viewer")
+    assert f"{user} was added as a viewer." in owner.get(page).text
+    owner.on(page, "/role", who=user, role="contributor")
+    assert f"{user} is now a contributor." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert Role.VIEWER is role_of(shared, channel, user)
+    owner.on(page, "/remove", who=user)
+    assert f"{user} was removed from {channel}." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert Role.VIEWER is role_of(shared, channel, user)
+    owner.on(page, "", who=crew, role="viewer")
+    assert f"The group {crew} was added as a viewer." in owner.get(page).text
+    assert 303 == undo(owner).status_code
+    assert f"The group {crew} was removed from {channel}." in owner.get(page).text
+    owner.on(page, "", who=f"new-{next(_numbers)}@example.com", role="viewer")
+    assert "An invitation was sent to new-" in owner.get(page).text
+
+
+def test_unknown_member_is_an_error_at_the_field(shared: Seaway, owner: Owner, channel: str) -> None:
+    """With what was typed, and without a hint for the command line; the role is checked, too."""
+    page = f"/channels/{channel}/settings/members"
+    for name, sentence in (("nobody-here", "There is no user or group named"), ("no@address", "email address")):
+        assert owner.on(page, "", who=name, role="viewer").status_code in (400, 404, 422)
+        field = owner.shown.partition('id="who"')[2].partition("</div>\n")[0]
+        assert f'value="{name}"' in field[:100]
+        assert 'aria-invalid="true"' in field
+        assert sentence in owner.shown.partition('id="who-error"')[2][:800]
+        assert "seaway user" not in owner.shown
+        assert 'value="viewer" selected' in owner.shown
+
+
+def test_list_of_members_is_filtered_without_javascript(shared: Seaway, owner: Owner, channel: str) -> None:
+    user = Factory(shared).member(channel, new_user(shared), Role.VIEWER)
+    page = f"/channels/{channel}/settings/members"
+    assert user in owner.get(page, params={"filter": user[:4].upper()}).text
+    text = owner.get(page, params={"filter": "zzz"}).text
+    assert "No member has &#34;zzz&#34; in the name." in text
+    assert f'data-text="{user}"' not in text
+
+
+def test_suggestions_of_groups_are_the_callers(shared: Seaway, owner: Owner, ada: str) -> None:
+    """Only groups that the caller can add to a channel, and only where groups can be chosen."""
+    number = next(_numbers)
+    with shared.site.database.write_site() as tx:
+        now_ms = shared.site.clock.now_ms()
+        groups.add(tx, now_ms, OPERATOR, f"watch-{number}-mine", users.get(tx, ada))
+        groups.add(tx, now_ms, OPERATOR, f"watch-{number}-other", users.get(tx, "operator-of-it"))
+    typed = {"q": f"watch-{number}"}
+    shown = owner.get("/account/user-names", params=typed | {"groups": "1"}).text
+    assert (True, False) == ("-mine" in shown, "-other" in shown)
+    assert "-mine" not in owner.get("/account/user-names", params=typed).text
 
 
 def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
@@ -319,9 +388,9 @@ def role_of(seaway: Seaway, channel: str, user: str) -> Role | None:
 def test_user_names_are_completed(shared: Seaway, owner: Owner) -> None:
     """By a prefix of at least two letters; SQL wildcards match nothing."""
     user = Factory(shared).user("zoe-the-completed")
-    assert f'value="{user}"' in owner.get("/account/user-names", params={"who": user[:-1]}).text
+    assert f'data-value="{user}"' in owner.get("/account/user-names", params={"q": user[:-1]}).text
     for typed in ("a", "", "%%", "__"):
-        assert "option" not in owner.get("/account/user-names", params={"who": typed}).text
+        assert "option" not in owner.get("/account/user-names", params={"q": typed}).text
 
 
 def test_channel_keys_page_shows_only_the_callers_keys(

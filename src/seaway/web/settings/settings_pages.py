@@ -21,7 +21,7 @@ from seaway.database.engine import Tx
 from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
 from seaway.web.rendering import page
-from seaway.web.user_pages import submit
+from seaway.web.user_pages import Report, submit
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ async def change(
     section: SettingsPage,
     act: Callable[[SettingsContext], T],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     requires: Permission = None,
     then: str | None = None,
     uses_reserve: bool = False,
@@ -90,7 +90,7 @@ async def change_without_transaction(
     section: SettingsPage,
     act: Callable[[RequestContext], T],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     then: str | None = None,
     **typed: Any,
 ) -> Response:
@@ -103,7 +103,7 @@ async def _apply(
     call: RequestContext,
     section: SettingsPage,
     act: Callable[[], T],
-    message: str | Callable[[T], str],
+    message: Report[T],
     then: str | None,
     typed: dict[str, Any],
 ) -> Response:
