@@ -26,8 +26,10 @@ from seaway.storage.disk_reserve import Reserve
 from seaway.users import users
 from seaway.web.audit_log_list import PER_PAGE
 from tests.support import images
+from tests.support import issuer as issuer_tokens
 from tests.support.clock import ManualClock
 from tests.support.mail import emails_to
+from tests.support.publishing_app import Trust
 from tests.support.sites import Factory
 from tests.web.conftest import new_user
 from tests.web.http_browser import SITE, HttpBrowser
@@ -249,6 +251,7 @@ def test_notices_are_posted_and_removed(shared: Seaway, owner: Owner, channel: s
     with shared.site.database.read() as tx:
         (notice,) = notices.current(tx, shared.site.clock.now_ms(), channels.get(tx, channel).id)
     assert 303 == owner.on(page, "/notices/remove", notice=str(notice.id)).status_code
+    assert "The notice &#34;Move on&#34; was withdrawn." in owner.get(page).text
     assert "Move on" not in owner.get(page).text
     assert 404 == owner.on(page, "/notices/remove", notice="x").status_code
     owner.get(page)
@@ -363,7 +366,7 @@ def test_list_of_members_is_filtered_without_javascript(shared: Seaway, owner: O
     page = f"/channels/{channel}/settings/members"
     assert user in owner.get(page, params={"filter": user[:4].upper()}).text
     text = owner.get(page, params={"filter": "zzz"}).text
-    assert "No member has &#34;zzz&#34; in the name." in text
+    assert 'No member has "zzz" in the name.' in text
     assert f'data-text="{user}"' not in text
 
 
@@ -413,6 +416,7 @@ def test_channel_keys_page_shows_only_the_callers_keys(
     assert factory.caller_of_key(secret[0]).channel_ids == frozenset({channel_id(shared, channel)})
     assert secret[0] not in owner.get(page).text
     assert 303 == owner.send(page + "/revoke", name=name).status_code
+    assert f"The key {name} was revoked." in owner.get(page).text
     assert name not in owner.get(page).text
     assert 404 == owner.send(page + "/revoke", name="key 0 of another user").status_code
 
@@ -439,16 +443,40 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     more = {"mode": "READ_WRITE", "patterns": "ship-*", "allowed_refs": "refs/tags/v*"}
     assert 303 == owner.on(page, "", **fields, **more).status_code
     text = owner.get(page).text
-    assert "octo/ship, release.yml" in text
+    assert "octo/ship, release.yml can now publish to" in text
+    assert "<dt>Workflow</dt><dd>release.yml</dd>" in text
     assert "ship-*" in text
     number = text.partition('name="publisher" value="')[2].partition('"')[0]
     assert 303 == owner.on(page, "/remove", publisher=number).status_code
+    assert "The publisher octo/ship, release.yml was removed." in owner.get(page).text
     assert "octo/ship" not in owner.get(page).text
     refused = owner.on(page, "", **(fields | {"workflow": "a/b.yml"}), mode="READ_WRITE")
     assert 400 == refused.status_code
     assert 'value="octo"' in refused.text
+    several = owner.on(page, "", issuer="github", owner="-", repository="a b", workflow="x.txt", mode="READ_WRITE")
+    assert 422 == several.status_code
+    assert "Please correct the 3 marked fields" in several.text
+    for field, value in (("owner", "-"), ("repository", "a b"), ("workflow", "x.txt")):
+        assert f'id="{field}-error"' in several.text
+        assert f'name="{field}" type="text" value="{value}"' in several.text
     for issuer, label in (("gitlab", "Namespace"), ("google", "Service account")):
         assert label in owner.get(page, params={"issuer": issuer}).text
+
+
+def test_token_is_tested_on_the_page(shared: Seaway, owner: Owner, channel: str) -> None:
+    """The page shows the result of each check, and keeps the pasted token; nothing is exchanged."""
+    page, now_s = f"/channels/{channel}/settings/publishers", shared.site.clock.now_ms() // 1000
+    Trust(shared).keys("github", "key-1")
+    Trust(shared).trust(channel, "github", {"owner": "acme", "repository": "tools", "workflow": "release.yml"})
+    token = issuer_tokens.token(issuer_tokens.github(now_s))
+    text = owner.on(page, "/test", token=token).text
+    assert "This token would be accepted" in text
+    assert f">{token}</textarea>" in text
+    other = issuer_tokens.github(now_s, workflow_ref="acme/tools/.github/workflows/other.yml@refs/heads/main")
+    text = owner.on(page, "/test", token=issuer_tokens.token(other)).text
+    assert "This token would be refused" in text
+    assert "Must be <code>release.yml</code>; the token has <code>acme/tools/.github/workflows/other.yml" in text
+    assert "does not have three parts" in owner.on(page, "/test", token="abc").text
 
 
 def test_upload_rules_are_changed(shared: Seaway, owner: Owner, channel: str) -> None:

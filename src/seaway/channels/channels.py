@@ -246,7 +246,9 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = No
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
         raise Malformed(
-            "The typed name does not match; nothing was deleted.", "Type the name of the channel to confirm."
+            "The typed name does not match; nothing was deleted.",
+            "Type the name of the channel to confirm.",
+            field="name",
         )
     channel = get(tx, name)
     # Caches may keep the files of a channel that never overwrote files for a year, so its owner cannot reuse the name.

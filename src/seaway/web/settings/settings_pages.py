@@ -56,7 +56,7 @@ class SettingsPage:
 
 async def show(request: Request, call: RequestContext, section: SettingsPage, **values: Any) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read_values, request, call, section)
+    found = await to_thread.run_sync(read_values, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
 
 
@@ -107,12 +107,13 @@ async def _apply(
     then: str | None,
     typed: dict[str, Any],
 ) -> Response:
-    read_values = partial(_read_values, request, call, section)
+    reading = partial(read_values, request, call, section)
     next_page = then or section.address(request.path_params["channel"])
-    return await submit(request, act, next_page, section.template, read_values, message=message, **typed)
+    return await submit(request, act, next_page, section.template, reading, message=message, **typed)
 
 
-def _read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
+def read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
+    """Return the values of the template; an error means that the caller cannot see the page."""
     name = request.path_params["channel"]
     with call.read() as tx:
         access = call.require(tx, section.action, name)
