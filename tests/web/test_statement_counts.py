@@ -35,7 +35,7 @@ PAGES = (
     f"{FILE}/correction",
     f"{CHANNEL}/settings", f"{CHANNEL}/settings/members", f"{CHANNEL}/settings/publishers", f"{CHANNEL}/settings/upload",
     f"{CHANNEL}/settings/log",
-    f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?who=u", "/account/offers",
+    f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?q=u&groups=1", "/account/offers",
     "/account/groups", "/account/groups/crew", "/account/emails", "/account/security", "/account/keys",
     "/account/sessions", "/account/identities", "/account/tools", "/admin", "/admin/users", "/admin/users?q=u&state=active&sort=created", "/admin/users/invite", "/admin/users/u-1",
     "/admin/users/u-1/delete", "/admin/channels?owner=u-1&sort=packages", "/admin/channels/robots/delete",

@@ -81,6 +81,7 @@ PAGE_ROUTES = [
     Route("/channels/{channel}/settings/publishers", publishers.view, methods=["GET"]),
     Route("/channels/{channel}/settings/publishers", publishers.add, methods=["POST"]),
     Route("/channels/{channel}/settings/publishers/remove", publishers.remove, methods=["POST"]),
+    Route("/channels/{channel}/settings/publishers/test", publishers.test, methods=["POST"]),
     Route("/channels/{channel}/settings/publishers/rules", publishers.change_rules, methods=["POST"]),
     Route("/channels/{channel}/settings/keys", channel_keys.view, methods=["GET"]),
     Route("/channels/{channel}/settings/keys", channel_keys.add, methods=["POST"]),
