@@ -59,12 +59,7 @@ def add(
 
     An account without a password uses keys or an external login. `is_verified` marks the email address as verified.
     """
-    if not is_possible_name(name):
-        raise _invalid_name(name)
-    if find(tx, name) is not None:
-        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.")
-    if _is_name_held(tx, now_ms, name):
-        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.")
+    require_free_name(tx, now_ms, name)
     is_first = not any_exist(tx)
     if is_first and not by.is_operator:  # otherwise the first user to sign up would become the admin
         raise NotAllowed(
@@ -82,6 +77,16 @@ def add(
     user = get(tx, name)
     audit.write(tx, now_ms, by.actor, Event.USER_ADDED, target=name, admin=user.is_admin)
     return user
+
+
+def require_free_name(tx: Tx, now_ms: int, name: str) -> None:
+    """Return if a new user can have this name; raise `NameTaken` otherwise."""
+    if not is_possible_name(name):
+        raise _invalid_name(name)
+    if find(tx, name) is not None:
+        raise NameTaken(f"A user named {name!r} already exists.", "Choose another name.", field="name")
+    if _is_name_held(tx, now_ms, name):
+        raise NameTaken(f"The name {name!r} was recently used by another account.", "Choose another one.", field="name")
 
 
 def add_admin(tx: Tx, now_ms: int, by: Caller, name: str) -> User:
@@ -110,7 +115,11 @@ def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: s
     """Set the display name of a user: any text of one line."""
     normalized = " ".join(display_name.split())
     if len(normalized) > MAX_DISPLAY_NAME or not normalized.isprintable():
-        raise NameTaken("This is not a valid display name.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
+        raise NameTaken(
+            "This is not a valid display name.",
+            f"Use up to {MAX_DISPLAY_NAME} printable characters.",
+            field="display_name",
+        )
     tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=normalized))
     audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
     return get(tx, name)
@@ -123,10 +132,10 @@ def find(tx: Tx, name: str) -> User | None:
 
 
 def get(tx: Tx, name: str) -> User:
-    """Return the user with this name; raise `NotFound` with a hint for the operator."""
+    """Return the user with this name; raise `NotFound` if there is none."""
     user = find(tx, name)
     if user is None:
-        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows all users.")
+        raise NotFound(f"There is no user named {name[:60]!a}.", "Check the spelling of the user name.")
     return user
 
 
@@ -156,6 +165,7 @@ def _invalid_name(name: str) -> NameTaken:
     return NameTaken(
         f"{name[:60]!a} is not a valid user name.",
         "Use at most 39 lowercase letters, digits and inner hyphens, and no reserved word.",
+        field="name",
     )
 
 
