@@ -145,7 +145,7 @@ class DemoSite:
         page.get_by_label("User name or email address").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/account")
+        page.wait_for_url("**/home")
 
 
 @contextmanager

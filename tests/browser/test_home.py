@@ -42,7 +42,7 @@ def test_checklist_leads_from_an_empty_account_to_the_first_install(demo: DemoSi
     page.wait_for_url(f"**/channels/{channel}")
 
     page.goto("/home")
-    expect(page.locator("#step-2-pixi")).to_have_text(
+    expect(page.locator("#step-3-pixi")).to_have_text(
         f"pixi upload prefix --url {demo.address} --channel {channel} PACKAGE.conda"
     )
     page.get_by_role("link", name="Create an API key").click()
@@ -57,7 +57,7 @@ def test_checklist_leads_from_an_empty_account_to_the_first_install(demo: DemoSi
 
     page.goto("/home")
     expect(page.locator(".checklist > .done")).to_have_count(3)
-    expect(page.locator("#step-3-pixi")).to_contain_text(f"{demo.address}/{channel} && pixi add pixi-editor")
+    expect(page.locator("#step-4-pixi")).to_contain_text(f"{demo.address}/{channel} && pixi add pixi-editor")
     expect(page.get_by_role("link", name=EDITOR.name)).to_be_visible()
     got = httpx.get(f"{demo.address}/{channel}/noarch/{EDITOR.name}", headers=bearer(secret))
     assert 200 == got.status_code

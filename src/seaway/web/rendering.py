@@ -58,6 +58,7 @@ def page(
     errors = problem.fields if isinstance(problem, SeawayError) else {}
     content = _templates.get_template(template).render(
         viewer=viewer,
+        pending_count=0 if viewer is None else viewer.pending_count,
         path=request.url.path,
         site=site_url_of(request),
         now_ms=parts_of(request).reading.site.clock.now_ms(),
