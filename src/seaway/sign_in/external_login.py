@@ -40,6 +40,7 @@ from seaway.sign_in import (
     pending_sign_ins,
     sign_up,
 )
+from seaway.sign_in.external_identities import Identity
 from seaway.sign_in.identity_providers import ExternalAccount, LoginProtocol, Provider, Providers, callback
 from seaway.sign_in.openid_providers import OpenIdProviders
 from seaway.sign_in.parts import AccountParts
@@ -194,8 +195,8 @@ def make_account(
         return password_sign_in.proceed(tx, now_ms, user.id, client, confirmed_at_ms=at_ms), waiting.next_path
 
 
-def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> None:
-    """Unlink an external account from the caller."""
+def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> Identity:
+    """Unlink an external account from the caller, and return it."""
     accounts, now_ms = parts.accounts, parts.accounts.site.clock.now_ms()
     require_site(by, SiteAction.OPEN_ACCOUNT)
     assert by.user_id is not None
@@ -203,6 +204,7 @@ def unlink(parts: ExternalLogin, by: Caller, identity_id: int) -> None:
         unlinked = external_identities.unlink(tx, now_ms, by, by.user_id, identity_id)
         what = f"An account at {parts.providers.title_of(unlinked.provider)} was unlinked and no longer signs in."
         account_security.notify(accounts, tx, now_ms, by.user_id, what)
+        return unlinked
 
 
 def address_taken(title: str) -> NameTaken:

@@ -22,13 +22,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the checklist, with the page on which it is done."""
+    """A step of the checklist, with the page on which it is done; without one if it has to wait for another step."""
 
     title: str
     is_done: bool
     text: str
-    action: str
-    href: str
+    action: str = ""
+    href: str = ""
     commands: tuple[Command, ...] = ()
 
 
@@ -56,8 +56,8 @@ def _upload(progress: Progress, site: str) -> Step:
     channel = _first_with(Action.UPLOAD, progress)
     title, is_done = "Upload a package", progress.newest is not None
     if not channel:
-        text = "Your channel appears here with the exact command as soon as you can upload to one."
-        return Step(title, is_done, text, "Create a channel", "/channels/new")
+        text = "The exact command appears here as soon as you can upload to a channel."
+        return Step(title, is_done, text)
     text = f"Upload a file to {channel} in the browser, or with a tool:"
     commands = tuple(install_lines.to_publish(site, channel))
     return Step(title, is_done, text, "Upload in the browser", f"/channels/{channel}/settings/upload", commands)
