@@ -75,7 +75,7 @@ def test_file_of_the_form_is_published(owner: HttpBrowser, channel: str) -> None
     [
         ("", 422, "Choose a .conda or .tar.bz2 file."),
         ("notes.txt", 400, "notes.txt"),
-        ("damaged-1.0-0.conda", 422, "damaged-1.0-0.conda"),
+        ("damaged-1.0-0.conda", 422, "not a well-formed .conda"),
     ],
 )
 def test_refused_file_is_explained_at_the_field(

@@ -20,12 +20,13 @@ from seaway.http.request_context import RequestContext
 from seaway.packages import recent_uploads
 from seaway.publishing.publish import Published, publish
 from seaway.web import install_lines
-from seaway.web.rendering import redirect
+from seaway.web.rendering import redirect_with_message
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, show, show_refused
 from seaway.web.user_pages import for_user
 
 _RECENT = 10
 _FILE = "file"  # the field of the form
+_OUTCOMES = {"published": "was published", "replaced": "was replaced", "repeated": "was already in the channel"}
 
 
 def _read_values(context: SettingsContext) -> Mapping[str, Any]:
@@ -58,6 +59,7 @@ async def publish_file(request: Request, call: RequestContext) -> Response:
     except SeawayError as error:
         if isinstance(error, FileExists) and error.is_same:
             return _to_package(request, channel, error.path.rpartition("/")[2], "repeated")
+        error.fields = {_FILE: error.full_message}
         can_replace = form.is_set("replace") or (isinstance(error, FileExists) and error.can_replace)
         return await show_refused(request, call, SECTION, error, can_replace=can_replace)
     return _to_package(request, channel, published.file_name, published.outcome)
@@ -73,4 +75,4 @@ async def _publish(request: Request, call: RequestContext, channel: str, form: F
 
 def _to_package(request: Request, channel: str, file_name: str, outcome: str) -> Response:
     page = f"/channels/{channel}/packages/{filename.parse(file_name).name}"
-    return redirect(page)
+    return redirect_with_message(request, page, f"{file_name} {_OUTCOMES[outcome]}.")
