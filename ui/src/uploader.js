@@ -55,11 +55,12 @@ function checked(response) {
 
 const encoded = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
-const units = ["bytes", "kB", "MB", "GB"];
+const units = ["", "kB", "MB", "GB"];
 function size(bytes) {
+  if (bytes < 1000) return counted(Math.round(bytes), "byte");
   let power = 0;
   while (bytes >= 1000 && power < 3) { bytes /= 1000; power += 1; }
-  return `${bytes.toFixed(power && bytes < 100 ? 1 : 0)} ${units[power]}`;
+  return `${bytes.toFixed(bytes < 100 ? 1 : 0)} ${units[power]}`;
 }
 function duration(seconds) {
   if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
