@@ -49,7 +49,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         mary.create_channel("fossils")
         key = mary.create_key("laptop", "Read and publish")
         mary.drop("fossils", EDITOR)
-        mary.page.get_by_role("link", name="noarch, revision").click()
+        mary.page.get_by_role("status").get_by_role("link", name="pixi-editor").click()
         mary.page.get_by_role("heading", level=1, name="pixi-editor 2.0.0").wait_for()
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path, "fossils", key, "pixi-editor")
 

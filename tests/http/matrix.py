@@ -239,6 +239,7 @@ GET /channels/{channel}/settings/keys                     401       403       40
 HEAD /channels/{channel}/settings/keys                    401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/upload                   401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/log                      401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/log                     401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/danger                   401       403       403       403       403       403       403       403       403       403       401
@@ -511,6 +512,7 @@ GET /channels/{channel}/settings/log                      403/404   403       40
 GET /channels/{channel}/settings/danger                   403/404   403       403       200       200       200
 GET /channels/{channel}/settings/keys                     403/404   200       200       200       200       200
 GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
+POST /channels/{channel}/settings/upload                  403/404   403       303       303       403       303
 GET /channels/new                                         200       200       200       200       200       200
 GET /account/user-names                                   200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200

@@ -89,6 +89,7 @@ PAGE_ROUTES = [
     Route("/channels/{channel}/settings/keys", channel_keys.add, methods=["POST"]),
     Route("/channels/{channel}/settings/keys/revoke", channel_keys.revoke, methods=["POST"]),
     Route("/channels/{channel}/settings/upload", uploading.view, methods=["GET"]),
+    Route("/channels/{channel}/settings/upload", uploading.publish_file, methods=["POST"]),
     Route("/channels/{channel}/settings/log", audit_log.view, methods=["GET"]),
     Route("/channels/{channel}/settings/danger", transfer_and_delete.view, methods=["GET"]),
     Route("/channels/{channel}/settings/danger/offer", transfer_and_delete.offer, methods=["POST"]),
