@@ -261,6 +261,7 @@ POST /channels/{channel}/settings/invitations/withdraw    401       403       40
 POST /channels/{channel}/settings/invitations/resend      401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/remove       401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers/test         401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/rules        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/offer            401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
@@ -526,6 +527,7 @@ POST /channels/{channel}/settings/keys/revoke             403/404   303       30
 POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403
+POST /channels/{channel}/settings/publishers/test         403/404   403       403       200       200       200
 POST /channels/{channel}/settings/publishers/rules        403/404   403       403       303       303       303
 POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403
