@@ -161,6 +161,12 @@ def pending_for(tx: Tx, now_ms: int, user_id: int) -> list[Transfer]:
     return [from_row(Transfer, row) for row in rows]
 
 
+def all_pending(tx: Tx, now_ms: int, *, limit: int) -> list[Transfer]:
+    """Return the pending offers of all channels, the oldest first, without a permission check."""
+    query = _TRANSFER.where(transfers.c.expires_at > now_ms).order_by(transfers.c.offered_at, channel_rows.c.name)
+    return [from_row(Transfer, row) for row in tx.execute(query.limit(limit))]
+
+
 def delete_offer(tx: Tx, channel_id: int) -> bool:
     """Delete the offer of a channel; return whether there was one."""
     return bool(tx.execute(delete(transfers).where(transfers.c.channel_id == channel_id)).rowcount)

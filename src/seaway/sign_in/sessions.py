@@ -62,6 +62,7 @@ def start(tx: Tx, now_ms: int, user_id: int, *, address: str, agent: str, confir
             agent=_printable(agent),
         )
     )
+    tx.execute(update(users).where(users.c.id == user_id).values(signed_in_at=now_ms))
     audit.write(tx, now_ms, Actor(name, user_id, address), Event.SESSION_STARTED, target=name)
     return secret
 

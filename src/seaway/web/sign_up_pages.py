@@ -41,7 +41,7 @@ async def sign_up(request: Request) -> Response:
     except SeawayError as error:
         return _form(request, error, {"name": name[:60], "address": address[:254]})
     # The link of the email needs a session of this account, which this browser has from now on.
-    found = await to_thread.run_sync(_begin_session, accounts_of(request).site, user.id, client)
+    found = await to_thread.run_sync(begin_session, accounts_of(request).site, user.id, client)
     return await continue_sign_in(request, found, "/signup/sent")
 
 
@@ -127,6 +127,7 @@ def _find_link(site: Site, secret: str) -> tuple[Link | None, bool, str]:
         return link, email_links.was_used(tx, Purpose.VERIFY, secret), name
 
 
-def _begin_session(site: Site, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
+def begin_session(site: Site, user_id: int, client: BrowserInfo) -> SignedIn | NeedsSecondFactor:
+    """Sign in a user who has just proved who they are; a second factor stays required."""
     with site.database.write_user(user_id) as tx:
         return password_sign_in.proceed(tx, site.clock.now_ms(), user_id, client)
