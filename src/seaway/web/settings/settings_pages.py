@@ -65,7 +65,7 @@ async def show_refused(
     request: Request, call: RequestContext, section: SettingsPage, error: SeawayError, **values: Any
 ) -> Response:
     """Show the page with the reason why a form was refused."""
-    found = await to_thread.run_sync(_read_values, request, call, section)
+    found = await to_thread.run_sync(read_values, request, call, section)
     return show_refusal(request, section.template, error, **(found | values))
 
 
