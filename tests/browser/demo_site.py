@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import insert
 
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, quotas
+from seaway.channels import channels, invitations, quotas, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.tables import jobs, totp
@@ -89,6 +89,7 @@ PAGES = (
     DemoPage("reset-sent", "/reset/sent"),
     DemoPage("not-found", "/channels/no-such-channel"),
     DemoPage("front-signed-in", "/", signed_in=True),
+    DemoPage("home", "/home", signed_in=True),
     DemoPage("channel-private", "/channels/deep-sea", signed_in=True),
     DemoPage("channels-mine", "/channels", signed_in=True),
     DemoPage("file-mine", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda", signed_in=True),
@@ -170,7 +171,7 @@ class DemoSite:
         page.get_by_label("User name or email address").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/account")
+        page.wait_for_url("**/home")
 
 
 @contextmanager
@@ -239,6 +240,18 @@ def _add_admin_content(factory: Factory) -> None:
     sweep(seaway.site, seaway.pairing, max_percent=100)
 
 
+def _add_pending(seaway: Seaway, user: str) -> None:
+    """Add an invitation and an offer that a user has not answered."""
+    factory, now_ms = Factory(seaway), seaway.site.clock.now_ms()
+    owner = factory.signed_in(new_user(seaway, "bathurst"))
+    for channel in ("moorings", "lighthouses"):
+        factory.channel(channel, owner=owner.name, public=False)
+    factory.member("lighthouses", user, Role.CONTRIBUTOR)
+    with seaway.site.database.write_site() as tx:
+        invitations.invite(tx, now_ms, owner, "moorings", f"{user}@example.com", Role.CONTRIBUTOR, outbox=None)
+        transfers.offer(tx, now_ms, owner, "lighthouses", user)
+
+
 def _add_content(server: Server, seaway: Seaway) -> None:
     factory = Factory(seaway)
     ada = new_user(seaway, "ada", admin=True)
@@ -255,6 +268,7 @@ def _add_content(server: Server, seaway: Seaway) -> None:
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)
         factory.key(user, only=["robots"])
+    _add_pending(seaway, ada)
     key = factory.key(ada)
     factory.key(ada, only=["robots"], days=3)
     factory.key(ada, days=-1)

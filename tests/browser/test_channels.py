@@ -67,7 +67,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         assert not anning.page.get_by_role("link", name="Upload").is_visible()
 
         (tmp_path / "anning").mkdir()
-        key = anning.create_key("workstation", "Read Install")
+        key = anning.create_key("workstation", "Read (READ)")
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path / "anning", "fossils", key, "pixi-editor")
         assert (tmp_path / "anning/prefix/Menu/pixi-editor.json").is_file()
 

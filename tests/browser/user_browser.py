@@ -54,7 +54,7 @@ class BrowserUser:
         page.get_by_role("heading", name="Check your email").wait_for()
         page.goto(f"/verify/{self.secret_in_email('Verify your email address')}")
         page.get_by_role("button", name="Verify address").click()
-        page.get_by_role("heading", name="verified").wait_for()
+        page.wait_for_url("**/home")
 
     def secret_in_email(self, subject: str) -> str:
         """Wait for an email whose subject starts with `subject`; return the secret in the link of the newest one."""

@@ -162,6 +162,8 @@ HEAD /confirm                                             401       403       40
 POST /confirm                                             401       403       403       403       403       403       403       403       403       403       401
 GET /account                                              401       403       403       403       403       403       403       403       403       403       401
 HEAD /account                                             401       403       403       403       403       403       403       403       403       403       401
+GET /home                                                 401       403       403       403       403       403       403       403       403       403       401
+HEAD /home                                                401       403       403       403       403       403       403       403       403       403       401
 GET /account/emails                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
 POST /account/emails/send                                 401       403       403       403       403       403       403       403       403       403       401
@@ -202,6 +204,8 @@ GET /invitations/{secret}                                 404       404       40
 HEAD /invitations/{secret}                                404       404       404       404       404       404       404       404       404       404       401
 POST /invitations/{secret}/accept                         401       403       403       403       403       403       403       403       403       403       401
 POST /invitations/{secret}/decline                        403       404       404       404       404       404       404       404       404       404       401
+POST /account/invitations/accept                          401       403       403       403       403       403       403       403       403       403       401
+POST /account/invitations/decline                         401       403       403       403       403       403       403       403       403       403       401
 GET /account/offers                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/offers                                      401       403       403       403       403       403       403       403       403       403       401
 GET /account/groups                                       401       403       403       403       403       403       403       403       403       403       401
@@ -339,6 +343,8 @@ POST /api/v1/channels/{channel}/invitations               401       403/404   40
 POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 401       403/404   403       403       204       204       403       403       403       403/404   401
 POST /api/v1/invitations/response                         401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/invitations                                   401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/invitations/{invitation}/response            401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/transfers                                     401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}/transfer                   401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/transfer                  401       403/404   403       403       403       403       403       403       403       403/404   401
@@ -463,6 +469,7 @@ GET /api/v1/channels/{channel}/invitations                403/404   403       40
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
 POST /api/v1/invitations/response                         200       200       200       200       200       200
+POST /api/v1/invitations/{invitation}/response            404       404       200       404       404       200
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403

@@ -12,6 +12,7 @@ from seaway.web import (
     file,
     file_changes,
     front_page,
+    home,
     invitations,
     kept_form,
     logo_delivery,
@@ -42,6 +43,7 @@ _FILE = "/channels/{channel}/packages/{package}/files/{subdir}/{file}"
 PAGE_ROUTES = [
     # Front page, search, channels, packages and files
     Route("/", front_page.front, methods=["GET"]),
+    Route("/home", home.show, methods=["GET"]),
     Route("/robots.txt", browser_files.robots, methods=["GET"]),
     Route("/favicon.ico", browser_files.icon, methods=["GET"]),
     Route("/apple-touch-icon.png", browser_files.no_touch_icon, methods=["GET"]),
@@ -98,6 +100,8 @@ PAGE_ROUTES = [
     Route("/invitations/{secret}", invitations.show, methods=["GET"]),
     Route("/invitations/{secret}/accept", invitations.accept, methods=["POST"]),
     Route("/invitations/{secret}/decline", invitations.decline, methods=["POST"]),
+    Route("/account/invitations/accept", invitations.accept_addressed, methods=["POST"]),
+    Route("/account/invitations/decline", invitations.decline_addressed, methods=["POST"]),
     Route("/account/offers", transfer_offers.show, methods=["GET"]),
     Route("/account/offers/accept", transfer_offers.accept, methods=["POST"]),
     Route("/account/offers/decline", transfer_offers.decline, methods=["POST"]),
