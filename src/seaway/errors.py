@@ -31,6 +31,9 @@ Only `seaway.http.problems` maps them to statuses. Clients show 512 characters o
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class SeawayError(Exception):
@@ -223,3 +226,12 @@ def check_all(*checks: Callable[[], object]) -> None:
     if failed:
         fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
         raise Invalid(" ".join(error.full_message for error in failed), fields=fields)
+
+
+def at_field(name: str, work: Callable[[], T]) -> T:
+    """Do work that concerns one field of a form; a refusal that names no field of it names this one."""
+    try:
+        return work()
+    except SeawayError as error:
+        error.fields = {name: next(iter(error.fields.values()), error.full_message)}
+        raise

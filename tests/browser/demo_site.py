@@ -14,6 +14,7 @@ from seaway.channels import channels, quotas
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
 from seaway.database.tables import jobs, totp
+from seaway.packages import removal
 from seaway.packages.sweep import sweep
 from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
@@ -30,6 +31,7 @@ from tests.support.sites import Factory
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "tangerine ladder 7 fathoms"
 HOSTILE = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>\"'>{{7*7}}"
+LONG = f"gripper-firmware-{demo_packages.LONG_VERSION}-{demo_packages.LONG_BUILD}.conda"
 EDITOR = "/channels/robots/packages/pixi-editor/files/noarch/pixi-editor-2.0.0-h4616a5c_0.conda"
 
 
@@ -51,7 +53,16 @@ PAGES = (
     DemoPage("package", "/channels/robots/packages/gripper"),
     DemoPage("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
     DemoPage("package-attested", "/channels/robots/packages/calibration"),
+    DemoPage("package-builds", "/channels/robots/packages/force-sensor"),
+    DemoPage("package-yanked", "/channels/robots/packages/legacy-driver"),
+    DemoPage("package-long-builds", "/channels/robots/packages/gripper-firmware"),
+    DemoPage("dependents", "/channels/robots/packages/gripper/dependents"),
     DemoPage("package-hostile", "/channels/hostile/packages/evil"),
+    DemoPage("package-long", f"/channels/robots/packages/{demo_packages.LONG_NAME}"),
+    DemoPage(
+        "file-long", f"/channels/robots/packages/{demo_packages.LONG_NAME}/files/noarch/{demo_packages.LONG.name}"
+    ),
+    DemoPage("search-long", "/search?q=inverse"),
     DemoPage("file", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda"),
     DemoPage(
         "file-compared",
@@ -60,6 +71,7 @@ PAGES = (
     DemoPage("file-real", EDITOR),
     DemoPage("file-real-compared", f"{EDITOR}?against=noarch/pixi-editor-1.0.0-h4616a5c_0.conda"),
     DemoPage("file-attested", "/channels/robots/packages/calibration/files/noarch/calibration-1.4.2-h1_0.conda"),
+    DemoPage("file-long", f"/channels/robots/packages/gripper-firmware/files/linux-64/{LONG}"),
     DemoPage("file-hostile", "/channels/hostile/packages/evil/files/noarch/evil-1.0-h1_0.conda"),
     DemoPage("search", "/search?q=gripper"),
     DemoPage("search-how", "/search"),
@@ -68,6 +80,7 @@ PAGES = (
     DemoPage("docs-publishing", "/docs/use/trusted-publishing"),
     DemoPage("docs-settings", "/docs/operate/settings"),
     DemoPage("docs-architecture", "/docs/ARCHITECTURE"),
+    DemoPage("style", "/style"),
     DemoPage("signin", "/signin"),
     DemoPage("signup", "/signup"),
     DemoPage("signup-sent", "/signup/sent"),
@@ -80,6 +93,8 @@ PAGES = (
     DemoPage("channels-mine", "/channels", signed_in=True),
     DemoPage("file-mine", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda", signed_in=True),
     DemoPage("package-mine", "/channels/robots/packages/gripper?done=yank&count=2", signed_in=True),
+    DemoPage("package-builds-mine", "/channels/robots/packages/force-sensor", signed_in=True),
+    DemoPage("package-long-mine", "/channels/robots/packages/gripper-firmware", signed_in=True),
     DemoPage(
         "file-correction",
         "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda/correction",
@@ -248,8 +263,10 @@ def _add_content(server: Server, seaway: Seaway) -> None:
     with server.client() as client:
         for name, summary in demo_packages.SUMMARIES.items():
             assert upload(client, "robots", conda(index_json(name), about={"summary": summary}), key).status_code == 201
-        for file in demo_packages.real_files():
-            assert upload(client, "robots", file, key).status_code == 201
+        for file in (*demo_packages.real_files(), *demo_packages.files_in_many_builds(), demo_packages.LONG):
+            response = upload(client, "robots", file, key)
+            assert response.status_code == 201, response.text
+        removal.yank(seaway.site, OPERATOR, "robots", "noarch", "legacy-driver-0.3-h1_0.conda", reason="Burns motors.")
         newer = index_json("gripper", "2.0", depends=["arm-driver >=1"], license="BSD-3-Clause")
         assert (
             upload(

@@ -76,7 +76,9 @@ HEAD /channels/{channel}/logo/{name}                      200/404   200/404   20
 GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/packages/{package}/dependents     200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/packages/{package}               200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/packages/{package}/dependents    200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}/files/{subdir}/{file} 200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/packages/{package}/files/{subdir}/{file} 200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels                                             200       200       200       200       200       200       200       200       200       200       401
@@ -84,8 +86,11 @@ HEAD /channels                                            200       200       20
 GET /search                                               200       200       200       200       200       200       200       200       200       200       401
 HEAD /search                                              200       200       200       200       200       200       200       200       200       200       401
 POST /channels/{channel}/packages/{package}/{act}        401       403/404   403       303       303       403       403       303       303       403/404   401
+POST /channels/{channel}/packages/{package}/undo-yank    401       403/404   403       303       303       403       403       303       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
+GET /style                                                200       200       200       200       200       200       200       200       200       200       401
+HEAD /style                                               200       200       200       200       200       200       200       200       200       200       401
 GET /docs                                                 200       200       200       200       200       200       200       200       200       200       401
 HEAD /docs                                                200       200       200       200       200       200       200       200       200       200       401
 GET /docs/{page:path}                                     200       200       200       200       200       200       200       200       200       200       401

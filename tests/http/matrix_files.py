@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 import httpx
 
+from seaway.callers.caller import OPERATOR
+from seaway.packages import removal
+from seaway.packages.removal import FileAction, select_files
 from seaway.web import assets
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds
 from tests.support.packages import PackageFile, conda, index_json
@@ -99,6 +102,14 @@ def _yanking_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRe
 @builds(f"{_PAGE_ACTION} #delete")
 def _deleting_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield _page_action(context, "delete", context.put())
+
+
+@builds("POST /channels/{channel}/packages/{package}/undo-yank")
+def _undoing_a_yank_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    file, seaway = context.put(), context.site.factory.seaway
+    chosen = select_files(files=[f"noarch/{file.name}"])
+    yank = removal.change(seaway.site, OPERATOR, context.channel, FileAction.YANK, chosen).yank
+    yield _page_action(context, "undo-yank", file, f"&yank={yank}")
 
 
 @builds(f"{_PAGE_ACTION} #unconfirmed")

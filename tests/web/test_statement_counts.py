@@ -31,11 +31,11 @@ CHANNEL, FILE = "/channels/robots", "/channels/robots/packages/lib/files/noarch/
 PAGES = (
     "/", "/search?q=lib", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
     f"{CHANNEL}?sort=downloads&subdir=noarch", f"{CHANNEL}/feed.atom", f"{CHANNEL}/packages/lib",
-    f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365&versions=all", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
+    f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365", f"{CHANNEL}/packages/lib/dependents", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
     f"{FILE}/correction",
     f"{CHANNEL}/settings", f"{CHANNEL}/settings/members", f"{CHANNEL}/settings/publishers", f"{CHANNEL}/settings/upload",
     f"{CHANNEL}/settings/log",
-    f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?who=u", "/account/offers",
+    f"{CHANNEL}/settings/keys", f"{CHANNEL}/settings/danger", "/account", "/account/user-names?q=u&groups=1", "/account/offers",
     "/account/groups", "/account/groups/crew", "/account/emails", "/account/security", "/account/keys",
     "/account/sessions", "/account/identities", "/account/tools", "/admin", "/admin/users", "/admin/users?q=u&state=active&sort=created", "/admin/users/invite", "/admin/users/u-1",
     "/admin/users/u-1/delete", "/admin/channels?owner=u-1&sort=packages", "/admin/channels/robots/delete",
@@ -44,7 +44,7 @@ PAGES = (
     "/admin/issuers/gitlab", "/admin/log",
 )  # fmt: skip
 # These pages show no list, or are for callers without a session.
-WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|device|authorize|invitations|invite|static|docs)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
+WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|continue|device|authorize|invitations|invite|static|docs|style)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
 
 
 @pytest.fixture(scope="module")

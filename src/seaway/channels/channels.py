@@ -307,7 +307,7 @@ def _where_member(user_id: int) -> CompoundSelect[Any]:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` lists all channels.")
+    return NotFound(f"There is no channel named {name[:60]!a}.", "Check the spelling.")
 
 
 def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:

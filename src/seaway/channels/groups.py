@@ -99,6 +99,15 @@ def of_user(tx: Tx, user_id: int) -> list[tuple[Group, bool]]:
     return [(from_row(Group, row), row.is_manager) for row in rows]
 
 
+def starting_with(tx: Tx, by: Caller, prefix: str, limit: int) -> list[str]:
+    """Return names of groups that the caller can add to channels: their own ones, or all for site admins."""
+    query = select(groups.c.name).where(groups.c.name.startswith(prefix, autoescape=True))
+    if not by.is_admin:
+        own = select(group_members.c.group_id).where(group_members.c.user_id == by.user_id)
+        query = query.where(groups.c.id.in_(own))
+    return list(tx.execute(query.order_by(groups.c.name).limit(limit)).scalars())
+
+
 def describe(tx: Tx, now_ms: int, by: Caller, name: str, description: str) -> Group:
     """Change the description of a group. Its name cannot change: channels and users know the group by it."""
     group = require_manager(tx, by, name)
@@ -210,7 +219,7 @@ def _permitted(tx: Tx, by: Caller, name: str, *, change: bool) -> Group:
 def _get(tx: Tx, name: str) -> Group:
     row = tx.execute(_listing().where(groups.c.name == name)).one_or_none()
     if row is None:
-        raise NotFound(f"There is no group named {name[:60]!a}.", "Check its name.")
+        raise NotFound(f"There is no group named {name[:60]!a}.", "Check the spelling.", field="group")
     return from_row(Group, row)
 
 

@@ -103,6 +103,11 @@ def of_channel(tx: Tx, by: Caller, channel: str) -> list[Invitation]:
     return [from_row(Invitation, row) for row in rows]
 
 
+def get(tx: Tx, by: Caller, channel: str, invitation_id: int) -> Invitation:
+    """Return one invitation of a channel."""
+    return _of_channel(tx, channels.require(tx, by, Action.MANAGE, channel), invitation_id)
+
+
 def get_by_secret(tx: Tx, now_ms: int, secret: str) -> Invitation:
     """Return the invitation of a link; `NotFound` if it is no longer valid."""
     row = tx.execute(

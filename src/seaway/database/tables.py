@@ -503,13 +503,21 @@ audit = _table_with_id(
     Column("at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("actor_id", BigInteger),
+    Column("person", Text, nullable=False),  # the actor without the key or tool that was used
     Column("address", Text, nullable=False),
     Column("action", String(40), nullable=False),
     Column("channel", Text, nullable=False),
     Column("target", Text, nullable=False),
+    Column("package", Text),  # of the files that the entry is about; * for several
     Column("detail", Text, nullable=False),
+    # Each filter of the log is an index in the order of its pages, for a channel and for the site.
     Index("ix_audit_channel_id", "channel", "id"),
-    Index("ix_audit_actor_id", "actor_id", "id"),
+    Index("ix_audit_channel_person", "channel", "person", "id"),
+    Index("ix_audit_channel_action", "channel", "action", "id"),
+    Index("ix_audit_channel_package", "channel", "package", "id", **_where("package IS NOT NULL")),
+    Index("ix_audit_person", "person", "id"),
+    Index("ix_audit_action", "action", "id"),
+    Index("ix_audit_package", "package", "id", **_where("package IS NOT NULL")),
 )
 
 # OAuth grants of command-line tools (`pixi auth login --oauth`). Refresh tokens rotate: the newest one of a grant is

@@ -137,10 +137,10 @@ def find(tx: Tx, name: str) -> User | None:
 
 
 def get(tx: Tx, name: str) -> User:
-    """Return the user with this name; raise `NotFound` with a hint for the operator."""
+    """Return the user with this name; `NotFound` names the field of a request."""
     user = find(tx, name)
     if user is None:
-        raise NotFound(f"There is no user named {name[:60]!a}.", "`seaway user list` shows all users.")
+        raise NotFound(f"There is no user named {name[:60]!a}.", "Check the spelling.", field="user")
     return user
 
 

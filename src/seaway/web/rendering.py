@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from seaway.audit.action_labels import label_of
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.counted_nouns import counted
 from seaway.errors import SeawayError
@@ -170,7 +171,10 @@ _templates.filters |= {
     "bytes": formats.size,
     "size_difference": formats.size_difference,
     "breakable_url": formats.breakable_url,
+    "meta_description": formats.meta_description,
     "initials": formats.initials,
     "tint": formats.color_index,
+    "is_long_detail": formats.is_long_detail,
+    "action_label": label_of,
 }
 _templates.globals |= {"asset": assets.asset_path, "ago": ago, "counted": counted}

@@ -21,7 +21,7 @@ from seaway.database.engine import Tx
 from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
 from seaway.web.rendering import page
-from seaway.web.user_pages import submit
+from seaway.web.user_pages import Report, submit
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class SettingsPage:
 
 async def show(request: Request, call: RequestContext, section: SettingsPage, **values: Any) -> Response:
     """Show the page."""
-    found = await to_thread.run_sync(_read_values, request, call, section)
+    found = await to_thread.run_sync(read_values, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
 
 
@@ -66,7 +66,7 @@ async def change(
     section: SettingsPage,
     act: Callable[[SettingsContext], T],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     requires: Permission = None,
     then: str | None = None,
     uses_reserve: bool = False,
@@ -90,7 +90,7 @@ async def change_without_transaction(
     section: SettingsPage,
     act: Callable[[RequestContext], T],
     *,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: Report[T] = "Your changes were saved.",
     then: str | None = None,
     **typed: Any,
 ) -> Response:
@@ -103,16 +103,17 @@ async def _apply(
     call: RequestContext,
     section: SettingsPage,
     act: Callable[[], T],
-    message: str | Callable[[T], str],
+    message: Report[T],
     then: str | None,
     typed: dict[str, Any],
 ) -> Response:
-    read_values = partial(_read_values, request, call, section)
+    reading = partial(read_values, request, call, section)
     next_page = then or section.address(request.path_params["channel"])
-    return await submit(request, act, next_page, section.template, read_values, message=message, **typed)
+    return await submit(request, act, next_page, section.template, reading, message=message, **typed)
 
 
-def _read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
+def read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
+    """Return the values of the template; an error means that the caller cannot see the page."""
     name = request.path_params["channel"]
     with call.read() as tx:
         access = call.require(tx, section.action, name)

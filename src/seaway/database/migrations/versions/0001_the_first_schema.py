@@ -22,16 +22,35 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("actor_id", sa.BigInteger()),
+        sa.Column("person", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("action", sa.String(length=40), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("package", sa.Text()),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_audit_actor_id", "audit", ["actor_id", "id"])
+    op.create_index("ix_audit_action", "audit", ["action", "id"])
+    op.create_index("ix_audit_channel_action", "audit", ["channel", "action", "id"])
     op.create_index("ix_audit_channel_id", "audit", ["channel", "id"])
+    op.create_index(
+        "ix_audit_channel_package",
+        "audit",
+        ["channel", "package", "id"],
+        sqlite_where=sa.text("package IS NOT NULL"),
+        postgresql_where=sa.text("package IS NOT NULL"),
+    )
+    op.create_index("ix_audit_channel_person", "audit", ["channel", "person", "id"])
+    op.create_index(
+        "ix_audit_package",
+        "audit",
+        ["package", "id"],
+        sqlite_where=sa.text("package IS NOT NULL"),
+        postgresql_where=sa.text("package IS NOT NULL"),
+    )
+    op.create_index("ix_audit_person", "audit", ["person", "id"])
     op.create_table(
         "buckets",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
