@@ -130,6 +130,9 @@ HEAD /reset/sent                                          200       200       20
 GET /reset/{secret}                                       404       404       404       404       404       404       404       404       404       404       401
 HEAD /reset/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
 POST /reset/{secret}                                      403       403       403       403       403       403       403       403       403       403       403
+GET /invite/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /invite/{secret}                                     404       404       404       404       404       404       404       404       404       404       401
+POST /invite/{secret}                                     403       403       403       403       403       403       403       403       403       403       403
 GET /signin/{provider}                                    404       404       404       404       404       404       404       404       404       404       401
 HEAD /signin/{provider}                                   404       404       404       404       404       404       404       404       404       404       401
 GET /signin/{provider}/callback                           404       404       404       404       404       404       404       404       404       404       401
