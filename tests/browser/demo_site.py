@@ -159,6 +159,7 @@ def running_demo_site(folder: Path) -> Iterator[DemoSite]:
         demo_packages.publish_attested(seaway, "robots")
         _add_admin_content(Factory(seaway))  # last: its quota is smaller than the channel
         demo_packages.add_year_of_downloads(seaway)
+        demo_packages.add_year_of_storage(seaway)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
             yield DemoSite(server, seaway, address, browser)

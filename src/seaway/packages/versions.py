@@ -10,7 +10,7 @@ from seaway.conda import filename
 from seaway.conda.filename import NamedFile
 from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
-from seaway.database.tables import downloads, files, shards, subdirs
+from seaway.database.tables import file_downloads, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 from seaway.packages.files import in_package
 
@@ -60,18 +60,18 @@ class Version:
 
 def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
     """Return all versions of a package that are not deleted, newest first, in one query."""
-    count = select(func.coalesce(func.sum(downloads.c.count), 0)).where(downloads.c.file_id == files.c.id)
     rows = tx.execute(
         select(
             files.c.id, subdirs.c.name.label("subdir"), files.c.file_name, files.c.state, files.c.size, files.c.indexed_at,
-            count.scalar_subquery().label("downloads"),
+            func.coalesce(file_downloads.c.count, 0).label("downloads"),
         )
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .outerjoin(file_downloads, file_downloads.c.file_id == files.c.id)
         .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
     )  # fmt: skip
     return _grouped(
         [
-            Build(row.id, row.subdir, row.file_name, FileState(row.state), row.size, row.indexed_at, int(row.downloads))
+            Build(row.id, row.subdir, row.file_name, FileState(row.state), row.size, row.indexed_at, row.downloads)
             for row in rows
         ]
     )

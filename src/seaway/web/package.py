@@ -11,18 +11,19 @@ from seaway.attestations.provenance import Provenance
 from seaway.callers.caller import Caller
 from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access
-from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.errors import NotFound
 from seaway.http import problems
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.packages import attestation_claims, files, uploaders, versions
+from seaway.packages import attestation_claims, download_history, files, uploaders, versions
+from seaway.packages.download_history import DownloadHistory
+from seaway.packages.downloads import Split, day_of
 from seaway.packages.files import File
 from seaway.packages.overview import name_of_spec
 from seaway.packages.uploaders import Origin
 from seaway.packages.versions import Build, Version
-from seaway.web import download_chart, file_changes, install_lines
+from seaway.web import chart_choices, daily_chart, file_changes, install_lines
 from seaway.web.channel_pages import read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
 from seaway.web.markdown import external_link, render
@@ -30,6 +31,7 @@ from seaway.web.rendering import page
 
 _VERSIONS = 15
 _DEPENDENTS = 200
+_SPLITS = (Split.VERSION, Split.SUBDIR, Split.CLIENT)
 _LINKS = (
     ("home", "Homepage"),
     ("doc_url", "Documentation"),
@@ -59,7 +61,7 @@ class _Found:
     dependencies: list[Dependency]
     dependents: list[str] | None
     counted: str  # the version whose downloads are shown; empty for all versions
-    counts: list[tuple[int, int]]
+    downloads: DownloadHistory
     buttons: dict[str, Button]
     provenance: dict[str, Provenance]
 
@@ -80,7 +82,8 @@ async def package(request: Request) -> Response:
 async def _show(request: Request, problem: NotSelectable | None = None) -> Response:
     parts = parts_of(request)
     name, requested = request.path_params["package"], request.query_params.get("version", "")
-    now_ms, days = parts.site.clock.now_ms(), _days(request)
+    today = day_of(parts.site.clock.now_ms())
+    days, split = chart_choices.period_of(request), chart_choices.split_of(request, _SPLITS)
 
     def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
@@ -99,12 +102,16 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
             dependencies=dependencies_of(tx, channel.id, file.record.get("depends", ())),
             dependents=parts.overviews.dependents(tx, channel.id, name),
             counted=counted,
-            counts=files.downloads_by_day(tx, channel.id, name, now_ms, days=days, version=counted or None),
+            downloads=download_history.of_package(
+                tx, channel.id, name, today=today, days=days, split=split, version=counted or None
+            ),
             buttons=_buttons(by, access, name, found),
             provenance=attestation_claims.provenance_of(found, attestation_claims.claims_of(tx, channel.id, name)),
         )
 
     found = await read_for_caller(request, find)
+    path = f"/channels/{found.channel.name}/packages/{name}"
+    kept = {"version": requested, "of": found.counted}
     shows_all = request.query_params.get("versions") == "all"
     return page(
         request,
@@ -126,8 +133,10 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         shown=found.versions if shows_all else _shown_versions(found.versions, found.chosen),
         dependents=None if found.dependents is None else found.dependents[:_DEPENDENTS],
         requested_version=requested,
-        ranges=download_chart.RANGES,
-        chart=download_chart.draw(found.counts, now_ms // DAY_MS, days),
+        chart=daily_chart.draw_downloads(found.downloads),
+        splits=chart_choices.split_choices(path, kept, _SPLITS, days, split),
+        chart_query=chart_choices.query_of(days, split),
+        periods=chart_choices.period_choices(path, kept, days, split),
         total=sum(build.downloads for version in found.versions for build in version.builds),
     )
 
@@ -159,12 +168,6 @@ def _chosen(found: Sequence[Version], requested: str) -> Version:
     if chosen is None:
         raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
     return chosen
-
-
-def _days(request: Request) -> int:
-    """Return the number of days in the chart."""
-    value = request.query_params.get("days", "")
-    return next((days for days in download_chart.RANGES if str(days) == value), download_chart.RANGES[0])
 
 
 def _counted_version(found: Sequence[Version], request: Request) -> str:
