@@ -5,6 +5,7 @@ Errors that cross a boundary: a code, one plain sentence, and what to do about i
     ├── Malformed                   400  the request cannot be read
     ├── BadCredential               401  a required credential is missing or invalid
     ├── NotAllowed                  403  the caller can read the channel, but not do this
+    │   ├── OutdatedForm            403  the form was shown to another session of this browser
     │   └── ConfirmationRequired    403  the user must confirm their identity again
     ├── NotFound                    404  it does not exist, or the caller cannot see it
     ├── TooSlow                     408  the body stopped coming
@@ -29,16 +30,23 @@ Errors that cross a boundary: a code, one plain sentence, and what to do about i
 Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.
 """
 
+from collections.abc import Callable, Mapping
+
 
 class SeawayError(Exception):
-    """Error that is shown to a user or client: `message` says what happened to which thing, `hint` what to do."""
+    """
+    Error that is shown to a user or client: `message` says what happened to which thing, `hint` what to do.
+
+    `field` names the field of a request or form that caused it; `fields` holds the sentence for each such field.
+    """
 
     code = "error"
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, field: str = "") -> None:
         super().__init__(message, hint)
         self.message = message
         self.hint = hint
+        self.fields: Mapping[str, str] = {field: self.full_message} if field else {}
 
     @property
     def full_message(self) -> str:
@@ -56,9 +64,16 @@ class Malformed(SeawayError):
 
 
 class Invalid(SeawayError):
-    """A field of a request is missing, unknown or invalid."""
+    """Fields of a request are missing, unknown or invalid."""
 
     code = "invalid"
+
+    def __init__(
+        self, message: str, hint: str = "", *, field: str = "", fields: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint, field=field)
+        if fields is not None:
+            self.fields = fields
 
 
 class BadCredential(SeawayError):
@@ -71,6 +86,10 @@ class NotAllowed(SeawayError):
     """The caller can see the thing, but is not allowed to do this to it."""
 
     code = "not-allowed"
+
+
+class OutdatedForm(NotAllowed):
+    """The form was shown to another session of this browser, for example before the user signed in again."""
 
 
 class ConfirmationRequired(NotAllowed):
@@ -126,8 +145,8 @@ class TooManyRequests(SeawayError):
 
     code = "too-many"
 
-    def __init__(self, message: str, hint: str = "", *, retry_after_seconds: int = 60) -> None:
-        super().__init__(message, hint)
+    def __init__(self, message: str, hint: str = "", *, retry_after_seconds: int = 60, field: str = "") -> None:
+        super().__init__(message, hint, field=field)
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -189,3 +208,18 @@ class BadSetting(SeawayError):
     """A setting is missing, invalid or contradicts another, so the server does not start."""
 
     code = "bad-setting"
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Run all checks; raise the error of the only one that fails, or one `Invalid` with the fields of all that fail."""
+    failed: list[SeawayError] = []
+    for check in checks:
+        try:
+            check()
+        except SeawayError as error:
+            failed.append(error)
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
+        raise Invalid(" ".join(error.full_message for error in failed), fields=fields)

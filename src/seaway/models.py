@@ -14,6 +14,18 @@ from seaway.clock import format_time
 from seaway.errors import Invalid
 
 _MAX_PROBLEMS = 3
+_SENTENCES = {
+    "missing": "This field is required.",
+    "extra_forbidden": "There is no such field.",
+    "enum": "Choose {expected}.",
+    "literal_error": "Choose {expected}.",
+    "string_too_short": "Enter at least {min_length} characters.",
+    "string_too_long": "Enter at most {max_length} characters.",
+    "int_type": "Enter a whole number.",
+    "int_parsing": "Enter a whole number.",
+    "greater_than_equal": "Enter a number of at least {ge}.",
+    "less_than_equal": "Enter a number of at most {le}.",
+}
 
 
 class InputModel(BaseModel):
@@ -36,8 +48,18 @@ class InputModel(BaseModel):
 
 def invalid_fields(errors: Iterable[Mapping[str, Any]], hint: str) -> Invalid:
     """Return an error that names the first few invalid fields, never their values, which may be secrets."""
-    named = [f"{_location(error['loc'])}: {error['msg']}" for error in errors]
-    return Invalid("; ".join(named[:_MAX_PROBLEMS]) + ".", hint)
+    sentences = [(_location(error["loc"]), _sentence(error)) for error in errors]
+    message = " ".join(f"{location}: {sentence}" for location, sentence in sentences[:_MAX_PROBLEMS])
+    return Invalid(message, hint, fields={location.partition(".")[0]: sentence for location, sentence in sentences})
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    """Return what to enter instead, for the errors of pydantic that users see in forms."""
+    limits = {name: str(value).replace("'", "") for name, value in error.get("ctx", {}).items()}
+    if error["type"] == "string_too_short" and limits["min_length"] == "1":
+        return _SENTENCES["missing"]
+    own = _SENTENCES.get(error["type"])
+    return own.format(**limits) if own else f"{str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
 
 
 def _location(loc: Iterable[str | int]) -> str:

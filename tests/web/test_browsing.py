@@ -307,15 +307,15 @@ def test_file_is_yanked_and_deleted_on_its_page(site: Site, http: httpx.Client) 
         too_long = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "x" * 501})
         assert (400, True) == (too_long.status_code, "longer than 500 characters" in too_long.text)
         response = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"})
-        assert (303, f"{page_path}?done=yank&count=1") == (response.status_code, response.headers["location"])
-        assert "The file was yanked." in shown(browser, response.headers["location"])
+        assert (303, page_path) == (response.status_code, response.headers["location"])
+        assert "1 file was yanked." in shown(browser, response.headers["location"])
         assert "was yanked" not in shown(http, response.headers["location"])
         assert f"{package}/unyank" in shown(browser, page_path)
         assert "Reason: &lt;b&gt;leak&lt;/b&gt;" in shown(http, page_path)
         assert "all yanked" in shown(http, f"/channels/{channel}")
         response = browser.post(f"{package}/delete", data={**fields, "confirmed": "yes"})
-        assert f"/channels/{channel}?done=delete&count=1" == response.headers["location"]
-        assert "The file was deleted." in shown(browser, response.headers["location"])
+        assert f"/channels/{channel}" == response.headers["location"]
+        assert "1 file was deleted." in shown(browser, response.headers["location"])
         assert 404 == browser.post(f"{package}/burn", data=fields).status_code
     shown(http, page_path, 404)
 
@@ -343,7 +343,7 @@ def test_package_page_changes_files_versions_and_the_package(site: Site, http: h
         def notice_after(action: str, **selection: Any) -> str:
             response = browser.post(f"{package}/{action}", data=confirmation_fields(action, **selection))
             found = re.search(
-                r'class="notice good" role="status">.*?<div> *([^<]+)',
+                r'class="message good" role="status".*?<p>([^<]+)',
                 shown(browser, response.headers["location"]),
                 re.DOTALL,
             )
@@ -358,7 +358,7 @@ def test_package_page_changes_files_versions_and_the_package(site: Site, http: h
         assert paths == listed_files("yank", what="version", version="1.0")
         assert [*paths, "noarch/lib-2.0-h1_0.conda"] == listed_files("delete", what="package")
         assert "2 files were yanked." == notice_after("yank", what="files", file=paths[:2])
-        assert "The file was yanked." == notice_after("yank", what="version", version="1.0")
+        assert "1 file was yanked." == notice_after("yank", what="version", version="1.0")
         assert "Nothing changed." == notice_after("yank", what="version", version="1.0")
         assert 400 == browser.post(f"{package}/delete", data={**fields, "what": "version", "version": ""}).status_code
         stale = confirmation_fields("delete", what="package")
@@ -421,9 +421,9 @@ def test_metadata_is_corrected_and_restored_on_the_file_page(site: Site, http: h
         assert fingerprints_of(form) == fingerprints_of(refused.text)
         assert 400 == browser.post(f"{page_path}/correction", data=fields).status_code
         response = browser.post(f"{page_path}/correction", data={**fields, "reason": "<b>pin</b>"})
-        assert (303, f"{page_path}?done=correct&count=1") == (response.status_code, response.headers["location"])
+        assert (303, page_path) == (response.status_code, response.headers["location"])
         page = shown(browser, response.headers["location"])
-        assert "The file was corrected." in page
+        assert f"The metadata of {file.name} was corrected." in page
         assert "<del>a, b &gt;=1</del><br><ins>a &lt;2, b &gt;=1</ins>" in page
         assert "&lt;b&gt;pin&lt;/b&gt;" in shown(http, page_path)
         assert "correction/remove" not in shown(http, page_path)

@@ -68,3 +68,11 @@ document.addEventListener("submit", (event) => {
 if (!navigator.onLine) showAway(true);
 // After a failed submit, focus the first field with an error.
 document.querySelector("[data-focus]")?.focus();
+// A form that was kept during a confirmation is sent by itself.
+document.querySelector("form[data-send]")?.requestSubmit();
+// Screen readers announce changes of a status, not what it holds when the page is loaded.
+for (const message of document.querySelectorAll("[data-message] > p")) {
+  const text = message.textContent;
+  message.textContent = "";
+  setTimeout(() => { message.textContent = text; }, 100);
+}

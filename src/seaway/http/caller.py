@@ -15,7 +15,7 @@ from anyio import to_thread
 from starlette.requests import Request
 
 from seaway.callers.caller import ANONYMOUS, Caller
-from seaway.errors import BadCredential, NotAllowed
+from seaway.errors import BadCredential, NotAllowed, OutdatedForm
 from seaway.http import credentials
 from seaway.http.cookies import Cookies, new_form_mark
 from seaway.http.page_forms import form_of
@@ -26,6 +26,7 @@ from seaway.sign_in import sessions
 
 TOKEN_FIELD = "csrf_token"
 TOKEN_HEADER = "x-csrf-token"
+_RELOAD = "Reload it and try again."
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _CALLERS_KEY = "seaway.callers"
 _MARK_KEY = "seaway.mark"
@@ -54,10 +55,10 @@ def identified_caller(request: Request) -> Caller:
 
 async def check_anonymous_form(request: Request) -> None:
     """Raise `NotAllowed` unless a page of this site, shown in this browser, sent the form; ignores the session."""
-    _require_same_origin(request)
+    check_same_origin(request)
     mark = cookies_of(request).form_mark_of(request)
     if not mark or not await _has_token(request, sessions.csrf_token(mark)):
-        raise _outdated_page()
+        raise NotAllowed("This page is outdated, for example because you signed in or out.", _RELOAD)
 
 
 async def signed_in_user(request: Request) -> Caller | None:
@@ -65,6 +66,14 @@ async def signed_in_user(request: Request) -> Caller | None:
     secret = cookies_of(request).session_of(request)
     found = await to_thread.run_sync(_identify, request, Secrets(session=secret), Accepted.SESSION)
     return found if found.is_person else None
+
+
+def check_same_origin(request: Request) -> None:
+    """Raise `NotAllowed` unless a page of this site sent the request."""
+    site, origin, site_url = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
+    is_same_origin = site in ("same-origin", "none") if site else origin == site_url
+    if not is_same_origin or (site == "none" and origin not in (None, site_url)):
+        raise NotAllowed("The request did not come from a page of this site.", "Open the page here and try again.")
 
 
 def csrf_token_for(request: Request) -> str:
@@ -101,9 +110,9 @@ async def _identify_caller(request: Request, accepted: Accepted) -> Caller:
             "Check that it has not expired or been revoked, or send another one.",
         )
     if found.is_person and request.method not in _SAFE_METHODS:
-        _require_same_origin(request)
+        check_same_origin(request)
         if not await _has_token(request, sessions.csrf_token(secrets.session)):
-            raise _outdated_page()
+            raise OutdatedForm("You signed in again after this page was opened.", _RELOAD)
     return found
 
 
@@ -117,17 +126,6 @@ def _identify(request: Request, secrets: Secrets, accepted: Accepted) -> Caller:
     return found
 
 
-def _require_same_origin(request: Request) -> None:
-    site, origin, site_url = request.headers.get("sec-fetch-site"), request.headers.get("origin"), site_url_of(request)
-    is_same_origin = site in ("same-origin", "none") if site else origin == site_url
-    if not is_same_origin or (site == "none" and origin not in (None, site_url)):
-        raise NotAllowed("The request did not come from a page of this site.", "Open the page here and try again.")
-
-
 async def _has_token(request: Request, expected: str) -> bool:
     sent = request.headers.get(TOKEN_HEADER) or (await form_of(request)).exact(TOKEN_FIELD)
     return hmac.compare_digest(sent.encode(), expected.encode())
-
-
-def _outdated_page() -> NotAllowed:
-    return NotAllowed("This page is outdated, for example because you signed in or out.", "Reload it and try again.")

@@ -1,5 +1,6 @@
 """
-Cookies: the session, the form mark of browsers that are not signed in, and the flow of an external login.
+Cookies: the session, the form mark of browsers that are not signed in, the flow of an external login, and the message
+of the next page.
 
 1. Cookie names begin with `__Host-`, so that no other host of the domain and no page without TLS can set one. Where the
    site is used without TLS (loopback, `insecure_http`), the prefix is left out, since browsers would drop the cookies.
@@ -14,9 +15,11 @@ from starlette.responses import Response
 
 _SESSION = "seaway_session"
 _FORM = "seaway_form"
+_MESSAGE = "seaway_message"
 _FLOW = "seaway_flow"
 _FORM_CHARS = 43
 _FLOW_SECONDS = 600
+_MESSAGE_SECONDS = 60
 _MAX_SECONDS = 14 * 24 * 3600  # longest lifetime of a session; the server may end it earlier
 
 
@@ -56,6 +59,18 @@ class Cookies:
     def keep_form(self, response: Response, mark: str) -> None:
         """Set the form mark until the browser is closed."""
         self._set(response, self._named(_FORM), mark, None)
+
+    def message_of(self, request: Request) -> str:
+        """Return the signed message for the next page, or ""."""
+        return request.cookies.get(self._named(_MESSAGE), "")
+
+    def keep_message(self, response: Response, value: str) -> None:
+        """Keep a signed message for the next page."""
+        self._set(response, self._named(_MESSAGE), value, _MESSAGE_SECONDS)
+
+    def drop_message(self, response: Response) -> None:
+        """Delete the message, because it has been shown."""
+        self._set(response, self._named(_MESSAGE), "", 0)
 
     def flow_of(self, request: Request) -> str:
         """Return the secret of an external login, or ""."""

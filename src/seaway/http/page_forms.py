@@ -33,7 +33,7 @@ class Form:
     """Fields of a form; of a repeated field the last value counts, except in `all`."""
 
     def __init__(self, pairs: list[tuple[str, str]], file: bytes = b"") -> None:
-        self._pairs, self._last = pairs, dict(pairs)
+        self.pairs, self._last = pairs, dict(pairs)
         self.file = file  # truncated to `MAX_FILE_BYTES` + 1 bytes; empty if no file was chosen
 
     def text(self, name: str) -> str:
@@ -55,7 +55,7 @@ class Form:
 
     def all(self, name: str) -> list[str]:
         """Return all values of a field."""
-        return [value for key, value in self._pairs if key == name]
+        return [value for key, value in self.pairs if key == name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._last)

@@ -21,7 +21,8 @@ from seaway.errors import Malformed, NotFound, SeawayError
 from seaway.http import problems
 from seaway.http.bodies import ClientDisconnected
 from seaway.http.parts import RequestParts
-from seaway.web.problem_pages import ProblemPage, wants_page
+from seaway.web.problem_pages import ProblemPage
+from seaway.web.rendering import wants_page
 
 log = structlog.get_logger()
 

@@ -12,6 +12,7 @@ from seaway.channels import channels, permissions
 from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
+from seaway.counted_nouns import counted
 from seaway.database.engine import Tx
 from seaway.errors import Conflict, Malformed, NotFound, SeawayError
 from seaway.http import problems
@@ -20,11 +21,11 @@ from seaway.http.page_forms import Form, form_of
 from seaway.http.parts import parts_of
 from seaway.packages import removal, versions
 from seaway.packages.removal import ChosenFile, FileAction, Selection
-from seaway.web import confirmation_message
 from seaway.web.channel_pages import read_for_caller
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect_with_message
 
 _LISTED = 200
+_PARTICIPLES = {FileAction.YANK: "yanked", FileAction.UNYANK: "unyanked", FileAction.DELETE: "deleted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,7 @@ async def change(request: Request) -> Response:
         )
     except Conflict as error:
         return await _confirm(request, act, selection, form, error)
-    return redirect(
-        confirmation_message.with_message(await _next_page(request, act, selection), act.value, len(changed.files))
-    )
+    return redirect_with_message(request, await _next_page(request, act, selection), _message(act, len(changed.files)))
 
 
 def allowed(
@@ -104,6 +103,12 @@ def allowed(
         for act, applies in applicable.items()
         if applies and permissions.decide(by, act.action, access, own_file=own_file, package=package) is Verdict.ALLOWED
     }
+
+
+def _message(act: FileAction, count: int) -> str:
+    if count == 0:
+        return "Nothing changed."
+    return f"{counted(count, 'file')} {'was' if count == 1 else 'were'} {_PARTICIPLES[act]}."
 
 
 def _selection_of(form: Form, package: str) -> Selection:

@@ -20,10 +20,9 @@ from seaway.errors import BadCredential, NotFound, SeawayError
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
 from seaway.packages.files import File
-from seaway.web import confirmation_message
 from seaway.web.channel_pages import read_for_caller
 from seaway.web.file import file_of_path
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect_with_message
 from seaway.web.user_pages import for_user, show_refusal
 
 _LISTS = ("depends", "constrains")
@@ -53,7 +52,7 @@ async def change(request: Request, call: RequestContext) -> Response:
         raise
     except SeawayError as error:
         return show_refusal(request, "correction.html", error, **_values(channel, file, typed, shown))
-    return redirect(confirmation_message.with_message(_file_page(request), "correct", 1))
+    return redirect_with_message(request, _file_page(request), f"The metadata of {names['file']} was corrected.")
 
 
 @for_user
@@ -63,7 +62,9 @@ async def remove(request: Request, call: RequestContext) -> Response:
     await form_of(request)
     await _find(request)
     await to_thread.run_sync(remove_correction, call, names["channel"], names["subdir"], names["file"])
-    return redirect(confirmation_message.with_message(_file_page(request), "restore", 1))
+    return redirect_with_message(
+        request, _file_page(request), f"The original metadata of {names['file']} was restored."
+    )
 
 
 async def _find(request: Request) -> tuple[Channel, File]:

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from seaway.errors import SeawayError
 from seaway.http import caller, problems
+from seaway.web import kept_form
 from seaway.web.rendering import page
 
 _TITLES = {
@@ -29,11 +30,6 @@ _SIGN_IN = "Sign in to view this page."
 _FIRST_SERVER_ERROR = 500  # from here on, the failing part may be the one that identifies callers
 
 
-def wants_page(request: Request) -> bool:
-    """Return whether to respond with a page, for browsers, or with a plain sentence, for programs."""
-    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
-
-
 class ProblemPage:
     """Response to a failed request of a browser."""
 
@@ -52,6 +48,9 @@ class ProblemPage:
         if self._plain.status_code < _FIRST_SERVER_ERROR:
             with suppress(SeawayError):  # it is the error being reported, or less important
                 await caller.caller_of(self._request)
+            kept = await kept_form.page_for(self._request, self._error, self._plain)
+            if kept is not None:
+                return kept
         sentence = bytes(self._plain.body).decode()
         if self._plain.status_code == 401 and "authorization" not in self._request.headers:
             sentence = _SIGN_IN

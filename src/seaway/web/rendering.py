@@ -6,6 +6,7 @@ Rendering of pages: template, signed-in user and security headers.
 2. Pages depend on the caller, so shared caches do not store them.
 """
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from seaway.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from seaway.counted_nouns import counted
+from seaway.errors import SeawayError
 from seaway.http import caller
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.web import assets, confirmation_message, formats
+from seaway.sign_in import sessions
+from seaway.web import assets, formats, page_message
 from seaway.web.markdown import first_sentence, unmasked
+from seaway.web.page_message import Message, Undo
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -49,25 +53,67 @@ def page(
     def csrf_token() -> str:
         return caller.anonymous_csrf_token_for(request) if is_anonymous_form else caller.csrf_token_for(request)
 
+    message = _message_of(request)
+    problem = values.get("problem")
+    errors = problem.fields if isinstance(problem, SeawayError) else {}
     content = _templates.get_template(template).render(
         viewer=viewer,
         path=request.url.path,
         site=site_url_of(request),
         now_ms=parts_of(request).reading.site.clock.now_ms(),
         csrf_token=csrf_token,
-        done="" if viewer is None else confirmation_message.message_of(request),
+        anonymous_csrf_token=lambda: caller.anonymous_csrf_token_for(request),
+        message=message,
+        errors=defaultdict(str, errors),
         **values,
     )
     response = HTMLResponse(content, status, headers=_headers(csp) | (headers or {}))
-    mark = caller.new_mark_of(request)
-    if mark is not None:
-        caller.cookies_of(request).keep_form(response, mark)
+    if message is not None:
+        caller.cookies_of(request).drop_message(response)
+    _keep_new_mark(request, response)
     return response
 
 
 def redirect(path: str) -> Response:
-    """Redirect with GET after an action (303)."""
+    """Redirect with GET (303). After an action that changed something, use `redirect_with_message`."""
     return RedirectResponse(path, 303)
+
+
+def redirect_with_message(
+    request: Request, path: str, text: str, undo: Undo | None = None, *, session: str | None = None
+) -> Response:
+    """
+    Redirect with GET (303) and report the action in a sentence on the next page.
+
+    `session` is the new secret of the session if the action changed it, "" if the action ended it.
+    """
+    response = redirect(path)
+    value = page_message.signed(Message(text, undo), _message_key(request, session))
+    caller.cookies_of(request).keep_message(response, value)
+    _keep_new_mark(request, response)
+    return response
+
+
+def _message_of(request: Request) -> Message | None:
+    value = caller.cookies_of(request).message_of(request)
+    return page_message.verified(value, _message_key(request)) if value else None
+
+
+def _message_key(request: Request, session: str | None = None) -> str:
+    """Return the key that signs messages for this browser."""
+    secret = caller.cookies_of(request).session_of(request) if session is None else session
+    return sessions.csrf_token(secret) if secret else caller.anonymous_csrf_token_for(request)
+
+
+def _keep_new_mark(request: Request, response: Response) -> None:
+    mark = caller.new_mark_of(request)
+    if mark is not None:
+        caller.cookies_of(request).keep_form(response, mark)
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether to respond with a page, for browsers, or with a plain sentence, for programs."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
 
 
 def _headers(csp: str) -> dict[str, str]:

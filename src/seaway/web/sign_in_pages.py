@@ -20,11 +20,11 @@ from seaway.http.next_page import local_path, with_next
 from seaway.http.page_forms import form_of
 from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext
-from seaway.sign_in import external_identities, passkeys, password_sign_in, second_factors, sessions
-from seaway.sign_in.identity_providers import LoginProtocol
+from seaway.sign_in import passkeys, password_sign_in, sessions
 from seaway.sign_in.password_sign_in import NeedsSecondFactor, SignedIn
 from seaway.site import Site
-from seaway.web.rendering import page, redirect
+from seaway.web import confirmation, kept_form
+from seaway.web.rendering import page, redirect, redirect_with_message
 from seaway.web.user_pages import accounts_of, client_of, for_user, show_refusal
 
 
@@ -132,7 +132,8 @@ async def sign_out(request: Request, call: RequestContext) -> Response:
     """End this session, which also invalidates copies of its cookie. `next` leads to signing in to another account."""
     next_path = local_path((await form_of(request)).text("next"))
     await to_thread.run_sync(_end, accounts_of(request).site, call.by)
-    response = redirect("/" if next_path == "/" else with_next("/signin", next_path))
+    then = "/" if next_path == "/" else with_next("/signin", next_path)
+    response = redirect_with_message(request, then, "You are signed out.", session="")
     cookies_of(request).delete_session(response)
     return response
 
@@ -142,7 +143,12 @@ async def show_confirm(request: Request, call: RequestContext) -> Response:
     """Ask the user to confirm with the password, a passkey or an identity provider."""
     next_path = local_path(request.query_params.get("next", ""))
     return page(
-        request, "confirm.html", problem=None, next_path=next_path, **await _confirmation_methods(request, call.by)
+        request,
+        "confirm.html",
+        problem=None,
+        next_path=next_path,
+        kept=None,
+        **await confirmation.methods_of(request, call.by),
     )
 
 
@@ -169,14 +175,22 @@ async def confirm_passkey(request: Request, call: RequestContext) -> Response:
 
 
 async def _try_confirm(request: Request, call: RequestContext, attempt: Awaitable[str]) -> Response:
-    """Set the cookie to the new secret of the session; if the proof is refused, show the form again."""
-    next_path = local_path((await form_of(request)).text("next"))
+    """
+    Continue with the kept form or the next page, with the new secret of the session in its cookie.
+
+    If the proof is refused, show the form again.
+    """
+    form = await form_of(request)
+    next_path, kept = local_path(form.text("next")), kept_form.kept_in(form)
     try:
         secret = await attempt
     except SeawayError as error:
-        methods = await _confirmation_methods(request, call.by)
-        return show_refusal(request, "confirm.html", error, next_path=next_path, **methods)
-    response = redirect(next_path)
+        methods = await confirmation.methods_of(request, call.by)
+        return show_refusal(request, "confirm.html", error, next_path=next_path, kept=kept, **methods)
+    if kept is None:
+        response = redirect(next_path)
+    else:
+        response = kept_form.sending_page(request, kept, call.by, kept_form.token_of(secret))
     cookies_of(request).set_session(response, secret)
     return response
 
@@ -193,26 +207,6 @@ def _sign_in_values(request: Request, next_path: str, login: str = "") -> dict[s
         "sign_up_open": parts.accounts.policy.sign_up_open,
         "providers": list(parts.external_login.providers),
     }
-
-
-async def _confirmation_methods(request: Request, by: Caller) -> dict[str, Any]:
-    """Return how this user can confirm: `confirming_providers` may report the last authentication."""
-    parts = parts_of(request)
-    has_proof, has_passkeys, names = await to_thread.run_sync(_proofs, parts.site, by)
-    providers = [provider for provider in parts.external_login.providers if provider.name in names]
-    return {
-        "has_proof": has_proof,
-        "has_passkeys": has_passkeys,
-        "confirming_providers": [provider for provider in providers if provider.dialect is LoginProtocol.OPENID],
-        "providers": providers,
-    }
-
-
-def _proofs(site: Site, by: Caller) -> tuple[bool, bool, set[str]]:
-    assert by.user_id is not None
-    with site.database.read() as tx:
-        names = {identity.provider for identity in external_identities.of_user(tx, by.user_id)}
-        return second_factors.can_confirm(tx, by.user_id), bool(passkeys.of_user(tx, by.user_id)), names
 
 
 def _end(site: Site, by: Caller) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -11,21 +11,25 @@ from starlette.responses import Response
 from seaway.callers.caller import Caller
 from seaway.errors import BadCredential, ConfirmationRequired, NotAllowed, SeawayError
 from seaway.http import credentials, problems
-from seaway.http.next_page import local_path, with_next
+from seaway.http.next_page import with_next
 from seaway.http.parts import parts_of
 from seaway.http.request_context import RequestContext, context_of
-from seaway.http.site_url import site_url_of
 from seaway.sign_in.parts import AccountParts
 from seaway.sign_in.password_sign_in import BrowserInfo
-from seaway.web.problem_pages import wants_page
-from seaway.web.rendering import page, redirect
+from seaway.web.rendering import page, redirect, redirect_with_message, wants_page
+
+T = TypeVar("T")
 
 Handler = Callable[[Request], Awaitable[Response]]
 UserHandler = Callable[[Request, RequestContext], Awaitable[Response]]
 
 
 def for_user(handler: UserHandler) -> Handler:
-    """Require a signed-in user; redirect browsers to /signin, or to /confirm if a recent confirmation is required."""
+    """
+    Require a signed-in user; redirect browsers to /signin, or to /confirm if a recent confirmation is required.
+
+    A form that was sent is not lost: the error page keeps it (`kept_form`).
+    """
 
     @wraps(handler)
     async def wrapped(request: Request) -> Response:
@@ -35,37 +39,37 @@ def for_user(handler: UserHandler) -> Handler:
         try:
             return await handler(request, call)
         except ConfirmationRequired:
-            if not wants_page(request):
+            if request.method != "GET" or not wants_page(request):
                 raise
-            return redirect(with_next("/confirm", _page_of(request)))
+            return redirect(with_next("/confirm", _here(request)))
 
     return wrapped
 
 
 async def submit(
     request: Request,
-    work: Callable[[], object],
+    work: Callable[[], T],
     then: str,
     template: str,
     read_values: Callable[[], Mapping[str, Any]],
     *,
-    raises: type[SeawayError] = ConfirmationRequired,
+    message: str | Callable[[T], str] = "Your changes were saved.",
     **typed: Any,
 ) -> Response:
     """
     Do the work of a form in a thread and redirect; if it is refused, show the form again with the reason.
 
-    `read_values` returns the values of the template, besides the `typed` ones. Refusals of the type `raises` are
-    not shown in the form.
+    `message` reports the action on the next page. `read_values` returns the values of the template, besides the `typed`
+    ones; its own errors mean that the caller cannot see the page any more.
     """
     try:
-        await to_thread.run_sync(work)
-    except (ConfirmationRequired, raises):
+        result = await to_thread.run_sync(work)
+    except ConfirmationRequired:
         raise
     except SeawayError as error:
         found = await to_thread.run_sync(read_values)
         return show_refusal(request, template, error, **{**found, **typed})
-    return redirect(then)
+    return redirect_with_message(request, then, message(result) if callable(message) else message)
 
 
 def show_refusal(
@@ -95,14 +99,6 @@ def _not_signed_in(request: Request, by: Caller) -> Response:
     if request.method == "GET" and wants_page(request):
         return redirect(with_next("/signin", _here(request)))
     raise BadCredential("You are not signed in, or your session has ended.", "Sign in and try again.")
-
-
-def _page_of(request: Request) -> str:
-    """Return the page that contains the submitted form, by its Referer header; without one, the section's page."""
-    if request.method == "GET":
-        return _here(request)
-    origin, _, path = request.headers.get("referer", "").partition(site_url_of(request) + "/")
-    return local_path(f"/{path}") if path and not origin else "/".join(request.url.path.split("/")[:3])
 
 
 def _here(request: Request) -> str:

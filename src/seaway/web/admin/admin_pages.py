@@ -7,7 +7,7 @@ Shared code of the pages for site admins.
 
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from seaway.http.request_context import RequestContext, in_transaction
 from seaway.web.rendering import page
 from seaway.web.user_pages import Handler, UserHandler, for_user, submit
 
+T = TypeVar("T")
 ReadValues = Callable[[Tx], Mapping[str, Any]]
 PER_PAGE = 50
 
@@ -50,13 +51,14 @@ async def change(
     call: RequestContext,
     template: str,
     read_values: ReadValues,
-    work: Callable[[], object],
+    work: Callable[[], T],
     *,
     then: str,
+    message: str | Callable[[T], str] = "Your changes were saved.",
 ) -> Response:
     """Make the change and redirect to `then`; if it is refused, show the page again with the reason."""
     return await submit(
-        request, work, then, f"admin/{template}.html", partial(_read, call, read_values), raises=NotFound
+        request, work, then, f"admin/{template}.html", partial(_read, call, read_values), message=message
     )
 
 

@@ -34,7 +34,7 @@ def _read_values(context: SettingsContext) -> Mapping[str, Any]:
         "fields": fields_of("general"),
         "typed_settings": None,
         "related": {},
-        "message": "",
+        "notice_text": "",
         "logo_address": "",
         "fetches_logos": context.parts.logos.can_fetch,
     }
@@ -87,7 +87,9 @@ async def add_notice(request: Request, call: RequestContext) -> Response:
     message = form.text("message").replace("\r\n", "\n")
     given = {"message": message, "level": form.text("level"), "days": form.number("days")}
     act = partial(_add_notice, request.path_params["channel"], given)
-    return await change_without_transaction(request, call, SECTION, act, message=message)
+    return await change_without_transaction(
+        request, call, SECTION, act, message="The notice was posted.", notice_text=message
+    )
 
 
 @for_user

@@ -8,7 +8,7 @@ Shared code of the channel settings: permission checks, the channel, and forms s
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -18,11 +18,12 @@ from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
-from seaway.errors import NotFound
 from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
 from seaway.web.rendering import page
 from seaway.web.user_pages import submit
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ async def change(
     request: Request,
     call: RequestContext,
     section: SettingsPage,
-    act: Callable[[SettingsContext], object],
+    act: Callable[[SettingsContext], T],
     *,
+    message: str | Callable[[T], str] = "Your changes were saved.",
     requires: Permission = None,
     then: str | None = None,
     uses_reserve: bool = False,
@@ -76,36 +78,38 @@ async def change(
     `requires` is what the change requires, if not the action of the section. With `uses_reserve`, the change also works
     on a full disk.
     """
-    acting = partial(_act, request, call, section, act, requires or section.action)
+    acting: Callable[[], T] = partial(_act, request, call, section, act, requires or section.action)
     if uses_reserve:
         acting = partial(call.parts.site.reserve.retry_with_reserve, acting)
-    return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
+    return await _apply(request, call, section, acting, message, then, typed)
 
 
 async def change_without_transaction(
     request: Request,
     call: RequestContext,
     section: SettingsPage,
-    act: Callable[[RequestContext], object],
+    act: Callable[[RequestContext], T],
     *,
+    message: str | Callable[[T], str] = "Your changes were saved.",
     then: str | None = None,
     **typed: Any,
 ) -> Response:
     """Like `change`, for a function that opens its transactions and checks the permission itself."""
-    acting = partial(act, call)
-    return await _apply(request, call, section, acting, then or section.address(request.path_params["channel"]), typed)
+    return await _apply(request, call, section, partial(act, call), message, then, typed)
 
 
 async def _apply(
     request: Request,
     call: RequestContext,
     section: SettingsPage,
-    act: Callable[[], object],
-    then: str,
+    act: Callable[[], T],
+    message: str | Callable[[T], str],
+    then: str | None,
     typed: dict[str, Any],
 ) -> Response:
     read_values = partial(_read_values, request, call, section)
-    return await submit(request, act, then, section.template, read_values, raises=NotFound, **typed)
+    next_page = then or section.address(request.path_params["channel"])
+    return await submit(request, act, next_page, section.template, read_values, message=message, **typed)
 
 
 def _read_values(request: Request, call: RequestContext, section: SettingsPage) -> dict[str, Any]:
@@ -124,12 +128,12 @@ def _act(
     request: Request,
     call: RequestContext,
     section: SettingsPage,
-    act: Callable[[SettingsContext], object],
+    act: Callable[[SettingsContext], T],
     requires: Permission,
-) -> None:
+) -> T:
     name = request.path_params["channel"]
     with call.write_channel(name, requires) as tx:
-        act(_context(request, call, tx, call.require(tx, section.action, name)))
+        return act(_context(request, call, tx, call.require(tx, section.action, name)))
 
 
 def _context(request: Request, call: RequestContext, tx: Tx, access: Access) -> SettingsContext:
