@@ -64,7 +64,7 @@ function options(place, drawing, caption, days, count) {
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     scales: { x: { range: (_, from, to) => [from - DAY / 2, to + DAY / 2] }, y: { range: (_, __, most) => [0, Math.max(4, most * 1.05)] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 64, values: days.length > 100 ? "{MMM} {YYYY}" : "{D} {MMM}" },
+      { ...axis, grid: { show: false }, space: 64, size: 32, values: days.length > 100 ? "{MMM} {YYYY}" : "{D} {MMM}" },
       { ...axis, values: (_, values) => values.map(format), size: isSize ? 64 : 48 },
     ],
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
