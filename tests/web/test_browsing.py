@@ -141,7 +141,7 @@ def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None
     assert "lib=0.9" in selected
     # Dependents are read on their own page first: that reads the dependencies of every package of the channel.
     path = f"/channels/{channel}/packages/tool"
-    assert f'hx-get="{path}/dependents"' in shown(http, path)
+    assert f'data-part="{path}/dependents"' in shown(http, path)
     for tool in (shown(http, f"{path}/dependents"), shown(http, path)):
         assert "1 package in this channel depends on tool in its latest files." in tool
         assert f'href="/channels/{channel}/packages/lib"' in tool
