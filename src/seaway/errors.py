@@ -114,9 +114,22 @@ class TooSlow(SeawayError):
 
 
 class FileExists(SeawayError):
-    """This channel, subdir and file name exists; published files do not change."""
+    """
+    This channel, subdir and file name exists; published files do not change.
+
+    `path` is the file's `CHANNEL/SUBDIR/FILE`, `is_same` whether it has the bytes that were sent, and `can_replace`
+    whether the caller may overwrite it.
+    """
 
     code = "already-there"
+
+    def __init__(
+        self, message: str, hint: str = "", *, path: str = "", is_same: bool = False, can_replace: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.path = path
+        self.is_same = is_same
+        self.can_replace = can_replace
 
 
 class Conflict(SeawayError):

@@ -10,16 +10,18 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import insert
 
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, quotas
+from seaway.channels import channels, groups, invitations, members, quotas, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
 from seaway.database.tables import jobs, totp
 from seaway.packages import removal
 from seaway.packages.sweep import sweep
 from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
 from seaway.sign_in import passwords, second_factors, user_access, user_invitations
-from seaway.trusted_publishing import issuers
+from seaway.trusted_publishing import issuers, publishers
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.users import emails, users
 from tests.browser import demo_packages
 from tests.support import images, sites
@@ -33,6 +35,13 @@ PASSWORD = "tangerine ladder 7 fathoms"
 HOSTILE = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>\"'>{{7*7}}"
 LONG = f"gripper-firmware-{demo_packages.LONG_VERSION}-{demo_packages.LONG_BUILD}.conda"
 EDITOR = "/channels/robots/packages/pixi-editor/files/noarch/pixi-editor-2.0.0-h4616a5c_0.conda"
+
+
+PUBLISHERS = {
+    "github": {"owner": "octo-org", "repository": "calculate-pi", "workflow": "release.yml", "environment": "release"},
+    "gitlab": {"namespace": "acme/team", "project": "tools"},
+    "google": {"email": "builder@acme.iam.gserviceaccount.com", "sub": "113774264463038321964"},
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,7 @@ PAGES = (
     DemoPage("reset-sent", "/reset/sent"),
     DemoPage("not-found", "/channels/no-such-channel"),
     DemoPage("front-signed-in", "/", signed_in=True),
+    DemoPage("home", "/home", signed_in=True),
     DemoPage("channel-private", "/channels/deep-sea", signed_in=True),
     DemoPage("channels-mine", "/channels", signed_in=True),
     DemoPage("file-mine", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda", signed_in=True),
@@ -105,6 +115,9 @@ PAGES = (
     DemoPage("settings", "/channels/robots/settings", signed_in=True),
     DemoPage("settings-members", "/channels/robots/settings/members", signed_in=True),
     DemoPage("settings-publishers", "/channels/robots/settings/publishers", signed_in=True),
+    DemoPage(
+        "settings-log-filtered", "/channels/robots/settings/log?action=file.uploaded&file=gripper", signed_in=True
+    ),
     DemoPage("settings-publishers-google", "/channels/robots/settings/publishers?issuer=google", signed_in=True),
     DemoPage("settings-keys", "/channels/robots/settings/keys", signed_in=True),
     DemoPage("settings-upload", "/channels/robots/settings/upload", signed_in=True),
@@ -170,7 +183,7 @@ class DemoSite:
         page.get_by_label("User name or email address").fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/account")
+        page.wait_for_url("**/home")
 
 
 @contextmanager
@@ -239,6 +252,18 @@ def _add_admin_content(factory: Factory) -> None:
     sweep(seaway.site, seaway.pairing, max_percent=100)
 
 
+def _add_pending(seaway: Seaway, user: str) -> None:
+    """Add an invitation and an offer that a user has not answered."""
+    factory, now_ms = Factory(seaway), seaway.site.clock.now_ms()
+    owner = factory.signed_in(new_user(seaway, "bathurst"))
+    for channel in ("moorings", "lighthouses"):
+        factory.channel(channel, owner=owner.name, public=False)
+    factory.member("lighthouses", user, Role.CONTRIBUTOR)
+    with seaway.site.database.write_site() as tx:
+        invitations.invite(tx, now_ms, owner, "moorings", f"{user}@example.com", Role.CONTRIBUTOR, outbox=None)
+        transfers.offer(tx, now_ms, owner, "lighthouses", user)
+
+
 def _add_content(server: Server, seaway: Seaway) -> None:
     factory = Factory(seaway)
     ada = new_user(seaway, "ada", admin=True)
@@ -252,9 +277,18 @@ def _add_content(server: Server, seaway: Seaway) -> None:
         with seaway.site.database.write_site() as tx:
             channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, name, ChannelSettings(description=description))
     seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.sample_logo()))
+    with seaway.site.database.write_site() as tx:
+        now_ms, outbox = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
+        groups.add(tx, now_ms, OPERATOR, "night-watch", users.get(tx, ada))
+        members.put_group(tx, now_ms, OPERATOR, "robots", "night-watch", Role.VIEWER)
+        invitations.invite(tx, now_ms, OPERATOR, "robots", "lovelace@example.com", Role.CONTRIBUTOR, outbox=None)
+        invitations.invite(tx, now_ms - 9 * DAY_MS, OPERATOR, "robots", "babbage@example.com", Role.VIEWER, outbox=None)
+        for issuer, fields in PUBLISHERS.items():
+            publishers.add(tx, now_ms, OPERATOR, outbox, "robots", issuer, PublisherSettings(fields=fields))
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)
         factory.key(user, only=["robots"])
+    _add_pending(seaway, ada)
     key = factory.key(ada)
     factory.key(ada, only=["robots"], days=3)
     factory.key(ada, days=-1)

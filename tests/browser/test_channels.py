@@ -49,7 +49,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         mary.create_channel("fossils")
         key = mary.create_key("laptop", "Read and publish")
         mary.drop("fossils", EDITOR)
-        mary.page.get_by_role("link", name="noarch, revision").click()
+        mary.page.get_by_role("status").get_by_role("link", name="pixi-editor").click()
         mary.page.get_by_role("heading", level=1, name="pixi-editor 2.0.0").wait_for()
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path, "fossils", key, "pixi-editor")
 
@@ -67,7 +67,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         assert not anning.page.get_by_role("link", name="Upload").is_visible()
 
         (tmp_path / "anning").mkdir()
-        key = anning.create_key("workstation", "Read Install")
+        key = anning.create_key("workstation", "Read (READ)")
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path / "anning", "fossils", key, "pixi-editor")
         assert (tmp_path / "anning/prefix/Menu/pixi-editor.json").is_file()
 
@@ -91,7 +91,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     page.get_by_label("Namespace").fill("acme/team")
     page.get_by_label("Project").fill("tools")
     page.get_by_role("button", name="Add publisher").click()
-    expect(page.get_by_role("row").filter(has_text="acme/team/tools")).to_contain_text("never")
+    expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).to_contain_text("never")
     variable = workflow_snippets.token_variable("localhost")
     expect(page.locator("#snippet")).to_contain_text(variable)
     expect(page.locator("#snippet")).to_contain_text(f"--url {demo.address} --channel {channel}")
@@ -102,7 +102,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     page.goto(f"/channels/{channel}/packages/by-workflow-{channel}")
     expect(page.get_by_label("Details of 1.0")).to_contain_text("the workflow of acme/team/tools")
     page.goto(f"/channels/{channel}/settings/publishers")
-    expect(page.get_by_role("row").filter(has_text="acme/team/tools")).not_to_contain_text("never")
+    expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).not_to_contain_text("never")
 
 
 def test_channel_transfer(demo: DemoSite, owner: BrowserUser, channel: str) -> None:

@@ -165,6 +165,8 @@ HEAD /confirm                                             401       403       40
 POST /confirm                                             401       403       403       403       403       403       403       403       403       403       401
 GET /account                                              401       403       403       403       403       403       403       403       403       403       401
 HEAD /account                                             401       403       403       403       403       403       403       403       403       403       401
+GET /home                                                 401       403       403       403       403       403       403       403       403       403       401
+HEAD /home                                                401       403       403       403       403       403       403       403       403       403       401
 GET /account/emails                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
 POST /account/emails/send                                 401       403       403       403       403       403       403       403       403       403       401
@@ -205,6 +207,8 @@ GET /invitations/{secret}                                 404       404       40
 HEAD /invitations/{secret}                                404       404       404       404       404       404       404       404       404       404       401
 POST /invitations/{secret}/accept                         401       403       403       403       403       403       403       403       403       403       401
 POST /invitations/{secret}/decline                        403       404       404       404       404       404       404       404       404       404       401
+POST /account/invitations/accept                          401       403       403       403       403       403       403       403       403       403       401
+POST /account/invitations/decline                         401       403       403       403       403       403       403       403       403       403       401
 GET /account/offers                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/offers                                      401       403       403       403       403       403       403       403       403       403       401
 GET /account/groups                                       401       403       403       403       403       403       403       403       403       403       401
@@ -238,6 +242,7 @@ GET /channels/{channel}/settings/keys                     401       403       40
 HEAD /channels/{channel}/settings/keys                    401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/upload                   401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/log                      401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/log                     401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/danger                   401       403       403       403       403       403       403       403       403       403       401
@@ -259,6 +264,7 @@ POST /channels/{channel}/settings/invitations/withdraw    401       403       40
 POST /channels/{channel}/settings/invitations/resend      401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/remove       401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers/test         401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/rules        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/offer            401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
@@ -341,6 +347,8 @@ POST /api/v1/channels/{channel}/invitations               401       403/404   40
 POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 401       403/404   403       403       204       204       403       403       403       403/404   401
 POST /api/v1/invitations/response                         401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/invitations                                   401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/invitations/{invitation}/response            401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/transfers                                     401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}/transfer                   401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/transfer                  401       403/404   403       403       403       403       403       403       403       403/404   401
@@ -465,6 +473,7 @@ GET /api/v1/channels/{channel}/invitations                403/404   403       40
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
 POST /api/v1/invitations/response                         200       200       200       200       200       200
+POST /api/v1/invitations/{invitation}/response            404       404       200       404       404       200
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
@@ -507,6 +516,7 @@ GET /channels/{channel}/settings/log                      403/404   403       40
 GET /channels/{channel}/settings/danger                   403/404   403       403       200       200       200
 GET /channels/{channel}/settings/keys                     403/404   200       200       200       200       200
 GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
+POST /channels/{channel}/settings/upload                  403/404   403       303       303       403       303
 GET /channels/new                                         200       200       200       200       200       200
 GET /account/user-names                                   200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200
@@ -520,6 +530,7 @@ POST /channels/{channel}/settings/keys/revoke             403/404   303       30
 POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403
+POST /channels/{channel}/settings/publishers/test         403/404   403       403       200       200       200
 POST /channels/{channel}/settings/publishers/rules        403/404   403       403       303       303       303
 POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403

@@ -642,6 +642,8 @@ def test_transfer_offer_is_accepted_or_declined(
     browser.sign_in(user)
     assert channel in browser.get("/account/offers").text
     assert 303 == browser.send(f"/account/offers/{decision}", channel=channel).status_code
+    sentence = f"You own {channel} now." if decision == "accept" else f"You declined the ownership of {channel}."
+    assert sentence in browser.get("/account/offers").text
     assert channel not in browser.get("/account/offers").text
     with shared.site.database.read() as tx:
         assert (user if decision == "accept" else ada) == channels.get(tx, channel).owner
@@ -654,10 +656,16 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     page = f"/account/groups/{name}"
     assert page == response.headers["location"]
     assert 303 == owner.on(page, "", user=user).status_code
-    assert user in owner.get(page).text
+    assert f"{user} was added to {name}." in owner.get(page).text
     assert 303 == owner.on(page, "", user=user, manager="on").status_code
+    assert f"{user} is now a manager of {name}." in owner.get(page).text
+    refused = owner.on(page, "", user="nobody-here", manager="on")
+    assert (422, True) == (refused.status_code, 'id="user-error"' in refused.text)
+    assert "There is no user named nobody-here. Check the spelling." in refused.text
+    assert 'value="nobody-here"' in refused.text
     assert "The night watch" in owner.get("/account/groups").text
     assert 303 == owner.on(page, "/remove", user=user).status_code
+    assert f"{user} was removed from {name}." in owner.get(page).text
     assert user not in owner.get(page).text
     assert [f"You are now in the group {name}"] == [
         email["Subject"] for email in emails_to(shared, f"{user}@example.com") if "group" in email["Subject"]
@@ -665,6 +673,7 @@ def test_group_is_managed_on_its_pages(shared: Seaway, owner: Owner, ada: str) -
     assert 409 == owner.on(page, "/leave").status_code
     assert 422 == owner.on("/account/groups", "", name=name).status_code
     assert 303 == owner.on(page, "/delete").status_code
+    assert f"The group {name} was deleted." in owner.get("/account/groups").text
     assert name not in owner.get("/account/groups").text
 
 

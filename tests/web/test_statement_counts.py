@@ -29,7 +29,7 @@ FEW, MANY = 2, 50
 MAX_STATEMENTS = 25
 CHANNEL, FILE = "/channels/robots", "/channels/robots/packages/lib/files/noarch/lib-1.0-h1_0.conda"
 PAGES = (
-    "/", "/search?q=lib", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
+    "/", "/home", "/search?q=lib", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
     f"{CHANNEL}?sort=downloads&subdir=noarch", f"{CHANNEL}/feed.atom", f"{CHANNEL}/packages/lib",
     f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365", f"{CHANNEL}/packages/lib/dependents", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
     f"{FILE}/correction",
@@ -80,6 +80,10 @@ def add_entries(seaway: Seaway, portal: BlockingPortal, ada: str, start: int, en
                 address="127.0.0.1",
             )
             transfers.offer(tx, seaway.site.clock.now_ms(), owner, f"other-{number}", ada)
+            address = f"{ada}@example.com"
+            invitations.invite(
+                tx, seaway.site.clock.now_ms(), OPERATOR, f"mine-{number}", address, Role.VIEWER, outbox=None
+            )
 
 
 def _add_rows(tx: Tx, now_ms: int, ada: str, number: int) -> None:

@@ -124,7 +124,11 @@ def set_display_name(tx: Tx, now_ms: int, by: Caller, name: str, display_name: s
     """Set the display name of a user: any text of one line."""
     normalized = " ".join(display_name.split())
     if len(normalized) > MAX_DISPLAY_NAME or not normalized.isprintable():
-        raise NameTaken("This is not a valid display name.", f"Use up to {MAX_DISPLAY_NAME} printable characters.")
+        raise NameTaken(
+            "This is not a valid display name.",
+            f"Use up to {MAX_DISPLAY_NAME} printable characters.",
+            field="display_name",
+        )
     tx.execute(update(users).where(users.c.id == get(tx, name).id).values(display_name=normalized))
     audit.write(tx, now_ms, by.actor, Event.USER_RENAMED, target=name)
     return get(tx, name)

@@ -12,6 +12,7 @@ from seaway.web import (
     file,
     file_changes,
     front_page,
+    home,
     invitations,
     kept_form,
     logo_delivery,
@@ -42,6 +43,7 @@ _FILE = "/channels/{channel}/packages/{package}/files/{subdir}/{file}"
 PAGE_ROUTES = [
     # Front page, search, channels, packages and files
     Route("/", front_page.front, methods=["GET"]),
+    Route("/home", home.show, methods=["GET"]),
     Route("/robots.txt", browser_files.robots, methods=["GET"]),
     Route("/favicon.ico", browser_files.icon, methods=["GET"]),
     Route("/apple-touch-icon.png", browser_files.no_touch_icon, methods=["GET"]),
@@ -87,6 +89,7 @@ PAGE_ROUTES = [
     Route("/channels/{channel}/settings/keys", channel_keys.add, methods=["POST"]),
     Route("/channels/{channel}/settings/keys/revoke", channel_keys.revoke, methods=["POST"]),
     Route("/channels/{channel}/settings/upload", uploading.view, methods=["GET"]),
+    Route("/channels/{channel}/settings/upload", uploading.publish_file, methods=["POST"]),
     Route("/channels/{channel}/settings/log", audit_log.view, methods=["GET"]),
     Route("/channels/{channel}/settings/danger", transfer_and_delete.view, methods=["GET"]),
     Route("/channels/{channel}/settings/danger/offer", transfer_and_delete.offer, methods=["POST"]),
@@ -97,6 +100,8 @@ PAGE_ROUTES = [
     Route("/invitations/{secret}", invitations.show, methods=["GET"]),
     Route("/invitations/{secret}/accept", invitations.accept, methods=["POST"]),
     Route("/invitations/{secret}/decline", invitations.decline, methods=["POST"]),
+    Route("/account/invitations/accept", invitations.accept_addressed, methods=["POST"]),
+    Route("/account/invitations/decline", invitations.decline_addressed, methods=["POST"]),
     Route("/account/offers", transfer_offers.show, methods=["GET"]),
     Route("/account/offers/accept", transfer_offers.accept, methods=["POST"]),
     Route("/account/offers/decline", transfer_offers.decline, methods=["POST"]),

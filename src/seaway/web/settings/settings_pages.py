@@ -18,10 +18,11 @@ from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
 from seaway.database.engine import Tx
+from seaway.errors import SeawayError
 from seaway.http.request_context import Permission, RequestContext
 from seaway.http.site_url import site_url_of
 from seaway.web.rendering import page
-from seaway.web.user_pages import Report, submit
+from seaway.web.user_pages import Report, show_refusal, submit
 
 T = TypeVar("T")
 
@@ -58,6 +59,14 @@ async def show(request: Request, call: RequestContext, section: SettingsPage, **
     """Show the page."""
     found = await to_thread.run_sync(read_values, request, call, section)
     return page(request, section.template, problem=None, **(found | values))
+
+
+async def show_refused(
+    request: Request, call: RequestContext, section: SettingsPage, error: SeawayError, **values: Any
+) -> Response:
+    """Show the page with the reason why a form was refused."""
+    found = await to_thread.run_sync(read_values, request, call, section)
+    return show_refusal(request, section.template, error, **(found | values))
 
 
 async def change(
