@@ -61,6 +61,10 @@ PAGES = (
     DemoPage("channels", "/channels"),
     DemoPage("package", "/channels/robots/packages/gripper"),
     DemoPage("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
+    DemoPage("package-clients", "/channels/robots/packages/gripper?by=client&days=90"),
+    DemoPage("statistics", "/channels/robots/statistics?by=package"),
+    DemoPage("statistics-year", "/channels/robots/statistics?by=client&days=365"),
+    DemoPage("statistics-private", "/channels/deep-sea/statistics", signed_in=True),
     DemoPage("package-attested", "/channels/robots/packages/calibration"),
     DemoPage("package-builds", "/channels/robots/packages/force-sensor"),
     DemoPage("package-yanked", "/channels/robots/packages/legacy-driver"),
@@ -198,6 +202,7 @@ def running_demo_site(folder: Path) -> Iterator[DemoSite]:
         demo_packages.publish_attested(seaway, "robots")
         _add_admin_content(Factory(seaway))  # last: its quota is smaller than the channel
         demo_packages.add_year_of_downloads(seaway)
+        demo_packages.add_year_of_storage(seaway)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
             yield DemoSite(server, seaway, address, browser)

@@ -73,6 +73,8 @@ GET /channels/{channel}                                   200/404   200/404   20
 HEAD /channels/{channel}                                  200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/logo/{name}                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/logo/{name}                      200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/statistics                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/statistics                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
@@ -312,6 +314,7 @@ The API: contents of channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}                            200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/statistics                 200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages                   200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}         200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}/files   200/401   200/404   200       200       200       200       200       200       200       200/404   401

@@ -1,5 +1,5 @@
 """
-Search and sort the packages of one channel, and count their downloads.
+Search and sort the packages of one channel.
 
 Every call queries the database, for names only; the details are read for one page of the list (`overview.lines_of`).
 So the first request to a worker costs the same as any other.
@@ -11,8 +11,8 @@ from enum import Enum
 from sqlalchemy import func, select
 
 from seaway.database.engine import Tx
-from seaway.database.tables import downloads, files, packages, shards, subdirs
-from seaway.packages import search
+from seaway.database.tables import files, packages, shards, subdirs
+from seaway.packages import download_history, search
 from seaway.search_terms import search_terms
 
 
@@ -24,11 +24,11 @@ class PackageSort(Enum):
     DOWNLOADS = "downloads"
 
 
-def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: PackageSort, *, since: int) -> list[str]:
+def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: PackageSort) -> list[str]:
     """
     Return the names of the packages whose name or summary contains all of the words, in the given order.
 
-    Sorted by name, the best matches of the first word come first. Downloads are counted from the day `since`.
+    Sorted by name, the best matches of the first word come first. Downloads are those of the last 30 days.
     """
     terms = search_terms(words)
     matches = _matching_names(tx, channel_id, terms, subdir)
@@ -36,7 +36,7 @@ def names(tx: Tx, channel_id: int, words: str, subdir: str, sort: PackageSort, *
         latest = _latest_ids(tx, channel_id)
         matches.sort(key=lambda name: -latest.get(name, 0))
     elif sort is PackageSort.DOWNLOADS:
-        counts = downloads_since(tx, channel_id, since)
+        counts = download_history.recent_by_package(tx, channel_id)
         matches.sort(key=lambda name: -counts.get(name, 0))
     elif terms:
         matches.sort(key=lambda name: _rank(name, terms[0]))
@@ -68,28 +68,6 @@ def _latest_ids(tx: Tx, channel_id: int) -> dict[str, int]:
         .group_by(packages.c.name)
     )
     return {name: file_id or 0 for name, file_id in tx.execute(query)}
-
-
-def downloads_since(tx: Tx, channel_id: int, day: int, names: Sequence[str] | None = None) -> dict[str, int]:
-    """Return the downloads of these packages, or of all, since a day (days since 1970), by name."""
-    of_channel = select(packages.c.id).where(packages.c.channel_id == channel_id)
-    if names is not None:
-        of_channel = of_channel.where(packages.c.name.in_(names))
-    # Select the files first, each with a seek: with a plain join, SQLite reads all days of all files of the server.
-    channel_files = select(files.c.id, files.c.package_id).where(
-        files.c.subdir_id.in_(select(subdirs.c.id).where(subdirs.c.channel_id == channel_id)),
-        files.c.package_id.in_(of_channel),
-    )
-    found = channel_files.cte("found")
-    query = (
-        select(packages.c.name, func.sum(downloads.c.count))
-        .select_from(found)
-        .join(downloads, downloads.c.file_id == found.c.id)
-        .join(packages, packages.c.id == found.c.package_id)
-        .where(downloads.c.day >= day)
-        .group_by(packages.c.name)
-    )
-    return {name: int(count) for name, count in tx.execute(query)}
 
 
 def _rank(name: str, word: str) -> int:

@@ -12,13 +12,12 @@ from seaway.channels import notices, permissions
 from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
-from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import from_row
 from seaway.database.tables import subdirs
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.packages import overview, package_list, recent_uploads
+from seaway.packages import download_history, overview, package_list, recent_uploads
 from seaway.packages.package_list import PackageSort
 from seaway.web import feed, install_lines
 from seaway.web.channel_pages import limit_list, pages_of, read_for_caller, readable, search_text_of
@@ -27,7 +26,6 @@ from seaway.web.rendering import page
 
 _PER_PAGE = 50
 _FEED_LENGTH = 50
-_RECENT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,11 @@ async def channel(request: Request) -> Response:
     if is_search:
         limit_list(request)
     now_ms = parts.site.clock.now_ms()
-    since = now_ms // DAY_MS - _RECENT_DAYS + 1
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         shown, access = readable(tx, by, request.path_params["channel"])
         if is_search:
-            chosen = package_list.names(tx, shown.id, words, subdir, sort, since=since)
+            chosen = package_list.names(tx, shown.id, words, subdir, sort)
             pages = pages_of(request, len(chosen), _PER_PAGE)
             lines = overview.lines_of(tx, shown.id, chosen[pages.start : pages.end])
         else:
@@ -66,7 +63,7 @@ async def channel(request: Request) -> Response:
             "notices": notices.current(tx, now_ms, shown.id),
             "package_lines": lines,
             "pages": pages,
-            "downloads": package_list.downloads_since(tx, shown.id, since, [line.name for line in lines]),
+            "downloads": download_history.recent_by_package(tx, shown.id, [line.name for line in lines]),
             "can_manage": _shows_link(by, Action.MANAGE, access),
             "can_upload": _shows_link(by, Action.UPLOAD, access),
         }
