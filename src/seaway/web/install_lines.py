@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command, and the tool it is for."""
+    """A command, the tool it is for, and what to do before it."""
 
     tool: str
     text: str
+    note: str = ""
 
 
 def of_channel(site: str, channel: str) -> list[Command]:
@@ -33,7 +34,8 @@ def of_package(site: str, channel: str, package: str, version: str = "") -> list
         Command("mamba", f"mamba install -c {address} {_quoted(conda)}"),
         Command(
             "rattler-build",
-            f"rattler-build build -r recipe.yaml -c {address}  # with {_needed(package, version)} in run or host",
+            f"rattler-build build -r recipe.yaml -c {address}",
+            f"Add {_requirement(package, version)} to the requirements in recipe.yaml, then build:",
         ),
     ]
 
@@ -46,7 +48,7 @@ def to_publish(site: str, channel: str) -> list[Command]:
     ]
 
 
-def _needed(package: str, version: str) -> str:
+def _requirement(package: str, version: str) -> str:
     return f"{package} =={version}" if version else package
 
 
