@@ -11,12 +11,12 @@ from seaway.callers.caller import OPERATOR
 from seaway.channels import channels, notices
 from seaway.channels.notices import Level
 from seaway.clock import DAY_MS, MINUTE_MS
-from seaway.database.tables import files
+from seaway.database.engine import Tx
+from seaway.database.tables import files, packages
 from seaway.errors import Unavailable
 from seaway.keys import api_keys
-from seaway.packages import downloads
+from seaway.packages import downloads, search
 from seaway.packages import files as package_files
-from seaway.packages.package_list import downloads_since
 from seaway.server.app import create_app
 from seaway.server.wiring import Seaway
 from seaway.serving.usage_counter import UsageCounter
@@ -36,6 +36,14 @@ async def http(seaway: Seaway, factory: Factory) -> AsyncIterator[httpx.AsyncCli
     transport = httpx.ASGITransport(create_app(seaway))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
+
+
+def downloads_since(tx: Tx, channel_id: int, day: int) -> dict[str, int]:
+    """Return the downloads of the packages of a channel, by name."""
+    names = {
+        row.id: row.name for row in tx.execute(select(packages.c.id, packages.c.name).filter_by(channel_id=channel_id))
+    }
+    return {names[package_id]: count for package_id, count in search.downloads_of(tx, list(names), day).items()}
 
 
 def download_count(seaway: Seaway) -> int:

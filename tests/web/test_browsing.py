@@ -18,7 +18,8 @@ from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import downloads, metadata_corrections, overview, versions
+from seaway.packages import downloads, metadata_corrections, search, versions
+from seaway.packages.search import PackageQuery
 from seaway.sign_in import sessions
 from seaway.web import download_chart, formats, install_lines
 from tests.conftest import Site
@@ -112,8 +113,10 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert packages("subdir=linux-64") == ["beta"]
     assert packages("sort=updated") == ["beta", "alpha"]
     assert packages("sort=downloads") == ["alpha", "beta"]
-    assert packages("q=nothing-like-it") == []
-    assert packages("page=99999&sort=&subdir=") == ["alpha", "beta"]
+    assert packages("license=MIT") == ["alpha", "beta"]
+    assert packages("license=Zlib") == packages("q=nothing-like-it") == []
+    assert packages("q=alpha+%3E%3D2") == ["alpha"]
+    assert packages("from=99999&sort=&subdir=") == ["alpha", "beta"]
 
 
 def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None:
@@ -501,12 +504,12 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
         with record_statements(seaway.site.database) as few:
-            overview.page_by_name(tx, channel_id, start=0, limit=50)
+            search.search(tx, OPERATOR, PackageQuery(channel=channel), since=0, limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
     with seaway.site.database.read() as tx, record_statements(seaway.site.database) as many:
-        overview.page_by_name(tx, channel_id, start=0, limit=50)
+        search.search(tx, OPERATOR, PackageQuery(channel=channel), since=0, limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)
 

@@ -10,12 +10,18 @@ from seaway.database.engine import Tx
 from seaway.database.rows import in_batches
 from seaway.database.tables import downloads, files
 
+RECENT_DAYS = 30
 _BATCH_ROWS = 1_000  # rows per statement; SQLite allows 32,766 values
 
 
 def day_of(at_ms: int) -> int:
     """Return the day of a time (days since 1970 UTC)."""
     return at_ms // DAY_MS
+
+
+def recent_since(now_ms: int) -> int:
+    """Return the first day of the last 30 days, which lists show the downloads of."""
+    return day_of(now_ms) - RECENT_DAYS + 1
 
 
 def add(tx: Tx, counted: Mapping[tuple[int, int], int]) -> None:
