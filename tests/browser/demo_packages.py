@@ -9,7 +9,7 @@ from seaway.clock import DAY_MS
 from seaway.database.tables import files, packages
 from seaway.packages import downloads
 from seaway.server.wiring import Seaway
-from tests.support.packages import REAL, PackageFile, conda, index_json
+from tests.support.packages import REAL, PackageFile, conda, index_json, paths_json
 from tests.support.sites import publish_file
 from tests.support.workflows import Attester
 
@@ -23,6 +23,25 @@ SUMMARIES = {
     "inverse-kinematics": "Closed forms where there are any, and a solver where not.",
     "libtrajectory": "Jerk-limited trajectories through waypoints.",
 }
+LONG_NAME = "inverse-kinematics-of-arms-with-seven-or-more-revolute-joint"  # 60 characters
+# Parts of a file name have at most 64 characters; other fields have no such limit, and may have no place for a line break.
+_LONG_FILES = {f"share/{'deep/' * 8}{'n' * 120}.txt": b""}
+LONG = conda(
+    index_json(
+        LONG_NAME,
+        "2026.11.30.dev20261130101512+g9f3c1e07b5a24d68.linux.ci.4711.abc",
+        build="py313h4616a5c_cuda129_mpi_openmpi_nompi_debug_static_release_042",
+        depends=[f"{LONG_NAME} >=2026.11.30.dev20261130101512,<2027.{'9.' * 40}0", "python"],
+        license="LicenseRef-" + "A" * 120,
+    ),
+    about={
+        "summary": "Seven joints, " + "and_one_word_that_has_no_place_to_break" * 4,
+        "description": f"See `{'x' * 150}` and https://example.org/{'path/' * 40}",
+        "home": f"https://example.org/{'a' * 150}",
+    },
+    files=_LONG_FILES,
+    paths=paths_json(_LONG_FILES),
+)
 _ABOUT = {
     "summary": "Where the arm is, from what its cameras see.",
     "description": "Calibrates cameras and joints **together**.\n\n- reads `rosbag`\n- writes `urdf`",

@@ -54,6 +54,11 @@ PAGES = (
     DemoPage("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
     DemoPage("package-attested", "/channels/robots/packages/calibration"),
     DemoPage("package-hostile", "/channels/hostile/packages/evil"),
+    DemoPage("package-long", f"/channels/robots/packages/{demo_packages.LONG_NAME}"),
+    DemoPage(
+        "file-long", f"/channels/robots/packages/{demo_packages.LONG_NAME}/files/noarch/{demo_packages.LONG.name}"
+    ),
+    DemoPage("search-long", "/search?q=inverse"),
     DemoPage("file", "/channels/robots/packages/gripper/files/noarch/gripper-1.0-h1_0.conda"),
     DemoPage(
         "file-compared",
@@ -72,6 +77,7 @@ PAGES = (
     DemoPage("docs-publishing", "/docs/use/trusted-publishing"),
     DemoPage("docs-settings", "/docs/operate/settings"),
     DemoPage("docs-architecture", "/docs/ARCHITECTURE"),
+    DemoPage("style", "/style"),
     DemoPage("signin", "/signin"),
     DemoPage("signup", "/signup"),
     DemoPage("signup-sent", "/signup/sent"),
@@ -238,8 +244,9 @@ def _add_content(server: Server, seaway: Seaway) -> None:
     with server.client() as client:
         for name, summary in demo_packages.SUMMARIES.items():
             assert upload(client, "robots", conda(index_json(name), about={"summary": summary}), key).status_code == 201
-        for file in demo_packages.real_files():
-            assert upload(client, "robots", file, key).status_code == 201
+        for file in (*demo_packages.real_files(), demo_packages.LONG):
+            response = upload(client, "robots", file, key)
+            assert response.status_code == 201, response.text
         newer = index_json("gripper", "2.0", depends=["arm-driver >=1"], license="BSD-3-Clause")
         assert (
             upload(

@@ -86,6 +86,8 @@ HEAD /search                                              200       200       20
 POST /channels/{channel}/packages/{package}/{act}        401       403/404   403       303       303       403       403       303       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
+GET /style                                                200       200       200       200       200       200       200       200       200       200       401
+HEAD /style                                               200       200       200       200       200       200       200       200       200       200       401
 GET /docs                                                 200       200       200       200       200       200       200       200       200       200       401
 HEAD /docs                                                200       200       200       200       200       200       200       200       200       200       401
 GET /docs/{page:path}                                     200       200       200       200       200       200       200       200       200       200       401

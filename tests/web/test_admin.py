@@ -193,7 +193,7 @@ def test_invalid_quota_is_refused(text: str) -> None:
 
 
 def test_quota_above_the_limit_is_refused_as_by_the_api() -> None:
-    with pytest.raises(Invalid, match="quota: Input should be less than or equal to"):
+    with pytest.raises(Invalid, match="quota: Enter a number of at most"):
         parse_quota("9999999 TB")
 
 

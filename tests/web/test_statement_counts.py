@@ -42,7 +42,7 @@ PAGES = (
     "/admin/issuers/gitlab", "/admin/log",
 )  # fmt: skip
 # These pages show no list, or are for callers without a session.
-WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|device|authorize|invitations|static|docs)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
+WITHOUT_LISTS = r"/(signin|signup|verify|first-account|reset|confirm|continue|device|authorize|invitations|static|docs|style)\b.*|/robots\.txt|/favicon\.ico|/apple-touch-icon.*|/channels/new/free|/channels/x/logo/x"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
 // Lists that are fetched again while the user types or chooses a filter: what is going on is shown next to the number of
-// results.
+// results. page.js marks the list as busy.
 const form = document.querySelector("[data-live]");
 
 // Parameters without a value are the default; they would only make URLs longer.
@@ -25,7 +25,6 @@ let newest = null; // the request whose response is awaited; the end of one that
 document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
   if (!form.contains(ctx.sourceElement)) return;
   newest = ctx;
-  ctx.target.setAttribute("aria-busy", "true");
   form.removeAttribute("data-failed");
   say("Searching…");
 });
@@ -35,7 +34,6 @@ document.addEventListener("htmx:before:response", (event) => {
   event.preventDefault(); // an error page has no list
   fail(ctx.response.status === 429 ? "Too many searches. Wait a minute, then try again." : "The search failed. Try again.");
 });
-document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => { if (ctx === newest) ctx.target.removeAttribute("aria-busy"); });
 // The filters are part of what is replaced; the one that was just chosen keeps the focus.
 let focused = "";
 document.addEventListener("htmx:before:swap", () => { focused = document.activeElement?.id ?? ""; });

@@ -21,12 +21,13 @@ from seaway.database.engine import Tx
 from seaway.database.tables import issuer_keys
 from seaway.database.tables import issuers as rows
 from seaway.errors import Malformed, NameTaken, NotFound
-from seaway.oidc.fetching import KeySource, is_loopback
+from seaway.oidc.fetching import KeySource
 from seaway.oidc.jwks import BadKeySet, read_keys
 from seaway.oidc.jwt import TokenRules
 from seaway.trusted_publishing.issuer_kinds import github, gitlab, google
 from seaway.trusted_publishing.issuer_kinds.issuer_kind import IssuerKind
 from seaway.trusted_publishing.issuer_kinds.registry import kind_of
+from seaway.urls import is_loopback
 
 MAX_ISSUER = 500
 MAX_NAME = 40

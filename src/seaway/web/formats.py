@@ -1,10 +1,11 @@
-"""Formats of sizes and URLs, and initials and colors of names."""
+"""Formats of sizes, URLs and descriptions, and initials and colors of names."""
 
 import re
 import zlib
 
 from markupsafe import Markup, escape
 
+_MAX_DESCRIPTION = 160  # characters; search engines show about as many
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -22,6 +23,15 @@ def size(count: int) -> str:
 def breakable_url(text: str) -> Markup:
     """Return a URL without `https://`, with possible line breaks after its slashes."""
     return Markup("/<wbr>").join(escape(part) for part in text.removeprefix("https://").split("/"))
+
+
+def meta_description(text: str) -> str:
+    """Return a text in one line of at most 160 characters, for the `meta` element that describes a page."""
+    line = " ".join(text.split())
+    if len(line) <= _MAX_DESCRIPTION:
+        return line
+    cut = line[: _MAX_DESCRIPTION - 1]
+    return f"{cut.rpartition(' ')[0] or cut}…"
 
 
 def size_difference(count: int) -> str:

@@ -170,6 +170,7 @@ _templates.filters |= {
     "bytes": formats.size,
     "size_difference": formats.size_difference,
     "breakable_url": formats.breakable_url,
+    "meta_description": formats.meta_description,
     "initials": formats.initials,
     "tint": formats.color_index,
 }

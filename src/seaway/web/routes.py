@@ -20,6 +20,7 @@ from seaway.web import (
     password_reset_pages,
     sign_in_pages,
     sign_up_pages,
+    style_guide,
     tool_login,
     user_suggestions,
 )
@@ -45,6 +46,7 @@ PAGE_ROUTES = [
     Route("/search", front_page.results, methods=["GET"]),
     Route("/docs", manual.show, methods=["GET"]),
     Route("/docs/{page:path}", manual.show, methods=["GET"]),
+    Route("/style", style_guide.show, methods=["GET"]),
     Route("/channels", channel_list.listing, methods=["GET"]),
     Route("/channels/new", new_channel.show, methods=["GET"]),
     Route("/channels/new", new_channel.add, methods=["POST"]),
