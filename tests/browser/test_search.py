@@ -39,6 +39,7 @@ def test_filters_and_order_apply_at_once(page: Page) -> None:
     page.goto("/")
     page.goto("/search?q=tide")
     expect(page.get_by_role("status").filter(has_text="1 to 30 of 53 packages")).to_be_visible()
+    page.get_by_label("Platform").focus()
     page.get_by_label("Platform").select_option("linux-64")
     expect(page.locator("#found [data-hit]").first).to_have_text("tide-brest-01")
     expect(page).to_have_url("/search?q=tide&subdir=linux-64")
