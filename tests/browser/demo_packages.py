@@ -42,6 +42,9 @@ LONG = conda(
     files=_LONG_FILES,
     paths=paths_json(_LONG_FILES),
 )
+LONG_VERSION = f"1.4.2.dev20261130+g{'0123456789abcdef' * 3}"[:64]
+LONG_BUILD = f"py312_cuda126_{'0123456789' * 5}"
+BUILT = "force-sensor"  # two versions, one with 15 builds for three platforms
 _ABOUT = {
     "summary": "Where the arm is, from what its cameras see.",
     "description": "Calibrates cameras and joints **together**.\n\n- reads `rosbag`\n- writes `urdf`",
@@ -72,6 +75,23 @@ def tide_tables() -> list[PackageFile]:
         made.append(conda(index, about={"summary": f"High and low water of {port[5:-3].capitalize()}, to a minute."}))
     longest = index_json("tide-" + "x" * 59, "2026.11.30." + "1." * 26 + "0", license="MIT")
     return [*made, conda(longest, about={"summary": "A name and a version of 64 characters. " * 8})]
+
+
+def files_in_many_builds() -> list[PackageFile]:
+    """A package with many builds of a version, one with a long version and build string, and one to be yanked."""
+    about = {"summary": "Six-axis force and torque sensors: drivers and filters.", "license": "MIT"}
+    found = [conda(index_json(BUILT, "1.9.0", depends=["gripper"]), about=about)]
+    for subdir in ("linux-64", "osx-arm64", "win-64"):
+        for python in range(9, 14):
+            name = f"py3{python}_0"
+            depends = [f"python >=3.{python},<3.{python + 1}.0a0", "gripper >=1", "libtrajectory"]
+            if subdir == "linux-64":
+                depends.append("libstdcxx >=13")
+            index = index_json(BUILT, "2.0.0", build=name, subdir=subdir, noarch=..., depends=depends)
+            found.append(conda(index, about=about))
+    long = index_json("gripper-firmware", LONG_VERSION, build=LONG_BUILD, subdir="linux-64", noarch=...)
+    old = index_json("legacy-driver", "0.3")
+    return [*found, conda(long, about=about), conda(old, about={"summary": "The driver of the first arm."})]
 
 
 def publish_attested(seaway: Seaway, channel: str) -> None:

@@ -84,7 +84,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         mary.create_channel("fossils")
         key = mary.create_key("laptop", "Read and publish")
         mary.drop("fossils", EDITOR)
-        mary.page.get_by_role("link", name="noarch, revision").click()
+        mary.page.get_by_role("status").get_by_role("link", name="pixi-editor").click()
         mary.page.get_by_role("heading", level=1, name="pixi-editor 2.0.0").wait_for()
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path, "fossils", key, "pixi-editor")
 
@@ -102,7 +102,7 @@ def test_invited_user_installs_package_of_new_channel(demo: DemoSite, tmp_path: 
         assert not anning.page.get_by_role("link", name="Upload").is_visible()
 
         (tmp_path / "anning").mkdir()
-        key = anning.create_key("workstation", "Read Install")
+        key = anning.create_key("workstation", "Read (READ)")
         assert [{"solved": [EDITOR.name]}] == install(demo, tmp_path / "anning", "fossils", key, "pixi-editor")
         assert (tmp_path / "anning/prefix/Menu/pixi-editor.json").is_file()
 

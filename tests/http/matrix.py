@@ -76,7 +76,9 @@ HEAD /channels/{channel}/logo/{name}                      200/404   200/404   20
 GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/packages/{package}/dependents     200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/packages/{package}               200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/packages/{package}/dependents    200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}/files/{subdir}/{file} 200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/packages/{package}/files/{subdir}/{file} 200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels                                             200       200       200       200       200       200       200       200       200       200       401
@@ -84,6 +86,7 @@ HEAD /channels                                            200       200       20
 GET /search                                               200       200       200       200       200       200       200       200       200       200       401
 HEAD /search                                              200       200       200       200       200       200       200       200       200       200       401
 POST /channels/{channel}/packages/{package}/{act}        401       403/404   403       303       303       403       403       303       303       403/404   401
+POST /channels/{channel}/packages/{package}/undo-yank    401       403/404   403       303       303       403       403       303       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #delete 401       403/404   403       403       303       303       403       403       303       403/404   401
 POST /channels/{channel}/packages/{package}/{act} #unconfirmed 401       403/404   403       200       200       403       403       200       200       403/404   401
 GET /style                                                200       200       200       200       200       200       200       200       200       200       401
@@ -159,6 +162,8 @@ HEAD /confirm                                             401       403       40
 POST /confirm                                             401       403       403       403       403       403       403       403       403       403       401
 GET /account                                              401       403       403       403       403       403       403       403       403       403       401
 HEAD /account                                             401       403       403       403       403       403       403       403       403       403       401
+GET /home                                                 401       403       403       403       403       403       403       403       403       403       401
+HEAD /home                                                401       403       403       403       403       403       403       403       403       403       401
 GET /account/emails                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/emails                                      401       403       403       403       403       403       403       403       403       403       401
 POST /account/emails/send                                 401       403       403       403       403       403       403       403       403       403       401
@@ -199,6 +204,8 @@ GET /invitations/{secret}                                 404       404       40
 HEAD /invitations/{secret}                                404       404       404       404       404       404       404       404       404       404       401
 POST /invitations/{secret}/accept                         401       403       403       403       403       403       403       403       403       403       401
 POST /invitations/{secret}/decline                        403       404       404       404       404       404       404       404       404       404       401
+POST /account/invitations/accept                          401       403       403       403       403       403       403       403       403       403       401
+POST /account/invitations/decline                         401       403       403       403       403       403       403       403       403       403       401
 GET /account/offers                                       401       403       403       403       403       403       403       403       403       403       401
 HEAD /account/offers                                      401       403       403       403       403       403       403       403       403       403       401
 GET /account/groups                                       401       403       403       403       403       403       403       403       403       403       401
@@ -232,6 +239,7 @@ GET /channels/{channel}/settings/keys                     401       403       40
 HEAD /channels/{channel}/settings/keys                    401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/upload                   401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/upload                  401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/log                      401       403       403       403       403       403       403       403       403       403       401
 HEAD /channels/{channel}/settings/log                     401       403       403       403       403       403       403       403       403       403       401
 GET /channels/{channel}/settings/danger                   401       403       403       403       403       403       403       403       403       403       401
@@ -259,6 +267,19 @@ POST /channels/{channel}/settings/danger/cancel           401       403       40
 POST /channels/{channel}/settings/danger/delete           401       403       403       403       403       403       403       403       403       403       401
 
 Pages of site admins: 404 for other users and for every key
+GET /admin                                                404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin                                               404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/invite                                   404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/invite                                  404       404       404       404       404       404       404       404       404       404       401
+GET /admin/users/{user}/{act}                             404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/users/{user}/{act}                            404       404       404       404       404       404       404       404       404       404       401
+GET /admin/channels/{channel}/delete                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/channels/{channel}/delete                     404       404       404       404       404       404       404       404       404       404       401
+GET /admin/issuers/{issuer}/{act}                         404       404       404       404       404       404       404       404       404       404       401
+HEAD /admin/issuers/{issuer}/{act}                        404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/invite                                  404       404       404       404       404       404       404       404       404       404       401
+POST /admin/users/{user}/quota                            404       404       404       404       404       404       404       404       404       404       401
+POST /admin/channels/{channel}/delete                     404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users                                          404       404       404       404       404       404       404       404       404       404       401
 HEAD /admin/users                                         404       404       404       404       404       404       404       404       404       404       401
 GET /admin/users/{user}                                   404       404       404       404       404       404       404       404       404       404       401
@@ -322,6 +343,8 @@ POST /api/v1/channels/{channel}/invitations               401       403/404   40
 POST /api/v1/channels/{channel}/invitations/{invitation}/resend 401       403/404   403       403       200       200       403       403       403       403/404   401
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 401       403/404   403       403       204       204       403       403       403       403/404   401
 POST /api/v1/invitations/response                         401       403       403       403       403       403       403       403       403       403       401
+GET /api/v1/invitations                                   401       200       200       200       200       200       200       200       200       200       401
+POST /api/v1/invitations/{invitation}/response            401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/transfers                                     401       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}/transfer                   401       403/404   403       403       200       200       403       403       403       403/404   401
 POST /api/v1/channels/{channel}/transfer                  401       403/404   403       403       403       403       403       403       403       403/404   401
@@ -389,6 +412,9 @@ The API: the site; keys have no access
 GET /api/v1/users                                         401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}                                  401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/users/{user}                                401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users                                        401       403       403       403       403       403       403       403       403       403       401
+POST /api/v1/users/{user}/invitation                      401       403       403       403       403       403       403       403       403       403       401
+DELETE /api/v1/users/{user}                               401       403       403       403       403       403       403       403       403       403       401
 PATCH /api/v1/channels/{channel}/quota                    401       403       403       403       403       403       403       403       403       403       401
 GET /api/v1/users/{user}/quota                            401       403       403       403       403       403       403       403       403       403       401
 POST /api/v1/users/{user}/second-factor-reset             401       403       403       403       403       403       403       403       403       403       401
@@ -443,6 +469,7 @@ GET /api/v1/channels/{channel}/invitations                403/404   403       40
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
 POST /api/v1/invitations/response                         200       200       200       200       200       200
+POST /api/v1/invitations/{invitation}/response            404       404       200       404       404       200
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
@@ -485,6 +512,7 @@ GET /channels/{channel}/settings/log                      403/404   403       40
 GET /channels/{channel}/settings/danger                   403/404   403       403       200       200       200
 GET /channels/{channel}/settings/keys                     403/404   200       200       200       200       200
 GET /channels/{channel}/settings/upload                   403/404   403       200       200       403       200
+POST /channels/{channel}/settings/upload                  403/404   403       303       303       403       303
 GET /channels/new                                         200       200       200       200       200       200
 GET /account/user-names                                   200       200       200       200       200       200
 GET /channels/new/free                                    200       200       200       200       200       200
@@ -510,6 +538,9 @@ The site
 GET /api/v1/users                                         403       403       403       403       200       403
 GET /api/v1/users/{user}                                  403       403       403       403       200       403
 PATCH /api/v1/users/{user}                                403       403       403       403       200       403
+POST /api/v1/users                                        403       403       403       403       201       403
+POST /api/v1/users/{user}/invitation                      403       403       403       403       204       403
+DELETE /api/v1/users/{user}                               403       403       403       403       204       403
 PATCH /api/v1/channels/{channel}/quota                    403       403       403       403       200       403
 GET /api/v1/users/{user}/quota                            403       403       403       403       200       403
 POST /api/v1/users/{user}/second-factor-reset             403       403       403       403       200       403
@@ -533,6 +564,14 @@ GET /api/v1/channels/{channel}/audit                      403/404   403       40
 GET /api/v1/channels/{channel}/upload-log                 403/404   403       403       200       200       200
 
 Pages of site admins; submitted forms redirect
+GET /admin                                                404       404       404       404       200       404
+GET /admin/users/invite                                   404       404       404       404       200       404
+GET /admin/users/{user}/{act}                             404       404       404       404       200       404
+GET /admin/channels/{channel}/delete                      404       404       404       404       200       404
+GET /admin/issuers/{issuer}/{act}                         404       404       404       404       200       404
+POST /admin/users/invite                                  404       404       404       404       303       404
+POST /admin/users/{user}/quota                            404       404       404       404       303       404
+POST /admin/channels/{channel}/delete                     404       404       404       404       303       404
 GET /admin/users                                          404       404       404       404       200       404
 GET /admin/users/{user}                                   404       404       404       404       200       404
 GET /admin/channels                                       404       404       404       404       200       404

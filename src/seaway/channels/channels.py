@@ -1,6 +1,7 @@
 """Channels: create, find, change and delete them."""
 
 import re
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -165,6 +166,12 @@ def get(tx: Tx, name: str) -> Channel:
     return _channel(row)
 
 
+def by_ids(tx: Tx, ids: Collection[int]) -> dict[int, Channel]:
+    """Return several channels by id, without a permission check."""
+    rows = tx.execute(_listing().where(channels.c.id.in_(ids)))
+    return {row.id: _channel(row) for row in rows}
+
+
 def visible_to(tx: Tx, by: Caller, words: str = "", *, after: str = "", limit: int | None = None) -> list[Channel]:
     """Return channels that the caller can read, with all of the words in name or description, by name, after `after`."""
     query = _listing().where(_readable_by(by), channels.c.name > after).order_by(channels.c.name).limit(limit)
@@ -268,7 +275,9 @@ def remove(tx: Tx, now_ms: int, by: Caller, name: str, *, typed: str | None = No
     require(tx, by, Action.REMOVE, name)
     if typed != name and not by.is_operator:
         raise Malformed(
-            "The typed name does not match; nothing was deleted.", "Type the name of the channel to confirm."
+            "The typed name does not match; nothing was deleted.",
+            "Type the name of the channel to confirm.",
+            field="name",
         )
     channel = get(tx, name)
     # Caches may keep the files of a channel that never overwrote files for a year, so its owner cannot reuse the name.
@@ -320,7 +329,7 @@ def _where_member(user_id: int) -> CompoundSelect[Any]:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no channel named {name[:60]!a}.", "`seaway channel list` lists all channels.")
+    return NotFound(f"There is no channel named {name[:60]!a}.", "Check the spelling.")
 
 
 def _is_reserved_for_other(tx: Tx, now_ms: int, name: str, user_id: int | None) -> bool:

@@ -1,16 +1,17 @@
 """Download counts of package files, kept per file and day."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import in_batches
-from seaway.database.tables import downloads, files
+from seaway.database.tables import downloads, files, subdirs
 
 RECENT_DAYS = 30
+_EXAMINED_FILES = 1_000  # per call of `any_in`: the number of files in a channel has no limit
 _BATCH_ROWS = 1_000  # rows per statement; SQLite allows 32,766 values
 
 
@@ -39,3 +40,16 @@ def add(tx: Tx, counted: Mapping[tuple[int, int], int]) -> None:
                     index_elements=["file_id", "day"], set_={"count": downloads.c.count + statement.excluded.count}
                 )
             )
+
+
+def any_in(tx: Tx, channel_ids: Collection[int]) -> bool:
+    """Return whether a file of these channels was downloaded, by at most 1,000 of their files."""
+    some_files = (
+        select(files.c.id)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .where(subdirs.c.channel_id.in_(channel_ids))
+        .limit(_EXAMINED_FILES)
+        .subquery()
+    )
+    found = exists(select(downloads.c.day).join(some_files, some_files.c.id == downloads.c.file_id))
+    return bool(tx.execute(select(found)).scalar())

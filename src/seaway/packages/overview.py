@@ -17,6 +17,7 @@ import re
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from sys import intern
 from typing import Any
 
@@ -80,10 +81,18 @@ class PackageOverviews:
             lines = channel.lines
         return lines if is_complete else None
 
-    def dependents(self, tx: Tx, channel_id: int, package: str) -> list[str] | None:
-        """Return the packages whose newest files depend on this one; None if the channel has too many packages."""
+    def dependents(self, tx: Tx, channel_id: int, package: str) -> list[PackageLine] | None:
+        """Return the packages whose newest files depend on this one, by name; None if the channel has too many."""
         lines = self.of(tx, channel_id)
-        return None if lines is None else sorted(line.name for line in lines.values() if package in line.dependencies)
+        if lines is None:
+            return None
+        return sorted((line for line in lines.values() if package in line.dependencies), key=attrgetter("name"))
+
+    def is_read(self, channel_id: int) -> bool:
+        """Return whether the lines of a channel are in memory, so that reading them is fast."""
+        with self._lock:
+            channel = self._channels.get(channel_id)
+        return channel is not None and bool(channel.lines)
 
     def _update(self, tx: Tx, channel_id: int, channel: _Channel, channel_subdirs: Sequence[AnyRow]) -> bool:
         outdated = [subdir for subdir in channel_subdirs if channel.revisions.get(subdir.id, -1) < subdir.revision]

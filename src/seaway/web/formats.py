@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
@@ -48,3 +49,10 @@ def initials(name: str) -> str:
 def color_index(name: str) -> int:
     """Return which of eight colors represents a name; it is always the same one."""
     return zlib.crc32(name.encode()) % 8
+
+
+def is_long_detail(value: object) -> bool:
+    """Return whether a detail of an audit log entry is folded away: a hash, a long text, or a map of many or of hashes."""
+    if isinstance(value, Mapping):
+        return len(value) > 3 or any(is_long_detail(item) for item in value.values())
+    return isinstance(value, str) and (len(value) > 200 or re.fullmatch(r"[0-9a-f]{32,}", value) is not None)
