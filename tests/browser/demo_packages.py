@@ -3,11 +3,13 @@
 import asyncio
 import random
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from seaway.clock import DAY_MS
-from seaway.database.tables import files, packages
-from seaway.packages import downloads
+from seaway.database.tables import daily_storage, files, packages
+from seaway.packages import downloads, storage_usage
+from seaway.packages.client_families import ClientFamily
+from seaway.packages.downloads import DownloadKey
 from seaway.server.wiring import Seaway
 from tests.support.packages import REAL, PackageFile, conda, index_json, paths_json
 from tests.support.sites import publish_file
@@ -51,6 +53,13 @@ _ABOUT = {
     "home": "https://example.org/calibration",
     "dev_url": "https://github.com/acme/demo",
     "license": "Apache-2.0",
+}
+CLIENT_SHARES = {
+    ClientFamily.RATTLER: 0.5,
+    ClientFamily.CONDA: 0.2,
+    ClientFamily.MAMBA: 0.15,
+    ClientFamily.BROWSER: 0.05,
+    ClientFamily.OTHER: 0.1,
 }
 ATTESTED = conda(
     index_json("calibration", "1.4.2", depends=["gripper >=1", "numpy >=2,<3"], license="Apache-2.0"),
@@ -114,6 +123,21 @@ def add_year_of_downloads(seaway: Seaway) -> None:
             for days in range(365):
                 is_working_day = (today - days + 3) % 7 < 5  # 1970-01-01 was a Thursday
                 count = int(generator.random() * maximum * (1 if is_working_day else 0.3) * (1 - days / 500))
-                if count:
-                    counts[file_id, today - days] = count
-        downloads.add(tx, counts)
+                for client, share in CLIENT_SHARES.items():
+                    if int(count * share):
+                        counts[DownloadKey(file_id, today - days, client)] = int(count * share)
+        downloads.add(tx, counts, today=today)
+
+
+def add_year_of_storage(seaway: Seaway) -> None:
+    """Add daily sizes of every channel that grow to its size today."""
+    today = seaway.site.clock.now_ms() // DAY_MS
+    with seaway.site.database.write_site() as tx:
+        storage_usage.sample(tx, today)
+        rows = tx.execute(select(daily_storage)).mappings().all()
+        past = [
+            {**row, "day": today - days, "size": int(row["size"] * (1 - (days // 20) / 25))}
+            for row in rows
+            for days in range(1, 340)
+        ]
+        tx.execute(insert(daily_storage), past)

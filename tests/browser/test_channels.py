@@ -126,7 +126,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     page.get_by_label("Namespace").fill("acme/team")
     page.get_by_label("Project").fill("tools")
     page.get_by_role("button", name="Add publisher").click()
-    expect(page.get_by_role("row").filter(has_text="acme/team/tools")).to_contain_text("never")
+    expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).to_contain_text("never")
     variable = workflow_snippets.token_variable("localhost")
     expect(page.locator("#snippet")).to_contain_text(variable)
     expect(page.locator("#snippet")).to_contain_text(f"--url {demo.address} --channel {channel}")
@@ -137,7 +137,7 @@ def test_workflow_publishes_after_form_adds_publisher(
     page.goto(f"/channels/{channel}/packages/by-workflow-{channel}")
     expect(page.get_by_label("Details of 1.0")).to_contain_text("the workflow of acme/team/tools")
     page.goto(f"/channels/{channel}/settings/publishers")
-    expect(page.get_by_role("row").filter(has_text="acme/team/tools")).not_to_contain_text("never")
+    expect(page.get_by_role("listitem").filter(has_text="acme/team/tools")).not_to_contain_text("never")
 
 
 def test_channel_transfer(demo: DemoSite, owner: BrowserUser, channel: str) -> None:

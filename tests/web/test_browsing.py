@@ -15,13 +15,12 @@ from seaway.channels import channels, notices
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.notices import Level
 from seaway.channels.roles import Role
-from seaway.clock import DAY_MS
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import downloads, metadata_corrections, search, versions
+from seaway.packages import metadata_corrections, search, versions
 from seaway.packages.search import PackageQuery
 from seaway.sign_in import sessions
-from seaway.web import download_chart, formats, install_lines
+from seaway.web import formats, install_lines
 from tests.conftest import Site
 from tests.support.packages import PackageFile, conda, index_json, paths_json
 from tests.support.requests import upload
@@ -323,7 +322,12 @@ def test_private_channel_is_on_no_page(site: Site, http: httpx.Client) -> None:
                 assert f"/packages/{name}" not in page
             page = shown(member_browser, path)
             assert f"/channels/{channel}" in page or f"/packages/{name}" in page
-        for path in (f"/channels/{channel}", f"/channels/{channel}/feed.atom", f"/channels/{channel}/packages/{name}"):
+        for path in (
+            f"/channels/{channel}",
+            f"/channels/{channel}/feed.atom",
+            f"/channels/{channel}/statistics",
+            f"/channels/{channel}/packages/{name}",
+        ):
             hidden, unknown = nonmember.get(path), nonmember.get(path.replace(channel, "no-such-channel"))
             assert 404 == hidden.status_code == unknown.status_code
             assert re.sub(channel, "", hidden.text) == re.sub("no-such-channel", "", unknown.text)
@@ -590,50 +594,14 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
         with record_statements(seaway.site.database) as few:
-            search.search(tx, OPERATOR, PackageQuery(channel=channel), since=0, limit=50)
+            search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
     with seaway.site.database.read() as tx, record_statements(seaway.site.database) as many:
-        search.search(tx, OPERATOR, PackageQuery(channel=channel), since=0, limit=50)
+        search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)
-
-
-def test_download_chart_is_filtered_by_version_and_period(site: Site, http: httpx.Client) -> None:
-    """Both are chosen in the URL; invalid choices fall back to the default, and each bar has a title."""
-    channel, seaway = site.new_channel(), site.factory.seaway
-    publish(site, http, channel, conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0")))
-    today = seaway.site.clock.now_ms() // DAY_MS
-    with seaway.site.database.write_site() as tx:
-        channel_id = channels.get(tx, channel).id
-        (new,), (old,) = (version.builds for version in versions.of_package(tx, channel_id, "lib"))
-        downloads.add(
-            tx, {(new.id, today): 5, (old.id, today): 3, (old.id, today - 60): 40, (old.id, today - 300): 200}
-        )
-
-    def counts(query: str) -> list[int]:
-        page = shown(http, f"/channels/{channel}/packages/lib?{query}")
-        numbers = [int(count) for count in re.findall(r'data-count="(\d+)"', page)]
-        assert len(numbers) == page.count("><title>20")
-        return numbers
-
-    assert [8] == counts("")
-    assert [8] == counts("of=3.0&days=7")
-    assert [3, 40] == counts("of=1.0&days=90")
-    assert [8, 40, 200] == counts("days=365")
-    page = shown(http, f"/channels/{channel}/packages/lib?version=1.0&of=2.0")
-    assert '<input type="hidden" name="version" value="1.0">' in page
-    assert "5 in 30 days for 2.0" in page
-
-
-def test_chart_has_one_bar_per_day() -> None:
-    """The height is proportional to the count; a day without downloads has height 0."""
-    drawn = download_chart.draw([(10, 4), (12, 8)], today=12, days=3)
-    assert [(bar.day, bar.count, bar.height) for bar in drawn.bars] == [
-        ("1970-01-11", 4, 60.0), ("1970-01-12", 0, 0.0), ("1970-01-13", 8, 120.0),
-    ]  # fmt: skip
-    assert (drawn.days, drawn.highest, drawn.total) == (3, 8, 12)
 
 
 @pytest.mark.parametrize(

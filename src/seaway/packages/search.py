@@ -2,11 +2,11 @@
 Lists of packages: by name, words of the summary or match spec, filtered, sorted, in the channels that a caller can read.
 
 1. A channel that the caller cannot read is not searched: it changes no result, no order, no count and no page (P4).
-2. A page costs three statements, four for a match spec, whatever the number of channels and results, and whichever
+2. A page costs two statements, three for a match spec, whatever the number of channels and results, and whichever
    page it is: it continues after the last package of the page before it.
 3. The packages of one channel by name or by time are read from an index, so a page costs the same in any channel. Words
    read the names and summaries of all packages, because no index that both databases support finds a word in the middle
-   of a text. Sorting by downloads counts those of all matches.
+   of a text. Sorting by downloads reads one number for each match.
 """
 
 import re
@@ -37,7 +37,7 @@ from seaway.conda.match_specs import SpecQuery
 from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow
-from seaway.database.tables import channels, downloads, files, packages, shards, subdirs
+from seaway.database.tables import channels, files, package_downloads, packages, shards, subdirs
 from seaway.errors import Malformed
 from seaway.indexing.file_rows import FileState
 from seaway.search_terms import MAX_TERMS
@@ -88,7 +88,7 @@ class Hit:
     files: int  # listed files; 0 if all are yanked
     size: int  # of these files, in bytes
     updated_at_ms: int  # time of the latest upload
-    downloads: int
+    downloads: int  # in the last 30 days
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +110,18 @@ class Results:
     next: str | None
 
 
-def search(tx: Tx, by: Caller, query: PackageQuery, *, since: int, after: str = "", limit: int) -> Results:
-    """
-    Return a page of packages; the most relevant are exact names, then prefixes, parts of names, and summaries.
-
-    Downloads are counted from the day `since` (days since 1970).
-    """
+def search(tx: Tx, by: Caller, query: PackageQuery, *, after: str = "", limit: int) -> Results:
+    """Return a page of packages; the most relevant are exact names, then prefixes, parts of names, and summaries."""
     matches = _matches(tx, by, query)
     cursor = _parse_cursor(after) if after else None
-    rows = list(tx.execute(_page(matches, query, since, cursor).limit(limit + 1)))
+    rows = list(tx.execute(_page(matches, query, cursor).limit(limit + 1)))
     has_more, rows = len(rows) > limit, rows[:limit]
     is_backward = cursor is not None and cursor.is_backward
     if is_backward:
         rows.reverse()
-    ids = [row.id for row in rows]
-    builds, counts = _builds_of(tx, ids), downloads_of(tx, ids, since)
+    builds = _builds_of(tx, [row.id for row in rows])
     return Results(
-        hits=[_hit(row, builds.get(row.id, _Builds()), matches.spec, counts.get(row.id, 0)) for row in rows],
+        hits=[_hit(row, builds.get(row.id, _Builds()), matches.spec) for row in rows],
         previous=_cursor(rows[0], _BEFORE) if rows and (has_more if is_backward else cursor is not None) else None,
         next=_cursor(rows[-1]) if rows and (is_backward or has_more) else None,
     )
@@ -169,13 +164,6 @@ def licenses_of(tx: Tx, channel_id: int) -> list[str]:
         .limit(_MAX_CHOICES)
     )
     return list(tx.execute(query).scalars())
-
-
-def downloads_of(tx: Tx, package_ids: Sequence[int], since: int) -> dict[int, int]:
-    """Return the downloads of packages since a day (days since 1970), by package id."""
-    wanted = select(packages.c.id, packages.c.channel_id).where(packages.c.id.in_(package_ids)).cte("wanted")
-    rows = tx.execute(_download_counts(wanted, since)).all() if package_ids else []
-    return {row.package_id: int(row.downloads) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +267,13 @@ def _has_files(of: FromClause, query: PackageQuery) -> ColumnElement[bool]:
 _Key = tuple[ColumnElement[Any], bool]  # a column to sort by, and whether the largest value comes first
 
 
-def _page(matches: _Matches, query: PackageQuery, since: int, cursor: "_Cursor | None") -> Select[Any]:
+def _page(matches: _Matches, query: PackageQuery, cursor: "_Cursor | None") -> Select[Any]:
     """Select the packages on one side of the cursor, nearest first; `value` is what they are sorted by first."""
     columns = (packages.c.id, packages.c.name, packages.c.summary, packages.c.license, packages.c.updated_at)
-    selected = _select(matches, query, *columns, channels.c.name.label("channel"))
+    recent = func.coalesce(package_downloads.c.recent, 0)
+    selected = _select(matches, query, *columns, channels.c.name.label("channel"), recent.label("downloads")).outerjoin(
+        package_downloads, package_downloads.c.package_id == packages.c.id
+    )
     names: list[_Key] = [(packages.c.name, False), (channels.c.name, False)]
     value: ColumnElement[Any] = literal(0)
     keys = names
@@ -291,11 +282,7 @@ def _page(matches: _Matches, query: PackageQuery, since: int, cursor: "_Cursor |
     elif query.order is Sort.UPDATED:
         value, keys = packages.c.updated_at, [(packages.c.updated_at, True), *names]
     elif query.order is Sort.DOWNLOADS:
-        found = _select(matches, query, packages.c.id, packages.c.channel_id).cte("found")
-        counts = _download_counts(found, since).subquery()
-        selected = selected.outerjoin(counts, counts.c.package_id == packages.c.id)
-        value = func.coalesce(counts.c.downloads, 0)
-        keys = [(value, True), *names]
+        value, keys = recent, [(recent, True), *names]
     if cursor is not None and cursor.is_backward:
         keys = [(column, not is_descending) for column, is_descending in keys]
     if cursor is not None:
@@ -313,24 +300,6 @@ def _follows(keys: Sequence[_Key], values: Sequence[int | str]) -> ColumnElement
     # An index on the first column can use the condition without OR.
     not_before = column <= value if is_descending else column >= value
     return and_(not_before, or_(beyond, _follows(keys[1:], values[1:])))
-
-
-def _download_counts(found: CTE, since: int) -> Select[Any]:
-    """Select the downloads of the packages of a relation with `id` and `channel_id`."""
-    # Select the files first, each with a seek: with a plain join, SQLite reads all days of all files of the server.
-    theirs = (
-        select(files.c.id, files.c.package_id)
-        .select_from(found)
-        .join(subdirs, subdirs.c.channel_id == found.c.channel_id)
-        .join(files, and_(files.c.subdir_id == subdirs.c.id, files.c.package_id == found.c.id))
-        .cte("theirs")
-    )
-    return (
-        select(theirs.c.package_id, func.sum(downloads.c.count).label("downloads"))
-        .join(downloads, downloads.c.file_id == theirs.c.id)
-        .where(downloads.c.day >= since)
-        .group_by(theirs.c.package_id)
-    )
 
 
 def _most_frequent(kind: str, value: ColumnElement[str], found: Select[Any]) -> Select[str, str, int]:
@@ -390,7 +359,7 @@ def _files(*columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
-def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery | None, count: int) -> Hit:
+def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery | None) -> Hit:
     accepted = [file for file in builds.listed if _accepts(wanted, file.file_name, file.subdir)] or builds.yanked
     return Hit(
         channel=row.channel,
@@ -402,7 +371,7 @@ def _hit(row: AnyRow, builds: _Builds, wanted: SpecQuery | None, count: int) -> 
         files=len(builds.listed),
         size=sum(file.size for file in builds.listed),
         updated_at_ms=row.updated_at,
-        downloads=count,
+        downloads=row.downloads,
     )
 
 

@@ -18,7 +18,8 @@ from seaway.database.tables import subdirs
 from seaway.errors import Malformed
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.packages import downloads, recent_uploads, search
+from seaway.packages import download_history, recent_uploads, search
+from seaway.packages.downloads import RECENT_DAYS, day_of
 from seaway.packages.search import Sort
 from seaway.web import feed, install_lines, package_results
 from seaway.web.channel_pages import limit_list, read_for_caller, readable
@@ -52,16 +53,17 @@ async def channel(request: Request) -> Response:
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         shown, access = readable(tx, by, request.path_params["channel"])
-        since, problem = downloads.recent_since(now_ms), None
+        problem = None
         try:
             total = search.count(tx, by, query) if is_filtered else shown.package_count
-            results = package_results.read_page(tx, by, request, query, total, since=since, limit=_PER_PAGE)
+            results = package_results.read_page(tx, by, request, query, total, limit=_PER_PAGE)
         except Malformed as error:
             problem, results = error, ResultPage((), 1, 0, "", "")
         return {
             "channel": shown,
             "role": access.role,
             "holdings": _holdings(tx, shown.id),
+            "downloads": download_history.of_channel(tx, shown.id, today=day_of(now_ms), days=RECENT_DAYS).total,
             "licenses": search.licenses_of(tx, shown.id),
             "notices": notices.current(tx, now_ms, shown.id),
             "results": results,

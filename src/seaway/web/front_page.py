@@ -10,7 +10,7 @@ from seaway.channels import channels
 from seaway.database.engine import Tx
 from seaway.errors import Malformed
 from seaway.http.parts import parts_of
-from seaway.packages import downloads, recent_uploads, search
+from seaway.packages import recent_uploads, search
 from seaway.packages.search import FilterChoices
 from seaway.users import users
 from seaway.web import package_results
@@ -45,7 +45,6 @@ async def results(request: Request) -> Response:
     """Search packages and channels by words or by a match spec."""
     parts, query = parts_of(request), package_results.query_of(request)
     limit_list(request)
-    since = downloads.recent_since(parts.site.clock.now_ms())
 
     def find(tx: Tx, by: Caller) -> dict[str, Any]:
         nothing = {
@@ -56,7 +55,7 @@ async def results(request: Request) -> Response:
             return nothing
         try:
             choices = search.choices(tx, by, query)
-            found = package_results.read_page(tx, by, request, query, choices.total, since=since, limit=_PER_PAGE)
+            found = package_results.read_page(tx, by, request, query, choices.total, limit=_PER_PAGE)
         except Malformed as error:
             return nothing | {"problem": error}
         is_first = not found.previous_url

@@ -44,12 +44,10 @@ def query_of(request: Request, *, channel: str = "", with_yanked: bool = False) 
     )
 
 
-def read_page(
-    tx: Tx, by: Caller, request: Request, query: PackageQuery, total: int, *, since: int, limit: int
-) -> ResultPage:
+def read_page(tx: Tx, by: Caller, request: Request, query: PackageQuery, total: int, *, limit: int) -> ResultPage:
     """Read the page that the URL asks for."""
     after = request.query_params.get("after", "")[:_MAX_CURSOR]
-    found = search.search(tx, by, query, since=since, after=after, limit=limit)
+    found = search.search(tx, by, query, after=after, limit=limit)
     first = max(1, min(number_of(request, "from") or 1, total))
     return ResultPage(
         hits=found.hits,

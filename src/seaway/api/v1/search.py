@@ -9,7 +9,7 @@ from pydantic import Field
 from seaway.api.v1.api_request import ANONYMOUS_ALLOWED, DEFAULT_LIMIT, After, ApiRequestDep, Limit
 from seaway.api.v1.schemas import Moment, Page, ResponseBody
 from seaway.http.request_context import RequestContext
-from seaway.packages import downloads, search
+from seaway.packages import search
 from seaway.packages.search import MAX_QUERY_LENGTH, PackageQuery, Sort
 
 router = APIRouter(tags=["search"])
@@ -60,7 +60,6 @@ async def search_packages(
 
 def _search(call: RequestContext, query: PackageQuery, after: str, limit: int) -> Page[SearchResult]:
     call.count_list()
-    since = downloads.recent_since(call.now_ms)
     with call.read() as tx:
-        found = search.search(tx, call.by, query, since=since, after=after, limit=limit)
+        found = search.search(tx, call.by, query, after=after, limit=limit)
     return Page[SearchResult](items=[SearchResult.model_validate(hit) for hit in found.hits], next=found.next)
