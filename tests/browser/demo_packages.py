@@ -73,6 +73,19 @@ def real_files() -> list[PackageFile]:
     return [PackageFile(path.name, path.read_bytes()) for path in EDITORS]
 
 
+def tide_tables() -> list[PackageFile]:
+    """More packages than a page lists, for several platforms and with several licenses; one has the longest names."""
+    ports = [f"tide-{place}-{number:02}" for number in range(1, 14) for place in ("brest", "dover", "esbjerg", "vigo")]
+    licenses = ("MIT", "Apache-2.0", "LGPL-2.1-or-later WITH GCC-exception-3.1 AND BSD-3-Clause", "CC0-1.0")
+    made = []
+    for number, port in enumerate(ports):
+        place = {} if number % 3 else {"subdir": ("linux-64", "osx-arm64")[number % 2], "noarch": ...}
+        index = index_json(port, f"2026.{number}", license=licenses[number % 4], **place)
+        made.append(conda(index, about={"summary": f"High and low water of {port[5:-3].capitalize()}, to a minute."}))
+    longest = index_json("tide-" + "x" * 59, "2026.11.30." + "1." * 26 + "0", license="MIT")
+    return [*made, conda(longest, about={"summary": "A name and a version of 64 characters. " * 8})]
+
+
 def files_in_many_builds() -> list[PackageFile]:
     """A package with many builds of a version, one with a long version and build string, and one to be yanked."""
     about = {"summary": "Six-axis force and torque sensors: drivers and filters.", "license": "MIT"}

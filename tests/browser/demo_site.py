@@ -58,6 +58,8 @@ PAGES = (
     DemoPage("channel", "/channels/robots"),
     DemoPage("channel-searched", "/channels/robots?q=nothing-like-it&sort=updated"),
     DemoPage("channel-hostile", "/channels/hostile"),
+    DemoPage("channel-large", "/channels/tide-tables"),
+    DemoPage("channel-filtered", "/channels/tide-tables?q=tide&subdir=linux-64&sort=downloads"),
     DemoPage("channels", "/channels"),
     DemoPage("package", "/channels/robots/packages/gripper"),
     DemoPage("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
@@ -88,6 +90,8 @@ PAGES = (
     DemoPage("file-hostile", "/channels/hostile/packages/evil/files/noarch/evil-1.0-h1_0.conda"),
     DemoPage("search", "/search?q=gripper"),
     DemoPage("search-how", "/search"),
+    DemoPage("search-many", "/search?q=tide"),
+    DemoPage("search-spec", "/search?q=gripper+%3E%3D2"),
     DemoPage("search-nothing", "/search?q=nothing-like-it"),
     DemoPage("docs", "/docs"),
     DemoPage("docs-publishing", "/docs/use/trusted-publishing"),
@@ -313,6 +317,8 @@ def _add_content(server: Server, seaway: Seaway) -> None:
             ).status_code
             == 201
         )
+        for file in demo_packages.tide_tables():
+            assert upload(client, "tide-tables", file, key).status_code == 201
         about = {
             "summary": HOSTILE,
             "description": HOSTILE,

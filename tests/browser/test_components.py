@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.demo_site import DemoSite
+from tests.support.requests import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def test_message_is_announced_once_and_can_be_dismissed(page: Page) -> None:
     """Its text is inserted again after the page is loaded; the focus goes to the content when it is dismissed."""
     page.add_init_script(_COUNT_ANNOUNCED)
     page.goto("/style")
-    page.wait_for_function("window.announced.includes('Nothing changed.')")
+    wait_until(lambda: "Nothing changed." in page.evaluate("window.announced"))
     banners = theme(page, "day").locator(".message")
     expect(banners).to_have_count(4)
     dismiss = banners.first.get_by_role("button", name="Dismiss message")

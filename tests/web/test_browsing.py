@@ -17,7 +17,8 @@ from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import metadata_corrections, overview, versions
+from seaway.packages import metadata_corrections, search, versions
+from seaway.packages.search import PackageQuery
 from seaway.sign_in import sessions
 from seaway.web import formats, install_lines
 from tests.conftest import Site
@@ -97,11 +98,14 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert "10.0" in page
     assert "<strong>letters</strong>" in page
     assert "It moves &lt;b&gt;." in page
-    for line in [
-        *install_lines.of_channel(site.server.address, channel),
-        *install_lines.to_publish(site.server.address, channel),
-    ]:
+    with seaway.site.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    for line in install_lines.of_channel(site.server.address, channel):
         assert line.text in unescape(page)
+    for line in install_lines.to_publish(site.server.address, channel):
+        assert line.text not in unescape(page)
+        with signed_in(site, owner) as browser:
+            assert line.text in unescape(shown(browser, f"/channels/{channel}"))
 
     def packages(query: str) -> list[str]:
         return re.findall(rf'/channels/{channel}/packages/([a-z]+)"', shown(http, f"/channels/{channel}?{query}"))
@@ -111,8 +115,42 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert packages("subdir=linux-64") == ["beta"]
     assert packages("sort=updated") == ["beta", "alpha"]
     assert packages("sort=downloads") == ["alpha", "beta"]
-    assert packages("q=nothing-like-it") == []
-    assert packages("page=99999&sort=&subdir=") == ["alpha", "beta"]
+    assert packages("license=MIT") == ["alpha", "beta"]
+    assert packages("license=Zlib") == packages("q=nothing-like-it") == []
+    assert packages("q=alpha+%3E%3D2") == ["alpha"]
+    assert packages("from=99999&sort=&subdir=") == ["alpha", "beta"]
+
+
+def test_empty_channel_shows_the_owner_what_to_do(site: Site, http: httpx.Client) -> None:
+    """Others only see that there are no packages."""
+    channel = site.new_channel()
+    with site.factory.seaway.site.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    assert "No packages yet" in shown(http, f"/channels/{channel}")
+    with signed_in(site, owner) as browser:
+        page = unescape(shown(browser, f"/channels/{channel}"))
+    assert "Publish your first package" in page
+    for path in ("upload", "keys", "publishers"):
+        assert f'href="/channels/{channel}/settings/{path}"' in page
+
+
+def test_search_page_filters_and_counts(site: Site, http: httpx.Client) -> None:
+    """Filters that are set are in the links of the page; an unfinished or too long query is no error page."""
+    channel, word = site.new_channel(), f"zebra-{site.new_channel()}"
+    files = [conda(index_json(f"{word}-{number:02}", license="Zlib" if number else "ISC")) for number in range(32)]
+    publish(site, http, channel, *files)
+    page = unescape(shown(http, f"/search?q={word}&channel={channel}"))
+    assert "1 to 30 of 32 packages" in page
+    (link,) = re.findall(r'<a href="([^"]+)" rel="next">', page)
+    assert f"q={word}&channel={channel}&after=" in link
+    following = shown(http, link)
+    assert "31 to 32 of 32 packages" in following
+    assert f"{word}-31" in following
+    assert "1 package<" in shown(http, f"/search?q={word}&license=ISC")
+    assert "Search without filters" in shown(http, f"/search?q={word}&license=MIT")
+    assert f"{word}-00" in shown(http, f"/search?q={word}-00+%3E%3D")
+    assert "Use fewer words." in shown(http, "/search?q=a+b+c+d+e+f+g+h+i")
+    shown(http, f"/search?q={word}&after=nonsense&from=-1&sort=nonsense")
 
 
 def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None:
@@ -556,12 +594,12 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
         with record_statements(seaway.site.database) as few:
-            overview.page_by_name(tx, channel_id, start=0, limit=50)
+            search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
     with seaway.site.database.read() as tx, record_statements(seaway.site.database) as many:
-        overview.page_by_name(tx, channel_id, start=0, limit=50)
+        search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)
 

@@ -342,9 +342,14 @@ packages = _table_with_id(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
-    Column("summary", Text, nullable=False, server_default=""),  # from the latest upload, for searching
+    # Of the latest upload, so that lists can be filtered and sorted without reading files.
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("license", Text, nullable=False, server_default=""),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
+    Index("ix_packages_channel_id_license", "channel_id", "license"),
+    Index("ix_packages_channel_id_updated_at", "channel_id", "updated_at"),
 )
 
 subdirs = _table_with_id(

@@ -497,6 +497,8 @@ def upgrade() -> None:
         sa.Column("name", _name(64), nullable=False),
         sa.Column("folded_name", _name(64), nullable=False),
         sa.Column("summary", sa.Text(), server_default="", nullable=False),
+        sa.Column("license", sa.Text(), server_default="", nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["channel_id"], ["channels.id"], name=op.f("fk_packages_channel_id"), ondelete="CASCADE"
         ),
@@ -505,6 +507,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_packages_channel_id_folded_name", "packages", ["channel_id", "folded_name"])
+    op.create_index("ix_packages_channel_id_license", "packages", ["channel_id", "license"])
+    op.create_index("ix_packages_channel_id_updated_at", "packages", ["channel_id", "updated_at"])
     op.create_table(
         "passkeys",
         sa.Column("id", _id(), autoincrement=True, nullable=False),
