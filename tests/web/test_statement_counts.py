@@ -30,9 +30,11 @@ MAX_STATEMENTS = 25
 CHANNEL, FILE = "/channels/robots", "/channels/robots/packages/lib/files/noarch/lib-1.0-h1_0.conda"
 PAGES = (
     "/", "/home", "/search?q=lib", "/search?q=lib+%3E%3D1&sort=downloads", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
-    f"{CHANNEL}?sort=downloads&subdir=noarch", f"{CHANNEL}/feed.atom", f"{CHANNEL}/packages/lib",
+    f"{CHANNEL}?sort=downloads&subdir=noarch", f"{CHANNEL}/feed.atom",
+    # Once dependents are in memory, the page of the package shows them.
+    f"{CHANNEL}/packages/lib/dependents", f"{CHANNEL}/packages/lib",
     f"{CHANNEL}/statistics", f"{CHANNEL}/statistics?by=package&days=365", f"{CHANNEL}/packages/lib?by=client",
-    f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365", f"{CHANNEL}/packages/lib/dependents", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
+    f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
     f"{FILE}/correction",
     f"{CHANNEL}/settings", f"{CHANNEL}/settings/members", f"{CHANNEL}/settings/publishers", f"{CHANNEL}/settings/upload",
     f"{CHANNEL}/settings/log",

@@ -9,8 +9,8 @@ One line for each package of a channel: cached in memory, and updated when packa
 
 Dependents are computed from here, so that uploads do not maintain a table for them. Measured with SQLite on two cores:
 the first request to a worker takes 0.2 s for 5,000 packages of three builds each, and 0.8 s for 5,000 packages as in a
-large channel (200,000 builds), so package pages load dependents after themselves then; a request after an upload takes
-2 ms, and without a change 0.5 ms.
+large channel (200,000 builds); a request after an upload takes 2 ms, and without a change 0.5 ms. So a package page
+shows dependents at once only if the channel is in memory (`is_read`).
 """
 
 import functools
