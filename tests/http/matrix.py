@@ -476,7 +476,7 @@ GET /api/v1/channels/{channel}/invitations                403/404   403       40
 POST /api/v1/channels/{channel}/invitations               403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/invitations/{invitation} 403/404   403       403       204       204       403
 POST /api/v1/invitations/response                         200       200       200       200       200       200
-POST /api/v1/invitations/{invitation}/response            404       404       200       404       404       200
+POST /api/v1/invitations/{invitation}/response            404       404       200       404       404       404
 GET /api/v1/channels/{channel}/transfer                   403/404   403       403       200       200       200
 POST /api/v1/channels/{channel}/transfer                  403/404   403       403       201       201       403
 DELETE /api/v1/channels/{channel}/transfer                403/404   403       403       204       204       403
