@@ -15,7 +15,6 @@ from seaway.counted_nouns import counted
 from seaway.errors import at_field
 from seaway.http.page_forms import Form, form_of
 from seaway.http.request_context import RequestContext
-from seaway.web.page_message import Message, Undo
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change, show
 from seaway.web.user_pages import for_user
 
@@ -83,10 +82,8 @@ def _offer(form: Form, context: SettingsContext) -> Transfer:
     return at_field("to", lambda: transfers.offer(tx, now_ms, by, context.channel, form.text("to"), outbox=outbox))
 
 
-def _offered(offered: Transfer) -> Message:
-    cancel_path = f"/channels/{offered.channel}/settings/danger/cancel"
-    text = f"{offered.channel} was offered to {offered.to_user}, who becomes the owner by accepting."
-    return Message(text, Undo(cancel_path, label="Withdraw offer"))
+def _offered(offered: Transfer) -> str:
+    return f"{offered.channel} was offered to {offered.to_user}, who becomes the owner by accepting."
 
 
 def _cancel(context: SettingsContext) -> Transfer:
