@@ -85,7 +85,7 @@ async def test_downloads_are_divided_by_version_platform_client_and_package(
         assert {"noarch": 39, "linux-64": 8} == totals(of_channel(Split.SUBDIR))
         assert {"other": 32, "conda": 8, "rattler": 7} == totals(of_channel(Split.CLIENT))
         assert [47, 63] == [of_channel(split, days).total for split, days in ((None, 30), (Split.SUBDIR, 90))]
-        assert 63 == download_history.total_of_channel(tx, channel_id)
+        assert (63, 47) == download_history.totals_of_channel(tx, channel_id, TODAY)
         assert {"2.0": 14, "1.0": 1} == {
             version.version: sum(build.downloads for build in version.builds)
             for version in versions.of_package(tx, channel_id, "lib")
@@ -120,7 +120,7 @@ async def test_deleted_packages_are_not_among_the_most_downloaded(seaway: Seaway
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, "boats").id
         assert [] == download_history.most_downloaded(tx, channel_id, 5)
-        assert 9 == download_history.total_of_channel(tx, channel_id)
+        assert (9, 9) == download_history.totals_of_channel(tx, channel_id, TODAY)
 
 
 async def test_deleted_channel_leaves_no_counts(on_both: str, seaway: Seaway, factory: Factory) -> None:

@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, se
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seaway.database.engine import Tx
-from seaway.database.rows import from_row, total
+from seaway.database.rows import total
 from seaway.database.tables import channels, daily_storage, documents, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 
@@ -127,7 +127,7 @@ def samples(tx: Tx, channel_id: int, *, today: int, days: int) -> list[StorageSa
     query = select(daily_storage.c.day, daily_storage.c.size, daily_storage.c.files, daily_storage.c.packages).where(
         daily_storage.c.channel_id == channel_id, daily_storage.c.day > today - days, daily_storage.c.day <= today
     )
-    return [from_row(StorageSample, row) for row in tx.execute(query.order_by(daily_storage.c.day))]
+    return [StorageSample(*row) for row in tx.execute(query.order_by(daily_storage.c.day))]
 
 
 def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> BlobUsage:
