@@ -6,9 +6,11 @@ from html import unescape
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from seaway.channels import channels
 from seaway.clock import format_day
+from seaway.database.tables import daily_storage
 from seaway.packages import downloads, storage_usage, versions
 from seaway.packages.client_families import ClientFamily
 from seaway.packages.download_history import DownloadHistory, DownloadSeries
@@ -45,7 +47,8 @@ def downloaded_channel(site: Site, http: httpx.Client, *, public: bool = True) -
             (old.id, today - 60, CONDA): 40, (old.id, today - 300, BROWSER): 200,
         }  # fmt: skip
         downloads.add(tx, {DownloadKey(*key): count for key, count in counts.items()}, today=today)
-        storage_usage.sample(tx, today - 1)
+        storage_usage.sample(tx, today)
+        tx.execute(update(daily_storage).where(daily_storage.c.day == today).values(day=today - 1))
     return channel
 
 

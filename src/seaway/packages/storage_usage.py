@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
+from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
 from seaway.database.rows import total
 from seaway.database.tables import channels, daily_storage, documents, files, shards, subdirs
@@ -116,7 +117,7 @@ def sample(tx: Tx, today: int) -> None:
     )
     values = select(
         channels.c.id, literal(today), *(query.scalar_subquery() for query in (size, file_count, package_count))
-    ).where(~noted.exists())
+    ).where(~noted.exists(), channels.c.created_at < (today + 1) * DAY_MS)  # the clock may be behind
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(daily_storage).from_select(["channel_id", "day", "size", "files", "packages"], values)
     tx.execute(statement.on_conflict_do_nothing())
