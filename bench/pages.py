@@ -10,7 +10,7 @@ from bench.folders import scratch
 from bench.http_client import Connection
 from bench.measure import Samples
 from bench.report import Report, progress
-from seaway.database.tables import packages
+from seaway.database.tables import files, packages
 
 TITLE = "pages of a large channel: the first response of a new worker, and later responses"
 QUICK = {"sizes": [200_000], "rounds": 3}
@@ -31,7 +31,10 @@ def run(options: argparse.Namespace, report: Report) -> None:
             with instances.open_instance(folder, {}) as seaway, seaway.site.database.read() as tx:
                 count = tx.execute(select(func.count()).select_from(packages)).scalar_one()
                 name = tx.execute(select(func.min(packages.c.name))).scalar_one()
-            for case, path in _pages(name).items():
+                builds = select(files.c.package_id).group_by(files.c.package_id).order_by(func.count().desc()).limit(1)
+                largest = tx.execute(select(packages.c.name).where(packages.c.id == builds.scalar_subquery()))
+                cases = _pages(name, largest.scalar_one())
+            for case, path in cases.items():
                 samples = Samples()
                 for number in range(options.rounds):
                     progress(f"{case}, round {number + 1} of {options.rounds}")
@@ -48,7 +51,8 @@ def run(options: argparse.Namespace, report: Report) -> None:
                 report.add_ms(f"{count:,} packages: {case}", "later responses", samples["again"])
 
 
-def _pages(package: str) -> dict[str, str]:
+def _pages(package: str, largest: str) -> dict[str, str]:
+    """Return the path of each page; `largest` is the package with the most builds."""
     return {
         "sorted by name": _CHANNEL_PAGE,
         "search": f"{_CHANNEL_PAGE}?q=lib",
@@ -56,6 +60,8 @@ def _pages(package: str) -> dict[str, str]:
         "newest first": f"{_CHANNEL_PAGE}?sort=updated",
         "most downloaded": f"{_CHANNEL_PAGE}?sort=downloads",
         "package page": f"{_CHANNEL_PAGE}/packages/{package}",
+        "package page, most builds": f"{_CHANNEL_PAGE}/packages/{largest}",
+        "dependents": f"{_CHANNEL_PAGE}/packages/{package}/dependents",
     }
 
 

@@ -31,6 +31,9 @@ Only `seaway.http.problems` maps them to statuses. Clients show 512 characters o
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class SeawayError(Exception):
@@ -111,9 +114,22 @@ class TooSlow(SeawayError):
 
 
 class FileExists(SeawayError):
-    """This channel, subdir and file name exists; published files do not change."""
+    """
+    This channel, subdir and file name exists; published files do not change.
+
+    `path` is the file's `CHANNEL/SUBDIR/FILE`, `is_same` whether it has the bytes that were sent, and `can_replace`
+    whether the caller may overwrite it.
+    """
 
     code = "already-there"
+
+    def __init__(
+        self, message: str, hint: str = "", *, path: str = "", is_same: bool = False, can_replace: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.path = path
+        self.is_same = is_same
+        self.can_replace = can_replace
 
 
 class Conflict(SeawayError):
@@ -223,3 +239,12 @@ def check_all(*checks: Callable[[], object]) -> None:
     if failed:
         fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
         raise Invalid(" ".join(error.full_message for error in failed), fields=fields)
+
+
+def at_field(name: str, work: Callable[[], T]) -> T:
+    """Do work that concerns one field of a form; a refusal that names no field of it names this one."""
+    try:
+        return work()
+    except SeawayError as error:
+        error.fields = {name: next(iter(error.fields.values()), error.full_message)}
+        raise

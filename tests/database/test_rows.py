@@ -32,13 +32,14 @@ from seaway.packages import (
     download_history,
     downloads,
     files,
-    overview,
     recent_uploads,
+    search,
     storage_usage,
     versions,
 )
 from seaway.packages.client_families import ClientFamily
 from seaway.packages.downloads import DownloadKey, Split
+from seaway.packages.search import PackageQuery
 from seaway.server.job_handlers import Sweep
 from seaway.server.wiring import Seaway
 from seaway.sign_in import external_identities, passkeys, sessions
@@ -88,7 +89,7 @@ READERS: dict[str, Callable[[_Stored], Sequence[object]]] = {
     "quotas": lambda at: [quotas.of_channel(at.tx, at.channel), quotas.room_of_channel(at.tx, at.channel, 10)],
     "audit": lambda at: audit_log.of_all(at.tx, limit=100),
     "packages": lambda at: catalog.list_packages(at.tx, at.channel),
-    "lines": lambda at: overview.page_by_name(at.tx, at.channel, start=0, limit=5),
+    "lines": lambda at: search.search(at.tx, OPERATOR, PackageQuery(), limit=5).hits,
     "versions": lambda at: versions.of_package(at.tx, at.channel, "talos"),
     "files": lambda at: files.of_package(at.tx, at.channel, "talos", limit=5),
     "package": lambda at: [files.describe(at.tx, at.channel, "talos")],

@@ -5,10 +5,13 @@ from collections.abc import Iterable
 
 import httpx
 
+from seaway.callers.caller import OPERATOR
+from seaway.packages import removal
+from seaway.packages.removal import FileAction, select_files
 from seaway.web import assets
 from tests.http.matrix_requests import MatrixContext, RouteRequest, builds
 from tests.support.packages import PackageFile, conda, index_json
-from tests.support.requests import bearer, raw_headers
+from tests.support.requests import bearer, file_part, multipart, multipart_type, raw_headers
 
 INDEX_DOCUMENTS = (
     "noarch/repodata.json",
@@ -99,6 +102,14 @@ def _yanking_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRe
 @builds(f"{_PAGE_ACTION} #delete")
 def _deleting_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield _page_action(context, "delete", context.put())
+
+
+@builds("POST /channels/{channel}/packages/{package}/undo-yank")
+def _undoing_a_yank_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    file, seaway = context.put(), context.site.factory.seaway
+    chosen = select_files(files=[f"noarch/{file.name}"])
+    yank = removal.change(seaway.site, OPERATOR, context.channel, FileAction.YANK, chosen).yank
+    yield _page_action(context, "undo-yank", file, f"&yank={yank}")
 
 
 @builds(f"{_PAGE_ACTION} #unconfirmed")
@@ -233,3 +244,10 @@ def _comparing(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
 @builds("GET /api/v1/upload-log")
 def _reading_the_upload_log(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
     yield RouteRequest("/api/v1/upload-log", params={"channel": context.channel})
+
+
+@builds("POST /channels/{channel}/settings/upload")
+def _uploading_on_a_page(context: MatrixContext, _caller: str) -> Iterable[RouteRequest]:
+    file = context.new_file()
+    path = f"/channels/{context.channel}/settings/upload"
+    yield RouteRequest(path, content=multipart(file_part(file)), headers=multipart_type())

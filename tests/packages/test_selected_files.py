@@ -299,11 +299,7 @@ async def test_statements_do_not_grow_with_the_files(seaway: Seaway, factory: Fa
 
 async def test_too_many_files_are_refused(seaway: Seaway, channel: str) -> None:
     """The refusal says how to select fewer."""
-    with seaway.site.database.write_channel(channel) as tx:
-        row = dict(tx.execute(select(files).where(files.c.file_name == NEW.name)).mappings().one())
-        del row["id"]
-        names = [f"demo-2.0-many_{number}.conda" for number in range(removal.MAX_FILES)]
-        tx.execute(insert(files), [{**row, "file_name": name} for name in names])
+    add_rows(seaway, channel, removal.MAX_FILES)
     with pytest.raises(Conflict, match=r"More than 10,000 files .* Choose one version or one platform"):
         removal.change(seaway.site, OPERATOR, channel, FileAction.DELETE, Selection(package="demo"))
 
@@ -335,3 +331,54 @@ async def test_api_changes_many_files(seaway: Seaway, http: httpx.AsyncClient, c
         assert status == refused.status_code, refused.text
     assert "noarch/gone-1-0.conda" in refused.json()["message"]
     assert ({OTHER.name}, []) == await documents(http)
+
+
+async def test_undone_yank_restores_only_its_own_files(seaway: Seaway, channel: str) -> None:
+    """Files that were yanked before, with any reason, stay yanked; so do files that were yanked again since."""
+    paths = [f"{NOARCH}/{file.name}" for file in (*OLD, NEW)]
+    act, version = FileAction.YANK, select_files(package="demo", version="1.0")
+    assert None is removal.undo_yank(seaway.site, OPERATOR, channel, yank_of(seaway, channel, paths[0])).yank
+    yank_of(seaway, channel, paths[0])
+    again = removal.change(seaway.site, OPERATOR, channel, act, version, reason="broken")
+    assert again.yank is not None
+    assert None is removal.change(seaway.site, OPERATOR, channel, act, version, reason="other").yank
+    with pytest.raises(Conflict):
+        removal.undo_yank(seaway.site, OPERATOR, channel, again.yank)
+    removal.change(seaway.site, OPERATOR, channel, act, version, reason="broken")
+    undone = removal.undo_yank(seaway.site, OPERATOR, channel, again.yank)
+    assert {paths[1], f"{LINUX}/{LINUX_FILE.name}"} == set(undone.files)
+    assert {("yanked", "broken"), ("listed", "")} == {state(seaway)[path] for path in paths}
+
+
+async def test_undone_yank_of_many_files(seaway: Seaway, channel: str) -> None:
+    """The names of the files are in several entries of the audit log."""
+    add_rows(seaway, channel, 450)
+    before = state(seaway)
+    yank = removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, select_files(package="demo")).yank
+    assert yank is not None
+    assert 454 == len(removal.undo_yank(seaway.site, OPERATOR, channel, yank).files)
+    assert before == state(seaway)
+
+
+async def test_undo_needs_a_yank_of_the_channel(seaway: Seaway, channel: str, factory: Factory) -> None:
+    """The id of another entry, or of a yank in another channel, is not found."""
+    yank = yank_of(seaway, channel, f"{NOARCH}/{NEW.name}")
+    for place, number in ((factory.channel("elsewhere"), yank), (channel, yank - 1), (channel, yank + 1)):
+        with pytest.raises(NotFound):
+            removal.undo_yank(seaway.site, OPERATOR, place, number)
+
+
+def yank_of(seaway: Seaway, channel: str, path: str) -> int:
+    """Yank one file; return the id with which that is undone."""
+    yank = removal.change(seaway.site, OPERATOR, channel, FileAction.YANK, select_files(files=[path])).yank
+    assert yank is not None
+    return yank
+
+
+def add_rows(seaway: Seaway, channel: str, count: int) -> None:
+    """Add files to version 2.0."""
+    with seaway.site.database.write_channel(channel) as tx:
+        row = dict(tx.execute(select(files).where(files.c.file_name == NEW.name)).mappings().one())
+        del row["id"]
+        names = [f"demo-2.0-many_{number}.conda" for number in range(count)]
+        tx.execute(insert(files), [{**row, "file_name": name} for name in names])

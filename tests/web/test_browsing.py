@@ -17,7 +17,8 @@ from seaway.channels.notices import Level
 from seaway.channels.roles import Role
 from seaway.conda.corrections import FIELDS
 from seaway.http.cookies import Cookies
-from seaway.packages import metadata_corrections, overview, versions
+from seaway.packages import metadata_corrections, search, versions
+from seaway.packages.search import PackageQuery
 from seaway.sign_in import sessions
 from seaway.web import formats, install_lines
 from tests.conftest import Site
@@ -59,8 +60,8 @@ def signed_in(site: Site, user: str) -> httpx.Client:
         user_id = tx.exec_driver_sql(f"SELECT id FROM users WHERE name = '{user}'").scalar_one()
         secret = sessions.start(tx, seaway.site.clock.now_ms(), user_id, address="127.0.0.1", agent="a test")
     name = Cookies.of_site(site.server.address).session_name
-    headers = {**BROWSER, "Cookie": f"{name}={secret}", "Origin": site.server.address, "Sec-Fetch-Site": "same-origin"}
-    return httpx.Client(base_url=site.server.address, headers=headers)
+    headers = {**BROWSER, "Origin": site.server.address, "Sec-Fetch-Site": "same-origin"}
+    return httpx.Client(base_url=site.server.address, headers=headers, cookies={name: secret})
 
 
 def publish(site: Site, http: httpx.Client, channel: str, *files: PackageFile) -> None:
@@ -97,11 +98,14 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert "10.0" in page
     assert "<strong>letters</strong>" in page
     assert "It moves &lt;b&gt;." in page
-    for line in [
-        *install_lines.of_channel(site.server.address, channel),
-        *install_lines.to_publish(site.server.address, channel),
-    ]:
+    with seaway.site.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    for line in install_lines.of_channel(site.server.address, channel):
         assert line.text in unescape(page)
+    for line in install_lines.to_publish(site.server.address, channel):
+        assert line.text not in unescape(page)
+        with signed_in(site, owner) as browser:
+            assert line.text in unescape(shown(browser, f"/channels/{channel}"))
 
     def packages(query: str) -> list[str]:
         return re.findall(rf'/channels/{channel}/packages/([a-z]+)"', shown(http, f"/channels/{channel}?{query}"))
@@ -111,8 +115,42 @@ def test_channel_page_shows_packages_and_install_lines(site: Site, http: httpx.C
     assert packages("subdir=linux-64") == ["beta"]
     assert packages("sort=updated") == ["beta", "alpha"]
     assert packages("sort=downloads") == ["alpha", "beta"]
-    assert packages("q=nothing-like-it") == []
-    assert packages("page=99999&sort=&subdir=") == ["alpha", "beta"]
+    assert packages("license=MIT") == ["alpha", "beta"]
+    assert packages("license=Zlib") == packages("q=nothing-like-it") == []
+    assert packages("q=alpha+%3E%3D2") == ["alpha"]
+    assert packages("from=99999&sort=&subdir=") == ["alpha", "beta"]
+
+
+def test_empty_channel_shows_the_owner_what_to_do(site: Site, http: httpx.Client) -> None:
+    """Others only see that there are no packages."""
+    channel = site.new_channel()
+    with site.factory.seaway.site.database.read() as tx:
+        owner = channels.get(tx, channel).owner
+    assert "No packages yet" in shown(http, f"/channels/{channel}")
+    with signed_in(site, owner) as browser:
+        page = unescape(shown(browser, f"/channels/{channel}"))
+    assert "Publish your first package" in page
+    for path in ("upload", "keys", "publishers"):
+        assert f'href="/channels/{channel}/settings/{path}"' in page
+
+
+def test_search_page_filters_and_counts(site: Site, http: httpx.Client) -> None:
+    """Filters that are set are in the links of the page; an unfinished or too long query is no error page."""
+    channel, word = site.new_channel(), f"zebra-{site.new_channel()}"
+    files = [conda(index_json(f"{word}-{number:02}", license="Zlib" if number else "ISC")) for number in range(32)]
+    publish(site, http, channel, *files)
+    page = unescape(shown(http, f"/search?q={word}&channel={channel}"))
+    assert "1 to 30 of 32 packages" in page
+    (link,) = re.findall(r'<a href="([^"]+)" rel="next">', page)
+    assert f"q={word}&channel={channel}&after=" in link
+    following = shown(http, link)
+    assert "31 to 32 of 32 packages" in following
+    assert f"{word}-31" in following
+    assert "1 package<" in shown(http, f"/search?q={word}&license=ISC")
+    assert "Search without filters" in shown(http, f"/search?q={word}&license=MIT")
+    assert f"{word}-00" in shown(http, f"/search?q={word}-00+%3E%3D")
+    assert "Use fewer words." in shown(http, "/search?q=a+b+c+d+e+f+g+h+i")
+    shown(http, f"/search?q={word}&after=nonsense&from=-1&sort=nonsense")
 
 
 def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None:
@@ -139,8 +177,12 @@ def test_package_page_shows_its_metadata(site: Site, http: httpx.Client) -> None
     assert "pixi add lib==0.9" in selected
     assert "conda install -c" in selected
     assert "lib=0.9" in selected
-    tool = shown(http, f"/channels/{channel}/packages/tool")
-    assert f'href="/channels/{channel}/packages/lib"' in tool
+    # Dependents are read on their own page first: that reads the dependencies of every package of the channel.
+    path = f"/channels/{channel}/packages/tool"
+    assert f'data-part="{path}/dependents"' in shown(http, path)
+    for tool in (shown(http, f"{path}/dependents"), shown(http, path)):
+        assert "1 package in this channel depends on tool in its latest files." in tool
+        assert f'href="/channels/{channel}/packages/lib"' in tool
     shown(http, f"/channels/{channel}/packages/nothing", 404)
 
 
@@ -308,14 +350,14 @@ def test_file_is_yanked_and_deleted_on_its_page(site: Site, http: httpx.Client) 
         assert (400, True) == (too_long.status_code, "longer than 500 characters" in too_long.text)
         response = browser.post(f"{package}/yank", data={**fields, "confirmed": "yes", "reason": "<b>leak</b>"})
         assert (303, page_path) == (response.status_code, response.headers["location"])
-        assert "1 file was yanked." in shown(browser, response.headers["location"])
+        assert f"{file.name} was yanked." in shown(browser, response.headers["location"])
         assert "was yanked" not in shown(http, response.headers["location"])
         assert f"{package}/unyank" in shown(browser, page_path)
         assert "Reason: &lt;b&gt;leak&lt;/b&gt;" in shown(http, page_path)
         assert "all yanked" in shown(http, f"/channels/{channel}")
         response = browser.post(f"{package}/delete", data={**fields, "confirmed": "yes"})
         assert f"/channels/{channel}" == response.headers["location"]
-        assert "1 file was deleted." in shown(browser, response.headers["location"])
+        assert f"{file.name} was deleted." in shown(browser, response.headers["location"])
         assert 404 == browser.post(f"{package}/burn", data=fields).status_code
     shown(http, page_path, 404)
 
@@ -355,24 +397,71 @@ def test_package_page_changes_files_versions_and_the_package(site: Site, http: h
         assert "No file is selected." in nothing.text
         assert 'formaction="' in nothing.text  # the page of the package, where the selection is made
         assert paths[:2] == listed_files("yank", what="files", file=paths[:2])
-        assert paths == listed_files("yank", what="version", version="1.0")
+        assert paths == listed_files("yank", version="1.0")
         assert [*paths, "noarch/lib-2.0-h1_0.conda"] == listed_files("delete", what="package")
-        assert "2 files were yanked." == notice_after("yank", what="files", file=paths[:2])
-        assert "1 file was yanked." == notice_after("yank", what="version", version="1.0")
-        assert "Nothing changed." == notice_after("yank", what="version", version="1.0")
-        assert 400 == browser.post(f"{package}/delete", data={**fields, "what": "version", "version": ""}).status_code
+        assert "2 files of lib were yanked." == notice_after("yank", what="files", file=paths[:2])
+        assert f"{builds[2].name} was yanked." == notice_after("yank", version="1.0")
+        assert "Nothing changed: the files were already yanked." == notice_after("yank", version="1.0")
+        assert "lib 1.0 was unyanked: 3 files." == notice_after("unyank", version="1.0")
+        assert 400 == browser.post(f"{package}/delete", data={**fields, "version": ""}).status_code
         stale = confirmation_fields("delete", what="package")
         publish(site, http, channel, conda(index_json("lib", "3.0")))
         for form in (stale, {**stale, "expected": ""}):
             refused = browser.post(f"{package}/delete", data=form)
             assert 409 == refused.status_code
-            for text in ("The selected files have changed.", "Delete 5 files?", "noarch/lib-3.0-h1_0.conda"):
+            for text in ("The selected files have changed.", "Delete lib?", "noarch/lib-3.0-h1_0.conda"):
                 assert text in refused.text
-        assert "5 files were deleted." == notice_after("delete", what="package")
+        assert "lib was deleted: 5 files." == notice_after("delete", what="package")
         log = shown(browser, f"/channels/{channel}/settings/log")
         assert f"noarch/lib-1.0-h1_0.conda {builds[0].sha256}, " in log
         assert "and 2 more" in log
     shown(http, package, 404)
+
+
+def test_yank_of_a_version_is_undone_by_the_button_of_its_message(site: Site, http: httpx.Client) -> None:
+    """The version page is shown again; files that were yanked before stay yanked, and a second undo says so."""
+    channel = site.new_channel()
+    files = [conda(index_json("lib", "1.0", build=f"h1_{number}", build_number=number)) for number in range(3)]
+    publish(site, http, channel, *files, conda(index_json("lib", "2.0")))
+    package = f"/channels/{channel}/packages/lib"
+    with signed_in(site, owner_of(site, channel)) as browser:
+        token = token_of(shown(browser, package))
+        first = {"file": f"noarch/{files[0].name}", "confirmed": "yes"}
+        assert 303 == browser.post(f"{package}/yank", data={**token, **first}).status_code
+        confirmation = browser.post(f"{package}/yank", data={**token, "version": "1.0"}).text
+        assert "Yank lib 1.0?" in confirmation
+        fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', confirmation))
+        yanked = browser.post(f"{package}/yank", data={**fields, "reason": "It leaks."})
+        assert f"{package}?version=1.0" == yanked.headers["location"]
+        page = shown(browser, yanked.headers["location"])
+        assert "lib 1.0 was yanked: 3 files." in page
+        assert "Version 1.0 is yanked." in page
+        assert "Reason: It leaks." in page
+        assert "pixi add" not in page
+        undo = re.search(r'action="([^"]+/undo-yank)".*?name="yank" value="(\d+)"', page, re.DOTALL)
+        assert undo
+        undone = browser.post(undo[1], data={**token, "yank": undo[2]})
+        page = shown(browser, undone.headers["location"])
+        assert "The yank was undone: solvers can choose 2 files again." in page
+        assert "partly yanked" in page
+        assert 409 == browser.post(undo[1], data={**token, "yank": undo[2]}).status_code
+        assert 404 == browser.post(undo[1], data={**token, "yank": "1"}).status_code
+        assert 400 == browser.post(undo[1], data={**token, "yank": "x"}).status_code
+
+
+def test_deleting_the_last_file_of_a_version_shows_the_package(site: Site, http: httpx.Client) -> None:
+    """After the last file of the package, the channel is shown."""
+    channel = site.new_channel()
+    old, new = conda(index_json("lib", "1.0")), conda(index_json("lib", "2.0"))
+    publish(site, http, channel, old, new)
+    above = f"/channels/{channel}"
+    with signed_in(site, owner_of(site, channel)) as browser:
+        token = token_of(shown(browser, f"{above}/packages/lib"))
+        for file, after in ((old, f"{above}/packages/lib"), (new, above)):
+            form = {**token, "file": f"noarch/{file.name}", "confirmed": "yes"}
+            response = browser.post(f"{above}/packages/lib/delete", data=form)
+            assert after == response.headers["location"]
+            assert f"{file.name} was deleted." in shown(browser, after)
 
 
 def test_package_page_changes_only_files_of_its_package(site: Site, http: httpx.Client) -> None:
@@ -391,7 +480,7 @@ def test_package_page_changes_only_files_of_its_package(site: Site, http: httpx.
                 assert f"The package lib has no file {paths[1]}." in response.text
         too_many = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n}" for n in range(250)]})
         assert 400 == too_many.status_code
-        assert "Select at most 200 files, or choose the version or the package." in too_many.text
+        assert "Select at most 200 files, or use the buttons next to a version." in too_many.text
         at_limit = browser.post(f"{package}/delete", data={**fields, "file": [f"noarch/{n:0243}" for n in range(200)]})
         assert 404 == at_limit.status_code
     for name in ("lib", "zzz"):
@@ -505,12 +594,12 @@ def test_statements_do_not_grow_with_the_number_of_packages(site: Site, http: ht
     with seaway.site.database.read() as tx:
         channel_id = channels.get(tx, channel).id
         with record_statements(seaway.site.database) as few:
-            overview.page_by_name(tx, channel_id, start=0, limit=50)
+            search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
             versions.of_package(tx, channel_id, "a")
     publish(site, http, channel, *(conda(index_json(f"c-{number}")) for number in range(5)))
     publish(site, http, channel, *(conda(index_json("a", f"{number}.0")) for number in range(2, 6)))
     with seaway.site.database.read() as tx, record_statements(seaway.site.database) as many:
-        overview.page_by_name(tx, channel_id, start=0, limit=50)
+        search.search(tx, OPERATOR, PackageQuery(channel=channel), limit=50)
         versions.of_package(tx, channel_id, "a")
     assert len(few) == len(many)
 

@@ -85,6 +85,11 @@ class NamedFile:
         return parse(self.file_name).build
 
 
+def without_extension(file_name: str) -> str:
+    """Return the distribution string of a published file."""
+    return file_name.removesuffix(CONDA).removesuffix(TAR_BZ2)
+
+
 def as_conda(file_name: str) -> str:
     """Return the .conda file name of the same build."""
     return file_name.removesuffix(TAR_BZ2) + CONDA if file_name.endswith(TAR_BZ2) else file_name

@@ -90,6 +90,13 @@ users = _table_with_id(
     Column("disabled_at", BigInteger),
     Column("second_factor_ends_at", BigInteger),  # when a requested and announced reset by an admin takes effect
     Column("quota_bytes", BigInteger),  # for all channels that the user owns together; NULL: no limit
+    Column("signed_in_at", BigInteger, nullable=False, server_default="0"),  # last sign-in in a browser; 0: never
+    # For the list of users that site admins filter and sort.
+    Index("ix_users_created_at", "created_at", "id"),
+    Index("ix_users_signed_in_at", "signed_in_at", "id"),
+    Index("ix_users_admin", "name", sqlite_where=text("is_admin = 1"), postgresql_where=text("is_admin")),
+    Index("ix_users_disabled", "name", **_where("disabled_at IS NOT NULL")),
+    Index("ix_users_second_factor_ends_at", "second_factor_ends_at", **_where("second_factor_ends_at IS NOT NULL")),
 )
 
 # A verified address belongs to one user. An unverified one proves nothing, so several users can have it.
@@ -103,6 +110,7 @@ emails = _table_with_id(
     Column("verified_at", BigInteger),
     UniqueConstraint("user_id", "folded"),
     Index("uq_emails_verified", "folded", unique=True, **_where("verified_at IS NOT NULL")),
+    Index("ix_emails_unverified", "user_id", **_where("verified_at IS NULL")),
 )
 
 # External logins of users; identified only by (issuer, subject).
@@ -140,7 +148,8 @@ sign_ins = _table(
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
-# Single-use links in emails: to verify an address, set a new password or create the first account.
+# Single-use links in emails: to verify an address, set a password (again, or of a new account), or create the first
+# account.
 mailed_links = _table(
     "mailed_links",
     Column("digest", LargeBinary(32), primary_key=True),
@@ -233,6 +242,7 @@ channels = _table_with_id(
     Column("only_publishers", Boolean, nullable=False, server_default=false()),  # no uploads with keys or by browser
     Column("attestations", String(8), nullable=False, server_default="optional"),  # off, optional, required
     Column("created_at", BigInteger, nullable=False),
+    Index("ix_channels_quota", "name", **_where("quota_bytes IS NOT NULL")),
 )
 
 # Channel logos; the blob is a PNG that the server has re-encoded from the uploaded picture.
@@ -332,9 +342,14 @@ packages = _table_with_id(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
-    Column("summary", Text, nullable=False, server_default=""),  # from the latest upload, for searching
+    # Of the latest upload, so that lists can be filtered and sorted without reading files.
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("license", Text, nullable=False, server_default=""),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
+    Index("ix_packages_channel_id_license", "channel_id", "license"),
+    Index("ix_packages_channel_id_updated_at", "channel_id", "updated_at"),
 )
 
 subdirs = _table_with_id(
@@ -529,6 +544,7 @@ jobs = _table_with_id(
     # Only one of equal jobs waits. A running one does not count: it may miss changes made since its start.
     Index("uq_jobs_ready", "dedup_key", unique=True, **_where("state = 'ready'")),
     Index("ix_jobs_due", "state", "run_at"),
+    Index("ix_jobs_state_kind", "state", "kind", "id"),
 )
 
 # When each periodic job is due next.
@@ -543,13 +559,21 @@ audit = _table_with_id(
     Column("at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("actor_id", BigInteger),
+    Column("person", Text, nullable=False),  # the actor without the key or tool that was used
     Column("address", Text, nullable=False),
     Column("action", String(40), nullable=False),
     Column("channel", Text, nullable=False),
     Column("target", Text, nullable=False),
+    Column("package", Text),  # of the files that the entry is about; * for several
     Column("detail", Text, nullable=False),
+    # Each filter of the log is an index in the order of its pages, for a channel and for the site.
     Index("ix_audit_channel_id", "channel", "id"),
-    Index("ix_audit_actor_id", "actor_id", "id"),
+    Index("ix_audit_channel_person", "channel", "person", "id"),
+    Index("ix_audit_channel_action", "channel", "action", "id"),
+    Index("ix_audit_channel_package", "channel", "package", "id", **_where("package IS NOT NULL")),
+    Index("ix_audit_person", "person", "id"),
+    Index("ix_audit_action", "action", "id"),
+    Index("ix_audit_package", "package", "id", **_where("package IS NOT NULL")),
 )
 
 # OAuth grants of command-line tools (`pixi auth login --oauth`). Refresh tokens rotate: the newest one of a grant is

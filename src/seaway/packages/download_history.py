@@ -132,18 +132,6 @@ def most_downloaded(tx: Tx, channel_id: int, limit: int) -> list[PackageCount]:
     return [PackageCount(name, count) for name, count in rows]
 
 
-def recent_by_package(tx: Tx, channel_id: int, names: Iterable[str] | None = None) -> dict[str, int]:
-    """Return the downloads in the last 30 days of these packages, or of all that have any, by name."""
-    query = (
-        select(packages.c.name, package_downloads.c.recent)
-        .join(package_downloads, package_downloads.c.package_id == packages.c.id)
-        .where(packages.c.channel_id == channel_id, package_downloads.c.recent > 0)
-    )
-    if names is not None:
-        query = query.where(packages.c.name.in_(list(names)))
-    return {row.name: row.recent for row in tx.execute(query)}
-
-
 def _rows_of_channel(channel_id: int, split: Split, today: int, days: int) -> Select[Any]:
     table = daily_channel_downloads
     return select(table.c.day, table.c.key, table.c.count).where(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, func, select, update
+from sqlalchemy import Table, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seaway.clock import DAY_MS
@@ -157,3 +157,9 @@ def _increase(
         statement = dialect.insert(table).values(rows)
         total = table.c[value] + statement.excluded[value]
         tx.execute(statement.on_conflict_do_update(index_elements=key or names[:-1], set_={value: total}))
+
+
+def any_in(tx: Tx, channel_ids: Collection[int]) -> bool:
+    """Return whether a file of these channels was downloaded in the days that are kept."""
+    found = exists(select(daily_channel_downloads.c.day).where(daily_channel_downloads.c.channel_id.in_(channel_ids)))
+    return bool(tx.execute(select(found)).scalar())

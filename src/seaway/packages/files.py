@@ -13,6 +13,7 @@ from seaway.conda import corrections, filename, version
 from seaway.conda.corrections import Correction
 from seaway.conda.filename import NamedFile
 from seaway.database.engine import Tx
+from seaway.database.rows import total
 from seaway.database.tables import file_downloads, files, packages, subdirs, users
 from seaway.errors import DamagedRecord, NotFound
 from seaway.indexing.file_rows import FileState
@@ -152,6 +153,21 @@ def describe(tx: Tx, channel_id: int, package: str) -> Package:
     )
 
 
+def total_downloads(tx: Tx, channel_id: int, package: str) -> int:
+    """Return the downloads of all files of a package that are not deleted."""
+    of_package = (
+        select(files.c.id)
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
+    )
+    return total(tx, file_downloads.c.count, file_downloads.c.file_id.in_(of_package))
+
+
+def uploader_name(uploaded_by: str) -> str:
+    """Return the name of an uploader without that of the API key, which is shown only to its owner."""
+    return _KEY_NAME.sub("", uploaded_by)
+
+
 def in_package(channel_id: int, package: str) -> tuple[Any, ...]:
     """Return the conditions for the file rows of a package, joined with their subdirs."""
     package_id = select(packages.c.id).where(packages.c.channel_id == channel_id, packages.c.name == package)
@@ -174,11 +190,9 @@ def _summaries(channel_id: int) -> Select[Any]:
 
 
 def _summary(row: Row[Any]) -> FileSummary:
-    # The name of an API key is shown only to its owner.
-    uploaded_by = _KEY_NAME.sub("", row.uploaded_by)
     return FileSummary(
         row.id, row.package, row.subdir, row.file_name, FileState(row.state), row.size, row.sha256.hex(), row.indexed_at,
-        uploaded_by, about_decoder.decode(row.about).warnings, row.yank_reason,
+        uploader_name(row.uploaded_by), about_decoder.decode(row.about).warnings, row.yank_reason,
     )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ Yank, unyank and delete files: named files, the files of a version, or the files
 5. The number of statements grows by one for each batch of files, not for each file, and `MAX_FILES` bounds both.
 6. A caller who is not allowed to do this to any file of the channel is refused before the channel is locked and before
    a file is read.
-7. Only the files that were confirmed change: if the caller sends the digest of the list they saw, and the list is
+7. A yank can be undone: its audit log entries say which files were listed before, and `undo_yank` unyanks exactly
+   those of them that are still yanked by it.
+8. Only the files that were confirmed change: if the caller sends the digest of the list they saw, and the list is
    different now, nothing changes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -28,7 +30,7 @@ from sqlalchemy import Select, select, update
 
 from seaway import audit
 from seaway.attestations import sidecars
-from seaway.audit import Detail, Event, NewEntry
+from seaway.audit import Detail, Event, NewEntry, log
 from seaway.callers.caller import Caller
 from seaway.channels import channels, permissions
 from seaway.channels.permissions import Access, Verdict
@@ -37,6 +39,7 @@ from seaway.conda.record import Section
 from seaway.counted_nouns import counted
 from seaway.database.engine import Tx
 from seaway.database.rows import AnyRow, in_batches
+from seaway.database.tables import audit as audit_rows
 from seaway.database.tables import files, packages, subdirs
 from seaway.errors import Conflict, Malformed, NotAllowed, NotFound
 from seaway.indexing.file_rows import FileState, IndexedFile, find_subdir
@@ -49,6 +52,7 @@ MAX_REASON = 500
 _ROWS_AT_ONCE = 500
 _NAMES_IN_A_REFUSAL = 3
 _FILES_IN_AN_ENTRY = 200
+_ALREADY_YANKED = "already_yanked"  # in the audit log: only the reason was changed
 
 
 class FileAction(Enum):
@@ -90,11 +94,16 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class RemovalResult:
-    """Result of a change: the changed files, how many already had the state, and the revision of each subdir."""
+    """
+    Result of a change: the changed files, how many already had the state, and the revision of each subdir.
+
+    `yank` is the id of a yank, with which it can be undone; None if no listed file was yanked.
+    """
 
     files: tuple[str, ...]
     unchanged: int
     revisions: dict[str, int]
+    yank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,41 @@ def unyank(site: Site, by: Caller, channel: str, subdir: str, file_name: str) ->
     return change(site, by, channel, FileAction.UNYANK, _single_file(subdir, file_name)).revisions[subdir]
 
 
+def undo_yank(site: Site, by: Caller, channel: str, yank: int) -> RemovalResult:
+    """Unyank the files that a yank has yanked, except those that were deleted, unyanked or yanked again since."""
+    with site.database.read() as tx:
+        access = _access(tx, by, channel, FileAction.UNYANK)
+        files_then, reason = _yanked_by(tx, channel, yank)
+        rows = _find(tx, access.channel_id, Selection(tuple(files_then)))
+    places = tuple(
+        row.path
+        for row in rows
+        if row.state == FileState.YANKED.value and (row.sha256.hex(), row.yank_reason) == (files_then[row.path], reason)
+    )
+    if not places:
+        raise Conflict("None of these files is yanked anymore.", "Nothing was changed.")
+    return change(site, by, channel, FileAction.UNYANK, Selection(places))
+
+
+def _yanked_by(tx: Tx, channel: str, yank: int) -> tuple[dict[str, str], str]:
+    """Return the sha256 of each file that a yank has yanked, by SUBDIR/FILE, and its reason."""
+    entries = log.of_channel(tx, channel, before=yank + 1, limit=-(-MAX_FILES // _FILES_IN_AN_ENTRY) + 1)
+    last = entries[0] if entries and entries[0].id == yank else None
+    if last is None or last.action != Event.FILE_YANKED.value:
+        raise NotFound("There is no such yank in the channel.", "Unyank the files on their page.")
+    found: dict[str, str] = {}
+    for entry in entries:
+        if _change_of(entry) == _change_of(last) and not entry.detail.get(_ALREADY_YANKED):
+            hashes = entry.detail["sha256"]
+            found |= {entry.target: hashes} if isinstance(hashes, str) else hashes
+    return found, last.detail.get("reason", "")
+
+
+def _change_of(entry: log.Entry) -> tuple[object, ...]:
+    """Return what the entries of one change have in common."""
+    return entry.at_ms, entry.actor, entry.action, entry.target
+
+
 def _single_file(subdir: str, file_name: str) -> Selection:
     return Selection((f"{subdir}/{file_name}",))
 
@@ -213,22 +257,39 @@ def _change(
             revisions[subdir] = _update_index(site, tx, access.channel_id, subdir, of_subdir, act.state, now_ms)
         if changed:
             target = rows[0].path if len(rows) == 1 else str(selection)
-            details = _audit_details(changed) if len(rows) > 1 else [{"sha256": rows[0].sha256.hex()}]
-            reason_detail = {"reason": reason} if reason else {}
+            reason_detail: dict[str, Detail] = {"reason": reason} if reason else {}
             lines = [
                 NewEntry(now_ms, by.actor, act.event, channel, target, {**detail, **reason_detail})
-                for detail in details
+                for detail in _audit_details(act, rows, changed)
             ]
             audit.write_all(tx, lines)
-        return RemovalResult(tuple(row.path for row in changed), len(rows) - len(changed), revisions)
+        is_undoable = act is FileAction.YANK and any(row.state == FileState.LISTED.value for row in changed)
+        yank = _last_entry(tx, channel, act, now_ms) if is_undoable else None
+        return RemovalResult(tuple(row.path for row in changed), len(rows) - len(changed), revisions, yank)
 
 
-def _audit_details(changed: Sequence[AnyRow]) -> Iterator[Mapping[str, Detail]]:
-    """Yield the details of each audit entry for a change of several files."""
+def _audit_details(act: FileAction, rows: Sequence[AnyRow], changed: Sequence[AnyRow]) -> list[dict[str, Detail]]:
+    """Return the details of each audit entry; files that are yanked again with another reason have their own."""
+    already = [row for row in changed if row.state == act.state.value]
+    first = [row for row in changed if row.state != act.state.value]
+    if len(rows) == 1:
+        return [{"sha256": rows[0].sha256.hex(), **({_ALREADY_YANKED: True} if already else {})}]
+    details = [{**detail, _ALREADY_YANKED: True} for detail in _details_of_many(already, len(changed))]
+    return [*details, *_details_of_many(first, len(changed))]
+
+
+def _details_of_many(changed: Sequence[AnyRow], total: int) -> Iterator[dict[str, Detail]]:
     parts = list(in_batches(changed, _FILES_IN_AN_ENTRY))
     for number, part in enumerate(parts, start=1):
-        of_many = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
-        yield {"files": len(changed), **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}
+        of_many: dict[str, Detail] = {"part": f"{number} of {len(parts)}"} if len(parts) > 1 else {}
+        yield {"files": total, **of_many, "sha256": {row.path: row.sha256.hex() for row in part}}
+
+
+def _last_entry(tx: Tx, channel: str, act: FileAction, now_ms: int) -> int:
+    """Return the id of the last audit entry of a change that this transaction has made."""
+    of_change = (audit_rows.c.channel == channel, audit_rows.c.action == act.event.value, audit_rows.c.at == now_ms)
+    query = select(audit_rows.c.id).where(*of_change).order_by(audit_rows.c.id.desc()).limit(1)
+    return int(tx.execute(query).scalar_one())
 
 
 def _access(tx: Tx, by: Caller, channel: str, act: FileAction) -> Access:

@@ -1,6 +1,7 @@
 """Storage usage, computed from rows: listing a bucket of millions of blobs would take too long."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select, true
 from sqlalchemy.dialects import postgresql, sqlite
@@ -10,6 +11,7 @@ from seaway.database.engine import Tx
 from seaway.database.rows import total
 from seaway.database.tables import channels, daily_storage, documents, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
+from seaway.search_terms import search_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,30 @@ def bytes_of_packages(tx: Tx) -> int:
     return total(tx, subdirs.c.size)
 
 
-def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
-    """Return the usage of the channels, largest first, in one statement."""
+def bytes_of_documents(tx: Tx) -> int:
+    """Return the bytes of index documents; equal documents count each."""
+    return total(tx, documents.c.size)
+
+
+class UsageOrder(Enum):
+    """Orders of channels; all but the names start with the largest."""
+
+    SIZE = "size"
+    FILES = "files"
+    DOCUMENTS = "documents"
+    NAME = "name"
+
+
+def count_channels(tx: Tx, words: str = "") -> int:
+    """Return the number of channels with all of the words in their name."""
+    found: int = tx.execute(select(func.count()).select_from(channels).where(*_named(words))).scalar_one()
+    return found
+
+
+def by_channel(
+    tx: Tx, words: str = "", order: UsageOrder = UsageOrder.SIZE, *, skip: int = 0, limit: int
+) -> list[ChannelUsage]:
+    """Return the usage of the channels with all of the words in their name, in one statement."""
     held = (
         select(
             subdirs.c.channel_id,
@@ -67,18 +91,26 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
         .group_by(subdirs.c.channel_id)
         .subquery()
     )
-    size = func.coalesce(held.c.size, 0)
+    size, number = func.coalesce(held.c.size, 0), func.coalesce(held.c.files, 0)
+    documents_size = func.coalesce(built.c.size, 0)
+    sorted_by = {
+        UsageOrder.SIZE: (size.desc(),),
+        UsageOrder.FILES: (number.desc(),),
+        UsageOrder.DOCUMENTS: (documents_size.desc(),),
+        UsageOrder.NAME: (),
+    }
     rows = tx.execute(
         select(
             channels.c.name,
-            func.coalesce(held.c.files, 0).label("files"),
+            number.label("files"),
             size.label("size"),
             func.coalesce(built.c.count, 0).label("documents"),
-            func.coalesce(built.c.size, 0).label("documents_size"),
+            documents_size.label("documents_size"),
         )
         .outerjoin(held, held.c.channel_id == channels.c.id)
         .outerjoin(built, built.c.channel_id == channels.c.id)
-        .order_by(size.desc(), channels.c.name)
+        .where(*_named(words))
+        .order_by(*sorted_by[order], channels.c.name)
         .offset(skip)
         .limit(limit)
     )
@@ -87,6 +119,10 @@ def by_channel(tx: Tx, *, skip: int = 0, limit: int) -> list[ChannelUsage]:
         ChannelUsage(row.name, int(row.files), int(row.size), int(row.documents), int(row.documents_size))
         for row in rows
     ]
+
+
+def _named(words: str) -> list[ColumnElement[bool]]:
+    return [channels.c.name.contains(word, autoescape=True) for word in search_terms(words)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Origin of a file, for pages: who uploaded it and how, from the upload log."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -10,6 +12,14 @@ from seaway.database.tables import uploads
 
 _GITHUB = "https://token.actions.githubusercontent.com"
 _GITLAB = "https://gitlab.com"
+
+
+class UploadedFile(NamedTuple):
+    """A file by its place and its bytes."""
+
+    subdir: str
+    file_name: str
+    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,21 @@ def of_file(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes)
         .limit(1)
     ).one_or_none()
     return None if row is None else _origin(row)
+
+
+def of_files(tx: Tx, channel_id: int, wanted: Collection[UploadedFile]) -> dict[UploadedFile, Origin]:
+    """Return the last upload of each of these files, in one query; files older than the upload log are left out."""
+    # Not sorted by the database: SQLite would read the whole log of the channel in that order.
+    rows = tx.execute(
+        select(uploads).where(
+            uploads.c.channel_id == channel_id,
+            uploads.c.subdir.in_({file.subdir for file in wanted}),
+            uploads.c.file_name.in_({file.file_name for file in wanted}),
+        )
+    ).all()
+    oldest_first = sorted(rows, key=lambda row: row.number)
+    last = {UploadedFile(row.subdir, row.file_name, row.sha256): row for row in oldest_first}
+    return {file: _origin(last[file]) for file in wanted if file in last}
 
 
 def _origin(row: AnyRow) -> Origin:

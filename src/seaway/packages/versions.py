@@ -1,13 +1,19 @@
-"""The versions of a package with their builds, in the order that clients use."""
+"""
+The versions of a package with their builds, in the order that clients use.
 
-from collections.abc import Sequence
+A package can have thousands of builds. Pages read one line for each version (`lines_of`, grouped by the database), and
+the builds of the few versions that they show (`with_builds`).
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from seaway.conda import filename
-from seaway.conda.filename import NamedFile
 from seaway.conda.version import parse_published
 from seaway.database.engine import Tx
 from seaway.database.tables import file_downloads, files, shards, subdirs
@@ -16,10 +22,11 @@ from seaway.packages.files import in_package
 
 
 @dataclass(frozen=True, slots=True)
-class Build(NamedFile):
+class Build:
     """A file, as shown in a list of builds."""
 
     id: int
+    version: str
     subdir: str
     file_name: str
     state: FileState
@@ -28,9 +35,34 @@ class Build(NamedFile):
     downloads: int
 
     @property
+    def build(self) -> str:
+        """Build string from the file name."""
+        return filename.without_extension(self.file_name).rpartition("-")[2]
+
+    @property
+    def path(self) -> str:
+        """SUBDIR/FILE."""
+        return f"{self.subdir}/{self.file_name}"
+
+    @property
     def is_yanked(self) -> bool:
         """Whether solvers ignore the build."""
         return self.state is FileState.YANKED
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """A version without its builds."""
+
+    version: str
+    builds: int
+    listed: int  # builds that are not yanked
+    first_upload: tuple[int, int]  # time in ms and file id, for sorting by upload
+
+    @property
+    def is_yanked(self) -> bool:
+        """Whether solvers ignore all builds of the version."""
+        return self.listed == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +78,11 @@ class Version:
         return all(build.is_yanked for build in self.builds)
 
     @property
+    def has_yanked(self) -> bool:
+        """Whether solvers ignore any build of the version."""
+        return any(build.is_yanked for build in self.builds)
+
+    @property
     def newest(self) -> Build:
         """The build that represents the version: listed if possible, the latest, and its .conda file if it has one."""
         last = max(self.builds, key=lambda build: (not build.is_yanked, build.indexed_at_ms, build.id))
@@ -53,36 +90,56 @@ class Version:
         return next((build for build in self.builds if (build.subdir, build.file_name, build.state) == preferred), last)
 
     @property
+    def by_subdir(self) -> list[tuple[str, list[Build]]]:
+        """The builds of each subdir."""
+        return [(subdir, list(builds)) for subdir, builds in groupby(self.builds, key=attrgetter("subdir"))]
+
+    @property
     def subdirs(self) -> tuple[str, ...]:
         """Subdirs that have builds of the version."""
         return tuple(sorted({build.subdir for build in self.builds}))
 
 
-def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
-    """Return all versions of a package that are not deleted, newest first, in one query."""
+class _HasVersion(Protocol):
+    @property
+    def version(self) -> str: ...
+    @property
+    def is_yanked(self) -> bool: ...
+
+
+AnyVersion = TypeVar("AnyVersion", bound=_HasVersion)
+
+
+def lines_of(tx: Tx, channel_id: int, package: str) -> list[VersionLine]:
+    """Return the versions of a package that are not deleted, newest first, without their builds."""
+    listed = func.count().filter(files.c.state == FileState.LISTED.value)
     rows = tx.execute(
-        select(
-            files.c.id, subdirs.c.name.label("subdir"), files.c.file_name, files.c.state, files.c.size, files.c.indexed_at,
-            func.coalesce(file_downloads.c.count, 0).label("downloads"),
-        )
+        select(files.c.version, func.count(), listed, func.min(files.c.indexed_at), func.min(files.c.id))
         .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .outerjoin(file_downloads, file_downloads.c.file_id == files.c.id)
         .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value)
-    )  # fmt: skip
-    return _grouped(
-        [
-            Build(row.id, row.subdir, row.file_name, FileState(row.state), row.size, row.indexed_at, row.downloads)
-            for row in rows
-        ]
+        .group_by(files.c.version)
+    )
+    return _newest_first(
+        [VersionLine(version, builds, listed, tuple(first)) for version, builds, listed, *first in rows]
     )
 
 
-def newest(found: Sequence[Version]) -> Version | None:
+def with_builds(tx: Tx, channel_id: int, package: str, wanted: Collection[str]) -> list[Version]:
+    """Return these versions of a package with their builds, newest first."""
+    return _read(tx, channel_id, package, files.c.version.in_(wanted))
+
+
+def of_package(tx: Tx, channel_id: int, package: str) -> list[Version]:
+    """Return all versions of a package that are not deleted with their builds, newest first, in one query."""
+    return _read(tx, channel_id, package)
+
+
+def newest(found: Sequence[AnyVersion]) -> AnyVersion | None:
     """Return the version that represents the package: the newest that is not yanked, or the newest."""
     return next((version for version in found if not version.is_yanked), found[0] if found else None)
 
 
-def named(found: Sequence[Version], text: str) -> Version | None:
+def named(found: Sequence[AnyVersion], text: str) -> AnyVersion | None:
     """Return the version with this text: an exact match if there is one, else a match that ignores case (CEP 33)."""
     alike = [version for version in found if version.version.lower() == text.lower()]
     return next((version for version in alike if version.version == text), alike[0] if alike else None)
@@ -98,11 +155,32 @@ def names_among(tx: Tx, channel_id: int, names: set[str]) -> set[str]:
     return set(found.scalars())
 
 
+def _read(tx: Tx, channel_id: int, package: str, *conditions: ColumnElement[bool]) -> list[Version]:
+    rows = tx.execute(
+        select(
+            files.c.id, files.c.version, subdirs.c.name.label("subdir"), files.c.file_name, files.c.state, files.c.size,
+            files.c.indexed_at, func.coalesce(file_downloads.c.count, 0).label("downloads"),
+        )
+        .join(subdirs, subdirs.c.id == files.c.subdir_id)
+        .outerjoin(file_downloads, file_downloads.c.file_id == files.c.id)
+        .where(*in_package(channel_id, package), files.c.state != FileState.DELETED.value, *conditions)
+    )  # fmt: skip
+    return _grouped([_build(row) for row in rows])
+
+
+def _build(row: Any) -> Build:
+    # The sum of big integers is a decimal in PostgreSQL.
+    return Build(
+        row.id, row.version, row.subdir, row.file_name, FileState(row.state), row.size, row.indexed_at,
+        int(row.downloads),
+    )  # fmt: skip
+
+
 def _grouped(builds: list[Build]) -> list[Version]:
     builds.sort(key=lambda build: (build.version, build.subdir, -build.indexed_at_ms, -build.id))
-    found = [
-        Version(text, tuple(builds_of_version))
-        for text, builds_of_version in groupby(builds, key=lambda build: build.version)
-    ]
+    return _newest_first([Version(text, tuple(found)) for text, found in groupby(builds, key=attrgetter("version"))])
+
+
+def _newest_first(found: Sequence[AnyVersion]) -> list[AnyVersion]:
     # Versions that are equal for clients (1.0 and 1.0.0) are sorted by their text.
     return sorted(found, key=lambda version: (parse_published(version.version), version.version), reverse=True)

@@ -28,7 +28,7 @@ from seaway.packages import attestation_claims, build_differences, files, metada
 from seaway.packages.file_listings import Listing
 from seaway.packages.files import File
 from seaway.packages.uploaders import Origin
-from seaway.packages.versions import Version
+from seaway.packages.versions import Build
 from seaway.web import file_changes
 from seaway.web.channel_pages import pages_of, read_for_caller, readable, search_text_of
 from seaway.web.file_changes import Button
@@ -38,6 +38,7 @@ from seaway.web.rendering import moment, page
 
 _PATHS = 200
 _CHANGES = 500
+_COMPARABLE = 300
 # Shown in their own places, not in the table of other fields.
 _SHOWN_ELSEWHERE = frozenset(
     {"depends", "constrains", "run_exports", "md5", "sha256", "size", "name", "version", "build"}
@@ -51,7 +52,7 @@ _ABOUT_SHOWN_ELSEWHERE = frozenset({"summary", "description"})
 class _Found:
     channel: Channel
     file: File
-    others: list[Version]
+    others: list[Build]
     origin: Origin | None
     claims: AttestedClaims | None
     dependencies: list[Dependency]
@@ -73,9 +74,9 @@ async def file(request: Request) -> Response:
         return _Found(
             channel=channel,
             file=found,
-            others=versions.of_package(tx, channel.id, found.summary.package),
+            others=_other_builds(tx, channel.id, found),
             origin=uploaders.of_file(tx, channel.id, found.summary.subdir, found.summary.file_name, digest),
-            claims=attestation_claims.claims_of(tx, channel.id, found.summary.package).get(found.summary.id),
+            claims=attestation_claims.claims_of_file(tx, found.summary.id),
             dependencies=dependencies_of(tx, channel.id, found.record.get("depends", ())),
             against=_other(tx, channel.id, found, against),
             buttons=_buttons(tx, by, access, found),
@@ -131,6 +132,21 @@ def file_of_path(tx: Tx, channel_id: int, request: Request) -> File:
     if found.summary.package != names["package"]:
         raise NotFound("There is no such file in the package.", "Check the subdir and the file name.")
     return found
+
+
+def _other_builds(tx: Tx, channel_id: int, found: File) -> list[Build]:
+    """Return builds to compare with: those of the same version, then of the newest versions, up to a limit."""
+    package, own = found.summary.package, found.summary.version
+    lines = versions.lines_of(tx, channel_id, package)
+    wanted, count = [], 0
+    for line in sorted(lines, key=lambda line: line.version != own):  # the sort is stable: newest first
+        if count >= _COMPARABLE:
+            break
+        wanted.append(line.version)
+        count += line.builds
+    read = sorted(versions.with_builds(tx, channel_id, package, wanted), key=lambda version: version.version != own)
+    builds = [build for version in read for build in version.builds if build.id != found.summary.id]
+    return builds[:_COMPARABLE]
 
 
 def _other(tx: Tx, channel_id: int, found: File, against: str) -> File | None:

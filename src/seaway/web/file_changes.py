@@ -1,7 +1,8 @@
 """Yank, unyank and delete files of a package, after confirmation on a page that lists them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from seaway.channels import channels, permissions
 from seaway.channels.channel import Channel
 from seaway.channels.permissions import Access, Verdict
 from seaway.channels.roles import Action
+from seaway.conda import filename
 from seaway.counted_nouns import counted
 from seaway.database.engine import Tx
 from seaway.errors import Conflict, Malformed, NotFound, SeawayError
@@ -20,11 +22,14 @@ from seaway.http.caller import caller_of
 from seaway.http.page_forms import Form, form_of
 from seaway.http.parts import parts_of
 from seaway.packages import removal, versions
-from seaway.packages.removal import ChosenFile, FileAction, Selection
+from seaway.packages.removal import ChosenFile, FileAction, RemovalResult, Selection
+from seaway.packages.versions import VersionLine
 from seaway.web.channel_pages import read_for_caller
+from seaway.web.page_message import Undo
 from seaway.web.rendering import page, redirect_with_message
 
 _LISTED = 200
+_MAX_DIGITS = 18  # of an id of the audit log
 _PARTICIPLES = {FileAction.YANK: "yanked", FileAction.UNYANK: "unyanked", FileAction.DELETE: "deleted"}
 
 
@@ -88,7 +93,22 @@ async def change(request: Request) -> Response:
         )
     except Conflict as error:
         return await _confirm(request, act, selection, form, error)
-    return redirect_with_message(request, await _next_page(request, act, selection), _message(act, len(changed.files)))
+    return redirect_with_message(
+        request, await _next_page(request, act, selection), _message(act, selection, changed), _undo(request, changed)
+    )
+
+
+async def undo_yank(request: Request) -> Response:
+    """Unyank the files that a yank has yanked; the message after the yank has the button."""
+    by, names = await caller_of(request), request.path_params
+    form = await form_of(request)
+    yank = form.text("yank")
+    if not yank.isascii() or not yank.isdigit() or len(yank) > _MAX_DIGITS:
+        raise Malformed("The form does not say which yank to undo.", "Unyank the files on their page.")
+    parts = parts_of(request)
+    changed = await to_thread.run_sync(lambda: removal.undo_yank(parts.site, by, names["channel"], int(yank)))
+    text = f"The yank was undone: solvers can choose {counted(len(changed.files), 'file')} again."
+    return redirect_with_message(request, _page_of_files(names, changed.files), text)
 
 
 def allowed(
@@ -105,25 +125,39 @@ def allowed(
     }
 
 
-def _message(act: FileAction, count: int) -> str:
+def _message(act: FileAction, selection: Selection, changed: RemovalResult) -> str:
+    """Return a sentence that names what was changed."""
+    participle, count = _PARTICIPLES[act], len(changed.files)
     if count == 0:
-        return "Nothing changed."
-    return f"{counted(count, 'file')} {'was' if count == 1 else 'were'} {_PARTICIPLES[act]}."
+        return f"Nothing changed: {'it was' if changed.unchanged == 1 else 'the files were'} already {participle}."
+    if count == 1:
+        return f"{changed.files[0].rpartition('/')[2]} was {participle}."
+    if not selection.files:
+        return f"{selection} was {participle}: {count:,} files."
+    return f"{count:,} files of {selection.package} were {participle}."
+
+
+def _undo(request: Request, changed: RemovalResult) -> Undo | None:
+    """Return the button that undoes a yank; the names of its files could be too many for the message."""
+    if changed.yank is None:
+        return None
+    return Undo(f"{_package_page(request.path_params)}/undo-yank", {"yank": [str(changed.yank)]})
 
 
 def _selection_of(form: Form, package: str) -> Selection:
-    what = form.text("what")
-    if what == "package":
+    if form.text("what") == "package":
         return removal.select_files(package=package)
-    if what == "version":
+    if form.is_set("version"):
         return removal.select_files(package=package, version=form.text("version"))
     files = form.all("file")
     if not files:
-        raise NotSelectable("No file is selected.", "Select files, or choose the version or the package.", files)
+        raise NotSelectable(
+            "No file is selected.", "Select files of a version below, or use the buttons next to a version.", files
+        )
     if len(files) > removal.MAX_NAMED:
         raise NotSelectable(
             f"{len(files):,} files are selected.",
-            f"Select at most {removal.MAX_NAMED} files, or choose the version or the package.",
+            f"Select at most {removal.MAX_NAMED} files, or use the buttons next to a version.",
             files,
         )
     return replace(removal.select_files(files=files), package=package)
@@ -152,7 +186,6 @@ async def _confirm(
         selection=selection,
         button=BUTTONS[act],
         back=_page_of(request, selection),
-        what=form.text("what") or "files",
         reason=form.text("reason"),
         problem=problem,
     )
@@ -160,19 +193,45 @@ async def _confirm(
 
 def _page_of(request: Request, selection: Selection) -> str:
     """Return the path of the page on which the selection was made."""
-    names = request.path_params
-    package = f"/channels/{names['channel']}/packages/{names['package']}"
-    return f"{package}/files/{selection.files[0]}" if len(selection.files) == 1 else package
+    if selection.version:
+        return _version_page(request.path_params, selection.version)
+    return _page_of_files(request.path_params, selection.files)
+
+
+def _page_of_files(names: Mapping[str, str], files: Sequence[str]) -> str:
+    """Return the path of the page of a file, of the version that all files belong to, or of the package."""
+    if len(files) == 1:
+        return f"{_package_page(names)}/files/{files[0]}"
+    version = _version_of(files)
+    return _version_page(names, version) if version else _package_page(names)
+
+
+def _version_of(files: Sequence[str]) -> str:
+    """Return the version that all of these files belong to, or an empty string."""
+    found = {filename.parse(path.rpartition("/")[2]).version for path in files}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _package_page(names: Mapping[str, str]) -> str:
+    return f"/channels/{names['channel']}/packages/{names['package']}"
+
+
+def _version_page(names: Mapping[str, str], version: str) -> str:
+    return f"{_package_page(names)}?version={quote(version)}"
 
 
 async def _next_page(request: Request, act: FileAction, selection: Selection) -> str:
-    """Return the path of the file or package page, or of the channel page if the package is gone."""
+    """Return the path of the page of the selection; after a deletion, of what is left: the package or the channel."""
     if act is not FileAction.DELETE:
         return _page_of(request, selection)
     names = request.path_params
 
-    def is_left(tx: Tx, _by: Caller) -> bool:
-        return bool(versions.of_package(tx, channels.get(tx, names["channel"]).id, names["package"]))
+    def versions_left(tx: Tx, _by: Caller) -> list[VersionLine]:
+        return versions.lines_of(tx, channels.get(tx, names["channel"]).id, names["package"])
 
-    above = f"/channels/{names['channel']}"
-    return f"{above}/packages/{names['package']}" if await read_for_caller(request, is_left) else above
+    left = await read_for_caller(request, versions_left)
+    if not left:
+        return f"/channels/{names['channel']}"
+    of_files = _version_of(selection.files)
+    is_left = any(line.version == of_files for line in left)
+    return _version_page(names, of_files) if of_files and is_left else _package_page(names)

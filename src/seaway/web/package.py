@@ -1,4 +1,4 @@
-"""Package page: versions, builds, metadata, dependencies, dependents and downloads."""
+"""Package page: versions, builds, metadata, dependencies, dependents and downloads, and the page of all dependents."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,22 @@ from seaway.errors import NotFound
 from seaway.http import problems
 from seaway.http.parts import parts_of
 from seaway.http.site_url import site_url_of
-from seaway.packages import attestation_claims, download_history, files, uploaders, versions
+from seaway.packages import attestation_claims, download_history, files, version_facts, versions
 from seaway.packages.download_history import DownloadHistory
 from seaway.packages.downloads import Split, day_of
 from seaway.packages.files import File
-from seaway.packages.overview import name_of_spec
-from seaway.packages.uploaders import Origin
-from seaway.packages.versions import Build, Version
+from seaway.packages.overview import PackageLine, name_of_spec
+from seaway.packages.version_facts import VersionFacts
+from seaway.packages.versions import Build, Version, VersionLine
 from seaway.web import chart_choices, daily_chart, file_changes, install_lines
-from seaway.web.channel_pages import read_for_caller, readable
+from seaway.web.channel_pages import ListPage, limit_list, number_of, pages_of, read_for_caller, readable
 from seaway.web.file_changes import Button, NotSelectable
 from seaway.web.markdown import external_link, render
 from seaway.web.rendering import page
 
-_VERSIONS = 15
-_DEPENDENTS = 200
+_VERSIONS = 20  # on one page
+_BUILDS = 40  # a version with more shows them only when it is chosen
+_DEPENDENTS = 30
 _SPLITS = (Split.VERSION, Split.SUBDIR, Split.CLIENT)
 _LINKS = (
     ("home", "Homepage"),
@@ -53,17 +54,23 @@ class Dependency:
 @dataclass(frozen=True, slots=True)
 class _Found:
     channel: Channel
-    versions: list[Version]
+    versions: list[VersionLine]
+    pages: ListPage
+    shown: list[Version]
     chosen: Version
+    newest: VersionLine  # the version that represents the package
     build: Build
     file: File
-    origin: Origin | None
-    dependencies: list[Dependency]
-    dependents: list[str] | None
+    facts: VersionFacts
+    is_here: set[str]  # dependencies that are packages of the channel
+    dependents: list[PackageLine] | None
+    knows_dependents: bool
     counted: str  # the version whose downloads are shown; empty for all versions
     downloads: DownloadHistory
+    total: int
     buttons: dict[str, Button]
     provenance: dict[str, Provenance]
+    attested: int  # builds of the chosen version that are attested
 
 
 async def change_files(request: Request) -> Response:
@@ -87,32 +94,48 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
 
     def find(tx: Tx, by: Caller) -> _Found:
         channel, access = readable(tx, by, request.path_params["channel"])
-        found = versions.of_package(tx, channel.id, name)
-        chosen = _chosen(found, requested)
-        counted = _counted_version(found, request)
-        build = chosen.newest
-        file = files.get(tx, channel.id, build.subdir, build.file_name)
+        lines = versions.lines_of(tx, channel.id, name)
+        newest = versions.newest(lines)
+        if newest is None:
+            raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
+        chosen_line = versions.named(lines, requested) or newest
+        pages = _pages_of_versions(request, lines, chosen_line)
+        on_page = {line.version for line in lines[pages.start : pages.end]}
+        attested = attestation_claims.attested_versions(tx, channel.id, name)
+        compared = attestation_claims.compared_versions(lines, attested, on_page | {chosen_line.version})
+        read = versions.with_builds(tx, channel.id, name, compared)
+        claims = attestation_claims.claims_of(tx, channel.id, name, compared & attested)
+        chosen = next(version for version in read if version.version == chosen_line.version)
+        facts = version_facts.of_version(tx, channel.id, chosen)
+        file = files.get(tx, channel.id, chosen.newest.subdir, chosen.newest.file_name)
+        counted = _counted_version(lines, request)
+        knows_dependents = parts.overviews.is_read(channel.id)
         return _Found(
             channel=channel,
-            versions=found,
+            versions=lines,
+            pages=pages,
+            shown=[version for version in read if version.version in on_page],
             chosen=chosen,
-            build=build,
+            newest=newest,
+            build=chosen.newest,
             file=file,
-            origin=uploaders.of_file(tx, channel.id, build.subdir, build.file_name, bytes.fromhex(file.summary.sha256)),
-            dependencies=dependencies_of(tx, channel.id, file.record.get("depends", ())),
-            dependents=parts.overviews.dependents(tx, channel.id, name),
+            facts=facts,
+            is_here=versions.names_among(tx, channel.id, {dependency.name for dependency in facts.dependencies}),
+            dependents=parts.overviews.dependents(tx, channel.id, name) if knows_dependents else None,
+            knows_dependents=knows_dependents,
             counted=counted,
             downloads=download_history.of_package(
                 tx, channel.id, name, today=today, days=days, split=split, version=counted or None
             ),
-            buttons=_buttons(by, access, name, found),
-            provenance=attestation_claims.provenance_of(found, attestation_claims.claims_of(tx, channel.id, name)),
+            total=files.total_downloads(tx, channel.id, name),
+            buttons=_buttons(by, access, name, lines),
+            provenance=attestation_claims.provenance_of(read, claims),
+            attested=sum(build.id in claims for build in chosen.builds),
         )
 
     found = await read_for_caller(request, find)
     path = f"/channels/{found.channel.name}/packages/{name}"
     kept = {"version": requested, "of": found.counted}
-    shows_all = request.query_params.get("versions") == "all"
     return page(
         request,
         "package.html",
@@ -128,16 +151,37 @@ async def _show(request: Request, problem: NotSelectable | None = None) -> Respo
         summary=found.file.about.get("summary", ""),
         description=render(found.file.about.get("description", "")),
         links=links_of(found.file.about),
-        license=found.file.record.get("license") or "",
         run_exports=run_exports_of(found.file.record),
-        shown=found.versions if shows_all else _shown_versions(found.versions, found.chosen),
-        dependents=None if found.dependents is None else found.dependents[:_DEPENDENTS],
+        dependents=found.dependents and found.dependents[:_DEPENDENTS],
+        dependents_pages=ListPage(1, _DEPENDENTS, len(found.dependents or ())),
+        max_builds=_BUILDS,
         requested_version=requested,
         chart=daily_chart.draw_downloads(found.downloads),
         splits=chart_choices.split_choices(path, kept, _SPLITS, days, split),
         chart_query=chart_choices.query_of(days, split),
         periods=chart_choices.period_choices(path, kept, days, split),
-        total=sum(build.downloads for version in found.versions for build in version.builds),
+        total=found.total,
+    )
+
+
+async def dependents(request: Request) -> Response:
+    """Show the packages of the channel that depend on a package, with their summaries."""
+    parts, name = parts_of(request), request.path_params["package"]
+    limit_list(request)  # the first request to a worker reads the dependencies of every package
+
+    def find(tx: Tx, by: Caller) -> tuple[Channel, list[PackageLine] | None]:
+        channel, _ = readable(tx, by, request.path_params["channel"])
+        return channel, parts.overviews.dependents(tx, channel.id, name)
+
+    channel, lines = await read_for_caller(request, find, limiter=parts.search_slots)
+    pages = pages_of(request, len(lines or ()), _DEPENDENTS)
+    return page(
+        request,
+        "dependents.html",
+        channel=channel,
+        name=name,
+        dependents=lines and lines[pages.start : pages.end],
+        dependents_pages=pages,
     )
 
 
@@ -163,26 +207,26 @@ def run_exports_of(record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     return [(kind.replace("_", " "), specs) for kind, specs in (record.get("run_exports") or {}).items() if specs]
 
 
-def _chosen(found: Sequence[Version], requested: str) -> Version:
-    chosen = versions.named(found, requested) or versions.newest(found)
-    if chosen is None:
-        raise NotFound("There is no such package in the channel.", "Check the name, or search for it.")
-    return chosen
-
-
-def _counted_version(found: Sequence[Version], request: Request) -> str:
+def _counted_version(found: Sequence[VersionLine], request: Request) -> str:
     """Return the version whose downloads are shown, or an empty string for all versions."""
     chosen = versions.named(found, request.query_params.get("of", ""))
     return "" if chosen is None else chosen.version
 
 
-def _shown_versions(found: list[Version], chosen: Version) -> list[Version]:
-    """Return the newest versions, and the chosen one if it is not among them."""
-    shown = found[:_VERSIONS]
-    return shown if chosen in shown else [*shown, chosen]
+def _pages_of_versions(request: Request, lines: Sequence[VersionLine], chosen: VersionLine) -> ListPage:
+    """Return the requested page of the versions, or the one that has the chosen version."""
+    if number_of(request, "page") is not None:
+        return pages_of(request, len(lines), _VERSIONS)
+    return ListPage(lines.index(chosen) // _VERSIONS + 1, _VERSIONS, len(lines))
 
 
-def _buttons(by: Caller, access: Access, package: str, found: list[Version]) -> dict[str, Button]:
+def _buttons(by: Caller, access: Access, package: str, lines: Sequence[VersionLine]) -> dict[str, Button]:
     """Return the buttons for this caller; a Contributor can delete files that they uploaded."""
-    states = {build.is_yanked for version in found for build in version.builds}
-    return file_changes.allowed(by, access, package, own_file=True, yanked=True in states, listed=False in states)
+    return file_changes.allowed(
+        by,
+        access,
+        package,
+        own_file=True,
+        yanked=any(line.listed < line.builds for line in lines),
+        listed=any(line.listed for line in lines),
+    )

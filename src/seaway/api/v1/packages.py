@@ -133,7 +133,8 @@ def get_dependents(call: ApiRequestDep, channel: ChannelName, package: PackageNa
     call.count_list()
     with call.read() as tx:
         access = call.require(tx, Action.READ, channel)
-        return Dependents(names=call.parts.overviews.dependents(tx, access.channel_id, package))
+        found = call.parts.overviews.dependents(tx, access.channel_id, package)
+    return Dependents(names=None if found is None else [line.name for line in found])
 
 
 @router.get("/channels/{channel}/files/{subdir}/{file}", operation_id="getFile", openapi_extra=ANONYMOUS_ALLOWED)
