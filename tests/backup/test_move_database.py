@@ -129,7 +129,7 @@ def test_move_continues_after_start_of_old_site(source: Seaway, target: Database
 def test_rows_without_an_audit_entry_are_copied_again(source: Seaway, target: Database) -> None:
     """Database invariant 3: new jobs, documents and download counts have no audit entry and are still copied."""
     with source.site.database.write_site() as tx:
-        storage_usage.sample(tx, 20_000)
+        storage_usage.sample(tx, 40_000)
         file_id = tx.execute(select(files.c.id).limit(1)).scalar_one()
         downloads.add(tx, {DownloadKey(file_id, 20_000, ClientFamily.CONDA): 1}, today=20_000)
     move_and_kill(source, target, 70)

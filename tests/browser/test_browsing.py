@@ -86,7 +86,7 @@ def test_charts_of_statistics(page: Page) -> None:
     page.locator("[data-canvas] .u-over").first.hover()
     expect(downloads).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: Downloads \d+, pixi and rattler \d+, conda \d+, "))
     page.locator("[data-canvas] .u-over").last.hover()
-    expect(storage).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: Size \d+ kB, Files 8, Packages 6$"))
+    expect(storage).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d: Size \d+ kB, Files \d+, Packages \d+$"))
 
 
 def test_chart_without_javascript(demo: DemoSite) -> None:

@@ -51,7 +51,7 @@ def recent_downloads(tx: Tx) -> dict[str, int]:
 def download_count(seaway: Seaway) -> int:
     seaway.request_parts.usage_counter.write()
     with seaway.site.database.read() as tx:
-        return download_history.total_of_channel(tx, channels.get(tx, "boats").id)
+        return download_history.totals_of_channel(tx, channels.get(tx, "boats").id, 0)[0]
 
 
 @pytest.mark.anyio
@@ -195,7 +195,7 @@ async def test_graceful_stop_writes_pending_counts(http: httpx.AsyncClient, seaw
     await http.get(PATH)
     seaway.request_parts.usage_counter.stop()
     with seaway.site.database.read() as tx:
-        assert 1 == download_history.total_of_channel(tx, channels.get(tx, "boats").id)
+        assert 1 == download_history.totals_of_channel(tx, channels.get(tx, "boats").id, 0)[0]
 
 
 @pytest.mark.anyio

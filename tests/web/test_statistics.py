@@ -6,9 +6,11 @@ from html import unescape
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from seaway.channels import channels
 from seaway.clock import format_day
+from seaway.database.tables import daily_storage
 from seaway.packages import downloads, storage_usage, versions
 from seaway.packages.client_families import ClientFamily
 from seaway.packages.download_history import DownloadHistory, DownloadSeries
@@ -39,13 +41,15 @@ def downloaded_channel(site: Site, http: httpx.Client, *, public: bool = True) -
     for version in ("1.0", "2.0"):
         assert 201 == upload(http, channel, conda(index_json("lib", version)), site.factory.key(owner)).status_code
     with seaway.site.database.write_site() as tx:
-        (new,), (old,) = (version.builds for version in versions.of_package(tx, channels.get(tx, channel).id, "lib"))
+        channel_id = channels.get(tx, channel).id
+        (new,), (old,) = (version.builds for version in versions.of_package(tx, channel_id, "lib"))
         counts = {
             (new.id, today, PIXI): 4, (new.id, today, CONDA): 1, (old.id, today, CONDA): 3,
             (old.id, today - 60, CONDA): 40, (old.id, today - 300, BROWSER): 200,
         }  # fmt: skip
         downloads.add(tx, {DownloadKey(*key): count for key, count in counts.items()}, today=today)
-        storage_usage.sample(tx, today - 1)
+        storage_usage.sample(tx, today)
+        tx.execute(update(daily_storage).where(daily_storage.c.channel_id == channel_id).values(day=today - 1))
     return channel
 
 

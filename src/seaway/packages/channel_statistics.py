@@ -10,7 +10,7 @@ from seaway.database.engine import Tx
 from seaway.database.tables import subdirs
 from seaway.packages import download_history, recent_uploads, storage_usage
 from seaway.packages.download_history import DownloadHistory, PackageCount
-from seaway.packages.downloads import RECENT_DAYS, Split
+from seaway.packages.downloads import Split
 from seaway.packages.recent_uploads import RecentFile
 from seaway.packages.storage_usage import StorageSample
 
@@ -40,13 +40,14 @@ def of_channel(tx: Tx, channel: Channel, *, today: int, days: int, split: Split 
         )
     ).one()
     now = StorageSample(today, int(size), int(file_count), channel.package_count)
+    downloads, recent = download_history.totals_of_channel(tx, channel.id, today)
     past = [one for one in storage_usage.samples(tx, channel.id, today=today, days=days) if one.day < today]
     return ChannelStatistics(
         packages=now.packages,
         files=now.files,
         size=now.size,
-        downloads=download_history.total_of_channel(tx, channel.id),
-        recent_downloads=download_history.of_channel(tx, channel.id, today=today, days=RECENT_DAYS).total,
+        downloads=downloads,
+        recent_downloads=recent,
         history=download_history.of_channel(tx, channel.id, today=today, days=days, split=split),
         top=download_history.most_downloaded(tx, channel.id, _LISTED),
         newest=recent_uploads.files_of(tx, channel.id, channel.name, _LISTED),

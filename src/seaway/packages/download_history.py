@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, case, func, literal, select
 
 from seaway.database.engine import Tx
 from seaway.database.tables import (
@@ -18,7 +18,7 @@ from seaway.database.tables import (
     shards,
     subdirs,
 )
-from seaway.packages.downloads import Split
+from seaway.packages.downloads import RECENT_DAYS, Split
 from seaway.packages.files import in_package
 
 MAX_SERIES = 6
@@ -94,31 +94,25 @@ def of_package(
 
 def of_channel(tx: Tx, channel_id: int, *, today: int, days: int, split: Split | None = None) -> DownloadHistory:
     """Return the downloads of a channel on each of the last days; by package, of the most downloaded ones."""
-    table = daily_channel_downloads
-    stored_split = Split.SUBDIR if split is Split.SUBDIR else Split.CLIENT
-    rows = tx.execute(
-        select(table.c.day, table.c.key, table.c.count).where(
-            table.c.channel_id == channel_id,
-            table.c.split == stored_split.value,
-            table.c.day > today - days,
-            table.c.day <= today,
-        )
-    )
-    if split is not Split.PACKAGE:
-        return _history(today, days, split, rows)
-    whole = _history(today, days, None, rows)
+    if split in (Split.SUBDIR, Split.CLIENT):
+        return _history(today, days, split, tx.execute(_rows_of_channel(channel_id, split, today, days)))
+    whole = _history(today, days, None, tx.execute(_days_of_channel(channel_id, today, days)))
+    if split is None:
+        return whole
     names = [count.package for count in most_downloaded(tx, channel_id, TOP_PACKAGES)]
     largest = _history(today, days, split, tx.execute(_rows_of_packages(channel_id, names, today, days)))
     return DownloadHistory(today, days, split, whole.by_day, largest.series)
 
 
-def total_of_channel(tx: Tx, channel_id: int) -> int:
-    """Return all downloads of a channel that were ever counted."""
+def totals_of_channel(tx: Tx, channel_id: int, today: int) -> tuple[int, int]:
+    """Return all downloads of a channel that were ever counted, and those of the last 30 days."""
     table = daily_channel_downloads
-    query = select(func.coalesce(func.sum(table.c.count), 0)).where(
+    recent = case((table.c.day.between(today - RECENT_DAYS + 1, today), table.c.count), else_=0)
+    query = select(func.coalesce(func.sum(table.c.count), 0), func.coalesce(func.sum(recent), 0)).where(
         table.c.channel_id == channel_id, table.c.split == Split.CLIENT.value
     )
-    return int(tx.execute(query).scalar_one())
+    downloads_ever, downloads_lately = tx.execute(query).one()
+    return int(downloads_ever), int(downloads_lately)
 
 
 def most_downloaded(tx: Tx, channel_id: int, limit: int) -> list[PackageCount]:
@@ -136,6 +130,23 @@ def most_downloaded(tx: Tx, channel_id: int, limit: int) -> list[PackageCount]:
         .limit(limit)
     )
     return [PackageCount(name, count) for name, count in rows]
+
+
+def _rows_of_channel(channel_id: int, split: Split, today: int, days: int) -> Select[Any]:
+    table = daily_channel_downloads
+    return select(table.c.day, table.c.key, table.c.count).where(
+        table.c.channel_id == channel_id,
+        table.c.split == split.value,
+        table.c.day > today - days,
+        table.c.day <= today,
+    )
+
+
+def _days_of_channel(channel_id: int, today: int, days: int) -> Select[Any]:
+    """Select the downloads of each day; the key is empty."""
+    rows = _rows_of_channel(channel_id, Split.CLIENT, today, days)
+    table = daily_channel_downloads
+    return rows.with_only_columns(table.c.day, literal(""), func.sum(table.c.count)).group_by(table.c.day)
 
 
 def _rows_of_files(channel_id: int, package: str, version: str, split: Split, before: int) -> Select[Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, and_, exists, func, or_, select, update
+from sqlalchemy import Table, exists, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from seaway.clock import DAY_MS
@@ -97,16 +97,11 @@ def add(tx: Tx, counted: Mapping[DownloadKey, int], *, today: int) -> None:
 
 
 def add_up_recent(tx: Tx, today: int) -> bool:
-    """Add up the last 30 days of some packages whose sum is of an earlier day; return whether there are more."""
+    """Add up the last 30 days of some packages whose sum is of another day; return whether there are more."""
     outdated = (
         select(package_downloads.c.package_id)
-        # A day in the future was written by a wrong clock.
-        .where(
-            or_(
-                and_(package_downloads.c.recent_day < today, package_downloads.c.recent > 0),
-                package_downloads.c.recent_day > today,
-            )
-        )
+        # Sums of 0 too: a clock that was behind for a while may have written them.
+        .where(package_downloads.c.recent_day != today)
         .order_by(package_downloads.c.package_id)
         .limit(_BATCH_ROWS)
         .with_for_update()

@@ -6,8 +6,9 @@ from enum import Enum
 from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
+from seaway.clock import DAY_MS
 from seaway.database.engine import Tx
-from seaway.database.rows import from_row, total
+from seaway.database.rows import total
 from seaway.database.tables import channels, daily_storage, documents, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 from seaway.search_terms import search_terms
@@ -152,7 +153,7 @@ def sample(tx: Tx, today: int) -> None:
     )
     values = select(
         channels.c.id, literal(today), *(query.scalar_subquery() for query in (size, file_count, package_count))
-    ).where(~noted.exists())
+    ).where(~noted.exists(), channels.c.created_at < (today + 1) * DAY_MS)  # the clock may be behind
     dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(daily_storage).from_select(["channel_id", "day", "size", "files", "packages"], values)
     tx.execute(statement.on_conflict_do_nothing())
@@ -163,7 +164,7 @@ def samples(tx: Tx, channel_id: int, *, today: int, days: int) -> list[StorageSa
     query = select(daily_storage.c.day, daily_storage.c.size, daily_storage.c.files, daily_storage.c.packages).where(
         daily_storage.c.channel_id == channel_id, daily_storage.c.day > today - days, daily_storage.c.day <= today
     )
-    return [from_row(StorageSample, row) for row in tx.execute(query.order_by(daily_storage.c.day))]
+    return [StorageSample(*row) for row in tx.execute(query.order_by(daily_storage.c.day))]
 
 
 def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> BlobUsage:

@@ -2,16 +2,22 @@
 Charts of numbers per day, drawn on the server as SVG for browsers without scripts and for print.
 
 Where scripts run, uPlot draws the same numbers from the table below the chart (`ui/src/chart.js`).
+
+Rows and titles of days are written here, not in the template, which takes 40 ms for those of a year. They contain only
+dates and numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from seaway.clock import format_day
 from seaway.packages.client_families import ClientFamily
 from seaway.packages.download_history import MAX_SERIES, DownloadHistory
 from seaway.packages.downloads import Split
 from seaway.packages.storage_usage import StorageSample
+from seaway.web import formats
 
 WIDTH, HEIGHT = 600, 120
 _BAR = 0.76  # of the width of a day
@@ -62,6 +68,19 @@ class DownloadChart:
     total: int
     day_width: float
 
+    @property
+    def titles(self) -> Markup:
+        """Return a title for each day of the drawing."""
+        return _titles(((row.x, row.day, f"{row.total:,}") for row in self.rows), self.day_width)
+
+    @property
+    def table_rows(self) -> Markup:
+        """Return the rows of the table, newest first; without a split, each has only its total."""
+        return _table_rows(
+            (row.day, row.counts, [f"{count:,}" for count in (row.total, *(row.counts if self.split else ()))])
+            for row in reversed(self.rows)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StorageRow:
@@ -84,6 +103,23 @@ class StorageChart:
     rows: tuple[StorageRow, ...]  # oldest first
     highest: int
     day_width: float
+
+    @property
+    def titles(self) -> Markup:
+        """Return a title for each day of the drawing."""
+        return _titles(((row.x, row.day, formats.size(row.sample.size)) for row in self.rows), self.day_width)
+
+    @property
+    def table_rows(self) -> Markup:
+        """Return the rows of the table, newest first."""
+        return _table_rows(
+            (
+                row.day,
+                (row.sample.size,),
+                [formats.size(row.sample.size), f"{row.sample.files:,}", f"{row.sample.packages:,}"],
+            )
+            for row in reversed(self.rows)
+        )
 
 
 def draw_downloads(history: DownloadHistory) -> DownloadChart:
@@ -149,6 +185,25 @@ def _series(history: DownloadHistory) -> list[tuple[str, int, Mapping[int, int]]
     rest = {day: total - sum(one.by_day.get(day, 0) for one in history.series) for day, total in history.by_day.items()}
     rest = {day: count for day, count in rest.items() if count > 0}
     return [*found, ("Other", _REST, rest)] if rest else found
+
+
+def _titles(days: Iterable[tuple[float, str, str]], width: float) -> Markup:
+    """Return an invisible rectangle with a title for each day: its position, date and number."""
+    rects = [
+        f'<rect x="{x}" y="0" width="{width}" height="{HEIGHT}"><title>{day}: {text}</title></rect>'
+        for x, day, text in days
+    ]
+    return Markup("".join(rects))  # noqa: S704
+
+
+def _table_rows(days: Iterable[tuple[str, Sequence[int], Sequence[str]]]) -> Markup:
+    """Return a row of a table for each day: its date, the values for the script, and its cells."""
+    rows = []
+    for day, values, cells in days:
+        numbers = "".join([f'<td class="number">{cell}</td>' for cell in cells])
+        exact = " ".join(map(str, values))
+        rows.append(f'<tr data-day="{day}" data-values="{exact}"><td class="nobreak">{day}</td>{numbers}</tr>')
+    return Markup("".join(rows))  # noqa: S704
 
 
 def _y(value: float, highest: int) -> float:
