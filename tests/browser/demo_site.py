@@ -10,16 +10,18 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import insert
 
 from seaway.callers.caller import OPERATOR
-from seaway.channels import channels, invitations, quotas, transfers
+from seaway.channels import channels, groups, invitations, members, quotas, transfers
 from seaway.channels.channel import ChannelSettings
 from seaway.channels.roles import Role
+from seaway.clock import DAY_MS
 from seaway.database.tables import jobs, totp
 from seaway.packages import removal
 from seaway.packages.sweep import sweep
 from seaway.publishing.logos import NewLogo
 from seaway.server.wiring import Seaway
 from seaway.sign_in import passwords, second_factors, user_access, user_invitations
-from seaway.trusted_publishing import issuers
+from seaway.trusted_publishing import issuers, publishers
+from seaway.trusted_publishing.publisher import PublisherSettings
 from seaway.users import emails, users
 from tests.browser import demo_packages
 from tests.support import images, sites
@@ -33,6 +35,13 @@ PASSWORD = "tangerine ladder 7 fathoms"
 HOSTILE = "<img src=//evil.example/x onerror=alert(1)><script>alert(2)</script>\"'>{{7*7}}"
 LONG = f"gripper-firmware-{demo_packages.LONG_VERSION}-{demo_packages.LONG_BUILD}.conda"
 EDITOR = "/channels/robots/packages/pixi-editor/files/noarch/pixi-editor-2.0.0-h4616a5c_0.conda"
+
+
+PUBLISHERS = {
+    "github": {"owner": "octo-org", "repository": "calculate-pi", "workflow": "release.yml", "environment": "release"},
+    "gitlab": {"namespace": "acme/team", "project": "tools"},
+    "google": {"email": "builder@acme.iam.gserviceaccount.com", "sub": "113774264463038321964"},
+}
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,15 @@ PAGES = (
     DemoPage("channel", "/channels/robots"),
     DemoPage("channel-searched", "/channels/robots?q=nothing-like-it&sort=updated"),
     DemoPage("channel-hostile", "/channels/hostile"),
+    DemoPage("channel-large", "/channels/tide-tables"),
+    DemoPage("channel-filtered", "/channels/tide-tables?q=tide&subdir=linux-64&sort=downloads"),
     DemoPage("channels", "/channels"),
     DemoPage("package", "/channels/robots/packages/gripper"),
     DemoPage("package-real", "/channels/robots/packages/pixi-editor?of=2.0.0&days=365"),
+    DemoPage("package-clients", "/channels/robots/packages/gripper?by=client&days=90"),
+    DemoPage("statistics", "/channels/robots/statistics?by=package"),
+    DemoPage("statistics-year", "/channels/robots/statistics?by=client&days=365"),
+    DemoPage("statistics-private", "/channels/deep-sea/statistics", signed_in=True),
     DemoPage("package-attested", "/channels/robots/packages/calibration"),
     DemoPage("package-builds", "/channels/robots/packages/force-sensor"),
     DemoPage("package-yanked", "/channels/robots/packages/legacy-driver"),
@@ -75,6 +90,8 @@ PAGES = (
     DemoPage("file-hostile", "/channels/hostile/packages/evil/files/noarch/evil-1.0-h1_0.conda"),
     DemoPage("search", "/search?q=gripper"),
     DemoPage("search-how", "/search"),
+    DemoPage("search-many", "/search?q=tide"),
+    DemoPage("search-spec", "/search?q=gripper+%3E%3D2"),
     DemoPage("search-nothing", "/search?q=nothing-like-it"),
     DemoPage("docs", "/docs"),
     DemoPage("docs-publishing", "/docs/use/trusted-publishing"),
@@ -106,6 +123,9 @@ PAGES = (
     DemoPage("settings", "/channels/robots/settings", signed_in=True),
     DemoPage("settings-members", "/channels/robots/settings/members", signed_in=True),
     DemoPage("settings-publishers", "/channels/robots/settings/publishers", signed_in=True),
+    DemoPage(
+        "settings-log-filtered", "/channels/robots/settings/log?action=file.uploaded&file=gripper", signed_in=True
+    ),
     DemoPage("settings-publishers-google", "/channels/robots/settings/publishers?issuer=google", signed_in=True),
     DemoPage("settings-keys", "/channels/robots/settings/keys", signed_in=True),
     DemoPage("settings-upload", "/channels/robots/settings/upload", signed_in=True),
@@ -186,6 +206,7 @@ def running_demo_site(folder: Path) -> Iterator[DemoSite]:
         demo_packages.publish_attested(seaway, "robots")
         _add_admin_content(Factory(seaway))  # last: its quota is smaller than the channel
         demo_packages.add_year_of_downloads(seaway)
+        demo_packages.add_year_of_storage(seaway)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
             yield DemoSite(server, seaway, address, browser)
@@ -265,6 +286,14 @@ def _add_content(server: Server, seaway: Seaway) -> None:
         with seaway.site.database.write_site() as tx:
             channels.change(tx, seaway.site.clock.now_ms(), OPERATOR, name, ChannelSettings(description=description))
     seaway.request_parts.logos.put(OPERATOR, "robots", NewLogo(images.sample_logo()))
+    with seaway.site.database.write_site() as tx:
+        now_ms, outbox = seaway.site.clock.now_ms(), seaway.request_parts.accounts.outbox
+        groups.add(tx, now_ms, OPERATOR, "night-watch", users.get(tx, ada))
+        members.put_group(tx, now_ms, OPERATOR, "robots", "night-watch", Role.VIEWER)
+        invitations.invite(tx, now_ms, OPERATOR, "robots", "lovelace@example.com", Role.CONTRIBUTOR, outbox=None)
+        invitations.invite(tx, now_ms - 9 * DAY_MS, OPERATOR, "robots", "babbage@example.com", Role.VIEWER, outbox=None)
+        for issuer, fields in PUBLISHERS.items():
+            publishers.add(tx, now_ms, OPERATOR, outbox, "robots", issuer, PublisherSettings(fields=fields))
     for user in ("hopper", "turing"):
         factory.member("robots", user, Role.CONTRIBUTOR)
         factory.key(user, only=["robots"])
@@ -288,6 +317,8 @@ def _add_content(server: Server, seaway: Seaway) -> None:
             ).status_code
             == 201
         )
+        for file in demo_packages.tide_tables():
+            assert upload(client, "tide-tables", file, key).status_code == 201
         about = {
             "summary": HOSTILE,
             "description": HOSTILE,

@@ -99,8 +99,8 @@ class BrowserUser:
         """Add a user, or invite an email address."""
         page = self.page
         page.goto(f"/channels/{channel}/settings/members")
-        page.get_by_label("User name or email address").fill(name_or_email)
-        page.get_by_role("combobox", name="Role", exact=True).first.select_option(role)
+        page.get_by_label("User, group or email address").fill(name_or_email)
+        page.get_by_label("Role", exact=True).select_option(role)
         page.get_by_role("button", name="Add", exact=True).click()
         page.get_by_text(name_or_email).first.wait_for()
 

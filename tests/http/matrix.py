@@ -73,6 +73,8 @@ GET /channels/{channel}                                   200/404   200/404   20
 HEAD /channels/{channel}                                  200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/logo/{name}                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/logo/{name}                      200/404   200/404   200       200       200       200       200       200       200       200/404   401
+GET /channels/{channel}/statistics                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
+HEAD /channels/{channel}/statistics                       200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/feed.atom                         200/404   200/404   200       200       200       200       200       200       200       200/404   401
 HEAD /channels/{channel}/feed.atom                        200/404   200/404   200       200       200       200       200       200       200       200/404   401
 GET /channels/{channel}/packages/{package}                200/404   200/404   200       200       200       200       200       200       200       200/404   401
@@ -130,6 +132,9 @@ HEAD /reset/sent                                          200       200       20
 GET /reset/{secret}                                       404       404       404       404       404       404       404       404       404       404       401
 HEAD /reset/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
 POST /reset/{secret}                                      403       403       403       403       403       403       403       403       403       403       403
+GET /invite/{secret}                                      404       404       404       404       404       404       404       404       404       404       401
+HEAD /invite/{secret}                                     404       404       404       404       404       404       404       404       404       404       401
+POST /invite/{secret}                                     403       403       403       403       403       403       403       403       403       403       403
 GET /signin/{provider}                                    404       404       404       404       404       404       404       404       404       404       401
 HEAD /signin/{provider}                                   404       404       404       404       404       404       404       404       404       404       401
 GET /signin/{provider}/callback                           404       404       404       404       404       404       404       404       404       404       401
@@ -261,6 +266,7 @@ POST /channels/{channel}/settings/invitations/withdraw    401       403       40
 POST /channels/{channel}/settings/invitations/resend      401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers              401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/remove       401       403       403       403       403       403       403       403       403       403       401
+POST /channels/{channel}/settings/publishers/test         401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/publishers/rules        401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/offer            401       403       403       403       403       403       403       403       403       403       401
 POST /channels/{channel}/settings/danger/cancel           401       403       403       403       403       403       403       403       403       403       401
@@ -308,6 +314,7 @@ The API: contents of channels
 GET /api/v1/openapi.json                                  200       200       200       200       200       200       200       200       200       200       200
 GET /api/v1/channels                                      200       200       200       200       200       200       200       200       200       200       401
 GET /api/v1/channels/{channel}                            200/401   200/404   200       200       200       200       200       200       200       200/404   401
+GET /api/v1/channels/{channel}/statistics                 200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages                   200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}         200/401   200/404   200       200       200       200       200       200       200       200/404   401
 GET /api/v1/channels/{channel}/packages/{package}/files   200/401   200/404   200       200       200       200       200       200       200       200/404   401
@@ -526,6 +533,7 @@ POST /channels/{channel}/settings/keys/revoke             403/404   303       30
 POST /channels/{channel}/settings/members                 403/404   403       403       303       303       403
 POST /channels/{channel}/settings/members/remove          403/404   403       403       303       303       403
 POST /channels/{channel}/settings/publishers              403/404   403       403       303       303       403
+POST /channels/{channel}/settings/publishers/test         403/404   403       403       200       200       200
 POST /channels/{channel}/settings/publishers/rules        403/404   403       403       303       303       303
 POST /channels/{channel}/settings/publishers/rules #restrict 403/404 403      403       303       303       403
 POST /channels/{channel}/settings/danger/offer            403/404   403       403       303       303       403

@@ -241,6 +241,14 @@ def test_user_is_invited_by_page_and_signs_in(
     assert "Invited" not in admin.get(f"/admin/users/{name}").text
 
 
+def test_log_of_the_site_is_filtered_by_channel(admin: Admin, shared: Seaway) -> None:
+    """The filter stays in the form; every action of this site has a readable name."""
+    channel, other = (Factory(shared).channel(f"logged-{next(_numbers)}") for _ in range(2))
+    shown = admin.get(f"/admin/log?channel={channel}").text
+    assert (True, False) == (f'href="/admin/channels/{channel}"' in shown, f'href="/admin/channels/{other}"' in shown)
+    assert f'name="channel" value="{channel}"' in shown
+
+
 def test_overview_shows_what_needs_attention(admin: Admin, failed_jobs: list[int]) -> None:
     """With a link to the page of each concern."""
     shown = admin.get("/admin").text

@@ -11,6 +11,8 @@ from seaway.channels import invitations, transfers
 from seaway.channels.roles import Role
 from seaway.clock import DAY_MS
 from seaway.packages import downloads
+from seaway.packages.client_families import ClientFamily
+from seaway.packages.downloads import DownloadKey
 from seaway.server.wiring import Seaway
 from seaway.sign_in import sessions
 from seaway.users import emails, pending_offers, users
@@ -74,7 +76,7 @@ def test_checklist_follows_the_first_steps_and_disappears(
     with shared.site.database.read() as tx:
         file_id = tx.exec_driver_sql("SELECT max(id) FROM files").scalar_one()
     with shared.site.database.write_site() as tx:
-        downloads.add(tx, {(file_id, 20_000): 1})
+        downloads.add(tx, {DownloadKey(file_id, 20_000, ClientFamily.CONDA): 1}, today=20_000)
     assert "Getting started" not in browser.get("/home").text
 
 

@@ -80,16 +80,48 @@ def test_unavailable_channel_name_is_refused(browser: HttpBrowser, ada: str, cha
         response = browser.send("/channels/new", name=name, description="<b>kept</b>", visibility="public")
         assert 422 == response.status_code
         assert "&lt;b&gt;kept&lt;/b&gt;" in response.text
-        assert "is not available" in browser.get("/channels/new/free", params={"name": name}).text
+        shown = browser.get("/channels/new/free", params={"name": name}).text
+        assert ("Not a channel name" if " " in name else "Not available") in shown
         browser.get("/channels/new")
-    assert "is available" in browser.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
+    assert ">Available<" in browser.get("/channels/new/free", params={"name": f"free-{next(_numbers)}"}).text
+
+
+def test_new_channel_form_shows_all_errors_at_their_fields(browser: HttpBrowser, ada: str) -> None:
+    browser.sign_in(ada)
+    browser.get("/channels/new")
+    fields = {
+        "name": "no good",
+        "description": "a bell \a",
+        "visibility": "public",
+        "logo_address": "https://x.example/y",
+    }
+    response = browser.send("/channels/new", **fields)
+    assert 422 == response.status_code
+    for field in ("name", "description", "logo_address"):
+        assert f'id="{field}-error"' in response.text
+        assert fields[field] in response.text
+    assert "checked" in response.text.partition('value="public"')[2][:40]
+    assert '<details class="mt-4 more" open>' in response.text
+
+
+def test_user_without_verified_email_sees_that_before_the_form(browser: HttpBrowser) -> None:
+    """The page has a button for another email instead of a form that would be refused."""
+    name = f"early-{next(_numbers)}"
+    browser.sign_up(name, f"{name}@example.com")
+    page = browser.get("/channels/new").text
+    assert "Verify your email address first" in page
+    assert f'name="address" value="{name}@example.com"' in page
+    assert 'action="/channels/new"' not in page
+    refused = browser.send("/channels/new", name="early")
+    assert 403 == refused.status_code
+    assert "Verify your email address first" in refused.text
 
 
 def test_availability_check_is_rate_limited(browser: HttpBrowser, ada: str) -> None:
     """After a hundred checks in an hour the check returns nothing."""
     browser.sign_in(ada)
     responses = [browser.get("/channels/new/free", params={"name": "api"}).text for _ in range(101)]
-    assert "is not available" in responses[99]
+    assert "Not available" in responses[99]
     assert "" == responses[100].strip()
 
 
@@ -455,7 +487,7 @@ def test_trusted_publishers_are_added_and_removed(owner: Owner, channel: str) ->
     assert 'value="octo"' in refused.text
     several = owner.on(page, "", issuer="github", owner="-", repository="a b", workflow="x.txt", mode="READ_WRITE")
     assert 422 == several.status_code
-    assert "Please correct the 3 marked fields" in several.text
+    assert "<strong>Nothing was changed.</strong>" in several.text
     for field, value in (("owner", "-"), ("repository", "a b"), ("workflow", "x.txt")):
         assert f'id="{field}-error"' in several.text
         assert f'name="{field}" type="text" value="{value}"' in several.text

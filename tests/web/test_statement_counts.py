@@ -29,8 +29,9 @@ FEW, MANY = 2, 50
 MAX_STATEMENTS = 25
 CHANNEL, FILE = "/channels/robots", "/channels/robots/packages/lib/files/noarch/lib-1.0-h1_0.conda"
 PAGES = (
-    "/", "/home", "/search?q=lib", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
+    "/", "/home", "/search?q=lib", "/search?q=lib+%3E%3D1&sort=downloads", "/channels", "/channels?q=c", "/channels/new", CHANNEL, f"{CHANNEL}?q=lib", f"{CHANNEL}?sort=updated",
     f"{CHANNEL}?sort=downloads&subdir=noarch", f"{CHANNEL}/feed.atom", f"{CHANNEL}/packages/lib",
+    f"{CHANNEL}/statistics", f"{CHANNEL}/statistics?by=package&days=365", f"{CHANNEL}/packages/lib?by=client",
     f"{CHANNEL}/packages/lib?version=1.0&of=1.0&days=365", f"{CHANNEL}/packages/lib/dependents", FILE, f"{FILE}?against=noarch/lib-2.0-h1_0.conda",
     f"{FILE}/correction",
     f"{CHANNEL}/settings", f"{CHANNEL}/settings/members", f"{CHANNEL}/settings/publishers", f"{CHANNEL}/settings/upload",

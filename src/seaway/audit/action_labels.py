@@ -8,6 +8,7 @@ from seaway.audit import Event
 LABELS: Mapping[Event, str] = MappingProxyType(
     {
         Event.USER_ADDED: "User created",
+        Event.USER_INVITED: "User invited",
         Event.USER_PASSWORD_SET: "Password set",
         Event.USER_DISABLED: "User disabled",
         Event.USER_ENABLED: "User enabled",

@@ -37,12 +37,13 @@ class LogFilter:
 
     person: str = ""  # a user, or a workflow as the log names it
     action: str = ""  # the value of an `Event`
+    channel: str = ""
     file: str = ""  # a package, or the name of one file, with or without its subdir
 
     @property
     def is_empty(self) -> bool:
         """Return whether every entry is shown."""
-        return not (self.person or self.action or self.file)
+        return not (self.person or self.action or self.channel or self.file)
 
 
 EVERYTHING = LogFilter()
@@ -82,6 +83,8 @@ def _newest(
         shared.append(audit.c.id < before)
     if where.person:
         shared.append(audit.c.person == where.person)
+    if where.channel:
+        shared.append(audit.c.channel == where.channel)
     if where.action:
         shared.append(audit.c.action == where.action)
     # Entries of one package and of several are in two parts of the index, each in the order of the pages.

@@ -11,8 +11,9 @@ that readers get. Queries are in the packages that use them, not here.
            └─ members ──────────────────┴─ channels ─┬─ invitations, transfers, notices
                                                      ├─ publishers ── token_publishers ── workflow_tokens
                                                      ├─ resumable_uploads ── resumable_pieces
-                                                     ├─ packages
-                                                     ├─ subdirs ─┬─ files ── downloads;  attestations
+                                                     ├─ packages ── package_downloads, daily_package_downloads
+                                                     ├─ daily_channel_downloads, daily_storage
+                                                     ├─ subdirs ─┬─ files ── downloads, file_downloads;  attestations
     released_names  released_user_names  audit       │           ├─ shards, retired_shards, fragments
     jobs  schedules  sign_ins  buckets  site_values  │           └─ documents
     issuers  issuer_keys  used_tokens  uploads  upload_chains
@@ -341,9 +342,14 @@ packages = _table_with_id(
     _belongs_to("channel_id", "channels.id"),
     Column("name", _name(64), nullable=False),
     Column("folded_name", _name(64), nullable=False),
-    Column("summary", Text, nullable=False, server_default=""),  # from the latest upload, for searching
+    # Of the latest upload, so that lists can be filtered and sorted without reading files.
+    Column("summary", Text, nullable=False, server_default=""),
+    Column("license", Text, nullable=False, server_default=""),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("channel_id", "name"),
     Index("ix_packages_channel_id_folded_name", "channel_id", "folded_name"),
+    Index("ix_packages_channel_id_license", "channel_id", "license"),
+    Index("ix_packages_channel_id_updated_at", "channel_id", "updated_at"),
 )
 
 subdirs = _table_with_id(
@@ -406,12 +412,62 @@ resumable_pieces = _table(
     Column("sha256", LargeBinary(32), nullable=False, index=True),
 )
 
-# Downloads of each file by day (days since 1970 UTC).
+# Downloads of each file by day (days since 1970 UTC) and client family. The four tables below are sums of this one, kept
+# in the same transaction (`packages.downloads`), so that no page reads the rows of many files.
 downloads = _table(
     "downloads",
     _belongs_to("file_id", "files.id", primary_key=True),
     Column("day", Integer, primary_key=True),
+    Column("client", String(8), primary_key=True),  # packages.client_families
     Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+file_downloads = _table(
+    "file_downloads",
+    _belongs_to("file_id", "files.id", primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+package_downloads = _table(
+    "package_downloads",
+    _belongs_to("package_id", "packages.id", primary_key=True),
+    _belongs_to("channel_id", "channels.id"),
+    Column("recent", BigInteger, nullable=False),  # downloads of 30 days
+    Column("recent_day", Integer, nullable=False),  # the last of these days when `recent` was last added up
+    Index("ix_package_downloads_recent", "channel_id", "recent"),
+)
+
+# Downloads by day, divided by version, by subdir and by client family: `key` is one of them.
+daily_package_downloads = _table(
+    "daily_package_downloads",
+    _belongs_to("package_id", "packages.id", primary_key=True),
+    Column("split", String(8), primary_key=True),  # version, subdir, client
+    Column("day", Integer, primary_key=True),
+    Column("key", _name(64), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+daily_channel_downloads = _table(
+    "daily_channel_downloads",
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    Column("split", String(8), primary_key=True),  # subdir, client
+    Column("day", Integer, primary_key=True),
+    Column("key", _name(64), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Size of each channel, sampled once a day.
+daily_storage = _table(
+    "daily_storage",
+    _belongs_to("channel_id", "channels.id", primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("packages", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # One row for each (subdir, name) that ever had a file. `sha256` is NULL if no file of the name is left.

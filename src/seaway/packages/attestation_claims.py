@@ -15,28 +15,38 @@ from seaway.packages.files import in_package
 from seaway.packages.versions import Version, VersionLine
 
 _claims = msgspec.json.Decoder(AttestedClaims)
-_OF_FILE = (attestations.c.subdir_id == files.c.subdir_id) & (attestations.c.file_name == files.c.file_name)
+# Of a file of the enclosing query. With a join, SQLite would read all attestations of the subdirs.
+_CURRENT = (
+    select(attestations.c.claims)
+    .where(
+        attestations.c.subdir_id == files.c.subdir_id,
+        attestations.c.file_name == files.c.file_name,
+        attestations.c.superseded_at.is_(None),
+    )
+    .correlate(files)
+)
 
 
 def claims_of(
     tx: Tx, channel_id: int, package: str, versions: Collection[str] | None = None
 ) -> dict[int, AttestedClaims]:
     """Return the certificate claims of the files of a package, or of some versions, that are attested, by file id."""
-    query = _attested(channel_id, package).add_columns(files.c.id, attestations.c.claims)
+    claims = _CURRENT.scalar_subquery().label("claims")
+    query = _files(channel_id, package).add_columns(files.c.id, claims)
     rows = tx.execute(query if versions is None else query.where(files.c.version.in_(versions)))
-    return {file_id: _claims.decode(claims) for file_id, claims in rows}
+    return {file_id: _claims.decode(claims) for file_id, claims in rows if claims is not None}
 
 
 def claims_of_file(tx: Tx, file_id: int) -> AttestedClaims | None:
     """Return the certificate claims of one file, or None if it has no current attestation."""
-    query = select(attestations.c.claims).join(files, _OF_FILE).where(attestations.c.superseded_at.is_(None))
-    claims = tx.execute(query.where(files.c.id == file_id)).scalar_one_or_none()
+    claims = tx.execute(select(_CURRENT.scalar_subquery()).where(files.c.id == file_id)).scalar_one_or_none()
     return None if claims is None else _claims.decode(claims)
 
 
 def attested_versions(tx: Tx, channel_id: int, package: str) -> set[str]:
     """Return the versions of a package that have an attested file."""
-    return set(tx.execute(_attested(channel_id, package).add_columns(files.c.version).distinct()).scalars())
+    query = _files(channel_id, package).add_columns(files.c.version).where(_CURRENT.exists()).distinct()
+    return set(tx.execute(query).scalars())
 
 
 def compared_versions(lines: Sequence[VersionLine], attested: Collection[str], shown: Collection[str]) -> set[str]:
@@ -64,11 +74,6 @@ def provenance_of(versions: Sequence[Version], claims: Mapping[int, AttestedClai
     return {version.version: version for version in by_version}
 
 
-def _attested(channel_id: int, package: str) -> Select[Any]:
-    return (
-        select()
-        .select_from(files)
-        .join(subdirs, subdirs.c.id == files.c.subdir_id)
-        .join(attestations, _OF_FILE)
-        .where(*in_package(channel_id, package), attestations.c.superseded_at.is_(None))
-    )
+def _files(channel_id: int, package: str) -> Select[Any]:
+    in_channel = in_package(channel_id, package)
+    return select().select_from(files).join(subdirs, subdirs.c.id == files.c.subdir_id).where(*in_channel)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from sqlalchemy import ColumnElement, Table, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, Table, cast, func, literal, select, true
+from sqlalchemy.dialects import postgresql, sqlite
 
 from seaway.database.engine import Tx
-from seaway.database.rows import total
-from seaway.database.tables import channels, documents, files, subdirs
+from seaway.database.rows import from_row, total
+from seaway.database.tables import channels, daily_storage, documents, files, shards, subdirs
 from seaway.indexing.file_rows import FileState
 from seaway.search_terms import search_terms
 
@@ -121,6 +122,48 @@ def by_channel(
 
 def _named(words: str) -> list[ColumnElement[bool]]:
     return [channels.c.name.contains(word, autoescape=True) for word in search_terms(words)]
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSample:
+    """Size of a channel at the beginning of a day (days since 1970 UTC), or when it was created on that day."""
+
+    day: int
+    size: int
+    files: int
+    packages: int
+
+
+def sample(tx: Tx, today: int) -> None:
+    """Note the size of each channel, unless it was noted today. Only counters are read, no rows of files."""
+    noted = select(daily_storage.c.channel_id).where(
+        daily_storage.c.channel_id == channels.c.id, daily_storage.c.day == today
+    )
+    of_channel = subdirs.c.channel_id == channels.c.id
+    package_count = (
+        select(func.count(func.distinct(shards.c.name)))
+        .join(subdirs, subdirs.c.id == shards.c.subdir_id)
+        .where(of_channel, shards.c.sha256.is_not(None))
+    )
+    # The sum of big integers is a decimal in PostgreSQL.
+    size, file_count = (
+        select(cast(func.coalesce(func.sum(column), 0), BigInteger)).where(of_channel)
+        for column in (subdirs.c.size, subdirs.c.record_count)
+    )
+    values = select(
+        channels.c.id, literal(today), *(query.scalar_subquery() for query in (size, file_count, package_count))
+    ).where(~noted.exists())
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(daily_storage).from_select(["channel_id", "day", "size", "files", "packages"], values)
+    tx.execute(statement.on_conflict_do_nothing())
+
+
+def samples(tx: Tx, channel_id: int, *, today: int, days: int) -> list[StorageSample]:
+    """Return the daily sizes of a channel on the last days, oldest first; days without a sample are left out."""
+    query = select(daily_storage.c.day, daily_storage.c.size, daily_storage.c.files, daily_storage.c.packages).where(
+        daily_storage.c.channel_id == channel_id, daily_storage.c.day > today - days, daily_storage.c.day <= today
+    )
+    return [from_row(StorageSample, row) for row in tx.execute(query.order_by(daily_storage.c.day))]
 
 
 def _usage(tx: Tx, table: Table, condition: ColumnElement[bool]) -> BlobUsage:

@@ -61,16 +61,16 @@ def of_file(tx: Tx, channel_id: int, subdir: str, file_name: str, sha256: bytes)
 
 def of_files(tx: Tx, channel_id: int, wanted: Collection[UploadedFile]) -> dict[UploadedFile, Origin]:
     """Return the last upload of each of these files, in one query; files older than the upload log are left out."""
+    # Not sorted by the database: SQLite would read the whole log of the channel in that order.
     rows = tx.execute(
-        select(uploads)
-        .where(
+        select(uploads).where(
             uploads.c.channel_id == channel_id,
             uploads.c.subdir.in_({file.subdir for file in wanted}),
             uploads.c.file_name.in_({file.file_name for file in wanted}),
         )
-        .order_by(uploads.c.number)
-    )
-    last = {UploadedFile(row.subdir, row.file_name, row.sha256): row for row in rows}
+    ).all()
+    oldest_first = sorted(rows, key=lambda row: row.number)
+    last = {UploadedFile(row.subdir, row.file_name, row.sha256): row for row in oldest_first}
     return {file: _origin(last[file]) for file in wanted if file in last}
 
 

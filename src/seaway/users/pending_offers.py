@@ -7,7 +7,7 @@ An invitation is for the user who verified its email address; an unverified addr
 from sqlalchemy import BigInteger, ColumnElement, ScalarSelect, bindparam, func, select
 
 from seaway.database.engine import Tx
-from seaway.database.tables import emails, invitations, transfers
+from seaway.database.tables import emails, invitations, transfers, users
 
 UserId = int | ColumnElement[int]
 
@@ -15,6 +15,8 @@ UserId = int | ColumnElement[int]
 def invited(user_id: UserId, now_ms: int | ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions on rows of `invitations` for the invitations to a user that have not expired."""
     own = select(emails.c.folded).where(emails.c.user_id == user_id, emails.c.verified_at.is_not(None))
+    # Without this, `users.c.id` of the outermost query would be any user here.
+    own = own.correlate(users)
     return (invitations.c.folded.in_(own), invitations.c.expires_at > now_ms)
 
 

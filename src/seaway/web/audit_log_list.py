@@ -13,6 +13,7 @@ from seaway.web.channel_pages import number_of
 
 PER_PAGE = 100
 _MAX_TEXT = 211  # of a file name
+_FILTERS = ("person", "action", "channel", "file")
 
 # Kinds of actions by the first word of their code, as the filter groups them; the first ones also concern channels.
 _CHANNEL_KINDS = {
@@ -47,7 +48,7 @@ class LogQuery:
 
     def href(self, path: str, before: int | None = None) -> str:
         """Return the URL of the newest page with the same filters, or of the page before an entry."""
-        given = {"person": self.where.person, "action": self.where.action, "file": self.where.file, "before": before}
+        given = {**{name: getattr(self.where, name) for name in _FILTERS}, "before": before}
         pairs = {name: value for name, value in given.items() if value}
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
@@ -63,10 +64,8 @@ class LogPage:
 
 def query_of(request: Request) -> LogQuery:
     """Return the filters in the URL; an unknown action matches nothing, as any other text does."""
-    person, action, file = (
-        request.query_params.get(name, "").strip()[:_MAX_TEXT] for name in ("person", "action", "file")
-    )
-    return LogQuery(LogFilter(person, action, file), number_of(request, "before"))
+    given = {name: request.query_params.get(name, "").strip()[:_MAX_TEXT] for name in _FILTERS}
+    return LogQuery(LogFilter(**given), number_of(request, "before"))
 
 
 def read_page(query: LogQuery, find: Find) -> LogPage:

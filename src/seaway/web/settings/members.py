@@ -27,10 +27,7 @@ from seaway.web.page_message import Message, Undo
 from seaway.web.settings.settings_pages import SettingsContext, SettingsPage, change_without_transaction, show
 from seaway.web.user_pages import for_user
 
-ROLES = (
-    (Role.VIEWER.value, "Viewer: can install"),
-    (Role.CONTRIBUTOR.value, "Contributor: can also publish"),
-)
+ROLES = ((Role.VIEWER.value, "Viewer"), (Role.CONTRIBUTOR.value, "Contributor"))
 _USUAL = Role.CONTRIBUTOR.value
 
 _Change = Callable[[str, Form, RequestContext], Message]

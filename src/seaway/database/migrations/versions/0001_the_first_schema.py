@@ -497,6 +497,8 @@ def upgrade() -> None:
         sa.Column("name", _name(64), nullable=False),
         sa.Column("folded_name", _name(64), nullable=False),
         sa.Column("summary", sa.Text(), server_default="", nullable=False),
+        sa.Column("license", sa.Text(), server_default="", nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["channel_id"], ["channels.id"], name=op.f("fk_packages_channel_id"), ondelete="CASCADE"
         ),
@@ -505,6 +507,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_packages_channel_id_folded_name", "packages", ["channel_id", "folded_name"])
+    op.create_index("ix_packages_channel_id_license", "packages", ["channel_id", "license"])
+    op.create_index("ix_packages_channel_id_updated_at", "packages", ["channel_id", "updated_at"])
     op.create_table(
         "passkeys",
         sa.Column("id", _id(), autoincrement=True, nullable=False),
@@ -837,7 +841,70 @@ def upgrade() -> None:
         "downloads",
         sa.Column("file_id", _id(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("client", sa.String(length=8), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_downloads_file_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("file_id", "day", name=op.f("pk_downloads")),
+        sa.PrimaryKeyConstraint("file_id", "day", "client", name=op.f("pk_downloads")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "file_downloads",
+        sa.Column("file_id", _id(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_file_downloads_file_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("file_id", name=op.f("pk_file_downloads")),
+    )
+    op.create_table(
+        "package_downloads",
+        sa.Column("package_id", _id(), nullable=False),
+        sa.Column("channel_id", _id(), nullable=False),
+        sa.Column("recent", sa.BigInteger(), nullable=False),
+        sa.Column("recent_day", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["channel_id"], ["channels.id"], name=op.f("fk_package_downloads_channel_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["package_id"], ["packages.id"], name=op.f("fk_package_downloads_package_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("package_id", name=op.f("pk_package_downloads")),
+    )
+    op.create_index("ix_package_downloads_recent", "package_downloads", ["channel_id", "recent"])
+    op.create_table(
+        "daily_package_downloads",
+        sa.Column("package_id", _id(), nullable=False),
+        sa.Column("split", sa.String(length=8), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("key", _name(64), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["package_id"], ["packages.id"], name=op.f("fk_daily_package_downloads_package_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("package_id", "split", "day", "key", name=op.f("pk_daily_package_downloads")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "daily_channel_downloads",
+        sa.Column("channel_id", _id(), nullable=False),
+        sa.Column("split", sa.String(length=8), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("key", _name(64), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["channel_id"], ["channels.id"], name=op.f("fk_daily_channel_downloads_channel_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("channel_id", "split", "day", "key", name=op.f("pk_daily_channel_downloads")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "daily_storage",
+        sa.Column("channel_id", _id(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("files", sa.BigInteger(), nullable=False),
+        sa.Column("packages", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["channel_id"], ["channels.id"], name=op.f("fk_daily_storage_channel_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("channel_id", "day", name=op.f("pk_daily_storage")),
+        sqlite_with_rowid=False,
     )

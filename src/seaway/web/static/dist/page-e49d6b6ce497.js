@@ -46,13 +46,15 @@ for (const menu of document.querySelectorAll("details[data-menu]")) {
     if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
   });
 }
-// `/` focuses the search field of the page, or the site search; the arrow keys move between the field and the results.
+// `/` focuses the search field, or opens the search where there is no room for one; the arrow keys move between the field
+// and the results.
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const at = document.activeElement;
-  const field = document.querySelector("[data-search]") ?? document.querySelector("[data-search-all]");
+  const field = document.querySelector("[data-search]");
   if (event.key === "/" && field && !at?.matches("input:not([type=file], [type=checkbox], [type=radio]), textarea, select")) {
     event.preventDefault();
+    if (!field.checkVisibility()) location.assign("/search");
     field.focus();
     field.select();
     return;
