@@ -50,3 +50,14 @@ def test_style_guide_shows_all_components() -> None:
         "passkey_form",
         "problem_notice",
     }
+
+
+def test_templates_do_not_ask_for_tabular_figures() -> None:
+    """The class `number` does, in columns of numbers; elsewhere they tear versions and dates apart."""
+    assert [] == [file.name for file in TEMPLATES.rglob("*.html") if "tabular-nums" in file.read_text()]
+
+
+def test_components_are_not_drawn_by_hand() -> None:
+    """Notices, messages, empty states and error pages come from their macros."""
+    by_hand = re.compile(r'class="(notice|message|empty|status-code)[ "]')
+    assert ["macros.html"] == [file.name for file in TEMPLATES.rglob("*.html") if by_hand.search(file.read_text())]
