@@ -1,5 +1,5 @@
-// Worker that computes the SHA-256 of a file, 4 MiB at a time: `crypto.subtle` needs the whole file in memory, and does
-// not exist on sites without HTTPS. It posts { done: BYTES } while it reads, then { sha256: HEX }, or { unreadable: true }.
+// Worker that computes the SHA-256 of a file while it is read: `crypto.subtle` needs the whole file in memory, and does
+// not exist on sites without HTTPS. It posts { done: BYTES } about every 4 MiB, then { sha256: HEX }, or { unreadable: true }.
 const CHUNK = 4 * 1024 * 1024;
 
 // The constants of FIPS 180-4: the first 32 bits of the fractional parts of roots of primes.
@@ -39,27 +39,66 @@ function compressBlock(view, start) {
   state[0] += a; state[1] += b; state[2] += c; state[3] += d; state[4] += e; state[5] += f; state[6] += g; state[7] += h;
 }
 
-/** Process the last bytes with the padding: a one bit, zeros, and the length in bits. */
-function finish(rest, size) {
-  const padded = new Uint8Array(Math.ceil((rest.length + 9) / 64) * 64);
-  padded.set(rest);
-  padded[rest.length] = 0x80;
+const block = new Uint8Array(64); // starts with the bytes that do not fill a block yet
+let kept = 0;
+
+function update(bytes) {
+  const missing = kept ? Math.min(64 - kept, bytes.length) : 0;
+  block.set(bytes.subarray(0, missing), kept);
+  if (kept + missing < 64 && kept) {
+    kept += missing;
+    return;
+  }
+  if (kept) compress(block);
+  const end = missing + 64 * Math.floor((bytes.length - missing) / 64);
+  compress(bytes.subarray(missing, end));
+  block.set(bytes.subarray(end));
+  kept = bytes.length - end;
+}
+
+/** Process the last bytes with the padding: a one bit, zeros, and the length in bits. Return the hash. */
+function finish(size) {
+  const padded = new Uint8Array(kept < 56 ? 64 : 128);
+  padded.set(block.subarray(0, kept));
+  padded[kept] = 0x80;
   new DataView(padded.buffer).setBigUint64(padded.length - 8, BigInt(size) * 8n);
   compress(padded);
+  return Array.from(state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+/** Yield the bytes of the file, in one buffer where the browser supports it: with new ones, it holds up to 180 MB of them. */
+async function* chunksOf(file) {
+  const stream = file.stream();
+  try {
+    const reader = stream.getReader({ mode: "byob" });
+    for (let buffer = new ArrayBuffer(CHUNK); ;) {
+      const { value } = await reader.read(new Uint8Array(buffer));
+      if (!value.length) return;
+      yield value;
+      buffer = value.buffer;
+    }
+  } catch (error) {
+    if (stream.locked) throw error;
+  }
+  const reader = stream.getReader();
+  for (;;) {
+    const { value } = await reader.read();
+    if (!value) return;
+    yield value;
+  }
 }
 
 addEventListener("message", async ({ data: file }) => {
   try {
-    let rest = new Uint8Array();
-    for (let start = 0; start < file.size; start += CHUNK) {
-      const bytes = new Uint8Array(await file.slice(start, start + CHUNK).arrayBuffer());
-      const whole = bytes.length - (bytes.length % 64);
-      compress(bytes.subarray(0, whole));
-      rest = bytes.subarray(whole); // not empty only after the last chunk
-      postMessage({ done: start + bytes.length });
+    let [done, posted] = [0, 0];
+    for await (const bytes of chunksOf(file)) {
+      update(bytes);
+      done += bytes.length;
+      if (done - posted < CHUNK) continue;
+      postMessage({ done });
+      posted = done;
     }
-    finish(rest, file.size);
-    postMessage({ sha256: Array.from(state, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("") });
+    postMessage({ sha256: finish(file.size) });
   } catch {
     postMessage({ unreadable: true });
   }
