@@ -27,9 +27,9 @@ def test_search_box_of_every_page_takes_names_words_and_match_specs(page: Page) 
         expect(page.locator("[data-hit]")).to_have_text(["gripper"])
         expect(page.locator(".p-version").last).to_have_text("2.0")
     page.goto("/search")
-    for text in ("gripper >", "gripper >=", "gripper >=2,<"):
+    for text in ("libtrajectory >", "libtrajectory >=", "libtrajectory >=1,<"):
         page.locator("[data-search]").fill(text)
-        expect(page.locator("[data-hit]")).to_have_text(["gripper"])
+        expect(page.locator("[data-hit]")).to_have_text(["libtrajectory"])
     page.locator("[data-search]").fill("gripper >=3")
     expect(page.get_by_role("heading", name='No packages match "gripper >=3"')).to_be_visible()
 
@@ -97,18 +97,18 @@ def test_old_results_are_marked_while_new_ones_load(page: Page) -> None:
             route.fulfill(status=503, body="The database is away.")
 
     held: list[Route] = []
-    page.route("**/search?q=gripper*", answer)
-    with page.expect_request("**/search?q=gripper*"):
-        page.locator("[data-search]").fill("gripper")
+    page.route("**/search?q=calibration*", answer)
+    with page.expect_request("**/search?q=calibration*"):
+        page.locator("[data-search]").fill("calibration")
     expect(page.get_by_text("Searching…")).to_be_visible()
     expect(page.locator("#found")).to_have_attribute("aria-busy", "true")
     expect(page.locator("#found")).not_to_have_css("opacity", "1")
     page.wait_for_function("document.querySelector('#found').ariaBusy === 'true'")
     held[0].continue_()
-    expect(page.locator("[data-hit]")).to_have_text(["gripper"])
+    expect(page.locator("[data-hit]")).to_have_text(["calibration"])
     expect(page.get_by_text("Searching…")).to_have_count(0)
     expect(page.locator("#found")).to_have_css("opacity", "1")
-    with page.expect_request("**/search?q=gripper*"):
+    with page.expect_request("**/search?q=calibration*"):
         page.get_by_label("Sort by").select_option("updated")
     expect(page.get_by_text("The search failed. Try again.")).to_be_visible()
     expect(page.locator("table.packages")).not_to_have_css("opacity", "1")
