@@ -30,7 +30,7 @@ Errors that cross a boundary: a code, one plain sentence, and what to do about i
 Only `seaway.http.problems` maps them to statuses. Clients show 512 characters of the sentence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -227,7 +227,7 @@ class BadSetting(SeawayError):
 
 
 def check_all(*checks: Callable[[], object]) -> None:
-    """Run all checks; raise the error of the only one that fails, or one `Invalid` with the fields of all that fail."""
+    """Run all checks; raise one error with the fields of all that fail, `Invalid` if their errors are of several kinds."""
     failed: list[SeawayError] = []
     for check in checks:
         try:
@@ -237,8 +237,17 @@ def check_all(*checks: Callable[[], object]) -> None:
     if len(failed) == 1:
         raise failed[0]
     if failed:
-        fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
-        raise Invalid(" ".join(error.full_message for error in failed), fields=fields)
+        raise _combined(failed)
+
+
+def _combined(failed: Sequence[SeawayError]) -> SeawayError:
+    message = " ".join(error.full_message for error in failed)
+    fields = {name: sentence for error in failed for name, sentence in error.fields.items()}
+    first = failed[0]
+    if any(type(error) is not type(first) for error in failed):
+        return Invalid(message, fields=fields)
+    first.message, first.hint, first.fields = message, "", fields
+    return first
 
 
 def at_field(name: str, work: Callable[[], T]) -> T:

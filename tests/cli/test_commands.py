@@ -468,7 +468,7 @@ WRONG = {
     ("publisher", "add", UNKNOWN, "google", "--email", "a@b.iam.gserviceaccount.com", "--sub", "1"): ("not-found", ""),
     ("publisher", "add", "tools", UNKNOWN): ("not-found", UNKNOWN),
     ("publisher", "set", "tools", "1", "--exchanges", "11"): ("malformed", "1 to 10"),
-    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("invalid", "mode: Input should be"),
+    ("publisher", "set", "tools", "1", "--mode", "MANAGE"): ("invalid", "mode: Choose READ"),
     ("publisher", "remove", "tools", "99"): ("not-found", "99"),
     ("reindex", UNKNOWN): ("not-found", UNKNOWN),
     ("backup", "backup"): ("bad-setting", ".tar"),
