@@ -56,7 +56,7 @@ async def submit(
     template: str,
     read_values: Callable[[], Mapping[str, Any]],
     *,
-    message: Report[T] = "Your changes were saved.",
+    message: Report[T],
     **typed: Any,
 ) -> Response:
     """

@@ -62,7 +62,7 @@ async def change(
     work: Callable[[], T],
     *,
     then: str,
-    message: str | Callable[[T], str] = "Your changes were saved.",
+    message: str | Callable[[T], str],
 ) -> Response:
     """Make the change and redirect to `then`; if it is refused, show the page again with the reason."""
     return await submit(

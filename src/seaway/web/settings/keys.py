@@ -45,7 +45,8 @@ async def add(request: Request, call: RequestContext) -> Response:
     """Create a key for this channel only, and show its secret."""
     typed = key_form_of(await form_of(request), only=request.path_params["channel"])
     done: list[KeyWithSecret] = []
-    response = await change_without_transaction(request, call, SECTION, partial(_add, done, typed), typed=typed)
+    acting, message = partial(_add, done, typed), f"The key {typed.name} was created."
+    response = await change_without_transaction(request, call, SECTION, acting, message=message, typed=typed)
     return await show(request, call, SECTION, created_key=done[0]) if done else response
 
 

@@ -75,7 +75,7 @@ async def change(
     section: SettingsPage,
     act: Callable[[SettingsContext], T],
     *,
-    message: Report[T] = "Your changes were saved.",
+    message: Report[T],
     requires: Permission = None,
     then: str | None = None,
     uses_reserve: bool = False,
@@ -99,7 +99,7 @@ async def change_without_transaction(
     section: SettingsPage,
     act: Callable[[RequestContext], T],
     *,
-    message: Report[T] = "Your changes were saved.",
+    message: Report[T],
     then: str | None = None,
     **typed: Any,
 ) -> Response:
